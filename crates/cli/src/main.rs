@@ -1,0 +1,3 @@
+//! The binary `durward`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Sockets: towards clients and towards targets.
+
+pub mod pump;

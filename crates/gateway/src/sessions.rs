@@ -1,0 +1,142 @@
+//! The live sessions: who is connected, and how one is ended from outside.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+use model::{PrincipalRef, TargetName};
+use tokio::sync::watch;
+
+/// Why a session was ended from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Somebody with the right to do so ended it.
+    Killed(String),
+    /// Its token was revoked.
+    Revoked,
+    /// Its token has expired.
+    Expired,
+    /// The gateway is shutting down.
+    Draining,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Killed(by) => write!(f, "ended by {by}"),
+            Self::Revoked => f.write_str("the token was revoked"),
+            Self::Expired => f.write_str("the token has expired"),
+            Self::Draining => f.write_str("the gateway is shutting down"),
+        }
+    }
+}
+
+/// What is known of a live session.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// Its id, as in the journal.
+    pub id: String,
+    /// Who.
+    pub principal: PrincipalRef,
+    /// The token it came with.
+    pub token: String,
+    /// On which target.
+    pub target: TargetName,
+    /// The client's address.
+    pub address: String,
+    /// When it began, in seconds since 1970.
+    pub since: i64,
+}
+
+/// All live sessions of this gateway.
+#[derive(Default, Clone)]
+pub struct Sessions(Arc<Mutex<HashMap<String, Entry>>>);
+
+struct Entry {
+    live: Live,
+    end: watch::Sender<Option<Ended>>,
+}
+
+/// A session's place among the live ones; leaves when it is dropped.
+pub struct Place {
+    sessions: Sessions,
+    id: String,
+    end: watch::Receiver<Option<Ended>>,
+}
+
+impl Sessions {
+    /// Enters a session.
+    pub fn enter(&self, live: Live) -> Place {
+        let (sender, end) = watch::channel(None);
+        let id = live.id.clone();
+        self.locked().insert(id.clone(), Entry { live, end: sender });
+        Place { sessions: self.clone(), id, end }
+    }
+
+    /// Ends every session that fits; returns how many.
+    pub fn end(&self, why: &Ended, fits: impl Fn(&Live) -> bool) -> usize {
+        let sessions = self.locked();
+        let fitting = sessions.values().filter(|e| fits(&e.live));
+        fitting.map(|e| e.end.send_replace(Some(why.clone()))).count()
+    }
+
+    /// A list of all, oldest first.
+    pub fn list(&self) -> Vec<Live> {
+        let mut all: Vec<Live> = self.locked().values().map(|e| e.live.clone()).collect();
+        all.sort_by_key(|live| live.since);
+        all
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.locked().len()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Resolves when the session is to end. Cancel-safe.
+    pub async fn ended(&mut self) -> Ended {
+        match self.end.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or(Ended::Draining),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.sessions.locked().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::PrincipalKind;
+
+    use super::*;
+
+    fn live(id: &str, token: &str) -> Live {
+        Live {
+            id: id.to_owned(),
+            principal: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            token: token.to_owned(),
+            target: TargetName("orders".to_owned()),
+            address: "127.0.0.1".to_owned(),
+            since: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_ends_its_sessions_and_no_others() {
+        let sessions = Sessions::default();
+        let (mut one, _other) = (sessions.enter(live("1", "a")), sessions.enter(live("2", "b")));
+        assert_eq!(sessions.end(&Ended::Revoked, |l| l.token == "a"), 1);
+        assert_eq!(one.ended().await, Ended::Revoked);
+        drop(one);
+        assert_eq!(sessions.count(), 1);
+    }
+}

@@ -1,0 +1,15 @@
+//! What a response may show: masks that are valid values of their column's type, and the proof that they were applied.
+
+mod constant;
+mod generalize;
+mod masker;
+mod proof;
+mod strategy;
+mod types;
+
+pub use masker::{ColumnShape, HashKey, Masker, Plan, TypeKind};
+pub use proof::{Cut, Maskable, Masked, apply};
+pub use strategy::{Strategy, UnknownStrategy};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! The nouns that every crate shares. Data only: no rule, no codec, no IO.
+
+mod action;
+mod name;
+mod operation;
+mod principal;
+
+pub use action::Action;
+pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
+pub use operation::{Effect, Facts, Inspect};
+pub use principal::{Principal, PrincipalKind, PrincipalRef};

@@ -1,0 +1,1 @@
+//! State: targets, tokens, policies, requests; sealed credentials.

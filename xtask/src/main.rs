@@ -1,0 +1,3 @@
+//! The house commands: `cargo xtask demo`, `test`, `acceptance`, `bench`, `conformance`.
+
+fn main() {}
