@@ -1,3 +1,12 @@
 //! Sockets: towards clients and towards targets.
 
+pub mod cancel;
+pub mod dial;
+pub mod listen;
+pub mod login;
 pub mod pump;
+pub mod stream;
+pub mod tls;
+
+#[cfg(test)]
+mod tests;

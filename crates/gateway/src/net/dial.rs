@@ -1,0 +1,394 @@
+//! Towards a target: connect, TLS, login.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use wire::postgres::backend::{Authentication, Backend, backend};
+use wire::postgres::{build, error, md5, scram, startup};
+
+use super::stream::{Message, ReadError, Stream, message};
+use super::tls::{SslMode, TlsError, UpstreamTls, end_point};
+
+/// Connecting may take so long, and the login behind it as long again.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest message that a server may send before it is ready, in bytes.
+const LONGEST: usize = 1 << 20;
+/// So many messages may come before the server is ready.
+const MOST_MESSAGES: usize = 10_000;
+
+/// The connection to a target, as the pump uses it.
+pub type UpstreamStream = Stream;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// By TCP.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// By a UNIX-domain socket, `directory/.s.PGSQL.port`.
+    Unix {
+        /// The socket's directory.
+        directory: PathBuf,
+        /// Part of its name.
+        port: u16,
+    },
+}
+
+impl Address {
+    /// `host` as libpq takes it: a path is a socket's directory.
+    pub fn new(host: &str, port: u16) -> Self {
+        if host.starts_with('/') {
+            Self::Unix { directory: host.into(), port }
+        } else {
+            Self::Tcp { host: host.to_owned(), port }
+        }
+    }
+
+    fn is_local(&self) -> bool {
+        match self {
+            Self::Unix { .. } => true,
+            Self::Tcp { host, .. } => {
+                host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            }
+        }
+    }
+}
+
+/// Who logs in, and how the session starts.
+pub struct Login<'a> {
+    /// The role.
+    pub user: &'a str,
+    /// Its password, if there is one.
+    pub password: Option<&'a [u8]>,
+    /// The newest minor version that we ask for.
+    pub minor: u16,
+    /// Start-up parameters, `user` and `database` among them.
+    pub parameters: &'a [(String, String)],
+}
+
+/// A session at the target that is ready for its first command.
+pub struct Upstream {
+    /// The connection.
+    pub stream: UpstreamStream,
+    /// What the server said of its settings, in its order.
+    pub parameters: Vec<(String, String)>,
+    /// The server's process id.
+    pub process: u32,
+    /// What cancels its statements.
+    pub secret: Vec<u8>,
+    /// The minor version that is spoken.
+    pub minor: u16,
+    /// Notices from before it was ready, whole.
+    pub notices: Vec<Vec<u8>>,
+}
+
+/// Why a target cannot be used now.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Unreachable(std::io::Error),
+    /// It took too long.
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    /// TLS was demanded and did not come about.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The server refused; its own words, which may name hosts and users, are for the log.
+    #[error("refused with SQLSTATE {code}: {message}")]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// The server asks for a password and the target has none.
+    #[error("the server asks for a password, and the target has none")]
+    NoPassword,
+    /// The server asks for the password itself over a connection that others could read.
+    #[error("the server asks for the password in clear text over an unencrypted connection")]
+    ClearText,
+    /// A way of logging in that is not spoken here.
+    #[error("the server asks for an authentication method that is not supported ({0})")]
+    Unsupported(u32),
+    /// The server does not speak the protocol.
+    #[error("protocol: {0}")]
+    Protocol(&'static str),
+}
+
+impl DialError {
+    /// What a client is told: whose fault it is, without the server's words.
+    pub fn for_client(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unreachable(_) | Self::Timeout => ("08001", "the target cannot be reached"),
+            Self::Tls(_) => ("08001", "no trusted TLS connection to the target could be made"),
+            Self::Refused { code, .. } if code == "53300" => ("53300", "the target has too many connections"),
+            Self::Refused { code, .. } if code == "57P03" => ("57P03", "the target is starting up or shutting down"),
+            Self::Refused { code, .. } if code == "3D000" => ("3D000", "the target's database does not exist"),
+            Self::Refused { code, .. } if code.starts_with("28") => {
+                ("08004", "the target does not accept the gateway's credential")
+            }
+            Self::Refused { .. } => ("08004", "the target refused the connection"),
+            Self::NoPassword | Self::ClearText | Self::Unsupported(_) => {
+                ("08004", "the target asks for a login that the gateway cannot make")
+            }
+            Self::Protocol(_) => ("08P01", "the target does not speak PostgreSQL's protocol"),
+        }
+    }
+}
+
+impl From<ReadError> for DialError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Self::Unreachable(error),
+            ReadError::Malformed(wire::Malformed(why)) => Self::Protocol(why),
+        }
+    }
+}
+
+impl From<wire::Malformed> for DialError {
+    fn from(wire::Malformed(why): wire::Malformed) -> Self {
+        Self::Protocol(why)
+    }
+}
+
+impl From<std::io::Error> for DialError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+impl From<TlsError> for DialError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error.to_string())
+    }
+}
+
+/// Opens a session.
+pub async fn dial(address: &Address, tls: &UpstreamTls, login: &Login<'_>) -> Result<Upstream, DialError> {
+    let (stream, binding) = reach(address, tls).await?;
+    timeout(PATIENCE, log_in(stream, binding, address.is_local(), login)).await.map_err(|_| DialError::Timeout)?
+}
+
+/// Asks the server to cancel what a session does. The server never answers.
+pub async fn cancel(address: &Address, tls: &UpstreamTls, process: u32, secret: &[u8]) -> Result<(), DialError> {
+    let (mut stream, _) = reach(address, tls).await?;
+    let mut out = Vec::new();
+    startup::cancel_request(&mut out, process, secret);
+    let send = async {
+        stream.write_all(&out).await?;
+        stream.flush().await?;
+        // The server closes when it has dealt with it.
+        let mut nothing = [0; 1];
+        let _ = stream.read(&mut nothing).await;
+        Ok(())
+    };
+    timeout(PATIENCE, send).await.map_err(|_| DialError::Timeout)?
+}
+
+/// A connection, encrypted as `sslmode` says, and the hash of the server's certificate.
+async fn reach(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option<Vec<u8>>), DialError> {
+    let reaching = async {
+        match connect(address, tls).await {
+            Err(DialError::Tls(_)) if tls.mode == SslMode::Prefer => {
+                let clear = UpstreamTls { mode: SslMode::Disable, ..tls.clone() };
+                connect(address, &clear).await
+            }
+            reached => reached,
+        }
+    };
+    timeout(PATIENCE, reaching).await.map_err(|_| DialError::Timeout)?
+}
+
+async fn connect(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option<Vec<u8>>), DialError> {
+    let (host, mut tcp) = match address {
+        Address::Unix { directory, port } => {
+            let path = directory.join(format!(".s.PGSQL.{port}"));
+            return Ok((Stream::Unix(UnixStream::connect(path).await?), None));
+        }
+        Address::Tcp { host, port } => (host, TcpStream::connect((host.as_str(), *port)).await?),
+    };
+    tcp.set_nodelay(true)?;
+    if tls.mode == SslMode::Disable {
+        return Ok((Stream::Tcp(tcp), None));
+    }
+    if !tls.direct {
+        let mut request = Vec::new();
+        startup::ssl_request(&mut request);
+        tcp.write_all(&request).await?;
+        // One byte and no more: whatever else came in clear before the handshake would be somebody else's.
+        match tcp.read_u8().await? {
+            b'S' => (),
+            b'N' if tls.mode == SslMode::Prefer => return Ok((Stream::Tcp(tcp), None)),
+            b'N' => return Err(DialError::Tls("the server does not offer it".to_owned())),
+            b'E' => return Err(DialError::Protocol("an error in answer to the request for TLS")),
+            _ => return Err(DialError::Protocol("neither yes nor no to the request for TLS")),
+        }
+    }
+    let name = ServerName::try_from(host.clone()).map_err(|e| DialError::Tls(e.to_string()))?;
+    let connector = TlsConnector::from(std::sync::Arc::new(tls.config()?));
+    let stream = connector.connect(name, tcp).await.map_err(|e| DialError::Tls(e.to_string()))?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let binding = certificate.and_then(|c| end_point(c));
+    Ok((Stream::TlsClient(Box::new(stream)), binding))
+}
+
+async fn log_in(
+    mut stream: Stream,
+    binding: Option<Vec<u8>>,
+    local: bool,
+    login: &Login<'_>,
+) -> Result<Upstream, DialError> {
+    let mut out = Vec::new();
+    startup::login_request(&mut out, login.minor, login.parameters);
+    stream.write_all(&out).await?;
+    stream.flush().await?;
+    authenticate(&mut stream, binding, local, login).await?;
+
+    let mut upstream = Upstream {
+        stream,
+        parameters: Vec::new(),
+        process: 0,
+        secret: Vec::new(),
+        minor: login.minor,
+        notices: Vec::new(),
+    };
+    for _ in 0..MOST_MESSAGES {
+        let message = message(&mut upstream.stream, LONGEST).await?;
+        match backend(&message.frame()?)? {
+            Backend::ReadyForQuery(_) => return Ok(upstream),
+            Backend::ParameterStatus { name, value } => {
+                upstream.parameters.push((lossy(name), lossy(value)));
+            }
+            Backend::BackendKeyData { process, secret } => {
+                upstream.process = process;
+                upstream.secret = secret.to_vec();
+            }
+            Backend::NegotiateProtocolVersion { minor, .. } => {
+                upstream.minor = u16::try_from(minor).unwrap_or(0).min(login.minor);
+            }
+            Backend::NoticeResponse(_) => upstream.notices.push(message.whole),
+            Backend::ErrorResponse(body) => return Err(refused(body)),
+            _ => return Err(DialError::Protocol("an unexpected message before the server was ready")),
+        }
+    }
+    Err(DialError::Protocol("too many messages before the server was ready"))
+}
+
+async fn authenticate(
+    stream: &mut Stream,
+    binding: Option<Vec<u8>>,
+    local: bool,
+    login: &Login<'_>,
+) -> Result<(), DialError> {
+    let private = local || stream.is_encrypted();
+    loop {
+        let message = authentication(stream).await?;
+        let mut out = Vec::new();
+        match step(&message)? {
+            Authentication::Ok => return Ok(()),
+            Authentication::Cleartext if !private => return Err(DialError::ClearText),
+            Authentication::Cleartext => build::password(&mut out, login.password.ok_or(DialError::NoPassword)?),
+            Authentication::Md5 { salt } => {
+                let password = login.password.ok_or(DialError::NoPassword)?;
+                build::password(&mut out, md5::response(login.user.as_bytes(), password, salt).as_bytes());
+            }
+            Authentication::Sasl(mechanisms) => {
+                let password = login.password.ok_or(DialError::NoPassword)?;
+                sasl(stream, &mechanisms, binding.clone(), password).await?;
+                continue;
+            }
+            Authentication::SaslContinue(_) | Authentication::SaslFinal(_) => {
+                return Err(DialError::Protocol("a step of SASL that was not begun"));
+            }
+            Authentication::Other(method) => return Err(DialError::Unsupported(method)),
+        }
+        stream.write_all(&out).await?;
+        stream.flush().await?;
+    }
+}
+
+async fn sasl(
+    stream: &mut Stream,
+    mechanisms: &[&[u8]],
+    binding: Option<Vec<u8>>,
+    password: &[u8],
+) -> Result<(), DialError> {
+    let offers = |name: &str| mechanisms.contains(&name.as_bytes());
+    let (mechanism, binding) = match binding {
+        Some(hash) if offers(scram::SHA_256_PLUS) => (scram::SHA_256_PLUS, scram::Binding::ServerEndPoint(hash)),
+        // "y" would say that the server has taken its offer away.
+        Some(_) if stream.is_encrypted() => (scram::SHA_256, scram::Binding::Unoffered),
+        _ => (scram::SHA_256, scram::Binding::None),
+    };
+    if !offers(mechanism) {
+        return Err(DialError::Unsupported(10));
+    }
+    let mut client = scram::Client::new(password, &nonce().ok_or(DialError::Protocol("no randomness"))?, binding);
+    let mut out = Vec::new();
+    build::sasl_initial(&mut out, mechanism, &client.first());
+    stream.write_all(&out).await?;
+    stream.flush().await?;
+    let first = authentication(stream).await?;
+    let Authentication::SaslContinue(first) = step(&first)? else {
+        return Err(DialError::Protocol("SASL did not go on"));
+    };
+    let mut out = Vec::new();
+    build::sasl_response(&mut out, &client.answer(first)?);
+    stream.write_all(&out).await?;
+    stream.flush().await?;
+    let last = authentication(stream).await?;
+    let Authentication::SaslFinal(last) = step(&last)? else {
+        return Err(DialError::Protocol("SASL did not end"));
+    };
+    Ok(client.verify(last)?)
+}
+
+/// The next message of the login. A server may speak of versions and notices between them.
+async fn authentication(stream: &mut Stream) -> Result<Message, DialError> {
+    for _ in 0..MOST_MESSAGES {
+        let message = message(stream, LONGEST).await?;
+        match message.kind {
+            b'R' => return Ok(message),
+            b'N' | b'v' => (),
+            b'E' => return Err(refused(message.frame()?.body)),
+            _ => return Err(DialError::Protocol("an unexpected message during login")),
+        }
+    }
+    Err(DialError::Protocol("too many messages during login"))
+}
+
+fn step(message: &Message) -> Result<Authentication<'_>, DialError> {
+    match backend(&message.frame()?)? {
+        Backend::Authentication(step) => Ok(step),
+        _ => Err(DialError::Protocol("an unexpected message during login")),
+    }
+}
+
+fn refused(body: &[u8]) -> DialError {
+    let code = error::field(body, b'C').unwrap_or_default();
+    DialError::Refused { code, message: error::field(body, b'M').unwrap_or_default() }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// 18 bytes of chance in base64, as libpq's.
+pub(super) fn nonce() -> Option<String> {
+    let mut bytes = [0; 18];
+    rand::fill(&mut bytes).ok()?;
+    Some(BASE64.encode(bytes))
+}

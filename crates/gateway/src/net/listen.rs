@@ -1,0 +1,322 @@
+//! Towards clients: accept, TLS, the start-up packet. Nothing is read beyond what is understood.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::TargetName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{LazyConfigAcceptor, rustls::server::Acceptor};
+use wire::postgres::build;
+use wire::postgres::error::ErrorFields;
+use wire::postgres::startup::{self, Startup, split_startup};
+
+use super::stream::Stream;
+use super::tls::{ALPN, ServerTls};
+
+/// The connection to a client, as the pump uses it.
+pub type ClientStream = Stream;
+
+/// The newest minor version that is spoken here.
+pub const NEWEST_MINOR: u16 = 2;
+
+/// Bounds on clients.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one address.
+    pub per_address: usize,
+    /// From the first byte to the end of the login.
+    pub login: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections: 20_000, per_address: 10_000, login: Duration::from_secs(10) }
+    }
+}
+
+/// A listening socket with its bounds.
+pub struct Front {
+    tcp: TcpListener,
+    bounds: Bounds,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A connection's share of the bounds; given back when it is dropped.
+pub struct Share {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Front {
+    /// Listens.
+    pub async fn bind(address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
+        Ok(Self { tcp: TcpListener::bind(address).await?, bounds, open: Arc::default() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// The bounds it keeps.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The next client within the bounds; others are dropped at once. Cancel-safe.
+    pub async fn accept(&self) -> (TcpStream, SocketAddr, Share) {
+        loop {
+            match self.tcp.accept().await {
+                Ok((stream, peer)) => {
+                    if let Some(share) = self.share(peer.ip()) {
+                        let _ = stream.set_nodelay(true);
+                        return (stream, peer, share);
+                    }
+                    tracing::warn!(%peer, "too many connections: dropped");
+                }
+                Err(error) => {
+                    // Out of file descriptors: accepting again at once would only burn the processor.
+                    tracing::warn!(%error, "cannot accept");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn share(&self, address: IpAddr) -> Option<Share> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = open.values().sum();
+        let count = open.entry(address).or_default();
+        if total >= self.bounds.connections || *count >= self.bounds.per_address {
+            if *count == 0 {
+                open.remove(&address);
+            }
+            return None;
+        }
+        *count += 1;
+        Some(Share { open: Arc::clone(&self.open), address })
+    }
+}
+
+/// A client with its start-up packet, before its login.
+pub struct Accepted {
+    pub(super) stream: ClientStream,
+    pub(super) login: startup::Login,
+    pub(super) end_point: Option<Arc<[u8]>>,
+    tls_version: Option<String>,
+    server_name: Option<String>,
+    peer: SocketAddr,
+}
+
+/// What a new connection turned out to be.
+pub enum Negotiated {
+    /// A client that wants in.
+    Login(Box<Accepted>),
+    /// Somebody who wants a statement cancelled.
+    Cancel {
+        /// Of which process.
+        process: u32,
+        /// With which secret.
+        secret: Vec<u8>,
+    },
+    /// It was answered, or it left.
+    Gone,
+}
+
+impl Accepted {
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// A start-up parameter.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.login.parameter(name)
+    }
+
+    /// All start-up parameters.
+    pub fn parameters(&self) -> &[(String, String)] {
+        &self.login.parameters
+    }
+
+    /// The minor version that is spoken with this client.
+    pub fn minor(&self) -> u16 {
+        self.login.minor.min(NEWEST_MINOR)
+    }
+
+    /// `TLSv1.3`, if there is TLS.
+    pub fn tls_version(&self) -> Option<&str> {
+        self.tls_version.as_deref()
+    }
+
+    /// The name that the client's TLS asked for.
+    pub fn server_name(&self) -> Option<&str> {
+        self.server_name.as_deref()
+    }
+
+    /// Whether a password may be asked for in clear text.
+    pub fn is_private(&self) -> bool {
+        self.stream.is_encrypted() || self.peer.ip().is_loopback()
+    }
+
+    /// The target that the client names: the database, which is the user where there is none.
+    pub fn target(&self) -> TargetName {
+        let name = self.parameter("database").or_else(|| self.parameter("user")).unwrap_or_default();
+        TargetName::new(name)
+    }
+
+    /// The connection itself, once the client is in.
+    pub fn into_stream(self) -> ClientStream {
+        self.stream
+    }
+
+    /// Sends a last message.
+    pub async fn refuse(mut self, farewell: &[u8]) {
+        let _ = self.stream.write_all(farewell).await;
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+/// Reads what a connection begins with. The caller bounds the time.
+pub async fn negotiate(tcp: TcpStream, peer: SocketAddr, tls: Option<&ServerTls>) -> io::Result<Negotiated> {
+    let mut first = [0; 1];
+    if tcp.peek(&mut first).await? == 0 {
+        return Ok(Negotiated::Gone);
+    }
+    if first == [0x16] {
+        let Some(tls) = tls else { return Ok(Negotiated::Gone) };
+        let Some(stream) = shake_hands(tcp, tls, true).await? else { return Ok(Negotiated::Gone) };
+        return startup_packet(stream, peer, Some(tls), true).await;
+    }
+    startup_packet(Stream::Tcp(tcp), peer, tls, false).await
+}
+
+async fn startup_packet(
+    mut stream: Stream,
+    peer: SocketAddr,
+    tls: Option<&ServerTls>,
+    mut encrypted: bool,
+) -> io::Result<Negotiated> {
+    let mut asked_for_gss = false;
+    loop {
+        let packet = match packet(&mut stream).await? {
+            Ok(packet) => packet,
+            Err(wire::Malformed(why)) => return farewell(stream, "08P01", why).await,
+        };
+        match packet {
+            Startup::Ssl if encrypted => return farewell(stream, "08P01", "TLS within TLS").await,
+            Startup::Ssl => match (tls, stream) {
+                (Some(tls), Stream::Tcp(mut tcp)) => {
+                    tcp.write_all(b"S").await?;
+                    // What came in clear behind the request is read as part of the handshake, and fails it.
+                    let Some(shaken) = shake_hands(tcp, tls, false).await? else { return Ok(Negotiated::Gone) };
+                    stream = shaken;
+                    encrypted = true;
+                }
+                (_, mut clear) => {
+                    clear.write_all(b"N").await?;
+                    stream = clear;
+                    encrypted = false;
+                }
+            },
+            Startup::Gss if asked_for_gss || encrypted => {
+                return farewell(stream, "08P01", "a second request for GSSAPI encryption").await;
+            }
+            Startup::Gss => {
+                asked_for_gss = true;
+                stream.write_all(b"N").await?;
+            }
+            Startup::Cancel { process, secret } => return Ok(Negotiated::Cancel { process, secret }),
+            Startup::Login(login) => return accepted(stream, login, peer, tls).await,
+        }
+    }
+}
+
+async fn accepted(
+    mut stream: Stream,
+    login: startup::Login,
+    peer: SocketAddr,
+    tls: Option<&ServerTls>,
+) -> io::Result<Negotiated> {
+    if login.major != 3 {
+        let why = format!("protocol {}.{} is not supported: 3.0 to 3.{NEWEST_MINOR} are", login.major, login.minor);
+        return farewell(stream, "0A000", &why).await;
+    }
+    if login.parameter("user").is_none_or(str::is_empty) {
+        return farewell(stream, "28000", "no user name in the startup packet").await;
+    }
+    if login.parameter("replication").is_some_and(|v| !matches!(v, "false" | "off" | "no" | "0")) {
+        return farewell(stream, "0A000", "replication connections are not supported").await;
+    }
+    let unknown: Vec<&str> =
+        login.parameters.iter().map(|(n, _)| n.as_str()).filter(|n| n.starts_with("_pq_.")).collect();
+    if login.minor > NEWEST_MINOR || !unknown.is_empty() {
+        let mut out = Vec::new();
+        build::negotiate_protocol_version(&mut out, u32::from(NEWEST_MINOR.min(login.minor)), &unknown);
+        stream.write_all(&out).await?;
+    }
+    let (tls_version, server_name) = match &stream {
+        Stream::TlsServer(tls) => {
+            let connection = tls.get_ref().1;
+            let version = connection.protocol_version().and_then(|v| v.as_str()).map(str::to_owned);
+            (version, connection.server_name().map(str::to_owned))
+        }
+        Stream::Tcp(_) | Stream::Unix(_) | Stream::TlsClient(_) => (None, None),
+    };
+    let end_point = tls.filter(|_| stream.is_encrypted()).and_then(|t| t.end_point.clone());
+    Ok(Negotiated::Login(Box::new(Accepted { stream, login, end_point, tls_version, server_name, peer })))
+}
+
+/// Reads exactly one start-up packet.
+async fn packet(stream: &mut Stream) -> io::Result<Result<Startup, wire::Malformed>> {
+    let mut bytes = vec![0; 4];
+    stream.read_exact(&mut bytes).await?;
+    if let Err(malformed) = split_startup(&bytes) {
+        return Ok(Err(malformed));
+    }
+    let length = bytes.iter().fold(0usize, |n, b| n << 8 | usize::from(*b));
+    bytes.resize(length.clamp(4, startup::LONGEST), 0);
+    stream.read_exact(bytes.get_mut(4..).unwrap_or_default()).await?;
+    match split_startup(&bytes) {
+        Ok(Some((packet, _))) => Ok(Ok(packet)),
+        Ok(None) => Ok(Err(wire::Malformed("startup packet is cut short"))),
+        Err(malformed) => Ok(Err(malformed)),
+    }
+}
+
+async fn shake_hands(tcp: TcpStream, tls: &ServerTls, direct: bool) -> io::Result<Option<Stream>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+    // Without it a browser that was tricked into speaking to us could be made to (the ALPACA attack).
+    let offers = start.client_hello().alpn().is_some_and(|mut offered| offered.any(|p| p == ALPN));
+    if direct && !offers {
+        return Ok(None);
+    }
+    let stream = start.into_stream(Arc::clone(&tls.config)).await?;
+    Ok(Some(Stream::TlsServer(Box::new(stream))))
+}
+
+async fn farewell(mut stream: Stream, code: &str, why: &str) -> io::Result<Negotiated> {
+    let mut out = Vec::new();
+    build::error(&mut out, &ErrorFields::fatal(code, why));
+    stream.write_all(&out).await?;
+    stream.shutdown().await?;
+    Ok(Negotiated::Gone)
+}

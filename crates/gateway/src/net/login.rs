@@ -1,0 +1,198 @@
+//! A client's login: a token where a password goes, or SCRAM under the token's name.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use wire::postgres::error::ErrorFields;
+use wire::postgres::scram::{self, ScramVerifier};
+use wire::postgres::{build, frontend};
+use wire::reader::Reader;
+
+use super::dial::nonce;
+use super::listen::Accepted;
+use super::stream::{ReadError, message};
+
+/// JSON Web Tokens are long: so many bytes a password may have.
+const LONGEST_PASSWORD: usize = 64 * 1024;
+/// A user name that begins so names a token, whose secret is proven by SCRAM.
+pub const TOKEN_PREFIX: &str = "dwt_";
+/// A wrong password costs so long, times the number of recent ones from the same address, up to ten.
+const PENALTY: Duration = Duration::from_millis(100);
+/// So many addresses are remembered with their failures.
+const MOST_ADDRESSES: usize = 10_000;
+
+/// Knows tokens.
+pub trait Authenticator {
+    /// What a right token proves.
+    type Proof;
+
+    /// Whom this password belongs to.
+    fn check(&self, password: &[u8]) -> impl Future<Output = Option<Self::Proof>> + Send;
+
+    /// The verifier of the token that the user name names. Unknown names have one, too, so that an exchange does not
+    /// tell which exist; theirs proves nothing.
+    fn verifier(&self, user: &str) -> impl Future<Output = (ScramVerifier, Option<Self::Proof>)> + Send;
+}
+
+/// Why a login failed. The words are for the log; a client always hears the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// No such token, or it has ended.
+    #[error("no valid token")]
+    Token,
+    /// A password cannot be asked for on this connection.
+    #[error("the connection is not encrypted")]
+    ClearText,
+    /// The client left or did not speak the protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl Refused {
+    /// A short word for the journal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::ClearText => "clear_text",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(error: std::io::Error) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+impl From<wire::Malformed> for Refused {
+    fn from(error: wire::Malformed) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+/// Recent failures by address.
+#[derive(Default)]
+pub struct Failures(Mutex<HashMap<IpAddr, u32>>);
+
+impl Failures {
+    fn penalty(&self, address: IpAddr) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= MOST_ADDRESSES {
+            failures.clear();
+        }
+        let count = failures.entry(address).or_default();
+        *count = count.saturating_add(1).min(10);
+        PENALTY * *count
+    }
+
+    fn forgive(&self, address: IpAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
+    }
+}
+
+/// Asks for proof. On failure the client has been told.
+pub async fn authenticate<A: Authenticator>(
+    accepted: &mut Accepted,
+    authenticator: &A,
+    failures: &Failures,
+) -> Result<A::Proof, Refused> {
+    let proof = prove(accepted, authenticator).await;
+    let refused = match proof {
+        Ok(proof) => {
+            failures.forgive(accepted.peer().ip());
+            return Ok(proof);
+        }
+        Err(refused) => refused,
+    };
+    let fields = match &refused {
+        Refused::Token => {
+            tokio::time::sleep(failures.penalty(accepted.peer().ip())).await;
+            ErrorFields::fatal("28P01", "the token is not valid")
+                .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name.")
+        }
+        Refused::ClearText => ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
+            .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name."),
+        Refused::Protocol(_) => ErrorFields::fatal("08P01", "the login did not follow the protocol"),
+    };
+    let mut out = Vec::new();
+    build::error(&mut out, &fields);
+    let _ = accepted.stream.write_all(&out).await;
+    let _ = accepted.stream.shutdown().await;
+    Err(refused)
+}
+
+async fn prove<A: Authenticator>(accepted: &mut Accepted, authenticator: &A) -> Result<A::Proof, Refused> {
+    let user = accepted.parameter("user").unwrap_or_default().to_owned();
+    if user.starts_with(TOKEN_PREFIX) {
+        return prove_by_scram(accepted, authenticator, &user).await;
+    }
+    if !accepted.is_private() {
+        return Err(Refused::ClearText);
+    }
+    let mut out = Vec::new();
+    build::authentication_cleartext(&mut out);
+    accepted.stream.write_all(&out).await?;
+    accepted.stream.flush().await?;
+    let message = message(&mut accepted.stream, LONGEST_PASSWORD).await?;
+    let frontend::Frontend::Password(body) = frontend::frontend(&message.frame()?)? else {
+        return Err(Refused::Protocol("no password came".to_owned()));
+    };
+    let password = Reader::new(body).cstr()?;
+    authenticator.check(password).await.ok_or(Refused::Token)
+}
+
+async fn prove_by_scram<A: Authenticator>(
+    accepted: &mut Accepted,
+    authenticator: &A,
+    user: &str,
+) -> Result<A::Proof, Refused> {
+    let end_point = accepted.end_point.clone();
+    let mut out = Vec::new();
+    match &end_point {
+        Some(_) => build::authentication_sasl(&mut out, &[scram::SHA_256_PLUS, scram::SHA_256]),
+        None => build::authentication_sasl(&mut out, &[scram::SHA_256]),
+    }
+    accepted.stream.write_all(&out).await?;
+    accepted.stream.flush().await?;
+
+    let initial = password_body(accepted).await?;
+    let mut reader = Reader::new(&initial);
+    let plus = match reader.cstr()? {
+        name if name == scram::SHA_256.as_bytes() => false,
+        name if name == scram::SHA_256_PLUS.as_bytes() && end_point.is_some() => true,
+        _ => return Err(Refused::Protocol("a SASL mechanism that was not offered".to_owned())),
+    };
+    let first = reader.value()?.ok_or(wire::Malformed("SCRAM: no first message"))?;
+    let (verifier, proof) = authenticator.verifier(user).await;
+    let nonce = nonce().ok_or_else(|| Refused::Protocol("no randomness".to_owned()))?;
+    let (server, said) = scram::Server::begin(verifier, plus, end_point.as_deref(), first, &nonce)?;
+    let mut out = Vec::new();
+    build::authentication_sasl_continue(&mut out, &said);
+    accepted.stream.write_all(&out).await?;
+    accepted.stream.flush().await?;
+
+    let last = server.finish(&password_body(accepted).await?)?;
+    let (Some(last), Some(proof)) = (last, proof) else { return Err(Refused::Token) };
+    let mut out = Vec::new();
+    build::authentication_sasl_final(&mut out, &last);
+    accepted.stream.write_all(&out).await?;
+    Ok(proof)
+}
+
+async fn password_body(accepted: &mut Accepted) -> Result<Vec<u8>, Refused> {
+    let message = message(&mut accepted.stream, LONGEST_PASSWORD).await?;
+    match frontend::frontend(&message.frame()?)? {
+        frontend::Frontend::Password(body) => Ok(body.to_vec()),
+        _ => Err(Refused::Protocol("no step of SASL came".to_owned())),
+    }
+}

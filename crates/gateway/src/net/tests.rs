@@ -1,0 +1,151 @@
+//! Raw sockets against the listener: what a connection may begin with.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wire::postgres::startup::{cancel_request, login_request, ssl_request};
+
+use super::listen::{Bounds, Front, Negotiated, negotiate};
+use super::tls::ServerTls;
+
+fn tls() -> ServerTls {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("certificate");
+    ServerTls::new(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).expect("TLS")
+}
+
+async fn front(bounds: Bounds) -> (Front, SocketAddr) {
+    let front = Front::bind("127.0.0.1:0".parse().expect("address"), bounds).await.expect("bound");
+    let address = front.address().expect("address");
+    (front, address)
+}
+
+/// What a connection that sends these bytes turns out to be, and what it gets for an answer.
+async fn begins_with(bytes: &[u8], tls: Option<&ServerTls>) -> (Option<Negotiated>, Vec<u8>) {
+    let (front, address) = front(Bounds::default()).await;
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    client.write_all(bytes).await.expect("sent");
+    client.shutdown().await.expect("half closed");
+    let (tcp, peer, _share) = front.accept().await;
+    let negotiated =
+        tokio::time::timeout(Duration::from_secs(5), negotiate(tcp, peer, tls)).await.expect("in time").ok();
+    let mut answer = Vec::new();
+    if !matches!(negotiated, Some(Negotiated::Login(_))) {
+        let _ = client.read_to_end(&mut answer).await;
+    }
+    (negotiated, answer)
+}
+
+fn login(minor: u16, parameters: &[(&str, &str)]) -> Vec<u8> {
+    let parameters: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let mut out = Vec::new();
+    login_request(&mut out, minor, &parameters);
+    out
+}
+
+#[tokio::test]
+async fn a_login_is_read_with_its_parameters() {
+    let (negotiated, _) = begins_with(&login(0, &[("user", "a"), ("database", "orders")]), None).await;
+    let Some(Negotiated::Login(accepted)) = negotiated else { panic!("a login") };
+    assert_eq!((accepted.parameter("user"), accepted.target().as_str()), (Some("a"), "orders"));
+    assert!(accepted.is_private(), "loopback");
+}
+
+#[tokio::test]
+async fn what_is_not_supported_is_said_so() {
+    for (bytes, code) in [
+        (login(0, &[("database", "x")]), "28000"),
+        (login(0, &[("user", "a"), ("replication", "database")]), "0A000"),
+        (vec![0, 0, 0, 12, 0, 2, 0, 0, 1, 2, 3, 4], "0A000"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "08P01"),
+        (vec![0, 0, 0, 7, 1, 2, 3], "08P01"),
+    ] {
+        let (negotiated, answer) = begins_with(&bytes, None).await;
+        assert!(matches!(negotiated, Some(Negotiated::Gone)), "{bytes:?}");
+        assert!(String::from_utf8_lossy(&answer).contains(code), "{bytes:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn gss_and_tls_are_declined_where_there_are_none_and_the_login_goes_on() {
+    let mut bytes = vec![0, 0, 0, 8, 4, 210, 22, 48];
+    ssl_request(&mut bytes);
+    bytes.extend_from_slice(&login(0, &[("user", "a")]));
+    let (negotiated, _) = begins_with(&bytes, None).await;
+    assert!(matches!(negotiated, Some(Negotiated::Login(_))));
+}
+
+#[tokio::test]
+async fn clear_text_behind_a_request_for_tls_is_never_a_login() {
+    let mut bytes = Vec::new();
+    ssl_request(&mut bytes);
+    bytes.extend_from_slice(&login(0, &[("user", "injected")]));
+    let (negotiated, answer) = begins_with(&bytes, Some(&tls())).await;
+    assert!(!matches!(negotiated, Some(Negotiated::Login(_))));
+    assert_eq!(answer.first(), Some(&b'S'));
+}
+
+#[tokio::test]
+async fn newer_minors_and_unknown_options_are_negotiated() {
+    let (front, address) = front(Bounds::default()).await;
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    client.write_all(&login(9, &[("user", "a"), ("_pq_.odd", "1")])).await.expect("sent");
+    let (tcp, peer, _share) = front.accept().await;
+    let Ok(Negotiated::Login(accepted)) = negotiate(tcp, peer, None).await else { panic!("a login") };
+    assert_eq!(accepted.minor(), 2);
+    let mut answer = vec![0; 22];
+    client.read_exact(&mut answer).await.expect("answered");
+    assert_eq!(answer, b"v\0\0\0\x15\0\0\0\x02\0\0\0\x01_pq_.odd\0");
+}
+
+#[tokio::test]
+async fn a_cancel_request_is_told_apart() {
+    let mut bytes = Vec::new();
+    cancel_request(&mut bytes, 7, &[1; 32]);
+    let (negotiated, _) = begins_with(&bytes, None).await;
+    assert!(matches!(negotiated, Some(Negotiated::Cancel { process: 7, .. })));
+}
+
+#[tokio::test]
+async fn tls_from_the_first_byte_needs_the_protocols_name() {
+    use tokio_rustls::TlsConnector;
+    let tls = tls();
+    for (alpn, taken) in [(vec![b"postgresql".to_vec()], true), (vec![b"http/1.1".to_vec()], false), (vec![], false)] {
+        let (front, address) = front(Bounds::default()).await;
+        let mode = super::tls::SslMode::Require;
+        let mut config = super::tls::UpstreamTls { mode, roots: None, direct: true }.config().expect("client");
+        config.alpn_protocols = alpn;
+        let client = tokio::spawn(async move {
+            let tcp = TcpStream::connect(address).await.expect("connected");
+            let name = "localhost".try_into().expect("name");
+            let mut stream = TlsConnector::from(std::sync::Arc::new(config)).connect(name, tcp).await.ok()?;
+            stream.write_all(&login(0, &[("user", "a")])).await.ok()?;
+            stream.flush().await.ok()?;
+            let _ = stream.read(&mut [0; 1]).await;
+            Some(())
+        });
+        let (tcp, peer, _share) = front.accept().await;
+        let negotiated = negotiate(tcp, peer, Some(&tls)).await;
+        assert_eq!(matches!(negotiated, Ok(Negotiated::Login(_))), taken);
+        drop(negotiated);
+        let _ = client.await;
+    }
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_every_connection() {
+    let (front, address) = front(Bounds { per_address: 2, ..Bounds::default() }).await;
+    let clients = [TcpStream::connect(address).await, TcpStream::connect(address).await];
+    let (_, _, first) = front.accept().await;
+    let (_, _, _second) = front.accept().await;
+    let mut third = TcpStream::connect(address).await.expect("connected");
+    let refused = tokio::time::timeout(Duration::from_millis(200), front.accept()).await;
+    assert!(refused.is_err(), "the third is dropped");
+    assert_eq!(third.read(&mut [0; 1]).await.expect("closed"), 0);
+    drop(first);
+    let _fourth = TcpStream::connect(address).await.expect("connected");
+    let taken = tokio::time::timeout(Duration::from_secs(5), front.accept()).await;
+    assert!(taken.is_ok(), "a place has become free");
+    drop(clients);
+}

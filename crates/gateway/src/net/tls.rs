@@ -1,0 +1,241 @@
+//! TLS on both sides: what we trust, what we show, and how a login is bound to it.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
+
+/// The protocol's name in ALPN; a connection that begins with TLS at once must offer it.
+pub const ALPN: &[u8] = b"postgresql";
+
+/// libpq's `sslmode`: <https://www.postgresql.org/docs/18/libpq-ssl.html#LIBPQ-SSL-PROTECTION>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SslMode {
+    /// Never TLS.
+    Disable,
+    /// TLS if the server has it.
+    #[default]
+    Prefer,
+    /// TLS, with whoever answers.
+    Require,
+    /// TLS with a certificate that a known authority signed.
+    VerifyCa,
+    /// The same, and it must name the host.
+    VerifyFull,
+}
+
+impl std::str::FromStr for SslMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "disable" => Ok(Self::Disable),
+            // `allow` asks for clear text first, which no server here needs.
+            "allow" | "prefer" => Ok(Self::Prefer),
+            "require" => Ok(Self::Require),
+            "verify-ca" => Ok(Self::VerifyCa),
+            "verify-full" => Ok(Self::VerifyFull),
+            other => Err(format!(
+                "sslmode \"{other}\" is none of disable, prefer, require, verify-ca and verify-full"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for SslMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        })
+    }
+}
+
+/// How a target's TLS is judged.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTls {
+    /// How strictly.
+    pub mode: SslMode,
+    /// Authorities in PEM; the system's where none are given.
+    pub roots: Option<Vec<u8>>,
+    /// TLS from the first byte (`sslnegotiation=direct`, PostgreSQL 17 and newer).
+    pub direct: bool,
+}
+
+/// A certificate or key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Not PEM, or nothing of use in it.
+    #[error("cannot read {what}: {why}")]
+    Pem {
+        /// Which file.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Refused by the TLS library.
+    #[error("TLS configuration: {0}")]
+    Config(#[from] Error),
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+impl UpstreamTls {
+    /// The client's configuration.
+    pub(super) fn config(&self) -> Result<ClientConfig, TlsError> {
+        let verifier = Arc::new(Judge { strictness: self.mode, ..self.judge()? });
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
+        if self.direct {
+            config.alpn_protocols = vec![ALPN.to_vec()];
+        }
+        Ok(config)
+    }
+
+    fn judge(&self) -> Result<Judge, TlsError> {
+        let strict = matches!(self.mode, SslMode::VerifyCa | SslMode::VerifyFull);
+        let mut judge = Judge { strictness: self.mode, provider: provider(), authorities: None, pinned: Vec::new() };
+        if !strict {
+            return Ok(judge);
+        }
+        let mut roots = RootCertStore::empty();
+        match &self.roots {
+            Some(pem) => {
+                for certificate in CertificateDer::pem_slice_iter(pem) {
+                    let certificate = certificate.map_err(|e| bad_pem("the root certificates", &e))?;
+                    let _ = roots.add(certificate.clone());
+                    judge.pinned.push(certificate);
+                }
+                if judge.pinned.is_empty() {
+                    return Err(bad_pem("the root certificates", &"no certificate in it"));
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        judge.authorities = Some(built.map_err(|e| bad_pem("the root certificates", &e))?);
+        Ok(judge)
+    }
+}
+
+fn bad_pem(what: &'static str, why: &impl ToString) -> TlsError {
+    TlsError::Pem { what, why: why.to_string() }
+}
+
+/// Judges a server's certificate as libpq does. Signatures of the handshake are always checked.
+#[derive(Debug)]
+struct Judge {
+    strictness: SslMode,
+    provider: Arc<CryptoProvider>,
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    /// Given certificates: a server may show one of them itself, as self-signed ones do.
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
+        let names_host = || rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name);
+        if self.pinned.iter().any(|p| p.as_ref() == end_entity.as_ref()) {
+            if self.strictness == SslMode::VerifyFull {
+                names_host()?;
+            }
+            return Ok(ServerCertVerified::assertion());
+        }
+        match authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
+            // The chain has been verified before the name is looked at.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.strictness == SslMode::VerifyCa => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The gateway's own certificate and what a login is bound to.
+#[derive(Clone)]
+pub struct ServerTls {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) end_point: Option<Arc<[u8]>>,
+}
+
+impl ServerTls {
+    /// From a certificate chain and its key, in PEM.
+    pub fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<_, _>>()
+            .map_err(|e| bad_pem("the certificate", &e))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| bad_pem("the certificate's key", &e))?;
+        let end_point = chain.first().and_then(|c| end_point(c)).map(Arc::from);
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Self { config: Arc::new(config), end_point })
+    }
+}
+
+/// `tls-server-end-point` (RFC 5929, 4.1): the certificate's hash by its signature's algorithm, SHA-256 for weaker ones.
+/// `None` for algorithms that have no such hash (Ed25519).
+pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
+    use ::aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
+        // RSA with MD5, SHA-1 and SHA-256; ECDSA with SHA-1 and SHA-256.
+        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.1"
+        | "1.2.840.10045.4.3.2" => &SHA256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
+        _ => return None,
+    };
+    Some(digest(algorithm, certificate).as_ref().to_vec())
+}

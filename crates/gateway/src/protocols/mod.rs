@@ -1,0 +1,3 @@
+//! One folder for each protocol.
+
+pub mod postgres;

@@ -1,0 +1,502 @@
+//! What the server's messages mean, one at a time: matched with what it owes, and turned into what the client gets.
+
+use std::sync::Arc;
+
+use sql::postgres::Control;
+use sql::postgres::copy::CopyFormat as Declared;
+use wire::postgres::backend::{self, Backend, CopyShape, Field, TransactionStatus};
+use wire::postgres::copy::{CopyFormat, CopyRewriter};
+use wire::postgres::{Frame, build};
+
+use super::chunk::{ChunkKind, RowPlan};
+use super::conversation::Conversation;
+use super::errors;
+use super::expected::{Bound, Expected, OwnPart, Run};
+use super::masks::{self, Masks};
+use super::operation::Operation;
+use crate::audit::Outcome;
+use crate::spine::Stop;
+
+/// What the client gets for one message of the server's.
+pub(super) enum Heard {
+    /// The message as it is.
+    Pass,
+    /// A row, under the current plan.
+    Row,
+    /// Nothing: it was for us.
+    Swallow,
+    /// This instead.
+    Instead(Vec<u8>),
+    /// The result cannot be shown with certainty: the session ends, since the server believes that it was.
+    Cut(&'static str),
+}
+
+/// Turns the server's messages into what the client gets.
+pub(super) struct Answers {
+    masks: Masks,
+    /// The plan of the result that is coming now; `None` where nothing of it is masked.
+    pub(super) plan: Option<RowPlan>,
+    kind: Option<ChunkKind>,
+    /// Rows of a statement of ours.
+    pub(super) own_rows: Vec<Vec<Option<String>>>,
+    /// A statement of ours failed.
+    pub(super) own_failed: Option<String>,
+    /// Which of our statements the rows belong to: `own_rows` index of the first row of each.
+    pub(super) own_results: Vec<usize>,
+    /// Operations that ended, for the journal.
+    pub(super) outcomes: Vec<Outcome>,
+    /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
+    pub(super) refresh: bool,
+}
+
+impl Answers {
+    pub(super) fn new(masks: Masks) -> Self {
+        Self {
+            masks,
+            plan: None,
+            kind: None,
+            own_rows: Vec::new(),
+            own_failed: None,
+            own_results: Vec::new(),
+            outcomes: Vec::new(),
+            refresh: false,
+        }
+    }
+
+    /// How a row of the result that is coming now is to be read.
+    pub(super) fn row_kind(&self) -> ChunkKind {
+        match (&self.plan, &self.kind) {
+            (Some(_), Some(ChunkKind::Copy)) => ChunkKind::Copy,
+            (Some(_), _) => ChunkKind::Rows,
+            (None, _) => ChunkKind::Frames,
+        }
+    }
+
+    /// Deals with one message.
+    pub(super) fn server(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        match frame.kind {
+            b'D' => return self.row(c, frame),
+            b'd' => return self.copy_row(c),
+            _ => (),
+        }
+        let message = backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+        match message {
+            Backend::DataRow(_) | Backend::CopyData(_) => Ok(Heard::Pass),
+            Backend::NoticeResponse(_) => Ok(notice(c, frame)),
+            Backend::NotificationResponse { .. } | Backend::NegotiateProtocolVersion { .. } => Ok(Heard::Pass),
+            Backend::ParameterStatus { .. } => Ok(Heard::Pass),
+            Backend::ErrorResponse(_) => Ok(self.error(c, frame)),
+            Backend::ReadyForQuery(status) => self.ready(c, status),
+            Backend::ParseComplete => self.parsed(c),
+            Backend::BindComplete => self.bound(c),
+            Backend::CloseComplete => self.closed(c),
+            Backend::ParameterDescription(_) => Ok(match c.expected.front() {
+                Some(Expected::DescribeStatement { ours: true, .. }) => Heard::Swallow,
+                _ => Heard::Pass,
+            }),
+            Backend::RowDescription(fields) => self.described(c, fields),
+            Backend::NoData => self.no_data(c),
+            Backend::CommandComplete(tag) => self.completed(c, &String::from_utf8_lossy(tag)),
+            Backend::EmptyQuery => self.completed(c, ""),
+            Backend::PortalSuspended => self.suspended(c),
+            Backend::CopyIn(_) => {
+                c.copy_in_begun();
+                Ok(Heard::Pass)
+            }
+            Backend::CopyOut(shape) => self.copy_out(c, &shape),
+            Backend::CopyBoth(_) => Err(Stop::Upstream("replication was begun, though nobody may".to_owned())),
+            Backend::CopyDone => Ok(Heard::Pass),
+            Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
+                Some(Expected::FunctionCall(run)) if masks::is_clear(&run.bound) => {
+                    run.rows = 1;
+                    Ok(Heard::Pass)
+                }
+                Some(Expected::FunctionCall(_)) => Ok(Heard::Cut("a function's result that cannot be masked")),
+                _ => Err(unexpected()),
+            },
+            Backend::Authentication(_) | Backend::BackendKeyData { .. } => Err(unexpected()),
+        }
+    }
+
+    // ------------------------------------------------------------------ rows
+
+    fn row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) => {
+                run.rows += 1;
+                if run.described { Ok(Heard::Row) } else { Ok(Heard::Cut("rows without a description")) }
+            }
+            Some(Expected::Execute(run)) => {
+                if run.rows == 0 && !run.described {
+                    run.described = true;
+                    let bound = Arc::clone(&run.bound);
+                    if let Err(why) = self.plan_portal(&bound, c) {
+                        return Ok(Heard::Cut(why));
+                    }
+                }
+                run_rows(c);
+                Ok(Heard::Row)
+            }
+            Some(Expected::Own(OwnPart::Execute)) => {
+                let values = wire::postgres::row::values(frame.body)
+                    .map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+                self.own_rows.push(
+                    values.into_iter().map(|v| v.map(|v| String::from_utf8_lossy(v).into_owned())).collect(),
+                );
+                Ok(Heard::Swallow)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn copy_row(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.front_mut() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
+                run.rows += 1;
+                Ok(Heard::Row)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The plan of a portal's rows: from what the server said of its statement.
+    fn plan_portal(&mut self, bound: &Bound, c: &Conversation) -> Result<(), &'static str> {
+        let fields = bound.prepared.as_ref().and_then(|p| p.fields.get());
+        let Some(fields) = fields else {
+            self.plan = None;
+            return if masks::is_clear(bound) && !c.understanding.catalogue().any_tags() {
+                Ok(())
+            } else {
+                Err("rows of a portal that was never described")
+            };
+        };
+        let outputs = bound.operation.statements.first().map(|s| &s.outputs);
+        self.set_rows(masks::rows(&self.masks, outputs, fields, Some(&bound.formats), &bound.reveal, c)?);
+        Ok(())
+    }
+
+    fn set_rows(&mut self, plan: Option<masking::Plan>) {
+        self.kind = Some(ChunkKind::Rows);
+        self.plan = plan.map(|plan| RowPlan { plan, copy: None });
+    }
+
+    fn described(&mut self, c: &mut Conversation, fields: Vec<Field>) -> Result<Heard, Stop> {
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) => {
+                // A second description within one statement is that of a rule's additional query: nothing is known of it.
+                let again = std::mem::replace(&mut run.described, true);
+                let (bound, current) = (Arc::clone(&run.bound), run.current);
+                let outputs = bound.operation.statements.get(current).filter(|_| !again).map(|s| &s.outputs);
+                match masks::rows(&self.masks, outputs, &fields, None, &bound.reveal, c) {
+                    Ok(plan) => {
+                        self.set_rows(plan);
+                        Ok(Heard::Pass)
+                    }
+                    Err(why) => Ok(Heard::Cut(why)),
+                }
+            }
+            Some(Expected::DescribeStatement { .. }) => {
+                let Some(Expected::DescribeStatement { prepared, ours }) = c.expected.pop_front() else {
+                    return Err(unexpected());
+                };
+                if let Some(prepared) = prepared {
+                    let _ = prepared.fields.set(fields.into());
+                }
+                c.settled();
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
+            }
+            Some(Expected::DescribePortal) => {
+                c.expected.pop_front();
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn no_data(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.pop_front() {
+            Some(Expected::DescribeStatement { ours, .. }) => {
+                c.settled();
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
+            }
+            Some(Expected::DescribePortal) => {
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn copy_out(&mut self, c: &mut Conversation, shape: &CopyShape) -> Result<Heard, Stop> {
+        let Some(Expected::Query(run) | Expected::Execute(run)) = c.expected.front() else { return Err(unexpected()) };
+        let bound = Arc::clone(&run.bound);
+        let current = run.current;
+        let Some(statement) = bound.operation.statements.get(current) else { return Err(unexpected()) };
+        let columns = usize::from(shape.columns);
+        self.kind = Some(ChunkKind::Copy);
+        self.plan = None;
+        let plan = match masks::copy(&self.masks, &statement.outputs, columns, shape.is_binary(), &bound.reveal, c) {
+            Ok(None) => return Ok(Heard::Pass),
+            Ok(Some(plan)) => plan,
+            Err(why) => return Ok(Heard::Cut(why)),
+        };
+        let format = statement.control.iter().find_map(|control| match control {
+            Control::CopyOut(format) => Some(copy_format(format)),
+            _ => None,
+        });
+        let Some(format) = format else { return Ok(Heard::Cut("a COPY whose format is not known")) };
+        self.plan = Some(RowPlan { plan, copy: Some(CopyRewriter::new(format, columns)) });
+        Ok(Heard::Pass)
+    }
+
+    // ------------------------------------------------------------------ ends
+
+    fn parsed(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.pop_front() {
+            Some(Expected::Parse { name, prepared }) => {
+                c.names.keep_statement(name, prepared);
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            Some(Expected::Own(OwnPart::Parse)) => Ok(Heard::Swallow),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn bound(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.pop_front() {
+            Some(Expected::Bind { portal, bound }) => {
+                c.names.keep_portal(portal, bound);
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            Some(Expected::Own(OwnPart::Bind)) => {
+                self.own_results.push(self.own_rows.len());
+                Ok(Heard::Swallow)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn closed(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        let heard = match c.expected.pop_front() {
+            Some(Expected::CloseStatement(name)) => {
+                c.names.drop_statement(&name);
+                Heard::Pass
+            }
+            Some(Expected::ClosePortal(name)) => {
+                c.names.drop_portal(&name);
+                Heard::Pass
+            }
+            Some(Expected::Own(OwnPart::ClosePortal | OwnPart::CloseStatement)) => Heard::Swallow,
+            _ => return Err(unexpected()),
+        };
+        c.settled();
+        Ok(heard)
+    }
+
+    fn completed(&mut self, c: &mut Conversation, tag: &str) -> Result<Heard, Stop> {
+        self.plan = None;
+        self.kind = None;
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) => {
+                let current = run.current;
+                self.outcomes.push(outcome(run, tag, None));
+                run.current += 1;
+                run.described = false;
+                run.rows = 0;
+                let bound = Arc::clone(&run.bound);
+                apply(c, &bound, current);
+                Ok(Heard::Pass)
+            }
+            Some(Expected::Execute(_)) => {
+                let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
+                self.outcomes.push(outcome(&run, tag, None));
+                apply(c, &run.bound, 0);
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            Some(Expected::Own(OwnPart::Execute)) => {
+                c.expected.pop_front();
+                Ok(Heard::Swallow)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn suspended(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        self.plan = None;
+        match c.expected.pop_front() {
+            Some(Expected::Execute(run)) => {
+                self.outcomes.push(outcome(&run, "", None));
+                c.settled();
+                Ok(Heard::Pass)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn ready(&mut self, c: &mut Conversation, status: TransactionStatus) -> Result<Heard, Stop> {
+        self.plan = None;
+        self.kind = None;
+        let heard = match c.expected.pop_front() {
+            Some(Expected::Query(_) | Expected::Refused { simple: true, .. }) => {
+                c.names.simple_query();
+                c.query_ended();
+                Heard::Pass
+            }
+            Some(Expected::FunctionCall(run)) => {
+                if run.failed.is_none() {
+                    self.outcomes.push(outcome(&run, "", None));
+                }
+                Heard::Pass
+            }
+            Some(Expected::Sync) => Heard::Pass,
+            Some(Expected::Own(OwnPart::Sync)) => Heard::Swallow,
+            _ => return Err(unexpected()),
+        };
+        c.ready(status);
+        if status == TransactionStatus::Idle && c.understanding.take_ddl() {
+            self.refresh = true;
+        }
+        Ok(heard)
+    }
+
+    fn error(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Heard {
+        self.plan = None;
+        self.kind = None;
+        let state = errors::sqlstate(frame.body);
+        let heard = match c.expected.front_mut() {
+            Some(Expected::Refused { error, simple }) => {
+                let error = std::mem::take(error);
+                if !*simple {
+                    c.failed_extended();
+                }
+                return Heard::Instead(error);
+            }
+            Some(Expected::Own(_)) => {
+                self.own_failed = Some(state);
+                c.failed_extended();
+                return Heard::Swallow;
+            }
+            Some(Expected::Query(run) | Expected::FunctionCall(run)) => {
+                self.outcomes.push(outcome(run, "", Some(&state)));
+                run.failed = Some(state);
+                let heard = withheld(frame, &run.bound.operation);
+                c.query_ended();
+                return heard;
+            }
+            Some(Expected::Execute(run)) => {
+                self.outcomes.push(outcome(run, "", Some(&state)));
+                withheld(frame, &run.bound.operation)
+            }
+            Some(Expected::Bind { bound, .. }) => withheld(frame, &bound.operation),
+            Some(Expected::Parse { prepared, name }) => {
+                let heard = withheld(frame, &prepared.operation);
+                if name.is_empty() {
+                    c.names.drop_statement("");
+                }
+                heard
+            }
+            // A constraint that was deferred to the end of the implicit transaction.
+            Some(Expected::Sync) => return errors::withhold_if(frame, c.understanding.catalogue().any_tags()),
+            Some(
+                Expected::DescribeStatement { .. }
+                | Expected::DescribePortal
+                | Expected::CloseStatement(_)
+                | Expected::ClosePortal(_),
+            ) => Heard::Pass,
+            // The server ends the session by itself: 57P01 and the like.
+            None => return Heard::Pass,
+        };
+        c.failed_extended();
+        heard
+    }
+}
+
+fn run_rows(c: &mut Conversation) {
+    if let Some(Expected::Execute(run)) = c.expected.front_mut() {
+        run.rows += 1;
+    }
+}
+
+/// What a completed statement did to the session's names.
+fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize) {
+    let Some(statement) = bound.operation.statements.get(index) else { return };
+    let run = Run::new(Arc::clone(bound));
+    let epoch = c.understanding.epoch();
+    for control in &statement.control {
+        c.names.completed(control, &run, epoch);
+    }
+}
+
+fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {
+    Outcome {
+        decision: run.bound.decision.clone(),
+        rows: affected(tag).unwrap_or(run.rows),
+        duration: run.started.elapsed(),
+        sqlstate: failed.map(str::to_owned),
+    }
+}
+
+/// The count at the end of a command tag: `UPDATE 3`, `INSERT 0 3`.
+fn affected(tag: &str) -> Option<u64> {
+    tag.trim_end_matches('\0').rsplit(' ').next()?.parse().ok()
+}
+
+fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
+    match c.expected.front() {
+        Some(Expected::Query(run) | Expected::Execute(run) | Expected::FunctionCall(run)) => {
+            errors::notice(frame, touches_tagged(&run.bound.operation))
+        }
+        Some(Expected::Bind { bound, .. }) => errors::notice(frame, touches_tagged(&bound.operation)),
+        Some(Expected::Parse { prepared, .. }) => errors::notice(frame, touches_tagged(&prepared.operation)),
+        Some(Expected::Own(_)) => Heard::Swallow,
+        Some(
+            Expected::Sync
+            | Expected::Refused { .. }
+            | Expected::DescribeStatement { .. }
+            | Expected::DescribePortal
+            | Expected::CloseStatement(_)
+            | Expected::ClosePortal(_),
+        )
+        | None => Heard::Pass,
+    }
+}
+
+fn touches_tagged(operation: &Operation) -> bool {
+    operation.statements.iter().any(|s| s.touches_tagged)
+}
+
+fn withheld(frame: &Frame<'_>, operation: &Operation) -> Heard {
+    errors::withhold_if(frame, touches_tagged(operation))
+}
+
+fn copy_format(declared: &Declared) -> CopyFormat {
+    match declared {
+        Declared::Text { delimiter, null } => CopyFormat::Text { delimiter: *delimiter, null: null.clone() },
+        Declared::Csv { delimiter, quote, escape, null, header } => CopyFormat::Csv {
+            delimiter: *delimiter,
+            quote: *quote,
+            escape: *escape,
+            null: null.clone(),
+            header: *header,
+        },
+        Declared::Binary => CopyFormat::Binary,
+    }
+}
+
+fn unexpected() -> Stop {
+    Stop::Upstream("a message that answers nothing".to_owned())
+}
+
+/// An empty plan's worth of bytes: what a client gets where a result is cut.
+pub(super) fn cut(why: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let error = wire::postgres::error::ErrorFields::fatal("42501", "the result cannot be masked with certainty")
+        .detail(why)
+        .hint("Name the columns that are needed, without those that are tagged.");
+    build::error(&mut out, &error);
+    out
+}

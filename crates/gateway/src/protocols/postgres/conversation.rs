@@ -1,0 +1,632 @@
+//! The state of one conversation: what the client may say, what the server still owes, which names there are.
+//! Pure: frames in, consequences out. The sockets are in `session`.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use model::ColumnName;
+use sql::postgres::Control;
+use wire::Malformed;
+use wire::postgres::backend::TransactionStatus;
+use wire::postgres::frontend::{Frontend, Kind};
+use wire::postgres::{Frame, build};
+
+use super::expected::{Bound, Expected, OwnPart, Run};
+use super::names::{Names, moves_facts, moves_names};
+use super::operation::{Garbled, Prepared, Request, RequestKind};
+use super::own;
+use super::understanding::Understanding;
+use crate::audit::DecisionId;
+
+/// What a client's message leads to.
+pub(super) enum Said {
+    /// It carries no intent of its own: to the server, as it is.
+    Relay,
+    /// The server would ignore it.
+    Drop,
+    /// It depends on answers in flight.
+    Wait,
+    /// The server must first be asked how names are resolved now.
+    Ask(own::Purpose),
+    /// It carries intent.
+    Request(Request),
+    /// It cannot be understood, or names something that is not there.
+    Garbled(Garbled),
+    /// We answer by ourselves.
+    Answer(Vec<u8>),
+    /// The client says goodbye.
+    Quit,
+}
+
+/// Why the client's messages up to its next Sync are not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skipping {
+    No,
+    /// The server has failed and waits for a Sync.
+    Upstream,
+    /// We refused by ourselves and answer the Sync by ourselves.
+    Local,
+}
+
+/// One conversation.
+pub(super) struct Conversation {
+    pub(super) expected: VecDeque<Expected>,
+    pub(super) names: Names,
+    pub(super) understanding: Understanding,
+    pub(super) status: TransactionStatus,
+    skipping: Skipping,
+    /// Messages of the extended protocol went to the server and no Sync behind them.
+    unsynced: bool,
+    /// A Flush stands behind the last message, so that every answer will come.
+    flushed: bool,
+    /// Search path, role, temporary schema or catalogue may have moved.
+    pub(super) stale: bool,
+    /// They may have moved inside the current transaction, so its end may move them back.
+    touched: bool,
+    /// Statements in flight change which names there are.
+    names_moving: bool,
+    /// How many `COPY … FROM STDIN` wait for data of the client's.
+    copies: usize,
+    /// The server has begun one of them.
+    pub(super) copying_in: bool,
+}
+
+impl Conversation {
+    pub(super) fn new(understanding: Understanding) -> Self {
+        Self {
+            expected: VecDeque::new(),
+            names: Names::default(),
+            understanding,
+            status: TransactionStatus::Idle,
+            skipping: Skipping::No,
+            unsynced: false,
+            flushed: false,
+            stale: false,
+            touched: false,
+            names_moving: false,
+            copies: 0,
+            copying_in: false,
+        }
+    }
+
+    /// Whether nothing is in flight and no transaction is open: then we may answer by ourselves.
+    pub(super) fn is_idle(&self) -> bool {
+        self.expected.is_empty() && !self.unsynced && self.status == TransactionStatus::Idle
+    }
+
+    /// Whether a transaction block is open.
+    pub(super) fn in_block(&self) -> bool {
+        self.status != TransactionStatus::Idle
+    }
+
+    /// Whether the server must be told to send what it has, and tells it so.
+    pub(super) fn needs_flush(&mut self) -> bool {
+        let needed = self.unsynced && !self.flushed && !self.expected.is_empty();
+        self.flushed |= needed;
+        needed
+    }
+
+    // ------------------------------------------------------------------ the client speaks
+
+    /// What one message of the client's leads to. Registers what is relayed.
+    pub(super) fn client(&mut self, frame: &Frame<'_>) -> Result<Said, Malformed> {
+        let message = wire::postgres::frontend::frontend(frame)?;
+        if self.skipping != Skipping::No {
+            return Ok(self.while_skipping(&message));
+        }
+        Ok(match message {
+            Frontend::Query(text) => self.query(frame, text),
+            Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql),
+            Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results.clone()),
+            Frontend::Execute { portal, .. } => self.execute(portal),
+            Frontend::FunctionCall(call) => self.function_call(frame, call.function),
+            Frontend::Describe(kind, name) => self.describe(kind, name),
+            Frontend::Close(kind, name) => self.close(kind, name),
+            Frontend::Sync => self.sync(),
+            Frontend::Flush => {
+                self.flushed = true;
+                Said::Relay
+            }
+            Frontend::CopyData(_) if self.copies > 0 => Said::Relay,
+            Frontend::CopyDone | Frontend::CopyFail(_) if self.copies > 0 => {
+                self.copies -= 1;
+                self.copying_in = false;
+                Said::Relay
+            }
+            // What is left of a COPY that failed or was refused: PostgreSQL ignores it, too.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Said::Drop,
+            Frontend::Terminate => Said::Quit,
+            Frontend::Password(_) => return Err(Malformed("a password after login")),
+        })
+    }
+
+    fn while_skipping(&mut self, message: &Frontend<'_>) -> Said {
+        match message {
+            Frontend::Terminate => Said::Quit,
+            Frontend::Sync if self.skipping == Skipping::Local => {
+                self.skipping = Skipping::No;
+                let mut out = Vec::new();
+                build::ready(&mut out, self.status);
+                Said::Answer(out)
+            }
+            Frontend::Sync => {
+                self.skipping = Skipping::No;
+                self.sync()
+            }
+            Frontend::Query(_)
+            | Frontend::Parse(_)
+            | Frontend::Bind(_)
+            | Frontend::Describe(..)
+            | Frontend::Execute { .. }
+            | Frontend::Close(..)
+            | Frontend::Flush
+            | Frontend::FunctionCall(_)
+            | Frontend::CopyData(_)
+            | Frontend::CopyDone
+            | Frontend::CopyFail(_)
+            | Frontend::Password(_) => Said::Drop,
+        }
+    }
+
+    /// Whether names can be resolved now; otherwise what must happen first.
+    fn before_names(&self) -> Option<Said> {
+        if self.names_moving && !self.expected.is_empty() {
+            return Some(Said::Wait);
+        }
+        // In a failed transaction the server cannot be asked, and does nothing but end it.
+        if !self.stale || self.status == TransactionStatus::Failed || self.understanding.is_indifferent() {
+            return None;
+        }
+        if !self.expected.is_empty() {
+            return Some(Said::Wait);
+        }
+        Some(Said::Ask(if self.understanding.reads_own_catalogue() {
+            own::Purpose::SessionCatalogue
+        } else {
+            own::Purpose::SessionFacts
+        }))
+    }
+
+    fn query(&mut self, frame: &Frame<'_>, text: &[u8]) -> Said {
+        if let Some(first) = self.before_names() {
+            return first;
+        }
+        let uncertain = self.touched && self.in_block();
+        match self.understanding.understand(text, &self.names, true) {
+            Err(garbled) => Said::Garbled(garbled),
+            Ok(operation) => {
+                let operation = if uncertain && ends_block_midway(&operation.statements) {
+                    self.understanding.uncertain("what follows the end of the transaction in one message; send it alone")
+                } else {
+                    operation
+                };
+                Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::Query, operation })
+            }
+        }
+    }
+
+    fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8]) -> Said {
+        if let Some(first) = self.before_names() {
+            return first;
+        }
+        let name = match own_name(name) {
+            Ok(name) => name,
+            Err(garbled) => return Said::Garbled(garbled),
+        };
+        if !name.is_empty() && self.names.is_full() {
+            return Said::Garbled(too_many());
+        }
+        match self.understanding.understand(text, &self.names, false) {
+            Err(garbled) => Said::Garbled(garbled),
+            Ok(operation) => {
+                let prepared = Prepared {
+                    text: Some(String::from_utf8_lossy(text).into()),
+                    operation: Arc::clone(&operation),
+                    epoch: self.understanding.epoch(),
+                    fields: std::sync::OnceLock::new(),
+                };
+                let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
+                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+            }
+        }
+    }
+
+    fn bind(&mut self, frame: &Frame<'_>, portal: &[u8], statement: &[u8], formats: Vec<i16>) -> Said {
+        if let Some(first) = self.before_names() {
+            return first;
+        }
+        let (portal, name) = match (own_name(portal), own_name(statement)) {
+            (Ok(portal), Ok(name)) => (portal, name),
+            (Err(garbled), _) | (_, Err(garbled)) => return Said::Garbled(garbled),
+        };
+        if !portal.is_empty() && self.names.is_full() {
+            return Said::Garbled(too_many());
+        }
+        let prepared = match self.find_statement(&name) {
+            Found::Ambiguous => return Said::Wait,
+            Found::Missing => None,
+            Found::Here(prepared) => Some(prepared),
+        };
+        let prepared = match prepared.map(|p| self.understanding.again(&p, &self.names)) {
+            Some(Ok(prepared)) => prepared,
+            Some(Err(garbled)) => return Said::Garbled(garbled),
+            // Nothing of that name was prepared by this session's own messages. Only who may do the unknown gets
+            // through to the server, which knows whether a function prepared it.
+            None => Arc::new(Prepared {
+                text: None,
+                operation: self.understanding.uncertain(&format!("prepared statement \"{name}\" does not exist")),
+                epoch: self.understanding.epoch(),
+                fields: std::sync::OnceLock::new(),
+            }),
+        };
+        let operation = Arc::clone(&prepared.operation);
+        let kind = RequestKind::Bind { portal, prepared, formats };
+        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+    }
+
+    fn execute(&mut self, portal: &[u8]) -> Said {
+        if self.names_moving && !self.expected.is_empty() {
+            return Said::Wait;
+        }
+        let name = match own_name(portal) {
+            Ok(name) => name,
+            Err(garbled) => return Said::Garbled(garbled),
+        };
+        let bound = match self.find_portal(&name) {
+            Found::Ambiguous => return Said::Wait,
+            Found::Here(bound) => bound,
+            Found::Missing if self.understanding.is_indifferent() => self.opaque_portal(),
+            Found::Missing => {
+                return Said::Garbled(Garbled {
+                    code: "34000",
+                    message: format!("portal \"{name}\" does not exist"),
+                    hint: None,
+                    position: None,
+                    simple: false,
+                });
+            }
+        };
+        self.running(&bound);
+        self.extended(Expected::Execute(Run::new(bound)));
+        Said::Relay
+    }
+
+    /// A portal that a function opened: nothing is known of it, and nothing on this target is to be masked.
+    fn opaque_portal(&self) -> Arc<Bound> {
+        Arc::new(Bound {
+            operation: self.understanding.uncertain("a portal that a function opened"),
+            prepared: None,
+            formats: Vec::new(),
+            reveal: Arc::default(),
+            decision: DecisionId::default(),
+            holdable: false,
+        })
+    }
+
+    fn function_call(&mut self, frame: &Frame<'_>, function: u32) -> Said {
+        if let Some(first) = self.before_names() {
+            return first;
+        }
+        let operation = self.understanding.function_call(function, &self.names);
+        Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::FunctionCall, operation })
+    }
+
+    fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
+        let name = match own_name(name) {
+            Ok(name) => name,
+            Err(garbled) => return Said::Garbled(garbled),
+        };
+        let expected = match kind {
+            Kind::Portal => Expected::DescribePortal,
+            Kind::Statement => {
+                let prepared = match self.find_statement(&name) {
+                    Found::Here(prepared) => Some(prepared),
+                    // The client's answer is the server's own; we only do not learn from it.
+                    Found::Missing | Found::Ambiguous => None,
+                };
+                Expected::DescribeStatement { prepared, ours: false }
+            }
+        };
+        self.extended(expected);
+        Said::Relay
+    }
+
+    fn close(&mut self, kind: Kind, name: &[u8]) -> Said {
+        let name = match own_name(name) {
+            Ok(name) => name,
+            Err(garbled) => return Said::Garbled(garbled),
+        };
+        self.extended(match kind {
+            Kind::Portal => Expected::ClosePortal(name),
+            Kind::Statement => Expected::CloseStatement(name),
+        });
+        Said::Relay
+    }
+
+    fn sync(&mut self) -> Said {
+        // While data of a COPY flows, the server ignores a Sync and does not answer it.
+        if !self.copying_in {
+            self.expected.push_back(Expected::Sync);
+            self.unsynced = false;
+        }
+        Said::Relay
+    }
+
+    // ------------------------------------------------------------------ what is sent
+
+    /// Registers a message of the extended protocol that goes to the server.
+    fn extended(&mut self, expected: Expected) {
+        self.expected.push_back(expected);
+        self.unsynced = true;
+        self.flushed = false;
+    }
+
+    /// Notes what an operation that runs now may move.
+    fn running(&mut self, bound: &Bound) {
+        for control in bound.operation.controls() {
+            self.names_moving |= moves_names(control);
+            if moves_facts(control) {
+                self.stale = true;
+                self.touched = true;
+            }
+            if matches!(control, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. }) && self.touched {
+                self.stale = true;
+            }
+            if matches!(control, Control::CopyIn) {
+                self.copies += 1;
+            }
+            if matches!(control, Control::Ddl) {
+                self.understanding.ddl_sent();
+            }
+        }
+    }
+
+    /// Registers an operation that is allowed and on record. Returns what goes to the server behind it.
+    pub(super) fn forward(
+        &mut self,
+        kind: RequestKind,
+        operation: Arc<super::operation::Operation>,
+        reveal: BTreeSet<ColumnName>,
+        decision: DecisionId,
+    ) -> Vec<u8> {
+        let mut behind = Vec::new();
+        let bound = |prepared: Option<Arc<Prepared>>, formats: Vec<i16>| {
+            Arc::new(Bound {
+                operation: Arc::clone(&operation),
+                prepared,
+                formats,
+                reveal: Arc::new(reveal),
+                decision,
+                holdable: false,
+            })
+        };
+        match kind {
+            RequestKind::Query => {
+                let bound = bound(None, Vec::new());
+                self.running(&bound);
+                self.names.simple_query();
+                self.expected.push_back(Expected::Query(Run::new(bound)));
+            }
+            RequestKind::FunctionCall => {
+                let bound = bound(None, Vec::new());
+                self.running(&bound);
+                self.expected.push_back(Expected::FunctionCall(Run::new(bound)));
+            }
+            RequestKind::Parse { name, prepared } => {
+                // A second opinion on where the result's columns come from, and their types, are needed before the
+                // first row; the client may not ask for them.
+                let describe = self.understanding.wants_fields(&prepared);
+                self.extended(Expected::Parse { name: name.clone(), prepared: Arc::clone(&prepared) });
+                if describe {
+                    build::describe(&mut behind, b'S', &name);
+                    self.extended(Expected::DescribeStatement { prepared: Some(prepared), ours: true });
+                }
+            }
+            RequestKind::Bind { portal, prepared, formats } => {
+                let bound = bound(Some(prepared), formats);
+                self.extended(Expected::Bind { portal, bound });
+            }
+        }
+        behind
+    }
+
+    /// Registers a refusal and says how it is made true.
+    pub(super) fn refuse(&mut self, error: Vec<u8>, simple: bool) -> Refusing {
+        if self.is_idle() {
+            let mut answer = error;
+            if simple {
+                build::ready(&mut answer, self.status);
+            } else {
+                self.skipping = Skipping::Local;
+            }
+            return Refusing::ByOurselves(answer);
+        }
+        let mut stand_in = Vec::new();
+        if simple {
+            own::fail_simple(&mut stand_in);
+            self.names.simple_query();
+            self.expected.push_back(Expected::Refused { error, simple });
+        } else {
+            own::fail_extended(&mut stand_in);
+            self.extended(Expected::Refused { error, simple });
+        }
+        Refusing::ByTheServer(stand_in)
+    }
+
+    /// Registers statements of our own and appends them.
+    pub(super) fn ask(&mut self, out: &mut Vec<u8>, texts: &[&str]) {
+        for text in texts {
+            own::ask(out, text);
+            for part in
+                [OwnPart::Parse, OwnPart::Bind, OwnPart::Execute, OwnPart::ClosePortal, OwnPart::CloseStatement]
+            {
+                self.expected.push_back(Expected::Own(part));
+            }
+        }
+        if self.unsynced {
+            build::flush(out);
+            self.flushed = true;
+        } else {
+            build::sync(out);
+            self.expected.push_back(Expected::Own(OwnPart::Sync));
+        }
+    }
+
+    // ------------------------------------------------------------------ what the server's answers change
+
+    /// After an error in the extended protocol the server skips to the next Sync: what stands before it gets no answer.
+    pub(super) fn failed_extended(&mut self) {
+        while let Some(front) = self.expected.front() {
+            if matches!(front, Expected::Sync | Expected::Own(OwnPart::Sync)) {
+                self.copies = 0;
+                self.copying_in = false;
+                return;
+            }
+            self.expected.pop_front();
+        }
+        self.copies = 0;
+        self.copying_in = false;
+        if self.unsynced {
+            self.skipping = Skipping::Upstream;
+        }
+    }
+
+    /// A COPY has begun: the server ignores every Sync until its data ends.
+    pub(super) fn copy_in_begun(&mut self) {
+        self.copying_in = self.copies > 0;
+        let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
+        if extended {
+            let before = self.expected.len();
+            let mut first = true;
+            self.expected.retain(|e| std::mem::take(&mut first) || !matches!(e, Expected::Sync));
+            self.unsynced |= self.expected.len() < before;
+        }
+    }
+
+    /// A failed or finished simple Query has no use for data of the client's any more.
+    pub(super) fn query_ended(&mut self) {
+        self.copies = 0;
+        self.copying_in = false;
+    }
+
+    /// ReadyForQuery.
+    pub(super) fn ready(&mut self, status: TransactionStatus) {
+        self.status = status;
+        if status == TransactionStatus::Idle {
+            self.names.transaction_ended();
+            // What was set in a transaction that failed is undone by now.
+            self.stale |= self.touched;
+            self.touched = false;
+        }
+        self.settled();
+    }
+
+    /// Called when an answer has been dealt with.
+    pub(super) fn settled(&mut self) {
+        if self.expected.is_empty() {
+            self.names_moving = false;
+        }
+    }
+
+    // ------------------------------------------------------------------ names in flight
+
+    fn find_statement(&self, name: &str) -> Found<Arc<Prepared>> {
+        let mut same_segment = true;
+        for expected in self.expected.iter().rev() {
+            match expected {
+                Expected::Parse { name: other, prepared } if other == name => {
+                    return if same_segment { Found::Here(Arc::clone(prepared)) } else { Found::Ambiguous };
+                }
+                Expected::CloseStatement(other) if other == name => {
+                    return if same_segment { Found::Missing } else { Found::Ambiguous };
+                }
+                other if other.ends_segment() => same_segment = false,
+                _ => (),
+            }
+        }
+        self.names.statement(name).map_or(Found::Missing, Found::Here)
+    }
+
+    fn find_portal(&self, name: &str) -> Found<Arc<Bound>> {
+        let mut same_segment = true;
+        for expected in self.expected.iter().rev() {
+            match expected {
+                Expected::Bind { portal, bound } if portal == name => {
+                    return if same_segment { Found::Here(Arc::clone(bound)) } else { Found::Ambiguous };
+                }
+                Expected::ClosePortal(other) if other == name => {
+                    return if same_segment { Found::Missing } else { Found::Ambiguous };
+                }
+                other if other.ends_segment() => same_segment = false,
+                _ => (),
+            }
+        }
+        // Portals end with the transaction, and an answer in flight may be its end.
+        match self.names.portal(name) {
+            Some(bound) if same_segment || bound.holdable => Found::Here(bound),
+            Some(_) => Found::Ambiguous,
+            None => Found::Missing,
+        }
+    }
+}
+
+/// How a refusal is made true.
+pub(super) enum Refusing {
+    /// Nothing is open at the server: these bytes go to the client.
+    ByOurselves(Vec<u8>),
+    /// These bytes go to the server and fail there; the error is replaced in its place.
+    ByTheServer(Vec<u8>),
+}
+
+/// What is known of a name.
+enum Found<T> {
+    Here(T),
+    Missing,
+    /// It depends on an answer in flight.
+    Ambiguous,
+}
+
+impl Expected {
+    /// Whether an error before it does not reach beyond it.
+    fn ends_segment(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Sync | Self::FunctionCall(_) | Self::Own(OwnPart::Sync) => true,
+            Self::Refused { simple, .. } => *simple,
+            Self::Parse { .. }
+            | Self::Bind { .. }
+            | Self::DescribeStatement { .. }
+            | Self::DescribePortal
+            | Self::Execute(_)
+            | Self::CloseStatement(_)
+            | Self::ClosePortal(_)
+            | Self::Own(_) => false,
+        }
+    }
+}
+
+/// A name as text; the gateway's own name is not the client's to use.
+fn own_name(name: &[u8]) -> Result<String, Garbled> {
+    let garbled = |code, message: &str| Garbled { code, message: message.to_owned(), hint: None, position: None, simple: false };
+    let name = std::str::from_utf8(name).map_err(|_| garbled("22021", "a name that is not valid UTF-8"))?;
+    if name == own::RESERVED {
+        return Err(garbled("42939", "this name is reserved for the gateway"));
+    }
+    Ok(name.to_owned())
+}
+
+fn too_many() -> Garbled {
+    Garbled {
+        code: "53400",
+        message: "this session keeps too many prepared statements or portals".to_owned(),
+        hint: Some("Close those that are not needed any more, or run DEALLOCATE ALL.".to_owned()),
+        position: None,
+        simple: false,
+    }
+}
+
+/// Whether something follows the end of a transaction in one message.
+fn ends_block_midway(statements: &[Arc<sql::postgres::Statement>]) -> bool {
+    statements.iter().rev().skip(1).any(|s| {
+        s.control.iter().any(|c| matches!(c, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. }))
+    })
+}

@@ -1,0 +1,36 @@
+//! What a client may see of the server's errors and notices, and the words of our own.
+
+use wire::postgres::error::{self, ErrorFields};
+use wire::postgres::{Frame, build};
+
+use super::answers::Heard;
+
+/// The SQLSTATE of an ErrorResponse.
+pub(super) fn sqlstate(body: &[u8]) -> String {
+    error::fields(body)
+        .find(|(kind, _)| *kind == b'C')
+        .map_or_else(|| "XX000".to_owned(), |(_, value)| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The server's error, or one of ours with its SQLSTATE where its words could quote a tagged value.
+pub(super) fn withhold_if(frame: &Frame<'_>, withhold: bool) -> Heard {
+    if !withhold {
+        return Heard::Pass;
+    }
+    let state = sqlstate(frame.body);
+    let fatal = error::fields(frame.body).any(|(kind, value)| kind == b'V' && value != b"ERROR");
+    let mut fields = ErrorFields::new(&state, &format!("the statement failed with SQLSTATE {state}"))
+        .detail("The server's own words are withheld, since they may quote values of tagged columns.")
+        .hint("Run the statement on clear columns alone to see the server's message.");
+    if fatal {
+        fields = ErrorFields::fatal(&state, "the server ended the session");
+    }
+    let mut out = Vec::new();
+    build::error(&mut out, &fields);
+    Heard::Instead(out)
+}
+
+/// A notice of the server's: dropped where its words could quote a tagged value.
+pub(super) fn notice(_frame: &Frame<'_>, withhold: bool) -> Heard {
+    if withhold { Heard::Swallow } else { Heard::Pass }
+}

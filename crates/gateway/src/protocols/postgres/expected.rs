@@ -1,0 +1,107 @@
+//! What the server still owes an answer to, in order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::ColumnName;
+
+use super::operation::{Operation, Prepared};
+use crate::audit::DecisionId;
+
+/// One message that went to the server, and what its answer means.
+pub(super) enum Expected {
+    /// A simple Query: results, then ReadyForQuery.
+    Query(Run),
+    /// ParseComplete.
+    Parse {
+        /// The statement's name.
+        name: String,
+        /// What is kept under it once the server says so.
+        prepared: Arc<Prepared>,
+    },
+    /// BindComplete.
+    Bind {
+        /// The portal's name.
+        portal: String,
+        /// What is kept under it once the server says so.
+        bound: Arc<Bound>,
+    },
+    /// ParameterDescription, then RowDescription or NoData.
+    DescribeStatement {
+        /// Gets its fields from the answer.
+        prepared: Option<Arc<Prepared>>,
+        /// Asked by us: the answer is not the client's.
+        ours: bool,
+    },
+    /// RowDescription or NoData.
+    DescribePortal,
+    /// Rows, then an end.
+    Execute(Run),
+    /// CloseComplete of a statement.
+    CloseStatement(String),
+    /// CloseComplete of a portal.
+    ClosePortal(String),
+    /// ReadyForQuery.
+    Sync,
+    /// FunctionCallResponse, then ReadyForQuery.
+    FunctionCall(Run),
+    /// Part of a statement of ours.
+    Own(OwnPart),
+    /// A stand-in that certainly fails; its error is replaced by this one.
+    Refused {
+        /// The ErrorResponse for the client, whole.
+        error: Vec<u8>,
+        /// Whether it stands for a simple Query, which is answered with a ReadyForQuery.
+        simple: bool,
+    },
+}
+
+/// The parts of one of our statements, in the order of their answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnPart {
+    Parse,
+    Bind,
+    Execute,
+    ClosePortal,
+    CloseStatement,
+    Sync,
+}
+
+/// A portal: a statement with its values.
+pub(super) struct Bound {
+    /// What it means.
+    pub operation: Arc<Operation>,
+    /// Whose fields and name it has.
+    pub prepared: Option<Arc<Prepared>>,
+    /// The result formats asked for at Bind.
+    pub formats: Vec<i16>,
+    /// The tagged columns whose clear values may be shown.
+    pub reveal: Arc<BTreeSet<ColumnName>>,
+    /// The decision that let it pass.
+    pub decision: DecisionId,
+    /// Whether it survives the end of its transaction.
+    pub holdable: bool,
+}
+
+/// An operation that is running.
+pub(super) struct Run {
+    /// What it means; `None` where a portal was opened by a function and nothing is known of it.
+    pub bound: Arc<Bound>,
+    /// When it was sent.
+    pub started: Instant,
+    /// The statement of a simple Query that is answered now.
+    pub current: usize,
+    /// Whether the current statement's columns are known.
+    pub described: bool,
+    /// Rows of the current statement so far.
+    pub rows: u64,
+    /// SQLSTATE, once it has failed.
+    pub failed: Option<String>,
+}
+
+impl Run {
+    pub(super) fn new(bound: Arc<Bound>) -> Self {
+        Self { bound, started: Instant::now(), current: 0, described: false, rows: 0, failed: None }
+    }
+}

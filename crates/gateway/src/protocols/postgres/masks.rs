@@ -1,0 +1,173 @@
+//! From lineage to a masking plan: which columns of a result are replaced, and by what.
+//!
+//! Two opinions are heard: the lineage that was computed from the statement, and the table and column that the server
+//! names in its RowDescription. The second may only add sources, never remove one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use masking::{ColumnShape, HashKey, Masker, Plan, Strategy, TypeKind};
+use model::{ColumnName, Tag};
+use sql::postgres::catalog::{Catalog, Oid};
+use sql::postgres::{Lineage, OutputColumn, Outputs};
+use wire::postgres::backend::Field;
+
+use super::conversation::Conversation;
+use super::expected::Bound;
+
+/// How values of this target are masked.
+pub(super) struct Masks {
+    /// The key of keyed hashes.
+    pub key: Arc<HashKey>,
+}
+
+/// Whether nothing that an operation returns depends on a tagged column.
+pub(super) fn is_clear(bound: &Bound) -> bool {
+    bound.operation.statements.iter().all(|s| match &s.outputs {
+        Outputs::None => true,
+        Outputs::Columns(columns) => columns.iter().all(|c| matches!(c.lineage, Lineage::Clear)),
+        Outputs::Opaque(_) => false,
+    })
+}
+
+/// The plan of a result whose columns the server has described; `None` when nothing is masked.
+pub(super) fn rows(
+    masks: &Masks,
+    outputs: Option<&Outputs>,
+    fields: &[Field],
+    formats: Option<&[i16]>,
+    reveal: &BTreeSet<ColumnName>,
+    c: &Conversation,
+) -> Result<Option<Plan>, &'static str> {
+    let catalogue = c.understanding.catalogue();
+    if !catalogue.any_tags() {
+        return Ok(None);
+    }
+    let columns = match outputs {
+        Some(Outputs::Columns(columns)) if columns.len() == fields.len() => columns,
+        Some(Outputs::Columns(_)) => return Err("the result has other columns than the statement says"),
+        Some(Outputs::None) if fields.is_empty() => return Ok(None),
+        Some(Outputs::None) => return Err("rows of a statement that has none"),
+        Some(Outputs::Opaque(_)) | None => return Err("the origin of the result's columns is not certain"),
+    };
+    let mut maskers = Vec::with_capacity(fields.len());
+    for (index, (column, field)) in columns.iter().zip(fields).enumerate() {
+        let mut tags = hidden(column, reveal)?;
+        tags.extend(second_opinion(catalogue, field, reveal));
+        let format = formats.map_or(field.format, |formats| format_of(formats, index));
+        maskers.push(masker(masks, c, &tags, field.type_oid, field.type_modifier, format));
+    }
+    Ok(some_plan(maskers))
+}
+
+/// The plan of a `COPY … TO STDOUT`, whose columns the server does not describe: types come from the catalogue.
+pub(super) fn copy(
+    masks: &Masks,
+    outputs: &Outputs,
+    count: usize,
+    binary: bool,
+    reveal: &BTreeSet<ColumnName>,
+    c: &Conversation,
+) -> Result<Option<Plan>, &'static str> {
+    if !c.understanding.catalogue().any_tags() {
+        return Ok(None);
+    }
+    let Outputs::Columns(columns) = outputs else { return Err("the origin of the COPY's columns is not certain") };
+    if columns.len() != count {
+        return Err("the COPY has other columns than the statement says");
+    }
+    let mut maskers = Vec::with_capacity(count);
+    for column in columns {
+        let tags = hidden(column, reveal)?;
+        let masker = match &column.lineage {
+            _ if tags.is_empty() => None,
+            Lineage::Plain(sources) => {
+                // Several sources of different types: NULL is a value of each.
+                let types: BTreeSet<_> = sources.iter().map(|s| (s.type_oid, s.type_modifier)).collect();
+                let (oid, modifier) = match types.first() {
+                    Some(only) if types.len() == 1 => *only,
+                    _ => (0, -1),
+                };
+                masker(masks, c, &tags, oid, modifier, i16::from(binary))
+            }
+            Lineage::Derived(_) | Lineage::Clear | Lineage::Unknown(_) => masker(masks, c, &tags, 0, -1, i16::from(binary)),
+        };
+        maskers.push(masker);
+    }
+    Ok(some_plan(maskers))
+}
+
+fn some_plan(maskers: Vec<Option<Masker>>) -> Option<Plan> {
+    maskers.iter().any(Option::is_some).then(|| Plan::new(maskers))
+}
+
+/// The tags for which a column must be masked: those of its sources that may not be revealed.
+fn hidden(column: &OutputColumn, reveal: &BTreeSet<ColumnName>) -> Result<BTreeSet<Tag>, &'static str> {
+    match &column.lineage {
+        Lineage::Clear => Ok(BTreeSet::new()),
+        Lineage::Plain(sources) | Lineage::Derived(sources) => {
+            Ok(sources.iter().filter(|s| !reveal.contains(&s.column)).flat_map(|s| s.tags.iter().cloned()).collect())
+        }
+        Lineage::Unknown(_) => Err("the origin of a result column is not certain"),
+    }
+}
+
+fn second_opinion(catalogue: &Catalog, field: &Field, reveal: &BTreeSet<ColumnName>) -> BTreeSet<Tag> {
+    let tags = catalogue.tags(Oid(field.table), field.attribute);
+    if tags.is_empty() {
+        return BTreeSet::new();
+    }
+    match catalogue.column_name(Oid(field.table), field.attribute) {
+        Some(name) if reveal.contains(&name) => BTreeSet::new(),
+        _ => tags.clone(),
+    }
+}
+
+fn masker(
+    masks: &Masks,
+    c: &Conversation,
+    tags: &BTreeSet<Tag>,
+    type_oid: u32,
+    modifier: i32,
+    format: i16,
+) -> Option<Masker> {
+    if tags.is_empty() {
+        return None;
+    }
+    let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
+    let strategy = c.understanding.target().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+    Some(Masker::new(strategy, ColumnShape { type_oid, modifier, format, kind }, &masks.key))
+}
+
+fn type_kind(catalogue: &Catalog, oid: Oid) -> TypeKind {
+    use sql::postgres::catalog::TypeKind as Kind;
+    let Some(found) = catalogue.type_by_oid(oid) else { return TypeKind::Unknown };
+    match found.kind {
+        Kind::Base if found.element.0 != 0 && found.is_array() => TypeKind::Array(found.element.0),
+        Kind::Base => TypeKind::Base,
+        Kind::Enum => TypeKind::Enum,
+        Kind::Domain => TypeKind::Domain(found.base.0),
+        Kind::Composite => TypeKind::Composite,
+        Kind::Range | Kind::Multirange => TypeKind::Range,
+        Kind::Pseudo => TypeKind::Unknown,
+    }
+}
+
+/// Bind's rule: no format means text for all, one is for all, otherwise one for each.
+fn format_of(formats: &[i16], index: usize) -> i16 {
+    match formats {
+        [] => 0,
+        [all] => *all,
+        each => each.get(index).copied().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format_of;
+
+    #[test]
+    fn one_format_is_for_all_columns_and_none_is_text() {
+        assert_eq!((format_of(&[], 3), format_of(&[1], 3), format_of(&[0, 1], 1)), (0, 1, 1));
+    }
+}

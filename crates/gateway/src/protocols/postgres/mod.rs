@@ -1,0 +1,19 @@
+//! PostgreSQL: from the client's bytes to operations, and from the server's to what the client may see.
+
+mod answers;
+mod chunk;
+mod control;
+mod conversation;
+mod errors;
+mod expected;
+mod masks;
+mod names;
+mod operation;
+mod own;
+mod session;
+mod understanding;
+
+pub use chunk::Chunk;
+pub use control::{Control, ControlError};
+pub use operation::{Garbled, Operation, Request};
+pub use session::PostgresSession;

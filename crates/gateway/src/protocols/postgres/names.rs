@@ -1,0 +1,200 @@
+//! The session's prepared statements and portals, the wire's and SQL's together: they share their names.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sql::postgres::{Control, Named, Statement};
+
+use super::expected::{Bound, Run};
+use super::operation::{Epoch, Operation, Prepared};
+
+/// How many statements and portals one session may keep.
+const MOST: usize = 100_000;
+/// How many bytes of statement text one session may keep.
+const MOST_TEXT: usize = 64 * 1024 * 1024;
+
+/// What the server has confirmed.
+#[derive(Default)]
+pub(super) struct Names {
+    statements: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Arc<Bound>>,
+    text: usize,
+}
+
+impl Names {
+    /// Whether one more would exceed what a session may keep.
+    pub(super) fn is_full(&self) -> bool {
+        self.statements.len() >= MOST || self.portals.len() >= MOST || self.text >= MOST_TEXT
+    }
+
+    pub(super) fn statement(&self, name: &str) -> Option<Arc<Prepared>> {
+        self.statements.get(name).cloned()
+    }
+
+    pub(super) fn portal(&self, name: &str) -> Option<Arc<Bound>> {
+        self.portals.get(name).cloned()
+    }
+
+    pub(super) fn keep_statement(&mut self, name: String, prepared: Arc<Prepared>) {
+        self.text += size(&prepared);
+        if let Some(old) = self.statements.insert(name, prepared) {
+            self.text = self.text.saturating_sub(size(&old));
+        }
+    }
+
+    pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
+        self.portals.insert(name, bound);
+    }
+
+    pub(super) fn drop_statement(&mut self, name: &str) {
+        if let Some(old) = self.statements.remove(name) {
+            self.text = self.text.saturating_sub(size(&old));
+        }
+    }
+
+    pub(super) fn drop_portal(&mut self, name: &str) {
+        self.portals.remove(name);
+    }
+
+    /// Portals end with their transaction, unless they were declared `WITH HOLD`.
+    pub(super) fn transaction_ended(&mut self) {
+        self.portals.retain(|_, bound| bound.holdable);
+    }
+
+    /// A simple Query drops the unnamed statement and portal.
+    pub(super) fn simple_query(&mut self) {
+        self.drop_statement("");
+        self.drop_portal("");
+    }
+
+    /// Applies what one completed SQL statement did to names.
+    pub(super) fn completed(&mut self, control: &Control, run: &Run, epoch: Epoch) {
+        match control {
+            Control::Prepare { name, inner } => {
+                let operation = Arc::new(Operation::single(Arc::clone(inner)));
+                let prepared = Prepared { text: None, operation, epoch, fields: std::sync::OnceLock::new() };
+                self.keep_statement(name.clone(), Arc::new(prepared));
+            }
+            Control::Deallocate(Some(name)) => self.drop_statement(name),
+            Control::Deallocate(None) => self.forget_statements(),
+            Control::Declare { name, inner, hold } => {
+                let bound = Bound {
+                    operation: Arc::new(Operation::single(Arc::clone(inner))),
+                    prepared: None,
+                    formats: Vec::new(),
+                    reveal: Arc::clone(&run.bound.reveal),
+                    decision: run.bound.decision.clone(),
+                    holdable: *hold,
+                };
+                self.keep_portal(name.clone(), Arc::new(bound));
+            }
+            Control::CloseCursor(Some(name)) => self.drop_portal(name),
+            Control::CloseCursor(None) => self.portals.clear(),
+            Control::Discard(what) if what.is_all() => {
+                self.forget_statements();
+                self.portals.clear();
+            }
+            Control::Begin { .. }
+            | Control::Commit { .. }
+            | Control::Rollback { .. }
+            | Control::Savepoint(_)
+            | Control::RollbackTo(_)
+            | Control::Release(_)
+            | Control::PrepareTransaction
+            | Control::Set { .. }
+            | Control::Reset(_)
+            | Control::Discard(_)
+            | Control::Execute { .. }
+            | Control::Fetch { .. }
+            | Control::CopyIn
+            | Control::CopyOut(_)
+            | Control::Listen
+            | Control::SetRole
+            | Control::Ddl
+            | Control::TempObject
+            | Control::ChangesSettings => (),
+        }
+    }
+
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.text = 0;
+    }
+}
+
+fn size(prepared: &Prepared) -> usize {
+    prepared.text.as_ref().map_or(64, |t| t.len() + 64)
+}
+
+impl Named for Names {
+    fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
+        self.statements.get(name)?.operation.statements.first().cloned()
+    }
+
+    fn cursor(&self, name: &str) -> Option<Arc<Statement>> {
+        self.portals.get(name)?.operation.statements.first().cloned()
+    }
+}
+
+/// Whether a statement changes which names there are, so that what follows must wait until it is done.
+pub(super) fn moves_names(control: &Control) -> bool {
+    match control {
+        Control::Prepare { .. }
+        | Control::Deallocate(_)
+        | Control::Declare { .. }
+        | Control::CloseCursor(_)
+        | Control::Discard(_)
+        | Control::Commit { .. }
+        | Control::Rollback { .. }
+        | Control::RollbackTo(_)
+        | Control::PrepareTransaction => true,
+        Control::Begin { .. }
+        | Control::Savepoint(_)
+        | Control::Release(_)
+        | Control::Set { .. }
+        | Control::Reset(_)
+        | Control::Execute { .. }
+        | Control::Fetch { .. }
+        | Control::CopyIn
+        | Control::CopyOut(_)
+        | Control::Listen
+        | Control::SetRole
+        | Control::Ddl
+        | Control::TempObject
+        | Control::ChangesSettings => false,
+    }
+}
+
+/// Whether a statement may change how names are resolved in this session.
+pub(super) fn moves_facts(control: &Control) -> bool {
+    match control {
+        Control::Set { name, .. } => is_path_or_role(name),
+        Control::Reset(Some(name)) => is_path_or_role(name),
+        Control::Reset(None)
+        | Control::Discard(_)
+        | Control::SetRole
+        | Control::Ddl
+        | Control::TempObject
+        | Control::ChangesSettings => true,
+        Control::Begin { .. }
+        | Control::Commit { .. }
+        | Control::Rollback { .. }
+        | Control::Savepoint(_)
+        | Control::RollbackTo(_)
+        | Control::Release(_)
+        | Control::PrepareTransaction
+        | Control::Prepare { .. }
+        | Control::Execute { .. }
+        | Control::Deallocate(_)
+        | Control::Declare { .. }
+        | Control::Fetch { .. }
+        | Control::CloseCursor(_)
+        | Control::CopyIn
+        | Control::CopyOut(_)
+        | Control::Listen => false,
+    }
+}
+
+fn is_path_or_role(name: &str) -> bool {
+    matches!(name, "search_path" | "role" | "session_authorization")
+}

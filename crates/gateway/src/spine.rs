@@ -1,0 +1,255 @@
+//! The order of a session. A protocol supplies the verbs; this file owns the order.
+//!
+//! ```text
+//! login → authorize → dial → loop { describe → decide → [hold] → journal → forward ;
+//!                                   response → mask → record → deliver } → close
+//! ```
+
+use std::convert::Infallible;
+
+use masking::{Maskable, Masked};
+use model::{Inspect, TargetName};
+use policy::{Denied, Grant, Identity, Question, Verdict};
+
+use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Recorded};
+use crate::gateway::Gateway;
+use crate::holds::{Answer, Ticket};
+use crate::sessions::Ended;
+
+/// Runs one session. However it ends, the client is told and the journal gets its last line.
+pub async fn serve<P: Protocol>(mut session: P, gateway: &Gateway, audit: &mut Audit) -> Stop {
+    let Err(stop) = run(&mut session, gateway, audit).await;
+    session.close(&stop).await;
+    audit.close(&stop).await;
+    stop
+}
+
+async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Result<Infallible, Stop> {
+    let (identity, target) = s.login(audit).await?;
+    let grant = gateway.authorize(identity, &target, &s.context())?;
+    audit.admitted(&grant, s.origin()).await?;
+    s.dial(&grant, audit).await?;
+
+    let mut held = None;
+    loop {
+        match listen(s, gateway, &mut held).await? {
+            Event::Request(message) => match gateway.decide(&grant, message, &s.context()) {
+                Verdict::Allow(pass) => {
+                    let cleared = audit.allowed(&grant, pass).await?;
+                    s.forward(cleared).await?;
+                }
+                Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
+                Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
+            },
+            Event::Unreadable(garbled) => {
+                let noted = audit.unreadable(&grant, &garbled).await?;
+                s.refuse_unreadable(garbled, noted).await?;
+            }
+            Event::Answered(answer) => {
+                let Some(Held { question, ticket }) = held.take() else {
+                    return Err(Stop::Broken("an answer to no question"));
+                };
+                audit.answered(&grant, &ticket, &answer).await?;
+                match gateway.redecide(&grant, question, &answer, &s.context()).await {
+                    Verdict::Allow(pass) => {
+                        let cleared = audit.allowed(&grant, pass).await?;
+                        s.forward(cleared).await?;
+                    }
+                    Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
+                    // What was approved is asked again under the policy now in force; it may ask for more.
+                    Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
+                }
+            }
+            Event::Response(chunk) => {
+                let masked = s.mask(chunk)?;
+                s.deliver(audit.record(masked)).await?;
+            }
+            Event::Outcome(outcome) => audit.outcome(outcome)?,
+        }
+    }
+}
+
+/// While an operation is held, those behind it wait unread; the target is still heard, and so is a client that hangs up.
+async fn listen<P: Protocol>(
+    s: &mut P,
+    gateway: &Gateway,
+    held: &mut Option<Held<P::Message>>,
+) -> Result<Event<P>, Stop> {
+    let Some(held) = held else { return s.next(Ears::Both).await };
+    tokio::select! {
+        biased;
+        event = s.next(Ears::Upstream) => match event {
+            Err(stop) => {
+                gateway.withdraw(&held.ticket).await;
+                Err(stop)
+            }
+            heard => heard,
+        },
+        () = s.cancelled() => {
+            gateway.withdraw(&held.ticket).await;
+            Ok(Event::Answered(Answer::Withdrawn))
+        }
+        answer = gateway.answer(&held.ticket) => Ok(Event::Answered(answer)),
+    }
+}
+
+async fn refuse<P: Protocol>(
+    s: &mut P,
+    audit: &mut Audit,
+    grant: &Grant,
+    message: P::Message,
+    denied: Denied,
+) -> Result<(), Stop> {
+    let noted = audit.refused(grant, &message, &denied).await?;
+    s.refuse(message, denied, noted).await
+}
+
+/// Files the question once, unless the very same operation was approved before and waits to be claimed.
+async fn hold<P: Protocol>(
+    s: &mut P,
+    gateway: &Gateway,
+    audit: &mut Audit,
+    grant: &Grant,
+    question: Question<P::Message>,
+) -> Result<Option<Held<P::Message>>, Stop> {
+    let ticket = match gateway.file(grant, &question, s.patience()).await {
+        Ok(ticket) => ticket,
+        Err(denied) => {
+            let message = question.withdraw();
+            refuse(s, audit, grant, message, denied).await?;
+            return Ok(None);
+        }
+    };
+    audit.held(grant, &question, &ticket).await?;
+    s.tell_held(&ticket).await?;
+    Ok(Some(Held { question, ticket }))
+}
+
+/// What a protocol must supply. No method has a default body: a missing step does not compile.
+#[expect(async_fn_in_trait, reason = "sessions are spawned with their concrete protocol, so no bound is lost")]
+pub trait Protocol: Sized {
+    /// A whole operation, described, still in wire form.
+    type Message: Inspect + Auditable;
+    /// What arrived but cannot be understood.
+    type Garbled: AuditableGarbled;
+    /// A piece of a response.
+    type Chunk: Maskable;
+
+    /// Authenticates the client and learns which target it wants.
+    async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop>;
+    /// Opens the connection to the target with the vault's credential.
+    async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop>;
+    /// The next thing to happen on either side. Cancel-safe.
+    async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop>;
+    /// Resolves when the client asks to cancel what it waits for. Cancel-safe.
+    fn cancelled(&self) -> impl Future<Output = ()> + 'static;
+    /// Sends an operation that is allowed and on record to the target.
+    async fn forward(&mut self, message: Cleared<Self::Message>) -> Result<(), Stop>;
+    /// Applies the masking plan of the operation that this chunk answers.
+    fn mask(&mut self, chunk: Self::Chunk) -> Result<Masked<Self::Chunk>, Stop>;
+    /// Sends a masked and recorded chunk to the client.
+    async fn deliver(&mut self, chunk: Recorded<Masked<Self::Chunk>>) -> Result<(), Stop>;
+    /// Tells the client of a refusal in its place; the session goes on.
+    async fn refuse(&mut self, message: Self::Message, denied: Denied, noted: Noted) -> Result<(), Stop>;
+    /// The same for what could not be understood.
+    async fn refuse_unreadable(&mut self, garbled: Self::Garbled, noted: Noted) -> Result<(), Stop>;
+    /// Tells the client that its operation waits for an approval.
+    async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop>;
+    /// How long a held operation may wait in this state of the session.
+    fn patience(&self) -> std::time::Duration;
+    /// The facts of this moment that a policy may ask about.
+    fn context(&self) -> policy::Context;
+    /// Where the client comes from, for the journal.
+    fn origin(&self) -> crate::audit::Origin;
+    /// Tells both sides why it ends.
+    async fn close(&mut self, stop: &Stop);
+}
+
+/// What the journal needs of an operation.
+pub trait Auditable {
+    /// The statement with placeholders for its literals, and commitments of its values.
+    fn statement(&self) -> crate::audit::StatementNote;
+}
+
+/// What the journal needs of something that could not be understood.
+pub trait AuditableGarbled {
+    /// A short word for the kind of fault.
+    fn code(&self) -> &str;
+    /// What was wrong, without the text itself.
+    fn reason(&self) -> &str;
+}
+
+/// What happened on either side.
+pub enum Event<P: Protocol> {
+    /// The client wants something done.
+    Request(P::Message),
+    /// The client sent something that cannot be understood.
+    Unreadable(P::Garbled),
+    /// A held operation has its answer.
+    Answered(Answer),
+    /// The target answers.
+    Response(P::Chunk),
+    /// An operation has ended at the target.
+    Outcome(Outcome),
+}
+
+/// Whose messages may be turned into events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ears {
+    /// Client and target.
+    Both,
+    /// The target only: an operation is held.
+    Upstream,
+}
+
+struct Held<M> {
+    question: Question<M>,
+    ticket: Ticket,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The client said goodbye or hung up.
+    #[error("the client left")]
+    Done,
+    /// The client was not let in.
+    #[error("refused: {}", .0.reason)]
+    Denied(Denied),
+    /// The client's login failed; the words are for the log.
+    #[error("login refused: {0}")]
+    Login(String),
+    /// The client broke the protocol; it is told so.
+    #[error("protocol violation by the client: {0}")]
+    Violation(&'static str),
+    /// The target went away or broke the protocol.
+    #[error("the target's connection ended: {0}")]
+    Upstream(String),
+    /// The session was ended from outside: killed, revoked, drained.
+    #[error("ended: {0}")]
+    Ended(Ended),
+    /// The journal cannot be written: nothing may be forwarded.
+    #[error("the journal cannot be written")]
+    Journal,
+    /// A fault of the gateway itself.
+    #[error("internal fault: {0}")]
+    Broken(&'static str),
+}
+
+impl From<Denied> for Stop {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<JournalDown> for Stop {
+    fn from(JournalDown: JournalDown) -> Self {
+        Self::Journal
+    }
+}
+
+impl From<wire::Malformed> for Stop {
+    fn from(wire::Malformed(why): wire::Malformed) -> Self {
+        Self::Violation(why)
+    }
+}

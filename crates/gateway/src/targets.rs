@@ -1,0 +1,1 @@
+//! What the gateway knows of a target while it serves: address, tags, strategies and the catalogue.

@@ -1,0 +1,61 @@
+//! Who is connected, to what, and the facts of this moment.
+
+use std::net::IpAddr;
+
+use model::{Principal, TargetName};
+
+/// A principal whose token was checked. Only the gateway's login makes one.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    principal: Principal,
+}
+
+impl Identity {
+    /// After a token was checked, and nowhere else.
+    pub fn verified(principal: Principal) -> Self {
+        Self { principal }
+    }
+
+    /// Who.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+}
+
+/// Leave to open a session on one target. Only [`crate::Policies::authorize`] makes one.
+///
+/// ```compile_fail
+/// let forged = policy::Grant { principal: todo!(), target: todo!() };
+/// ```
+#[derive(Debug)]
+pub struct Grant {
+    pub(crate) principal: Principal,
+    pub(crate) target: TargetName,
+}
+
+impl Grant {
+    /// Who.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// On what.
+    pub fn target(&self) -> &TargetName {
+        &self.target
+    }
+}
+
+/// The facts of a moment that a policy may ask about.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Seconds since 1970.
+    pub now: i64,
+    /// The client's address.
+    pub address: IpAddr,
+    /// What the client calls itself (`application_name`).
+    pub application: String,
+    /// Whether a transaction block is open.
+    pub in_transaction: bool,
+    /// Whether the client's connection is encrypted.
+    pub encrypted: bool,
+}

@@ -1,0 +1,434 @@
+//! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use model::{ColumnName, FunctionName, TableName, Tag};
+
+/// A PostgreSQL object identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Oid(pub u32);
+
+/// A server's objects. Rows of dropped columns and toast tables are not in it.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// `server_version_num`, such as 150008.
+    pub server_version: u32,
+    /// The database it describes.
+    pub database: String,
+    pub(crate) relations: HashMap<Oid, Relation>,
+    pub(crate) types: HashMap<Oid, Type>,
+    pub(crate) functions: HashMap<Oid, Function>,
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) casts: Vec<Cast>,
+    pub(crate) event_triggers: Vec<EventTrigger>,
+    /// Extensions by name, with the schema that holds their objects.
+    pub(crate) extensions: HashMap<String, String>,
+    pub(crate) schemas: BTreeSet<String>,
+    pub(crate) relation_names: HashMap<String, HashMap<String, Oid>>,
+    pub(crate) type_names: HashMap<String, HashMap<String, Oid>>,
+    /// By name, then every overload in every schema.
+    pub(crate) function_names: HashMap<String, Vec<Oid>>,
+    /// By name, as indexes into `operators`.
+    pub(crate) operator_names: HashMap<String, Vec<usize>>,
+    /// Tags of columns: configured ones, proposed ones, those inherited from parents and partitioned tables, and the
+    /// built-in ones of system columns. Columns of views are not in it: theirs follow from their definitions.
+    pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
+    /// Tags of whole relations: the system's own copies of data (`system.secret`).
+    pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
+}
+
+/// What kind of relation it is (`pg_class.relkind`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// `r`
+    Table,
+    /// `p`
+    Partitioned,
+    /// `v`
+    View,
+    /// `m`
+    MaterializedView,
+    /// `f`
+    Foreign,
+    /// `S`
+    Sequence,
+    /// `c`
+    Composite,
+    /// `i` and `I`
+    Index,
+}
+
+/// A table, view, sequence, composite type or index.
+#[derive(Debug, Clone)]
+pub struct Relation {
+    /// `pg_class.oid`.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// By attribute number, ascending; dropped and system columns are not in it.
+    pub columns: Vec<Column>,
+    /// Of a view or materialized view outside `pg_catalog` and `information_schema`: its query, with every name
+    /// qualified that is not in `pg_catalog`.
+    pub definition: Option<String>,
+    /// Rules other than a view's own `_RETURN`.
+    pub rules: Vec<Rule>,
+    /// Triggers that are not internal and are enabled.
+    pub triggers: Vec<Trigger>,
+    /// Row security is on; the expressions of its policies.
+    pub row_security: Option<Vec<String>>,
+    /// Expressions of CHECK constraints, as SQL with qualified names.
+    pub checks: Vec<String>,
+    /// Expressions and predicates of its indexes, as SQL with qualified names.
+    pub index_expressions: Vec<String>,
+    /// Tables that it inherits from or is a partition of.
+    pub parents: Vec<Oid>,
+    /// Tables that inherit from it, and its partitions.
+    pub children: Vec<Oid>,
+    /// Foreign keys of *other* tables that refer to this one.
+    pub referenced_by: Vec<ForeignKey>,
+    /// Tables that its own foreign keys refer to.
+    pub refers_to: Vec<Oid>,
+    /// Of an index: its table.
+    pub table: Option<Oid>,
+    /// A temporary table of some session.
+    pub temporary: bool,
+}
+
+/// A column of a relation.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// `pg_attribute.attnum`.
+    pub number: i16,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_oid: Oid,
+    /// `pg_attribute.atttypmod`.
+    pub type_modifier: i32,
+    /// The default or generation expression, as SQL with qualified names.
+    pub default: Option<String>,
+    /// Computed from other columns (`GENERATED ALWAYS AS … STORED | VIRTUAL`).
+    pub generated: bool,
+    /// An identity column: an insert advances its sequence.
+    pub identity: bool,
+}
+
+/// A rewrite rule.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// `pg_rewrite.rulename`.
+    pub name: String,
+    /// Which statements it rewrites.
+    pub event: Event,
+    /// Whether its actions replace the statement (`DO INSTEAD`).
+    pub instead: bool,
+    /// `pg_get_ruledef`: the whole `CREATE RULE …`, with qualified names.
+    pub definition: String,
+}
+
+/// What a rule or trigger reacts to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// `SELECT`
+    Select,
+    /// `INSERT`
+    Insert,
+    /// `UPDATE`
+    Update,
+    /// `DELETE`
+    Delete,
+    /// `TRUNCATE`
+    Truncate,
+}
+
+/// A trigger.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// `pg_trigger.tgname`.
+    pub name: String,
+    /// What it reacts to.
+    pub events: Vec<Event>,
+    /// What it calls.
+    pub function: Oid,
+    /// `WHEN`, as SQL (from `pg_get_triggerdef`), if it has one.
+    pub condition: Option<String>,
+}
+
+/// A foreign key, seen from the table that it refers to.
+#[derive(Debug, Clone)]
+pub struct ForeignKey {
+    /// The referring table.
+    pub table: Oid,
+    /// `ON DELETE` does something to the referring rows.
+    pub on_delete: Cascade,
+    /// `ON UPDATE` does something to the referring rows.
+    pub on_update: Cascade,
+}
+
+/// What a foreign key does to referring rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cascade {
+    /// `NO ACTION`, `RESTRICT`.
+    Nothing,
+    /// `CASCADE` on delete.
+    Delete,
+    /// `SET NULL`, `SET DEFAULT`, `CASCADE` on update.
+    Update,
+}
+
+/// What kind of type it is (`pg_type.typtype`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypeKind {
+    /// `b`
+    Base,
+    /// `e`
+    Enum,
+    /// `d`
+    Domain,
+    /// `c`
+    Composite,
+    /// `r`
+    Range,
+    /// `m`
+    Multirange,
+    /// `p`
+    Pseudo,
+}
+
+/// A data type.
+#[derive(Debug, Clone)]
+pub struct Type {
+    /// `pg_type.oid`.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: TypeKind,
+    /// `typelem`, 0 for none; see [`Type::is_array`].
+    pub element: Oid,
+    /// Whether it is a true array type (`typsubscript = array_subscript_handler`, or `typlen = -1` with `typelem` before 14).
+    pub array: bool,
+    /// The array type over this one, 0 for none.
+    pub array_type: Oid,
+    /// Of a domain: the type under it.
+    pub base: Oid,
+    /// Of a composite type or table's row type: the relation.
+    pub relation: Oid,
+    /// Of a domain: its CHECK expressions (`VALUE` stands for the value), as SQL with qualified names.
+    pub checks: Vec<String>,
+    /// Input, output, receive and send functions and those of the modifier, where they are not in `pg_catalog`.
+    pub functions: Vec<Oid>,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+}
+
+impl Type {
+    /// Whether values are arrays of `element`.
+    pub fn is_array(&self) -> bool {
+        self.array
+    }
+}
+
+/// What kind of function it is (`pg_proc.prokind`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionKind {
+    /// `f`
+    Function,
+    /// `p`
+    Procedure,
+    /// `a`
+    Aggregate,
+    /// `w`
+    Window,
+}
+
+/// A function, procedure or aggregate.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// `pg_proc.oid`.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: FunctionKind,
+    /// Input argument types (`proargtypes`).
+    pub arguments: Vec<Oid>,
+    /// Names of input arguments, as far as they have any.
+    pub argument_names: Vec<Option<String>>,
+    /// How many of the last arguments have defaults.
+    pub defaults: usize,
+    /// The default expressions, as SQL.
+    pub default_expressions: Option<String>,
+    /// Whether the last argument is `VARIADIC`.
+    pub variadic: bool,
+    /// The result type.
+    pub returns: Oid,
+    /// Whether it returns a set.
+    pub returns_set: bool,
+    /// `OUT`, `INOUT` and `TABLE` columns: name and type.
+    pub out_columns: Vec<(String, Oid)>,
+    /// `sql`, `plpgsql`, `internal`, `c`, …
+    pub language: String,
+    /// `prosrc`; empty for functions of `pg_catalog`.
+    pub source: String,
+    /// `pg_get_function_sqlbody` for `BEGIN ATOMIC` bodies, with qualified names.
+    pub sql_body: Option<String>,
+    /// `proconfig`: settings that hold while it runs, such as (`search_path`, `pg_catalog`).
+    pub config: Vec<(String, String)>,
+    /// Runs with its owner's rights.
+    pub security_definer: bool,
+    /// Of an aggregate: its transition, final, combine, serial and moving functions.
+    pub parts: Vec<Oid>,
+    /// The extension it belongs to.
+    pub extension: Option<String>,
+}
+
+/// An operator.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// The left operand's type; 0 for a prefix operator.
+    pub left: Oid,
+    /// The right operand's type.
+    pub right: Oid,
+    /// The result's type.
+    pub result: Oid,
+    /// What it calls.
+    pub function: Oid,
+}
+
+/// A cast that was made by `CREATE CAST` or ships with the server.
+#[derive(Debug, Clone)]
+pub struct Cast {
+    /// From.
+    pub source: Oid,
+    /// To.
+    pub target: Oid,
+    /// The function; `None` for binary-coercible and I/O casts.
+    pub function: Option<Oid>,
+    /// `i` implicit, `a` in assignments, `e` explicit only.
+    pub context: char,
+}
+
+/// An event trigger that is enabled.
+#[derive(Debug, Clone)]
+pub struct EventTrigger {
+    /// Its name.
+    pub name: String,
+    /// `ddl_command_start`, …
+    pub event: String,
+    /// What it calls.
+    pub function: Oid,
+}
+
+impl Catalog {
+    /// A relation by schema and name.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.get(self.relation_names.get(schema)?.get(name)?)
+    }
+
+    /// A relation by OID.
+    pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// All relations, in no order.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
+    /// A type by schema and name.
+    pub fn type_named(&self, schema: &str, name: &str) -> Option<&Type> {
+        self.types.get(self.type_names.get(schema)?.get(name)?)
+    }
+
+    /// A type by OID.
+    pub fn type_by_oid(&self, oid: Oid) -> Option<&Type> {
+        self.types.get(&oid)
+    }
+
+    /// A function by OID.
+    pub fn function(&self, oid: Oid) -> Option<&Function> {
+        self.functions.get(&oid)
+    }
+
+    /// Every overload of a name, in all schemas.
+    pub fn functions_named(&self, name: &str) -> impl Iterator<Item = &Function> {
+        self.function_names.get(name).into_iter().flatten().filter_map(|oid| self.functions.get(oid))
+    }
+
+    /// Every operator of a name, in all schemas.
+    pub fn operators_named(&self, name: &str) -> impl Iterator<Item = &Operator> {
+        self.operator_names.get(name).into_iter().flatten().filter_map(|i| self.operators.get(*i))
+    }
+
+    /// All casts.
+    pub fn casts(&self) -> &[Cast] {
+        &self.casts
+    }
+
+    /// Enabled event triggers.
+    pub fn event_triggers(&self) -> &[EventTrigger] {
+        &self.event_triggers
+    }
+
+    /// Whether there is a schema of this name.
+    pub fn has_schema(&self, name: &str) -> bool {
+        self.schemas.contains(name)
+    }
+
+    /// Whether any column outside the system's schemas is tagged.
+    pub fn any_tags(&self) -> bool {
+        !self.column_tags.is_empty()
+    }
+
+    /// The tags of a table's column.
+    pub fn tags(&self, relation: Oid, number: i16) -> &BTreeSet<Tag> {
+        const NONE: &BTreeSet<Tag> = &BTreeSet::new();
+        self.column_tags.get(&(relation, number)).unwrap_or(NONE)
+    }
+
+    /// The tags of a relation as a whole.
+    pub fn relation_tags(&self, relation: Oid) -> &BTreeSet<Tag> {
+        const NONE: &BTreeSet<Tag> = &BTreeSet::new();
+        self.relation_tags.get(&relation).unwrap_or(NONE)
+    }
+
+    /// A column's name by OID and number.
+    pub fn column_name(&self, relation: Oid, number: i16) -> Option<ColumnName> {
+        let relation = self.relation_by_oid(relation)?;
+        let column = relation.columns.iter().find(|c| c.number == number)?;
+        Some(ColumnName { table: relation.table_name(), name: column.name.clone() })
+    }
+}
+
+impl Relation {
+    /// Its name as effects carry it.
+    pub fn table_name(&self) -> TableName {
+        TableName { schema: self.schema.clone(), name: self.name.clone() }
+    }
+
+    /// A column by name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+impl Function {
+    /// Its name as effects carry it.
+    pub fn function_name(&self) -> FunctionName {
+        FunctionName { schema: self.schema.clone(), name: self.name.clone() }
+    }
+}
