@@ -7,6 +7,11 @@ use std::fmt;
 pub struct TargetName(pub String);
 
 impl TargetName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// A target of this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
