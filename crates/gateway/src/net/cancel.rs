@@ -1,13 +1,20 @@
 //! CancelRequests: which session a client means, and that it may.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{constant_time, rand};
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 
-use super::dial::Address;
+use super::dial::{self, Address};
 use super::tls::UpstreamTls;
+
+/// One address may ask so often in each [`WINDOW`]: a secret of four bytes must not be found by trying.
+const MOST_REQUESTS: u32 = 100;
+/// The time in which requests are counted.
+const WINDOW: Duration = Duration::from_secs(1);
 
 /// What a cancel does to one session.
 pub struct Cancellable {
@@ -25,7 +32,16 @@ pub struct Cancellable {
 
 /// All sessions of this gateway that can be cancelled. Targets may give equal process ids, so one id has several.
 #[derive(Clone, Default)]
-pub struct CancelRegistry(Arc<Mutex<HashMap<u32, Vec<Entry>>>>);
+pub struct CancelRegistry {
+    sessions: Arc<Mutex<HashMap<u32, Vec<Entry>>>>,
+    requests: Arc<Mutex<Option<Counted>>>,
+}
+
+/// Requests by address since a moment.
+struct Counted {
+    since: Instant,
+    by: HashMap<IpAddr, u32>,
+}
 
 struct Entry {
     secret: Vec<u8>,
@@ -57,6 +73,35 @@ impl CancelRegistry {
         Some(Registration { registry: self.clone(), process, secret })
     }
 
+    /// Does what a CancelRequest asks for, if it may. As with PostgreSQL, nobody is told.
+    pub async fn request(&self, from: IpAddr, process: u32, secret: &[u8]) {
+        if !self.may_ask(from) {
+            tracing::warn!(%from, "too many cancel requests: ignored");
+            return;
+        }
+        let Some(session) = self.find(process, secret) else {
+            tracing::info!(%from, process, "a cancel request that fits no session");
+            return;
+        };
+        // A held operation has not reached the server; only those that wait right now are woken.
+        session.held.notify_waiters();
+        if let Err(error) = dial::cancel(&session.address, &session.tls, session.process, &session.secret).await {
+            tracing::warn!(%error, process, "a cancel request did not reach the target");
+        }
+    }
+
+    fn may_ask(&self, from: IpAddr) -> bool {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let counted = match requests.as_mut() {
+            Some(counted) if now.duration_since(counted.since) < WINDOW => counted,
+            _ => requests.insert(Counted { since: now, by: HashMap::new() }),
+        };
+        let count = counted.by.entry(from).or_default();
+        *count = count.saturating_add(1);
+        *count <= MOST_REQUESTS
+    }
+
     /// The session that a CancelRequest means, if its secret is the right one.
     pub fn find(&self, process: u32, secret: &[u8]) -> Option<Arc<Cancellable>> {
         let entries = self.locked();
@@ -65,7 +110,7 @@ impl CancelRegistry {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Vec<Entry>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,6 +138,15 @@ mod tests {
             process,
             secret: vec![0; 4],
         }
+    }
+
+    #[test]
+    fn guessing_secrets_is_slow() {
+        let registry = CancelRegistry::default();
+        let from: IpAddr = "10.0.0.1".parse().expect("address");
+        let asked = (0..1000).filter(|_| registry.may_ask(from)).count();
+        assert_eq!(asked, MOST_REQUESTS as usize);
+        assert!(registry.may_ask("10.0.0.2".parse().expect("address")), "another address is not meant");
     }
 
     #[test]

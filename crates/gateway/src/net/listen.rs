@@ -124,6 +124,7 @@ pub struct Accepted {
     tls_version: Option<String>,
     server_name: Option<String>,
     peer: SocketAddr,
+    fixed: Option<TargetName>,
 }
 
 /// What a new connection turned out to be.
@@ -177,15 +178,46 @@ impl Accepted {
         self.stream.is_encrypted() || self.peer.ip().is_loopback()
     }
 
-    /// The target that the client names: the database, which is the user where there is none.
+    /// Fixes the target, as a listener of its own does: `database` is then the real one.
+    pub fn set_target(&mut self, target: TargetName) {
+        self.fixed = Some(target);
+    }
+
+    /// The target that the client names by `target` or `target/other_database`, in the place of the database, which is
+    /// the user where there is none.
     pub fn target(&self) -> TargetName {
-        let name = self.parameter("database").or_else(|| self.parameter("user")).unwrap_or_default();
-        TargetName::new(name)
+        if let Some(fixed) = &self.fixed {
+            return fixed.clone();
+        }
+        let name = self.named();
+        TargetName::new(name.split_once('/').map_or(name, |(target, _)| target))
+    }
+
+    /// The database that the client asks for, where it is not the target's own.
+    pub fn database(&self) -> Option<&str> {
+        let name = match &self.fixed {
+            Some(_) => self.parameter("database"),
+            None => self.named().split_once('/').map(|(_, database)| database),
+        };
+        name.filter(|n| !n.is_empty())
+    }
+
+    fn named(&self) -> &str {
+        self.parameter("database").filter(|n| !n.is_empty()).or_else(|| self.parameter("user")).unwrap_or_default()
     }
 
     /// The connection itself, once the client is in.
     pub fn into_stream(self) -> ClientStream {
         self.stream
+    }
+
+    /// Sends what tells the client that it is in.
+    ///
+    /// # Errors
+    /// The client has left.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await
     }
 
     /// Sends a last message.
@@ -282,7 +314,15 @@ async fn accepted(
         Stream::Tcp(_) | Stream::Unix(_) | Stream::TlsClient(_) => (None, None),
     };
     let end_point = tls.filter(|_| stream.is_encrypted()).and_then(|t| t.end_point.clone());
-    Ok(Negotiated::Login(Box::new(Accepted { stream, login, end_point, tls_version, server_name, peer })))
+    Ok(Negotiated::Login(Box::new(Accepted {
+        stream,
+        login,
+        end_point,
+        tls_version,
+        server_name,
+        peer,
+        fixed: None,
+    })))
 }
 
 /// Reads exactly one start-up packet.

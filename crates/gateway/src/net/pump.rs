@@ -5,10 +5,11 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// How much is read from a socket at once, in bytes.
 const READ: usize = 32 * 1024;
@@ -110,6 +111,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         self.output.len() >= HIGH_WATER
     }
 
+    async fn finish(&mut self) {
+        let _ = self.stream.write_all(self.output.filled()).await;
+        let _ = self.stream.shutdown().await;
+        self.output = Buffer::default();
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let had = !self.output.is_empty();
         while !self.output.is_empty() {
@@ -128,8 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     /// Reads once. `Some(true)`: bytes came; `Some(false)`: the end; `None`: nothing yet.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<bool>> {
-        let mut scratch = [0u8; READ];
-        let mut buffer = ReadBuf::new(&mut scratch);
+        let mut scratch = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut scratch);
         match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
             Poll::Pending => Ok(None),
             Poll::Ready(Err(e)) => Err(e),
@@ -181,6 +188,13 @@ where
         poll_fn(|cx| self.poll_turn(cx, ears)).await
     }
 
+    /// Sends what is left to both sides and closes them. The caller bounds the time.
+    pub async fn finish(&mut self) {
+        // The target first: its session ends even where the client does not read its farewell.
+        self.upstream.finish().await;
+        self.client.finish().await;
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>, ears: Ears) -> Poll<Result<Turn, Broken>> {
         let were_full = self.client.is_full() || self.upstream.is_full();
         self.upstream.poll_write(cx).map_err(Broken::Upstream)?;
@@ -217,7 +231,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, duplex};
 
     use super::*;
 

@@ -1,5 +1,6 @@
 //! What the server's messages mean, one at a time: matched with what it owes, and turned into what the client gets.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sql::postgres::Control;
@@ -8,10 +9,11 @@ use wire::postgres::backend::{self, Backend, CopyShape, Field, TransactionStatus
 use wire::postgres::copy::{CopyFormat, CopyRewriter};
 use wire::postgres::{Frame, build};
 
-use super::chunk::{ChunkKind, RowPlan};
+use super::chunk::{Chunk, ChunkKind, RowPlan};
+use super::control::{Rows, texts};
 use super::conversation::Conversation;
 use super::errors;
-use super::expected::{Bound, Expected, OwnPart, Run};
+use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
@@ -37,14 +39,14 @@ pub(super) struct Answers {
     /// The plan of the result that is coming now; `None` where nothing of it is masked.
     pub(super) plan: Option<RowPlan>,
     kind: Option<ChunkKind>,
-    /// Rows of a statement of ours.
-    pub(super) own_rows: Vec<Vec<Option<String>>>,
-    /// A statement of ours failed.
+    /// For what holds nothing to mask.
+    clear: RowPlan,
+    /// The rows of each of our statements.
+    own_rows: Vec<Rows>,
+    /// A statement of ours failed, with this SQLSTATE.
     pub(super) own_failed: Option<String>,
-    /// Which of our statements the rows belong to: `own_rows` index of the first row of each.
-    pub(super) own_results: Vec<usize>,
     /// Operations that ended, for the journal.
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: VecDeque<Outcome>,
     /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
     pub(super) refresh: bool,
 }
@@ -55,10 +57,10 @@ impl Answers {
             masks,
             plan: None,
             kind: None,
+            clear: RowPlan::clear(),
             own_rows: Vec::new(),
             own_failed: None,
-            own_results: Vec::new(),
-            outcomes: Vec::new(),
+            outcomes: VecDeque::new(),
             refresh: false,
         }
     }
@@ -72,8 +74,48 @@ impl Answers {
         }
     }
 
+    /// The plan of a chunk that was just heard.
+    pub(super) fn plan_for(&mut self, chunk: &Chunk) -> Result<&mut RowPlan, Stop> {
+        match chunk.kind {
+            ChunkKind::Frames => Ok(&mut self.clear),
+            ChunkKind::Rows | ChunkKind::Copy => self.plan.as_mut().ok_or(Stop::Broken("rows without their plan")),
+        }
+    }
+
+    /// A statement of ours is sent.
+    pub(super) fn ask_begun(&mut self) {
+        self.own_rows.clear();
+        self.own_failed = None;
+    }
+
+    /// The rows of each of our statements, in their order.
+    pub(super) fn take_results(&mut self) -> Vec<Rows> {
+        std::mem::take(&mut self.own_rows)
+    }
+
+    /// Whether a row that comes now is ours.
+    pub(super) fn is_own_row(&self, c: &Conversation) -> bool {
+        matches!(c.expected.front(), Some(Expected::Own(_)))
+    }
+
+    /// Counts a row that is too long to be held whole, if nothing of its result is masked.
+    pub(super) fn passes_row(&mut self, c: &mut Conversation) -> Result<bool, &'static str> {
+        self.settle(c)?;
+        if self.plan.is_some() {
+            return Ok(false);
+        }
+        match c.expected.front_mut() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
+                run.rows += 1;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Deals with one message.
     pub(super) fn server(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        c.skip_marks();
         match frame.kind {
             b'D' => return self.row(c, frame),
             b'd' => return self.copy_row(c),
@@ -121,31 +163,39 @@ impl Answers {
     // ------------------------------------------------------------------ rows
 
     fn row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        if self.is_own_row(c) {
+            let row = texts(frame.body).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+            self.own_rows.last_mut().ok_or_else(unexpected)?.push(row);
+            return Ok(Heard::Swallow);
+        }
+        if let Err(why) = self.settle(c) {
+            return Ok(Heard::Cut(why));
+        }
         match c.expected.front_mut() {
-            Some(Expected::Query(run)) => {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
                 run.rows += 1;
-                if run.described { Ok(Heard::Row) } else { Ok(Heard::Cut("rows without a description")) }
-            }
-            Some(Expected::Execute(run)) => {
-                if run.rows == 0 && !run.described {
-                    run.described = true;
-                    let bound = Arc::clone(&run.bound);
-                    if let Err(why) = self.plan_portal(&bound, c) {
-                        return Ok(Heard::Cut(why));
-                    }
-                }
-                run_rows(c);
                 Ok(Heard::Row)
             }
-            Some(Expected::Own(OwnPart::Execute)) => {
-                let values = wire::postgres::row::values(frame.body)
-                    .map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
-                self.own_rows.push(
-                    values.into_iter().map(|v| v.map(|v| String::from_utf8_lossy(v).into_owned())).collect(),
-                );
-                Ok(Heard::Swallow)
-            }
             _ => Err(unexpected()),
+        }
+    }
+
+    /// Before its first row is shown, a result has a plan.
+    fn settle(&mut self, c: &mut Conversation) -> Result<(), &'static str> {
+        // A COPY has its plan from the start.
+        if self.kind == Some(ChunkKind::Copy) {
+            return Ok(());
+        }
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) if !run.described => Err("rows without a description"),
+            Some(Expected::Execute(run)) => {
+                if std::mem::replace(&mut run.described, true) {
+                    return Ok(());
+                }
+                let bound = Arc::clone(&run.bound);
+                self.plan_portal(&bound, c)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -161,17 +211,18 @@ impl Answers {
 
     /// The plan of a portal's rows: from what the server said of its statement.
     fn plan_portal(&mut self, bound: &Bound, c: &Conversation) -> Result<(), &'static str> {
-        let fields = bound.prepared.as_ref().and_then(|p| p.fields.get());
-        let Some(fields) = fields else {
-            self.plan = None;
-            return if masks::is_clear(bound) && !c.understanding.catalogue().any_tags() {
-                Ok(())
-            } else {
-                Err("rows of a portal that was never described")
-            };
+        if !c.understanding.may_mask() {
+            self.set_rows(None);
+            return Ok(());
+        }
+        // A cursor's description has its formats in it, a statement's has not: they are the portal's.
+        let (fields, formats) = match &bound.prepared {
+            Some(prepared) => (prepared.fields.get(), Some(bound.formats.as_slice())),
+            None => (bound.fields.get(), None),
         };
+        let fields = fields.ok_or("rows of a portal that was never described")?;
         let outputs = bound.operation.statements.first().map(|s| &s.outputs);
-        self.set_rows(masks::rows(&self.masks, outputs, fields, Some(&bound.formats), &bound.reveal, c)?);
+        self.set_rows(masks::rows(&self.masks, outputs, fields, formats, &bound.reveal, c)?);
         Ok(())
     }
 
@@ -205,10 +256,15 @@ impl Answers {
                 c.settled();
                 Ok(if ours { Heard::Swallow } else { Heard::Pass })
             }
-            Some(Expected::DescribePortal) => {
-                c.expected.pop_front();
+            Some(Expected::DescribePortal { .. }) => {
+                let Some(Expected::DescribePortal { bound, ours }) = c.expected.pop_front() else {
+                    return Err(unexpected());
+                };
+                if let Some(bound) = bound {
+                    let _ = bound.fields.set(fields.into());
+                }
                 c.settled();
-                Ok(Heard::Pass)
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
             }
             _ => Err(unexpected()),
         }
@@ -216,13 +272,9 @@ impl Answers {
 
     fn no_data(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
         match c.expected.pop_front() {
-            Some(Expected::DescribeStatement { ours, .. }) => {
+            Some(Expected::DescribeStatement { ours, .. } | Expected::DescribePortal { ours, .. }) => {
                 c.settled();
                 Ok(if ours { Heard::Swallow } else { Heard::Pass })
-            }
-            Some(Expected::DescribePortal) => {
-                c.settled();
-                Ok(Heard::Pass)
             }
             _ => Err(unexpected()),
         }
@@ -272,7 +324,7 @@ impl Answers {
                 Ok(Heard::Pass)
             }
             Some(Expected::Own(OwnPart::Bind)) => {
-                self.own_results.push(self.own_rows.len());
+                self.own_rows.push(Rows::new());
                 Ok(Heard::Swallow)
             }
             _ => Err(unexpected()),
@@ -302,7 +354,7 @@ impl Answers {
         match c.expected.front_mut() {
             Some(Expected::Query(run)) => {
                 let current = run.current;
-                self.outcomes.push(outcome(run, tag, None));
+                self.outcomes.push_back(outcome(run, tag, None));
                 run.current += 1;
                 run.described = false;
                 run.rows = 0;
@@ -312,7 +364,7 @@ impl Answers {
             }
             Some(Expected::Execute(_)) => {
                 let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
-                self.outcomes.push(outcome(&run, tag, None));
+                self.outcomes.push_back(outcome(&run, tag, None));
                 apply(c, &run.bound, 0);
                 c.settled();
                 Ok(Heard::Pass)
@@ -327,9 +379,10 @@ impl Answers {
 
     fn suspended(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
         self.plan = None;
+        self.kind = None;
         match c.expected.pop_front() {
             Some(Expected::Execute(run)) => {
-                self.outcomes.push(outcome(&run, "", None));
+                self.outcomes.push_back(outcome(&run, "", None));
                 c.settled();
                 Ok(Heard::Pass)
             }
@@ -341,14 +394,14 @@ impl Answers {
         self.plan = None;
         self.kind = None;
         let heard = match c.expected.pop_front() {
-            Some(Expected::Query(_) | Expected::Refused { simple: true, .. }) => {
+            Some(Expected::Query(_) | Expected::Refused(Refused { simple: true, .. })) => {
                 c.names.simple_query();
                 c.query_ended();
                 Heard::Pass
             }
             Some(Expected::FunctionCall(run)) => {
                 if run.failed.is_none() {
-                    self.outcomes.push(outcome(&run, "", None));
+                    self.outcomes.push_back(outcome(&run, "", None));
                 }
                 Heard::Pass
             }
@@ -368,9 +421,13 @@ impl Answers {
         self.kind = None;
         let state = errors::sqlstate(frame.body);
         let heard = match c.expected.front_mut() {
-            Some(Expected::Refused { error, simple }) => {
-                let error = std::mem::take(error);
-                if !*simple {
+            Some(Expected::Refused(refused)) => {
+                let error = std::mem::take(&mut refused.error);
+                let (simple, unnamed) = (refused.simple, refused.unnamed);
+                if unnamed {
+                    c.names.drop_statement("");
+                }
+                if !simple {
                     c.failed_extended();
                 }
                 return Heard::Instead(error);
@@ -381,14 +438,14 @@ impl Answers {
                 return Heard::Swallow;
             }
             Some(Expected::Query(run) | Expected::FunctionCall(run)) => {
-                self.outcomes.push(outcome(run, "", Some(&state)));
+                self.outcomes.push_back(outcome(run, "", Some(&state)));
                 run.failed = Some(state);
                 let heard = withheld(frame, &run.bound.operation);
                 c.query_ended();
                 return heard;
             }
             Some(Expected::Execute(run)) => {
-                self.outcomes.push(outcome(run, "", Some(&state)));
+                self.outcomes.push_back(outcome(run, "", Some(&state)));
                 withheld(frame, &run.bound.operation)
             }
             Some(Expected::Bind { bound, .. }) => withheld(frame, &bound.operation),
@@ -400,24 +457,19 @@ impl Answers {
                 heard
             }
             // A constraint that was deferred to the end of the implicit transaction.
-            Some(Expected::Sync) => return errors::withhold_if(frame, c.understanding.catalogue().any_tags()),
+            Some(Expected::Sync) => return errors::withhold_if(frame, c.understanding.may_mask()),
             Some(
                 Expected::DescribeStatement { .. }
-                | Expected::DescribePortal
+                | Expected::DescribePortal { .. }
                 | Expected::CloseStatement(_)
-                | Expected::ClosePortal(_),
+                | Expected::ClosePortal(_)
+                | Expected::CopyEnd,
             ) => Heard::Pass,
             // The server ends the session by itself: 57P01 and the like.
             None => return Heard::Pass,
         };
         c.failed_extended();
         heard
-    }
-}
-
-fn run_rows(c: &mut Conversation) {
-    if let Some(Expected::Execute(run)) = c.expected.front_mut() {
-        run.rows += 1;
     }
 }
 
@@ -455,9 +507,10 @@ fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
         Some(Expected::Own(_)) => Heard::Swallow,
         Some(
             Expected::Sync
-            | Expected::Refused { .. }
+            | Expected::Refused(_)
             | Expected::DescribeStatement { .. }
-            | Expected::DescribePortal
+            | Expected::DescribePortal { .. }
+            | Expected::CopyEnd
             | Expected::CloseStatement(_)
             | Expected::ClosePortal(_),
         )
@@ -475,7 +528,10 @@ fn withheld(frame: &Frame<'_>, operation: &Operation) -> Heard {
 
 fn copy_format(declared: &Declared) -> CopyFormat {
     match declared {
-        Declared::Text { delimiter, null } => CopyFormat::Text { delimiter: *delimiter, null: null.clone() },
+        // A header line in the text format is masked like a row, as long as nothing says that it is there.
+        Declared::Text { delimiter, null } => {
+            CopyFormat::Text { delimiter: *delimiter, null: null.clone(), header: false }
+        }
         Declared::Csv { delimiter, quote, escape, null, header } => CopyFormat::Csv {
             delimiter: *delimiter,
             quote: *quote,

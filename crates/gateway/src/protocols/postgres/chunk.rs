@@ -2,7 +2,7 @@
 
 use masking::{Cut, Maskable, Plan};
 use wire::postgres::copy::CopyRewriter;
-use wire::postgres::row::{self, Cell};
+use wire::postgres::row::{self, Cell, Cells};
 
 /// Frames for the client.
 pub struct Chunk {
@@ -15,6 +15,7 @@ pub struct Chunk {
 }
 
 /// What the frames of a chunk are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkKind {
     /// Messages without rows of the target, or rows of which nothing is masked.
     Frames,
@@ -32,6 +33,13 @@ pub struct RowPlan {
     pub copy: Option<CopyRewriter>,
 }
 
+impl RowPlan {
+    /// For what holds nothing to mask.
+    pub fn clear() -> Self {
+        Self { plan: Plan::new(Vec::new()), copy: None }
+    }
+}
+
 impl Chunk {
     /// Frames that hold nothing of the target's data, or nothing to mask.
     pub fn frames(bytes: Vec<u8>, rows: u64) -> Self {
@@ -43,30 +51,38 @@ impl Maskable for Chunk {
     type Plan = RowPlan;
 
     fn rewrite(self, plan: &mut RowPlan) -> Result<Self, Cut> {
+        if matches!(self.kind, ChunkKind::Frames) {
+            return Ok(self);
+        }
         let mut out = Vec::with_capacity(self.bytes.len());
         let mut rest = self.bytes.as_slice();
-        while let Some(frame) = wire::postgres::split(rest, usize::MAX).map_err(|_| Cut::Malformed)? {
+        while !rest.is_empty() {
+            let frame = wire::postgres::split(rest, usize::MAX).ok().flatten().ok_or(Cut::Malformed)?;
             rest = rest.get(frame.whole.len()..).unwrap_or_default();
-            match &self.kind {
-                ChunkKind::Frames => out.extend_from_slice(frame.whole),
-                ChunkKind::Rows => {
-                    row::rewrite(frame.body, &mut out, |i, value| cell(&mut plan.plan, i, value))
-                        .map_err(|_| Cut::Malformed)?;
-                }
-                ChunkKind::Copy => {
-                    let copy = plan.copy.as_mut().ok_or(Cut::Malformed)?;
-                    let columns = &mut plan.plan;
-                    copy.row(frame.body, &mut out, |i, value| cell(columns, i, value)).map_err(|_| Cut::Malformed)?;
-                }
-            }
+            let mut columns = Columns(&mut plan.plan);
+            let rewritten = match &mut plan.copy {
+                None => row::rewrite(frame.body, &mut out, &mut columns),
+                Some(copy) => copy.row(frame.body, &mut out, &mut columns),
+            };
+            rewritten.map_err(|_| Cut::Malformed)?;
         }
         Ok(Self { bytes: out, kind: self.kind, rows: self.rows })
     }
 }
 
-fn cell<'a>(plan: &'a mut Plan, index: usize, value: Option<&[u8]>) -> Cell<'a> {
-    match (plan.column(index), value) {
-        (None, _) | (Some(_), None) => Cell::Keep,
-        (Some(masker), Some(value)) => masker.mask(value).map_or(Cell::Null, Cell::Value),
+impl crate::spine::Measured for Chunk {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+    }
+}
+
+struct Columns<'a>(&'a mut Plan);
+
+impl Cells for Columns<'_> {
+    fn cell(&mut self, index: usize, value: Option<&[u8]>) -> Cell<'_> {
+        match (self.0.column(index), value) {
+            (None, _) | (Some(_), None) => Cell::Keep,
+            (Some(masker), Some(value)) => masker.mask(value).map_or(Cell::Null, Cell::Value),
+        }
     }
 }

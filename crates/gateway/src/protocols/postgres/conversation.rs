@@ -11,9 +11,9 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::frontend::{Frontend, Kind};
 use wire::postgres::{Frame, build};
 
-use super::expected::{Bound, Expected, OwnPart, Run};
+use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::names::{Names, moves_facts, moves_names};
-use super::operation::{Garbled, Prepared, Request, RequestKind};
+use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
 use super::understanding::Understanding;
 use crate::audit::DecisionId;
@@ -22,6 +22,10 @@ use crate::audit::DecisionId;
 pub(super) enum Said {
     /// It carries no intent of its own: to the server, as it is.
     Relay,
+    /// The same, behind these bytes of ours.
+    RelayBehind(Vec<u8>),
+    /// These bytes go to the server in its place.
+    Replace(Vec<u8>),
     /// The server would ignore it.
     Drop,
     /// It depends on answers in flight.
@@ -81,7 +85,8 @@ impl Conversation {
             skipping: Skipping::No,
             unsynced: false,
             flushed: false,
-            stale: false,
+            // Nothing was asked yet.
+            stale: true,
             touched: false,
             names_moving: false,
             copies: 0,
@@ -114,10 +119,13 @@ impl Conversation {
         if self.skipping != Skipping::No {
             return Ok(self.while_skipping(&message));
         }
+        if self.copies > 0 && interrupts_copy(&message) {
+            return Ok(self.interrupt_copy());
+        }
         Ok(match message {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql),
-            Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results.clone()),
+            Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
             Frontend::Execute { portal, .. } => self.execute(portal),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
             Frontend::Describe(kind, name) => self.describe(kind, name),
@@ -130,7 +138,9 @@ impl Conversation {
             Frontend::CopyData(_) if self.copies > 0 => Said::Relay,
             Frontend::CopyDone | Frontend::CopyFail(_) if self.copies > 0 => {
                 self.copies -= 1;
-                self.copying_in = false;
+                if !std::mem::take(&mut self.copying_in) {
+                    self.expected.push_back(Expected::CopyEnd);
+                }
                 Said::Relay
             }
             // What is left of a COPY that failed or was refused: PostgreSQL ignores it, too.
@@ -138,6 +148,33 @@ impl Conversation {
             Frontend::Terminate => Said::Quit,
             Frontend::Password(_) => return Err(Malformed("a password after login")),
         })
+    }
+
+    /// Any other message fails a COPY that has begun, and is lost. Before it has begun, that depends on answers in flight.
+    fn interrupt_copy(&mut self) -> Said {
+        if !self.copying_in {
+            return Said::Wait;
+        }
+        self.copies -= 1;
+        self.copying_in = false;
+        let mut out = Vec::new();
+        build::copy_fail(&mut out, "unexpected message type during COPY from stdin");
+        Said::Replace(out)
+    }
+
+    /// Whether data of a COPY is wanted by the server.
+    pub(super) fn takes_copy_data(&self) -> bool {
+        self.copies > 0 && self.skipping == Skipping::No
+    }
+
+    /// Whether answers to a statement of ours are in flight.
+    pub(super) fn has_own(&self) -> bool {
+        self.expected.iter().any(|e| matches!(e, Expected::Own(_)))
+    }
+
+    /// Whether the client's messages up to its next Sync are not looked at.
+    pub(super) fn is_skipping(&self) -> bool {
+        self.skipping != Skipping::No
     }
 
     fn while_skipping(&mut self, message: &Frontend<'_>) -> Said {
@@ -169,12 +206,19 @@ impl Conversation {
     }
 
     /// Whether names can be resolved now; otherwise what must happen first.
-    fn before_names(&self) -> Option<Said> {
+    fn before_names(&mut self) -> Option<Said> {
+        if self.understanding.is_indifferent() {
+            return None;
+        }
         if self.names_moving && !self.expected.is_empty() {
             return Some(Said::Wait);
         }
         // In a failed transaction the server cannot be asked, and does nothing but end it.
-        if !self.stale || self.status == TransactionStatus::Failed || self.understanding.is_indifferent() {
+        if self.status == TransactionStatus::Failed {
+            return None;
+        }
+        self.stale |= self.understanding.is_behind();
+        if !self.stale {
             return None;
         }
         if !self.expected.is_empty() {
@@ -219,12 +263,8 @@ impl Conversation {
         match self.understanding.understand(text, &self.names, false) {
             Err(garbled) => Said::Garbled(garbled),
             Ok(operation) => {
-                let prepared = Prepared {
-                    text: Some(String::from_utf8_lossy(text).into()),
-                    operation: Arc::clone(&operation),
-                    epoch: self.understanding.epoch(),
-                    fields: std::sync::OnceLock::new(),
-                };
+                let text = String::from_utf8_lossy(text).into();
+                let prepared = Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch());
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
                 Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
             }
@@ -252,20 +292,16 @@ impl Conversation {
             Some(Err(garbled)) => return Said::Garbled(garbled),
             // Nothing of that name was prepared by this session's own messages. Only who may do the unknown gets
             // through to the server, which knows whether a function prepared it.
-            None => Arc::new(Prepared {
-                text: None,
-                operation: self.understanding.uncertain(&format!("prepared statement \"{name}\" does not exist")),
-                epoch: self.understanding.epoch(),
-                fields: std::sync::OnceLock::new(),
-            }),
+            None => Arc::new(Prepared::missing(&name, self.understanding.epoch())),
         };
         let operation = Arc::clone(&prepared.operation);
-        let kind = RequestKind::Bind { portal, prepared, formats };
+        let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
-        if self.names_moving && !self.expected.is_empty() {
+        let indifferent = self.understanding.is_indifferent();
+        if self.names_moving && !self.expected.is_empty() && !indifferent {
             return Said::Wait;
         }
         let name = match own_name(portal) {
@@ -275,32 +311,20 @@ impl Conversation {
         let bound = match self.find_portal(&name) {
             Found::Ambiguous => return Said::Wait,
             Found::Here(bound) => bound,
-            Found::Missing if self.understanding.is_indifferent() => self.opaque_portal(),
+            // A function may have opened it: nothing is known of it, and nothing on this target is to be masked.
+            Found::Missing if indifferent => Arc::new(Bound::of(Arc::new(Operation::nothing()))),
             Found::Missing => {
-                return Said::Garbled(Garbled {
-                    code: "34000",
-                    message: format!("portal \"{name}\" does not exist"),
-                    hint: None,
-                    position: None,
-                    simple: false,
-                });
+                return Said::Garbled(Garbled::new("34000", format!("portal \"{name}\" does not exist")));
             }
         };
         self.running(&bound);
+        let mut first = Vec::new();
+        if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
+            build::describe(&mut first, b'P', &name);
+            self.extended(Expected::DescribePortal { bound: Some(Arc::clone(&bound)), ours: true });
+        }
         self.extended(Expected::Execute(Run::new(bound)));
-        Said::Relay
-    }
-
-    /// A portal that a function opened: nothing is known of it, and nothing on this target is to be masked.
-    fn opaque_portal(&self) -> Arc<Bound> {
-        Arc::new(Bound {
-            operation: self.understanding.uncertain("a portal that a function opened"),
-            prepared: None,
-            formats: Vec::new(),
-            reveal: Arc::default(),
-            decision: DecisionId::default(),
-            holdable: false,
-        })
+        if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
     }
 
     fn function_call(&mut self, frame: &Frame<'_>, function: u32) -> Said {
@@ -317,7 +341,13 @@ impl Conversation {
             Err(garbled) => return Said::Garbled(garbled),
         };
         let expected = match kind {
-            Kind::Portal => Expected::DescribePortal,
+            Kind::Portal => {
+                let bound = match self.find_portal(&name) {
+                    Found::Here(bound) if bound.prepared.is_none() => Some(bound),
+                    Found::Here(_) | Found::Missing | Found::Ambiguous => None,
+                };
+                Expected::DescribePortal { bound, ours: false }
+            }
             Kind::Statement => {
                 let prepared = match self.find_statement(&name) {
                     Found::Here(prepared) => Some(prepared),
@@ -369,7 +399,7 @@ impl Conversation {
                 self.stale = true;
                 self.touched = true;
             }
-            if matches!(control, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. }) && self.touched {
+            if ends_block(control) && self.touched {
                 self.stale = true;
             }
             if matches!(control, Control::CopyIn) {
@@ -385,76 +415,83 @@ impl Conversation {
     pub(super) fn forward(
         &mut self,
         kind: RequestKind,
-        operation: Arc<super::operation::Operation>,
-        reveal: BTreeSet<ColumnName>,
+        operation: Arc<Operation>,
+        reveal: Arc<BTreeSet<ColumnName>>,
         decision: DecisionId,
     ) -> Vec<u8> {
         let mut behind = Vec::new();
-        let bound = |prepared: Option<Arc<Prepared>>, formats: Vec<i16>| {
-            Arc::new(Bound {
-                operation: Arc::clone(&operation),
-                prepared,
-                formats,
-                reveal: Arc::new(reveal),
-                decision,
-                holdable: false,
-            })
-        };
+        let bound = Bound { reveal, decision, ..Bound::of(operation) };
         match kind {
             RequestKind::Query => {
-                let bound = bound(None, Vec::new());
                 self.running(&bound);
                 self.names.simple_query();
-                self.expected.push_back(Expected::Query(Run::new(bound)));
+                self.expected.push_back(Expected::Query(Run::new(Arc::new(bound))));
             }
             RequestKind::FunctionCall => {
-                let bound = bound(None, Vec::new());
                 self.running(&bound);
-                self.expected.push_back(Expected::FunctionCall(Run::new(bound)));
+                self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Parse { name, prepared } => {
-                // A second opinion on where the result's columns come from, and their types, are needed before the
-                // first row; the client may not ask for them.
                 let describe = self.understanding.wants_fields(&prepared);
                 self.extended(Expected::Parse { name: name.clone(), prepared: Arc::clone(&prepared) });
                 if describe {
-                    build::describe(&mut behind, b'S', &name);
-                    self.extended(Expected::DescribeStatement { prepared: Some(prepared), ours: true });
+                    self.describe_for_us(&mut behind, &name, prepared);
                 }
             }
-            RequestKind::Bind { portal, prepared, formats } => {
-                let bound = bound(Some(prepared), formats);
-                self.extended(Expected::Bind { portal, bound });
+            RequestKind::Bind { portal, statement, prepared, formats } => {
+                let describe = self.understanding.wants_fields(&prepared) && !self.is_being_described(&prepared);
+                let bound = Bound { prepared: Some(Arc::clone(&prepared)), formats, ..bound };
+                self.extended(Expected::Bind { portal, bound: Arc::new(bound) });
+                if describe {
+                    self.describe_for_us(&mut behind, &statement, prepared);
+                }
             }
         }
         behind
     }
 
+    /// A second opinion on where the result's columns come from, and their types, are needed before the first row; the
+    /// client may not ask for them.
+    fn describe_for_us(&mut self, out: &mut Vec<u8>, name: &str, prepared: Arc<Prepared>) {
+        build::describe(out, b'S', name);
+        self.extended(Expected::DescribeStatement { prepared: Some(prepared), ours: true });
+    }
+
+    fn is_being_described(&self, prepared: &Arc<Prepared>) -> bool {
+        self.expected.iter().rev().any(
+            |e| matches!(e, Expected::DescribeStatement { prepared: Some(other), .. } if Arc::ptr_eq(other, prepared)),
+        )
+    }
+
     /// Registers a refusal and says how it is made true.
-    pub(super) fn refuse(&mut self, error: Vec<u8>, simple: bool) -> Refusing {
+    pub(super) fn refuse(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Refusing {
         if self.is_idle() {
             let mut answer = error;
             if simple {
                 build::ready(&mut answer, self.status);
             } else {
                 self.skipping = Skipping::Local;
+                if unnamed {
+                    self.names.drop_statement("");
+                }
             }
             return Refusing::ByOurselves(answer);
         }
         let mut stand_in = Vec::new();
+        let expected = Expected::Refused(Refused { error, simple, unnamed });
         if simple {
             own::fail_simple(&mut stand_in);
             self.names.simple_query();
-            self.expected.push_back(Expected::Refused { error, simple });
+            self.expected.push_back(expected);
         } else {
             own::fail_extended(&mut stand_in);
-            self.extended(Expected::Refused { error, simple });
+            self.extended(expected);
         }
         Refusing::ByTheServer(stand_in)
     }
 
     /// Registers statements of our own and appends them.
-    pub(super) fn ask(&mut self, out: &mut Vec<u8>, texts: &[&str]) {
+    pub(super) fn ask(&mut self, out: &mut Vec<u8>, texts: &[String]) {
         for text in texts {
             own::ask(out, text);
             for part in
@@ -493,13 +530,23 @@ impl Conversation {
 
     /// A COPY has begun: the server ignores every Sync until its data ends.
     pub(super) fn copy_in_begun(&mut self) {
-        self.copying_in = self.copies > 0;
         let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
-        if extended {
-            let before = self.expected.len();
-            let mut first = true;
-            self.expected.retain(|e| std::mem::take(&mut first) || !matches!(e, Expected::Sync));
-            self.unsynced |= self.expected.len() < before;
+        let ended = self.expected.iter().position(|e| matches!(e, Expected::CopyEnd));
+        self.copying_in = ended.is_none() && self.copies > 0;
+        let mut at = 0;
+        let before = self.expected.len();
+        self.expected.retain(|e| {
+            at += 1;
+            let within = ended.is_none_or(|end| at <= end + 1);
+            !within || !matches!(e, Expected::CopyEnd) && !(extended && matches!(e, Expected::Sync))
+        });
+        self.unsynced |= extended && self.expected.len() < before && ended.is_none();
+    }
+
+    /// Marks that turned out to stand for nothing.
+    pub(super) fn skip_marks(&mut self) {
+        while matches!(self.expected.front(), Some(Expected::CopyEnd)) {
+            self.expected.pop_front();
         }
     }
 
@@ -540,8 +587,8 @@ impl Conversation {
                 Expected::CloseStatement(other) if other == name => {
                     return if same_segment { Found::Missing } else { Found::Ambiguous };
                 }
-                other if other.ends_segment() => same_segment = false,
-                _ => (),
+                // Who is indifferent needs no certainty, so the likeliest is good enough.
+                other => same_segment &= self.understanding.is_indifferent() || !other.ends_segment(),
             }
         }
         self.names.statement(name).map_or(Found::Missing, Found::Here)
@@ -557,8 +604,7 @@ impl Conversation {
                 Expected::ClosePortal(other) if other == name => {
                     return if same_segment { Found::Missing } else { Found::Ambiguous };
                 }
-                other if other.ends_segment() => same_segment = false,
-                _ => (),
+                other => same_segment &= self.understanding.is_indifferent() || !other.ends_segment(),
             }
         }
         // Portals end with the transaction, and an answer in flight may be its end.
@@ -567,6 +613,26 @@ impl Conversation {
             Some(_) => Found::Ambiguous,
             None => Found::Missing,
         }
+    }
+}
+
+/// Whether PostgreSQL fails a running COPY for this message.
+fn interrupts_copy(message: &Frontend<'_>) -> bool {
+    match message {
+        Frontend::Query(_)
+        | Frontend::Parse(_)
+        | Frontend::Bind(_)
+        | Frontend::Describe(..)
+        | Frontend::Execute { .. }
+        | Frontend::Close(..)
+        | Frontend::FunctionCall(_) => true,
+        Frontend::Flush
+        | Frontend::Sync
+        | Frontend::CopyData(_)
+        | Frontend::CopyDone
+        | Frontend::CopyFail(_)
+        | Frontend::Terminate
+        | Frontend::Password(_) => false,
     }
 }
 
@@ -586,47 +652,28 @@ enum Found<T> {
     Ambiguous,
 }
 
-impl Expected {
-    /// Whether an error before it does not reach beyond it.
-    fn ends_segment(&self) -> bool {
-        match self {
-            Self::Query(_) | Self::Sync | Self::FunctionCall(_) | Self::Own(OwnPart::Sync) => true,
-            Self::Refused { simple, .. } => *simple,
-            Self::Parse { .. }
-            | Self::Bind { .. }
-            | Self::DescribeStatement { .. }
-            | Self::DescribePortal
-            | Self::Execute(_)
-            | Self::CloseStatement(_)
-            | Self::ClosePortal(_)
-            | Self::Own(_) => false,
-        }
-    }
-}
-
 /// A name as text; the gateway's own name is not the client's to use.
 fn own_name(name: &[u8]) -> Result<String, Garbled> {
-    let garbled = |code, message: &str| Garbled { code, message: message.to_owned(), hint: None, position: None, simple: false };
-    let name = std::str::from_utf8(name).map_err(|_| garbled("22021", "a name that is not valid UTF-8"))?;
+    let name = std::str::from_utf8(name)
+        .map_err(|_| Garbled::new("22021", "a name that is not valid UTF-8".to_owned()))?;
     if name == own::RESERVED {
-        return Err(garbled("42939", "this name is reserved for the gateway"));
+        return Err(Garbled::new("42939", "this name is reserved for the gateway".to_owned()));
     }
     Ok(name.to_owned())
 }
 
 fn too_many() -> Garbled {
     Garbled {
-        code: "53400",
-        message: "this session keeps too many prepared statements or portals".to_owned(),
         hint: Some("Close those that are not needed any more, or run DEALLOCATE ALL.".to_owned()),
-        position: None,
-        simple: false,
+        ..Garbled::new("53400", "this session keeps too many prepared statements or portals".to_owned())
     }
+}
+
+fn ends_block(control: &Control) -> bool {
+    matches!(control, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. })
 }
 
 /// Whether something follows the end of a transaction in one message.
 fn ends_block_midway(statements: &[Arc<sql::postgres::Statement>]) -> bool {
-    statements.iter().rev().skip(1).any(|s| {
-        s.control.iter().any(|c| matches!(c, Control::Rollback { .. } | Control::RollbackTo(_) | Control::Commit { .. }))
-    })
+    statements.iter().rev().skip(1).any(|s| s.control.iter().any(ends_block))
 }

@@ -1,10 +1,11 @@
 //! What the server still owes an answer to, in order.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use model::ColumnName;
+use wire::postgres::backend::Field;
 
 use super::operation::{Operation, Prepared};
 use crate::audit::DecisionId;
@@ -35,7 +36,12 @@ pub(super) enum Expected {
         ours: bool,
     },
     /// RowDescription or NoData.
-    DescribePortal,
+    DescribePortal {
+        /// Gets its fields from the answer.
+        bound: Option<Arc<Bound>>,
+        /// Asked by us: the answer is not the client's.
+        ours: bool,
+    },
     /// Rows, then an end.
     Execute(Run),
     /// CloseComplete of a statement.
@@ -49,12 +55,20 @@ pub(super) enum Expected {
     /// Part of a statement of ours.
     Own(OwnPart),
     /// A stand-in that certainly fails; its error is replaced by this one.
-    Refused {
-        /// The ErrorResponse for the client, whole.
-        error: Vec<u8>,
-        /// Whether it stands for a simple Query, which is answered with a ReadyForQuery.
-        simple: bool,
-    },
+    Refused(Refused),
+    /// No answer: here the client ended the data of a COPY that had not begun yet. Every Sync before it is data, too,
+    /// if the COPY begins.
+    CopyEnd,
+}
+
+/// A refusal that stands in the order of answers.
+pub(super) struct Refused {
+    /// The ErrorResponse for the client, whole.
+    pub error: Vec<u8>,
+    /// Whether it stands for a simple Query, which is answered with a ReadyForQuery.
+    pub simple: bool,
+    /// It stands for a Parse of the unnamed statement, which drops the one before it.
+    pub unnamed: bool,
 }
 
 /// The parts of one of our statements, in the order of their answers.
@@ -72,10 +86,12 @@ pub(super) enum OwnPart {
 pub(super) struct Bound {
     /// What it means.
     pub operation: Arc<Operation>,
-    /// Whose fields and name it has.
+    /// Whose fields and name it has; `None` for a cursor that SQL declared.
     pub prepared: Option<Arc<Prepared>>,
     /// The result formats asked for at Bind.
     pub formats: Vec<i16>,
+    /// Of a cursor: its result as the server described it.
+    pub fields: OnceLock<Arc<[Field]>>,
     /// The tagged columns whose clear values may be shown.
     pub reveal: Arc<BTreeSet<ColumnName>>,
     /// The decision that let it pass.
@@ -86,7 +102,7 @@ pub(super) struct Bound {
 
 /// An operation that is running.
 pub(super) struct Run {
-    /// What it means; `None` where a portal was opened by a function and nothing is known of it.
+    /// What it means.
     pub bound: Arc<Bound>,
     /// When it was sent.
     pub started: Instant,
@@ -100,8 +116,42 @@ pub(super) struct Run {
     pub failed: Option<String>,
 }
 
+impl Bound {
+    /// A portal of which only the meaning is known.
+    pub(super) fn of(operation: Arc<Operation>) -> Self {
+        Self {
+            operation,
+            prepared: None,
+            formats: Vec::new(),
+            fields: OnceLock::new(),
+            reveal: Arc::default(),
+            decision: DecisionId::default(),
+            holdable: false,
+        }
+    }
+}
+
 impl Run {
     pub(super) fn new(bound: Arc<Bound>) -> Self {
         Self { bound, started: Instant::now(), current: 0, described: false, rows: 0, failed: None }
+    }
+}
+
+impl Expected {
+    /// Whether an error before it does not reach beyond it.
+    pub(super) fn ends_segment(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Sync | Self::FunctionCall(_) | Self::Own(OwnPart::Sync) => true,
+            Self::Refused(refused) => refused.simple,
+            Self::Parse { .. }
+            | Self::Bind { .. }
+            | Self::DescribeStatement { .. }
+            | Self::DescribePortal { .. }
+            | Self::Execute(_)
+            | Self::CloseStatement(_)
+            | Self::ClosePortal(_)
+            | Self::CopyEnd
+            | Self::Own(_) => false,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use sql::postgres::{Control, Named, Statement};
+use sql::postgres::Control;
 
 use super::expected::{Bound, Run};
 use super::operation::{Epoch, Operation, Prepared};
@@ -72,19 +72,18 @@ impl Names {
         match control {
             Control::Prepare { name, inner } => {
                 let operation = Arc::new(Operation::single(Arc::clone(inner)));
-                let prepared = Prepared { text: None, operation, epoch, fields: std::sync::OnceLock::new() };
+                let text = run.bound.operation.text.clone();
+                let prepared = Prepared { by_sql: Some(name.clone()), ..Prepared::new(text, operation, epoch) };
                 self.keep_statement(name.clone(), Arc::new(prepared));
             }
             Control::Deallocate(Some(name)) => self.drop_statement(name),
             Control::Deallocate(None) => self.forget_statements(),
             Control::Declare { name, inner, hold } => {
                 let bound = Bound {
-                    operation: Arc::new(Operation::single(Arc::clone(inner))),
-                    prepared: None,
-                    formats: Vec::new(),
                     reveal: Arc::clone(&run.bound.reveal),
                     decision: run.bound.decision.clone(),
                     holdable: *hold,
+                    ..Bound::of(Arc::new(Operation::single(Arc::clone(inner))))
                 };
                 self.keep_portal(name.clone(), Arc::new(bound));
             }
@@ -126,16 +125,6 @@ fn size(prepared: &Prepared) -> usize {
     prepared.text.as_ref().map_or(64, |t| t.len() + 64)
 }
 
-impl Named for Names {
-    fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
-        self.statements.get(name)?.operation.statements.first().cloned()
-    }
-
-    fn cursor(&self, name: &str) -> Option<Arc<Statement>> {
-        self.portals.get(name)?.operation.statements.first().cloned()
-    }
-}
-
 /// Whether a statement changes which names there are, so that what follows must wait until it is done.
 pub(super) fn moves_names(control: &Control) -> bool {
     match control {
@@ -143,12 +132,13 @@ pub(super) fn moves_names(control: &Control) -> bool {
         | Control::Deallocate(_)
         | Control::Declare { .. }
         | Control::CloseCursor(_)
-        | Control::Discard(_)
-        | Control::Commit { .. }
+        | Control::Discard(_) => true,
+        // The end of a transaction takes portals with it, which the server knows: what names one gets its error.
+        Control::Commit { .. }
         | Control::Rollback { .. }
         | Control::RollbackTo(_)
-        | Control::PrepareTransaction => true,
-        Control::Begin { .. }
+        | Control::PrepareTransaction
+        | Control::Begin { .. }
         | Control::Savepoint(_)
         | Control::Release(_)
         | Control::Set { .. }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use model::{ColumnName, Effect, Facts, Inspect, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Outputs, Statement};
 use wire::postgres::backend::Field;
 
@@ -19,6 +19,8 @@ pub struct Operation {
     facts: Facts,
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
+    /// The text, where SQL's `PREPARE` in it must be understood again when names have moved.
+    pub text: Option<Arc<str>>,
 }
 
 impl Operation {
@@ -33,6 +35,11 @@ impl Operation {
         Self::of(vec![statement], shape)
     }
 
+    /// An operation that does nothing that is known.
+    pub fn nothing() -> Self {
+        Self::of(Vec::new(), [0; 16])
+    }
+
     fn of(statements: Vec<Arc<Statement>>, shape: [u8; 16]) -> Self {
         let mut effects: Vec<Effect> = Vec::new();
         for effect in statements.iter().flat_map(|s| &s.effects) {
@@ -45,7 +52,7 @@ impl Operation {
             tagged.entry(column).or_default().extend(tags);
         }
         let facts = joined_facts(&statements);
-        Self { statements, effects, facts, tagged_outputs: tagged.into_iter().collect(), shape }
+        Self { statements, effects, facts, tagged_outputs: tagged.into_iter().collect(), shape, text: None }
     }
 
     /// All that it does to the session.
@@ -90,14 +97,29 @@ fn joined_facts(statements: &[Arc<Statement>]) -> Facts {
 
 /// A prepared statement, the wire's or SQL's: they share their names.
 pub struct Prepared {
-    /// The text, so that it can be understood again when names have moved; `None` for SQL's `PREPARE`.
+    /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` the whole message.
     pub text: Option<Arc<str>>,
-    /// The parameter types that the client gave with it.
+    /// The name under which SQL's `PREPARE` made it.
+    pub by_sql: Option<String>,
+    /// What it means.
     pub operation: Arc<Operation>,
     /// Under which names it was understood.
     pub epoch: Epoch,
     /// Its result as the server described it.
     pub fields: OnceLock<Arc<[Field]>>,
+}
+
+impl Prepared {
+    /// A statement that nobody has described yet.
+    pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
+        Self { text, by_sql: None, operation, epoch, fields: OnceLock::new() }
+    }
+
+    /// What stands for a statement that this session's messages did not prepare.
+    pub fn missing(name: &str, epoch: Epoch) -> Self {
+        let statement = Statement::opaque(Effect::unknown(format!("prepared statement \"{name}\" does not exist")));
+        Self::new(None, Arc::new(Operation::single(Arc::new(statement))), epoch)
+    }
 }
 
 /// Names under which a statement was understood: it is understood again when one of them has moved.
@@ -134,6 +156,8 @@ pub enum RequestKind {
     Bind {
         /// The portal's name; empty for the unnamed one.
         portal: String,
+        /// The statement's name; empty for the unnamed one.
+        statement: String,
         /// What is bound.
         prepared: Arc<Prepared>,
         /// The result formats asked for.
@@ -176,18 +200,54 @@ impl Auditable for Request {
                 text.push_str("; ");
             }
             text.push_str(&statement.text);
-            if matches!(self.kind, RequestKind::Query | RequestKind::Parse { .. }) {
-                values.extend(statement.literals.iter().map(|l| ValueNote(Some(l.value.clone().into_bytes()))));
-            }
+            // Literals are numbered behind the parameters.
+            values.extend(statement.literals.iter().map(|l| ValueNote(Some(l.value.clone().into_bytes()))));
         }
         if let RequestKind::Bind { .. } = &self.kind {
-            values = self.bound_values();
+            let mut bound = self.bound_values();
+            bound.append(&mut values);
+            values = bound;
         }
         StatementNote { phase, kind: self.operation.facts.kind.clone(), text, values }
+    }
+
+    fn is_shape_only(&self) -> bool {
+        self.is_shape()
+    }
+
+    fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {
+        super::exact::exact(self, session, part);
     }
 }
 
 impl Request {
+    /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
+    /// then. A shape that policy would hold goes through; its Bind is held.
+    pub fn is_shape(&self) -> bool {
+        matches!(self.kind, RequestKind::Parse { .. })
+    }
+
+    /// Whether it came as a message that is answered with a ReadyForQuery of its own.
+    pub(super) fn is_simple(&self) -> bool {
+        matches!(self.kind, RequestKind::Query | RequestKind::FunctionCall)
+    }
+
+    /// Whether it is a Parse of the unnamed statement.
+    pub(super) fn is_unnamed_parse(&self) -> bool {
+        matches!(&self.kind, RequestKind::Parse { name, .. } if name.is_empty())
+    }
+
+    /// PostgreSQL's own error for a statement that names what does not exist, where nothing else in it does more than
+    /// read: whoever mistypes a name is told so.
+    pub(super) fn missing(&self) -> Option<Missing> {
+        let effects = &self.operation.effects;
+        let harmless = |e: &Effect| e.action == Action::Select || missing_name(e).is_some();
+        if !effects.iter().all(harmless) {
+            return None;
+        }
+        effects.iter().find_map(missing_name)
+    }
+
     /// The parameter values of a Bind, as they are on the wire.
     fn bound_values(&self) -> Vec<ValueNote> {
         let Ok(Some(frame)) = wire::postgres::split(&self.frame, usize::MAX) else { return Vec::new() };
@@ -196,6 +256,44 @@ impl Request {
         };
         bind.values.iter().map(|v| ValueNote(v.map(<[u8]>::to_vec))).collect()
     }
+}
+
+/// PostgreSQL's words for a name that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// SQLSTATE.
+    pub code: &'static str,
+    /// As PostgreSQL words it.
+    pub message: String,
+}
+
+/// The analysis words what it does not find as PostgreSQL does: `relation "x" does not exist`.
+fn missing_name(effect: &Effect) -> Option<Missing> {
+    const KINDS: [(&str, &str); 14] = [
+        ("relation ", "42P01"),
+        ("missing FROM-clause entry", "42P01"),
+        ("column reference ", "42702"),
+        ("column ", "42703"),
+        ("function ", "42883"),
+        ("procedure ", "42883"),
+        ("aggregate ", "42883"),
+        ("operator ", "42883"),
+        ("type ", "42704"),
+        ("role ", "42704"),
+        ("collation ", "42704"),
+        ("schema ", "3F000"),
+        ("prepared statement ", "26000"),
+        ("cursor ", "34000"),
+    ];
+    let why = effect.why.as_deref().filter(|_| effect.action == Action::Unknown)?;
+    let missing = why.ends_with("does not exist")
+        || why.starts_with("missing FROM-clause entry for table ")
+        || why.starts_with("column reference ") && why.ends_with("is ambiguous");
+    if !missing {
+        return None;
+    }
+    let code = KINDS.iter().find(|(word, _)| why.starts_with(word)).map(|(_, code)| *code)?;
+    Some(Missing { code, message: why.to_owned() })
 }
 
 /// What arrived but cannot be understood; refused in its place.
@@ -210,6 +308,13 @@ pub struct Garbled {
     pub position: Option<u32>,
     /// Whether it came as a simple Query (answered with a ReadyForQuery) or in the extended protocol.
     pub simple: bool,
+}
+
+impl Garbled {
+    /// In the extended protocol, without a hint.
+    pub(super) fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, hint: None, position: None, simple: false }
+    }
 }
 
 impl AuditableGarbled for Garbled {

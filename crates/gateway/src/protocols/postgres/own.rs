@@ -6,6 +6,9 @@
 
 use wire::postgres::build;
 
+use super::control::Rows;
+use super::understanding::SessionFacts;
+
 /// The name of our statement and portal at the server. Clients may not use it.
 pub const RESERVED: &str = "durward_own";
 
@@ -30,6 +33,52 @@ impl Purpose {
             Self::SessionCatalogue => "session_catalogue",
         }
     }
+}
+
+/// The effective schemas in their order, implicit ones included.
+const SEARCH_PATH: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))::pg_catalog.text";
+/// The role that decides about rights, and the schema of temporary objects (`-` for none). No operator and no unqualified
+/// function is used: a user's own could be found in their place.
+const ROLE: &str = "SELECT current_user::pg_catalog.text, \
+    pg_catalog.pg_my_temp_schema()::pg_catalog.regnamespace::pg_catalog.text";
+/// While the catalogue is read in a session of the client's, names must be printed qualified, so the search path is empty.
+/// Both settings are local to the transaction; the old value is put back by [`RESTORE_PATH`], and by the server itself where
+/// the transaction ends or fails. A `SET LOCAL` on top of the client's own `SET` or `SET LOCAL` with the same value in the
+/// end leaves nothing behind: what COMMIT and ROLLBACK restore stays what it was.
+const SAVE_PATH: &str = "SELECT pg_catalog.set_config('durward.search_path', \
+    pg_catalog.current_setting('search_path'), true)";
+const EMPTY_PATH: &str = "SELECT pg_catalog.set_config('search_path', '', true)";
+const RESTORE_PATH: &str = "SELECT pg_catalog.set_config('search_path', \
+    pg_catalog.current_setting('durward.search_path'), true)";
+
+/// What [`Purpose::SessionFacts`] asks.
+pub(super) fn session_facts() -> Vec<String> {
+    vec![SEARCH_PATH.to_owned(), ROLE.to_owned()]
+}
+
+/// What [`Purpose::SessionCatalogue`] asks: the facts, then the catalogue's own questions under an empty search path.
+pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
+    let mut all = session_facts();
+    all.extend([SAVE_PATH.to_owned(), EMPTY_PATH.to_owned()]);
+    all.extend_from_slice(questions);
+    all.push(RESTORE_PATH.to_owned());
+    all
+}
+
+/// The facts in the answers to either purpose.
+pub(super) fn facts_of(answers: &[Rows]) -> Option<SessionFacts> {
+    let [path, role, ..] = answers else { return None };
+    let [row] = role.as_slice() else { return None };
+    let [Some(role), temporary] = row.as_slice() else { return None };
+    let search_path = path.iter().map(|row| row.first().cloned().flatten()).collect::<Option<_>>()?;
+    let temporary = temporary.clone().filter(|name| name != "-");
+    Some(SessionFacts { search_path, role: role.clone(), temporary })
+}
+
+/// The answers to the catalogue's own questions.
+pub(super) fn catalogue_of(answers: &mut Vec<Rows>) -> Vec<Rows> {
+    answers.pop();
+    answers.split_off(answers.len().min(4))
 }
 
 /// Appends one of our statements: parse, bind, execute and close, all under the reserved name.

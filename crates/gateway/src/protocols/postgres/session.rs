@@ -3,27 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use masking::{HashKey, Masked};
+use masking::Masked;
 use model::TargetName;
 use policy::{Denied, Grant, Identity};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 use super::answers::{self, Answers, Heard};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Conversation, Refusing, Said};
-use super::masks::Masks;
-use super::operation::{Garbled, Request, RequestKind};
-use super::own;
-use super::understanding::{SessionFacts, Understanding};
+use super::operation::{Garbled, Request};
+use super::{opening, own};
 use crate::audit::{Audit, Cleared, Noted, Origin, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::net::cancel::Registration;
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::{Accepted, ClientStream};
-use crate::net::pump::{Broken, Ears as Sockets, Pump, Side, Turn};
+use crate::net::pump::{Broken, Ears as Sockets, Pump, Turn};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::targets::Target;
@@ -34,8 +32,8 @@ const LONGEST_STATEMENT: usize = 64 * 1024 * 1024;
 const LONGEST_MASKED_ROW: usize = 64 * 1024 * 1024;
 /// A chunk is handed on when it has this many bytes.
 const CHUNK: usize = 64 * 1024;
-/// While an operation is held, so many bytes of what the client sends behind it are read.
-const BEHIND_A_HOLD: usize = 64 * 1024;
+/// While the client's next message cannot be dealt with yet, so many bytes behind it are read.
+const UNREAD: usize = 64 * 1024;
 
 /// A client that has been accepted, and later its session.
 pub struct PostgresSession {
@@ -46,11 +44,10 @@ pub struct PostgresSession {
     place: Option<Place>,
     cancel: Arc<Notify>,
     _registration: Option<Registration>,
-    token_expires: Option<watch::Receiver<bool>>,
 }
 
 /// Both sockets and the conversation between them.
-struct Open {
+pub(super) struct Open {
     target: Arc<Target>,
     pump: Pump<ClientStream, UpstreamStream>,
     conversation: Conversation,
@@ -63,6 +60,12 @@ struct Open {
     discarding: usize,
     /// What our statement in flight is for.
     asking: Option<own::Purpose>,
+    /// What our statement failed to learn: told when the client's message is looked at again.
+    ask_failed: Option<Garbled>,
+    /// Rows that came behind messages that are handed on first.
+    stash: Option<Chunk>,
+    /// The client's next message waits for answers in flight.
+    waiting: bool,
     /// Whether an unresolved name was looked up again since the last message.
     retried: bool,
     client_ended: bool,
@@ -85,7 +88,6 @@ impl PostgresSession {
             place: None,
             cancel: Arc::new(Notify::new()),
             _registration: None,
-            token_expires: None,
         }
     }
 
@@ -95,6 +97,34 @@ impl PostgresSession {
 }
 
 impl Open {
+    pub(super) fn new(
+        target: Arc<Target>,
+        pump: Pump<ClientStream, UpstreamStream>,
+        conversation: Conversation,
+        answers: Answers,
+    ) -> Self {
+        Self {
+            target,
+            pump,
+            conversation,
+            answers,
+            passing: 0,
+            relaying: 0,
+            discarding: 0,
+            asking: None,
+            ask_failed: None,
+            stash: None,
+            waiting: false,
+            retried: false,
+            client_ended: false,
+        }
+    }
+
+    /// Whether an operation is in flight or a transaction open.
+    fn is_busy(&self) -> bool {
+        !self.conversation.expected.is_empty() || self.conversation.in_block()
+    }
+
     /// The next piece of the target's answer, from what has been read already.
     fn hear(&mut self) -> Result<Option<Chunk>, Stop> {
         let mut chunk = Chunk::frames(Vec::new(), 0);
@@ -134,13 +164,10 @@ impl Open {
                 Heard::Pass => chunk.bytes.extend_from_slice(frame.whole),
                 Heard::Swallow => (),
                 Heard::Instead(bytes) => chunk.bytes.extend_from_slice(&bytes),
-                Heard::Cut(why) => {
-                    self.pump.client.output.extend(&answers::cut(why));
-                    return Err(Stop::Upstream(why.to_owned()));
-                }
+                Heard::Cut(why) => return Err(self.cut(why)),
                 Heard::Row => {
                     let kind = self.answers.row_kind();
-                    if same_kind(&kind, &chunk.kind) {
+                    if kind == chunk.kind {
                         chunk.bytes.extend_from_slice(frame.whole);
                         chunk.rows += 1;
                     } else {
@@ -161,6 +188,12 @@ impl Open {
         Ok((!chunk.bytes.is_empty()).then_some(chunk))
     }
 
+    /// Ends the session where a result cannot be shown: the server believes that it was.
+    fn cut(&mut self, why: &'static str) -> Stop {
+        self.pump.client.output.extend(&answers::cut(why));
+        Stop::Upstream(why.to_owned())
+    }
+
     /// A row that has not arrived whole is passed on as it comes, if nothing of it is masked and it is long.
     fn pass_long_row(&mut self) -> Result<bool, Stop> {
         let input = self.pump.upstream.input.filled();
@@ -168,22 +201,24 @@ impl Open {
         if !matches!(kind, b'D' | b'd') || length <= CHUNK || self.answers.is_own_row(&self.conversation) {
             return Ok(false);
         }
-        // The first row of a portal settles its plan, so it is dealt with whole.
-        if self.answers.plan.is_some() || !self.answers.passes_rows(&mut self.conversation) {
-            return if length > LONGEST_MASKED_ROW {
-                self.pump.client.output.extend(&answers::cut("a row is too long to be masked"));
-                Err(Stop::Upstream("a row is too long to be masked".to_owned()))
-            } else {
-                Ok(false)
-            };
+        let passes = match self.answers.passes_row(&mut self.conversation) {
+            Ok(passes) => passes,
+            Err(why) => return Err(self.cut(why)),
+        };
+        if passes {
+            self.passing = length;
+            return Ok(true);
         }
-        self.passing = length;
-        Ok(true)
+        if length > LONGEST_MASKED_ROW {
+            return Err(self.cut("a row is too long to be masked"));
+        }
+        Ok(false)
     }
 
     /// The client's next message that means something to the spine, from what has been read already.
     async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
-        while !self.pump.upstream.is_full() && self.asking.is_none() {
+        self.waiting = self.asking.is_some();
+        while !self.pump.upstream.is_full() && !self.waiting {
             if self.relaying > 0 || self.discarding > 0 {
                 if !self.stream_on() {
                     return Ok(None);
@@ -205,11 +240,21 @@ impl Open {
                     self.pump.upstream.output.extend(frame.whole);
                     None
                 }
+                Said::RelayBehind(first) => {
+                    self.pump.upstream.output.extend(&first);
+                    self.pump.upstream.output.extend(frame.whole);
+                    None
+                }
+                Said::Replace(bytes) => {
+                    self.pump.upstream.output.extend(&bytes);
+                    None
+                }
                 Said::Drop => None,
                 Said::Wait => {
                     if self.conversation.needs_flush() {
                         build::flush(self.pump.upstream.output.tail());
                     }
+                    self.waiting = true;
                     return Ok(None);
                 }
                 Said::Ask(purpose) => {
@@ -217,6 +262,7 @@ impl Open {
                         Some(Event::Unreadable(garbled))
                     } else {
                         self.ask(purpose);
+                        self.waiting = true;
                         return Ok(None);
                     }
                 }
@@ -254,7 +300,7 @@ impl Open {
             self.discarding -= n;
         }
         self.pump.client.input.consume(n);
-        self.relaying == 0 && self.discarding == 0
+        self.relaying + self.discarding == 0
     }
 
     /// Decides what becomes of a message that has not arrived whole: data of a COPY flows, statements have a limit.
@@ -282,14 +328,13 @@ impl Open {
             message: format!("a message of {length} bytes is more than the gateway takes ({LONGEST_STATEMENT})"),
             hint: Some("Load large values with COPY … FROM STDIN, or in parts.".to_owned()),
             position: None,
-            simple: kind != b'P' && kind != b'B',
+            simple: matches!(kind, b'Q' | b'F'),
         }))
     }
 
     /// Sends a statement of our own.
     fn ask(&mut self, purpose: own::Purpose) {
         let texts = self.conversation.understanding.questions(purpose);
-        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         self.answers.ask_begun();
         self.conversation.ask(self.pump.upstream.output.tail(), &texts);
         self.asking = Some(purpose);
@@ -300,19 +345,20 @@ impl Open {
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
         let learned = match self.answers.own_failed.take() {
-            Some(state) => Err(format!("SQLSTATE {state}")),
-            None => self.conversation.understanding.learn(purpose, &self.answers.take_results()),
+            Some(state) => Err(state),
+            None => self
+                .conversation
+                .understanding
+                .learn(purpose, self.answers.take_results())
+                .map_err(|why| {
+                    tracing::warn!(why, "names of a session cannot be learnt");
+                    "58000".to_owned()
+                }),
         };
         match learned {
-            Ok(()) => self.conversation.stale = false,
-            Err(why) => {
-                let garbled = Garbled {
-                    code: "58000",
-                    message: format!("the gateway could not learn how names are resolved in this session ({why})"),
-                    hint: Some("Try again; the session is still open.".to_owned()),
-                    position: None,
-                    simple: false,
-                };
+            Ok(certain) => self.conversation.stale = !certain,
+            Err(state) => {
+                let garbled = could_not_learn(&state);
                 if self.conversation.is_skipping() {
                     self.pump.client.output.extend(&garbled_error(&garbled, None));
                 } else {
@@ -329,8 +375,15 @@ enum Long {
     Refused(Garbled),
 }
 
-fn same_kind(a: &ChunkKind, b: &ChunkKind) -> bool {
-    std::mem::discriminant(a) == std::mem::discriminant(b)
+/// The client cancelled, or the server refused: the statement that needed it fails, and the session goes on.
+fn could_not_learn(state: &str) -> Garbled {
+    if state == "57014" {
+        return Garbled::new("57014", "canceling statement due to user request".to_owned());
+    }
+    Garbled {
+        hint: Some("Try again; the session is still open.".to_owned()),
+        ..Garbled::new("58000", format!("the gateway could not learn how names are resolved here (SQLSTATE {state})"))
+    }
 }
 
 fn upstream_fault(wire::Malformed(why): wire::Malformed) -> Stop {
@@ -368,7 +421,8 @@ impl Protocol for PostgresSession {
 
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
-        let admitted = match crate::net::login::authenticate(accepted, self.gateway.authenticator()).await {
+        let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
+        let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 audit.login_refused(&self.origin, accepted.parameter("database"), &refused).await?;
@@ -376,15 +430,15 @@ impl Protocol for PostgresSession {
             }
         };
         let target = accepted.target();
-        self.place = Some(self.gateway.enter(&admitted, &target, &self.origin));
-        self.token_expires = admitted.expires();
+        self.place = Some(self.gateway.enter(&admitted, &target, &self.origin)?);
         Ok((admitted.identity(), target))
     }
 
     async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
+        let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
+        let (opened, registration) = opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
-        let (open, registration) = super::opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
-        self.live = Some(open);
+        self.live = Some(opening::enter(&self.gateway, opened, accepted));
         self._registration = Some(registration);
         Ok(())
     }
@@ -392,7 +446,7 @@ impl Protocol for PostgresSession {
     async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop> {
         loop {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
-            if let Some(outcome) = open.answers.outcomes.pop() {
+            if let Some(outcome) = open.answers.outcomes.pop_front() {
                 return Ok(Event::Outcome(outcome));
             }
             if open.answers.refresh {
@@ -416,9 +470,15 @@ impl Protocol for PostgresSession {
             if !open.answers.outcomes.is_empty() {
                 continue;
             }
+            if open.client_ended && open.conversation.expected.is_empty() {
+                return Err(Stop::Done);
+            }
+            // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
-            let client = !open.client_ended && (ears == Ears::Both || behind < BEHIND_A_HOLD);
+            let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
+            let client = !open.client_ended && listens;
             let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+            place.set_busy(open.is_busy());
             let turn = tokio::select! {
                 biased;
                 why = place.ended() => return Err(Stop::Ended(why)),
@@ -436,7 +496,7 @@ impl Protocol for PostgresSession {
                 Turn::ClientEnded => {
                     // A client may shut down its sending side and still wait for answers to what it sent.
                     open.client_ended = true;
-                    if open.conversation.expected.is_empty() || ears == Ears::Upstream {
+                    if ears == Ears::Upstream {
                         return Err(Stop::Done);
                     }
                 }
@@ -444,7 +504,7 @@ impl Protocol for PostgresSession {
         }
     }
 
-    fn cancelled(&self) -> impl Future<Output = ()> + 'static {
+    fn cancelled(&self) -> impl Future<Output = ()> + use<> {
         let cancel = Arc::clone(&self.cancel);
         async move { cancel.notified().await }
     }
@@ -460,7 +520,7 @@ impl Protocol for PostgresSession {
 
     fn mask(&mut self, chunk: Chunk) -> Result<Masked<Chunk>, Stop> {
         let open = self.open()?;
-        let plan = open.answers.plan_for(&chunk);
+        let plan = open.answers.plan_for(&chunk)?;
         masking::apply(plan, chunk).map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
             Stop::Upstream(cut.to_string())
@@ -474,21 +534,22 @@ impl Protocol for PostgresSession {
     }
 
     async fn refuse(&mut self, message: Request, denied: Denied, noted: Noted) -> Result<(), Stop> {
-        let simple = matches!(message.kind, RequestKind::Query | RequestKind::FunctionCall);
         let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&noted.to_string());
         if let Some(hint) = &denied.hint {
             fields = fields.hint(hint);
         }
-        if let Some(missing) = message.missing() {
-            fields = ErrorFields::new("26000", missing);
+        if denied.code() == "42501"
+            && let Some(missing) = message.missing()
+        {
+            fields = ErrorFields::new(missing.code, &missing.message);
         }
         let mut error = Vec::new();
         build::error(&mut error, &fields);
-        self.refuse_with(error, simple)
+        self.refuse_with(error, message.is_simple(), message.is_unnamed_parse())
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
-        self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple)
+        self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, false)
     }
 
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
@@ -529,9 +590,9 @@ impl Protocol for PostgresSession {
 }
 
 impl PostgresSession {
-    fn refuse_with(&mut self, error: Vec<u8>, simple: bool) -> Result<(), Stop> {
+    fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
         let open = self.open()?;
-        match open.conversation.refuse(error, simple) {
+        match open.conversation.refuse(error, simple, unnamed) {
             Refusing::ByOurselves(answer) => open.pump.client.output.extend(&answer),
             Refusing::ByTheServer(stand_in) => open.pump.upstream.output.extend(&stand_in),
         }
@@ -545,7 +606,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
     let fields = match stop {
         Stop::Done => return out,
         Stop::Denied(denied) => {
-            let fields = ErrorFields::fatal("42501", &denied.reason);
+            let fields = ErrorFields::fatal(denied.code(), &denied.reason);
             match &denied.hint {
                 Some(hint) => fields.hint(hint),
                 None => fields,

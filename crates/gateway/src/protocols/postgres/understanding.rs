@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::Effect;
-use sql::postgres::catalog::{Catalog, Oid, Overlay};
+use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, analyse};
 
+use super::control::Rows;
+use super::expected::Bound;
 use super::names::Names;
 use super::operation::{Epoch, Garbled, Operation, Prepared};
+use super::own;
 use crate::targets::Target;
 
 /// How many texts are remembered with what they mean.
@@ -31,9 +34,8 @@ pub(super) struct SessionFacts {
 pub(super) struct Understanding {
     target: Arc<Target>,
     catalogue: Arc<Catalog>,
-    /// The catalogue as this session alone sees it, after DDL that is not committed.
+    /// The catalogue is as this session alone sees it: with its temporary objects, or DDL that is not committed.
     own_catalogue: bool,
-    overlay: Option<Overlay>,
     facts: SessionFacts,
     epoch: Epoch,
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
@@ -49,7 +51,6 @@ impl Understanding {
             target,
             catalogue,
             own_catalogue: false,
-            overlay: None,
             facts: SessionFacts::default(),
             epoch: Epoch { session: 0, catalogue: version },
             indifferent,
@@ -67,9 +68,15 @@ impl Understanding {
         self.indifferent
     }
 
-    /// Whether the catalogue must be read through the session's own connection.
+    /// Whether the catalogue must be read through the session's own connection: only this session sees its temporary
+    /// objects, and what DDL made before its transaction ends.
     pub(super) fn reads_own_catalogue(&self) -> bool {
-        self.ddl
+        self.ddl || self.facts.temporary.is_some()
+    }
+
+    /// Whether the shared catalogue has moved since this session read its own.
+    pub(super) fn is_behind(&self) -> bool {
+        self.own_catalogue && self.target.catalogue.version() != self.epoch.catalogue
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -90,33 +97,62 @@ impl Understanding {
         &self.target
     }
 
-    /// What the server said of how names are resolved now.
-    pub(super) fn learned(&mut self, facts: SessionFacts, overlay: Option<Overlay>) {
-        if facts != self.facts || overlay.is_some() || self.overlay.is_some() {
-            self.epoch.session += 1;
-            self.remembered.clear();
-        }
-        self.facts = facts;
-        self.overlay = overlay;
+    /// Whether anything could be masked here.
+    pub(super) fn may_mask(&self) -> bool {
+        !self.indifferent && self.catalogue.any_tags()
     }
 
-    /// The catalogue as this session alone sees it.
-    pub(super) fn learned_catalogue(&mut self, catalogue: Catalog) {
-        self.catalogue = Arc::new(catalogue);
-        self.own_catalogue = true;
-        self.epoch.session += 1;
-        self.remembered.clear();
+    /// Our statements for a purpose, in order.
+    pub(super) fn questions(&self, purpose: own::Purpose) -> Vec<String> {
+        match purpose {
+            own::Purpose::SessionFacts => own::session_facts(),
+            own::Purpose::SessionCatalogue => own::session_catalogue(&self.target.catalogue.questions()),
+        }
+    }
+
+    /// Learns from the answers. Says whether names are certain now, or more must be asked.
+    pub(super) fn learn(&mut self, purpose: own::Purpose, mut answers: Vec<Rows>) -> Result<bool, String> {
+        let facts = own::facts_of(&answers).ok_or("the server's answer is not what was asked for")?;
+        match purpose {
+            own::Purpose::SessionFacts => {
+                self.learned(facts);
+                if self.reads_own_catalogue() {
+                    return Ok(false);
+                }
+                self.follow();
+            }
+            own::Purpose::SessionCatalogue => {
+                let version = self.target.catalogue.version();
+                let catalogue = self.target.catalogue.build(own::catalogue_of(&mut answers))?;
+                self.learned(facts);
+                self.catalogue = Arc::new(catalogue);
+                self.own_catalogue = true;
+                self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
+                self.remembered.clear();
+            }
+        }
+        Ok(true)
+    }
+
+    fn learned(&mut self, facts: SessionFacts) {
+        if facts != self.facts {
+            self.epoch.session += 1;
+            self.remembered.clear();
+            self.facts = facts;
+        }
     }
 
     /// Takes the shared catalogue again, where it has moved or this session had its own.
-    pub(super) fn follow(&mut self) {
-        let (catalogue, version) = self.target.catalogue.current();
-        if self.own_catalogue || version != self.epoch.catalogue {
-            self.catalogue = catalogue;
-            self.own_catalogue = false;
-            self.epoch.catalogue = version;
-            self.remembered.clear();
+    fn follow(&mut self) {
+        if !self.own_catalogue && self.target.catalogue.version() == self.epoch.catalogue {
+            return;
         }
+        let (catalogue, version) = self.target.catalogue.current();
+        self.epoch.session += u64::from(self.own_catalogue);
+        self.epoch.catalogue = version;
+        self.catalogue = catalogue;
+        self.own_catalogue = false;
+        self.remembered.clear();
     }
 
     /// What a text means, or why it cannot be understood.
@@ -128,15 +164,17 @@ impl Understanding {
             return Ok(Arc::clone(known));
         }
         let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
-            code: "22021",
-            message: "the statement is not valid UTF-8".to_owned(),
             hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
-            position: None,
             simple,
+            ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
         })?;
-        let analysis = self.analyse(utf8, names).map_err(|refusal| garbled(refusal, simple))?;
-        let operation = Arc::new(Operation::new(analysis));
-        if text.len() <= REMEMBERED_TEXT && !operation.unresolved() && !depends_on_names(&operation) {
+        let analysis = self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
+        let mut operation = Operation::new(analysis);
+        if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
+            operation.text = Some(utf8.into());
+        }
+        let operation = Arc::new(operation);
+        if text.len() <= REMEMBERED_TEXT && !operation.unresolved() && !depends_on_names(text) {
             if self.remembered.len() >= REMEMBERED {
                 self.remembered.clear();
             }
@@ -153,23 +191,33 @@ impl Understanding {
         let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.epoch && !self.indifferent) else {
             return Ok(Arc::clone(prepared));
         };
-        let operation = self.understand(text.as_bytes(), names, false)?;
-        let fields = std::sync::OnceLock::new();
+        let whole = self.understand(text.as_bytes(), names, false)?;
+        let operation = match &prepared.by_sql {
+            None => whole,
+            Some(name) => Arc::new(Operation::single(prepared_in(&whole.statements, name))),
+        };
+        let again = Prepared {
+            by_sql: prepared.by_sql.clone(),
+            ..Prepared::new(Some(Arc::clone(text)), operation, self.epoch)
+        };
         if let Some(known) = prepared.fields.get() {
             // The server refuses a cached plan whose result type has changed, so the description stays true.
-            let _ = fields.set(Arc::clone(known));
+            let _ = again.fields.set(Arc::clone(known));
         }
-        Ok(Arc::new(Prepared { text: Some(Arc::clone(text)), operation, epoch: self.epoch, fields }))
+        Ok(Arc::new(again))
     }
 
     /// A call by OID means what `SELECT schema.name(…)` means.
     pub(super) fn function_call(&mut self, oid: u32, names: &Names) -> Arc<Operation> {
+        if !self.own_catalogue {
+            self.follow();
+        }
         let Some(function) = self.catalogue.function(Oid(oid)) else {
             return self.uncertain("a function that is not in the catalogue");
         };
         let arguments: Vec<String> = (1..=function.arguments.len()).map(|n| format!("${n}")).collect();
         let text = format!("SELECT {}.{}({})", quoted(&function.schema), quoted(&function.name), arguments.join(", "));
-        match self.analyse(&text, names) {
+        match self.analyse(&text, &InForce { understanding: self, names }) {
             Ok(analysis) => Arc::new(Operation::new(analysis)),
             Err(_) => self.uncertain("a function call that cannot be written as a statement"),
         }
@@ -182,7 +230,12 @@ impl Understanding {
 
     /// Whether the columns of a statement must be known before its rows come.
     pub(super) fn wants_fields(&self, prepared: &Prepared) -> bool {
-        self.catalogue.any_tags() && prepared.fields.get().is_none() && returns_rows(&prepared.operation)
+        self.may_mask() && prepared.fields.get().is_none() && returns_rows(&prepared.operation)
+    }
+
+    /// The same of a cursor.
+    pub(super) fn wants_fields_of(&self, bound: &Bound) -> bool {
+        self.may_mask() && bound.fields.get().is_none() && returns_rows(&bound.operation)
     }
 
     fn analyse(&self, text: &str, names: &dyn Named) -> Result<Analysis, Refusal> {
@@ -190,26 +243,85 @@ impl Understanding {
             catalog: &self.catalogue,
             search_path: &self.facts.search_path,
             role: &self.facts.role,
-            overlay: self.overlay.as_ref(),
             prepared: names,
         };
         analyse(text, &session, &Options::default())
     }
 }
 
+/// The session's names as the server would understand them now.
+struct InForce<'a> {
+    understanding: &'a Understanding,
+    names: &'a Names,
+}
+
+impl Named for InForce<'_> {
+    fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
+        let prepared = self.names.statement(name)?;
+        let understanding = self.understanding;
+        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != understanding.epoch) else {
+            return prepared.operation.statements.first().cloned();
+        };
+        // A prepared statement cannot be the EXECUTE of another one.
+        let analysis = understanding.analyse(text, &NoNames).ok();
+        Some(match (analysis, &prepared.by_sql) {
+            (Some(analysis), None) => analysis.statements.into_iter().next()?,
+            (Some(analysis), Some(name)) => prepared_in(&analysis.statements, name),
+            (None, _) => no_longer_understood(),
+        })
+    }
+
+    fn cursor(&self, name: &str) -> Option<Arc<Statement>> {
+        self.names.portal(name)?.operation.statements.first().cloned()
+    }
+}
+
+struct NoNames;
+
+impl Named for NoNames {
+    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+
+    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+}
+
+/// What `PREPARE name AS …` in a message prepares.
+fn prepared_in(statements: &[Arc<Statement>], wanted: &str) -> Arc<Statement> {
+    let controls = statements.iter().rev().flat_map(|s| s.control.iter().rev());
+    let mut prepared = controls.filter_map(|control| match control {
+        Control::Prepare { name, inner } if name == wanted => Some(Arc::clone(inner)),
+        #[expect(clippy::wildcard_enum_match_arm, reason = "one of many kinds is looked for")]
+        _ => None,
+    });
+    prepared.next().unwrap_or_else(no_longer_understood)
+}
+
+fn no_longer_understood() -> Arc<Statement> {
+    Arc::new(Statement::opaque(Effect::unknown("a prepared statement that is not understood any more")))
+}
+
 fn returns_rows(operation: &Operation) -> bool {
     operation.statements.iter().any(|s| s.outputs.returns_rows())
 }
 
-fn depends_on_names(operation: &Operation) -> bool {
-    operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }))
+/// Whether a text may refer to prepared statements or cursors, whose meaning is not in the text. Too often is no harm.
+fn depends_on_names(text: &[u8]) -> bool {
+    let mentions = |word: &[u8]| text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word));
+    mentions(b"execute") || mentions(b"fetch") || mentions(b"current of") || mentions(b"move")
 }
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn garbled(refusal: Refusal, simple: bool) -> Garbled {
-    let position = refusal.position();
-    Garbled { code: refusal.sqlstate(), message: refusal.to_string(), hint: refusal.hint(), position, simple }
+fn garbled(refusal: &Refusal, simple: bool) -> Garbled {
+    Garbled {
+        hint: refusal.hint(),
+        position: refusal.position(),
+        simple,
+        ..Garbled::new(refusal.sqlstate(), refusal.to_string())
+    }
 }

@@ -1,0 +1,122 @@
+//! A connection of the gateway's own to a target: reads the catalogue and its signature.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use wire::postgres::backend::{Backend, backend};
+use wire::postgres::{build, row};
+
+use super::errors;
+use crate::net::dial::{Address, DialError, Login, Upstream, dial};
+use crate::net::stream::{ReadError, message};
+use crate::net::tls::UpstreamTls;
+
+/// One of our statements may take so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest message that is read here, in bytes.
+const LONGEST: usize = 256 * 1024 * 1024;
+
+/// The rows of one statement, as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A connection of our own.
+pub struct Control {
+    upstream: Upstream,
+}
+
+/// Why nothing was learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The target cannot be reached, or does not let us in.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Lost(String),
+    /// The server did not like the statement.
+    #[error("refused with SQLSTATE {code}: {message}")]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+    /// It took too long.
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+}
+
+impl From<ReadError> for ControlError {
+    fn from(error: ReadError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for ControlError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl From<wire::Malformed> for ControlError {
+    fn from(error: wire::Malformed) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl Control {
+    /// Logs in. The session should be one that cannot write: `login` says so in its parameters.
+    ///
+    /// # Errors
+    /// Why the target cannot be used.
+    pub async fn connect(address: &Address, tls: &UpstreamTls, login: &Login<'_>) -> Result<Self, ControlError> {
+        Ok(Self { upstream: dial(address, tls, login).await? })
+    }
+
+    /// What the server said of a setting when the session began.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Runs one statement, or several of which only one returns rows. After an error of the connection it cannot be used
+    /// any more; after a refusal it can.
+    ///
+    /// # Errors
+    /// Why there are no rows.
+    pub async fn query(&mut self, sql: &str) -> Result<Rows, ControlError> {
+        timeout(PATIENCE, self.asked(sql)).await.map_err(|_| ControlError::Timeout)?
+    }
+
+    async fn asked(&mut self, sql: &str) -> Result<Rows, ControlError> {
+        let stream = &mut self.upstream.stream;
+        let mut out = Vec::new();
+        build::query(&mut out, sql);
+        stream.write_all(&out).await?;
+        stream.flush().await?;
+        let mut rows = Rows::new();
+        let mut refused = None;
+        loop {
+            let message = message(stream, LONGEST).await?;
+            let frame = message.frame()?;
+            match frame.kind {
+                b'D' => rows.push(texts(frame.body)?),
+                b'E' => {
+                    let words = wire::postgres::error::field(frame.body, b'M').unwrap_or_default();
+                    refused = Some(ControlError::Refused { code: errors::sqlstate(frame.body), message: words });
+                }
+                _ => {
+                    if let Backend::ReadyForQuery(_) = backend(&frame)? {
+                        return refused.map_or(Ok(rows), Err);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The values of a DataRow as text.
+pub(super) fn texts(body: &[u8]) -> Result<Vec<Option<String>>, wire::Malformed> {
+    let values = row::values(body)?;
+    Ok(values.into_iter().map(|v| v.map(|v| String::from_utf8_lossy(v).into_owned())).collect())
+}

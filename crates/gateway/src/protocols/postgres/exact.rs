@@ -1,0 +1,50 @@
+//! What makes one operation this one and no other: an approval of it is good for nothing else.
+
+use sql::postgres::Control;
+use wire::postgres::frontend::{Frontend, frontend};
+
+use super::operation::{Request, RequestKind};
+
+/// Hands over the texts and values of a request, in parts. What depends on something that this session could change before
+/// it sends the same again (`EXECUTE name`, `FETCH name`, a statement that SQL prepared) is bound to the session and its
+/// moment, so that an approval of it can only be waited for.
+pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8])) {
+    match &request.kind {
+        RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => part(&request.frame),
+        RequestKind::Bind { prepared, .. } => {
+            match &prepared.text {
+                Some(text) if prepared.by_sql.is_none() => part(text.as_bytes()),
+                Some(_) | None => once(session, part),
+            }
+            values(&request.frame, part);
+        }
+    }
+    if request.operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. })) {
+        once(session, part);
+    }
+}
+
+fn values(frame: &[u8], part: &mut dyn FnMut(&[u8])) {
+    let frame = wire::postgres::split(frame, usize::MAX).ok().flatten();
+    let Some(Ok(Frontend::Bind(bind))) = frame.as_ref().map(frontend) else { return };
+    for format in &bind.formats {
+        part(&format.to_be_bytes());
+    }
+    for value in &bind.values {
+        match value {
+            None => part(b"null"),
+            Some(value) => {
+                part(b"value");
+                part(value);
+            }
+        }
+    }
+}
+
+fn once(session: &str, part: &mut dyn FnMut(&[u8])) {
+    let mut chance = [0; 16];
+    // Without randomness the moment would not differ, so the session's id has to do.
+    let _ = aws_lc_rs::rand::fill(&mut chance);
+    part(session.as_bytes());
+    part(&chance);
+}

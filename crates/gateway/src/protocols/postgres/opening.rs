@@ -1,0 +1,147 @@
+//! From a grant to an open session: the target is dialled with its own credential, and the client is told that it is in.
+
+use std::sync::Arc;
+
+use policy::{Denied, Grant};
+use tokio::sync::Notify;
+use wire::postgres::backend::TransactionStatus;
+use wire::postgres::build;
+
+use super::answers::Answers;
+use super::conversation::Conversation;
+use super::masks::Masks;
+use super::session::Open;
+use super::settings;
+use super::understanding::Understanding;
+use crate::audit::Audit;
+use crate::gateway::Gateway;
+use crate::net::cancel::{Cancellable, Registration};
+use crate::net::dial::{DialError, Login, Upstream, dial};
+use crate::net::listen::Accepted;
+use crate::net::pump::{Pump, Side};
+use crate::spine::Stop;
+use crate::targets::Target;
+
+/// The setting that makes a session refuse most writes by itself, should the analysis ever be wrong.
+const READ_ONLY: &str = "default_transaction_read_only";
+
+/// Opens the session, all but the client's own part of it: see [`enter`].
+pub(super) async fn open(
+    gateway: &Gateway,
+    grant: &Grant,
+    accepted: &Accepted,
+    audit: &mut Audit,
+    cancel: &Arc<Notify>,
+) -> Result<(Opened, Registration), Stop> {
+    let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
+    if accepted.database().is_some_and(|database| database != target.database) {
+        return Err(denied("3D000", "the target has no other database that may be used here"));
+    }
+    let everything = gateway.allows_everything(grant);
+    let read_only = !everything && !gateway.could_write(grant);
+    let parameters = parameters(accepted, &target, everything, read_only)?;
+    if !everything {
+        // How names are resolved is asked on this very connection, whenever it may have moved.
+        audit.gateway(target.name.as_str(), "session names")?;
+        target.catalogue.ready().await.map_err(|error| {
+            tracing::warn!(%error, "the target's catalogue cannot be read");
+            denied("08004", "the gateway cannot read the target's catalogue, without which it understands no statement")
+        })?;
+    }
+    let login = Login {
+        user: &target.user,
+        password: target.password(),
+        minor: accepted.minor(),
+        parameters: &parameters,
+    };
+    let upstream = dial(&target.address, &target.tls, &login).await.map_err(unreachable)?;
+    let session = Cancellable {
+        held: Arc::clone(cancel),
+        address: target.address.clone(),
+        tls: target.tls.clone(),
+        process: upstream.process,
+        secret: upstream.secret.clone(),
+    };
+    let registration = gateway
+        .cancels()
+        .register(session, accepted.minor())
+        .ok_or(Stop::Broken("no randomness for a cancel key"))?;
+    check_encoding(&upstream)?;
+    let welcome = welcome(&upstream, registration.secret(), read_only);
+    Ok((Opened { target, upstream, everything, welcome }, registration))
+}
+
+/// A session at the target, and what the client is told of it.
+pub(super) struct Opened {
+    target: Arc<Target>,
+    upstream: Upstream,
+    everything: bool,
+    welcome: Vec<u8>,
+}
+
+/// Lets the client in.
+pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
+    let Opened { target, upstream, everything, welcome } = opened;
+    let mut pump = Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
+    pump.client.output.extend(&welcome);
+    let conversation = Conversation::new(Understanding::new(Arc::clone(&target), everything));
+    Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }))
+}
+
+/// The start-up parameters for the target: its own user and database, and what the client may ask for.
+fn parameters(
+    accepted: &Accepted,
+    target: &Target,
+    everything: bool,
+    read_only: bool,
+) -> Result<Vec<(String, String)>, Stop> {
+    let wanted = settings::wanted(accepted.parameters(), everything);
+    if let Some(refused) = wanted.refused {
+        return Err(Stop::Denied(refused));
+    }
+    let own = [("user", target.user.as_str()), ("database", &target.database), ("client_encoding", "UTF8")];
+    let mut parameters: Vec<(String, String)> =
+        own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    parameters.extend(wanted.settings);
+    if read_only {
+        parameters.push((READ_ONLY.to_owned(), "on".to_owned()));
+    }
+    Ok(parameters)
+}
+
+/// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.
+fn check_encoding(upstream: &Upstream) -> Result<(), Stop> {
+    let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    if said("client_encoding").is_none_or(|v| v == "UTF8") && said("server_encoding").is_none_or(|v| v == "UTF8") {
+        return Ok(());
+    }
+    Err(denied("0A000", "the target's database is not encoded in UTF-8, which is not supported"))
+}
+
+/// AuthenticationOk and everything up to ReadyForQuery. The process id is the server's own, since `pg_backend_pid()` and
+/// notifications speak of it; the secret is ours.
+fn welcome(upstream: &Upstream, secret: &[u8], read_only: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    build::authentication_ok(&mut out);
+    for (name, value) in &upstream.parameters {
+        // What the gateway set is not the client's to see: it sees the server's own default.
+        let value = if read_only && name == READ_ONLY { "off" } else { value };
+        build::parameter_status(&mut out, name, value);
+    }
+    build::backend_key_data(&mut out, upstream.process, secret);
+    for notice in &upstream.notices {
+        out.extend_from_slice(notice);
+    }
+    build::ready(&mut out, TransactionStatus::Idle);
+    out
+}
+
+fn unreachable(error: DialError) -> Stop {
+    tracing::warn!(%error, "the target cannot be used");
+    let (code, reason) = error.for_client();
+    denied(code, reason)
+}
+
+fn denied(code: &'static str, reason: &str) -> Stop {
+    Stop::Denied(Denied { code, reason: reason.to_owned(), hint: None, policies: Vec::new(), version: "".into() })
+}

@@ -1,0 +1,171 @@
+//! The settings that a client asks for in its start-up packet: which of them reach the target.
+
+use policy::Denied;
+
+/// Harmless, whatever their value: how things are shown, planned and waited for.
+const HARMLESS: &[&str] = &[
+    "application_name",
+    "bytea_output",
+    "client_connection_check_interval",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "extra_float_digits",
+    "geqo",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lock_timeout",
+    "plan_cache_mode",
+    "search_path",
+    "statement_timeout",
+    "timezone",
+    "transaction_timeout",
+    "work_mem",
+];
+
+/// What is asked for at the start, taken apart.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Settings that may go to the target, in their order.
+    pub settings: Vec<(String, String)>,
+    /// The first that may not.
+    pub refused: Option<Denied>,
+}
+
+/// Takes start-up parameters apart. `options` is taken apart as the server would; who may do everything may set everything
+/// that does not change how texts are read.
+pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wanted {
+    let mut wanted = Wanted::default();
+    for (name, value) in parameters {
+        match name.as_str() {
+            // The gateway's own to say, or dealt with before the login.
+            "user" | "database" | "replication" => (),
+            option if option.starts_with("_pq_.") => (),
+            "options" => match switches(value) {
+                Ok(settings) => settings.into_iter().for_each(|(name, value)| wanted.take(name, value, everything)),
+                Err(switch) => wanted.refuse(format!("the command-line option {switch} may not be set here")),
+            },
+            _ => wanted.take(name.clone(), value.clone(), everything),
+        }
+    }
+    wanted
+}
+
+impl Wanted {
+    fn take(&mut self, name: String, value: String, everything: bool) {
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "client_encoding" if is_utf8(&value) => (),
+            "client_encoding" => self.refuse(format!(
+                "client_encoding {value} is not supported: only UTF8 is, since statements must be read with certainty"
+            )),
+            "standard_conforming_strings" | "backslash_quote" if !is_on(&lower, &value) => {
+                self.refuse(format!("{lower} = {value} is not supported, since statements must be read with certainty"));
+            }
+            "standard_conforming_strings" | "backslash_quote" => (),
+            _ if everything || HARMLESS.contains(&lower.as_str()) || lower.starts_with("enable_") => {
+                self.settings.push((name, value));
+            }
+            _ => self.refuse(format!("the setting {lower} may not be set at the start of a session")),
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        if self.refused.is_some() {
+            return;
+        }
+        self.refused = Some(Denied {
+            code: "42501",
+            reason,
+            hint: Some("Connect without it.".to_owned()),
+            policies: Vec::new(),
+            version: "".into(),
+        });
+    }
+}
+
+fn is_utf8(value: &str) -> bool {
+    let letters: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+    matches!(letters.to_ascii_lowercase().as_str(), "utf8" | "unicode")
+}
+
+fn is_on(name: &str, value: &str) -> bool {
+    let value = value.trim_matches('\'').to_ascii_lowercase();
+    matches!(value.as_str(), "on" | "true" | "yes" | "1") || name == "backslash_quote" && value == "safe_encoding"
+}
+
+/// `options` as the server splits it: at white space, a backslash takes the next character as it is; `-c name=value` and
+/// `--name=value` (dashes in the name are underscores). Any other switch is handed back.
+fn switches(options: &str) -> Result<Vec<(String, String)>, String> {
+    let words = words(options);
+    let mut words = words.iter();
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|s| !s.is_empty())) {
+            Some(setting) => setting,
+            None if word == "-c" => words.next().ok_or("-c")?,
+            None => return Err(word.clone()),
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(|| word.clone())?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn words(options: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut characters = options.chars();
+    while let Some(c) = characters.next() {
+        if matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c') {
+            words.extend(word.take());
+            continue;
+        }
+        let c = if c == '\\' { characters.next().unwrap_or(c) } else { c };
+        word.get_or_insert_default().push(c);
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(parameters: &[(&str, &str)], everything: bool, passed: &[(&str, &str)], refused: bool) {
+        let owned: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let got = wanted(&owned, everything);
+        let settings: Vec<_> = got.settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!((settings.as_slice(), got.refused.is_some()), (passed, refused), "{parameters:?}");
+    }
+
+    #[test]
+    fn harmless_settings_pass_and_names_of_the_login_do_not() {
+        check(&[("user", "a"), ("database", "b"), ("TimeZone", "UTC")], false, &[("TimeZone", "UTC")], false);
+        check(&[("client_encoding", "'utf-8'"), ("standard_conforming_strings", "on")], false, &[], false);
+    }
+
+    #[test]
+    fn what_changes_how_texts_are_read_is_refused_to_everybody() {
+        for everything in [false, true] {
+            check(&[("client_encoding", "LATIN1")], everything, &[], true);
+            check(&[("options", "-c standard_conforming_strings=off")], everything, &[], true);
+            check(&[("options", "-c client_encoding=SJIS")], everything, &[], true);
+        }
+    }
+
+    #[test]
+    fn options_are_taken_apart_as_the_server_does() {
+        check(&[("options", "-c search_path=shop")], false, &[("search_path", "shop")], false);
+        check(&[("options", "-csearch_path=a\\ b --work-mem=4MB")], false, &[("search_path", "a b"), ("work_mem", "4MB")], false);
+        check(&[("options", "-c session_replication_role=replica")], false, &[], true);
+        check(&[("options", "-c session_replication_role=replica")], true, &[("session_replication_role", "replica")], false);
+        check(&[("options", "-O -c jit=off")], true, &[], true);
+        check(&[("options", "-c")], true, &[], true);
+        check(&[("row_security", "off")], false, &[], true);
+    }
+}
