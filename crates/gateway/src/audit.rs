@@ -4,17 +4,28 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use journal::{Journal, SessionLog, record};
+use aws_lc_rs::hmac;
+use journal::{Journal, Position, SessionLog, record};
 use masking::Masked;
-use model::{Action, ColumnName, Inspect};
-use policy::{Denied, Grant, Pass, Question};
+use model::{Action, ColumnName, Effect, Inspect};
+use policy::{Denied, Grant, Pass, Permit, Question};
 
-use crate::holds::{Answer, Ticket};
-use crate::protocols::postgres::{Chunk, Operation, Request, RequestKind};
-use crate::spine::{Auditable, AuditableGarbled, Stop};
+use crate::gateway::Gateway;
+use crate::holds::{Answer, Holds, Ticket};
+use crate::metrics::Metrics;
+use crate::net::login::Refused;
+use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
+
+/// So many effects of one operation are listed, and then how many more there are.
+const MOST_EFFECTS: usize = 200;
+/// So many values of one operation have commitments of their own; those behind share one.
+const MOST_VALUES: usize = 200;
+/// A statement's text is cut here, in bytes.
+const LONGEST_TEXT: usize = 256 * 1024;
+/// Other texts of a record are cut here, in bytes.
+const LONGEST_WORDS: usize = 2048;
 
 /// Where a client comes from.
 #[derive(Debug, Clone)]
@@ -30,7 +41,7 @@ pub struct Origin {
 }
 
 /// Names one decision, in the journal and to the client.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DecisionId(Arc<str>);
 
 impl fmt::Display for DecisionId {
@@ -75,7 +86,8 @@ impl fmt::Debug for ValueNote {
 }
 
 /// The journal cannot be written.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the journal cannot be written")]
 pub struct JournalDown;
 
 /// An operation that is allowed *and* on record. Only [`Audit::allowed`] makes one.
@@ -86,13 +98,13 @@ pub struct JournalDown;
 #[must_use]
 pub struct Cleared<M> {
     message: M,
-    reveal: BTreeSet<ColumnName>,
+    reveal: Arc<BTreeSet<ColumnName>>,
     decision: DecisionId,
 }
 
-impl Cleared<Request> {
-    /// What is forwarded: the message's kind, what it means, what it may show, and the decision. The bytes come with it.
-    pub fn into_parts(self) -> (Request, BTreeSet<ColumnName>, DecisionId) {
+impl<M> Cleared<M> {
+    /// What is forwarded, the columns that it may show clear, and the decision.
+    pub fn into_parts(self) -> (M, Arc<BTreeSet<ColumnName>>, DecisionId) {
         (self.message, self.reveal, self.decision)
     }
 }
@@ -113,15 +125,16 @@ impl<T> Recorded<T> {
 }
 
 /// A refusal that is on record, in the words that the client gets of it.
+///
+/// ```compile_fail
+/// let forged = gateway::audit::Noted(Default::default());
+/// ```
 #[derive(Debug)]
-pub struct Noted(Option<DecisionId>);
+pub struct Noted(DecisionId);
 
 impl fmt::Display for Noted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(id) => write!(f, "Decision {id}."),
-            None => f.write_str("This refusal could not be written to the journal."),
-        }
+        write!(f, "Decision {}.", self.0)
     }
 }
 
@@ -129,10 +142,356 @@ impl fmt::Display for Noted {
 pub struct Audit {
     log: SessionLog,
     journal: Journal,
+    holds: Holds,
+    metrics: Arc<Metrics>,
     session: String,
-    salt: [u8; 16],
-    decisions: AtomicU64,
+    /// Commitments of this session's values are made with it.
+    key: hmac::Key,
+    decisions: u64,
     operations: u64,
     refusals: u64,
     rows: u64,
+    bytes: u64,
+    /// The request that was approved and is about to be decided again.
+    approved: Option<String>,
+    /// Approved operations that run, with their requests.
+    running: Vec<(DecisionId, String)>,
+    closed: bool,
+}
+
+impl Audit {
+    /// The record of a session that begins.
+    pub fn new(gateway: &Gateway, session: String) -> Self {
+        Self {
+            log: gateway.journal().session(&session),
+            journal: gateway.journal().clone(),
+            holds: gateway.holds().clone(),
+            metrics: Arc::clone(gateway.metrics()),
+            key: gateway.commitment_key(&session),
+            session,
+            decisions: 0,
+            operations: 0,
+            refusals: 0,
+            rows: 0,
+            bytes: 0,
+            approved: None,
+            running: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// A client that was not let in.
+    pub async fn login_refused(
+        &mut self,
+        origin: &Origin,
+        database: Option<&str>,
+        refused: &Refused,
+    ) -> Result<(), JournalDown> {
+        self.metrics.logins_refused.inc();
+        // What the client typed as a database's name may be anything, also a password in the wrong place.
+        let target = database.filter(|name| name.len() <= 63 && !name.starts_with("dwt_"));
+        let body = record::Body::LoginRefused {
+            address: origin.address.to_string(),
+            target: target.map(str::to_owned),
+            reason: refused.code().to_owned(),
+        };
+        self.append(&body).map(|_| ())
+    }
+
+    /// A session that begins.
+    pub async fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<(), JournalDown> {
+        let principal = grant.principal();
+        let body = record::Body::Opened {
+            principal: principal.id.to_string(),
+            groups: principal.groups.clone(),
+            on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            purpose: principal.purpose.as_deref().map(cut),
+            target: grant.target().to_string(),
+            address: origin.address.to_string(),
+            application: cut(&origin.application),
+            tls: origin.tls,
+            version: String::new(),
+        };
+        let position = self.append(&body)?;
+        self.synced(position).await
+    }
+
+    /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read waits for the disk.
+    pub async fn allowed<M: Inspect + Auditable>(
+        &mut self,
+        _grant: &Grant,
+        pass: Pass<M>,
+    ) -> Result<Cleared<M>, JournalDown> {
+        let decision = self.decision();
+        let (message, permit) = pass.into_parts();
+        let StatementNote { phase, kind, text, values } = message.statement();
+        let body = record::Body::Allowed {
+            decision: decision.to_string(),
+            phase: phase.to_owned(),
+            statement: kind,
+            text: text_of(text),
+            values: self.commitments(&values),
+            effects: effects(message.effects()),
+            policies: permit.policies.to_vec(),
+            version: permit.version.to_string(),
+            revealed: permit.reveal.iter().map(ToString::to_string).collect(),
+            approved: permit.approved.clone(),
+        };
+        let position = self.append(&body)?;
+        if !is_plain_read(&message, &permit) {
+            self.synced(position).await?;
+        }
+        self.operations += 1;
+        self.metrics.allowed.inc();
+        if let Some(request) = self.approved.take() {
+            self.running.push((decision.clone(), request));
+        }
+        Ok(Cleared { message, reveal: permit.reveal, decision })
+    }
+
+    /// Writes a refusal down, before it is told.
+    pub async fn refused<M: Inspect + Auditable>(
+        &mut self,
+        _grant: &Grant,
+        message: &M,
+        denied: &Denied,
+    ) -> Result<Noted, JournalDown> {
+        let decision = self.decision();
+        let StatementNote { phase, kind, text, values } = message.statement();
+        let body = record::Body::Refused {
+            decision: decision.to_string(),
+            phase: phase.to_owned(),
+            statement: kind,
+            text: text_of(text),
+            values: self.commitments(&values),
+            effects: effects(message.effects()),
+            policies: denied.policies.clone(),
+            version: denied.version.to_string(),
+            reason: cut(&denied.reason),
+            code: denied.code.to_owned(),
+        };
+        self.append(&body)?;
+        if let Some(request) = self.approved.take() {
+            self.holds.finish(request, "refused by the policy in force").await;
+        }
+        self.refusals += 1;
+        self.metrics.denied.inc();
+        Ok(Noted(decision))
+    }
+
+    /// Writes down that something could not be understood, before it is told.
+    pub async fn unreadable<G: AuditableGarbled>(&mut self, _grant: &Grant, garbled: &G) -> Result<Noted, JournalDown> {
+        let decision = self.decision();
+        let body = record::Body::Unreadable {
+            decision: decision.to_string(),
+            code: garbled.code().to_owned(),
+            reason: cut(garbled.reason()),
+        };
+        self.append(&body)?;
+        self.refusals += 1;
+        self.metrics.unreadable.inc();
+        Ok(Noted(decision))
+    }
+
+    /// Writes down that an operation waits for people.
+    pub async fn held<M: Inspect + Auditable>(
+        &mut self,
+        _grant: &Grant,
+        question: &Question<M>,
+        ticket: &Ticket,
+    ) -> Result<(), JournalDown> {
+        let StatementNote { phase, kind, text, values } = question.message().statement();
+        let decision = self.decision();
+        let body = record::Body::Held {
+            decision: decision.to_string(),
+            request: ticket.id.clone(),
+            phase: phase.to_owned(),
+            statement: kind,
+            text: text_of(text),
+            values: self.commitments(&values),
+            effects: effects(question.message().effects()),
+            holds: question.holds().iter().map(|h| h.id.clone()).collect(),
+            version: question.version().to_string(),
+        };
+        let position = self.append(&body)?;
+        self.metrics.held.inc();
+        self.synced(position).await
+    }
+
+    /// Writes down how a held operation was answered.
+    pub async fn answered(&mut self, _grant: &Grant, ticket: &Ticket, answer: &Answer) -> Result<(), JournalDown> {
+        let policies = match answer {
+            Answer::Approved(policies) => policies.clone(),
+            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn => Vec::new(),
+        };
+        let body = record::Body::Answered {
+            request: ticket.id.clone(),
+            answer: answer.word().to_owned(),
+            policies,
+        };
+        let position = self.append(&body)?;
+        self.synced(position).await?;
+        self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
+        Ok(())
+    }
+
+    /// Counts what is about to be shown.
+    pub fn record<C: Measured>(&mut self, masked: Masked<C>) -> Recorded<Masked<C>> {
+        let bytes = masked.get().bytes();
+        self.bytes += bytes;
+        self.metrics.bytes.inc_by(bytes);
+        Recorded(masked)
+    }
+
+    /// Writes down how an operation ended.
+    pub fn outcome(&mut self, outcome: Outcome) -> Result<(), JournalDown> {
+        let Outcome { decision, rows, duration, sqlstate } = outcome;
+        self.rows += rows;
+        self.metrics.rows.inc_by(rows);
+        if sqlstate.is_some() {
+            self.metrics.failed.inc();
+        }
+        if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
+            let (_, request) = self.running.swap_remove(at);
+            let how = sqlstate.as_ref().map_or_else(|| format!("done, rows: {rows}"), |s| format!("failed with SQLSTATE {s}"));
+            self.holds.finish_soon(request, how);
+        }
+        let body = record::Body::Outcome {
+            decision: decision.to_string(),
+            rows,
+            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            sqlstate,
+        };
+        self.append(&body).map(|_| ())
+    }
+
+    /// Writes down a statement of the gateway's own in this session.
+    pub fn gateway(&mut self, target: &str, purpose: &str) -> Result<(), JournalDown> {
+        let body = record::Body::Gateway { target: target.to_owned(), purpose: purpose.to_owned() };
+        self.append(&body).map(|_| ())
+    }
+
+    /// The last line of a session. Nothing can be done about a journal that fails here but to say so.
+    pub async fn close(&mut self, stop: &Stop) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        for (_, request) in std::mem::take(&mut self.running) {
+            self.holds.finish(request, "the session ended before its outcome was known").await;
+        }
+        if let Stop::Ended(why) = stop {
+            let body = record::Body::Killed { why: why.to_string() };
+            let _ = self.append(&body);
+        }
+        let body = record::Body::Closed {
+            why: cut(&stop.to_string()),
+            operations: self.operations,
+            refusals: self.refusals,
+            rows: self.rows,
+        };
+        if self.append(&body).is_err() {
+            tracing::error!(session = self.session, "a session's last line could not be written to the journal");
+        }
+    }
+
+    fn decision(&mut self) -> DecisionId {
+        self.decisions += 1;
+        DecisionId(format!("{}.{}", self.session, self.decisions).into())
+    }
+
+    fn append(&mut self, body: &record::Body) -> Result<Position, JournalDown> {
+        let written = self.log.append(body);
+        self.metrics.journal_up.set(i64::from(written.is_ok()));
+        written.map_err(|down| {
+            tracing::error!(session = self.session, "the journal cannot be written: {down}");
+            JournalDown
+        })
+    }
+
+    async fn synced(&self, position: Position) -> Result<(), JournalDown> {
+        self.journal.synced(position).await.map_err(|down| {
+            self.metrics.journal_up.set(0);
+            tracing::error!(session = self.session, "the journal cannot be made safe: {down}");
+            JournalDown
+        })
+    }
+
+    /// Commitments that can be checked by who has the session's key, and tell nothing to others: not even whether two
+    /// values are equal.
+    fn commitments(&self, values: &[ValueNote]) -> Vec<String> {
+        let one = |index: usize, values: &[ValueNote]| {
+            let mut context = hmac::Context::with_key(&self.key);
+            context.update(&self.decisions.to_be_bytes());
+            context.update(&u64::try_from(index).unwrap_or(u64::MAX).to_be_bytes());
+            for ValueNote(value) in values {
+                match value {
+                    None => context.update(&[0]),
+                    Some(value) => {
+                        context.update(&[1]);
+                        context.update(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_be_bytes());
+                        context.update(value);
+                    }
+                }
+            }
+            hex(context.sign().as_ref().get(..16).unwrap_or_default())
+        };
+        let (single, shared) = values.split_at(values.len().min(MOST_VALUES));
+        let mut all: Vec<String> =
+            single.iter().enumerate().map(|(i, v)| one(i, std::slice::from_ref(v))).collect();
+        if !shared.is_empty() {
+            all.push(one(single.len(), shared));
+        }
+        all
+    }
+}
+
+/// Whether an operation only reads, and shows nothing that is tagged: then its record need not be on disk before it runs.
+fn is_plain_read<M: Inspect>(message: &M, permit: &Permit) -> bool {
+    let reads = |e: &Effect| matches!(e.action, Action::Connect | Action::Select);
+    permit.reveal.is_empty() && permit.approved.is_empty() && message.effects().iter().all(reads)
+}
+
+/// Effects as lines, bounded.
+fn effects(effects: &[Effect]) -> Vec<String> {
+    let mut lines: Vec<String> = effects.iter().take(MOST_EFFECTS).map(line).collect();
+    if effects.len() > MOST_EFFECTS {
+        lines.push(format!("and {} more", effects.len() - MOST_EFFECTS));
+    }
+    lines
+}
+
+/// One effect in a line: `update public.orders`, `select public.t via public.v`, `unknown the target: why`.
+pub(crate) fn line(effect: &Effect) -> String {
+    let mut line = format!("{} {}", effect.action.as_str(), effect.resource);
+    if let Some(view) = &effect.via {
+        line.push_str(" via ");
+        line.push_str(&view.to_string());
+    }
+    if let Some(why) = &effect.why {
+        line.push_str(": ");
+        line.push_str(&cut(why));
+    }
+    line
+}
+
+fn text_of(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
+}
+
+fn cut(words: &str) -> String {
+    if words.len() <= LONGEST_WORDS {
+        return words.to_owned();
+    }
+    let mut short = words.get(..words.floor_char_boundary(LONGEST_WORDS)).unwrap_or_default().to_owned();
+    short.push('…');
+    short
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }

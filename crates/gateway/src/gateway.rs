@@ -1,1 +1,471 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::{hmac, rand};
+use hashbrown::HashMap;
+use journal::{Journal, record};
+use masking::HashKey;
+use model::{Inspect, TargetName};
+use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
+use tokio::sync::watch;
+
+use crate::audit::{self, JournalDown, Origin};
+use crate::holds::{Answer, Holds, Ticket};
+use crate::metrics::Metrics;
+use crate::net::cancel::CancelRegistry;
+use crate::net::login::Failures;
+use crate::sessions::{Ended, Live, Place, Sessions};
+use crate::spine::Auditable;
+use crate::state::{State, StateError};
+use crate::targets::Target;
+use crate::tokens::{Admitted, Tokens};
+
+/// How often targets' catalogues, and the tokens of live sessions, are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a gateway is started with.
+pub struct Config {
+    /// Where its records go.
+    pub journal: Journal,
+    /// Its state.
+    pub store: store::Store,
+    /// What seals and opens the state's secrets.
+    pub vault: store::Vault,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds of sessions.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a held operation waits for its answer outside a transaction block.
+    pub hold: Duration,
+    /// The same inside one, where it holds locks.
+    pub hold_in_block: Duration,
+    /// How long sessions that are busy may go on when the gateway drains.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hold: Duration::from_secs(45),
+            hold_in_block: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state cannot be read.
+    #[error("the store cannot be read: {0}")]
+    State(#[from] StateError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+    /// The stored configuration is not valid, and there is no older one to go on with.
+    #[error("the stored configuration is not valid: {0}")]
+    Configuration(String),
+    /// No randomness.
+    #[error("the system gives no randomness")]
+    Randomness,
+}
+
+/// Policies and the targets that they speak of: replaced together, so that no decision sees half of a change.
+pub(crate) struct InForce {
+    pub policies: Policies,
+    pub targets: HashMap<TargetName, Arc<Target>>,
+}
+
+/// Everything that sessions share.
+pub struct Gateway {
+    pub(crate) in_force: ArcSwap<InForce>,
+    journal: Journal,
+    state: State,
+    holds: Holds,
+    tokens: Tokens,
+    sessions: Sessions,
+    cancels: CancelRegistry,
+    failures: Failures,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    mask_key: Arc<HashKey>,
+    commitments: hmac::Key,
+    draining: watch::Sender<Option<Duration>>,
+    /// One change of the configuration at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+}
+
+impl Gateway {
+    /// Starts with the stored configuration. A store without one denies everything until [`Gateway::apply`].
+    ///
+    /// # Errors
+    /// Why it cannot start.
+    pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
+        let Config { journal, store, vault, limits } = config;
+        let metrics = Arc::new(Metrics::new());
+        let state = State::new(store, vault);
+        let keys = state.keys().await?;
+        let in_force = crate::configure::load(&state, &journal, &metrics)
+            .await
+            .map_err(|problem| StartError::Configuration(problem.to_string()))?;
+        let gateway = Arc::new(Self {
+            in_force: ArcSwap::from_pointee(in_force),
+            holds: Holds::new(state.clone()),
+            tokens: Tokens::new(state.clone(), keys.verifiers),
+            sessions: Sessions::default(),
+            cancels: CancelRegistry::default(),
+            failures: Failures::default(),
+            limits,
+            metrics,
+            mask_key: Arc::new(HashKey::new(keys.masks)),
+            commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
+            draining: watch::Sender::new(None),
+            changing: tokio::sync::Mutex::default(),
+            journal,
+            state,
+        });
+        let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
+        gateway.note(&started)?;
+        tokio::spawn(keep(Arc::downgrade(&gateway)));
+        Ok(gateway)
+    }
+
+    // ------------------------------------------------------------------ what the spine asks
+
+    /// Whether a principal may open a session on a target.
+    ///
+    /// # Errors
+    /// The refusal. It does not tell whether the target exists.
+    pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
+        let in_force = self.in_force.load();
+        let facts = in_force.targets.get(target).map(|t| t.facts.clone());
+        let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
+        match facts {
+            Some(_) => Ok(grant),
+            None => Err(Denied {
+                code: "3D000",
+                reason: format!("there is no target \"{target}\""),
+                hint: Some("The database's name is the target's: ask the gateway's operator which there are.".to_owned()),
+                policies: Vec::new(),
+                version: in_force.policies.version().into(),
+            }),
+        }
+    }
+
+    /// What policy says of an operation.
+    pub fn decide<M: Inspect + Auditable>(&self, grant: &Grant, message: M, now: &Context) -> Verdict<M> {
+        self.decide_with(grant, message, now, &BTreeSet::new())
+    }
+
+    /// What policy says of an operation that was held, now that its answer is known.
+    pub fn redecide<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: Question<M>,
+        ticket: &Ticket,
+        answer: &Answer,
+        now: &Context,
+    ) -> Verdict<M> {
+        let refusal = answer.refusal(&question, &ticket.id);
+        let message = question.withdraw();
+        match (refusal, answer) {
+            (Some(denied), _) => Verdict::Deny(message, denied),
+            (None, Answer::Approved(satisfied)) => {
+                self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
+            }
+            (None, Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn) => {
+                self.decide_with(grant, message, now, &BTreeSet::new())
+            }
+        }
+    }
+
+    fn decide_with<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        message: M,
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> Verdict<M> {
+        let begun = Instant::now();
+        let in_force = self.in_force.load();
+        let verdict = match in_force.targets.get(grant.target()) {
+            // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
+            Some(target) if message.is_shape_only() => {
+                in_force.policies.decide_shape(grant, &target.facts, message, now)
+            }
+            Some(target) => in_force.policies.decide(grant, &target.facts, message, now, approved),
+            None => {
+                let denied = Denied {
+                    code: "42501",
+                    reason: format!("the target \"{}\" was removed from the gateway", grant.target()),
+                    hint: None,
+                    policies: Vec::new(),
+                    version: in_force.policies.version().into(),
+                };
+                Verdict::Deny(message, denied)
+            }
+        };
+        self.metrics.decided_in(begun.elapsed());
+        verdict
+    }
+
+    /// Files a held operation.
+    ///
+    /// # Errors
+    /// Why it cannot be, as a refusal.
+    pub async fn file<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: &Question<M>,
+        session: &str,
+        patience: Duration,
+    ) -> Result<Ticket, Denied> {
+        self.holds.file(grant, question, session, patience).await
+    }
+
+    /// The client no longer waits for a held operation.
+    pub async fn withdraw(&self, ticket: &Ticket) {
+        self.holds.withdraw(ticket).await;
+    }
+
+    /// The answer to a held operation. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+        self.holds.answer(ticket).await
+    }
+
+    // ------------------------------------------------------------------ what a protocol asks
+
+    /// Knows tokens.
+    pub fn authenticator(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// Recent failed logins.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// Gives an admitted client its place among the live sessions.
+    ///
+    /// # Errors
+    /// A refusal where its token is not for this target.
+    pub fn enter(&self, admitted: &Admitted, target: &TargetName, origin: &Origin) -> Result<Place, Denied> {
+        if !admitted.is_for(target) {
+            return Err(Denied {
+                code: "42501",
+                reason: format!("this token is not for the target \"{target}\""),
+                hint: Some("The database's name is the target's. Ask for a token for this target.".to_owned()),
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
+        let place = self.sessions.enter(Live {
+            id: origin.session.clone(),
+            principal: admitted.principal().id.clone(),
+            token: admitted.token().to_owned(),
+            target: target.clone(),
+            address: origin.address.to_string(),
+            application: origin.application.clone(),
+            since: now(),
+            until: admitted.expires(),
+        });
+        self.count_sessions();
+        Ok(place)
+    }
+
+    /// The facts of this moment.
+    pub fn context(&self, origin: &Origin, in_transaction: bool) -> Context {
+        Context {
+            now: now(),
+            address: origin.address.ip(),
+            application: origin.application.clone(),
+            in_transaction,
+            encrypted: origin.tls.is_some(),
+        }
+    }
+
+    /// The bounds of sessions.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A target as it is configured now.
+    pub fn target(&self, name: &TargetName) -> Option<Arc<Target>> {
+        self.in_force.load().targets.get(name).map(Arc::clone)
+    }
+
+    /// Whether policy could allow or hold a write in a session, so that it must be one that can.
+    pub fn could_write(&self, grant: &Grant) -> bool {
+        let in_force = self.in_force.load();
+        in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.could_write(grant, &t.facts))
+    }
+
+    /// Whether policy allows everything in a session, so that certainty about names changes nothing.
+    pub fn allows_everything(&self, grant: &Grant) -> bool {
+        let in_force = self.in_force.load();
+        in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.allows_everything(grant, &t.facts))
+    }
+
+    /// Whose statements can be cancelled.
+    pub fn cancels(&self) -> &CancelRegistry {
+        &self.cancels
+    }
+
+    /// The key of masks that are keyed hashes.
+    pub fn hash_key(&self) -> Arc<HashKey> {
+        Arc::clone(&self.mask_key)
+    }
+
+    // ------------------------------------------------------------------ what the rest of this crate asks
+
+    /// Where records go.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(crate) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The key of one session's commitments. It can be made again from the vault's, and tells nothing of other sessions.
+    pub(crate) fn commitment_key(&self, session: &str) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.commitments, session.as_bytes()).as_ref())
+    }
+
+    /// A new session's id; `None` without randomness.
+    pub fn session_id(&self) -> Option<String> {
+        let mut bytes = [0; 6];
+        rand::fill(&mut bytes).ok()?;
+        Some(format!("s{}", audit::hex(&bytes)))
+    }
+
+    /// Writes a record that belongs to no session.
+    pub(crate) fn note(&self, body: &record::Body) -> Result<(), JournalDown> {
+        let written = self.journal.append(body);
+        self.metrics.journal_up.set(i64::from(written.is_ok()));
+        written.map(|_| ()).map_err(|down| {
+            tracing::error!("the journal cannot be written: {down}");
+            JournalDown
+        })
+    }
+
+    // ------------------------------------------------------------------ live sessions, and the end
+
+    /// The live sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Ends a session; whether there was one of this id.
+    pub fn kill(&self, session: &str, by: &str) -> bool {
+        self.sessions.end(&Ended::Killed(by.to_owned()), |live| live.id == session) > 0
+    }
+
+    /// Stops accepting, ends idle sessions, and gives the others this long. The listeners return when all have ended.
+    pub fn drain(&self, patience: Duration) {
+        self.draining.send_replace(Some(patience));
+    }
+
+    /// Tells when the gateway drains, and how long busy sessions get.
+    pub fn draining(&self) -> watch::Receiver<Option<Duration>> {
+        self.draining.subscribe()
+    }
+
+    /// Whether it can serve: the journal can be written and the store read.
+    pub async fn health(&self) -> Health {
+        Health {
+            journal: self.metrics.journal_up.get() == 1,
+            store: self.state.is_reachable().await,
+            draining: self.draining.borrow().is_some(),
+            sessions: self.sessions.count(),
+        }
+    }
+
+    fn count_sessions(&self) {
+        self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
+    }
+
+    /// What is done every second: catalogues of targets in use are looked at, and tokens that ended end their sessions.
+    async fn look_around(&self) {
+        self.count_sessions();
+        let now = now();
+        self.sessions.end(&Ended::Expired, |live| live.until <= now);
+        let mut used = BTreeSet::new();
+        self.sessions.for_each(|live| {
+            used.insert(live.target.clone());
+        });
+        for target in used.iter().filter_map(|name| self.target(name)) {
+            tokio::spawn(async move { target.catalogue.refresh_if_moved().await });
+        }
+        self.end_revoked().await;
+    }
+
+    async fn end_revoked(&self) {
+        let mut tokens = BTreeSet::new();
+        self.sessions.for_each(|live| {
+            tokens.insert(live.token.clone());
+        });
+        if tokens.is_empty() {
+            return;
+        }
+        match self.tokens.ended(&tokens).await {
+            Ok(ended) if ended.is_empty() => (),
+            Ok(ended) => {
+                self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
+            }
+            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
+        }
+    }
+}
+
+/// How the gateway is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Health {
+    /// The journal could be written when it last was.
+    pub journal: bool,
+    /// The store answers.
+    pub store: bool,
+    /// It is about to end.
+    pub draining: bool,
+    /// Sessions open now.
+    pub sessions: usize,
+}
+
+impl Health {
+    /// Whether new clients should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.journal && self.store && !self.draining
+    }
+}
+
+async fn keep(gateway: std::sync::Weak<Gateway>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.look_around().await;
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}

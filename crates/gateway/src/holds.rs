@@ -1,6 +1,36 @@
-//! Held operations: a question to people, filed once, and its answer.
+//! Held operations: a question to people, filed once, and its answer, used once.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use aws_lc_rs::digest::{Context as Digest, SHA256};
+use model::Inspect;
+use policy::{Denied, Grant, HoldRule, Question};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use crate::audit::{self, StatementNote};
+use crate::spine::Auditable;
+use crate::state::{Filed, NewRequest, State, Voted};
+
+/// Waiting for an answer.
+pub const PENDING: &str = "ZD001";
+/// Somebody said no.
+pub const DENIED: &str = "ZD002";
+/// Nobody answered in time.
+pub const EXPIRED: &str = "ZD003";
+/// The client took it back.
+const CANCELLED: &str = "57014";
+
+/// So many of one principal's requests may wait at a time.
+const MOST_OPEN: usize = 50;
+/// Another replica's answer is seen this late at most.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// A summary is cut here, in characters.
+const SUMMARY: usize = 300;
 
 /// A question that has been filed.
 #[derive(Debug, Clone)]
@@ -13,6 +43,16 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    until: Instant,
+    claim: Arc<Claim>,
+}
+
+/// One session's claim of an approval. It is made by a task of its own, so that a session that hears something else
+/// meanwhile does not lose it.
+#[derive(Debug, Default)]
+struct Claim {
+    begun: AtomicBool,
+    answer: Mutex<Option<Answer>>,
 }
 
 /// The answer to a held operation. Silence is a refusal.
@@ -28,4 +68,238 @@ pub enum Answer {
     Expired,
     /// The client has cancelled.
     Withdrawn,
+}
+
+impl Answer {
+    /// The journal's word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Approved(_) => "approved",
+            Self::Denied(_) => "denied",
+            Self::Pending => "pending",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// What the client is told where the answer is not an approval.
+    pub(crate) fn refusal<M>(&self, question: &Question<M>, ticket: &str) -> Option<Denied> {
+        let (code, reason, hint) = match self {
+            Self::Approved(_) => return None,
+            Self::Denied(words) => {
+                let said = words.as_ref().map(|w| format!(": {w}")).unwrap_or_default();
+                let hint = "The answer is final for this request; the same statement sent again asks anew.";
+                (DENIED, format!("request {ticket} was denied{said}"), Some(hint.to_owned()))
+            }
+            Self::Pending => (
+                PENDING,
+                format!("request {ticket} has no answer yet; the statement did not run"),
+                Some(format!(
+                    "Once it is approved (durward requests approve {ticket}), send exactly the same statement with the \
+                     same values again; it then runs once."
+                )),
+            ),
+            Self::Expired => (
+                EXPIRED,
+                format!("request {ticket} has expired, or its approval was used; the statement did not run"),
+                Some("The same statement sent again asks anew.".to_owned()),
+            ),
+            Self::Withdrawn => {
+                (CANCELLED, format!("canceling statement due to user request; request {ticket} was withdrawn"), None)
+            }
+        };
+        let policies = question.holds().iter().map(|h| h.id.clone()).collect();
+        Some(Denied { code, reason, hint, policies, version: Arc::clone(question.version()) })
+    }
+}
+
+/// The held operations of this gateway.
+#[derive(Clone)]
+pub struct Holds {
+    state: State,
+    changed: Arc<Notify>,
+}
+
+impl Holds {
+    /// Over the gateway's state.
+    pub fn new(state: State) -> Self {
+        Self { state, changed: Arc::default() }
+    }
+
+    /// Wakes the sessions that wait: somebody has answered.
+    pub fn changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Files a question, unless the very same one waits already or was approved and not used.
+    ///
+    /// # Errors
+    /// A refusal for the client: too many wait, or the store cannot be written.
+    pub async fn file<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: &Question<M>,
+        session: &str,
+        patience: Duration,
+    ) -> Result<Ticket, Denied> {
+        let refuse = |code, reason: String, hint: &str| Denied {
+            code,
+            reason,
+            hint: Some(hint.to_owned()),
+            policies: question.holds().iter().map(|h| h.id.clone()).collect(),
+            version: Arc::clone(question.version()),
+        };
+        let request = describe(grant, question, session);
+        let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
+            tracing::error!("a request cannot be filed: {error}");
+            let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
+            refuse("58000", "the statement needs an approval, and the request for it could not be filed".to_owned(), hint)
+        })?;
+        let id = match filed {
+            Filed::Now(id) | Filed::Before(id) => id,
+            Filed::TooMany => {
+                let reason = format!("this statement needs an approval, and {MOST_OPEN} requests of yours wait already");
+                return Err(refuse("53400", reason, "Wait until some of them are answered."));
+            }
+        };
+        let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
+        let patience = patience.min(Duration::from_secs(expires));
+        let how = format!(
+            "To approve: durward requests approve {id}. This session waits {} s; the request stands for {} min.",
+            patience.as_secs(),
+            expires.div_ceil(60)
+        );
+        Ok(Ticket { id, summary: request.summary, how, patience, until: Instant::now() + patience, claim: Arc::default() })
+    }
+
+    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(answer) = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+                return answer;
+            }
+            if !ticket.claim.begun.load(Ordering::Acquire) {
+                match self.state.vote_of(&ticket.id).await {
+                    Ok(Voted::Approved) => self.begin_claim(ticket),
+                    Ok(Voted::Denied(words)) => return Answer::Denied(words),
+                    Ok(Voted::Expired | Voted::Used) => return Answer::Expired,
+                    Ok(Voted::Withdrawn) => return Answer::Withdrawn,
+                    Ok(Voted::Waiting) => (),
+                    Err(error) => tracing::error!(request = ticket.id, "a request cannot be read: {error}"),
+                }
+                let now = Instant::now();
+                if now >= ticket.until && !ticket.claim.begun.load(Ordering::Acquire) {
+                    return Answer::Pending;
+                }
+            }
+            let wait = ticket.until.saturating_duration_since(Instant::now());
+            let _ = timeout(wait.clamp(Duration::from_millis(1), LOOK_AGAIN), changed).await;
+        }
+    }
+
+    fn begin_claim(&self, ticket: &Ticket) {
+        if ticket.claim.begun.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (holds, id, claim) = (self.clone(), ticket.id.clone(), Arc::clone(&ticket.claim));
+        tokio::spawn(async move {
+            let answer = match holds.state.claim(&id).await {
+                Ok(Some(policies)) => Answer::Approved(policies),
+                // Another session sent the same statement and was first.
+                Ok(None) => Answer::Expired,
+                Err(error) => {
+                    tracing::error!(request = id, "an approval cannot be claimed: {error}");
+                    Answer::Pending
+                }
+            };
+            *claim.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            holds.changed();
+        });
+    }
+
+    /// The client has cancelled or left: the request is no longer asked.
+    pub async fn withdraw(&self, ticket: &Ticket) {
+        if let Err(error) = self.state.withdraw(&ticket.id).await {
+            tracing::error!(request = ticket.id, "a request cannot be withdrawn: {error}");
+        }
+    }
+
+    /// Notes what became of an approved operation.
+    pub async fn finish(&self, request: String, how: &str) {
+        if let Err(error) = self.state.finish(&request, how).await {
+            tracing::error!(request, "the outcome of a request cannot be noted: {error}");
+        }
+    }
+
+    /// The same, without waiting for it.
+    pub fn finish_soon(&self, request: String, how: String) {
+        let holds = self.clone();
+        tokio::spawn(async move { holds.finish(request, &how).await });
+    }
+}
+
+/// What is filed: everything that makes the operation this one and no other.
+fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
+    let message = question.message();
+    let StatementNote { kind, text, values, phase: _ } = message.statement();
+    let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
+    let principal = grant.principal();
+    let on_behalf_of: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
+
+    let mut digest = Digest::new(&SHA256);
+    let mut part = |bytes: &[u8]| {
+        digest.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(bytes);
+    };
+    part(principal.id.to_string().as_bytes());
+    on_behalf_of.iter().for_each(|p| part(p.as_bytes()));
+    part(b"on");
+    part(grant.target().as_str().as_bytes());
+    part(&message.shape());
+    effects.iter().for_each(|e| part(e.as_bytes()));
+    part(b"exactly");
+    message.exact(session, &mut part);
+    let digest = audit::hex(digest.finish().as_ref());
+
+    let values = values.into_iter().map(|v| v.0.map(|bytes| readable(&bytes))).collect();
+    NewRequest {
+        digest,
+        principal: principal.id.to_string(),
+        on_behalf_of,
+        target: grant.target().clone(),
+        session: session.to_owned(),
+        summary: summary(&kind, &text, question.holds()),
+        kind,
+        text,
+        values,
+        effects,
+        holds: question.holds().to_vec(),
+        version: question.version().to_string(),
+    }
+}
+
+/// A value as an approver can read it: text, or bytes in hexadecimal.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
+        _ => format!("\\x{}", audit::hex(bytes)),
+    }
+}
+
+fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
+    let mut summary: String = text.chars().take(SUMMARY).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if summary.is_empty() {
+        summary.push_str(kind);
+    }
+    if text.chars().nth(SUMMARY).is_some() {
+        summary.push('…');
+    }
+    let reasons: BTreeSet<&str> = holds.iter().filter_map(|h| h.reason.as_deref()).collect();
+    for reason in reasons {
+        let _ = write!(summary, " ({reason})");
+    }
+    summary
 }

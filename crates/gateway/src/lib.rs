@@ -1,4 +1,18 @@
 //! One session, start to end: the only crate with sockets to targets.
 
+pub mod audit;
+pub mod catalogue;
+pub mod configure;
+pub mod doctor;
+pub mod gateway;
+pub mod holds;
+pub mod metrics;
 pub mod net;
+pub mod protocols;
+pub mod requests;
+pub mod serve;
 pub mod sessions;
+pub mod spine;
+mod state;
+pub mod targets;
+pub mod tokens;

@@ -1,6 +1,7 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
@@ -44,8 +45,12 @@ pub struct Live {
     pub target: TargetName,
     /// The client's address.
     pub address: String,
+    /// What the client calls itself.
+    pub application: String,
     /// When it began, in seconds since 1970.
     pub since: i64,
+    /// When its token expires, in seconds since 1970.
+    pub until: i64,
 }
 
 /// All live sessions of this gateway.
@@ -55,6 +60,7 @@ pub struct Sessions(Arc<Mutex<HashMap<String, Entry>>>);
 struct Entry {
     live: Live,
     end: watch::Sender<Option<Ended>>,
+    busy: Arc<AtomicBool>,
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -62,6 +68,7 @@ pub struct Place {
     sessions: Sessions,
     id: String,
     end: watch::Receiver<Option<Ended>>,
+    busy: Arc<AtomicBool>,
 }
 
 impl Sessions {
@@ -69,8 +76,9 @@ impl Sessions {
     pub fn enter(&self, live: Live) -> Place {
         let (sender, end) = watch::channel(None);
         let id = live.id.clone();
-        self.locked().insert(id.clone(), Entry { live, end: sender });
-        Place { sessions: self.clone(), id, end }
+        let busy = Arc::new(AtomicBool::new(false));
+        self.locked().insert(id.clone(), Entry { live, end: sender, busy: Arc::clone(&busy) });
+        Place { sessions: self.clone(), id, end, busy }
     }
 
     /// Ends every session that fits; returns how many.
@@ -78,6 +86,18 @@ impl Sessions {
         let sessions = self.locked();
         let fitting = sessions.values().filter(|e| fits(&e.live));
         fitting.map(|e| e.end.send_replace(Some(why.clone()))).count()
+    }
+
+    /// Ends every session that has nothing in flight and no transaction open; returns how many.
+    pub fn end_idle(&self, why: &Ended) -> usize {
+        let sessions = self.locked();
+        let idle = sessions.values().filter(|e| !e.busy.load(Ordering::Relaxed));
+        idle.map(|e| e.end.send_replace(Some(why.clone()))).count()
+    }
+
+    /// Calls a function with each live session.
+    pub fn for_each(&self, mut f: impl FnMut(&Live)) {
+        self.locked().values().for_each(|e| f(&e.live));
     }
 
     /// A list of all, oldest first.
@@ -98,11 +118,17 @@ impl Sessions {
 }
 
 impl Place {
+    /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Relaxed);
+    }
+
     /// Resolves when the session is to end. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
-        match self.end.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or(Ended::Draining),
-            Err(_) => std::future::pending().await,
+        let why = self.end.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
         }
     }
 }
@@ -126,7 +152,9 @@ mod tests {
             token: token.to_owned(),
             target: TargetName("orders".to_owned()),
             address: "127.0.0.1".to_owned(),
+            application: String::new(),
             since: 0,
+            until: 0,
         }
     }
 
@@ -138,5 +166,16 @@ mod tests {
         assert_eq!(one.ended().await, Ended::Revoked);
         drop(one);
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_who_is_busy() {
+        let sessions = Sessions::default();
+        let (mut idle, busy) = (sessions.enter(live("1", "a")), sessions.enter(live("2", "b")));
+        busy.set_busy(true);
+        assert_eq!(sessions.end_idle(&Ended::Draining), 1);
+        assert_eq!(idle.ended().await, Ended::Draining);
+        busy.set_busy(false);
+        assert_eq!(sessions.end_idle(&Ended::Draining), 2);
     }
 }

@@ -50,7 +50,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                     return Err(Stop::Broken("an answer to no question"));
                 };
                 audit.answered(&grant, &ticket, &answer).await?;
-                match gateway.redecide(&grant, question, &answer, &s.context()).await {
+                match gateway.redecide(&grant, question, &ticket, &answer, &s.context()) {
                     Verdict::Allow(pass) => {
                         let cleared = audit.allowed(&grant, pass).await?;
                         s.forward(cleared).await?;
@@ -76,6 +76,7 @@ async fn listen<P: Protocol>(
     held: &mut Option<Held<P::Message>>,
 ) -> Result<Event<P>, Stop> {
     let Some(held) = held else { return s.next(Ears::Both).await };
+    let cancelled = s.cancelled();
     tokio::select! {
         biased;
         event = s.next(Ears::Upstream) => match event {
@@ -85,7 +86,7 @@ async fn listen<P: Protocol>(
             }
             heard => heard,
         },
-        () = s.cancelled() => {
+        () = cancelled => {
             gateway.withdraw(&held.ticket).await;
             Ok(Event::Answered(Answer::Withdrawn))
         }
@@ -112,7 +113,7 @@ async fn hold<P: Protocol>(
     grant: &Grant,
     question: Question<P::Message>,
 ) -> Result<Option<Held<P::Message>>, Stop> {
-    let ticket = match gateway.file(grant, &question, s.patience()).await {
+    let ticket = match gateway.file(grant, &question, &s.origin().session, s.patience()).await {
         Ok(ticket) => ticket,
         Err(denied) => {
             let message = question.withdraw();
@@ -133,7 +134,7 @@ pub trait Protocol: Sized {
     /// What arrived but cannot be understood.
     type Garbled: AuditableGarbled;
     /// A piece of a response.
-    type Chunk: Maskable;
+    type Chunk: Maskable + Measured;
 
     /// Authenticates the client and learns which target it wants.
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop>;
@@ -169,6 +170,18 @@ pub trait Protocol: Sized {
 pub trait Auditable {
     /// The statement with placeholders for its literals, and commitments of its values.
     fn statement(&self) -> crate::audit::StatementNote;
+    /// Whether it only gives a statement a name, so that what it would do is asked about when its values are known.
+    fn is_shape_only(&self) -> bool;
+    /// Everything that makes it this operation and no other, in parts: texts and values. What depends on things that may
+    /// change before it is sent again (a prepared statement's name) adds the session, so that an approval cannot be used
+    /// elsewhere.
+    fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8]));
+}
+
+/// What is counted of a response.
+pub trait Measured {
+    /// How many bytes the client will get.
+    fn bytes(&self) -> u64;
 }
 
 /// What the journal needs of something that could not be understood.

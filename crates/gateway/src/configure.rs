@@ -1,0 +1,477 @@
+//! Targets, tags and policies: from what was typed to what is in force, whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use journal::{Journal, record};
+use masking::Strategy;
+use model::{ColumnName, TableName, Tag, TargetName};
+use policy::{Policies, Problem, Source, TargetFacts};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::audit::JournalDown;
+use crate::catalogue::ColumnTag;
+use crate::gateway::{Gateway, InForce};
+use crate::metrics::Metrics;
+use crate::net::dial::Address;
+use crate::net::tls::{SslMode, UpstreamTls};
+use crate::state::{State, StateError};
+use crate::targets::{Credential, Parts, Target};
+
+/// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
+/// nothing is said of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// The services behind the gateway.
+    #[serde(default)]
+    pub targets: Vec<TargetConfig>,
+    /// The policy files.
+    #[serde(default)]
+    pub policies: Vec<PolicyFile>,
+}
+
+/// One policy file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// Its name, for errors.
+    pub name: String,
+    /// Cedar text.
+    pub text: String,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetConfig {
+    /// What clients give as the database.
+    pub name: String,
+    /// Name, address, or the directory of a socket.
+    pub host: String,
+    /// Port.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// The role that the gateway logs in as.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// Its password, on its way in; it never comes out again.
+    #[serde(default, skip_serializing)]
+    pub password: Option<Password>,
+    /// As libpq's.
+    #[serde(default = "default_sslmode")]
+    pub sslmode: String,
+    /// Authorities in PEM; the system's where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslrootcert: Option<String>,
+    /// TLS from the first byte.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub direct_tls: bool,
+    /// What a policy may ask of it: `production`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// Tags of columns, by `schema.table.column`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, ColumnConfig>,
+}
+
+/// What is said of one column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnConfig {
+    /// Its tags; none clears what was proposed for it.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// How it is masked, where its tags do not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    /// Proposed by the gateway and not yet looked at by a person: it masks all the same.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proposed: bool,
+}
+
+/// A password on its way into the vault. It is never printed, and wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// From what was typed or read.
+    pub fn new(password: String) -> Self {
+        Self(Zeroizing::new(password))
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Self::new(password)
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+fn default_port() -> u16 {
+    5432
+}
+
+fn default_sslmode() -> String {
+    "prefer".to_owned()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Why a configuration was not taken. The one in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    /// Policies that do not parse or do not fit the schema.
+    #[error("{}", problems(.0))]
+    Policies(Vec<Problem>),
+    /// Something about a target.
+    #[error("target \"{target}\": {what}")]
+    Target {
+        /// Which.
+        target: String,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// The store.
+    #[error("the store: {0}")]
+    State(#[from] StateError),
+    /// A change that cannot be recorded is not made.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+}
+
+fn problems(all: &[Problem]) -> String {
+    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the stored configuration and builds what is in force.
+pub(crate) async fn load(
+    state: &State,
+    journal: &Journal,
+    metrics: &Arc<Metrics>,
+) -> Result<InForce, ConfigureError> {
+    let stored = state.configuration().await?;
+    let credentials = state.credentials().await?;
+    build(&stored, &credentials, journal, metrics)
+}
+
+/// From what was typed to what it means.
+fn build(
+    configuration: &Configuration,
+    credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    journal: &Journal,
+    metrics: &Arc<Metrics>,
+) -> Result<InForce, ConfigureError> {
+    let Configuration { targets, policies } = configuration;
+    let sources: Vec<Source> =
+        policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
+    let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
+    let mut built = HashMap::new();
+    for target in targets {
+        let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
+        let password = given.or_else(|| credentials.get(&target.name).cloned());
+        let parts = parts(target, Credential(password.map(Arc::new)), journal.clone(), Arc::clone(metrics))
+            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+        let name = parts.name.clone();
+        if built.insert(name, Arc::new(Target::new(parts))).is_some() {
+            let what = "there are two of this name".to_owned();
+            return Err(ConfigureError::Target { target: target.name.clone(), what });
+        }
+    }
+    Ok(InForce { policies, targets: built })
+}
+
+fn parts(
+    target: &TargetConfig,
+    credential: Credential,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+) -> Result<Parts, String> {
+    let TargetConfig { name, host, port, user, database, password: _, sslmode, sslrootcert, direct_tls, tags, columns } =
+        target;
+    check_name(name)?;
+    for (what, value) in [("host", host), ("user", user), ("database", database)] {
+        if value.is_empty() || value.contains('\0') {
+            return Err(format!("its {what} is empty or has a zero byte"));
+        }
+    }
+    let tls = UpstreamTls {
+        mode: sslmode.parse::<SslMode>()?,
+        roots: sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec()),
+        direct: *direct_tls,
+    };
+    Ok(Parts {
+        name: TargetName::new(name),
+        facts: TargetFacts { tags: tags.iter().map(|t| tag(t)).collect::<Result<_, _>>()? },
+        address: Address::new(host, *port),
+        tls,
+        user: user.clone(),
+        database: database.clone(),
+        credential,
+        columns: column_tags(columns)?,
+        journal,
+        metrics,
+    })
+}
+
+/// A target's name stands in connection strings and policies.
+fn check_name(name: &str) -> Result<(), String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 63 || !name.chars().all(fine) {
+        return Err("a target's name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    Ok(())
+}
+
+fn tag(word: &str) -> Result<Tag, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if word.is_empty() || !word.chars().all(fine) {
+        return Err(format!("the tag \"{word}\" has other characters than letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(Tag(word.to_owned()))
+}
+
+fn column_tags(columns: &BTreeMap<String, ColumnConfig>) -> Result<Vec<ColumnTag>, String> {
+    let mut all = Vec::new();
+    for (name, ColumnConfig { tags, strategy, proposed: _ }) in columns {
+        let column = column_name(name)
+            .ok_or_else(|| format!("\"{name}\" is no column: it is written schema.table.column"))?;
+        let strategy = strategy.as_deref().map(str::parse::<Strategy>).transpose().map_err(|e| format!("{name}: {e}"))?;
+        for word in tags {
+            all.push(ColumnTag { column: column.clone(), tag: tag(word)?, strategy });
+        }
+    }
+    Ok(all)
+}
+
+/// `schema.table.column`; a part with a dot in it stands in double quotes.
+pub(crate) fn column_name(text: &str) -> Option<ColumnName> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, behind) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => rest.split_at_checked(rest.find('.').unwrap_or(rest.len()))?,
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part.to_owned());
+        if behind.is_empty() {
+            break;
+        }
+        rest = behind.strip_prefix('.')?;
+    }
+    let [schema, name, column] = parts.try_into().ok()?;
+    Some(ColumnName { table: TableName { schema, name }, name: column })
+}
+
+/// The text that [`column_name`] reads.
+pub(crate) fn column_text(column: &ColumnName) -> String {
+    let part = |p: &str| if p.contains('.') { format!("\"{p}\"") } else { p.to_owned() };
+    format!("{}.{}.{}", part(&column.table.schema), part(&column.table.name), part(&column.name))
+}
+
+/// What an `apply` changed, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The policies' version.
+    pub version: String,
+    /// One line for each difference.
+    pub changes: Vec<String>,
+}
+
+impl Gateway {
+    /// Replaces the configuration, whole or not at all. Sessions see it with their next operation.
+    ///
+    /// # Errors
+    /// What is wrong with it, with its place. The old one stays in force.
+    pub async fn apply(&self, mut wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let stored = self.state().configuration().await?;
+        keep_proposals(&stored, &mut wanted);
+        let credentials = self.state().credentials().await?;
+        let mut in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        let changes = differences(&stored, &wanted);
+        let version = in_force.policies.version().to_owned();
+        self.note(&record::Body::Administered {
+            who: by.to_owned(),
+            what: "apply".to_owned(),
+            detail: format!("policies {version}; {}", changes.join("; ")),
+        })?;
+        self.state().replace(&wanted).await?;
+        // What did not change keeps its catalogue.
+        let before = self.in_force.load();
+        for (name, target) in &mut in_force.targets {
+            if let Some(old) = before.targets.get(name).filter(|old| old.is_same_as(target)) {
+                *target = Arc::clone(old);
+            }
+        }
+        self.in_force.store(Arc::new(in_force));
+        Ok(Applied { version, changes })
+    }
+
+    /// Checks a configuration without taking it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn check(&self, mut wanted: Configuration) -> Result<Applied, ConfigureError> {
+        let stored = self.state().configuration().await?;
+        keep_proposals(&stored, &mut wanted);
+        let credentials = self.state().credentials().await?;
+        let in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        let version = in_force.policies.version().to_owned();
+        Ok(Applied { version, changes: differences(&stored, &wanted) })
+    }
+
+    /// The configuration as it is stored, without passwords.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn export(&self) -> Result<Configuration, ConfigureError> {
+        Ok(self.state().configuration().await?)
+    }
+
+    /// Reads a target's catalogue and proposes tags for columns by their names and types. Proposals are stored, and mask
+    /// at once; what is configured or cleared already stays as it is.
+    ///
+    /// # Errors
+    /// The target cannot be read, or the proposals cannot be stored.
+    pub async fn propose(&self, target: &TargetName, by: &str) -> Result<Vec<String>, ConfigureError> {
+        let failed = |what: String| ConfigureError::Target { target: target.to_string(), what };
+        let live = self.target(target).ok_or_else(|| failed("there is no such target".to_owned()))?;
+        live.catalogue.ready().await.map_err(|error| failed(error.to_string()))?;
+        let (catalogue, _) = live.catalogue.current();
+        let mut wanted = self.state().configuration().await?;
+        let Some(config) = wanted.targets.iter_mut().find(|t| t.name == target.as_str()) else {
+            return Err(failed("there is no such target".to_owned()));
+        };
+        let mut proposed = Vec::new();
+        for (column, tag) in crate::catalogue::proposals(&catalogue) {
+            let name = column_text(&column);
+            if let std::collections::btree_map::Entry::Vacant(free) = config.columns.entry(name.clone()) {
+                free.insert(ColumnConfig { tags: [tag.0.clone()].into(), strategy: None, proposed: true });
+                proposed.push(format!("{name}: {tag}"));
+            }
+        }
+        if !proposed.is_empty() {
+            self.apply(wanted, by).await?;
+        }
+        Ok(proposed)
+    }
+}
+
+/// Proposals stay where the new configuration knows the target and says nothing of the column.
+fn keep_proposals(stored: &Configuration, wanted: &mut Configuration) {
+    for target in &mut wanted.targets {
+        let Some(old) = stored.targets.iter().find(|t| t.name == target.name) else { continue };
+        for (name, column) in old.columns.iter().filter(|(_, c)| c.proposed) {
+            target.columns.entry(name.clone()).or_insert_with(|| column.clone());
+        }
+    }
+}
+
+/// What differs, in words, without any secret.
+fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
+    let mut lines = Vec::new();
+    let old_targets: BTreeMap<&str, &TargetConfig> = old.targets.iter().map(|t| (t.name.as_str(), t)).collect();
+    let new_targets: BTreeMap<&str, &TargetConfig> = new.targets.iter().map(|t| (t.name.as_str(), t)).collect();
+    for name in old_targets.keys().filter(|name| !new_targets.contains_key(*name)) {
+        lines.push(format!("target {name} removed"));
+    }
+    for (name, target) in &new_targets {
+        match old_targets.get(name) {
+            None => lines.push(format!("target {name} added")),
+            Some(before) => target_differences(before, target, &mut lines),
+        }
+    }
+    let old_files: BTreeMap<&str, &str> = old.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
+    let new_files: BTreeMap<&str, &str> = new.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
+    for name in old_files.keys().filter(|name| !new_files.contains_key(*name)) {
+        lines.push(format!("policy file {name} removed"));
+    }
+    for (name, text) in &new_files {
+        match old_files.get(name) {
+            None => lines.push(format!("policy file {name} added")),
+            Some(before) if before != text => lines.push(format!("policy file {name} changed")),
+            Some(_) => (),
+        }
+    }
+    lines
+}
+
+fn target_differences(old: &TargetConfig, new: &TargetConfig, lines: &mut Vec<String>) {
+    let name = &new.name;
+    if new.password.is_some() {
+        lines.push(format!("target {name}: password set"));
+    }
+    let place = |t: &TargetConfig| TargetConfig { password: None, columns: BTreeMap::new(), ..t.clone() };
+    if place(old) != place(new) {
+        lines.push(format!("target {name} changed"));
+    }
+    for column in old.columns.keys().filter(|c| !new.columns.contains_key(*c)) {
+        lines.push(format!("target {name}: column {column} no longer tagged"));
+    }
+    for (column, config) in &new.columns {
+        if old.columns.get(column) != Some(config) {
+            let tags: Vec<&str> = config.tags.iter().map(String::as_str).collect();
+            let how = if config.proposed { "proposed" } else { "tagged" };
+            lines.push(format!("target {name}: column {column} {how} [{}]", tags.join(", ")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_written_with_its_schema_and_table() {
+        for (text, fits) in [
+            ("shop.customers.email", true),
+            ("shop.\"odd.table\".email", true),
+            ("customers.email", false),
+            ("a.b.c.d", false),
+            ("a..c", false),
+            ("", false),
+            ("a.\"b.c", false),
+        ] {
+            let read = column_name(text);
+            assert_eq!(read.is_some(), fits, "{text}");
+            if let Some(column) = read {
+                assert_eq!(column_text(&column), text);
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_printed_or_exported() {
+        let json = r#"{"name":"t","host":"h","user":"u","database":"d","password":"hunter2"}"#;
+        let target: TargetConfig = serde_json::from_str(json).expect("a target");
+        assert!(!format!("{target:?}").contains("hunter2"));
+        assert!(!serde_json::to_string(&target).expect("json").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let json = r#"{"name":"t","host":"h","user":"u","database":"d","pasword":"x"}"#;
+        let error = serde_json::from_str::<TargetConfig>(json).expect_err("a typing error");
+        assert!(error.to_string().contains("pasword"), "{error}");
+    }
+}

@@ -1,0 +1,294 @@
+//! What people do from outside: answer held operations, issue and revoke tokens. Every call here comes from the admin plane,
+//! which has checked the administrator's secret, and is on record before it has an effect.
+
+use std::time::Duration;
+
+use journal::record;
+use model::{Principal, PrincipalKind, PrincipalRef, TargetName};
+use serde::{Deserialize, Serialize};
+use wire::postgres::scram::ScramVerifier;
+use zeroize::Zeroizing;
+
+use crate::audit::JournalDown;
+use crate::gateway::{Gateway, now};
+use crate::sessions::Ended;
+pub use crate::state::{Request, Status};
+use crate::state::{StateError, StoredToken, VoteOutcome};
+use crate::tokens::{ITERATIONS, new_token};
+
+/// A token lives this long at most.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Whom a token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// `agent` or `user`.
+    pub kind: String,
+    /// The principal's name.
+    pub name: String,
+    /// Its groups.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whom it acts for, nearest first, as `user:alice`.
+    #[serde(default)]
+    pub on_behalf_of: Vec<String>,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Option<String>,
+    /// The targets that it is good for; all where none is named.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// How long it lives, in seconds.
+    pub seconds: u64,
+}
+
+/// A token that was just issued. This is the only time that it is seen.
+pub struct Issued {
+    /// Its id, `dwt_…`: what it is revoked by, and the user name for SCRAM.
+    pub id: String,
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// When it expires, in seconds since 1970.
+    pub expires: i64,
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenInfo {
+    /// Its id.
+    pub id: String,
+    /// Whom it is for.
+    pub principal: String,
+    /// The principal's groups.
+    pub groups: Vec<String>,
+    /// Whom it acts for.
+    pub on_behalf_of: Vec<String>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// Its targets; all where there are none.
+    pub targets: Vec<String>,
+    /// When it was issued, in seconds since 1970.
+    pub issued: i64,
+    /// When it expires, in seconds since 1970.
+    pub expires: i64,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// How many sessions it has open.
+    pub sessions: usize,
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// It may not or cannot be done.
+    #[error("{0}")]
+    Refused(String),
+    /// The store.
+    #[error("the store: {0}")]
+    State(#[from] StateError),
+    /// What cannot be recorded is not done.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+}
+
+impl Gateway {
+    // ------------------------------------------------------------------ held operations
+
+    /// Held operations, newest first; all, or those that wait for an answer.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn requests(&self, all: bool) -> Result<Vec<Request>, AdminError> {
+        Ok(self.state().requests(all).await?)
+    }
+
+    /// One held operation, with its exact values: whoever answers must see them. That they were seen is on record.
+    ///
+    /// # Errors
+    /// There is none of this id, or it cannot be read or recorded.
+    pub async fn request(&self, id: &str, by: &str) -> Result<Request, AdminError> {
+        let found = self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+        self.administered(by, "request shown", id)?;
+        Ok(found)
+    }
+
+    /// Approves a held operation, or denies it.
+    ///
+    /// # Errors
+    /// It is not open, or `by` may not answer it: its own requester, or an agent.
+    pub async fn answer_request(
+        &self,
+        id: &str,
+        by: &PrincipalRef,
+        approve: bool,
+        words: Option<String>,
+    ) -> Result<Status, AdminError> {
+        let found = self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+        let name = by.to_string();
+        if by.kind != PrincipalKind::User {
+            return Err(AdminError::Refused("an agent never answers a request".to_owned()));
+        }
+        if approve && (found.principal == name || found.on_behalf_of.contains(&name)) {
+            let why = "nobody approves what they ask for themselves, or what is done for them".to_owned();
+            return Err(AdminError::Refused(why));
+        }
+        self.administered(&name, if approve { "request approved" } else { "request denied" }, id)?;
+        let outcome = self.state().vote(id, &name, approve, words.as_deref()).await?;
+        self.holds().changed();
+        match outcome {
+            VoteOutcome::Counted(status) => Ok(status),
+            VoteOutcome::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
+        }
+    }
+
+    // ------------------------------------------------------------------ tokens
+
+    /// Issues a token.
+    ///
+    /// # Errors
+    /// What is asked for is not possible, or cannot be stored or recorded.
+    pub async fn issue_token(&self, wanted: &NewToken, by: &str) -> Result<Issued, AdminError> {
+        let principal = principal(wanted)?;
+        let life = Duration::from_secs(wanted.seconds);
+        if life.is_zero() || life > LONGEST_LIFE {
+            let most = LONGEST_LIFE.as_secs() / 86_400;
+            return Err(AdminError::Refused(format!("a token lives from 1 second to {most} days")));
+        }
+        for target in &wanted.targets {
+            if self.target(&TargetName::new(target.as_str())).is_none() {
+                return Err(AdminError::Missing(format!("target \"{target}\"")));
+            }
+        }
+        let targets = (!wanted.targets.is_empty()).then(|| wanted.targets.iter().map(TargetName::new).collect());
+        let no_chance = || AdminError::Refused("the system gives no randomness".to_owned());
+        let (id, token) = new_token().ok_or_else(no_chance)?;
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).map_err(|_| no_chance())?;
+        let expires = now().saturating_add(i64::try_from(wanted.seconds).unwrap_or(i64::MAX));
+        let stored = StoredToken {
+            id: id.clone(),
+            verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
+            principal,
+            targets,
+            issued: now(),
+            expires,
+            revoked: false,
+        };
+        self.administered(by, "token issued", &format!("{id} for {}", stored.principal.id))?;
+        self.state().add_token(&stored).await?;
+        Ok(Issued { id, token, expires })
+    }
+
+    /// Revokes a token and ends its sessions. Returns how many.
+    ///
+    /// # Errors
+    /// There is none of this id, or it cannot be stored or recorded.
+    pub async fn revoke_token(&self, id: &str, by: &str) -> Result<usize, AdminError> {
+        self.administered(by, "token revoked", id)?;
+        if !self.state().revoke_token(id).await? {
+            return Err(AdminError::Missing(format!("token {id}")));
+        }
+        Ok(self.sessions().end(&Ended::Revoked, |live| live.token == id))
+    }
+
+    /// All tokens, newest first, without their secrets.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, AdminError> {
+        let live = self.sessions().list();
+        let info = |t: StoredToken| TokenInfo {
+            sessions: live.iter().filter(|l| l.token == t.id).count(),
+            id: t.id,
+            principal: t.principal.id.to_string(),
+            groups: t.principal.groups,
+            on_behalf_of: t.principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            purpose: t.principal.purpose,
+            targets: t.targets.into_iter().flatten().map(|t| t.0).collect(),
+            issued: t.issued,
+            expires: t.expires,
+            revoked: t.revoked,
+        };
+        Ok(self.state().tokens().await?.into_iter().map(info).collect())
+    }
+
+    /// Whether this is the administrator's secret.
+    pub async fn is_administrator(&self, secret: &[u8]) -> bool {
+        self.state().is_administrator(secret).await.unwrap_or_else(|error| {
+            tracing::error!("the administrator's secret cannot be checked: {error}");
+            false
+        })
+    }
+
+    /// Ends a session and writes down who did.
+    ///
+    /// # Errors
+    /// There is none of this id, or it cannot be recorded.
+    pub fn kill_session(&self, session: &str, by: &str) -> Result<(), AdminError> {
+        self.administered(by, "session killed", session)?;
+        if self.kill(session, by) { Ok(()) } else { Err(AdminError::Missing(format!("session {session}"))) }
+    }
+
+    fn administered(&self, who: &str, what: &str, detail: &str) -> Result<(), AdminError> {
+        let body = record::Body::Administered {
+            who: who.to_owned(),
+            what: what.to_owned(),
+            detail: detail.to_owned(),
+        };
+        Ok(self.note(&body)?)
+    }
+}
+
+fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
+    let NewToken { kind, name, groups, on_behalf_of, purpose, targets: _, seconds: _ } = wanted;
+    let acted_for = on_behalf_of.iter().map(|p| parse_principal(p)).collect::<Result<_, _>>()?;
+    Ok(Principal {
+        id: parse_principal(&format!("{kind}:{name}"))?,
+        groups: groups.clone(),
+        on_behalf_of: acted_for,
+        purpose: purpose.clone(),
+    })
+}
+
+/// `agent:reporting-bot` or `user:alice`.
+///
+/// # Errors
+/// What it should look like.
+pub fn parse_principal(text: &str) -> Result<PrincipalRef, AdminError> {
+    let wrong = || {
+        AdminError::Refused(format!("\"{text}\" is no principal: it is written agent:NAME or user:NAME, without spaces"))
+    };
+    let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
+    let kind = match kind {
+        "agent" => PrincipalKind::Agent,
+        "user" => PrincipalKind::User,
+        _ => return Err(wrong()),
+    };
+    if name.is_empty() || name.len() > 200 || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(wrong());
+    }
+    Ok(PrincipalRef { kind, name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_principal;
+
+    #[test]
+    fn a_principal_is_a_kind_and_a_name() {
+        for (text, fits) in [
+            ("agent:bot", true),
+            ("user:alice@example.com", true),
+            ("bot", false),
+            ("robot:x", false),
+            ("agent:", false),
+            ("user:a b", false),
+        ] {
+            assert_eq!(parse_principal(text).is_ok(), fits, "{text}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Listening: each connection becomes a cancel or a session, in a task of its own that can neither hurt nor outlive the
+//! others unseen.
+//!
+//! Statements are parsed by recursive code. The runtime that calls [`serve_postgres`] must give its worker threads
+//! stacks of [`THREAD_STACK`] bytes (`tokio::runtime::Builder::thread_stack_size`).
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::audit::Audit;
+use crate::gateway::Gateway;
+use crate::net::dial;
+use crate::net::listen::{Accepted, Front, Negotiated, Share, negotiate};
+use crate::net::tls::ServerTls;
+use crate::protocols::postgres::PostgresSession;
+use crate::sessions::Ended;
+use crate::spine::{self, Stop};
+
+/// The stack that worker threads need, in bytes.
+pub const THREAD_STACK: usize = 16 * 1024 * 1024;
+/// A connection that asks for a cancel may take so long in all.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// A session that is told to end gets so long beyond the drain's own time.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Serves PostgreSQL clients until the gateway drains; returns when its sessions have ended.
+pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<ServerTls>) {
+    let mut tasks = JoinSet::new();
+    let mut draining = gateway.draining();
+    loop {
+        tokio::select! {
+            biased;
+            _ = draining.wait_for(Option::is_some) => break,
+            Some(_) = tasks.join_next() => (),
+            (tcp, peer, share) = front.accept() => {
+                tasks.spawn(connection(Arc::clone(&gateway), tcp, peer, share, tls.clone(), front.bounds().login));
+            }
+        }
+    }
+    drop(front);
+    drain(&gateway, tasks).await;
+}
+
+/// Idle sessions end at once, busy ones when they are done or the time is over.
+async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
+    let patience = gateway.draining().borrow().unwrap_or_default();
+    gateway.sessions().end_idle(&Ended::Draining);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(patience, all).await.is_ok() {
+        return;
+    }
+    gateway.sessions().end(&Ended::Draining, |_| true);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, all).await.is_err() {
+        tracing::warn!(left = tasks.len(), "sessions did not end in time: cut");
+    }
+}
+
+/// One connection, from its first byte to its end. Its share of the bounds is held as long.
+async fn connection(
+    gateway: Arc<Gateway>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    _share: Share,
+    tls: Option<ServerTls>,
+    patience: Duration,
+) {
+    match timeout(patience, negotiate(tcp, peer, tls.as_ref())).await {
+        Ok(Ok(Negotiated::Login(accepted))) => session(gateway, *accepted).await,
+        Ok(Ok(Negotiated::Cancel { process, secret })) => {
+            if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret)).await.is_err() {
+                tracing::debug!(%peer, "a cancel took too long");
+            }
+        }
+        Ok(Ok(Negotiated::Gone)) => (),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),
+        Err(_) => tracing::debug!(%peer, "a connection took too long to say what it wants"),
+    }
+}
+
+/// Reaches the session that a CancelRequest means: what it holds is withdrawn, what it runs is cancelled at its target.
+async fn cancel(gateway: &Gateway, process: u32, secret: &[u8]) {
+    let Some(session) = gateway.cancels().find(process, secret) else { return };
+    session.held.notify_waiters();
+    if let Err(error) = dial::cancel(&session.address, &session.tls, session.process, &session.secret).await {
+        tracing::debug!(%error, "a cancel did not reach its target");
+    }
+}
+
+async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
+    let Some(id) = gateway.session_id() else {
+        tracing::error!("no randomness for a session's id");
+        return;
+    };
+    let mut audit = Audit::new(&gateway, id.clone());
+    let run = async {
+        let session = PostgresSession::new(Arc::clone(&gateway), accepted, id.clone());
+        spine::serve(session, &gateway, &mut audit).await
+    };
+    let caught = CatchUnwind(Box::pin(AssertUnwindSafe(run))).await;
+    let stop = match caught {
+        Ok(stop) => stop,
+        Err(()) => {
+            gateway.metrics().faults.inc();
+            let stop = Stop::Broken("a panic");
+            audit.close(&stop).await;
+            stop
+        }
+    };
+    match stop {
+        Stop::Done | Stop::Denied(_) | Stop::Login(_) | Stop::Ended(_) => {
+            tracing::info!(session = id, "session ended: {stop}");
+        }
+        Stop::Violation(_) | Stop::Upstream(_) => tracing::warn!(session = id, "session ended: {stop}"),
+        Stop::Journal | Stop::Broken(_) => tracing::error!(session = id, "session ended: {stop}"),
+    }
+}
+
+/// Turns a panic of a session's into its end. What it shares with others is behind locks that survive poisoning.
+struct CatchUnwind<F>(Pin<Box<AssertUnwindSafe<F>>>);
+
+impl<F: Future> Future for CatchUnwind<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let inner = self.0.as_mut();
+        match std::panic::catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    }
+}
