@@ -85,7 +85,9 @@ impl CancelRegistry {
         };
         // A held operation has not reached the server; only those that wait right now are woken.
         session.held.notify_waiters();
-        if let Err(error) = dial::cancel(&session.address, &session.tls, session.process, &session.secret).await {
+        if let Err(error) =
+            dial::cancel(&session.address, &session.tls, session.process, &session.secret).await
+        {
             tracing::warn!(%error, process, "a cancel request did not reach the target");
         }
     }

@@ -135,8 +135,12 @@ impl DialError {
             Self::Unreachable(_) | Self::Timeout => ("08001", "the target cannot be reached"),
             Self::Tls(_) => ("08001", "no trusted TLS connection to the target could be made"),
             Self::Refused { code, .. } if code == "53300" => ("53300", "the target has too many connections"),
-            Self::Refused { code, .. } if code == "57P03" => ("57P03", "the target is starting up or shutting down"),
-            Self::Refused { code, .. } if code == "3D000" => ("3D000", "the target's database does not exist"),
+            Self::Refused { code, .. } if code == "57P03" => {
+                ("57P03", "the target is starting up or shutting down")
+            }
+            Self::Refused { code, .. } if code == "3D000" => {
+                ("3D000", "the target's database does not exist")
+            }
             Self::Refused { code, .. } if code.starts_with("28") => {
                 ("08004", "the target does not accept the gateway's credential")
             }
@@ -179,11 +183,18 @@ impl From<TlsError> for DialError {
 /// Opens a session.
 pub async fn dial(address: &Address, tls: &UpstreamTls, login: &Login<'_>) -> Result<Upstream, DialError> {
     let (stream, binding) = reach(address, tls).await?;
-    timeout(PATIENCE, log_in(stream, binding, address.is_local(), login)).await.map_err(|_| DialError::Timeout)?
+    timeout(PATIENCE, log_in(stream, binding, address.is_local(), login))
+        .await
+        .map_err(|_| DialError::Timeout)?
 }
 
 /// Asks the server to cancel what a session does. The server never answers.
-pub async fn cancel(address: &Address, tls: &UpstreamTls, process: u32, secret: &[u8]) -> Result<(), DialError> {
+pub async fn cancel(
+    address: &Address,
+    tls: &UpstreamTls,
+    process: u32,
+    secret: &[u8],
+) -> Result<(), DialError> {
     let (mut stream, _) = reach(address, tls).await?;
     let mut out = Vec::new();
     startup::cancel_request(&mut out, process, secret);
@@ -300,7 +311,9 @@ async fn authenticate(
         match step(&message)? {
             Authentication::Ok => return Ok(()),
             Authentication::Cleartext if !private => return Err(DialError::ClearText),
-            Authentication::Cleartext => build::password(&mut out, login.password.ok_or(DialError::NoPassword)?),
+            Authentication::Cleartext => {
+                build::password(&mut out, login.password.ok_or(DialError::NoPassword)?)
+            }
             Authentication::Md5 { salt } => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
                 build::password(&mut out, md5::response(login.user.as_bytes(), password, salt).as_bytes());
@@ -328,7 +341,9 @@ async fn sasl(
 ) -> Result<(), DialError> {
     let offers = |name: &str| mechanisms.contains(&name.as_bytes());
     let (mechanism, binding) = match binding {
-        Some(hash) if offers(scram::SHA_256_PLUS) => (scram::SHA_256_PLUS, scram::Binding::ServerEndPoint(hash)),
+        Some(hash) if offers(scram::SHA_256_PLUS) => {
+            (scram::SHA_256_PLUS, scram::Binding::ServerEndPoint(hash))
+        }
         // "y" would say that the server has taken its offer away.
         Some(_) if stream.is_encrypted() => (scram::SHA_256, scram::Binding::Unoffered),
         _ => (scram::SHA_256, scram::Binding::None),
@@ -336,7 +351,8 @@ async fn sasl(
     if !offers(mechanism) {
         return Err(DialError::Unsupported(10));
     }
-    let mut client = scram::Client::new(password, &nonce().ok_or(DialError::Protocol("no randomness"))?, binding);
+    let mut client =
+        scram::Client::new(password, &nonce().ok_or(DialError::Protocol("no randomness"))?, binding);
     let mut out = Vec::new();
     build::sasl_initial(&mut out, mechanism, &client.first());
     stream.write_all(&out).await?;

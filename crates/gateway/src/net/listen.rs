@@ -203,7 +203,10 @@ impl Accepted {
     }
 
     fn named(&self) -> &str {
-        self.parameter("database").filter(|n| !n.is_empty()).or_else(|| self.parameter("user")).unwrap_or_default()
+        self.parameter("database")
+            .filter(|n| !n.is_empty())
+            .or_else(|| self.parameter("user"))
+            .unwrap_or_default()
     }
 
     /// The connection itself, once the client is in.
@@ -259,7 +262,9 @@ async fn startup_packet(
                 (Some(tls), Stream::Tcp(mut tcp)) => {
                     tcp.write_all(b"S").await?;
                     // What came in clear behind the request is read as part of the handshake, and fails it.
-                    let Some(shaken) = shake_hands(tcp, tls, false).await? else { return Ok(Negotiated::Gone) };
+                    let Some(shaken) = shake_hands(tcp, tls, false).await? else {
+                        return Ok(Negotiated::Gone);
+                    };
                     stream = shaken;
                     encrypted = true;
                 }
@@ -289,7 +294,8 @@ async fn accepted(
     tls: Option<&ServerTls>,
 ) -> io::Result<Negotiated> {
     if login.major != 3 {
-        let why = format!("protocol {}.{} is not supported: 3.0 to 3.{NEWEST_MINOR} are", login.major, login.minor);
+        let why =
+            format!("protocol {}.{} is not supported: 3.0 to 3.{NEWEST_MINOR} are", login.major, login.minor);
         return farewell(stream, "0A000", &why).await;
     }
     if login.parameter("user").is_none_or(str::is_empty) {

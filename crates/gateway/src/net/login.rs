@@ -120,8 +120,10 @@ pub async fn authenticate<A: Authenticator>(
             ErrorFields::fatal("28P01", "the token is not valid")
                 .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name.")
         }
-        Refused::ClearText => ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
-            .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name."),
+        Refused::ClearText => {
+            ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
+                .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name.")
+        }
         Refused::Protocol(_) => ErrorFields::fatal("08P01", "the login did not follow the protocol"),
     };
     let mut out = Vec::new();

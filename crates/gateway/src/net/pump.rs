@@ -269,7 +269,10 @@ mod tests {
         let mut pump = Pump { client: Side::new(client, b""), upstream: Side::new(upstream, b"") };
         pump.client.output.extend(&[1; 1000]);
         pump.upstream.output.extend(&[2; 1000]);
-        let task = tokio::spawn(async move { while pump.turn(Ears { client: true, upstream: true }).await.is_ok() {} });
+        let task =
+            tokio::spawn(
+                async move { while pump.turn(Ears { client: true, upstream: true }).await.is_ok() {} },
+            );
         let (mut a, mut b) = (vec![0; 1000], vec![0; 1000]);
         far_client.read_exact(&mut a).await.expect("client");
         far_upstream.read_exact(&mut b).await.expect("upstream");

@@ -111,10 +111,13 @@ async fn a_cancel_request_is_told_apart() {
 async fn tls_from_the_first_byte_needs_the_protocols_name() {
     use tokio_rustls::TlsConnector;
     let tls = tls();
-    for (alpn, taken) in [(vec![b"postgresql".to_vec()], true), (vec![b"http/1.1".to_vec()], false), (vec![], false)] {
+    for (alpn, taken) in
+        [(vec![b"postgresql".to_vec()], true), (vec![b"http/1.1".to_vec()], false), (vec![], false)]
+    {
         let (front, address) = front(Bounds::default()).await;
         let mode = super::tls::SslMode::Require;
-        let mut config = super::tls::UpstreamTls { mode, roots: None, direct: true }.config().expect("client");
+        let mut config =
+            super::tls::UpstreamTls { mode, roots: None, direct: true }.config().expect("client");
         config.alpn_protocols = alpn;
         let client = tokio::spawn(async move {
             let tcp = TcpStream::connect(address).await.expect("connected");

@@ -9,7 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
 
 /// The protocol's name in ALPN; a connection that begins with TLS at once must offer it.
@@ -62,7 +63,7 @@ impl std::fmt::Display for SslMode {
 }
 
 /// How a target's TLS is judged.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// How strictly.
     pub mode: SslMode,
@@ -109,7 +110,8 @@ impl UpstreamTls {
 
     fn judge(&self) -> Result<Judge, TlsError> {
         let strict = matches!(self.mode, SslMode::VerifyCa | SslMode::VerifyFull);
-        let mut judge = Judge { strictness: self.mode, provider: provider(), authorities: None, pinned: Vec::new() };
+        let mut judge =
+            Judge { strictness: self.mode, provider: provider(), authorities: None, pinned: Vec::new() };
         if !strict {
             return Ok(judge);
         }
@@ -159,7 +161,8 @@ impl ServerCertVerifier for Judge {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        let names_host = || rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name);
+        let names_host =
+            || rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name);
         if self.pinned.iter().any(|p| p.as_ref() == end_entity.as_ref()) {
             if self.strictness == SslMode::VerifyFull {
                 names_host()?;
@@ -231,7 +234,10 @@ pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let algorithm = match parsed.signature_algorithm.algorithm.to_id_string().as_str() {
         // RSA with MD5, SHA-1 and SHA-256; ECDSA with SHA-1 and SHA-256.
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.1"
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
         | "1.2.840.10045.4.3.2" => &SHA256,
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,

@@ -78,7 +78,9 @@ impl Answers {
     pub(super) fn plan_for(&mut self, chunk: &Chunk) -> Result<&mut RowPlan, Stop> {
         match chunk.kind {
             ChunkKind::Frames => Ok(&mut self.clear),
-            ChunkKind::Rows | ChunkKind::Copy => self.plan.as_mut().ok_or(Stop::Broken("rows without their plan")),
+            ChunkKind::Rows | ChunkKind::Copy => {
+                self.plan.as_mut().ok_or(Stop::Broken("rows without their plan"))
+            }
         }
     }
 
@@ -121,11 +123,14 @@ impl Answers {
             b'd' => return self.copy_row(c),
             _ => (),
         }
-        let message = backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+        let message =
+            backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
         match message {
             Backend::DataRow(_) | Backend::CopyData(_) => Ok(Heard::Pass),
             Backend::NoticeResponse(_) => Ok(notice(c, frame)),
-            Backend::NotificationResponse { .. } | Backend::NegotiateProtocolVersion { .. } => Ok(Heard::Pass),
+            Backend::NotificationResponse { .. } | Backend::NegotiateProtocolVersion { .. } => {
+                Ok(Heard::Pass)
+            }
             Backend::ParameterStatus { .. } => Ok(Heard::Pass),
             Backend::ErrorResponse(_) => Ok(self.error(c, frame)),
             Backend::ReadyForQuery(status) => self.ready(c, status),
@@ -146,14 +151,18 @@ impl Answers {
                 Ok(Heard::Pass)
             }
             Backend::CopyOut(shape) => self.copy_out(c, &shape),
-            Backend::CopyBoth(_) => Err(Stop::Upstream("replication was begun, though nobody may".to_owned())),
+            Backend::CopyBoth(_) => {
+                Err(Stop::Upstream("replication was begun, though nobody may".to_owned()))
+            }
             Backend::CopyDone => Ok(Heard::Pass),
             Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
                 Some(Expected::FunctionCall(run)) if masks::is_clear(&run.bound) => {
                     run.rows = 1;
                     Ok(Heard::Pass)
                 }
-                Some(Expected::FunctionCall(_)) => Ok(Heard::Cut("a function's result that cannot be masked")),
+                Some(Expected::FunctionCall(_)) => {
+                    Ok(Heard::Cut("a function's result that cannot be masked"))
+                }
                 _ => Err(unexpected()),
             },
             Backend::Authentication(_) | Backend::BackendKeyData { .. } => Err(unexpected()),
@@ -281,14 +290,23 @@ impl Answers {
     }
 
     fn copy_out(&mut self, c: &mut Conversation, shape: &CopyShape) -> Result<Heard, Stop> {
-        let Some(Expected::Query(run) | Expected::Execute(run)) = c.expected.front() else { return Err(unexpected()) };
+        let Some(Expected::Query(run) | Expected::Execute(run)) = c.expected.front() else {
+            return Err(unexpected());
+        };
         let bound = Arc::clone(&run.bound);
         let current = run.current;
         let Some(statement) = bound.operation.statements.get(current) else { return Err(unexpected()) };
         let columns = usize::from(shape.columns);
         self.kind = Some(ChunkKind::Copy);
         self.plan = None;
-        let plan = match masks::copy(&self.masks, &statement.outputs, columns, shape.is_binary(), &bound.reveal, c) {
+        let plan = match masks::copy(
+            &self.masks,
+            &statement.outputs,
+            columns,
+            shape.is_binary(),
+            &bound.reveal,
+            c,
+        ) {
             Ok(None) => return Ok(Heard::Pass),
             Ok(Some(plan)) => plan,
             Err(why) => return Ok(Heard::Cut(why)),
@@ -550,9 +568,10 @@ fn unexpected() -> Stop {
 /// An empty plan's worth of bytes: what a client gets where a result is cut.
 pub(super) fn cut(why: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    let error = wire::postgres::error::ErrorFields::fatal("42501", "the result cannot be masked with certainty")
-        .detail(why)
-        .hint("Name the columns that are needed, without those that are tagged.");
+    let error =
+        wire::postgres::error::ErrorFields::fatal("42501", "the result cannot be masked with certainty")
+            .detail(why)
+            .hint("Name the columns that are needed, without those that are tagged.");
     build::error(&mut out, &error);
     out
 }

@@ -70,7 +70,11 @@ impl Control {
     ///
     /// # Errors
     /// Why the target cannot be used.
-    pub async fn connect(address: &Address, tls: &UpstreamTls, login: &Login<'_>) -> Result<Self, ControlError> {
+    pub async fn connect(
+        address: &Address,
+        tls: &UpstreamTls,
+        login: &Login<'_>,
+    ) -> Result<Self, ControlError> {
         Ok(Self { upstream: dial(address, tls, login).await? })
     }
 
@@ -103,7 +107,8 @@ impl Control {
                 b'D' => rows.push(texts(frame.body)?),
                 b'E' => {
                     let words = wire::postgres::error::field(frame.body, b'M').unwrap_or_default();
-                    refused = Some(ControlError::Refused { code: errors::sqlstate(frame.body), message: words });
+                    refused =
+                        Some(ControlError::Refused { code: errors::sqlstate(frame.body), message: words });
                 }
                 _ => {
                     if let Backend::ReadyForQuery(_) = backend(&frame)? {

@@ -240,7 +240,8 @@ impl Conversation {
             Err(garbled) => Said::Garbled(garbled),
             Ok(operation) => {
                 let operation = if uncertain && ends_block_midway(&operation.statements) {
-                    self.understanding.uncertain("what follows the end of the transaction in one message; send it alone")
+                    self.understanding
+                        .uncertain("what follows the end of the transaction in one message; send it alone")
                 } else {
                     operation
                 };
@@ -439,7 +440,8 @@ impl Conversation {
                 }
             }
             RequestKind::Bind { portal, statement, prepared, formats } => {
-                let describe = self.understanding.wants_fields(&prepared) && !self.is_being_described(&prepared);
+                let describe =
+                    self.understanding.wants_fields(&prepared) && !self.is_being_described(&prepared);
                 let bound = Bound { prepared: Some(Arc::clone(&prepared)), formats, ..bound };
                 self.extended(Expected::Bind { portal, bound: Arc::new(bound) });
                 if describe {
@@ -494,9 +496,13 @@ impl Conversation {
     pub(super) fn ask(&mut self, out: &mut Vec<u8>, texts: &[String]) {
         for text in texts {
             own::ask(out, text);
-            for part in
-                [OwnPart::Parse, OwnPart::Bind, OwnPart::Execute, OwnPart::ClosePortal, OwnPart::CloseStatement]
-            {
+            for part in [
+                OwnPart::Parse,
+                OwnPart::Bind,
+                OwnPart::Execute,
+                OwnPart::ClosePortal,
+                OwnPart::CloseStatement,
+            ] {
                 self.expected.push_back(Expected::Own(part));
             }
         }

@@ -72,7 +72,9 @@ pub(super) fn copy(
     if !c.understanding.may_mask() {
         return Ok(None);
     }
-    let Outputs::Columns(columns) = outputs else { return Err("the origin of the COPY's columns is not certain") };
+    let Outputs::Columns(columns) = outputs else {
+        return Err("the origin of the COPY's columns is not certain");
+    };
     if columns.len() != count {
         return Err("the COPY has other columns than the statement says");
     }
@@ -90,7 +92,9 @@ pub(super) fn copy(
                 };
                 masker(masks, c, &tags, oid, modifier, i16::from(binary))
             }
-            Lineage::Derived(_) | Lineage::Clear | Lineage::Unknown(_) => masker(masks, c, &tags, 0, -1, i16::from(binary)),
+            Lineage::Derived(_) | Lineage::Clear | Lineage::Unknown(_) => {
+                masker(masks, c, &tags, 0, -1, i16::from(binary))
+            }
         };
         maskers.push(masker);
     }
@@ -105,9 +109,11 @@ fn some_plan(maskers: Vec<Option<Masker>>) -> Option<Plan> {
 fn hidden(column: &OutputColumn, reveal: &BTreeSet<ColumnName>) -> Result<BTreeSet<Tag>, &'static str> {
     match &column.lineage {
         Lineage::Clear => Ok(BTreeSet::new()),
-        Lineage::Plain(sources) | Lineage::Derived(sources) => {
-            Ok(sources.iter().filter(|s| !reveal.contains(&s.column)).flat_map(|s| s.tags.iter().cloned()).collect())
-        }
+        Lineage::Plain(sources) | Lineage::Derived(sources) => Ok(sources
+            .iter()
+            .filter(|s| !reveal.contains(&s.column))
+            .flat_map(|s| s.tags.iter().cloned())
+            .collect()),
         Lineage::Unknown(_) => Err("the origin of a result column is not certain"),
     }
 }
@@ -135,7 +141,8 @@ fn masker(
         return None;
     }
     let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
-    let strategy = c.understanding.target().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+    let strategy =
+        c.understanding.target().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
     Some(Masker::new(strategy, ColumnShape { type_oid, modifier, format, kind }, &masks.key))
 }
 

@@ -73,7 +73,8 @@ impl Names {
             Control::Prepare { name, inner } => {
                 let operation = Arc::new(Operation::single(Arc::clone(inner)));
                 let text = run.bound.operation.text.clone();
-                let prepared = Prepared { by_sql: Some(name.clone()), ..Prepared::new(text, operation, epoch) };
+                let prepared =
+                    Prepared { by_sql: Some(name.clone()), ..Prepared::new(text, operation, epoch) };
                 self.keep_statement(name.clone(), Arc::new(prepared));
             }
             Control::Deallocate(Some(name)) => self.drop_statement(name),

@@ -45,7 +45,10 @@ pub(super) async fn open(
         audit.gateway(target.name.as_str(), "session names")?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "the target's catalogue cannot be read");
-            denied("08004", "the gateway cannot read the target's catalogue, without which it understands no statement")
+            denied(
+                "08004",
+                "the gateway cannot read the target's catalogue, without which it understands no statement",
+            )
         })?;
     }
     let login = Login {
@@ -82,7 +85,8 @@ pub(super) struct Opened {
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
     let Opened { target, upstream, everything, welcome } = opened;
-    let mut pump = Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
+    let mut pump =
+        Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let conversation = Conversation::new(Understanding::new(Arc::clone(&target), everything));
     Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }))
@@ -112,7 +116,9 @@ fn parameters(
 /// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.
 fn check_encoding(upstream: &Upstream) -> Result<(), Stop> {
     let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    if said("client_encoding").is_none_or(|v| v == "UTF8") && said("server_encoding").is_none_or(|v| v == "UTF8") {
+    if said("client_encoding").is_none_or(|v| v == "UTF8")
+        && said("server_encoding").is_none_or(|v| v == "UTF8")
+    {
         return Ok(());
     }
     Err(denied("0A000", "the target's database is not encoded in UTF-8, which is not supported"))
@@ -143,5 +149,11 @@ fn unreachable(error: DialError) -> Stop {
 }
 
 fn denied(code: &'static str, reason: &str) -> Stop {
-    Stop::Denied(Denied { code, reason: reason.to_owned(), hint: None, policies: Vec::new(), version: "".into() })
+    Stop::Denied(Denied {
+        code,
+        reason: reason.to_owned(),
+        hint: None,
+        policies: Vec::new(),
+        version: "".into(),
+    })
 }

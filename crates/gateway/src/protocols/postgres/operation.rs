@@ -117,7 +117,8 @@ impl Prepared {
 
     /// What stands for a statement that this session's messages did not prepare.
     pub fn missing(name: &str, epoch: Epoch) -> Self {
-        let statement = Statement::opaque(Effect::unknown(format!("prepared statement \"{name}\" does not exist")));
+        let statement =
+            Statement::opaque(Effect::unknown(format!("prepared statement \"{name}\" does not exist")));
         Self::new(None, Arc::new(Operation::single(Arc::new(statement))), epoch)
     }
 }
@@ -251,7 +252,8 @@ impl Request {
     /// The parameter values of a Bind, as they are on the wire.
     fn bound_values(&self) -> Vec<ValueNote> {
         let Ok(Some(frame)) = wire::postgres::split(&self.frame, usize::MAX) else { return Vec::new() };
-        let Ok(wire::postgres::frontend::Frontend::Bind(bind)) = wire::postgres::frontend::frontend(&frame) else {
+        let Ok(wire::postgres::frontend::Frontend::Bind(bind)) = wire::postgres::frontend::frontend(&frame)
+        else {
             return Vec::new();
         };
         bind.values.iter().map(|v| ValueNote(v.map(<[u8]>::to_vec))).collect()

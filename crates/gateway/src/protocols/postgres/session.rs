@@ -197,7 +197,9 @@ impl Open {
     /// A row that has not arrived whole is passed on as it comes, if nothing of it is masked and it is long.
     fn pass_long_row(&mut self) -> Result<bool, Stop> {
         let input = self.pump.upstream.input.filled();
-        let Some((kind, length)) = wire::postgres::header(input).map_err(upstream_fault)? else { return Ok(false) };
+        let Some((kind, length)) = wire::postgres::header(input).map_err(upstream_fault)? else {
+            return Ok(false);
+        };
         if !matches!(kind, b'D' | b'd') || length <= CHUNK || self.answers.is_own_row(&self.conversation) {
             return Ok(false);
         }
@@ -325,7 +327,9 @@ impl Open {
         self.discarding = length;
         Ok(Long::Refused(Garbled {
             code: "54000",
-            message: format!("a message of {length} bytes is more than the gateway takes ({LONGEST_STATEMENT})"),
+            message: format!(
+                "a message of {length} bytes is more than the gateway takes ({LONGEST_STATEMENT})"
+            ),
             hint: Some("Load large values with COPY … FROM STDIN, or in parts.".to_owned()),
             position: None,
             simple: matches!(kind, b'Q' | b'F'),
@@ -346,14 +350,12 @@ impl Open {
         self.asking = None;
         let learned = match self.answers.own_failed.take() {
             Some(state) => Err(state),
-            None => self
-                .conversation
-                .understanding
-                .learn(purpose, self.answers.take_results())
-                .map_err(|why| {
+            None => {
+                self.conversation.understanding.learn(purpose, self.answers.take_results()).map_err(|why| {
                     tracing::warn!(why, "names of a session cannot be learnt");
                     "58000".to_owned()
-                }),
+                })
+            }
         };
         match learned {
             Ok(certain) => self.conversation.stale = !certain,
@@ -382,7 +384,10 @@ fn could_not_learn(state: &str) -> Garbled {
     }
     Garbled {
         hint: Some("Try again; the session is still open.".to_owned()),
-        ..Garbled::new("58000", format!("the gateway could not learn how names are resolved here (SQLSTATE {state})"))
+        ..Garbled::new(
+            "58000",
+            format!("the gateway could not learn how names are resolved here (SQLSTATE {state})"),
+        )
     }
 }
 
@@ -436,7 +441,8 @@ impl Protocol for PostgresSession {
 
     async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
-        let (opened, registration) = opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+        let (opened, registration) =
+            opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         self.live = Some(opening::enter(&self.gateway, opened, accepted));
         self._registration = Some(registration);
@@ -623,8 +629,10 @@ fn farewell(stop: &Stop) -> Vec<u8> {
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }
-        Stop::Journal => ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
-            .hint("Try again when the gateway's operator has made room."),
+        Stop::Journal => {
+            ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
+                .hint("Try again when the gateway's operator has made room.")
+        }
         Stop::Broken(_) => ErrorFields::fatal("XX000", "internal error of the gateway"),
     };
     build::error(&mut out, &fields);

@@ -45,7 +45,9 @@ pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wante
             "user" | "database" | "replication" => (),
             option if option.starts_with("_pq_.") => (),
             "options" => match switches(value) {
-                Ok(settings) => settings.into_iter().for_each(|(name, value)| wanted.take(name, value, everything)),
+                Ok(settings) => {
+                    settings.into_iter().for_each(|(name, value)| wanted.take(name, value, everything))
+                }
                 Err(switch) => wanted.refuse(format!("the command-line option {switch} may not be set here")),
             },
             _ => wanted.take(name.clone(), value.clone(), everything),
@@ -94,7 +96,8 @@ fn is_utf8(value: &str) -> bool {
 
 fn is_on(name: &str, value: &str) -> bool {
     let value = value.trim_matches('\'').to_ascii_lowercase();
-    matches!(value.as_str(), "on" | "true" | "yes" | "1") || name == "backslash_quote" && value == "safe_encoding"
+    matches!(value.as_str(), "on" | "true" | "yes" | "1")
+        || name == "backslash_quote" && value == "safe_encoding"
 }
 
 /// `options` as the server splits it: at white space, a backslash takes the next character as it is; `-c name=value` and
@@ -104,11 +107,12 @@ fn switches(options: &str) -> Result<Vec<(String, String)>, String> {
     let mut words = words.iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        let setting = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|s| !s.is_empty())) {
-            Some(setting) => setting,
-            None if word == "-c" => words.next().ok_or("-c")?,
-            None => return Err(word.clone()),
-        };
+        let setting =
+            match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|s| !s.is_empty())) {
+                Some(setting) => setting,
+                None if word == "-c" => words.next().ok_or("-c")?,
+                None => return Err(word.clone()),
+            };
         let (name, value) = setting.split_once('=').ok_or_else(|| word.clone())?;
         settings.push((name.replace('-', "_"), value.to_owned()));
     }
@@ -161,9 +165,19 @@ mod tests {
     #[test]
     fn options_are_taken_apart_as_the_server_does() {
         check(&[("options", "-c search_path=shop")], false, &[("search_path", "shop")], false);
-        check(&[("options", "-csearch_path=a\\ b --work-mem=4MB")], false, &[("search_path", "a b"), ("work_mem", "4MB")], false);
+        check(
+            &[("options", "-csearch_path=a\\ b --work-mem=4MB")],
+            false,
+            &[("search_path", "a b"), ("work_mem", "4MB")],
+            false,
+        );
         check(&[("options", "-c session_replication_role=replica")], false, &[], true);
-        check(&[("options", "-c session_replication_role=replica")], true, &[("session_replication_role", "replica")], false);
+        check(
+            &[("options", "-c session_replication_role=replica")],
+            true,
+            &[("session_replication_role", "replica")],
+            false,
+        );
         check(&[("options", "-O -c jit=off")], true, &[], true);
         check(&[("options", "-c")], true, &[], true);
         check(&[("row_security", "off")], false, &[], true);

@@ -156,7 +156,12 @@ impl Understanding {
     }
 
     /// What a text means, or why it cannot be understood.
-    pub(super) fn understand(&mut self, text: &[u8], names: &Names, simple: bool) -> Result<Arc<Operation>, Garbled> {
+    pub(super) fn understand(
+        &mut self,
+        text: &[u8],
+        names: &Names,
+        simple: bool,
+    ) -> Result<Arc<Operation>, Garbled> {
         if !self.own_catalogue {
             self.follow();
         }
@@ -168,7 +173,8 @@ impl Understanding {
             simple,
             ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
         })?;
-        let analysis = self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
+        let analysis =
+            self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
         let mut operation = Operation::new(analysis);
         if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
             operation.text = Some(utf8.into());
@@ -184,11 +190,16 @@ impl Understanding {
     }
 
     /// A prepared statement under the names of this moment: the server analyses it again, too.
-    pub(super) fn again(&mut self, prepared: &Arc<Prepared>, names: &Names) -> Result<Arc<Prepared>, Garbled> {
+    pub(super) fn again(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        names: &Names,
+    ) -> Result<Arc<Prepared>, Garbled> {
         if !self.own_catalogue {
             self.follow();
         }
-        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.epoch && !self.indifferent) else {
+        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.epoch && !self.indifferent)
+        else {
             return Ok(Arc::clone(prepared));
         };
         let whole = self.understand(text.as_bytes(), names, false)?;
@@ -216,7 +227,12 @@ impl Understanding {
             return self.uncertain("a function that is not in the catalogue");
         };
         let arguments: Vec<String> = (1..=function.arguments.len()).map(|n| format!("${n}")).collect();
-        let text = format!("SELECT {}.{}({})", quoted(&function.schema), quoted(&function.name), arguments.join(", "));
+        let text = format!(
+            "SELECT {}.{}({})",
+            quoted(&function.schema),
+            quoted(&function.name),
+            arguments.join(", ")
+        );
         match self.analyse(&text, &InForce { understanding: self, names }) {
             Ok(analysis) => Arc::new(Operation::new(analysis)),
             Err(_) => self.uncertain("a function call that cannot be written as a statement"),
