@@ -280,7 +280,11 @@ impl Audit {
     }
 
     /// Writes down that something could not be understood, before it is told.
-    pub async fn unreadable<G: AuditableGarbled>(&mut self, _grant: &Grant, garbled: &G) -> Result<Noted, JournalDown> {
+    pub async fn unreadable<G: AuditableGarbled>(
+        &mut self,
+        _grant: &Grant,
+        garbled: &G,
+    ) -> Result<Noted, JournalDown> {
         let decision = self.decision();
         let body = record::Body::Unreadable {
             decision: decision.to_string(),
@@ -319,16 +323,18 @@ impl Audit {
     }
 
     /// Writes down how a held operation was answered.
-    pub async fn answered(&mut self, _grant: &Grant, ticket: &Ticket, answer: &Answer) -> Result<(), JournalDown> {
+    pub async fn answered(
+        &mut self,
+        _grant: &Grant,
+        ticket: &Ticket,
+        answer: &Answer,
+    ) -> Result<(), JournalDown> {
         let policies = match answer {
             Answer::Approved(policies) => policies.clone(),
             Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn => Vec::new(),
         };
-        let body = record::Body::Answered {
-            request: ticket.id.clone(),
-            answer: answer.word().to_owned(),
-            policies,
-        };
+        let body =
+            record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
         let position = self.append(&body)?;
         self.synced(position).await?;
         self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
@@ -353,7 +359,9 @@ impl Audit {
         }
         if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
             let (_, request) = self.running.swap_remove(at);
-            let how = sqlstate.as_ref().map_or_else(|| format!("done, rows: {rows}"), |s| format!("failed with SQLSTATE {s}"));
+            let how = sqlstate
+                .as_ref()
+                .map_or_else(|| format!("done, rows: {rows}"), |s| format!("failed with SQLSTATE {s}"));
             self.holds.finish_soon(request, how);
         }
         let body = record::Body::Outcome {
@@ -390,7 +398,10 @@ impl Audit {
             rows: self.rows,
         };
         if self.append(&body).is_err() {
-            tracing::error!(session = self.session, "a session's last line could not be written to the journal");
+            tracing::error!(
+                session = self.session,
+                "a session's last line could not be written to the journal"
+            );
         }
     }
 

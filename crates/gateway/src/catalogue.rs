@@ -49,6 +49,12 @@ pub(crate) async fn read(control: &mut Control, tags: &[ColumnTag]) -> Result<Ca
     build(0, answers, tags).map_err(ReadError::Answer)
 }
 
-pub(crate) fn questions(_version: u32) -> Vec<String> { Vec::new() }
-pub(crate) fn build(_version: u32, _answers: Vec<Rows>, _tags: &[ColumnTag]) -> Result<Catalog, String> { Ok(Catalog::default()) }
-pub(crate) fn proposals(_c: &Catalog) -> Vec<(ColumnName, Tag)> { Vec::new() }
+pub(crate) fn questions(_version: u32) -> Vec<String> {
+    Vec::new()
+}
+pub(crate) fn build(_version: u32, _answers: Vec<Rows>, _tags: &[ColumnTag]) -> Result<Catalog, String> {
+    Ok(Catalog::default())
+}
+pub(crate) fn proposals(_c: &Catalog) -> Vec<(ColumnName, Tag)> {
+    Vec::new()
+}

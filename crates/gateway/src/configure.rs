@@ -203,8 +203,19 @@ fn parts(
     journal: Journal,
     metrics: Arc<Metrics>,
 ) -> Result<Parts, String> {
-    let TargetConfig { name, host, port, user, database, password: _, sslmode, sslrootcert, direct_tls, tags, columns } =
-        target;
+    let TargetConfig {
+        name,
+        host,
+        port,
+        user,
+        database,
+        password: _,
+        sslmode,
+        sslrootcert,
+        direct_tls,
+        tags,
+        columns,
+    } = target;
     check_name(name)?;
     for (what, value) in [("host", host), ("user", user), ("database", database)] {
         if value.is_empty() || value.contains('\0') {
@@ -242,7 +253,9 @@ fn check_name(name: &str) -> Result<(), String> {
 fn tag(word: &str) -> Result<Tag, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if word.is_empty() || !word.chars().all(fine) {
-        return Err(format!("the tag \"{word}\" has other characters than letters, digits, `-`, `_` and `.`"));
+        return Err(format!(
+            "the tag \"{word}\" has other characters than letters, digits, `-`, `_` and `.`"
+        ));
     }
     Ok(Tag(word.to_owned()))
 }
@@ -252,7 +265,11 @@ fn column_tags(columns: &BTreeMap<String, ColumnConfig>) -> Result<Vec<ColumnTag
     for (name, ColumnConfig { tags, strategy, proposed: _ }) in columns {
         let column = column_name(name)
             .ok_or_else(|| format!("\"{name}\" is no column: it is written schema.table.column"))?;
-        let strategy = strategy.as_deref().map(str::parse::<Strategy>).transpose().map_err(|e| format!("{name}: {e}"))?;
+        let strategy = strategy
+            .as_deref()
+            .map(str::parse::<Strategy>)
+            .transpose()
+            .map_err(|e| format!("{name}: {e}"))?;
         for word in tags {
             all.push(ColumnTag { column: column.clone(), tag: tag(word)?, strategy });
         }
@@ -390,8 +407,10 @@ fn keep_proposals(stored: &Configuration, wanted: &mut Configuration) {
 /// What differs, in words, without any secret.
 fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
     let mut lines = Vec::new();
-    let old_targets: BTreeMap<&str, &TargetConfig> = old.targets.iter().map(|t| (t.name.as_str(), t)).collect();
-    let new_targets: BTreeMap<&str, &TargetConfig> = new.targets.iter().map(|t| (t.name.as_str(), t)).collect();
+    let old_targets: BTreeMap<&str, &TargetConfig> =
+        old.targets.iter().map(|t| (t.name.as_str(), t)).collect();
+    let new_targets: BTreeMap<&str, &TargetConfig> =
+        new.targets.iter().map(|t| (t.name.as_str(), t)).collect();
     for name in old_targets.keys().filter(|name| !new_targets.contains_key(*name)) {
         lines.push(format!("target {name} removed"));
     }
@@ -401,8 +420,10 @@ fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
             Some(before) => target_differences(before, target, &mut lines),
         }
     }
-    let old_files: BTreeMap<&str, &str> = old.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
-    let new_files: BTreeMap<&str, &str> = new.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
+    let old_files: BTreeMap<&str, &str> =
+        old.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
+    let new_files: BTreeMap<&str, &str> =
+        new.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
     for name in old_files.keys().filter(|name| !new_files.contains_key(*name)) {
         lines.push(format!("policy file {name} removed"));
     }

@@ -85,7 +85,9 @@ fn encryption(target: &Target) -> Check {
         SslMode::VerifyCa => {
             check("tls", Grade::Warning, "the certificate's name is not checked: sslmode verify-full does")
         }
-        SslMode::Require => check("tls", Grade::Warning, "encrypted, but with whoever answers: use sslmode verify-full"),
+        SslMode::Require => {
+            check("tls", Grade::Warning, "encrypted, but with whoever answers: use sslmode verify-full")
+        }
         SslMode::Prefer | SslMode::Disable => {
             check("tls", Grade::Bad, "the connection may be in clear text: use sslmode verify-full")
         }
@@ -104,7 +106,11 @@ async fn facts(control: &mut Control, checks: &mut Vec<Check>) {
         check("version", Grade::Good, format!("PostgreSQL {major}"))
     } else {
         let (first, last) = (VERSIONS.start(), VERSIONS.end());
-        check("version", Grade::Bad, format!("PostgreSQL {major}: only {first} to {last} are tested and served"))
+        check(
+            "version",
+            Grade::Bad,
+            format!("PostgreSQL {major}: only {first} to {last} are tested and served"),
+        )
     });
     checks.push(match text(1).as_str() {
         "UTF8" => check("encoding", Grade::Good, "UTF8"),
@@ -129,7 +135,8 @@ async fn facts(control: &mut Control, checks: &mut Vec<Check>) {
     checks.push(if skew.abs() <= SKEW {
         check("clock", Grade::Good, "its clock is ours")
     } else {
-        let says = format!("its clock differs by {skew:.0} s: records of both cannot be compared; set both by NTP");
+        let says =
+            format!("its clock differs by {skew:.0} s: records of both cannot be compared; set both by NTP");
         check("clock", Grade::Warning, says)
     });
 }
@@ -146,7 +153,9 @@ async fn tags(target: &Target, checks: &mut Vec<Check>) {
         .columns
         .iter()
         .map(|tagged| &tagged.column)
-        .filter(|c| catalogue.relation(&c.table.schema, &c.table.name).is_none_or(|r| r.column(&c.name).is_none()))
+        .filter(|c| {
+            catalogue.relation(&c.table.schema, &c.table.name).is_none_or(|r| r.column(&c.name).is_none())
+        })
         .map(ToString::to_string)
         .collect();
     checks.push(if missing.is_empty() {

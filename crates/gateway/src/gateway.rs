@@ -152,7 +152,10 @@ impl Gateway {
             None => Err(Denied {
                 code: "3D000",
                 reason: format!("there is no target \"{target}\""),
-                hint: Some("The database's name is the target's: ask the gateway's operator which there are.".to_owned()),
+                hint: Some(
+                    "The database's name is the target's: ask the gateway's operator which there are."
+                        .to_owned(),
+                ),
                 policies: Vec::new(),
                 version: in_force.policies.version().into(),
             }),
@@ -261,7 +264,9 @@ impl Gateway {
             return Err(Denied {
                 code: "42501",
                 reason: format!("this token is not for the target \"{target}\""),
-                hint: Some("The database's name is the target's. Ask for a token for this target.".to_owned()),
+                hint: Some(
+                    "The database's name is the target's. Ask for a token for this target.".to_owned(),
+                ),
                 policies: Vec::new(),
                 version: self.in_force.load().policies.version().into(),
             });
@@ -310,7 +315,10 @@ impl Gateway {
     /// Whether policy allows everything in a session, so that certainty about names changes nothing.
     pub fn allows_everything(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();
-        in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.allows_everything(grant, &t.facts))
+        in_force
+            .targets
+            .get(grant.target())
+            .is_some_and(|t| in_force.policies.allows_everything(grant, &t.facts))
     }
 
     /// Whose statements can be cancelled.

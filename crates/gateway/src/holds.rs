@@ -104,9 +104,11 @@ impl Answer {
                 format!("request {ticket} has expired, or its approval was used; the statement did not run"),
                 Some("The same statement sent again asks anew.".to_owned()),
             ),
-            Self::Withdrawn => {
-                (CANCELLED, format!("canceling statement due to user request; request {ticket} was withdrawn"), None)
-            }
+            Self::Withdrawn => (
+                CANCELLED,
+                format!("canceling statement due to user request; request {ticket} was withdrawn"),
+                None,
+            ),
         };
         let policies = question.holds().iter().map(|h| h.id.clone()).collect();
         Some(Denied { code, reason, hint, policies, version: Arc::clone(question.version()) })
@@ -153,12 +155,18 @@ impl Holds {
         let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
-            refuse("58000", "the statement needs an approval, and the request for it could not be filed".to_owned(), hint)
+            refuse(
+                "58000",
+                "the statement needs an approval, and the request for it could not be filed".to_owned(),
+                hint,
+            )
         })?;
         let id = match filed {
             Filed::Now(id) | Filed::Before(id) => id,
             Filed::TooMany => {
-                let reason = format!("this statement needs an approval, and {MOST_OPEN} requests of yours wait already");
+                let reason = format!(
+                    "this statement needs an approval, and {MOST_OPEN} requests of yours wait already"
+                );
                 return Err(refuse("53400", reason, "Wait until some of them are answered."));
             }
         };
@@ -169,7 +177,14 @@ impl Holds {
             patience.as_secs(),
             expires.div_ceil(60)
         );
-        Ok(Ticket { id, summary: request.summary, how, patience, until: Instant::now() + patience, claim: Arc::default() })
+        Ok(Ticket {
+            id,
+            summary: request.summary,
+            how,
+            patience,
+            until: Instant::now() + patience,
+            claim: Arc::default(),
+        })
     }
 
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. Cancel-safe.
@@ -290,7 +305,8 @@ fn readable(bytes: &[u8]) -> String {
 }
 
 fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
-    let mut summary: String = text.chars().take(SUMMARY).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut summary: String =
+        text.chars().take(SUMMARY).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if summary.is_empty() {
         summary.push_str(kind);
     }

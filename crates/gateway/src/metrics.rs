@@ -69,7 +69,12 @@ impl Metrics {
         journal_up.set(1);
         // From one microsecond to about one second.
         let decision = Histogram::new(exponential_buckets(1e-6, 4.0, 11));
-        registry.register_with_unit("decision", "Time that one decision takes", Unit::Seconds, decision.clone());
+        registry.register_with_unit(
+            "decision",
+            "Time that one decision takes",
+            Unit::Seconds,
+            decision.clone(),
+        );
         Self {
             registry,
             sessions,
@@ -123,7 +128,9 @@ mod tests {
         metrics.sessions.set(3);
         metrics.decided_in(Duration::from_micros(20));
         let page = metrics.render();
-        for line in ["durward_operations_allowed_total 1", "durward_sessions 3", "durward_decision_seconds_count 1"] {
+        for line in
+            ["durward_operations_allowed_total 1", "durward_sessions 3", "durward_decision_seconds_count 1"]
+        {
             assert!(page.contains(line), "{line} is not in:\n{page}");
         }
     }

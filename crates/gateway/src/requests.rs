@@ -111,7 +111,8 @@ impl Gateway {
     /// # Errors
     /// There is none of this id, or it cannot be read or recorded.
     pub async fn request(&self, id: &str, by: &str) -> Result<Request, AdminError> {
-        let found = self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+        let found =
+            self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
         self.administered(by, "request shown", id)?;
         Ok(found)
     }
@@ -127,7 +128,8 @@ impl Gateway {
         approve: bool,
         words: Option<String>,
     ) -> Result<Status, AdminError> {
-        let found = self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+        let found =
+            self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
         let name = by.to_string();
         if by.kind != PrincipalKind::User {
             return Err(AdminError::Refused("an agent never answers a request".to_owned()));
@@ -141,7 +143,9 @@ impl Gateway {
         self.holds().changed();
         match outcome {
             VoteOutcome::Counted(status) => Ok(status),
-            VoteOutcome::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
+            VoteOutcome::TooLate(status) => {
+                Err(AdminError::Refused(format!("request {id} is {status} already")))
+            }
         }
     }
 
@@ -163,7 +167,8 @@ impl Gateway {
                 return Err(AdminError::Missing(format!("target \"{target}\"")));
             }
         }
-        let targets = (!wanted.targets.is_empty()).then(|| wanted.targets.iter().map(TargetName::new).collect());
+        let targets =
+            (!wanted.targets.is_empty()).then(|| wanted.targets.iter().map(TargetName::new).collect());
         let no_chance = || AdminError::Refused("the system gives no randomness".to_owned());
         let (id, token) = new_token().ok_or_else(no_chance)?;
         let mut salt = [0; 16];
@@ -260,7 +265,9 @@ fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
 /// What it should look like.
 pub fn parse_principal(text: &str) -> Result<PrincipalRef, AdminError> {
     let wrong = || {
-        AdminError::Refused(format!("\"{text}\" is no principal: it is written agent:NAME or user:NAME, without spaces"))
+        AdminError::Refused(format!(
+            "\"{text}\" is no principal: it is written agent:NAME or user:NAME, without spaces"
+        ))
     };
     let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
     let kind = match kind {

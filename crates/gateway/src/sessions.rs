@@ -83,16 +83,21 @@ impl Sessions {
 
     /// Ends every session that fits; returns how many.
     pub fn end(&self, why: &Ended, fits: impl Fn(&Live) -> bool) -> usize {
-        let sessions = self.locked();
-        let fitting = sessions.values().filter(|e| fits(&e.live));
-        fitting.map(|e| e.end.send_replace(Some(why.clone()))).count()
+        self.end_entries(why, |e| fits(&e.live))
     }
 
     /// Ends every session that has nothing in flight and no transaction open; returns how many.
     pub fn end_idle(&self, why: &Ended) -> usize {
-        let sessions = self.locked();
-        let idle = sessions.values().filter(|e| !e.busy.load(Ordering::Relaxed));
-        idle.map(|e| e.end.send_replace(Some(why.clone()))).count()
+        self.end_entries(why, |e| !e.busy.load(Ordering::Relaxed))
+    }
+
+    fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
+        let mut count = 0;
+        for entry in self.locked().values().filter(|e| fits(e)) {
+            entry.end.send_replace(Some(why.clone()));
+            count += 1;
+        }
+        count
     }
 
     /// Calls a function with each live session.

@@ -127,7 +127,10 @@ async fn hold<P: Protocol>(
 }
 
 /// What a protocol must supply. No method has a default body: a missing step does not compile.
-#[expect(async_fn_in_trait, reason = "sessions are spawned with their concrete protocol, so no bound is lost")]
+#[expect(
+    async_fn_in_trait,
+    reason = "sessions are spawned with their concrete protocol, so no bound is lost"
+)]
 pub trait Protocol: Sized {
     /// A whole operation, described, still in wire form.
     type Message: Inspect + Auditable;

@@ -73,7 +73,8 @@ pub(crate) struct Parts {
 
 impl Target {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, facts, address, tls, user, database, credential, columns, journal, metrics } = parts;
+        let Parts { name, facts, address, tls, user, database, credential, columns, journal, metrics } =
+            parts;
         let place = Place {
             target: name.clone(),
             address: address.clone(),
@@ -94,7 +95,9 @@ impl Target {
 
     /// Whether another is configured the same, so that this one and what it has read can stay.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.facts == other.facts && self.catalogue.place == other.catalogue.place && self.columns == other.columns
+        self.facts == other.facts
+            && self.catalogue.place == other.catalogue.place
+            && self.columns == other.columns
     }
 
     /// The strategy that the configuration names for a column with these tags; the one that shows least, if several.
@@ -228,6 +231,10 @@ impl SharedCatalogue {
 
     /// Reads it again: DDL went through the gateway. A failure leaves the old one, and the next look tries again.
     pub async fn refresh(&self) {
+        // Sessions that need no certainty about names never had it read.
+        if !self.is_loaded() {
+            return;
+        }
         let asked = Instant::now();
         let mut reader = self.reader.lock().await;
         // Somebody else's look that began after we asked has seen what we have to see.
@@ -283,7 +290,8 @@ impl SharedCatalogue {
             return Ok(());
         }
         let purpose = if first { "catalogue" } else { "catalogue again" };
-        let note = record::Body::Gateway { target: self.place.target.to_string(), purpose: purpose.to_owned() };
+        let note =
+            record::Body::Gateway { target: self.place.target.to_string(), purpose: purpose.to_owned() };
         self.journal.append(&note).map_err(|_| ReadError::Journal)?;
         let read = catalogue::read(control, &self.columns).await?;
         let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;

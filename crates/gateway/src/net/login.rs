@@ -19,6 +19,8 @@ use super::stream::{ReadError, message};
 const LONGEST_PASSWORD: usize = 64 * 1024;
 /// A user name that begins so names a token, whose secret is proven by SCRAM.
 pub const TOKEN_PREFIX: &str = "dwt_";
+/// A login may take so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A wrong password costs so long, times the number of recent ones from the same address, up to ten.
 const PENALTY: Duration = Duration::from_millis(100);
 /// So many addresses are remembered with their failures.
@@ -106,8 +108,8 @@ pub async fn authenticate<A: Authenticator>(
     authenticator: &A,
     failures: &Failures,
 ) -> Result<A::Proof, Refused> {
-    let proof = prove(accepted, authenticator).await;
-    let refused = match proof {
+    let proof = tokio::time::timeout(PATIENCE, prove(accepted, authenticator)).await;
+    let refused = match proof.unwrap_or_else(|_| Err(Refused::Protocol("the login took too long".to_owned()))) {
         Ok(proof) => {
             failures.forgive(accepted.peer().ip());
             return Ok(proof);
