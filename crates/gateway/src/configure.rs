@@ -17,8 +17,9 @@ use crate::gateway::{Gateway, InForce};
 use crate::metrics::Metrics;
 use crate::net::dial::Address;
 use crate::net::tls::{SslMode, UpstreamTls};
+use crate::sessions::Ended;
 use crate::state::{State, StateError};
-use crate::targets::{Credential, Parts, Target};
+use crate::targets::{Credential, Parts, Staged, Target};
 
 /// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
 /// nothing is said of them.
@@ -327,20 +328,27 @@ impl Gateway {
         let mut in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
         let changes = differences(&stored, &wanted);
         let version = in_force.policies.version().to_owned();
+        let before = self.in_force.load_full();
+        let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
             what: "apply".to_owned(),
             detail: format!("policies {version}; {}", changes.join("; ")),
         })?;
         self.state().replace(&wanted).await?;
-        // What did not change keeps its catalogue.
-        let before = self.in_force.load();
-        for (name, target) in &mut in_force.targets {
-            if let Some(old) = before.targets.get(name).filter(|old| old.is_same_as(target)) {
-                *target = Arc::clone(old);
+        let mut stale: BTreeSet<TargetName> = before
+            .targets
+            .iter()
+            .filter(|(name, old)| !still_there(&in_force, name, old))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for (name, staged) in staged {
+            if !staged.take() {
+                stale.insert(name);
             }
         }
         self.in_force.store(Arc::new(in_force));
+        self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         Ok(Applied { version, changes })
     }
 
@@ -392,6 +400,26 @@ impl Gateway {
         }
         Ok(proposed)
     }
+}
+
+/// Lets new targets keep what was read of the same places before, under their new tags.
+async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged)> {
+    let mut staged = Vec::new();
+    for (name, target) in &mut after.targets {
+        let Some(old) = before.targets.get(name).filter(|old| old.is_same_place(target)) else { continue };
+        let tagging = target.catalogue.tagging();
+        let Some(target) = Arc::get_mut(target) else { continue };
+        target.catalogue = Arc::clone(&old.catalogue);
+        if old.catalogue.tagging() != tagging {
+            staged.push((name.clone(), old.catalogue.stage(tagging).await));
+        }
+    }
+    staged
+}
+
+/// Whether sessions on a target may go on under the new configuration.
+fn still_there(after: &InForce, name: &TargetName, old: &Target) -> bool {
+    after.targets.get(name).is_some_and(|new| new.is_same_place(old))
 }
 
 /// Proposals stay where the new configuration knows the target and says nothing of the column.

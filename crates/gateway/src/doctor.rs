@@ -149,7 +149,8 @@ async fn tags(target: &Target, checks: &mut Vec<Check>) {
     }
     let (catalogue, _) = target.catalogue.current();
     checks.push(check("catalogue", Grade::Good, "read"));
-    let missing: BTreeSet<String> = target
+    let tagging = target.catalogue.tagging();
+    let missing: BTreeSet<String> = tagging
         .columns
         .iter()
         .map(|tagged| &tagged.column)
@@ -159,7 +160,7 @@ async fn tags(target: &Target, checks: &mut Vec<Check>) {
         .map(ToString::to_string)
         .collect();
     checks.push(if missing.is_empty() {
-        check("tags", Grade::Good, format!("{} tagged columns, all of them there", target.columns.len()))
+        check("tags", Grade::Good, format!("{} tagged columns, all of them there", tagging.columns.len()))
     } else {
         let names: Vec<String> = missing.into_iter().collect();
         check("tags", Grade::Warning, format!("tags of columns that are not there: {}", names.join(", ")))

@@ -19,6 +19,8 @@ pub enum Ended {
     Expired,
     /// The gateway is shutting down.
     Draining,
+    /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
+    Reconfigured,
 }
 
 impl fmt::Display for Ended {
@@ -28,6 +30,7 @@ impl fmt::Display for Ended {
             Self::Revoked => f.write_str("the token was revoked"),
             Self::Expired => f.write_str("the token has expired"),
             Self::Draining => f.write_str("the gateway is shutting down"),
+            Self::Reconfigured => f.write_str("the target's configuration was changed"),
         }
     }
 }

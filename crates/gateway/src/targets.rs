@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{Tag, TargetName};
 use policy::TargetFacts;
 use sql::postgres::catalog::Catalog;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -40,11 +40,10 @@ pub struct Target {
     pub user: String,
     /// The database.
     pub database: String,
-    /// What the database holds.
-    pub catalogue: SharedCatalogue,
+    /// What the database holds, and how its columns are tagged: shared with the sessions of an older configuration, so
+    /// that they see new tags, too.
+    pub catalogue: Arc<SharedCatalogue>,
     pub(crate) credential: Credential,
-    pub(crate) columns: Vec<ColumnTag>,
-    strategies: BTreeMap<Tag, Strategy>,
 }
 
 /// The password of a target. It is never printed, and copied only into the login that needs it.
@@ -83,9 +82,8 @@ impl Target {
             database: database.clone(),
             credential: credential.clone(),
         };
-        let catalogue = SharedCatalogue::new(place, columns.clone(), journal, metrics);
-        let strategies = strategies(&columns);
-        Self { name, facts, address, tls, user, database, catalogue, credential, columns, strategies }
+        let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, metrics));
+        Self { name, facts, address, tls, user, database, catalogue, credential }
     }
 
     /// The password to log in with. For the dial alone: what it returns never reaches a client, a log or an error.
@@ -93,27 +91,36 @@ impl Target {
         self.credential.0.as_ref().map(|password| password.as_slice())
     }
 
-    /// Whether another is configured the same, so that this one and what it has read can stay.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.facts == other.facts
-            && self.catalogue.place == other.catalogue.place
-            && self.columns == other.columns
+    /// Whether another is the same server, database and login, so that what was read of the one is true of the other.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.catalogue.place == other.catalogue.place
     }
 
     /// The strategy that the configuration names for a column with these tags; the one that shows least, if several.
     pub fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {
-        tags.iter().filter_map(|tag| self.strategies.get(tag).copied()).reduce(strictest)
+        let tagging = self.catalogue.tagging.load();
+        tags.iter().filter_map(|tag| tagging.strategies.get(tag).copied()).reduce(strictest)
     }
 }
 
-fn strategies(columns: &[ColumnTag]) -> BTreeMap<Tag, Strategy> {
-    let mut all = BTreeMap::new();
-    for column in columns {
-        if let Some(strategy) = column.strategy {
-            all.entry(column.tag.clone()).and_modify(|s| *s = strictest(*s, strategy)).or_insert(strategy);
+/// How the columns of a target are tagged, and how tags are masked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tagging {
+    pub columns: Vec<ColumnTag>,
+    strategies: BTreeMap<Tag, Strategy>,
+}
+
+impl Tagging {
+    fn new(columns: Vec<ColumnTag>) -> Self {
+        let mut strategies = BTreeMap::new();
+        for column in &columns {
+            if let Some(strategy) = column.strategy {
+                let kept = strategies.entry(column.tag.clone()).or_insert(strategy);
+                *kept = strictest(*kept, strategy);
+            }
         }
+        Self { columns, strategies }
     }
-    all
 }
 
 fn strictest(a: Strategy, b: Strategy) -> Strategy {
@@ -141,14 +148,14 @@ struct Place {
 /// The catalogue of one target's database, shared by its sessions and kept fresh over one connection of our own.
 pub struct SharedCatalogue {
     place: Place,
-    columns: Vec<ColumnTag>,
+    tagging: ArcSwap<Tagging>,
     journal: Journal,
     metrics: Arc<Metrics>,
     current: ArcSwapOption<Version>,
     /// Kept when the catalogue is empty, so that [`Self::current`] always has one to show.
     nothing: Arc<Catalog>,
     versions: AtomicU64,
-    reader: Mutex<Reader>,
+    reader: Arc<Mutex<Reader>>,
 }
 
 struct Version {
@@ -168,16 +175,16 @@ struct Reader {
 }
 
 impl SharedCatalogue {
-    fn new(place: Place, columns: Vec<ColumnTag>, journal: Journal, metrics: Arc<Metrics>) -> Self {
+    fn new(place: Place, tagging: Tagging, journal: Journal, metrics: Arc<Metrics>) -> Self {
         Self {
             place,
-            columns,
+            tagging: ArcSwap::from_pointee(tagging),
             journal,
             metrics,
             current: ArcSwapOption::empty(),
             nothing: Arc::new(Catalog::default()),
             versions: AtomicU64::new(0),
-            reader: Mutex::default(),
+            reader: Arc::default(),
         }
     }
 
@@ -204,7 +211,7 @@ impl SharedCatalogue {
     /// # Errors
     /// They are not what was asked for.
     pub fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String> {
-        catalogue::build(self.current().0.server_version, answers, &self.columns)
+        catalogue::build(self.current().0.server_version, answers, &self.tagging.load().columns)
     }
 
     /// Whether one was read.
@@ -293,16 +300,76 @@ impl SharedCatalogue {
         let note =
             record::Body::Gateway { target: self.place.target.to_string(), purpose: purpose.to_owned() };
         self.journal.append(&note).map_err(|_| ReadError::Journal)?;
-        let read = catalogue::read(control, &self.columns).await?;
-        let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
+        let read = catalogue::read(control, &self.tagging.load().columns).await?;
+        self.take(read);
         reader.signature = Some(signature);
         self.metrics.catalogue_reads.inc();
         Ok(())
     }
 
+    fn take(&self, read: Catalog) {
+        let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
+    }
+
+    /// How its columns are tagged now.
+    pub(crate) fn tagging(&self) -> Arc<Tagging> {
+        self.tagging.load_full()
+    }
+
+    /// Reads the catalogue under other tags, to be taken with them or not at all. Nobody else reads it meanwhile.
+    pub(crate) async fn stage(self: &Arc<Self>, tagging: Arc<Tagging>) -> Staged {
+        let mut reader = Arc::clone(&self.reader).lock_owned().await;
+        let mut read = None;
+        if self.is_loaded() {
+            let again = async {
+                let control = match &mut reader.control {
+                    Some(control) => control,
+                    none => none.insert(self.connect().await?),
+                };
+                catalogue::read(control, &tagging.columns).await
+            };
+            match again.await {
+                Ok(catalogue) => read = Some(catalogue),
+                Err(error) => {
+                    reader.control = None;
+                    tracing::warn!(target_name = %self.place.target, %error, "the catalogue cannot be read for new tags");
+                }
+            }
+        }
+        Staged { shared: Arc::clone(self), tagging, read, reader }
+    }
+
     async fn connect(&self) -> Result<Control, ReadError> {
         Ok(self.place.control().await?)
+    }
+}
+
+/// New tags, and the catalogue under them.
+pub(crate) struct Staged {
+    shared: Arc<SharedCatalogue>,
+    tagging: Arc<Tagging>,
+    read: Option<Catalog>,
+    reader: OwnedMutexGuard<Reader>,
+}
+
+impl Staged {
+    /// Takes both. Whether sessions can go on: where the catalogue could not be read under the new tags, they cannot, and
+    /// the next login reads it.
+    pub(crate) fn take(mut self) -> bool {
+        let loaded = self.shared.is_loaded();
+        self.shared.tagging.store(self.tagging);
+        match self.read {
+            Some(read) => {
+                self.shared.take(read);
+                true
+            }
+            None => {
+                self.reader.signature = None;
+                self.shared.current.store(None);
+                !loaded
+            }
+        }
     }
 }
 

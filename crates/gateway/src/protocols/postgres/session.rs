@@ -69,6 +69,7 @@ pub(super) struct Open {
     /// Whether an unresolved name was looked up again since the last message.
     retried: bool,
     client_ended: bool,
+    upstream_ended: bool,
 }
 
 impl PostgresSession {
@@ -117,6 +118,7 @@ impl Open {
             waiting: false,
             retried: false,
             client_ended: false,
+            upstream_ended: false,
         }
     }
 
@@ -191,6 +193,7 @@ impl Open {
     /// Ends the session where a result cannot be shown: the server believes that it was.
     fn cut(&mut self, why: &'static str) -> Stop {
         self.pump.client.output.extend(&answers::cut(why));
+        self.answers.fatal = true;
         Stop::Upstream(why.to_owned())
     }
 
@@ -476,6 +479,9 @@ impl Protocol for PostgresSession {
             if !open.answers.outcomes.is_empty() {
                 continue;
             }
+            if open.upstream_ended && !open.pump.client.is_full() {
+                return Err(Stop::Upstream("closed by the target".to_owned()));
+            }
             if open.client_ended && open.conversation.expected.is_empty() {
                 return Err(Stop::Done);
             }
@@ -492,13 +498,8 @@ impl Protocol for PostgresSession {
             };
             match turn {
                 Turn::Read | Turn::Drained => (),
-                Turn::UpstreamEnded => {
-                    // What it sent before it went is still delivered.
-                    if let Some(chunk) = open.hear()? {
-                        return Ok(Event::Response(chunk));
-                    }
-                    return Err(Stop::Upstream("closed by the target".to_owned()));
-                }
+                // What it sent before it went is still delivered.
+                Turn::UpstreamEnded => open.upstream_ended = true,
                 Turn::ClientEnded => {
                     // A client may shut down its sending side and still wait for answers to what it sent.
                     open.client_ended = true;
@@ -529,6 +530,7 @@ impl Protocol for PostgresSession {
         let plan = open.answers.plan_for(&chunk)?;
         masking::apply(plan, chunk).map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
+            open.answers.fatal = true;
             Stop::Upstream(cut.to_string())
         })
     }
@@ -585,7 +587,10 @@ impl Protocol for PostgresSession {
     async fn close(&mut self, stop: &Stop) {
         let farewell = farewell(stop);
         if let Some(mut open) = self.live.take() {
-            open.pump.client.output.extend(&farewell);
+            // Where the server, or we, said already why it ends, nothing is added.
+            if !(open.answers.fatal && matches!(stop, Stop::Upstream(_))) {
+                open.pump.client.output.extend(&farewell);
+            }
             build::terminate(open.pump.upstream.output.tail());
             let flush = open.pump.finish();
             let _ = tokio::time::timeout(Duration::from_secs(2), flush).await;
@@ -624,7 +629,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
             let code = match why {
-                Ended::Draining | Ended::Killed(_) => "57P01",
+                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured => "57P01",
                 Ended::Revoked | Ended::Expired => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
