@@ -109,7 +109,8 @@ pub async fn authenticate<A: Authenticator>(
     failures: &Failures,
 ) -> Result<A::Proof, Refused> {
     let proof = tokio::time::timeout(PATIENCE, prove(accepted, authenticator)).await;
-    let refused = match proof.unwrap_or_else(|_| Err(Refused::Protocol("the login took too long".to_owned()))) {
+    let refused = match proof.unwrap_or_else(|_| Err(Refused::Protocol("the login took too long".to_owned())))
+    {
         Ok(proof) => {
             failures.forgive(accepted.peer().ip());
             return Ok(proof);

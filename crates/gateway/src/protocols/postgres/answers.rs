@@ -47,6 +47,8 @@ pub(super) struct Answers {
     pub(super) own_failed: Option<String>,
     /// Operations that ended, for the journal.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// The client has been told that the session ends.
+    pub(super) fatal: bool,
     /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
     pub(super) refresh: bool,
 }
@@ -61,6 +63,7 @@ impl Answers {
             own_rows: Vec::new(),
             own_failed: None,
             outcomes: VecDeque::new(),
+            fatal: false,
             refresh: false,
         }
     }
@@ -117,7 +120,12 @@ impl Answers {
 
     /// Deals with one message.
     pub(super) fn server(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        let heard = self.dealt_with(c, frame);
         c.skip_marks();
+        heard
+    }
+
+    fn dealt_with(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         match frame.kind {
             b'D' => return self.row(c, frame),
             b'd' => return self.copy_row(c),
@@ -125,6 +133,7 @@ impl Answers {
         }
         let message =
             backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+        let may_mask = c.understanding.may_mask();
         match message {
             Backend::DataRow(_) | Backend::CopyData(_) => Ok(Heard::Pass),
             Backend::NoticeResponse(_) => Ok(notice(c, frame)),
@@ -156,7 +165,7 @@ impl Answers {
             }
             Backend::CopyDone => Ok(Heard::Pass),
             Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
-                Some(Expected::FunctionCall(run)) if masks::is_clear(&run.bound) => {
+                Some(Expected::FunctionCall(run)) if !may_mask || masks::is_clear(&run.bound) => {
                     run.rows = 1;
                     Ok(Heard::Pass)
                 }
@@ -295,6 +304,11 @@ impl Answers {
         };
         let bound = Arc::clone(&run.bound);
         let current = run.current;
+        if !c.understanding.may_mask() {
+            self.kind = Some(ChunkKind::Copy);
+            self.plan = None;
+            return Ok(Heard::Pass);
+        }
         let Some(statement) = bound.operation.statements.get(current) else { return Err(unexpected()) };
         let columns = usize::from(shape.columns);
         self.kind = Some(ChunkKind::Copy);
@@ -438,6 +452,8 @@ impl Answers {
         self.plan = None;
         self.kind = None;
         let state = errors::sqlstate(frame.body);
+        let shy = !c.understanding.is_indifferent();
+        self.fatal |= errors::is_fatal(frame.body);
         let heard = match c.expected.front_mut() {
             Some(Expected::Refused(refused)) => {
                 let error = std::mem::take(&mut refused.error);
@@ -458,17 +474,17 @@ impl Answers {
             Some(Expected::Query(run) | Expected::FunctionCall(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
                 run.failed = Some(state);
-                let heard = withheld(frame, &run.bound.operation);
+                let heard = withheld(frame, shy, &run.bound.operation);
                 c.query_ended();
                 return heard;
             }
             Some(Expected::Execute(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
-                withheld(frame, &run.bound.operation)
+                withheld(frame, shy, &run.bound.operation)
             }
-            Some(Expected::Bind { bound, .. }) => withheld(frame, &bound.operation),
+            Some(Expected::Bind { bound, .. }) => withheld(frame, shy, &bound.operation),
             Some(Expected::Parse { prepared, name }) => {
-                let heard = withheld(frame, &prepared.operation);
+                let heard = withheld(frame, shy, &prepared.operation);
                 if name.is_empty() {
                     c.names.drop_statement("");
                 }
@@ -516,6 +532,9 @@ fn affected(tag: &str) -> Option<u64> {
 }
 
 fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
+    if c.understanding.is_indifferent() && !matches!(c.expected.front(), Some(Expected::Own(_))) {
+        return Heard::Pass;
+    }
     match c.expected.front() {
         Some(Expected::Query(run) | Expected::Execute(run) | Expected::FunctionCall(run)) => {
             errors::notice(frame, touches_tagged(&run.bound.operation))
@@ -540,8 +559,8 @@ fn touches_tagged(operation: &Operation) -> bool {
     operation.statements.iter().any(|s| s.touches_tagged)
 }
 
-fn withheld(frame: &Frame<'_>, operation: &Operation) -> Heard {
-    errors::withhold_if(frame, touches_tagged(operation))
+fn withheld(frame: &Frame<'_>, shy: bool, operation: &Operation) -> Heard {
+    errors::withhold_if(frame, shy && touches_tagged(operation))
 }
 
 fn copy_format(declared: &Declared) -> CopyFormat {

@@ -488,6 +488,8 @@ impl Conversation {
         } else {
             own::fail_extended(&mut stand_in);
             self.extended(expected);
+            // The server will not look at what follows, either.
+            self.skipping = Skipping::Upstream;
         }
         Refusing::ByTheServer(stand_in)
     }

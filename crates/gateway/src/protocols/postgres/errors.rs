@@ -12,17 +12,21 @@ pub(super) fn sqlstate(body: &[u8]) -> String {
         .map_or_else(|| "XX000".to_owned(), |(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
+/// Whether the server ends the session with it.
+pub(super) fn is_fatal(body: &[u8]) -> bool {
+    error::fields(body).any(|(kind, value)| kind == b'V' && value != b"ERROR")
+}
+
 /// The server's error, or one of ours with its SQLSTATE where its words could quote a tagged value.
 pub(super) fn withhold_if(frame: &Frame<'_>, withhold: bool) -> Heard {
     if !withhold {
         return Heard::Pass;
     }
     let state = sqlstate(frame.body);
-    let fatal = error::fields(frame.body).any(|(kind, value)| kind == b'V' && value != b"ERROR");
     let mut fields = ErrorFields::new(&state, &format!("the statement failed with SQLSTATE {state}"))
         .detail("The server's own words are withheld, since they may quote values of tagged columns.")
         .hint("Run the statement on clear columns alone to see the server's message.");
-    if fatal {
+    if is_fatal(frame.body) {
         fields = ErrorFields::fatal(&state, "the server ended the session");
     }
     let mut out = Vec::new();

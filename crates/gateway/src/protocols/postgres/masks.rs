@@ -142,7 +142,7 @@ fn masker(
     }
     let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
     let strategy =
-        c.understanding.target().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+        c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
     Some(Masker::new(strategy, ColumnShape { type_oid, modifier, format, kind }, &masks.key))
 }
 

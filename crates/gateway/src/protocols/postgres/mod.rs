@@ -16,6 +16,9 @@ mod session;
 mod settings;
 mod understanding;
 
+#[cfg(test)]
+mod tests;
+
 pub use chunk::Chunk;
 pub use control::{Control, ControlError, Rows};
 pub use operation::{Garbled, Operation, Request};

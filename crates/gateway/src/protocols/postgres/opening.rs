@@ -88,7 +88,7 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
-    let conversation = Conversation::new(Understanding::new(Arc::clone(&target), everything));
+    let conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
     Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }))
 }
 

@@ -1,9 +1,11 @@
 //! What this session's statements mean: the catalogue, the names in force here, and what was understood before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::Effect;
+use masking::Strategy;
+use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, analyse};
 
@@ -30,9 +32,45 @@ pub(super) struct SessionFacts {
     pub temporary: Option<String>,
 }
 
+/// What a session needs to know of its target.
+pub(super) trait Source: Send + Sync {
+    /// The shared catalogue and its version.
+    fn current(&self) -> (Arc<Catalog>, u64);
+    /// The shared catalogue's version alone.
+    fn version(&self) -> u64;
+    /// What reads the catalogue.
+    fn questions(&self) -> Vec<String>;
+    /// What the answers say.
+    fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String>;
+    /// How columns with these tags are masked, where the configuration says so.
+    fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy>;
+}
+
+impl Source for Target {
+    fn current(&self) -> (Arc<Catalog>, u64) {
+        self.catalogue.current()
+    }
+
+    fn version(&self) -> u64 {
+        self.catalogue.version()
+    }
+
+    fn questions(&self) -> Vec<String> {
+        self.catalogue.questions()
+    }
+
+    fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String> {
+        self.catalogue.build(answers)
+    }
+
+    fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {
+        Self::strategy(self, tags)
+    }
+}
+
 /// Turns texts into operations.
 pub(super) struct Understanding {
-    target: Arc<Target>,
+    source: Arc<dyn Source>,
     catalogue: Arc<Catalog>,
     /// The catalogue is as this session alone sees it: with its temporary objects, or DDL that is not committed.
     own_catalogue: bool,
@@ -45,10 +83,10 @@ pub(super) struct Understanding {
 }
 
 impl Understanding {
-    pub(super) fn new(target: Arc<Target>, indifferent: bool) -> Self {
-        let (catalogue, version) = target.catalogue.current();
+    pub(super) fn new(source: Arc<dyn Source>, indifferent: bool) -> Self {
+        let (catalogue, version) = source.current();
         Self {
-            target,
+            source,
             catalogue,
             own_catalogue: false,
             facts: SessionFacts::default(),
@@ -76,7 +114,7 @@ impl Understanding {
 
     /// Whether the shared catalogue has moved since this session read its own.
     pub(super) fn is_behind(&self) -> bool {
-        self.own_catalogue && self.target.catalogue.version() != self.epoch.catalogue
+        self.own_catalogue && self.source.version() != self.epoch.catalogue
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -93,8 +131,8 @@ impl Understanding {
         &self.catalogue
     }
 
-    pub(super) fn target(&self) -> &Arc<Target> {
-        &self.target
+    pub(super) fn source(&self) -> &dyn Source {
+        &*self.source
     }
 
     /// Whether anything could be masked here.
@@ -106,7 +144,7 @@ impl Understanding {
     pub(super) fn questions(&self, purpose: own::Purpose) -> Vec<String> {
         match purpose {
             own::Purpose::SessionFacts => own::session_facts(),
-            own::Purpose::SessionCatalogue => own::session_catalogue(&self.target.catalogue.questions()),
+            own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
         }
     }
 
@@ -122,8 +160,8 @@ impl Understanding {
                 self.follow();
             }
             own::Purpose::SessionCatalogue => {
-                let version = self.target.catalogue.version();
-                let catalogue = self.target.catalogue.build(own::catalogue_of(&mut answers))?;
+                let version = self.source.version();
+                let catalogue = self.source.build(own::catalogue_of(&mut answers))?;
                 self.learned(facts);
                 self.catalogue = Arc::new(catalogue);
                 self.own_catalogue = true;
@@ -144,10 +182,10 @@ impl Understanding {
 
     /// Takes the shared catalogue again, where it has moved or this session had its own.
     fn follow(&mut self) {
-        if !self.own_catalogue && self.target.catalogue.version() == self.epoch.catalogue {
+        if !self.own_catalogue && self.source.version() == self.epoch.catalogue {
             return;
         }
-        let (catalogue, version) = self.target.catalogue.current();
+        let (catalogue, version) = self.source.current();
         self.epoch.session += u64::from(self.own_catalogue);
         self.epoch.catalogue = version;
         self.catalogue = catalogue;

@@ -1,0 +1,542 @@
+//! Conversations as scripts: what goes to the server and to the client for each message, in many orders.
+//!
+//! A step's messages are written as their type bytes, so that `PBES` is Parse, Bind, Execute, Sync. `DELETE` is refused,
+//! everything else is allowed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use masking::{HashKey, Strategy};
+use model::Tag;
+use sql::postgres::catalog::Catalog;
+use wire::postgres::backend::{Field, TransactionStatus};
+use wire::postgres::build;
+use wire::postgres::error::ErrorFields;
+
+use super::answers::{Answers, Heard};
+use super::control::Rows;
+use super::conversation::{Conversation, Refusing, Said};
+use super::masks::Masks;
+use super::operation::RequestKind;
+use super::understanding::{Source, Understanding};
+use crate::audit::DecisionId;
+
+struct Empty(Arc<Catalog>);
+
+impl Source for Empty {
+    fn current(&self) -> (Arc<Catalog>, u64) {
+        (Arc::clone(&self.0), 1)
+    }
+
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn questions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn build(&self, _: Vec<Rows>) -> Result<Catalog, String> {
+        Ok(Catalog::default())
+    }
+
+    fn strategy(&self, _: &BTreeSet<Tag>) -> Option<Strategy> {
+        None
+    }
+}
+
+/// One side of a conversation speaks.
+enum Step {
+    /// The client sends these; the kinds that the server gets, and those that the client gets, at once.
+    Client(Vec<u8>, &'static str, &'static str),
+    /// The server sends these; the kinds that the client gets.
+    Server(Vec<u8>, &'static str),
+    /// The client's next message must wait.
+    Waits(Vec<u8>),
+}
+use Step::{Client, Server, Waits};
+
+struct Talk {
+    conversation: Conversation,
+    answers: Answers,
+}
+
+impl Talk {
+    fn new() -> Self {
+        let source = Arc::new(Empty(Arc::new(Catalog::default())));
+        let mut conversation = Conversation::new(Understanding::new(source, false));
+        // How names are resolved was asked already.
+        conversation.stale = false;
+        Self { conversation, answers: Answers::new(Masks { key: Arc::new(HashKey::new([0; 32])) }) }
+    }
+
+    /// What goes up, what goes back at once, and whether all was taken.
+    fn client(&mut self, mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>, bool) {
+        let (mut up, mut back) = (Vec::new(), Vec::new());
+        while let Some(frame) = wire::postgres::split(bytes, usize::MAX).expect("a frame") {
+            let c = &mut self.conversation;
+            match c.client(&frame).expect("a message") {
+                Said::Relay => up.extend_from_slice(frame.whole),
+                Said::RelayBehind(first) => up.extend(first.into_iter().chain(frame.whole.iter().copied())),
+                Said::Replace(instead) => up.extend(instead),
+                Said::Drop | Said::Quit => (),
+                Said::Wait => {
+                    if c.needs_flush() {
+                        build::flush(&mut up);
+                    }
+                    return (up, back, false);
+                }
+                Said::Ask(_) => panic!("names are certain"),
+                Said::Answer(bytes) => back.extend(bytes),
+                Said::Request(request) if refused(&request.frame, &request.kind) => {
+                    let (simple, unnamed) = (request.is_simple(), request.is_unnamed_parse());
+                    refuse(c, simple, unnamed, &mut up, &mut back);
+                }
+                Said::Request(request) => {
+                    up.extend_from_slice(&request.frame);
+                    up.extend(c.forward(
+                        request.kind,
+                        request.operation,
+                        Arc::default(),
+                        DecisionId::default(),
+                    ));
+                }
+                Said::Garbled(garbled) => refuse(c, garbled.simple, false, &mut up, &mut back),
+            }
+            bytes = &bytes[frame.whole.len()..];
+        }
+        (up, back, true)
+    }
+
+    fn server(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while let Some(frame) = wire::postgres::split(bytes, usize::MAX).expect("a frame") {
+            match self.answers.server(&mut self.conversation, &frame).expect("an expected answer") {
+                Heard::Pass | Heard::Row => out.extend_from_slice(frame.whole),
+                Heard::Swallow => (),
+                Heard::Instead(bytes) => out.extend(bytes),
+                Heard::Cut(why) => panic!("cut: {why}"),
+            }
+            bytes = &bytes[frame.whole.len()..];
+        }
+        out
+    }
+}
+
+fn refused(frame: &[u8], kind: &RequestKind) -> bool {
+    let missing = matches!(kind, RequestKind::Bind { prepared, .. } if prepared.text.is_none() && prepared.by_sql.is_none());
+    missing || frame.windows(6).any(|w| w == b"DELETE")
+}
+
+fn refuse(c: &mut Conversation, simple: bool, unnamed: bool, up: &mut Vec<u8>, back: &mut Vec<u8>) {
+    match c.refuse(failed("42501"), simple, unnamed) {
+        Refusing::ByOurselves(answer) => back.extend(answer),
+        Refusing::ByTheServer(stand_in) => up.extend(stand_in),
+    }
+}
+
+fn kinds(mut bytes: &[u8]) -> String {
+    let mut kinds = String::new();
+    while let Some(frame) = wire::postgres::split(bytes, usize::MAX).expect("a frame") {
+        kinds.push(char::from(frame.kind));
+        bytes = &bytes[frame.whole.len()..];
+    }
+    kinds
+}
+
+#[track_caller]
+fn check(steps: &[Step]) -> Talk {
+    let mut talk = Talk::new();
+    for (n, step) in steps.iter().enumerate() {
+        match step {
+            Client(bytes, up, back) => {
+                let (sent, answered, all) = talk.client(bytes);
+                assert_eq!(
+                    (kinds(&sent).as_str(), kinds(&answered).as_str(), all),
+                    (*up, *back, true),
+                    "step {n}"
+                );
+            }
+            Waits(bytes) => assert!(!talk.client(bytes).2, "step {n} must wait"),
+            Server(bytes, client) => assert_eq!(kinds(&talk.server(bytes)), *client, "step {n}"),
+        }
+    }
+    talk
+}
+
+// ---------------------------------------------------------------------- messages
+
+fn of(parts: &[Vec<u8>]) -> Vec<u8> {
+    parts.concat()
+}
+
+fn made(make: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    make(&mut out);
+    out
+}
+
+fn q(sql: &str) -> Vec<u8> {
+    made(|out| build::query(out, sql))
+}
+
+fn p(name: &str, sql: &str) -> Vec<u8> {
+    made(|out| build::parse(out, name, sql, &[]))
+}
+
+fn b(portal: &str, name: &str) -> Vec<u8> {
+    made(|out| build::bind(out, portal, name, &[], &[], &[]))
+}
+
+fn e(portal: &str) -> Vec<u8> {
+    made(|out| build::execute(out, portal, 0))
+}
+
+fn sync() -> Vec<u8> {
+    made(build::sync)
+}
+
+/// Parse, Bind, Execute, Sync of the unnamed ones.
+fn extended(sql: &str) -> Vec<u8> {
+    of(&[p("", sql), b("", ""), e(""), sync()])
+}
+
+fn copy_data() -> Vec<u8> {
+    made(|out| build::message(out, b'd', |out| out.extend_from_slice(b"1\n")))
+}
+
+fn copy_done() -> Vec<u8> {
+    made(|out| build::message(out, b'c', |_| ()))
+}
+
+fn bare(kinds: &str) -> Vec<u8> {
+    kinds.bytes().flat_map(|kind| made(|out| build::message(out, kind, |_| ()))).collect()
+}
+
+fn tag(tag: &str) -> Vec<u8> {
+    made(|out| build::command_complete(out, tag))
+}
+
+fn ready(status: TransactionStatus) -> Vec<u8> {
+    made(|out| build::ready(out, status))
+}
+
+fn idle() -> Vec<u8> {
+    ready(TransactionStatus::Idle)
+}
+
+fn in_block() -> Vec<u8> {
+    ready(TransactionStatus::InBlock)
+}
+
+fn in_failed() -> Vec<u8> {
+    ready(TransactionStatus::Failed)
+}
+
+fn failed(code: &str) -> Vec<u8> {
+    made(|out| build::error(out, &ErrorFields::new(code, "no")))
+}
+
+fn row() -> Vec<u8> {
+    let field = Field {
+        name: b"a".to_vec(),
+        table: 0,
+        attribute: 0,
+        type_oid: 23,
+        type_size: 4,
+        type_modifier: -1,
+        format: 0,
+    };
+    made(|out| {
+        build::row_description(out, &[field]);
+        build::data_row(out, &[Some(b"1")]);
+    })
+}
+
+/// The row of an Execute, which is not described.
+fn bare_row() -> Vec<u8> {
+    made(|out| build::data_row(out, &[Some(b"1")]))
+}
+
+fn copy_in() -> Vec<u8> {
+    made(|out| build::message(out, b'G', |out| out.extend_from_slice(&[0, 0, 1, 0, 0])))
+}
+
+// ---------------------------------------------------------------------- refusals and their place
+
+#[test]
+fn outside_a_block_we_answer_by_ourselves() {
+    check(&[
+        Client(q("DELETE FROM t"), "", "EZ"),
+        Client(extended("DELETE FROM t"), "", "EZ"),
+        Client(q("SELECT 1"), "Q", ""),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+    ]);
+}
+
+#[test]
+fn in_a_block_the_server_fails_too() {
+    let talk = check(&[
+        Client(q("BEGIN"), "Q", ""),
+        Server(of(&[tag("BEGIN"), in_block()]), "CZ"),
+        Client(q("DELETE FROM t"), "Q", ""),
+        Server(of(&[failed("42601"), in_failed()]), "EZ"),
+        Client(extended("DELETE FROM t"), "PS", ""),
+        Server(of(&[failed("42601"), in_failed()]), "EZ"),
+        Client(q("ROLLBACK"), "Q", ""),
+        Server(of(&[tag("ROLLBACK"), idle()]), "CZ"),
+    ]);
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn the_servers_error_is_replaced_by_ours() {
+    let mut talk = Talk::new();
+    talk.client(&q("BEGIN"));
+    talk.server(&of(&[tag("BEGIN"), in_block()]));
+    let (sent, ..) = talk.client(&q("DELETE FROM t"));
+    assert!(!sent.windows(6).any(|w| w == b"DELETE"), "the refused text never reaches the server");
+    let told = talk.server(&failed("42601"));
+    assert!(told.windows(5).any(|w| w == b"42501") && !told.windows(5).any(|w| w == b"42601"));
+}
+
+#[test]
+fn behind_unanswered_messages_a_refusal_keeps_its_place() {
+    check(&[
+        Client(of(&[q("SELECT 1"), q("DELETE FROM t"), q("SELECT 2")]), "QQQ", ""),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+        Server(of(&[failed("42601"), idle()]), "EZ"),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+    ]);
+}
+
+#[test]
+fn in_a_pipeline_what_follows_a_refusal_is_skipped_up_to_its_sync() {
+    let pipeline = of(&[
+        p("", "SELECT 1"),
+        b("", ""),
+        e(""),
+        p("", "DELETE FROM t"),
+        b("", ""),
+        e(""),
+        p("", "SELECT 2"),
+        b("", ""),
+        e(""),
+        sync(),
+        extended("SELECT 3"),
+    ]);
+    check(&[
+        // What follows the stand-in that fails is not sent: the server would skip it.
+        Client(pipeline, "PBEPSPBES", ""),
+        Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), failed("42601"), idle()]), "12DCEZ"),
+        Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+    ]);
+}
+
+#[test]
+fn each_sync_of_a_pipeline_is_answered_in_its_place() {
+    let pipeline = of(&[extended("SELECT 1"), extended("DELETE FROM t"), extended("SELECT 3")]);
+    check(&[
+        Client(pipeline, "PBESPSPBES", ""),
+        Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+        Server(of(&[failed("42601"), idle()]), "EZ"),
+        Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+    ]);
+}
+
+#[test]
+fn after_an_error_of_the_servers_nothing_is_sent_before_the_sync() {
+    check(&[
+        Client(of(&[p("", "SELECT 1"), bare("H")]), "PH", ""),
+        Server(failed("42P01"), "E"),
+        Client(of(&[b("", ""), e(""), q("SELECT 1")]), "", ""),
+        Client(sync(), "S", ""),
+        Server(idle(), "Z"),
+        Client(q("SELECT 1"), "Q", ""),
+    ]);
+}
+
+#[test]
+fn a_flush_shows_a_refusal_before_the_sync() {
+    check(&[
+        Client(of(&[p("", "DELETE FROM t"), b("", ""), e(""), bare("H")]), "", "E"),
+        Client(sync(), "", "Z"),
+        Client(q("SELECT 1"), "Q", ""),
+    ]);
+}
+
+// ---------------------------------------------------------------------- names
+
+#[test]
+fn a_name_that_was_refused_is_free_and_stands_for_nothing() {
+    check(&[
+        Client(of(&[p("n", "DELETE FROM t"), sync()]), "", "EZ"),
+        Client(of(&[b("", "n"), e(""), sync()]), "", "EZ"),
+        Client(of(&[p("n", "SELECT 7"), b("", "n"), e(""), sync()]), "PBES", ""),
+        Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+        Client(of(&[b("", "n"), e(""), sync()]), "BES", ""),
+        Server(of(&[bare("2"), bare_row(), tag("SELECT 1"), idle()]), "2DCZ"),
+    ]);
+}
+
+#[test]
+fn a_refused_parse_of_the_unnamed_statement_drops_the_one_before_it() {
+    for block in [false, true] {
+        let mut steps = vec![
+            Client(of(&[p("", "SELECT 1"), sync()]), "PS", ""),
+            Server(of(&[bare("1"), idle()]), "1Z"),
+            Client(of(&[p("", "DELETE FROM t"), sync()]), "", "EZ"),
+            Client(of(&[b("", ""), sync()]), "", "EZ"),
+        ];
+        if block {
+            steps = vec![
+                Client(of(&[q("BEGIN"), p("", "SELECT 1"), sync()]), "QPS", ""),
+                Server(of(&[tag("BEGIN"), in_block(), bare("1"), in_block()]), "CZ1Z"),
+                Client(of(&[p("", "DELETE FROM t"), sync()]), "PS", ""),
+                Server(of(&[failed("42601"), in_failed()]), "EZ"),
+                Client(of(&[b("", ""), sync()]), "PS", ""),
+                Server(of(&[failed("42601"), in_failed()]), "EZ"),
+            ];
+        }
+        check(&steps);
+    }
+}
+
+#[test]
+fn a_simple_query_drops_the_unnamed_statement() {
+    check(&[
+        Client(of(&[p("", "SELECT 1"), sync()]), "PS", ""),
+        Server(of(&[bare("1"), idle()]), "1Z"),
+        Client(q("SELECT 1"), "Q", ""),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+        Client(of(&[b("", ""), sync()]), "", "EZ"),
+    ]);
+}
+
+#[test]
+fn a_statement_whose_fate_is_in_flight_is_waited_for() {
+    check(&[
+        Client(of(&[p("n", "SELECT 1"), sync()]), "PS", ""),
+        Waits(of(&[b("", "n"), e(""), sync()])),
+        Server(of(&[failed("42P05"), idle()]), "EZ"),
+        Client(of(&[b("", "n"), e(""), sync()]), "", "EZ"),
+    ]);
+}
+
+#[test]
+fn portals_end_with_their_transaction() {
+    check(&[
+        Client(of(&[p("", "SELECT 1"), b("p", ""), e("p"), sync()]), "PBES", ""),
+        Server(of(&[bare("12"), bare_row(), bare("s"), idle()]), "12DsZ"),
+        Client(of(&[e("p"), sync()]), "", "EZ"),
+        Client(q("BEGIN"), "Q", ""),
+        Server(of(&[tag("BEGIN"), in_block()]), "CZ"),
+        Client(of(&[p("", "SELECT 1"), b("p", ""), e("p"), sync()]), "PBES", ""),
+        Server(of(&[bare("12"), bare_row(), bare("s"), in_block()]), "12DsZ"),
+        Client(of(&[e("p"), sync()]), "ES", ""),
+        Server(of(&[bare_row(), tag("SELECT 1"), in_block()]), "DCZ"),
+    ]);
+}
+
+#[test]
+fn sql_and_wire_share_the_names_of_prepared_statements() {
+    check(&[
+        Client(q("PREPARE s AS SELECT 1"), "Q", ""),
+        Waits(of(&[b("", "s"), e(""), sync()])),
+        Server(of(&[tag("PREPARE"), idle()]), "CZ"),
+        Client(of(&[b("", "s"), e(""), sync()]), "BES", ""),
+        Server(of(&[bare("2"), bare_row(), tag("SELECT 1"), idle()]), "2DCZ"),
+        Client(q("DEALLOCATE s"), "Q", ""),
+        Server(of(&[tag("DEALLOCATE"), idle()]), "CZ"),
+        Client(of(&[b("", "s"), sync()]), "", "EZ"),
+    ]);
+}
+
+#[test]
+fn the_gateways_own_name_is_refused() {
+    let own = super::own::RESERVED;
+    check(&[
+        Client(of(&[p(own, "SELECT 1"), sync()]), "", "EZ"),
+        Client(of(&[b("", own), sync()]), "", "EZ"),
+        Client(of(&[e(own), sync()]), "", "EZ"),
+    ]);
+}
+
+// ---------------------------------------------------------------------- COPY
+
+#[test]
+fn data_behind_a_refused_copy_is_dropped() {
+    check(&[
+        Client(of(&[q("DELETE FROM t"), copy_data(), copy_done(), q("SELECT 1")]), "Q", "EZ"),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+    ]);
+}
+
+fn copying(steps: Vec<Step>) -> Talk {
+    check(&steps)
+}
+
+#[test]
+fn copy_in_by_a_simple_query() {
+    let talk = copying(vec![
+        Client(q("COPY t FROM STDIN"), "Q", ""),
+        Server(copy_in(), "G"),
+        Client(of(&[copy_data(), copy_data(), copy_done()]), "ddc", ""),
+        Server(of(&[tag("COPY 2"), idle()]), "CZ"),
+        Client(copy_data(), "", ""),
+    ]);
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn copy_in_by_the_extended_protocol_swallows_the_syncs_within_it() {
+    let talk = copying(vec![
+        // libpq sends a Sync at once, which the server ignores, and another behind the data.
+        Client(extended("COPY t FROM STDIN"), "PBES", ""),
+        Server(of(&[bare("12"), copy_in()]), "12G"),
+        Client(of(&[copy_data(), copy_done(), sync()]), "dcS", ""),
+        Server(of(&[tag("COPY 1"), idle()]), "CZ"),
+    ]);
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn copy_data_may_be_sent_before_the_copy_has_begun() {
+    let talk = copying(vec![
+        Client(
+            of(&[p("", "COPY t FROM STDIN"), b("", ""), e(""), copy_data(), copy_done(), sync()]),
+            "PBEdcS",
+            "",
+        ),
+        Server(of(&[bare("12"), copy_in(), tag("COPY 1"), idle()]), "12GCZ"),
+    ]);
+    assert!(talk.conversation.is_idle());
+    let talk = copying(vec![
+        Client(of(&[q("COPY t FROM STDIN"), copy_data(), copy_done()]), "Qdc", ""),
+        Server(of(&[failed("42P01"), idle()]), "EZ"),
+    ]);
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn a_copy_that_failed_takes_no_more_data() {
+    copying(vec![
+        Client(q("COPY t FROM STDIN"), "Q", ""),
+        Server(copy_in(), "G"),
+        Client(copy_data(), "d", ""),
+        Server(of(&[failed("22P02"), idle()]), "EZ"),
+        Client(of(&[copy_data(), copy_done(), q("SELECT 1")]), "Q", ""),
+    ]);
+}
+
+#[test]
+fn another_message_within_a_copy_fails_it() {
+    copying(vec![
+        Client(q("COPY t FROM STDIN"), "Q", ""),
+        Waits(q("SELECT 1")),
+        Server(copy_in(), "G"),
+        Client(q("SELECT 1"), "f", ""),
+        Server(of(&[failed("57014"), idle()]), "EZ"),
+        Client(q("SELECT 1"), "Q", ""),
+    ]);
+}
