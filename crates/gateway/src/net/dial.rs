@@ -292,7 +292,26 @@ async fn log_in(
             }
             Backend::NoticeResponse(_) => upstream.notices.push(message.whole),
             Backend::ErrorResponse(body) => return Err(refused(body)),
-            _ => return Err(DialError::Protocol("an unexpected message before the server was ready")),
+            Backend::Authentication(_)
+            | Backend::RowDescription(_)
+            | Backend::DataRow(_)
+            | Backend::CommandComplete(_)
+            | Backend::EmptyQuery
+            | Backend::ParseComplete
+            | Backend::BindComplete
+            | Backend::CloseComplete
+            | Backend::NoData
+            | Backend::ParameterDescription(_)
+            | Backend::PortalSuspended
+            | Backend::NotificationResponse { .. }
+            | Backend::CopyIn(_)
+            | Backend::CopyOut(_)
+            | Backend::CopyBoth(_)
+            | Backend::CopyData(_)
+            | Backend::CopyDone
+            | Backend::FunctionCallResponse(_) => {
+                return Err(DialError::Protocol("an unexpected message before the server was ready"));
+            }
         }
     }
     Err(DialError::Protocol("too many messages before the server was ready"))
@@ -387,10 +406,10 @@ async fn authentication(stream: &mut Stream) -> Result<Message, DialError> {
 }
 
 fn step(message: &Message) -> Result<Authentication<'_>, DialError> {
-    match backend(&message.frame()?)? {
-        Backend::Authentication(step) => Ok(step),
-        _ => Err(DialError::Protocol("an unexpected message during login")),
-    }
+    let Backend::Authentication(step) = backend(&message.frame()?)? else {
+        return Err(DialError::Protocol("an unexpected message during login"));
+    };
+    Ok(step)
 }
 
 fn refused(body: &[u8]) -> DialError {

@@ -196,8 +196,8 @@ async fn prove_by_scram<A: Authenticator>(
 
 async fn password_body(accepted: &mut Accepted) -> Result<Vec<u8>, Refused> {
     let message = message(&mut accepted.stream, LONGEST_PASSWORD).await?;
-    match frontend::frontend(&message.frame()?)? {
-        frontend::Frontend::Password(body) => Ok(body.to_vec()),
-        _ => Err(Refused::Protocol("no step of SASL came".to_owned())),
-    }
+    let frontend::Frontend::Password(body) = frontend::frontend(&message.frame()?)? else {
+        return Err(Refused::Protocol("no step of SASL came".to_owned()));
+    };
+    Ok(body.to_vec())
 }

@@ -325,9 +325,8 @@ impl Answers {
             Ok(Some(plan)) => plan,
             Err(why) => return Ok(Heard::Cut(why)),
         };
-        let format = statement.control.iter().find_map(|control| match control {
-            Control::CopyOut(format) => Some(copy_format(format)),
-            _ => None,
+        let format = statement.control.iter().find_map(|control| {
+            if let Control::CopyOut(format) = control { Some(copy_format(format)) } else { None }
         });
         let Some(format) = format else { return Ok(Heard::Cut("a COPY whose format is not known")) };
         self.plan = Some(RowPlan { plan, copy: Some(CopyRewriter::new(format, columns)) });

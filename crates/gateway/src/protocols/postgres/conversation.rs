@@ -541,12 +541,14 @@ impl Conversation {
         let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
         let ended = self.expected.iter().position(|e| matches!(e, Expected::CopyEnd));
         self.copying_in = ended.is_none() && self.copies > 0;
-        let mut at = 0;
+        let mut within = true;
         let before = self.expected.len();
         self.expected.retain(|e| {
-            at += 1;
-            let within = ended.is_none_or(|end| at <= end + 1);
-            !within || !matches!(e, Expected::CopyEnd) && !(extended && matches!(e, Expected::Sync))
+            if within && matches!(e, Expected::CopyEnd) {
+                within = false;
+                return false;
+            }
+            !(within && extended && matches!(e, Expected::Sync))
         });
         self.unsynced |= extended && self.expected.len() < before && ended.is_none();
     }
@@ -588,16 +590,18 @@ impl Conversation {
     fn find_statement(&self, name: &str) -> Found<Arc<Prepared>> {
         let mut same_segment = true;
         for expected in self.expected.iter().rev() {
-            match expected {
-                Expected::Parse { name: other, prepared } if other == name => {
-                    return if same_segment { Found::Here(Arc::clone(prepared)) } else { Found::Ambiguous };
-                }
-                Expected::CloseStatement(other) if other == name => {
-                    return if same_segment { Found::Missing } else { Found::Ambiguous };
-                }
+            let found = if let Expected::Parse { name: other, prepared } = expected
+                && other == name
+            {
+                Found::Here(Arc::clone(prepared))
+            } else if matches!(expected, Expected::CloseStatement(other) if other == name) {
+                Found::Missing
+            } else {
                 // Who is indifferent needs no certainty, so the likeliest is good enough.
-                other => same_segment &= self.understanding.is_indifferent() || !other.ends_segment(),
-            }
+                same_segment &= self.understanding.is_indifferent() || !expected.ends_segment();
+                continue;
+            };
+            return if same_segment { found } else { Found::Ambiguous };
         }
         self.names.statement(name).map_or(Found::Missing, Found::Here)
     }
@@ -605,15 +609,17 @@ impl Conversation {
     fn find_portal(&self, name: &str) -> Found<Arc<Bound>> {
         let mut same_segment = true;
         for expected in self.expected.iter().rev() {
-            match expected {
-                Expected::Bind { portal, bound } if portal == name => {
-                    return if same_segment { Found::Here(Arc::clone(bound)) } else { Found::Ambiguous };
-                }
-                Expected::ClosePortal(other) if other == name => {
-                    return if same_segment { Found::Missing } else { Found::Ambiguous };
-                }
-                other => same_segment &= self.understanding.is_indifferent() || !other.ends_segment(),
-            }
+            let found = if let Expected::Bind { portal, bound } = expected
+                && portal == name
+            {
+                Found::Here(Arc::clone(bound))
+            } else if matches!(expected, Expected::ClosePortal(other) if other == name) {
+                Found::Missing
+            } else {
+                same_segment &= self.understanding.is_indifferent() || !expected.ends_segment();
+                continue;
+            };
+            return if same_segment { found } else { Found::Ambiguous };
         }
         // Portals end with the transaction, and an answer in flight may be its end.
         match self.names.portal(name) {

@@ -34,12 +34,17 @@ pub(super) async fn open(
     cancel: &Arc<Notify>,
 ) -> Result<(Opened, Registration), Stop> {
     let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
-    if accepted.database().is_some_and(|database| database != target.database) {
-        return Err(denied("3D000", "the target has no other database that may be used here"));
-    }
     let everything = gateway.allows_everything(grant);
+    let database = accepted.database().unwrap_or(&target.database);
+    // Tags and the catalogue are those of the target's own database; who may do everything needs neither.
+    if !everything && database != target.database {
+        return Err(denied(
+            "3D000",
+            "no other database of this target may be used here: only its own is understood",
+        ));
+    }
     let read_only = !everything && !gateway.could_write(grant);
-    let parameters = parameters(accepted, &target, everything, read_only)?;
+    let parameters = parameters(accepted, &target.user, database, everything, read_only)?;
     if !everything {
         // How names are resolved is asked on this very connection, whenever it may have moved.
         audit.gateway(target.name.as_str(), "session names")?;
@@ -95,7 +100,8 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
 /// The start-up parameters for the target: its own user and database, and what the client may ask for.
 fn parameters(
     accepted: &Accepted,
-    target: &Target,
+    user: &str,
+    database: &str,
     everything: bool,
     read_only: bool,
 ) -> Result<Vec<(String, String)>, Stop> {
@@ -103,7 +109,7 @@ fn parameters(
     if let Some(refused) = wanted.refused {
         return Err(Stop::Denied(refused));
     }
-    let own = [("user", target.user.as_str()), ("database", &target.database), ("client_encoding", "UTF8")];
+    let own = [("user", user), ("database", database), ("client_encoding", "UTF8")];
     let mut parameters: Vec<(String, String)> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     parameters.extend(wanted.settings);

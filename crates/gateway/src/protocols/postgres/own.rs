@@ -10,29 +10,19 @@ use super::control::Rows;
 use super::understanding::SessionFacts;
 
 /// The name of our statement and portal at the server. Clients may not use it.
-pub const RESERVED: &str = "durward_own";
+pub(super) const RESERVED: &str = "durward_own";
 
 /// Stands in for a message that was refused where PostgreSQL must believe that it failed. No version's grammar accepts
 /// it, so it has no effect but to abort what a failed statement aborts.
-pub const CERTAIN_FAILURE: &str = "/* durward */ refused by policy";
+pub(super) const CERTAIN_FAILURE: &str = "/* durward */ refused by policy";
 
-/// What one of our statements is for. The journal names it.
+/// What our statements in a session are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// Search path, role and temporary schema as the server sees them now.
     SessionFacts,
     /// The catalogue as this session sees it: after DDL that is not committed yet.
     SessionCatalogue,
-}
-
-impl Purpose {
-    /// The journal's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SessionFacts => "session_facts",
-            Self::SessionCatalogue => "session_catalogue",
-        }
-    }
 }
 
 /// The effective schemas in their order, implicit ones included.
@@ -82,7 +72,7 @@ pub(super) fn catalogue_of(answers: &mut Vec<Rows>) -> Vec<Rows> {
 }
 
 /// Appends one of our statements: parse, bind, execute and close, all under the reserved name.
-pub fn ask(out: &mut Vec<u8>, sql: &str) {
+pub(super) fn ask(out: &mut Vec<u8>, sql: &str) {
     build::parse(out, RESERVED, sql, &[]);
     build::bind(out, RESERVED, RESERVED, &[], &[], &[]);
     build::execute(out, RESERVED, 0);
@@ -91,12 +81,12 @@ pub fn ask(out: &mut Vec<u8>, sql: &str) {
 }
 
 /// Appends the stand-in for a refused simple Query.
-pub fn fail_simple(out: &mut Vec<u8>) {
+pub(super) fn fail_simple(out: &mut Vec<u8>) {
     build::query(out, CERTAIN_FAILURE);
 }
 
 /// Appends the stand-in for a refused message of the extended protocol. It is parsed under the reserved name: a failed
 /// Parse of the unnamed statement would drop the client's own.
-pub fn fail_extended(out: &mut Vec<u8>) {
+pub(super) fn fail_extended(out: &mut Vec<u8>) {
     build::parse(out, RESERVED, CERTAIN_FAILURE, &[]);
 }

@@ -511,7 +511,7 @@ impl Protocol for PostgresSession {
         }
     }
 
-    fn cancelled(&self) -> impl Future<Output = ()> + use<> {
+    fn cancelled(&self) -> impl Future<Output = ()> + 'static {
         let cancel = Arc::clone(&self.cancel);
         async move { cancel.notified().await }
     }

@@ -345,12 +345,12 @@ impl Named for NoNames {
 /// What `PREPARE name AS …` in a message prepares.
 fn prepared_in(statements: &[Arc<Statement>], wanted: &str) -> Arc<Statement> {
     let controls = statements.iter().rev().flat_map(|s| s.control.iter().rev());
-    let mut prepared = controls.filter_map(|control| match control {
-        Control::Prepare { name, inner } if name == wanted => Some(Arc::clone(inner)),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "one of many kinds is looked for")]
-        _ => None,
+    let mut prepared = controls.filter_map(|control| {
+        if let Control::Prepare { name, inner } = control { Some((name, inner)) } else { None }
     });
-    prepared.next().unwrap_or_else(no_longer_understood)
+    prepared
+        .find(|(name, _)| *name == wanted)
+        .map_or_else(no_longer_understood, |(_, inner)| Arc::clone(inner))
 }
 
 fn no_longer_understood() -> Arc<Statement> {
