@@ -133,12 +133,23 @@ impl Answers {
         }
         let message =
             backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
-        let may_mask = c.understanding.may_mask();
+        let (may_mask, indifferent) = (c.understanding.may_mask(), c.understanding.is_indifferent());
         match message {
             Backend::DataRow(_) | Backend::CopyData(_) => Ok(Heard::Pass),
             Backend::NoticeResponse(_) => Ok(notice(c, frame)),
             Backend::NotificationResponse { .. } | Backend::NegotiateProtocolVersion { .. } => {
                 Ok(Heard::Pass)
+            }
+            // Statements are read as if these two were never changed. No policy lets a client do it, but a function could.
+            Backend::ParameterStatus { name: b"standard_conforming_strings", value }
+                if value != b"on" && !indifferent =>
+            {
+                Ok(Heard::Cut("strings would not be read as the gateway reads them"))
+            }
+            Backend::ParameterStatus { name: b"client_encoding", value }
+                if value != b"UTF8" && !indifferent =>
+            {
+                Ok(Heard::Cut("texts would not be read as the gateway reads them"))
             }
             Backend::ParameterStatus { .. } => Ok(Heard::Pass),
             Backend::ErrorResponse(_) => Ok(self.error(c, frame)),

@@ -15,7 +15,7 @@ use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::names::{Names, moves_facts, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
-use super::understanding::Understanding;
+use super::understanding::{Understanding, depends_on_names};
 use crate::audit::DecisionId;
 
 /// What a client's message leads to.
@@ -231,9 +231,26 @@ impl Conversation {
         }))
     }
 
+    /// Whether a text may speak of prepared statements or cursors while it is not settled which there are.
+    fn speaks_of_names_in_flight(&self, text: &[u8]) -> bool {
+        let moves = |e: &Expected| {
+            matches!(
+                e,
+                Expected::Parse { .. }
+                    | Expected::Bind { .. }
+                    | Expected::CloseStatement(_)
+                    | Expected::ClosePortal(_)
+            )
+        };
+        !self.understanding.is_indifferent() && self.expected.iter().any(moves) && depends_on_names(text)
+    }
+
     fn query(&mut self, frame: &Frame<'_>, text: &[u8]) -> Said {
         if let Some(first) = self.before_names() {
             return first;
+        }
+        if self.speaks_of_names_in_flight(text) {
+            return Said::Wait;
         }
         let uncertain = self.touched && self.in_block();
         match self.understanding.understand(text, &self.names, true) {
@@ -260,6 +277,9 @@ impl Conversation {
         };
         if !name.is_empty() && self.names.is_full() {
             return Said::Garbled(too_many());
+        }
+        if self.speaks_of_names_in_flight(text) {
+            return Said::Wait;
         }
         match self.understanding.understand(text, &self.names, false) {
             Err(garbled) => Said::Garbled(garbled),
@@ -288,9 +308,20 @@ impl Conversation {
             Found::Missing => None,
             Found::Here(prepared) => Some(prepared),
         };
-        let prepared = match prepared.map(|p| self.understanding.again(&p, &self.names)) {
-            Some(Ok(prepared)) => prepared,
-            Some(Err(garbled)) => return Said::Garbled(garbled),
+        // The statement itself is in flight with its Bind where a driver sends both; what it speaks of is looked at again.
+        let speaks = |p: &Arc<Prepared>| {
+            p.epoch != self.understanding.epoch()
+                && p.text.as_ref().is_some_and(|text| self.speaks_of_names_in_flight(text.as_bytes()))
+        };
+        if prepared.as_ref().is_some_and(speaks) {
+            return Said::Wait;
+        }
+        let prepared = match prepared.map(|p| (self.understanding.again(&p, &self.names), p)) {
+            Some((Ok(again), old)) => {
+                self.names.renew(&name, &old, &again);
+                again
+            }
+            Some((Err(garbled), _)) => return Said::Garbled(garbled),
             // Nothing of that name was prepared by this session's own messages. Only who may do the unknown gets
             // through to the server, which knows whether a function prepared it.
             None => Arc::new(Prepared::missing(&name, self.understanding.epoch())),

@@ -42,6 +42,15 @@ impl Names {
         }
     }
 
+    /// Keeps what a statement means now in the place of what it meant.
+    pub(super) fn renew(&mut self, name: &str, old: &Arc<Prepared>, new: &Arc<Prepared>) {
+        if let Some(kept) = self.statements.get_mut(name)
+            && Arc::ptr_eq(kept, old)
+        {
+            *kept = Arc::clone(new);
+        }
+    }
+
     pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
         self.portals.insert(name, bound);
     }

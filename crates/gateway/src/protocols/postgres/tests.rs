@@ -453,6 +453,19 @@ fn sql_and_wire_share_the_names_of_prepared_statements() {
 }
 
 #[test]
+fn sql_that_speaks_of_names_waits_until_they_are_settled() {
+    check(&[
+        Client(of(&[p("s", "SELECT 1"), sync()]), "PS", ""),
+        Waits(q("EXECUTE s")),
+        Server(of(&[bare("1"), idle()]), "1Z"),
+        Client(q("EXECUTE s"), "Q", ""),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+        Client(made(|out| build::close_statement(out, "s")), "C", ""),
+        Waits(q("EXECUTE s")),
+    ]);
+}
+
+#[test]
 fn the_gateways_own_name_is_refused() {
     let own = super::own::RESERVED;
     check(&[

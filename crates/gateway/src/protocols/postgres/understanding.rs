@@ -362,7 +362,7 @@ fn returns_rows(operation: &Operation) -> bool {
 }
 
 /// Whether a text may refer to prepared statements or cursors, whose meaning is not in the text. Too often is no harm.
-fn depends_on_names(text: &[u8]) -> bool {
+pub(super) fn depends_on_names(text: &[u8]) -> bool {
     let mentions = |word: &[u8]| text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word));
     mentions(b"execute") || mentions(b"fetch") || mentions(b"current of") || mentions(b"move")
 }
