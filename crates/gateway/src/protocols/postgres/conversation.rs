@@ -150,15 +150,16 @@ impl Conversation {
         })
     }
 
-    /// Any other message fails a COPY that has begun, and is lost. Before it has begun, that depends on answers in flight.
+    /// For any other message within a COPY that has begun, PostgreSQL ends the session. It gets one that does nothing, in
+    /// the place of one that nobody has decided. Before the COPY has begun, it depends on answers in flight.
     fn interrupt_copy(&mut self) -> Said {
         if !self.copying_in {
             return Said::Wait;
         }
-        self.copies -= 1;
-        self.copying_in = false;
+        self.query_ended();
+        self.skipping = Skipping::Upstream;
         let mut out = Vec::new();
-        build::copy_fail(&mut out, "unexpected message type during COPY from stdin");
+        own::fail_simple(&mut out);
         Said::Replace(out)
     }
 

@@ -511,7 +511,7 @@ impl Protocol for PostgresSession {
         }
     }
 
-    fn cancelled(&self) -> impl Future<Output = ()> + 'static {
+    fn cancelled(&self) -> impl Future<Output = ()> + 'static + use<> {
         let cancel = Arc::clone(&self.cancel);
         async move { cancel.notified().await }
     }
