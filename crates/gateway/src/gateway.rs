@@ -32,9 +32,7 @@ pub struct Config {
     /// Where its records go.
     pub journal: Journal,
     /// Its state.
-    pub store: store::Store,
-    /// What seals and opens the state's secrets.
-    pub vault: store::Vault,
+    pub state: State,
     /// Bounds.
     pub limits: Limits,
 }
@@ -108,9 +106,8 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, store, vault, limits } = config;
+        let Config { journal, state, limits } = config;
         let metrics = Arc::new(Metrics::new());
-        let state = State::new(store, vault);
         let keys = state.keys().await?;
         let in_force = crate::configure::load(&state, &journal, &metrics)
             .await
@@ -399,7 +396,7 @@ impl Gateway {
     pub async fn health(&self) -> Health {
         Health {
             journal: self.metrics.journal_up.get() == 1,
-            store: self.state.is_reachable().await,
+            store: self.state.is_reachable().await.unwrap_or(false),
             draining: self.draining.borrow().is_some(),
             sessions: self.sessions.count(),
         }

@@ -13,6 +13,11 @@ pub mod requests;
 pub mod serve;
 pub mod sessions;
 pub mod spine;
-mod state;
+pub mod state;
 pub mod targets;
 pub mod tokens;
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,7 @@ pub trait Protocol: Sized {
     /// The next thing to happen on either side. Cancel-safe.
     async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop>;
     /// Resolves when the client asks to cancel what it waits for. Cancel-safe.
-    fn cancelled(&self) -> impl Future<Output = ()> + 'static;
+    fn cancelled(&self) -> impl Future<Output = ()> + 'static + use<Self>;
     /// Sends an operation that is allowed and on record to the target.
     async fn forward(&mut self, message: Cleared<Self::Message>) -> Result<(), Stop>;
     /// Applies the masking plan of the operation that this chunk answers.

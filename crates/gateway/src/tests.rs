@@ -1,0 +1,421 @@
+//! The order of a session, with a toy protocol over a real journal, store and policies: what may reach a target, and when.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use masking::{Cut, Maskable, Masked};
+use model::{
+    Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, TableName,
+    Tag, TargetName,
+};
+use policy::{Context, Denied, Grant, Identity};
+use tempfile::TempDir;
+
+use crate::audit::{Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
+use crate::configure::{Configuration, PolicyFile, TargetConfig};
+use crate::gateway::{Config, Gateway, Limits};
+use crate::holds::Ticket;
+use crate::memory::Memory;
+use crate::requests::{NewToken, Status};
+use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
+use crate::state::State;
+
+const POLICIES: &str = r#"
+@id("in") permit (principal, action == Action::"connect", resource);
+@id("reads") permit (principal, action in [Action::"read"], resource);
+@id("writes") permit (principal, action in [Action::"write"], resource);
+@id("writes-need-dba") @approvers("dba") @quorum("1") @expires("15m") @reason("writes need a second pair of eyes")
+forbid (principal, action in [Action::"write"], resource) unless { context.approvals.contains("writes-need-dba") };
+"#;
+
+struct Toy {
+    session: String,
+    inbox: VecDeque<Event<Toy>>,
+    seen: Seen,
+    patience: Duration,
+}
+
+/// What the target and the client saw, in order.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    fn push(&self, what: impl Into<String>) {
+        self.0.lock().expect("no panic while it was held").push(what.into());
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic while it was held").clone()
+    }
+}
+
+struct Wish {
+    effects: Vec<Effect>,
+    facts: Facts,
+    text: String,
+    value: String,
+}
+
+fn wish(action: Action, value: &str) -> Wish {
+    let table = TableName { schema: "shop".to_owned(), name: "orders".to_owned() };
+    Wish {
+        effects: vec![Effect::new(action, Resource::Table(table))],
+        facts: Facts { kind: action.as_str().to_owned(), statements: 1, ..Facts::default() },
+        text: format!("{} $1", action.as_str()),
+        value: value.to_owned(),
+    }
+}
+
+impl Inspect for Wish {
+    fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &[]
+    }
+
+    fn shape(&self) -> [u8; 16] {
+        let mut shape = [0; 16];
+        shape.iter_mut().zip(self.text.bytes()).for_each(|(to, from)| *to = from);
+        shape
+    }
+}
+
+impl Auditable for Wish {
+    fn statement(&self) -> StatementNote {
+        StatementNote {
+            phase: "query",
+            kind: self.facts.kind.clone(),
+            text: self.text.clone(),
+            values: vec![ValueNote(Some(self.value.clone().into_bytes()))],
+        }
+    }
+
+    fn is_shape_only(&self) -> bool {
+        false
+    }
+
+    fn exact(&self, _session: &str, part: &mut dyn FnMut(&[u8])) {
+        part(self.text.as_bytes());
+        part(self.value.as_bytes());
+    }
+}
+
+struct Noise;
+
+impl AuditableGarbled for Noise {
+    fn code(&self) -> &'static str {
+        "42601"
+    }
+
+    fn reason(&self) -> &'static str {
+        "noise"
+    }
+}
+
+struct Piece(String);
+
+impl Maskable for Piece {
+    type Plan = ();
+
+    fn rewrite(self, _plan: &mut ()) -> Result<Self, Cut> {
+        Ok(Self(self.0.replace("secret", "***")))
+    }
+}
+
+impl Measured for Piece {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.0.len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Protocol for Toy {
+    type Message = Wish;
+    type Garbled = Noise;
+    type Chunk = Piece;
+
+    async fn login(&mut self, _audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
+        let principal = Principal {
+            id: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            groups: Vec::new(),
+            on_behalf_of: vec![PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() }],
+            purpose: None,
+        };
+        Ok((Identity::verified(principal), TargetName::new("orders")))
+    }
+
+    async fn dial(&mut self, _grant: &Grant, _audit: &mut Audit) -> Result<(), Stop> {
+        self.seen.push("dialled");
+        Ok(())
+    }
+
+    async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop> {
+        match ears {
+            Ears::Both => self.inbox.pop_front().ok_or(Stop::Done),
+            Ears::Upstream => std::future::pending().await,
+        }
+    }
+
+    fn cancelled(&self) -> impl Future<Output = ()> + 'static + use<> {
+        std::future::pending()
+    }
+
+    async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
+        let (wish, _, decision) = message.into_parts();
+        self.seen.push(format!("ran {} {}", wish.text, wish.value));
+        self.inbox.push_front(Event::Outcome(Outcome {
+            decision,
+            rows: 3,
+            duration: Duration::from_micros(5),
+            sqlstate: None,
+        }));
+        Ok(())
+    }
+
+    fn mask(&mut self, chunk: Piece) -> Result<Masked<Piece>, Stop> {
+        masking::apply(&mut (), chunk).map_err(|_| Stop::Broken("mask"))
+    }
+
+    async fn deliver(&mut self, chunk: Recorded<Masked<Piece>>) -> Result<(), Stop> {
+        self.seen.push(format!("shown {}", chunk.into_inner().into_inner().0));
+        Ok(())
+    }
+
+    async fn refuse(&mut self, _message: Wish, denied: Denied, noted: Noted) -> Result<(), Stop> {
+        assert!(noted.to_string().contains(&self.session));
+        self.seen.push(format!("refused {}", denied.code));
+        Ok(())
+    }
+
+    async fn refuse_unreadable(&mut self, garbled: Noise, _noted: Noted) -> Result<(), Stop> {
+        self.seen.push(format!("refused {}", garbled.code()));
+        Ok(())
+    }
+
+    async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
+        assert!(ticket.how.contains(&ticket.id));
+        self.seen.push("held");
+        Ok(())
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            now: 1_800_000_000,
+            address: [127, 0, 0, 1].into(),
+            application: "toy".to_owned(),
+            in_transaction: false,
+            encrypted: true,
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            session: self.session.clone(),
+            address: ([127, 0, 0, 1], 5).into(),
+            application: "toy".to_owned(),
+            tls: None,
+        }
+    }
+
+    async fn close(&mut self, _stop: &Stop) {
+        self.seen.push("closed");
+    }
+}
+
+struct House {
+    directory: TempDir,
+    gateway: Arc<Gateway>,
+}
+
+async fn house() -> House {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default())
+        .expect("a journal");
+    let config = Config { journal, state: State::new(Memory::default()), limits: Limits::default() };
+    let gateway = Gateway::start(config).await.expect("started");
+    let target = TargetConfig {
+        name: "orders".to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        user: "u".to_owned(),
+        database: "d".to_owned(),
+        password: None,
+        sslmode: "disable".to_owned(),
+        sslrootcert: None,
+        direct_tls: false,
+        tags: BTreeSet::new(),
+        columns: std::collections::BTreeMap::new(),
+    };
+    let policies = vec![PolicyFile { name: "test.cedar".to_owned(), text: POLICIES.to_owned() }];
+    gateway.apply(Configuration { targets: vec![target], policies }, "user:root").await.expect("applied");
+    House { directory, gateway }
+}
+
+impl House {
+    /// Runs one session over these events; returns what was seen.
+    async fn run(&self, inbox: Vec<Event<Toy>>, patience: Duration) -> Vec<String> {
+        let seen = Seen::default();
+        let session = self.gateway.session_id().expect("randomness");
+        let toy = Toy { session: session.clone(), inbox: inbox.into(), seen: seen.clone(), patience };
+        let mut audit = Audit::new(&self.gateway, session);
+        spine::serve(toy, &self.gateway, &mut audit).await;
+        seen.all()
+    }
+
+    fn journal(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.directory.path().join("journal")).expect("the journal") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                all.push_str(&String::from_utf8_lossy(&std::fs::read(path).expect("a segment")));
+            }
+        }
+        all
+    }
+}
+
+fn user(name: &str) -> PrincipalRef {
+    PrincipalRef { kind: PrincipalKind::User, name: name.to_owned() }
+}
+
+const NOW: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_read_runs_and_its_value_is_in_no_record() {
+    let house = house().await;
+    let read = Event::Request(wish(Action::Select, "hunter2"));
+    let seen = house.run(vec![read, Event::Response(Piece("secret".to_owned()))], NOW).await;
+    assert_eq!(seen, ["dialled", "ran select $1 hunter2", "shown ***", "closed"]);
+    let journal = house.journal();
+    for word in ["opened", "allowed", "outcome", "closed", "select shop.orders"] {
+        assert!(journal.contains(word), "{word} is not in:\n{journal}");
+    }
+    assert!(!journal.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn what_no_policy_allows_never_reaches_the_target_and_the_session_goes_on() {
+    let house = house().await;
+    let events = vec![
+        Event::Request(wish(Action::Drop, "1")),
+        Event::Unreadable(Noise),
+        Event::Request(wish(Action::Select, "2")),
+    ];
+    let seen = house.run(events, NOW).await;
+    assert_eq!(seen, ["dialled", "refused 42501", "refused 42601", "ran select $1 2", "closed"]);
+}
+
+#[tokio::test]
+async fn a_held_write_without_an_answer_does_not_run() {
+    let house = house().await;
+    let seen = house.run(vec![Event::Request(wish(Action::Update, "1"))], NOW).await;
+    assert_eq!(seen, ["dialled", "held", "refused ZD001", "closed"]);
+}
+
+#[tokio::test]
+async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
+    let house = house().await;
+    let update = |value| vec![Event::Request(wish(Action::Update, value))];
+    house.run(update("1"), NOW).await;
+    // The same question is not filed twice.
+    house.run(update("1"), NOW).await;
+    let waiting = house.gateway.requests(false).await.expect("requests");
+    assert_eq!(waiting.len(), 1);
+    let id = &waiting.first().expect("one").id;
+    let shown = house.gateway.request(id, "user:dora").await.expect("shown");
+    assert_eq!(shown.values, [Some("1".to_owned())]);
+
+    assert!(
+        house.gateway.answer_request(id, &user("alice"), true, None).await.is_err(),
+        "for whom it is done"
+    );
+    let status = house.gateway.answer_request(id, &user("dora"), true, None).await.expect("approved");
+    assert_eq!(status, Status::Approved);
+
+    assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
+    assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "ran update $1 1", "closed"]);
+    assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
+    let used = house.gateway.requests(true).await.expect("requests");
+    let used = used.iter().find(|r| r.id == *id).expect("the first");
+    assert_eq!(used.status, Status::Used);
+}
+
+#[tokio::test]
+async fn who_waits_is_woken_by_the_answer() {
+    let house = Arc::new(house().await);
+    for (approve, expected) in [(true, "ran update $1 7"), (false, "refused ZD002")] {
+        let other = Arc::clone(&house);
+        let waits = tokio::spawn(async move {
+            other.run(vec![Event::Request(wish(Action::Update, "7"))], Duration::from_secs(30)).await
+        });
+        let id = loop {
+            let waiting = house.gateway.requests(false).await.expect("requests");
+            match waiting.first() {
+                Some(request) => break request.id.clone(),
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        house
+            .gateway
+            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()))
+            .await
+            .expect("answered");
+        let seen = waits.await.expect("no panic");
+        assert_eq!(seen, ["dialled", "held", expected, "closed"]);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_configuration_leaves_the_old_one_in_force() {
+    let house = house().await;
+    let before = house.gateway.export().await.expect("exported");
+    let mut broken = before.clone();
+    broken
+        .policies
+        .push(PolicyFile { name: "broken.cedar".to_owned(), text: "permit (principal".to_owned() });
+    let error = house.gateway.apply(broken, "user:root").await.expect_err("refused");
+    assert!(error.to_string().starts_with("broken.cedar:"), "{error}");
+    assert_eq!(house.gateway.export().await.expect("exported"), before);
+    let seen = house.run(vec![Event::Request(wish(Action::Select, "1"))], NOW).await;
+    assert_eq!(seen, ["dialled", "ran select $1 1", "closed"]);
+}
+
+#[tokio::test]
+async fn a_token_is_checked_bound_and_revoked() {
+    use crate::net::login::Authenticator;
+    let house = house().await;
+    let wanted = NewToken {
+        kind: "agent".to_owned(),
+        name: "bot".to_owned(),
+        groups: vec!["ci".to_owned()],
+        on_behalf_of: Vec::new(),
+        purpose: Some("tests".to_owned()),
+        targets: vec!["orders".to_owned()],
+        seconds: 60,
+    };
+    let issued = house.gateway.issue_token(&wanted, "user:root").await.expect("issued");
+    let tokens = house.gateway.authenticator();
+    let admitted = tokens.check(issued.token.as_bytes()).await.expect("right");
+    assert!(admitted.is_for(&TargetName::new("orders")) && !admitted.is_for(&TargetName::new("other")));
+    assert!(tokens.check(issued.id.as_bytes()).await.is_none());
+    let wrong = format!("{}0", issued.token.as_str());
+    assert!(tokens.check(wrong.as_bytes()).await.is_none());
+    let (verifier, proof) = tokens.verifier(&issued.id).await;
+    assert!(proof.is_some() && verifier.matches(issued.token.as_bytes()));
+    let (one, nobody) = tokens.verifier("dwt_nobody").await;
+    let (two, _) = tokens.verifier("dwt_nobody").await;
+    assert!(nobody.is_none() && one == two);
+    house.gateway.revoke_token(&issued.id, "user:root").await.expect("revoked");
+    assert!(tokens.check(issued.token.as_bytes()).await.is_none());
+    assert!(!house.journal().contains(issued.token.as_str()));
+}
