@@ -283,7 +283,7 @@ impl Conversation {
             return Said::Wait;
         }
         match self.understanding.understand(text, &self.names, false) {
-            Err(garbled) => Said::Garbled(garbled),
+            Err(garbled) => Said::Garbled(Garbled { unnamed: name.is_empty(), ..garbled }),
             Ok(operation) => {
                 let text = String::from_utf8_lossy(text).into();
                 let prepared = Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch());
@@ -518,7 +518,7 @@ impl Conversation {
             self.names.simple_query();
             self.expected.push_back(expected);
         } else {
-            own::fail_extended(&mut stand_in);
+            own::fail_extended(&mut stand_in, unnamed);
             self.extended(expected);
             // The server will not look at what follows, either.
             self.skipping = Skipping::Upstream;

@@ -310,12 +310,14 @@ pub struct Garbled {
     pub position: Option<u32>,
     /// Whether it came as a simple Query (answered with a ReadyForQuery) or in the extended protocol.
     pub simple: bool,
+    /// Whether it is a Parse of the unnamed statement.
+    pub unnamed: bool,
 }
 
 impl Garbled {
     /// In the extended protocol, without a hint.
     pub(super) fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, hint: None, position: None, simple: false }
+        Self { code, message, hint: None, position: None, simple: false, unnamed: false }
     }
 }
 

@@ -85,8 +85,8 @@ pub(super) fn fail_simple(out: &mut Vec<u8>) {
     build::query(out, CERTAIN_FAILURE);
 }
 
-/// Appends the stand-in for a refused message of the extended protocol. It is parsed under the reserved name: a failed
-/// Parse of the unnamed statement would drop the client's own.
-pub(super) fn fail_extended(out: &mut Vec<u8>) {
-    build::parse(out, RESERVED, CERTAIN_FAILURE, &[]);
+/// Appends the stand-in for a refused message of the extended protocol. A failed Parse of the unnamed statement drops the
+/// one before it, so only the stand-in for such a Parse is one, too; others are parsed under the reserved name.
+pub(super) fn fail_extended(out: &mut Vec<u8>, unnamed: bool) {
+    build::parse(out, if unnamed { "" } else { RESERVED }, CERTAIN_FAILURE, &[]);
 }

@@ -336,6 +336,7 @@ impl Open {
             hint: Some("Load large values with COPY … FROM STDIN, or in parts.".to_owned()),
             position: None,
             simple: matches!(kind, b'Q' | b'F'),
+            unnamed: false,
         }))
     }
 
@@ -557,7 +558,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
-        self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, false)
+        self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }
 
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {

@@ -101,7 +101,7 @@ impl Talk {
                         DecisionId::default(),
                     ));
                 }
-                Said::Garbled(garbled) => refuse(c, garbled.simple, false, &mut up, &mut back),
+                Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),
             }
             bytes = &bytes[frame.whole.len()..];
         }
