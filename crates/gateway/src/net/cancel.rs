@@ -1,6 +1,5 @@
 //! CancelRequests: which session a client means, and that it may.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,12 +7,12 @@ use aws_lc_rs::{constant_time, rand};
 use hashbrown::HashMap;
 use tokio::sync::Notify;
 
-use super::dial::{self, Address};
+use super::dial::Address;
 use super::tls::UpstreamTls;
 
-/// One address may ask so often in each [`WINDOW`]: a secret of four bytes must not be found by trying.
-const MOST_REQUESTS: u32 = 100;
-/// The time in which requests are counted.
+/// So many wrong secrets may be tried for one process id in each [`WINDOW`]: four bytes must not be found by trying.
+const MOST_GUESSES: u32 = 10;
+/// The time in which wrong secrets are counted.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// What a cancel does to one session.
@@ -30,17 +29,23 @@ pub struct Cancellable {
     pub secret: Vec<u8>,
 }
 
-/// All sessions of this gateway that can be cancelled. Targets may give equal process ids, so one id has several.
+/// All sessions of this gateway that can be cancelled.
 #[derive(Clone, Default)]
-pub struct CancelRegistry {
-    sessions: Arc<Mutex<HashMap<u32, Vec<Entry>>>>,
-    requests: Arc<Mutex<Option<Counted>>>,
+pub struct CancelRegistry(Arc<Mutex<HashMap<u32, Process>>>);
+
+/// The sessions of one process id. Targets may give equal ones, so it has several.
+#[derive(Default)]
+struct Process {
+    entries: Vec<Entry>,
+    /// Since when wrong secrets are counted, and how many there were.
+    guesses: Option<(Instant, u32)>,
 }
 
-/// Requests by address since a moment.
-struct Counted {
-    since: Instant,
-    by: HashMap<IpAddr, u32>,
+impl Process {
+    fn is_guessed_at(&mut self) -> bool {
+        self.guesses = self.guesses.filter(|(since, _)| since.elapsed() < WINDOW);
+        self.guesses.is_some_and(|(_, wrong)| wrong >= MOST_GUESSES)
+    }
 }
 
 struct Entry {
@@ -69,50 +74,29 @@ impl CancelRegistry {
         rand::fill(&mut secret).ok()?;
         let process = session.process;
         let entry = Entry { secret: secret.clone(), session: Arc::new(session) };
-        self.locked().entry(process).or_default().push(entry);
+        self.locked().entry(process).or_default().entries.push(entry);
         Some(Registration { registry: self.clone(), process, secret })
-    }
-
-    /// Does what a CancelRequest asks for, if it may. As with PostgreSQL, nobody is told.
-    pub async fn request(&self, from: IpAddr, process: u32, secret: &[u8]) {
-        if !self.may_ask(from) {
-            tracing::warn!(%from, "too many cancel requests: ignored");
-            return;
-        }
-        let Some(session) = self.find(process, secret) else {
-            tracing::info!(%from, process, "a cancel request that fits no session");
-            return;
-        };
-        // A held operation has not reached the server; only those that wait right now are woken.
-        session.held.notify_waiters();
-        if let Err(error) =
-            dial::cancel(&session.address, &session.tls, session.process, &session.secret).await
-        {
-            tracing::warn!(%error, process, "a cancel request did not reach the target");
-        }
-    }
-
-    fn may_ask(&self, from: IpAddr) -> bool {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let counted = match requests.as_mut() {
-            Some(counted) if now.duration_since(counted.since) < WINDOW => counted,
-            _ => requests.insert(Counted { since: now, by: HashMap::new() }),
-        };
-        let count = counted.by.entry(from).or_default();
-        *count = count.saturating_add(1);
-        *count <= MOST_REQUESTS
     }
 
     /// The session that a CancelRequest means, if its secret is the right one.
     pub fn find(&self, process: u32, secret: &[u8]) -> Option<Arc<Cancellable>> {
-        let entries = self.locked();
+        let mut processes = self.locked();
+        let of_id = processes.get_mut(&process)?;
+        if of_id.is_guessed_at() {
+            tracing::warn!(process, "too many wrong cancel secrets: ignored for a while");
+            return None;
+        }
         let same = |e: &&Entry| constant_time::verify_slices_are_equal(&e.secret, secret).is_ok();
-        entries.get(&process)?.iter().find(same).map(|e| Arc::clone(&e.session))
+        let found = of_id.entries.iter().find(same).map(|e| Arc::clone(&e.session));
+        if found.is_none() {
+            let (since, wrong) = of_id.guesses.unwrap_or_else(|| (Instant::now(), 0));
+            of_id.guesses = Some((since, wrong.saturating_add(1)));
+        }
+        found
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Vec<Entry>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Process>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,8 +104,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut entries = self.registry.locked();
         if let Some(same) = entries.get_mut(&self.process) {
-            same.retain(|e| e.secret != self.secret);
-            if same.is_empty() {
+            same.entries.retain(|e| e.secret != self.secret);
+            if same.entries.is_empty() {
                 entries.remove(&self.process);
             }
         }
@@ -143,12 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn guessing_secrets_is_slow() {
+    fn secrets_are_not_found_by_trying() {
         let registry = CancelRegistry::default();
-        let from: IpAddr = "10.0.0.1".parse().expect("address");
-        let asked = (0..1000).filter(|_| registry.may_ask(from)).count();
-        assert_eq!(asked, MOST_REQUESTS as usize);
-        assert!(registry.may_ask("10.0.0.2".parse().expect("address")), "another address is not meant");
+        let one = registry.register(session(7), 0).expect("registered");
+        let other = registry.register(session(8), 0).expect("registered");
+        let wrong: Vec<u8> = one.secret().iter().map(|b| !b).collect();
+        assert!(registry.find(7, &wrong).is_none() && registry.find(7, one.secret()).is_some());
+        for _ in 0..MOST_GUESSES {
+            assert!(registry.find(7, &wrong).is_none());
+        }
+        assert!(registry.find(7, one.secret()).is_none(), "nobody is heard for a while");
+        assert!(registry.find(8, other.secret()).is_some(), "another session is not meant");
+        std::thread::sleep(WINDOW);
+        assert!(registry.find(7, one.secret()).is_some());
     }
 
     #[test]
