@@ -1,0 +1,225 @@
+//! Appending. A record is written by the thread that has it; a group shares an fsync.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::line::{self, Place};
+use crate::record::Body;
+use crate::sync::{self, Progress, Synced};
+
+/// Bounds of a journal.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A segment that is longer is followed by a new one, in bytes.
+    pub segment: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment: 64 * 1024 * 1024 }
+    }
+}
+
+/// Where a record stands in the journal: its sequence number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub(crate) u64);
+
+/// The journal cannot be written now; the words are for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Down(pub(crate) String);
+
+/// A segment's file, as far as it can fail.
+pub(crate) trait Disk: Send + Sync {
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
+    fn truncate(&self, length: u64) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self;
+        Write::write_all(&mut file, bytes)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Makes the file of a segment that does not exist yet.
+pub(crate) type NewSegment = Box<dyn Fn(u64) -> io::Result<Arc<dyn Disk>> + Send + Sync>;
+
+pub(crate) struct Tip {
+    pub disk: Arc<dyn Disk>,
+    pub segment: u64,
+    /// Whole records in the current segment, in bytes.
+    pub length: u64,
+    pub seq: u64,
+    pub hash: String,
+    /// The current file may hold what is not known: the next record begins a new segment.
+    pub distrusted: bool,
+    pub buffer: Vec<u8>,
+}
+
+pub(crate) struct Shared {
+    tip: Mutex<Tip>,
+    progress: Mutex<Progress>,
+    pub wake: Condvar,
+    options: Options,
+    new_segment: NewSegment,
+    /// Held while the journal is open, so that there is one writer.
+    _lock: File,
+}
+
+impl Shared {
+    pub(crate) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tip(&self) -> MutexGuard<'_, Tip> {
+        self.tip.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn written(&self) -> (Arc<dyn Disk>, u64) {
+        let tip = self.tip();
+        (Arc::clone(&tip.disk), tip.seq)
+    }
+
+    pub(crate) fn distrust(&self) {
+        self.tip().distrusted = true;
+    }
+
+    fn append(&self, session: Option<(&str, u64)>, body: &Body) -> Result<Position, Down> {
+        let mut tip = self.tip();
+        if tip.distrusted || tip.length >= self.options.segment {
+            self.next_segment(&mut tip)?;
+        }
+        let mut buffer = std::mem::take(&mut tip.buffer);
+        buffer.clear();
+        let time = format!("{:.6}", jiff::Timestamp::now());
+        let seq = tip.seq + 1;
+        let place = Place { seq, time: &time, session, prev: &tip.hash };
+        let hash = line::write(&mut buffer, &place, body).map_err(|e| Down(e.to_string()))?;
+        let written = tip.disk.write_all(&buffer);
+        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        tip.buffer = buffer;
+        if let Err(error) = written {
+            // A part of the line may be there; without it the next record can stand in its place.
+            tip.distrusted = tip.disk.truncate(tip.length).is_err();
+            return Err(Down(format!("cannot write: {error}")));
+        }
+        tip.length = tip.length.saturating_add(length);
+        tip.seq = seq;
+        tip.hash = hash;
+        Ok(Position(seq))
+    }
+
+    /// The segment that ends is on disk before the next one begins, so that there is never a hole.
+    fn next_segment(&self, tip: &mut Tip) -> Result<(), Down> {
+        if !tip.distrusted {
+            tip.disk.sync().map_err(|e| Down(format!("cannot sync: {e}")))?;
+        }
+        let segment = tip.segment + 1;
+        tip.disk = (self.new_segment)(segment).map_err(|e| Down(format!("cannot begin a segment: {e}")))?;
+        tip.segment = segment;
+        tip.length = 0;
+        tip.distrusted = false;
+        Ok(())
+    }
+}
+
+/// An open journal. Clones share it.
+#[derive(Clone)]
+pub struct Journal(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.progress().stop = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Journal {
+    /// Opens the journal in a directory, which is made where it is not there, and mends a torn end.
+    ///
+    /// # Errors
+    /// Another process has it open, it cannot be read or written, or its last segment does not verify.
+    pub fn open(directory: &std::path::Path, options: Options) -> Result<Self, crate::OpenError> {
+        crate::open::open(directory, options)
+    }
+
+    pub(crate) fn over(lock: File, tip: Tip, options: Options, new_segment: NewSegment) -> io::Result<Self> {
+        let durable = tip.seq;
+        let shared = Arc::new(Shared {
+            tip: Mutex::new(tip),
+            progress: Mutex::new(Progress { durable, ..Progress::default() }),
+            wake: Condvar::new(),
+            options,
+            new_segment,
+            _lock: lock,
+        });
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new().name("journal".to_owned()).spawn(move || sync::run(&shared))?
+        };
+        Ok(Self(Arc::new(Handle { shared, thread: Some(thread) })))
+    }
+
+    /// The log of one session.
+    pub fn session(&self, id: &str) -> SessionLog {
+        SessionLog { journal: self.clone(), id: id.to_owned(), n: 0 }
+    }
+
+    /// Appends a record that belongs to no session. When it returns, the record survives a crash of this process.
+    ///
+    /// # Errors
+    /// It cannot be written; the next one may.
+    pub fn append(&self, body: &Body) -> Result<Position, Down> {
+        self.0.shared.append(None, body)
+    }
+
+    /// Resolves when a record survives a crash of the machine, too.
+    pub fn synced(&self, position: Position) -> Synced {
+        Synced::new(Arc::clone(&self.0.shared), position)
+    }
+}
+
+/// The records of one session, numbered from 1 without gaps.
+pub struct SessionLog {
+    journal: Journal,
+    id: String,
+    n: u64,
+}
+
+impl SessionLog {
+    /// Appends a record. When it returns, the record survives a crash of this process.
+    ///
+    /// # Errors
+    /// It cannot be written; the next one may.
+    pub fn append(&mut self, body: &Body) -> Result<Position, Down> {
+        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body)?;
+        self.n += 1;
+        Ok(position)
+    }
+}
+
+/// The name of a segment's file.
+pub(crate) fn segment_name(segment: u64) -> PathBuf {
+    PathBuf::from(format!("journal-{segment:06}.jsonl"))
+}

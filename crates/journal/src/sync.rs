@@ -1,0 +1,95 @@
+//! What is on disk for certain: one thread calls fsync for all who wait.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::log::{Down, Position, Shared};
+
+/// Records that nobody waits for are on disk after this long.
+const LAZY: Duration = Duration::from_millis(200);
+
+/// How far the disk is.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Records up to here are on disk.
+    pub durable: u64,
+    /// Records up to here are waited for.
+    pub wanted: u64,
+    /// Records whose fsync failed: `(above, up to and with)`.
+    pub lost: (u64, u64),
+    pub stop: bool,
+    pub wakers: Vec<Waker>,
+}
+
+/// Resolves when a record is on disk, or when it is certain that it may not be.
+pub struct Synced {
+    shared: Arc<Shared>,
+    position: u64,
+}
+
+impl Synced {
+    pub(crate) fn new(shared: Arc<Shared>, Position(position): Position) -> Self {
+        Self { shared, position }
+    }
+}
+
+impl Future for Synced {
+    type Output = Result<(), Down>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut progress = self.shared.progress();
+        if self.position > progress.lost.0 && self.position <= progress.lost.1 {
+            return Poll::Ready(Err(Down("fsync failed".to_owned())));
+        }
+        if self.position <= progress.durable {
+            return Poll::Ready(Ok(()));
+        }
+        progress.wakers.push(cx.waker().clone());
+        progress.wanted = progress.wanted.max(self.position);
+        self.shared.wake.notify_one();
+        Poll::Pending
+    }
+}
+
+/// The thread's work, until the journal is closed.
+pub(crate) fn run(shared: &Shared) {
+    loop {
+        let stop = {
+            let progress = shared.progress();
+            let idle = |p: &mut Progress| p.wanted <= p.durable.max(p.lost.1) && !p.stop;
+            let (progress, _) =
+                shared.wake.wait_timeout_while(progress, LAZY, idle).unwrap_or_else(PoisonError::into_inner);
+            progress.stop
+        };
+        sync_once(shared);
+        if stop {
+            return;
+        }
+    }
+}
+
+fn sync_once(shared: &Shared) {
+    let (disk, written) = shared.written();
+    let from = {
+        let progress = shared.progress();
+        progress.durable.max(progress.lost.1)
+    };
+    if written <= from {
+        return;
+    }
+    let synced = disk.sync();
+    if synced.is_err() {
+        // After a failed fsync the kernel may have dropped the pages: this file is not written again.
+        shared.distrust();
+    }
+    let mut progress = shared.progress();
+    match synced {
+        Ok(()) => progress.durable = written,
+        Err(_) => progress.lost = (from, written),
+    }
+    for waker in std::mem::take(&mut progress.wakers) {
+        waker.wake();
+    }
+}
