@@ -12,7 +12,8 @@ pub(crate) fn redacted(shape: &ColumnShape) -> Option<Vec<u8>> {
         TypeKind::Array(element) => Some(empty_array(element, shape.is_binary())),
         TypeKind::Domain(base) => {
             // A modifier of the domain's own is not in the description, so a short constant would be too long for some.
-            redacted(&ColumnShape { type_oid: base, kind: TypeKind::Base, ..*shape }).filter(|_| !types::is_string(base))
+            redacted(&ColumnShape { type_oid: base, kind: TypeKind::Base, ..*shape })
+                .filter(|_| !types::is_string(base))
         }
         TypeKind::Enum | TypeKind::Composite | TypeKind::Unknown => None,
         TypeKind::Base | TypeKind::Range if shape.is_binary() => binary(shape.type_oid, shape.modifier),
@@ -26,7 +27,9 @@ fn text(oid: u32, modifier: i32) -> Option<String> {
         types::BYTEA => "\\x".to_owned(),
         types::CHAR => "*".to_owned(),
         oid if types::is_string(oid) => stars(oid, modifier),
-        types::INT8 | types::INT2 | types::INT4 | types::OID | types::FLOAT4 | types::FLOAT8 => "0".to_owned(),
+        types::INT8 | types::INT2 | types::INT4 | types::OID | types::FLOAT4 | types::FLOAT8 => {
+            "0".to_owned()
+        }
         types::NUMERIC => match numeric_scale(modifier) {
             0 => "0".to_owned(),
             scale => format!("0.{}", "0".repeat(usize::from(scale))),
@@ -55,7 +58,9 @@ fn binary(oid: u32, modifier: i32) -> Option<Vec<u8>> {
         types::INT4 | types::OID | types::FLOAT4 => vec![0; 4],
         types::INT8 | types::FLOAT8 => vec![0; 8],
         // No digits, weight 0, positive, the column's scale.
-        types::NUMERIC => [0, 0, 0, numeric_scale(modifier)].iter().flat_map(|n: &u16| n.to_be_bytes()).collect(),
+        types::NUMERIC => {
+            [0, 0, 0, numeric_scale(modifier)].iter().flat_map(|n: &u16| n.to_be_bytes()).collect()
+        }
         types::JSON => b"{}".to_vec(),
         // A version byte, then text.
         types::JSONB => b"\x01{}".to_vec(),
@@ -81,7 +86,9 @@ fn binary(oid: u32, modifier: i32) -> Option<Vec<u8>> {
 /// Stars that fit: `char(n)` is blank-padded to n.
 fn stars(oid: u32, modifier: i32) -> String {
     match types::string_limit(oid, modifier) {
-        Some(limit) if oid == types::BPCHAR => format!("{:limit$}", STARS.get(..limit.min(3)).unwrap_or(STARS)),
+        Some(limit) if oid == types::BPCHAR => {
+            format!("{:limit$}", STARS.get(..limit.min(3)).unwrap_or(STARS))
+        }
         Some(limit) => STARS.chars().take(limit).collect(),
         None => STARS.to_owned(),
     }

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn the_first_of_a_year_is_found_in_leap_years_and_before_2000() {
         // (day since 2000-01-01, first of its year): 2000-01-01, 2000-12-31, 2001-01-01, 1999-12-31, 1970-01-01, 1900-03-01.
-        for (day, first) in [(0, 0), (365, 0), (366, 366), (-1, -365), (-10_957, -10_957), (-36_465, -36_524)] {
+        for (day, first) in [(0, 0), (365, 0), (366, 366), (-1, -365), (-10_957, -10_957), (-36_465, -36_524)]
+        {
             assert_eq!(first_of_year(day), first, "day {day}");
         }
     }

@@ -93,7 +93,9 @@ impl Masker {
             Strategy::Partial if shape.is_string() => How::Partial,
             Strategy::Hash if shape.is_string() => How::Hash {
                 key: hmac::Key::new(hmac::HMAC_SHA256, &key.0),
-                digits: types::string_limit(shape.type_oid, shape.modifier).unwrap_or(HASH_DIGITS).min(HASH_DIGITS),
+                digits: types::string_limit(shape.type_oid, shape.modifier)
+                    .unwrap_or(HASH_DIGITS)
+                    .min(HASH_DIGITS),
             },
             Strategy::Generalize if shape.is_temporal() => {
                 How::Year { type_oid: shape.type_oid, binary: shape.is_binary() }

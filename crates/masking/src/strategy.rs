@@ -64,6 +64,10 @@ impl FromStr for Strategy {
     type Err = UnknownStrategy;
 
     fn from_str(word: &str) -> Result<Self, UnknownStrategy> {
-        WORDS.iter().find(|(w, _)| *w == word).map(|(_, s)| *s).ok_or_else(|| UnknownStrategy(word.to_owned()))
+        WORDS
+            .iter()
+            .find(|(w, _)| *w == word)
+            .map(|(_, s)| *s)
+            .ok_or_else(|| UnknownStrategy(word.to_owned()))
     }
 }

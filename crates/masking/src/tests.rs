@@ -31,8 +31,18 @@ fn a_partial_mask_shows_the_end_of_long_strings_only() {
 #[test]
 fn a_year_is_all_that_is_left_of_a_date() {
     check(Strategy::Generalize, shape(1082, -1, 0), b"1987-06-05", Some(b"1987-01-01"));
-    check(Strategy::Generalize, shape(1082, -1, 1), &(-4593i32).to_be_bytes(), Some(&(-4748i32).to_be_bytes()));
-    check(Strategy::Generalize, shape(1184, -1, 0), b"2024-06-05 10:00:00+02", Some(b"2024-01-01 00:00:00+00"));
+    check(
+        Strategy::Generalize,
+        shape(1082, -1, 1),
+        &(-4593i32).to_be_bytes(),
+        Some(&(-4748i32).to_be_bytes()),
+    );
+    check(
+        Strategy::Generalize,
+        shape(1184, -1, 0),
+        b"2024-06-05 10:00:00+02",
+        Some(b"2024-01-01 00:00:00+00"),
+    );
 }
 
 #[test]
@@ -46,7 +56,9 @@ fn a_date_that_cannot_be_read_becomes_null() {
 #[test]
 fn equal_values_have_equal_hashes_and_another_key_gives_another() {
     let mask = |key: u8, value: &[u8]| {
-        Masker::new(Strategy::Hash, shape(25, -1, 0), &HashKey::new([key; 32])).mask(value).map(<[u8]>::to_vec)
+        Masker::new(Strategy::Hash, shape(25, -1, 0), &HashKey::new([key; 32]))
+            .mask(value)
+            .map(<[u8]>::to_vec)
     };
     assert_eq!(mask(1, b"a"), mask(1, b"a"));
     assert_ne!(mask(1, b"a"), mask(1, b"b"));

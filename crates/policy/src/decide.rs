@@ -1,33 +1,17 @@
-//! Cedar decides; this file asks it.
+//! Cedar decides; this file asks it, effect by effect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Inspect, Tag, TargetName};
+use cedar_policy::{
+    ActionConstraint, Authorizer, Decision, Effect as CedarEffect, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint,
+};
+use hashbrown::HashMap;
+use model::{Action, Effect, Facts, Inspect, Resource, Tag, TargetName};
 
-use crate::{Context, Denied, Grant, Identity, Verdict};
-
-/// One policy file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// Its name, for errors.
-    pub name: String,
-    /// Cedar text.
-    pub text: String,
-}
-
-/// Why policies cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
-pub struct Problem {
-    /// The file.
-    pub file: String,
-    /// From 1.
-    pub line: usize,
-    /// From 1.
-    pub column: usize,
-    /// What is wrong, and the nearest right word where there is one.
-    pub message: String,
-}
+use crate::load::{self, Problem, Source};
+use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Question, Verdict, facts};
 
 /// What a policy may ask of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +21,20 @@ pub struct TargetFacts {
 }
 
 /// A set of policies that passed validation.
-pub struct Policies {}
+pub struct Policies {
+    all: Vec<Policy>,
+    holds: BTreeMap<String, HoldRule>,
+    version: Arc<str>,
+    /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
+    slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
+}
+
+/// What Cedar says of one effect.
+struct Answer {
+    allowed: bool,
+    /// What decided: the permits of an allowed effect, the forbids of a denied one.
+    policies: Vec<String>,
+}
 
 impl Policies {
     /// Parses and validates.
@@ -45,13 +42,18 @@ impl Policies {
     /// # Errors
     /// All problems, each with its place.
     pub fn load(sources: &[Source]) -> Result<Self, Vec<Problem>> {
-        let _ = sources;
-        Ok(Self {})
+        let loaded = load::load(sources)?;
+        Ok(Self {
+            all: loaded.policies,
+            holds: loaded.holds,
+            version: version(sources).into(),
+            slices: Mutex::default(),
+        })
     }
 
     /// A digest of all texts.
     pub fn version(&self) -> &str {
-        ""
+        &self.version
     }
 
     /// Whether a principal may open a session.
@@ -65,8 +67,10 @@ impl Policies {
         facts: &TargetFacts,
         now: &Context,
     ) -> Result<Grant, Denied> {
-        let _ = (facts, now);
-        Ok(Grant { principal: who.principal().clone(), target: target.clone() })
+        let grant = Grant { principal: who.principal().clone(), target: target.clone() };
+        let connect = Effect::new(Action::Connect, Resource::Target);
+        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &BTreeSet::new());
+        if answer.allowed { Ok(grant) } else { Err(self.denied(&grant, &connect, &answer, 1)) }
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.
@@ -78,27 +82,243 @@ impl Policies {
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
-        let _ = (grant, facts, now, approved);
-        let denied = Denied {
-            code: "42501",
-            reason: "no policy".to_owned(),
-            hint: None,
-            policies: Vec::new(),
-            version: "".into(),
+        let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
+            self.answer(grant, facts, effect, message.facts(), now, approvals)
         };
-        Verdict::Deny(message, denied)
+        let mut deciding = BTreeSet::new();
+        let mut refused: Vec<(&Effect, Answer)> = Vec::new();
+        for effect in message.effects() {
+            let answer = ask(effect, approved);
+            if answer.allowed {
+                deciding.extend(answer.policies);
+            } else {
+                refused.push((effect, answer));
+            }
+        }
+        if refused.is_empty() {
+            let reveal = self.revealed(grant, facts, &message, now, approved);
+            let permit = Permit {
+                policies: deciding.into_iter().collect(),
+                version: Arc::clone(&self.version),
+                reveal: Arc::new(reveal),
+                approved: approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect(),
+            };
+            return Verdict::Allow(Pass { message, permit });
+        }
+        // It is held only if nothing but approvals is missing.
+        let every_hold: BTreeSet<String> = self.holds.keys().cloned().collect();
+        let denied = refused.iter().find(|(effect, _)| !ask(effect, &every_hold).allowed);
+        if let Some((effect, answer)) = denied {
+            let denied = self.denied(grant, effect, answer, refused.len());
+            return Verdict::Deny(message, denied);
+        }
+        let asked: BTreeSet<&String> = refused.iter().flat_map(|(_, a)| &a.policies).collect();
+        let holds = asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect();
+        Verdict::Hold(Question { message, holds, version: Arc::clone(&self.version) })
+    }
+
+    /// What policy says of an operation before its values are known: what could be held may go on to where they are.
+    pub fn decide_shape<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: M,
+        now: &Context,
+    ) -> Verdict<M> {
+        match self.decide(grant, facts, message, now, &BTreeSet::new()) {
+            Verdict::Hold(question) => {
+                let permit = Permit {
+                    policies: question.holds.iter().map(|h| h.id.clone()).collect(),
+                    version: Arc::clone(&self.version),
+                    reveal: Arc::default(),
+                    approved: Vec::new(),
+                };
+                Verdict::Allow(Pass { message: question.message, permit })
+            }
+            verdict @ (Verdict::Allow(_) | Verdict::Deny(..)) => verdict,
+        }
     }
 
     /// Whether some policy could allow or hold a write of this principal here, so that its session needs one that writes.
-    pub fn could_write(&self, grant: &Grant, facts: &TargetFacts) -> bool {
-        let _ = (grant, facts);
-        true
+    pub fn could_write(&self, grant: &Grant, _facts: &TargetFacts) -> bool {
+        let harmless = [Action::Connect, Action::Select, Action::Listen, Action::Reveal, Action::Probe];
+        let mut writes = Action::ALL.iter().filter(|a| !harmless.contains(a));
+        writes.any(|action| {
+            let slice = self.slice(*action, grant.target());
+            slice.policies().any(|p| p.effect() == CedarEffect::Permit)
+        })
     }
 
     /// Whether everything is allowed whatever it is (`unknown`, `reveal` and `probe` too), so that certainty about names
     /// changes nothing.
-    pub fn allows_everything(&self, grant: &Grant, facts: &TargetFacts) -> bool {
-        let _ = (grant, facts);
-        false
+    pub fn allows_everything(&self, _grant: &Grant, _facts: &TargetFacts) -> bool {
+        self.all.iter().all(|p| p.effect() == CedarEffect::Permit) && self.all.iter().any(is_unconditional)
+    }
+
+    fn revealed<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: &M,
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> BTreeSet<model::ColumnName> {
+        let mut revealed = BTreeSet::new();
+        for (column, tags) in message.tagged_outputs() {
+            let effect = Effect {
+                tags: tags.clone(),
+                ..Effect::new(Action::Reveal, Resource::Column(column.clone()))
+            };
+            if self.answer(grant, facts, &effect, message.facts(), now, approved).allowed {
+                revealed.insert(column.clone());
+            }
+        }
+        revealed
+    }
+
+    /// A base table behind a view needs no permit of its own, if the view has one; a forbid on the table still wins.
+    fn answer(
+        &self,
+        grant: &Grant,
+        target: &TargetFacts,
+        effect: &Effect,
+        facts: &Facts,
+        now: &Context,
+        approvals: &BTreeSet<String>,
+    ) -> Answer {
+        let own = self.cedar(grant, target, effect, facts, now, approvals);
+        match &effect.via {
+            Some(view) if !own.allowed && own.policies.is_empty() => {
+                let through = Effect::new(effect.action, Resource::Table(view.clone()));
+                self.cedar(grant, target, &through, facts, now, approvals)
+            }
+            _ => own,
+        }
+    }
+
+    fn cedar(
+        &self,
+        grant: &Grant,
+        target: &TargetFacts,
+        effect: &Effect,
+        facts: &Facts,
+        now: &Context,
+        approvals: &BTreeSet<String>,
+    ) -> Answer {
+        let Ok(asked) = facts::ask(grant, target, effect, facts, now, approvals) else {
+            return Answer { allowed: false, policies: vec!["what could not be asked".to_owned()] };
+        };
+        let slice = self.slice(effect.action, grant.target());
+        let response = Authorizer::new().is_authorized(&asked.request, &slice, &asked.entities);
+        let diagnostics = response.diagnostics();
+        let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
+        // Cedar skips a policy that fails; a forbid that fails would allow.
+        let failed = diagnostics.errors().next().is_some();
+        if failed {
+            policies.push("a policy that could not be evaluated".to_owned());
+        }
+        Answer { allowed: response.decision() == Decision::Allow && !failed, policies }
+    }
+
+    fn slice(&self, action: Action, target: &TargetName) -> Arc<PolicySet> {
+        let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (action, target.clone());
+        if let Some(slice) = slices.get(&key) {
+            return Arc::clone(slice);
+        }
+        let apply = self.all.iter().filter(|p| covers(p, action) && reaches(p, target));
+        // Every id is unique, so the set can be made.
+        let slice = Arc::new(PolicySet::from_policies(apply.cloned()).unwrap_or_default());
+        slices.insert(key, Arc::clone(&slice));
+        slice
+    }
+
+    fn denied(&self, grant: &Grant, effect: &Effect, answer: &Answer, count: usize) -> Denied {
+        let by = answer.policies.first().and_then(|id| self.all.iter().find(|p| p.id().to_string() == *id));
+        let annotated = |name| by.and_then(|p| p.annotation(name)).map(str::to_owned);
+        let what = describe(effect);
+        let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+        let reason = match annotated("reason") {
+            Some(reason) => format!("{what} is not allowed{more}: {reason}"),
+            None => format!("{what} is not allowed for {} on {}{more}", grant.principal().id, grant.target()),
+        };
+        Denied {
+            code: "42501",
+            reason,
+            hint: annotated("hint").or_else(|| hint(effect)),
+            policies: answer.policies.clone(),
+            version: Arc::clone(&self.version),
+        }
+    }
+}
+
+fn describe(effect: &Effect) -> String {
+    if effect.action == Action::Unknown {
+        let why = effect.why.as_deref().unwrap_or("no reason");
+        return format!("what is not understood with certainty ({why})");
+    }
+    if effect.action == Action::Probe {
+        return format!("using {} other than as a plain output", effect.resource);
+    }
+    format!("{} on {}", effect.action.as_str(), effect.resource)
+}
+
+fn hint(effect: &Effect) -> Option<String> {
+    let hint = if effect.action == Action::Probe {
+        "Select the column plainly (its values are masked), or leave it out."
+    } else if effect.action == Action::Unknown {
+        "Write the statement so that every name in it is certain, and send statements one at a time."
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}
+
+fn covers(policy: &Policy, action: Action) -> bool {
+    let names = |uid: &cedar_policy::EntityUid| {
+        let id = uid.id().unescaped();
+        id == action.as_str() || Some(id) == action.group()
+    };
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::In(uids) => uids.iter().any(names),
+        ActionConstraint::Eq(uid) => uid.id().unescaped() == action.as_str(),
+    }
+}
+
+/// Whether a policy's scope leaves this target in. Ids below a target begin with its name.
+fn reaches(policy: &Policy, target: &TargetName) -> bool {
+    let uid = match policy.resource_constraint() {
+        ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => uid,
+        ResourceConstraint::Any | ResourceConstraint::Is(_) => return true,
+    };
+    if !["Target", "Schema", "Table", "Column", "Function"].contains(&uid.type_name().to_string().as_str()) {
+        return true;
+    }
+    uid.id().unescaped().split('/').next() == Some(target.as_str())
+}
+
+fn is_unconditional(policy: &Policy) -> bool {
+    let text = policy.to_string();
+    let head = text.rsplit_once(')').map(|(_, tail)| tail.trim() == ";");
+    head == Some(true)
+        && policy.principal_constraint() == PrincipalConstraint::Any
+        && policy.action_constraint() == ActionConstraint::Any
+        && policy.resource_constraint() == ResourceConstraint::Any
+}
+
+/// FNV-1a over names and texts: it names a version in the journal, and secures nothing.
+fn version(sources: &[Source]) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in sources.iter().flat_map(|s| s.name.bytes().chain([0]).chain(s.text.bytes()).chain([0])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{hash:016x}")
+}
+
+#[cfg(test)]
+impl Policies {
+    pub(crate) fn slice_len(&self, action: Action, target: &TargetName) -> usize {
+        self.slice(action, target).policies().count()
     }
 }

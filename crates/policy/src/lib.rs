@@ -1,9 +1,17 @@
 //! Who may do what. Pure: no IO, no clock, no async. Facts come in, verdicts go out; Cedar decides.
 
 mod decide;
+mod facts;
 mod grant;
+mod load;
+mod schema;
 mod verdict;
 
-pub use decide::{Policies, Problem, Source, TargetFacts};
+pub use decide::{Policies, TargetFacts};
 pub use grant::{Context, Grant, Identity};
+pub use load::{Problem, Source};
+pub use schema::text as schema;
 pub use verdict::{Denied, HoldRule, Pass, Permit, Question, Verdict};
+
+#[cfg(test)]
+mod tests;

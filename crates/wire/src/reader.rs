@@ -71,7 +71,11 @@ impl<'a> Reader<'a> {
     /// A count of things that are at least `size` bytes each, so that a lying count allocates nothing.
     pub fn count(&mut self, size: usize) -> Result<usize, Malformed> {
         let n = usize::from(self.u16()?);
-        if n.saturating_mul(size) > self.rest.len() { Err(Malformed("count exceeds the message")) } else { Ok(n) }
+        if n.saturating_mul(size) > self.rest.len() {
+            Err(Malformed("count exceeds the message"))
+        } else {
+            Ok(n)
+        }
     }
 
     /// All that is left.

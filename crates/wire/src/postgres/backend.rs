@@ -209,7 +209,10 @@ pub fn backend<'a>(frame: &Frame<'a>) -> Result<Backend<'a>, Malformed> {
             if count > r.len() {
                 return Err(Malformed("count exceeds the message"));
             }
-            Backend::NegotiateProtocolVersion { minor, options: (0..count).map(|_| r.cstr()).collect::<Result<_, _>>()? }
+            Backend::NegotiateProtocolVersion {
+                minor,
+                options: (0..count).map(|_| r.cstr()).collect::<Result<_, _>>()?,
+            }
         }
         _ => return Err(Malformed("invalid backend message type")),
     };

@@ -121,11 +121,13 @@ impl CopyRewriter {
         let mut rest = data.strip_suffix(b"\n").ok_or(Malformed("COPY row without an end"))?;
         for index in 0..self.columns {
             if index > 0 {
-                rest = rest.strip_prefix(&[csv.delimiter]).ok_or(Malformed("COPY row with too few columns"))?;
+                rest =
+                    rest.strip_prefix(&[csv.delimiter]).ok_or(Malformed("COPY row with too few columns"))?;
                 out.push(csv.delimiter);
             }
             let length = csv.field(rest, &mut self.decoded)?;
-            let (raw, behind) = rest.split_at_checked(length).ok_or(Malformed("COPY field beyond its row"))?;
+            let (raw, behind) =
+                rest.split_at_checked(length).ok_or(Malformed("COPY field beyond its row"))?;
             rest = behind;
             let value = if raw == csv.null { None } else { Some(self.decoded.as_slice()) };
             match cells.cell(index, value) {
@@ -227,7 +229,9 @@ fn unescape(raw: &[u8], value: &mut Vec<u8>) -> Result<(), Malformed> {
             b't' => b'\t',
             b'v' => 11,
             // The server escapes nothing by number, and a field must not be the end mark.
-            b'0'..=b'7' | b'x' | b'.' => return Err(Malformed("COPY field with an escape that no server writes")),
+            b'0'..=b'7' | b'x' | b'.' => {
+                return Err(Malformed("COPY field with an escape that no server writes"));
+            }
             other => other,
         });
     }
@@ -269,11 +273,16 @@ impl Csv<'_> {
         if bytes.next_if(|(_, b)| *b == self.quote).is_none() {
             let end = rest.iter().position(|b| *b == self.delimiter).unwrap_or(rest.len());
             value.extend_from_slice(rest.get(..end).unwrap_or_default());
-            return if value.contains(&self.quote) { Err(Malformed("quote within a bare CSV field")) } else { Ok(end) };
+            return if value.contains(&self.quote) {
+                Err(Malformed("quote within a bare CSV field"))
+            } else {
+                Ok(end)
+            };
         }
         while let Some((at, b)) = bytes.next() {
             if b == self.escape
-                && let Some((_, next)) = bytes.next_if(|(_, next)| *next == self.quote || *next == self.escape)
+                && let Some((_, next)) =
+                    bytes.next_if(|(_, next)| *next == self.quote || *next == self.escape)
             {
                 value.push(next);
             } else if b == self.quote {

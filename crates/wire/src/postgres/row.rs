@@ -42,7 +42,9 @@ pub fn rewrite(body: &[u8], out: &mut Vec<u8>, cells: &mut impl Cells) -> Result
     let mut result = Ok(());
     build::message(out, b'D', |out| {
         result = (|| {
-            out.extend_from_slice(&u16::try_from(count).map_err(|_| Malformed("too many columns"))?.to_be_bytes());
+            out.extend_from_slice(
+                &u16::try_from(count).map_err(|_| Malformed("too many columns"))?.to_be_bytes(),
+            );
             for index in 0..count {
                 let value = reader.value()?;
                 match cells.cell(index, value) {

@@ -146,9 +146,11 @@ impl Client {
         let server_first = std::str::from_utf8(server_first).map_err(|_| Malformed("SCRAM: not UTF-8"))?;
         let mut parts = server_first.split(',');
         let nonce = attribute(parts.next(), "r=")?;
-        let salt = BASE64.decode(attribute(parts.next(), "s=")?).map_err(|_| Malformed("SCRAM: invalid salt"))?;
-        let iterations: u32 =
-            attribute(parts.next(), "i=")?.parse().map_err(|_| Malformed("SCRAM: invalid iteration count"))?;
+        let salt =
+            BASE64.decode(attribute(parts.next(), "s=")?).map_err(|_| Malformed("SCRAM: invalid salt"))?;
+        let iterations: u32 = attribute(parts.next(), "i=")?
+            .parse()
+            .map_err(|_| Malformed("SCRAM: invalid iteration count"))?;
         if !nonce.starts_with(&self.nonce) || nonce.len() <= self.nonce.len() {
             return Err(Malformed("SCRAM: the server's nonce is not ours and more"));
         }
@@ -200,7 +202,9 @@ impl Server {
         let binding = match (flag, plus, end_point) {
             ("n", false, _) => Binding::None,
             // The client thinks that we offer no binding, but we did: somebody changed our offer.
-            ("y", false, Some(_)) => return Err(Malformed("SCRAM: the offer of channel binding was removed")),
+            ("y", false, Some(_)) => {
+                return Err(Malformed("SCRAM: the offer of channel binding was removed"));
+            }
             ("y", false, None) => Binding::Unoffered,
             ("p=tls-server-end-point", true, Some(hash)) => Binding::ServerEndPoint(hash.to_vec()),
             _ => return Err(Malformed("SCRAM: unsupported channel binding")),
@@ -225,8 +229,9 @@ impl Server {
         let text = std::str::from_utf8(client_final).map_err(|_| Malformed("SCRAM: not UTF-8"))?;
         let (without_proof, proof) = text.rsplit_once(",p=").ok_or(Malformed("SCRAM: no proof"))?;
         let mut parts = without_proof.split(',');
-        let binding =
-            BASE64.decode(attribute(parts.next(), "c=")?).map_err(|_| Malformed("SCRAM: invalid channel binding"))?;
+        let binding = BASE64
+            .decode(attribute(parts.next(), "c=")?)
+            .map_err(|_| Malformed("SCRAM: invalid channel binding"))?;
         if binding != self.binding_input {
             return Err(Malformed("SCRAM: the channel binding does not match"));
         }

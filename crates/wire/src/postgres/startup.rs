@@ -99,7 +99,9 @@ fn login(version: u32, mut reader: Reader<'_>) -> Result<Login, Malformed> {
 }
 
 fn text(bytes: &[u8]) -> Result<String, Malformed> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Malformed("startup parameter is not valid UTF-8"))
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|_| Malformed("startup parameter is not valid UTF-8"))
 }
 
 /// Appends an SSLRequest.

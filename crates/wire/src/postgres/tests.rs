@@ -62,7 +62,10 @@ fn what_a_server_writes_is_read_back() {
         let frame = split(&bytes, usize::MAX).expect("framed").expect("whole");
         assert_eq!(backend(&frame).expect("read"), expected);
     };
-    read(built(|o| build::ready(o, TransactionStatus::Failed)), Backend::ReadyForQuery(TransactionStatus::Failed));
+    read(
+        built(|o| build::ready(o, TransactionStatus::Failed)),
+        Backend::ReadyForQuery(TransactionStatus::Failed),
+    );
     read(built(|o| build::command_complete(o, "SELECT 1")), Backend::CommandComplete(b"SELECT 1"));
     read(
         built(|o| build::parameter_status(o, "TimeZone", "UTC")),
@@ -95,13 +98,13 @@ fn what_a_server_writes_is_read_back() {
 #[test]
 fn lengths_and_counts_that_lie_are_errors() {
     let frontend_lies: [&[u8]; 8] = [
-        b"Q\0\0\0\x08abcd",             // no end of the string
-        b"Q\0\0\0\x0aab\0cde",          // more behind it
-        b"P\0\0\0\x0aa\0b\0\xff\xff",   // 65,535 types in no bytes
-        b"B\0\0\0\x08\0\0\0\x01",       // one format in no bytes
-        b"D\0\0\0\x06Xa",               // neither S nor P
-        b"S\0\0\0\x05x",                // a Sync with a body
-        b"?\0\0\0\x04",                 // no such message
+        b"Q\0\0\0\x08abcd",                                   // no end of the string
+        b"Q\0\0\0\x0aab\0cde",                                // more behind it
+        b"P\0\0\0\x0aa\0b\0\xff\xff",                         // 65,535 types in no bytes
+        b"B\0\0\0\x08\0\0\0\x01",                             // one format in no bytes
+        b"D\0\0\0\x06Xa",                                     // neither S nor P
+        b"S\0\0\0\x05x",                                      // a Sync with a body
+        b"?\0\0\0\x04",                                       // no such message
         b"B\0\0\0\x12\0\0\0\0\0\x01\xff\xff\xff\xf0\0\0\0\0", // a length of -16
     ];
     for bytes in frontend_lies {
@@ -124,7 +127,9 @@ fn a_connection_begins_with_one_of_four_packets() {
     let login = built(|o| login_request(o, 2, &parameters));
     let Ok(Some((Startup::Login(read), _))) = split_startup(&login) else { panic!("a login") };
     assert_eq!((read.major, read.minor, read.parameter("user")), (3, 2, Some("b")));
-    for lie in [&b"\0\0\0\x04"[..], b"\0\x01\0\0", b"\0\0\0\x09\x04\xd2\x16\x2fx", b"\0\0\0\x0c\0\x03\0\0user"] {
+    for lie in
+        [&b"\0\0\0\x04"[..], b"\0\x01\0\0", b"\0\0\0\x09\x04\xd2\x16\x2fx", b"\0\0\0\x0c\0\x03\0\0user"]
+    {
         assert!(split_startup(lie).is_err(), "{lie:?}");
     }
     let old = [0, 0, 0, 12, 0, 2, 0, 0, 1, 2, 3, 4];
@@ -172,12 +177,27 @@ fn text_rows_are_rewritten_field_by_field() {
 
 #[test]
 fn csv_rows_are_rewritten_whatever_quotes_them() {
-    let csv = |delimiter, quote, escape| CopyFormat::Csv { delimiter, quote, escape, null: Vec::new(), header: false };
+    let csv = |delimiter, quote, escape| CopyFormat::Csv {
+        delimiter,
+        quote,
+        escape,
+        null: Vec::new(),
+        header: false,
+    };
     let plain = csv(b',', b'"', b'"');
-    assert_eq!(copied(plain.clone(), 3, &[b"1,,\"secret, \"\"x\"\"\"\n"]).expect("read"), b"1,,\"m\"\"0-k\t\"\n");
+    assert_eq!(
+        copied(plain.clone(), 3, &[b"1,,\"secret, \"\"x\"\"\"\n"]).expect("read"),
+        b"1,,\"m\"\"0-k\t\"\n"
+    );
     assert_eq!(copied(plain.clone(), 2, &[b"\"a\nb\",\"\"\n"]).expect("kept"), b"\"a\nb\",\"\"\n");
-    assert_eq!(copied(csv(b',', b'0', b'0'), 2, &[b"0a00,b0,secret\n"]).expect("odd"), b"0a00,b0,0m\"00-k\t0\n");
-    assert_eq!(copied(csv(b'-', b'"', b'\\'), 2, &[b"\"a\\\"-\"-secret\n"]).expect("odd"), b"\"a\\\"-\"-\"m\\\"0-k\t\"\n");
+    assert_eq!(
+        copied(csv(b',', b'0', b'0'), 2, &[b"0a00,b0,secret\n"]).expect("odd"),
+        b"0a00,b0,0m\"00-k\t0\n"
+    );
+    assert_eq!(
+        copied(csv(b'-', b'"', b'\\'), 2, &[b"\"a\\\"-\"-secret\n"]).expect("odd"),
+        b"\"a\\\"-\"-\"m\\\"0-k\t\"\n"
+    );
     for broken in [&b"1,2,3\n"[..], b"1\n", b"\"1,2\n", b"1,a\"b\n", b"1,2"] {
         assert!(copied(plain.clone(), 2, &[broken]).is_err(), "{broken:?}");
     }
@@ -200,19 +220,35 @@ fn scram_is_what_rfc_7677_shows() {
     let first = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
     let answer = client.answer(first);
     // The RFC's client names its user in the exchange, PostgreSQL's does not: only the shape can be compared.
-    assert!(answer.expect("answered").starts_with(b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p="));
-    let verifier = ScramVerifier::new(b"pencil", b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81", 4096);
+    assert!(
+        answer
+            .expect("answered")
+            .starts_with(b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=")
+    );
+    let verifier = ScramVerifier::new(
+        b"pencil",
+        b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81",
+        4096,
+    );
     let first = b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     let (server, said) =
         Server::begin(verifier, false, None, first, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0").expect("begun");
-    assert_eq!(said, b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
+    assert_eq!(
+        said,
+        b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    );
     let last = b"c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     let signed = server.finish(last).expect("finished").expect("the right password");
     assert_eq!(signed, b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
 }
 
 /// One exchange between our two sides; `Err` where one of them stops, `Ok(false)` where the password is wrong.
-fn exchange(password: &[u8], binding: Binding, plus: bool, end_point: Option<&[u8]>) -> Result<bool, crate::Malformed> {
+fn exchange(
+    password: &[u8],
+    binding: Binding,
+    plus: bool,
+    end_point: Option<&[u8]>,
+) -> Result<bool, crate::Malformed> {
     let verifier = ScramVerifier::new(b"right", &[7; 16], 4096);
     let mut client = Client::new(password, "abc", binding);
     let (server, first) = Server::begin(verifier, plus, end_point, &client.first(), "def")?;

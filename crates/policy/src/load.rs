@@ -1,0 +1,186 @@
+//! From files to policies: parsed, named, validated, and their holds understood.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
+
+use crate::HoldRule;
+
+/// What may stand before a policy.
+const ANNOTATIONS: [&str; 9] =
+    ["id", "description", "reason", "hint", "approvers", "quorum", "expires", "valid_for", "self"];
+/// `@expires` and `@valid_for` where they are not given, in seconds.
+const QUARTER: u64 = 15 * 60;
+
+/// One policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for errors.
+    pub name: String,
+    /// Cedar text.
+    pub text: String,
+}
+
+/// Why policies cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Policies that passed.
+pub(crate) struct Loaded {
+    pub policies: Vec<Policy>,
+    pub holds: BTreeMap<String, HoldRule>,
+}
+
+pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut loaded = Loaded { policies: Vec::new(), holds: BTreeMap::new() };
+    let mut places: BTreeMap<String, (&Source, usize)> = BTreeMap::new();
+    for source in sources {
+        let set = match PolicySet::from_str(&source.text) {
+            Ok(set) => set,
+            Err(errors) => {
+                problems.extend(errors.iter().map(|error| {
+                    let at = error.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
+                    problem(source, at, error.to_string())
+                }));
+                continue;
+            }
+        };
+        if set.templates().next().is_some() {
+            problems.push(problem(source, 0, "templates are not supported".to_owned()));
+        }
+        let mut searched = 0;
+        for policy in in_order(&set) {
+            let text = policy.to_string();
+            let rest = source.text.get(searched..).unwrap_or_default();
+            let at = rest.find(&text).map_or(0, |found| searched + found);
+            searched = at + text.len();
+            match named(policy) {
+                Err(message) => problems.push(problem(source, at, message)),
+                Ok((id, hold)) => {
+                    if places.insert(id.clone(), (source, at)).is_some() {
+                        problems.push(problem(source, at, format!("a second policy with @id(\"{id}\")")));
+                    }
+                    loaded.holds.extend(hold.map(|hold| (id.clone(), hold)));
+                    loaded.policies.push(policy.new_id(PolicyId::new(id)));
+                }
+            }
+        }
+    }
+    if problems.is_empty() {
+        problems.extend(validate(&loaded.policies, &places));
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// The policies as they stand in their file: Cedar's parser numbers them (`policy0`, `policy1`, …).
+fn in_order(set: &PolicySet) -> Vec<&Policy> {
+    let mut policies: Vec<&Policy> = set.policies().collect();
+    policies.sort_by_key(|policy| {
+        policy.id().to_string().trim_start_matches("policy").parse::<usize>().unwrap_or(usize::MAX)
+    });
+    policies
+}
+
+/// A policy's own id, and its rule if it holds.
+fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
+    for (name, _) in policy.annotations() {
+        if !ANNOTATIONS.contains(&name) {
+            return Err(format!("unknown annotation @{name}; there are: @{}", ANNOTATIONS.join(", @")));
+        }
+    }
+    let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or("every policy needs an @id(\"…\")")?;
+    let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
+    let asks = dense.matches("approvals").count();
+    let asks_for_itself = dense.matches(&format!("context.approvals.contains(\"{id}\")")).count();
+    let Some(approvers) = policy.annotation("approvers") else {
+        return match asks {
+            0 => Ok((id.to_owned(), None)),
+            _ => Err("a policy that asks for approvals needs @approvers(\"group\")".to_owned()),
+        };
+    };
+    if policy.effect() != Effect::Forbid || asks != 1 || asks_for_itself != 1 {
+        return Err(format!(
+            "a policy with @approvers is a forbid that yields to its own approval alone: \
+             forbid (…) unless {{ context.approvals.contains(\"{id}\") }};"
+        ));
+    }
+    let quorum: u32 = policy.annotation("quorum").unwrap_or("1").parse().unwrap_or(0);
+    if quorum == 0 {
+        return Err("@quorum is a number from 1".to_owned());
+    }
+    let rule = HoldRule {
+        id: id.to_owned(),
+        approvers: approvers.split(',').map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect(),
+        quorum,
+        expires: duration(policy.annotation("expires"))?,
+        valid_for: duration(policy.annotation("valid_for"))?,
+        reason: policy.annotation("reason").map(str::to_owned),
+    };
+    Ok((id.to_owned(), Some(rule)))
+}
+
+/// `30s`, `15m`, `2h`.
+fn duration(text: Option<&str>) -> Result<u64, String> {
+    let Some(text) = text else { return Ok(QUARTER) };
+    let bad = || format!("\"{text}\" is no duration; write 30s, 15m or 2h");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    seconds.filter(|s| *s > 0).ok_or_else(bad)
+}
+
+fn validate(policies: &[Policy], places: &BTreeMap<String, (&Source, usize)>) -> Vec<Problem> {
+    let whole = |message: String| Problem { file: "schema".to_owned(), line: 1, column: 1, message };
+    let schema = match Schema::from_cedarschema_str(&crate::schema()) {
+        Ok((schema, _)) => schema,
+        Err(error) => return vec![whole(error.to_string())],
+    };
+    let set = match PolicySet::from_policies(policies.iter().cloned()) {
+        Ok(set) => set,
+        Err(error) => return vec![whole(error.to_string())],
+    };
+    let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    let mut problems = Vec::new();
+    for error in result.validation_errors() {
+        let mut message = error.to_string();
+        if let Some(help) = error.help() {
+            message.push_str(&format!(" ({help})"));
+        }
+        let place = places.iter().find(|(id, _)| message.contains(&format!("`{id}`")));
+        let within = error.labels().and_then(|mut l| l.next()).map(|label| label.offset());
+        problems.push(match place {
+            Some((_, (source, at))) => problem(source, within.unwrap_or(*at), message),
+            None => whole(message),
+        });
+    }
+    problems
+}
+
+fn problem(source: &Source, at: usize, message: String) -> Problem {
+    let before = source.text.get(..at).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+    Problem {
+        file: source.name.clone(),
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        message,
+    }
+}

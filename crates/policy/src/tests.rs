@@ -1,0 +1,244 @@
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use model::{
+    Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, TableName,
+    Tag, TargetName,
+};
+
+use super::*;
+
+#[derive(Default)]
+struct Operation {
+    effects: Vec<Effect>,
+    facts: Facts,
+    outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
+}
+
+impl Inspect for Operation {
+    fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &self.outputs
+    }
+    fn shape(&self) -> [u8; 16] {
+        [0; 16]
+    }
+}
+
+fn table(name: &str) -> TableName {
+    TableName { schema: "shop".to_owned(), name: name.to_owned() }
+}
+
+fn on(action: Action, name: &str) -> Effect {
+    Effect::new(action, Resource::Table(table(name)))
+}
+
+fn now() -> Context {
+    Context {
+        now: 0,
+        address: Ipv4Addr::LOCALHOST.into(),
+        application: "psql".to_owned(),
+        in_transaction: false,
+        encrypted: false,
+    }
+}
+
+fn load(text: &str) -> Result<Policies, Vec<Problem>> {
+    Policies::load(&[Source { name: "p.cedar".to_owned(), text: text.to_owned() }])
+}
+
+fn grant(policies: &Policies) -> Grant {
+    let id = PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() };
+    let principal =
+        Principal { id, groups: vec!["analysts".to_owned()], on_behalf_of: Vec::new(), purpose: None };
+    let target = TargetName::new("orders");
+    policies
+        .authorize(Identity::verified(principal), &target, &TargetFacts::default(), &now())
+        .expect("connected")
+}
+
+const RULES: &str = r#"
+@id("connect") permit (principal, action == Action::"connect", resource == Target::"orders");
+@id("reads") permit (principal in Group::"analysts", action in Action::"read", resource in Schema::"orders/shop");
+@id("no-secrets") @reason("secrets stay where they are") forbid (principal, action, resource in Tag::"secret");
+@id("writes") permit (principal, action in Action::"write", resource);
+@id("held") @approvers("dba") @quorum("2") @expires("5m")
+forbid (principal, action in Action::"write", resource) unless { context.approvals.contains("held") };
+@id("where") forbid (principal, action == Action::"delete", resource) unless { context.statement.has_where };
+@id("mail") permit (principal, action == Action::"reveal", resource) when { resource is Column && resource.name == "email" };
+"#;
+
+fn word(effects: Vec<Effect>, has_where: bool, approved: &[&str]) -> String {
+    let policies = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
+    let operation =
+        Operation { effects, facts: Facts { has_where, ..Facts::default() }, ..Operation::default() };
+    let approved = approved.iter().map(|a| (*a).to_owned()).collect();
+    match policies.decide(&grant(&policies), &TargetFacts::default(), operation, &now(), &approved) {
+        Verdict::Allow(_) => "allow".to_owned(),
+        Verdict::Deny(_, denied) => format!("deny {}", denied.policies.join(",")),
+        Verdict::Hold(question) => {
+            question.holds().iter().map(|h| format!("hold {} {} {}", h.id, h.quorum, h.expires)).collect()
+        }
+    }
+}
+
+#[test]
+fn an_operation_is_allowed_only_if_every_effect_is() {
+    let read = on(Action::Select, "orders");
+    let secret = Effect { tags: BTreeSet::from([Tag("secret".to_owned())]), ..on(Action::Select, "keys") };
+    for (effects, has_where, approved, expected) in [
+        (vec![], true, &[][..], "allow"),
+        (vec![read.clone()], true, &[], "allow"),
+        (vec![read.clone(), on(Action::Drop, "orders")], true, &[], "deny "),
+        (vec![secret], true, &[], "deny no-secrets"),
+        (vec![Effect::unknown("odd")], true, &[], "deny "),
+        (vec![on(Action::Update, "orders")], true, &[], "hold held 2 300"),
+        (vec![on(Action::Update, "orders")], true, &["held"], "allow"),
+        (vec![on(Action::Update, "orders")], true, &["other"], "hold held 2 300"),
+        (vec![on(Action::Update, "orders"), on(Action::Drop, "orders")], true, &[], "deny "),
+        (vec![on(Action::Delete, "orders")], true, &[], "hold held 2 300"),
+        (vec![on(Action::Delete, "orders")], false, &["held"], "deny where"),
+    ] {
+        assert_eq!(word(effects.clone(), has_where, approved), expected, "{effects:?}");
+    }
+}
+
+#[test]
+fn a_permit_on_a_view_is_enough_and_a_forbid_on_its_table_wins() {
+    let base = TableName { schema: "vault".to_owned(), name: "keys".to_owned() };
+    let through = |via: &str, tags: &[&str]| Effect {
+        via: Some(table(via)),
+        tags: tags.iter().map(|t| Tag((*t).to_owned())).collect(),
+        ..Effect::new(Action::Select, Resource::Table(base.clone()))
+    };
+    assert_eq!(word(vec![Effect { via: None, ..through("v", &[]) }], true, &[]), "deny ");
+    assert_eq!(word(vec![through("v", &[])], true, &[]), "allow");
+    assert_eq!(word(vec![through("v", &["secret"])], true, &[]), "deny no-secrets");
+}
+
+#[test]
+fn a_forbid_that_cannot_be_evaluated_denies() {
+    let policies = load(
+        r#"@id("all") permit (principal, action, resource);
+           @id("overflow") forbid (principal, action == Action::"select", resource)
+           when { context.now + 9223372036854775807 > 0 };"#,
+    )
+    .unwrap_or_else(|p| panic!("{p:?}"));
+    let grant = grant(&policies);
+    let read = || Operation { effects: vec![on(Action::Select, "orders")], ..Operation::default() };
+    let later = Context { now: 1, ..now() };
+    let verdict = policies.decide(&grant, &TargetFacts::default(), read(), &later, &BTreeSet::new());
+    assert!(matches!(verdict, Verdict::Deny(..)));
+}
+
+#[test]
+fn what_may_be_revealed_is_asked_for_each_tagged_output() {
+    let policies = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
+    let column = |name: &str| ColumnName { table: table("customers"), name: name.to_owned() };
+    let outputs = ["email", "ssn"].map(|n| (column(n), BTreeSet::from([Tag("pii".to_owned())]))).to_vec();
+    let read = Operation { effects: vec![on(Action::Select, "customers")], outputs, ..Operation::default() };
+    let Verdict::Allow(pass) =
+        policies.decide(&grant(&policies), &TargetFacts::default(), read, &now(), &BTreeSet::new())
+    else {
+        panic!("allowed")
+    };
+    assert_eq!(pass.permit().reveal.iter().collect::<Vec<_>>(), [&column("email")]);
+}
+
+#[test]
+fn a_shape_that_could_be_approved_goes_on_to_its_values() {
+    let policies = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
+    let write = |action| Operation {
+        effects: vec![on(action, "orders")],
+        facts: Facts { has_where: true, ..Facts::default() },
+        ..Operation::default()
+    };
+    let facts = TargetFacts::default();
+    let shape = |action| policies.decide_shape(&grant(&policies), &facts, write(action), &now());
+    assert!(matches!(shape(Action::Update), Verdict::Allow(_)));
+    assert!(matches!(shape(Action::Drop), Verdict::Deny(..)));
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
+    for (text, line, words) in [
+        ("permit (principal, action, resource);", 1, "@id"),
+        ("\n@id(\"a\") permit (principal, action resource);", 2, "unexpected token"),
+        ("@id(\"a\") permit (principal, action == Action::\"selct\", resource);", 1, "selct"),
+        ("@id(\"a\") @odd(\"x\") permit (principal, action, resource);", 1, "@odd"),
+        (
+            "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") permit (principal, action, resource);",
+            2,
+            "second",
+        ),
+        (
+            "@id(\"a\") @approvers(\"g\") forbid (principal, action, resource) unless { context.approvals.contains(\"b\") };",
+            1,
+            "own approval",
+        ),
+        (
+            "@id(\"a\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            1,
+            "@approvers",
+        ),
+        (
+            "@id(\"a\") @approvers(\"g\") @expires(\"soon\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            1,
+            "duration",
+        ),
+        ("@id(\"a\") permit (principal, action, resource) when { context.odd };", 1, "odd"),
+    ] {
+        let problems = load(text).err().unwrap_or_else(|| panic!("{text}"));
+        let first = &problems[0];
+        assert!(first.message.contains(words), "{text}: {first}");
+        assert_eq!(first.line, line, "{text}: {first}");
+    }
+}
+
+#[test]
+fn only_a_bare_permit_allows_everything() {
+    for (text, expected) in [
+        (r#"@id("a") permit (principal, action, resource);"#, true),
+        (
+            r#"@id("a") permit (principal, action, resource) when { context.encrypted || !context.encrypted };"#,
+            false,
+        ),
+        (
+            r#"@id("a") permit (principal, action, resource); @id("b") forbid (principal, action == Action::"drop", resource);"#,
+            false,
+        ),
+    ] {
+        let policies = load(text).unwrap_or_else(|p| panic!("{p:?}"));
+        assert_eq!(
+            policies.allows_everything(&grant(&policies), &TargetFacts::default()),
+            expected,
+            "{text}"
+        );
+    }
+    let reads = load(
+        r#"@id("c") permit (principal, action == Action::"connect", resource);
+           @id("r") permit (principal, action in Action::"read", resource);"#,
+    )
+    .unwrap_or_else(|p| panic!("{p:?}"));
+    assert!(!reads.could_write(&grant(&reads), &TargetFacts::default()));
+    let writes = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
+    assert!(writes.could_write(&grant(&writes), &TargetFacts::default()));
+}
+
+#[test]
+fn policies_for_other_targets_are_not_looked_at() {
+    let mut text = RULES.to_owned();
+    for n in 0..200 {
+        text.push_str(&format!(
+            "@id(\"o{n}\") permit (principal, action, resource in Target::\"other{n}\");\n"
+        ));
+    }
+    let policies = load(&text).unwrap_or_else(|p| panic!("{p:?}"));
+    assert_eq!(policies.slice_len(Action::Select, &TargetName::new("orders")), 2);
+    assert_eq!(policies.slice_len(Action::Select, &TargetName::new("other7")), 2);
+}
