@@ -5,6 +5,24 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use model::{ColumnName, FunctionName, TableName, Tag};
 
+mod cells;
+mod load;
+mod objects;
+mod polled;
+mod queries;
+mod relations;
+#[cfg(test)]
+mod sample;
+
+mod tags;
+#[cfg(test)]
+mod tests;
+mod when;
+
+pub use load::{Rows, UNREADABLE, from_rows, proposals, queries, served, signature};
+#[cfg(test)]
+pub(crate) use sample::shop;
+
 /// A PostgreSQL object identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Oid(pub u32);
@@ -36,6 +54,10 @@ pub struct Catalog {
     pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
     /// Tags of whole relations: the system's own copies of data (`system.secret`).
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
+    /// A configured or proposed tag is on a column that is there.
+    pub(crate) tagged: bool,
+    /// How many definitions and expressions could not be printed, because somebody locks what they name.
+    pub(crate) unreadable: usize,
 }
 
 /// What kind of relation it is (`pg_class.relkind`).
@@ -72,8 +94,9 @@ pub struct Relation {
     pub kind: RelationKind,
     /// By attribute number, ascending; dropped and system columns are not in it.
     pub columns: Vec<Column>,
-    /// Of a view or materialized view outside `pg_catalog` and `information_schema`: its query, with every name
-    /// qualified that is not in `pg_catalog`.
+    /// Of a view or materialized view that `initdb` did not make: its query, with every name qualified that is not in
+    /// `pg_catalog` or temporary (a temporary relation hides the system's of the same name). `None` for a view outside
+    /// `pg_catalog` and `information_schema` means that it could not be read: nothing is known of it.
     pub definition: Option<String>,
     /// Rules other than a view's own `_RETURN`.
     pub rules: Vec<Rule>,
@@ -391,7 +414,13 @@ impl Catalog {
 
     /// Whether any column outside the system's schemas is tagged.
     pub fn any_tags(&self) -> bool {
-        !self.column_tags.is_empty()
+        self.tagged
+    }
+
+    /// How many definitions and expressions the server could not print when it was asked: views without a definition,
+    /// and texts that are [`UNREADABLE`]. While there are any, it is worth reading again.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The tags of a table's column.

@@ -1,0 +1,157 @@
+//! Reads a catalogue: what a server is asked, and what its answers say. The connection is the caller's.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use model::{ColumnName, Tag};
+
+use super::cells::rows;
+use super::queries::Question;
+use super::{Catalog, EventTrigger, Oid, objects, polled, relations, tags};
+
+/// The rows of one answer, as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// Stands for an expression, definition or body that the server could not print when it was asked. No grammar accepts
+/// it, so whoever reads it finds that it is not understood.
+pub const UNREADABLE: &str = "<not readable>";
+
+/// The majors that are served.
+const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
+
+/// What a server of this version (`server_version_num`) is asked, in order. Each is one statement without parameters,
+/// correct under a search path that is empty or `pg_catalog`.
+pub fn queries(version: u32) -> Vec<String> {
+    Question::ALL.iter().map(|question| question.sql(version)).collect()
+}
+
+/// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
+pub fn signature(version: u32) -> String {
+    polled::sql(version)
+}
+
+/// What the answers to [`queries`] say.
+///
+/// # Errors
+/// The server is not one that is served, or an answer is not what was asked for.
+pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> Result<Catalog, String> {
+    let answers = Answers::new(answers)?;
+    let mut catalog = Catalog { server_version: version, ..Catalog::default() };
+    answers.read(Question::Server, |answer| server(&mut catalog, answer))?;
+    answers.read(Question::Schemas, |answer| {
+        catalog.schemas = rows(answer).map(|mut row| row.string()).collect::<Result<BTreeSet<_>, _>>()?;
+        Ok(())
+    })?;
+    relations::read(&mut catalog, &answers)?;
+    objects::read(&mut catalog, &answers)?;
+    answers.read(Question::EventTriggers, |answer| {
+        for mut row in rows(answer) {
+            let (name, event, function) = (row.string()?, row.string()?, row.oid()?);
+            catalog.event_triggers.push(EventTrigger { name, event, function });
+        }
+        Ok(())
+    })?;
+    index(&mut catalog);
+    tags::spread(&mut catalog, tags);
+    Ok(catalog)
+}
+
+/// Tags proposed for columns of tables by their names and types.
+pub fn proposals(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
+    tags::propose(catalog)
+}
+
+/// The answers by what was asked.
+pub(super) struct Answers<'a> {
+    answers: &'a [Rows],
+}
+
+impl<'a> Answers<'a> {
+    fn new(answers: &'a [Rows]) -> Result<Self, String> {
+        let (wanted, got) = (Question::ALL.len(), answers.len());
+        if wanted == got { Ok(Self { answers }) } else { Err(format!("{got} answers to {wanted} questions")) }
+    }
+
+    /// Reads one, and says in an error which it was.
+    pub(super) fn read(
+        &self,
+        question: Question,
+        read: impl FnOnce(&'a Rows) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let position = Question::ALL.iter().position(|q| *q == question);
+        let answer = position.and_then(|p| self.answers.get(p)).ok_or("a question without an answer")?;
+        read(answer).map_err(|error| format!("the catalogue's {question:?}: {error}"))
+    }
+}
+
+fn server(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+    let mut row = rows(answer).next().ok_or("no answer")?;
+    catalog.server_version = row.number()?;
+    catalog.database = row.string()?;
+    served(catalog.server_version, row.text()?, row.text()?)
+}
+
+/// Whether a server is one that is served: forks and other encodings are not, for their grammar, catalogues and functions
+/// are not the ones that were tested.
+///
+/// # Errors
+/// Why it is not, in words for the operator.
+pub fn served(version: u32, encoding: &str, words: &str) -> Result<(), String> {
+    let major = version / 10_000;
+    if !MAJORS.contains(&major) {
+        let (first, last) = (MAJORS.start(), MAJORS.end());
+        return Err(format!("the server is PostgreSQL {major}: only {first} to {last} are served"));
+    }
+    if encoding != "UTF8" {
+        return Err(format!("the database's encoding is {encoding}: only UTF8 is served"));
+    }
+    if !is_postgres(words) {
+        return Err(format!(
+            "the server calls itself \"{words}\": forks are not served until they are tested"
+        ));
+    }
+    Ok(())
+}
+
+/// `PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu, compiled by …`; the words in brackets are the
+/// packager's, and a fork's where it is one.
+fn is_postgres(words: &str) -> bool {
+    const PACKAGERS: [&str; 9] =
+        ["Debian", "Ubuntu", "Raspbian", "Homebrew", "Postgres.app", "PGDG", "Percona", "Nix", "Alpine"];
+    let Some(rest) = words.strip_prefix("PostgreSQL ") else { return false };
+    let Some((named, _)) = rest.split_once(" on ") else { return false };
+    let (number, packaged) = named.split_once(' ').unwrap_or((named, ""));
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '.').is_empty();
+    let packager = packaged.trim_start_matches(['(', '-', ' ']);
+    digits && (packaged.is_empty() || PACKAGERS.iter().any(|name| packager.starts_with(name)))
+}
+
+/// Builds what is looked up by name.
+fn index(catalog: &mut Catalog) {
+    let mut relations: HashMap<String, HashMap<String, Oid>> = HashMap::new();
+    for relation in catalog.relations.values() {
+        relations
+            .entry_ref(relation.schema.as_str())
+            .or_default()
+            .insert(relation.name.clone(), relation.oid);
+    }
+    let mut types: HashMap<String, HashMap<String, Oid>> = HashMap::new();
+    for each in catalog.types.values() {
+        types.entry_ref(each.schema.as_str()).or_default().insert(each.name.clone(), each.oid);
+    }
+    let mut functions: HashMap<String, Vec<Oid>> = HashMap::new();
+    for function in catalog.functions.values() {
+        functions.entry_ref(function.name.as_str()).or_default().push(function.oid);
+    }
+    for overloads in functions.values_mut() {
+        overloads.sort_unstable();
+    }
+    let mut operators: HashMap<String, Vec<usize>> = HashMap::new();
+    for (position, operator) in catalog.operators.iter().enumerate() {
+        operators.entry_ref(operator.name.as_str()).or_default().push(position);
+    }
+    catalog.relation_names = relations;
+    catalog.type_names = types;
+    catalog.function_names = functions;
+    catalog.operator_names = operators;
+}
