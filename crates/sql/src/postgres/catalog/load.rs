@@ -6,7 +6,8 @@ use hashbrown::HashMap;
 use model::{ColumnName, Tag};
 
 use super::cells::rows;
-use super::queries::Question;
+use super::queries::List;
+use super::texts::{Piece, Texts};
 use super::{Catalog, EventTrigger, Oid, objects, polled, relations, tags};
 
 /// The rows of one answer, as text.
@@ -19,10 +20,27 @@ pub const UNREADABLE: &str = "<not readable>";
 /// The majors that are served.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
 
-/// What a server of this version (`server_version_num`) is asked, in order. Each is one statement without parameters,
-/// correct under a search path that is empty or `pg_catalog`.
+/// What a server is asked.
+#[derive(Debug, Clone)]
+pub struct Questions {
+    /// Each must be answered.
+    pub lists: Vec<String>,
+    /// A piece that is refused is asked for again by [halves](Piece::halves), and left out where there are none: what it
+    /// would have said counts as [`UNREADABLE`]. Its answers follow those of the lists, in any order.
+    pub pieces: Vec<Piece>,
+}
+
+/// What a server of this version (`server_version_num`) is asked. Each is one statement without parameters, correct under a
+/// search path that is empty or `pg_catalog`; where each is a transaction of its own, few locks are held at a time.
+pub fn questions(version: u32) -> Questions {
+    Questions { lists: List::ALL.iter().map(|list| list.sql(version)).collect(), pieces: Piece::all(version) }
+}
+
+/// All of it in order, for whoever cannot go on after a refusal.
 pub fn queries(version: u32) -> Vec<String> {
-    Question::ALL.iter().map(|question| question.sql(version)).collect()
+    let Questions { mut lists, pieces } = questions(version);
+    lists.extend(pieces.iter().map(Piece::sql));
+    lists
 }
 
 /// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
@@ -37,14 +55,14 @@ pub fn signature(version: u32) -> String {
 pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> Result<Catalog, String> {
     let answers = Answers::new(answers)?;
     let mut catalog = Catalog { server_version: version, ..Catalog::default() };
-    answers.read(Question::Server, |answer| server(&mut catalog, answer))?;
-    answers.read(Question::Schemas, |answer| {
+    answers.read(List::Server, |answer| server(&mut catalog, answer))?;
+    answers.read(List::Schemas, |answer| {
         catalog.schemas = rows(answer).map(|mut row| row.string()).collect::<Result<BTreeSet<_>, _>>()?;
         Ok(())
     })?;
     relations::read(&mut catalog, &answers)?;
     objects::read(&mut catalog, &answers)?;
-    answers.read(Question::EventTriggers, |answer| {
+    answers.read(List::EventTriggers, |answer| {
         for mut row in rows(answer) {
             let (name, event, function) = (row.string()?, row.string()?, row.oid()?);
             catalog.event_triggers.push(EventTrigger { name, event, function });
@@ -63,24 +81,31 @@ pub fn proposals(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
 
 /// The answers by what was asked.
 pub(super) struct Answers<'a> {
-    answers: &'a [Rows],
+    lists: &'a [Rows],
+    /// What was printed.
+    pub(super) texts: Texts<'a>,
 }
 
 impl<'a> Answers<'a> {
     fn new(answers: &'a [Rows]) -> Result<Self, String> {
-        let (wanted, got) = (Question::ALL.len(), answers.len());
-        if wanted == got { Ok(Self { answers }) } else { Err(format!("{got} answers to {wanted} questions")) }
+        let (lists, pieces) = answers
+            .split_at_checked(List::ALL.len())
+            .ok_or_else(|| format!("{} answers to {} questions", answers.len(), List::ALL.len()))?;
+        Ok(Self {
+            lists,
+            texts: Texts::new(pieces).map_err(|error| format!("the catalogue's texts: {error}"))?,
+        })
     }
 
-    /// Reads one, and says in an error which it was.
+    /// Reads a list, and says in an error which it was.
     pub(super) fn read(
         &self,
-        question: Question,
+        list: List,
         read: impl FnOnce(&'a Rows) -> Result<(), String>,
     ) -> Result<(), String> {
-        let position = Question::ALL.iter().position(|q| *q == question);
-        let answer = position.and_then(|p| self.answers.get(p)).ok_or("a question without an answer")?;
-        read(answer).map_err(|error| format!("the catalogue's {question:?}: {error}"))
+        let position = List::ALL.iter().position(|l| *l == list);
+        let answer = position.and_then(|p| self.lists.get(p)).ok_or("a question without an answer")?;
+        read(answer).map_err(|error| format!("the catalogue's {list:?}: {error}"))
     }
 }
 

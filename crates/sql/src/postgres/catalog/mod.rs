@@ -17,11 +17,13 @@ mod sample;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod when;
 
-pub use load::{Rows, UNREADABLE, from_rows, proposals, queries, served, signature};
+pub use load::{Questions, Rows, UNREADABLE, from_rows, proposals, queries, questions, served, signature};
 #[cfg(test)]
 pub(crate) use sample::shop;
+pub use texts::Piece;
 
 /// A PostgreSQL object identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

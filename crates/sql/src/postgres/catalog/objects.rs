@@ -4,7 +4,8 @@ use hashbrown::HashMap;
 
 use super::cells::{Cells, rows};
 use super::load::{Answers, Rows};
-use super::queries::Question;
+use super::queries::List;
+use super::texts::{Text, Texts};
 use super::{Cast, Catalog, Function, FunctionKind, Oid, Operator, Type, TypeKind};
 
 /// Functions of the system have lower OIDs.
@@ -12,25 +13,20 @@ const FIRST_USER: Oid = Oid(super::queries::FIRST_USER_OID);
 
 /// Reads them, after the relations.
 pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), String> {
-    let mut domain_defaults = HashMap::new();
-    answers.read(Question::Types, |answer| types(catalog, &mut domain_defaults, answer))?;
-    answers.read(Question::Checks, |answer| domain_checks(catalog, answer))?;
-    answers.read(Question::Functions, |answer| functions(catalog, answer))?;
-    answers.read(Question::Bodies, |answer| bodies(catalog, answer))?;
-    answers.read(Question::Aggregates, |answer| aggregates(catalog, answer))?;
-    answers.read(Question::Operators, |answer| operators(catalog, answer))?;
-    answers.read(Question::Casts, |answer| casts(catalog, answer))?;
-    answers.read(Question::Extensions, |answer| extensions(catalog, answer))?;
-    answers.read(Question::Members, |answer| members(catalog, answer))?;
-    default_by_domain(catalog, &domain_defaults);
+    let texts = &answers.texts;
+    answers.read(List::Types, |answer| types(catalog, texts, answer))?;
+    answers.read(List::Checks, |answer| domain_checks(catalog, texts, answer))?;
+    answers.read(List::Functions, |answer| functions(catalog, texts, answer))?;
+    answers.read(List::Aggregates, |answer| aggregates(catalog, answer))?;
+    answers.read(List::Operators, |answer| operators(catalog, answer))?;
+    answers.read(List::Casts, |answer| casts(catalog, answer))?;
+    answers.read(List::Extensions, |answer| extensions(catalog, answer))?;
+    answers.read(List::Members, |answer| members(catalog, answer))?;
     Ok(())
 }
 
-fn types(
-    catalog: &mut Catalog,
-    domain_defaults: &mut HashMap<Oid, String>,
-    answer: &Rows,
-) -> Result<(), String> {
+fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
+    let mut domain_defaults = HashMap::new();
     catalog.types.reserve(answer.len());
     for mut row in rows(answer) {
         let (oid, schema, name) = (row.oid()?, row.string()?, row.string()?);
@@ -39,8 +35,8 @@ fn types(
         let (base, relation) = (row.oid()?, row.oid()?);
         let mut functions = row.oids()?;
         functions.retain(|function| *function >= FIRST_USER);
-        if let Some(default) = row.maybe()? {
-            domain_defaults.insert(oid, default.to_owned());
+        if row.flag()? {
+            domain_defaults.insert(oid, catalog.printed(texts.of(Text::Domain, oid, 0)));
         }
         let (checks, extension) = (Vec::new(), None);
         let each = Type {
@@ -59,6 +55,7 @@ fn types(
         };
         catalog.types.insert(oid, each);
     }
+    default_by_domain(catalog, &domain_defaults);
     Ok(())
 }
 
@@ -87,13 +84,13 @@ fn default_by_domain(catalog: &mut Catalog, domain_defaults: &HashMap<Oid, Strin
     }
 }
 
-fn domain_checks(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn domain_checks(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let (_relation, domain) = (row.oid()?, row.oid()?);
+        let (check, _relation, domain) = (row.oid()?, row.oid()?, row.oid()?);
         if domain == Oid(0) {
             continue;
         }
-        let check = catalog.printed(row.maybe()?);
+        let check = catalog.printed(texts.of(Text::Check, check, 0));
         if let Some(each) = catalog.types.get_mut(&domain) {
             each.checks.push(check);
         }
@@ -101,16 +98,16 @@ fn domain_checks(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
-fn functions(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn functions(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     catalog.functions.reserve(answer.len());
     for mut row in rows(answer) {
-        let function = function(&mut row)?;
+        let function = function(catalog, texts, &mut row)?;
         catalog.functions.insert(function.oid, function);
     }
     Ok(())
 }
 
-fn function(row: &mut Cells<'_>) -> Result<Function, String> {
+fn function(catalog: &mut Catalog, texts: &Texts<'_>, row: &mut Cells<'_>) -> Result<Function, String> {
     let (oid, schema, name) = (row.oid()?, row.string()?, row.string()?);
     let kind = match row.letter()? {
         'f' => FunctionKind::Function,
@@ -131,13 +128,13 @@ fn function(row: &mut Cells<'_>) -> Result<Function, String> {
         argument_names,
         out_columns,
         defaults: row.number()?,
-        default_expressions: row.maybe()?.map(str::to_owned),
+        default_expressions: row.flag()?.then(|| catalog.printed(texts.of(Text::Arguments, oid, 0))),
         variadic: row.flag()?,
         returns: row.oid()?,
         returns_set: row.flag()?,
         language: row.string()?,
         source: row.maybe()?.unwrap_or_default().to_owned(),
-        sql_body: None,
+        sql_body: row.flag()?.then(|| catalog.printed(texts.of(Text::Body, oid, 0))),
         config: row
             .list()?
             .iter()
@@ -172,17 +169,6 @@ fn parameters(
         }
     }
     (argument_names, out_columns)
-}
-
-fn bodies(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
-    for mut row in rows(answer) {
-        let oid = row.oid()?;
-        let body = catalog.printed(row.maybe()?);
-        if let Some(function) = catalog.functions.get_mut(&oid) {
-            function.sql_body = Some(body);
-        }
-    }
-    Ok(())
 }
 
 fn aggregates(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {

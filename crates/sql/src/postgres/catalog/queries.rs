@@ -1,47 +1,42 @@
-//! What a server is asked about its catalogue. Every name is qualified and every operator written with its schema: a
-//! user's own could be found in their place. No statement needs special rights, takes a parameter or writes.
+//! What a server is asked about its catalogue: lists, which cannot fail. Every name is qualified and every operator
+//! written with its schema: a user's own could be found in their place. No statement needs special rights, takes a
+//! parameter or writes.
 
 /// The first OID of objects that were not made by `initdb` (`FirstNormalObjectId`).
 pub(super) const FIRST_USER_OID: u32 = 16384;
 
-/// One thing that is asked; the order of [`Question::ALL`] is the order of the statements and of their answers.
+/// One list that is asked for; the order of [`List::ALL`] is the order of the statements and of their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum List {
     /// version, database, encoding, the version in words
     Server,
     /// name
     Schemas,
     /// oid, schema, name, kind, temporary, row security, the table of an index
     Relations,
-    /// relation, `number type modifier g|i|-` of all columns, their names as JSON
+    /// relation, `number type modifier g|i|d|-` of all columns (generated, identity, default), their names as JSON
     Columns,
-    /// relation, column, expression
-    Defaults,
-    /// relation, query
-    Views,
-    /// relation, name, event, instead, definition
+    /// oid, relation, name, event, instead
     Rules,
-    /// relation, name, type bits, function, has a condition, definition
+    /// oid, relation, name, type bits, function, has a condition
     Triggers,
-    /// relation, domain, expression
+    /// oid, relation, domain
     Checks,
     /// referring table, referred table, on delete, on update
     ForeignKeys,
-    /// table, expressions, predicate
+    /// oid, table, has expressions, has a predicate
     Indexes,
-    /// partitioned table, expressions of its key
+    /// partitioned table
     PartitionKeys,
-    /// relation, USING, has one, WITH CHECK, has one
+    /// oid, relation, has USING, has WITH CHECK
     Policies,
     /// child, parent
     Inheritance,
-    /// oid, schema, name, kind, element, is an array, array type, base, relation, functions, default
+    /// oid, schema, name, kind, element, is an array, array type, base, relation, functions, has a default
     Types,
-    /// oid, schema, name, kind, arguments, all arguments, modes, names, defaults, their text, variadic, returns, set,
-    /// language, source, settings, security definer
+    /// oid, schema, name, kind, arguments, all arguments, modes, names, defaults, their texts matter, variadic, returns,
+    /// set, language, source, has a body, settings, security definer
     Functions,
-    /// oid, body
-    Bodies,
     /// oid, functions
     Aggregates,
     /// schema, name, left, right, result, function, other functions that the planner may take for it
@@ -56,15 +51,13 @@ pub(super) enum Question {
     Members,
 }
 
-impl Question {
+impl List {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Server,
         Self::Schemas,
         Self::Relations,
         Self::Columns,
-        Self::Defaults,
-        Self::Views,
         Self::Rules,
         Self::Triggers,
         Self::Checks,
@@ -75,7 +68,6 @@ impl Question {
         Self::Inheritance,
         Self::Types,
         Self::Functions,
-        Self::Bodies,
         Self::Aggregates,
         Self::Operators,
         Self::Casts,
@@ -84,62 +76,60 @@ impl Question {
         Self::Members,
     ];
 
-    /// The statement that asks it.
+    /// The statement that asks for it.
     pub(super) fn sql(self, version: u32) -> String {
         let text = match self {
-            Self::Server => SERVER.to_owned(),
-            Self::Schemas => SCHEMAS.to_owned(),
-            Self::Relations => RELATIONS.to_owned(),
-            Self::Columns => COLUMNS.to_owned(),
-            Self::Defaults => careful(DEFAULTS),
-            Self::Views => careful(VIEWS),
-            Self::Rules => careful(RULES),
-            Self::Triggers => careful(TRIGGERS).replace("{not_internal}", not_internal(version)),
-            Self::Checks => careful(CHECKS),
-            Self::ForeignKeys => FOREIGN_KEYS.to_owned(),
-            Self::Indexes => careful(INDEXES),
-            Self::PartitionKeys => careful(PARTITION_KEYS),
-            Self::Policies => careful(POLICIES),
-            Self::Inheritance => INHERITANCE.to_owned(),
-            Self::Types => TYPES.replace("{array}", is_array(version)),
-            Self::Functions => FUNCTIONS.to_owned(),
-            Self::Bodies if version >= 140_000 => careful(BODIES),
-            Self::Bodies => NO_BODIES.to_owned(),
-            Self::Aggregates => AGGREGATES.to_owned(),
-            Self::Operators => OPERATORS.to_owned(),
-            Self::Casts => CASTS.to_owned(),
-            Self::EventTriggers => EVENT_TRIGGERS.to_owned(),
-            Self::Extensions => EXTENSIONS.to_owned(),
-            Self::Members => MEMBERS.to_owned(),
+            Self::Server => SERVER,
+            Self::Schemas => SCHEMAS,
+            Self::Relations => RELATIONS,
+            Self::Columns => COLUMNS,
+            Self::Rules => RULES,
+            Self::Triggers => TRIGGERS,
+            Self::Checks => CHECKS,
+            Self::ForeignKeys => FOREIGN_KEYS,
+            Self::Indexes => INDEXES,
+            Self::PartitionKeys => PARTITION_KEYS,
+            Self::Policies => POLICIES,
+            Self::Inheritance => INHERITANCE,
+            Self::Types => TYPES,
+            Self::Functions => FUNCTIONS,
+            Self::Aggregates => AGGREGATES,
+            Self::Operators => OPERATORS,
+            Self::Casts => CASTS,
+            Self::EventTriggers => EVENT_TRIGGERS,
+            Self::Extensions => EXTENSIONS,
+            Self::Members => MEMBERS,
         };
-        short(&text)
+        short(&for_version(text, version))
     }
 }
 
-/// The statements below say `=.` for `OPERATOR(pg_catalog.=)`, `<>.` and `>=.` likewise, and `{user}` for the first OID
-/// that is not the system's.
+/// What was not the same in all versions.
+fn for_version(text: &str, version: u32) -> String {
+    // Before 15 the copies of a partitioned table's triggers in its partitions were marked as internal.
+    let not_internal =
+        if version >= 150_000 { "NOT t.tgisinternal" } else { "(NOT t.tgisinternal OR t.tgparentid <>. 0)" };
+    // Before 14 there was one way to be subscripted by variable length, as an array, and no body but a text.
+    let (array, body) = if version >= 140_000 {
+        (
+            "t.typsubscript::pg_catalog.oid =. \
+             'pg_catalog.array_subscript_handler'::pg_catalog.regproc::pg_catalog.oid",
+            "p.prosqlbody IS NOT NULL",
+        )
+    } else {
+        ("(t.typlen =. -1 AND t.typelem <>. 0)", "false")
+    };
+    text.replace("{not_internal}", not_internal).replace("{array}", array).replace("{body}", body)
+}
+
+/// The statements say `=.` for `OPERATOR(pg_catalog.=)`, `<>.` and `>=.` likewise, and `{user}` for the first OID that is
+/// not the system's.
 pub(super) fn short(text: &str) -> String {
     let mut text = text.replace("{user}", &FIRST_USER_OID.to_string());
     for operator in ["<>", ">=", "="] {
         text = text.replace(&format!(" {operator}. "), &format!(" OPERATOR(pg_catalog.{operator}) "));
     }
     text
-}
-
-/// Printing an expression or a query opens the relations that it names. It would wait behind whoever locks one of them
-/// exclusively, or wants to, and the whole catalogue with it: those that are locked now are left out, and are read when
-/// they are free. A prepared transaction has no process.
-fn careful(question: &str) -> String {
-    format!(
-        "WITH locked AS MATERIALIZED (SELECT l.relation FROM pg_catalog.pg_locks AS l \
-         WHERE l.locktype =. 'relation' AND l.mode =. 'AccessExclusiveLock' \
-         AND (l.pid IS NULL OR l.pid <>. pg_catalog.pg_backend_pid()) \
-         AND l.database =. (SELECT d.oid FROM pg_catalog.pg_database AS d \
-         WHERE d.datname =. pg_catalog.current_database())), \
-         blocked AS MATERIALIZED (SELECT DISTINCT d.classid, d.objid FROM pg_catalog.pg_depend AS d \
-         WHERE d.refclassid =. 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid \
-         AND d.refobjid =. ANY (ARRAY(SELECT locked.relation FROM locked))) {question}"
-    )
 }
 
 const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database(), \
@@ -155,77 +145,43 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relper
     AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
 const COLUMNS: &str = "SELECT a.attrelid, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, \
-    a.atttypmod, CASE WHEN a.attgenerated <>. '' THEN 'g' WHEN a.attidentity <>. '' THEN 'i' ELSE '-' END), ' ' \
+    a.atttypmod, CASE WHEN a.attgenerated <>. '' THEN 'g' WHEN a.attidentity <>. '' THEN 'i' \
+    WHEN a.atthasdef THEN 'd' ELSE '-' END), ' ' \
     ORDER BY a.attnum), pg_catalog.array_to_json(pg_catalog.array_agg(a.attname ORDER BY a.attnum)) \
     FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid =. a.attrelid \
     WHERE a.attnum >=. 1 AND NOT a.attisdropped \
     AND c.relkind =. ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) GROUP BY a.attrelid";
 
-const DEFAULTS: &str = "SELECT d.adrelid, d.adnum, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
-    FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid =. d.adrelid \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. d.oid WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
-
-const VIEWS: &str = "SELECT c.oid, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_viewdef(c.oid) END \
-    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_rewrite AS r ON r.ev_class =. c.oid \
-    AND r.rulename =. '_RETURN' \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. r.oid WHERE c.relkind =. ANY ('{v,m}'::pg_catalog.\"char\"[]) AND c.oid >=. {user} \
-    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
-
-const RULES: &str = "SELECT r.ev_class, r.rulename, r.ev_type, r.is_instead, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_ruledef(r.oid) END \
+const RULES: &str = "SELECT r.oid, r.ev_class, r.rulename, r.ev_type, r.is_instead \
     FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid =. r.ev_class \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. r.oid WHERE r.rulename <>. '_RETURN' \
-    AND r.ev_enabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    WHERE r.rulename <>. '_RETURN' AND r.ev_enabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-const TRIGGERS: &str = "SELECT t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL, \
-    CASE WHEN t.tgqual IS NOT NULL AND b.objid IS NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END \
+const TRIGGERS: &str = "SELECT t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL \
     FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid =. t.tgrelid \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_trigger'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. t.oid WHERE {not_internal} AND t.tgenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    WHERE {not_internal} AND t.tgenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-/// Before 15 the copies of a partitioned table's triggers in its partitions were marked as internal.
-fn not_internal(version: u32) -> &'static str {
-    if version >= 150_000 { "NOT t.tgisinternal" } else { "(NOT t.tgisinternal OR t.tgparentid <>. 0)" }
-}
-
-const CHECKS: &str = "SELECT k.conrelid, k.contypid, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(k.conbin, k.conrelid) END \
-    FROM pg_catalog.pg_constraint AS k \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. k.oid WHERE k.contype =. 'c' AND NOT pg_catalog.pg_is_other_temp_schema(k.connamespace)";
+const CHECKS: &str = "SELECT k.oid, k.conrelid, k.contypid FROM pg_catalog.pg_constraint AS k \
+    WHERE k.contype =. 'c' AND NOT pg_catalog.pg_is_other_temp_schema(k.connamespace)";
 
 const FOREIGN_KEYS: &str = "SELECT k.conrelid, k.confrelid, k.confdeltype, k.confupdtype \
     FROM pg_catalog.pg_constraint AS k WHERE k.contype =. 'f' \
     AND NOT pg_catalog.pg_is_other_temp_schema(k.connamespace)";
 
-/// An index depends on its table's columns, or on the table where its expressions name none.
-const INDEXES: &str = "SELECT i.indrelid, i.indexprs IS NOT NULL, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(i.indexprs, i.indrelid) END, i.indpred IS NOT NULL, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) END \
+const INDEXES: &str = "SELECT i.indexrelid, i.indrelid, i.indexprs IS NOT NULL, i.indpred IS NOT NULL \
     FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid =. i.indrelid \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. i.indexrelid WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+    WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-const PARTITION_KEYS: &str = "SELECT p.partrelid, \
-    CASE WHEN NOT EXISTS (SELECT FROM locked AS l WHERE l.relation =. p.partrelid) \
-    THEN pg_catalog.pg_get_expr(p.partexprs, p.partrelid) END \
-    FROM pg_catalog.pg_partitioned_table AS p JOIN pg_catalog.pg_class AS c ON c.oid =. p.partrelid \
+const PARTITION_KEYS: &str = "SELECT p.partrelid FROM pg_catalog.pg_partitioned_table AS p \
+    JOIN pg_catalog.pg_class AS c ON c.oid =. p.partrelid \
     WHERE p.partexprs IS NOT NULL AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-const POLICIES: &str = "SELECT p.polrelid, p.polqual IS NOT NULL, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(p.polqual, p.polrelid) END, p.polwithcheck IS NOT NULL, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) END \
+const POLICIES: &str = "SELECT p.oid, p.polrelid, p.polqual IS NOT NULL, p.polwithcheck IS NOT NULL \
     FROM pg_catalog.pg_policy AS p JOIN pg_catalog.pg_class AS c ON c.oid =. p.polrelid \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_policy'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. p.oid WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const INHERITANCE: &str = "SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h";
 
@@ -233,37 +189,20 @@ const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typelem, {
     t.typrelid, pg_catalog.array_to_string(ARRAY[t.typinput::pg_catalog.oid, t.typoutput::pg_catalog.oid, \
     t.typreceive::pg_catalog.oid, t.typsend::pg_catalog.oid, t.typmodin::pg_catalog.oid, t.typmodout::pg_catalog.oid, \
     r.rngcanonical::pg_catalog.oid, r.rngsubdiff::pg_catalog.oid], ' '), \
-    CASE WHEN t.typtype =. 'd' THEN pg_catalog.pg_get_expr(t.typdefaultbin, 0) END \
+    t.typtype =. 'd' AND t.typdefaultbin IS NOT NULL \
     FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid =. t.typnamespace \
     LEFT JOIN pg_catalog.pg_range AS r ON r.rngtypid =. t.oid \
     WHERE n.nspname <>. 'pg_toast' AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
-/// Before 14 there is one way to be subscripted by variable length: as an array.
-fn is_array(version: u32) -> &'static str {
-    if version >= 140_000 {
-        "t.typsubscript::pg_catalog.oid =. 'pg_catalog.array_subscript_handler'::pg_catalog.regproc::pg_catalog.oid"
-    } else {
-        "(t.typlen =. -1 AND t.typelem <>. 0)"
-    }
-}
-
 const FUNCTIONS: &str = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.proargtypes, \
     pg_catalog.array_to_string(p.proallargtypes, ' '), pg_catalog.array_to_string(p.proargmodes, ''), \
     pg_catalog.array_to_json(p.proargnames), p.pronargdefaults, \
-    CASE WHEN p.oid >=. {user} THEN pg_catalog.pg_get_expr(p.proargdefaults, 0) END, p.provariadic <>. 0, \
+    p.oid >=. {user} AND p.proargdefaults IS NOT NULL, p.provariadic <>. 0, \
     p.prorettype, p.proretset, l.lanname, CASE WHEN p.oid >=. {user} THEN p.prosrc END, \
-    pg_catalog.array_to_json(p.proconfig), p.prosecdef \
+    p.oid >=. {user} AND {body}, pg_catalog.array_to_json(p.proconfig), p.prosecdef \
     FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid =. p.pronamespace \
     JOIN pg_catalog.pg_language AS l ON l.oid =. p.prolang \
     WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
-
-const BODIES: &str = "SELECT p.oid, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_function_sqlbody(p.oid) END \
-    FROM pg_catalog.pg_proc AS p \
-    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. p.oid WHERE p.prosqlbody IS NOT NULL AND p.oid >=. {user} \
-    AND NOT pg_catalog.pg_is_other_temp_schema(p.pronamespace)";
-
-const NO_BODIES: &str = "SELECT p.oid, NULL FROM pg_catalog.pg_proc AS p WHERE false";
 
 const AGGREGATES: &str = "SELECT a.aggfnoid::pg_catalog.oid, pg_catalog.array_to_string(\
     ARRAY[a.aggtransfn::pg_catalog.oid, a.aggfinalfn::pg_catalog.oid, a.aggcombinefn::pg_catalog.oid, \

@@ -2,26 +2,27 @@
 
 use hashbrown::HashSet;
 
-use super::cells::{number, rows};
+use super::cells::{Cells, number, rows};
 use super::load::{Answers, Rows, UNREADABLE};
-use super::queries::Question;
+use super::queries::List;
+use super::texts::{Printed, Text, Texts};
 use super::{Cascade, Catalog, Column, Event, ForeignKey, Oid, Relation, RelationKind, Rule, Trigger, when};
 
 /// Reads relations. Rows of relations that are not there any more are passed over: the answers were not given at one
 /// moment.
 pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), String> {
-    answers.read(Question::Relations, |answer| relations(catalog, answer))?;
-    answers.read(Question::Columns, |answer| columns(catalog, answer))?;
-    answers.read(Question::Defaults, |answer| defaults(catalog, answer))?;
-    answers.read(Question::Views, |answer| views(catalog, answer))?;
-    answers.read(Question::Rules, |answer| rules(catalog, answer))?;
-    answers.read(Question::Triggers, |answer| triggers(catalog, answer))?;
-    answers.read(Question::Checks, |answer| checks(catalog, answer))?;
-    answers.read(Question::ForeignKeys, |answer| foreign_keys(catalog, answer))?;
-    answers.read(Question::Indexes, |answer| indexes(catalog, answer))?;
-    answers.read(Question::Policies, |answer| policies(catalog, answer))?;
-    answers.read(Question::Inheritance, |answer| inheritance(catalog, answer))?;
-    answers.read(Question::PartitionKeys, |answer| partition_keys(catalog, answer))
+    let texts = &answers.texts;
+    answers.read(List::Relations, |answer| relations(catalog, answer))?;
+    answers.read(List::Columns, |answer| columns(catalog, texts, answer))?;
+    views(catalog, texts);
+    answers.read(List::Rules, |answer| rules(catalog, texts, answer))?;
+    answers.read(List::Triggers, |answer| triggers(catalog, texts, answer))?;
+    answers.read(List::Checks, |answer| checks(catalog, texts, answer))?;
+    answers.read(List::ForeignKeys, |answer| foreign_keys(catalog, answer))?;
+    answers.read(List::Indexes, |answer| indexes(catalog, texts, answer))?;
+    answers.read(List::Policies, |answer| policies(catalog, texts, answer))?;
+    answers.read(List::Inheritance, |answer| inheritance(catalog, answer))?;
+    answers.read(List::PartitionKeys, |answer| partition_keys(catalog, texts, answer))
 }
 
 fn relations(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
@@ -69,21 +70,24 @@ fn kind(letter: char) -> Result<RelationKind, String> {
     })
 }
 
-fn columns(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn columns(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
         let oid = row.oid()?;
         let mut words = row.text()?.split(' ');
         let mut word = || words.next().ok_or_else(|| "fewer columns than names".to_owned());
         let mut columns = Vec::new();
         for name in row.list()? {
-            let (attribute, type_oid) = (number(word()?)?, Oid(number(word()?)?));
+            let (attribute, type_oid) = (number::<i16>(word()?)?, Oid(number(word()?)?));
             let (type_modifier, how) = (number(word()?)?, word()?);
+            let has_default = matches!(how, "g" | "d");
+            let default =
+                has_default.then(|| catalog.printed(texts.of(Text::Default, oid, i32::from(attribute))));
             columns.push(Column {
                 number: attribute,
                 name,
                 type_oid,
                 type_modifier,
-                default: None,
+                default,
                 generated: how == "g",
                 identity: how == "i",
             });
@@ -95,32 +99,23 @@ fn columns(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
-fn defaults(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
-    for mut row in rows(answer) {
-        let (oid, attribute) = (row.oid()?, row.number::<i16>()?);
-        let default = catalog.printed(row.maybe()?);
-        let relation = catalog.relations.get_mut(&oid);
-        if let Some(column) = relation.and_then(|r| r.columns.iter_mut().find(|c| c.number == attribute)) {
-            column.default = Some(default);
+/// A view's query that is missing is known to be: a view that `initdb` did not make and that has none is not understood.
+fn views(catalog: &mut Catalog, texts: &Texts<'_>) {
+    let is_view = |kind| matches!(kind, RelationKind::View | RelationKind::MaterializedView);
+    for relation in catalog.relations.values_mut().filter(|r| is_view(r.kind)) {
+        match texts.of(Text::View, relation.oid, 0) {
+            Printed::Whole(query) => {
+                relation.definition = Some(query.trim().trim_end_matches(';').to_owned());
+            }
+            Printed::Locked => catalog.unreadable += 1,
+            Printed::Missing => {}
         }
     }
-    Ok(())
 }
 
-fn views(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn rules(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let (oid, query) = (row.oid()?, row.maybe()?);
-        catalog.unreadable += usize::from(query.is_none());
-        if let Some(relation) = catalog.relations.get_mut(&oid) {
-            relation.definition = query.map(|query| query.trim().trim_end_matches(';').to_owned());
-        }
-    }
-    Ok(())
-}
-
-fn rules(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
-    for mut row in rows(answer) {
-        let (oid, name) = (row.oid()?, row.string()?);
+        let (rule, oid, name) = (row.oid()?, row.oid()?, row.string()?);
         let event = match row.letter()? {
             '1' => Event::Select,
             '2' => Event::Update,
@@ -129,7 +124,7 @@ fn rules(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
             other => return Err(format!("{other} is no event of a rule")),
         };
         let instead = row.flag()?;
-        let definition = catalog.printed(row.maybe()?);
+        let definition = catalog.printed(texts.of(Text::Rule, rule, 0));
         if let Some(relation) = catalog.relations.get_mut(&oid) {
             relation.rules.push(Rule { name, event, instead, definition });
         }
@@ -137,11 +132,14 @@ fn rules(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
-fn triggers(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn triggers(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let (oid, name, bits, function) = (row.oid()?, row.string()?, row.number::<u16>()?, row.oid()?);
-        let (conditional, definition) = (row.flag()?, row.maybe()?);
-        let condition = conditional.then(|| catalog.printed(definition.and_then(when::condition)));
+        let (trigger, oid, name) = (row.oid()?, row.oid()?, row.string()?);
+        let (bits, function, conditional) = (row.number::<u16>()?, row.oid()?, row.flag()?);
+        let condition = conditional.then(|| {
+            let definition = catalog.printed(texts.of(Text::Trigger, trigger, 0));
+            when::condition(&definition).unwrap_or(UNREADABLE).to_owned()
+        });
         if let Some(relation) = catalog.relations.get_mut(&oid) {
             relation.triggers.push(Trigger { name, events: events(bits), function, condition });
         }
@@ -156,13 +154,13 @@ fn events(bits: u16) -> Vec<Event> {
 }
 
 /// Those of domains are read with the types.
-fn checks(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn checks(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let (oid, _domain) = (row.oid()?, row.oid()?);
+        let (check, oid) = (row.oid()?, row.oid()?);
         if oid == Oid(0) {
             continue;
         }
-        let check = catalog.printed(row.maybe()?);
+        let check = catalog.printed(texts.of(Text::Check, check, 0));
         if let Some(relation) = catalog.relations.get_mut(&oid) {
             relation.checks.push(check);
         }
@@ -194,16 +192,10 @@ fn foreign_keys(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
-fn indexes(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn indexes(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let oid = row.oid()?;
-        let mut expressions = Vec::new();
-        for _ in ["expressions", "predicate"] {
-            let (is_there, text) = (row.flag()?, row.maybe()?);
-            if is_there {
-                expressions.push(catalog.printed(text));
-            }
-        }
+        let (index, oid) = (row.oid()?, row.oid()?);
+        let mut expressions = both(catalog, texts, Text::Index, index, &mut row)?;
         if let Some(relation) = catalog.relations.get_mut(&oid) {
             relation.index_expressions.append(&mut expressions);
         }
@@ -211,11 +203,28 @@ fn indexes(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
+/// An object's two texts, as far as it has them.
+fn both(
+    catalog: &mut Catalog,
+    texts: &Texts<'_>,
+    text: Text,
+    oid: Oid,
+    row: &mut Cells<'_>,
+) -> Result<Vec<String>, String> {
+    let mut both = Vec::new();
+    for number in 0..2 {
+        if row.flag()? {
+            both.push(catalog.printed(texts.of(text, oid, number)));
+        }
+    }
+    Ok(both)
+}
+
 /// A row that is put into a partition is held against the key's expressions of every partitioned table above it.
-fn partition_keys(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn partition_keys(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
         let top = row.oid()?;
-        let key = catalog.printed(row.maybe()?);
+        let key = catalog.printed(texts.of(Text::PartitionKey, top, 0));
         for oid in catalog.with_descendants(top) {
             if let Some(relation) = catalog.relations.get_mut(&oid) {
                 relation.index_expressions.push(key.clone());
@@ -225,16 +234,10 @@ fn partition_keys(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     Ok(())
 }
 
-fn policies(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+fn policies(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
     for mut row in rows(answer) {
-        let oid = row.oid()?;
-        let mut expressions = Vec::new();
-        for _ in ["USING", "WITH CHECK"] {
-            let (is_there, text) = (row.flag()?, row.maybe()?);
-            if is_there {
-                expressions.push(catalog.printed(text));
-            }
-        }
+        let (policy, oid) = (row.oid()?, row.oid()?);
+        let mut expressions = both(catalog, texts, Text::Policy, policy, &mut row)?;
         // Policies of a table whose row security is off are not applied.
         let relation = catalog.relations.get_mut(&oid);
         if let Some(all) = relation.and_then(|r| r.row_security.as_mut()) {
@@ -263,10 +266,17 @@ fn inheritance(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
 }
 
 impl Catalog {
-    /// What the server printed, or what stands for it where it could not.
-    pub(super) fn printed(&mut self, text: Option<&str>) -> String {
-        self.unreadable += usize::from(text.is_none());
-        text.unwrap_or(UNREADABLE).to_owned()
+    /// What the server printed, or what stands for it where it did not.
+    pub(super) fn printed(&mut self, printed: Printed<'_>) -> String {
+        let text = match printed {
+            Printed::Whole(text) => text,
+            Printed::Locked => {
+                self.unreadable += 1;
+                UNREADABLE
+            }
+            Printed::Missing => UNREADABLE,
+        };
+        text.to_owned()
     }
 
     /// A table and all that inherit from it or are partitions of it, at any depth.
