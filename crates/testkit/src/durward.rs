@@ -1,0 +1,163 @@
+//! The gateway as its operator runs it: the binary, its files and its command line, and nothing else.
+//!
+//! This is the one place outside `crates/cli` that knows how the command line is spelt.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::process::{Running, Stop, free_port, text};
+use crate::{Failure, Scratch};
+
+/// The administrator's secret of gateways that are started here. They hold nothing but samples.
+const SECRET: &str = "an-administrator-of-tests";
+
+/// One service behind the gateway, as `durward apply` reads it.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What clients give as the database.
+    pub name: String,
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The role that the gateway logs in as.
+    pub user: String,
+    /// Its database.
+    pub database: String,
+    /// `schema.table.column` and its tag.
+    pub columns: Vec<(String, String)>,
+}
+
+impl Target {
+    /// A target without tags that the gateway logs in to as the superuser.
+    pub fn new(name: &str, port: u16, database: &str) -> Self {
+        let user = crate::postgres::SUPERUSER.to_owned();
+        Self { name: name.to_owned(), port, user, database: database.to_owned(), columns: Vec::new() }
+    }
+
+    fn toml(&self) -> String {
+        let Self { name, port, user, database, columns } = self;
+        let mut text = format!(
+            "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
+             database = \"{database}\"\nsslmode = \"disable\"\n\n[targets.columns]\n"
+        );
+        for (column, tag) in columns {
+            let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");
+        }
+        text
+    }
+}
+
+/// A gateway that is running.
+pub struct Durward {
+    running: Running,
+    binary: PathBuf,
+    scratch: Scratch,
+    port: u16,
+    admin: u16,
+}
+
+impl Durward {
+    /// Starts a gateway with an empty store of its own.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(binary: &Path) -> Result<Self, Failure> {
+        let scratch = Scratch::new("gateway")?;
+        let (port, admin) = (free_port()?, free_port()?);
+        let config = format!(
+            "data = \"{}\"\n\n[listen]\npostgres = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n",
+            scratch.join("data").display()
+        );
+        fs::write(scratch.join("durward.toml"), config)?;
+        let running = serve(binary, &scratch)?;
+        let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin };
+        this.wait()?;
+        Ok(this)
+    }
+
+    fn wait(&mut self) -> Result<(), Failure> {
+        self.running.wait_for_port(self.admin)?;
+        self.running.wait_for_port(self.port)
+    }
+
+    /// Kills the gateway as a crash would and starts it again on the same store and journal.
+    ///
+    /// # Errors
+    /// It does not start again.
+    pub fn crash(&mut self) -> Result<(), Failure> {
+        self.running.kill();
+        self.running = serve(&self.binary, &self.scratch)?;
+        self.wait()
+    }
+
+    /// Ends the gateway in order.
+    pub fn end(&mut self) {
+        self.running.end();
+    }
+
+    /// Applies targets and policies (name and Cedar text) in place of all that were there.
+    ///
+    /// # Errors
+    /// What the gateway says of them.
+    pub fn apply(&self, targets: &[Target], policies: &[(&str, &str)]) -> Result<(), Failure> {
+        let directory = Scratch::new("apply")?;
+        let toml: Vec<String> = targets.iter().map(Target::toml).collect();
+        fs::write(directory.join("targets.toml"), toml.join("\n"))?;
+        fs::create_dir(directory.join("policies"))?;
+        for (name, cedar) in policies {
+            fs::write(directory.join("policies").join(format!("{name}.cedar")), cedar)?;
+        }
+        text(self.command(&["apply", "-f"]).arg(directory.path()))?;
+        Ok(())
+    }
+
+    /// A token for an agent.
+    ///
+    /// # Errors
+    /// The gateway issues none.
+    pub fn token(&self, agent: &str) -> Result<String, Failure> {
+        let said = text(&mut self.command(&["token", "issue", agent]))?;
+        said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .filter(|word| word.starts_with("dwt_"))
+            .max_by_key(|word| word.len())
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::of("there is no token in what `durward token issue` says", said))
+    }
+
+    /// The command line, as its administrator uses it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).current_dir(self.scratch.path());
+        command.env("DURWARD_CONFIG", self.scratch.join("durward.toml"));
+        command.env("DURWARD_ADMIN_SECRET", SECRET);
+        command
+    }
+
+    /// Where PostgreSQL clients connect to, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its admin API, on 127.0.0.1.
+    pub fn admin_port(&self) -> u16 {
+        self.admin
+    }
+
+    /// The process, for what it uses.
+    pub fn process(&self) -> &Running {
+        &self.running
+    }
+
+    /// The journal's directory.
+    pub fn journal(&self) -> PathBuf {
+        self.scratch.join("data").join("journal")
+    }
+}
+
+fn serve(binary: &Path, scratch: &Scratch) -> Result<Running, Failure> {
+    let mut command = Command::new(binary);
+    command.current_dir(scratch.path()).args(["serve", "-c"]).arg(scratch.join("durward.toml"));
+    command.env("DURWARD_ADMIN_SECRET", SECRET);
+    Running::start(&mut command, &scratch.join("log"), Stop::Terminate)
+}

@@ -1,0 +1,143 @@
+//! A PostgreSQL server of one's own: its own directory, its own port, never a cluster that was there before.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Running, Stop, free_port, text};
+use crate::{Account, Failure, Scratch};
+
+/// Where Debian puts the servers, one folder for each major version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The superuser of every server that is started here.
+pub const SUPERUSER: &str = "postgres";
+
+/// The folder with `initdb` and `postgres`: `DURWARD_PG_BIN`, or the newest of Debian's.
+///
+/// # Errors
+/// There is none.
+pub fn newest_bin() -> Result<PathBuf, Failure> {
+    if let Some(given) = std::env::var_os("DURWARD_PG_BIN") {
+        return Ok(given.into());
+    }
+    let majors = std::fs::read_dir(DEBIAN).map_err(|_| missing())?.flatten();
+    majors
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
+        .filter(|(_, bin)| bin.join("initdb").exists())
+        .max()
+        .map(|(_, bin)| bin)
+        .ok_or_else(missing)
+}
+
+fn missing() -> Failure {
+    "there is no PostgreSQL server here: `cargo xtask install` gets Debian's".into()
+}
+
+/// A server that is running, on loopback, with the superuser `postgres` and no passwords unless roles are given some.
+pub struct Postgres {
+    // Dropped in this order: the server ends before its directory goes.
+    server: Running,
+    scratch: Scratch,
+    bin: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts the newest server that is installed, with settings (`name=value`) beside those that make it fast to start.
+    ///
+    /// # Errors
+    /// There is none, or it does not start.
+    pub fn start(settings: &[&str]) -> Result<Self, Failure> {
+        Self::start_from(&newest_bin()?, settings)
+    }
+
+    /// Starts the server of a folder of programs.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_from(bin: &Path, settings: &[&str]) -> Result<Self, Failure> {
+        let account = Account::unprivileged()?;
+        let scratch = Scratch::owned_by("pg", &account)?;
+        initdb(bin, &scratch, &account)?;
+        let port = free_port()?;
+        let mut command = Command::new(bin.join("postgres"));
+        command.current_dir(scratch.path()).arg("-D").arg(scratch.join("data"));
+        command.arg("-k").arg(scratch.path());
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+        // A server that lives for minutes needs no crash safety.
+        for setting in ["fsync=off", "full_page_writes=off", "max_connections=300"].iter().chain(settings) {
+            command.args(["-c", setting]);
+        }
+        account.runs(&mut command);
+        let server = Running::start(&mut command, &scratch.join("log"), Stop::Interrupt)?;
+        let mut this = Self { server, scratch, bin: bin.to_owned(), port };
+        this.wait()?;
+        Ok(this)
+    }
+
+    fn wait(&mut self) -> Result<(), Failure> {
+        let (ready, port) = (self.bin.join("pg_isready"), self.port.to_string());
+        self.server.wait_until("ready", Duration::from_secs(60), || {
+            if ready.exists() {
+                text(Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port])).is_ok()
+            } else {
+                text(Command::new("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port])).is_ok()
+            }
+        })
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its programs.
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.server.printed()
+    }
+
+    /// Runs SQL as the superuser with `psql`; the answer is unaligned, without headings.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn sql(&self, database: &str, sql: &str) -> Result<String, Failure> {
+        text(self.psql(database).args(["-c", sql]))
+    }
+
+    /// Runs a file of SQL as the superuser.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn file(&self, database: &str, file: &Path) -> Result<String, Failure> {
+        text(self.psql(database).arg("-f").arg(file))
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut psql = Command::new("psql");
+        psql.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", SUPERUSER, "-d", database]);
+        psql.args(["-p", &self.port.to_string()]);
+        psql
+    }
+
+    /// Its directory, for sockets and files that it reads.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+}
+
+fn initdb(bin: &Path, scratch: &Scratch, account: &Account) -> Result<(), Failure> {
+    let mut initdb = Command::new(bin.join("initdb"));
+    initdb.current_dir(scratch.path()).arg("-D").arg(scratch.join("data"));
+    initdb.args(["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
+    account.runs(&mut initdb);
+    text(&mut initdb)?;
+    Ok(())
+}
