@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod copy;
 #[cfg_attr(not(test), expect(dead_code, reason = "the analysis asks it"))]
 mod functions;
+pub mod settings;
 
 use catalog::{Catalog, Oid};
 
