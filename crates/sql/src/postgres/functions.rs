@@ -50,11 +50,12 @@ pub(super) enum Origin<'a> {
 
 /// What calling a function of that name does, `None` where it is on no list; `major` is 13 to 18.
 ///
-/// A name stands for all of its overloads, so the worst of them decides. What a class says is true of the function's own code
-/// only. Beside it the caller has to look at: functions of the *types* that take part (checks of domains in a record type that
-/// `json_populate_record` fills, a cast to `json` that `to_json` finds, operators of an element type that comparing arrays uses);
-/// and, up to 13 for the server's own and always for `citext`, bodies in SQL that name operators without a schema (`overlaps`,
-/// `date + time`), which are the server's own only while `pg_catalog` comes first in the search path.
+/// A name stands for all of its overloads, so the worst of them decides. What a class says is true of the function's
+/// own code only. Beside it the caller has to look at: functions of the *types* that take part (checks of domains in a
+/// record type that `json_populate_record` fills, a cast to `json` that `to_json` finds, operators of an element type
+/// that comparing arrays uses); and, up to 13 for the server's own and always for `citext`, bodies in SQL that name
+/// operators without a schema (`overlaps`, `date + time`), which are the server's own only while `pg_catalog` comes
+/// first in the search path.
 pub(super) fn classify(origin: Origin<'_>, name: &str, major: u32) -> Option<Class> {
     let section = match origin {
         Origin::Catalog => CATALOG,

@@ -1,5 +1,5 @@
-//! Which settings a session may change without it being an effect: the same for `SET`, `set_config`, start-up parameters and
-//! their `options`.
+//! Which settings a session may change without it being an effect: the same for `SET`, `set_config`, start-up
+//! parameters and their `options`.
 
 /// What setting a parameter to a value means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,11 +10,11 @@ pub enum Setting {
     Configure,
 }
 
-/// What setting `name` to `value` means. `value` is as the server would read it, without quotes; `None` stands for `DEFAULT` and
-/// for what is not certain, so that a setting of which only one value is harmless is not.
+/// What setting `name` to `value` means. `value` is as the server would read it, without quotes; `None` stands for
+/// `DEFAULT` and for what is not certain, so that a setting of which only one value is harmless is not.
 ///
-/// A `search_path` is harmless as a setting; what it makes names mean is the analysis's business. So are limits that policy puts
-/// on timeouts.
+/// A `search_path` is harmless as a setting; what it makes names mean is the analysis's business. So are limits that
+/// policy puts on timeouts.
 pub fn classify(name: &str, value: Option<&str>) -> Setting {
     let name = name.to_ascii_lowercase();
     let harmless = match name.as_str() {
