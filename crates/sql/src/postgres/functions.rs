@@ -268,6 +268,7 @@ mod tests {
             ("uuid-ossp", Class::Harmless, "uuid_generate_v4"),
             ("citext", Class::Harmless, "citext_eq regexp_match max"),
             ("postgres_fdw", Class::Harmless, "postgres_fdw_get_connections"),
+            ("vector", Class::Harmless, "l2_distance cosine_distance vector_dims halfvec_to_vector avg"),
         ];
         for (extension, class, names) in table {
             check(Some(class), 15, Origin::Extension(extension), names);

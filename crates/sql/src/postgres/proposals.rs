@@ -102,7 +102,11 @@ fn tokens(name: &str) -> Vec<String> {
     tokens
         .map(|token| {
             let bare = token.trim_end_matches(|c: char| c.is_ascii_digit());
-            if bare.is_empty() || known(&token) { token } else { bare.to_owned() }
+            if bare.len() == token.len() || bare.is_empty() || NUMBERED.contains(token.as_str()) {
+                token
+            } else {
+                bare.to_owned()
+            }
         })
         .collect()
 }
@@ -146,15 +150,19 @@ struct Phrase {
     rest: Vec<&'static str>,
 }
 
+/// The endings of all rules, with the rule and its place.
+static ENDINGS: LazyLock<Vec<(&'static str, usize, &'static Rule)>> = LazyLock::new(|| {
+    let rules = RULES.iter().enumerate();
+    rules
+        .flat_map(|(place, rule)| rule.endings.split_whitespace().map(move |end| (end, place, rule)))
+        .collect()
+});
+
 /// Words with a number at their end that are words of their own.
 static NUMBERED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     let words = RULES.iter().flat_map(|rule| rule.phrases.split([',', ' ']).chain(rule.not_after.split(' ')));
     words.filter(|word| word.ends_with(|c: char| c.is_ascii_digit())).collect()
 });
-
-fn known(token: &str) -> bool {
-    NUMBERED.contains(token)
-}
 
 /// The first rule that fits a column.
 fn first(table: &[String], column: &[String], kind: Kind) -> Option<&'static Rule> {
@@ -167,18 +175,16 @@ fn first(table: &[String], column: &[String], kind: Kind) -> Option<&'static Rul
             let all = phrase.rest.iter().zip(behind).all(|(want, token)| want == token);
             (all && fits(phrase.rule, table, before, after, kind)).then_some((phrase.place, phrase.rule))
         });
-        let endings = RULES
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| ends(rule, token) && fits(rule, table, before, behind, kind));
+        let endings = ENDINGS.iter().filter(|(end, ..)| ends(token, end));
+        let endings = endings.map(|(_, place, rule)| (*place, *rule));
+        let endings = endings.filter(|(_, rule)| fits(rule, table, before, behind, kind));
         best = phrases.chain(endings).chain(best).min_by_key(|(place, _)| *place);
     }
     best.map(|(_, rule)| rule)
 }
 
-fn ends(rule: &Rule, token: &str) -> bool {
-    !has(NO_ENDING, token.trim_end_matches('s'))
-        && rule.endings.split_whitespace().any(|end| token.len() > end.len() && token.ends_with(end))
+fn ends(token: &str, end: &str) -> bool {
+    token.len() > end.len() && token.ends_with(end) && !has(NO_ENDING, token)
 }
 
 fn fits(rule: &Rule, table: &[String], before: &[String], after: &[String], kind: Kind) -> bool {

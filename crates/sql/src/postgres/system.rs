@@ -78,9 +78,10 @@ mod tests {
 
     #[test]
     fn structure_counters_and_sizes_are_not() {
-        let names = "pg_class pg_attribute pg_type pg_proc pg_roles pg_user pg_settings pg_stat_activity pg_stat_database \
-            pg_stat_user_tables pg_locks pg_statistic_ext pg_subscription pg_foreign_server pg_foreign_table pg_user_mappings \
-            pg_largeobject_metadata pg_db_role_setting pg_prepared_statements pg_replication_slots pg_database pg_views";
+        let names = "pg_class pg_attribute pg_type pg_proc pg_roles pg_user pg_settings pg_stat_activity \
+            pg_stat_database pg_stat_user_tables pg_locks pg_statistic_ext pg_subscription pg_foreign_server \
+            pg_foreign_table pg_user_mappings pg_largeobject_metadata pg_db_role_setting \
+            pg_prepared_statements pg_replication_slots pg_database pg_views";
         for name in names.split_whitespace() {
             assert_eq!(relation_tag("pg_catalog", name), None, "{name}");
         }
