@@ -4,7 +4,6 @@ pub mod audit;
 pub mod catalogue;
 pub mod configure;
 pub mod doctor;
-pub mod freshness;
 pub mod gateway;
 pub mod holds;
 pub mod metrics;

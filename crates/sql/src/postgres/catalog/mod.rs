@@ -1,11 +1,13 @@
 //! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use model::{ColumnName, FunctionName, TableName, Tag};
 
 mod cells;
+mod derived;
 mod load;
 mod objects;
 mod polled;
@@ -20,10 +22,8 @@ mod tests;
 mod texts;
 mod when;
 
-pub use load::{
-    Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
-    version, who,
-};
+pub(crate) use derived::Derived;
+pub use load::{Questions, Rows, UNREADABLE, from_rows, proposals, queries, questions, served, signature};
 #[cfg(test)]
 pub(crate) use sample::shop;
 pub use texts::Piece;
@@ -33,7 +33,7 @@ pub use texts::Piece;
 pub struct Oid(pub u32);
 
 /// A server's objects. Rows of dropped columns and toast tables are not in it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Catalog {
     /// `server_version_num`, such as 150008.
     pub server_version: u32,
@@ -59,6 +59,8 @@ pub struct Catalog {
     pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
     /// Tags of whole relations: the system's own copies of data (`system.secret`).
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
+    /// What is asked often and follows from the rest.
+    pub(crate) derived: OnceLock<Derived>,
     /// A configured or proposed tag is on a column that is there.
     pub(crate) tagged: bool,
     /// How many definitions and expressions could not be printed, because somebody locks what they name.
@@ -362,11 +364,6 @@ pub struct EventTrigger {
 }
 
 impl Catalog {
-    /// One that stands where there is none: it finds no name, and may have any tag.
-    pub fn unknown() -> Self {
-        Self { tagged: true, ..Self::default() }
-    }
-
     /// A relation by schema and name.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relations.get(self.relation_names.get(schema)?.get(name)?)
@@ -410,6 +407,10 @@ impl Catalog {
     /// All casts.
     pub fn casts(&self) -> &[Cast] {
         &self.casts
+    }
+
+    pub(crate) fn derived(&self) -> &Derived {
+        self.derived.get_or_init(|| Derived::of(self))
     }
 
     /// Enabled event triggers.
