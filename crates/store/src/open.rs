@@ -66,9 +66,12 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(|e| fault(e.into()))?;
-        MIGRATIONS.run(&pool).await.map_err(|error| match error {
-            MigrateError::VersionMissing(version) => OpenError::Newer(path.to_owned(), version),
-            other => OpenError::Migration(path.to_owned(), other),
+        MIGRATIONS.run(&pool).await.map_err(|error| {
+            if let MigrateError::VersionMissing(version) = error {
+                OpenError::Newer(path.to_owned(), version)
+            } else {
+                OpenError::Migration(path.to_owned(), error)
+            }
         })?;
         let store = Self { pool, vault: std::sync::Arc::new(vault) };
         // A wrong master key is found here and not with the first password that is needed.
