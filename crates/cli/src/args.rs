@@ -78,7 +78,10 @@ pub(crate) struct Serve {
 
 #[derive(Args)]
 pub(crate) struct Up {
-    /// postgres://user@host:port/database?sslmode=verify-full; a password in it is taken out of the process's arguments
+    /// postgres://user@host:port/database?sslmode=verify-full
+    ///
+    /// A password in it, or in PGPASSWORD, is taken out of this process's arguments and environment. The shell's history and
+    /// a parent's arguments (sudo, make) keep it: better give it by --password-file, .pgpass or at the prompt.
     pub url: String,
     /// Where state and journal are kept [default: ~/.local/share/durward]
     #[arg(long, value_name = "DIR")]

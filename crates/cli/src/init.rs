@@ -12,10 +12,15 @@ pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
     let data = settings.data.display().to_string();
     let made = node::runtime()?.block_on(async {
         let store = node::open_store(&settings).await?;
-        anyhow::Ok(store.make_administrator().await?)
+        let made = store.make_administrator().await?;
+        store.close().await;
+        anyhow::Ok(made)
     })?;
     let Some(secret) = made else {
-        bail!("{data} has an administrator already; a secret is shown once and cannot be shown again");
+        bail!(
+            "{data} has an administrator already; its secret was shown once and cannot be shown again. If it is \
+             lost, begin with another data directory and apply your configuration there"
+        );
     };
     if args.json {
         show::json(&json!({ "data": data, "administrator_secret": secret.as_str() }))?;

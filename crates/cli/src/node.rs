@@ -57,7 +57,7 @@ impl Node {
 
     /// Serves until a signal to end, then lets sessions end.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self { gateway, store: _, fronts, tls, console, settings } = self;
+        let Self { gateway, store, fronts, tls, console, settings } = self;
         let mut tasks = JoinSet::new();
         for front in fronts {
             tracing::info!(address = %front.address()?, "clients are served");
@@ -85,6 +85,7 @@ impl Node {
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("not everybody left in time");
         }
+        store.close().await;
         tracing::info!("ended");
         Ok(())
     }

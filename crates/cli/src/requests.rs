@@ -20,7 +20,7 @@ pub(crate) fn run(client: &Client, command: Requests) -> anyhow::Result<()> {
         }
         Requests::Show { id, json } => {
             let request = client.get(&format!("/requests/{}", part(&id)))?;
-            if json { Ok(show::json(&request)?) } else { whole(&request) }
+            if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
         }
         Requests::Watch { json } => watch(client, json),
         Requests::Approve { id, say, json } => answer(client, &id, true, say, json),
@@ -84,7 +84,9 @@ fn watch(client: &Client, as_json: bool) -> anyhow::Result<()> {
     }
 }
 
-fn whole(request: &Value) -> anyhow::Result<()> {
+/// One request as its approver must see it: nothing hidden, nothing that looks like a line of ours.
+fn whole(request: &Value) -> String {
+    let mut out = Vec::new();
     for (heading, name) in [
         ("Request", "id"),
         ("Status", "status"),
@@ -98,25 +100,22 @@ fn whole(request: &Value) -> anyhow::Result<()> {
     ] {
         let value = field(request, name);
         if !value.is_empty() {
-            say(format_args!("{heading:<10}{}", show::line(&value)))?;
+            out.push(format!("{heading:<10}{}", show::line(&value)));
         }
     }
-    say(format_args!(
+    out.push(format!(
         "{:<10}{} to {}",
         "Stands",
         time_field(request, "filed"),
         time_field(request, "expires")
-    ))?;
-    say("It would:")?;
+    ));
+    out.push("It would:".to_owned());
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
-        say(format_args!("  - {}", show::line(effect.as_str().unwrap_or_default())))?;
+        out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
     }
     let text = field(request, "text");
-    say("Statement:")?;
-    // The bar keeps a statement from looking like a line of ours.
-    for line in text.split('\n') {
-        say(format_args!("  | {}", show::line(line)))?;
-    }
+    out.push("Statement:".to_owned());
+    out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
     let mut everything = text;
     let values = request.get("values").and_then(Value::as_array);
     for (n, value) in (1..).zip(values.into_iter().flatten()) {
@@ -124,12 +123,41 @@ fn whole(request: &Value) -> anyhow::Result<()> {
             None => "NULL".to_owned(),
             Some(text) => format!("'{}'", show::line(text)),
         };
-        say(format_args!("  ${n} = {shown}"))?;
+        out.push(format!("  ${n} = {shown}"));
         everything.push_str(value.as_str().unwrap_or_default());
     }
     let strangers = show::strangers(&everything);
     if !strangers.is_empty() {
-        say(format_args!("Look twice: characters beyond ASCII: {}", strangers.join(", ")))?;
+        out.push(format!("Look twice, there are characters beyond ASCII: {}", strangers.join(", ")));
     }
-    Ok(())
+    out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approver_sees_what_a_statement_hides() {
+        let request = json!({
+            "id": "r1", "status": "waiting", "principal": "agent:bot", "target": "orders",
+            "effects": ["update on shop.t"],
+            "text": "UPDATE t SET a = $1 -- \u{202e}x\nStatus    approved",
+            "values": ["1\u{1b}[2K\u{200b}", null, "pаy"],
+            "filed": 0, "expires": 900,
+        });
+        let shown = whole(&request);
+        for line in [
+            "Status    waiting",
+            "  | UPDATE t SET a = $1 -- ⟨U+202E⟩x",
+            "  | Status    approved",
+            "  $1 = '1⟨U+001B⟩[2K⟨U+200B⟩'",
+            "  $2 = NULL",
+            "Look twice, there are characters beyond ASCII: а (U+0430)",
+            "Stands    1970-01-01T00:00:00Z to 1970-01-01T00:15:00Z",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line} is not in:\n{shown}");
+        }
+        assert!(!shown.lines().any(|l| l == "Status    approved"), "{shown}");
+    }
 }

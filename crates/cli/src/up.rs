@@ -64,10 +64,11 @@ async fn up(
         None if !kept => password::prompt(database)?,
         given => given,
     };
-    let secret = node.store.make_administrator().await?;
-    let policies = configure(&node.gateway, database, &name, password).await?;
+    let starter = configure(&node.gateway, database, &name, password).await?;
     look(&node.gateway, &name).await?;
-    let proposed = node.gateway.propose(&name, BY).await.map_err(|error| error.to_string());
+    // Without proposals nothing would be masked, so nobody gets a token.
+    let proposed =
+        node.gateway.propose(&name, BY).await.context("the columns cannot be read, so none can be tagged")?;
     let wanted = NewToken {
         kind: "agent".to_owned(),
         name: args.agent.clone(),
@@ -78,6 +79,8 @@ async fn up(
         seconds: args.life,
     };
     let issued = node.gateway.issue_token(&wanted, BY).await?;
+    // Made last: it is shown once, so nothing that can fail comes between.
+    let secret = node.store.make_administrator().await?;
     words::Welcome {
         target: name.as_str(),
         listen: args.listen,
@@ -86,7 +89,7 @@ async fn up(
         token: &issued.token,
         expires: issued.expires,
         secret: secret.as_ref().map(|s| s.as_str()),
-        starter: policies,
+        starter,
         proposed,
     }
     .say()?;

@@ -2,6 +2,7 @@
 //! and is on another listener than clients, with another secret.
 
 mod api;
+mod bounded;
 mod door;
 mod failure;
 
@@ -18,6 +19,7 @@ use axum::routing::get;
 use gateway::gateway::Gateway;
 use tokio::net::TcpListener;
 
+use crate::bounded::Bounded;
 use crate::door::Door;
 
 /// A configuration is not larger than this, in bytes.
@@ -38,7 +40,7 @@ pub async fn serve(
         // An error means that the gateway is gone, which is an end as well.
         let _ = draining.wait_for(Option::is_some).await;
     };
-    axum::serve(listener, router(gateway, hosts)).with_graceful_shutdown(ended).await
+    axum::serve(Bounded::new(listener), router(gateway, hosts)).with_graceful_shutdown(ended).await
 }
 
 fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway, Limits};
-use gateway::state::State;
+use gateway::state::{Filed, NewRequest, State};
+use model::TargetName;
+use policy::HoldRule;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,8 +17,9 @@ struct Running {
     address: SocketAddr,
     secret: String,
     gateway: std::sync::Arc<Gateway>,
+    state: State,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
 }
 
 async fn start() -> Running {
@@ -26,12 +29,13 @@ async fn start() -> Running {
     let secret = kept.make_administrator().await.expect("made").expect("the first").to_string();
     let journal = journal::Journal::open(&place.path().join("journal"), journal::Options::default())
         .expect("a journal");
-    let config = Config { journal, state: State::new(Embedded::new(kept)), limits: Limits::default() };
+    let state = State::new(Embedded::new(kept));
+    let config = Config { journal, state: state.clone(), limits: Limits::default() };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let task = tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new()));
-    Running { address, secret, gateway, task, _place: place }
+    Running { address, secret, gateway, state, task, place }
 }
 
 impl Running {
@@ -151,4 +155,56 @@ async fn it_ends_when_the_gateway_drains() {
     running.gateway.drain(Duration::ZERO);
     let ended = tokio::time::timeout(Duration::from_secs(5), running.task).await;
     ended.expect("in time").expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn a_held_operation_is_listed_shown_and_answered_once() {
+    let running = start().await;
+    let hold = HoldRule {
+        id: "held".to_owned(),
+        approvers: vec!["dba".to_owned()],
+        quorum: 1,
+        expires: 600,
+        valid_for: 600,
+        reason: None,
+    };
+    let new = NewRequest {
+        digest: "d".to_owned(),
+        principal: "agent:bot".to_owned(),
+        on_behalf_of: Vec::new(),
+        target: TargetName::new("orders"),
+        session: "s1".to_owned(),
+        summary: "UPDATE".to_owned(),
+        kind: "update".to_owned(),
+        text: "UPDATE t SET a = $1".to_owned(),
+        values: vec![Some("x-value".to_owned())],
+        effects: vec!["update on shop.t".to_owned()],
+        holds: vec![hold],
+        version: "v".to_owned(),
+    };
+    let Filed::Now(id) = running.state.file(&new, 10).await.expect("filed") else { panic!("not new") };
+    let one = format!("/api/v1/requests/{id}");
+    let (_, listed) = running.ask("GET", "/api/v1/requests", Some(&running.secret), None).await;
+    assert!(listed.contains(&id) && !listed.contains("x-value"), "{listed}");
+    let (_, shown) = running.json("GET", &one, None).await;
+    assert_eq!((&shown["values"][0], &shown["status"]), (&"x-value".into(), &"waiting".into()));
+    for (body, status, expected) in [
+        (r#"{"approve":true,"by":"user:other"}"#, 422, "unreadable"),
+        (r#"{"approve":true,"words":"go"}"#, 200, "approved"),
+        (r#"{"approve":false}"#, 422, "refused"),
+    ] {
+        let (code, answer) = running.json("POST", &format!("{one}/answer"), Some(body)).await;
+        let word = answer["status"].as_str().or(answer["code"].as_str()).expect("a word").to_owned();
+        assert_eq!((code, word.as_str()), (status, expected), "{body}");
+    }
+    let (_, listed) = running.json("GET", "/api/v1/requests", None).await;
+    assert_eq!(listed.as_array().map(Vec::len), Some(0), "none waits");
+    let (_, all) = running.json("GET", "/api/v1/requests?all=true", None).await;
+    assert_eq!(all[0]["votes"][0], "approved by user:administrator: go");
+    let mut journalled = Vec::new();
+    journal::read::records(&running.place.path().join("journal"), |r| journalled.push(r["what"].clone()))
+        .expect("read");
+    for what in ["request shown", "request approved"] {
+        assert!(journalled.contains(&what.into()), "{what}");
+    }
 }

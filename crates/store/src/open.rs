@@ -79,6 +79,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Ends it: what waits in its log goes into the file. Nothing can be asked of it, or of its clones, any more.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// Whether it answers.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ pub(crate) struct Welcome<'a> {
     pub secret: Option<&'a str>,
     /// Whether the starter policies are in force.
     pub starter: bool,
-    /// The tags that were proposed, or why there are none.
-    pub proposed: Result<Vec<String>, String>,
+    /// The tags that were proposed.
+    pub proposed: Vec<String>,
 }
 
 impl Welcome<'_> {
@@ -43,27 +43,15 @@ impl Welcome<'_> {
     }
 
     fn tags(&self) -> anyhow::Result<()> {
-        match &self.proposed {
-            Ok(proposed) if proposed.is_empty() => {
-                say("No more columns look like personal data or secrets by their names.\n")?
-            }
-            Ok(proposed) => {
-                say(
-                    "These columns look like personal data or secrets; they are masked until you clear them:\n",
-                )?;
-                for column in proposed {
-                    say(format_args!("    {}", show::line(column)))?;
-                }
-                say("")?;
-            }
-            Err(why) => {
-                say(format_args!(
-                    "The columns could not be read for tags, so nothing is masked yet: {}.\n",
-                    show::line(why)
-                ))?;
-            }
+        if self.proposed.is_empty() {
+            say("No more columns look like personal data or secrets by their names and types.\n")?;
+            return Ok(());
         }
-        Ok(())
+        say("These columns look like personal data or secrets; they are masked until you clear them:\n")?;
+        for column in &self.proposed {
+            say(format_args!("    {}", show::line(column)))?;
+        }
+        Ok(say("")?)
     }
 
     fn connect(&self) -> anyhow::Result<()> {
