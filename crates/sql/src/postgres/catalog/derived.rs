@@ -5,7 +5,7 @@ use hashbrown::HashSet;
 use super::{Cast, Catalog, Oid};
 
 /// What follows from a catalogue.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Derived {
     own_operators: HashSet<String>,
     /// Casts whose functions are not of `pg_catalog`.

@@ -20,6 +20,22 @@ pub const UNREADABLE: &str = "<not readable>";
 /// The majors that are served.
 const MAJORS: std::ops::RangeInclusive<u32> = 13..=18;
 
+/// What any server is asked first: which one it is.
+pub fn who() -> String {
+    List::Server.sql(0)
+}
+
+/// The version (`server_version_num`) in the answer to [`who`].
+///
+/// # Errors
+/// Why the server is not one that is served.
+pub fn version(answer: &Rows) -> Result<u32, String> {
+    let mut row = rows(answer).next().ok_or("the server does not say what it is")?;
+    let (version, _database) = (row.number()?, row.text()?);
+    served(version, row.text()?, row.text()?)?;
+    Ok(version)
+}
+
 /// What a server is asked.
 #[derive(Debug, Clone)]
 pub struct Questions {
@@ -44,8 +60,14 @@ pub fn queries(version: u32) -> Vec<String> {
 }
 
 /// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
-pub fn signature(version: u32) -> String {
-    polled::sql(version)
+pub fn signature() -> String {
+    polled::signature()
+}
+
+/// A statement with one row and one column: NULL while a transaction that may write is under way, and else something that
+/// stays the same until one was. Where it is what it was before a [`signature`] was asked for, that still holds.
+pub fn pulse() -> &'static str {
+    polled::PULSE
 }
 
 /// What the answers to [`queries`] say.
@@ -72,6 +94,13 @@ pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> 
     index(&mut catalog);
     tags::spread(&mut catalog, tags);
     Ok(catalog)
+}
+
+/// The same catalogue under other tags.
+pub fn retagged(catalog: &Catalog, tags: &[(ColumnName, Tag)]) -> Catalog {
+    let mut again = catalog.clone();
+    tags::spread(&mut again, tags);
+    again
 }
 
 /// Tags proposed for columns of tables by their names and types.
@@ -111,17 +140,18 @@ impl<'a> Answers<'a> {
 
 fn server(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
     let mut row = rows(answer).next().ok_or("no answer")?;
+    let asked = catalog.server_version;
     catalog.server_version = row.number()?;
+    if asked / 10_000 != catalog.server_version / 10_000 {
+        return Err(format!("asked as version {asked}, answered by version {}", catalog.server_version));
+    }
     catalog.database = row.string()?;
     served(catalog.server_version, row.text()?, row.text()?)
 }
 
 /// Whether a server is one that is served: forks and other encodings are not, for their grammar, catalogues and functions
 /// are not the ones that were tested.
-///
-/// # Errors
-/// Why it is not, in words for the operator.
-pub fn served(version: u32, encoding: &str, words: &str) -> Result<(), String> {
+fn served(version: u32, encoding: &str, words: &str) -> Result<(), String> {
     let major = version / 10_000;
     if !MAJORS.contains(&major) {
         let (first, last) = (MAJORS.start(), MAJORS.end());

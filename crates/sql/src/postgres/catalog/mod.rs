@@ -23,7 +23,10 @@ mod texts;
 mod when;
 
 pub(crate) use derived::Derived;
-pub use load::{Questions, Rows, UNREADABLE, from_rows, proposals, queries, questions, served, signature};
+pub use load::{
+    Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
+    version, who,
+};
 #[cfg(test)]
 pub(crate) use sample::shop;
 pub use texts::Piece;
@@ -33,7 +36,7 @@ pub use texts::Piece;
 pub struct Oid(pub u32);
 
 /// A server's objects. Rows of dropped columns and toast tables are not in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// `server_version_num`, such as 150008.
     pub server_version: u32,
@@ -364,6 +367,11 @@ pub struct EventTrigger {
 }
 
 impl Catalog {
+    /// One that stands where there is none: it finds no name, and may have any tag.
+    pub fn unknown() -> Self {
+        Self { tagged: true, ..Self::default() }
+    }
+
     /// A relation by schema and name.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relations.get(self.relation_names.get(schema)?.get(name)?)
