@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::json::Json;
 use crate::process::{Running, Stop, free_port, text};
 use crate::{Failure, Scratch};
 
@@ -123,6 +124,27 @@ impl Durward {
             .max_by_key(|word| word.len())
             .map(str::to_owned)
             .ok_or_else(|| Failure::of("there is no token in what `durward token issue` says", said))
+    }
+
+    /// The id of a request that waits for an answer, if there is one.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked.
+    pub fn waiting_request(&self) -> Result<Option<String>, Failure> {
+        let requests = Json::parse(&text(&mut self.command(&["requests", "ls", "--json"]))?)?;
+        let waits = |r: &&Json| r.at("status").and_then(Json::text) == Some("waiting");
+        Ok(requests.items().iter().find(waits).and_then(|r| r.at("id")?.text()).map(str::to_owned))
+    }
+
+    /// The id of the session that was opened last.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked, or there was none.
+    pub fn last_session(&self) -> Result<String, Failure> {
+        let sessions = Json::parse(&text(&mut self.command(&["sessions", "ls", "--json"]))?)?;
+        let opened = |s: &Json| Some((s.at("opened")?.text()?.to_owned(), s.at("id")?.text()?.to_owned()));
+        let last = sessions.items().iter().filter_map(opened).max();
+        last.map(|(_, id)| id).ok_or_else(|| "there was no session".into())
     }
 
     /// The command line, as its administrator uses it.
