@@ -4,43 +4,31 @@
 use std::collections::BTreeSet;
 
 use testkit::Failure;
-use testkit::json::Json;
 use testkit::process::text;
 
 use crate::build::{cargo, root};
 
-/// The platform whose tree is looked at.
-const PLATFORM: &str = "x86_64-unknown-linux-gnu";
-
 pub(crate) fn check() -> Result<(), Failure> {
     let lists = std::fs::read_to_string(root().join("deny.toml"))?;
-    let arguments = ["metadata", "--format-version", "1", "--locked", "--filter-platform", PLATFORM];
-    let metadata = Json::parse(&text(cargo(&arguments).current_dir(root()))?)?;
-    let used: BTreeSet<&str> = metadata
-        .at("resolve")
-        .and_then(|resolve| resolve.at("nodes"))
-        .map_or(&[][..], Json::items)
-        .iter()
-        .filter_map(|node| node.at("id")?.text())
-        .collect();
-    let packages = metadata.at("packages").map_or(&[][..], Json::items);
-    let used =
-        packages.iter().filter(|p| p.at("id").and_then(Json::text).is_some_and(|id| used.contains(id)));
-    let problems: Vec<String> = used.filter_map(|package| problem(package, &lists)).collect();
+    let arguments = ["tree", "--workspace", "--all-features", "--locked", "--prefix", "none", "--no-dedupe"];
+    let tree = text(cargo(&arguments).args(["--format", "{p}|{l}"]).current_dir(root()))?;
+    let packages: BTreeSet<&str> = tree.lines().filter(|line| !line.is_empty()).collect();
+    let problems: Vec<String> = packages.iter().filter_map(|package| problem(package, &lists)).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
-fn problem(package: &Json, lists: &str) -> Option<String> {
-    let field = |name: &str| package.at(name).and_then(Json::text);
-    let name = field("name").unwrap_or_default();
-    let registry = field("source").is_none_or(|source| source.starts_with("registry+"));
-    if !registry {
-        return Some(format!("{name} does not come from the registry"));
+/// A package is written `name v1.2.3|licence`, with a place in parentheses where it does not come from the registry.
+fn problem(package: &str, lists: &str) -> Option<String> {
+    let (package, licence) = package.split_once('|').unwrap_or((package, ""));
+    let name = package.split(' ').next().unwrap_or_default();
+    let place = package.split_once('(').map_or("", |(_, place)| place);
+    let ours = root().to_string_lossy();
+    if !(place.is_empty() || place.starts_with("proc-macro") || place.starts_with(&*ours)) {
+        return Some(format!("{package} comes neither from the registry nor from here"));
     }
     if list(lists, "[bans]", "deny").contains(&name) {
         return Some(format!("{name} is banned by deny.toml"));
     }
-    let licence = field("license").unwrap_or_default();
     (!is_allowed(licence, &list(lists, "[licenses]", "allow")))
         .then(|| format!("{name}: the licence \"{licence}\" is not in deny.toml"))
 }
@@ -83,7 +71,22 @@ fn split<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_allowed, list};
+    use super::{is_allowed, list, problem};
+
+    #[test]
+    fn a_package_is_judged_by_its_name_its_place_and_its_licence() {
+        let lists = "[licenses]\nallow = [\"MIT\"]\n[bans]\ndeny = [\"ring\"]\n";
+        for (package, good) in [
+            ("serde v1.0.0|MIT", true),
+            ("serde_derive v1.0.0 (proc-macro)|MIT", true),
+            ("serde v1.0.0|GPL-3.0", false),
+            ("serde v1.0.0|", false),
+            ("ring v0.17.0|MIT", false),
+            ("serde v1.0.0 (https://example.org/serde#0123)|MIT", false),
+        ] {
+            assert_eq!(problem(package, lists).is_none(), good, "{package}");
+        }
+    }
 
     #[test]
     fn an_expression_is_allowed_by_one_alternative_all_of_whose_parts_are() {

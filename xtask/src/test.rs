@@ -78,7 +78,15 @@ fn deny() -> Result<(), Failure> {
 }
 
 fn units() -> Result<(), Failure> {
-    show(&mut cargo(&["test", "--quiet", "--workspace", "--all-features", "--exclude", "e2e"]))
+    show(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--no-fail-fast",
+        "--workspace",
+        "--all-features",
+        "--exclude",
+        "e2e",
+    ]))
 }
 
 fn end_to_end() -> Result<(), Failure> {
