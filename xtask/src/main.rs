@@ -20,8 +20,9 @@ cargo xtask test [--fast]
     All that must hold for a change. --fast leaves out what takes minutes.
 cargo xtask acceptance pg [--suite DIR] [--json FILE]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given.
-cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N]
+cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
+    --only takes the workloads with WORDS in their names.
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         ["acceptance", "pg", rest @ ..] => Options::read(rest, &[], &["--suite", "--json"])
             .and_then(|o| acceptance::run(o.value("--suite"), o.value("--json"))),
         ["bench", "postgres", rest @ ..] => {
-            Options::read(rest, &[], &["--json", "--seconds", "--rounds"]).and_then(|o| bench::run(&o))
+            let values = ["--json", "--seconds", "--rounds", "--only", "--targets"];
+            Options::read(rest, &[], &values).and_then(|o| bench::run(&o))
         }
         ["install"] => install::everything(),
         _ => {

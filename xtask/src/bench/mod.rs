@@ -29,46 +29,54 @@ const SCHEMA: &str = "
 CREATE TABLE wide AS SELECT g AS id, g % 97 AS a, md5(g::text) AS b, g * 1.5 AS c, now() AS d, g % 2 = 0 AS e,
     'name ' || g AS f, date '2020-01-01' + g % 1000 AS g, g::bigint * 1000 AS h,
     'person' || g || '@example.com' AS email, 'person' || g || '@example.com' AS plain
-    FROM generate_series(1, 1000000) AS g;
-VACUUM ANALYZE wide;";
+    FROM generate_series(1, 1000000) AS g";
 
 const PROTOCOLS: [&str; 3] = ["simple", "extended", "prepared"];
 const CLIENTS: [u32; 3] = [1, 8, 32];
 const SESSIONS: u32 = 1000;
+/// What the memory of sessions is called.
+const IDLE: &str = "idle sessions";
+
+/// The ways to the server, in the order of the report.
+const TARGETS: &str = "direct,relay,haproxy,pgbouncer,durward";
 
 pub(crate) fn run(options: &Options<'_>) -> Result<(), Failure> {
     let (seconds, rounds) = (options.number("--seconds", 4)?, options.number("--rounds", 3)?);
+    let only = options.value("--only").unwrap_or_default();
+    let targets: Vec<&str> = options.value("--targets").unwrap_or(TARGETS).split(',').collect();
     install::need(install::POSTGRES)?;
     install::need(install::PEERS)?;
-    let (binary, relay) = (build::gateway()?, build::relay()?);
+    let relay = build::relay()?;
 
     println!("Starting PostgreSQL and making the tables …");
     let server = Postgres::start(&["max_connections=1300", "shared_buffers=1GB", "max_wal_size=4GB"])?;
     server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
     load::initialize(server.port(), DATABASE)?;
     server.sql(DATABASE, SCHEMA)?;
+    server.sql(DATABASE, "VACUUM ANALYZE wide")?;
 
-    let gateway = Durward::start(&binary)?;
-    let target = Target {
-        columns: vec![(TAGGED.0.to_owned(), TAGGED.1.to_owned())],
-        ..Target::new(DATABASE, server.port(), DATABASE)
-    };
-    gateway.apply(&[target], &[("bench", POLICY)])?;
+    let gateway = if targets.contains(&"durward") { Some(gateway(&server)?) } else { None };
     let scratch = Scratch::new("bench")?;
-    let peers = [
-        Peer::direct(server.port()),
-        Peer::relay(&relay, server.port(), &scratch)?,
-        Peer::haproxy(server.port(), &scratch)?,
-        Peer::pgbouncer(server.port(), &scratch)?,
-        Peer::durward(&gateway)?,
-    ];
-    let mut report = Report::default();
-    for work in everything(seconds) {
-        turns(&work, rounds, &peers, &relay, &scratch, &mut report)?;
+    let mut peers = Vec::new();
+    for target in targets {
+        peers.push(match (target, &gateway) {
+            ("direct", _) => Peer::direct(server.port()),
+            ("relay", _) => Peer::relay(&relay, server.port(), &scratch)?,
+            ("haproxy", _) => Peer::haproxy(server.port(), &scratch)?,
+            ("pgbouncer", _) => Peer::pgbouncer(server.port(), &scratch)?,
+            ("durward", Some(gateway)) => Peer::durward(gateway)?,
+            _ => return Err(format!("there is no target {target}; there are {TARGETS}").into()),
+        });
     }
-    for peer in &peers {
-        if let Some(bytes) = load::idle(peer, &relay, SESSIONS, &scratch)? {
-            report.idle(peer.name, SESSIONS, bytes);
+    let mut report = Report::default();
+    for work in everything(seconds).iter().filter(|work| work.name.contains(only)) {
+        turns(work, rounds, &peers, &relay, &scratch, &mut report)?;
+    }
+    if IDLE.contains(only) {
+        for peer in &peers {
+            if let Some(bytes) = load::idle(peer, &relay, SESSIONS, &scratch)? {
+                report.idle(peer.name, SESSIONS, bytes);
+            }
         }
     }
     if let Some(path) = options.value("--json") {
@@ -76,6 +84,16 @@ pub(crate) fn run(options: &Options<'_>) -> Result<(), Failure> {
         println!("The rows are in {path}.");
     }
     Ok(())
+}
+
+fn gateway(server: &Postgres) -> Result<Durward, Failure> {
+    let gateway = Durward::start(&build::gateway()?)?;
+    let target = Target {
+        columns: vec![(TAGGED.0.to_owned(), TAGGED.1.to_owned())],
+        ..Target::new(DATABASE, server.port(), DATABASE)
+    };
+    gateway.apply(&[target], &[("bench", POLICY)])?;
+    Ok(gateway)
 }
 
 fn everything(seconds: u32) -> Vec<Work> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use testkit::json::quoted;
 
+use super::IDLE;
 use super::load::Work;
 use super::peers::Peer;
 
@@ -39,6 +40,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(&sorted, 50)
 }
 
+/// JSON has no word for what was not measured but `null`.
+fn number(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { "null".to_owned() }
+}
+
 #[derive(Default)]
 pub(super) struct Report {
     rows: Vec<String>,
@@ -51,7 +57,8 @@ impl Report {
             "{:<12} {:>10} {:>8} {:>7} {:>10} {:>10} {:>14}",
             "", "per second", "ratio", "spread", "p50 µs", "p99 µs", "CPU µs/request"
         );
-        let direct = samples.first().map_or(f64::NAN, |s| median(s.iter().map(|s| s.tps)));
+        let direct = peers.iter().position(|peer| peer.name == "direct").and_then(|at| samples.get(at));
+        let direct = direct.map_or(f64::NAN, |s| median(s.iter().map(|s| s.tps)));
         for (peer, samples) in peers.iter().zip(samples) {
             let rates = || samples.iter().map(|s| s.tps);
             let tps = median(rates());
@@ -69,18 +76,18 @@ impl Report {
             );
             let mut row = format!("{{\"workload\": {}, \"mode\": \"{}\"", quoted(work.name), work.mode);
             let _ = write!(row, ", \"clients\": {}, \"target\": \"{}\"", work.clients, peer.name);
-            let _ = write!(row, ", \"tps\": {tps:.3}, \"ratio_to_direct\": {:.4}", tps / direct);
-            let _ = write!(row, ", \"p50_us\": {p50:.1}, \"p99_us\": {p99:.1}");
-            let cpu = cpu.map_or_else(|| "null".to_owned(), |us| format!("{us:.2}"));
-            let _ = write!(row, ", \"cpu_us_per_request\": {cpu}}}");
-            self.rows.push(row);
+            let fields = [("tps", tps), ("ratio_to_direct", tps / direct), ("p50_us", p50), ("p99_us", p99)];
+            for (name, value) in fields.into_iter().chain([("cpu_us_per_request", cpu.unwrap_or(f64::NAN))]) {
+                let _ = write!(row, ", \"{name}\": {}", number(value));
+            }
+            self.rows.push(row + "}");
         }
     }
 
     pub(super) fn idle(&mut self, peer: &str, sessions: u32, bytes: f64) {
         println!("{sessions} idle sessions, {peer}: {:.1} KiB each", bytes / 1024.0);
         self.rows.push(format!(
-            "{{\"workload\": \"idle sessions\", \"mode\": \"simple\", \"clients\": {sessions}, \
+            "{{\"workload\": \"{IDLE}\", \"mode\": \"simple\", \"clients\": {sessions}, \
              \"target\": \"{peer}\", \"bytes_per_session\": {bytes:.0}}}"
         ));
     }
