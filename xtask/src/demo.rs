@@ -131,10 +131,11 @@ fn walk(server: &Postgres, gateway: &Durward, agent: &Agent) -> Result<(), Failu
 
     step(6, "The journal of all that", "Every decision stands there with its reason, before its effect.");
     let session = gateway.last_session()?;
-    administrator(gateway, &["sessions", "show", &session])?;
+    let data = gateway.data().display().to_string();
+    administrator(gateway, &["sessions", "show", &session, "--data", &data])?;
 
     step(7, "The journal can be checked", "Each record carries the hash of the one before it.");
-    administrator(gateway, &["audit", "verify"])
+    administrator(gateway, &["audit", "verify", "--data", &data])
 }
 
 fn held(server: &Postgres, gateway: &Durward, agent: &Agent) -> Result<(), Failure> {
