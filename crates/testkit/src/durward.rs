@@ -67,7 +67,8 @@ impl Durward {
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\nlisten = \"127.0.0.1:{port}\"\nconsole = \"127.0.0.1:{admin}\"\n",
+            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n\n\
+             [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );
         fs::write(scratch.join("durward.toml"), config)?;
