@@ -220,6 +220,12 @@ impl<'a> Walk<'a> {
     /// A function of the server's own, by the reviewed list.
     fn own_function(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         self.found.functions.insert(function.function_name());
+        let first = self.path.iter().find(|schema| !schema.starts_with("pg_temp"));
+        if function.language == "sql" && first.is_some_and(|schema| schema != "pg_catalog") {
+            // Its body's operators are found by the search path.
+            let name = function.function_name();
+            self.unknown(format!("function {name} runs SQL, and the search path puts other schemas before pg_catalog"));
+        }
         let class = classify(Origin::Catalog, &function.name, self.major);
         self.class(class, function, nodes, scope);
     }
@@ -310,7 +316,9 @@ impl<'a> Walk<'a> {
         // What it calls may call it again: nothing more is learnt then.
         self.called.insert(function.oid, Flow::Clear);
         let flow = self.deeper(|walk| {
+            // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
             if let Some(extension) = function.extension.as_deref()
+                && matches!(function.language.as_str(), "c" | "internal")
                 && let Some(class) = classify(Origin::Extension(extension), &function.name, walk.major)
             {
                 let outside = Scope::default();

@@ -224,6 +224,8 @@ impl<'a> Walk<'a> {
     /// The column as something to be masked, if it is tagged: by itself, or in a table whose rows are read with it.
     pub(super) fn source(&self, relation: &Relation, column: &Column) -> Option<Source> {
         let mut tags = self.catalog.tags(relation.oid, column.number).clone();
+        // What is withheld as a whole is withheld in each of its columns.
+        tags.extend(self.catalog.relation_tags(relation.oid).iter().cloned());
         self.descendants(relation, &mut |child| {
             if let Some(same) = child.column(&column.name) {
                 tags.extend(self.catalog.tags(child.oid, same.number).iter().cloned());
@@ -267,7 +269,10 @@ impl<'a> Walk<'a> {
 
     /// Whether a table or one below it has a tagged column.
     pub(super) fn is_tagged(&self, relation: &Relation) -> bool {
-        let own = |r: &Relation| r.columns.iter().any(|c| !self.catalog.tags(r.oid, c.number).is_empty());
+        let own = |r: &Relation| {
+            !self.catalog.relation_tags(r.oid).is_empty()
+                || r.columns.iter().any(|c| !self.catalog.tags(r.oid, c.number).is_empty())
+        };
         let mut tagged = own(relation);
         self.descendants(relation, &mut |child| tagged |= own(child));
         tagged
