@@ -1,6 +1,7 @@
 //! One running gateway: its data directory, its listeners, its end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,11 +43,11 @@ impl Node {
         let mut fronts = Vec::new();
         for address in &settings.postgres {
             let front = Front::bind(*address, settings.bounds.clone()).await;
-            fronts.push(front.with_context(|| format!("cannot listen on {address} for clients"))?);
+            fronts.push(front.with_context(|| cannot_listen(*address, "clients"))?);
         }
         let console = TcpListener::bind(settings.console)
             .await
-            .with_context(|| format!("cannot listen on {} for the admin API", settings.console))?;
+            .with_context(|| cannot_listen(settings.console, "the admin API"))?;
         let store = open_store(&settings).await?;
         let journal = Journal::open(&journal_in(&settings.data), Options::default())?;
         let state = State::new(Embedded::new(store.clone()));
@@ -89,6 +90,12 @@ impl Node {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+fn cannot_listen(address: SocketAddr, whom: &str) -> String {
+    format!(
+        "cannot listen on {address} for {whom} (is a gateway running already? give this one another address)"
+    )
 }
 
 /// Resolves at SIGTERM or SIGINT. SIGHUP changes nothing: what can change while a gateway runs is applied.
@@ -157,7 +164,7 @@ impl crate::args::Place {
             (Some(config), _) => Settings::read(config),
             (None, data) => {
                 let data = data.clone().unwrap_or_else(usual_data);
-                let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+                let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
                 Ok(Settings::for_one(data, nowhere, nowhere))
             }
         }

@@ -56,16 +56,19 @@ async fn up(
     given: Option<Zeroizing<String>>,
 ) -> anyhow::Result<()> {
     let data = settings.data.clone();
-    let node = Node::start(settings).await.context(
-        "is a gateway running already? `--listen`, `--console` and `--data` give it another place",
-    )?;
-    let kept = node.store.credentials().await?.contains_key(name.as_str());
+    let node = Node::start(settings).await?;
+    let before = node.gateway.export().await?;
+    let kept = node.store.credentials().await?.remove(name.as_str());
     let password = match given {
-        None if !kept => password::prompt(database)?,
+        None if kept.is_none() => password::prompt(database)?,
         given => given,
     };
     let starter = configure(&node.gateway, database, &name, password).await?;
-    look(&node.gateway, &name).await?;
+    if let Err(unreachable) = look(&node.gateway, &name).await {
+        // What worked before is not replaced by what does not.
+        put_back(&node.gateway, before, &name, kept.as_ref().map(|k| k.as_slice())).await?;
+        return Err(unreachable);
+    }
     // Without proposals nothing would be masked, so nobody gets a token.
     let proposed =
         node.gateway.propose(&name, BY).await.context("the columns cannot be read, so none can be tagged")?;
@@ -132,6 +135,21 @@ async fn configure(
     let is_starter = wanted.policies == starter;
     gateway.apply(wanted, BY).await?;
     Ok(is_starter)
+}
+
+/// Takes the former configuration again, with the password that the store had.
+async fn put_back(
+    gateway: &Gateway,
+    mut before: Configuration,
+    name: &TargetName,
+    password: Option<&[u8]>,
+) -> anyhow::Result<()> {
+    let password = password.map(|p| Password::new(String::from_utf8_lossy(p).into_owned()));
+    for target in before.targets.iter_mut().filter(|t| t.name == name.as_str()) {
+        target.password.clone_from(&password);
+    }
+    gateway.apply(before, BY).await?;
+    Ok(())
 }
 
 /// Says what should be better; a database that cannot be reached is the end.

@@ -10,12 +10,14 @@ mod open;
 mod requests;
 mod tokens;
 mod vault;
+mod votes;
 
 pub use administrator::ADMIN_PREFIX;
 pub use master::{MasterError, MasterKey};
 pub use open::{OpenError, Store};
-pub use requests::{Filed, Hold, NewRequest, Request, Status, Vote, Voted};
+pub use requests::{Filed, Hold, NewRequest, Request, Status};
 pub use tokens::Token;
+pub use votes::{Vote, Voted};
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]

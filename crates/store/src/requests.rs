@@ -8,6 +8,7 @@ use sqlx::{Row as _, SqliteConnection};
 use zeroize::Zeroizing;
 
 use crate::vault::Row;
+use crate::votes::Vote;
 use crate::{Store, StoreError};
 
 /// A held operation to be filed.
@@ -64,15 +65,6 @@ pub enum Status {
     Used,
 }
 
-/// How an answer was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Voted {
-    /// It counts; where the request stands now.
-    Counted(Status),
-    /// The request was not open any more.
-    TooLate(Status),
-}
-
 /// A held operation as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the gateway's, which documents them")]
@@ -93,17 +85,6 @@ pub struct Request {
     pub expires: i64,
     pub votes: Vec<Vote>,
     pub outcome: Option<String>,
-}
-
-/// One person's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Vote {
-    /// Who.
-    pub voter: String,
-    /// Yes or no.
-    pub approve: bool,
-    /// What they said.
-    pub words: Option<String>,
 }
 
 impl Status {
@@ -226,12 +207,12 @@ impl Store {
         .bind(now)
         .fetch_all(&self.pool)
         .await?;
-        let mut found = Vec::new();
-        for row in &kept {
-            let votes = self.votes(row.try_get("id")?).await?;
-            found.push(read(row, votes, now)?);
-        }
-        Ok(found)
+        let mut votes = self.votes(None).await?;
+        let with_votes = |row| {
+            let id: String = SqliteRow::try_get(row, "id")?;
+            read(row, votes.remove(&id).unwrap_or_default(), now)
+        };
+        kept.iter().map(with_votes).collect()
     }
 
     /// One request with its values.
@@ -244,67 +225,8 @@ impl Store {
         let Some(row) = kept else { return Ok(None) };
         let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?)?;
         let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
-        Ok(Some(Request { values, ..read(&row, self.votes(id).await?, now)? }))
-    }
-
-    /// Counts an answer. One no denies; every hold asks for its quorum of distinct voters. `None` where there is no such
-    /// request.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub async fn vote(&self, id: &str, vote: &Vote, now: i64) -> Result<Option<Voted>, StoreError> {
-        let mut work = self.begin().await?;
-        expire(&mut work, now).await?;
-        let kept = sqlx::query("SELECT status, expires, holds FROM request WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&mut *work)
-            .await?;
-        let Some(row) = kept else { return Ok(None) };
-        let stands = status(&row, now)?;
-        if stands != Status::Waiting {
-            work.commit().await?;
-            return Ok(Some(Voted::TooLate(stands)));
-        }
-        let holds: Vec<Hold> = crate::from_json(row.try_get("holds")?)?;
-        // Who has approved may still say no, and nobody counts twice.
-        sqlx::query(
-            "INSERT INTO vote (request, voter, approve, words) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (request, voter) DO UPDATE SET approve = excluded.approve, words = excluded.words",
-        )
-        .bind(id)
-        .bind(&vote.voter)
-        .bind(vote.approve)
-        .bind(&vote.words)
-        .execute(&mut *work)
-        .await?;
-        let yes: i64 = sqlx::query("SELECT count(*) FROM vote WHERE request = ? AND approve = 1")
-            .bind(id)
-            .fetch_one(&mut *work)
-            .await?
-            .try_get(0)?;
-        let now_stands = if !vote.approve {
-            set(&mut work, id, "denied", row.try_get("expires")?).await?;
-            Status::Denied
-        } else if holds.iter().all(|h| i64::from(h.quorum) <= yes) {
-            let life = holds.iter().map(|h| h.valid_for).min().unwrap_or(0);
-            set(&mut work, id, "approved", after(now, life)).await?;
-            Status::Approved
-        } else {
-            Status::Waiting
-        };
-        work.commit().await?;
-        Ok(Some(Voted::Counted(now_stands)))
-    }
-
-    async fn votes(&self, id: &str) -> Result<Vec<Vote>, StoreError> {
-        let kept = sqlx::query("SELECT voter, approve, words FROM vote WHERE request = ? ORDER BY rowid")
-            .bind(id)
-            .fetch_all(&self.pool)
-            .await?;
-        let vote = |row: &SqliteRow| {
-            Ok(Vote { voter: row.try_get(0)?, approve: row.try_get(1)?, words: row.try_get(2)? })
-        };
-        kept.iter().map(vote).collect()
+        let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
+        Ok(Some(Request { values, ..read(&row, votes, now)? }))
     }
 
     fn seal_values(&self, id: &str, values: &[Option<String>]) -> Result<Vec<u8>, StoreError> {
@@ -317,33 +239,18 @@ fn values_of(id: &str) -> Row<'_> {
     Row { table: "request", id }
 }
 
-fn after(now: i64, seconds: u64) -> i64 {
+pub(crate) fn after(now: i64, seconds: u64) -> i64 {
     now.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// Makes what is true by the clock true in the rows.
-async fn expire(work: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+pub(crate) async fn expire(work: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE request SET status = 'expired' WHERE status IN ('waiting', 'approved') AND expires <= ?",
     )
     .bind(now)
     .execute(work)
     .await?;
-    Ok(())
-}
-
-async fn set(
-    work: &mut SqliteConnection,
-    id: &str,
-    word: &'static str,
-    expires: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE request SET status = ?, expires = ? WHERE id = ?")
-        .bind(word)
-        .bind(expires)
-        .bind(id)
-        .execute(work)
-        .await?;
     Ok(())
 }
 
@@ -395,7 +302,7 @@ async fn insert(
 }
 
 /// An open request whose time is over has expired, whether or not its row says so yet.
-fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
+pub(crate) fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
     let kept = Status::parse(row.try_get("status")?)?;
     let over = row.try_get::<i64, _>("expires")? <= now;
     Ok(match kept {
