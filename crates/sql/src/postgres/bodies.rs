@@ -191,7 +191,7 @@ impl<'a> Walk<'a> {
     /// Types of declared variables run their checks when values are put into them. The parser knows only types of
     /// `pg_catalog` by their qualified names, so the qualifiers of the others are taken off.
     fn declarations(&mut self, source: &str, arguments: &mut Arguments) -> String {
-        let Ok(tokens) = pg_query::scan_tokens(source) else { return source.to_owned() };
+        let Ok(tokens) = parse::tokens(source) else { return source.to_owned() };
         let words: Vec<&str> = tokens.iter().map(|token| parse::piece(source, token)).collect();
         let is = |index: usize, word: &str| words.get(index).is_some_and(|w| w.eq_ignore_ascii_case(word));
         let mut kept = String::with_capacity(source.len());

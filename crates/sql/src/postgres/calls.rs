@@ -224,7 +224,9 @@ impl<'a> Walk<'a> {
         if function.language == "sql" && first.is_some_and(|schema| schema != "pg_catalog") {
             // Its body's operators are found by the search path.
             let name = function.function_name();
-            self.unknown(format!("function {name} runs SQL, and the search path puts other schemas before pg_catalog"));
+            self.unknown(format!(
+                "function {name} runs SQL, and the search path puts other schemas before pg_catalog"
+            ));
         }
         let class = classify(Origin::Catalog, &function.name, self.major);
         self.class(class, function, nodes, scope);
