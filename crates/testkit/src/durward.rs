@@ -95,6 +95,14 @@ impl Durward {
         self.wait()
     }
 
+    /// That it has not ended meanwhile: nothing that was judged after its end means anything.
+    ///
+    /// # Errors
+    /// It has; with the end of its log.
+    pub fn still_runs(&mut self) -> Result<(), Failure> {
+        self.running.still_runs()
+    }
+
     /// Ends the gateway in order.
     pub fn end(&mut self) {
         self.running.end();
