@@ -95,6 +95,14 @@ impl Durward {
         self.wait()
     }
 
+    /// That it has not ended meanwhile: nothing that was judged after its end means anything.
+    ///
+    /// # Errors
+    /// It has; with the end of its log.
+    pub fn still_runs(&mut self) -> Result<(), Failure> {
+        self.running.still_runs()
+    }
+
     /// Ends the gateway in order.
     pub fn end(&mut self) {
         self.running.end();
@@ -151,9 +159,19 @@ impl Durward {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.scratch.path());
-        command.env("DURWARD_GATEWAY", format!("http://127.0.0.1:{}", self.admin));
-        command.env("DURWARD_ADMIN_SECRET", &self.secret);
+        command.envs(self.environment());
         command
+    }
+
+    /// What makes the command line ask this gateway as its administrator.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let address = format!("http://127.0.0.1:{}", self.admin);
+        [("DURWARD_GATEWAY", address), ("DURWARD_ADMIN_SECRET", self.secret.clone())]
+    }
+
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Where PostgreSQL clients connect to, on 127.0.0.1.
