@@ -9,10 +9,8 @@ pub mod catalog;
 pub mod copy;
 #[cfg_attr(not(test), expect(dead_code, reason = "the analysis asks it"))]
 mod functions;
-#[cfg_attr(not(test), expect(dead_code, reason = "the catalogue asks it"))]
 mod proposals;
 pub mod settings;
-#[cfg_attr(not(test), expect(dead_code, reason = "the catalogue asks it"))]
 mod system;
 
 use catalog::{Catalog, Oid};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use model::{ColumnName, Tag};
 
-use super::{Catalog, Oid, RelationKind};
+use super::{Catalog, Oid, RelationKind, TypeKind};
+use crate::postgres::{proposals, system};
 
 /// Puts the tags into the catalogue.
 ///
@@ -62,11 +63,11 @@ fn ancestors(catalog: &Catalog, bottom: Oid) -> Vec<Oid> {
 /// The system's own copies of data, and what it keeps secret.
 fn built_in(catalog: &mut Catalog) {
     for relation in catalog.relations.values() {
-        if let Some(tag) = system_relation_tag(&relation.schema, &relation.name) {
+        if let Some(tag) = system::relation_tag(&relation.schema, &relation.name) {
             catalog.relation_tags.entry(relation.oid).or_default().insert(Tag(tag.to_owned()));
         }
         for column in &relation.columns {
-            if let Some(tag) = system_column_tag(&relation.schema, &relation.name, &column.name) {
+            if let Some(tag) = system::column_tag(&relation.schema, &relation.name, &column.name) {
                 let tags = catalog.column_tags.entry((relation.oid, column.number)).or_default();
                 tags.insert(Tag(tag.to_owned()));
             }
@@ -94,8 +95,9 @@ pub(super) fn propose(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
             if relation.parents.iter().any(of_parent) {
                 continue;
             }
-            let type_name = catalog.types.get(&column.type_oid).map_or("", |t| t.name.as_str());
-            if let Some(tag) = proposal(&relation.schema, &relation.name, &column.name, type_name) {
+            let type_name = values_of(catalog, column.type_oid);
+            if let Some(tag) = proposals::propose(&relation.schema, &relation.name, &column.name, &type_name)
+            {
                 let name = ColumnName { table: relation.table_name(), name: column.name.clone() };
                 proposed.push((name, Tag(tag.to_owned())));
             }
@@ -109,17 +111,22 @@ fn is_system(schema: &str) -> bool {
     schema == "pg_catalog" || schema == "information_schema"
 }
 
-// CONNECT: `proposals::propose`, as soon as it is there.
-fn proposal(_schema: &str, _table: &str, _column: &str, _type_name: &str) -> Option<&'static str> {
-    None
-}
-
-// CONNECT: `system::relation_tag`, as soon as it is there.
-fn system_relation_tag(_schema: &str, _relation: &str) -> Option<&'static str> {
-    None
-}
-
-// CONNECT: `system::column_tag`, as soon as it is there.
-fn system_column_tag(_schema: &str, _relation: &str, _column: &str) -> Option<&'static str> {
-    None
+/// The name by which a type's values are judged: that of a domain's base, of an array's element.
+fn values_of(catalog: &Catalog, oid: Oid) -> String {
+    let (mut oid, mut brackets) = (oid, "");
+    // A domain may be over an array of a domain, and so on.
+    for _ in 0..32 {
+        let Some(each) = catalog.types.get(&oid) else { break };
+        match each.kind {
+            TypeKind::Domain => oid = each.base,
+            TypeKind::Base if each.is_array() => (oid, brackets) = (each.element, "[]"),
+            TypeKind::Base
+            | TypeKind::Enum
+            | TypeKind::Composite
+            | TypeKind::Range
+            | TypeKind::Multirange
+            | TypeKind::Pseudo => return format!("{}{brackets}", each.name),
+        }
+    }
+    String::new()
 }

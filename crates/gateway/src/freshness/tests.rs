@@ -1,0 +1,1 @@
+//! The catalogue of a real server, while that changes and goes away.
