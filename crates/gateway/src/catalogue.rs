@@ -133,4 +133,4 @@ fn not_one_value() -> ReadError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

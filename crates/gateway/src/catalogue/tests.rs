@@ -277,7 +277,7 @@ async fn the_signature_moves_with_the_catalogue_and_not_with_rows() {
         "ALTER TABLE shop.visits DROP CONSTRAINT visits_person_fkey",
         "CREATE SCHEMA empty",
         "CREATE EXTENSION tablefunc",
-        "BEGIN; CREATE TABLE shop.rolled (a integer); DROP TABLE shop.kept; ROLLBACK; CREATE TABLE shop.stays (a integer)",
+        "BEGIN; CREATE TABLE shop.rolled (a integer); DROP MATERIALIZED VIEW shop.kept; ROLLBACK; CREATE TABLE shop.stays (a integer)",
     ];
     let still = [
         "INSERT INTO shop.people (email, name, points) VALUES ('a', 'b', 1), ('c', 'd', 2)",
