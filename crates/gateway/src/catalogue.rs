@@ -131,3 +131,6 @@ fn only(rows: Rows) -> Result<Option<String>, ReadError> {
 fn not_one_value() -> ReadError {
     ReadError::Answer("the server's answer is not the one value that was asked for".to_owned())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -247,12 +247,17 @@ impl SharedCatalogue {
     async fn see(&self, reader: &mut Reader) -> Result<(), ReadError> {
         let control = match &mut reader.control {
             Some(control) => control,
-            none => none.insert(self.connect().await?),
+            none => {
+                // It may be another server by now, whose transactions have other numbers.
+                reader.pulse = None;
+                none.insert(self.connect().await?)
+            }
         };
         let is_due = reader.again.is_some_and(|at| at <= Instant::now());
         let known = self.is_loaded() && !is_due;
         let pulse = catalogue::pulse(control).await?;
         if known && pulse.is_some() && pulse == reader.pulse {
+            reader.cost = Duration::ZERO;
             return Ok(());
         }
         let began = Instant::now();
@@ -382,3 +387,6 @@ fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;
