@@ -326,14 +326,16 @@ impl Statement {
     /// A statement of which only this effect is known: a call by OID, what follows the end of a transaction.
     pub fn opaque(effect: Effect) -> Self {
         let why = effect.why.clone().unwrap_or_default();
+        let (effects, outputs) = (vec![effect], Outputs::Opaque(why));
+        let facts = Facts { kind: "unknown".to_owned(), statements: 1, ..Facts::default() };
         Self {
-            effects: vec![effect],
-            facts: Facts { kind: "unknown".to_owned(), statements: 1, ..Facts::default() },
-            outputs: Outputs::Opaque(why),
+            shape: shape::digest(&effects, &facts, &outputs),
+            effects,
+            facts,
+            outputs,
             control: vec![Control::ChangesSettings],
             text: String::new(),
             literals: Vec::new(),
-            shape: [0; 16],
             unresolved: false,
             touches_tagged: true,
         }

@@ -73,7 +73,7 @@ fn is_query(node: Option<&NodeEnum>) -> bool {
 }
 
 /// A digest of all that decides a verdict.
-fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u8; 16] {
+pub(super) fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u8; 16] {
     let mut digest = Digest(Context::new(&SHA256));
     for effect in effects {
         digest.text(effect.action.as_str());
