@@ -205,7 +205,10 @@ async fn a_lock_hides_what_it_must_and_holds_nobody_up() {
         assert!(catalog.unreadable() > 0);
         assert_eq!(relation(&catalog, "mails").definition, None);
         assert_eq!(relation(&catalog, "people").checks, [UNREADABLE]);
-        assert_eq!(relation(&catalog, "people").column("name").unwrap().default.as_deref(), Some(UNREADABLE));
+        assert_eq!(
+            relation(&catalog, "people").column("shout").unwrap().default.as_deref(),
+            Some(UNREADABLE)
+        );
         assert_eq!(relation(&catalog, "people").triggers.len(), 2, "what there is, is known");
         let odd = catalog.relation("Odd \" schema", "odd; view").unwrap();
         assert!(odd.definition.is_some(), "what does not name it is not hidden");
@@ -352,4 +355,72 @@ async fn the_fixture_is_written() {
         })
         .collect();
     std::fs::write(file, format!("[\n{}\n]\n", answers.join(",\n"))).expect("it is written");
+}
+
+/// 20,000 relations, 4,000 of them views.
+const LARGE: &str = "
+    CREATE SCHEMA big;
+    CREATE TABLE big.t1 (id integer PRIMARY KEY, a text, email text);
+    CREATE TABLE big.p (id integer, k integer) PARTITION BY RANGE (k);
+    DO $$ BEGIN FOR i IN 2..12000 LOOP EXECUTE format('CREATE TABLE big.t%s (id integer PRIMARY KEY, a text, \
+        b text DEFAULT ''x'', c numeric(10,2), d timestamptz DEFAULT now(), e jsonb, f varchar(20) CHECK (length(f) > 1), \
+        g integer REFERENCES big.t1 (id), email text)', i); IF i % 500 = 0 THEN COMMIT; END IF; END LOOP; END $$;
+    DO $$ BEGIN FOR i IN 2..4001 LOOP EXECUTE format('CREATE VIEW big.v%s AS SELECT t.id, t.email, u.a, upper(t.b) AS ub \
+        FROM big.t%s AS t JOIN big.t%s AS u ON u.id = t.g WHERE t.c > 10', i, i, i + 1);
+        IF i % 500 = 0 THEN COMMIT; END IF; END LOOP; END $$;
+    DO $$ BEGIN FOR i IN 1..4000 LOOP EXECUTE format('CREATE TABLE big.p%s PARTITION OF big.p FOR VALUES FROM (%s) TO (%s)', \
+        i, i, i + 1); IF i % 500 = 0 THEN COMMIT; END IF; END LOOP; END $$;
+    VACUUM ANALYZE;";
+
+/// `DURWARD_LARGE_PORT` is a server's on 127.0.0.1 whose database `big` holds such a catalogue already. Run it with
+/// `--nocapture` to see the figures.
+#[tokio::test]
+#[ignore = "makes 20,000 relations, which takes minutes"]
+async fn twenty_thousand_relations_are_read_in_three_seconds() {
+    let given = std::env::var("DURWARD_LARGE_PORT").ok().and_then(|port| port.parse().ok());
+    let server = Postgres::start(&[]).expect("it starts");
+    let port: u16 = given.unwrap_or_else(|| server.port());
+    if given.is_none() {
+        server.sql("postgres", "CREATE DATABASE big").expect("a database");
+        for statement in LARGE.split_inclusive(";\n") {
+            server.sql("big", statement).expect("a large catalogue");
+        }
+    }
+    let parameters =
+        [("user", "postgres"), ("database", "big"), ("search_path", "pg_catalog"), ("jit", "off")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let login = Login { user: "postgres", password: None, minor: 0, parameters: &parameters };
+    let mut control =
+        Control::connect(&Address::new("127.0.0.1", port), &tls(), &login).await.expect("it lets us in");
+    let version = version(&mut control).await.expect("it is served");
+    let before = resident();
+    let tags = [tag("big", "t3", "email", "pii.email")];
+    for _ in 0..3 {
+        let began = std::time::Instant::now();
+        let catalog = read(&mut control, version, &tags).await.expect("it can be read");
+        let took = began.elapsed();
+        let began = std::time::Instant::now();
+        let again = retagged(&catalog, &tags);
+        println!(
+            "{} relations read in {took:?}, retagged in {:?}, {} MiB more with both",
+            catalog.relations().count(),
+            began.elapsed(),
+            (resident() - before) / 1024
+        );
+        drop(again);
+        let began = std::time::Instant::now();
+        signature(&mut control).await.expect("it is signed");
+        println!("signed in {:?}", began.elapsed());
+        // The figure is for a build that is optimized.
+        let bar = if cfg!(debug_assertions) { 10 } else { 3 };
+        assert!(took.as_secs() < bar, "{took:?}");
+        assert!(catalog.relations().count() > 20_000);
+    }
+}
+
+/// The process's resident memory, in KiB.
+fn resident() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
 }

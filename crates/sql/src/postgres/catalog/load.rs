@@ -49,14 +49,17 @@ pub struct Questions {
 /// What a server of this version (`server_version_num`) is asked. Each is one statement without parameters, correct under a
 /// search path that is empty or `pg_catalog`; where each is a transaction of its own, few locks are held at a time.
 pub fn questions(version: u32) -> Questions {
-    Questions { lists: List::ALL.iter().map(|list| list.sql(version)).collect(), pieces: Piece::all(version) }
+    Questions {
+        lists: List::ALL.iter().map(|list| list.sql(version)).collect(),
+        pieces: Piece::all(version).collect(),
+    }
 }
 
-/// All of it in order, for whoever cannot go on after a refusal.
+/// All of it in order and in as few statements as can be, for whoever cannot go on after a refusal and keeps all locks until
+/// the end anyway: a session that sees what others do not see yet.
 pub fn queries(version: u32) -> Vec<String> {
-    let Questions { mut lists, pieces } = questions(version);
-    lists.extend(pieces.iter().map(Piece::sql));
-    lists
+    let lists = List::ALL.iter().map(|list| list.sql(version));
+    lists.chain(Piece::whole(version).map(|piece| piece.sql())).collect()
 }
 
 /// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
