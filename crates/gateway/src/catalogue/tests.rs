@@ -14,7 +14,7 @@ use crate::net::tls::{SslMode, UpstreamTls};
 
 const SAMPLE: &str = include_str!("sample.sql");
 
-pub(crate) fn servers() -> Vec<Postgres> {
+fn servers() -> Vec<Postgres> {
     let bins: Vec<PathBuf> = match std::env::var_os("DURWARD_PG_BINS") {
         Some(bins) => std::env::split_paths(&bins).collect(),
         None => vec![newest_bin().expect("a server is installed")],
