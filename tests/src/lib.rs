@@ -1,1 +1,10 @@
-//! End-to-end tests: see the modules under `tests/`.
+//! End to end: a real PostgreSQL, the real gateway, real clients; and the house itself.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod invisible;
+#[cfg(test)]
+mod rig;

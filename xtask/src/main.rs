@@ -1,3 +1,89 @@
-//! The house commands: `cargo xtask demo`, `test`, `acceptance`, `bench`, `conformance`.
+//! The house commands: `cargo xtask demo`, `test`, `acceptance`, `bench`, `install`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use testkit::Failure;
+
+mod acceptance;
+mod bench;
+mod build;
+mod demo;
+mod install;
+mod licences;
+mod test;
+
+const USAGE: &str = "\
+cargo xtask demo [--tour]
+    A sample database, the gateway in front of it, and a walk through an agent's session.
+    Then it stays up; with --tour it ends behind the walk.
+cargo xtask test [--fast]
+    All that must hold for a change. --fast leaves out what takes minutes.
+cargo xtask acceptance pg [--suite DIR] [--json FILE]
+    The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given.
+cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
+    What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
+    --only takes the workloads with WORDS in their names.
+cargo xtask install
+    Installs everything that the commands above need; each of them installs its own part by itself.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo", rest @ ..] => Options::read(rest, &["--tour"], &[]).and_then(|o| demo::run(o.has("--tour"))),
+        ["test", rest @ ..] => Options::read(rest, &["--fast"], &[]).and_then(|o| test::run(o.has("--fast"))),
+        ["acceptance", "pg", rest @ ..] => Options::read(rest, &[], &["--suite", "--json"])
+            .and_then(|o| acceptance::run(o.value("--suite"), o.value("--json"))),
+        ["bench", "postgres", rest @ ..] => {
+            let values = ["--json", "--seconds", "--rounds", "--only", "--targets"];
+            Options::read(rest, &[], &values).and_then(|o| bench::run(&o))
+        }
+        ["install"] => install::everything(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What stands behind a command.
+struct Options<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Options<'a> {
+    fn read(words: &[&'a str], flags: &[&str], values: &[&str]) -> Result<Self, Failure> {
+        let mut read = Vec::new();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if flags.contains(word) {
+                read.push((*word, ""));
+            } else if values.contains(word) {
+                let value = words.next().ok_or_else(|| format!("{word} needs a value\n\n{USAGE}"))?;
+                read.push((*word, *value));
+            } else {
+                return Err(format!("unknown option {word}\n\n{USAGE}").into());
+            }
+        }
+        Ok(Self(read))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    fn number(&self, name: &str, default: u32) -> Result<u32, Failure> {
+        self.value(name).map_or(Ok(default), |value| {
+            value.parse().map_err(|_| format!("{name} is a number, not {value}").into())
+        })
+    }
+}

@@ -7,11 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::json::Json;
 use crate::process::{Running, Stop, free_port, text};
 use crate::{Failure, Scratch};
-
-/// The administrator's secret of gateways that are started here. They hold nothing but samples.
-const SECRET: &str = "an-administrator-of-tests";
 
 /// One service behind the gateway, as `durward apply` reads it.
 #[derive(Debug, Clone)]
@@ -55,6 +53,8 @@ pub struct Durward {
     scratch: Scratch,
     port: u16,
     admin: u16,
+    /// The administrator's, which `durward init` shows once.
+    secret: String,
 }
 
 impl Durward {
@@ -65,13 +65,17 @@ impl Durward {
     pub fn start(binary: &Path) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
+        let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[listen]\npostgres = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin}\"\n",
-            scratch.join("data").display()
+            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n\n\
+             [console]\nlisten = \"127.0.0.1:{admin}\"\n",
+            data.display()
         );
         fs::write(scratch.join("durward.toml"), config)?;
+        let said = text(Command::new(binary).args(["init", "--data"]).arg(&data))?;
+        let secret = word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?;
         let running = serve(binary, &scratch)?;
-        let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin };
+        let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret };
         this.wait()?;
         Ok(this)
     }
@@ -89,6 +93,14 @@ impl Durward {
         self.running.kill();
         self.running = serve(&self.binary, &self.scratch)?;
         self.wait()
+    }
+
+    /// That it has not ended meanwhile: nothing that was judged after its end means anything.
+    ///
+    /// # Errors
+    /// It has; with the end of its log.
+    pub fn still_runs(&mut self) -> Result<(), Failure> {
+        self.running.still_runs()
     }
 
     /// Ends the gateway in order.
@@ -117,21 +129,49 @@ impl Durward {
     /// # Errors
     /// The gateway issues none.
     pub fn token(&self, agent: &str) -> Result<String, Failure> {
-        let said = text(&mut self.command(&["token", "issue", agent]))?;
-        said.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .filter(|word| word.starts_with("dwt_"))
-            .max_by_key(|word| word.len())
-            .map(str::to_owned)
-            .ok_or_else(|| Failure::of("there is no token in what `durward token issue` says", said))
+        let said = text(&mut self.command(&["token", "issue", &format!("agent:{agent}")]))?;
+        word(&said, "dwt_").ok_or_else(|| "there is no token in what `durward token issue` says".into())
+    }
+
+    /// The id of a request that waits for an answer, if there is one.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked.
+    pub fn waiting_request(&self) -> Result<Option<String>, Failure> {
+        let requests = Json::parse(&text(&mut self.command(&["requests", "ls", "--json"]))?)?;
+        let waits = |r: &&Json| r.at("status").and_then(Json::text) == Some("waiting");
+        Ok(requests.items().iter().find(waits).and_then(|r| r.at("id")?.text()).map(str::to_owned))
+    }
+
+    /// The id of the session that was opened last.
+    ///
+    /// # Errors
+    /// The gateway cannot be asked, or there was none.
+    pub fn last_session(&self) -> Result<String, Failure> {
+        let mut command = self.command(&["sessions", "ls", "--all", "--json", "--data"]);
+        let sessions = Json::parse(&text(command.arg(self.data()))?)?;
+        let opened = |s: &Json| Some((s.at("opened")?.text()?.to_owned(), s.at("id")?.text()?.to_owned()));
+        let last = sessions.items().iter().filter_map(opened).max();
+        last.map(|(_, id)| id).ok_or_else(|| "there was no session".into())
     }
 
     /// The command line, as its administrator uses it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.scratch.path());
-        command.env("DURWARD_CONFIG", self.scratch.join("durward.toml"));
-        command.env("DURWARD_ADMIN_SECRET", SECRET);
+        command.envs(self.environment());
         command
+    }
+
+    /// What makes the command line ask this gateway as its administrator.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let address = format!("http://127.0.0.1:{}", self.admin);
+        [("DURWARD_GATEWAY", address), ("DURWARD_ADMIN_SECRET", self.secret.clone())]
+    }
+
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Where PostgreSQL clients connect to, on 127.0.0.1.
@@ -149,15 +189,27 @@ impl Durward {
         &self.running
     }
 
+    /// Its store and journal.
+    pub fn data(&self) -> PathBuf {
+        self.scratch.join("data")
+    }
+
     /// The journal's directory.
     pub fn journal(&self) -> PathBuf {
-        self.scratch.join("data").join("journal")
+        self.data().join("journal")
     }
 }
 
 fn serve(binary: &Path, scratch: &Scratch) -> Result<Running, Failure> {
     let mut command = Command::new(binary);
     command.current_dir(scratch.path()).args(["serve", "-c"]).arg(scratch.join("durward.toml"));
-    command.env("DURWARD_ADMIN_SECRET", SECRET);
     Running::start(&mut command, &scratch.join("log"), Stop::Terminate)
+}
+
+/// The longest word in a text that begins so: a token has its id as a beginning.
+fn word(text: &str, beginning: &str) -> Option<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with(beginning))
+        .max_by_key(|word| word.len())
+        .map(str::to_owned)
 }

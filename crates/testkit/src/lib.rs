@@ -8,6 +8,7 @@ mod account;
 pub mod certificates;
 pub mod durward;
 mod failure;
+pub mod json;
 pub mod postgres;
 pub mod process;
 mod scratch;

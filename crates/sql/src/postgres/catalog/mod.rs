@@ -1,11 +1,13 @@
 //! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use model::{ColumnName, FunctionName, TableName, Tag};
 
 mod cells;
+mod derived;
 mod load;
 mod objects;
 mod polled;
@@ -20,6 +22,7 @@ mod tests;
 mod texts;
 mod when;
 
+pub(crate) use derived::Derived;
 pub use load::{
     Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
     version, who,
@@ -59,6 +62,8 @@ pub struct Catalog {
     pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
     /// Tags of whole relations: the system's own copies of data (`system.secret`).
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
+    /// What is asked often and follows from the rest.
+    pub(crate) derived: OnceLock<Derived>,
     /// A configured or proposed tag is on a column that is there.
     pub(crate) tagged: bool,
     /// How many definitions and expressions could not be printed, because somebody locks what they name.
@@ -410,6 +415,10 @@ impl Catalog {
     /// All casts.
     pub fn casts(&self) -> &[Cast] {
         &self.casts
+    }
+
+    pub(crate) fn derived(&self) -> &Derived {
+        self.derived.get_or_init(|| Derived::of(self))
     }
 
     /// Enabled event triggers.

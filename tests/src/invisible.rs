@@ -1,0 +1,230 @@
+//! With a policy that allows everything, a client cannot tell that the gateway is there: the same program, run directly
+//! and through it, says the same.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_postgres::{AsyncMessage, NoTls};
+
+use crate::rig::{ALLOW_ALL, Rig, Way, folder, npm, python, server};
+
+/// Where two texts part, with what stands around it.
+#[track_caller]
+fn assert_same(direct: &str, through: &str) {
+    let (mut left, mut right) = (direct.lines(), through.lines());
+    let mut before = Vec::new();
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return,
+            (Some(one), Some(other)) if one == other => before.push(one),
+            (one, other) => {
+                let around = before.get(before.len().saturating_sub(5)..).unwrap_or_default().join("\n");
+                panic!(
+                    "they part behind line {}:\n{around}\ndirectly: {}\nthrough:  {}",
+                    before.len(),
+                    one.unwrap_or("(nothing)"),
+                    other.unwrap_or("(nothing)")
+                );
+            }
+        }
+    }
+}
+
+/// Process ids differ from session to session, directly too.
+fn plain(said: &str) -> String {
+    let mut out = String::new();
+    for line in said.lines() {
+        match line.split_once("process with PID ") {
+            Some((before, _)) => out.push_str(before),
+            None => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn psql(way: &Way, script: &str) -> String {
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-a", "-P", "pager=off", "-f"]).arg(folder("programs").join(script));
+    plain(&way.said(&mut psql))
+}
+
+/// A client's program: it has to have got somewhere, or two equal failures would pass.
+#[track_caller]
+fn program(way: &Way, command: &mut Command) -> String {
+    let said = way.said(command);
+    assert!(said.contains("exit status: 0"), "{said}");
+    assert!(said.lines().count() > 10, "it says too little:\n{said}");
+    said
+}
+
+#[track_caller]
+fn same_for(run: impl Fn(&Way) -> String) {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let direct = run(&rig.direct());
+    assert_same(&direct, &run(&rig.through()));
+}
+
+fn python_tour(name: &str) -> impl Fn(&Way) -> String + use<'_> {
+    move |way| program(way, Command::new(python()).arg("-B").arg(folder("programs").join(name)))
+}
+
+fn node_tour(way: &Way) -> String {
+    let modules = npm().join("node_modules");
+    program(way, Command::new("node").env("NODE_PATH", modules).arg(folder("programs").join("tour_node.js")))
+}
+
+fn java_tour(way: &Way) -> String {
+    const DRIVER: &str = "/usr/share/java/postgresql.jar";
+    assert!(Path::new(DRIVER).exists(), "there is no {DRIVER}: cargo xtask install");
+    // One source file needs no build: `java` compiles it in memory.
+    program(way, Command::new("java").args(["-cp", DRIVER]).arg(folder("programs").join("Tour.java")))
+}
+
+fn pg_dump(way: &Way) -> String {
+    let said = program(way, Command::new("pg_dump").arg("--create"));
+    // Newer ones guard the script with a word that is new each time.
+    let is_guard = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
+    said.lines().filter(|line| !is_guard(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// The programs must say the same of the same server twice, or what they say of the gateway means nothing.
+#[test]
+fn the_comparison_finds_no_difference_between_a_server_and_itself() {
+    let server = server(&[]);
+    let way = Way::direct(&server);
+    let runs: [&dyn Fn(&Way) -> String; 8] = [
+        &|way| psql(way, "describe.psql"),
+        &|way| psql(way, "statements.psql"),
+        &python_tour("tour_psycopg.py"),
+        &python_tour("tour_asyncpg.py"),
+        &python_tour("tour_sqlalchemy.py"),
+        &node_tour,
+        &java_tour,
+        &pg_dump,
+    ];
+    for run in runs {
+        assert_same(&run(&way), &run(&way));
+    }
+}
+
+#[test]
+#[should_panic(expected = "they part behind line 1")]
+fn the_comparison_finds_a_difference() {
+    assert_same("a\nb\nc", "a\nB\nc");
+}
+
+#[test]
+fn psql_describes_the_same_objects() {
+    same_for(|way| psql(way, "describe.psql"));
+}
+
+#[test]
+fn psql_gets_the_same_answers() {
+    same_for(|way| psql(way, "statements.psql"));
+}
+
+#[test]
+fn psycopg_sees_the_same() {
+    same_for(python_tour("tour_psycopg.py"));
+}
+
+#[test]
+fn asyncpg_sees_the_same() {
+    same_for(python_tour("tour_asyncpg.py"));
+}
+
+#[test]
+fn sqlalchemy_reflects_the_same() {
+    same_for(python_tour("tour_sqlalchemy.py"));
+}
+
+#[test]
+fn node_postgres_sees_the_same() {
+    same_for(node_tour);
+}
+
+#[test]
+fn pgjdbc_sees_the_same() {
+    same_for(java_tour);
+}
+
+#[test]
+fn pg_dump_writes_the_same() {
+    same_for(pg_dump);
+}
+
+#[test]
+fn pgbench_runs_in_its_three_protocols() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let way = rig.through();
+    let said = way.said(Command::new("pgbench").args(["-i", "-q"]));
+    assert!(said.contains("exit status: 0"), "{said}");
+    for protocol in ["simple", "extended", "prepared"] {
+        let said =
+            way.said(Command::new("pgbench").args(["-n", "-M", protocol, "-c", "4", "-j", "2", "-t", "100"]));
+        assert!(said.contains("actually processed: 400/400"), "{protocol}: {said}");
+        assert!(said.contains("failed transactions: 0 "), "{protocol}: {said}");
+    }
+    let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history), \
+                (SELECT count(*) FROM pgbench_history)";
+    assert_eq!(rig.server.sql(crate::rig::DATABASE, sums).unwrap().trim(), "t|1200");
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_its_own_statement_and_the_session_goes_on() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let (mine, other) = (rig.through().connect().await, rig.through().connect().await);
+    let cancel = mine.cancel_token();
+    let sleeping = mine.simple_query("SELECT pg_sleep(30)");
+    let beside = other.simple_query("SELECT pg_sleep(1), 'undisturbed'");
+    let cancelling = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel_query(NoTls).await.unwrap();
+    };
+    let (slept, undisturbed, ()) = tokio::join!(sleeping, beside, cancelling);
+    assert_eq!(slept.unwrap_err().code().unwrap().code(), "57014");
+    assert!(undisturbed.is_ok());
+    assert_eq!(mine.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
+}
+
+/// What another session says arrives while this one waits for nothing.
+#[tokio::test]
+async fn notifications_and_notices_arrive_when_they_are_sent() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let (client, mut connection) = rig.through().config().connect(NoTls).await.unwrap();
+    let (heard, mut hear) = unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            let words = match message {
+                AsyncMessage::Notice(notice) => notice.message().to_owned(),
+                AsyncMessage::Notification(n) => format!("{}: {}", n.channel(), n.payload()),
+                _ => continue,
+            };
+            let _ = heard.send(words);
+        }
+    });
+    client.batch_execute("DO $$ BEGIN RAISE NOTICE 'a notice'; END $$; LISTEN news").await.unwrap();
+    assert_eq!(hear.recv().await.unwrap(), "a notice");
+    rig.server.sql(crate::rig::DATABASE, "NOTIFY news, 'from elsewhere'").unwrap();
+    let news = tokio::time::timeout(Duration::from_secs(5), hear.recv()).await.unwrap();
+    assert_eq!(news.unwrap(), "news: from elsewhere");
+}
+
+#[tokio::test]
+async fn the_end_of_the_servers_session_is_told_in_its_own_words() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    for way in [rig.direct(), rig.through()] {
+        let client = way.connect().await;
+        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            rig.server.sql("postgres", &format!("SELECT pg_terminate_backend({pid})")).unwrap();
+        };
+        let (slept, ()) = tokio::join!(client.simple_query("SELECT pg_sleep(30)"), kill);
+        assert_eq!(slept.unwrap_err().code().map(|state| state.code()), Some("57P01"));
+        assert!(client.simple_query("SELECT 1").await.unwrap_err().is_closed());
+    }
+}

@@ -1,0 +1,189 @@
+//! Judges the gateway by an acceptance suite: a folder with `server.sh`, `run.py`, `policy.json`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::durward::{Durward, Target};
+use testkit::postgres::SUPERUSER;
+use testkit::process::{free_port, text};
+use testkit::{Failure, Scratch};
+
+use crate::build::{self, root, show};
+use crate::install;
+use testkit::json::Json;
+
+/// Where the suite is when nobody says.
+pub(crate) const SUITE: &str = "../shared/acceptance/pg";
+const POLICY: &str = include_str!("acceptance.cedar");
+/// The suite refuses a database whose name begins otherwise; its `server.sh` makes this one.
+const DATABASE: &str = "acceptance_shop";
+/// What the target is called, also in the policy.
+const TARGET: &str = "acceptance";
+/// The tag of a column that the suite describes in a sentence rather than by a tag.
+const UNNAMED_TAG: &str = "sensitive";
+
+/// What is shown of a category, of all its cases, and whether that is good enough.
+type Bar = (&'static str, fn(f64, f64) -> bool, &'static str);
+const BARS: [Bar; 4] = [
+    ("leak", |shown, _| shown == 0.0, "0"),
+    ("write", |shown, _| shown == 0.0, "0"),
+    ("benign", |shown, of| shown >= 0.98 * of, "at least 98 %"),
+    ("session", |shown, of| shown == of, "100 %"),
+];
+
+/// Runs a suite and fails where a bar is missed.
+pub(crate) fn run(suite: Option<&str>, json: Option<&str>) -> Result<(), Failure> {
+    let suite = match suite {
+        Some(given) => PathBuf::from(given),
+        None => root().join(SUITE),
+    };
+    let suite = suite
+        .canonicalize()
+        .map_err(|e| Failure::of(format!("there is no suite in {}", suite.display()), e))?;
+    install::need(install::POSTGRES)?;
+    let python = install::python()?;
+    let binary = build::gateway()?;
+    let columns = tagged(&std::fs::read_to_string(suite.join("policy.json"))?)?;
+
+    let server = Server::start(&suite)?;
+    let admin = format!("host=127.0.0.1 port={} dbname={DATABASE} user={SUPERUSER}", server.port);
+    println!("Building the sample database …");
+    show(judge(&python, &suite, &admin, &admin).arg("--setup-only"))?;
+
+    let mut gateway = Durward::start(&binary)?;
+    let target = Target { columns, ..Target::new(TARGET, server.port, DATABASE) };
+    gateway.apply(&[target], &[("acceptance", POLICY)])?;
+    let agent = format!(
+        "host=127.0.0.1 port={} dbname={TARGET} user=agent password={}",
+        gateway.port(),
+        gateway.token("acceptance")?
+    );
+    let scratch = Scratch::new("report")?;
+    let report = json
+        .map_or_else(|| scratch.join("report.json"), |path| std::path::absolute(path).unwrap_or_default());
+    println!("Running the suite …");
+    show(judge(&python, &suite, &admin, &agent).args(["--no-setup", "--json"]).arg(&report))?;
+    gateway.still_runs()?;
+    measure(&std::fs::read_to_string(report)?)
+}
+
+fn judge(python: &Path, suite: &Path, admin: &str, agent: &str) -> Command {
+    let mut judge = Command::new(python);
+    judge.env("PYTHONDONTWRITEBYTECODE", "1").arg(suite.join("run.py"));
+    judge.args(["--admin", admin, "--agent", agent]);
+    judge
+}
+
+/// The tagged columns of a suite's `policy.json`, each with the tag that the text beside it begins with.
+fn tagged(policy: &str) -> Result<Vec<(String, String)>, Failure> {
+    let policy = Json::parse(policy)?;
+    let columns = policy.at("tagged_columns").ok_or("the suite's policy.json has no tagged_columns")?;
+    Ok(columns
+        .fields()
+        .map(|(column, words)| (column.clone(), tag(words.text().unwrap_or_default())))
+        .collect())
+}
+
+/// `pii.email (foreign key …)` begins with a tag, `free text: tag it, …` does not.
+fn tag(words: &str) -> String {
+    let first = words.split(" (").next().unwrap_or_default();
+    let is_tag = !first.is_empty() && first.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if is_tag { first.to_owned() } else { UNNAMED_TAG.to_owned() }
+}
+
+/// Compares the totals with the bars.
+fn measure(report: &str) -> Result<(), Failure> {
+    let report = Json::parse(report)?;
+    let mut missed = Vec::new();
+    println!("{:<10} {:>12}  bar", "category", "result");
+    for (category, is_good, bar) in BARS {
+        let total = report.at("totals").and_then(|t| t.at(category));
+        let number = |name| total.and_then(|t| t.at(name)).and_then(Json::number);
+        let (Some(shown), Some(of)) = (number("shown"), number("of")) else {
+            missed.push(format!("{category} (not run)"));
+            continue;
+        };
+        println!("{category:<10} {:>12}  {bar}", format!("{shown}/{of}"));
+        if of == 0.0 || !is_good(shown, of) {
+            missed.push(category.to_owned());
+        }
+    }
+    let late = report.at("late_changes").map_or(0, |late| late.items().len());
+    if late > 0 {
+        missed.push(format!("{late} changes behind the last case"));
+    }
+    if missed.is_empty() { Ok(()) } else { Err(format!("bars missed: {}", missed.join(", ")).into()) }
+}
+
+/// The suite's own server, in a directory of ours.
+struct Server {
+    suite: PathBuf,
+    // The suite's script puts everything under TMPDIR.
+    scratch: Scratch,
+    port: u16,
+}
+
+impl Server {
+    fn start(suite: &Path) -> Result<Self, Failure> {
+        let this = Self { suite: suite.to_owned(), scratch: Scratch::new("suite")?, port: free_port()? };
+        println!("Starting the suite's own PostgreSQL on port {} …", this.port);
+        this.does("init")?;
+        Ok(this)
+    }
+
+    /// The script makes an account and runs the server as it, so it needs root.
+    fn does(&self, what: &str) -> Result<String, Failure> {
+        let mut command = Command::new(if testkit::is_root()? { "env" } else { "sudo" });
+        command.arg(format!("TMPDIR={}", self.scratch.path().display()));
+        command.arg(format!("PORT={}", self.port));
+        text(command.arg("bash").arg(self.suite.join("server.sh")).arg(what).current_dir("/"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(failure) = self.does("stop") {
+            eprintln!("the suite's server did not stop: {failure}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{measure, tag, tagged};
+
+    #[test]
+    fn a_tag_is_what_stands_before_the_remark() {
+        for (words, expected) in [
+            ("pii.email", "pii.email"),
+            ("pii.email (foreign key to shop.customers.email)", "pii.email"),
+            ("free text: tag it, or detect addresses", "sensitive"),
+            ("jsonb: keys ssn and phone are secret", "sensitive"),
+            ("", "sensitive"),
+        ] {
+            assert_eq!(tag(words), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn tagged_columns_are_those_of_the_file() {
+        let columns = tagged(r#"{"tagged_columns": {"s.t.c": "secret"}, "other": 1}"#).unwrap();
+        assert_eq!(columns, [("s.t.c".to_owned(), "secret".to_owned())]);
+        assert!(tagged("{}").is_err());
+    }
+
+    #[test]
+    fn a_bar_that_is_missed_or_not_measured_fails() {
+        let report = |leak: u32, benign: u32, more: &str| {
+            format!(
+                r#"{{"totals": {{"leak": {{"shown": {leak}, "of": 9}}, "write": {{"shown": 0, "of": 9}},
+                     "benign": {{"shown": {benign}, "of": 100}}{more}}}, "late_changes": []}}"#
+            )
+        };
+        let session = r#", "session": {"shown": 5, "of": 5}"#;
+        assert!(measure(&report(0, 98, session)).is_ok());
+        assert!(measure(&report(1, 98, session)).is_err());
+        assert!(measure(&report(0, 97, session)).is_err());
+        assert!(measure(&report(0, 100, "")).is_err());
+    }
+}

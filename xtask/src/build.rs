@@ -1,0 +1,50 @@
+//! Where things are, and what cargo makes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::Failure;
+
+use crate::install;
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where cargo puts what it makes.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a command at the root with its output on the terminal.
+pub(crate) fn show(command: &mut Command) -> Result<(), Failure> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status =
+        command.current_dir(root()).status().map_err(|e| Failure::of(format!("cannot run {name}"), e))?;
+    if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}").into()) }
+}
+
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments);
+    cargo
+}
+
+/// The gateway, built for speed; or the one that `DURWARD_BIN` names.
+pub(crate) fn gateway() -> Result<PathBuf, Failure> {
+    if let Some(given) = std::env::var_os("DURWARD_BIN") {
+        return Ok(std::path::absolute(given)?);
+    }
+    install::need(install::BUILD)?;
+    println!("Building durward (release) …");
+    show(&mut cargo(&["build", "--quiet", "--release", "--package", "durward"]))?;
+    Ok(target().join("release").join("durward"))
+}
+
+/// The plain relay and the load that the benchmarks use, built for speed.
+pub(crate) fn relay() -> Result<PathBuf, Failure> {
+    println!("Building the relay (release) …");
+    show(&mut cargo(&["build", "--quiet", "--release", "--package", "relay"]))?;
+    Ok(target().join("release").join("relay"))
+}

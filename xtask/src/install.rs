@@ -1,0 +1,247 @@
+//! Installs what is missing, says what and why, and does nothing where everything is there.
+//!
+//! Debian's packages start services when they are installed, and PostgreSQL's makes a cluster. Neither happens here: no
+//! service is started, no cluster is made, and those that were there before are not touched.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use testkit::process::text;
+use testkit::{Failure, Scratch, is_root};
+
+use crate::build::{show, target};
+
+/// Something that a command needs.
+pub(crate) struct Need {
+    /// Why, as it is printed.
+    why: &'static str,
+    /// Debian's packages.
+    packages: &'static [&'static str],
+    /// Whether it is here already.
+    here: fn() -> bool,
+}
+
+/// To compile the gateway.
+pub(crate) const BUILD: &[Need] = &[
+    Need {
+        why: "PostgreSQL's grammar (libpg_query) is C, compiled and bound by clang",
+        packages: &["clang", "libclang-dev", "make"],
+        here: || found("clang") && found("make") && libclang(),
+    },
+    Need { why: "to link", packages: &["gcc", "libc6-dev"], here: || found("cc") },
+];
+
+/// A real server and its own clients.
+pub(crate) const POSTGRES: &[Need] = &[
+    Need {
+        why: "the real server behind the gateway, and psql, pgbench, pg_dump as clients",
+        packages: &["postgresql", "postgresql-contrib"],
+        here: || testkit::postgres::newest_bin().is_ok() && found("psql") && found("pgbench"),
+    },
+    Need {
+        why: "to stop servers, and to run some as an account without rights",
+        packages: &["procps", "passwd"],
+        here: || found("kill") && found("useradd"),
+    },
+];
+
+/// Python with clients.
+const PYTHON: &[Need] = &[Need {
+    why: "psycopg and asyncpg, as clients",
+    packages: &["python3", "python3-venv"],
+    here: || text(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok(),
+}];
+
+/// Whom the gateway is compared with.
+pub(crate) const PEERS: &[Need] = &[
+    Need {
+        why: "to compare with (session mode)",
+        packages: &["pgbouncer"],
+        here: || Path::new("/usr/sbin/pgbouncer").exists(),
+    },
+    Need {
+        why: "to compare with (TCP mode)",
+        packages: &["haproxy"],
+        here: || Path::new("/usr/sbin/haproxy").exists(),
+    },
+];
+
+/// Clients in other languages.
+pub(crate) const CLIENTS: &[Need] = &[
+    Need { why: "to run JDBC", packages: &["default-jre-headless"], here: || found("java") },
+    Need {
+        why: "PostgreSQL's JDBC driver, as a client",
+        packages: &["libpostgresql-jdbc-java"],
+        here: || Path::new("/usr/share/java/postgresql.jar").exists(),
+    },
+    Need {
+        why: "node-postgres, as a client",
+        packages: &["nodejs", "npm"],
+        here: || found("node") && found("npm"),
+    },
+];
+
+/// Python's clients, pinned.
+const PIP: &[&str] = &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9"];
+/// Node's clients, pinned.
+const NPM: &[&str] = &["pg@8.23.1"];
+
+/// All of it.
+pub(crate) fn everything() -> Result<(), Failure> {
+    for needs in [BUILD, POSTGRES, PEERS, CLIENTS] {
+        need(needs)?;
+    }
+    python()?;
+    node()?;
+    println!("Everything that the house commands need is installed.");
+    Ok(())
+}
+
+/// Installs what is missing of some needs.
+pub(crate) fn need(needs: &[Need]) -> Result<(), Failure> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.here)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        let words: Vec<String> =
+            missing.iter().map(|n| format!("{} ({})", n.packages.join(", "), n.why)).collect();
+        return Err(format!("this is no Debian or Ubuntu; please install: {}", words.join("; ")).into());
+    }
+    for Need { why, packages, .. } in &missing {
+        println!("Installing {} from Debian: {why}.", packages.join(", "));
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|n| n.packages).copied().collect();
+    apt(&packages)?;
+    match missing.iter().find(|need| !(need.here)()) {
+        None => Ok(()),
+        Some(need) => Err(format!("{} is installed and still not found", need.packages.join(", ")).into()),
+    }
+}
+
+/// Installs packages without starting a service or making a cluster.
+fn apt(packages: &[&str]) -> Result<(), Failure> {
+    let _quiet = Quiet::begin()?;
+    let get = |arguments: &[&str]| {
+        let mut get = as_root("env");
+        get.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]);
+        text(get.args(arguments)).map(drop)
+    };
+    let install = [&["install", "-y", "--no-install-recommends"], packages].concat();
+    if get(&install).is_ok() {
+        return Ok(());
+    }
+    // The list of packages may be old or empty.
+    get(&["update"])?;
+    get(&install)
+}
+
+/// A command that runs as root: by itself where we are, else by `sudo`, which may ask.
+fn as_root(program: &str) -> Command {
+    if is_root().unwrap_or(false) {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.arg(program);
+    sudo
+}
+
+/// While this lives, packages start no services and make no clusters. What was set before stays.
+struct Quiet(Vec<&'static str>);
+
+/// Debian asks this program whether a service may be started: 101 means no.
+const POLICY: (&str, &str) = ("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
+/// PostgreSQL's packages read this before they make a first cluster.
+const CLUSTER: (&str, &str) =
+    ("/etc/postgresql-common/createcluster.d/durward.conf", "create_main_cluster = false\n");
+
+impl Quiet {
+    fn begin() -> Result<Self, Failure> {
+        let mut quiet = Self(Vec::new());
+        for (path, content) in [POLICY, CLUSTER] {
+            if Path::new(path).exists() {
+                continue;
+            }
+            let scratch = Scratch::new("install")?;
+            let file = scratch.join("file");
+            fs::write(&file, content)?;
+            quiet.0.push(path);
+            text(as_root("install").args(["-D", "-m", "755"]).arg(&file).arg(path))?;
+        }
+        Ok(quiet)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = text(as_root("rm").args(["-f", path]));
+        }
+    }
+}
+
+/// A Python of our own with the clients in it.
+pub(crate) fn python() -> Result<PathBuf, Failure> {
+    let venv = target().join("venv");
+    let python = venv.join("bin").join("python");
+    let installed = venv.join("durward-installed");
+    if fs::read_to_string(&installed).is_ok_and(|what| what == PIP.join("\n")) {
+        return Ok(python);
+    }
+    need(PYTHON)?;
+    println!(
+        "Installing {} into {}: clients that the gateway is tested with.",
+        PIP.join(", "),
+        venv.display()
+    );
+    text(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    text(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PIP))?;
+    fs::write(installed, PIP.join("\n"))?;
+    Ok(python)
+}
+
+/// A folder of our own with Node's clients in it.
+pub(crate) fn node() -> Result<PathBuf, Failure> {
+    let folder = target().join("npm");
+    let installed = folder.join("durward-installed");
+    if fs::read_to_string(&installed).is_ok_and(|what| what == NPM.join("\n")) {
+        return Ok(folder);
+    }
+    need(CLIENTS)?;
+    println!(
+        "Installing {} into {}: a client that the gateway is tested with.",
+        NPM.join(", "),
+        folder.display()
+    );
+    fs::create_dir_all(&folder)?;
+    show(
+        Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(&folder)
+            .args(NPM),
+    )?;
+    fs::write(installed, NPM.join("\n"))?;
+    Ok(folder)
+}
+
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// The library itself lies in a folder of its version.
+fn libclang() -> bool {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let llvm = folders.filter(|f| f.file_name().to_string_lossy().starts_with("llvm-"));
+    std::env::var_os("LIBCLANG_PATH").is_some()
+        || llvm.map(|f| f.path().join("lib")).any(|lib| has_libclang(&lib))
+        || has_libclang(Path::new("/usr/lib"))
+}
+
+fn has_libclang(folder: &Path) -> bool {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|f| f.file_name())
+        .any(|name| name.to_string_lossy().starts_with("libclang") && name.to_string_lossy().contains(".so"))
+}

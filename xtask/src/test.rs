@@ -1,0 +1,99 @@
+//! All that must hold for a change, each step timed.
+
+use std::time::{Duration, Instant};
+
+use testkit::Failure;
+
+use crate::build::{self, cargo, show};
+use crate::{acceptance, demo, install, licences};
+
+struct Step {
+    name: &'static str,
+    /// Takes minutes: not part of `--fast`.
+    long: bool,
+    run: fn() -> Result<(), Failure>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "install", long: false, run: installed },
+    Step { name: "format", long: false, run: || show(&mut cargo(&["fmt", "--all", "--check"])) },
+    Step { name: "licences", long: false, run: licences::check },
+    Step { name: "cargo deny", long: false, run: deny },
+    Step { name: "clippy", long: false, run: clippy },
+    Step { name: "documentation", long: true, run: documentation },
+    Step { name: "unit tests", long: false, run: units },
+    Step { name: "build", long: true, run: || build::gateway().map(drop) },
+    Step { name: "end to end", long: true, run: end_to_end },
+    Step { name: "acceptance", long: true, run: || acceptance::run(None, None) },
+    Step { name: "demo", long: true, run: || demo::run(true) },
+];
+
+pub(crate) fn run(fast: bool) -> Result<(), Failure> {
+    let mut done: Vec<(&str, Duration, Option<Failure>)> = Vec::new();
+    for step in STEPS.iter().filter(|step| !(fast && step.long)) {
+        println!("\n=== {}", step.name);
+        let start = Instant::now();
+        let failure = (step.run)().err();
+        if let Some(failure) = &failure {
+            println!("{failure}");
+        }
+        done.push((step.name, start.elapsed(), failure));
+    }
+    println!("\n{:<16} {:>8}", "step", "seconds");
+    for (name, time, failure) in &done {
+        let how = if failure.is_some() { "FAILED" } else { "" };
+        println!("{name:<16} {:>8.1}  {how}", time.as_secs_f64());
+    }
+    let failed: Vec<&str> = done.iter().filter(|(_, _, f)| f.is_some()).map(|(name, ..)| *name).collect();
+    println!("{} passed, {} failed", done.len() - failed.len(), failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+fn installed() -> Result<(), Failure> {
+    install::need(install::BUILD)?;
+    install::need(install::POSTGRES)
+}
+
+fn clippy() -> Result<(), Failure> {
+    let arguments =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    show(&mut cargo(&arguments))
+}
+
+fn documentation() -> Result<(), Failure> {
+    let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+    show(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Advisories need a database from outside, so their absence there is no fault of a change.
+fn deny() -> Result<(), Failure> {
+    let there = cargo(&["deny", "--version"]).output().is_ok_and(|o| o.status.success());
+    if !there {
+        println!(
+            "cargo-deny is not installed (`cargo install cargo-deny --locked`): licences and bans are checked above."
+        );
+        return Ok(());
+    }
+    show(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}
+
+fn units() -> Result<(), Failure> {
+    show(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--no-fail-fast",
+        "--workspace",
+        "--all-features",
+        "--exclude",
+        "e2e",
+    ]))
+}
+
+fn end_to_end() -> Result<(), Failure> {
+    let python = install::python()?;
+    let npm = install::node()?;
+    let binary = build::gateway()?;
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e"]);
+    tests.env("DURWARD_BIN", binary).env("DURWARD_PYTHON", python).env("DURWARD_NPM", npm);
+    show(&mut tests)
+}
