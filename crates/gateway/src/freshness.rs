@@ -131,6 +131,19 @@ impl SharedCatalogue {
         catalogue::build(self.server.load(Ordering::Acquire), answers, &self.tagging.load().columns)
     }
 
+    /// What a session asks over its own connection for its temporary objects alone.
+    pub fn temporary_questions(&self) -> Vec<String> {
+        catalogue::temporary_questions(self.server.load(Ordering::Acquire))
+    }
+
+    /// A catalogue with the temporary objects in the answers to [`Self::temporary_questions`].
+    ///
+    /// # Errors
+    /// They are not what was asked for.
+    pub fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String> {
+        catalogue::with_temporary(catalogue, answers, &self.tagging.load().columns)
+    }
+
     /// Whether there is one.
     pub fn is_loaded(&self) -> bool {
         self.current.load().is_some()
