@@ -108,6 +108,20 @@ pub(crate) fn build(version: u32, answers: &[Rows], tags: &[ColumnTag]) -> Resul
     catalog::from_rows(version, answers, &pairs(tags))
 }
 
+/// What a session asks for its own temporary objects alone.
+pub(crate) fn temporary_questions(version: u32) -> Vec<String> {
+    catalog::temporary_queries(version)
+}
+
+/// The catalogue with a session's temporary objects.
+pub(crate) fn with_temporary(
+    catalogue: &Catalog,
+    answers: &[Rows],
+    tags: &[ColumnTag],
+) -> Result<Catalog, String> {
+    catalog::with_temporary(catalogue, answers, &pairs(tags))
+}
+
 /// The same catalogue under other tags.
 pub(crate) fn retagged(catalogue: &Catalog, tags: &[ColumnTag]) -> Catalog {
     catalog::retagged(catalogue, &pairs(tags))

@@ -42,6 +42,10 @@ pub(super) trait Source: Send + Sync {
     fn questions(&self) -> Vec<String>;
     /// What the answers say.
     fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String>;
+    /// What reads a session's temporary objects alone.
+    fn temporary_questions(&self) -> Vec<String>;
+    /// A catalogue with those in the answers.
+    fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String>;
     /// How columns with these tags are masked, where the configuration says so.
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy>;
 }
@@ -61,6 +65,14 @@ impl Source for Target {
 
     fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String> {
         self.catalogue.build(&answers)
+    }
+
+    fn temporary_questions(&self) -> Vec<String> {
+        self.catalogue.temporary_questions()
+    }
+
+    fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String> {
+        self.catalogue.with_temporary(catalogue, answers)
     }
 
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {
@@ -106,10 +118,16 @@ impl Understanding {
         self.indifferent
     }
 
-    /// Whether the catalogue must be read through the session's own connection: only this session sees its temporary
+    /// What must be asked over the session's own connection for names to be certain: only this session sees its temporary
     /// objects, and what DDL made before its transaction ends.
-    pub(super) fn reads_own_catalogue(&self) -> bool {
-        self.ddl || self.facts.temporary.is_some()
+    pub(super) fn purpose(&self) -> own::Purpose {
+        if self.ddl {
+            own::Purpose::SessionCatalogue
+        } else if self.facts.temporary.is_some() {
+            own::Purpose::TemporaryObjects
+        } else {
+            own::Purpose::SessionFacts
+        }
     }
 
     /// Whether the shared catalogue has moved since this session read its own.
@@ -145,6 +163,7 @@ impl Understanding {
         match purpose {
             own::Purpose::SessionFacts => own::session_facts(),
             own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
+            own::Purpose::TemporaryObjects => own::session_catalogue(&self.source.temporary_questions()),
         }
     }
 
@@ -154,7 +173,7 @@ impl Understanding {
         match purpose {
             own::Purpose::SessionFacts => {
                 self.learned(facts);
-                if self.reads_own_catalogue() {
+                if self.purpose() != own::Purpose::SessionFacts {
                     return Ok(false);
                 }
                 self.follow();
@@ -163,13 +182,24 @@ impl Understanding {
                 let version = self.source.version();
                 let catalogue = self.source.build(own::catalogue_of(&mut answers))?;
                 self.learned(facts);
-                self.catalogue = Arc::new(catalogue);
-                self.own_catalogue = true;
-                self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
-                self.remembered.clear();
+                self.take_own(catalogue, version);
+            }
+            own::Purpose::TemporaryObjects => {
+                let (shared, version) = self.source.current();
+                let catalogue = self.source.with_temporary(&shared, &own::catalogue_of(&mut answers))?;
+                self.learned(facts);
+                self.take_own(catalogue, version);
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with a catalogue that is this session's alone.
+    fn take_own(&mut self, catalogue: Catalog, version: u64) {
+        self.catalogue = Arc::new(catalogue);
+        self.own_catalogue = true;
+        self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
+        self.remembered.clear();
     }
 
     fn learned(&mut self, facts: SessionFacts) {
