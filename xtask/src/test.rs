@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", long: false, run: clippy },
     Step { name: "documentation", long: true, run: documentation },
     Step { name: "unit tests", long: false, run: units },
+    Step { name: "house", long: false, run: house },
     Step { name: "build", long: true, run: || build::gateway().map(drop) },
     Step { name: "end to end", long: true, run: || end_to_end(None) },
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
@@ -89,6 +90,11 @@ fn units() -> Result<(), Failure> {
         "--exclude",
         "e2e",
     ]))
+}
+
+/// The map and the purity of crates need no server.
+fn house() -> Result<(), Failure> {
+    show(&mut cargo(&["test", "--quiet", "--package", "e2e", "house::"]))
 }
 
 /// With Debian's server, or one of another major version.
