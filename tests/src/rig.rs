@@ -14,8 +14,9 @@ pub(crate) const DATABASE: &str = "sample";
 
 /// A server, the gateway, and what a client needs for either.
 pub(crate) struct Rig {
-    pub(crate) server: Postgres,
+    // Dropped in this order: the gateway ends before the server that it leads to.
     pub(crate) gateway: Durward,
+    pub(crate) server: Postgres,
     token: String,
 }
 
