@@ -1,3 +1,50 @@
 //! The binary `durward`.
 
-fn main() {}
+mod apply;
+mod args;
+mod audit;
+mod client;
+mod config;
+mod doctor;
+mod exit;
+mod files;
+mod init;
+mod logs;
+mod node;
+mod policies;
+mod requests;
+mod serve;
+mod sessions;
+mod show;
+mod targets;
+mod tokens;
+mod typed;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    exit::of(run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli { gateway, command } = cli;
+    let client = || client::Client::new(&gateway);
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Up(args) => up::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Apply(args) => apply::run(&client()?, &args),
+        Command::Token { command } => tokens::run(&client()?, command),
+        Command::Requests { command } => requests::run(&client()?, command),
+        Command::Sessions { command } => sessions::run(client, command),
+        Command::Audit { command } => audit::run(&command),
+        Command::Policy { command } => policies::run(client, command),
+        Command::Targets { command } => targets::run(&client()?, &command),
+        Command::Doctor(args) => doctor::run(&client()?, &args),
+    }
+}

@@ -1,1 +1,72 @@
-//! The admin API: health, metrics, requests, tokens, configuration.
+//! The admin API: health, metrics, requests, tokens, configuration. It reaches sessions through the gateway's handles alone,
+//! and is on another listener than clients, with another secret.
+
+mod api;
+mod bounded;
+mod door;
+mod failure;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use gateway::gateway::Gateway;
+use tokio::net::TcpListener;
+
+use crate::bounded::Bounded;
+use crate::door::Door;
+
+/// A configuration is not larger than this, in bytes.
+const LONGEST_BODY: usize = 16 * 1024 * 1024;
+
+/// Serves the admin API until the gateway drains. `hosts` are names beside the loopback's own that a `Host` header may
+/// have: those of a reverse proxy that encrypts.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    hosts: BTreeSet<String>,
+) -> std::io::Result<()> {
+    let mut draining = gateway.draining();
+    let ended = async move {
+        // An error means that the gateway is gone, which is an end as well.
+        let _ = draining.wait_for(Option::is_some).await;
+    };
+    axum::serve(Bounded::new(listener), router(gateway, hosts)).with_graceful_shutdown(ended).await
+}
+
+fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {
+    let door = Arc::new(Door::new(Arc::clone(&gateway), hosts));
+    let guarded = api::router().layer(from_fn_with_state(Arc::clone(&door), door::authorized));
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .nest("/api/v1", guarded)
+        .fallback(|| async { failure::missing("there is nothing at this path") })
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn_with_state(door, door::for_this_host))
+        .with_state(gateway)
+}
+
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    let health = gateway.health().await;
+    let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, axum::Json(health)).into_response()
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], gateway.metrics().render()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,14 @@
 
 use masking::Strategy;
 use model::{ColumnName, Tag};
-use sql::postgres::catalog::Catalog;
+use sql::postgres::catalog::{self, Catalog, Piece};
 
 use crate::protocols::postgres::{Control, ControlError, Rows};
+
+/// So many refused pieces are halved; what is left then counts as unreadable.
+const MOST_REFUSALS: usize = 256;
+/// `lock_not_available`
+const LOCKED: &str = "55P03";
 
 /// One tag of one column, as it is configured or proposed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,35 +39,98 @@ pub enum ReadError {
     Journal,
 }
 
-/// Why nothing can be read yet: the questions belong to `sql`, which does not have them. Whoever needs a catalogue is
-/// refused; sessions that policy allows everything need none.
-const NO_QUESTIONS: &str = "this build cannot read catalogues, so it understands no statement";
+/// The server's version.
+///
+/// # Errors
+/// It is not one that is served.
+pub(crate) async fn version(control: &mut Control) -> Result<u32, ReadError> {
+    let answer = control.query(&catalog::who()).await?;
+    catalog::version(&answer).map_err(ReadError::Answer)
+}
+
+/// Stays the same while nothing at all is written to the server, and is `None` while something may be.
+pub(crate) async fn pulse(control: &mut Control) -> Result<Option<String>, ReadError> {
+    only(control.query(catalog::pulse()).await?)
+}
 
 /// What moves whenever the catalogue does.
-pub(crate) async fn signature(_control: &mut Control) -> Result<String, ReadError> {
-    Err(ReadError::Answer(NO_QUESTIONS.to_owned()))
+pub(crate) async fn signature(control: &mut Control) -> Result<String, ReadError> {
+    only(control.query(&catalog::signature()).await?)?.ok_or_else(not_one_value)
 }
 
 /// Reads it whole.
-pub(crate) async fn read(control: &mut Control, tags: &[ColumnTag]) -> Result<Catalog, ReadError> {
-    let mut answers = Vec::new();
-    for question in questions(0) {
-        answers.push(control.query(&question).await?);
+pub(crate) async fn read(
+    control: &mut Control,
+    version: u32,
+    tags: &[ColumnTag],
+) -> Result<Catalog, ReadError> {
+    let catalog::Questions { lists, pieces } = catalog::questions(version);
+    let mut answers = Vec::with_capacity(lists.len() + pieces.len());
+    for list in lists {
+        answers.push(control.query(&list).await?);
     }
-    build(0, answers, tags).map_err(ReadError::Answer)
+    let mut left = pieces;
+    let mut refusals = 0;
+    while let Some(piece) = left.pop() {
+        match ask(control, &piece).await {
+            Ok(answer) => answers.push(answer),
+            Err(ControlError::Refused { code, message }) if code != LOCKED => {
+                refusals += 1;
+                match piece.halves().filter(|_| refusals < MOST_REFUSALS) {
+                    Some(halves) => left.extend(halves),
+                    None => tracing::warn!(%code, %message, "a definition in the catalogue cannot be read"),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let tags = pairs(tags);
+    // A large catalogue takes a while, and other sessions must not wait for it.
+    let built = tokio::task::spawn_blocking(move || catalog::from_rows(version, &answers, &tags)).await;
+    built.map_err(|error| ReadError::Answer(error.to_string()))?.map_err(ReadError::Answer)
+}
+
+/// Somebody may lock what it names between the look at the locks and the printing: the next look sees that.
+async fn ask(control: &mut Control, piece: &Piece) -> Result<Rows, ControlError> {
+    match control.query(&piece.sql()).await {
+        Err(ControlError::Refused { code, .. }) if code == LOCKED => control.query(&piece.sql()).await,
+        other => other,
+    }
 }
 
 /// What a server of this version is asked, in order.
-pub(crate) fn questions(_version: u32) -> Vec<String> {
-    Vec::new()
+pub(crate) fn questions(version: u32) -> Vec<String> {
+    catalog::queries(version)
 }
 
 /// What its answers say.
-pub(crate) fn build(_version: u32, _answers: Vec<Rows>, _tags: &[ColumnTag]) -> Result<Catalog, String> {
-    Err(NO_QUESTIONS.to_owned())
+pub(crate) fn build(version: u32, answers: &[Rows], tags: &[ColumnTag]) -> Result<Catalog, String> {
+    catalog::from_rows(version, answers, &pairs(tags))
+}
+
+/// The same catalogue under other tags.
+pub(crate) fn retagged(catalogue: &Catalog, tags: &[ColumnTag]) -> Catalog {
+    catalog::retagged(catalogue, &pairs(tags))
 }
 
 /// Tags proposed for columns by their names and types.
-pub(crate) fn proposals(_catalogue: &Catalog) -> Vec<(ColumnName, Tag)> {
-    Vec::new()
+pub(crate) fn proposals(catalogue: &Catalog) -> Vec<(ColumnName, Tag)> {
+    catalog::proposals(catalogue)
 }
+
+fn pairs(tags: &[ColumnTag]) -> Vec<(ColumnName, Tag)> {
+    tags.iter().map(|tagged| (tagged.column.clone(), tagged.tag.clone())).collect()
+}
+
+fn only(rows: Rows) -> Result<Option<String>, ReadError> {
+    let [row] = <[_; 1]>::try_from(rows).map_err(|_| not_one_value())?;
+    let [value] = <[_; 1]>::try_from(row).map_err(|_| not_one_value())?;
+    Ok(value)
+}
+
+fn not_one_value() -> ReadError {
+    ReadError::Answer("the server's answer is not the one value that was asked for".to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -13,13 +13,14 @@ use zeroize::Zeroizing;
 
 use crate::audit::JournalDown;
 use crate::catalogue::ColumnTag;
+use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
 use crate::metrics::Metrics;
 use crate::net::dial::Address;
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::sessions::Ended;
 use crate::state::{State, StateError};
-use crate::targets::{Credential, Parts, Staged, Target};
+use crate::targets::{Credential, Parts, Target};
 
 /// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
 /// nothing is said of them.

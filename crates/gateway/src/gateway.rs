@@ -416,7 +416,7 @@ impl Gateway {
             used.insert(live.target.clone());
         });
         for target in used.iter().filter_map(|name| self.target(name)) {
-            tokio::spawn(async move { target.catalogue.refresh_if_moved().await });
+            tokio::spawn(async move { target.catalogue.poll().await });
         }
         self.end_revoked().await;
     }

@@ -4,6 +4,8 @@ pub mod audit;
 pub mod catalogue;
 pub mod configure;
 pub mod doctor;
+pub mod embedded;
+pub mod freshness;
 pub mod gateway;
 pub mod holds;
 pub mod metrics;

@@ -16,6 +16,7 @@ pub(crate) struct Memory(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     configuration: Configuration,
+    credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
     requests: Vec<(NewRequest, Request)>,
 }
@@ -56,11 +57,20 @@ impl Backend for Memory {
     }
 
     fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        self.with(|_| BTreeMap::new())
+        self.with(|kept| kept.credentials.clone())
     }
 
     fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
-        self.with(|kept| kept.configuration = wanted.clone())
+        self.with(|kept| {
+            kept.configuration = wanted.clone();
+            kept.credentials.retain(|name, _| wanted.targets.iter().any(|t| t.name == *name));
+            for target in &mut kept.configuration.targets {
+                if let Some(password) = target.password.take() {
+                    let clear = Zeroizing::new(password.reveal().as_bytes().to_vec());
+                    kept.credentials.insert(target.name.clone(), clear);
+                }
+            }
+        })
     }
 
     fn token<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredToken>> {
@@ -68,7 +78,7 @@ impl Backend for Memory {
     }
 
     fn tokens(&self) -> Reply<'_, Vec<StoredToken>> {
-        self.with(|kept| kept.tokens.clone())
+        self.with(|kept| kept.tokens.iter().rev().cloned().collect())
     }
 
     fn add_token<'a>(&'a self, token: &'a StoredToken) -> Reply<'a, ()> {
@@ -94,7 +104,8 @@ impl Backend for Memory {
             {
                 return Filed::Before(same.id.clone());
             }
-            if kept.requests.iter().filter(|(_, r)| r.status == Status::Waiting).count() >= most {
+            let waiting = |r: &Request| r.status == Status::Waiting && r.principal == new.principal;
+            if kept.requests.iter().filter(|(_, r)| waiting(r)).count() >= most {
                 return Filed::TooMany;
             }
             let id = format!("r{}", kept.requests.len() + 1);
@@ -124,7 +135,9 @@ impl Backend for Memory {
         self.with_request(id, |_, r| match r.status {
             Status::Waiting => Voted::Waiting,
             Status::Approved => Voted::Approved,
-            Status::Denied => Voted::Denied(None),
+            Status::Denied => {
+                Voted::Denied(r.votes.last().and_then(|v| Some(v.split_once(": ")?.1.to_owned())))
+            }
             Status::Expired => Voted::Expired,
             Status::Withdrawn => Voted::Withdrawn,
             Status::Used => Voted::Used,
@@ -141,7 +154,11 @@ impl Backend for Memory {
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
-        self.with_request(id, |_, r| r.status = Status::Withdrawn)
+        self.with_request(id, |_, r| {
+            if r.status == Status::Waiting {
+                r.status = Status::Withdrawn;
+            }
+        })
     }
 
     fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()> {
@@ -151,7 +168,7 @@ impl Backend for Memory {
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
         self.with(|kept| {
             let wanted = |r: &&Request| all || r.status == Status::Waiting;
-            kept.requests.iter().map(|(_, r)| r).filter(wanted).cloned().collect()
+            kept.requests.iter().rev().map(|(_, r)| r).filter(wanted).cloned().collect()
         })
     }
 
@@ -164,14 +181,23 @@ impl Backend for Memory {
         id: &'a str,
         by: &'a str,
         approve: bool,
-        _words: Option<&'a str>,
+        words: Option<&'a str>,
     ) -> Reply<'a, VoteOutcome> {
-        self.with_request(id, |_, r| {
+        self.with_request(id, |filed, r| {
             if r.status != Status::Waiting {
                 return VoteOutcome::TooLate(r.status);
             }
-            r.votes.push(by.to_owned());
-            r.status = if approve { Status::Approved } else { Status::Denied };
+            let vote = words.map_or_else(|| by.to_owned(), |words| format!("{by}: {words}"));
+            if !r.votes.contains(&vote) {
+                r.votes.push(vote);
+            }
+            let enough =
+                filed.holds.iter().all(|h| r.votes.len() >= usize::try_from(h.quorum).expect("small"));
+            r.status = match (approve, enough) {
+                (false, _) => Status::Denied,
+                (true, true) => Status::Approved,
+                (true, false) => Status::Waiting,
+            };
             VoteOutcome::Counted(r.status)
         })
     }

@@ -248,3 +248,6 @@ impl std::ops::Deref for State {
         &*self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,14 @@ mod facts;
 mod grant;
 mod load;
 mod schema;
+mod starter;
 mod verdict;
 
 pub use decide::{Policies, TargetFacts};
 pub use grant::{Context, Grant, Identity};
 pub use load::{Problem, Source};
 pub use schema::text as schema;
+pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter};
 pub use verdict::{Denied, HoldRule, Pass, Permit, Question, Verdict};
 
 #[cfg(test)]

@@ -242,3 +242,36 @@ fn policies_for_other_targets_are_not_looked_at() {
     assert_eq!(policies.slice_len(Action::Select, &TargetName::new("orders")), 2);
     assert_eq!(policies.slice_len(Action::Select, &TargetName::new("other7")), 2);
 }
+
+#[test]
+fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
+    let policies = Policies::load(&starter()).unwrap_or_else(|p| panic!("{p:?}"));
+    let grant = grant(&policies);
+    let word = |action: Action, has_where: bool| {
+        let facts = Facts { has_where, ..Facts::default() };
+        let operation = Operation { effects: vec![on(action, "orders")], facts, ..Operation::default() };
+        match policies.decide(&grant, &TargetFacts::default(), operation, &now(), &BTreeSet::new()) {
+            Verdict::Allow(_) => "allow",
+            Verdict::Deny(..) => "deny",
+            Verdict::Hold(_) => "hold",
+        }
+    };
+    for action in Action::ALL {
+        let expected = match action {
+            Action::Connect | Action::Select => "allow",
+            Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::CopyIn => "hold",
+            Action::LockRows | Action::Sequence => "hold",
+            Action::Create | Action::Index | Action::Comment => "hold",
+            Action::Truncate | Action::LockTable | Action::LargeObject | Action::Alter | Action::Drop => {
+                "deny"
+            }
+            Action::Grant | Action::Maintain | Action::Call | Action::RunCode | Action::Configure => "deny",
+            Action::Listen | Action::Notify | Action::ServerFile | Action::Program => "deny",
+            Action::OtherSession | Action::Replicate | Action::Egress | Action::Unknown => "deny",
+            Action::Reveal | Action::Probe | Action::Preview | Action::Approve | Action::Administer => "deny",
+        };
+        assert_eq!(word(*action, true), expected, "{}", action.as_str());
+    }
+    assert_eq!([word(Action::Update, false), word(Action::Delete, false)], ["deny", "deny"]);
+    assert_eq!(word(Action::Insert, false), "hold", "an INSERT has no condition");
+}

@@ -9,6 +9,8 @@ pub enum CopyFormat {
         delimiter: u8,
         /// How NULL is written.
         null: Vec<u8>,
+        /// Whether the first line names the columns.
+        header: bool,
     },
     /// `csv`
     Csv {

@@ -5,20 +5,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashSet;
 use model::{Effect, FunctionName, TableName};
 
-use super::{Control, Session};
-
-/// What is known while one statement is analysed.
-pub(super) struct Scene<'a> {
-    /// Names in force, which an earlier `SET` in the same message may have moved.
-    pub session: &'a Session<'a>,
-    /// The search path in force for this statement.
-    pub search_path: &'a [String],
-    /// Earlier statements of the same message changed names in a way that is not followed: whatever resolves outside
-    /// `pg_catalog` is uncertain; the reason.
-    pub unsettled: Option<&'a str>,
-    /// How deep bodies of functions, views and triggers are nested.
-    pub depth: usize,
-}
+use super::Control;
 
 /// What was found so far. Effects are kept once, in order of first sight.
 #[derive(Default)]
@@ -41,24 +28,19 @@ pub(super) struct Findings {
 
 impl Findings {
     /// Adds an effect, once.
-    pub fn effect(&mut self, effect: Effect) {
+    pub(super) fn effect(&mut self, effect: Effect) {
         if self.seen.insert(effect.clone()) {
             self.effects.push(effect);
         }
     }
 
     /// Adds an `unknown` effect.
-    pub fn unknown(&mut self, why: impl Into<String>) {
+    pub(super) fn unknown(&mut self, why: impl Into<String>) {
         self.effect(Effect::unknown(why));
     }
 
     /// All effects.
-    pub fn into_effects(self) -> Vec<Effect> {
+    pub(super) fn into_effects(self) -> Vec<Effect> {
         self.effects
-    }
-
-    /// All effects so far.
-    pub fn effects(&self) -> &[Effect] {
-        &self.effects
     }
 }

@@ -5,10 +5,40 @@ use std::sync::Arc;
 
 use model::{ColumnName, Effect, Facts, Tag};
 
+mod bodies;
+mod calls;
 pub mod catalog;
 pub mod copy;
+mod copy_statement;
+mod expression;
+mod findings;
+mod functions;
+mod json;
+mod kinds;
+mod message;
+mod modify;
+mod names;
+mod parse;
+mod proposals;
+mod query;
+mod scope;
+mod session;
+pub mod settings;
+mod shape;
+mod sources;
+mod system;
+mod text;
+mod tree;
+mod types;
+mod utility;
+mod value;
+mod views;
+mod walk;
 
-use catalog::{Catalog, Oid};
+#[cfg(test)]
+mod tests;
+
+use catalog::Catalog;
 
 /// Under which names a text is understood.
 pub struct Session<'a> {
@@ -316,12 +346,22 @@ impl Statement {
 /// A [`Refusal`] for what cannot be parsed, is too deep or long, or is not of the server's version. A statement that
 /// parses but is not understood is *not* an error: it has an effect `unknown`.
 pub fn analyse(text: &str, session: &Session<'_>, options: &Options) -> Result<Analysis, Refusal> {
-    let _ = (session, Oid(0));
-    if text.len() > options.longest {
-        return Err(Refusal::TooComplex(format!(
-            "a statement of {} bytes is more than the gateway takes",
-            text.len()
-        )));
+    let major = session.catalog.server_version / 10_000;
+    let parsed = parse::parse(text, major, options)?;
+    let mut message = message::Message::new(session, options);
+    let mut statements = Vec::with_capacity(parsed.statements.len());
+    for raw in &parsed.statements {
+        let start = usize::try_from(raw.stmt_location).unwrap_or(0);
+        let end = match usize::try_from(raw.stmt_len) {
+            Ok(length) if length > 0 => start + length,
+            _ => text.len(),
+        };
+        let normal = text::normalise(text, &parsed.tokens, start, end);
+        statements.push(Arc::new(message.statement(raw, normal)?));
     }
-    Err(Refusal::TooComplex("not understood".to_owned()))
+    let shape = match statements.as_slice() {
+        [one] => one.shape,
+        several => shape::combined(several.iter().map(|s| &**s)),
+    };
+    Ok(Analysis { statements, shape })
 }

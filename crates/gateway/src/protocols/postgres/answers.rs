@@ -575,9 +575,8 @@ fn withheld(frame: &Frame<'_>, shy: bool, operation: &Operation) -> Heard {
 
 fn copy_format(declared: &Declared) -> CopyFormat {
     match declared {
-        // A header line in the text format is masked like a row, as long as nothing says that it is there.
-        Declared::Text { delimiter, null } => {
-            CopyFormat::Text { delimiter: *delimiter, null: null.clone(), header: false }
+        Declared::Text { delimiter, null, header } => {
+            CopyFormat::Text { delimiter: *delimiter, null: null.clone(), header: *header }
         }
         Declared::Csv { delimiter, quote, escape, null, header } => CopyFormat::Csv {
             delimiter: *delimiter,

@@ -1,30 +1,7 @@
 //! The settings that a client asks for in its start-up packet: which of them reach the target.
 
 use policy::Denied;
-
-/// Harmless, whatever their value: how things are shown, planned and waited for.
-const HARMLESS: &[&str] = &[
-    "application_name",
-    "bytea_output",
-    "client_connection_check_interval",
-    "client_min_messages",
-    "datestyle",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "extra_float_digits",
-    "geqo",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "intervalstyle",
-    "jit",
-    "lock_timeout",
-    "plan_cache_mode",
-    "search_path",
-    "statement_timeout",
-    "timezone",
-    "transaction_timeout",
-    "work_mem",
-];
+use sql::postgres::settings::{Setting, classify};
 
 /// What is asked for at the start, taken apart.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,18 +36,17 @@ pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wante
 impl Wanted {
     fn take(&mut self, name: String, value: String, everything: bool) {
         let lower = name.to_ascii_lowercase();
+        let harmless = classify(&lower, Some(&value)) == Setting::Harmless;
         match lower.as_str() {
-            "client_encoding" if is_utf8(&value) => (),
+            // As they are by the gateway's own login.
+            "client_encoding" | "standard_conforming_strings" | "backslash_quote" if harmless => (),
             "client_encoding" => self.refuse(format!(
                 "client_encoding {value} is not supported: only UTF8 is, since statements must be read with certainty"
             )),
-            "standard_conforming_strings" | "backslash_quote" if !is_on(&lower, &value) => {
+            "standard_conforming_strings" | "backslash_quote" => {
                 self.refuse(format!("{lower} = {value} is not supported, since statements must be read with certainty"));
             }
-            "standard_conforming_strings" | "backslash_quote" => (),
-            _ if everything || HARMLESS.contains(&lower.as_str()) || lower.starts_with("enable_") => {
-                self.settings.push((name, value));
-            }
+            _ if everything || harmless => self.settings.push((name, value)),
             _ => self.refuse(format!("the setting {lower} may not be set at the start of a session")),
         }
     }
@@ -87,17 +63,6 @@ impl Wanted {
             version: "".into(),
         });
     }
-}
-
-fn is_utf8(value: &str) -> bool {
-    let letters: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
-    matches!(letters.to_ascii_lowercase().as_str(), "utf8" | "unicode")
-}
-
-fn is_on(name: &str, value: &str) -> bool {
-    let value = value.trim_matches('\'').to_ascii_lowercase();
-    matches!(value.as_str(), "on" | "true" | "yes" | "1")
-        || name == "backslash_quote" && value == "safe_encoding"
 }
 
 /// `options` as the server splits it: at white space, a backslash takes the next character as it is; `-c name=value` and
@@ -181,5 +146,14 @@ mod tests {
         check(&[("options", "-O -c jit=off")], true, &[], true);
         check(&[("options", "-c")], true, &[], true);
         check(&[("row_security", "off")], false, &[], true);
+    }
+
+    #[test]
+    fn a_session_may_ask_to_be_read_only_but_not_to_write() {
+        let setting = "default_transaction_read_only";
+        check(&[(setting, "on")], false, &[(setting, "on")], false);
+        check(&[(setting, "off")], false, &[], true);
+        check(&[("options", "-c default_transaction_read_only=off")], false, &[], true);
+        check(&[(setting, "off")], true, &[(setting, "off")], false);
     }
 }

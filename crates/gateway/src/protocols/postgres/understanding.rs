@@ -60,7 +60,7 @@ impl Source for Target {
     }
 
     fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String> {
-        self.catalogue.build(answers)
+        self.catalogue.build(&answers)
     }
 
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {

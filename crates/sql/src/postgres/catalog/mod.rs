@@ -1,16 +1,42 @@
 //! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use model::{ColumnName, FunctionName, TableName, Tag};
+
+mod cells;
+mod derived;
+mod load;
+mod objects;
+mod polled;
+mod queries;
+mod relations;
+#[cfg(test)]
+mod sample;
+
+mod tags;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod when;
+
+pub(crate) use derived::Derived;
+pub use load::{
+    Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
+    version, who,
+};
+#[cfg(test)]
+pub(crate) use sample::shop;
+pub use texts::Piece;
 
 /// A PostgreSQL object identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Oid(pub u32);
 
 /// A server's objects. Rows of dropped columns and toast tables are not in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// `server_version_num`, such as 150008.
     pub server_version: u32,
@@ -36,6 +62,12 @@ pub struct Catalog {
     pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
     /// Tags of whole relations: the system's own copies of data (`system.secret`).
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
+    /// What is asked often and follows from the rest.
+    pub(crate) derived: OnceLock<Derived>,
+    /// A configured or proposed tag is on a column that is there.
+    pub(crate) tagged: bool,
+    /// How many definitions and expressions could not be printed, because somebody locks what they name.
+    pub(crate) unreadable: usize,
 }
 
 /// What kind of relation it is (`pg_class.relkind`).
@@ -72,8 +104,9 @@ pub struct Relation {
     pub kind: RelationKind,
     /// By attribute number, ascending; dropped and system columns are not in it.
     pub columns: Vec<Column>,
-    /// Of a view or materialized view outside `pg_catalog` and `information_schema`: its query, with every name
-    /// qualified that is not in `pg_catalog`.
+    /// Of a view or materialized view that `initdb` did not make: its query, with every name qualified that is not in
+    /// `pg_catalog` or temporary (a temporary relation hides the system's of the same name). `None` for a view outside
+    /// `pg_catalog` and `information_schema` means that it could not be read: nothing is known of it.
     pub definition: Option<String>,
     /// Rules other than a view's own `_RETURN`.
     pub rules: Vec<Rule>,
@@ -334,6 +367,11 @@ pub struct EventTrigger {
 }
 
 impl Catalog {
+    /// One that stands where there is none: it finds no name, and may have any tag.
+    pub fn unknown() -> Self {
+        Self { tagged: true, ..Self::default() }
+    }
+
     /// A relation by schema and name.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relations.get(self.relation_names.get(schema)?.get(name)?)
@@ -379,6 +417,10 @@ impl Catalog {
         &self.casts
     }
 
+    pub(crate) fn derived(&self) -> &Derived {
+        self.derived.get_or_init(|| Derived::of(self))
+    }
+
     /// Enabled event triggers.
     pub fn event_triggers(&self) -> &[EventTrigger] {
         &self.event_triggers
@@ -391,7 +433,13 @@ impl Catalog {
 
     /// Whether any column outside the system's schemas is tagged.
     pub fn any_tags(&self) -> bool {
-        !self.column_tags.is_empty()
+        self.tagged
+    }
+
+    /// How many definitions and expressions the server could not print when it was asked: views without a definition,
+    /// and texts that are [`UNREADABLE`]. While there are any, it is worth reading again.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable
     }
 
     /// The tags of a table's column.

@@ -1,0 +1,345 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit;
+use crate::typed;
+
+/// An access gateway in front of production services: every operation is understood, decided and recorded before it runs.
+#[derive(Parser)]
+#[command(version, after_help = exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Where a running gateway's admin API is; on this machine, since the secret goes there in clear
+    #[arg(
+        long,
+        global = true,
+        env = "DURWARD_GATEWAY",
+        default_value = "http://127.0.0.1:7300",
+        value_name = "URL"
+    )]
+    pub gateway: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway in the foreground
+    Serve(Serve),
+    /// Put a gateway in front of one database of your own, with starter policies and a token for an agent
+    Up(Up),
+    /// Make a data directory and show the administrator's secret, this once
+    Init(Init),
+    /// Replace targets, tags and policies by those in a directory
+    Apply(Apply),
+    /// Issue, list and revoke tokens
+    Token {
+        #[command(subcommand)]
+        command: Token,
+    },
+    /// See and answer held operations
+    Requests {
+        #[command(subcommand)]
+        command: Requests,
+    },
+    /// See and end sessions
+    Sessions {
+        #[command(subcommand)]
+        command: Sessions,
+    },
+    /// Check the journal
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// Check, test and explain policies
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
+    },
+    /// See what is behind the gateway
+    Targets {
+        #[command(subcommand)]
+        command: Targets,
+    },
+    /// Look at targets as a careful operator would
+    Doctor(Doctor),
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// The configuration of the process
+    #[arg(short, long, default_value = "durward.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Up {
+    /// postgres://user@host:port/database?sslmode=verify-full
+    ///
+    /// A password in it, or in PGPASSWORD, is taken out of this process's arguments and environment. The shell's history and
+    /// a parent's arguments (sudo, make) keep it: better give it by --password-file, .pgpass or at the prompt.
+    pub url: String,
+    /// Where state and journal are kept [default: ~/.local/share/durward]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The target's name, which clients give as the database [default: the database's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Read the database's password from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "password_stdin")]
+    pub password_file: Option<PathBuf>,
+    /// Read the database's password from the standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// The agent that the token is for
+    #[arg(long, default_value = "agent", value_name = "NAME")]
+    pub agent: String,
+    /// How long the token lives
+    #[arg(long, default_value = "8h", value_parser = typed::seconds, value_name = "TIME")]
+    pub life: u64,
+    /// Where clients connect
+    #[arg(long, default_value = "127.0.0.1:7432", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where the admin API listens; on the loopback
+    #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDRESS")]
+    pub console: SocketAddr,
+}
+
+#[derive(Args)]
+#[group(multiple = false)]
+pub(crate) struct Place {
+    /// The configuration of the process, which names the data directory
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data directory [default: ~/.local/share/durward]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub place: Place,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Apply {
+    /// A directory with targets (*.toml) and policies (*.cedar)
+    #[arg(short = 'f', long = "file", value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Token {
+    /// Issue a token and show it, this once
+    Issue {
+        /// For whom: agent:NAME or user:NAME
+        principal: String,
+        /// A group of the principal's
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Whom it acts for, nearest first: user:NAME
+        #[arg(long = "for", value_name = "PRINCIPAL")]
+        on_behalf_of: Vec<String>,
+        /// What it is for
+        #[arg(long)]
+        purpose: Option<String>,
+        /// A target that it is good for; all where none is named
+        #[arg(long = "target", value_name = "TARGET")]
+        targets: Vec<String>,
+        /// How long it lives
+        #[arg(long, default_value = "8h", value_parser = typed::seconds, value_name = "TIME")]
+        life: u64,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tokens, newest first
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token and end its sessions
+    Revoke {
+        /// Its id, dwt_…
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Requests {
+    /// List held operations that wait, newest first
+    Ls {
+        /// Those that were answered, too
+        #[arg(long)]
+        all: bool,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its exact statement and values
+    Show {
+        /// Its id
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show new ones as they come
+    Watch {
+        /// Write JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Approve one: it may run, once
+    Approve {
+        /// Its id
+        id: String,
+        /// What to say to its requester
+        #[arg(long, value_name = "WORDS")]
+        say: Option<String>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Deny one
+    Deny {
+        /// Its id
+        id: String,
+        /// What to say to its requester
+        #[arg(long, value_name = "WORDS")]
+        say: Option<String>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Sessions {
+    /// List live sessions, or all that the journal knows
+    Ls {
+        /// All that the journal knows; read from the data directory
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: Place,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a session did; read from the journal
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        /// Write JSON, one record a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a session
+    Kill {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Check that no record was changed, removed or moved; needs the journal's files and no gateway
+    Verify {
+        /// The journal's directory itself
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "data"])]
+        journal: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Policy {
+    /// Check that policies are valid
+    Check {
+        /// Files and directories
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Run the tests beside policies (*.test.toml)
+    Test {
+        /// The directory of policies and tests
+        directory: PathBuf,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what policies decide, and which of them
+    Explain {
+        /// Policies in files and directories; those in force where none is given
+        #[arg(long = "policies", value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Who asks: agent:NAME or user:NAME
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: String,
+        /// A group of the principal's
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// On which target
+        #[arg(long)]
+        target: String,
+        /// A tag of the target's
+        #[arg(long = "target-tag", value_name = "TAG")]
+        target_tags: Vec<String>,
+        /// The statement has no condition
+        #[arg(long)]
+        without_where: bool,
+        /// A hold that was approved
+        #[arg(long = "approved", value_name = "POLICY")]
+        approved: Vec<String>,
+        /// What it would do: ACTION=[KIND:]NAME[#TAG…], such as update=shop.orders or reveal=column:shop.people.email#pii
+        #[arg(required = true, value_name = "EFFECT")]
+        effects: Vec<String>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Targets {
+    /// List targets
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// One target; all where none is named
+    pub target: Option<String>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,163 @@
+//! Asking a running gateway's admin API.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::HeaderValue;
+use zeroize::Zeroizing;
+
+use crate::exit::Fault;
+
+const SECRET: &str = "DURWARD_ADMIN_SECRET";
+
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    base: String,
+    secret: OnceLock<Zeroizing<String>>,
+}
+
+impl Client {
+    pub(crate) fn new(base: &str) -> anyhow::Result<Self> {
+        if !is_here(base) {
+            let why = format!(
+                "{base}: the admin API is asked over http on this machine only, since the secret goes there in clear; \
+                 reach another machine's through a tunnel (ssh -L 7300:127.0.0.1:7300 …)"
+            );
+            return Err(Fault::Invalid(why).into());
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            // A proxy from the environment would see the secret.
+            .proxy(None)
+            .max_redirects(0)
+            .build();
+        let base = format!("{}/api/v1", base.trim_end_matches('/'));
+        Ok(Self { agent: config.into(), base, secret: OnceLock::new() })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        read(request.call(), &self.base)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        read(request.send_json(body), &self.base)
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        read(request.send_json(body), &self.base)
+    }
+
+    fn bearer(&self) -> anyhow::Result<HeaderValue> {
+        let secret = match self.secret.get() {
+            Some(secret) => secret,
+            None => {
+                let asked = ask()?;
+                self.secret.get_or_init(|| asked)
+            }
+        };
+        let text = Zeroizing::new(format!("Bearer {}", secret.as_str()));
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            Fault::Unauthorized("the administrator's secret has only letters and digits".to_owned())
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// The secret is never an argument: arguments can be read by every process.
+fn ask() -> anyhow::Result<Zeroizing<String>> {
+    if let Ok(secret) = std::env::var(SECRET) {
+        return Ok(Zeroizing::new(secret.trim().to_owned()));
+    }
+    if !std::io::stderr().is_terminal() {
+        let why = format!("no administrator's secret: set {SECRET}, or run this at a terminal");
+        return Err(Fault::Unauthorized(why).into());
+    }
+    let typed = rpassword::prompt_password("Administrator's secret: ")
+        .map_err(|error| Fault::Unauthorized(format!("the secret cannot be read: {error}")))?;
+    Ok(Zeroizing::new(typed.trim().to_owned()))
+}
+
+fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, base: &str) -> anyhow::Result<Value> {
+    let unreachable = |error: ureq::Error| {
+        Fault::Unreachable(format!("no gateway answers at {base}: {error}. Is it running?"))
+    };
+    let mut answer = answer.map_err(unreachable)?;
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+    let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if (200..300).contains(&status) {
+        return Ok(value);
+    }
+    let reason = match crate::show::field(&value, "reason") {
+        empty if empty.is_empty() => format!("{base} answered with status {status}: is it a gateway?"),
+        reason => reason,
+    };
+    match status {
+        401 => Err(Fault::Unauthorized(reason).into()),
+        404 => Err(Fault::Missing(reason).into()),
+        _ => Err(anyhow::anyhow!(reason)),
+    }
+}
+
+/// Whether a URL is plain http on this machine.
+fn is_here(base: &str) -> bool {
+    let Some(rest) = base.strip_prefix("http://") else { return false };
+    let authority = rest.trim_end_matches('/');
+    if authority.contains(['/', '@', '?', '#']) {
+        return false;
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some(_) | None => authority,
+    };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A part of a path, so that what was typed stays one part.
+pub(crate) fn part(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_goes_to_this_machine_only() {
+        for (url, here) in [
+            ("http://127.0.0.1:7300", true),
+            ("http://localhost:7300/", true),
+            ("http://[::1]:7300", true),
+            ("http://127.0.0.2", true),
+            ("https://127.0.0.1:7300", false),
+            ("http://gate.example.com:7300", false),
+            ("http://127.0.0.1@evil.com", false),
+            ("http://127.0.0.1.evil.com", false),
+            ("http://localhost/x", false),
+        ] {
+            assert_eq!(is_here(url), here, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_was_typed_stays_one_part_of_a_path() {
+        assert_eq!(part("dwt_ab-1.c"), "dwt_ab-1.c");
+        assert_eq!(part("../x?y"), "..%2Fx%3Fy");
+    }
+}

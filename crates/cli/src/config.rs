@@ -1,0 +1,270 @@
+//! `durward.toml`: what was typed, then what it means. Relative paths start at the file's directory.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway::gateway::Limits;
+use gateway::net::listen::Bounds;
+use serde::Deserialize;
+
+use crate::exit::Fault;
+use crate::typed;
+
+/// What a process is started with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub data: PathBuf,
+    pub master_key: MasterKey,
+    pub postgres: Vec<SocketAddr>,
+    /// Certificate chain and key, in PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub console: SocketAddr,
+    pub hosts: BTreeSet<String>,
+    pub log: Log,
+    pub limits: Limits,
+    pub bounds: Bounds,
+}
+
+/// Where the master key comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MasterKey {
+    /// A file that only its owner can read; made where it is not there.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// The output of a command, given as its words.
+    Command(Vec<String>),
+}
+
+/// How the process logs, to its standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub format: LogFormat,
+    /// As `tracing`'s filters: `info`, `gateway=debug,info`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Typed {
+    data: Option<PathBuf>,
+    master_key: Option<MasterKey>,
+    #[serde(default)]
+    postgres: TypedPostgres,
+    #[serde(default)]
+    console: TypedConsole,
+    #[serde(default)]
+    log: TypedLog,
+    #[serde(default)]
+    limits: TypedLimits,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedPostgres {
+    listen: Option<Vec<SocketAddr>>,
+    tls: Option<TypedTls>,
+    connections: Option<usize>,
+    connections_per_address: Option<usize>,
+    login: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedTls {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedConsole {
+    listen: Option<Loopback>,
+    #[serde(default)]
+    hosts: BTreeSet<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedLog {
+    #[serde(default)]
+    format: LogFormat,
+    level: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedLimits {
+    hold: Option<Time>,
+    hold_in_block: Option<Time>,
+    drain: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        typed::seconds(&text).map(|s| Self(Duration::from_secs(s)))
+    }
+}
+
+/// The admin API speaks plain http, so it stays on this machine.
+#[derive(Deserialize)]
+#[serde(try_from = "SocketAddr")]
+struct Loopback(SocketAddr);
+
+impl TryFrom<SocketAddr> for Loopback {
+    type Error = String;
+
+    fn try_from(address: SocketAddr) -> Result<Self, String> {
+        loopback(address).map(Self)
+    }
+}
+
+/// An address of this machine alone.
+pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(format!(
+        "{address} can be reached from elsewhere, and the admin API is not encrypted: listen on 127.0.0.1 behind a reverse \
+         proxy that encrypts, and name its host in console.hosts"
+    ))
+}
+
+impl Settings {
+    /// Reads a file.
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+        let invalid = |why: String| Fault::Invalid(why);
+        let text =
+            std::fs::read_to_string(file).map_err(|error| invalid(format!("{}: {error}", file.display())))?;
+        let typed: Typed = typed::toml(file, &text).map_err(invalid)?;
+        Ok(typed.settings(file.parent().unwrap_or(Path::new(""))))
+    }
+
+    /// What `up` runs with.
+    pub(crate) fn for_one(data: PathBuf, postgres: SocketAddr, console: SocketAddr) -> Self {
+        Self {
+            master_key: MasterKey::File(data.join("master.key")),
+            data,
+            postgres: vec![postgres],
+            tls: None,
+            console,
+            hosts: BTreeSet::new(),
+            log: Log { format: LogFormat::Human, level: "warn".to_owned() },
+            limits: Limits::default(),
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+impl Typed {
+    fn settings(self, home: &Path) -> Settings {
+        let Self { data, master_key, postgres, console, log, limits } = self;
+        let TypedPostgres { listen, tls, connections, connections_per_address, login } = postgres;
+        let TypedConsole { listen: console, hosts } = console;
+        let TypedLog { format, level } = log;
+        let TypedLimits { hold, hold_in_block, drain } = limits;
+        let (usual, bounds) = (Limits::default(), Bounds::default());
+        let time = |typed: Option<Time>, usual: Duration| typed.map_or(usual, |t| t.0);
+        let data = data.map_or_else(crate::node::usual_data, |data| home.join(data));
+        let master_key = match master_key {
+            None => MasterKey::File(data.join("master.key")),
+            Some(MasterKey::File(file)) => MasterKey::File(home.join(file)),
+            Some(other @ (MasterKey::Env(_) | MasterKey::Command(_))) => other,
+        };
+        Settings {
+            data,
+            master_key,
+            postgres: listen.unwrap_or_else(|| vec![here(7432)]),
+            tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
+            console: console.map_or(here(7300), |c| c.0),
+            hosts,
+            log: Log { format, level: level.unwrap_or_else(|| "info".to_owned()) },
+            limits: Limits {
+                hold: time(hold, usual.hold),
+                hold_in_block: time(hold_in_block, usual.hold_in_block),
+                drain: time(drain, usual.drain),
+            },
+            bounds: Bounds {
+                connections: connections.unwrap_or(bounds.connections),
+                per_address: connections_per_address.unwrap_or(bounds.per_address),
+                login: time(login, bounds.login),
+            },
+        }
+    }
+}
+
+fn here(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, String> {
+        typed::toml::<Typed>(Path::new("durward.toml"), text).map(|t| t.settings(Path::new("/etc/durward")))
+    }
+
+    #[test]
+    fn an_empty_file_is_a_gateway_on_the_loopback() {
+        let settings = read("").expect("settings");
+        assert_eq!((settings.postgres, settings.console), (vec![here(7432)], here(7300)));
+        assert_eq!(settings.master_key, MasterKey::File(settings.data.join("master.key")));
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_taken() {
+        let settings = read(
+            "data = \"state\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
+             [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
+             connections = 10\nconnections_per_address = 3\n\
+             [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
+             [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n",
+        )
+        .expect("settings");
+        assert_eq!(settings.data, Path::new("/etc/durward/state"));
+        assert_eq!(settings.tls, Some(("/etc/durward/c.pem".into(), "/k.pem".into())));
+        assert_eq!((settings.bounds.connections, settings.bounds.per_address), (10, 3));
+        assert_eq!(settings.bounds.login, Duration::from_secs(5));
+        assert_eq!(settings.limits.hold, Duration::from_secs(60));
+        assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
+        assert!(matches!(settings.master_key, MasterKey::Command(_)));
+        assert!(settings.hosts.contains("gate.example.com"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_its_place() {
+        for (text, begins) in [
+            ("dta = \"x\"", "durward.toml:1:1: unknown field `dta`"),
+            ("\n[postgres]\nlisen = []", "durward.toml:3:1: unknown field `lisen`"),
+            (
+                "[console]\nlisten = \"0.0.0.0:7300\"",
+                "durward.toml:2:10: 0.0.0.0:7300 can be reached from elsewhere",
+            ),
+            ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
+            ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),
+            ("[postgres]\ntls = { certificate = \"c\" }", "durward.toml:2:7: missing field `key`"),
+            ("a b", "durward.toml:1:"),
+        ] {
+            let error = read(text).expect_err("an error");
+            assert!(error.starts_with(begins), "{error}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! One running gateway: its data directory, its listeners, its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use gateway::embedded::Embedded;
+use gateway::gateway::{Config, Gateway};
+use gateway::net::listen::Front;
+use gateway::net::tls::ServerTls;
+use gateway::serve::{THREAD_STACK, serve_postgres};
+use gateway::state::State;
+use journal::{Journal, Options};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::config::{MasterKey, Settings};
+use crate::exit::Fault;
+
+/// A gateway that is ready to serve: its listeners are bound, nobody is let in yet.
+pub(crate) struct Node {
+    pub gateway: Arc<Gateway>,
+    pub store: Store,
+    fronts: Vec<Front>,
+    tls: Option<ServerTls>,
+    console: TcpListener,
+    settings: Settings,
+}
+
+/// The runtime of a gateway: statements are parsed by recursive code.
+pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(THREAD_STACK).build()
+}
+
+impl Node {
+    pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let tls = settings.tls.as_ref().map(|(chain, key)| certificate(chain, key)).transpose()?;
+        let mut fronts = Vec::new();
+        for address in &settings.postgres {
+            let front = Front::bind(*address, settings.bounds.clone()).await;
+            fronts.push(front.with_context(|| cannot_listen(*address, "clients"))?);
+        }
+        let console = TcpListener::bind(settings.console)
+            .await
+            .with_context(|| cannot_listen(settings.console, "the admin API"))?;
+        let store = open_store(&settings).await?;
+        let journal = Journal::open(&journal_in(&settings.data), Options::default())?;
+        let state = State::new(Embedded::new(store.clone()));
+        let config = Config { journal, state, limits: settings.limits.clone() };
+        let gateway = Gateway::start(config).await?;
+        Ok(Self { gateway, store, fronts, tls, console, settings })
+    }
+
+    /// Serves until a signal to end, then lets sessions end.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let Self { gateway, store, fronts, tls, console, settings } = self;
+        let mut tasks = JoinSet::new();
+        for front in fronts {
+            tracing::info!(address = %front.address()?, "clients are served");
+            let (gateway, tls) = (Arc::clone(&gateway), tls.clone());
+            tasks.spawn(async move {
+                serve_postgres(gateway, front, tls).await;
+                Ok(())
+            });
+        }
+        tracing::info!(address = %console.local_addr()?, "the admin API is served");
+        tasks.spawn(console::serve(console, Arc::clone(&gateway), settings.hosts));
+        tokio::select! {
+            told = told_to_end() => {
+                tracing::info!(signal = told?, "draining");
+            }
+            // No listener ends by itself: one that does has failed, and the others must not hide it.
+            Some(ended) = tasks.join_next() => {
+                tracing::error!("a listener has ended: {ended:?}; draining");
+            }
+        }
+        gateway.drain(settings.limits.drain);
+        // The admin API may have a client that does not leave; sessions have their own time limit.
+        let patience = settings.limits.drain + std::time::Duration::from_secs(5);
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!("not everybody left in time");
+        }
+        store.close().await;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+fn cannot_listen(address: SocketAddr, whom: &str) -> String {
+    format!(
+        "cannot listen on {address} for {whom} (is a gateway running already? give this one another address)"
+    )
+}
+
+/// Resolves at SIGTERM or SIGINT. SIGHUP changes nothing: what can change while a gateway runs is applied.
+async fn told_to_end() -> io::Result<&'static str> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok("SIGTERM"),
+            _ = int.recv() => return Ok("SIGINT"),
+            _ = hup.recv() => {
+                tracing::info!("SIGHUP changes nothing: use durward apply; durward.toml is read at the start");
+            }
+        }
+    }
+}
+
+/// Opens the store in the data directory, which is made where it is not there.
+pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let data = &settings.data;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("cannot make {}", data.display()))?;
+    let mode = std::fs::metadata(data)?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
+    }
+    let database = data.join("state.db");
+    let key = match &settings.master_key {
+        MasterKey::File(file) => store::MasterKey::from_file(file, database.exists())?,
+        MasterKey::Env(name) => {
+            let missing = || Fault::Invalid(format!("master_key.env: {name} is not set"));
+            let text = zeroize::Zeroizing::new(std::env::var(name).map_err(|_| missing())?);
+            store::MasterKey::from_hex(&text, name)?
+        }
+        MasterKey::Command(words) => store::MasterKey::from_command(words)?,
+    };
+    Ok(Store::open(&database, &key).await?)
+}
+
+fn certificate(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+    let key_bytes = zeroize::Zeroizing::new(read(key)?);
+    ServerTls::new(&read(chain)?, &key_bytes).with_context(|| format!("{} and its key", chain.display()))
+}
+
+/// Where the journal of a data directory is.
+pub(crate) fn journal_in(data: &Path) -> PathBuf {
+    data.join("journal")
+}
+
+/// Where data is kept if nobody says so.
+pub(crate) fn usual_data() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let share = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local/share")));
+    share.map_or_else(|| PathBuf::from("durward-data"), |share| share.join("durward"))
+}
+
+impl crate::args::Place {
+    /// What the process there runs with.
+    pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
+        match (&self.config, &self.data) {
+            (Some(config), _) => Settings::read(config),
+            (None, data) => {
+                let data = data.clone().unwrap_or_else(usual_data);
+                let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+                Ok(Settings::for_one(data, nowhere, nowhere))
+            }
+        }
+    }
+}

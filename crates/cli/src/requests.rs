@@ -1,0 +1,163 @@
+//! `durward requests`: what waits for a person, shown so that what is approved is what is seen.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::args::Requests;
+use crate::client::{Client, part};
+use crate::show::{self, field, say, time_field};
+
+/// How often a watch looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(client: &Client, command: Requests) -> anyhow::Result<()> {
+    match command {
+        Requests::Ls { all, json } => {
+            let found = client.get(if all { "/requests?all=true" } else { "/requests" })?;
+            if json { Ok(show::json(&found)?) } else { list(&found) }
+        }
+        Requests::Show { id, json } => {
+            let request = client.get(&format!("/requests/{}", part(&id)))?;
+            if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
+        }
+        Requests::Watch { json } => watch(client, json),
+        Requests::Approve { id, say, json } => answer(client, &id, true, say, json),
+        Requests::Deny { id, say, json } => answer(client, &id, false, say, json),
+    }
+}
+
+fn answer(
+    client: &Client,
+    id: &str,
+    approve: bool,
+    words: Option<String>,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let body = json!({ "approve": approve, "words": words });
+    let answered = client.post(&format!("/requests/{}/answer", part(id)), &body)?;
+    if as_json {
+        return Ok(show::json(&answered)?);
+    }
+    Ok(say(format_args!("Request {id} is {}.", field(&answered, "status")))?)
+}
+
+fn list(found: &Value) -> anyhow::Result<()> {
+    let row = |request: &Value| {
+        vec![
+            field(request, "id"),
+            field(request, "status"),
+            field(request, "principal"),
+            field(request, "target"),
+            time_field(request, "expires"),
+            field(request, "summary"),
+        ]
+    };
+    let rows: Vec<_> = found.as_array().into_iter().flatten().map(row).collect();
+    Ok(show::table(&["ID", "STATUS", "PRINCIPAL", "TARGET", "UNTIL", "SUMMARY"], &rows)?)
+}
+
+fn watch(client: &Client, as_json: bool) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    loop {
+        let found = client.get("/requests")?;
+        // Newest first there; here as they came.
+        for request in found.as_array().into_iter().flatten().rev() {
+            if !seen.insert(field(request, "id")) {
+                continue;
+            }
+            if as_json {
+                say(request)?;
+            } else {
+                let of = |name| show::line(&field(request, name));
+                say(format_args!(
+                    "{}  {} on {}: {}",
+                    of("id"),
+                    of("principal"),
+                    of("target"),
+                    of("summary")
+                ))?;
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// One request as its approver must see it: nothing hidden, nothing that looks like a line of ours.
+fn whole(request: &Value) -> String {
+    let mut out = Vec::new();
+    for (heading, name) in [
+        ("Request", "id"),
+        ("Status", "status"),
+        ("Asked by", "principal"),
+        ("For", "on_behalf_of"),
+        ("Target", "target"),
+        ("Session", "session"),
+        ("Held by", "holds"),
+        ("Answers", "votes"),
+        ("Outcome", "outcome"),
+    ] {
+        let value = field(request, name);
+        if !value.is_empty() {
+            out.push(format!("{heading:<10}{}", show::line(&value)));
+        }
+    }
+    out.push(format!(
+        "{:<10}{} to {}",
+        "Stands",
+        time_field(request, "filed"),
+        time_field(request, "expires")
+    ));
+    out.push("It would:".to_owned());
+    for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
+        out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
+    }
+    let text = field(request, "text");
+    out.push("Statement:".to_owned());
+    out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
+    let mut everything = text;
+    let values = request.get("values").and_then(Value::as_array);
+    for (n, value) in (1..).zip(values.into_iter().flatten()) {
+        let shown = match value.as_str() {
+            None => "NULL".to_owned(),
+            Some(text) => format!("'{}'", show::line(text)),
+        };
+        out.push(format!("  ${n} = {shown}"));
+        everything.push_str(value.as_str().unwrap_or_default());
+    }
+    let strangers = show::strangers(&everything);
+    if !strangers.is_empty() {
+        out.push(format!("Look twice, there are characters beyond ASCII: {}", strangers.join(", ")));
+    }
+    out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approver_sees_what_a_statement_hides() {
+        let request = json!({
+            "id": "r1", "status": "waiting", "principal": "agent:bot", "target": "orders",
+            "effects": ["update on shop.t"],
+            "text": "UPDATE t SET a = $1 -- \u{202e}x\nStatus    approved",
+            "values": ["1\u{1b}[2K\u{200b}", null, "pаy"],
+            "filed": 0, "expires": 900,
+        });
+        let shown = whole(&request);
+        for line in [
+            "Status    waiting",
+            "  | UPDATE t SET a = $1 -- ⟨U+202E⟩x",
+            "  | Status    approved",
+            "  $1 = '1⟨U+001B⟩[2K⟨U+200B⟩'",
+            "  $2 = NULL",
+            "Look twice, there are characters beyond ASCII: а (U+0430)",
+            "Stands    1970-01-01T00:00:00Z to 1970-01-01T00:15:00Z",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line} is not in:\n{shown}");
+        }
+        assert!(!shown.lines().any(|l| l == "Status    approved"), "{shown}");
+    }
+}

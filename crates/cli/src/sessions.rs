@@ -1,0 +1,123 @@
+//! `durward sessions`: live ones from the gateway, all from the journal.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::args::Sessions;
+use crate::client::{Client, part};
+use crate::exit::Fault;
+use crate::node;
+use crate::show::{self, field, say, time_field};
+
+pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Sessions) -> anyhow::Result<()> {
+    match command {
+        Sessions::Ls { all: false, place: _, json } => {
+            let live = client()?.get("/sessions")?;
+            if json { Ok(show::json(&live)?) } else { list_live(&live) }
+        }
+        Sessions::Ls { all: true, place, json } => {
+            let known = known(&node::journal_in(&place.settings()?.data))?;
+            if json { Ok(show::json(&Value::Array(known))?) } else { list_known(&known) }
+        }
+        Sessions::Show { id, place, json } => one(&node::journal_in(&place.settings()?.data), &id, json),
+        Sessions::Kill { id } => {
+            client()?.post(&format!("/sessions/{}/kill", part(&id)), &Value::Null)?;
+            Ok(say(format_args!("Ended {id}."))?)
+        }
+    }
+}
+
+fn list_live(live: &Value) -> anyhow::Result<()> {
+    let row = |session: &Value| {
+        let of = |name| field(session, name);
+        let since = time_field(session, "since");
+        vec![of("id"), of("principal"), of("target"), of("address"), of("application"), since, of("token")]
+    };
+    let rows: Vec<_> = live.as_array().into_iter().flatten().map(row).collect();
+    let headings = ["ID", "PRINCIPAL", "TARGET", "ADDRESS", "APPLICATION", "SINCE", "TOKEN"];
+    Ok(show::table(&headings, &rows)?)
+}
+
+/// All sessions of a journal, oldest first.
+fn known(directory: &Path) -> anyhow::Result<Vec<Value>> {
+    let mut order = Vec::new();
+    let mut found: BTreeMap<String, Value> = BTreeMap::new();
+    each(directory, |record| {
+        let id = field(&record, "session");
+        match field(&record, "kind").as_str() {
+            "opened" => {
+                let of = |name: &str| record.get(name).cloned().unwrap_or_default();
+                let session = json!({
+                    "id": id, "opened": of("time"), "principal": of("principal"), "target": of("target"),
+                    "address": of("address"), "application": of("application"),
+                });
+                order.push(id.clone());
+                found.insert(id, session);
+            }
+            "closed" => {
+                if let Some(session) = found.get_mut(&id).and_then(Value::as_object_mut) {
+                    session.insert("closed".to_owned(), record.get("time").cloned().unwrap_or_default());
+                    for name in ["why", "operations", "refusals", "rows"] {
+                        session.insert(name.to_owned(), record.get(name).cloned().unwrap_or_default());
+                    }
+                }
+            }
+            _ => (),
+        }
+    })?;
+    Ok(order.iter().filter_map(|id| found.remove(id)).collect())
+}
+
+fn list_known(known: &[Value]) -> anyhow::Result<()> {
+    let names = ["id", "opened", "closed", "principal", "target", "operations", "refusals", "rows", "why"];
+    let rows: Vec<Vec<String>> = known.iter().map(|s| names.iter().map(|n| field(s, n)).collect()).collect();
+    let headings = ["ID", "OPENED", "CLOSED", "PRINCIPAL", "TARGET", "OPERATIONS", "REFUSALS", "ROWS", "END"];
+    Ok(show::table(&headings, &rows)?)
+}
+
+fn one(directory: &Path, id: &str, as_json: bool) -> anyhow::Result<()> {
+    let mut records = Vec::new();
+    each(directory, |record| {
+        if field(&record, "session") == id {
+            records.push(record);
+        }
+    })?;
+    if records.is_empty() {
+        return Err(Fault::Missing(format!("the journal has no session {id}")).into());
+    }
+    for record in records {
+        if as_json {
+            say(&record)?;
+        } else {
+            say(show::line(&sentence(&record)))?;
+        }
+    }
+    Ok(())
+}
+
+/// One record as a line for people.
+fn sentence(record: &Value) -> String {
+    let of = |name| field(record, name);
+    let what = match of("kind").as_str() {
+        "opened" => {
+            format!("{} from {} on {} ({})", of("principal"), of("address"), of("target"), of("application"))
+        }
+        "allowed" => format!("{}: {} [{}]", of("phase"), of("text"), of("effects")),
+        "refused" => format!("{}: {} ({} {})", of("phase"), of("text"), of("code"), of("reason")),
+        "unreadable" => format!("{} {}", of("code"), of("reason")),
+        "held" => format!("request {}: {} [{}]", of("request"), of("text"), of("holds")),
+        "answered" => format!("request {}: {}", of("request"), of("answer")),
+        "outcome" => format!("{} rows in {} µs {}", of("rows"), of("duration_us"), of("sqlstate")),
+        "gateway" => of("purpose"),
+        "killed" | "closed" => of("why"),
+        _ => String::new(),
+    };
+    format!("{}  {:<10}  {what}", of("time"), of("kind"))
+}
+
+fn each(directory: &Path, f: impl FnMut(Value)) -> anyhow::Result<()> {
+    journal::read::records(directory, f).with_context(|| format!("the journal in {}", directory.display()))
+}

@@ -1,0 +1,107 @@
+//! Small things that people type: times, TOML with its errors in place, and the word that was meant.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+/// `30s`, `15m`, `8h`, `7d`, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
+    let bad = || format!("\"{text}\" is no time; write 30s, 15m, 8h or 7d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0).ok_or_else(bad)
+}
+
+/// Reads TOML; an error says where it is and, of an unknown word, which one may be meant.
+pub(crate) fn toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let (line, column) = place(text, at);
+        let message = error.message();
+        let meant = nearest(message).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
+        format!("{}:{line}:{column}: {message}{meant}", file.display())
+    })
+}
+
+/// Line and column, from 1, in characters.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |n| n + 1);
+    let column = before.get(start..).unwrap_or_default().chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
+/// serde's words are: unknown field `x`, expected one of `a`, `b`.
+fn nearest(message: &str) -> Option<&str> {
+    let mut words = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
+    let typed = words.next()?;
+    let most = typed.chars().count() / 3 + 1;
+    words.map(|word| (distance(typed, word), word)).filter(|(d, _)| *d <= most).min().map(|(_, word)| word)
+}
+
+/// Levenshtein's.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((to, above), corner) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((left + 1).min(above + 1).min(corner + usize::from(from != *to)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Sample {
+        listen: Option<String>,
+        certificate: Option<String>,
+    }
+
+    #[test]
+    fn an_unknown_word_is_shown_with_its_place_and_the_one_that_may_be_meant() {
+        for (text, expected) in [
+            (
+                "lisen = \"x\"",
+                "f.toml:1:1: unknown field `lisen`, expected `listen` or `certificate`; did you mean `listen`?",
+            ),
+            ("\n  zebra = 1", "f.toml:2:3: unknown field `zebra`, expected `listen` or `certificate`"),
+            ("listen = 5", "f.toml:1:10: invalid type: integer `5`, expected a string"),
+        ] {
+            let error = toml::<Sample>(Path::new("f.toml"), text).expect_err("an error");
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, expected) in [
+            ("30s", Some(30)),
+            ("8h", Some(28_800)),
+            ("7d", Some(604_800)),
+            ("8", None),
+            ("0s", None),
+            ("", None),
+            ("h", None),
+            ("5ü", None),
+        ] {
+            assert_eq!(seconds(text).ok(), expected, "{text}");
+        }
+    }
+}

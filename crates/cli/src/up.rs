@@ -1,0 +1,169 @@
+//! `durward up URL`: one command in front of one's own database.
+
+mod password;
+mod url;
+mod words;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use gateway::configure::{Configuration, Password, PolicyFile, TargetConfig};
+use gateway::doctor::Grade;
+use gateway::gateway::Gateway;
+use gateway::requests::NewToken;
+use model::TargetName;
+use zeroize::Zeroizing;
+
+use crate::args::Up;
+use crate::config::{Settings, loopback};
+use crate::exit::Fault;
+use crate::node::{self, Node};
+use crate::show::{self, say};
+use crate::up::url::Database;
+
+/// Who did it, in the journal.
+const BY: &str = "durward up";
+
+pub(crate) fn run(args: &Up) -> anyhow::Result<()> {
+    let (database, in_url) = Database::parse(&args.url).map_err(Fault::Invalid)?;
+    if let Some(password) = in_url {
+        if args.password_stdin || args.password_file.is_some() {
+            let why = "there is a password in the URL and another one beside it: give one";
+            return Err(Fault::Invalid(why.to_owned()).into());
+        }
+        return password::start_again(&args.url, &password);
+    }
+    if let Some(password) = password::in_environment(args) {
+        return password::start_again(&args.url, &password);
+    }
+    let given = password::beside(args, &database)?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => database.as_target_name(),
+    };
+    let data: PathBuf = args.data.clone().unwrap_or_else(node::usual_data);
+    let console = loopback(args.console).map_err(Fault::Invalid)?;
+    let settings = Settings::for_one(data, args.listen, console);
+    crate::logs::start(&settings.log)?;
+    node::runtime()?.block_on(up(args, settings, &database, TargetName(name), given))
+}
+
+async fn up(
+    args: &Up,
+    settings: Settings,
+    database: &Database,
+    name: TargetName,
+    given: Option<Zeroizing<String>>,
+) -> anyhow::Result<()> {
+    let data = settings.data.clone();
+    let node = Node::start(settings).await?;
+    let before = node.gateway.export().await?;
+    let kept = node.store.credentials().await?.remove(name.as_str());
+    let password = match given {
+        None if kept.is_none() => password::prompt(database)?,
+        given => given,
+    };
+    let starter = configure(&node.gateway, database, &name, password).await?;
+    if let Err(unreachable) = look(&node.gateway, &name).await {
+        // What worked before is not replaced by what does not.
+        put_back(&node.gateway, before, &name, kept.as_ref().map(|k| k.as_slice())).await?;
+        return Err(unreachable);
+    }
+    // Without proposals nothing would be masked, so nobody gets a token.
+    let proposed =
+        node.gateway.propose(&name, BY).await.context("the columns cannot be read, so none can be tagged")?;
+    let wanted = NewToken {
+        kind: "agent".to_owned(),
+        name: args.agent.clone(),
+        groups: vec!["agents".to_owned()],
+        on_behalf_of: Vec::new(),
+        purpose: Some("durward up".to_owned()),
+        targets: vec![name.to_string()],
+        seconds: args.life,
+    };
+    let issued = node.gateway.issue_token(&wanted, BY).await?;
+    // Made last: it is shown once, so nothing that can fail comes between.
+    let secret = node.store.make_administrator().await?;
+    words::Welcome {
+        target: name.as_str(),
+        listen: args.listen,
+        data: &data,
+        agent: &args.agent,
+        token: &issued.token,
+        expires: issued.expires,
+        secret: secret.as_ref().map(|s| s.as_str()),
+        starter,
+        proposed,
+    }
+    .say()?;
+    node.run().await
+}
+
+/// Adds the database to what is configured; says whether the policies are the starter ones.
+async fn configure(
+    gateway: &Gateway,
+    database: &Database,
+    name: &TargetName,
+    password: Option<Zeroizing<String>>,
+) -> anyhow::Result<bool> {
+    let mut wanted: Configuration = gateway.export().await?;
+    let (tags, columns) = match wanted.targets.iter().position(|t| t.name == name.as_str()) {
+        Some(known) => {
+            let known = wanted.targets.remove(known);
+            (known.tags, known.columns)
+        }
+        None => Default::default(),
+    };
+    wanted.targets.push(TargetConfig {
+        name: name.to_string(),
+        host: database.host.clone(),
+        port: database.port,
+        user: database.user.clone(),
+        database: database.name.clone(),
+        password: password.map(|p| Password::new(p.to_string())),
+        sslmode: database.sslmode.clone().unwrap_or_else(|| "prefer".to_owned()),
+        sslrootcert: database.root_certificates()?,
+        direct_tls: database.direct_tls,
+        tags,
+        columns,
+    });
+    let starter: Vec<PolicyFile> =
+        policy::starter().into_iter().map(|s| PolicyFile { name: s.name, text: s.text }).collect();
+    if wanted.policies.is_empty() {
+        wanted.policies.clone_from(&starter);
+    }
+    let is_starter = wanted.policies == starter;
+    gateway.apply(wanted, BY).await?;
+    Ok(is_starter)
+}
+
+/// Takes the former configuration again, with the password that the store had.
+async fn put_back(
+    gateway: &Gateway,
+    mut before: Configuration,
+    name: &TargetName,
+    password: Option<&[u8]>,
+) -> anyhow::Result<()> {
+    let password = password.map(|p| Password::new(String::from_utf8_lossy(p).into_owned()));
+    for target in before.targets.iter_mut().filter(|t| t.name == name.as_str()) {
+        target.password.clone_from(&password);
+    }
+    gateway.apply(before, BY).await?;
+    Ok(())
+}
+
+/// Says what should be better; a database that cannot be reached is the end.
+async fn look(gateway: &Gateway, name: &TargetName) -> anyhow::Result<()> {
+    for check in gateway.doctor(name).await.unwrap_or_default() {
+        match check.grade {
+            Grade::Good => (),
+            Grade::Bad if check.what == "reachable" => {
+                anyhow::bail!("the database cannot be reached: {}", check.says);
+            }
+            Grade::Warning | Grade::Bad => {
+                say(format_args!("Note ({}): {}", check.what, show::line(&check.says)))?;
+            }
+        }
+    }
+    Ok(())
+}

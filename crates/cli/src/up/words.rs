@@ -1,0 +1,114 @@
+//! What `up` says: how to connect, what the agent may do, and what this place does not protect.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::init::show_secret;
+use crate::show::{self, say};
+
+pub(crate) struct Welcome<'a> {
+    pub target: &'a str,
+    pub listen: SocketAddr,
+    pub data: &'a Path,
+    pub agent: &'a str,
+    pub token: &'a str,
+    pub expires: i64,
+    /// The administrator's secret, where it was made just now.
+    pub secret: Option<&'a str>,
+    /// Whether the starter policies are in force.
+    pub starter: bool,
+    /// The tags that were proposed.
+    pub proposed: Vec<String>,
+}
+
+impl Welcome<'_> {
+    pub(crate) fn say(&self) -> anyhow::Result<()> {
+        say(format_args!(
+            "\nDurward stands in front of {}; it keeps its state in {}.\n",
+            self.target,
+            self.data.display()
+        ))?;
+        self.tags()?;
+        self.connect()?;
+        self.may()?;
+        if let Some(secret) = self.secret {
+            show_secret(secret)?;
+        }
+        say("To see and answer what waits (the secret is asked for):\n")?;
+        say("    durward requests watch")?;
+        say("    durward requests approve ID\n")?;
+        self.neighbours()?;
+        Ok(say("Serving; Ctrl-C ends it.")?)
+    }
+
+    fn tags(&self) -> anyhow::Result<()> {
+        if self.proposed.is_empty() {
+            say("No more columns look like personal data or secrets by their names and types.\n")?;
+            return Ok(());
+        }
+        say("These columns look like personal data or secrets; they are masked until you clear them:\n")?;
+        for column in &self.proposed {
+            say(format_args!("    {}", show::line(column)))?;
+        }
+        Ok(say("")?)
+    }
+
+    fn connect(&self) -> anyhow::Result<()> {
+        let (host, port) = (self.listen.ip(), self.listen.port());
+        say(format_args!(
+            "A token for agent:{}, shown this once, good until {}. As its environment:\n",
+            self.agent,
+            show::time(self.expires)
+        ))?;
+        for (name, value) in [
+            ("PGHOST", host.to_string()),
+            ("PGPORT", port.to_string()),
+            ("PGUSER", self.agent.to_owned()),
+            ("PGDATABASE", self.target.to_owned()),
+            ("PGPASSWORD", self.token.to_owned()),
+            (
+                "DATABASE_URL",
+                format!("postgres://{}:{}@{}/{}", self.agent, self.token, self.listen, self.target),
+            ),
+        ] {
+            say(format_args!("    export {name}={value}"))?;
+        }
+        say("\nWith these, psql needs no arguments; otherwise, and without the token in its arguments:\n")?;
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        Ok(say(format_args!(
+            "    psql -h {host} -p {port} -U {} {}\n",
+            quoted(self.agent),
+            quoted(self.target)
+        ))?)
+    }
+
+    fn may(&self) -> anyhow::Result<()> {
+        if !self.starter {
+            say("The policies are your own; durward policy explain says what they decide.\n")?;
+            return Ok(());
+        }
+        say("What the agent may do:\n")?;
+        for sentence in policy::STARTER_IN_WORDS {
+            say(format_args!("  - {sentence}"))?;
+        }
+        Ok(say("")?)
+    }
+
+    /// "Same machine, same user" is no boundary, and nobody should think that it is.
+    fn neighbours(&self) -> anyhow::Result<()> {
+        let user = std::fs::metadata("/proc/self")
+            .map_or_else(|_| "this user".to_owned(), |m| format!("user id {}", m.uid()));
+        say(format_args!(
+            "This gateway runs as {user}. An agent that runs as the same user could read {}/master.key and state.db, and with",
+            self.data.display()
+        ))?;
+        say(
+            "them the database's password, write there what it likes, or read this process's memory: the gateway cannot stop it.",
+        )?;
+        say(
+            "For a boundary, run durward under a user of its own or in a container. Approvals through the gateway need the",
+        )?;
+        Ok(say("administrator's secret all the same, which no file and no variable here holds.\n")?)
+    }
+}

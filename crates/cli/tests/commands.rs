@@ -1,0 +1,224 @@
+//! The program as people and scripts run it: what it prints, its exit codes, what others can see of it.
+
+#![cfg(test)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const DURWARD: &str = env!("CARGO_BIN_EXE_durward");
+/// A gateway starts and ends within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+/// Runs until it ends, with no terminal to ask at.
+fn durward(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(DURWARD)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn terminate(child: &Child) {
+    let sent = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("kill");
+    assert!(sent.success());
+}
+
+/// A gateway that serves, with its administrator's secret.
+struct Gateway {
+    child: Child,
+    place: tempfile::TempDir,
+    url: String,
+    secret: String,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        let (clients, admin) = (free_port(), free_port());
+        let config = place.path().join("durward.toml");
+        let typed = format!(
+            "data = \"state\"\n[postgres]\nlisten = [\"127.0.0.1:{clients}\"]\n[console]\nlisten = \"127.0.0.1:{admin}\"\n\
+             [log]\nformat = \"json\"\n"
+        );
+        std::fs::write(&config, typed).expect("written");
+        let config = config.to_str().expect("UTF-8");
+        let made = durward(&["init", "-c", config, "--json"], &[]);
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        let secret = made["administrator_secret"].as_str().expect("a secret").to_owned();
+        let mut child = Command::new(DURWARD)
+            .args(["serve", "-c", config])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut log = BufReader::new(child.stderr.take().expect("a log"));
+        let mut line = String::new();
+        while !line.contains("the admin API is served") {
+            line.clear();
+            assert!(log.read_line(&mut line).expect("a line") > 0, "it has ended");
+        }
+        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        Self { child, place, url: format!("http://127.0.0.1:{admin}"), secret }
+    }
+
+    /// Runs a command against it: exit code, standard output, standard error.
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_as(&self.secret, arguments)
+    }
+
+    fn run_as(&self, secret: &str, arguments: &[&str]) -> (i32, String, String) {
+        let output = durward(arguments, &[("DURWARD_GATEWAY", &self.url), ("DURWARD_ADMIN_SECRET", secret)]);
+        (output.status.code().expect("a code"), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_gateway_is_configured_and_its_tokens_are_issued_listed_and_revoked() {
+    let mut gateway = Gateway::start();
+    let files = gateway.path("files");
+    std::fs::create_dir(&files).expect("made");
+    let target = "[[targets]]\nname = \"orders\"\nhost = \"127.0.0.1\"\nport = 1\nuser = \"u\"\ndatabase = \"d\"\npassword = \"hunter2\"\n";
+    std::fs::write(files.join("orders.toml"), target).expect("written");
+    std::fs::write(files.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);")
+        .expect("written");
+    let files = files.to_str().expect("UTF-8");
+
+    let (code, out, _) = gateway.run(&["apply", "-f", files, "--dry-run"]);
+    assert!(code == 0 && out.contains("target orders added") && out.contains("Would be applied"), "{out}");
+    assert!(!gateway.run(&["targets", "ls"]).1.contains("orders"), "a dry run changes nothing");
+    assert_eq!(gateway.run(&["apply", "-f", files]).0, 0);
+    assert!(gateway.run(&["targets", "ls"]).1.contains("orders"));
+
+    let (code, token, hint) =
+        gateway.run(&["token", "issue", "agent:bot", "--target", "orders", "--life", "1h"]);
+    assert_eq!(code, 0, "{hint}");
+    let id = token.trim().rsplit_once('_').expect("an id and a secret").0.to_owned();
+    let (_, listed, _) = gateway.run(&["token", "ls"]);
+    assert!(listed.contains(&id) && !listed.contains(token.trim()), "{listed}");
+    assert_eq!(gateway.run(&["token", "revoke", &id]).0, 0);
+    assert!(gateway.run(&["token", "ls"]).1.contains("revoked"));
+
+    for (arguments, expected) in [
+        (&["token", "revoke", "dwt_none"][..], 5),
+        (&["token", "issue", "agent:bot", "--target", "none"], 5),
+        (&["token", "issue", "robot"], 2),
+        (&["token", "issue", "agent:bot", "--life", "forever"], 2),
+        (&["requests", "show", "r1"], 5),
+        (&["requests", "approve", "r1"], 5),
+        (&["sessions", "kill", "s1"], 5),
+        (&["sessions", "ls"], 0),
+        (&["doctor"], 6),
+        (&["apply", "-f", "/no/such/directory"], 1),
+    ] {
+        assert_eq!(gateway.run(arguments).0, expected, "{arguments:?}");
+    }
+    assert_eq!(gateway.run_as("dwa_wrong", &["token", "ls"]).0, 4);
+    assert_eq!(durward(&["token", "ls"], &[("DURWARD_GATEWAY", &gateway.url)]).status.code(), Some(4));
+
+    terminate(&gateway.child);
+    let ended = gateway.child.wait().expect("it ends");
+    assert!(ended.success(), "{ended}");
+    assert_eq!(gateway.run(&["token", "ls"]).0, 3);
+    for name in ["state/state.db", "state/journal/journal-000001.jsonl"] {
+        let bytes = std::fs::read(gateway.path(name)).expect("a file");
+        assert!(!bytes.windows(7).any(|w| w == b"hunter2"), "{name}");
+    }
+    let journal = gateway.path("state/journal");
+    verifies_until_changed(&journal);
+}
+
+#[track_caller]
+fn verifies_until_changed(journal: &Path) {
+    let verify = || durward(&["audit", "verify", "--journal", journal.to_str().expect("UTF-8")], &[]);
+    assert_eq!(verify().status.code(), Some(0));
+    let segment = journal.join("journal-000001.jsonl");
+    let records = std::fs::read_to_string(&segment).expect("records");
+    std::fs::write(&segment, records.replace("agent:bot", "agent:bad")).expect("written");
+    assert_eq!(verify().status.code(), Some(6));
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_told_with_its_place() {
+    let place = tempfile::tempdir().expect("a directory");
+    for (name, typed, arguments, expected) in [
+        ("a.toml", "[postgres]\nlisen = []", &["serve", "-c"][..], "a.toml:2:1: unknown field `lisen`"),
+        (
+            "a.cedar",
+            "@id(\"a\")\npermit (principal, action == Action::\"red\", resource);",
+            &["policy", "check"],
+            "a.cedar:2:",
+        ),
+    ] {
+        let path = place.path().join(name);
+        std::fs::write(&path, typed).expect("written");
+        let mut arguments = arguments.to_vec();
+        arguments.push(path.to_str().expect("UTF-8"));
+        let output = durward(&arguments, &[]);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(expected), "{said}");
+    }
+}
+
+/// The database accepts and says nothing, so that `up` stays where its arguments can be looked at.
+#[test]
+fn a_password_is_gone_from_arguments_and_environment() {
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = database.local_addr().expect("an address");
+    for (url, variable) in [
+        (format!("postgres://app:hunter2@{at}/orders"), ""),
+        (format!("postgres://app@{at}/orders"), "hunter2"),
+    ] {
+        let place = tempfile::tempdir().expect("a directory");
+        let (clients, admin) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let data = place.path().join("data");
+        let mut child = Command::new(DURWARD)
+            .args(["up", &url, "--listen", &clients, "--console", &admin, "--data"])
+            .arg(&data)
+            .env("PGPASSWORD", variable)
+            .env("PGPASSFILE", "/nonexistent")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        eventually("it keeps its state", || data.join("journal").exists());
+        for of in ["cmdline", "environ"] {
+            let seen = std::fs::read(format!("/proc/{}/{of}", child.id())).expect("readable");
+            assert!(!seen.is_empty());
+            assert!(!String::from_utf8_lossy(&seen).contains("hunter2"), "{of}");
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}

@@ -1,0 +1,149 @@
+//! Who may come in: requests to this host by name, and to the API with the administrator's secret.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::{hmac, rand};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use gateway::gateway::Gateway;
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+
+/// So many secrets that are not known to be right are tried within [`WINDOW`].
+const MOST_TRIES: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(10);
+/// A secret is not longer, in bytes.
+const LONGEST: usize = 200;
+
+pub(crate) struct Door {
+    gateway: Arc<Gateway>,
+    hosts: BTreeSet<String>,
+    /// Makes marks of secrets; lives as long as the process.
+    marks: hmac::Key,
+    /// The mark of the secret that was right: it is not derived again, and passes while others are turned away.
+    known: Mutex<Option<hmac::Tag>>,
+    tries: Mutex<(Instant, u32)>,
+    /// One slow derivation at a time, so that guesses take no processor from sessions.
+    slot: Semaphore,
+}
+
+impl Door {
+    pub(crate) fn new(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Self {
+        let mut key = [0; 32];
+        if rand::fill(&mut key).is_err() {
+            tracing::error!("the system gives no randomness");
+        }
+        Self {
+            gateway,
+            hosts,
+            marks: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            known: Mutex::default(),
+            tries: Mutex::new((Instant::now(), 0)),
+            slot: Semaphore::new(1),
+        }
+    }
+
+    async fn admit(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let no = |reason| Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", reason);
+        let secret = bearer(headers).ok_or_else(|| no("Authorization: Bearer dwa_… is missing"))?;
+        if self.is_known(secret) {
+            return Ok(());
+        }
+        if !self.may_try() {
+            let reason = "too many secrets were tried; wait a few seconds";
+            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", reason));
+        }
+        let _one_at_a_time = self.slot.acquire().await;
+        if !self.gateway.is_administrator(secret).await {
+            tracing::warn!("the admin API was asked with a wrong secret");
+            return Err(no("this is not the administrator's secret"));
+        }
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(hmac::sign(&self.marks, secret));
+        Ok(())
+    }
+
+    fn is_known(&self, secret: &[u8]) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().is_some_and(|tag| hmac::verify(&self.marks, secret, tag.as_ref()).is_ok())
+    }
+
+    fn may_try(&self) -> bool {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        if tries.0.elapsed() > WINDOW {
+            *tries = (Instant::now(), 0);
+        }
+        tries.1 += 1;
+        tries.1 <= MOST_TRIES
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, secret) = value.split_at_checked(7)?;
+    (scheme.eq_ignore_ascii_case(b"bearer ") && secret.len() <= LONGEST).then_some(secret)
+}
+
+/// Lets a request through that has the administrator's secret.
+pub(crate) async fn authorized(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    match door.admit(request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Lets a request through that names this host: a page elsewhere that had its name resolve to the loopback names itself.
+pub(crate) async fn for_this_host(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    if is_this_host(request.headers(), &door.hosts) {
+        return next.run(request).await;
+    }
+    let reason = "the Host header names neither the loopback nor a host that is configured (console.hosts)";
+    Failure::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", reason).into_response()
+}
+
+fn is_this_host(headers: &HeaderMap, hosts: &BTreeSet<String>) -> bool {
+    let mut named = headers.get_all(HOST).iter();
+    let (Some(host), None) = (named.next(), named.next()) else { return false };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    ["localhost", "127.0.0.1", "[::1]"].contains(&name) || hosts.contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_host_are_served() {
+        let hosts = BTreeSet::from(["gate.example.com".to_owned()]);
+        for (host, served) in [
+            ("127.0.0.1:7300", true),
+            ("localhost", true),
+            ("[::1]:7300", true),
+            ("[::1]", true),
+            ("gate.example.com", true),
+            ("gate.example.com:443", true),
+            ("evil.example.com", false),
+            ("127.0.0.1.evil.com", false),
+            ("localhost:x", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            assert_eq!(is_this_host(&headers, &hosts), served, "{host}");
+            headers.append(HOST, HeaderValue::from_static("localhost"));
+            assert!(!is_this_host(&headers, &hosts), "two hosts");
+        }
+        assert!(!is_this_host(&HeaderMap::new(), &hosts), "none");
+    }
+}

@@ -1,0 +1,210 @@
+//! The API over a real listener, store and journal.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gateway::embedded::Embedded;
+use gateway::gateway::{Config, Gateway, Limits};
+use gateway::state::{Filed, NewRequest, State};
+use model::TargetName;
+use policy::HoldRule;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+struct Running {
+    address: SocketAddr,
+    secret: String,
+    gateway: std::sync::Arc<Gateway>,
+    state: State,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    place: tempfile::TempDir,
+}
+
+async fn start() -> Running {
+    let place = tempfile::tempdir().expect("a directory");
+    let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
+    let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
+    let secret = kept.make_administrator().await.expect("made").expect("the first").to_string();
+    let journal = journal::Journal::open(&place.path().join("journal"), journal::Options::default())
+        .expect("a journal");
+    let state = State::new(Embedded::new(kept));
+    let config = Config { journal, state: state.clone(), limits: Limits::default() };
+    let gateway = Gateway::start(config).await.expect("a gateway");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let task = tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new()));
+    Running { address, secret, gateway, state, task, place }
+}
+
+impl Running {
+    /// Status and body of one request.
+    async fn ask(&self, method: &str, path: &str, secret: Option<&str>, body: Option<&str>) -> (u16, String) {
+        let bearer = secret.map(|s| format!("Authorization: Bearer {s}\r\n")).unwrap_or_default();
+        self.raw(method, path, &format!("Host: 127.0.0.1\r\n{bearer}"), body).await
+    }
+
+    async fn raw(&self, method: &str, path: &str, headers: &str, body: Option<&str>) -> (u16, String) {
+        let body = body.unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        let status = answer.get(9..12).and_then(|s| s.parse().ok()).expect("a status");
+        (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    }
+
+    async fn json(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
+        let (status, text) = self.ask(method, path, Some(&self.secret), body).await;
+        (status, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_health_and_numbers_is_told_without_the_secret() {
+    let running = start().await;
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/api/v1/health", 401),
+        ("/api/v1/tokens", 401),
+        ("/api/v1/nothing", 401),
+        ("/nothing", 404),
+    ] {
+        assert_eq!(running.ask("GET", path, None, None).await.0, status, "{path}");
+        assert_eq!(running.ask("GET", path, Some("dwa_wrong"), None).await.0, status, "{path}, wrong secret");
+    }
+    assert_eq!(running.ask("GET", "/api/v1/health", Some(&running.secret), None).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_page_elsewhere_cannot_ask_by_another_name() {
+    let running = start().await;
+    let bearer = format!("Authorization: Bearer {}\r\n", running.secret);
+    for (host, status) in [("localhost:7300", 200), ("evil.example.com", 421)] {
+        let headers = format!("Host: {host}\r\n{bearer}");
+        assert_eq!(running.raw("GET", "/api/v1/health", &headers, None).await.0, status, "{host}");
+        assert_eq!(running.raw("GET", "/healthz", &headers, None).await.0, status, "{host}");
+    }
+    let (_, answer) =
+        running.raw("OPTIONS", "/api/v1/health", "Host: localhost\r\nOrigin: http://x\r\n", None).await;
+    assert!(!answer.to_lowercase().contains("access-control"), "{answer}");
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_and_who_was_right_before_still_passes() {
+    let running = start().await;
+    assert_eq!(running.json("GET", "/api/v1/health", None).await.0, 200);
+    let mut seen = BTreeSet::new();
+    for guess in 0..25 {
+        seen.insert(running.ask("GET", "/api/v1/health", Some(&format!("dwa_{guess}")), None).await.0);
+    }
+    assert_eq!(seen, BTreeSet::from([401, 429]));
+    assert_eq!(running.json("GET", "/api/v1/health", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_then_taken_and_a_token_issued_and_revoked() {
+    let running = start().await;
+    let good = r#"{"targets":[{"name":"orders","host":"127.0.0.1","port":1,"user":"u","database":"d","password":"hunter2"}],
+        "policies":[{"name":"p.cedar","text":"@id(\"all\") permit (principal, action, resource);"}]}"#;
+    let broken = r#"{"policies":[{"name":"p.cedar","text":"permit"}]}"#;
+    let (status, problem) = running.json("POST", "/api/v1/configuration/check", Some(broken)).await;
+    assert_eq!((status, problem["code"].as_str()), (422, Some("invalid")));
+    assert!(problem["reason"].as_str().expect("words").starts_with("p.cedar:1:"), "{problem}");
+
+    let (status, applied) = running.json("POST", "/api/v1/configuration/check", Some(good)).await;
+    assert_eq!(status, 200, "{applied}");
+    let (_, before) = running.json("GET", "/api/v1/configuration", None).await;
+    assert_eq!(before["targets"].as_array().map(Vec::len), Some(0), "a check changes nothing");
+    assert_eq!(running.json("PUT", "/api/v1/configuration", Some(good)).await.0, 200);
+    let (_, text) = running.ask("GET", "/api/v1/configuration", Some(&running.secret), None).await;
+    assert!(text.contains("orders") && !text.contains("hunter2"), "{text}");
+
+    let wanted = r#"{"kind":"agent","name":"bot","targets":["orders"],"seconds":60}"#;
+    let (status, issued) = running.json("POST", "/api/v1/tokens", Some(wanted)).await;
+    assert_eq!(status, 200, "{issued}");
+    let id = issued["id"].as_str().expect("an id").to_owned();
+    assert!(issued["token"].as_str().expect("a token").starts_with(&id));
+    let (_, listed) = running.ask("GET", "/api/v1/tokens", Some(&running.secret), None).await;
+    assert!(listed.contains(&id) && !listed.contains(issued["token"].as_str().expect("a token")));
+    assert_eq!(running.json("POST", &format!("/api/v1/tokens/{id}/revoke"), None).await.0, 200);
+    assert_eq!(running.json("POST", "/api/v1/tokens/dwt_none/revoke", None).await.0, 404);
+    for (path, body, expected) in [
+        ("/api/v1/tokens", r#"{"kind":"robot","name":"bot","seconds":60}"#, 422),
+        ("/api/v1/tokens", r#"{"kind":"agent","nam":"bot","seconds":60}"#, 422),
+        ("/api/v1/tokens", "{", 400),
+        ("/api/v1/requests/r1/answer", r#"{"approve":true}"#, 404),
+        ("/api/v1/sessions/s1/kill", "", 404),
+    ] {
+        assert_eq!(running.json("POST", path, Some(body)).await.0, expected, "{path} {body}");
+    }
+    assert_eq!(running.json("GET", "/api/v1/targets/none/doctor", None).await.0, 404);
+}
+
+#[tokio::test]
+async fn it_ends_when_the_gateway_drains() {
+    let running = start().await;
+    running.gateway.drain(Duration::ZERO);
+    let ended = tokio::time::timeout(Duration::from_secs(5), running.task).await;
+    ended.expect("in time").expect("no panic").expect("no error");
+}
+
+#[tokio::test]
+async fn a_held_operation_is_listed_shown_and_answered_once() {
+    let running = start().await;
+    let hold = HoldRule {
+        id: "held".to_owned(),
+        approvers: vec!["dba".to_owned()],
+        quorum: 1,
+        expires: 600,
+        valid_for: 600,
+        reason: None,
+    };
+    let new = NewRequest {
+        digest: "d".to_owned(),
+        principal: "agent:bot".to_owned(),
+        on_behalf_of: Vec::new(),
+        target: TargetName::new("orders"),
+        session: "s1".to_owned(),
+        summary: "UPDATE".to_owned(),
+        kind: "update".to_owned(),
+        text: "UPDATE t SET a = $1".to_owned(),
+        values: vec![Some("x-value".to_owned())],
+        effects: vec!["update on shop.t".to_owned()],
+        holds: vec![hold],
+        version: "v".to_owned(),
+    };
+    let Filed::Now(id) = running.state.file(&new, 10).await.expect("filed") else { panic!("not new") };
+    let one = format!("/api/v1/requests/{id}");
+    let (_, listed) = running.ask("GET", "/api/v1/requests", Some(&running.secret), None).await;
+    assert!(listed.contains(&id) && !listed.contains("x-value"), "{listed}");
+    let (_, shown) = running.json("GET", &one, None).await;
+    assert_eq!((&shown["values"][0], &shown["status"]), (&"x-value".into(), &"waiting".into()));
+    for (body, status, expected) in [
+        (r#"{"approve":true,"by":"user:other"}"#, 422, "unreadable"),
+        (r#"{"approve":true,"words":"go"}"#, 200, "approved"),
+        (r#"{"approve":false}"#, 422, "refused"),
+    ] {
+        let (code, answer) = running.json("POST", &format!("{one}/answer"), Some(body)).await;
+        let word = answer["status"].as_str().or(answer["code"].as_str()).expect("a word").to_owned();
+        assert_eq!((code, word.as_str()), (status, expected), "{body}");
+    }
+    let (_, listed) = running.json("GET", "/api/v1/requests", None).await;
+    assert_eq!(listed.as_array().map(Vec::len), Some(0), "none waits");
+    let (_, all) = running.json("GET", "/api/v1/requests?all=true", None).await;
+    assert_eq!(all[0]["votes"][0], "approved by user:administrator: go");
+    let mut journalled = Vec::new();
+    journal::read::records(&running.place.path().join("journal"), |r| journalled.push(r["what"].clone()))
+        .expect("read");
+    for what in ["request shown", "request approved"] {
+        assert!(journalled.contains(&what.into()), "{what}");
+    }
+}

@@ -1,0 +1,392 @@
+//! The catalogue of a target, shared by its sessions and kept fresh. What is not known to be fresh is not used: a
+//! catalogue that could not be looked at for a while is dropped, and then nothing on its target is understood.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use journal::{Journal, record};
+use model::TargetName;
+use sql::postgres::catalog::Catalog;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+
+use crate::catalogue::{self, ReadError};
+use crate::metrics::Metrics;
+use crate::net::dial::{Address, Login};
+use crate::net::tls::UpstreamTls;
+use crate::protocols::postgres::{Control, ControlError, Rows};
+use crate::targets::{Credential, Tagging};
+
+/// After a failure the target's catalogue is left alone for so long, times the failures in a row.
+const BACKOFF: Duration = Duration::from_millis(500);
+/// At most so long.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// A look costs the server at most one part in so many of its time.
+const SHARE: u32 = 20;
+/// A login believes what was seen so lately.
+const RECENT: Duration = Duration::from_secs(5);
+/// After so long without a successful look, what was read is not believed any more.
+const STALE: Duration = Duration::from_secs(30);
+/// Definitions that were locked are asked for again after so long.
+const LOCKED: Duration = Duration::from_secs(5);
+/// A catalogue that changes while it is read is read again, so often.
+const READS: usize = 3;
+
+/// Where a target's control connection goes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub target: TargetName,
+    pub address: Address,
+    pub tls: UpstreamTls,
+    pub user: String,
+    pub database: String,
+    pub credential: Credential,
+}
+
+/// The catalogue of one target's database, read over one connection of our own.
+pub struct SharedCatalogue {
+    pub(crate) place: Place,
+    pub(crate) tagging: ArcSwap<Tagging>,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    current: ArcSwapOption<Version>,
+    /// Shown where there is none.
+    nothing: Arc<Catalog>,
+    versions: AtomicU64,
+    /// `server_version_num`; 0 before it is known.
+    server: AtomicU32,
+    /// Somebody needed it. Sessions that need no certainty about names never have it read.
+    wanted: AtomicBool,
+    /// When the last look that succeeded began.
+    seen: ArcSwapOption<Instant>,
+    reader: Arc<Mutex<Reader>>,
+}
+
+struct Version {
+    catalogue: Arc<Catalog>,
+    number: u64,
+}
+
+/// The control connection, and how far it has read.
+#[derive(Default)]
+struct Reader {
+    control: Option<Control>,
+    /// What the target said before the newest catalogue was read.
+    signature: Option<String>,
+    pulse: Option<String>,
+    /// How long the target took for its signature.
+    cost: Duration,
+    /// When the last look began.
+    looked: Option<Instant>,
+    /// When it is to be read whatever its signature says.
+    again: Option<Instant>,
+    failures: u32,
+    rest_until: Option<Instant>,
+}
+
+impl SharedCatalogue {
+    pub(crate) fn new(place: Place, tagging: Tagging, journal: Journal, metrics: Arc<Metrics>) -> Self {
+        Self {
+            place,
+            tagging: ArcSwap::from_pointee(tagging),
+            journal,
+            metrics,
+            current: ArcSwapOption::empty(),
+            nothing: Arc::new(Catalog::unknown()),
+            versions: AtomicU64::new(0),
+            server: AtomicU32::new(0),
+            wanted: AtomicBool::new(false),
+            seen: ArcSwapOption::empty(),
+            reader: Arc::default(),
+        }
+    }
+
+    /// The newest catalogue and its version; one that knows nothing, of version 0, where there is none.
+    pub fn current(&self) -> (Arc<Catalog>, u64) {
+        match &*self.current.load() {
+            Some(version) => (Arc::clone(&version.catalogue), version.number),
+            None => (Arc::clone(&self.nothing), 0),
+        }
+    }
+
+    /// The version of the newest; 0 where there is none.
+    pub fn version(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |version| version.number)
+    }
+
+    /// What a session asks over its own connection to see the catalogue as it alone does.
+    pub fn questions(&self) -> Vec<String> {
+        catalogue::questions(self.server.load(Ordering::Acquire))
+    }
+
+    /// What the answers to [`Self::questions`] say, with this target's tags.
+    ///
+    /// # Errors
+    /// They are not what was asked for.
+    pub fn build(&self, answers: &[Rows]) -> Result<Catalog, String> {
+        catalogue::build(self.server.load(Ordering::Acquire), answers, &self.tagging.load().columns)
+    }
+
+    /// Whether there is one.
+    pub fn is_loaded(&self) -> bool {
+        self.current.load().is_some()
+    }
+
+    /// Waits until there is one that was looked at lately.
+    ///
+    /// # Errors
+    /// Why it cannot be read, for the log; a client is told only that it cannot.
+    pub async fn ready(&self) -> Result<(), ReadError> {
+        self.wanted.store(true, Ordering::Release);
+        if self.is_recent() {
+            return Ok(());
+        }
+        let mut reader = self.reader.lock().await;
+        if self.is_recent() {
+            return Ok(());
+        }
+        // A login waits for it, so it is tried however lately it failed.
+        reader.rest_until = None;
+        match self.look(&mut reader).await {
+            Err(_) if self.is_loaded() => Ok(()),
+            looked => looked,
+        }
+    }
+
+    /// Looks again: DDL went through the gateway. Where that fails, what is known to be old is dropped.
+    pub async fn refresh(&self) {
+        let asked = Instant::now();
+        let mut reader = self.reader.lock().await;
+        if !self.wanted.load(Ordering::Acquire) || self.was_seen_since(asked) {
+            return;
+        }
+        reader.rest_until = None;
+        if self.look(&mut reader).await.is_err() {
+            self.lose(&mut reader, "it changed, and cannot be read");
+        }
+    }
+
+    /// Looks again: a name was not found.
+    pub async fn refresh_if_moved(&self) {
+        let asked = Instant::now();
+        let mut reader = self.reader.lock().await;
+        if self.wanted.load(Ordering::Acquire) && !self.was_seen_since(asked) {
+            let _ = self.look(&mut reader).await;
+        }
+    }
+
+    /// Looks again because time has passed, if nobody does so already and not so often that the server would feel it.
+    pub async fn poll(&self) {
+        let Ok(mut reader) = self.reader.try_lock() else { return };
+        let pause = reader.cost * SHARE;
+        let is_due = reader.looked.is_none_or(|looked| looked.elapsed() >= pause);
+        if self.wanted.load(Ordering::Acquire) && is_due {
+            let _ = self.look(&mut reader).await;
+        }
+    }
+
+    /// Somebody else's look that began after we asked has seen what we have to see.
+    fn was_seen_since(&self, asked: Instant) -> bool {
+        self.seen.load().as_ref().is_some_and(|seen| **seen > asked)
+    }
+
+    fn is_recent(&self) -> bool {
+        self.is_loaded() && self.seen.load().as_ref().is_some_and(|seen| seen.elapsed() < RECENT)
+    }
+
+    async fn look(&self, reader: &mut Reader) -> Result<(), ReadError> {
+        let now = Instant::now();
+        if reader.rest_until.is_some_and(|until| until > now) {
+            return Err(ReadError::Resting);
+        }
+        reader.looked = Some(now);
+        let connected = reader.control.is_some();
+        let looked = match self.see(reader).await {
+            // The connection has ended since we last used it: a new one is worth one try.
+            Err(ReadError::Control(ControlError::Lost(_))) if connected => {
+                reader.control = None;
+                self.see(reader).await
+            }
+            looked => looked,
+        };
+        match looked {
+            Ok(()) => {
+                reader.failures = 0;
+                self.seen.store(Some(Arc::new(now)));
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(reader, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn failed(&self, reader: &mut Reader, error: &ReadError) {
+        reader.control = None;
+        reader.failures = reader.failures.saturating_add(1);
+        reader.rest_until = Some(Instant::now() + (BACKOFF * reader.failures).min(LONGEST_BACKOFF));
+        self.metrics.catalogue_failures.inc();
+        tracing::warn!(target_name = %self.place.target, %error, "the target's catalogue cannot be read");
+        if self.seen.load().as_ref().is_none_or(|seen| seen.elapsed() > STALE) {
+            self.lose(reader, "it could not be looked at for too long");
+        }
+    }
+
+    /// Drops what is not true any more, so that no statement is understood by it.
+    fn lose(&self, reader: &mut Reader, why: &str) {
+        (reader.signature, reader.pulse) = (None, None);
+        if self.current.swap(None).is_some() {
+            tracing::error!(target_name = %self.place.target, "the target's catalogue is dropped: {why}");
+        }
+    }
+
+    /// Sees whether the catalogue has moved, and reads it if so.
+    async fn see(&self, reader: &mut Reader) -> Result<(), ReadError> {
+        let control = match &mut reader.control {
+            Some(control) => control,
+            none => {
+                // It may be another server by now, whose transactions have other numbers.
+                reader.pulse = None;
+                none.insert(self.connect().await?)
+            }
+        };
+        let is_due = reader.again.is_some_and(|at| at <= Instant::now());
+        let known = self.is_loaded() && !is_due;
+        let pulse = catalogue::pulse(control).await?;
+        if known && pulse.is_some() && pulse == reader.pulse {
+            reader.cost = Duration::ZERO;
+            return Ok(());
+        }
+        let began = Instant::now();
+        let signature = catalogue::signature(control).await?;
+        reader.cost = began.elapsed();
+        if !(known && reader.signature.as_ref() == Some(&signature)) {
+            let (signature, again) = self.read(control, signature).await?;
+            (reader.signature, reader.again) = (Some(signature), again);
+        }
+        reader.pulse = pulse;
+        Ok(())
+    }
+
+    /// Reads it until it stood still meanwhile, or for the next look to find that it did not. Returns the signature that
+    /// it had before, and when to read it again.
+    async fn read(
+        &self,
+        control: &mut Control,
+        mut signature: String,
+    ) -> Result<(String, Option<Instant>), ReadError> {
+        let purpose = if self.is_loaded() { "catalogue again" } else { "catalogue" };
+        let note =
+            record::Body::Gateway { target: self.place.target.to_string(), purpose: purpose.to_owned() };
+        self.journal.append(&note).map_err(|_| ReadError::Journal)?;
+        let began = Instant::now();
+        let version = self.server.load(Ordering::Acquire);
+        let mut read = catalogue::read(control, version, &self.tagging.load().columns).await?;
+        for _ in 1..READS {
+            let after = catalogue::signature(control).await?;
+            if after == signature {
+                break;
+            }
+            signature = after;
+            read = catalogue::read(control, version, &self.tagging.load().columns).await?;
+        }
+        self.metrics.catalogue_reads.inc();
+        let pause = LOCKED.max(began.elapsed() * SHARE);
+        let again = (read.unreadable() > 0).then(|| Instant::now() + pause);
+        self.take(read);
+        Ok((signature, again))
+    }
+
+    fn take(&self, read: Catalog) {
+        let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
+    }
+
+    /// How its columns are tagged now.
+    pub(crate) fn tagging(&self) -> Arc<Tagging> {
+        self.tagging.load_full()
+    }
+
+    /// The catalogue under other tags, to be taken with them or not at all. Nobody reads it meanwhile.
+    pub(crate) async fn stage(self: &Arc<Self>, tagging: Arc<Tagging>) -> Staged {
+        let reader = Arc::clone(&self.reader).lock_owned().await;
+        let mut read = None;
+        if self.is_loaded() {
+            let (now, _) = self.current();
+            let tags = Arc::clone(&tagging);
+            let again = move || catalogue::retagged(&now, &tags.columns);
+            read = tokio::task::spawn_blocking(again).await.ok();
+        }
+        Staged { shared: Arc::clone(self), tagging, read, reader }
+    }
+
+    async fn connect(&self) -> Result<Control, ReadError> {
+        let mut control = self.place.control().await?;
+        let version = catalogue::version(&mut control).await?;
+        self.server.store(version, Ordering::Release);
+        Ok(control)
+    }
+}
+
+/// New tags, and the catalogue under them.
+pub(crate) struct Staged {
+    shared: Arc<SharedCatalogue>,
+    tagging: Arc<Tagging>,
+    read: Option<Catalog>,
+    reader: OwnedMutexGuard<Reader>,
+}
+
+impl Staged {
+    /// Takes both. Whether sessions can go on: where there is no catalogue under the new tags, they cannot, and the next
+    /// login reads it.
+    pub(crate) fn take(mut self) -> bool {
+        let loaded = self.shared.is_loaded();
+        self.shared.tagging.store(self.tagging);
+        match self.read {
+            Some(read) => {
+                self.shared.take(read);
+                true
+            }
+            None => {
+                self.shared.lose(&mut self.reader, "its tags changed");
+                !loaded
+            }
+        }
+    }
+}
+
+impl Place {
+    /// A new connection of our own.
+    pub(crate) async fn control(&self) -> Result<Control, ControlError> {
+        let parameters = parameters(&self.user, &self.database);
+        let password = self.credential.0.as_ref().map(|p| p.as_slice());
+        let login = Login { user: &self.user, password, minor: 0, parameters: &parameters };
+        Control::connect(&self.address, &self.tls, &login).await
+    }
+}
+
+/// How a connection of our own begins: it only reads, resolves no name outside the system's schema, and neither waits long
+/// for others nor takes more than one of the server's processes.
+fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
+    [
+        ("user", user),
+        ("database", database),
+        ("application_name", "durward"),
+        ("client_encoding", "UTF8"),
+        ("default_transaction_read_only", "on"),
+        ("search_path", "pg_catalog"),
+        ("statement_timeout", "55s"),
+        ("lock_timeout", "2s"),
+        ("jit", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! What the trait says holds of every backend: the same steps, the same words.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{Principal, PrincipalKind, PrincipalRef, TargetName};
+use policy::HoldRule;
+use wire::postgres::scram::ScramVerifier;
+
+use super::*;
+use crate::configure::{Password, PolicyFile, TargetConfig};
+use crate::embedded::Embedded;
+use crate::memory::Memory;
+
+/// Each backend with what has to live as long.
+async fn backends() -> Vec<(&'static str, State, Option<tempfile::TempDir>)> {
+    let place = tempfile::tempdir().expect("a directory");
+    let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
+    let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
+    vec![
+        ("memory", State::new(Memory::default()), None),
+        ("embedded", State::new(Embedded::new(kept)), Some(place)),
+    ]
+}
+
+fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
+    NewRequest {
+        digest: digest.to_owned(),
+        principal: principal.to_owned(),
+        on_behalf_of: vec!["user:alice".to_owned()],
+        target: TargetName::new("orders"),
+        session: "s1".to_owned(),
+        summary: "UPDATE".to_owned(),
+        kind: "update".to_owned(),
+        text: "UPDATE t SET a = $1".to_owned(),
+        values: vec![Some("x".to_owned()), None],
+        effects: vec!["update on shop.t".to_owned()],
+        holds: vec![HoldRule {
+            id: "held".to_owned(),
+            approvers: vec!["dba".to_owned()],
+            quorum,
+            expires: 600,
+            valid_for: 600,
+            reason: None,
+        }],
+        version: "v".to_owned(),
+    }
+}
+
+enum Step {
+    File(&'static str, &'static str, u32),
+    Yes(usize, &'static str),
+    No(usize, &'static str),
+    Claim(usize),
+    Withdraw(usize),
+    Stands(usize),
+    Finish(usize),
+    Waiting,
+    All,
+}
+
+/// Runs one step and says what came of it; requests are named by the order in which they were filed.
+async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
+    let number = |ids: &[String], id: &str| ids.iter().position(|i| i == id).expect("an id");
+    let voted = |outcome| match outcome {
+        VoteOutcome::Counted(status) => format!("counted, {status}"),
+        VoteOutcome::TooLate(status) => format!("too late, {status}"),
+    };
+    match step {
+        Step::File(digest, principal, quorum) => {
+            match state.file(&request(digest, principal, *quorum), 2).await.expect("filed") {
+                Filed::Now(id) => {
+                    ids.push(id);
+                    format!("now {}", ids.len() - 1)
+                }
+                Filed::Before(id) => format!("before {}", number(ids, &id)),
+                Filed::TooMany => "too many".to_owned(),
+            }
+        }
+        Step::Yes(n, by) => voted(state.vote(&ids[*n], by, true, None).await.expect("voted")),
+        Step::No(n, by) => voted(state.vote(&ids[*n], by, false, Some("no")).await.expect("voted")),
+        Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
+            Some(policies) => policies.join(","),
+            None => "nothing".to_owned(),
+        },
+        Step::Withdraw(n) => {
+            state.withdraw(&ids[*n]).await.expect("withdrawn");
+            "done".to_owned()
+        }
+        Step::Finish(n) => {
+            state.finish(&ids[*n], "done").await.expect("finished");
+            state.request(&ids[*n]).await.expect("read").expect("one").outcome.unwrap_or_default()
+        }
+        Step::Stands(n) => match state.vote_of(&ids[*n]).await.expect("asked") {
+            Voted::Waiting => "waiting".to_owned(),
+            Voted::Approved => "approved".to_owned(),
+            Voted::Denied(words) => format!("denied: {}", words.unwrap_or_default()),
+            Voted::Expired => "expired".to_owned(),
+            Voted::Withdrawn => "withdrawn".to_owned(),
+            Voted::Used => "used".to_owned(),
+        },
+        Step::Waiting | Step::All => {
+            let all = state.requests(matches!(step, Step::All)).await.expect("read");
+            all.iter().map(|r| number(ids, &r.id).to_string()).collect::<Vec<_>>().join(",")
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_live_alike_wherever_they_are_kept() {
+    use Step::{All, Claim, File, Finish, No, Stands, Waiting, Withdraw, Yes};
+    let story = [
+        (File("a", "agent:bot", 1), "now 0"),
+        (File("a", "agent:bot", 1), "before 0"),
+        (Claim(0), "nothing"),
+        (Stands(0), "waiting"),
+        (Yes(0, "user:dba"), "counted, approved"),
+        (Stands(0), "approved"),
+        (File("a", "agent:bot", 1), "before 0"),
+        (Yes(0, "user:dba"), "too late, approved"),
+        (No(0, "user:dba"), "too late, approved"),
+        (Withdraw(0), "done"),
+        (Stands(0), "approved"),
+        (Claim(0), "held"),
+        (Claim(0), "nothing"),
+        (Stands(0), "used"),
+        (Finish(0), "done"),
+        (File("a", "agent:bot", 2), "now 1"),
+        (Yes(1, "user:dba"), "counted, waiting"),
+        (Yes(1, "user:dba"), "counted, waiting"),
+        (Yes(1, "user:other"), "counted, approved"),
+        (File("b", "agent:bot", 1), "now 2"),
+        (No(2, "user:dba"), "counted, denied"),
+        (Stands(2), "denied: no"),
+        (Claim(2), "nothing"),
+        (File("b", "agent:bot", 1), "now 3"),
+        (Withdraw(3), "done"),
+        (Stands(3), "withdrawn"),
+        (Yes(3, "user:dba"), "too late, withdrawn"),
+        (File("c", "agent:bot", 1), "now 4"),
+        (File("d", "agent:bot", 1), "now 5"),
+        (File("e", "agent:bot", 1), "too many"),
+        (File("c", "agent:bot", 1), "before 4"),
+        (File("e", "agent:other", 1), "now 6"),
+        (Waiting, "6,5,4"),
+        (All, "6,5,4,3,2,1,0"),
+    ];
+    for (name, state, _place) in backends().await {
+        let mut ids = Vec::new();
+        for (n, (step, expected)) in story.iter().enumerate() {
+            assert_eq!(run(&state, &mut ids, step).await, *expected, "step {n} in {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_are_shown_with_one_request() {
+    for (name, state, _place) in backends().await {
+        let Filed::Now(id) = state.file(&request("a", "agent:bot", 1), 2).await.expect("filed") else {
+            panic!("not new in {name}")
+        };
+        let found = state.request(&id).await.expect("read").expect("one");
+        assert_eq!(found.values, [Some("x".to_owned()), None], "{name}");
+        assert_eq!(found.holds, ["held"], "{name}");
+        assert!(state.request("none").await.expect("read").is_none(), "{name}");
+    }
+}
+
+fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
+    StoredToken {
+        id: id.to_owned(),
+        verifier: ScramVerifier::new(b"secret", &[7; 16], 4096),
+        principal: Principal {
+            id: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            groups: vec!["analysts".to_owned()],
+            on_behalf_of: vec![PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() }],
+            purpose: Some("a report".to_owned()),
+        },
+        targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
+        issued,
+        expires: issued + 100,
+        revoked: false,
+    }
+}
+
+#[tokio::test]
+async fn tokens_live_alike_wherever_they_are_kept() {
+    for (name, state, _place) in backends().await {
+        for kept in
+            [token("dwt_a", 1, None), token("dwt_b", 2, Some(&["orders"])), token("dwt_c", 3, Some(&[]))]
+        {
+            state.add_token(&kept).await.expect("kept");
+            let back = state.token(&kept.id).await.expect("read").expect("one");
+            assert_eq!(
+                (back.principal, back.targets, back.issued, back.expires, back.verifier),
+                (kept.principal, kept.targets, kept.issued, kept.expires, kept.verifier),
+                "{name}"
+            );
+        }
+        let ids: Vec<String> = state.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
+        assert_eq!(ids, ["dwt_c", "dwt_b", "dwt_a"], "newest first in {name}");
+        assert!(state.revoke_token("dwt_b").await.expect("revoked"), "{name}");
+        assert!(!state.revoke_token("dwt_x").await.expect("asked"), "{name}");
+        let asked: BTreeSet<String> = ["dwt_a", "dwt_b", "dwt_c", "dwt_x"].map(str::to_owned).into();
+        for (now, expected) in [(0, &["dwt_a", "dwt_c"][..]), (101, &["dwt_c"]), (103, &[])] {
+            let good = state.good_tokens(&asked, now).await.expect("read");
+            assert_eq!(good.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{now} in {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_comes_back_without_its_passwords() {
+    let target = |password: Option<&str>| TargetConfig {
+        name: "orders".to_owned(),
+        host: "db".to_owned(),
+        port: 5432,
+        user: "app".to_owned(),
+        database: "orders".to_owned(),
+        password: password.map(|p| Password::new(p.to_owned())),
+        sslmode: "prefer".to_owned(),
+        sslrootcert: None,
+        direct_tls: false,
+        tags: BTreeSet::new(),
+        columns: BTreeMap::new(),
+    };
+    let policies = vec![PolicyFile { name: "p".to_owned(), text: "x".to_owned() }];
+    for (name, state, _place) in backends().await {
+        assert_eq!(state.configuration().await.expect("read"), Configuration::default(), "{name}");
+        for (password, kept) in
+            [(Some("hunter2"), Some("hunter2")), (None, Some("hunter2")), (Some("b"), Some("b"))]
+        {
+            let wanted = Configuration { targets: vec![target(password)], policies: policies.clone() };
+            state.replace(&wanted).await.expect("replaced");
+            let expected = Configuration { targets: vec![target(None)], policies: policies.clone() };
+            assert_eq!(state.configuration().await.expect("read"), expected, "{name}");
+            let credentials = state.credentials().await.expect("read");
+            assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
+        }
+        state.replace(&Configuration::default()).await.expect("replaced");
+        assert!(state.credentials().await.expect("read").is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_made_once() {
+    for (name, state, _place) in backends().await {
+        let state = Arc::new(state);
+        let (one, two) = (state.keys().await.expect("keys"), state.keys().await.expect("keys"));
+        assert_eq!((one.verifiers, one.masks, one.commitments), (two.verifiers, two.masks, two.commitments));
+        assert_ne!(one.verifiers, one.masks, "{name}");
+    }
+}

@@ -1,0 +1,431 @@
+//! Functions and operators. A name stands for every candidate that the server could choose, unless the arguments' types
+//! settle it.
+
+use model::{Action, Effect, Resource};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{FuncCall, Node};
+
+use super::catalog::{Function, FunctionKind, Oid};
+use super::functions::{Class, Origin, classify};
+use super::scope::Scope;
+use super::settings::{self, Setting};
+use super::tree::{constant, kind, qualified, text_constant};
+use super::value::{Flow, UNKNOWN, Value};
+use super::walk::Walk;
+use super::{Control, parse};
+
+impl<'a> Walk<'a> {
+    /// A function's call as an expression.
+    pub(super) fn call(&mut self, call: &FuncCall, scope: &Scope<'_, 'a>) -> Value {
+        let Some(name) = qualified(&call.funcname) else {
+            self.unknown("a function's name that is not understood");
+            return Value::of(Flow::Unknown("a function that is not understood".to_owned()));
+        };
+        if self.major < 16 && (name.schema, name.name) == (Some("pg_catalog"), "system_user") {
+            self.needs(16, "SYSTEM_USER");
+        }
+        let values: Vec<Value> = call.args.iter().map(|node| self.value(node, scope)).collect();
+        let candidates = self.candidates_of(call);
+        let plain =
+            call.agg_order.is_empty() && call.agg_filter.is_none() && call.over.is_none() && !call.agg_star;
+        if let ([value], true, None) = (values.as_slice(), plain, name.schema)
+            && let Some(column) =
+                value.row.as_ref().and_then(|row| row.iter().find(|c| &*c.name == name.name))
+            && candidates.is_empty()
+        {
+            // `column(row)` is the column.
+            return column.value.clone();
+        }
+        let mut flow = Flow::Clear;
+        for value in &values {
+            flow = flow.both(self.consume(value));
+        }
+        for sort in &call.agg_order {
+            match kind(sort) {
+                Some(NodeEnum::SortBy(sort)) => {
+                    if let Some(node) = sort.node.as_deref() {
+                        flow = flow.both(self.uses(node, scope));
+                    }
+                }
+                _ => flow = flow.both(self.uses(sort, scope)),
+            }
+        }
+        if let Some(filter) = call.agg_filter.as_deref() {
+            flow = flow.both(self.uses(filter, scope));
+        }
+        if let Some(window) = &call.over {
+            self.window(window, scope);
+        }
+        let result = self.apply(name.name, candidates, &values, &call.args, scope);
+        if let ([value], None) = (values.as_slice(), name.schema)
+            && let Some(row) = &value.row
+            && let Some(column) = row.iter().find(|c| &*c.name == name.name)
+        {
+            flow = flow.both(column.value.flow.clone());
+        }
+        Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
+    }
+
+    /// `row.name` where `name` is a function.
+    pub(super) fn call_named(&mut self, name: &[&str], values: &[Value], scope: &Scope<'_, 'a>) -> Value {
+        let Some(name) = name.last() else { return Value::default() };
+        let candidates = self.candidates(None, name, Some(values.len()), false);
+        for value in values {
+            self.consume(value);
+        }
+        self.apply(name, candidates, values, &[], scope)
+    }
+
+    /// Every function that a call could mean.
+    pub(super) fn candidates_of(&mut self, call: &FuncCall) -> Vec<&'a Function> {
+        let Some(name) = qualified(&call.funcname) else { return Vec::new() };
+        let count = if call.func_variadic { None } else { Some(call.args.len() + within_group(call)) };
+        // Before 16 `json_object(…)` was a call like any other; the grammar of today names the server's own.
+        let schema =
+            name.schema.filter(|s| !(self.major < 16 && *s == "pg_catalog" && name.name == "json_object"));
+        self.candidates(schema, name.name, count, false)
+    }
+
+    /// Functions by name that the search path shows and that take so many arguments.
+    pub(super) fn candidates(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        count: Option<usize>,
+        procedures: bool,
+    ) -> Vec<&'a Function> {
+        let catalog = self.catalog;
+        let mut found: Vec<&'a Function> = catalog
+            .functions_named(name)
+            .filter(|f| match schema {
+                Some(schema) => f.schema == schema,
+                None => self.sees(&f.schema),
+            })
+            .filter(|f| (f.kind == FunctionKind::Procedure) == procedures)
+            .filter(|f| count.is_none_or(|count| takes(f, count)))
+            .collect();
+        if found.len() > 1 && schema.is_none() {
+            // Of two with the same arguments the one in the earlier schema is seen.
+            found.sort_by_key(|f| self.rank(&f.schema));
+            let mut kept: Vec<&'a Function> = Vec::with_capacity(found.len());
+            for function in found {
+                let plain = |f: &Function| !f.variadic && f.defaults == 0;
+                let hidden = kept.iter().any(|k| {
+                    k.schema != function.schema
+                        && k.arguments == function.arguments
+                        && plain(k)
+                        && plain(function)
+                });
+                if !hidden {
+                    kept.push(function);
+                }
+            }
+            found = kept;
+        }
+        if let Some(why) = self.unsettled.clone()
+            && schema != Some("pg_catalog")
+            && (found.is_empty() || found.iter().any(|f| f.schema != "pg_catalog") || schema.is_some())
+        {
+            self.unknown(why);
+        }
+        found
+    }
+
+    /// What a call of any of these does, and what its result is.
+    fn apply(
+        &mut self,
+        name: &str,
+        candidates: Vec<&'a Function>,
+        values: &[Value],
+        nodes: &[Node],
+        scope: &Scope<'_, 'a>,
+    ) -> Value {
+        if candidates.is_empty() {
+            if self.unsettled.is_none() {
+                self.missing(format!("function {name} does not exist with {} arguments", values.len()));
+            }
+            return Value::of(Flow::Unknown(format!("function {name} does not exist")));
+        }
+        self.coerces(values);
+        let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
+        let exact = types.and_then(|types| {
+            // Candidates stand in the order of the path.
+            candidates.iter().find(|f| f.arguments == types && !f.variadic).copied()
+        });
+        let chosen = match exact {
+            Some(function) => vec![function],
+            None => self.fitting(candidates, values),
+        };
+        let mut flow = Flow::Clear;
+        let mut own_done = false;
+        for function in &chosen {
+            if function.schema == "pg_catalog" {
+                if !own_done {
+                    own_done = true;
+                    self.own_function(function, nodes, scope);
+                }
+            } else {
+                flow = flow.both(self.call_function(function));
+            }
+        }
+        let type_oid = self.result_type(&chosen, values);
+        self.chosen = chosen;
+        Value { flow, type_oid, row: None }
+    }
+
+    /// The candidates whose declared arguments can take these values; all of them where that leaves none.
+    pub(super) fn fitting(&self, candidates: Vec<&'a Function>, values: &[Value]) -> Vec<&'a Function> {
+        if candidates.len() < 2 {
+            return candidates;
+        }
+        let fits = |function: &&'a Function| {
+            values.iter().enumerate().all(|(index, value)| {
+                let declared = match function.arguments.get(index) {
+                    // What is VARIADIC takes elements or the array.
+                    Some(_) if function.variadic && index + 1 >= function.arguments.len() => None,
+                    declared => declared,
+                };
+                match (value.type_oid, declared) {
+                    (Some(given), Some(declared)) => self.stands_for(given, *declared),
+                    _ => true,
+                }
+            })
+        };
+        let fitting: Vec<&'a Function> = candidates.iter().copied().filter(fits).collect();
+        if fitting.is_empty() { candidates } else { fitting }
+    }
+
+    fn result_type(&self, candidates: &[&'a Function], values: &[Value]) -> Option<Oid> {
+        let mut results = candidates.iter().map(|f| {
+            let declared = self.catalog.type_by_oid(f.returns)?;
+            if declared.kind != super::catalog::TypeKind::Pseudo {
+                return Some(f.returns);
+            }
+            // anyelement, anynonarray, anycompatible, …: the type of an argument that is declared alike.
+            let same = f.arguments.iter().position(|a| *a == f.returns);
+            if let Some(index) = same {
+                return values.get(index)?.type_oid.filter(|t| *t != UNKNOWN);
+            }
+            let first = values.first()?.type_oid.and_then(|t| self.catalog.type_by_oid(t))?;
+            match f.returns.0 {
+                2277 | 5078 => Some(first.array_type).filter(|t| t.0 != 0),
+                2283 | 5077 if first.is_array() => Some(first.element),
+                _ => None,
+            }
+        });
+        let first = results.next()??;
+        results.all(|r| r == Some(first)).then_some(first)
+    }
+
+    /// A function of the server's own, by the reviewed list.
+    fn own_function(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+        self.found.functions.insert(function.function_name());
+        let first = self.path.iter().find(|schema| !schema.starts_with("pg_temp"));
+        if function.language == "sql" && first.is_some_and(|schema| schema != "pg_catalog") {
+            // Its body's operators are found by the search path.
+            let name = function.function_name();
+            self.unknown(format!(
+                "function {name} runs SQL, and the search path puts other schemas before pg_catalog"
+            ));
+        }
+        let class = classify(Origin::Catalog, &function.name, self.major);
+        self.class(class, function, nodes, scope);
+    }
+
+    fn class(&mut self, class: Option<Class>, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+        let name = function.function_name();
+        let action = match class {
+            Some(Class::Harmless) => return,
+            Some(Class::Configure) if name.schema == "pg_catalog" && name.name == "set_config" => {
+                return self.set_config(nodes);
+            }
+            Some(Class::RunsText) => return self.runs_text(function, nodes, scope),
+            Some(Class::Sequence) => {
+                let resource = nodes
+                    .first()
+                    .and_then(kind)
+                    .and_then(text_constant)
+                    .and_then(|text| self.relation_by_text(text))
+                    .map_or(Resource::Target, |relation| Resource::Table(relation.table_name()));
+                return self.effect(Effect::new(Action::Sequence, resource).because(format!("calls {name}")));
+            }
+            Some(Class::LargeObject) => Action::LargeObject,
+            Some(Class::LockTable) => Action::LockTable,
+            Some(Class::Notify) => Action::Notify,
+            Some(Class::ServerFile) => Action::ServerFile,
+            Some(Class::OtherSession | Class::Secret) => Action::OtherSession,
+            Some(Class::Replicate) => Action::Replicate,
+            Some(Class::Configure) => Action::Configure,
+            Some(Class::Maintain) => Action::Maintain,
+            Some(Class::Egress) => Action::Egress,
+            None => return self.unknown(format!("function {name} is not known to be harmless")),
+        };
+        self.effect(Effect::new(action, Resource::Target).because(format!("calls {name}")));
+    }
+
+    /// `set_config` is `SET` as a function.
+    fn set_config(&mut self, nodes: &[Node]) {
+        let mut constants = nodes.iter().map(|node| kind(node).and_then(constant));
+        let (name, value) = (constants.next().flatten(), constants.next().flatten());
+        let local = constants.next().flatten();
+        self.found.control.push(Control::ChangesSettings);
+        let Some(name) = name.map(|n| n.to_ascii_lowercase()) else {
+            return self.does(Action::Configure, Resource::Target);
+        };
+        match (settings::classify(&name, value.as_deref()), value) {
+            (Setting::Harmless, Some(value)) => {
+                let local = local.is_none_or(|l| l == "on" || l.starts_with('t'));
+                self.found.control.push(Control::Set { name, value: Some(value), local });
+            }
+            (Setting::Harmless | Setting::Configure, _) => {
+                self.does(Action::Configure, Resource::Setting(name))
+            }
+        }
+    }
+
+    /// Functions that run their text as SQL: what a literal says is read like a statement; all that it reads is used.
+    fn runs_text(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+        let name = function.function_name();
+        let text = nodes.first().and_then(kind).and_then(text_constant).filter(|_| {
+            matches!(
+                name.name.as_str(),
+                "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "ts_stat"
+            )
+        });
+        let parsed = text.and_then(|text| parse::parse(text, self.major, self.options).ok());
+        let Some(parsed) = parsed.filter(|p| p.statements.len() == 1) else {
+            return self.unknown(format!("function {name} runs text as SQL, or reads what a text names"));
+        };
+        for raw in &parsed.statements {
+            let statement = raw.stmt.as_deref().and_then(kind);
+            if !matches!(statement, Some(NodeEnum::SelectStmt(_))) {
+                return self.unknown(format!("function {name} runs text as SQL that is no query"));
+            }
+            let outer = Scope { ctes: Vec::new(), ..Scope::below(scope) };
+            let outside = Scope { parent: None, ..outer };
+            let rows = self.subquery(statement, &outside);
+            self.consume_flow(&rows.all());
+        }
+    }
+
+    /// A function that is not of `pg_catalog`: what its result depends on beside its arguments.
+    pub(super) fn call_function(&mut self, function: &'a Function) -> Flow {
+        let name = function.function_name();
+        self.found.functions.insert(name.clone());
+        if let Some(flow) = self.called.get(&function.oid) {
+            return flow.clone();
+        }
+        // What it calls may call it again: nothing more is learnt then.
+        self.called.insert(function.oid, Flow::Clear);
+        let flow = self.deeper(|walk| {
+            // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
+            if let Some(extension) = function.extension.as_deref()
+                && matches!(function.language.as_str(), "c" | "internal")
+                && let Some(class) = classify(Origin::Extension(extension), &function.name, walk.major)
+            {
+                let outside = Scope::default();
+                walk.class(Some(class), function, &[], &outside);
+                return Flow::Clear;
+            }
+            if function.kind == FunctionKind::Aggregate {
+                return walk.parts(function);
+            }
+            walk.body(function)
+        });
+        self.called.insert(function.oid, flow.clone());
+        flow
+    }
+
+    fn parts(&mut self, aggregate: &'a Function) -> Flow {
+        aggregate.parts.iter().fold(Flow::Clear, |flow, part| match self.catalog.function(*part) {
+            Some(function) if function.schema == "pg_catalog" => {
+                let class = classify(Origin::Catalog, &function.name, self.major);
+                // Transition functions of the server's own aggregates take internal state and are not on the list.
+                if !matches!(class, None | Some(Class::Harmless)) {
+                    self.class(class, function, &[], &Scope::default());
+                }
+                flow
+            }
+            Some(function) => flow.both(self.call_function(function)),
+            None => {
+                self.unknown(format!("a function of aggregate {} is not in the catalogue", aggregate.name));
+                flow
+            }
+        })
+    }
+
+    /// A function that a trigger, a cast or an operator names by its OID.
+    pub(super) fn call_oid(&mut self, oid: Oid) -> Flow {
+        match self.catalog.function(oid) {
+            Some(function) if function.schema == "pg_catalog" => {
+                self.own_function(function, &[], &Scope::default());
+                Flow::Clear
+            }
+            Some(function) => self.call_function(function),
+            None => {
+                self.unknown("a function that is not in the catalogue");
+                Flow::Clear
+            }
+        }
+    }
+
+    /// Operators that are not PostgreSQL's own, by name: `None` where there is none in sight, else the result's type as
+    /// far as it is certain.
+    pub(super) fn operators(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        left: Option<Oid>,
+        right: Option<Oid>,
+    ) -> Option<Option<Oid>> {
+        let catalog = self.catalog;
+        if !catalog.derived().has_own_operator(name) {
+            return None;
+        }
+        let prefix = left == Some(Oid(0));
+        let visible = |o: &&super::catalog::Operator| match schema {
+            Some(schema) => o.schema == schema,
+            None => self.sees(&o.schema),
+        };
+        let mut all: Vec<_> =
+            catalog.operators_named(name).filter(visible).filter(|o| (o.left == Oid(0)) == prefix).collect();
+        all.sort_by_key(|o| self.rank(&o.schema));
+        if all.iter().all(|o| o.schema == "pg_catalog") {
+            return None;
+        }
+        if let Some(why) = self.unsettled.clone() {
+            self.unknown(why);
+        }
+        let (l, r) = match (left, right) {
+            (Some(UNKNOWN), Some(r)) if r != UNKNOWN => (Some(r), Some(r)),
+            (Some(l), Some(UNKNOWN)) if l != UNKNOWN && !prefix => (Some(l), Some(l)),
+            types => types,
+        };
+        let exact = all.iter().find(|o| Some(o.left) == l && Some(o.right) == r).copied();
+        if let Some(exact) = exact {
+            if exact.schema == "pg_catalog" {
+                return None;
+            }
+            self.call_oid(exact.function);
+            return Some(Some(exact.result));
+        }
+        for operator in all.iter().filter(|o| o.schema != "pg_catalog") {
+            self.call_oid(operator.function);
+        }
+        Some(None)
+    }
+}
+
+/// Ordered-set aggregates take the values of `WITHIN GROUP` as arguments.
+fn within_group(call: &FuncCall) -> usize {
+    if call.agg_within_group { call.agg_order.len() } else { 0 }
+}
+
+/// Whether a function can be called with so many arguments.
+fn takes(function: &Function, count: usize) -> bool {
+    let all = function.arguments.len();
+    if function.variadic {
+        return count + 1 >= all.saturating_sub(function.defaults);
+    }
+    count <= all && count >= all.saturating_sub(function.defaults)
+}

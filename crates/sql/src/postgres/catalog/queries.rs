@@ -1,0 +1,235 @@
+//! What a server is asked about its catalogue: lists, which cannot fail. Every name is qualified and every operator
+//! written with its schema: a user's own could be found in their place. No statement needs special rights, takes a
+//! parameter or writes.
+
+/// The first OID of objects that were not made by `initdb` (`FirstNormalObjectId`).
+pub(super) const FIRST_USER_OID: u32 = 16384;
+
+/// One list that is asked for; the order of [`List::ALL`] is the order of the statements and of their answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum List {
+    /// version, database, encoding, the version in words
+    Server,
+    /// name
+    Schemas,
+    /// oid, schema, name, kind, temporary, row security, the table of an index
+    Relations,
+    /// relation, `number type modifier g|i|d|-` of all columns (generated, identity, default), their names as JSON
+    Columns,
+    /// oid, relation, name, event, instead
+    Rules,
+    /// oid, relation, name, type bits, function, has a condition
+    Triggers,
+    /// oid, relation, domain
+    Checks,
+    /// referring table, referred table, on delete, on update
+    ForeignKeys,
+    /// oid, table, has expressions, has a predicate
+    Indexes,
+    /// partitioned table
+    PartitionKeys,
+    /// oid, relation, has USING, has WITH CHECK
+    Policies,
+    /// child, parent
+    Inheritance,
+    /// oid, schema, name, kind, element, is an array, array type, base, relation, functions, has a default
+    Types,
+    /// oid, schema, name, kind, arguments, all arguments, modes, names, defaults, their texts matter, variadic, returns,
+    /// set, language, source, has a body, settings, security definer
+    Functions,
+    /// oid, functions
+    Aggregates,
+    /// schema, name, left, right, result, function, other functions that the planner may take for it
+    Operators,
+    /// source, target, function, context
+    Casts,
+    /// name, event, function
+    EventTriggers,
+    /// name, schema
+    Extensions,
+    /// `f` or `t`, oid, extension
+    Members,
+}
+
+impl List {
+    /// All of them, in order.
+    pub(super) const ALL: [Self; 20] = [
+        Self::Server,
+        Self::Schemas,
+        Self::Relations,
+        Self::Columns,
+        Self::Rules,
+        Self::Triggers,
+        Self::Checks,
+        Self::ForeignKeys,
+        Self::Indexes,
+        Self::PartitionKeys,
+        Self::Policies,
+        Self::Inheritance,
+        Self::Types,
+        Self::Functions,
+        Self::Aggregates,
+        Self::Operators,
+        Self::Casts,
+        Self::EventTriggers,
+        Self::Extensions,
+        Self::Members,
+    ];
+
+    /// The statement that asks for it.
+    pub(super) fn sql(self, version: u32) -> String {
+        let text = match self {
+            Self::Server => SERVER,
+            Self::Schemas => SCHEMAS,
+            Self::Relations => RELATIONS,
+            Self::Columns => COLUMNS,
+            Self::Rules => RULES,
+            Self::Triggers => TRIGGERS,
+            Self::Checks => CHECKS,
+            Self::ForeignKeys => FOREIGN_KEYS,
+            Self::Indexes => INDEXES,
+            Self::PartitionKeys => PARTITION_KEYS,
+            Self::Policies => POLICIES,
+            Self::Inheritance => INHERITANCE,
+            Self::Types => TYPES,
+            Self::Functions => FUNCTIONS,
+            Self::Aggregates => AGGREGATES,
+            Self::Operators => OPERATORS,
+            Self::Casts => CASTS,
+            Self::EventTriggers => EVENT_TRIGGERS,
+            Self::Extensions => EXTENSIONS,
+            Self::Members => MEMBERS,
+        };
+        short(&for_version(text, version))
+    }
+}
+
+/// What was not the same in all versions.
+fn for_version(text: &str, version: u32) -> String {
+    // Before 15 the copies of a partitioned table's triggers in its partitions were marked as internal.
+    let not_internal =
+        if version >= 150_000 { "NOT t.tgisinternal" } else { "(NOT t.tgisinternal OR t.tgparentid <>. 0)" };
+    // Before 14 there was one way to be subscripted by variable length, as an array, and no body but a text.
+    let (array, body) = if version >= 140_000 {
+        (
+            "t.typsubscript::pg_catalog.oid =. \
+             'pg_catalog.array_subscript_handler'::pg_catalog.regproc::pg_catalog.oid",
+            "p.prosqlbody IS NOT NULL",
+        )
+    } else {
+        ("(t.typlen =. -1 AND t.typelem <>. 0)", "false")
+    };
+    text.replace("{not_internal}", not_internal).replace("{array}", array).replace("{body}", body)
+}
+
+/// The statements say `=.` for `OPERATOR(pg_catalog.=)`, `<>.` and `>=.` likewise, and `{user}` for the first OID that is
+/// not the system's.
+pub(super) fn short(text: &str) -> String {
+    let mut text = text.replace("{user}", &FIRST_USER_OID.to_string());
+    for operator in ["<>", ">=", "="] {
+        text = text.replace(&format!(" {operator}. "), &format!(" OPERATOR(pg_catalog.{operator}) "));
+    }
+    text
+}
+
+const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database(), \
+    pg_catalog.current_setting('server_encoding'), pg_catalog.version()";
+
+const SCHEMAS: &str =
+    "SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+
+const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence =. 't', c.relrowsecurity, \
+    i.indrelid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid =. c.relnamespace \
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid =. c.oid \
+    WHERE c.relkind =. ANY ('{r,p,v,m,f,S,c,i,I}'::pg_catalog.\"char\"[]) AND n.nspname <>. 'pg_toast' \
+    AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+
+const COLUMNS: &str = "SELECT a.attrelid, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, \
+    a.atttypmod, CASE WHEN a.attgenerated <>. '' THEN 'g' WHEN a.attidentity <>. '' THEN 'i' \
+    WHEN a.atthasdef THEN 'd' ELSE '-' END), ' ' \
+    ORDER BY a.attnum), pg_catalog.array_to_json(pg_catalog.array_agg(a.attname ORDER BY a.attnum)) \
+    FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid =. a.attrelid \
+    WHERE a.attnum >=. 1 AND NOT a.attisdropped \
+    AND c.relkind =. ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) GROUP BY a.attrelid";
+
+const RULES: &str = "SELECT r.oid, r.ev_class, r.rulename, r.ev_type, r.is_instead \
+    FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid =. r.ev_class \
+    WHERE r.rulename <>. '_RETURN' AND r.ev_enabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+
+const TRIGGERS: &str = "SELECT t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL \
+    FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid =. t.tgrelid \
+    WHERE {not_internal} AND t.tgenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+
+const CHECKS: &str = "SELECT k.oid, k.conrelid, k.contypid FROM pg_catalog.pg_constraint AS k \
+    WHERE k.contype =. 'c' AND NOT pg_catalog.pg_is_other_temp_schema(k.connamespace)";
+
+const FOREIGN_KEYS: &str = "SELECT k.conrelid, k.confrelid, k.confdeltype, k.confupdtype \
+    FROM pg_catalog.pg_constraint AS k WHERE k.contype =. 'f' \
+    AND NOT pg_catalog.pg_is_other_temp_schema(k.connamespace)";
+
+const INDEXES: &str = "SELECT i.indexrelid, i.indrelid, i.indexprs IS NOT NULL, i.indpred IS NOT NULL \
+    FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid =. i.indrelid \
+    WHERE (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+
+const PARTITION_KEYS: &str = "SELECT p.partrelid FROM pg_catalog.pg_partitioned_table AS p \
+    JOIN pg_catalog.pg_class AS c ON c.oid =. p.partrelid \
+    WHERE p.partexprs IS NOT NULL AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+
+const POLICIES: &str = "SELECT p.oid, p.polrelid, p.polqual IS NOT NULL, p.polwithcheck IS NOT NULL \
+    FROM pg_catalog.pg_policy AS p JOIN pg_catalog.pg_class AS c ON c.oid =. p.polrelid \
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
+
+const INHERITANCE: &str = "SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h";
+
+const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typelem, {array}, t.typarray, t.typbasetype, \
+    t.typrelid, pg_catalog.array_to_string(ARRAY[t.typinput::pg_catalog.oid, t.typoutput::pg_catalog.oid, \
+    t.typreceive::pg_catalog.oid, t.typsend::pg_catalog.oid, t.typmodin::pg_catalog.oid, t.typmodout::pg_catalog.oid, \
+    r.rngcanonical::pg_catalog.oid, r.rngsubdiff::pg_catalog.oid], ' '), \
+    t.typtype =. 'd' AND t.typdefaultbin IS NOT NULL \
+    FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid =. t.typnamespace \
+    LEFT JOIN pg_catalog.pg_range AS r ON r.rngtypid =. t.oid \
+    WHERE n.nspname <>. 'pg_toast' AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+
+const FUNCTIONS: &str = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.proargtypes, \
+    pg_catalog.array_to_string(p.proallargtypes, ' '), pg_catalog.array_to_string(p.proargmodes, ''), \
+    pg_catalog.array_to_json(p.proargnames), p.pronargdefaults, \
+    p.oid >=. {user} AND p.proargdefaults IS NOT NULL, p.provariadic <>. 0, \
+    p.prorettype, p.proretset, l.lanname, CASE WHEN p.oid >=. {user} THEN p.prosrc END, \
+    p.oid >=. {user} AND {body}, pg_catalog.array_to_json(p.proconfig), p.prosecdef \
+    FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid =. p.pronamespace \
+    JOIN pg_catalog.pg_language AS l ON l.oid =. p.prolang \
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+
+const AGGREGATES: &str = "SELECT a.aggfnoid::pg_catalog.oid, pg_catalog.array_to_string(\
+    ARRAY[a.aggtransfn::pg_catalog.oid, a.aggfinalfn::pg_catalog.oid, a.aggcombinefn::pg_catalog.oid, \
+    a.aggserialfn::pg_catalog.oid, a.aggdeserialfn::pg_catalog.oid, a.aggmtransfn::pg_catalog.oid, \
+    a.aggminvtransfn::pg_catalog.oid, a.aggmfinalfn::pg_catalog.oid, o.oprcode::pg_catalog.oid], ' ') \
+    FROM pg_catalog.pg_aggregate AS a LEFT JOIN pg_catalog.pg_operator AS o ON o.oid =. a.aggsortop";
+
+const OPERATORS: &str = "SELECT n.nspname, o.oprname, o.oprleft, o.oprright, o.oprresult, \
+    o.oprcode::pg_catalog.oid, CASE WHEN o.oid >=. {user} THEN pg_catalog.array_to_string(\
+    ARRAY[c.oprcode::pg_catalog.oid, g.oprcode::pg_catalog.oid], ' ') END \
+    FROM pg_catalog.pg_operator AS o JOIN pg_catalog.pg_namespace AS n ON n.oid =. o.oprnamespace \
+    LEFT JOIN pg_catalog.pg_operator AS c ON c.oid =. o.oprcom \
+    LEFT JOIN pg_catalog.pg_operator AS g ON g.oid =. o.oprnegate \
+    WHERE o.oprcode::pg_catalog.oid <>. 0 AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+
+const CASTS: &str =
+    "SELECT c.castsource, c.casttarget, c.castfunc, c.castcontext FROM pg_catalog.pg_cast AS c";
+
+const EVENT_TRIGGERS: &str = "SELECT e.evtname, e.evtevent, e.evtfoid FROM pg_catalog.pg_event_trigger AS e \
+    WHERE e.evtenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[])";
+
+const EXTENSIONS: &str = "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension AS e \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid =. e.extnamespace";
+
+const MEMBERS: &str = "SELECT \
+    CASE WHEN d.classid =. 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid THEN 'f' ELSE 't' END, \
+    d.objid, e.extname FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid =. d.refobjid \
+    WHERE d.refclassid =. 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid AND d.deptype =. 'e' \
+    AND (d.classid =. 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid \
+    OR d.classid =. 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid)";

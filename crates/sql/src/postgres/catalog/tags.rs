@@ -1,0 +1,132 @@
+//! Which columns are tagged: the configured ones, those that share their rows, and the system's own.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use model::{ColumnName, Tag};
+
+use super::{Catalog, Oid, RelationKind, TypeKind};
+use crate::postgres::{proposals, system};
+
+/// Puts the tags into the catalogue.
+///
+/// A row of a child is a row of its parents, too, so a column has the tags of the same column above it; and who reads a
+/// parent reads its children, so it has those of the same column below it.
+pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
+    let mut own: HashMap<Oid, HashMap<String, BTreeSet<Tag>>> = HashMap::new();
+    for (column, tag) in configured {
+        let Some(relation) = catalog.relation(&column.table.schema, &column.table.name) else { continue };
+        if relation.column(&column.name).is_none() {
+            continue;
+        }
+        for oid in catalog.with_descendants(relation.oid) {
+            own.entry(oid).or_default().entry(column.name.clone()).or_default().insert(tag.clone());
+        }
+    }
+    let mut seen = own.clone();
+    for (oid, columns) in &own {
+        for above in ancestors(catalog, *oid) {
+            let entry = seen.entry(above).or_default();
+            for (name, tags) in columns {
+                entry.entry_ref(name.as_str()).or_default().extend(tags.iter().cloned());
+            }
+        }
+    }
+    let mut tagged = HashMap::new();
+    for (oid, mut columns) in seen {
+        for column in catalog.relations.get(&oid).into_iter().flat_map(|r| &r.columns) {
+            if let Some(tags) = columns.remove(&column.name) {
+                tagged.insert((oid, column.number), tags);
+            }
+        }
+    }
+    catalog.tagged = !tagged.is_empty();
+    catalog.column_tags = tagged;
+    catalog.relation_tags.clear();
+    built_in(catalog);
+}
+
+fn ancestors(catalog: &Catalog, bottom: Oid) -> Vec<Oid> {
+    let mut all = vec![bottom];
+    let mut next = 0;
+    while let Some(oid) = all.get(next).copied() {
+        next += 1;
+        for parent in catalog.relations.get(&oid).into_iter().flat_map(|r| &r.parents) {
+            if !all.contains(parent) {
+                all.push(*parent);
+            }
+        }
+    }
+    all
+}
+
+/// The system's own copies of data, and what it keeps secret.
+fn built_in(catalog: &mut Catalog) {
+    for relation in catalog.relations.values() {
+        if let Some(tag) = system::relation_tag(&relation.schema, &relation.name) {
+            catalog.relation_tags.entry(relation.oid).or_default().insert(Tag(tag.to_owned()));
+        }
+        for column in &relation.columns {
+            if let Some(tag) = system::column_tag(&relation.schema, &relation.name, &column.name) {
+                let tags = catalog.column_tags.entry((relation.oid, column.number)).or_default();
+                tags.insert(Tag(tag.to_owned()));
+            }
+        }
+    }
+}
+
+/// Tags that names and types suggest, for columns of tables outside the system's schemas, in the order of their names.
+/// Partitions and children follow their parents, views their definitions.
+pub(super) fn propose(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
+    let mut proposed = Vec::new();
+    for relation in catalog.relations.values() {
+        let holds_rows =
+            matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Foreign);
+        if !holds_rows || relation.temporary || is_system(&relation.schema) {
+            continue;
+        }
+        for column in &relation.columns {
+            let of_parent = |parent| {
+                catalog
+                    .relations
+                    .get(parent)
+                    .is_some_and(|r: &super::Relation| r.column(&column.name).is_some())
+            };
+            if relation.parents.iter().any(of_parent) {
+                continue;
+            }
+            let type_name = values_of(catalog, column.type_oid);
+            if let Some(tag) = proposals::propose(&relation.schema, &relation.name, &column.name, &type_name)
+            {
+                let name = ColumnName { table: relation.table_name(), name: column.name.clone() };
+                proposed.push((name, Tag(tag.to_owned())));
+            }
+        }
+    }
+    proposed.sort();
+    proposed
+}
+
+fn is_system(schema: &str) -> bool {
+    schema == "pg_catalog" || schema == "information_schema"
+}
+
+/// The name by which a type's values are judged: that of a domain's base, of an array's element.
+fn values_of(catalog: &Catalog, oid: Oid) -> String {
+    let (mut oid, mut brackets) = (oid, "");
+    // A domain may be over an array of a domain, and so on.
+    for _ in 0..32 {
+        let Some(each) = catalog.types.get(&oid) else { break };
+        match each.kind {
+            TypeKind::Domain => oid = each.base,
+            TypeKind::Base if each.is_array() => (oid, brackets) = (each.element, "[]"),
+            TypeKind::Base
+            | TypeKind::Enum
+            | TypeKind::Composite
+            | TypeKind::Range
+            | TypeKind::Multirange
+            | TypeKind::Pseudo => return format!("{}{brackets}", each.name),
+        }
+    }
+    String::new()
+}

@@ -1,0 +1,577 @@
+//! Expressions: what their values depend on, and what evaluating them does.
+
+use std::sync::Arc;
+
+use model::Action;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    AConst, AExpr, AExprKind, ColumnRef, Node, SqlValueFunctionOp, SubLink, SubLinkType, WindowDef,
+    a_const::Val,
+};
+
+use super::catalog::{Oid, TypeKind};
+use super::scope::Scope;
+use super::tree::{inner, kind, string, strings};
+use super::value::{BOOL, Col, Flow, INT4, NUMERIC, RECORD, TEXT, UNKNOWN, Value};
+use super::walk::{Walk, Within};
+
+/// Operators whose results are Booleans wherever they are PostgreSQL's own.
+const TELLING: &[&str] = &[
+    "=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*", "&&", "@>",
+    "<@", "?", "?|", "?&", "@@", "@@@", "@?",
+];
+
+impl<'a> Walk<'a> {
+    /// Evaluates an expression of which something is computed or decided.
+    pub(super) fn uses(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Flow {
+        let value = self.value(node, scope);
+        self.consume(&value)
+    }
+
+    /// The same of several, with what they depend on together.
+    pub(super) fn uses_all(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) -> Flow {
+        nodes.iter().fold(Flow::Clear, |flow, node| flow.both(self.uses(node, scope)))
+    }
+
+    fn uses_boxed(&mut self, node: &Option<Box<Node>>, scope: &Scope<'_, 'a>) -> Flow {
+        node.as_deref().map_or(Flow::Clear, |node| self.uses(node, scope))
+    }
+
+    /// What an expression's value depends on. A reference alone is the very value of its column; all else is computed.
+    pub(super) fn value(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
+        self.deeper(|walk| match kind(node) {
+            Some(expression) => walk.value_of(expression, scope),
+            None => Value::default(),
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an expression that is not named here is unknown")]
+    fn value_of(&mut self, expression: &NodeEnum, scope: &Scope<'_, 'a>) -> Value {
+        match expression {
+            NodeEnum::ColumnRef(reference) => self.reference(reference, scope),
+            NodeEnum::ParamRef(parameter) => self.parameter(parameter.number, scope),
+            NodeEnum::AConst(constant) => literal(constant),
+            NodeEnum::AExpr(operation) => self.operation(operation, scope),
+            NodeEnum::BoolExpr(expression) => told(self.uses_all(&expression.args, scope)),
+            NodeEnum::NullTest(test) => told(self.uses_boxed(&test.arg, scope)),
+            NodeEnum::BooleanTest(test) => told(self.uses_boxed(&test.arg, scope)),
+            NodeEnum::SubLink(link) => self.sublink(link, scope),
+            NodeEnum::CaseExpr(case) => {
+                let mut flow = self.uses_boxed(&case.arg, scope);
+                let mut result: Option<Value> = None;
+                for arm in &case.args {
+                    let Some(NodeEnum::CaseWhen(arm)) = kind(arm) else { continue };
+                    flow = flow.both(self.uses_boxed(&arm.expr, scope));
+                    if let Some(node) = arm.result.as_deref() {
+                        let value = self.value(node, scope);
+                        result = Some(result.map_or(value.clone(), |before| before.either(value)));
+                    }
+                }
+                if case.arg.is_some() {
+                    self.compares();
+                }
+                if let Some(node) = case.defresult.as_deref() {
+                    let value = self.value(node, scope);
+                    result = Some(result.map_or(value.clone(), |before| before.either(value)));
+                }
+                let result = result.unwrap_or_default();
+                Value { flow: flow.both(self.consume(&result)), type_oid: result.type_oid, row: None }
+            }
+            NodeEnum::CoalesceExpr(expression) => self.one_of(&expression.args, scope),
+            NodeEnum::MinMaxExpr(expression) => {
+                self.compares();
+                self.one_of(&expression.args, scope)
+            }
+            NodeEnum::AArrayExpr(array) => {
+                let element = self.one_of(&array.elements, scope);
+                let type_oid = element
+                    .type_oid
+                    .map(|t| if t == UNKNOWN { TEXT } else { t })
+                    .and_then(|t| self.catalog.type_by_oid(t))
+                    .map(|t| if t.is_array() { t.oid } else { t.array_type });
+                Value { flow: element.flow, type_oid, row: None }
+            }
+            NodeEnum::RowExpr(row) => {
+                let columns: Arc<[Col]> = row
+                    .args
+                    .iter()
+                    .enumerate()
+                    .map(|(index, node)| Col {
+                        name: format!("f{}", index + 1).into(),
+                        value: self.value(node, scope),
+                    })
+                    .collect();
+                let whole = Value::whole(Arc::clone(&columns), Some(RECORD));
+                self.consume(&whole);
+                whole
+            }
+            NodeEnum::List(list) => Value::of(self.uses_all(&list.items, scope)),
+            NodeEnum::TypeCast(cast) => {
+                let value = cast.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+                let target = cast.type_name.as_ref().and_then(|name| {
+                    let from = value.type_oid;
+                    self.uses_modifiers(&name.typmods, scope);
+                    self.cast_to(name, from.or(Some(Oid(0))))
+                });
+                let computed = self.consume(&value);
+                Value { flow: computed, type_oid: target, row: None }
+            }
+            NodeEnum::CollateClause(collate) => {
+                let value = collate.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+                Value { flow: self.consume(&value), type_oid: value.type_oid, row: None }
+            }
+            NodeEnum::FuncCall(call) => self.call(call, scope),
+            NodeEnum::AIndirection(indirection) => {
+                self.indirected(indirection.arg.as_deref(), &indirection.indirection, scope)
+            }
+            NodeEnum::NamedArgExpr(named) => {
+                // Its place among the arguments is not its place in the call.
+                let value = named.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+                Value { type_oid: None, ..value }
+            }
+            NodeEnum::SqlvalueFunction(function) => Value::clear(Some(Oid(value_type(function.op())))),
+            NodeEnum::XmlExpr(xml) => {
+                let flow = self.uses_all(&xml.args, scope);
+                let named = xml.named_args.iter().fold(flow, |flow, node| match kind(node) {
+                    Some(NodeEnum::ResTarget(target)) => flow.both(self.uses_boxed(&target.val, scope)),
+                    _ => flow.both(self.uses(node, scope)),
+                });
+                Value { flow: named, type_oid: Some(Oid(142)), row: None }
+            }
+            NodeEnum::XmlSerialize(xml) => {
+                let flow = self.uses_boxed(&xml.expr, scope);
+                let type_oid = xml.type_name.as_ref().and_then(|name| self.cast_to(name, Some(Oid(142))));
+                Value { flow, type_oid, row: None }
+            }
+            NodeEnum::GroupingFunc(grouping) => {
+                // Which columns are grouped by, not what they hold.
+                for node in &grouping.args {
+                    self.value(node, scope);
+                }
+                Value::clear(Some(INT4))
+            }
+            NodeEnum::CurrentOfExpr(_) => Value::clear(Some(BOOL)),
+            NodeEnum::SetToDefault(_) => Value::default(),
+            NodeEnum::MergeSupportFunc(_) => {
+                self.needs(17, "merge_action()");
+                Value::clear(Some(TEXT))
+            }
+            NodeEnum::MultiAssignRef(assign) => {
+                Value::of(assign.source.as_deref().map_or(Flow::Clear, |node| self.uses(node, scope)))
+            }
+            other => match self.json(other, scope) {
+                Some(value) => value,
+                None => {
+                    self.unknown("an expression of a kind that is not understood");
+                    Value::of(Flow::Unknown("an expression that is not understood".to_owned()))
+                }
+            },
+        }
+    }
+
+    fn one_of(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) -> Value {
+        let mut one: Option<Value> = None;
+        for node in nodes {
+            let value = self.value(node, scope);
+            self.consume(&value);
+            one = Some(one.map_or(value.clone(), |before| before.either(value)));
+        }
+        let one = one.unwrap_or_default();
+        Value { flow: one.flow.computed(), type_oid: one.type_oid, row: None }
+    }
+
+    /// A name. PostgreSQL looks for a column first, then for a table as a whole row; a name after a row may be a column
+    /// or a function of that row.
+    fn reference(&mut self, reference: &ColumnRef, scope: &Scope<'_, 'a>) -> Value {
+        let Some(names) = strings(&reference.fields) else {
+            // `t.*` as a value: the whole row.
+            return self.row_reference(&reference.fields, scope);
+        };
+        let found = match names.as_slice() {
+            [name] => scope
+                .column(name)
+                .or_else(|| self.argument(name, scope))
+                .or_else(|| self.whole_row(None, name, scope)),
+            [table, name] => self.member(None, table, name, scope),
+            [schema, table, name] | [_, schema, table, name] => self.member(Some(schema), table, name, scope),
+            _ => None,
+        };
+        match found {
+            Some(value) => {
+                self.read_in_body(&value);
+                value
+            }
+            None if scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables)) => Value::default(),
+            None => {
+                let name = names.join(".");
+                self.missing(format!("column \"{name}\" does not exist"));
+                Value::of(Flow::Unknown(format!("column \"{name}\" does not exist")))
+            }
+        }
+    }
+
+    fn row_reference(&mut self, fields: &[Node], scope: &Scope<'_, 'a>) -> Value {
+        let names: Vec<&str> = fields.iter().filter_map(string).collect();
+        let whole = match names.as_slice() {
+            [table] => self.whole_row(None, table, scope),
+            [schema, table] | [_, schema, table] => self.whole_row(Some(schema), table, scope),
+            _ => None,
+        };
+        whole.unwrap_or_else(|| {
+            self.missing("a whole row of something that is not in FROM".to_owned());
+            Value::of(Flow::Unknown("a whole row that is not known".to_owned()))
+        })
+    }
+
+    /// `table.name`: a column, or a function of the row, or a field of a composite argument.
+    fn member(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+        scope: &Scope<'_, 'a>,
+    ) -> Option<Value> {
+        let Some(entry) = scope.entry(schema, table) else {
+            let value = self.qualified_argument(table, name, scope)?;
+            return Some(value);
+        };
+        let known = entry.column(name).or_else(|| super::scope::system(entry, name));
+        if known.is_some() && !entry.is_open() {
+            return known;
+        }
+        let functions = self.catalog.functions_named(name).next().is_some();
+        if functions && !entry.is_open() {
+            let row = self.whole_row(schema, table, scope)?;
+            self.consume(&row);
+            return Some(self.call_named(&[name], &[row], scope));
+        }
+        known
+    }
+
+    /// A table's name as a value.
+    fn whole_row(&mut self, schema: Option<&str>, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let entry = scope.entry(schema, name)?;
+        let type_oid = entry.relation.and_then(|r| self.row_type(r));
+        let whole = match entry.all() {
+            Some(columns) => {
+                // A function in FROM with one column is that column.
+                match (&*columns, entry.relation) {
+                    ([column], None) => Value { row: None, ..column.value.clone() },
+                    _ => Value::whole(columns, type_oid),
+                }
+            }
+            None => Value { type_oid, ..entry.column("").unwrap_or_default() },
+        };
+        self.read_in_body(&whole);
+        Some(whole)
+    }
+
+    /// In a function's body reading is using: what is read could come out in its result or its messages.
+    fn read_in_body(&mut self, value: &Value) {
+        if matches!(self.within, Within::Body(_)) && !value.flow.is_clear() {
+            self.consume(value);
+        }
+    }
+
+    /// The same of a star.
+    pub(super) fn seen(&mut self, columns: Option<&[Col]>) {
+        for column in columns.into_iter().flatten() {
+            self.read_in_body(&column.value);
+        }
+    }
+
+    fn row_type(&self, relation: &super::catalog::Relation) -> Option<Oid> {
+        self.catalog.type_named(&relation.schema, &relation.name).map(|t| t.oid)
+    }
+
+    /// An argument of the function whose body is read.
+    pub(super) fn argument(&self, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let arguments = scope.levels().find_map(|s| s.arguments)?;
+        let named = arguments.named.iter().find(|(n, _)| n.as_deref() == Some(name));
+        named.map(|(_, value)| value.clone())
+    }
+
+    fn qualified_argument(&mut self, table: &str, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let arguments = scope.levels().find_map(|s| s.arguments)?;
+        if arguments.function == table
+            && let Some(value) = self.argument(name, scope)
+        {
+            return Some(value);
+        }
+        if let Some(value) = self.argument(table, scope) {
+            return Some(self.field(&value, name, scope));
+        }
+        arguments.variables.then(Value::default)
+    }
+
+    fn parameter(&mut self, number: i32, scope: &Scope<'_, 'a>) -> Value {
+        let number = u32::try_from(number).unwrap_or(0);
+        if let Some(arguments) = scope.levels().find_map(|s| s.arguments) {
+            let index = usize::try_from(number).unwrap_or(0).saturating_sub(1);
+            return arguments.named.get(index).map(|(_, value)| value.clone()).unwrap_or_default();
+        }
+        self.parameters = self.parameters.max(number);
+        Value::default()
+    }
+
+    /// `(expression).field`, `array[1]`.
+    pub(super) fn indirected(&mut self, base: Option<&Node>, steps: &[Node], scope: &Scope<'_, 'a>) -> Value {
+        let mut value = base.map(|node| self.value(node, scope)).unwrap_or_default();
+        for step in steps {
+            match kind(step) {
+                Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval, scope),
+                Some(NodeEnum::AIndices(indices)) => {
+                    let flow = self.consume(&value);
+                    let flow = flow.both(self.uses_boxed(&indices.lidx, scope));
+                    let flow = flow.both(self.uses_boxed(&indices.uidx, scope));
+                    let array = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
+                    let type_oid = array
+                        .filter(|t| t.is_array())
+                        .map(|t| if indices.is_slice { t.oid } else { t.element });
+                    value = Value { flow, type_oid, row: None };
+                }
+                Some(NodeEnum::AStar(_)) => (),
+                _ => {
+                    self.unknown("a subscript that is not understood");
+                    value = Value::of(Flow::Unknown("a subscript that is not understood".to_owned()));
+                }
+            }
+        }
+        value
+    }
+
+    /// A field of a row: a column of it, an attribute of its type, or a function of it.
+    fn field(&mut self, value: &Value, name: &str, scope: &Scope<'_, 'a>) -> Value {
+        if let Some(row) = &value.row {
+            if let Some(column) = row.iter().find(|c| &*c.name == name) {
+                let value = column.value.clone();
+                self.read_in_body(&value);
+                return value;
+            }
+        } else if let Some(columns) = self.fields(value)
+            && let Some(column) = columns.iter().find(|c| &*c.name == name)
+        {
+            return column.value.clone();
+        }
+        let flow = self.consume(value);
+        let composite = value.type_oid.is_some() && self.fields(value).is_some() || value.row.is_some();
+        if self.catalog.functions_named(name).next().is_some() {
+            let result = self.call_named(&[name], std::slice::from_ref(value), scope);
+            return Value { flow: result.flow.both(flow), ..result };
+        }
+        if composite {
+            self.missing(format!("column \"{name}\" not found in data type"));
+        }
+        Value::of(flow)
+    }
+
+    /// The columns of a value that is a row.
+    pub(super) fn fields(&mut self, value: &Value) -> Option<Arc<[Col]>> {
+        if let Some(row) = &value.row {
+            let row = Arc::clone(row);
+            self.seen(Some(&row));
+            return Some(row);
+        }
+        let mut row_type = self.catalog.type_by_oid(value.type_oid?)?;
+        while row_type.kind == TypeKind::Domain {
+            row_type = self.catalog.type_by_oid(row_type.base)?;
+        }
+        if row_type.kind != TypeKind::Composite {
+            return None;
+        }
+        let relation = self.catalog.relation_by_oid(row_type.relation)?;
+        let flow = self.consume(value);
+        let columns = relation.columns.iter().map(|c| Col {
+            name: c.name.as_str().into(),
+            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        });
+        Some(columns.collect())
+    }
+
+    fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'a>) -> Value {
+        let tested = self.uses_boxed(&link.testexpr, scope);
+        let rows = self.subquery(inner(&link.subselect), scope);
+        match link.sub_link_type() {
+            SubLinkType::ExistsSublink => Value::clear(Some(BOOL)),
+            SubLinkType::ExprSublink => match rows.columns.as_deref() {
+                Some([column]) => column.value.clone(),
+                Some(_) | None => Value::of(self.consume_flow(&rows.all())),
+            },
+            SubLinkType::ArraySublink => {
+                let flow = self.consume_flow(&rows.all());
+                let element = rows.columns.as_deref().and_then(|c| c.first()).and_then(|c| c.value.type_oid);
+                let array = element.and_then(|t| self.catalog.type_by_oid(t)).map(|t| t.array_type);
+                Value { flow, type_oid: array.filter(|t| t.0 != 0), row: None }
+            }
+            SubLinkType::MultiexprSublink => Value::of(self.consume_flow(&rows.all())),
+            SubLinkType::AllSublink | SubLinkType::AnySublink | SubLinkType::RowcompareSublink => {
+                let equal = [Node {
+                    node: Some(NodeEnum::String(pg_query::protobuf::String { sval: "=".to_owned() })),
+                }];
+                let name = if link.oper_name.is_empty() { equal.as_slice() } else { &link.oper_name };
+                self.operator(name, None, None);
+                told(tested.both(self.consume_flow(&rows.all())))
+            }
+            SubLinkType::CteSublink | SubLinkType::Undefined => {
+                self.unknown("a sub-query of a kind that is not understood");
+                Value::of(Flow::Unknown("a sub-query that is not understood".to_owned()))
+            }
+        }
+    }
+
+    fn operation(&mut self, operation: &AExpr, scope: &Scope<'_, 'a>) -> Value {
+        let side =
+            |walk: &mut Self, node: &Option<Box<Node>>| node.as_deref().map(|node| walk.value(node, scope));
+        let left = side(self, &operation.lexpr);
+        let right = side(self, &operation.rexpr);
+        let mut flow = Flow::Clear;
+        for value in [&left, &right].into_iter().flatten() {
+            flow = flow.both(self.consume(value));
+        }
+        let (l, r) = (left.as_ref().and_then(|v| v.type_oid), right.as_ref().and_then(|v| v.type_oid));
+        let result = match operation.kind() {
+            AExprKind::AexprOp => self.operator(&operation.name, left.as_ref().map(|_| l), Some(r)),
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
+                let element =
+                    r.and_then(|t| self.catalog.type_by_oid(t)).filter(|t| t.is_array()).map(|t| t.element);
+                self.operator(&operation.name, Some(l), Some(element));
+                Some(BOOL)
+            }
+            AExprKind::AexprDistinct
+            | AExprKind::AexprNotDistinct
+            | AExprKind::AexprLike
+            | AExprKind::AexprIlike
+            | AExprKind::AexprSimilar => {
+                self.operator(&operation.name, Some(l), Some(r));
+                Some(BOOL)
+            }
+            AExprKind::AexprIn => {
+                self.operator(&operation.name, Some(l), Some(None));
+                Some(BOOL)
+            }
+            AExprKind::AexprNullif => {
+                self.operator(&operation.name, Some(l), Some(r));
+                l
+            }
+            AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => {
+                self.compares();
+                Some(BOOL)
+            }
+            AExprKind::Undefined => {
+                self.unknown("an operator of a kind that is not understood");
+                None
+            }
+        };
+        Value { flow, type_oid: result, row: None }
+    }
+
+    /// Comparisons that the grammar makes by itself, by the names of their operators.
+    pub(super) fn compares(&mut self) {
+        for name in ["=", "<", "<=", ">", ">="] {
+            self.operators(None, name, None, None);
+        }
+    }
+
+    /// An operator by name: user-made ones call functions. Its result's type where that is certain. An operand is `None`
+    /// where there is none, `Some(None)` where its type is not known.
+    pub(super) fn operator(
+        &mut self,
+        name: &[Node],
+        left: Option<Option<Oid>>,
+        right: Option<Option<Oid>>,
+    ) -> Option<Oid> {
+        let Some(q) = super::tree::qualified(name) else {
+            self.unknown("an operator's name that is not understood");
+            return None;
+        };
+        let (l, r) = (left.flatten(), right.flatten());
+        let made = self.operators(q.schema, q.name, if left.is_none() { Some(Oid(0)) } else { l }, r);
+        if let Some(made) = made {
+            return made;
+        }
+        if TELLING.contains(&q.name) {
+            return Some(BOOL);
+        }
+        let (l, r) = match (l, r) {
+            (Some(UNKNOWN), known) | (None, known) if left.is_none() => (None, known),
+            (Some(UNKNOWN), known) => (known, known),
+            (known, Some(UNKNOWN)) => (known, known),
+            types => types,
+        };
+        let matching = self.catalog.operators_named(q.name).filter(|o| {
+            o.schema == "pg_catalog"
+                && r.is_some_and(|r| o.right == r)
+                && if left.is_none() { o.left == Oid(0) } else { l.is_some_and(|l| o.left == l) }
+        });
+        let mut results = matching.map(|o| o.result);
+        results.next()
+    }
+
+    /// `OVER (…)`
+    pub(super) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'a>) {
+        self.uses_all(&window.partition_clause, scope);
+        for sort in &window.order_clause {
+            if let Some(NodeEnum::SortBy(sort)) = kind(sort) {
+                self.uses_boxed(&sort.node, scope);
+                if !sort.use_op.is_empty() {
+                    self.operator(&sort.use_op, Some(None), Some(None));
+                }
+            }
+        }
+        self.uses_boxed(&window.start_offset, scope);
+        self.uses_boxed(&window.end_offset, scope);
+    }
+
+    fn uses_modifiers(&mut self, modifiers: &[Node], scope: &Scope<'_, 'a>) {
+        for node in modifiers {
+            // `numeric(10, 2)` has constants, `interval second` has flags, `geometry(Point)` has a bare name.
+            if !matches!(kind(node), Some(NodeEnum::AConst(_) | NodeEnum::ColumnRef(_))) {
+                self.uses(node, scope);
+            }
+        }
+    }
+
+    /// Marks that a statement reads another server's or a file's data.
+    pub(super) fn reaches_out(&mut self, action: Action, why: String) {
+        self.effect(model::Effect::new(action, model::Resource::Target).because(why));
+    }
+}
+
+/// A truth value.
+fn told(flow: Flow) -> Value {
+    Value { flow: flow.computed(), type_oid: Some(BOOL), row: None }
+}
+
+fn literal(constant: &AConst) -> Value {
+    let type_oid = match &constant.val {
+        Some(Val::Ival(_)) => INT4,
+        Some(Val::Fval(number)) => {
+            // A number too long for an int4 is an int8, if it fits.
+            if number.fval.parse::<i64>().is_ok() { Oid(20) } else { NUMERIC }
+        }
+        Some(Val::Boolval(_)) => BOOL,
+        Some(Val::Bsval(_)) => Oid(1560),
+        Some(Val::Sval(_)) | None => UNKNOWN,
+    };
+    Value::clear(Some(type_oid))
+}
+
+fn value_type(op: SqlValueFunctionOp) -> u32 {
+    match op {
+        SqlValueFunctionOp::SvfopCurrentDate => 1082,
+        SqlValueFunctionOp::SvfopCurrentTime | SqlValueFunctionOp::SvfopCurrentTimeN => 1266,
+        SqlValueFunctionOp::SvfopCurrentTimestamp | SqlValueFunctionOp::SvfopCurrentTimestampN => 1184,
+        SqlValueFunctionOp::SvfopLocaltime | SqlValueFunctionOp::SvfopLocaltimeN => 1083,
+        SqlValueFunctionOp::SvfopLocaltimestamp | SqlValueFunctionOp::SvfopLocaltimestampN => 1114,
+        SqlValueFunctionOp::SvfopCurrentRole
+        | SqlValueFunctionOp::SvfopCurrentUser
+        | SqlValueFunctionOp::SvfopUser
+        | SqlValueFunctionOp::SvfopSessionUser
+        | SqlValueFunctionOp::SvfopCurrentCatalog
+        | SqlValueFunctionOp::SvfopCurrentSchema
+        | SqlValueFunctionOp::SqlvalueFunctionOpUndefined => 19,
+    }
+}

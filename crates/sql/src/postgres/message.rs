@@ -1,0 +1,141 @@
+//! Several statements in one message: what the earlier ones change for the later ones.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use pg_query::protobuf::RawStmt;
+
+use super::scope::Scope;
+use super::text::Normal;
+use super::tree::inner;
+use super::walk::Walk;
+use super::{Control, Options, Refusal, Session, Statement, shape};
+
+/// Why a name after this is not certain.
+const ONE_AT_A_TIME: &str =
+    "an earlier statement of the same message changes names; send the statements one at a time";
+
+/// What is in force for the next statement of a message.
+pub(super) struct Message<'a> {
+    session: &'a Session<'a>,
+    options: &'a Options,
+    path: Cow<'a, [String]>,
+    unsettled: bool,
+    prepared: HashMap<String, Arc<Statement>>,
+    cursors: HashMap<String, Arc<Statement>>,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn new(session: &'a Session<'a>, options: &'a Options) -> Self {
+        Self {
+            session,
+            options,
+            path: Cow::Borrowed(session.search_path),
+            unsettled: false,
+            prepared: HashMap::new(),
+            cursors: HashMap::new(),
+        }
+    }
+
+    pub(super) fn statement(&mut self, raw: &RawStmt, text: Normal) -> Result<Statement, Refusal> {
+        let mut walk = Walk::new(self.session, self.options);
+        walk.path = self.path.clone();
+        walk.unsettled = self.unsettled.then(|| ONE_AT_A_TIME.to_owned());
+        walk.prepared = std::mem::take(&mut self.prepared);
+        walk.cursors = std::mem::take(&mut self.cursors);
+        let node = inner(&raw.stmt);
+        let rows = walk.perform(node, &Scope::default());
+        if let Some(refusal) = walk.refusal.take() {
+            return Err(refusal);
+        }
+        self.prepared = std::mem::take(&mut walk.prepared);
+        self.cursors = std::mem::take(&mut walk.cursors);
+        let mut statement = shape::finished(walk, node, rows, Some(text));
+        for control in &mut statement.control {
+            if let Control::Prepare { inner, .. } | Control::Declare { inner, .. } = control {
+                // What is prepared is spoken of as it was written.
+                let mut with_text = Statement::clone(inner);
+                with_text.text.clone_from(&statement.text);
+                with_text.literals.clone_from(&statement.literals);
+                *inner = Arc::new(with_text);
+            }
+        }
+        for control in &statement.control {
+            self.follow(control);
+        }
+        Ok(statement)
+    }
+
+    fn follow(&mut self, control: &Control) {
+        match control {
+            Control::Set { name, value: Some(value), .. } if name == "search_path" => {
+                match self.path_of(value) {
+                    Some(path) => self.path = Cow::Owned(path),
+                    None => self.unsettled = true,
+                }
+            }
+            Control::Set { name, .. } if name == "search_path" => self.unsettled = true,
+            Control::Reset(name) => {
+                self.unsettled |= name.as_deref().is_none_or(|name| name == "search_path")
+            }
+            Control::Ddl
+            | Control::TempObject
+            | Control::ChangesSettings
+            | Control::SetRole
+            | Control::Discard(_)
+            | Control::Rollback { .. }
+            | Control::RollbackTo(_) => self.unsettled = true,
+            Control::Deallocate(name) => match name {
+                Some(name) => {
+                    self.prepared.remove(name);
+                }
+                None => self.prepared.clear(),
+            },
+            Control::CloseCursor(name) => match name {
+                Some(name) => {
+                    self.cursors.remove(name);
+                }
+                None => self.cursors.clear(),
+            },
+            Control::Commit { .. }
+            | Control::Begin { .. }
+            | Control::Savepoint(_)
+            | Control::Release(_)
+            | Control::PrepareTransaction
+            | Control::Set { .. }
+            | Control::Prepare { .. }
+            | Control::Execute { .. }
+            | Control::Declare { .. }
+            | Control::Fetch { .. }
+            | Control::CopyIn
+            | Control::CopyOut(_)
+            | Control::Listen => (),
+        }
+    }
+
+    /// The effective path after `SET search_path`, where it is certain.
+    fn path_of(&self, value: &str) -> Option<Vec<String>> {
+        let mut named = Vec::new();
+        for item in value.split(',') {
+            let item = item.trim();
+            let name = match item.strip_prefix('"').and_then(|i| i.strip_suffix('"')) {
+                Some(inside) if !inside.contains('"') => inside.to_owned(),
+                Some(_) => return None,
+                None if item.contains('"') => return None,
+                None => item.to_owned(),
+            };
+            let name = if name == "$user" { self.session.role.to_owned() } else { name };
+            // A schema that is not there is passed over; which one is temporary is for the server to say.
+            if name == "pg_temp" {
+                return None;
+            }
+            if self.session.catalog.has_schema(&name) {
+                named.push(name);
+            }
+        }
+        let temporary = self.path.iter().find(|s| s.starts_with("pg_temp_")).cloned();
+        let system = (!named.iter().any(|n| n == "pg_catalog")).then(|| "pg_catalog".to_owned());
+        Some(temporary.into_iter().chain(system).chain(named).collect())
+    }
+}

@@ -1,0 +1,117 @@
+//! The name that the server gives an output without an alias (`FigureColname` in `parse_target.c`).
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AExprKind, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp};
+
+use super::tree::{inner, kind, string};
+
+/// The name of an output.
+pub(super) fn of(node: &Node) -> &str {
+    figure(node).map_or("?column?", |(name, _)| name)
+}
+
+/// A name, and whether it is so weak that a cast's type would be preferred.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other expression has no name")]
+fn figure(node: &Node) -> Option<(&str, bool)> {
+    match kind(node)? {
+        NodeEnum::ColumnRef(reference) => Some((last(&reference.fields)?, false)),
+        NodeEnum::AIndirection(indirection) => match last(&indirection.indirection) {
+            Some(name) => Some((name, false)),
+            None => indirection.arg.as_deref().and_then(figure),
+        },
+        NodeEnum::FuncCall(call) => Some((last(&call.funcname)?, false)),
+        NodeEnum::AExpr(expression) if expression.kind() == AExprKind::AexprNullif => Some(("nullif", false)),
+        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(figure) {
+            Some((name, false)) => Some((name, false)),
+            weak => cast.type_name.as_ref().and_then(|t| last(&t.names)).map(|name| (name, true)).or(weak),
+        },
+        NodeEnum::CollateClause(collate) => collate.arg.as_deref().and_then(figure),
+        NodeEnum::GroupingFunc(_) => Some(("grouping", false)),
+        NodeEnum::MergeSupportFunc(_) => Some(("merge_action", false)),
+        NodeEnum::SubLink(link) => match link.sub_link_type() {
+            SubLinkType::ExistsSublink => Some(("exists", false)),
+            SubLinkType::ArraySublink => Some(("array", false)),
+            SubLinkType::ExprSublink => {
+                let NodeEnum::SelectStmt(select) = inner(&link.subselect)? else { return None };
+                let NodeEnum::ResTarget(target) = select.target_list.first().and_then(kind)? else {
+                    return None;
+                };
+                if target.name.is_empty() {
+                    target.val.as_deref().and_then(figure).map(|(name, _)| (name, false))
+                } else {
+                    Some((&target.name, false))
+                }
+            }
+            _ => None,
+        },
+        NodeEnum::CaseExpr(case) => {
+            case.defresult.as_deref().and_then(figure).filter(|(_, weak)| !weak).or(Some(("case", true)))
+        }
+        NodeEnum::AArrayExpr(_) => Some(("array", false)),
+        NodeEnum::RowExpr(_) => Some(("row", false)),
+        NodeEnum::CoalesceExpr(_) => Some(("coalesce", false)),
+        NodeEnum::MinMaxExpr(expression) => {
+            Some((if expression.op() == MinMaxOp::IsGreatest { "greatest" } else { "least" }, false))
+        }
+        NodeEnum::SqlvalueFunction(function) => Some((value_function(function.op()), false)),
+        NodeEnum::XmlExpr(expression) => xml(expression.op()).map(|name| (name, false)),
+        NodeEnum::XmlSerialize(_) => Some(("xmlserialize", false)),
+        NodeEnum::JsonParseExpr(_) => Some(("json", false)),
+        NodeEnum::JsonScalarExpr(_) => Some(("json_scalar", false)),
+        NodeEnum::JsonSerializeExpr(_) => Some(("json_serialize", false)),
+        NodeEnum::JsonObjectConstructor(_) => Some(("json_object", false)),
+        NodeEnum::JsonArrayConstructor(_) | NodeEnum::JsonArrayQueryConstructor(_) => {
+            Some(("json_array", false))
+        }
+        NodeEnum::JsonObjectAgg(_) => Some(("json_objectagg", false)),
+        NodeEnum::JsonArrayAgg(_) => Some(("json_arrayagg", false)),
+        NodeEnum::JsonFuncExpr(function) => {
+            use pg_query::protobuf::JsonExprOp;
+            match function.op() {
+                JsonExprOp::JsonExistsOp => Some(("json_exists", false)),
+                JsonExprOp::JsonQueryOp => Some(("json_query", false)),
+                JsonExprOp::JsonValueOp => Some(("json_value", false)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn last(nodes: &[Node]) -> Option<&str> {
+    nodes.iter().rev().find_map(string)
+}
+
+fn value_function(op: SqlValueFunctionOp) -> &'static str {
+    match op {
+        SqlValueFunctionOp::SvfopCurrentDate => "current_date",
+        SqlValueFunctionOp::SvfopCurrentTime | SqlValueFunctionOp::SvfopCurrentTimeN => "current_time",
+        SqlValueFunctionOp::SvfopCurrentTimestamp | SqlValueFunctionOp::SvfopCurrentTimestampN => {
+            "current_timestamp"
+        }
+        SqlValueFunctionOp::SvfopLocaltime | SqlValueFunctionOp::SvfopLocaltimeN => "localtime",
+        SqlValueFunctionOp::SvfopLocaltimestamp | SqlValueFunctionOp::SvfopLocaltimestampN => {
+            "localtimestamp"
+        }
+        SqlValueFunctionOp::SvfopCurrentRole => "current_role",
+        SqlValueFunctionOp::SvfopCurrentUser => "current_user",
+        SqlValueFunctionOp::SvfopUser => "user",
+        SqlValueFunctionOp::SvfopSessionUser => "session_user",
+        SqlValueFunctionOp::SvfopCurrentCatalog => "current_catalog",
+        SqlValueFunctionOp::SvfopCurrentSchema => "current_schema",
+        SqlValueFunctionOp::SqlvalueFunctionOpUndefined => "?column?",
+    }
+}
+
+fn xml(op: XmlExprOp) -> Option<&'static str> {
+    match op {
+        XmlExprOp::IsXmlconcat => Some("xmlconcat"),
+        XmlExprOp::IsXmlelement => Some("xmlelement"),
+        XmlExprOp::IsXmlforest => Some("xmlforest"),
+        XmlExprOp::IsXmlparse => Some("xmlparse"),
+        XmlExprOp::IsXmlpi => Some("xmlpi"),
+        XmlExprOp::IsXmlroot => Some("xmlroot"),
+        XmlExprOp::IsXmlserialize => Some("xmlserialize"),
+        XmlExprOp::IsDocument | XmlExprOp::Undefined => None,
+    }
+}

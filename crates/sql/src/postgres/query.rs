@@ -1,0 +1,451 @@
+//! `SELECT`, `VALUES`, `TABLE` and set operations: which columns come out, and what decides which rows do.
+
+use std::sync::Arc;
+
+use model::{Action, Resource};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, WithClause};
+
+use super::names;
+use super::scope::{Cte, Scope, Visible};
+use super::tree::{inner, integer_constant, kind, string};
+use super::value::{Col, Flow, Value};
+use super::walk::Walk;
+
+/// Rows that a statement or a sub-query gives.
+#[derive(Clone, Default)]
+pub(super) struct Rows {
+    /// Their columns; `None` where these are not known.
+    pub columns: Option<Arc<[Col]>>,
+    /// What the rows depend on where their columns are not known.
+    pub flow: Flow,
+}
+
+impl Rows {
+    pub(super) fn known(columns: Vec<Col>) -> Self {
+        Self { columns: Some(columns.into()), flow: Flow::Clear }
+    }
+
+    /// What any column depends on.
+    pub(super) fn all(&self) -> Flow {
+        let columns = self.columns.iter().flat_map(|c| c.iter());
+        columns.fold(self.flow.clone(), |flow, column| flow.both(column.value.flow.clone()))
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// A sub-query of any kind: `SELECT`, or a statement with `RETURNING` in a common table expression.
+    pub(super) fn subquery(&mut self, node: Option<&NodeEnum>, outer: &Scope<'_, 'a>) -> Rows {
+        match node {
+            Some(NodeEnum::SelectStmt(select)) => self.select(select, outer),
+            Some(NodeEnum::InsertStmt(insert)) => self.insert(insert, outer),
+            Some(NodeEnum::UpdateStmt(update)) => self.update(update, outer),
+            Some(NodeEnum::DeleteStmt(delete)) => self.delete(delete, outer),
+            Some(NodeEnum::MergeStmt(merge)) => self.merge(merge, outer),
+            _ => {
+                self.unknown("a sub-query of a kind that is not understood");
+                Rows { columns: None, flow: Flow::Unknown("a sub-query that is not understood".to_owned()) }
+            }
+        }
+    }
+
+    /// `SELECT`, `VALUES`, and what joins them.
+    pub(super) fn select(&mut self, select: &SelectStmt, outer: &Scope<'_, 'a>) -> Rows {
+        self.deeper(|walk| walk.select_here(select, outer))
+    }
+
+    fn select_here(&mut self, select: &SelectStmt, outer: &Scope<'_, 'a>) -> Rows {
+        let mut scope = Scope::below(outer);
+        if let Some(with) = &select.with_clause {
+            self.with(with, &mut scope);
+        }
+        let rows = match select.op() {
+            SetOperation::SetopNone | SetOperation::Undefined if !select.values_lists.is_empty() => {
+                self.values(&select.values_lists, &scope)
+            }
+            SetOperation::SetopNone | SetOperation::Undefined => return self.simple(select, scope),
+            SetOperation::SetopUnion | SetOperation::SetopIntersect | SetOperation::SetopExcept => {
+                self.set_operation(select, &scope)
+            }
+        };
+        self.sorted(select, &rows, &scope, true);
+        self.limited(select, &scope);
+        if !select.locking_clause.is_empty() {
+            self.unknown("a locking clause on rows that are of no table");
+        }
+        rows
+    }
+
+    fn set_operation(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) -> Rows {
+        let mut side = |side: &Option<Box<SelectStmt>>| {
+            side.as_deref().map(|s| self.select(s, scope)).unwrap_or_default()
+        };
+        let (left, right) = (side(&select.larg), side(&select.rarg));
+        let compares = select.op() != SetOperation::SetopUnion || !select.all;
+        if compares {
+            self.consume_flow(&left.all());
+            self.consume_flow(&right.all());
+        }
+        let (Some(l), Some(r)) = (&left.columns, &right.columns) else {
+            return Rows { columns: None, flow: left.all().both(right.all()) };
+        };
+        Rows::known(
+            l.iter()
+                .zip(r.iter())
+                .map(|(a, b)| Col {
+                    name: Arc::clone(&a.name),
+                    value: a.value.clone().either(b.value.clone()),
+                })
+                .collect(),
+        )
+    }
+
+    fn values(&mut self, lists: &[Node], scope: &Scope<'_, 'a>) -> Rows {
+        let mut columns: Vec<Col> = Vec::new();
+        for list in lists {
+            let Some(NodeEnum::List(list)) = kind(list) else {
+                self.unknown("a row of VALUES that is not understood");
+                continue;
+            };
+            for (index, item) in list.items.iter().enumerate() {
+                let value = self.value(item, scope);
+                match columns.get_mut(index) {
+                    Some(column) => column.value = std::mem::take(&mut column.value).either(value),
+                    None => columns.push(Col { name: format!("column{}", index + 1).into(), value }),
+                }
+            }
+        }
+        Rows::known(columns)
+    }
+
+    fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
+        self.from(&select.from_clause, &mut scope);
+        if let Some(condition) = select.where_clause.as_deref() {
+            self.uses(condition, &scope);
+        }
+        let rows = self.targets(&select.target_list, &scope);
+        for expression in &select.group_clause {
+            self.grouped(expression, &rows, &scope);
+        }
+        if let Some(having) = select.having_clause.as_deref() {
+            self.uses(having, &scope);
+        }
+        for window in &select.window_clause {
+            if let Some(NodeEnum::WindowDef(window)) = kind(window) {
+                self.window(window, &scope);
+            }
+        }
+        // `DISTINCT` alone is a list with one empty node.
+        for on in &select.distinct_clause {
+            match kind(on) {
+                Some(_) => self.grouped(on, &rows, &scope),
+                None => {
+                    self.consume_flow(&rows.all());
+                }
+            }
+        }
+        self.sorted(select, &rows, &scope, false);
+        self.limited(select, &scope);
+        for clause in &select.locking_clause {
+            if let Some(NodeEnum::LockingClause(clause)) = kind(clause) {
+                self.locks(&clause.locked_rels, &scope);
+            }
+        }
+        if let Some(into) = &select.into_clause {
+            self.makes_table(into, &rows);
+        }
+        rows
+    }
+
+    /// A select list or `RETURNING`: stars are spread, as the server does.
+    pub(super) fn targets(&mut self, list: &[Node], scope: &Scope<'_, 'a>) -> Rows {
+        let mut columns = Vec::with_capacity(list.len());
+        let mut unknown: Option<Flow> = None;
+        for target in list {
+            let Some(NodeEnum::ResTarget(target)) = kind(target) else {
+                self.unknown("an item of a select list that is not understood");
+                continue;
+            };
+            match self.star(target, scope) {
+                Some(Some(spread)) => columns.extend_from_slice(&spread),
+                Some(None) => unknown = Some(unknown.unwrap_or_default().both(self.everything(scope))),
+                None => {
+                    let Some(node) = target.val.as_deref() else { continue };
+                    let value = self.value(node, scope);
+                    let name = if target.name.is_empty() { names::of(node) } else { &target.name };
+                    columns.push(Col { name: name.into(), value });
+                }
+            }
+        }
+        match unknown {
+            None => Rows::known(columns),
+            Some(flow) => Rows { flow: flow.both(Rows::known(columns).all()), columns: None },
+        }
+    }
+
+    /// What `*` or `t.*` or `(expression).*` spreads to: `None` for no star, `Some(None)` for one whose columns are not known.
+    fn star(&mut self, target: &ResTarget, scope: &Scope<'_, 'a>) -> Option<Option<Arc<[Col]>>> {
+        match inner(&target.val)? {
+            NodeEnum::ColumnRef(reference) => {
+                let (last, qualifier) = reference.fields.split_last()?;
+                if !matches!(kind(last), Some(NodeEnum::AStar(_))) {
+                    return None;
+                }
+                Some(self.star_of(qualifier, scope))
+            }
+            NodeEnum::AIndirection(indirection) => {
+                let (last, before) = indirection.indirection.split_last()?;
+                if !matches!(kind(last), Some(NodeEnum::AStar(_))) {
+                    return None;
+                }
+                let value = self.indirected(indirection.arg.as_deref(), before, scope);
+                Some(self.fields(&value))
+            }
+            _ => None,
+        }
+    }
+
+    fn star_of(&mut self, qualifier: &[Node], scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
+        let names: Vec<&str> = qualifier.iter().filter_map(string).collect();
+        let columns = match names.as_slice() {
+            [] => return self.spread(scope),
+            [table] => scope.entry(None, table),
+            [schema, table] | [_, schema, table] => scope.entry(Some(schema), table),
+            _ => None,
+        };
+        let Some(entry) = columns else {
+            if let Some(value) = names.first().and_then(|name| self.argument(name, scope)) {
+                return self.fields(&value);
+            }
+            self.missing(format!("missing FROM-clause entry for table \"{}\"", names.join(".")));
+            return None;
+        };
+        let all = entry.all();
+        self.seen(all.as_deref());
+        all
+    }
+
+    fn spread(&mut self, scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
+        let mut columns: Vec<Col> = Vec::new();
+        for visible in &scope.visible {
+            match visible {
+                Visible::Column(column) => columns.push(column.clone()),
+                Visible::Entry(index) => {
+                    columns.extend_from_slice(&scope.entries.get(*index)?.all()?);
+                }
+            }
+        }
+        self.seen(Some(&columns));
+        Some(columns.into())
+    }
+
+    /// What all items of `FROM` depend on.
+    fn everything(&self, scope: &Scope<'_, 'a>) -> Flow {
+        scope.entries.iter().fold(Flow::Clear, |flow, entry| match &entry.columns {
+            super::scope::Columns::Open(open) => flow.both(open.clone()),
+            super::scope::Columns::Listed(columns) => {
+                columns.iter().fold(flow, |flow, c| flow.both(c.value.flow.clone()))
+            }
+            super::scope::Columns::Untagged(_) => flow,
+        })
+    }
+
+    /// `GROUP BY`, `DISTINCT ON`: an expression, a position in the list, or a name of it.
+    fn grouped(&mut self, node: &Node, rows: &Rows, scope: &Scope<'_, 'a>) {
+        match kind(node) {
+            Some(NodeEnum::GroupingSet(set)) => {
+                set.content.iter().for_each(|item| self.grouped(item, rows, scope));
+            }
+            Some(NodeEnum::RowExpr(row)) => {
+                row.args.iter().for_each(|item| self.grouped(item, rows, scope));
+            }
+            _ => self.by_output(node, rows, scope, false),
+        }
+    }
+
+    fn sorted(&mut self, select: &SelectStmt, rows: &Rows, scope: &Scope<'_, 'a>, only_outputs: bool) {
+        for sort in &select.sort_clause {
+            let Some(NodeEnum::SortBy(sort)) = kind(sort) else {
+                self.unknown("an ORDER BY that is not understood");
+                continue;
+            };
+            if let Some(node) = sort.node.as_deref() {
+                self.by_output(node, rows, scope, only_outputs);
+            }
+            if !sort.use_op.is_empty() {
+                self.operator(&sort.use_op, None, None);
+            }
+        }
+    }
+
+    /// A clause that may name an output by its position or name, else an expression. Where a name could be either, it is both.
+    fn by_output(&mut self, node: &Node, rows: &Rows, scope: &Scope<'_, 'a>, only_outputs: bool) {
+        let Some(expression) = kind(node) else { return };
+        if let Some(position) = integer_constant(expression) {
+            let index = usize::try_from(position).unwrap_or(0).saturating_sub(1);
+            match rows.columns.as_ref().map(|columns| columns.get(index)) {
+                Some(Some(column)) => {
+                    let value = column.value.clone();
+                    self.consume(&value);
+                }
+                Some(None) => (),
+                None => {
+                    self.consume_flow(&rows.flow);
+                }
+            }
+            return;
+        }
+        if let Some(name) = lone_name(expression) {
+            let outputs: Vec<Value> = rows
+                .columns
+                .iter()
+                .flat_map(|c| c.iter())
+                .filter(|c| &*c.name == name)
+                .map(|c| c.value.clone())
+                .collect();
+            for value in &outputs {
+                self.consume(value);
+            }
+            if only_outputs && rows.columns.is_none() {
+                self.consume_flow(&rows.flow);
+            }
+            if !outputs.is_empty() || only_outputs {
+                // An input column of the same name, if there is one.
+                if let Some(value) = scope.column(name) {
+                    self.consume(&value);
+                }
+                return;
+            }
+        }
+        if only_outputs {
+            // Expressions over a set operation's outputs are not in the language.
+            self.consume_flow(&rows.all());
+            return;
+        }
+        self.uses(node, scope);
+    }
+
+    fn limited(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) {
+        for node in [&select.limit_count, &select.limit_offset].into_iter().flatten() {
+            self.uses(node, scope);
+        }
+    }
+
+    /// `FOR UPDATE` and its weaker forms lock the rows of the named items, or of all.
+    fn locks(&mut self, names: &[Node], scope: &Scope<'_, 'a>) {
+        let wanted: Vec<&str> = names
+            .iter()
+            .filter_map(|node| {
+                if let Some(NodeEnum::RangeVar(r)) = kind(node) { Some(r.relname.as_str()) } else { None }
+            })
+            .collect();
+        let relations: Vec<_> = scope
+            .entries
+            .iter()
+            .filter(|entry| wanted.is_empty() || entry.alias.as_deref().is_some_and(|a| wanted.contains(&a)))
+            .map(|entry| entry.relation)
+            .collect();
+        if relations.is_empty() || relations.iter().any(Option::is_none) {
+            // Rows of a sub-query are locked in its tables.
+            self.does(Action::LockRows, Resource::Target);
+        }
+        for relation in relations.into_iter().flatten() {
+            let effect = self.on(Action::LockRows, relation);
+            self.effect(effect);
+        }
+    }
+
+    /// `WITH`: each expression is seen by those after it, and by itself if it is recursive.
+    pub(super) fn with(&mut self, with: &WithClause, scope: &mut Scope<'_, 'a>) {
+        for node in &with.ctes {
+            let Some(NodeEnum::CommonTableExpr(cte)) = kind(node) else {
+                self.unknown("a common table expression that is not understood");
+                continue;
+            };
+            if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
+                self.needs(14, "SEARCH or CYCLE");
+            }
+            let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
+            let mut rows = Rows::default();
+            if with.recursive {
+                // The first round sees the expression itself as columns that depend on nothing; later ones as what came
+                // out before, until nothing more comes.
+                let start = self.recursion_start(inner(&cte.ctequery), scope);
+                let mut known = renamed(start, &aliases);
+                for _ in 0..8 {
+                    scope.ctes.push(Cte {
+                        name: cte.ctename.clone(),
+                        columns: known.columns.clone(),
+                        flow: known.flow.clone(),
+                    });
+                    rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
+                    scope.ctes.pop();
+                    if flows(&rows) == flows(&known) {
+                        break;
+                    }
+                    known = rows.clone();
+                }
+            } else {
+                rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
+            }
+            if let Some(columns) = rows.columns.take() {
+                let mut columns = columns.to_vec();
+                let clear = |name: &str| Col { name: name.into(), value: Value::default() };
+                if let Some(search) = &cte.search_clause {
+                    columns.push(clear(&search.search_seq_column));
+                    self.consume_flow(&Rows::known(columns.clone()).all());
+                }
+                if let Some(cycle) = &cte.cycle_clause {
+                    self.consume_flow(&Rows::known(columns.clone()).all());
+                    columns.push(clear(&cycle.cycle_mark_column));
+                    let path = Rows::known(columns.clone()).all();
+                    columns
+                        .push(Col { name: cycle.cycle_path_column.as_str().into(), value: Value::of(path) });
+                }
+                rows.columns = Some(columns.into());
+            }
+            scope.ctes.push(Cte { name: cte.ctename.clone(), columns: rows.columns, flow: rows.flow });
+        }
+    }
+
+    /// The columns of the part of a recursive expression that is not recursive: its left side.
+    fn recursion_start(&mut self, query: Option<&NodeEnum>, scope: &Scope<'_, 'a>) -> Rows {
+        match query {
+            Some(NodeEnum::SelectStmt(select)) if select.op() != SetOperation::SetopNone => {
+                // Its own WITH is in sight of both sides.
+                let mut level = Scope::below(scope);
+                if let Some(with) = &select.with_clause {
+                    self.with(with, &mut level);
+                }
+                select.larg.as_deref().map(|left| self.select(left, &level)).unwrap_or_default()
+            }
+            // Not recursive in truth: it cannot see itself.
+            _ => Rows::default(),
+        }
+    }
+}
+
+fn flows(rows: &Rows) -> Option<Vec<Flow>> {
+    rows.columns.as_ref().map(|columns| columns.iter().map(|c| c.value.flow.clone()).collect())
+}
+
+/// The same columns under other names, as far as these go.
+pub(super) fn renamed(rows: Rows, names: &[&str]) -> Rows {
+    let Some(columns) = rows.columns else { return rows };
+    let columns = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| Col {
+            name: names.get(index).map_or_else(|| Arc::clone(&column.name), |name| (*name).into()),
+            value: column.value.clone(),
+        })
+        .collect();
+    Rows { columns: Some(columns), flow: rows.flow }
+}
+
+/// A reference that is one unqualified name.
+fn lone_name(node: &NodeEnum) -> Option<&str> {
+    let NodeEnum::ColumnRef(reference) = node else { return None };
+    let [field] = reference.fields.as_slice() else { return None };
+    string(field)
+}

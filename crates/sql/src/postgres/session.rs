@@ -1,0 +1,289 @@
+//! Statements about the session: transactions, settings, prepared statements, cursors, `EXPLAIN`.
+
+use std::sync::Arc;
+
+use model::{Action, Resource};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    DeclareCursorStmt, DiscardMode, DiscardStmt, ExecuteStmt, ExplainStmt, FetchStmt, Node, PrepareStmt,
+    TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+};
+
+use super::query::Rows;
+use super::scope::Scope;
+use super::settings::{self, Setting};
+use super::tree::{constant, inner, is_on, kind, options};
+use super::value::{Col, Flow, TEXT, Value};
+use super::walk::Walk;
+use super::{Control, Discard, Lineage, Outputs, Statement, shape};
+
+impl<'a> Walk<'a> {
+    pub(super) fn transaction(&mut self, statement: &TransactionStmt) {
+        let chain = statement.chain;
+        let name = || statement.savepoint_name.clone();
+        let control = match statement.kind() {
+            TransactionStmtKind::TransStmtBegin | TransactionStmtKind::TransStmtStart => {
+                Control::Begin { read_only: read_only(&statement.options) }
+            }
+            TransactionStmtKind::TransStmtCommit => Control::Commit { chain },
+            TransactionStmtKind::TransStmtRollback => Control::Rollback { chain },
+            TransactionStmtKind::TransStmtSavepoint => Control::Savepoint(name()),
+            TransactionStmtKind::TransStmtRelease => Control::Release(name()),
+            TransactionStmtKind::TransStmtRollbackTo => Control::RollbackTo(name()),
+            TransactionStmtKind::TransStmtPrepare => {
+                let why = "a prepared transaction keeps its locks when the session ends";
+                self.reaches_out(Action::LockTable, why.to_owned());
+                Control::PrepareTransaction
+            }
+            TransactionStmtKind::TransStmtCommitPrepared | TransactionStmtKind::TransStmtRollbackPrepared => {
+                return self.reaches_out(Action::OtherSession, "it ends a prepared transaction".to_owned());
+            }
+            TransactionStmtKind::Undefined => {
+                return self.unknown("a transaction statement that is not understood");
+            }
+        };
+        self.found.control.push(control);
+    }
+
+    pub(super) fn set(&mut self, set: &VariableSetStmt) {
+        let name = set.name.to_ascii_lowercase();
+        match set.kind() {
+            VariableSetKind::VarSetMulti => self.set_transaction(&name, &set.args),
+            VariableSetKind::VarResetAll => self.found.control.push(Control::Reset(None)),
+            VariableSetKind::VarSetValue => {
+                let values: Option<Vec<String>> =
+                    set.args.iter().map(|a| kind(a).and_then(constant)).collect();
+                // `SET a = x, y` is a list; each item is quoted where it is no plain name, as the server does.
+                let value = values.map(|values| match values.as_slice() {
+                    [one] => one.clone(),
+                    many => many.iter().map(|v| quoted(v)).collect::<Vec<_>>().join(", "),
+                });
+                let single = set.args.len() == 1;
+                let shown = value.clone().filter(|_| single).or(value);
+                self.setting(name, shown, set.is_local);
+            }
+            VariableSetKind::VarSetDefault | VariableSetKind::VarReset => {
+                let local = set.is_local;
+                match settings::classify(&name, None) {
+                    Setting::Harmless if set.kind() == VariableSetKind::VarReset => {
+                        self.found.control.push(Control::Reset(Some(name)));
+                    }
+                    Setting::Harmless => self.found.control.push(Control::Set { name, value: None, local }),
+                    Setting::Configure => self.configures(name),
+                }
+            }
+            VariableSetKind::VarSetCurrent | VariableSetKind::Undefined => {
+                self.unknown("a SET that is not understood");
+            }
+        }
+    }
+
+    fn setting(&mut self, name: String, value: Option<String>, local: bool) {
+        match settings::classify(&name, value.as_deref()) {
+            Setting::Harmless => self.found.control.push(Control::Set { name, value, local }),
+            Setting::Configure => self.configures(name),
+        }
+    }
+
+    fn configures(&mut self, name: String) {
+        if matches!(name.as_str(), "role" | "session_authorization") {
+            self.found.control.push(Control::SetRole);
+        } else {
+            self.found.control.push(Control::ChangesSettings);
+        }
+        self.does(Action::Configure, Resource::Setting(name));
+    }
+
+    /// `SET TRANSACTION`, `SET SESSION CHARACTERISTICS AS TRANSACTION`
+    fn set_transaction(&mut self, name: &str, args: &[Node]) {
+        if name == "transaction snapshot" {
+            return self.reaches_out(Action::OtherSession, "it takes another session's snapshot".to_owned());
+        }
+        let session = name.starts_with("session");
+        for option in options(args) {
+            let lifts = option.defname == "transaction_read_only" && !is_on(option);
+            if lifts {
+                let name = if session { "default_transaction_read_only" } else { "transaction_read_only" };
+                self.configures(name.to_owned());
+            } else {
+                let name =
+                    if session { format!("default_{}", option.defname) } else { option.defname.clone() };
+                let value = inner(&option.arg).and_then(constant);
+                self.found.control.push(Control::Set { name, value, local: !session });
+            }
+        }
+    }
+
+    pub(super) fn show(name: &str) -> Rows {
+        if name.eq_ignore_ascii_case("all") {
+            return texts(&["name", "setting", "description"]);
+        }
+        texts(&[name])
+    }
+
+    pub(super) fn discard(&mut self, discard: &DiscardStmt) {
+        let what = match discard.target() {
+            DiscardMode::DiscardAll => Discard::All,
+            DiscardMode::DiscardPlans => Discard::Plans,
+            DiscardMode::DiscardSequences => Discard::Sequences,
+            DiscardMode::DiscardTemp => Discard::Temp,
+            DiscardMode::Undefined => return self.unknown("a DISCARD that is not understood"),
+        };
+        self.found.control.push(Control::Discard(what));
+    }
+
+    pub(super) fn prepare(&mut self, prepare: &PrepareStmt) {
+        let inner = Arc::new(self.apart(inner(&prepare.query)));
+        self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
+        self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });
+    }
+
+    pub(super) fn declare(&mut self, declare: &DeclareCursorStmt) {
+        const HOLD: i32 = 0x0020;
+        let inner = Arc::new(self.apart(inner(&declare.query)));
+        // It is planned and started now.
+        self.takes(&inner);
+        self.cursors.insert(declare.portalname.clone(), Arc::clone(&inner));
+        let hold = declare.options & HOLD != 0;
+        self.found.control.push(Control::Declare { name: declare.portalname.clone(), inner, hold });
+    }
+
+    pub(super) fn execute(&mut self, execute: &ExecuteStmt, scope: &Scope<'_, 'a>) -> Rows {
+        self.uses_all(&execute.params, scope);
+        let known = self.prepared.get(&execute.name).cloned();
+        let Some(statement) = known.or_else(|| self.session.prepared.prepared(&execute.name)) else {
+            self.unknown(format!("prepared statement \"{}\" does not exist", execute.name));
+            return Rows {
+                columns: None,
+                flow: Flow::Unknown("a prepared statement that is not known".to_owned()),
+            };
+        };
+        self.takes(&statement);
+        self.found.control.push(Control::Execute { name: execute.name.clone() });
+        rows_of(&statement.outputs)
+    }
+
+    pub(super) fn fetch(&mut self, fetch: &FetchStmt) -> Rows {
+        let name = fetch.portalname.clone();
+        self.found.control.push(Control::Fetch { name: name.clone() });
+        let known = self.cursors.get(&name).cloned();
+        let Some(statement) = known.or_else(|| self.session.prepared.cursor(&name)) else {
+            self.unknown(format!("cursor \"{name}\" does not exist"));
+            return Rows { columns: None, flow: Flow::Unknown("a cursor that is not known".to_owned()) };
+        };
+        self.takes(&statement);
+        if fetch.ismove { Rows::known(Vec::new()) } else { rows_of(&statement.outputs) }
+    }
+
+    /// The effects of another statement are this one's.
+    fn takes(&mut self, statement: &Statement) {
+        for effect in &statement.effects {
+            self.found.effect(effect.clone());
+        }
+        self.found.tables.extend(statement.facts.tables.iter().cloned());
+        self.found.functions.extend(statement.facts.functions.iter().cloned());
+        self.found.unconditional |= !statement.facts.has_where;
+        self.found.touches_tagged |= statement.touches_tagged;
+        self.found.unresolved |= statement.unresolved;
+        for control in &statement.control {
+            if matches!(
+                control,
+                Control::Ddl | Control::TempObject | Control::ChangesSettings | Control::SetRole
+            ) {
+                self.found.control.push(control.clone());
+            }
+        }
+    }
+
+    /// A statement that is read for itself: what it would do is not done now.
+    fn apart(&mut self, statement: Option<&NodeEnum>) -> Statement {
+        let mut walk = Walk::new(self.session, self.options);
+        walk.path = self.path.clone();
+        walk.unsettled = self.unsettled.clone();
+        walk.depth = self.depth;
+        let rows = walk.perform(statement, &Scope::default());
+        if let Some(refusal) = walk.refusal.take() {
+            self.refuse(refusal);
+        }
+        self.parameters = self.parameters.max(walk.parameters);
+        shape::finished(walk, statement, rows, None)
+    }
+
+    pub(super) fn explain(&mut self, explain: &ExplainStmt, scope: &Scope<'_, 'a>) -> Rows {
+        let mut runs = false;
+        for option in options(&explain.options) {
+            match option.defname.as_str() {
+                "analyze" => runs = is_on(option),
+                "verbose" | "costs" | "buffers" | "timing" | "summary" | "format" | "settings" | "wal"
+                | "memory" | "serialize" | "generic_plan" => (),
+                _ => self.unknown(format!("the option {} of EXPLAIN is not understood", option.defname)),
+            }
+        }
+        let query = inner(&explain.query);
+        if runs {
+            self.perform(query, scope);
+        } else {
+            // It is planned, which runs functions that are said to be immutable, but nothing is written.
+            let statement = self.apart(query);
+            for effect in &statement.effects {
+                let mut effect = effect.clone();
+                if is_write(effect.action) {
+                    effect.action = Action::Select;
+                }
+                self.found.effect(effect);
+            }
+            self.found.tables.extend(statement.facts.tables);
+            self.found.functions.extend(statement.facts.functions);
+            self.found.touches_tagged |= statement.touches_tagged;
+            self.found.unresolved |= statement.unresolved;
+        }
+        texts(&["QUERY PLAN"])
+    }
+}
+
+/// Actions that only running a statement has.
+fn is_write(action: Action) -> bool {
+    matches!(action, Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::LockRows)
+}
+
+/// `READ ONLY` or `READ WRITE` of `BEGIN`; the last word counts.
+fn read_only(nodes: &[Node]) -> Option<bool> {
+    options(nodes).filter(|o| o.defname == "transaction_read_only").last().map(is_on)
+}
+
+fn texts(names: &[&str]) -> Rows {
+    let columns = names.iter().map(|name| Col { name: (*name).into(), value: Value::clear(Some(TEXT)) });
+    Rows::known(columns.collect())
+}
+
+fn rows_of(outputs: &Outputs) -> Rows {
+    match outputs {
+        Outputs::None => Rows::known(Vec::new()),
+        Outputs::Opaque(why) => Rows { columns: None, flow: Flow::Unknown(why.clone()) },
+        Outputs::Columns(columns) => Rows::known(
+            columns
+                .iter()
+                .map(|column| Col {
+                    name: column.name.as_str().into(),
+                    value: Value::of(flow_of(&column.lineage)),
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn flow_of(lineage: &Lineage) -> Flow {
+    match lineage {
+        Lineage::Clear => Flow::Clear,
+        Lineage::Plain(sources) => Flow::Plain(sources.clone()),
+        Lineage::Derived(sources) => Flow::Derived(sources.clone()),
+        Lineage::Unknown(why) => Flow::Unknown(why.clone()),
+    }
+}
+
+fn quoted(value: &str) -> String {
+    let plain = value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !value.starts_with(|c: char| c.is_ascii_digit())
+        && !value.is_empty();
+    if plain { value.to_owned() } else { format!("\"{}\"", value.replace('"', "\"\"")) }
+}

@@ -1,0 +1,143 @@
+//! From what was found to a statement: its facts, its outputs, and a digest of all that decides a verdict.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use model::{Effect, Facts};
+use pg_query::NodeEnum;
+
+use super::query::Rows;
+use super::text::Normal;
+use super::value::Flow;
+use super::walk::Walk;
+use super::{Lineage, OutputColumn, Outputs, Statement};
+
+/// Puts a statement together.
+pub(super) fn finished(
+    walk: Walk<'_>,
+    node: Option<&NodeEnum>,
+    rows: Rows,
+    text: Option<Normal>,
+) -> Statement {
+    let parameters = walk.parameters;
+    let mut found = walk.found;
+    let outputs = outputs(rows, node);
+    let facts = Facts {
+        kind: super::kinds::word(node),
+        has_where: !found.unconditional,
+        tables: std::mem::take(&mut found.tables),
+        functions: std::mem::take(&mut found.functions),
+        statements: 1,
+        parameters,
+    };
+    let control = std::mem::take(&mut found.control);
+    let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
+    let effects = found.into_effects();
+    let shape = digest(&effects, &facts, &outputs);
+    let text = text.unwrap_or(Normal { text: String::new(), literals: Vec::new() });
+    Statement {
+        effects,
+        facts,
+        outputs,
+        control,
+        text: text.text,
+        literals: text.literals,
+        shape,
+        unresolved,
+        touches_tagged,
+    }
+}
+
+fn outputs(rows: Rows, node: Option<&NodeEnum>) -> Outputs {
+    match rows.columns {
+        Some(columns) if columns.is_empty() && !is_query(node) => Outputs::None,
+        Some(columns) => Outputs::Columns(
+            columns
+                .iter()
+                .map(|column| OutputColumn {
+                    name: column.name.to_string(),
+                    lineage: Lineage::from(column.value.flow.clone()),
+                })
+                .collect(),
+        ),
+        None => Outputs::Opaque(match rows.flow {
+            Flow::Unknown(why) => why,
+            Flow::Clear | Flow::Plain(_) | Flow::Derived(_) => {
+                "the columns of its result are not certain".to_owned()
+            }
+        }),
+    }
+}
+
+/// `SELECT` without columns returns rows all the same.
+fn is_query(node: Option<&NodeEnum>) -> bool {
+    matches!(node, Some(NodeEnum::SelectStmt(select)) if select.into_clause.is_none())
+}
+
+/// A digest of all that decides a verdict.
+fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u8; 16] {
+    let mut digest = Digest(Context::new(&SHA256));
+    for effect in effects {
+        digest.text(effect.action.as_str());
+        digest.shown(&effect.resource);
+        effect.tags.iter().for_each(|tag| digest.text(&tag.0));
+        match &effect.via {
+            Some(via) => digest.shown(via),
+            None => digest.text(""),
+        }
+        digest.text(effect.why.as_deref().unwrap_or_default());
+    }
+    digest.text(&facts.kind);
+    digest.text(if facts.has_where { "where" } else { "all" });
+    facts.tables.iter().for_each(|table| digest.shown(table));
+    facts.functions.iter().for_each(|function| digest.shown(function));
+    digest.shown(&facts.parameters);
+    match outputs {
+        Outputs::None => digest.text("none"),
+        Outputs::Opaque(why) => digest.text(why),
+        Outputs::Columns(columns) => {
+            for column in columns {
+                let (word, sources) = match &column.lineage {
+                    Lineage::Clear => ("clear", [].as_slice()),
+                    Lineage::Plain(sources) => ("plain", sources.as_slice()),
+                    Lineage::Derived(sources) => ("derived", sources.as_slice()),
+                    Lineage::Unknown(why) => (why.as_str(), [].as_slice()),
+                };
+                digest.text(word);
+                for source in sources {
+                    digest.shown(&source.column);
+                    source.tags.iter().for_each(|tag| digest.text(&tag.0));
+                }
+            }
+        }
+    }
+    digest.finish()
+}
+
+/// The shape of several statements.
+pub(super) fn combined<'s>(statements: impl Iterator<Item = &'s Statement>) -> [u8; 16] {
+    let mut digest = Digest(Context::new(&SHA256));
+    statements.for_each(|statement| digest.0.update(&statement.shape));
+    digest.finish()
+}
+
+struct Digest(Context);
+
+impl Digest {
+    /// A text and its length, so that two texts are never taken for another two.
+    fn text(&mut self, text: &str) {
+        self.0.update(&(text.len() as u64).to_le_bytes());
+        self.0.update(text.as_bytes());
+    }
+
+    fn shown(&mut self, value: &impl std::fmt::Display) {
+        self.text(&value.to_string());
+    }
+
+    fn finish(self) -> [u8; 16] {
+        let mut shape = [0; 16];
+        let digest = self.0.finish();
+        for (to, from) in shape.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        shape
+    }
+}

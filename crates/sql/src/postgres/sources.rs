@@ -1,0 +1,431 @@
+//! `FROM`: relations, sub-queries, functions and joins, and which names each of them gives.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Alias, JoinExpr, Node, RangeFunction, RangeVar};
+
+use super::catalog::{Relation, RelationKind, TypeKind};
+use super::query::renamed;
+use super::scope::{Columns, Entry, Scope, Visible};
+use super::tree::{inner, kind, string};
+use super::value::{Col, Flow, RECORD, Value};
+use super::walk::{Walk, written};
+
+/// One item, or a join of several: its entries are in the scope already.
+type Names = Vec<Visible>;
+
+impl<'a> Walk<'a> {
+    /// Reads a `FROM` list into the scope.
+    pub(super) fn from(&mut self, list: &[Node], scope: &mut Scope<'_, 'a>) {
+        for item in list {
+            let names = self.item(kind(item), scope);
+            scope.visible.extend(names);
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an item that is not named here is unknown")]
+    pub(super) fn item(&mut self, item: Option<&NodeEnum>, scope: &mut Scope<'_, 'a>) -> Names {
+        match item {
+            Some(NodeEnum::RangeVar(range)) => {
+                let entry = self.range(range, scope);
+                add(scope, entry)
+            }
+            Some(NodeEnum::RangeSubselect(sub)) => {
+                let rows = if sub.lateral {
+                    self.subquery(inner(&sub.subquery), scope)
+                } else {
+                    // A sub-query does not see its neighbours.
+                    let outside = Scope {
+                        arguments: scope.arguments,
+                        ctes: scope.ctes.clone(),
+                        parent: scope.parent,
+                        ..Scope::default()
+                    };
+                    self.subquery(inner(&sub.subquery), &outside)
+                };
+                let rows = renamed(rows, &aliases(sub.alias.as_ref()));
+                let columns = rows.columns.map_or(Columns::Open(rows.flow), Columns::Listed);
+                add(scope, entry(sub.alias.as_ref(), columns))
+            }
+            Some(NodeEnum::RangeFunction(function)) => {
+                let entry = self.range_function(function, scope);
+                add(scope, entry)
+            }
+            Some(NodeEnum::JoinExpr(join)) => self.deeper(|walk| walk.join(join, scope)),
+            Some(NodeEnum::RangeTableSample(sample)) => {
+                let names = self.item(inner(&sample.relation), scope);
+                self.uses_all(&sample.args, scope);
+                sample.repeatable.iter().for_each(|node| {
+                    self.uses(node, scope);
+                });
+                match super::tree::qualified(&sample.method) {
+                    Some(q)
+                        if matches!(
+                            (q.schema, q.name),
+                            (None | Some("pg_catalog"), "bernoulli" | "system")
+                        ) =>
+                    {
+                        ()
+                    }
+                    _ => self.unknown("a sampling method that is not PostgreSQL's own"),
+                }
+                names
+            }
+            Some(NodeEnum::RangeTableFunc(table)) => {
+                let mut flow = Flow::Clear;
+                for node in [&table.docexpr, &table.rowexpr].into_iter().flatten() {
+                    flow = flow.both(self.uses(node, scope));
+                }
+                self.uses_all(&table.namespaces, scope);
+                let mut columns = Vec::new();
+                for column in &table.columns {
+                    let Some(NodeEnum::RangeTableFuncCol(column)) = kind(column) else { continue };
+                    for node in [&column.colexpr, &column.coldefexpr].into_iter().flatten() {
+                        flow = flow.both(self.uses(node, scope));
+                    }
+                    let type_oid = column.type_name.as_ref().and_then(|t| self.cast_to(t, None));
+                    columns.push((column.colname.clone(), type_oid));
+                }
+                let listed = columns.into_iter().map(|(name, type_oid)| Col {
+                    name: name.into(),
+                    value: Value { flow: flow.clone(), type_oid, row: None },
+                });
+                let listed = Columns::Listed(listed.collect());
+                let mut entry = entry(table.alias.as_ref(), listed);
+                entry.columns = rename(entry.columns, &aliases(table.alias.as_ref()));
+                add(scope, entry)
+            }
+            Some(NodeEnum::JsonTable(table)) => {
+                self.needs(17, "JSON_TABLE");
+                let entry = self.json_table(table, scope);
+                add(scope, entry)
+            }
+            _ => {
+                self.unknown("an item of FROM that is not understood");
+                let flow = Flow::Unknown("an item of FROM that is not understood".to_owned());
+                add(scope, entry(None, Columns::Open(flow)))
+            }
+        }
+    }
+
+    /// A relation or common table expression by name.
+    fn range(&mut self, range: &RangeVar, scope: &Scope<'_, 'a>) -> Entry<'a> {
+        let alias = range.alias.as_ref();
+        let names = aliases(alias);
+        let shown = alias.map_or(range.relname.as_str(), |a| a.aliasname.as_str());
+        if range.schemaname.is_empty()
+            && let Some(cte) = scope.cte(&range.relname)
+        {
+            let columns = cte.columns.clone().map_or(Columns::Open(cte.flow.clone()), Columns::Listed);
+            let columns = rename(columns, &names);
+            return Entry {
+                alias: Some(Cow::Owned(shown.to_owned())),
+                columns,
+                ..entry(None, Columns::Open(Flow::Clear))
+            };
+        }
+        let Some(relation) = self.relation(range) else {
+            let flow = Flow::Unknown(format!("relation \"{}\" does not exist", written(range)));
+            return Entry { alias: Some(Cow::Owned(shown.to_owned())), ..entry(None, Columns::Open(flow)) };
+        };
+        let columns = self.relation_columns(relation);
+        self.reads(relation);
+        Entry {
+            alias: Some(Cow::Owned(shown.to_owned())),
+            relation: Some(relation),
+            schema: alias.is_none().then_some(relation.schema.as_str()),
+            columns: rename(columns, &names),
+            system_columns: true,
+            qualified_only: false,
+        }
+    }
+
+    /// The columns of a relation, with what they depend on. Says what reading it does beyond reading rows.
+    pub(super) fn relation_columns(&mut self, relation: &'a Relation) -> Columns<'a> {
+        match relation.kind {
+            RelationKind::View | RelationKind::MaterializedView => self.view_columns(relation),
+            RelationKind::Table
+            | RelationKind::Partitioned
+            | RelationKind::Foreign
+            | RelationKind::Sequence => {
+                if self.is_tagged(relation) {
+                    Columns::Listed(self.stored_columns(relation))
+                } else {
+                    Columns::Untagged(relation)
+                }
+            }
+            RelationKind::Composite | RelationKind::Index => {
+                self.unknown(format!("cannot open relation \"{}\"", relation.name));
+                Columns::Untagged(relation)
+            }
+        }
+    }
+
+    fn range_function(&mut self, function: &RangeFunction, scope: &Scope<'_, 'a>) -> Entry<'a> {
+        let mut columns: Option<Vec<Col>> = Some(Vec::new());
+        let mut flow = Flow::Clear;
+        let names = aliases(function.alias.as_ref());
+        let alone = function.functions.len() == 1;
+        for item in &function.functions {
+            let Some(NodeEnum::List(pair)) = kind(item) else {
+                self.unknown("a function in FROM that is not understood");
+                continue;
+            };
+            let (Some(call), definitions) = (pair.items.first(), pair.items.get(1)) else { continue };
+            let value = self.value(call, scope);
+            self.consume(&value);
+            let own = match definitions.and_then(kind) {
+                Some(NodeEnum::List(list)) => Some(self.definitions(&list.items, &value.flow)),
+                _ if alone && !function.coldeflist.is_empty() => {
+                    Some(self.definitions(&function.coldeflist, &value.flow))
+                }
+                _ => {
+                    let name = function.alias.as_ref().filter(|_| alone).map(|a| a.aliasname.as_str());
+                    self.function_columns(kind(call), &value, name)
+                }
+            };
+            flow = flow.both(value.flow.clone());
+            match (&mut columns, own) {
+                (Some(all), Some(own)) => all.extend(own),
+                (_, None) => columns = None,
+                (None, _) => (),
+            }
+        }
+        if function.ordinality
+            && let Some(columns) = &mut columns
+        {
+            columns
+                .push(Col { name: "ordinality".into(), value: Value::clear(Some(super::catalog::Oid(20))) });
+        }
+        let default = match function.functions.first().and_then(kind) {
+            Some(NodeEnum::List(pair)) => pair.items.first().map(super::names::of),
+            _ => None,
+        };
+        let columns = columns.map_or(Columns::Open(flow.computed()), |c| Columns::Listed(c.into()));
+        let mut entry = entry(function.alias.as_ref(), rename(columns, &names));
+        if entry.alias.is_none() {
+            entry.alias = default.map(|name| Cow::Owned(name.to_owned()));
+        }
+        entry
+    }
+
+    /// `AS (name type, …)`
+    fn definitions(&mut self, definitions: &[Node], flow: &Flow) -> Vec<Col> {
+        let mut columns = Vec::new();
+        for node in definitions {
+            if let Some(NodeEnum::ColumnDef(definition)) = kind(node) {
+                let type_oid = definition.type_name.as_ref().and_then(|t| self.cast_to(t, None));
+                let value = Value { flow: flow.clone().computed(), type_oid, row: None };
+                columns.push(Col { name: definition.colname.as_str().into(), value });
+            }
+        }
+        columns
+    }
+
+    /// The columns of a function's rows; `None` where these are not certain.
+    fn function_columns(
+        &mut self,
+        call: Option<&NodeEnum>,
+        value: &Value,
+        alias: Option<&str>,
+    ) -> Option<Vec<Col>> {
+        let flow = value.flow.clone().computed();
+        let one = |name: &str, type_oid| {
+            vec![Col { name: name.into(), value: Value { flow: flow.clone(), type_oid, row: None } }]
+        };
+        let Some(NodeEnum::FuncCall(_)) = call else {
+            // `current_date` and its kin, casts.
+            return Some(one(alias.unwrap_or("?column?"), value.type_oid));
+        };
+        // The call was read just now: what it could mean is known.
+        let candidates = std::mem::take(&mut self.chosen);
+        let mut shapes: Vec<Vec<Col>> = Vec::new();
+        for function in candidates {
+            let shape = if !function.out_columns.is_empty() {
+                if function.out_columns.len() == 1 {
+                    let (name, type_oid) = function.out_columns.first()?;
+                    one(alias.unwrap_or(if name.is_empty() { &function.name } else { name }), Some(*type_oid))
+                } else {
+                    function
+                        .out_columns
+                        .iter()
+                        .enumerate()
+                        .map(|(index, (name, type_oid))| Col {
+                            name: if name.is_empty() {
+                                format!("column{}", index + 1).into()
+                            } else {
+                                name.as_str().into()
+                            },
+                            value: Value { flow: flow.clone(), type_oid: Some(*type_oid), row: None },
+                        })
+                        .collect()
+                }
+            } else {
+                let returns = self.catalog.type_by_oid(function.returns);
+                match returns.map(|t| t.kind) {
+                    Some(TypeKind::Composite) => {
+                        let relation = returns.and_then(|t| self.catalog.relation_by_oid(t.relation))?;
+                        relation
+                            .columns
+                            .iter()
+                            .map(|c| Col {
+                                name: c.name.as_str().into(),
+                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+                            })
+                            .collect()
+                    }
+                    // Polymorphic results are rows only where an argument says so.
+                    Some(TypeKind::Pseudo) => {
+                        let made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
+                        if function.returns == RECORD || made.is_some_and(|t| t.kind == TypeKind::Composite) {
+                            return None;
+                        }
+                        one(alias.unwrap_or(&function.name), value.type_oid)
+                    }
+                    Some(_) | None => one(alias.unwrap_or(&function.name), Some(function.returns)),
+                }
+            };
+            if !shapes.iter().any(|s| same_names(s, &shape)) {
+                shapes.push(shape);
+            }
+        }
+        match shapes.len() {
+            1 => shapes.pop(),
+            _ => None,
+        }
+    }
+
+    fn join(&mut self, join: &JoinExpr, scope: &mut Scope<'_, 'a>) -> Names {
+        let before = scope.entries.len();
+        let left = self.item(inner(&join.larg), scope);
+        // A lateral right side sees the left one.
+        let seen = scope.visible.len();
+        scope.visible.extend(left.iter().cloned());
+        let right = self.item(inner(&join.rarg), scope);
+        scope.visible.truncate(seen);
+
+        let using: Option<Vec<String>> = if join.is_natural {
+            match (listed(&left, scope), listed(&right, scope)) {
+                (Some(l), Some(r)) => Some(
+                    l.iter()
+                        .filter(|a| r.iter().any(|b| a.name == b.name))
+                        .map(|a| a.name.to_string())
+                        .collect(),
+                ),
+                _ => {
+                    self.unknown("a NATURAL JOIN of columns that are not known");
+                    Some(Vec::new())
+                }
+            }
+        } else if join.using_clause.is_empty() {
+            None
+        } else {
+            Some(join.using_clause.iter().filter_map(string).map(str::to_owned).collect())
+        };
+        let mut names = match using {
+            Some(using) => self.merged(&using, &left, &right, scope),
+            None => left.into_iter().chain(right).collect(),
+        };
+        if join.join_using_alias.is_some() {
+            self.needs(14, "an alias of JOIN USING");
+        }
+        if let Some(condition) = join.quals.as_deref() {
+            let seen = scope.visible.len();
+            scope.visible.extend(names.iter().cloned());
+            // The condition sees the two sides alone; what stands before them in FROM gives errors at worst.
+            self.uses(condition, scope);
+            scope.visible.truncate(seen);
+        }
+        if let Some(alias) = &join.alias {
+            // An alias hides what it is made of.
+            let columns = listed(&names, scope);
+            scope.entries.truncate(before);
+            let columns = match columns {
+                Some(columns) => Columns::Listed(columns.into()),
+                None => Columns::Open(Flow::Unknown("a join of columns that are not known".to_owned())),
+            };
+            names = add(scope, entry(Some(alias), rename(columns, &aliases(Some(alias)))));
+        } else if let Some(alias) = &join.join_using_alias {
+            let merged =
+                names.iter().filter_map(|v| if let Visible::Column(c) = v { Some(c.clone()) } else { None });
+            let count = join.using_clause.len();
+            let columns = Columns::Listed(merged.take(count).collect());
+            let mut merged = entry(Some(alias), columns);
+            merged.qualified_only = true;
+            scope.entries.push(merged);
+        }
+        names
+    }
+
+    /// `USING` and `NATURAL`: the shared columns once, compared; then what is left of both.
+    fn merged(&mut self, using: &[String], left: &Names, right: &Names, scope: &Scope<'_, 'a>) -> Names {
+        let (Some(left), Some(right)) = (listed(left, scope), listed(right, scope)) else {
+            self.unknown("a join by names of columns that are not known");
+            return left.iter().chain(right).cloned().collect();
+        };
+        let mut names = Vec::new();
+        for name in using {
+            let side = |columns: &[Col]| columns.iter().find(|c| *c.name == **name).cloned();
+            let (Some(l), Some(r)) = (side(&left), side(&right)) else {
+                self.missing(format!("column \"{name}\" specified in USING clause does not exist"));
+                continue;
+            };
+            self.consume(&l.value);
+            self.consume(&r.value);
+            names.push(Visible::Column(Col { name: Arc::clone(&l.name), value: l.value.either(r.value) }));
+        }
+        let rest = left.into_iter().chain(right).filter(|c| !using.iter().any(|u| **u == *c.name));
+        names.extend(rest.map(Visible::Column));
+        names
+    }
+}
+
+/// The columns behind names; `None` where some are not known.
+fn listed(names: &Names, scope: &Scope<'_, '_>) -> Option<Vec<Col>> {
+    let mut columns = Vec::new();
+    for name in names {
+        match name {
+            Visible::Column(column) => columns.push(column.clone()),
+            Visible::Entry(index) => columns.extend_from_slice(&scope.entries.get(*index)?.all()?),
+        }
+    }
+    Some(columns)
+}
+
+fn add<'a>(scope: &mut Scope<'_, 'a>, entry: Entry<'a>) -> Names {
+    scope.entries.push(entry);
+    vec![Visible::Entry(scope.entries.len() - 1)]
+}
+
+/// An item that is no relation.
+pub(super) fn entry<'a>(alias: Option<&Alias>, columns: Columns<'a>) -> Entry<'a> {
+    Entry {
+        alias: alias.map(|a| Cow::Owned(a.aliasname.clone())),
+        relation: None,
+        schema: None,
+        columns,
+        system_columns: false,
+        qualified_only: false,
+    }
+}
+
+/// The column names of an alias.
+fn aliases(alias: Option<&Alias>) -> Vec<&str> {
+    alias.map(|alias| alias.colnames.iter().filter_map(string).collect()).unwrap_or_default()
+}
+
+fn rename<'a>(columns: Columns<'a>, names: &[&str]) -> Columns<'a> {
+    if names.is_empty() {
+        return columns;
+    }
+    let all = Entry { columns, ..entry(None, Columns::Open(Flow::Clear)) };
+    let Some(columns) = all.all() else { return all.columns };
+    let rows = renamed(super::query::Rows { columns: Some(columns), flow: Flow::Clear }, names);
+    rows.columns.map_or(all.columns, Columns::Listed)
+}
+
+fn same_names(a: &[Col], b: &[Col]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name)
+}

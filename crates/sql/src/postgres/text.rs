@@ -1,0 +1,75 @@
+//! A statement's text for the journal and the approver: literals apart, comments and secrets gone.
+
+use pg_query::protobuf::{ScanToken, Token};
+
+use super::Literal;
+use super::parse::piece;
+
+/// What stands where a secret was.
+const REMOVED: &str = "(removed)";
+
+/// A text with its literals apart.
+pub(super) struct Normal {
+    pub text: String,
+    pub literals: Vec<Literal>,
+}
+
+/// The part of a text between two bytes, with `?` for each literal. White space is one space, so that statements that
+/// differ only in their layout are equal.
+pub(super) fn normalise(text: &str, tokens: &[ScanToken], start: usize, end: usize) -> Normal {
+    let mut normal = Normal { text: String::with_capacity(end.saturating_sub(start)), literals: Vec::new() };
+    let mut last_end = start;
+    let mut before = "";
+    for token in tokens {
+        let at = usize::try_from(token.start).unwrap_or(0);
+        if at < start || at >= end {
+            continue;
+        }
+        let word = piece(text, token);
+        let kind = token.token();
+        if matches!(kind, Token::SqlComment | Token::CComment) {
+            continue;
+        }
+        if at > last_end && !normal.text.is_empty() {
+            normal.text.push(' ');
+        }
+        last_end = usize::try_from(token.end).unwrap_or(end);
+        if is_literal(kind) {
+            normal.text.push('?');
+            let value = if names_a_secret(before) { REMOVED.to_owned() } else { value(word) };
+            normal.literals.push(Literal { value });
+        } else {
+            normal.text.push_str(word);
+            before = word;
+        }
+    }
+    normal
+}
+
+fn is_literal(kind: Token) -> bool {
+    matches!(
+        kind,
+        Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst | Token::Iconst | Token::Fconst
+    )
+}
+
+/// Whether the word before a literal says that it is a secret: `PASSWORD '…'`, `OPTIONS (password '…')`, `CONNECTION '…'`.
+fn names_a_secret(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    word == "connection"
+        || ["password", "passwd", "secret", "token", "passcode"].iter().any(|s| word.contains(s))
+}
+
+/// A literal's value, as far as its spelling is plain; else its spelling.
+fn value(word: &str) -> String {
+    if let Some(inside) = word.strip_prefix('\'').and_then(|w| w.strip_suffix('\'')) {
+        return inside.replace("''", "'");
+    }
+    if word.starts_with('$') {
+        let tag = word.get(1..).and_then(|rest| rest.find('$')).map_or(0, |n| n + 2);
+        if let Some(inside) = word.get(tag..word.len().saturating_sub(tag)) {
+            return inside.to_owned();
+        }
+    }
+    word.to_owned()
+}

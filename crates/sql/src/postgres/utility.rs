@@ -1,0 +1,708 @@
+//! Statements that are no queries: what each of them does, by what it names.
+
+use model::{Action, Effect, Resource, TableName};
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    AlterTableStmt, ConstrType, CreateStmt, CreateTableAsStmt, DropStmt, IntoClause, Node, ObjectType,
+    RangeVar, RenameStmt,
+};
+
+use super::Control;
+use super::bodies::own_entry;
+use super::catalog::{Event, Relation, RelationKind};
+use super::query::Rows;
+use super::scope::{Scope, Visible};
+use super::tree::{inner, kind, qualified, strings};
+use super::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// Reads any statement. Its rows, where it gives some; no columns where it gives none.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a statement that is not named here is unknown")]
+    #[expect(clippy::too_many_lines, reason = "one list of all statements: where to look for each")]
+    pub(super) fn perform(&mut self, statement: Option<&NodeEnum>, scope: &Scope<'_, 'a>) -> Rows {
+        let Some(statement) = statement else {
+            self.unknown("a statement that is not understood");
+            return Rows::default();
+        };
+        match statement {
+            NodeEnum::SelectStmt(_)
+            | NodeEnum::InsertStmt(_)
+            | NodeEnum::UpdateStmt(_)
+            | NodeEnum::DeleteStmt(_)
+            | NodeEnum::MergeStmt(_) => return self.subquery(Some(statement), scope),
+            NodeEnum::ReturnStmt(r) => {
+                let value = r.returnval.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+                return Rows::known(vec![super::value::Col { name: "return".into(), value }]);
+            }
+            NodeEnum::CallStmt(call) => {
+                return call.funccall.as_deref().map(|call| self.procedure(call, scope)).unwrap_or_default();
+            }
+            NodeEnum::DoStmt(code) => self.anonymous(&code.args),
+            NodeEnum::CopyStmt(copy) => return self.copy(copy, scope),
+
+            NodeEnum::TransactionStmt(transaction) => self.transaction(transaction),
+            NodeEnum::VariableSetStmt(set) => self.set(set),
+            NodeEnum::VariableShowStmt(show) => return Self::show(&show.name),
+            NodeEnum::ConstraintsSetStmt(_) => (),
+            NodeEnum::DiscardStmt(discard) => self.discard(discard),
+            NodeEnum::PrepareStmt(prepare) => self.prepare(prepare),
+            NodeEnum::ExecuteStmt(execute) => return self.execute(execute, scope),
+            NodeEnum::DeallocateStmt(d) => {
+                self.found.control.push(Control::Deallocate((!d.isall).then(|| d.name.clone())));
+            }
+            NodeEnum::DeclareCursorStmt(declare) => self.declare(declare),
+            NodeEnum::FetchStmt(fetch) => return self.fetch(fetch),
+            NodeEnum::ClosePortalStmt(close) => {
+                let name = Some(close.portalname.clone()).filter(|name| !name.is_empty());
+                self.found.control.push(Control::CloseCursor(name));
+            }
+            NodeEnum::ExplainStmt(explain) => return self.explain(explain, scope),
+            NodeEnum::ListenStmt(_) => {
+                self.does(Action::Listen, Resource::Target);
+                self.found.control.push(Control::Listen);
+            }
+            NodeEnum::UnlistenStmt(_) => self.found.control.push(Control::Listen),
+            NodeEnum::NotifyStmt(_) => self.does(Action::Notify, Resource::Target),
+            NodeEnum::LockStmt(lock) => self.each(&lock.relations, Action::LockTable),
+            NodeEnum::CheckPointStmt(_) => self.does(Action::Maintain, Resource::Target),
+            NodeEnum::LoadStmt(_) => self.does(Action::ServerFile, Resource::Target),
+
+            NodeEnum::TruncateStmt(truncate) => {
+                for node in &truncate.relations {
+                    let Some(NodeEnum::RangeVar(range)) = kind(node) else { continue };
+                    let Some(relation) = self.relation(range) else { continue };
+                    self.writes(relation, Event::Truncate);
+                    if truncate.behavior() == pg_query::protobuf::DropBehavior::DropCascade {
+                        self.truncates_more(relation, &mut Vec::new());
+                    }
+                }
+                if truncate.restart_seqs {
+                    self.does(Action::Sequence, Resource::Target);
+                }
+            }
+            NodeEnum::VacuumStmt(vacuum) => {
+                if vacuum.rels.is_empty() {
+                    self.does(Action::Maintain, Resource::Target);
+                }
+                for node in &vacuum.rels {
+                    if let Some(NodeEnum::VacuumRelation(named)) = kind(node)
+                        && let Some(range) = &named.relation
+                    {
+                        self.on_range(range, Action::Maintain);
+                    }
+                }
+            }
+            NodeEnum::ClusterStmt(cluster) => self.maybe(cluster.relation.as_ref(), Action::Maintain),
+            NodeEnum::ReindexStmt(reindex) => self.maybe(reindex.relation.as_ref(), Action::Maintain),
+            NodeEnum::RefreshMatViewStmt(refresh) => {
+                if let Some(relation) = refresh.relation.as_ref().and_then(|range| self.relation(range)) {
+                    let effect = self.on(Action::Maintain, relation);
+                    self.effect(effect);
+                    self.refills(relation);
+                }
+            }
+
+            NodeEnum::CreateStmt(create) => self.create_table(create),
+            NodeEnum::CreateTableAsStmt(create) => return self.create_as(create, scope),
+            NodeEnum::ViewStmt(view) => {
+                self.defines();
+                if let Some(range) = &view.view {
+                    self.creates(range);
+                }
+                // Whoever may read the view reads what it reads.
+                self.subquery(inner(&view.query), scope);
+            }
+            NodeEnum::IndexStmt(index) => {
+                self.defines();
+                if let Some(relation) = index.relation.as_ref().and_then(|range| self.relation(range)) {
+                    let effect = self.on(Action::Index, relation);
+                    self.effect(effect);
+                    let scope = self.over(relation);
+                    for node in index.index_params.iter().chain(&index.index_including_params) {
+                        if let Some(NodeEnum::IndexElem(element)) = kind(node)
+                            && let Some(node) = element.expr.as_deref()
+                        {
+                            self.uses(node, &scope);
+                        }
+                    }
+                    if let Some(node) = index.where_clause.as_deref() {
+                        self.uses(node, &scope);
+                    }
+                }
+            }
+            NodeEnum::CreateStatsStmt(stats) => {
+                self.defines();
+                self.each(&stats.relations, Action::Index);
+            }
+            NodeEnum::AlterStatsStmt(_) => self.defined(Action::Alter, Resource::Target),
+            NodeEnum::AlterTableStmt(alter) => self.alter_table(alter),
+            NodeEnum::DropStmt(drop) => self.drop(drop),
+            NodeEnum::RenameStmt(rename) => self.rename(rename),
+            NodeEnum::AlterObjectSchemaStmt(alter) => {
+                self.defines();
+                match &alter.relation {
+                    Some(range) => {
+                        self.on_range(range, Action::Alter);
+                        self.launders(range);
+                    }
+                    None => self.does(Action::Alter, Resource::Target),
+                }
+            }
+            NodeEnum::AlterOwnerStmt(alter) => {
+                self.defines();
+                self.maybe(alter.relation.as_ref(), Action::Grant);
+            }
+            NodeEnum::AlterObjectDependsStmt(alter) => {
+                self.defines();
+                self.maybe(alter.relation.as_ref(), Action::Alter);
+            }
+            NodeEnum::CreateSchemaStmt(create) => {
+                self.defined(Action::Create, Resource::Schema(create.schemaname.clone()));
+                for element in &create.schema_elts {
+                    self.perform(kind(element), scope);
+                }
+            }
+            NodeEnum::CreateSeqStmt(create) => {
+                self.defines();
+                if let Some(range) = &create.sequence {
+                    self.creates(range);
+                }
+            }
+            NodeEnum::AlterSeqStmt(alter) => {
+                self.defines();
+                self.maybe(alter.sequence.as_ref(), Action::Alter);
+            }
+            NodeEnum::CreateTrigStmt(trigger) => {
+                self.defines();
+                self.maybe(trigger.relation.as_ref(), Action::Create);
+            }
+            NodeEnum::RuleStmt(rule) => {
+                self.defines();
+                self.maybe(rule.relation.as_ref(), Action::Create);
+            }
+            NodeEnum::CreatePolicyStmt(policy) => {
+                self.defines();
+                self.maybe(policy.table.as_ref(), Action::Grant);
+            }
+            NodeEnum::AlterPolicyStmt(policy) => {
+                self.defines();
+                self.maybe(policy.table.as_ref(), Action::Grant);
+            }
+            NodeEnum::CreateFunctionStmt(create) => {
+                self.defines();
+                let resource = self.function_resource(&create.funcname);
+                self.does(Action::Create, resource);
+            }
+            NodeEnum::AlterFunctionStmt(alter) => {
+                self.defines();
+                let name = alter.func.as_ref().map(|f| f.objname.as_slice()).unwrap_or_default();
+                let resource = self.function_resource(name);
+                self.does(Action::Alter, resource);
+            }
+            NodeEnum::CommentStmt(comment) => {
+                self.defines();
+                let resource = self.object(comment.objtype(), comment.object.as_deref());
+                self.does(Action::Comment, resource);
+            }
+            NodeEnum::SecLabelStmt(_)
+            | NodeEnum::AlterCollationStmt(_)
+            | NodeEnum::AlterDomainStmt(_)
+            | NodeEnum::AlterEnumStmt(_)
+            | NodeEnum::AlterTypeStmt(_)
+            | NodeEnum::AlterOperatorStmt(_)
+            | NodeEnum::AlterOpFamilyStmt(_)
+            | NodeEnum::AlterTsdictionaryStmt(_)
+            | NodeEnum::AlterTsconfigurationStmt(_)
+            | NodeEnum::AlterExtensionStmt(_)
+            | NodeEnum::AlterExtensionContentsStmt(_)
+            | NodeEnum::AlterEventTrigStmt(_)
+            | NodeEnum::AlterFdwStmt(_)
+            | NodeEnum::AlterDatabaseStmt(_)
+            | NodeEnum::AlterDatabaseRefreshCollStmt(_)
+            | NodeEnum::AlterTableSpaceOptionsStmt(_)
+            | NodeEnum::AlterTableMoveAllStmt(_) => self.defined(Action::Alter, Resource::Target),
+            NodeEnum::DefineStmt(_)
+            | NodeEnum::CompositeTypeStmt(_)
+            | NodeEnum::CreateEnumStmt(_)
+            | NodeEnum::CreateRangeStmt(_)
+            | NodeEnum::CreateDomainStmt(_)
+            | NodeEnum::CreateCastStmt(_)
+            | NodeEnum::CreateConversionStmt(_)
+            | NodeEnum::CreateTransformStmt(_)
+            | NodeEnum::CreateOpClassStmt(_)
+            | NodeEnum::CreateOpFamilyStmt(_)
+            | NodeEnum::CreateAmStmt(_)
+            | NodeEnum::CreateEventTrigStmt(_)
+            | NodeEnum::CreatePlangStmt(_)
+            | NodeEnum::CreateExtensionStmt(_)
+            | NodeEnum::CreateFdwStmt(_)
+            | NodeEnum::CreateTableSpaceStmt(_)
+            | NodeEnum::CreatedbStmt(_) => self.defined(Action::Create, Resource::Target),
+            NodeEnum::DropdbStmt(_) | NodeEnum::DropTableSpaceStmt(_) | NodeEnum::ReassignOwnedStmt(_) => {
+                self.defined(Action::Drop, Resource::Target);
+            }
+            NodeEnum::DropOwnedStmt(_) => self.defined(Action::Drop, Resource::Target),
+
+            NodeEnum::GrantStmt(_)
+            | NodeEnum::GrantRoleStmt(_)
+            | NodeEnum::AlterDefaultPrivilegesStmt(_)
+            | NodeEnum::CreateRoleStmt(_)
+            | NodeEnum::AlterRoleStmt(_)
+            | NodeEnum::DropRoleStmt(_) => self.defined(Action::Grant, Resource::Target),
+            NodeEnum::AlterRoleSetStmt(_)
+            | NodeEnum::AlterDatabaseSetStmt(_)
+            | NodeEnum::AlterSystemStmt(_) => {
+                self.does(Action::Configure, Resource::Target);
+                self.does(Action::Grant, Resource::Target);
+            }
+            NodeEnum::CreateForeignServerStmt(_)
+            | NodeEnum::AlterForeignServerStmt(_)
+            | NodeEnum::CreateUserMappingStmt(_)
+            | NodeEnum::AlterUserMappingStmt(_)
+            | NodeEnum::DropUserMappingStmt(_)
+            | NodeEnum::CreateForeignTableStmt(_)
+            | NodeEnum::ImportForeignSchemaStmt(_) => {
+                self.does(Action::Egress, Resource::Target);
+                self.defined(Action::Create, Resource::Target);
+            }
+            NodeEnum::CreatePublicationStmt(_)
+            | NodeEnum::AlterPublicationStmt(_)
+            | NodeEnum::CreateSubscriptionStmt(_)
+            | NodeEnum::AlterSubscriptionStmt(_)
+            | NodeEnum::DropSubscriptionStmt(_) => self.defined(Action::Replicate, Resource::Target),
+            _ => self.unknown("a statement of a kind that is not understood"),
+        }
+        Rows::known(Vec::new())
+    }
+
+    /// The catalogue changes; event triggers run.
+    pub(super) fn defines(&mut self) {
+        self.found.control.push(Control::Ddl);
+        for trigger in self.catalog.event_triggers() {
+            self.call_oid(trigger.function);
+        }
+    }
+
+    fn defined(&mut self, action: Action, resource: Resource) {
+        self.defines();
+        self.does(action, resource);
+    }
+
+    fn each(&mut self, nodes: &[Node], action: Action) {
+        for node in nodes {
+            match kind(node) {
+                Some(NodeEnum::RangeVar(range)) => self.on_range(range, action),
+                _ => self.does(action, Resource::Target),
+            }
+        }
+    }
+
+    fn maybe(&mut self, range: Option<&RangeVar>, action: Action) {
+        match range {
+            Some(range) => self.on_range(range, action),
+            None => self.does(action, Resource::Target),
+        }
+    }
+
+    /// An action on a relation by name; where there is none of that name, on the name.
+    fn on_range(&mut self, range: &RangeVar, action: Action) {
+        match self.relation(range) {
+            Some(relation) => {
+                self.found.tables.insert(relation.table_name());
+                let effect = self.on(action, relation);
+                self.effect(effect);
+                if relation.temporary {
+                    self.found.control.push(Control::TempObject);
+                }
+                let mut below = Vec::new();
+                self.descendants(relation, &mut |child| below.push(child));
+                for child in below {
+                    let effect = Effect { via: Some(relation.table_name()), ..self.on(action, child) };
+                    self.effect(effect);
+                }
+            }
+            None => {
+                let name = self.new_name(range);
+                self.does(action, Resource::Table(name));
+            }
+        }
+    }
+
+    /// The name that a relation gets which is made now.
+    fn new_name(&mut self, range: &RangeVar) -> TableName {
+        let temporary = range.relpersistence == "t" || range.schemaname.starts_with("pg_temp");
+        let schema = if temporary {
+            "pg_temp".to_owned()
+        } else if range.schemaname.is_empty() {
+            let first = self.path.iter().find(|s| *s != "pg_catalog" && !s.starts_with("pg_temp"));
+            first.cloned().unwrap_or_default()
+        } else {
+            range.schemaname.clone()
+        };
+        TableName { schema, name: range.relname.clone() }
+    }
+
+    fn creates(&mut self, range: &RangeVar) {
+        let name = self.new_name(range);
+        if name.schema == "pg_temp" {
+            self.found.control.push(Control::TempObject);
+        }
+        self.does(Action::Create, Resource::Table(name));
+    }
+
+    fn over<'s>(&mut self, relation: &'a Relation) -> Scope<'s, 'a> {
+        let mut scope = Scope::default();
+        scope.entries.push(own_entry(self, relation));
+        scope.visible.push(Visible::Entry(0));
+        scope
+    }
+
+    fn create_table(&mut self, create: &CreateStmt) {
+        self.defines();
+        if let Some(range) = &create.relation {
+            self.creates(range);
+        }
+        for parent in &create.inh_relations {
+            if let Some(NodeEnum::RangeVar(range)) = kind(parent) {
+                self.on_range(range, Action::Alter);
+            }
+        }
+        for element in &create.table_elts {
+            match kind(element) {
+                Some(NodeEnum::ColumnDef(column)) => {
+                    if let Some(name) = &column.type_name
+                        && !is_serial(name)
+                    {
+                        self.type_named(name);
+                    }
+                    self.constraints(&column.constraints);
+                }
+                Some(NodeEnum::TableLikeClause(like)) => {
+                    if let Some(range) = &like.relation {
+                        self.relation(range);
+                    }
+                }
+                Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_ref(element)),
+                _ => self.unknown("a part of CREATE TABLE that is not understood"),
+            }
+        }
+        self.constraints(&create.constraints);
+    }
+
+    /// A foreign key looks into the table that it refers to, and locks it.
+    fn constraints(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            if let Some(NodeEnum::Constraint(constraint)) = kind(node)
+                && constraint.contype() == ConstrType::ConstrForeign
+                && let Some(range) = &constraint.pktable
+                && let Some(relation) = self.relation(range)
+            {
+                let effect = self.on(Action::Alter, relation).because("a foreign key will refer to it");
+                self.effect(effect);
+                if self.is_tagged(relation) {
+                    let columns = self.stored_columns(relation);
+                    for column in columns.iter() {
+                        self.consume(&column.value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn create_as(&mut self, create: &CreateTableAsStmt, scope: &Scope<'_, 'a>) -> Rows {
+        let rows = match inner(&create.query) {
+            Some(NodeEnum::ExecuteStmt(execute)) => self.execute(execute, scope),
+            query => self.subquery(query, scope),
+        };
+        if let Some(into) = &create.into {
+            if create.objtype() == ObjectType::ObjectMatview {
+                // Tags follow a materialized view's definition.
+                self.defines();
+                if let Some(range) = &into.rel {
+                    self.creates(range);
+                }
+            } else {
+                self.makes_table(into, &rows);
+            }
+        }
+        Rows::known(Vec::new())
+    }
+
+    /// `SELECT … INTO`, `CREATE TABLE … AS`: what is copied is no plain output, since its tag would be lost.
+    pub(super) fn makes_table(&mut self, into: &IntoClause, rows: &Rows) {
+        self.defines();
+        if let Some(range) = &into.rel {
+            self.creates(range);
+        }
+        self.consume_flow(&rows.all());
+    }
+
+    fn alter_table(&mut self, alter: &AlterTableStmt) {
+        self.defines();
+        let Some(range) = &alter.relation else {
+            return self.does(Action::Alter, Resource::Target);
+        };
+        if alter.missing_ok && self.relation(range).is_none() {
+            return;
+        }
+        self.on_range(range, Action::Alter);
+        let Some(relation) = self.relation(range) else { return };
+        let scope = self.over(relation);
+        for command in &alter.cmds {
+            let Some(NodeEnum::AlterTableCmd(command)) = kind(command) else {
+                self.unknown("a part of ALTER TABLE that is not understood");
+                continue;
+            };
+            use pg_query::protobuf::AlterTableType as Kind;
+            if matches!(
+                command.subtype(),
+                Kind::AtDropColumn | Kind::AtDropConstraint | Kind::AtDropInherit | Kind::AtDetachPartition
+            ) {
+                let effect = self.on(Action::Drop, relation);
+                self.effect(effect);
+            }
+            if command.subtype() == Kind::AtChangeOwner {
+                let effect = self.on(Action::Grant, relation);
+                self.effect(effect);
+            }
+            match inner(&command.def) {
+                Some(NodeEnum::ColumnDef(column)) => {
+                    if let Some(name) = &column.type_name
+                        && !is_serial(name)
+                    {
+                        self.cast_to(name, None);
+                    }
+                    if let Some(node) = column.raw_default.as_deref() {
+                        self.uses(node, &scope);
+                    }
+                    self.checks(&column.constraints, &scope);
+                }
+                Some(NodeEnum::Constraint(_)) => {
+                    if let Some(node) = command.def.as_deref() {
+                        self.checks(std::slice::from_ref(node), &scope);
+                    }
+                }
+                Some(NodeEnum::PartitionCmd(partition)) => {
+                    if let Some(range) = &partition.name {
+                        self.on_range(range, Action::Alter);
+                    }
+                }
+                Some(NodeEnum::RangeVar(parent)) => self.on_range(parent, Action::Alter),
+                _ => (),
+            }
+        }
+    }
+
+    /// Constraints that are checked against the rows that are there.
+    fn checks(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) {
+        self.constraints(nodes);
+        for node in nodes {
+            if let Some(NodeEnum::Constraint(constraint)) = kind(node)
+                && let Some(node) = constraint.raw_expr.as_deref()
+            {
+                self.uses(node, scope);
+            }
+        }
+    }
+
+    fn drop(&mut self, drop: &DropStmt) {
+        self.defines();
+        for object in &drop.objects {
+            let named = kind(object)
+                .and_then(|o| if let NodeEnum::List(list) = o { Some(&list.items) } else { None });
+            let relations = matches!(
+                drop.remove_type(),
+                ObjectType::ObjectTable
+                    | ObjectType::ObjectView
+                    | ObjectType::ObjectMatview
+                    | ObjectType::ObjectSequence
+                    | ObjectType::ObjectForeignTable
+                    | ObjectType::ObjectIndex
+            );
+            if relations && let Some(range) = named.and_then(|items| range_of(items)) {
+                if drop.missing_ok && self.is_absent(&range) {
+                    let name = self.new_name(&range);
+                    self.does(Action::Drop, Resource::Table(name));
+                } else {
+                    self.on_range(&range, Action::Drop);
+                }
+                continue;
+            }
+            let resource = self.object(drop.remove_type(), Some(object));
+            self.does(Action::Drop, resource);
+        }
+    }
+
+    fn is_absent(&self, range: &RangeVar) -> bool {
+        match range.schemaname.as_str() {
+            "" => self.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none()),
+            schema => self.catalog.relation(schema, &range.relname).is_none(),
+        }
+    }
+
+    fn rename(&mut self, rename: &RenameStmt) {
+        self.defines();
+        if let Some(range) = &rename.relation {
+            self.on_range(range, Action::Alter);
+            self.launders(range);
+            return;
+        }
+        let resource = self.object(rename.rename_type(), rename.object.as_deref());
+        if rename.rename_type() == ObjectType::ObjectSchema {
+            let catalog = self.catalog;
+            let inside: Vec<&'a Relation> =
+                catalog.relations().filter(|r| r.schema == rename.subname && self.is_tagged(r)).collect();
+            for relation in inside {
+                self.all_columns(relation);
+            }
+            self.does(Action::Alter, Resource::Schema(rename.subname.clone()));
+            return;
+        }
+        self.does(Action::Alter, resource);
+    }
+
+    /// A new name for a table or column that is tagged by its name would lose the tag.
+    fn launders(&mut self, range: &RangeVar) {
+        if let Some(relation) = self.relation(range) {
+            self.all_columns(relation);
+        }
+    }
+
+    fn all_columns(&mut self, relation: &'a Relation) {
+        let columns = self.stored_columns(relation);
+        for column in columns.iter() {
+            self.consume(&column.value);
+        }
+    }
+
+    fn truncates_more(&mut self, relation: &'a Relation, seen: &mut Vec<super::catalog::Oid>) {
+        for key in &relation.referenced_by {
+            if seen.contains(&key.table) {
+                continue;
+            }
+            seen.push(key.table);
+            if let Some(child) = self.catalog.relation_by_oid(key.table) {
+                self.writes(child, Event::Truncate);
+                self.truncates_more(child, seen);
+            }
+        }
+    }
+
+    /// A materialized view's query runs again.
+    fn refills(&mut self, relation: &'a Relation) {
+        if relation.kind != RelationKind::MaterializedView {
+            return;
+        }
+        let Some(definition) = &relation.definition else {
+            return self.unknown(format!("the definition of {} is not known", relation.table_name()));
+        };
+        let name = relation.table_name();
+        self.inside(super::walk::Within::View(name), |walk| walk.defined_by(definition));
+    }
+
+    /// What a statement about any object names.
+    fn object(&mut self, object_type: ObjectType, node: Option<&Node>) -> Resource {
+        match node.and_then(kind) {
+            Some(NodeEnum::List(list)) => match strings(&list.items).as_deref() {
+                Some([schema]) if object_type == ObjectType::ObjectSchema => {
+                    Resource::Schema((*schema).to_owned())
+                }
+                _ => match (object_type, range_of(&list.items)) {
+                    (
+                        ObjectType::ObjectTable
+                        | ObjectType::ObjectView
+                        | ObjectType::ObjectMatview
+                        | ObjectType::ObjectSequence
+                        | ObjectType::ObjectForeignTable
+                        | ObjectType::ObjectIndex,
+                        Some(range),
+                    ) => {
+                        let name = self.relation(&range).map(Relation::table_name);
+                        Resource::Table(name.unwrap_or_else(|| self.new_name(&range)))
+                    }
+                    (
+                        ObjectType::ObjectColumn
+                        | ObjectType::ObjectTrigger
+                        | ObjectType::ObjectRule
+                        | ObjectType::ObjectPolicy
+                        | ObjectType::ObjectTabconstraint,
+                        _,
+                    ) => {
+                        let table = list.items.split_last().and_then(|(_, table)| range_of(table));
+                        let relation = table.as_ref().and_then(|range| self.relation(range));
+                        relation.map_or(Resource::Target, |r| Resource::Table(r.table_name()))
+                    }
+                    _ => Resource::Target,
+                },
+            },
+            Some(NodeEnum::ObjectWithArgs(object)) => self.function_resource(&object.objname),
+            Some(NodeEnum::String(name)) if object_type == ObjectType::ObjectSchema => {
+                Resource::Schema(name.sval.clone())
+            }
+            _ => Resource::Target,
+        }
+    }
+
+    fn function_resource(&mut self, name: &[Node]) -> Resource {
+        let Some(q) = qualified(name) else { return Resource::Target };
+        let schema = match q.schema {
+            Some(schema) => schema.to_owned(),
+            None => self.path.iter().find(|s| *s != "pg_catalog").cloned().unwrap_or_default(),
+        };
+        Resource::Function(model::FunctionName { schema, name: q.name.to_owned() })
+    }
+
+    /// `nextval('shop.invoice_no')`: a relation's name as text.
+    pub(super) fn relation_by_text(&mut self, text: &str) -> Option<&'a Relation> {
+        let parsed = pg_query::parse(&format!("TABLE {text}"), 0).ok()?;
+        let statement = parsed.protobuf.stmts.first().and_then(|raw| inner(&raw.stmt));
+        let Some(NodeEnum::SelectStmt(select)) = statement else { return None };
+        let Some(NodeEnum::RangeVar(range)) = select.from_clause.first().and_then(kind) else { return None };
+        self.relation(range)
+    }
+
+    /// The relation behind a `COPY`, and its columns.
+    pub(super) fn copied(&mut self, range: &RangeVar, named: &[Node]) -> Option<Rows> {
+        let relation = self.relation(range)?;
+        let columns = self.relation_columns(relation);
+        self.reads(relation);
+        let entry = super::scope::Entry { columns, ..own_entry(self, relation) };
+        let all = entry.all()?;
+        // Generated columns are copied only where they are named.
+        let wanted: Vec<&str> = named.iter().filter_map(super::tree::string).collect();
+        let kept =
+            all.iter().zip(&relation.columns).filter(|(_, column)| !column.generated).map(|(c, _)| c.clone());
+        if wanted.is_empty() {
+            return Some(Rows::known(kept.collect()));
+        }
+        let mut columns = Vec::new();
+        for name in wanted {
+            match all.iter().find(|c| &*c.name == name) {
+                Some(column) => columns.push(column.clone()),
+                None => self
+                    .missing(format!("column \"{name}\" of relation \"{}\" does not exist", relation.name)),
+            }
+        }
+        Some(Rows::known(columns))
+    }
+}
+
+/// `serial` and its kin are no types, but a notation.
+fn is_serial(name: &pg_query::protobuf::TypeName) -> bool {
+    let last = name.names.last().and_then(super::tree::string).unwrap_or_default();
+    matches!(last, "serial" | "serial2" | "serial4" | "serial8" | "bigserial" | "smallserial")
+}
+
+/// A dotted name as a relation's.
+fn range_of(items: &[Node]) -> Option<RangeVar> {
+    let q = qualified(items)?;
+    Some(RangeVar {
+        catalogname: q.database.unwrap_or_default().to_owned(),
+        schemaname: q.schema.unwrap_or_default().to_owned(),
+        relname: q.name.to_owned(),
+        inh: true,
+        relpersistence: "p".to_owned(),
+        alias: None,
+        location: 0,
+    })
+}

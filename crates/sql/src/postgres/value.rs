@@ -1,0 +1,136 @@
+//! What an expression's value depends on.
+
+use std::sync::Arc;
+
+use super::catalog::Oid;
+use super::{Lineage, Source};
+
+/// `unknown`: a literal whose type is not decided yet.
+pub(super) const UNKNOWN: Oid = Oid(705);
+/// `bool`
+pub(super) const BOOL: Oid = Oid(16);
+/// `int4`
+pub(super) const INT4: Oid = Oid(23);
+/// `numeric`
+pub(super) const NUMERIC: Oid = Oid(1700);
+/// `text`
+pub(super) const TEXT: Oid = Oid(25);
+/// `record`
+pub(super) const RECORD: Oid = Oid(2249);
+
+/// How tagged columns reach a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Not at all.
+    #[default]
+    Clear,
+    /// It is the very value of one of these columns.
+    Plain(Vec<Source>),
+    /// It is computed from these columns.
+    Derived(Vec<Source>),
+    /// Not certain; why.
+    Unknown(String),
+}
+
+impl Flow {
+    /// What comes out where one value or another does: a set operation, a merged column.
+    pub(super) fn either(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown(why), _) | (_, Self::Unknown(why)) => Self::Unknown(why),
+            (Self::Clear, flow) | (flow, Self::Clear) => flow,
+            (Self::Plain(a), Self::Plain(b)) => Self::Plain(union(a, b)),
+            (Self::Plain(a) | Self::Derived(a), Self::Derived(b) | Self::Plain(b)) => {
+                Self::Derived(union(a, b))
+            }
+        }
+    }
+
+    /// What is computed from both.
+    pub(super) fn both(self, other: Self) -> Self {
+        self.computed().either(other.computed())
+    }
+
+    /// What is computed from it.
+    pub(super) fn computed(self) -> Self {
+        match self {
+            Self::Plain(sources) => Self::Derived(sources),
+            flow @ (Self::Clear | Self::Derived(_) | Self::Unknown(_)) => flow,
+        }
+    }
+
+    /// The tagged columns behind it.
+    pub(super) fn sources(&self) -> &[Source] {
+        match self {
+            Self::Plain(sources) | Self::Derived(sources) => sources,
+            Self::Clear | Self::Unknown(_) => &[],
+        }
+    }
+
+    pub(super) fn is_clear(&self) -> bool {
+        matches!(self, Self::Clear)
+    }
+}
+
+fn union(mut a: Vec<Source>, b: Vec<Source>) -> Vec<Source> {
+    for source in b {
+        if !a.contains(&source) {
+            a.push(source);
+        }
+    }
+    a
+}
+
+impl From<Flow> for Lineage {
+    fn from(flow: Flow) -> Self {
+        match flow {
+            Flow::Clear => Self::Clear,
+            Flow::Plain(sources) => Self::Plain(sources),
+            Flow::Derived(sources) => Self::Derived(sources),
+            Flow::Unknown(why) => Self::Unknown(why),
+        }
+    }
+}
+
+/// A value: what it depends on, and its type where that is certain.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Value {
+    pub flow: Flow,
+    pub type_oid: Option<Oid>,
+    /// The columns of a row.
+    pub row: Option<Arc<[Col]>>,
+}
+
+impl Value {
+    /// A value without tagged columns.
+    pub(super) fn clear(type_oid: Option<Oid>) -> Self {
+        Self { flow: Flow::Clear, type_oid, row: None }
+    }
+
+    /// A value of a certain flow and no certain type.
+    pub(super) fn of(flow: Flow) -> Self {
+        Self { flow, type_oid: None, row: None }
+    }
+
+    /// A whole row.
+    pub(super) fn whole(columns: Arc<[Col]>, type_oid: Option<Oid>) -> Self {
+        let flow = columns.iter().fold(Flow::Clear, |flow, column| flow.both(column.value.flow.clone()));
+        Self { flow, type_oid, row: Some(columns) }
+    }
+
+    /// One or the other.
+    pub(super) fn either(self, other: Self) -> Self {
+        let type_oid = match (self.type_oid, other.type_oid) {
+            (Some(a), Some(b)) if a == b => Some(a),
+            (Some(UNKNOWN), known) | (known, Some(UNKNOWN)) => known,
+            (None, _) | (_, None) | (Some(_), Some(_)) => None,
+        };
+        Self { flow: self.flow.either(other.flow), type_oid, row: self.row.or(other.row) }
+    }
+}
+
+/// A column of a row, a sub-query or a function's result.
+#[derive(Debug, Clone)]
+pub(super) struct Col {
+    pub name: Arc<str>,
+    pub value: Value,
+}

@@ -1,0 +1,80 @@
+//! Views: what their columns depend on, and what reading them does, from their definitions.
+
+use pg_query::NodeEnum;
+
+use super::catalog::{Relation, RelationKind};
+use super::query::Rows;
+use super::scope::{Columns, Scope};
+use super::tree::inner;
+use super::value::{Col, Flow, Value};
+use super::walk::{Walk, Within};
+
+impl<'a> Walk<'a> {
+    /// The columns of a view. A plain view's tables are read with it; a materialized view holds its own rows.
+    pub(super) fn view_columns(&mut self, view: &'a Relation) -> Columns<'a> {
+        let Some(definition) = &view.definition else {
+            if matches!(view.schema.as_str(), "pg_catalog" | "information_schema")
+                || view.schema.starts_with("pg_toast")
+            {
+                return if self.is_tagged(view) {
+                    Columns::Listed(self.stored_columns(view))
+                } else {
+                    Columns::Untagged(view)
+                };
+            }
+            let why = format!("the definition of view {} is not known", view.table_name());
+            self.unknown(why.clone());
+            return Columns::Open(Flow::Unknown(why));
+        };
+        if self.views.contains(&view.oid) {
+            self.unknown(format!("view {} is defined by itself", view.table_name()));
+            return Columns::Open(Flow::Unknown("a view that is defined by itself".to_owned()));
+        }
+        let outermost = match &self.within {
+            Within::View(outer) => outer.clone(),
+            Within::Statement | Within::Internal | Within::Body(_) => view.table_name(),
+        };
+        self.views.push(view.oid);
+        let stored = view.kind == RelationKind::MaterializedView;
+        // What filled a materialized view was done long ago: only what its columns depend on is of interest.
+        let before =
+            stored.then(|| (std::mem::take(&mut self.found), self.called.clone(), self.checked.clone()));
+        let rows =
+            self.inside(Within::View(outermost), |walk| walk.deeper(|walk| walk.defined_by(definition)));
+        if let Some((found, called, checked)) = before {
+            (self.found, self.called, self.checked) = (found, called, checked);
+        }
+        self.views.pop();
+        let Some(columns) = rows.columns.filter(|c| c.len() == view.columns.len()) else {
+            let why = format!("the columns of view {} are not certain", view.table_name());
+            return Columns::Open(if rows.flow.is_clear() { Flow::Unknown(why) } else { rows.flow });
+        };
+        let columns = view.columns.iter().zip(columns.iter()).map(|(own, behind)| {
+            let mut flow = behind.value.flow.clone();
+            if let Some(source) = self.source(view, own) {
+                flow = flow.either(Flow::Plain(vec![source]));
+            }
+            let value = Value { flow, type_oid: Some(own.type_oid), row: None };
+            Col { name: own.name.as_str().into(), value }
+        });
+        Columns::Listed(columns.collect())
+    }
+
+    pub(super) fn defined_by(&mut self, definition: &str) -> Rows {
+        let parsed = pg_query::parse(definition, 0).ok();
+        let statement =
+            parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| inner(&raw.stmt));
+        let Some(NodeEnum::SelectStmt(select)) = statement else {
+            self.unknown("a view's definition that cannot be read");
+            return Rows::default();
+        };
+        // A definition names everything outside pg_catalog with its schema.
+        let path: Vec<String> = vec!["pg_catalog".to_owned()];
+        let before = std::mem::replace(&mut self.path, path.into());
+        let unsettled = self.unsettled.take();
+        let rows = self.select(select, &Scope::default());
+        self.unsettled = unsettled;
+        self.path = before;
+        rows
+    }
+}

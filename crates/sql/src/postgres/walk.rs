@@ -1,0 +1,346 @@
+//! One statement on its way: what is in force, what was found, and how names are resolved.
+
+use std::borrow::Cow;
+
+use hashbrown::{HashMap, HashSet};
+use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
+use pg_query::protobuf::{RangeVar, TypeName};
+
+use super::catalog::{Catalog, Column, Function, Oid, Relation, RelationKind};
+use super::findings::Findings;
+use super::value::{Col, Flow, Value};
+use super::{Options, Refusal, Session, Source, Statement, tree};
+
+/// What the text that is read now is part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Within {
+    /// The client's own statement.
+    Statement,
+    /// The definition of this view: what it computes from tagged columns is its owner's doing, and stays masked.
+    View(TableName),
+    /// A check, a default, an index expression, a row security policy: the database's own, its values stay inside.
+    Internal,
+    /// A function's body: whatever it reads could come out in its result or its messages.
+    Body(FunctionName),
+}
+
+/// Reads one statement.
+pub(super) struct Walk<'a> {
+    pub session: &'a Session<'a>,
+    pub catalog: &'a Catalog,
+    pub options: &'a Options,
+    /// The server's major version.
+    pub major: u32,
+    pub path: Cow<'a, [String]>,
+    /// Names outside `pg_catalog` are not certain; why.
+    pub unsettled: Option<String>,
+    pub within: Within,
+    pub found: Findings,
+    /// Statements prepared earlier in the same message.
+    pub prepared: HashMap<String, std::sync::Arc<Statement>>,
+    /// Cursors declared earlier in the same message.
+    pub cursors: HashMap<String, std::sync::Arc<Statement>>,
+    /// Functions whose bodies were read, with what their results depend on.
+    pub called: HashMap<Oid, Flow>,
+    /// Types whose checks were read.
+    pub checked: HashSet<Oid>,
+    /// Relations whose machinery was read, by what is done to them.
+    pub written: HashSet<(Oid, Action)>,
+    pub depth: usize,
+    /// The first thing for which the text must be refused as a whole.
+    pub refusal: Option<Refusal>,
+    /// The highest `$n`.
+    pub parameters: u32,
+    /// Views whose definitions are being read.
+    pub views: Vec<Oid>,
+    /// What the call that was read last could mean.
+    pub chosen: Vec<&'a Function>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(session: &'a Session<'a>, options: &'a Options) -> Self {
+        Self {
+            session,
+            catalog: session.catalog,
+            options,
+            major: session.catalog.server_version / 10_000,
+            path: Cow::Borrowed(session.search_path),
+            unsettled: None,
+            within: Within::Statement,
+            found: Findings::default(),
+            prepared: HashMap::new(),
+            cursors: HashMap::new(),
+            called: HashMap::new(),
+            checked: HashSet::new(),
+            written: HashSet::new(),
+            depth: 0,
+            refusal: None,
+            parameters: 0,
+            views: Vec::new(),
+            chosen: Vec::new(),
+        }
+    }
+
+    /// Goes one level deeper, if that is not too deep.
+    pub(super) fn deeper<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        if self.depth >= self.options.deepest {
+            self.refuse(Refusal::TooComplex(format!(
+                "the statement is nested more than {} levels deep",
+                self.options.deepest
+            )));
+            return T::default();
+        }
+        self.depth += 1;
+        let value = read(self);
+        self.depth -= 1;
+        value
+    }
+
+    /// Refuses the text as a whole.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        self.refusal.get_or_insert(refusal);
+    }
+
+    /// Refuses grammar that the server's version does not have.
+    pub(super) fn needs(&mut self, major: u32, what: &str) {
+        if self.major < major {
+            let has = self.major;
+            self.refuse(Refusal::OtherVersion(format!("{what} is not grammar of PostgreSQL {has}")));
+        }
+    }
+
+    /// Adds an effect on behalf of what is read now.
+    pub(super) fn effect(&mut self, mut effect: Effect) {
+        match &self.within {
+            Within::Statement | Within::Internal => (),
+            Within::View(view) => {
+                if effect.action == Action::Select {
+                    effect.via.get_or_insert_with(|| view.clone());
+                }
+            }
+            Within::Body(function) => {
+                effect.why.get_or_insert_with(|| format!("in function {function}"));
+            }
+        }
+        self.found.effect(effect);
+    }
+
+    /// Adds an effect on a thing without tags.
+    pub(super) fn does(&mut self, action: Action, resource: Resource) {
+        self.effect(Effect::new(action, resource));
+    }
+
+    /// Adds an `unknown` effect.
+    pub(super) fn unknown(&mut self, why: impl Into<String>) {
+        self.found.unknown(why);
+    }
+
+    /// A name was not found. The catalogue may be old, so it is read again before this is believed.
+    pub(super) fn missing(&mut self, why: String) {
+        self.found.unresolved = true;
+        self.unknown(why);
+    }
+
+    /// Reads with another state of what is in force, and puts that of now back.
+    pub(super) fn inside<T>(&mut self, within: Within, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.within, within);
+        let value = read(self);
+        self.within = before;
+        value
+    }
+
+    /// The schema that `pg_temp` stands for.
+    fn temporary(&self) -> Option<&str> {
+        self.path.iter().map(String::as_str).find(|schema| schema.starts_with("pg_temp_"))
+    }
+
+    /// A relation by the name that is written.
+    pub(super) fn relation(&mut self, range: &RangeVar) -> Option<&'a Relation> {
+        let name = range.relname.as_str();
+        if !range.catalogname.is_empty() && range.catalogname != self.catalog.database {
+            self.missing(format!("cross-database references are not implemented: \"{}\"", written(range)));
+            return None;
+        }
+        let found = match range.schemaname.as_str() {
+            "" => self.path.iter().find_map(|schema| self.catalog.relation(schema, name)),
+            "pg_temp" => self.temporary().and_then(|schema| self.catalog.relation(schema, name)),
+            schema => self.catalog.relation(schema, name),
+        };
+        if let Some(why) = self.unsettled.clone()
+            && found.is_none_or(|r| r.schema != "pg_catalog")
+        {
+            self.unknown(why);
+        }
+        if found.is_none() && self.unsettled.is_none() {
+            self.missing(format!("relation \"{}\" does not exist", written(range)));
+        }
+        found
+    }
+
+    /// A type by the name that is written.
+    pub(super) fn type_named(&mut self, name: &TypeName) -> Option<Oid> {
+        let Some(parts) = tree::type_words(name) else {
+            if name.type_oid != 0 {
+                return Some(Oid(name.type_oid));
+            }
+            self.unknown("a type's name that is not understood");
+            return None;
+        };
+        if name.pct_type {
+            return None;
+        }
+        let catalog = self.catalog;
+        let found = match parts.schema {
+            Some("pg_temp") => self.temporary().and_then(|schema| catalog.type_named(schema, parts.name)),
+            Some(schema) => catalog.type_named(schema, parts.name),
+            None => self.path.iter().find_map(|schema| catalog.type_named(schema, parts.name)),
+        };
+        if let Some(why) = self.unsettled.clone()
+            && found.is_none_or(|t| t.schema != "pg_catalog")
+        {
+            self.unknown(why);
+        }
+        let Some(found) = found else {
+            self.missing(format!("type \"{}\" does not exist", parts.name));
+            return None;
+        };
+        if name.array_bounds.is_empty() {
+            Some(found.oid)
+        } else {
+            Some(found.array_type).filter(|t| t.0 != 0)
+        }
+    }
+
+    /// Whether functions and operators of a schema are found without a qualifier. Temporary schemas never are.
+    pub(super) fn sees(&self, schema: &str) -> bool {
+        self.path.iter().any(|s| s == schema) && !schema.starts_with("pg_temp")
+    }
+
+    /// Where a schema stands in the path.
+    pub(super) fn rank(&self, schema: &str) -> usize {
+        self.path.iter().position(|s| s == schema).unwrap_or(usize::MAX)
+    }
+
+    /// The column as something to be masked, if it is tagged: by itself, or in a table whose rows are read with it.
+    pub(super) fn source(&self, relation: &Relation, column: &Column) -> Option<Source> {
+        let mut tags = self.catalog.tags(relation.oid, column.number).clone();
+        // What is withheld as a whole is withheld in each of its columns.
+        tags.extend(self.catalog.relation_tags(relation.oid).iter().cloned());
+        self.descendants(relation, &mut |child| {
+            if let Some(same) = child.column(&column.name) {
+                tags.extend(self.catalog.tags(child.oid, same.number).iter().cloned());
+            }
+        });
+        if tags.is_empty() {
+            return None;
+        }
+        Some(Source {
+            column: ColumnName { table: relation.table_name(), name: column.name.clone() },
+            tags,
+            type_oid: column.type_oid.0,
+            type_modifier: column.type_modifier,
+        })
+    }
+
+    /// Tables that inherit from a relation, and its partitions, at all depths.
+    pub(super) fn descendants(&self, relation: &Relation, see: &mut dyn FnMut(&'a Relation)) {
+        for child in &relation.children {
+            if let Some(child) = self.catalog.relation_by_oid(*child) {
+                see(child);
+                self.descendants(child, see);
+            }
+        }
+    }
+
+    /// A table's own column as a value.
+    pub(super) fn stored(&self, relation: &Relation, column: &Column) -> Value {
+        let flow = self.source(relation, column).map_or(Flow::Clear, |source| Flow::Plain(vec![source]));
+        Value { flow, type_oid: Some(column.type_oid), row: None }
+    }
+
+    /// All columns of a table.
+    pub(super) fn stored_columns(&self, relation: &Relation) -> std::sync::Arc<[Col]> {
+        relation
+            .columns
+            .iter()
+            .map(|column| Col { name: column.name.as_str().into(), value: self.stored(relation, column) })
+            .collect()
+    }
+
+    /// Whether a table or one below it has a tagged column.
+    pub(super) fn is_tagged(&self, relation: &Relation) -> bool {
+        let own = |r: &Relation| {
+            !self.catalog.relation_tags(r.oid).is_empty()
+                || r.columns.iter().any(|c| !self.catalog.tags(r.oid, c.number).is_empty())
+        };
+        let mut tagged = own(relation);
+        self.descendants(relation, &mut |child| tagged |= own(child));
+        tagged
+    }
+
+    /// An action on a relation, with its tags.
+    pub(super) fn on(&self, action: Action, relation: &Relation) -> Effect {
+        Effect {
+            tags: self.catalog.relation_tags(relation.oid).clone(),
+            ..Effect::new(action, Resource::Table(relation.table_name()))
+        }
+    }
+
+    /// Rows of a relation are read.
+    pub(super) fn reads(&mut self, relation: &'a Relation) {
+        self.found.tables.insert(relation.table_name());
+        let effect = self.on(Action::Select, relation);
+        self.effect(effect);
+        if relation.kind == RelationKind::Foreign {
+            let why = format!("{} is a foreign table", relation.table_name());
+            self.effect(Effect::new(Action::Egress, Resource::Target).because(why));
+        }
+        let parent = relation.table_name();
+        let mut below = Vec::new();
+        self.descendants(relation, &mut |child| below.push(child));
+        for child in below {
+            let mut effect = self.on(Action::Select, child);
+            effect.via = Some(parent.clone());
+            self.effect(effect);
+        }
+        for expression in relation.row_security.iter().flatten() {
+            self.internal(expression, relation);
+        }
+    }
+
+    /// A value decides something, or something is computed from it.
+    pub(super) fn consume(&mut self, value: &Value) -> Flow {
+        if let Some(row) = &value.row {
+            for column in row.iter() {
+                self.consume(&column.value);
+            }
+        }
+        self.consume_flow(&value.flow)
+    }
+
+    /// The same of a flow.
+    pub(super) fn consume_flow(&mut self, flow: &Flow) -> Flow {
+        if let Flow::Unknown(why) = flow {
+            self.unknown(why.clone());
+        }
+        if !matches!(self.within, Within::View(_) | Within::Internal) {
+            for source in flow.sources() {
+                self.found.touches_tagged = true;
+                self.effect(Effect {
+                    tags: source.tags.clone(),
+                    ..Effect::new(Action::Probe, Resource::Column(source.column.clone()))
+                });
+            }
+        }
+        flow.clone().computed()
+    }
+}
+
+/// A relation's name as it was written.
+pub(super) fn written(range: &RangeVar) -> String {
+    if range.schemaname.is_empty() {
+        range.relname.clone()
+    } else {
+        format!("{}.{}", range.schemaname, range.relname)
+    }
+}

@@ -1,0 +1,333 @@
+//! Held operations: filed once, answered by people, used once. Each change is one statement or one transaction that names
+//! the state it starts from, so that of two who race one loses.
+
+use aws_lc_rs::rand;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use zeroize::Zeroizing;
+
+use crate::vault::Row;
+use crate::votes::Vote;
+use crate::{Store, StoreError};
+
+/// A held operation to be filed.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields are the gateway's, which documents them")]
+pub struct NewRequest {
+    pub digest: String,
+    pub principal: String,
+    pub on_behalf_of: Vec<String>,
+    pub target: String,
+    pub session: String,
+    pub summary: String,
+    pub kind: String,
+    pub text: String,
+    pub values: Vec<Option<String>>,
+    pub effects: Vec<String>,
+    pub holds: Vec<Hold>,
+    pub version: String,
+}
+
+/// A rule that holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The policy's id.
+    pub id: String,
+    /// How many people must approve.
+    pub quorum: u32,
+    /// How long the question stands, in seconds.
+    pub expires: u64,
+    /// How long an approval may wait to be used, in seconds.
+    pub valid_for: u64,
+}
+
+/// How filing went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filed {
+    /// It is new; its id.
+    Now(String),
+    /// It waits or was approved already; its id.
+    Before(String),
+    /// Its principal has too many that wait.
+    TooMany,
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Status {
+    Waiting,
+    Approved,
+    Denied,
+    Expired,
+    Withdrawn,
+    Used,
+}
+
+/// A held operation as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the gateway's, which documents them")]
+pub struct Request {
+    pub id: String,
+    pub status: Status,
+    pub principal: String,
+    pub on_behalf_of: Vec<String>,
+    pub target: String,
+    pub session: String,
+    pub summary: String,
+    pub text: String,
+    /// Opened only where one request is asked for.
+    pub values: Vec<Option<String>>,
+    pub effects: Vec<String>,
+    pub holds: Vec<Hold>,
+    pub filed: i64,
+    pub expires: i64,
+    pub votes: Vec<Vote>,
+    pub outcome: Option<String>,
+}
+
+impl Status {
+    fn parse(word: &str) -> Result<Self, StoreError> {
+        Ok(match word {
+            "waiting" => Self::Waiting,
+            "approved" => Self::Approved,
+            "denied" => Self::Denied,
+            "expired" => Self::Expired,
+            "withdrawn" => Self::Withdrawn,
+            "used" => Self::Used,
+            _ => return Err(StoreError::Unreadable("the status of a request")),
+        })
+    }
+}
+
+impl Store {
+    /// Files a request, unless one of the same digest waits or is approved and not used.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn file(&self, new: &NewRequest, most: usize, now: i64) -> Result<Filed, StoreError> {
+        let mut chance = [0; 5];
+        rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
+        let id = format!("r{}", hex::encode(chance));
+        let sealed = self.seal_values(&id, &new.values)?;
+        let mut work = self.begin().await?;
+        expire(&mut work, now).await?;
+        let same =
+            sqlx::query("SELECT id FROM request WHERE digest = ? AND status IN ('waiting', 'approved')")
+                .bind(&new.digest)
+                .fetch_optional(&mut *work)
+                .await?;
+        if let Some(same) = same {
+            let id = same.try_get(0)?;
+            work.commit().await?;
+            return Ok(Filed::Before(id));
+        }
+        let waiting: i64 =
+            sqlx::query("SELECT count(*) FROM request WHERE principal = ? AND status = 'waiting'")
+                .bind(&new.principal)
+                .fetch_one(&mut *work)
+                .await?
+                .try_get(0)?;
+        if usize::try_from(waiting).unwrap_or(usize::MAX) >= most {
+            work.commit().await?;
+            return Ok(Filed::TooMany);
+        }
+        insert(&mut work, &id, new, sealed, now).await?;
+        work.commit().await?;
+        Ok(Filed::Now(id))
+    }
+
+    /// Where a request stands, with the words of who denied it. `None` where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn standing(&self, id: &str, now: i64) -> Result<Option<(Status, Option<String>)>, StoreError> {
+        let kept = sqlx::query(
+            "SELECT status, expires, (SELECT words FROM vote WHERE request = request.id AND approve = 0 LIMIT 1) \
+             FROM request WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        kept.map(|row| Ok((status(&row, now)?, row.try_get(2)?))).transpose()
+    }
+
+    /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn claim(&self, id: &str, now: i64) -> Result<Option<Vec<String>>, StoreError> {
+        let claimed = sqlx::query(
+            "UPDATE request SET status = 'used' WHERE id = ? AND status = 'approved' AND expires > ? RETURNING holds",
+        )
+        .bind(id)
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = claimed else { return Ok(None) };
+        let holds: Vec<Hold> = crate::from_json(row.try_get(0)?)?;
+        Ok(Some(holds.into_iter().map(|h| h.id).collect()))
+    }
+
+    /// Takes a request back that waits.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn withdraw(&self, id: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE request SET status = 'withdrawn' WHERE id = ? AND status = 'waiting'")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes what became of an approved operation.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn finish(&self, id: &str, how: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE request SET outcome = ? WHERE id = ?")
+            .bind(how)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Requests without their values, newest first; all, or those that wait.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn requests(&self, all: bool, now: i64) -> Result<Vec<Request>, StoreError> {
+        let kept = sqlx::query(
+            "SELECT * FROM request WHERE ?1 OR (status = 'waiting' AND expires > ?2) ORDER BY filed DESC, rowid DESC",
+        )
+        .bind(all)
+        .bind(now)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut votes = self.votes(None).await?;
+        let with_votes = |row| {
+            let id: String = SqliteRow::try_get(row, "id")?;
+            read(row, votes.remove(&id).unwrap_or_default(), now)
+        };
+        kept.iter().map(with_votes).collect()
+    }
+
+    /// One request with its values.
+    ///
+    /// # Errors
+    /// It cannot be read or opened.
+    pub async fn request(&self, id: &str, now: i64) -> Result<Option<Request>, StoreError> {
+        let kept =
+            sqlx::query("SELECT * FROM request WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        let Some(row) = kept else { return Ok(None) };
+        let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?)?;
+        let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
+        let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
+        Ok(Some(Request { values, ..read(&row, votes, now)? }))
+    }
+
+    fn seal_values(&self, id: &str, values: &[Option<String>]) -> Result<Vec<u8>, StoreError> {
+        let clear = Zeroizing::new(serde_json::to_vec(values).map_err(|_| StoreError::Unreadable("values"))?);
+        self.vault.seal(values_of(id), &clear)
+    }
+}
+
+fn values_of(id: &str) -> Row<'_> {
+    Row { table: "request", id }
+}
+
+pub(crate) fn after(now: i64, seconds: u64) -> i64 {
+    now.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+/// Makes what is true by the clock true in the rows.
+pub(crate) async fn expire(work: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE request SET status = 'expired' WHERE status IN ('waiting', 'approved') AND expires <= ?",
+    )
+    .bind(now)
+    .execute(work)
+    .await?;
+    Ok(())
+}
+
+async fn insert(
+    work: &mut SqliteConnection,
+    id: &str,
+    new: &NewRequest,
+    sealed: Vec<u8>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let NewRequest {
+        digest,
+        principal,
+        on_behalf_of,
+        target,
+        session,
+        summary,
+        kind,
+        text,
+        values: _,
+        effects,
+        holds,
+        version,
+    } = new;
+    let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
+    sqlx::query(
+        "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
+         sealed_values, effects, holds, version, filed, expires) \
+         VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(id)
+    .bind(digest)
+    .bind(principal)
+    .bind(crate::to_json(on_behalf_of)?)
+    .bind(target)
+    .bind(session)
+    .bind(summary)
+    .bind(kind)
+    .bind(text)
+    .bind(sealed)
+    .bind(crate::to_json(effects)?)
+    .bind(crate::to_json(holds)?)
+    .bind(version)
+    .bind(now)
+    .bind(after(now, life))
+    .execute(work)
+    .await?;
+    Ok(())
+}
+
+/// An open request whose time is over has expired, whether or not its row says so yet.
+pub(crate) fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
+    let kept = Status::parse(row.try_get("status")?)?;
+    let over = row.try_get::<i64, _>("expires")? <= now;
+    Ok(match kept {
+        Status::Waiting | Status::Approved if over => Status::Expired,
+        Status::Waiting | Status::Approved | Status::Denied => kept,
+        Status::Expired | Status::Withdrawn | Status::Used => kept,
+    })
+}
+
+fn read(row: &SqliteRow, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
+    Ok(Request {
+        id: row.try_get("id")?,
+        status: status(row, now)?,
+        principal: row.try_get("principal")?,
+        on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
+        target: row.try_get("target")?,
+        session: row.try_get("session")?,
+        summary: row.try_get("summary")?,
+        text: row.try_get("text")?,
+        values: Vec::new(),
+        effects: crate::from_json(row.try_get("effects")?)?,
+        holds: crate::from_json(row.try_get("holds")?)?,
+        filed: row.try_get("filed")?,
+        expires: row.try_get("expires")?,
+        votes,
+        outcome: row.try_get("outcome")?,
+    })
+}

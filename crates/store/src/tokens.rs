@@ -1,0 +1,136 @@
+//! Tokens: whom each is for, and a verifier instead of it.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::{Store, StoreError};
+
+/// A token as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// `dwt_…`.
+    pub id: String,
+    /// What is kept instead of it, in the text form of its mechanism.
+    pub verifier: String,
+    /// Whom it is for: `agent:bot`.
+    pub principal: String,
+    /// The principal's groups.
+    pub groups: Vec<String>,
+    /// Whom it acts for, nearest first.
+    pub on_behalf_of: Vec<String>,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// The targets that it is good for; `None` for all.
+    pub targets: Option<BTreeSet<String>>,
+    /// In seconds since 1970.
+    pub issued: i64,
+    /// In seconds since 1970.
+    pub expires: i64,
+    /// Whether it was.
+    pub revoked: bool,
+}
+
+fn read(row: &SqliteRow) -> Result<Token, StoreError> {
+    let targets: Option<&str> = row.try_get("targets")?;
+    Ok(Token {
+        id: row.try_get("id")?,
+        verifier: row.try_get("verifier")?,
+        principal: row.try_get("principal")?,
+        groups: crate::from_json(row.try_get("groups")?)?,
+        on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
+        purpose: row.try_get("purpose")?,
+        targets: targets.map(crate::from_json).transpose()?,
+        issued: row.try_get("issued")?,
+        expires: row.try_get("expires")?,
+        revoked: row.try_get("revoked")?,
+    })
+}
+
+impl Store {
+    /// A token by its id.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn token(&self, id: &str) -> Result<Option<Token>, StoreError> {
+        let kept =
+            sqlx::query("SELECT * FROM token WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        kept.as_ref().map(read).transpose()
+    }
+
+    /// All tokens, newest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        let kept =
+            sqlx::query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.pool).await?;
+        kept.iter().map(read).collect()
+    }
+
+    /// Keeps a new token.
+    ///
+    /// # Errors
+    /// It cannot be written, or there is one of this id.
+    pub async fn add_token(&self, token: &Token) -> Result<(), StoreError> {
+        let Token {
+            id,
+            verifier,
+            principal,
+            groups,
+            on_behalf_of,
+            purpose,
+            targets,
+            issued,
+            expires,
+            revoked,
+        } = token;
+        sqlx::query(
+            "INSERT INTO token (id, verifier, principal, groups, on_behalf_of, purpose, targets, issued, expires, revoked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(verifier)
+        .bind(principal)
+        .bind(crate::to_json(groups)?)
+        .bind(crate::to_json(on_behalf_of)?)
+        .bind(purpose)
+        .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(issued)
+        .bind(expires)
+        .bind(revoked)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Revokes a token; whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("UPDATE token SET revoked = 1 WHERE id = ?").bind(id).execute(&self.pool).await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Which of these tokens are neither revoked nor expired.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn good_tokens(
+        &self,
+        ids: &BTreeSet<String>,
+        now: i64,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let kept = sqlx::query(
+            "SELECT id FROM token WHERE revoked = 0 AND expires > ? AND id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(now)
+        .bind(crate::to_json(ids)?)
+        .fetch_all(&self.pool)
+        .await?;
+        kept.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
