@@ -282,6 +282,7 @@ impl<'a> Walk<'a> {
     fn by_output(&mut self, node: &Node, rows: &Rows, scope: &Scope<'_, 'a>, only_outputs: bool) {
         let Some(expression) = kind(node) else { return };
         if let Some(position) = integer_constant(expression) {
+            self.found.literals = true;
             let index = usize::try_from(position).unwrap_or(0).saturating_sub(1);
             match rows.columns.as_ref().map(|columns| columns.get(index)) {
                 Some(Some(column)) => {

@@ -7,7 +7,9 @@ use hashbrown::HashMap;
 use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
-use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, analyse};
+use sql::postgres::{
+    Analysis, Control, Named, Options, Refusal, Session, Statement, Template, analyse, template,
+};
 
 use super::control::Rows;
 use super::expected::Bound;
@@ -91,6 +93,8 @@ pub(super) struct Understanding {
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
     indifferent: bool,
     remembered: HashMap<Box<[u8]>, Arc<Operation>>,
+    /// What templates of texts mean, where their literals decide nothing.
+    templates: HashMap<String, Arc<Operation>>,
     ddl: bool,
 }
 
@@ -105,6 +109,7 @@ impl Understanding {
             epoch: Epoch { session: 0, catalogue: version },
             indifferent,
             remembered: HashMap::new(),
+            templates: HashMap::new(),
             ddl: false,
         }
     }
@@ -199,13 +204,18 @@ impl Understanding {
         self.catalogue = Arc::new(catalogue);
         self.own_catalogue = true;
         self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.remembered.clear();
+        self.templates.clear();
     }
 
     fn learned(&mut self, facts: SessionFacts) {
         if facts != self.facts {
             self.epoch.session += 1;
-            self.remembered.clear();
+            self.forget();
             self.facts = facts;
         }
     }
@@ -220,7 +230,7 @@ impl Understanding {
         self.epoch.catalogue = version;
         self.catalogue = catalogue;
         self.own_catalogue = false;
-        self.remembered.clear();
+        self.forget();
     }
 
     /// What a text means, or why it cannot be understood.
@@ -241,6 +251,14 @@ impl Understanding {
             simple,
             ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
         })?;
+        let short = text.len() <= REMEMBERED_TEXT && !depends_on_names(text);
+        let mut key = None;
+        if short && let Some(Template { key: found, literals }) = template(utf8) {
+            if let Some(known) = self.templates.get(&found) {
+                return Ok(Arc::new(known.with_literals(literals)));
+            }
+            key = Some(found);
+        }
         let analysis =
             self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
         let mut operation = Operation::new(analysis);
@@ -248,7 +266,12 @@ impl Understanding {
             operation.text = Some(utf8.into());
         }
         let operation = Arc::new(operation);
-        if text.len() <= REMEMBERED_TEXT && !operation.unresolved() && !depends_on_names(text) {
+        if let Some(key) = key.filter(|_| operation.is_template()) {
+            if self.templates.len() >= REMEMBERED {
+                self.templates.clear();
+            }
+            self.templates.insert(key, Arc::clone(&operation));
+        } else if short && !operation.unresolved() {
             if self.remembered.len() >= REMEMBERED {
                 self.remembered.clear();
             }
