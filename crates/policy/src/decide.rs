@@ -128,9 +128,9 @@ impl Policies {
         }
         // It is held only if nothing but approvals is missing.
         let every_hold: BTreeSet<String> = self.holds.keys().cloned().collect();
-        let denied = refused.iter().find(|(effect, _)| !ask(effect, &every_hold).allowed);
-        if let Some((effect, answer)) = denied {
-            return Said::Deny(self.denied(grant, effect, answer, refused.len()));
+        let mut still_denied = refused.iter().map(|(effect, _)| (*effect, ask(effect, &every_hold)));
+        if let Some((effect, answer)) = still_denied.find(|(_, answer)| !answer.allowed) {
+            return Said::Deny(self.denied(grant, effect, &answer, refused.len()));
         }
         let asked: BTreeSet<&String> = refused.iter().flat_map(|(_, a)| &a.policies).collect();
         Said::Hold(asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect())

@@ -184,6 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What `*` or `t.*` or `(expression).*` spreads to: `None` for no star, `Some(None)` for one whose columns are not known.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other expression can be a star")]
     fn star(&mut self, target: &ResTarget, scope: &Scope<'_, 'a>) -> Option<Option<Arc<[Col]>>> {
         match inner(&target.val)? {
             NodeEnum::ColumnRef(reference) => {
