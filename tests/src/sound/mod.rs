@@ -2,6 +2,7 @@
 //! transaction that is rolled back leaves the resolved statement in `pg_proc.prosqlbody` and its objects in `pg_depend`.
 
 mod compare;
+mod generate;
 mod objects;
 mod script;
 mod server;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use compare::Report;
+use generate::Generator;
 use script::{Item, Script};
 use server::Server;
 
@@ -128,4 +130,45 @@ async fn regress(report: &mut Report, port: u16, source: &Path, file: &Path) {
     let path = if file.exists() { file.to_owned() } else { folder.join("sql").join(file) };
     let text = std::fs::read(&path).unwrap();
     follow(&mut server, report, &String::from_utf8_lossy(&text), &variables).await;
+}
+
+/// Random statements over the random schema of a seed.
+async fn random(report: &mut Report, config: &tokio_postgres::Config, seed: u64, statements: usize) {
+    let mut server = Server::connect(config).await;
+    let mut generator = Generator::new(seed);
+    for statement in generator.schema() {
+        // A view may be none that the server takes.
+        if server.run(&statement).await.is_err() {
+            generator.is_missing(&statement);
+        }
+    }
+    for index in 0..statements {
+        if index % 40 == 0 {
+            server.run(&generator.path()).await.unwrap();
+            server.changed();
+        }
+        let text = generator.statement();
+        report.compare(&mut server, &text).await;
+    }
+}
+
+#[test]
+#[ignore = "by hand: DURWARD_SOUND_SEEDS says how many"]
+fn seeds_by_hand() {
+    let seeds: u64 = std::env::var("DURWARD_SOUND_SEEDS").unwrap().parse().unwrap();
+    let first: u64 = std::env::var("DURWARD_SOUND_FIRST").unwrap_or_default().parse().unwrap_or(0);
+    let server = testkit::postgres::Postgres::start(&[]).unwrap();
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(server.port()).user("postgres").dbname("postgres");
+    let report = on_large_stack(move || async move {
+        let mut report = Report::default();
+        for seed in first..first + seeds {
+            random(&mut report, &config, seed, 200).await;
+        }
+        report
+    });
+    println!("{report}");
+    for (why, count) in &report.refused {
+        println!("{count:>6} not taken: {why}");
+    }
 }
