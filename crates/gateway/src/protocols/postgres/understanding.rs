@@ -8,7 +8,7 @@ use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::{
-    Analysis, Control, Named, Options, Refusal, Session, Statement, Template, analyse, template,
+    Analysis, Control, Literal, Named, Options, Refusal, Session, Statement, Template, analyse, template,
 };
 
 use super::control::Rows;
@@ -246,21 +246,22 @@ impl Understanding {
         if let Some(known) = self.remembered.get(text) {
             return Ok(Arc::clone(known));
         }
-        let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
-            hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
-            simple,
-            ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
-        })?;
         let short = text.len() <= REMEMBERED_TEXT && !depends_on_names(text);
         let mut key = None;
-        if short && let Some(Template { key: found, literals }) = template(utf8) {
+        if short
+            && let Ok(utf8) = std::str::from_utf8(text)
+            && let Some(Template { key: found, literals }) = template(utf8)
+        {
             if let Some(known) = self.templates.get(&found) {
                 return Ok(Arc::new(known.with_literals(literals)));
             }
             key = Some(found);
         }
-        let analysis =
-            self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
+        let (utf8, analysis) = match self.read(text, names, simple) {
+            Ok(read) => read,
+            Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
+            Err(garbled) => return Err(garbled),
+        };
         let mut operation = Operation::new(analysis);
         if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
             operation.text = Some(utf8.into());
@@ -278,6 +279,35 @@ impl Understanding {
             self.remembered.insert(text.into(), Arc::clone(&operation));
         }
         Ok(operation)
+    }
+
+    fn read<'t>(
+        &self,
+        text: &'t [u8],
+        names: &Names,
+        simple: bool,
+    ) -> Result<(&'t str, Analysis), Garbled> {
+        let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
+            hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
+            simple,
+            ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
+        })?;
+        let analysis =
+            self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
+        Ok((utf8, analysis))
+    }
+
+    /// A text that cannot be read, of somebody who may do the unknown where nothing is masked: policy decides on that, and
+    /// the server says in its own words what is wrong with it, or knows a grammar that we do not. All of it counts as a
+    /// literal, since nobody knows what is one.
+    fn not_read(&self, text: &[u8], garbled: &Garbled) -> Arc<Operation> {
+        let whole = Literal { value: String::from_utf8_lossy(text).into_owned() };
+        let mut statement = Statement::opaque(Effect::unknown(garbled.message.as_str()));
+        statement.text = "$1".to_owned();
+        statement.literals.push(whole);
+        // It may be DDL of a version that is newer than our grammar.
+        statement.control.push(Control::Ddl);
+        Arc::new(Operation::single(Arc::new(statement)))
     }
 
     /// A prepared statement under the names of this moment: the server analyses it again, too.
