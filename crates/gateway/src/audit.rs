@@ -370,7 +370,9 @@ impl Audit {
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             sqlstate,
         };
-        self.append(&body).map(|_| ())
+        // Nothing waits for it: what was done is on record already.
+        let written = self.log.append_soon(&body);
+        self.wrote(written).map(|_| ())
     }
 
     /// Writes down a statement of the gateway's own in this session.
@@ -412,6 +414,10 @@ impl Audit {
 
     fn append(&mut self, body: &record::Body) -> Result<Position, JournalDown> {
         let written = self.log.append(body);
+        self.wrote(written)
+    }
+
+    fn wrote(&self, written: Result<Position, journal::Down>) -> Result<Position, JournalDown> {
         self.metrics.journal_up.set(i64::from(written.is_ok()));
         written.map_err(|down| {
             tracing::error!(session = self.session, "the journal cannot be written: {down}");

@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+mod lanes;
 pub mod metrics;
 pub mod net;
 pub mod protocols;

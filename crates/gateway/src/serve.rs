@@ -1,8 +1,8 @@
 //! Listening: each connection becomes a cancel or a session, in a task of its own that can neither hurt nor outlive the
 //! others unseen.
 //!
-//! Statements are parsed by recursive code. The runtime that calls [`serve_postgres`] must give its worker threads
-//! stacks of [`THREAD_STACK`] bytes (`tokio::runtime::Builder::thread_stack_size`).
+//! Statements are parsed by recursive code, so the threads that run sessions have stacks of [`THREAD_STACK`] bytes; a
+//! runtime that analyses statements elsewhere gives its own as much (`tokio::runtime::Builder::thread_stack_size`).
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::audit::Audit;
 use crate::gateway::Gateway;
+use crate::lanes::Lanes;
 use crate::net::dial;
 use crate::net::listen::{Accepted, Front, Negotiated, Share, negotiate};
 use crate::net::tls::ServerTls;
@@ -34,6 +35,10 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Serves PostgreSQL clients until the gateway drains; returns when its sessions have ended.
 pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<ServerTls>) {
+    let lanes = match Lanes::start() {
+        Ok(lanes) => lanes,
+        Err(error) => return tracing::error!(%error, "no threads for sessions"),
+    };
     let mut tasks = JoinSet::new();
     let mut draining = gateway.draining();
     loop {
@@ -42,8 +47,11 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<Ser
             _ = draining.wait_for(Option::is_some) => break,
             Some(_) = tasks.join_next() => (),
             (tcp, peer, share) = front.accept() => {
+                // The socket moves to the thread that will poll it.
+                let Ok(tcp) = tcp.into_std() else { continue };
                 let arrived = Arrived { tcp, peer, target: front.target().cloned(), _share: share };
-                tasks.spawn(connection(Arc::clone(&gateway), arrived, tls.clone(), front.bounds().login));
+                let session = connection(Arc::clone(&gateway), arrived, tls.clone(), front.bounds().login);
+                tasks.spawn(lanes.run(Box::pin(session)));
             }
         }
     }
@@ -68,7 +76,7 @@ async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
 
 /// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to.
 struct Arrived {
-    tcp: TcpStream,
+    tcp: std::net::TcpStream,
     peer: SocketAddr,
     target: Option<TargetName>,
     _share: Share,
@@ -77,6 +85,10 @@ struct Arrived {
 /// One connection, from its first byte to its end.
 async fn connection(gateway: Arc<Gateway>, arrived: Arrived, tls: Option<ServerTls>, patience: Duration) {
     let Arrived { tcp, peer, target, _share } = arrived;
+    let tcp = match TcpStream::from_std(tcp) {
+        Ok(tcp) => tcp,
+        Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
+    };
     match timeout(patience, negotiate(tcp, peer, tls.as_ref())).await {
         Ok(Ok(Negotiated::Login(mut accepted))) => {
             if let Some(target) = target {

@@ -64,10 +64,16 @@ pub(crate) struct Tip {
     pub length: u64,
     pub seq: u64,
     pub hash: String,
+    /// Whole records that may be written a little later: nothing waits for them. Sequence and hash count them already.
+    pub pending: Vec<u8>,
+    /// How many they are.
+    pub waiting: u64,
     /// The current file may hold what is not known: the next record begins a new segment.
     pub distrusted: bool,
-    pub buffer: Vec<u8>,
 }
+
+/// So many bytes of records wait at most.
+const MOST_PENDING: usize = 64 * 1024;
 
 pub(crate) struct Shared {
     tip: Mutex<Tip>,
@@ -88,38 +94,67 @@ impl Shared {
         self.tip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes what waits, and says how far the file is.
     pub(crate) fn written(&self) -> (Arc<dyn Disk>, u64) {
-        let tip = self.tip();
-        (Arc::clone(&tip.disk), tip.seq)
+        let mut tip = self.tip();
+        // What cannot be written goes on waiting; whoever needs a record written is told so.
+        let _ = self.flush(&mut tip);
+        (Arc::clone(&tip.disk), tip.seq - tip.waiting)
     }
 
     pub(crate) fn distrust(&self) {
         self.tip().distrusted = true;
     }
 
-    fn append(&self, session: Option<(&str, u64)>, body: &Body) -> Result<Position, Down> {
+    /// Appends a record, and those that wait before it, unless it may wait itself.
+    fn append(&self, session: Option<(&str, u64)>, body: &Body, now: bool) -> Result<Position, Down> {
         let mut tip = self.tip();
-        if tip.distrusted || tip.length >= self.options.segment {
-            self.next_segment(&mut tip)?;
-        }
-        let mut buffer = std::mem::take(&mut tip.buffer);
-        buffer.clear();
         let time = format!("{:.6}", jiff::Timestamp::now());
         let seq = tip.seq + 1;
+        let before = tip.pending.len();
+        let mut pending = std::mem::take(&mut tip.pending);
         let place = Place { seq, time: &time, session, prev: &tip.hash };
-        let hash = line::write(&mut buffer, &place, body).map_err(|e| Down(e.to_string()))?;
-        let written = tip.disk.write_all(&buffer);
-        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-        tip.buffer = buffer;
-        if let Err(error) = written {
-            // A part of the line may be there; without it the next record can stand in its place.
+        let line = line::write(&mut pending, &place, body);
+        tip.pending = pending;
+        let hash = match line {
+            Ok(hash) => std::mem::replace(&mut tip.hash, hash),
+            Err(error) => {
+                tip.pending.truncate(before);
+                return Err(Down(error.to_string()));
+            }
+        };
+        tip.seq = seq;
+        tip.waiting += 1;
+        if now || tip.pending.len() > MOST_PENDING {
+            if let Err(down) = self.flush(&mut tip) {
+                // This record was never there; those before it go on waiting.
+                tip.pending.truncate(before);
+                tip.seq = seq - 1;
+                tip.hash = hash;
+                tip.waiting -= 1;
+                return Err(down);
+            }
+        }
+        Ok(Position(seq))
+    }
+
+    /// Writes what waits.
+    fn flush(&self, tip: &mut Tip) -> Result<(), Down> {
+        if tip.pending.is_empty() {
+            return Ok(());
+        }
+        if tip.distrusted || tip.length >= self.options.segment {
+            self.next_segment(tip)?;
+        }
+        if let Err(error) = tip.disk.write_all(&tip.pending) {
+            // A part of a line may be there; without it the next record can stand in its place.
             tip.distrusted = tip.disk.truncate(tip.length).is_err();
             return Err(Down(format!("cannot write: {error}")));
         }
-        tip.length = tip.length.saturating_add(length);
-        tip.seq = seq;
-        tip.hash = hash;
-        Ok(Position(seq))
+        tip.length = tip.length.saturating_add(u64::try_from(tip.pending.len()).unwrap_or(u64::MAX));
+        tip.pending.clear();
+        tip.waiting = 0;
+        Ok(())
     }
 
     /// The segment that ends is on disk before the next one begins, so that there is never a hole.
@@ -191,7 +226,7 @@ impl Journal {
     /// # Errors
     /// It cannot be written; the next one may.
     pub fn append(&self, body: &Body) -> Result<Position, Down> {
-        self.0.shared.append(None, body)
+        self.0.shared.append(None, body, true)
     }
 
     /// Resolves when a record survives a crash of the machine, too.
@@ -213,7 +248,20 @@ impl SessionLog {
     /// # Errors
     /// It cannot be written; the next one may.
     pub fn append(&mut self, body: &Body) -> Result<Position, Down> {
-        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body)?;
+        self.write(body, true)
+    }
+
+    /// Appends a record that nothing waits for: it is written with the next one, at the latest a moment later. A crash of
+    /// this process may lose it, and nothing behind it.
+    ///
+    /// # Errors
+    /// Too much waits already and it cannot be written.
+    pub fn append_soon(&mut self, body: &Body) -> Result<Position, Down> {
+        self.write(body, false)
+    }
+
+    fn write(&mut self, body: &Body, now: bool) -> Result<Position, Down> {
+        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body, now)?;
         self.n += 1;
         Ok(position)
     }

@@ -86,7 +86,8 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         seq: end.seq,
         hash: end.hash,
         distrusted: false,
-        buffer: Vec::new(),
+        pending: Vec::new(),
+        waiting: 0,
     };
     let home = directory.to_owned();
     let new_segment: NewSegment = Box::new(move |segment| {

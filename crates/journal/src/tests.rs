@@ -192,7 +192,8 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
         seq: 0,
         hash: line::GENESIS.to_owned(),
         distrusted: false,
-        buffer: Vec::new(),
+        pending: Vec::new(),
+        waiting: 0,
     };
     let lock = File::create(directory.path().join("lock")).expect("lock");
     let journal = Journal::over(lock, tip, Options::default(), Box::new(make)).expect("opened");

@@ -1,0 +1,74 @@
+//! Threads that each run their own sessions. A session's sockets, timers and tasks stay on one thread, so that a statement
+//! wakes nobody else: handing work between threads would cost more than the work.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+use crate::serve::THREAD_STACK;
+
+/// A session from its first byte to its end.
+pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One thread for each processor.
+pub(crate) struct Lanes {
+    jobs: Vec<UnboundedSender<Job>>,
+    next: AtomicUsize,
+}
+
+impl Lanes {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives no thread or no poll.
+    pub(crate) fn start() -> io::Result<Self> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut jobs = Vec::with_capacity(count);
+        for index in 0..count {
+            let (sender, receiver) = unbounded_channel();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            // It ends when its sender is dropped and its sessions have ended.
+            std::thread::Builder::new()
+                .name(format!("sessions-{index}"))
+                .stack_size(THREAD_STACK)
+                .spawn(move || runtime.block_on(run(receiver)))?;
+            jobs.push(sender);
+        }
+        Ok(Self { jobs, next: AtomicUsize::new(0) })
+    }
+
+    /// Runs a session on the next thread; what is returned resolves when it has ended.
+    pub(crate) fn run(&self, job: Job) -> impl Future<Output = ()> + use<> {
+        let (done, ended) = oneshot::channel::<()>();
+        let job = Box::pin(async move {
+            job.await;
+            drop(done);
+        });
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.jobs.len().max(1);
+        if let Some(lane) = self.jobs.get(index) {
+            // The thread is there as long as this is.
+            let _ = lane.send(job);
+        }
+        async move {
+            let _ = ended.await;
+        }
+    }
+}
+
+async fn run(mut jobs: UnboundedReceiver<Job>) {
+    let mut sessions = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(_) = sessions.join_next() => (),
+            job = jobs.recv() => match job {
+                Some(job) => drop(sessions.spawn(job)),
+                None => break,
+            },
+        }
+    }
+    while sessions.join_next().await.is_some() {}
+}
