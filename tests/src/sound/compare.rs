@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
 use pg_query::{Node, NodeEnum};
-use sql::postgres::{Analysis, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse};
+use sql::postgres::{
+    Analysis, Control, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse,
+};
 
 use super::server::{Described, Known, Said, Server};
 
@@ -182,8 +184,12 @@ impl Report {
 }
 
 fn ours(known: &Known, text: &str) -> Result<Analysis, String> {
+    under(known, &known.path, text)
+}
+
+fn under(known: &Known, path: &[String], text: &str) -> Result<Analysis, String> {
     let session =
-        Session { catalog: &known.catalog, search_path: &known.path, role: &known.role, prepared: &NoNames };
+        Session { catalog: &known.catalog, search_path: path, role: &known.role, prepared: &NoNames };
     analyse(text, &session, &Options::default()).map_err(|refusal| refusal.to_string())
 }
 
@@ -192,7 +198,7 @@ fn harmless(known: &Known, name: &str) -> bool {
     let quoted = name.replace('"', "\"\"");
     let calls = (0..9).map(|count| {
         let nulls = vec!["NULL"; count].join(", ");
-        ours(known, &format!("SELECT pg_catalog.\"{quoted}\"({nulls})"))
+        under(known, &["pg_catalog".to_owned()], &format!("SELECT pg_catalog.\"{quoted}\"({nulls})"))
     });
     let mut resolved = false;
     for analysis in calls.flatten() {
@@ -257,6 +263,14 @@ fn columns(known: &Known, statement: &Statement, said: &Said, lacks: &mut Vec<St
         return;
     }
     let mut have: BTreeSet<&ColumnName> = outputs.iter().flat_map(|o| sources(o)).collect();
+    // The rows of a cursor come later.
+    for control in &statement.control {
+        if let Control::Declare { inner, .. } = control
+            && let Outputs::Columns(columns) = &inner.outputs
+        {
+            have.extend(columns.iter().flat_map(sources));
+        }
+    }
     have.extend(statement.effects.iter().filter_map(|effect| match &effect.resource {
         Resource::Column(column) if effect.action == Action::Probe => Some(column),
         Resource::Column(_)

@@ -99,7 +99,8 @@ fn scripts_by_hand() {
         let mut report = Report::default();
         for file in files.split_whitespace() {
             regress(&mut report, port, &source, Path::new(file)).await;
-            println!("{file}: {}", report.compared);
+            println!("{file}: {}\n{report}", report.compared);
+            report = Report::default();
         }
         report
     });
@@ -165,6 +166,48 @@ fn seeds_by_hand() {
         for seed in first..first + seeds {
             random(&mut report, &config, seed, 200).await;
         }
+        report
+    });
+    println!("{report}");
+    for (why, count) in &report.refused {
+        println!("{count:>6} not taken: {why}");
+    }
+}
+
+/// The statements that are written in the cases of an acceptance suite, on its database.
+async fn acceptance(report: &mut Report, suite: &Path, python: &Path) {
+    let settings =
+        ["shared_preload_libraries=pg_stat_statements", "autovacuum=off", "max_prepared_transactions=5"];
+    let server = testkit::postgres::Postgres::start(&settings).unwrap();
+    server.sql("postgres", "CREATE DATABASE acceptance_shop").unwrap();
+    let way = format!("host=127.0.0.1 port={} dbname=acceptance_shop user=postgres", server.port());
+    let mut setup = std::process::Command::new(python);
+    setup.env("PYTHONDONTWRITEBYTECODE", "1").arg(suite.join("run.py")).arg("--setup-only");
+    testkit::process::text(setup.args(["--admin", &way, "--agent", &way])).unwrap();
+    let mut written = std::process::Command::new(python);
+    written.arg(crate::rig::folder("programs").join("statements.py")).arg(suite.join("cases"));
+    let written = testkit::process::text(&mut written).unwrap();
+
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(server.port()).user("postgres").dbname("acceptance_shop");
+    let mut session = Server::connect(&config).await;
+    for path in ["\"$user\", public", "shop"] {
+        session.run(&format!("SET search_path = {path}")).await.unwrap();
+        session.changed();
+        for text in written.split('\0') {
+            report.compare(&mut session, text).await;
+        }
+    }
+}
+
+#[test]
+#[ignore = "by hand: DURWARD_SUITE is the folder of an acceptance suite"]
+fn acceptance_by_hand() {
+    let suite = PathBuf::from(std::env::var("DURWARD_SUITE").unwrap());
+    let python = crate::rig::python();
+    let report = on_large_stack(move || async move {
+        let mut report = Report::default();
+        acceptance(&mut report, &suite, &python).await;
         report
     });
     println!("{report}");

@@ -233,6 +233,9 @@ impl Server {
         for row in self.rows(&text).await? {
             let [Some(class), Some(oid)] = row.as_slice() else { continue };
             let oid: u32 = oid.parse().unwrap();
+            if objects.spoken_of.contains(&oid) {
+                continue;
+            }
             match class.trim_start_matches("pg_catalog.") {
                 "pg_class" => drop(objects.relations.entry(oid).or_default()),
                 "pg_proc" => drop(objects.functions.insert(oid)),
