@@ -118,23 +118,25 @@ impl Report {
 
     /// Counts why a statement is not understood.
     fn clear(&mut self, known: &Known, text: &str) {
-        let mut reasons = BTreeSet::new();
+        let mut reasons = BTreeMap::new();
         match ours(known, text) {
-            Err(refusal) => drop(reasons.insert(format!("refused: {}", general(&refusal)))),
+            Err(refusal) => drop(reasons.insert(format!("refused: {}", general(&refusal)), refusal)),
             Ok(analysis) => {
                 for statement in &analysis.statements {
                     for effect in statement.effects.iter().filter(|e| e.action == Action::Unknown) {
-                        reasons.insert(general(effect.why.as_deref().unwrap_or_default()));
+                        let why = effect.why.clone().unwrap_or_default();
+                        reasons.insert(general(&why), why);
                     }
                     if let Outputs::Opaque(why) = &statement.outputs {
-                        reasons.insert(format!("opaque: {}", general(why)));
+                        reasons.insert(format!("opaque: {}", general(why)), why.clone());
                     }
                 }
             }
         }
         self.unclear += usize::from(!reasons.is_empty());
-        for reason in reasons {
-            let entry = self.imprecise.entry(reason).or_insert_with(|| (0, shown(text)));
+        for (reason, why) in reasons {
+            let entry =
+                self.imprecise.entry(reason).or_insert_with(|| (0, format!("{why}: {}", shown(text))));
             entry.0 += 1;
         }
     }
@@ -339,7 +341,7 @@ fn outputs(known: &Known, statement: &Statement, described: &[Described], lacks:
 }
 
 /// A statement in a line, without the comments before it.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let lines = text.lines().map(str::trim).skip_while(|line| line.is_empty() || line.starts_with("--"));
     lines.collect::<Vec<_>>().join(" ").chars().take(2_000).collect()
 }
@@ -373,7 +375,7 @@ impl std::fmt::Display for Report {
         let mut reasons: Vec<_> = self.imprecise.iter().collect();
         reasons.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
         for (reason, (count, example)) in reasons {
-            let example: String = example.chars().take(160).collect();
+            let example: String = example.chars().take(240).collect();
             writeln!(f, "{count:>6}  {reason}\n          {example}")?;
         }
         self.unsound.iter().try_for_each(|lack| writeln!(f, "LACKS {lack}"))

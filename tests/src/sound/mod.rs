@@ -56,8 +56,8 @@ async fn follow(server: &mut Server, report: &mut Report, text: &str, variables:
 
 /// Whether a statement may change what names mean.
 fn changes(text: &str) -> bool {
-    let first = text.split_whitespace().find(|word| !word.starts_with("--")).unwrap_or_default();
-    let first = first.to_ascii_lowercase();
+    let text = compare::shown(text);
+    let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let plain = [
         "select",
         "insert",

@@ -237,7 +237,6 @@ impl Server {
                 continue;
             }
             match class.trim_start_matches("pg_catalog.") {
-                "pg_class" => drop(objects.relations.entry(oid).or_default()),
                 "pg_proc" => drop(objects.functions.insert(oid)),
                 "pg_operator" => drop(objects.operators.insert(oid)),
                 "pg_type" => drop(objects.types.insert(oid)),

@@ -211,6 +211,14 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
+            if !target.indirection.is_empty()
+                && let Some(column) = relation.column(&target.name)
+            {
+                // The rest of the array, document or row is kept.
+                let kept = self.stored(relation, column);
+                self.consume(&kept);
+                self.reads(relation);
+            }
             match relation.column(&target.name) {
                 Some(column) => self.assigned(column.type_oid, value.type_oid),
                 None => self.missing(format!("column \"{}\" does not exist", target.name)),
