@@ -28,7 +28,7 @@ public class Tour {
             print(meta.getPrimaryKeys(null, "public", "notes"));
             print(meta.getImportedKeys(null, "public", "notes"));
             print(meta.getIndexInfo(null, "public", "people", false, false));
-            try (PreparedStatement one = db.prepareStatement("SELECT id, name, balance, seen, photo FROM people WHERE id = ?")) {
+            try (PreparedStatement one = db.prepareStatement("SELECT id, name, balance, seen, md5(photo) FROM people WHERE id = ?")) {
                 for (int id = 1; id <= 7; id++) {
                     one.setInt(1, id);
                     print(one.executeQuery());

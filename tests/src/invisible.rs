@@ -84,7 +84,12 @@ fn java_tour(way: &Way) -> String {
 }
 
 fn pg_dump(way: &Way) -> String {
-    let said = program(way, Command::new("pg_dump").arg("--create"));
+    let said = way.said(Command::new("pg_dump").arg("--create"));
+    if said.contains("server version mismatch") {
+        // Debian's pg_dump refuses newer servers: by what the server says of its version, on either way.
+        return said;
+    }
+    assert!(said.contains("exit status: 0"), "{said}");
     // Newer ones guard the script with a word that is new each time.
     let is_guard = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
     said.lines().filter(|line| !is_guard(line)).collect::<Vec<_>>().join("\n")
@@ -164,7 +169,7 @@ fn pgbench_runs_in_its_three_protocols() {
     assert!(said.contains("exit status: 0"), "{said}");
     for protocol in ["simple", "extended", "prepared"] {
         let said =
-            way.said(Command::new("pgbench").args(["-M", protocol, "-c", "4", "-j", "2", "-t", "100"]));
+            way.said(Command::new("pgbench").args(["-n", "-M", protocol, "-c", "4", "-j", "2", "-t", "100"]));
         assert!(said.contains("actually processed: 400/400"), "{protocol}: {said}");
         assert!(said.contains("failed transactions: 0 "), "{protocol}: {said}");
     }
@@ -214,12 +219,17 @@ async fn notifications_and_notices_arrive_when_they_are_sent() {
 }
 
 #[tokio::test]
-async fn a_killed_server_session_is_told_at_once() {
+async fn the_end_of_the_servers_session_is_told_in_its_own_words() {
     let rig = Rig::start(&[], ALLOW_ALL);
-    let (client, connection) = rig.through().config().connect(NoTls).await.unwrap();
-    let ending = tokio::spawn(connection);
-    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    rig.server.sql("postgres", &format!("SELECT pg_terminate_backend({pid})")).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(5), ending).await.unwrap().unwrap();
-    assert_eq!(ended.unwrap_err().code().unwrap().code(), "57P01");
+    for way in [rig.direct(), rig.through()] {
+        let client = way.connect().await;
+        let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            rig.server.sql("postgres", &format!("SELECT pg_terminate_backend({pid})")).unwrap();
+        };
+        let (slept, ()) = tokio::join!(client.simple_query("SELECT pg_sleep(30)"), kill);
+        assert_eq!(slept.unwrap_err().code().map(|state| state.code()), Some("57P01"));
+        assert!(client.simple_query("SELECT 1").await.unwrap_err().is_closed());
+    }
 }

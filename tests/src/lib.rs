@@ -10,3 +10,5 @@ mod invisible;
 mod rig;
 #[cfg(test)]
 mod sound;
+#[cfg(test)]
+mod tls;

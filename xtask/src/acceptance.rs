@@ -50,7 +50,7 @@ pub(crate) fn run(suite: Option<&str>, json: Option<&str>) -> Result<(), Failure
     println!("Building the sample database …");
     show(judge(&python, &suite, &admin, &admin).arg("--setup-only"))?;
 
-    let gateway = Durward::start(&binary)?;
+    let mut gateway = Durward::start(&binary)?;
     let target = Target { columns, ..Target::new(TARGET, server.port, DATABASE) };
     gateway.apply(&[target], &[("acceptance", POLICY)])?;
     let agent = format!(
@@ -63,6 +63,7 @@ pub(crate) fn run(suite: Option<&str>, json: Option<&str>) -> Result<(), Failure
         .map_or_else(|| scratch.join("report.json"), |path| std::path::absolute(path).unwrap_or_default());
     println!("Running the suite …");
     show(judge(&python, &suite, &admin, &agent).args(["--no-setup", "--json"]).arg(&report))?;
+    gateway.still_runs()?;
     measure(&std::fs::read_to_string(report)?)
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(tour: bool) -> Result<(), Failure> {
     if tour {
         return Ok(());
     }
-    stay(&agent)
+    stay(&gateway, &agent)
 }
 
 /// The agent's side: nothing but psql, an address and a token.
@@ -129,9 +129,14 @@ fn walk(server: &Postgres, gateway: &Durward, agent: &Agent) -> Result<(), Failu
     );
     held(server, gateway, agent)?;
 
-    step(6, "The journal of all that", "Every decision stands there with its reason, before its effect.");
-    let session = gateway.last_session()?;
+    step(
+        6,
+        "The journal of all that",
+        "Each of the agent's connections was a session. What was decided stands there, before its effect.",
+    );
     let data = gateway.data().display().to_string();
+    administrator(gateway, &["sessions", "ls", "--all", "--data", &data])?;
+    let session = gateway.last_session()?;
     administrator(gateway, &["sessions", "show", &session, "--data", &data])?;
 
     step(7, "The journal can be checked", "Each record carries the hash of the one before it.");
@@ -178,9 +183,14 @@ fn expect(so: bool, otherwise: &str) -> Result<(), Failure> {
     if so { Ok(()) } else { Err(format!("The demo is not as it should be: {otherwise}.").into()) }
 }
 
-fn stay(agent: &Agent) -> Result<(), Failure> {
+fn stay(gateway: &Durward, agent: &Agent) -> Result<(), Failure> {
     println!("\nIt stays up. In another terminal be the agent:\n");
     println!("    PGPASSWORD={} psql \"{}\"\n", agent.token, agent.connection());
+    println!("and in a third one the administrator, who answers what is held:\n");
+    for (name, value) in gateway.environment() {
+        println!("    export {name}={value}");
+    }
+    println!("    {} requests watch\n", gateway.binary().display());
     println!("Press Enter to end it.");
     let mut line = String::new();
     if std::io::stdin().read_line(&mut line)? == 0 {

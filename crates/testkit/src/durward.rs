@@ -24,20 +24,27 @@ pub struct Target {
     pub database: String,
     /// `schema.table.column` and its tag.
     pub columns: Vec<(String, String)>,
+    /// The authority of its certificate, which must name 127.0.0.1; without one it is reached in clear.
+    pub authority: Option<PathBuf>,
 }
 
 impl Target {
     /// A target without tags that the gateway logs in to as the superuser.
     pub fn new(name: &str, port: u16, database: &str) -> Self {
         let user = crate::postgres::SUPERUSER.to_owned();
-        Self { name: name.to_owned(), port, user, database: database.to_owned(), columns: Vec::new() }
+        let (name, database) = (name.to_owned(), database.to_owned());
+        Self { name, port, user, database, columns: Vec::new(), authority: None }
     }
 
     fn toml(&self) -> String {
-        let Self { name, port, user, database, columns } = self;
+        let Self { name, port, user, database, columns, authority } = self;
+        let tls = authority.as_ref().map_or_else(
+            || "sslmode = \"disable\"".to_owned(),
+            |file| format!("sslmode = \"verify-full\"\nsslrootcert = \"{}\"", file.display()),
+        );
         let mut text = format!(
             "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-             database = \"{database}\"\nsslmode = \"disable\"\n\n[targets.columns]\n"
+             database = \"{database}\"\n{tls}\n\n[targets.columns]\n"
         );
         for (column, tag) in columns {
             let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");
@@ -63,11 +70,19 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start(binary: &Path) -> Result<Self, Failure> {
+        Self::start_with(binary, "")
+    }
+
+    /// The same, with more settings for those who connect: `tls = { certificate = "…", key = "…" }`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n\n\
+            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
              [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );
@@ -93,6 +108,14 @@ impl Durward {
         self.running.kill();
         self.running = serve(&self.binary, &self.scratch)?;
         self.wait()
+    }
+
+    /// That it has not ended meanwhile: nothing that was judged after its end means anything.
+    ///
+    /// # Errors
+    /// It has; with the end of its log.
+    pub fn still_runs(&mut self) -> Result<(), Failure> {
+        self.running.still_runs()
     }
 
     /// Ends the gateway in order.
@@ -151,9 +174,19 @@ impl Durward {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.scratch.path());
-        command.env("DURWARD_GATEWAY", format!("http://127.0.0.1:{}", self.admin));
-        command.env("DURWARD_ADMIN_SECRET", &self.secret);
+        command.envs(self.environment());
         command
+    }
+
+    /// What makes the command line ask this gateway as its administrator.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let address = format!("http://127.0.0.1:{}", self.admin);
+        [("DURWARD_GATEWAY", address), ("DURWARD_ADMIN_SECRET", self.secret.clone())]
+    }
+
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Where PostgreSQL clients connect to, on 127.0.0.1.

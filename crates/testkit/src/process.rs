@@ -118,15 +118,26 @@ impl Running {
     pub fn wait_until(&mut self, what: &str, time: Duration, is: impl Fn() -> bool) -> Result<(), Failure> {
         let start = Instant::now();
         while !is() {
-            let ended = self.child.try_wait()?;
-            if ended.is_none() && start.elapsed() < time {
-                sleep(LOOK);
-                continue;
+            self.still_runs()?;
+            if start.elapsed() > time {
+                return Err(self.fault(&format!("not {what} in {time:?}")));
             }
-            let how = ended.map_or_else(|| format!("not {what} in {time:?}"), |s| format!("ended with {s}"));
-            return Err(Failure::of(format!("{}: {how}", self.name), tail(&self.printed())));
+            sleep(LOOK);
         }
         Ok(())
+    }
+
+    /// That it has not ended by itself.
+    ///
+    /// # Errors
+    /// It has; with the end of what it printed.
+    pub fn still_runs(&mut self) -> Result<(), Failure> {
+        let ended = self.child.try_wait()?;
+        ended.map_or(Ok(()), |status| Err(self.fault(&format!("ended with {status}"))))
+    }
+
+    fn fault(&self, how: &str) -> Failure {
+        Failure::of(format!("{}: {how}", self.name), tail(&self.printed()))
     }
 
     /// Waits until it takes connections on a port.

@@ -17,7 +17,7 @@ const SCALE: &str = "10";
 
 /// What is measured.
 pub(super) struct Work {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) mode: &'static str,
     pub(super) clients: u32,
     pub(super) load: Load,

@@ -1,7 +1,7 @@
 //! What the gateway costs: each load on each way to the same server, in turns, so that a machine that gets slower or
 //! faster meanwhile does so for all of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use testkit::durward::{Durward, Target};
 use testkit::postgres::Postgres;
@@ -12,6 +12,7 @@ use crate::{Options, build, install};
 mod load;
 mod peers;
 mod report;
+mod scale;
 
 use load::{Load, Work};
 use peers::Peer;
@@ -34,6 +35,8 @@ CREATE TABLE wide AS SELECT g AS id, g % 97 AS a, md5(g::text) AS b, g * 1.5 AS 
 const PROTOCOLS: [&str; 3] = ["simple", "extended", "prepared"];
 const CLIENTS: [u32; 3] = [1, 8, 32];
 const SESSIONS: u32 = 1000;
+/// What many policies and relations are called.
+const SCALE: &str = "policies, relations";
 /// What the memory of sessions is called.
 const IDLE: &str = "idle sessions";
 
@@ -49,87 +52,137 @@ pub(crate) fn run(options: &Options<'_>) -> Result<(), Failure> {
     let relay = build::relay()?;
 
     println!("Starting PostgreSQL and making the tables …");
-    let server = Postgres::start(&["max_connections=1300", "shared_buffers=1GB", "max_wal_size=4GB"])?;
-    server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
-    load::initialize(server.port(), DATABASE)?;
-    server.sql(DATABASE, SCHEMA)?;
-    server.sql(DATABASE, "VACUUM ANALYZE wide")?;
-
+    let server = server()?;
     let gateway = if targets.contains(&"durward") { Some(gateway(&server)?) } else { None };
     let scratch = Scratch::new("bench")?;
-    let mut peers = Vec::new();
-    for target in targets {
-        peers.push(match (target, &gateway) {
-            ("direct", _) => Peer::direct(server.port()),
-            ("relay", _) => Peer::relay(&relay, server.port(), &scratch)?,
-            ("haproxy", _) => Peer::haproxy(server.port(), &scratch)?,
-            ("pgbouncer", _) => Peer::pgbouncer(server.port(), &scratch)?,
-            ("durward", Some(gateway)) => Peer::durward(gateway)?,
-            _ => return Err(format!("there is no target {target}; there are {TARGETS}").into()),
-        });
-    }
-    let mut report = Report::default();
+    let peers = peers(&targets, &server, gateway.as_ref(), &relay, &scratch)?;
+    let mut bench = Bench { server, peers, relay, scratch, rounds, report: Report::default() };
     for work in everything(seconds).iter().filter(|work| work.name.contains(only)) {
-        turns(work, rounds, &peers, &relay, &scratch, &mut report)?;
+        bench.turns(work)?;
+    }
+    if let Some(gateway) = gateway.as_ref().filter(|_| SCALE.contains(only)) {
+        bench.scale(gateway, seconds)?;
     }
     if IDLE.contains(only) {
-        for peer in &peers {
-            if let Some(bytes) = load::idle(peer, &relay, SESSIONS, &scratch)? {
-                report.idle(peer.name, SESSIONS, bytes);
-            }
-        }
+        bench.idle()?;
     }
     if let Some(path) = options.value("--json") {
-        std::fs::write(path, report.json())?;
+        std::fs::write(path, bench.report.json())?;
         println!("The rows are in {path}.");
     }
     Ok(())
 }
 
-fn gateway(server: &Postgres) -> Result<Durward, Failure> {
-    let gateway = Durward::start(&build::gateway()?)?;
-    let target = Target {
-        columns: vec![(TAGGED.0.to_owned(), TAGGED.1.to_owned())],
-        ..Target::new(DATABASE, server.port(), DATABASE)
+fn server() -> Result<Postgres, Failure> {
+    let server = Postgres::start(&["max_connections=1300", "shared_buffers=1GB", "max_wal_size=4GB"])?;
+    server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
+    load::initialize(server.port(), DATABASE)?;
+    server.sql(DATABASE, SCHEMA)?;
+    server.sql(DATABASE, "VACUUM ANALYZE wide")?;
+    Ok(server)
+}
+
+fn peers(
+    targets: &[&str],
+    server: &Postgres,
+    gateway: Option<&Durward>,
+    relay: &Path,
+    scratch: &Scratch,
+) -> Result<Vec<Peer>, Failure> {
+    let peer = |target: &&str| match (*target, gateway) {
+        ("direct", _) => Ok(Peer::direct(server.port())),
+        ("relay", _) => Peer::relay(relay, server.port(), scratch),
+        ("haproxy", _) => Peer::haproxy(server.port(), scratch),
+        ("pgbouncer", _) => Peer::pgbouncer(server.port(), scratch),
+        ("durward", Some(gateway)) => Peer::durward(gateway),
+        _ => Err(format!("there is no target {target}; there are {TARGETS}").into()),
     };
-    gateway.apply(&[target], &[("bench", POLICY)])?;
+    targets.iter().map(peer).collect()
+}
+
+fn gateway(server: &Postgres) -> Result<Durward, Failure> {
+    let gateway = Durward::start(&build::fast_gateway()?)?;
+    gateway.apply(&[target(server)], &[("bench", POLICY)])?;
     Ok(gateway)
+}
+
+fn target(server: &Postgres) -> Target {
+    let columns = vec![(TAGGED.0.to_owned(), TAGGED.1.to_owned())];
+    Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) }
 }
 
 fn everything(seconds: u32) -> Vec<Work> {
     let mut all = Vec::new();
     for protocol in PROTOCOLS {
         for clients in CLIENTS {
-            all.push(Work { name: "pgbench -S", mode: protocol, clients, load: Load::Select { seconds } });
+            all.push(Work {
+                name: "pgbench -S".to_owned(),
+                mode: protocol,
+                clients,
+                load: Load::Select { seconds },
+            });
         }
     }
     for clients in [1, 8] {
-        all.push(Work { name: "connections", mode: "simple", clients, load: Load::Connect { seconds } });
+        all.push(Work {
+            name: "connections".to_owned(),
+            mode: "simple",
+            clients,
+            load: Load::Connect { seconds },
+        });
     }
     for (name, sql) in [
         ("1,000,000 rows clear", "SELECT id, a, b, c, d, e, f, g, h, plain FROM wide"),
         ("1,000,000 rows masked", "SELECT id, a, b, c, d, e, f, g, h, email FROM wide"),
         ("500 MB copied out", "COPY (SELECT repeat('x', 999) FROM generate_series(1, 500000)) TO STDOUT"),
     ] {
-        all.push(Work { name, mode: "simple", clients: 1, load: Load::Read { sql } });
+        all.push(Work { name: name.to_owned(), mode: "simple", clients: 1, load: Load::Read { sql } });
     }
     all
 }
 
-fn turns(
-    work: &Work,
+/// What is there while it is measured. The peers end before the server that they lead to.
+struct Bench {
+    peers: Vec<Peer>,
+    server: Postgres,
+    relay: PathBuf,
+    scratch: Scratch,
     rounds: u32,
-    peers: &[Peer],
-    relay: &Path,
-    scratch: &Scratch,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let mut samples: Vec<Vec<Sample>> = peers.iter().map(|_| Vec::new()).collect();
-    for _ in 0..rounds {
-        for (peer, samples) in peers.iter().zip(&mut samples) {
-            samples.push(load::put(work, peer, relay, scratch)?);
+    report: Report,
+}
+
+impl Bench {
+    fn turns(&mut self, work: &Work) -> Result<(), Failure> {
+        let mut samples: Vec<Vec<Sample>> = self.peers.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.rounds {
+            for (peer, samples) in self.peers.iter().zip(&mut samples) {
+                samples.push(load::put(work, peer, &self.relay, &self.scratch)?);
+            }
         }
+        self.report.add(work, &self.peers, &samples);
+        Ok(())
     }
-    report.add(work, peers, &samples);
-    Ok(())
+
+    fn scale(&mut self, gateway: &Durward, seconds: u32) -> Result<(), Failure> {
+        let one = |name: String| Work { name, mode: "simple", clients: 1, load: Load::Select { seconds } };
+        for count in scale::POLICIES {
+            scale::policies(gateway, &self.server, count)?;
+            self.turns(&one(format!("{count} policies")))?;
+        }
+        gateway.apply(&[target(&self.server)], &[("bench", POLICY)])?;
+        for count in scale::RELATIONS {
+            scale::relations(&self.server, count)?;
+            self.turns(&one(format!("{count} relations")))?;
+        }
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), Failure> {
+        for peer in &self.peers {
+            if let Some(bytes) = load::idle(peer, &self.relay, SESSIONS, &self.scratch)? {
+                self.report.idle(peer.name, SESSIONS, bytes);
+            }
+        }
+        Ok(())
+    }
 }

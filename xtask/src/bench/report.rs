@@ -74,7 +74,7 @@ impl Report {
                 tps / direct,
                 (high - low) / tps * 100.0
             );
-            let mut row = format!("{{\"workload\": {}, \"mode\": \"{}\"", quoted(work.name), work.mode);
+            let mut row = format!("{{\"workload\": {}, \"mode\": \"{}\"", quoted(&work.name), work.mode);
             let _ = write!(row, ", \"clients\": {}, \"target\": \"{}\"", work.clients, peer.name);
             let fields = [("tps", tps), ("ratio_to_direct", tps / direct), ("p50_us", p50), ("p99_us", p99)];
             for (name, value) in fields.into_iter().chain([("cpu_us_per_request", cpu.unwrap_or(f64::NAN))]) {

@@ -25,7 +25,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "an item that is not named here is unknown")]
     pub(super) fn item(&mut self, item: Option<&NodeEnum>, scope: &mut Scope<'_, 'a>) -> Names {
         match item {
             Some(NodeEnum::RangeVar(range)) => {
@@ -60,16 +59,11 @@ impl<'a> Walk<'a> {
                 sample.repeatable.iter().for_each(|node| {
                     self.uses(node, scope);
                 });
-                match super::tree::qualified(&sample.method) {
-                    Some(q)
-                        if matches!(
-                            (q.schema, q.name),
-                            (None | Some("pg_catalog"), "bernoulli" | "system")
-                        ) =>
-                    {
-                        ()
-                    }
-                    _ => self.unknown("a sampling method that is not PostgreSQL's own"),
+                let own = super::tree::qualified(&sample.method).is_some_and(|q| {
+                    matches!((q.schema, q.name), (None | Some("pg_catalog"), "bernoulli" | "system"))
+                });
+                if !own {
+                    self.unknown("a sampling method that is not PostgreSQL's own");
                 }
                 names
             }
@@ -174,6 +168,13 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let (Some(call), definitions) = (pair.items.first(), pair.items.get(1)) else { continue };
+            if let Some(own) = self.unnested(call, scope) {
+                flow = own.iter().fold(flow, |flow, column| flow.both(column.value.flow.clone()));
+                if let Some(columns) = &mut columns {
+                    columns.extend(own);
+                }
+                continue;
+            }
             let value = self.value(call, scope);
             self.consume(&value);
             let own = match definitions.and_then(kind) {
@@ -209,6 +210,25 @@ impl<'a> Walk<'a> {
             entry.alias = default.map(|name| Cow::Owned(name.to_owned()));
         }
         entry
+    }
+
+    /// `unnest` of several arrays is one call for each.
+    fn unnested(&mut self, call: &Node, scope: &Scope<'_, 'a>) -> Option<Vec<Col>> {
+        let Some(NodeEnum::FuncCall(call)) = kind(call) else { return None };
+        let several = call.args.len() > 1 && !call.func_variadic && call.agg_order.is_empty();
+        if !several || super::tree::strings(&call.funcname).as_deref() != Some(&["unnest"]) {
+            return None;
+        }
+        let mut columns = Vec::new();
+        for argument in &call.args {
+            let mut one = call.clone();
+            one.args = vec![argument.clone()];
+            let call = NodeEnum::FuncCall(one);
+            let value = self.value(&Node { node: Some(call.clone()) }, scope);
+            self.consume(&value);
+            columns.extend(self.function_columns(Some(&call), &value, None)?);
+        }
+        Some(columns)
     }
 
     /// `AS (name type, …)`
