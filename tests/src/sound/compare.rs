@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
+use pg_query::protobuf::ObjectType;
 use pg_query::{Node, NodeEnum};
 use sql::postgres::{
     Analysis, Control, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse,
@@ -76,6 +77,8 @@ fn inner(node: &Node, text: &str) -> Option<String> {
         | NodeEnum::DeleteStmt(_)
         | NodeEnum::MergeStmt(_) => Some(text.trim_end().trim_end_matches(';').to_owned()),
         NodeEnum::ExplainStmt(explain) => deparsed(&explain.query),
+        // What is materialized keeps where its columns come from, as a view does.
+        NodeEnum::CreateTableAsStmt(create) if create.objtype() == ObjectType::ObjectMatview => None,
         NodeEnum::CreateTableAsStmt(create) => deparsed(&create.query),
         NodeEnum::DeclareCursorStmt(declare) => deparsed(&declare.query),
         NodeEnum::CopyStmt(copy) => deparsed(&copy.query),
@@ -93,16 +96,30 @@ impl Report {
             Err(why) => return self.refuse(why),
         };
         let rows = !is_explained(text);
+        if server.major() < 14 {
+            // Older servers do not show their analysis: only descriptions are compared.
+            return self.compared_with(server, text, None, whole.then_some(&described)).await;
+        }
         let said = match server.analyse(&held, &types, rows).await {
             Ok(said) => said,
             Err(why) => return self.refuse(why),
         };
+        self.compared_with(server, text, Some(&said), whole.then_some(&described)).await;
+    }
+
+    async fn compared_with(
+        &mut self,
+        server: &mut Server,
+        text: &str,
+        said: Option<&Said>,
+        described: Option<&Vec<Described>>,
+    ) {
         self.compared += 1;
-        let mut lacks = self.lacks(server, text, &said, whole.then_some(&described)).await;
+        let mut lacks = self.lacks(server, text, said, described).await;
         if !lacks.is_empty() {
             // What the catalogue knew may be old.
             server.changed();
-            lacks = self.lacks(server, text, &said, whole.then_some(&described)).await;
+            lacks = self.lacks(server, text, said, described).await;
         }
         if !lacks.is_empty() {
             self.unsound.push(format!("{}\n    {}", lacks.join("; "), shown(text)));
@@ -145,7 +162,7 @@ impl Report {
         &mut self,
         server: &mut Server,
         text: &str,
-        said: &Said,
+        said: Option<&Said>,
         described: Option<&Vec<Described>>,
     ) -> Vec<String> {
         let known = match server.known().await {
@@ -157,7 +174,7 @@ impl Report {
         let [statement] = analysis.statements.as_slice() else { return vec!["not one statement".to_owned()] };
         let unknown = statement.effects.iter().any(|e| e.action == Action::Unknown);
         let mut lacks = Vec::new();
-        if !unknown {
+        if let Some(said) = said.filter(|_| !unknown) {
             relations(statement, said, described.is_some() || !is_explained(text), &mut lacks);
             self.functions(known, statement, said, &mut lacks);
             columns(known, statement, said, &mut lacks);

@@ -57,10 +57,6 @@ impl Server {
         Self { client, version, known: None }
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
     pub(super) fn major(&self) -> u32 {
         self.version / 10_000
     }
@@ -103,11 +99,7 @@ impl Server {
     /// What names mean now.
     pub(super) async fn known(&mut self) -> Result<&Known, String> {
         if self.known.is_none() {
-            let start = std::time::Instant::now();
             let known = self.read().await?;
-            if std::env::var_os("SOUND_TIMES").is_some() {
-                println!("read {:?}", start.elapsed());
-            }
             self.known = Some(known);
         }
         self.known.as_ref().ok_or_else(|| "the catalogue".to_owned())

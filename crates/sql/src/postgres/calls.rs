@@ -95,6 +95,8 @@ impl<'a> Walk<'a> {
         procedures: bool,
     ) -> Vec<&'a Function> {
         let catalog = self.catalog;
+        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let schema = if schema == Some("pg_temp") { temporary.as_deref().or(schema) } else { schema };
         let mut found: Vec<&'a Function> = catalog
             .functions_named(name)
             .filter(|f| match schema {

@@ -33,6 +33,14 @@ fn figure(node: &Node) -> Option<(&str, bool)> {
             SubLinkType::ArraySublink => Some(("array", false)),
             SubLinkType::ExprSublink => {
                 let NodeEnum::SelectStmt(select) = inner(&link.subselect)? else { return None };
+                // A set operation has the names of its first side.
+                let mut select = &**select;
+                while let Some(first) = select.larg.as_deref() {
+                    select = first;
+                }
+                if !select.values_lists.is_empty() {
+                    return Some(("column1", false));
+                }
                 let NodeEnum::ResTarget(target) = select.target_list.first().and_then(kind)? else {
                     return None;
                 };
