@@ -3,7 +3,7 @@
 
 use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node};
+use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
 use super::catalog::{Function, FunctionKind, Oid};
 use super::functions::{Class, Origin, classify};
@@ -83,7 +83,11 @@ impl<'a> Walk<'a> {
         // Before 16 `json_object(…)` was a call like any other; the grammar of today names the server's own.
         let schema =
             name.schema.filter(|s| !(self.major < 16 && *s == "pg_catalog" && name.name == "json_object"));
-        self.candidates(schema, name.name, count, false)
+        // EXTRACT was another name for `date_part`.
+        let extract = self.major < 14
+            && (schema, name.name) == (Some("pg_catalog"), "extract")
+            && call.funcformat() == CoercionForm::CoerceSqlSyntax;
+        self.candidates(schema, if extract { "date_part" } else { name.name }, count, false)
     }
 
     /// Functions by name that the search path shows and that take so many arguments.

@@ -212,12 +212,10 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
-            if !target.indirection.is_empty()
-                && let Some(column) = relation.column(&target.name)
-            {
+            if !target.indirection.is_empty() {
                 // The rest of the array, document or row is kept.
-                let kept = self.stored(relation, column);
-                self.consume(&kept);
+                let kept = super::sources::entry(None, self.relation_columns(relation)).column(&target.name);
+                self.consume(&kept.unwrap_or_default());
                 self.reads(relation);
             }
             match relation.column(&target.name) {

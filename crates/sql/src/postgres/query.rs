@@ -172,7 +172,8 @@ impl<'a> Walk<'a> {
                 None => {
                     let Some(node) = target.val.as_deref() else { continue };
                     let value = self.value(node, scope);
-                    let name = if target.name.is_empty() { names::of(node) } else { &target.name };
+                    let name =
+                        if target.name.is_empty() { names::of(node, self.major) } else { &target.name };
                     columns.push(Col { name: name.into(), value });
                 }
             }

@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
                 .push(Col { name: "ordinality".into(), value: Value::clear(Some(super::catalog::Oid(20))) });
         }
         let default = match function.functions.first().and_then(kind) {
-            Some(NodeEnum::List(pair)) => pair.items.first().map(super::names::of),
+            Some(NodeEnum::List(pair)) => pair.items.first().map(|call| super::names::of(call, self.major)),
             _ => None,
         };
         let columns = columns.map_or(Columns::Open(flow.computed()), |c| Columns::Listed(c.into()));

@@ -454,3 +454,52 @@ fn equal_meanings_have_equal_shapes_and_others_do_not() {
     );
     assert_ne!(shape("SELECT email FROM shop.customers"), shape("SELECT city FROM shop.customers"));
 }
+
+#[test]
+fn outputs_have_the_names_that_the_servers_version_gives_them() {
+    let table = [
+        ("SELECT true", "bool", "?column?"),
+        ("SELECT CASE WHEN 1 = 1 THEN 2 END", "case", "case"),
+        ("SELECT extract(year FROM now())", "date_part", "extract"),
+        ("SELECT (VALUES (1))", "column1", "column1"),
+        ("SELECT (SELECT 1 AS a UNION SELECT 2)", "a", "a"),
+        ("SELECT * FROM unnest('{1}'::int[], '{2}'::int[]) AS u(a)", "a, unnest", "a, unnest"),
+    ];
+    for (text, old, new) in table {
+        for (version, want) in [(130_020, old), (150_018, new)] {
+            let mut catalog = shop();
+            catalog.server_version = version;
+            let path = ["pg_catalog".to_owned()];
+            let session =
+                Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+            let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+            let statement = analysis.statements.first().expect("one");
+            let Outputs::Columns(columns) = &statement.outputs else { panic!("{text}: {statement:?}") };
+            let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+            assert_eq!(names.join(", "), want, "{text} in {version}");
+            assert!(statement.effects.is_empty(), "{text}: {:?}", statement.effects);
+        }
+    }
+}
+
+#[test]
+fn what_the_server_printed_means_the_servers_own_whatever_the_path_shows() {
+    use super::catalog::Oid;
+    let mut catalog = with_own_objects();
+    // A default that counts, where a function of the same name comes first in the path.
+    let mut shadow = catalog.functions.get(&Oid(900_004)).cloned().expect("made above");
+    (shadow.oid, shadow.schema) = (Oid(900_005), "shop".to_owned());
+    (shadow.name, shadow.arguments) = ("nextval".to_owned(), vec![Oid(2205)]);
+    catalog.function_names.entry("nextval".to_owned()).or_default().push(shadow.oid);
+    catalog.functions.insert(shadow.oid, shadow);
+    let orders = catalog.relations.values_mut().find(|r| (&*r.schema, &*r.name) == ("shop", "products"));
+    let column = orders.and_then(|r| r.columns.first_mut()).expect("a column");
+    column.default = Some("nextval('shop.some_seq'::regclass)".to_owned());
+    let path = ["shop".to_owned(), "pg_catalog".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let text = "INSERT INTO shop.products DEFAULT VALUES";
+    let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+    let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
+    assert!(effects.any(|e| e.action == model::Action::Sequence
+        && e.why.as_deref().is_some_and(|w| w.contains("pg_catalog.nextval"))));
+}
