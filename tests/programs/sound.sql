@@ -1,6 +1,8 @@
 -- Statements whose effects are easily overlooked: each is compared with what the server itself makes of it.
 CREATE SCHEMA a; CREATE SCHEMA b;
 CREATE TYPE a.pair AS (x int, y text);
+CREATE DOMAIN a.some_pair AS a.pair CHECK ((VALUE).x > 0);
+CREATE FUNCTION a.whole_row(int) RETURNS a.some_pair LANGUAGE plpgsql AS 'BEGIN RETURN ROW($1, 1); END';
 CREATE TABLE a.base (id int PRIMARY KEY, name text, list int[], doc jsonb, p a.pair, at date);
 CREATE TABLE a.heir (more text) INHERITS (a.base);
 CREATE TABLE a.parts (id int, k text, PRIMARY KEY (id, k)) PARTITION BY LIST (k);
@@ -33,6 +35,7 @@ SELECT * FROM ONLY a.base WHERE (p).x = 1;
 SELECT (p).*, base, base.*::text FROM a.base;
 SELECT row_to_json(b) FROM a.base b WHERE doc->>'k' = 'v' AND list && '{1}';
 SELECT b.last_pair(id ORDER BY at) FILTER (WHERE name IS NOT NULL) FROM a.base;
+SELECT * FROM a.whole_row(1) r;
 SELECT * FROM unnest('{1,2}'::int[], '{a,b}'::text[]) WITH ORDINALITY AS u(n, t, o);
 SELECT * FROM ROWS FROM (generate_series(1, 3), unnest('{1,2}'::int[])) AS r(g, u);
 SELECT x.id, l.name FROM a.base x, LATERAL (SELECT name FROM a.plain p WHERE p.id = x.id LIMIT 1) l;

@@ -54,6 +54,7 @@ fn is_explained(text: &str) -> bool {
     matches!(statement.and_then(|s| s.node.as_ref()), Some(NodeEnum::ExplainStmt(_)))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a function holds no other statement")]
 fn inner(node: &Node, text: &str) -> Option<String> {
     let deparsed = |node: &Option<Box<Node>>| match node.as_deref()?.node.as_ref()? {
         select @ NodeEnum::SelectStmt(s) if s.into_clause.is_none() => {
@@ -130,6 +131,7 @@ impl Report {
     }
 
     fn refuse(&mut self, why: String) {
+        assert!(!why.contains("connection closed"), "the server is gone");
         *self.refused.entry(general(&why)).or_default() += 1;
     }
 
@@ -371,8 +373,8 @@ fn general(why: &str) -> String {
         let plain =
             word.contains(['"', '.', '(', '$']) || word.chars().any(|c| c.is_ascii_digit() || c == '_');
         let after = general.last().is_some_and(|last| named.contains(last));
-        let keep =
-            !plain && !(after && !named.contains(&word) && !["a", "an", "the", "is", "does"].contains(&word));
+        let is_name = after && !named.contains(&word) && !["a", "an", "the", "is", "does"].contains(&word);
+        let keep = !(plain || is_name);
         general.push(if keep { word } else { "…" });
     }
     general.truncate(14);

@@ -55,10 +55,8 @@ impl Objects {
         for name in ["opno", "eqop", "sortop"] {
             self.operators.extend(oid(name));
         }
-        for name in ["opnos"] {
-            let numbers = node.field(name).map(Part::numbers).unwrap_or_default();
-            self.operators.extend(numbers.into_iter().filter_map(|n| u32::try_from(n).ok()));
-        }
+        let several = node.field("opnos").map(Part::numbers).unwrap_or_default();
+        self.operators.extend(several.into_iter().filter_map(|oid| u32::try_from(oid).ok()));
         for (_, parts) in node.fields() {
             parts.iter().for_each(|part| self.gather(part));
         }

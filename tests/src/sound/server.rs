@@ -74,10 +74,9 @@ impl Server {
     /// The one row of a query by its columns' names.
     pub(super) async fn one_row(&mut self, text: &str) -> Vec<(String, String)> {
         let answer = self.client.simple_query(text).await.unwrap_or_default();
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
+        let row = answer
+            .iter()
+            .find_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None });
         let Some(row) = row else { return Vec::new() };
         let columns = row.columns().iter().enumerate();
         columns

@@ -283,7 +283,11 @@ impl<'a> Walk<'a> {
                         .collect()
                 }
             } else {
-                let returns = self.catalog.type_by_oid(function.returns);
+                let mut returns = self.catalog.type_by_oid(function.returns);
+                // A domain over rows has their columns.
+                while let Some(domain) = returns.filter(|t| t.kind == TypeKind::Domain) {
+                    returns = self.catalog.type_by_oid(domain.base);
+                }
                 match returns.map(|t| t.kind) {
                     Some(TypeKind::Composite) => {
                         let relation = returns.and_then(|t| self.catalog.relation_by_oid(t.relation))?;
