@@ -14,6 +14,7 @@ const SCHEMA: &str = "durward_sound";
 /// A session.
 pub(super) struct Server {
     client: Client,
+    config: tokio_postgres::Config,
     version: u32,
     /// What names mean now; `None` where something may have changed.
     known: Option<Known>,
@@ -54,7 +55,7 @@ impl Server {
         client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}")).await.unwrap();
         let version = rows(&client, &catalog::who()).await.unwrap();
         let version = catalog::version(&version).unwrap();
-        Self { client, version, known: None }
+        Self { client, config: config.clone(), version, known: None }
     }
 
     pub(super) fn major(&self) -> u32 {
@@ -84,15 +85,19 @@ impl Server {
             .collect()
     }
 
-    /// Carries out `COPY … FROM STDIN`.
+    /// Carries out `COPY … FROM STDIN`. Where it fails, the client cannot always go on, so another takes its place.
     pub(super) async fn copy_in(&mut self, text: &str, data: String) {
-        use futures_util::SinkExt as _;
-        if let Ok(sink) = self.client.copy_in::<_, bytes::Bytes>(text).await {
-            let mut sink = std::pin::pin!(sink);
-            if sink.send(data.into()).await.is_ok() {
-                drop(sink.finish().await);
-            }
+        if self.try_copy_in(text, data).await.is_err() {
+            *self = Self::connect(&self.config.clone()).await;
         }
+    }
+
+    async fn try_copy_in(&self, text: &str, data: String) -> Result<u64, tokio_postgres::Error> {
+        use futures_util::SinkExt as _;
+        let sink = self.client.copy_in::<_, bytes::Bytes>(text).await?;
+        let mut sink = std::pin::pin!(sink);
+        sink.send(data.into()).await?;
+        sink.finish().await
     }
 
     /// What names mean now.

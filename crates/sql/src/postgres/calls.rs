@@ -36,6 +36,13 @@ impl<'a> Walk<'a> {
             // `column(row)` is the column.
             return column.value.clone();
         }
+        if let ([value], true, true) = (values.as_slice(), plain, candidates.is_empty())
+            && let Some(target) = self.type_called(name.schema, name.name)
+        {
+            // `type(value)` is a cast.
+            self.coerced(target, value.type_oid.or(Some(Oid(0))));
+            return Value { flow: self.consume(value), type_oid: Some(target), row: None };
+        }
         let mut flow = Flow::Clear;
         for value in &values {
             flow = flow.both(self.consume(value));
@@ -64,6 +71,17 @@ impl<'a> Walk<'a> {
             flow = flow.both(column.value.flow.clone());
         }
         Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
+    }
+
+    /// A type by the name of a function that is none.
+    fn type_called(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
+        let temporary = || self.path.iter().find(|schema| schema.starts_with("pg_temp_"));
+        let found = match schema {
+            Some("pg_temp") => self.catalog.type_named(temporary()?, name),
+            Some(schema) => self.catalog.type_named(schema, name),
+            None => self.path.iter().find_map(|schema| self.catalog.type_named(schema, name)),
+        };
+        found.filter(|_| self.unsettled.is_none()).map(|t| t.oid)
     }
 
     /// `row.name` where `name` is a function.

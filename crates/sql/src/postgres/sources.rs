@@ -266,7 +266,8 @@ impl<'a> Walk<'a> {
             let shape = if !function.out_columns.is_empty() {
                 if function.out_columns.len() == 1 {
                     let (name, type_oid) = function.out_columns.first()?;
-                    one(alias.unwrap_or(if name.is_empty() { &function.name } else { name }), Some(*type_oid))
+                    let own = if name.is_empty() { alias.unwrap_or(&function.name) } else { name };
+                    one(own, Some(*type_oid))
                 } else {
                     function
                         .out_columns
@@ -302,9 +303,21 @@ impl<'a> Walk<'a> {
                     }
                     // Polymorphic results are rows only where an argument says so.
                     Some(TypeKind::Pseudo) => {
-                        let made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-                        if function.returns == RECORD || made.is_some_and(|t| t.kind == TypeKind::Composite) {
+                        let mut made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
+                        while let Some(domain) = made.filter(|t| t.kind == TypeKind::Domain) {
+                            made = self.catalog.type_by_oid(domain.base);
+                        }
+                        if function.returns == RECORD {
                             return None;
+                        }
+                        if let Some(row) = made.filter(|t| t.kind == TypeKind::Composite) {
+                            let relation = self.catalog.relation_by_oid(row.relation)?;
+                            let columns = relation.columns.iter().map(|c| Col {
+                                name: c.name.as_str().into(),
+                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+                            });
+                            shapes.push(columns.collect());
+                            continue;
                         }
                         one(alias.unwrap_or(&function.name), value.type_oid)
                     }

@@ -463,6 +463,14 @@ fn outputs_have_the_names_that_the_servers_version_gives_them() {
         ("SELECT extract(year FROM now())", "date_part", "extract"),
         ("SELECT (VALUES (1))", "column1", "column1"),
         ("SELECT (SELECT 1 AS a UNION SELECT 2)", "a", "a"),
+        ("SELECT * FROM jsonb_array_elements('[1]') e", "value", "value"),
+        ("SELECT * FROM generate_series(1, 2) e", "e", "e"),
+        ("SELECT tsquery('a')", "tsquery", "tsquery"),
+        (
+            "SELECT v.* FROM (SELECT 1, 2) t(a, b), LATERAL (VALUES (t.*)) v",
+            "column1, column2",
+            "column1, column2",
+        ),
         ("SELECT * FROM unnest('{1}'::int[], '{2}'::int[]) AS u(a)", "a, unnest", "a, unnest"),
     ];
     for (text, old, new) in table {
