@@ -52,7 +52,9 @@ impl Server {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute("SET statement_timeout = '3s'; SET lock_timeout = '2s'").await.unwrap();
-        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}")).await.unwrap();
+        // Whichever role a script takes on must be able to hold a statement.
+        let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT ALL ON SCHEMA {SCHEMA} TO public");
+        client.batch_execute(&schema).await.unwrap();
         let version = rows(&client, &catalog::who()).await.unwrap();
         let version = catalog::version(&version).unwrap();
         Self { client, config: config.clone(), version, known: None }
