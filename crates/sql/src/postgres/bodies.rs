@@ -24,8 +24,9 @@ impl<'a> Walk<'a> {
             }
         }
         let path = function.config.iter().find(|(setting, _)| setting == "search_path");
-        let path = path.map(|(_, value)| self.path_of(value));
-        let before = path.map(|path| std::mem::replace(&mut self.path, Cow::Owned(path)));
+        let outside = self.outside.take();
+        let path = path.map(|(_, value)| Cow::Owned(self.path_of(value))).or_else(|| outside.clone());
+        let before = path.map(|path| std::mem::replace(&mut self.path, path));
         // A function may be replaced while it is in use: what it reads is never settled by the caller's statement alone.
         let flow = self.inside(Within::Body(name.clone()), |walk| {
             if let Some(defaults) = &function.default_expressions {
@@ -43,6 +44,7 @@ impl<'a> Walk<'a> {
         if let Some(before) = before {
             self.path = before;
         }
+        self.outside = outside;
         self.found.touches_tagged |= !flow.is_clear();
         flow
     }

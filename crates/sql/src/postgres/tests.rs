@@ -511,3 +511,18 @@ fn what_the_server_printed_means_the_servers_own_whatever_the_path_shows() {
     assert!(effects.any(|e| e.action == model::Action::Sequence
         && e.why.as_deref().is_some_and(|w| w.contains("pg_catalog.nextval"))));
 }
+
+#[test]
+fn a_body_that_a_view_calls_runs_under_the_sessions_path() {
+    use super::catalog::Oid;
+    let mut catalog = with_own_objects();
+    let mut caller = catalog.functions.get(&Oid(900_004)).cloned().expect("made above");
+    (caller.oid, caller.name, caller.arguments) = (Oid(900_006), "caller".to_owned(), Vec::new());
+    caller.source = "SELECT defaulted(1, 2)".to_owned();
+    catalog.function_names.entry(caller.name.clone()).or_default().push(caller.oid);
+    catalog.functions.insert(caller.oid, caller);
+    let view = catalog.relations.values_mut().find(|r| r.name == "v_contact").expect("a view");
+    let columns = view.columns.iter().map(|c| format!("vault.caller() AS \"{}\"", c.name));
+    view.definition = Some(format!("SELECT {}", columns.collect::<Vec<_>>().join(", ")));
+    calls(&catalog, "SELECT * FROM v_contact", &["shop.defaulted", "vault.caller"]);
+}

@@ -79,8 +79,10 @@ impl<'a> Walk<'a> {
         let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
         let path: Vec<String> = temporary.into_iter().chain(["pg_catalog".to_owned()]).collect();
         let before = std::mem::replace(&mut self.path, path.into());
+        let outside = self.outside.clone();
+        self.outside.get_or_insert_with(|| before.clone());
         let value = read(self);
-        self.path = before;
+        (self.path, self.outside) = (before, outside);
         value
     }
 }
