@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
+use pg_query::protobuf::ObjectType;
 use pg_query::{Node, NodeEnum};
-use sql::postgres::{Analysis, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse};
+use sql::postgres::{
+    Analysis, Control, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse,
+};
 
 use super::server::{Described, Known, Said, Server};
 
@@ -51,6 +54,7 @@ fn is_explained(text: &str) -> bool {
     matches!(statement.and_then(|s| s.node.as_ref()), Some(NodeEnum::ExplainStmt(_)))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "a function holds no other statement")]
 fn inner(node: &Node, text: &str) -> Option<String> {
     let deparsed = |node: &Option<Box<Node>>| match node.as_deref()?.node.as_ref()? {
         select @ NodeEnum::SelectStmt(s) if s.into_clause.is_none() => {
@@ -74,6 +78,8 @@ fn inner(node: &Node, text: &str) -> Option<String> {
         | NodeEnum::DeleteStmt(_)
         | NodeEnum::MergeStmt(_) => Some(text.trim_end().trim_end_matches(';').to_owned()),
         NodeEnum::ExplainStmt(explain) => deparsed(&explain.query),
+        // What is materialized keeps where its columns come from, as a view does.
+        NodeEnum::CreateTableAsStmt(create) if create.objtype() == ObjectType::ObjectMatview => None,
         NodeEnum::CreateTableAsStmt(create) => deparsed(&create.query),
         NodeEnum::DeclareCursorStmt(declare) => deparsed(&declare.query),
         NodeEnum::CopyStmt(copy) => deparsed(&copy.query),
@@ -91,16 +97,30 @@ impl Report {
             Err(why) => return self.refuse(why),
         };
         let rows = !is_explained(text);
+        if server.major() < 14 {
+            // Older servers do not show their analysis: only descriptions are compared.
+            return self.compared_with(server, text, None, whole.then_some(&described)).await;
+        }
         let said = match server.analyse(&held, &types, rows).await {
             Ok(said) => said,
             Err(why) => return self.refuse(why),
         };
+        self.compared_with(server, text, Some(&said), whole.then_some(&described)).await;
+    }
+
+    async fn compared_with(
+        &mut self,
+        server: &mut Server,
+        text: &str,
+        said: Option<&Said>,
+        described: Option<&Vec<Described>>,
+    ) {
         self.compared += 1;
-        let mut lacks = self.lacks(server, text, &said, whole.then_some(&described)).await;
+        let mut lacks = self.lacks(server, text, said, described).await;
         if !lacks.is_empty() {
             // What the catalogue knew may be old.
             server.changed();
-            lacks = self.lacks(server, text, &said, whole.then_some(&described)).await;
+            lacks = self.lacks(server, text, said, described).await;
         }
         if !lacks.is_empty() {
             self.unsound.push(format!("{}\n    {}", lacks.join("; "), shown(text)));
@@ -111,28 +131,31 @@ impl Report {
     }
 
     fn refuse(&mut self, why: String) {
+        assert!(!why.contains("connection closed"), "the server is gone");
         *self.refused.entry(general(&why)).or_default() += 1;
     }
 
     /// Counts why a statement is not understood.
     fn clear(&mut self, known: &Known, text: &str) {
-        let mut reasons = BTreeSet::new();
+        let mut reasons = BTreeMap::new();
         match ours(known, text) {
-            Err(refusal) => drop(reasons.insert(format!("refused: {}", general(&refusal)))),
+            Err(refusal) => drop(reasons.insert(format!("refused: {}", general(&refusal)), refusal)),
             Ok(analysis) => {
                 for statement in &analysis.statements {
                     for effect in statement.effects.iter().filter(|e| e.action == Action::Unknown) {
-                        reasons.insert(general(effect.why.as_deref().unwrap_or_default()));
+                        let why = effect.why.clone().unwrap_or_default();
+                        reasons.insert(general(&why), why);
                     }
                     if let Outputs::Opaque(why) = &statement.outputs {
-                        reasons.insert(format!("opaque: {}", general(why)));
+                        reasons.insert(format!("opaque: {}", general(why)), why.clone());
                     }
                 }
             }
         }
         self.unclear += usize::from(!reasons.is_empty());
-        for reason in reasons {
-            let entry = self.imprecise.entry(reason).or_insert_with(|| (0, shown(text)));
+        for (reason, why) in reasons {
+            let entry =
+                self.imprecise.entry(reason).or_insert_with(|| (0, format!("{why}: {}", shown(text))));
             entry.0 += 1;
         }
     }
@@ -141,7 +164,7 @@ impl Report {
         &mut self,
         server: &mut Server,
         text: &str,
-        said: &Said,
+        said: Option<&Said>,
         described: Option<&Vec<Described>>,
     ) -> Vec<String> {
         let known = match server.known().await {
@@ -153,7 +176,7 @@ impl Report {
         let [statement] = analysis.statements.as_slice() else { return vec!["not one statement".to_owned()] };
         let unknown = statement.effects.iter().any(|e| e.action == Action::Unknown);
         let mut lacks = Vec::new();
-        if !unknown {
+        if let Some(said) = said.filter(|_| !unknown) {
             relations(statement, said, described.is_some() || !is_explained(text), &mut lacks);
             self.functions(known, statement, said, &mut lacks);
             columns(known, statement, said, &mut lacks);
@@ -182,8 +205,12 @@ impl Report {
 }
 
 fn ours(known: &Known, text: &str) -> Result<Analysis, String> {
+    under(known, &known.path, text)
+}
+
+fn under(known: &Known, path: &[String], text: &str) -> Result<Analysis, String> {
     let session =
-        Session { catalog: &known.catalog, search_path: &known.path, role: &known.role, prepared: &NoNames };
+        Session { catalog: &known.catalog, search_path: path, role: &known.role, prepared: &NoNames };
     analyse(text, &session, &Options::default()).map_err(|refusal| refusal.to_string())
 }
 
@@ -192,7 +219,7 @@ fn harmless(known: &Known, name: &str) -> bool {
     let quoted = name.replace('"', "\"\"");
     let calls = (0..9).map(|count| {
         let nulls = vec!["NULL"; count].join(", ");
-        ours(known, &format!("SELECT pg_catalog.\"{quoted}\"({nulls})"))
+        under(known, &["pg_catalog".to_owned()], &format!("SELECT pg_catalog.\"{quoted}\"({nulls})"))
     });
     let mut resolved = false;
     for analysis in calls.flatten() {
@@ -257,6 +284,14 @@ fn columns(known: &Known, statement: &Statement, said: &Said, lacks: &mut Vec<St
         return;
     }
     let mut have: BTreeSet<&ColumnName> = outputs.iter().flat_map(|o| sources(o)).collect();
+    // The rows of a cursor come later.
+    for control in &statement.control {
+        if let Control::Declare { inner, .. } = control
+            && let Outputs::Columns(columns) = &inner.outputs
+        {
+            have.extend(columns.iter().flat_map(sources));
+        }
+    }
     have.extend(statement.effects.iter().filter_map(|effect| match &effect.resource {
         Resource::Column(column) if effect.action == Action::Probe => Some(column),
         Resource::Column(_)
@@ -325,7 +360,7 @@ fn outputs(known: &Known, statement: &Statement, described: &[Described], lacks:
 }
 
 /// A statement in a line, without the comments before it.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let lines = text.lines().map(str::trim).skip_while(|line| line.is_empty() || line.starts_with("--"));
     lines.collect::<Vec<_>>().join(" ").chars().take(2_000).collect()
 }
@@ -338,8 +373,8 @@ fn general(why: &str) -> String {
         let plain =
             word.contains(['"', '.', '(', '$']) || word.chars().any(|c| c.is_ascii_digit() || c == '_');
         let after = general.last().is_some_and(|last| named.contains(last));
-        let keep =
-            !plain && !(after && !named.contains(&word) && !["a", "an", "the", "is", "does"].contains(&word));
+        let is_name = after && !named.contains(&word) && !["a", "an", "the", "is", "does"].contains(&word);
+        let keep = !(plain || is_name);
         general.push(if keep { word } else { "…" });
     }
     general.truncate(14);
@@ -359,7 +394,7 @@ impl std::fmt::Display for Report {
         let mut reasons: Vec<_> = self.imprecise.iter().collect();
         reasons.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
         for (reason, (count, example)) in reasons {
-            let example: String = example.chars().take(160).collect();
+            let example: String = example.chars().take(240).collect();
             writeln!(f, "{count:>6}  {reason}\n          {example}")?;
         }
         self.unsound.iter().try_for_each(|lack| writeln!(f, "LACKS {lack}"))

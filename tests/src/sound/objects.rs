@@ -13,7 +13,12 @@ pub(super) struct Objects {
     pub(super) operators: BTreeSet<u32>,
     /// Domains that values must pass, types that values are read from texts as.
     pub(super) types: BTreeSet<u32>,
+    /// Objects that constants name (`'t'::regclass`): they are spoken of, not used.
+    pub(super) spoken_of: BTreeSet<u32>,
 }
+
+/// `regproc`, `regprocedure`, `regoper`, `regoperator`, `regclass`, `regtype`
+const NAMING: [i64; 6] = [24, 2202, 2203, 2204, 2205, 2206];
 
 impl Objects {
     /// Everything that is anywhere in a tree.
@@ -35,6 +40,12 @@ impl Objects {
                     *self.relations.entry(relation).or_default() |= node.number("requiredPerms");
                 }
             }
+            "CONST" if NAMING.contains(&node.number("consttype")) => {
+                let bytes = node.values("constvalue").get(1).map(Part::numbers).unwrap_or_default();
+                let bytes = bytes.iter().take(4).filter_map(|byte| u8::try_from(byte.rem_euclid(256)).ok());
+                let bytes: Vec<u8> = bytes.collect();
+                self.spoken_of.extend(<[u8; 4]>::try_from(bytes).map(u32::from_ne_bytes).ok());
+            }
             "COERCETODOMAIN" | "COERCEVIAIO" => self.types.extend(oid("resulttype")),
             _ => (),
         }
@@ -44,10 +55,8 @@ impl Objects {
         for name in ["opno", "eqop", "sortop"] {
             self.operators.extend(oid(name));
         }
-        for name in ["opnos"] {
-            let numbers = node.field(name).map(Part::numbers).unwrap_or_default();
-            self.operators.extend(numbers.into_iter().filter_map(|n| u32::try_from(n).ok()));
-        }
+        let several = node.field("opnos").map(Part::numbers).unwrap_or_default();
+        self.operators.extend(several.into_iter().filter_map(|oid| u32::try_from(oid).ok()));
         for (_, parts) in node.fields() {
             parts.iter().for_each(|part| self.gather(part));
         }
@@ -70,6 +79,8 @@ pub(super) struct Columns<'t> {
 
 /// All columns of a query's result.
 const ALL: i64 = -1;
+/// `SETOP_UNION`
+const UNION: i64 = 1;
 /// None of them: only what decides which rows there are.
 const NONE: i64 = 0;
 
@@ -109,7 +120,7 @@ impl<'t> Columns<'t> {
             }
         }
         if let Some(operation) = query.node("setOperations") {
-            let all = operation.text("all") == "true" && operation.number("op") == 0;
+            let all = operation.text("all") == "true" && operation.number("op") == UNION;
             let wanted = if all || values_only { wanted } else { ALL };
             self.leaves(levels, query, operation, wanted, values_only);
         }
@@ -175,7 +186,7 @@ impl<'t> Columns<'t> {
             }
             return;
         }
-        let all = side.text("all") == "true" && side.number("op") == 0;
+        let all = side.text("all") == "true" && side.number("op") == UNION;
         let wanted = if all || values_only { wanted } else { ALL };
         for name in ["larg", "rarg"] {
             if let Some(side) = side.node(name) {

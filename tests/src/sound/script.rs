@@ -49,7 +49,7 @@ impl<'t> Script<'t> {
         let behind = self.buffer.get(rest..)?.to_owned();
         if self.buffer.as_bytes().get(end) == Some(&b';') {
             self.buffer = behind;
-            let lower = statement.to_ascii_lowercase();
+            let lower = super::compare::shown(&statement).to_ascii_lowercase();
             let words: Vec<&str> = lower.split_whitespace().collect();
             if words.first() == Some(&"copy")
                 && words.windows(2).any(|w| w[0] == "from" && w[1].starts_with("stdin"))

@@ -14,6 +14,7 @@ const SCHEMA: &str = "durward_sound";
 /// A session.
 pub(super) struct Server {
     client: Client,
+    config: tokio_postgres::Config,
     version: u32,
     /// What names mean now; `None` where something may have changed.
     known: Option<Known>,
@@ -51,14 +52,12 @@ impl Server {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         client.batch_execute("SET statement_timeout = '3s'; SET lock_timeout = '2s'").await.unwrap();
-        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}")).await.unwrap();
+        // Whichever role a script takes on must be able to hold a statement.
+        let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT ALL ON SCHEMA {SCHEMA} TO public");
+        client.batch_execute(&schema).await.unwrap();
         let version = rows(&client, &catalog::who()).await.unwrap();
         let version = catalog::version(&version).unwrap();
-        Self { client, version, known: None }
-    }
-
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+        Self { client, config: config.clone(), version, known: None }
     }
 
     pub(super) fn major(&self) -> u32 {
@@ -78,10 +77,9 @@ impl Server {
     /// The one row of a query by its columns' names.
     pub(super) async fn one_row(&mut self, text: &str) -> Vec<(String, String)> {
         let answer = self.client.simple_query(text).await.unwrap_or_default();
-        let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
+        let row = answer
+            .iter()
+            .find_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None });
         let Some(row) = row else { return Vec::new() };
         let columns = row.columns().iter().enumerate();
         columns
@@ -89,25 +87,25 @@ impl Server {
             .collect()
     }
 
-    /// Carries out `COPY … FROM STDIN`.
+    /// Carries out `COPY … FROM STDIN`. Where it fails, the client cannot always go on, so another takes its place.
     pub(super) async fn copy_in(&mut self, text: &str, data: String) {
-        use futures_util::SinkExt as _;
-        if let Ok(sink) = self.client.copy_in::<_, bytes::Bytes>(text).await {
-            let mut sink = std::pin::pin!(sink);
-            if sink.send(data.into()).await.is_ok() {
-                drop(sink.finish().await);
-            }
+        if self.try_copy_in(text, data).await.is_err() {
+            *self = Self::connect(&self.config.clone()).await;
         }
+    }
+
+    async fn try_copy_in(&self, text: &str, data: String) -> Result<u64, tokio_postgres::Error> {
+        use futures_util::SinkExt as _;
+        let sink = self.client.copy_in::<_, bytes::Bytes>(text).await?;
+        let mut sink = std::pin::pin!(sink);
+        sink.send(data.into()).await?;
+        sink.finish().await
     }
 
     /// What names mean now.
     pub(super) async fn known(&mut self) -> Result<&Known, String> {
         if self.known.is_none() {
-            let start = std::time::Instant::now();
             let known = self.read().await?;
-            if std::env::var_os("SOUND_TIMES").is_some() {
-                println!("read {:?}", start.elapsed());
-            }
             self.known = Some(known);
         }
         self.known.as_ref().ok_or_else(|| "the catalogue".to_owned())
@@ -233,8 +231,10 @@ impl Server {
         for row in self.rows(&text).await? {
             let [Some(class), Some(oid)] = row.as_slice() else { continue };
             let oid: u32 = oid.parse().unwrap();
+            if objects.spoken_of.contains(&oid) {
+                continue;
+            }
             match class.trim_start_matches("pg_catalog.") {
-                "pg_class" => drop(objects.relations.entry(oid).or_default()),
                 "pg_proc" => drop(objects.functions.insert(oid)),
                 "pg_operator" => drop(objects.operators.insert(oid)),
                 "pg_type" => drop(objects.types.insert(oid)),

@@ -24,6 +24,11 @@ impl Node {
         self.fields.iter().find(|(n, _)| n == name).and_then(|(_, parts)| parts.first())
     }
 
+    /// All values of a field.
+    pub(super) fn values(&self, name: &str) -> &[Part] {
+        self.fields.iter().find(|(n, _)| n == name).map_or(&[], |(_, parts)| parts)
+    }
+
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
         match self.field(name)? {
             Part::Node(node) => Some(node),

@@ -24,8 +24,9 @@ impl<'a> Walk<'a> {
             }
         }
         let path = function.config.iter().find(|(setting, _)| setting == "search_path");
-        let path = path.map(|(_, value)| self.path_of(value));
-        let before = path.map(|path| std::mem::replace(&mut self.path, Cow::Owned(path)));
+        let outside = self.outside.take();
+        let path = path.map(|(_, value)| Cow::Owned(self.path_of(value))).or_else(|| outside.clone());
+        let before = path.map(|path| std::mem::replace(&mut self.path, path));
         // A function may be replaced while it is in use: what it reads is never settled by the caller's statement alone.
         let flow = self.inside(Within::Body(name.clone()), |walk| {
             if let Some(defaults) = &function.default_expressions {
@@ -43,6 +44,7 @@ impl<'a> Walk<'a> {
         if let Some(before) = before {
             self.path = before;
         }
+        self.outside = outside;
         self.found.touches_tagged |= !flow.is_clear();
         flow
     }
@@ -112,7 +114,11 @@ impl<'a> Walk<'a> {
         let mut flow = Flow::Clear;
         for raw in &parsed.statements {
             let Some(statement) = raw.stmt.as_deref() else { continue };
-            flow = self.in_body(statement, &scope).all();
+            let rows = match &function.sql_body {
+                Some(_) => self.as_printed(|walk| walk.in_body(statement, &scope)),
+                None => self.in_body(statement, &scope),
+            };
+            flow = rows.all();
         }
         flow.computed()
     }
@@ -144,10 +150,14 @@ impl<'a> Walk<'a> {
             self.must_pass(*type_oid);
         }
         // The types are only for the parser, which knows none of the server's own beyond pg_catalog.
-        let inputs =
-            function.argument_names.iter().flatten().map(|name| format!("{} pg_catalog.text", ident(name)));
-        let outputs =
-            function.out_columns.iter().map(|(name, _)| format!("OUT {} pg_catalog.text", ident(name)));
+        let named = function.argument_names.iter().zip(&function.arguments);
+        let inputs = named.filter_map(|(name, type_oid)| {
+            Some(format!("{} pg_catalog.{}", ident(name.as_deref()?), self.stand_in(*type_oid)))
+        });
+        let outputs = function
+            .out_columns
+            .iter()
+            .map(|(name, type_oid)| format!("OUT {} pg_catalog.{}", ident(name), self.stand_in(*type_oid)));
         let returns = match (trigger, function.out_columns.len(), function.returns_set) {
             (true, _, _) => "RETURNS pg_catalog.record",
             (false, 0, true) => "RETURNS SETOF pg_catalog.text",
@@ -225,15 +235,24 @@ impl<'a> Walk<'a> {
                         None => arguments.named.push((Some(name), Value::clear(type_oid))),
                     }
                 }
+                let row = type_oid.is_some_and(|t| self.stand_in(t) == "record");
                 let bare = if of_column { 2 } else { 1 };
-                if parts.len() > bare
-                    && names.first().is_some_and(|schema| schema != "pg_catalog")
-                    && let (Some(first), Some(last)) = (parts.first(), parts.get(parts.len() - bare))
-                    && let (Some(from), Some(to)) = (tokens.get(*first), tokens.get(*last))
+                let qualified =
+                    parts.len() > bare && names.first().is_some_and(|schema| schema != "pg_catalog");
+                if let (Some(first), Some(last), Some(bare)) =
+                    (parts.first(), parts.last(), parts.len().checked_sub(bare).and_then(|at| parts.get(at)))
+                    && let (Some(from), Some(bare), Some(last)) =
+                        (tokens.get(*first), tokens.get(*bare), tokens.get(*last))
                 {
-                    let (from, to) = (place(from.start), place(to.start));
-                    kept.push_str(source.get(copied..from).unwrap_or_default());
-                    copied = to;
+                    let from = place(from.start);
+                    if row && !of_column {
+                        kept.push_str(source.get(copied..from).unwrap_or_default());
+                        kept.push_str("record");
+                        copied = place(last.end);
+                    } else if qualified {
+                        kept.push_str(source.get(copied..from).unwrap_or_default());
+                        copied = place(bare.start);
+                    }
                 }
                 while index < words.len() && !is(index, ";") && !is(index, "begin") {
                     index += 1;
@@ -353,9 +372,19 @@ impl<'a> Walk<'a> {
             if let Some(NodeEnum::ResTarget(target)) = kind(target)
                 && let Some(node) = target.val.as_deref()
             {
-                self.uses(node, scope);
+                self.as_printed(|walk| walk.uses(node, scope));
             }
         }
+    }
+
+    /// What the parser takes in place of a type: its own of the same shape, for it knows none beyond `pg_catalog`.
+    fn stand_in(&self, type_oid: super::catalog::Oid) -> &'static str {
+        use super::catalog::TypeKind;
+        let mut this = self.catalog.type_by_oid(type_oid);
+        while let Some(domain) = this.filter(|t| t.kind == TypeKind::Domain) {
+            this = self.catalog.type_by_oid(domain.base);
+        }
+        if this.is_some_and(|t| t.kind == TypeKind::Composite) { "record" } else { "text" }
     }
 }
 

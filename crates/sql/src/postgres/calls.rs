@@ -3,7 +3,7 @@
 
 use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node};
+use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
 use super::catalog::{Function, FunctionKind, Oid};
 use super::functions::{Class, Origin, classify};
@@ -36,6 +36,13 @@ impl<'a> Walk<'a> {
             // `column(row)` is the column.
             return column.value.clone();
         }
+        if let ([value], true, true) = (values.as_slice(), plain, candidates.is_empty())
+            && let Some(target) = self.type_called(name.schema, name.name)
+        {
+            // `type(value)` is a cast.
+            self.coerced(target, value.type_oid.or(Some(Oid(0))));
+            return Value { flow: self.consume(value), type_oid: Some(target), row: None };
+        }
         let mut flow = Flow::Clear;
         for value in &values {
             flow = flow.both(self.consume(value));
@@ -66,6 +73,17 @@ impl<'a> Walk<'a> {
         Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
     }
 
+    /// A type by the name of a function that is none.
+    fn type_called(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
+        let temporary = || self.path.iter().find(|schema| schema.starts_with("pg_temp_"));
+        let found = match schema {
+            Some("pg_temp") => self.catalog.type_named(temporary()?, name),
+            Some(schema) => self.catalog.type_named(schema, name),
+            None => self.path.iter().find_map(|schema| self.catalog.type_named(schema, name)),
+        };
+        found.filter(|_| self.unsettled.is_none()).map(|t| t.oid)
+    }
+
     /// `row.name` where `name` is a function.
     pub(super) fn call_named(&mut self, name: &[&str], values: &[Value], scope: &Scope<'_, 'a>) -> Value {
         let Some(name) = name.last() else { return Value::default() };
@@ -83,7 +101,11 @@ impl<'a> Walk<'a> {
         // Before 16 `json_object(…)` was a call like any other; the grammar of today names the server's own.
         let schema =
             name.schema.filter(|s| !(self.major < 16 && *s == "pg_catalog" && name.name == "json_object"));
-        self.candidates(schema, name.name, count, false)
+        // EXTRACT was another name for `date_part`.
+        let extract = self.major < 14
+            && (schema, name.name) == (Some("pg_catalog"), "extract")
+            && call.funcformat() == CoercionForm::CoerceSqlSyntax;
+        self.candidates(schema, if extract { "date_part" } else { name.name }, count, false)
     }
 
     /// Functions by name that the search path shows and that take so many arguments.
@@ -95,6 +117,8 @@ impl<'a> Walk<'a> {
         procedures: bool,
     ) -> Vec<&'a Function> {
         let catalog = self.catalog;
+        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let schema = if schema == Some("pg_temp") { temporary.as_deref().or(schema) } else { schema };
         let mut found: Vec<&'a Function> = catalog
             .functions_named(name)
             .filter(|f| match schema {

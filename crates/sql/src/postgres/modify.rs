@@ -212,6 +212,12 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
+            if !target.indirection.is_empty() {
+                // The rest of the array, document or row is kept.
+                let kept = super::sources::entry(None, self.relation_columns(relation)).column(&target.name);
+                self.consume(&kept.unwrap_or_default());
+                self.reads(relation);
+            }
             match relation.column(&target.name) {
                 Some(column) => self.assigned(column.type_oid, value.type_oid),
                 None => self.missing(format!("column \"{}\" does not exist", target.name)),
@@ -257,8 +263,8 @@ impl<'a> Walk<'a> {
 
     /// Whether a row of one's own collides tells what others hold.
     fn conflicts(&mut self, relation: &'a Relation) {
-        let columns = self.stored_columns(relation);
-        for column in columns.iter() {
+        let columns = super::sources::entry(None, self.relation_columns(relation)).all();
+        for column in columns.iter().flat_map(|columns| columns.iter()) {
             self.consume(&column.value);
         }
     }
@@ -368,7 +374,7 @@ impl<'a> Walk<'a> {
         };
         for item in &select.from_clause {
             if let Some(NodeEnum::RangeVar(range)) = kind(item)
-                && let Some(base) = self.relation(range)
+                && let Some(base) = self.as_printed(|walk| walk.relation(range))
             {
                 let effect = Effect { via: Some(view.table_name()), ..self.on(action_of(event), base) };
                 self.effect(effect);
@@ -392,12 +398,14 @@ impl<'a> Walk<'a> {
         scope.entries.iter_mut().for_each(|entry| entry.qualified_only = true);
         self.found.touches_tagged = true;
         self.inside(Within::Internal, |walk| {
-            if let Some(node) = rule.where_clause.as_deref() {
-                walk.uses(node, &scope);
-            }
-            for action in &rule.actions {
-                walk.perform(kind(action), &scope);
-            }
+            walk.as_printed(|walk| {
+                if let Some(node) = rule.where_clause.as_deref() {
+                    walk.uses(node, &scope);
+                }
+                for action in &rule.actions {
+                    walk.perform(kind(action), &scope);
+                }
+            });
         });
     }
 

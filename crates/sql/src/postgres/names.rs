@@ -1,31 +1,42 @@
 //! The name that the server gives an output without an alias (`FigureColname` in `parse_target.c`).
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExprKind, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp};
+use pg_query::protobuf::a_const::Val;
+use pg_query::protobuf::{
+    AExprKind, CoercionForm, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp,
+};
 
 use super::tree::{inner, kind, string};
 
-/// The name of an output.
-pub(super) fn of(node: &Node) -> &str {
-    figure(node).map_or("?column?", |(name, _)| name)
+/// The name of an output in a server of this major version.
+pub(super) fn of(node: &Node, major: u32) -> &str {
+    figure(node, major).map_or("?column?", |(name, _)| name)
 }
 
 /// A name, and whether it is so weak that a cast's type would be preferred.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other expression has no name")]
-fn figure(node: &Node) -> Option<(&str, bool)> {
+fn figure(node: &Node, major: u32) -> Option<(&str, bool)> {
     match kind(node)? {
         NodeEnum::ColumnRef(reference) => Some((last(&reference.fields)?, false)),
         NodeEnum::AIndirection(indirection) => match last(&indirection.indirection) {
             Some(name) => Some((name, false)),
-            None => indirection.arg.as_deref().and_then(figure),
+            None => indirection.arg.as_deref().and_then(|node| figure(node, major)),
         },
+        // EXTRACT was a call of another function.
+        NodeEnum::FuncCall(call) if major < 14 && call.funcformat() == CoercionForm::CoerceSqlSyntax => {
+            Some((last(&call.funcname).map(|n| if n == "extract" { "date_part" } else { n })?, false))
+        }
         NodeEnum::FuncCall(call) => Some((last(&call.funcname)?, false)),
+        // TRUE and FALSE were casts.
+        NodeEnum::AConst(constant) if major < 15 && matches!(constant.val, Some(Val::Boolval(_))) => {
+            Some(("bool", true))
+        }
         NodeEnum::AExpr(expression) if expression.kind() == AExprKind::AexprNullif => Some(("nullif", false)),
-        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(figure) {
+        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(|node| figure(node, major)) {
             Some((name, false)) => Some((name, false)),
             weak => cast.type_name.as_ref().and_then(|t| last(&t.names)).map(|name| (name, true)).or(weak),
         },
-        NodeEnum::CollateClause(collate) => collate.arg.as_deref().and_then(figure),
+        NodeEnum::CollateClause(collate) => collate.arg.as_deref().and_then(|node| figure(node, major)),
         NodeEnum::GroupingFunc(_) => Some(("grouping", false)),
         NodeEnum::MergeSupportFunc(_) => Some(("merge_action", false)),
         NodeEnum::SubLink(link) => match link.sub_link_type() {
@@ -33,20 +44,31 @@ fn figure(node: &Node) -> Option<(&str, bool)> {
             SubLinkType::ArraySublink => Some(("array", false)),
             SubLinkType::ExprSublink => {
                 let NodeEnum::SelectStmt(select) = inner(&link.subselect)? else { return None };
+                // A set operation has the names of its first side.
+                let mut select = &**select;
+                while let Some(first) = select.larg.as_deref() {
+                    select = first;
+                }
+                if !select.values_lists.is_empty() {
+                    return Some(("column1", false));
+                }
                 let NodeEnum::ResTarget(target) = select.target_list.first().and_then(kind)? else {
                     return None;
                 };
                 if target.name.is_empty() {
-                    target.val.as_deref().and_then(figure).map(|(name, _)| (name, false))
+                    target.val.as_deref().and_then(|node| figure(node, major)).map(|(name, _)| (name, false))
                 } else {
                     Some((&target.name, false))
                 }
             }
             _ => None,
         },
-        NodeEnum::CaseExpr(case) => {
-            case.defresult.as_deref().and_then(figure).filter(|(_, weak)| !weak).or(Some(("case", true)))
-        }
+        NodeEnum::CaseExpr(case) => case
+            .defresult
+            .as_deref()
+            .and_then(|node| figure(node, major))
+            .filter(|(_, weak)| !weak)
+            .or(Some(("case", true))),
         NodeEnum::AArrayExpr(_) => Some(("array", false)),
         NodeEnum::RowExpr(_) => Some(("row", false)),
         NodeEnum::CoalesceExpr(_) => Some(("coalesce", false)),

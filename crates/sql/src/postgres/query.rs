@@ -107,8 +107,14 @@ impl<'a> Walk<'a> {
                 self.unknown("a row of VALUES that is not understood");
                 continue;
             };
-            for (index, item) in list.items.iter().enumerate() {
-                let value = self.value(item, scope);
+            let mut row = Vec::with_capacity(list.items.len());
+            for item in &list.items {
+                match self.star_in_values(item, scope) {
+                    Some(spread) => row.extend(spread.iter().map(|column| column.value.clone())),
+                    None => row.push(self.value(item, scope)),
+                }
+            }
+            for (index, value) in row.into_iter().enumerate() {
                 match columns.get_mut(index) {
                     Some(column) => column.value = std::mem::take(&mut column.value).either(value),
                     None => columns.push(Col { name: format!("column{}", index + 1).into(), value }),
@@ -116,6 +122,13 @@ impl<'a> Walk<'a> {
             }
         }
         Rows::known(columns)
+    }
+
+    /// `VALUES (t.*)` has a column for each of `t`.
+    fn star_in_values(&mut self, item: &Node, scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
+        let Some(NodeEnum::ColumnRef(reference)) = kind(item) else { return None };
+        let (last, qualifier) = reference.fields.split_last()?;
+        matches!(kind(last), Some(NodeEnum::AStar(_))).then(|| self.star_of(qualifier, scope)).flatten()
     }
 
     fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
@@ -172,7 +185,8 @@ impl<'a> Walk<'a> {
                 None => {
                     let Some(node) = target.val.as_deref() else { continue };
                     let value = self.value(node, scope);
-                    let name = if target.name.is_empty() { names::of(node) } else { &target.name };
+                    let name =
+                        if target.name.is_empty() { names::of(node, self.major) } else { &target.name };
                     columns.push(Col { name: name.into(), value });
                 }
             }

@@ -168,6 +168,13 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let (Some(call), definitions) = (pair.items.first(), pair.items.get(1)) else { continue };
+            if let Some(own) = self.unnested(call, scope) {
+                flow = own.iter().fold(flow, |flow, column| flow.both(column.value.flow.clone()));
+                if let Some(columns) = &mut columns {
+                    columns.extend(own);
+                }
+                continue;
+            }
             let value = self.value(call, scope);
             self.consume(&value);
             let own = match definitions.and_then(kind) {
@@ -194,7 +201,7 @@ impl<'a> Walk<'a> {
                 .push(Col { name: "ordinality".into(), value: Value::clear(Some(super::catalog::Oid(20))) });
         }
         let default = match function.functions.first().and_then(kind) {
-            Some(NodeEnum::List(pair)) => pair.items.first().map(super::names::of),
+            Some(NodeEnum::List(pair)) => pair.items.first().map(|call| super::names::of(call, self.major)),
             _ => None,
         };
         let columns = columns.map_or(Columns::Open(flow.computed()), |c| Columns::Listed(c.into()));
@@ -203,6 +210,25 @@ impl<'a> Walk<'a> {
             entry.alias = default.map(|name| Cow::Owned(name.to_owned()));
         }
         entry
+    }
+
+    /// `unnest` of several arrays is one call for each.
+    fn unnested(&mut self, call: &Node, scope: &Scope<'_, 'a>) -> Option<Vec<Col>> {
+        let Some(NodeEnum::FuncCall(call)) = kind(call) else { return None };
+        let several = call.args.len() > 1 && !call.func_variadic && call.agg_order.is_empty();
+        if !several || super::tree::strings(&call.funcname).as_deref() != Some(&["unnest"]) {
+            return None;
+        }
+        let mut columns = Vec::new();
+        for argument in &call.args {
+            let mut one = call.clone();
+            one.args = vec![argument.clone()];
+            let call = NodeEnum::FuncCall(one);
+            let value = self.value(&Node { node: Some(call.clone()) }, scope);
+            self.consume(&value);
+            columns.extend(self.function_columns(Some(&call), &value, None)?);
+        }
+        Some(columns)
     }
 
     /// `AS (name type, …)`
@@ -240,7 +266,8 @@ impl<'a> Walk<'a> {
             let shape = if !function.out_columns.is_empty() {
                 if function.out_columns.len() == 1 {
                     let (name, type_oid) = function.out_columns.first()?;
-                    one(alias.unwrap_or(if name.is_empty() { &function.name } else { name }), Some(*type_oid))
+                    let own = if name.is_empty() { alias.unwrap_or(&function.name) } else { name };
+                    one(own, Some(*type_oid))
                 } else {
                     function
                         .out_columns
@@ -257,7 +284,11 @@ impl<'a> Walk<'a> {
                         .collect()
                 }
             } else {
-                let returns = self.catalog.type_by_oid(function.returns);
+                let mut returns = self.catalog.type_by_oid(function.returns);
+                // A domain over rows has their columns.
+                while let Some(domain) = returns.filter(|t| t.kind == TypeKind::Domain) {
+                    returns = self.catalog.type_by_oid(domain.base);
+                }
                 match returns.map(|t| t.kind) {
                     Some(TypeKind::Composite) => {
                         let relation = returns.and_then(|t| self.catalog.relation_by_oid(t.relation))?;
@@ -272,9 +303,21 @@ impl<'a> Walk<'a> {
                     }
                     // Polymorphic results are rows only where an argument says so.
                     Some(TypeKind::Pseudo) => {
-                        let made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-                        if function.returns == RECORD || made.is_some_and(|t| t.kind == TypeKind::Composite) {
+                        let mut made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
+                        while let Some(domain) = made.filter(|t| t.kind == TypeKind::Domain) {
+                            made = self.catalog.type_by_oid(domain.base);
+                        }
+                        if function.returns == RECORD {
                             return None;
+                        }
+                        if let Some(row) = made.filter(|t| t.kind == TypeKind::Composite) {
+                            let relation = self.catalog.relation_by_oid(row.relation)?;
+                            let columns = relation.columns.iter().map(|c| Col {
+                                name: c.name.as_str().into(),
+                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+                            });
+                            shapes.push(columns.collect());
+                            continue;
                         }
                         one(alias.unwrap_or(&function.name), value.type_oid)
                     }

@@ -86,6 +86,125 @@ fn reads_are_selects_on_what_they_read() {
     }
 }
 
+/// Objects that a user made beside the sample's: `own` stands in schema `shop`, which the sample has.
+fn with_own_objects() -> Catalog {
+    use super::catalog::{Function, FunctionKind, Oid, Operator};
+    let mut catalog = shop();
+    let function = |oid: u32, schema: &str, name: &str, arguments: &[u32], defaults: usize| Function {
+        oid: Oid(oid),
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        kind: FunctionKind::Function,
+        arguments: arguments.iter().copied().map(Oid).collect(),
+        argument_names: Vec::new(),
+        defaults,
+        default_expressions: None,
+        variadic: false,
+        returns: Oid(16),
+        returns_set: false,
+        out_columns: Vec::new(),
+        language: "sql".to_owned(),
+        source: "SELECT true".to_owned(),
+        sql_body: None,
+        config: Vec::new(),
+        security_definer: false,
+        parts: Vec::new(),
+        extension: None,
+    };
+    for made in [
+        function(900_001, "shop", "own_equal", &[23, 23], 0),
+        function(900_002, "shop", "own_less", &[25, 25], 0),
+        function(900_003, "shop", "defaulted", &[23, 23], 1),
+        function(900_004, "vault", "defaulted", &[23], 0),
+    ] {
+        catalog.function_names.entry(made.name.clone()).or_default().push(made.oid);
+        catalog.functions.insert(made.oid, made);
+    }
+    for (name, operand, function) in [("=", 23, 900_001), ("<", 25, 900_002)] {
+        let operator = Operator {
+            schema: "shop".to_owned(),
+            name: name.to_owned(),
+            left: Oid(operand),
+            right: Oid(operand),
+            result: Oid(16),
+            function: Oid(function),
+        };
+        catalog.operator_names.entry(name.to_owned()).or_default().push(catalog.operators.len());
+        catalog.operators.push(operator);
+    }
+    catalog
+}
+
+/// The functions outside of `pg_catalog` that a statement calls where `shop` comes first.
+#[track_caller]
+fn calls(catalog: &Catalog, text: &str, want: &[&str]) {
+    let path = ["shop".to_owned(), "vault".to_owned(), "pg_catalog".to_owned()];
+    let session = Session { catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+    let functions = analysis.statements.iter().flat_map(|s| &s.facts.functions);
+    let own: Vec<String> = functions.filter(|f| f.schema != "pg_catalog").map(ToString::to_string).collect();
+    assert_eq!(own, want, "{text}");
+}
+
+#[test]
+fn operators_that_no_one_writes_are_called_like_those_that_are_written() {
+    let catalog = with_own_objects();
+    let equal = ["shop.own_equal"].as_slice();
+    let table = [
+        ("SELECT 1 FROM shop.orders o WHERE o.id = 5", equal),
+        ("SELECT 1 FROM shop.orders o WHERE o.id IN (SELECT id FROM shop.orders)", equal),
+        ("SELECT 1 FROM shop.orders o WHERE o.id = ANY (SELECT id FROM shop.orders)", equal),
+        ("SELECT 1 FROM shop.orders o WHERE o.id <> ALL (SELECT id FROM shop.orders)", &[]),
+        ("SELECT 1 FROM shop.orders o WHERE (o.id, 1) IN (SELECT id, 1 FROM shop.orders)", equal),
+        ("SELECT 1 FROM shop.orders a JOIN shop.orders b USING (id)", equal),
+        ("SELECT 1 FROM (SELECT id FROM shop.orders) a NATURAL JOIN (SELECT id FROM shop.orders) b", equal),
+        ("SELECT 1 FROM shop.orders a JOIN shop.orders b ON true", &[]),
+        ("SELECT 'x'::text AS x ORDER BY x USING <", &["shop.own_less"]),
+        ("VALUES ('x'::text) ORDER BY column1 USING <", &["shop.own_less"]),
+    ];
+    for (text, want) in table {
+        calls(&catalog, text, want);
+    }
+}
+
+#[test]
+fn of_functions_that_fit_exactly_none_is_passed_over_for_its_defaults() {
+    let catalog = with_own_objects();
+    calls(&catalog, "SELECT defaulted(1)", &["shop.defaulted", "vault.defaulted"]);
+    calls(&catalog, "SELECT defaulted(1, 2)", &["shop.defaulted"]);
+    calls(&catalog, "SELECT vault.defaulted(1)", &["vault.defaulted"]);
+}
+
+#[test]
+fn a_part_that_is_put_into_a_value_uses_the_rest_of_it() {
+    let text = "UPDATE shop.customers SET profile['phone'] = '1' WHERE id = 1";
+    let effects = effects(&["pg_catalog", "public"], text);
+    assert!(effects.iter().any(|e| e.starts_with("probe column shop.customers.profile")), "{effects:?}");
+}
+
+#[test]
+fn what_a_change_looks_up_is_read() {
+    let table = [
+        ("UPDATE shop.orders SET status = 'x'", false),
+        ("UPDATE shop.orders SET status = status", true),
+        (
+            "UPDATE shop.orders SET status = (SELECT o.status FROM shop.tickets t, shop.orders o LIMIT 1)",
+            true,
+        ),
+        ("INSERT INTO shop.products (id) VALUES (1)", false),
+        ("INSERT INTO shop.products (id) VALUES (1) ON CONFLICT DO NOTHING", false),
+        ("INSERT INTO shop.products (id) VALUES (1) ON CONFLICT (id) DO NOTHING", true),
+        ("DELETE FROM shop.products", false),
+        ("DELETE FROM shop.products WHERE id = 1", true),
+    ];
+    for (text, want) in table {
+        let analysis = under(&["pg_catalog", "public"], text).expect("a statement");
+        let effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        let mut reads = effects.filter(|e| e.action == model::Action::Select && e.via.is_none());
+        assert_eq!(reads.any(|e| e.resource.to_string().starts_with("shop.")), want, "{text}");
+    }
+}
+
 #[test]
 fn writes_are_found_wherever_they_hide() {
     for (text, expected) in [
@@ -334,4 +453,76 @@ fn equal_meanings_have_equal_shapes_and_others_do_not() {
         shape("DELETE FROM shop.products WHERE true")
     );
     assert_ne!(shape("SELECT email FROM shop.customers"), shape("SELECT city FROM shop.customers"));
+}
+
+#[test]
+fn outputs_have_the_names_that_the_servers_version_gives_them() {
+    let table = [
+        ("SELECT true", "bool", "?column?"),
+        ("SELECT CASE WHEN 1 = 1 THEN 2 END", "case", "case"),
+        ("SELECT extract(year FROM now())", "date_part", "extract"),
+        ("SELECT (VALUES (1))", "column1", "column1"),
+        ("SELECT (SELECT 1 AS a UNION SELECT 2)", "a", "a"),
+        ("SELECT * FROM jsonb_array_elements('[1]') e", "value", "value"),
+        ("SELECT * FROM generate_series(1, 2) e", "e", "e"),
+        ("SELECT tsquery('a')", "tsquery", "tsquery"),
+        (
+            "SELECT v.* FROM (SELECT 1, 2) t(a, b), LATERAL (VALUES (t.*)) v",
+            "column1, column2",
+            "column1, column2",
+        ),
+        ("SELECT * FROM unnest('{1}'::int[], '{2}'::int[]) AS u(a)", "a, unnest", "a, unnest"),
+    ];
+    for (text, old, new) in table {
+        for (version, want) in [(130_020, old), (150_018, new)] {
+            let mut catalog = shop();
+            catalog.server_version = version;
+            let path = ["pg_catalog".to_owned()];
+            let session =
+                Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+            let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+            let statement = analysis.statements.first().expect("one");
+            let Outputs::Columns(columns) = &statement.outputs else { panic!("{text}: {statement:?}") };
+            let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+            assert_eq!(names.join(", "), want, "{text} in {version}");
+            assert!(statement.effects.is_empty(), "{text}: {:?}", statement.effects);
+        }
+    }
+}
+
+#[test]
+fn what_the_server_printed_means_the_servers_own_whatever_the_path_shows() {
+    use super::catalog::Oid;
+    let mut catalog = with_own_objects();
+    // A default that counts, where a function of the same name comes first in the path.
+    let mut shadow = catalog.functions.get(&Oid(900_004)).cloned().expect("made above");
+    (shadow.oid, shadow.schema) = (Oid(900_005), "shop".to_owned());
+    (shadow.name, shadow.arguments) = ("nextval".to_owned(), vec![Oid(2205)]);
+    catalog.function_names.entry("nextval".to_owned()).or_default().push(shadow.oid);
+    catalog.functions.insert(shadow.oid, shadow);
+    let orders = catalog.relations.values_mut().find(|r| (&*r.schema, &*r.name) == ("shop", "products"));
+    let column = orders.and_then(|r| r.columns.first_mut()).expect("a column");
+    column.default = Some("nextval('shop.some_seq'::regclass)".to_owned());
+    let path = ["shop".to_owned(), "pg_catalog".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let text = "INSERT INTO shop.products DEFAULT VALUES";
+    let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+    let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
+    assert!(effects.any(|e| e.action == model::Action::Sequence
+        && e.why.as_deref().is_some_and(|w| w.contains("pg_catalog.nextval"))));
+}
+
+#[test]
+fn a_body_that_a_view_calls_runs_under_the_sessions_path() {
+    use super::catalog::Oid;
+    let mut catalog = with_own_objects();
+    let mut caller = catalog.functions.get(&Oid(900_004)).cloned().expect("made above");
+    (caller.oid, caller.name, caller.arguments) = (Oid(900_006), "caller".to_owned(), Vec::new());
+    caller.source = "SELECT defaulted(1, 2)".to_owned();
+    catalog.function_names.entry(caller.name.clone()).or_default().push(caller.oid);
+    catalog.functions.insert(caller.oid, caller);
+    let view = catalog.relations.values_mut().find(|r| r.name == "v_contact").expect("a view");
+    let columns = view.columns.iter().map(|c| format!("vault.caller() AS \"{}\"", c.name));
+    view.definition = Some(format!("SELECT {}", columns.collect::<Vec<_>>().join(", ")));
+    calls(&catalog, "SELECT * FROM v_contact", &["shop.defaulted", "vault.caller"]);
 }

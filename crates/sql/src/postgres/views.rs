@@ -68,13 +68,21 @@ impl<'a> Walk<'a> {
             self.unknown("a view's definition that cannot be read");
             return Rows::default();
         };
-        // A definition names everything outside pg_catalog with its schema.
-        let path: Vec<String> = vec!["pg_catalog".to_owned()];
-        let before = std::mem::replace(&mut self.path, path.into());
         let unsettled = self.unsettled.take();
-        let rows = self.select(select, &Scope::default());
+        let rows = self.as_printed(|walk| walk.select(select, &Scope::default()));
         self.unsettled = unsettled;
-        self.path = before;
         rows
+    }
+
+    /// Reads what the server printed: it names everything with its schema that is not in `pg_catalog` or temporary.
+    pub(super) fn as_printed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let path: Vec<String> = temporary.into_iter().chain(["pg_catalog".to_owned()]).collect();
+        let before = std::mem::replace(&mut self.path, path.into());
+        let outside = self.outside.clone();
+        self.outside.get_or_insert_with(|| before.clone());
+        let value = read(self);
+        (self.path, self.outside) = (before, outside);
+        value
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Walk<'a> {
     /// The server's major version.
     pub major: u32,
     pub path: Cow<'a, [String]>,
+    /// The path that is in force while a printed text is read: bodies of functions that it calls run under it.
+    pub outside: Option<Cow<'a, [String]>>,
     /// Names outside `pg_catalog` are not certain; why.
     pub unsettled: Option<String>,
     pub within: Within,
@@ -70,6 +72,7 @@ impl<'a> Walk<'a> {
             options,
             major: session.catalog.server_version / 10_000,
             path: Cow::Borrowed(session.search_path),
+            outside: None,
             unsettled: None,
             within: Within::Statement,
             found: Findings::default(),
