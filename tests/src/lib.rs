@@ -8,3 +8,5 @@ mod house;
 mod invisible;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod tls;

@@ -234,6 +234,7 @@ impl<'a> Walk<'a> {
 
     fn class(&mut self, class: Option<Class>, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         let name = function.function_name();
+        self.found.literals |= class != Some(Class::Harmless);
         let action = match class {
             Some(Class::Harmless) => return,
             Some(Class::Configure) if name.schema == "pg_catalog" && name.name == "set_config" => {

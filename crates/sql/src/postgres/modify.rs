@@ -179,6 +179,7 @@ impl<'a> Walk<'a> {
         match node {
             None => self.found.unconditional = true,
             Some(node) => {
+                self.found.literals = true;
                 self.found.unconditional |= always(node) == Some(true);
                 if !matches!(kind(node), Some(NodeEnum::CurrentOfExpr(_))) {
                     self.reads(relation);

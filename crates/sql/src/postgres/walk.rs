@@ -24,6 +24,9 @@ pub(super) enum Within {
     Body(FunctionName),
 }
 
+/// How the reason of an effect begins that a function's body has.
+pub(super) const IN_FUNCTION: &str = "in function ";
+
 /// Reads one statement.
 pub(super) struct Walk<'a> {
     pub session: &'a Session<'a>,
@@ -119,7 +122,7 @@ impl<'a> Walk<'a> {
                 }
             }
             Within::Body(function) => {
-                effect.why.get_or_insert_with(|| format!("in function {function}"));
+                effect.why.get_or_insert_with(|| format!("{IN_FUNCTION}{function}"));
             }
         }
         self.found.effect(effect);

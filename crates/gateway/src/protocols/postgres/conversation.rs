@@ -231,11 +231,7 @@ impl Conversation {
         if !self.expected.is_empty() {
             return Some(Said::Wait);
         }
-        Some(Said::Ask(if self.understanding.reads_own_catalogue() {
-            own::Purpose::SessionCatalogue
-        } else {
-            own::Purpose::SessionFacts
-        }))
+        Some(Said::Ask(self.understanding.purpose()))
     }
 
     /// Whether a text may speak of prepared statements or cursors while it is not settled which there are.

@@ -445,8 +445,12 @@ impl Protocol for PostgresSession {
 
     async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
+        let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
+        // Before policy is asked, so that one which comes meanwhile finds the session.
+        place.set_unbounded(true);
         let (opened, registration) =
             opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+        place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         self.live = Some(opening::enter(&self.gateway, opened, accepted));
         self._registration = Some(registration);
@@ -630,7 +634,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
             let code = match why {
-                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured => "57P01",
+                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
                 Ended::Revoked | Ended::Expired => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
