@@ -9,4 +9,6 @@ mod invisible;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod sound;
+#[cfg(test)]
 mod tls;

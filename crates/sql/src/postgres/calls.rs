@@ -148,13 +148,15 @@ impl<'a> Walk<'a> {
         }
         self.coerces(values);
         let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
-        let exact = types.and_then(|types| {
+        let exact: Vec<&'a Function> = types
+            .map(|types| candidates.iter().filter(|f| takes_exactly(f, &types)).copied().collect())
+            .unwrap_or_default();
+        let chosen = match exact.as_slice() {
+            [] => self.fitting(candidates, values),
             // Candidates stand in the order of the path.
-            candidates.iter().find(|f| f.arguments == types && !f.variadic).copied()
-        });
-        let chosen = match exact {
-            Some(function) => vec![function],
-            None => self.fitting(candidates, values),
+            [first, ..] if exact.iter().all(|f| !f.variadic && f.defaults == 0) => vec![*first],
+            // Of several that are exact, defaults and variadic arguments left out, the path or their form decides.
+            _ => exact,
         };
         let mut flow = Flow::Clear;
         let mut own_done = false;
@@ -420,6 +422,14 @@ impl<'a> Walk<'a> {
 /// Ordered-set aggregates take the values of `WITHIN GROUP` as arguments.
 fn within_group(call: &FuncCall) -> usize {
     if call.agg_within_group { call.agg_order.len() } else { 0 }
+}
+
+/// Whether a function's arguments are of these very types, as far as they are given; variadic ones are one by one.
+fn takes_exactly(function: &Function, types: &[Oid]) -> bool {
+    let fixed = function.arguments.len() - usize::from(function.variadic);
+    let (given, rest) = types.split_at(types.len().min(fixed));
+    // What stands for the rest of a variadic function is one of its elements, or the array, and is not looked at.
+    function.arguments.starts_with(given) && (function.variadic || rest.is_empty())
 }
 
 /// Whether a function can be called with so many arguments.

@@ -274,7 +274,7 @@ impl<'a> Walk<'a> {
                 self.by_output(node, rows, scope, only_outputs);
             }
             if !sort.use_op.is_empty() {
-                self.operator(&sort.use_op, None, None);
+                self.operator(&sort.use_op, Some(None), Some(None));
             }
         }
     }

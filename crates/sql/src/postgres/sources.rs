@@ -368,6 +368,8 @@ impl<'a> Walk<'a> {
             };
             self.consume(&l.value);
             self.consume(&r.value);
+            // Whichever `=` the path shows.
+            self.operators(None, "=", l.value.type_oid, r.value.type_oid);
             names.push(Visible::Column(Col { name: Arc::clone(&l.name), value: l.value.either(r.value) }));
         }
         let rest = left.into_iter().chain(right).filter(|c| !using.iter().any(|u| **u == *c.name));

@@ -58,6 +58,8 @@ pub(super) struct Walk<'a> {
     pub views: Vec<Oid>,
     /// What the call that was read last could mean.
     pub chosen: Vec<&'a Function>,
+    /// How many names of columns and rows were read.
+    pub references: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -81,6 +83,7 @@ impl<'a> Walk<'a> {
             parameters: 0,
             views: Vec::new(),
             chosen: Vec::new(),
+            references: 0,
         }
     }
 

@@ -246,25 +246,21 @@ impl Understanding {
         if let Some(known) = self.remembered.get(text) {
             return Ok(Arc::clone(known));
         }
-        let utf8 = match as_utf8(text, simple) {
-            Ok(utf8) => utf8,
-            Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
-            Err(garbled) => return Err(garbled),
-        };
         let short = text.len() <= REMEMBERED_TEXT && !depends_on_names(text);
         let mut key = None;
-        if short && let Some(Template { key: found, literals }) = template(utf8) {
+        if short
+            && let Ok(utf8) = std::str::from_utf8(text)
+            && let Some(Template { key: found, literals }) = template(utf8)
+        {
             if let Some(known) = self.templates.get(&found) {
                 return Ok(Arc::new(known.with_literals(literals)));
             }
             key = Some(found);
         }
-        let analysis = match self.analyse(utf8, &InForce { understanding: self, names }) {
-            Ok(analysis) => analysis,
-            Err(refusal) if self.indifferent => {
-                return Ok(self.not_read(text, &garbled(&refusal, simple)));
-            }
-            Err(refusal) => return Err(garbled(&refusal, simple)),
+        let (utf8, analysis) = match self.read(text, names, simple) {
+            Ok(read) => read,
+            Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
+            Err(garbled) => return Err(garbled),
         };
         let mut operation = Operation::new(analysis);
         if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
@@ -283,6 +279,22 @@ impl Understanding {
             self.remembered.insert(text.into(), Arc::clone(&operation));
         }
         Ok(operation)
+    }
+
+    fn read<'t>(
+        &self,
+        text: &'t [u8],
+        names: &Names,
+        simple: bool,
+    ) -> Result<(&'t str, Analysis), Garbled> {
+        let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
+            hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
+            simple,
+            ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
+        })?;
+        let analysis =
+            self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
+        Ok((utf8, analysis))
     }
 
     /// A text that cannot be read, of somebody who may do the unknown where nothing is masked: policy decides on that, and
@@ -440,14 +452,6 @@ pub(super) fn depends_on_names(text: &[u8]) -> bool {
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn as_utf8(text: &[u8], simple: bool) -> Result<&str, Garbled> {
-    std::str::from_utf8(text).map_err(|_| Garbled {
-        hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
-        simple,
-        ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
-    })
 }
 
 fn garbled(refusal: &Refusal, simple: bool) -> Garbled {
