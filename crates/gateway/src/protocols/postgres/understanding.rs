@@ -281,12 +281,7 @@ impl Understanding {
         Ok(operation)
     }
 
-    fn read<'t>(
-        &self,
-        text: &'t [u8],
-        names: &Names,
-        simple: bool,
-    ) -> Result<(&'t str, Analysis), Garbled> {
+    fn read<'t>(&self, text: &'t [u8], names: &Names, simple: bool) -> Result<(&'t str, Analysis), Garbled> {
         let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
             hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
             simple,
