@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use testkit::durward::Target;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::{AsyncMessage, NoTls};
 
@@ -176,6 +177,62 @@ fn pgbench_runs_in_its_three_protocols() {
     let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history), \
                 (SELECT count(*) FROM pgbench_history)";
     assert_eq!(rig.server.sql(crate::rig::DATABASE, sums).unwrap().trim(), "t|1200");
+}
+
+/// The grammar that the gateway reads with is not the server's own: in wording, places and versions it is the server that
+/// answers.
+#[tokio::test]
+async fn what_only_the_server_can_read_gets_the_servers_answer() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let (direct, through) = (rig.direct().connect().await, rig.through().connect().await);
+    for text in [
+        "SELEC 1",
+        "SELECT 1_2_3",
+        "SELECT U&'wrong: \\061'",
+        "CREATE PUBLICATION p FOR CURRENT_SCHEMA",
+        "COPY (SELECT 1) TO STDOUT WHERE true",
+        "CREATE TABLE t (id int,\n id2 text NOT NULL PRIMARY KEY,\n id3 integer NOT NUL)",
+        "SELECT 1; SELEC 2",
+    ] {
+        let told = async |client: &tokio_postgres::Client| {
+            let error = match client.simple_query(text).await {
+                Ok(rows) => return format!("{} messages", rows.len()),
+                Err(error) => error,
+            };
+            format!("{:?}", error.as_db_error().unwrap())
+        };
+        // The server's source lines and all other fields, too.
+        assert_eq!(told(&through).await, told(&direct).await, "{text}");
+    }
+}
+
+#[test]
+fn start_up_parameters_reach_the_server_as_they_are() {
+    same_for(|way| {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-c", "SHOW client_encoding", "-c", "SELECT 'é'", "-c", "SHOW work_mem"]);
+        psql.args(["-c", "SHOW standard_conforming_strings", "-c", "SELECT 'a\\\\b'"]);
+        psql.env("PGCLIENTENCODING", "LATIN1");
+        psql.env("PGOPTIONS", "-c work_mem=5MB -c standard_conforming_strings=off");
+        program(way, &mut psql)
+    });
+}
+
+/// Nothing in such a session is understood with certainty, so it cannot go on under a policy that is not indifferent.
+#[tokio::test]
+async fn a_session_that_might_do_everything_ends_when_not_everything_is_allowed_any_more() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let client = rig.through().connect().await;
+    let target = Target::new(crate::rig::DATABASE, rig.server.port(), crate::rig::DATABASE);
+    let again = format!("{ALLOW_ALL}@id(\"more\")\npermit (principal, action, resource);\n");
+    rig.gateway.apply(std::slice::from_ref(&target), &[("test", &again)]).unwrap();
+    client.simple_query("SELECT 1").await.unwrap();
+    let narrower =
+        format!("{ALLOW_ALL}@id(\"less\")\nforbid (principal, action == Action::\"drop\", resource);\n");
+    rig.gateway.apply(&[target], &[("test", &narrower)]).unwrap();
+    assert!(client.simple_query("SELECT 1").await.is_err());
+    let client = rig.through().connect().await;
+    assert_eq!(client.simple_query("DROP TABLE t").await.unwrap_err().code().unwrap().code(), "42501");
 }
 
 #[tokio::test]

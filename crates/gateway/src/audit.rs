@@ -1,13 +1,13 @@
 //! The record of one session. An operation is written here before it leaves, a refusal before it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use journal::{Journal, Position, SessionLog, record};
+use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
 use model::{Action, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
@@ -100,12 +100,42 @@ pub struct Cleared<M> {
     message: M,
     reveal: Arc<BTreeSet<ColumnName>>,
     decision: DecisionId,
+    owed: Owed,
 }
 
 impl<M> Cleared<M> {
-    /// What is forwarded, the columns that it may show clear, and the decision.
-    pub fn into_parts(self) -> (M, Arc<BTreeSet<ColumnName>>, DecisionId) {
-        (self.message, self.reveal, self.decision)
+    /// What is forwarded, the columns that it may show clear, the decision, and what must be on disk before it leaves.
+    pub fn into_parts(self) -> (M, Arc<BTreeSet<ColumnName>>, DecisionId, Owed) {
+        (self.message, self.reveal, self.decision, self.owed)
+    }
+}
+
+/// Records that must be on disk before a byte behind them leaves for the target. Operations that come together wait for
+/// one fsync together, and none leaves before it.
+#[must_use]
+#[derive(Default)]
+pub struct Owed(VecDeque<Synced>);
+
+impl Owed {
+    /// What must be on disk before these bytes and the next leave.
+    pub fn then(&mut self, next: Self) {
+        self.0.extend(next.0);
+    }
+
+    /// Waits until all of it is on disk. Cancel-safe.
+    ///
+    /// # Errors
+    /// It may never be: nothing that waited for it may leave.
+    pub async fn settle(&mut self, metrics: &Metrics) -> Result<(), JournalDown> {
+        while let Some(first) = self.0.front_mut() {
+            if let Err(down) = first.await {
+                metrics.journal_up.set(0);
+                tracing::error!("the journal cannot be made safe: {down}");
+                return Err(JournalDown);
+            }
+            self.0.pop_front();
+        }
+        Ok(())
     }
 }
 
@@ -216,7 +246,8 @@ impl Audit {
         self.synced(position).await
     }
 
-    /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read waits for the disk.
+    /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
+    /// that is only prepared runs nothing: its Bind waits, for both.
     pub async fn allowed<M: Inspect + Auditable>(
         &mut self,
         _grant: &Grant,
@@ -238,15 +269,16 @@ impl Audit {
             approved: permit.approved.clone(),
         };
         let position = self.append(&body)?;
-        if !is_plain_read(&message, &permit) {
-            self.synced(position).await?;
+        let mut owed = Owed::default();
+        if !message.is_shape_only() && !is_plain_read(&message, &permit) {
+            owed.0.push_back(self.journal.synced(position));
         }
         self.operations += 1;
         self.metrics.allowed.inc();
         if let Some(request) = self.approved.take() {
             self.running.push((decision.clone(), request));
         }
-        Ok(Cleared { message, reveal: permit.reveal, decision })
+        Ok(Cleared { message, reveal: permit.reveal, decision, owed })
     }
 
     /// Writes a refusal down, before it is told.

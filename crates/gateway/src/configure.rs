@@ -330,6 +330,7 @@ impl Gateway {
         let changes = differences(&stored, &wanted);
         let version = in_force.policies.version().to_owned();
         let before = self.in_force.load_full();
+        let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
@@ -350,6 +351,9 @@ impl Gateway {
         }
         self.in_force.store(Arc::new(in_force));
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
+        if narrows {
+            self.sessions().end_unbounded(&Ended::Narrowed);
+        }
         Ok(Applied { version, changes })
     }
 

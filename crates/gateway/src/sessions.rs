@@ -21,6 +21,8 @@ pub enum Ended {
     Draining,
     /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
     Reconfigured,
+    /// It was opened when everything was allowed, so nothing in it was understood with certainty, and now something is not.
+    Narrowed,
 }
 
 impl fmt::Display for Ended {
@@ -31,6 +33,7 @@ impl fmt::Display for Ended {
             Self::Expired => f.write_str("the token has expired"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
+            Self::Narrowed => f.write_str("not everything is allowed any more"),
         }
     }
 }
@@ -64,6 +67,7 @@ struct Entry {
     live: Live,
     end: watch::Sender<Option<Ended>>,
     busy: Arc<AtomicBool>,
+    unbounded: Arc<AtomicBool>,
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -72,6 +76,7 @@ pub struct Place {
     id: String,
     end: watch::Receiver<Option<Ended>>,
     busy: Arc<AtomicBool>,
+    unbounded: Arc<AtomicBool>,
 }
 
 impl Sessions {
@@ -79,9 +84,10 @@ impl Sessions {
     pub fn enter(&self, live: Live) -> Place {
         let (sender, end) = watch::channel(None);
         let id = live.id.clone();
-        let busy = Arc::new(AtomicBool::new(false));
-        self.locked().insert(id.clone(), Entry { live, end: sender, busy: Arc::clone(&busy) });
-        Place { sessions: self.clone(), id, end, busy }
+        let (busy, unbounded) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (here, there) = (Arc::clone(&busy), Arc::clone(&unbounded));
+        self.locked().insert(id.clone(), Entry { live, end: sender, busy: here, unbounded: there });
+        Place { sessions: self.clone(), id, end, busy, unbounded }
     }
 
     /// Ends every session that fits; returns how many.
@@ -92,6 +98,11 @@ impl Sessions {
     /// Ends every session that has nothing in flight and no transaction open; returns how many.
     pub fn end_idle(&self, why: &Ended) -> usize {
         self.end_entries(why, |e| !e.busy.load(Ordering::Relaxed))
+    }
+
+    /// Ends every session that was opened when everything was allowed; returns how many.
+    pub fn end_unbounded(&self, why: &Ended) -> usize {
+        self.end_entries(why, |e| e.unbounded.load(Ordering::SeqCst))
     }
 
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
@@ -129,6 +140,11 @@ impl Place {
     /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
     pub fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Says whether nothing in this session is understood with certainty, since everything is allowed.
+    pub fn set_unbounded(&self, unbounded: bool) {
+        self.unbounded.store(unbounded, Ordering::SeqCst);
     }
 
     /// Resolves when the session is to end. Cancel-safe.
@@ -174,6 +190,15 @@ mod tests {
         assert_eq!(one.ended().await, Ended::Revoked);
         drop(one);
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_might_do_everything_is_ended_alone() {
+        let sessions = Sessions::default();
+        let (mut one, _other) = (sessions.enter(live("1", "a")), sessions.enter(live("2", "b")));
+        one.set_unbounded(true);
+        assert_eq!(sessions.end_unbounded(&Ended::Narrowed), 1);
+        assert_eq!(one.ended().await, Ended::Narrowed);
     }
 
     #[tokio::test]

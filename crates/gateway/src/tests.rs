@@ -167,7 +167,8 @@ impl Protocol for Toy {
     }
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
-        let (wish, _, decision) = message.into_parts();
+        let (wish, _, decision, mut owed) = message.into_parts();
+        owed.settle(&crate::metrics::Metrics::default()).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
             decision,

@@ -74,7 +74,9 @@ pub(super) async fn open(
         .cancels()
         .register(session, accepted.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
-    check_encoding(&upstream)?;
+    if !everything {
+        check_encoding(&upstream)?;
+    }
     let welcome = welcome(&upstream, registration.secret(), read_only);
     Ok((Opened { target, upstream, everything, welcome }, registration))
 }
@@ -83,7 +85,7 @@ pub(super) async fn open(
 pub(super) struct Opened {
     target: Arc<Target>,
     upstream: Upstream,
-    everything: bool,
+    pub(super) everything: bool,
     welcome: Vec<u8>,
 }
 
@@ -109,9 +111,12 @@ fn parameters(
     if let Some(refused) = wanted.refused {
         return Err(Stop::Denied(refused));
     }
-    let own = [("user", user), ("database", database), ("client_encoding", "UTF8")];
+    let own = [("user", user), ("database", database)];
     let mut parameters: Vec<(String, String)> =
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    if !everything {
+        parameters.push(("client_encoding".to_owned(), "UTF8".to_owned()));
+    }
     parameters.extend(wanted.settings);
     if read_only {
         parameters.push((READ_ONLY.to_owned(), "on".to_owned()));

@@ -15,13 +15,13 @@ use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Conversation, Refusing, Said};
 use super::operation::{Garbled, Request};
 use super::{opening, own};
-use crate::audit::{Audit, Cleared, Noted, Origin, Recorded};
+use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::net::cancel::Registration;
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::{Accepted, ClientStream};
-use crate::net::pump::{Broken, Ears as Sockets, Pump, Turn};
+use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::targets::Target;
@@ -30,6 +30,8 @@ use crate::targets::Target;
 const LONGEST_STATEMENT: usize = 64 * 1024 * 1024;
 /// The longest row that can be masked, in bytes.
 const LONGEST_MASKED_ROW: usize = 64 * 1024 * 1024;
+/// What is still to be said when a session ends may take so long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A chunk is handed on when it has this many bytes.
 const CHUNK: usize = 64 * 1024;
 /// While the client's next message cannot be dealt with yet, so many bytes behind it are read.
@@ -64,6 +66,8 @@ pub(super) struct Open {
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
     stash: Option<Chunk>,
+    /// What must be on disk before the outgoing bytes leave for the server.
+    owed: Owed,
     /// The client's next message waits for answers in flight.
     waiting: bool,
     /// Whether an unresolved name was looked up again since the last message.
@@ -115,6 +119,7 @@ impl Open {
             asking: None,
             ask_failed: None,
             stash: None,
+            owed: Owed::default(),
             waiting: false,
             retried: false,
             client_ended: false,
@@ -445,8 +450,12 @@ impl Protocol for PostgresSession {
 
     async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
+        let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
+        // Before policy is asked, so that one which comes meanwhile finds the session.
+        place.set_unbounded(true);
         let (opened, registration) =
             opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+        place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         self.live = Some(opening::enter(&self.gateway, opened, accepted));
         self._registration = Some(registration);
@@ -486,6 +495,8 @@ impl Protocol for PostgresSession {
             if open.client_ended && open.conversation.expected.is_empty() {
                 return Err(Stop::Done);
             }
+            // Nothing leaves for the server but here.
+            open.owed.settle(self.gateway.metrics()).await?;
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
@@ -519,7 +530,8 @@ impl Protocol for PostgresSession {
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
         let open = self.open()?;
-        let (request, reveal, decision) = message.into_parts();
+        let (request, reveal, decision, owed) = message.into_parts();
+        open.owed.then(owed);
         open.pump.upstream.output.extend(&request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
         open.pump.upstream.output.extend(&behind);
@@ -592,9 +604,16 @@ impl Protocol for PostgresSession {
             if !(open.answers.fatal && matches!(stop, Stop::Upstream(_))) {
                 open.pump.client.output.extend(&farewell);
             }
-            build::terminate(open.pump.upstream.output.tail());
+            // A client may send its last words and leave at once.
+            let owed = tokio::time::timeout(LAST_WORDS, open.owed.settle(self.gateway.metrics())).await;
+            if matches!((stop, owed), (Stop::Journal, _) | (_, Err(_) | Ok(Err(_)))) {
+                // What waited for the disk never leaves.
+                open.pump.upstream.output = Buffer::default();
+            } else {
+                build::terminate(open.pump.upstream.output.tail());
+            }
             let flush = open.pump.finish();
-            let _ = tokio::time::timeout(Duration::from_secs(2), flush).await;
+            let _ = tokio::time::timeout(LAST_WORDS, flush).await;
         } else if let Some(accepted) = self.accepted.take() {
             accepted.refuse(&farewell).await;
         }
@@ -630,7 +649,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
             let code = match why {
-                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured => "57P01",
+                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
                 Ended::Revoked | Ended::Expired => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))

@@ -12,8 +12,8 @@ pub(super) struct Wanted {
     pub refused: Option<Denied>,
 }
 
-/// Takes start-up parameters apart. `options` is taken apart as the server would; who may do everything may set everything
-/// that does not change how texts are read.
+/// Takes start-up parameters apart. `options` is taken apart as the server would; of who may do everything, nothing needs to
+/// be read with certainty, so all goes to the server as it is.
 pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wanted {
     let mut wanted = Wanted::default();
     for (name, value) in parameters {
@@ -21,6 +21,7 @@ pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wante
             // The gateway's own to say, or dealt with before the login.
             "user" | "database" | "replication" => (),
             option if option.starts_with("_pq_.") => (),
+            "options" if everything => wanted.settings.push((name.clone(), value.clone())),
             "options" => match switches(value) {
                 Ok(settings) => {
                     settings.into_iter().for_each(|(name, value)| wanted.take(name, value, everything))
@@ -38,6 +39,7 @@ impl Wanted {
         let lower = name.to_ascii_lowercase();
         let harmless = classify(&lower, Some(&value)) == Setting::Harmless;
         match lower.as_str() {
+            _ if everything => self.settings.push((name, value)),
             // As they are by the gateway's own login.
             "client_encoding" | "standard_conforming_strings" | "backslash_quote" if harmless => (),
             "client_encoding" => self.refuse(format!(
@@ -46,7 +48,7 @@ impl Wanted {
             "standard_conforming_strings" | "backslash_quote" => {
                 self.refuse(format!("{lower} = {value} is not supported, since statements must be read with certainty"));
             }
-            _ if everything || harmless => self.settings.push((name, value)),
+            _ if harmless => self.settings.push((name, value)),
             _ => self.refuse(format!("the setting {lower} may not be set at the start of a session")),
         }
     }
@@ -119,11 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_how_texts_are_read_is_refused_to_everybody() {
-        for everything in [false, true] {
-            check(&[("client_encoding", "LATIN1")], everything, &[], true);
-            check(&[("options", "-c standard_conforming_strings=off")], everything, &[], true);
-            check(&[("options", "-c client_encoding=SJIS")], everything, &[], true);
+    fn what_changes_how_texts_are_read_is_refused_to_whoever_is_understood() {
+        for (name, value) in [
+            ("client_encoding", "LATIN1"),
+            ("options", "-c standard_conforming_strings=off"),
+            ("options", "-c client_encoding=SJIS"),
+        ] {
+            check(&[(name, value)], false, &[], true);
+            check(&[(name, value)], true, &[(name, value)], false);
         }
     }
 
@@ -140,11 +145,12 @@ mod tests {
         check(
             &[("options", "-c session_replication_role=replica")],
             true,
-            &[("session_replication_role", "replica")],
+            &[("options", "-c session_replication_role=replica")],
             false,
         );
-        check(&[("options", "-O -c jit=off")], true, &[], true);
-        check(&[("options", "-c")], true, &[], true);
+        check(&[("options", "-O -c jit=off")], false, &[], true);
+        check(&[("options", "-O")], true, &[("options", "-O")], false);
+        check(&[("options", "-c")], false, &[], true);
         check(&[("row_security", "off")], false, &[], true);
     }
 

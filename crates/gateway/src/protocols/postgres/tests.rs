@@ -71,8 +71,17 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
+        Self::of(false)
+    }
+
+    /// Of somebody who may do everything.
+    fn unbounded() -> Self {
+        Self::of(true)
+    }
+
+    fn of(indifferent: bool) -> Self {
         let source = Arc::new(Empty(Arc::new(Catalog::default())));
-        let mut conversation = Conversation::new(Understanding::new(source, false));
+        let mut conversation = Conversation::new(Understanding::new(source, indifferent));
         // How names are resolved was asked already.
         conversation.stale = false;
         Self { conversation, answers: Answers::new(Masks { key: Arc::new(HashKey::new([0; 32])) }) }
@@ -154,7 +163,11 @@ fn kinds(mut bytes: &[u8]) -> String {
 
 #[track_caller]
 fn check(steps: &[Step]) -> Talk {
-    let mut talk = Talk::new();
+    checked(Talk::new(), steps)
+}
+
+#[track_caller]
+fn checked(mut talk: Talk, steps: &[Step]) -> Talk {
     for (n, step) in steps.iter().enumerate() {
         match step {
             Client(bytes, up, back) => {
@@ -268,6 +281,37 @@ fn bare_row() -> Vec<u8> {
 
 fn copy_in() -> Vec<u8> {
     made(|out| build::message(out, b'G', |out| out.extend_from_slice(&[0, 0, 1, 0, 0])))
+}
+
+// ---------------------------------------------------------------------- who may do everything
+
+#[test]
+fn what_cannot_be_read_is_the_servers_to_answer_where_everything_is_allowed() {
+    let unread = "COPY t FROM STDIN WITH SOMETHING NEW";
+    let talk = checked(
+        Talk::unbounded(),
+        &[
+            Client(q("SELEC 1"), "Q", ""),
+            Server(of(&[failed("42601"), idle()]), "EZ"),
+            Client(extended("SELEC 1"), "PBES", ""),
+            Server(of(&[failed("42601"), idle()]), "EZ"),
+            // A COPY that nobody here could read, with its data behind the answer, and before it.
+            Client(q(unread), "Q", ""),
+            Server(copy_in(), "G"),
+            Client(of(&[copy_data(), copy_done()]), "dc", ""),
+            Server(of(&[tag("COPY 1"), idle()]), "CZ"),
+            Client(of(&[q(unread), copy_data(), copy_done()]), "Qdc", ""),
+            Server(of(&[copy_in(), tag("COPY 1"), idle()]), "GCZ"),
+            Client(extended("SELECT 1"), "PBES", ""),
+            Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+        ],
+    );
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_to_everybody_else() {
+    check(&[Client(q("SELEC 1"), "", "EZ"), Client(extended("SELEC 1"), "", "EZ")]);
 }
 
 // ---------------------------------------------------------------------- refusals and their place
