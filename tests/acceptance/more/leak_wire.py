@@ -11,6 +11,7 @@ from suite.wire import COPY_DONE, FLUSH, SYNC, Bind, Close, CopyData, Describe, 
 from .leak_values import C, K, S, WHO
 
 VAULT = "SELECT id, name FROM products"
+SECRET, CLEAR = f"SELECT id, ssn AS v FROM {C} ORDER BY id", "SELECT id, name AS v FROM shop.customers ORDER BY id"
 
 
 def talk(id: str, work: Callable[[Ctx], object], **more) -> Case:
@@ -103,6 +104,24 @@ PATHS: list[Case] = [
     talk("path.two-phase-free", rounds(VLT, "BEGIN", SHOP, "PREPARE TRANSACTION 'x'", VAULT, "ROLLBACK")),
     talk("path.transaction-pipelined", rounds(VLT, (Query("BEGIN") + Query(SHOP) + Query("ROLLBACK") + Query(VAULT), 4))),
     talk("path.transaction-pipelined-error", rounds(VLT, (Query("BEGIN") + Query(SHOP) + Query("SELECT 1/0") + Query("COMMIT") + Query(VAULT), 5))),
+    talk("path.failed-extended-rollback", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", Parse("ROLLBACK") + Bind() + Execute() + Parse(VAULT) + Bind() + Execute() + SYNC)),
+    talk("path.failed-extended-rollback-syncs", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (extended("ROLLBACK") + extended(VAULT), 2))),
+    talk("path.failed-rollback-batch", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", f"ROLLBACK; {VAULT}")),
+    talk("path.failed-rollback-pipelined", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (Query("ROLLBACK") + Query(VAULT), 2))),
+    talk("path.failed-rollback-to-pipelined", rounds(VLT, "BEGIN", "SAVEPOINT a", SHOP, "SELECT 1/0", (Query("ROLLBACK TO a") + Query(VAULT), 2))),
+    talk("path.failed-rollback-to-extended", rounds(VLT, "BEGIN", "SAVEPOINT a", SHOP, "SELECT 1/0", Parse("ROLLBACK TO a") + Bind() + Execute() + Parse(VAULT) + Bind() + Execute() + SYNC)),
+    talk("path.failed-commit-pipelined", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (Query("COMMIT") + Query(VAULT), 2))),
+    talk("path.pipelined-all", rounds((Query(VLT) + Query("BEGIN") + Query(SHOP) + Query("SELECT 1/0") + Query("ROLLBACK") + Query(VAULT), 6))),
+    talk("path.pipelined-all-extended", rounds((extended(VLT) + extended("BEGIN") + extended(SHOP) + extended("SELECT 1/0") + extended("ROLLBACK") + extended(VAULT), 6))),
+    talk("path.execute-under-other-path", rounds(SHOP, f"PREPARE s AS {VAULT}", "BEGIN", Parse("EXECUTE s") + Bind((), "", "p") + SYNC, VLT, Execute("p") + SYNC)),
+    talk("path.execute-of-wire-execute", rounds(f"PREPARE a AS {CLEAR}", Parse("EXECUTE a", "x") + SYNC, "DEALLOCATE a", f"PREPARE a AS {SECRET}", "EXECUTE x")),
+    talk("path.batch-prepare-moves", rounds(SHOP, f"PREPARE s AS {VAULT}; {VLT}; EXECUTE s")),
+    talk("path.batch-explain-execute", rounds(SHOP, f"PREPARE s AS {VAULT}", f"{VLT}; EXPLAIN ANALYZE VERBOSE EXECUTE s; EXECUTE s")),
+    talk("path.batch-local-rollback", rounds(VLT, f"BEGIN; SET LOCAL search_path = shop; ROLLBACK; {VAULT}")),
+    talk("path.batch-local-chain", rounds(VLT, f"BEGIN; SET LOCAL search_path = shop; COMMIT AND CHAIN; {VAULT}; COMMIT")),
+    talk("path.batch-local-before-begin", rounds(VLT, f"SET LOCAL search_path = shop; BEGIN; COMMIT; {VAULT}")),
+    talk("path.batch-local-implicit-then-commit", rounds(VLT, f"SET LOCAL search_path = shop; COMMIT; {VAULT}")),
+    talk("path.batch-savepoint-local", rounds(VLT, f"BEGIN; SAVEPOINT a; SET LOCAL search_path = shop; RELEASE a; COMMIT; {VAULT}")),
     talk("path.extended-rollback", rounds(VLT, (extended("BEGIN") + extended(SHOP) + extended("ROLLBACK") + extended(VAULT), 4))),
     talk("path.begin-in-pipeline-error", rounds(VLT, Parse("BEGIN") + Bind() + Execute() + Parse(SHOP) + Bind() + Execute() + Parse("SELECT 1/0") + Bind() + Execute() + SYNC, "ROLLBACK", VAULT)),
     talk("path.error-before-set", rounds(SHOP, Parse("SELECT 1/0") + Bind() + Execute() + Parse(SHOP) + Bind() + Execute() + SYNC, VLT, VAULT)),
@@ -117,7 +136,6 @@ PATHS: list[Case] = [
 
 # ---------------------------------------------------------------- names of statements, portals and cursors
 
-SECRET, CLEAR = f"SELECT id, ssn AS v FROM {C} ORDER BY id", "SELECT id, name AS v FROM shop.customers ORDER BY id"
 NAMES: list[Case] = [
     talk("name.redefined-unnamed", rounds(Parse(CLEAR) + SYNC, Parse(SECRET) + Bind() + Execute() + SYNC)),
     talk("name.redefined-after-close", rounds(Parse(CLEAR, "s") + SYNC, Close("S", "s") + Parse(SECRET, "s") + SYNC, execute("s") + SYNC)),

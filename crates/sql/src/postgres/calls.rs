@@ -142,7 +142,13 @@ impl<'a> Walk<'a> {
     ) -> Value {
         if candidates.is_empty() {
             if self.unsettled.is_none() {
-                self.missing(format!("function {name} does not exist with {} arguments", values.len()));
+                let given: Vec<&str> = values
+                    .iter()
+                    .map(|v| {
+                        v.type_oid.and_then(|t| self.catalog.type_by_oid(t)).map_or("unknown", shown_type)
+                    })
+                    .collect();
+                self.missing(format!("function {name}({}) does not exist", given.join(", ")));
             }
             return Value::of(Flow::Unknown(format!("function {name} does not exist")));
         }
@@ -413,6 +419,23 @@ impl<'a> Walk<'a> {
             self.call_oid(operator.function);
         }
         Some(None)
+    }
+}
+
+/// A type's name as the server's messages spell it.
+fn shown_type(of: &super::catalog::Type) -> &str {
+    match of.name.as_str() {
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "bool" => "boolean",
+        "float4" => "real",
+        "float8" => "double precision",
+        "varchar" => "character varying",
+        "bpchar" => "character",
+        "timestamptz" => "timestamp with time zone",
+        "timestamp" => "timestamp without time zone",
+        name => name,
     }
 }
 

@@ -203,9 +203,15 @@ impl<'a> Walk<'a> {
             }
             None if scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables)) => Value::default(),
             None => {
-                let name = names.join(".");
-                self.missing(format!("column \"{name}\" does not exist"));
-                Value::of(Flow::Unknown(format!("column \"{name}\" does not exist")))
+                let why = match names.as_slice() {
+                    [name] => format!("column \"{name}\" does not exist"),
+                    [table, _] if scope.entry(None, table).is_none() => {
+                        format!("missing FROM-clause entry for table \"{table}\"")
+                    }
+                    several => format!("column {} does not exist", several.join(".")),
+                };
+                self.missing(why.clone());
+                Value::of(Flow::Unknown(why))
             }
         }
     }

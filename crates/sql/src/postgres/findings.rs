@@ -8,7 +8,7 @@ use model::{Effect, FunctionName, TableName};
 use super::Control;
 
 /// What was found so far. Effects are kept once, in order of first sight.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Findings {
     effects: Vec<Effect>,
     seen: HashSet<Effect>,

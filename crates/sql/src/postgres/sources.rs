@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Alias, JoinExpr, Node, RangeFunction, RangeVar};
+use pg_query::protobuf::{Alias, FuncCall, JoinExpr, List, Node, RangeFunction, RangeVar};
 
-use super::catalog::{Relation, RelationKind, TypeKind};
+use super::catalog::{Relation, RelationKind, Type, TypeKind};
 use super::query::renamed;
 use super::scope::{Columns, Entry, Scope, Visible};
 use super::tree::{inner, kind, string};
@@ -118,6 +118,7 @@ impl<'a> Walk<'a> {
         if range.schemaname.is_empty()
             && let Some(cte) = scope.cte(&range.relname)
         {
+            self.forward |= cte.pending;
             let columns = cte.columns.clone().map_or(Columns::Open(cte.flow.clone()), Columns::Listed);
             let columns = rename(columns, &names);
             return Entry {
@@ -167,8 +168,10 @@ impl<'a> Walk<'a> {
         let mut columns: Option<Vec<Col>> = Some(Vec::new());
         let mut flow = Flow::Clear;
         let names = aliases(function.alias.as_ref());
-        let alone = function.functions.len() == 1;
-        for item in &function.functions {
+        let several = unnested(function);
+        let functions = several.as_ref().unwrap_or(&function.functions);
+        let alone = functions.len() == 1;
+        for item in functions {
             let Some(NodeEnum::List(pair)) = kind(item) else {
                 self.unknown("a function in FROM that is not understood");
                 continue;
@@ -265,24 +268,19 @@ impl<'a> Walk<'a> {
             } else {
                 let returns = self.catalog.type_by_oid(function.returns);
                 match returns.map(|t| t.kind) {
-                    Some(TypeKind::Composite) => {
-                        let relation = returns.and_then(|t| self.catalog.relation_by_oid(t.relation))?;
-                        relation
-                            .columns
-                            .iter()
-                            .map(|c| Col {
-                                name: c.name.as_str().into(),
-                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
-                            })
-                            .collect()
-                    }
+                    Some(TypeKind::Composite) => self.attributes(returns?, &flow)?,
                     // Polymorphic results are rows only where an argument says so.
                     Some(TypeKind::Pseudo) => {
                         let made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-                        if function.returns == RECORD || made.is_some_and(|t| t.kind == TypeKind::Composite) {
+                        if let Some(made) = made.filter(|t| t.kind == TypeKind::Composite)
+                            && function.returns != RECORD
+                        {
+                            self.attributes(made, &flow)?
+                        } else if function.returns == RECORD {
                             return None;
+                        } else {
+                            one(alias.unwrap_or(&function.name), value.type_oid)
                         }
-                        one(alias.unwrap_or(&function.name), value.type_oid)
                     }
                     Some(_) | None => one(alias.unwrap_or(&function.name), Some(function.returns)),
                 }
@@ -295,6 +293,16 @@ impl<'a> Walk<'a> {
             1 => shapes.pop(),
             _ => None,
         }
+    }
+
+    /// The columns of a composite type.
+    fn attributes(&self, composite: &Type, flow: &Flow) -> Option<Vec<Col>> {
+        let relation = self.catalog.relation_by_oid(composite.relation)?;
+        let column = |c: &super::catalog::Column| Col {
+            name: c.name.as_str().into(),
+            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        };
+        Some(relation.columns.iter().map(column).collect())
     }
 
     fn join(&mut self, join: &JoinExpr, scope: &mut Scope<'_, 'a>) -> Names {
@@ -380,6 +388,30 @@ impl<'a> Walk<'a> {
         names.extend(rest.map(Visible::Column));
         names
     }
+}
+
+/// `unnest` of several arrays stands for one of each, side by side.
+fn unnested(function: &RangeFunction) -> Option<Vec<Node>> {
+    let [item] = function.functions.as_slice() else { return None };
+    let Some(NodeEnum::List(pair)) = kind(item) else { return None };
+    let Some(NodeEnum::FuncCall(call)) = pair.items.first().and_then(kind) else { return None };
+    let [name] = call.funcname.as_slice() else { return None };
+    if string(name) != Some("unnest") || call.args.len() < 2 {
+        return None;
+    }
+    let name = |part: &str| Node {
+        node: Some(NodeEnum::String(pg_query::protobuf::String { sval: part.to_owned() })),
+    };
+    let each = |argument: &Node| {
+        let call = FuncCall {
+            funcname: vec![name("pg_catalog"), name("unnest")],
+            args: vec![argument.clone()],
+            ..FuncCall::default()
+        };
+        let pair = List { items: vec![Node { node: Some(NodeEnum::FuncCall(Box::new(call))) }] };
+        Node { node: Some(NodeEnum::List(pair)) }
+    };
+    Some(call.args.iter().map(each).collect())
 }
 
 /// The columns behind names; `None` where some are not known.

@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
     pub path: Cow<'a, [String]>,
     /// Names outside `pg_catalog` are not certain; why.
     pub unsettled: Option<String>,
+    /// What was prepared before this message no longer means what it meant then; why.
+    pub moved: Option<String>,
     pub within: Within,
     pub found: Findings,
     /// Statements prepared earlier in the same message.
@@ -55,6 +57,8 @@ pub(super) struct Walk<'a> {
     pub views: Vec<Oid>,
     /// What the call that was read last could mean.
     pub chosen: Vec<&'a Function>,
+    /// A common table expression was named that stands further down.
+    pub forward: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -66,6 +70,7 @@ impl<'a> Walk<'a> {
             major: session.catalog.server_version / 10_000,
             path: Cow::Borrowed(session.search_path),
             unsettled: None,
+            moved: None,
             within: Within::Statement,
             found: Findings::default(),
             prepared: HashMap::new(),
@@ -78,6 +83,7 @@ impl<'a> Walk<'a> {
             parameters: 0,
             views: Vec::new(),
             chosen: Vec::new(),
+            forward: false,
         }
     }
 

@@ -214,16 +214,17 @@ impl Conversation {
         if self.names_moving && !self.expected.is_empty() {
             return Some(Said::Wait);
         }
-        // In a failed transaction the server cannot be asked, and does nothing but end it.
-        if self.status == TransactionStatus::Failed {
-            return None;
-        }
         self.stale |= self.understanding.is_behind();
         if !self.stale {
             return None;
         }
+        // What is in flight may be the end of a failed transaction.
         if !self.expected.is_empty() {
             return Some(Said::Wait);
+        }
+        // In a failed transaction the server cannot be asked, and does nothing but end it.
+        if self.status == TransactionStatus::Failed {
+            return None;
         }
         Some(Said::Ask(if self.understanding.reads_own_catalogue() {
             own::Purpose::SessionCatalogue
@@ -253,7 +254,7 @@ impl Conversation {
         if self.speaks_of_names_in_flight(text) {
             return Said::Wait;
         }
-        let uncertain = self.touched && self.in_block();
+        let uncertain = (self.touched || self.stale) && self.in_block();
         match self.understanding.understand(text, &self.names, true) {
             Err(garbled) => Said::Garbled(garbled),
             Ok(operation) => {
@@ -310,11 +311,7 @@ impl Conversation {
             Found::Here(prepared) => Some(prepared),
         };
         // The statement itself is in flight with its Bind where a driver sends both; what it speaks of is looked at again.
-        let speaks = |p: &Arc<Prepared>| {
-            p.epoch != self.understanding.epoch()
-                && p.text.as_ref().is_some_and(|text| self.speaks_of_names_in_flight(text.as_bytes()))
-        };
-        if prepared.as_ref().is_some_and(speaks) {
+        if prepared.as_ref().is_some_and(|p| self.is_in_flight(&p.operation)) {
             return Said::Wait;
         }
         let prepared = match prepared.map(|p| (self.understanding.again(&p, &self.names), p)) {
@@ -350,6 +347,23 @@ impl Conversation {
                 return Said::Garbled(Garbled::new("34000", format!("portal \"{name}\" does not exist")));
             }
         };
+        if bound.operation.speaks_of_names() && !indifferent {
+            if let Some(first) = self.before_names() {
+                return first;
+            }
+            if self.is_in_flight(&bound.operation) {
+                return Said::Wait;
+            }
+            if !self.still_means(&bound) {
+                return Said::Garbled(Garbled {
+                    hint: Some("Bind it again.".to_owned()),
+                    ..Garbled::new(
+                        "55000",
+                        format!("what portal \"{name}\" names has changed since it was bound"),
+                    )
+                });
+            }
+        }
         self.running(&bound);
         let mut first = Vec::new();
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
@@ -358,6 +372,28 @@ impl Conversation {
         }
         self.extended(Expected::Execute(Run::new(bound)));
         if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
+    }
+
+    /// Whether what an operation names, if it names something, is not settled yet.
+    fn is_in_flight(&self, operation: &Operation) -> bool {
+        !self.understanding.is_indifferent()
+            && operation.controls().any(|control| {
+                self.expected.iter().any(|expected| match (control, expected) {
+                    (Control::Execute { name }, Expected::Parse { name: other, .. })
+                    | (Control::Execute { name }, Expected::CloseStatement(other))
+                    | (Control::Fetch { name }, Expected::Bind { portal: other, .. })
+                    | (Control::Fetch { name }, Expected::ClosePortal(other)) => name == other,
+                    (_, _) => false,
+                })
+            })
+    }
+
+    /// Whether a bound `EXECUTE` or `FETCH` still means what it did: the server looks the name up when it runs.
+    fn still_means(&mut self, bound: &Bound) -> bool {
+        let Some(prepared) = &bound.prepared else { return false };
+        self.understanding
+            .again(prepared, &self.names)
+            .is_ok_and(|again| again.operation.means(&bound.operation))
     }
 
     fn function_call(&mut self, frame: &Frame<'_>, function: u32) -> Said {
@@ -608,6 +644,14 @@ impl Conversation {
             self.touched = false;
         }
         self.settled();
+    }
+
+    /// A statement of the extended protocol is done. After the end of a failed transaction the server can be asked again,
+    /// before it says so at the next Sync.
+    pub(super) fn executed(&mut self, bound: &Bound) {
+        if self.status == TransactionStatus::Failed && bound.operation.controls().any(ends_block) {
+            self.status = TransactionStatus::InBlock;
+        }
     }
 
     /// Called when an answer has been dealt with.

@@ -60,6 +60,17 @@ impl Operation {
         self.statements.iter().flat_map(|s| &s.control)
     }
 
+    /// Whether it runs or reads what a name stands for at that moment: `EXECUTE`, `FETCH`.
+    pub fn speaks_of_names(&self) -> bool {
+        self.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }))
+    }
+
+    /// Whether two mean the same, so that what was decided of one is decided of the other.
+    pub fn means(&self, other: &Self) -> bool {
+        let outputs = |o: &Self| o.statements.iter().map(|s| s.outputs.clone()).collect::<Vec<_>>();
+        self.shape == other.shape && outputs(self) == outputs(other)
+    }
+
     /// Whether a name was not found; the catalogue may be old.
     pub fn unresolved(&self) -> bool {
         self.statements.iter().any(|s| s.unresolved)

@@ -236,8 +236,8 @@ impl Understanding {
         if !self.own_catalogue {
             self.follow();
         }
-        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.epoch && !self.indifferent)
-        else {
+        let moved = prepared.epoch != self.epoch || prepared.operation.speaks_of_names();
+        let Some(text) = prepared.text.as_ref().filter(|_| moved && !self.indifferent) else {
             return Ok(Arc::clone(prepared));
         };
         let whole = self.understand(text.as_bytes(), names, false)?;
@@ -313,10 +313,13 @@ impl Named for InForce<'_> {
     fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
         let prepared = self.names.statement(name)?;
         let understanding = self.understanding;
+        if prepared.operation.speaks_of_names() {
+            // The wire can prepare the EXECUTE of another one. What that stands for now is not followed.
+            return Some(no_longer_understood());
+        }
         let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != understanding.epoch) else {
             return prepared.operation.statements.first().cloned();
         };
-        // A prepared statement cannot be the EXECUTE of another one.
         let analysis = understanding.analyse(text, &NoNames).ok();
         Some(match (analysis, &prepared.by_sql) {
             (Some(analysis), None) => analysis.statements.into_iter().next()?,
