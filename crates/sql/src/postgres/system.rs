@@ -50,10 +50,9 @@ pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&
         ("pg_catalog", "pg_subscription", "subconninfo")
         | ("pg_catalog", "pg_stat_wal_receiver", "conninfo")
         | ("pg_catalog", "pg_user_mappings", "umoptions")
-        | ("pg_catalog", "pg_foreign_server", "srvoptions")
+        // Options of foreign servers are everybody's to read, and PostgreSQL's documentation says so; credentials stand here.
         | ("information_schema", "_pg_user_mappings", "umoptions")
-        | ("information_schema", "_pg_foreign_servers", "srvoptions")
-        | ("information_schema", "user_mapping_options" | "foreign_server_options", "option_value") => Some(SECRET),
+        | ("information_schema", "user_mapping_options", "option_value") => Some(SECRET),
         _ => None,
     }
 }
@@ -101,7 +100,6 @@ mod tests {
             ("pg_subscription", "subconninfo", "subname", SECRET),
             ("pg_stat_wal_receiver", "conninfo", "status", SECRET),
             ("pg_user_mappings", "umoptions", "usename", SECRET),
-            ("pg_foreign_server", "srvoptions", "srvname", SECRET),
         ];
         for (relation, withheld, clear, tag) in table {
             assert_eq!(column_tag("pg_catalog", relation, withheld), Some(tag), "{relation}.{withheld}");
@@ -111,5 +109,6 @@ mod tests {
         assert_eq!(column_tag("information_schema", "user_mapping_options", "option_value"), Some(SECRET));
         assert_eq!(column_tag("information_schema", "user_mapping_options", "option_name"), None);
         assert_eq!(column_tag("pg_catalog", "pg_proc", "prosrc"), None);
+        assert_eq!(column_tag("pg_catalog", "pg_foreign_server", "srvoptions"), None);
     }
 }
