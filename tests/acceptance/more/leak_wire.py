@@ -244,4 +244,24 @@ BYTES: list[Case] = [leak(f"more.lexer.{name}", *([text] if isinstance(text, (st
     "type-cast-chain": ("SELECT ssn::text::varchar::text::bpchar::text FROM shop.customers", True), "exclamation-uescape": ("SELECT U&\"!0073sn\" UESCAPE '!' || '' FROM shop.customers", True), "uescape-plus": ("SELECT U&\"\\+000073sn\" || '' FROM shop.customers", True), "quoted-dot": ('SELECT "shop.customers".ssn || \'\' FROM shop.customers "shop.customers"', True), "alias-quoted-schema": ('SELECT "pg_catalog".ssn || \'\' FROM shop.customers "pg_catalog"', True), "keyword-as-column": ("SELECT q.select || '' FROM (SELECT ssn AS select FROM shop.customers) q", True), "implicit-row": ("SELECT (ssn, id) FROM shop.customers", True),
 }.items()]
 
-CASES = PATHS + NAMES + FORMATS + COPIES + BYTES
+
+
+def typed(type_: str, sql: str, value: str = "x", twice: bool = False):
+    """A parameter of a type that the Parse names by its OID."""
+    def work(ctx: Ctx) -> None:
+        w = ctx.wire()
+        oid = ctx.admin.value("SELECT %s::regtype::oid::int", (type_,))
+        w.send(Parse(sql, "s", (oid,)) + SYNC)
+        w.until_ready()
+        if twice:
+            w.query("SET search_path = shop")
+        w.send(Bind([value], "s") + Execute() + SYNC)
+        w.until_ready()
+        w.query(f"EXECUTE s ('{value}')")
+    return work
+
+
+TYPES = [talk("type.domain", typed("shop.checked_text", "SELECT $1")), talk("type.domain-array", typed("shop.checked_text[]", "SELECT $1", "{x}")), talk("type.domain-unused", typed("shop.checked_text", "SELECT 1 WHERE $1 IS NOT NULL")), talk("type.domain-after-path", typed("shop.checked_text", "SELECT $1", twice=True)),
+         talk("type.domain-text", typed("shop.checked_text", "SELECT $1::text || 'x'")), leak("more.wire.type.call", "SET search_path = shop", "SELECT checked_text('x')"), leak("more.wire.type.call-qualified", "SELECT shop.checked_text('x')"), leak("more.wire.type.prepare-array", "PREPARE p (shop.checked_text[]) AS SELECT $1", "EXECUTE p ('{x}')"), leak("more.wire.type.prepare-unused", "PREPARE p (shop.checked_text) AS SELECT 1", "EXECUTE p ('x')")]
+
+CASES = TYPES + PATHS + NAMES + FORMATS + COPIES + BYTES

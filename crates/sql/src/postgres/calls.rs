@@ -36,15 +36,25 @@ impl<'a> Walk<'a> {
             // `column(row)` is the column.
             return column.value.clone();
         }
+        if let ([value], true, false) = (values.as_slice(), plain, call.func_variadic)
+            && let Some(cast) = self.cast_by_call(&call.funcname, value, candidates.is_empty())
+        {
+            return cast;
+        }
         let mut flow = Flow::Clear;
         for value in &values {
             flow = flow.both(self.consume(value));
         }
+        let mut values = values;
         for sort in &call.agg_order {
             match kind(sort) {
                 Some(NodeEnum::SortBy(sort)) => {
                     if let Some(node) = sort.node.as_deref() {
-                        flow = flow.both(self.uses(node, scope));
+                        let value = self.value(node, scope);
+                        flow = flow.both(self.consume(&value));
+                        if call.agg_within_group {
+                            values.push(value);
+                        }
                     }
                 }
                 _ => flow = flow.both(self.uses(sort, scope)),
@@ -64,6 +74,32 @@ impl<'a> Walk<'a> {
             flow = flow.both(column.value.flow.clone());
         }
         Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
+    }
+
+    /// `type(value)` where no function has that name and takes it. Where one may, it is the function's value, but a type
+    /// of the same name could be meant as well.
+    fn cast_by_call(&mut self, name: &[Node], value: &Value, no_function: bool) -> Option<Value> {
+        let names = super::tree::strings(name)?;
+        let (schema, name) = match names.as_slice() {
+            [name] => (None, *name),
+            [schema, name] => (Some(*schema), *name),
+            _ => return None,
+        };
+        let mut types: Vec<Oid> = Vec::new();
+        let schemas: Vec<String> = match schema {
+            Some(schema) => vec![schema.to_owned()],
+            None => self.path.to_vec(),
+        };
+        for schema in &schemas {
+            types.extend(
+                self.catalog.type_named(schema, name).filter(|t| t.relation == Oid(0)).map(|t| t.oid),
+            );
+        }
+        let target = types.first().copied()?;
+        for target in types {
+            self.coerced(target, value.type_oid.or(Some(Oid(0))));
+        }
+        no_function.then(|| Value { flow: self.consume(value), type_oid: Some(target), row: None })
     }
 
     /// `row.name` where `name` is a function.
@@ -155,8 +191,12 @@ impl<'a> Walk<'a> {
         self.coerces(values);
         let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
         let exact = types.and_then(|types| {
-            // Candidates stand in the order of the path.
-            candidates.iter().find(|f| f.arguments == types && !f.variadic).copied()
+            // Candidates stand in the order of the path. One that takes a domain itself comes before one of its base.
+            let with =
+                |types: &[Oid]| candidates.iter().find(|f| f.arguments == types && !f.variadic).copied();
+            let bases = || types.iter().map(|t| self.base(*t)).collect::<Vec<_>>();
+            with(&types)
+                .or_else(|| with(&bases()).filter(|_| candidates.iter().all(|f| f.schema == "pg_catalog")))
         });
         let chosen = match exact {
             Some(function) => vec![function],
@@ -216,6 +256,7 @@ impl<'a> Walk<'a> {
             match f.returns.0 {
                 2277 | 5078 => Some(first.array_type).filter(|t| t.0 != 0),
                 2283 | 5077 if first.is_array() => Some(first.element),
+                2283 | 5077 => bounds(first.oid),
                 _ => None,
             }
         });
@@ -292,6 +333,9 @@ impl<'a> Walk<'a> {
     /// Functions that run their text as SQL: what a literal says is read like a statement; all that it reads is used.
     fn runs_text(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         let name = function.function_name();
+        if name.name == "ts_rewrite" && function.arguments.len() == 3 {
+            return; // The form with two queries instead of a text.
+        }
         let text = nodes.first().and_then(kind).and_then(text_constant).filter(|_| {
             matches!(
                 name.name.as_str(),
@@ -324,6 +368,10 @@ impl<'a> Walk<'a> {
         // What it calls may call it again: nothing more is learnt then.
         self.called.insert(function.oid, Flow::Clear);
         let flow = self.deeper(|walk| {
+            // Arguments and the result become values of their declared types.
+            for declared in function.arguments.iter().chain([&function.returns]) {
+                walk.must_pass(*declared);
+            }
             // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
             if let Some(extension) = function.extension.as_deref()
                 && matches!(function.language.as_str(), "c" | "internal")
@@ -396,6 +444,11 @@ impl<'a> Walk<'a> {
         let mut all: Vec<_> =
             catalog.operators_named(name).filter(visible).filter(|o| (o.left == Oid(0)) == prefix).collect();
         all.sort_by_key(|o| self.rank(&o.schema));
+        let takes = |given: Option<Oid>, declared: Oid| given.is_none_or(|t| self.stands_for(t, declared));
+        let fits = |o: &&super::catalog::Operator| (prefix || takes(left, o.left)) && takes(right, o.right);
+        if all.iter().any(fits) {
+            all.retain(|o| fits(&o));
+        }
         if all.iter().all(|o| o.schema == "pg_catalog") {
             return None;
         }
@@ -420,6 +473,20 @@ impl<'a> Walk<'a> {
         }
         Some(None)
     }
+}
+
+/// What the bounds of the server's own ranges and multiranges are.
+fn bounds(range: Oid) -> Option<Oid> {
+    let bound = match range.0 {
+        3904 | 4451 => 23,
+        3926 | 4536 => 20,
+        3906 | 4532 => 1700,
+        3908 | 4533 => 1114,
+        3910 | 4534 => 1184,
+        3912 | 4535 => 1082,
+        _ => return None,
+    };
+    Some(Oid(bound))
 }
 
 /// A type's name as the server's messages spell it.

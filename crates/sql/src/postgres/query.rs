@@ -409,6 +409,7 @@ impl<'a> Walk<'a> {
             // before, until nothing more comes.
             let start = self.recursion_start(inner(&cte.ctequery), scope);
             let mut known = renamed(start, &aliases);
+            self.numbers(cte, &mut known);
             for _ in 0..8 {
                 scope.ctes.push(Cte {
                     name: cte.ctename.clone(),
@@ -418,6 +419,7 @@ impl<'a> Walk<'a> {
                 });
                 rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
                 scope.ctes.pop();
+                self.numbers(cte, &mut rows);
                 if flows(&rows) == flows(&known) {
                     break;
                 }
@@ -426,23 +428,28 @@ impl<'a> Walk<'a> {
         } else {
             rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
         }
-        if let Some(columns) = rows.columns.take() {
-            let mut columns = columns.to_vec();
-            let clear = |name: &str| Col { name: name.into(), value: Value::default() };
-            if let Some(search) = &cte.search_clause {
-                columns.push(clear(&search.search_seq_column));
-                self.consume_flow(&Rows::known(columns.clone()).all());
-            }
-            if let Some(cycle) = &cte.cycle_clause {
-                self.consume_flow(&Rows::known(columns.clone()).all());
-                columns.push(clear(&cycle.cycle_mark_column));
-                let path = Rows::known(columns.clone()).all();
-                columns.push(Col { name: cycle.cycle_path_column.as_str().into(), value: Value::of(path) });
-            }
-            rows.columns = Some(columns.into());
-        }
         let (columns, flow) = (rows.columns, rows.flow);
         scope.ctes.push(Cte { name: cte.ctename.clone(), columns, flow, pending: false });
+    }
+
+    /// The columns that `SEARCH` and `CYCLE` add, which hold the values of those that they name.
+    fn numbers(&mut self, cte: &CommonTableExpr, rows: &mut Rows) {
+        if cte.search_clause.is_none() && cte.cycle_clause.is_none() {
+            return;
+        }
+        let Some(columns) = rows.columns.take() else { return };
+        let of_all =
+            self.consume_flow(&Rows { columns: Some(Arc::clone(&columns)), flow: Flow::Clear }.all());
+        let mut columns = columns.to_vec();
+        let mut add = |name: &str| columns.push(Col { name: name.into(), value: Value::of(of_all.clone()) });
+        if let Some(search) = &cte.search_clause {
+            add(&search.search_seq_column);
+        }
+        if let Some(cycle) = &cte.cycle_clause {
+            add(&cycle.cycle_mark_column);
+            add(&cycle.cycle_path_column);
+        }
+        rows.columns = Some(columns.into());
     }
 
     /// The columns of the part of a recursive expression that is not recursive: its left side.

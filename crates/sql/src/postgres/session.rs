@@ -133,6 +133,12 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn prepare(&mut self, prepare: &PrepareStmt) {
+        // Values that are given to it become values of these types.
+        for declared in &prepare.argtypes {
+            if let Some(NodeEnum::TypeName(name)) = kind(declared) {
+                self.cast_to(name, None);
+            }
+        }
         let inner = Arc::new(self.apart(inner(&prepare.query)));
         self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
         self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });

@@ -78,7 +78,18 @@ impl<'a> Walk<'a> {
                 for node in [&table.docexpr, &table.rowexpr].into_iter().flatten() {
                     flow = flow.both(self.uses(node, scope));
                 }
-                self.uses_all(&table.namespaces, scope);
+                for namespace in &table.namespaces {
+                    match kind(namespace) {
+                        Some(NodeEnum::ResTarget(target)) => {
+                            if let Some(node) = target.val.as_deref() {
+                                self.uses(node, scope);
+                            }
+                        }
+                        _ => {
+                            self.uses(namespace, scope);
+                        }
+                    }
+                }
                 let mut columns = Vec::new();
                 for column in &table.columns {
                     let Some(NodeEnum::RangeTableFuncCol(column)) = kind(column) else { continue };
@@ -95,6 +106,7 @@ impl<'a> Walk<'a> {
                 let listed = Columns::Listed(listed.collect());
                 let mut entry = entry(table.alias.as_ref(), listed);
                 entry.columns = rename(entry.columns, &aliases(table.alias.as_ref()));
+                entry.alias.get_or_insert(Cow::Borrowed("xmltable"));
                 add(scope, entry)
             }
             Some(NodeEnum::JsonTable(table)) => {
@@ -168,10 +180,9 @@ impl<'a> Walk<'a> {
         let mut columns: Option<Vec<Col>> = Some(Vec::new());
         let mut flow = Flow::Clear;
         let names = aliases(function.alias.as_ref());
-        let several = unnested(function);
-        let functions = several.as_ref().unwrap_or(&function.functions);
+        let functions: Vec<Node> = function.functions.iter().flat_map(unnested).collect();
         let alone = functions.len() == 1;
-        for item in functions {
+        for item in &functions {
             let Some(NodeEnum::List(pair)) = kind(item) else {
                 self.unknown("a function in FROM that is not understood");
                 continue;
@@ -391,14 +402,18 @@ impl<'a> Walk<'a> {
 }
 
 /// `unnest` of several arrays stands for one of each, side by side.
-fn unnested(function: &RangeFunction) -> Option<Vec<Node>> {
-    let [item] = function.functions.as_slice() else { return None };
-    let Some(NodeEnum::List(pair)) = kind(item) else { return None };
-    let Some(NodeEnum::FuncCall(call)) = pair.items.first().and_then(kind) else { return None };
-    let [name] = call.funcname.as_slice() else { return None };
-    if string(name) != Some("unnest") || call.args.len() < 2 {
-        return None;
-    }
+fn unnested(item: &Node) -> Vec<Node> {
+    let call = match kind(item) {
+        Some(NodeEnum::List(pair)) => match pair.items.first().and_then(kind) {
+            Some(NodeEnum::FuncCall(call)) => Some(call),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_unnest = |call: &&Box<FuncCall>| {
+        matches!(call.funcname.as_slice(), [name] if string(name) == Some("unnest")) && call.args.len() > 1
+    };
+    let Some(call) = call.filter(is_unnest) else { return vec![item.clone()] };
     let name = |part: &str| Node {
         node: Some(NodeEnum::String(pg_query::protobuf::String { sval: part.to_owned() })),
     };
@@ -411,7 +426,7 @@ fn unnested(function: &RangeFunction) -> Option<Vec<Node>> {
         let pair = List { items: vec![Node { node: Some(NodeEnum::FuncCall(Box::new(call))) }] };
         Node { node: Some(NodeEnum::List(pair)) }
     };
-    Some(call.args.iter().map(each).collect())
+    call.args.iter().map(each).collect()
 }
 
 /// The columns behind names; `None` where some are not known.

@@ -206,3 +206,51 @@ fn names_that_are_not_there_are_worded_as_the_server_does() {
         has(PUBLIC, text, words);
     }
 }
+
+#[test]
+fn what_becomes_a_value_of_a_domain_passes_its_check_wherever_its_name_stands() {
+    for text in [
+        "SELECT 'x'::shop.checked_text",
+        "SELECT shop.checked_text('x')",
+        "PREPARE p (shop.checked_text) AS SELECT $1",
+        "PREPARE p (shop.checked_text[]) AS SELECT 1",
+        "SELECT CAST(NULL AS shop._checked_text)",
+    ] {
+        has(PUBLIC, text, "shop.secrets.api_key");
+    }
+    has(SHOP, "SELECT checked_text('x')", "shop.secrets.api_key");
+    for text in ["SELECT text(1), tsquery('a'), regclass('pg_class')", "PREPARE p (int, text) AS SELECT $1"] {
+        has_not(PUBLIC, text, "unknown");
+    }
+}
+
+#[test]
+fn a_cast_to_text_calls_a_users_cast_only_where_its_source_may_stand() {
+    for (expression, calls) in [
+        ("price * 2", false),
+        ("price / id", false),
+        ("id || ''", false),
+        ("-price", false),
+        ("attributes -> 'size'", false),
+        ("attributes['size']", false),
+        ("ARRAY[id] || 2", false),
+        ("(ARRAY[id])[1]", false),
+        ("ARRAY[]::int[]", false),
+        ("CASE WHEN id > 1 THEN price ELSE 0 END", false),
+        ("coalesce(weight_g, 0)", false),
+        ("lower(dimensions)", false),
+        ("dimensions * dimensions", false),
+        ("added_at + interval '1 day'", false),
+        ("(SELECT max(id) FROM shop.products)", false),
+        ("(SELECT sum(quantity) FROM shop.order_items)", false),
+        ("(SELECT mode() WITHIN GROUP (ORDER BY name) FROM shop.products)", false),
+        ("(SELECT address FROM shop.customers LIMIT 1)", true),
+        ("(SELECT ship_to FROM shop.orders LIMIT 1)", true),
+        ("(SELECT (array_agg(ship_to))[1] FROM shop.orders)", true),
+        ("ROW('a', 'b', 'c')::shop.addr", true),
+    ] {
+        let text = format!("SELECT ({expression})::text FROM shop.products");
+        let found = lines(PUBLIC, &text).iter().any(|l| l.contains("api_key"));
+        assert_eq!(found, calls, "{text}: {:#?}", lines(PUBLIC, &text));
+    }
+}

@@ -52,6 +52,9 @@ enum Skipping {
     Local,
 }
 
+/// The first OID that the server gives to what users make.
+const FIRST_OWN: u32 = 16_384;
+
 /// One conversation.
 pub(super) struct Conversation {
     pub(super) expected: VecDeque<Expected>,
@@ -124,7 +127,7 @@ impl Conversation {
         }
         Ok(match message {
             Frontend::Query(text) => self.query(frame, text),
-            Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql),
+            Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
             Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
             Frontend::Execute { portal, .. } => self.execute(portal),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
@@ -269,7 +272,7 @@ impl Conversation {
         }
     }
 
-    fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8]) -> Said {
+    fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8], types: &[u32]) -> Said {
         if let Some(first) = self.before_names() {
             return first;
         }
@@ -287,7 +290,13 @@ impl Conversation {
             Err(garbled) => Said::Garbled(Garbled { unnamed: name.is_empty(), ..garbled }),
             Ok(operation) => {
                 let text = String::from_utf8_lossy(text).into();
-                let prepared = Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch());
+                // Below are the types that the server comes with.
+                let types: Vec<u32> = types.iter().copied().filter(|oid| *oid >= FIRST_OWN).collect();
+                let operation = self.understanding.typed(operation, &types);
+                let prepared = Prepared {
+                    types,
+                    ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
+                };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
                 Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
             }
