@@ -119,7 +119,12 @@ impl<'a> Walk<'a> {
         // Before 16 `json_object(…)` was a call like any other; the grammar of today names the server's own.
         let schema =
             name.schema.filter(|s| !(self.major < 16 && *s == "pg_catalog" && name.name == "json_object"));
-        self.candidates(schema, name.name, count, false)
+        // Before 14 `EXTRACT(… FROM …)` was `date_part`.
+        let name = match (schema, name.name) {
+            (Some("pg_catalog"), "extract") if self.major < 14 => "date_part",
+            (_, name) => name,
+        };
+        self.candidates(schema, name, count, false)
     }
 
     /// Functions by name that the search path shows and that take so many arguments.

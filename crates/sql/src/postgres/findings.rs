@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
-use model::{Effect, FunctionName, TableName};
+use model::{Action, Effect, FunctionName, TableName};
 
 use super::Control;
 
@@ -37,6 +37,11 @@ impl Findings {
     /// Adds an `unknown` effect.
     pub(super) fn unknown(&mut self, why: impl Into<String>) {
         self.effect(Effect::unknown(why));
+    }
+
+    /// Whether something is not understood.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.effects.iter().any(|e| e.action == Action::Unknown)
     }
 
     /// All effects.

@@ -254,3 +254,22 @@ fn a_cast_to_text_calls_a_users_cast_only_where_its_source_may_stand() {
         assert_eq!(found, calls, "{text}: {:#?}", lines(PUBLIC, &text));
     }
 }
+
+#[test]
+fn what_extract_was_before_14_is_found() {
+    let mut old = shop();
+    old.server_version = 130_023;
+    let path: Vec<String> = PUBLIC.iter().map(|s| (*s).to_owned()).collect();
+    let session = Session { catalog: &old, search_path: &path, role: "postgres", prepared: &NoNames };
+    let text = "SELECT extract(year FROM placed_at) FROM shop.orders";
+    let analysis = analyse(text, &session, &Options::default()).unwrap();
+    assert!(!said(&analysis).iter().any(|l| l.contains("does not exist")), "{:#?}", said(&analysis));
+}
+
+#[test]
+fn a_prepared_statement_or_cursor_that_is_not_there_is_missing_and_nothing_more() {
+    for text in ["EXECUTE nosuch", "FETCH nosuch"] {
+        let unknown = lines(PUBLIC, text).iter().filter(|l| l.starts_with("unknown")).count();
+        assert_eq!(unknown, 1, "{text}: {:#?}", lines(PUBLIC, text));
+    }
+}
