@@ -84,7 +84,12 @@ fn java_tour(way: &Way) -> String {
 }
 
 fn pg_dump(way: &Way) -> String {
-    let said = program(way, Command::new("pg_dump").arg("--create"));
+    let said = way.said(Command::new("pg_dump").arg("--create"));
+    if said.contains("server version mismatch") {
+        // Debian's pg_dump refuses newer servers: by what the server says of its version, on either way.
+        return said;
+    }
+    assert!(said.contains("exit status: 0"), "{said}");
     // Newer ones guard the script with a word that is new each time.
     let is_guard = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
     said.lines().filter(|line| !is_guard(line)).collect::<Vec<_>>().join("\n")

@@ -8,3 +8,7 @@ mod house;
 mod invisible;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod sound;
+#[cfg(test)]
+mod tls;

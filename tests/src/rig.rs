@@ -14,8 +14,9 @@ pub(crate) const DATABASE: &str = "sample";
 
 /// A server, the gateway, and what a client needs for either.
 pub(crate) struct Rig {
-    pub(crate) server: Postgres,
+    // Dropped in this order: the gateway ends before the server that it leads to.
     pub(crate) gateway: Durward,
+    pub(crate) server: Postgres,
     token: String,
 }
 
@@ -23,8 +24,15 @@ impl Rig {
     #[track_caller]
     pub(crate) fn start(settings: &[&str], policy: &str) -> Self {
         let server = server(settings);
-        let gateway = Durward::start(&binary()).unwrap();
-        gateway.apply(&[Target::new(DATABASE, server.port(), DATABASE)], &[("test", policy)]).unwrap();
+        let target = Target::new(DATABASE, server.port(), DATABASE);
+        Self::of(server, &target, "", policy)
+    }
+
+    /// In front of a server that is there, with settings for those who connect.
+    #[track_caller]
+    pub(crate) fn of(server: Postgres, target: &Target, settings: &str, policy: &str) -> Self {
+        let gateway = Durward::start_with(&binary(), settings).unwrap();
+        gateway.apply(std::slice::from_ref(target), &[("test", policy)]).unwrap();
         let token = gateway.token("tester").unwrap();
         Self { server, gateway, token }
     }

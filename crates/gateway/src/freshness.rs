@@ -31,6 +31,8 @@ const RECENT: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(30);
 /// Definitions that were locked are asked for again after so long.
 const LOCKED: Duration = Duration::from_secs(5);
+/// Reading so many relations makes the server's process large; a new one is small again.
+const LARGE: usize = 10_000;
 /// A catalogue that changes while it is read is read again, so often.
 const READS: usize = 3;
 
@@ -127,6 +129,19 @@ impl SharedCatalogue {
     /// They are not what was asked for.
     pub fn build(&self, answers: &[Rows]) -> Result<Catalog, String> {
         catalogue::build(self.server.load(Ordering::Acquire), answers, &self.tagging.load().columns)
+    }
+
+    /// What a session asks over its own connection for its temporary objects alone.
+    pub fn temporary_questions(&self) -> Vec<String> {
+        catalogue::temporary_questions(self.server.load(Ordering::Acquire))
+    }
+
+    /// A catalogue with the temporary objects in the answers to [`Self::temporary_questions`].
+    ///
+    /// # Errors
+    /// They are not what was asked for.
+    pub fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String> {
+        catalogue::with_temporary(catalogue, answers, &self.tagging.load().columns)
     }
 
     /// Whether there is one.
@@ -247,12 +262,17 @@ impl SharedCatalogue {
     async fn see(&self, reader: &mut Reader) -> Result<(), ReadError> {
         let control = match &mut reader.control {
             Some(control) => control,
-            none => none.insert(self.connect().await?),
+            none => {
+                // It may be another server by now, whose transactions have other numbers.
+                reader.pulse = None;
+                none.insert(self.connect().await?)
+            }
         };
         let is_due = reader.again.is_some_and(|at| at <= Instant::now());
         let known = self.is_loaded() && !is_due;
         let pulse = catalogue::pulse(control).await?;
         if known && pulse.is_some() && pulse == reader.pulse {
+            reader.cost = Duration::ZERO;
             return Ok(());
         }
         let began = Instant::now();
@@ -261,6 +281,9 @@ impl SharedCatalogue {
         if !(known && reader.signature.as_ref() == Some(&signature)) {
             let (signature, again) = self.read(control, signature).await?;
             (reader.signature, reader.again) = (Some(signature), again);
+            if self.current().0.relations().nth(LARGE).is_some() {
+                reader.control = None;
+            }
         }
         reader.pulse = pulse;
         Ok(())
@@ -382,3 +405,6 @@ fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

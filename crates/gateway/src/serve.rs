@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use model::TargetName;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -41,7 +42,8 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<Ser
             _ = draining.wait_for(Option::is_some) => break,
             Some(_) = tasks.join_next() => (),
             (tcp, peer, share) = front.accept() => {
-                tasks.spawn(connection(Arc::clone(&gateway), tcp, peer, share, tls.clone(), front.bounds().login));
+                let arrived = Arrived { tcp, peer, target: front.target().cloned(), _share: share };
+                tasks.spawn(connection(Arc::clone(&gateway), arrived, tls.clone(), front.bounds().login));
             }
         }
     }
@@ -64,17 +66,24 @@ async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
     }
 }
 
-/// One connection, from its first byte to its end. Its share of the bounds is held as long.
-async fn connection(
-    gateway: Arc<Gateway>,
+/// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to.
+struct Arrived {
     tcp: TcpStream,
     peer: SocketAddr,
+    target: Option<TargetName>,
     _share: Share,
-    tls: Option<ServerTls>,
-    patience: Duration,
-) {
+}
+
+/// One connection, from its first byte to its end.
+async fn connection(gateway: Arc<Gateway>, arrived: Arrived, tls: Option<ServerTls>, patience: Duration) {
+    let Arrived { tcp, peer, target, _share } = arrived;
     match timeout(patience, negotiate(tcp, peer, tls.as_ref())).await {
-        Ok(Ok(Negotiated::Login(accepted))) => session(gateway, *accepted).await,
+        Ok(Ok(Negotiated::Login(mut accepted))) => {
+            if let Some(target) = target {
+                accepted.set_target(target);
+            }
+            session(gateway, *accepted).await;
+        }
         Ok(Ok(Negotiated::Cancel { process, secret })) => {
             if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret)).await.is_err() {
                 tracing::debug!(%peer, "a cancel took too long");

@@ -101,7 +101,7 @@ pub(crate) struct Tagging {
 }
 
 impl Tagging {
-    fn new(columns: Vec<ColumnTag>) -> Self {
+    pub(crate) fn new(columns: Vec<ColumnTag>) -> Self {
         let mut strategies = BTreeMap::new();
         for column in &columns {
             if let Some(strategy) = column.strategy {

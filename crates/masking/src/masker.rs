@@ -81,7 +81,7 @@ pub struct Masker {
 enum How {
     Constant(Option<Vec<u8>>),
     Partial,
-    Hash { key: hmac::Key, digits: usize },
+    Hash { key: Box<hmac::Key>, digits: usize },
     Year { type_oid: u32, binary: bool },
 }
 
@@ -92,7 +92,7 @@ impl Masker {
             Strategy::Null => How::Constant(None),
             Strategy::Partial if shape.is_string() => How::Partial,
             Strategy::Hash if shape.is_string() => How::Hash {
-                key: hmac::Key::new(hmac::HMAC_SHA256, &key.0),
+                key: Box::new(hmac::Key::new(hmac::HMAC_SHA256, &key.0)),
                 digits: types::string_limit(shape.type_oid, shape.modifier)
                     .unwrap_or(HASH_DIGITS)
                     .min(HASH_DIGITS),

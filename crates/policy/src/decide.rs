@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 use model::{Action, Effect, Facts, Inspect, Resource, Tag, TargetName};
 
 use crate::load::{self, Problem, Source};
-use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Question, Verdict, facts};
+use crate::remembered::{Remembered, Said};
+use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Verdict, facts};
 
 /// What a policy may ask of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,7 @@ pub struct Policies {
     version: Arc<str>,
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
+    remembered: Remembered,
 }
 
 /// What Cedar says of one effect.
@@ -48,6 +50,7 @@ impl Policies {
             holds: loaded.holds,
             version: version(sources).into(),
             slices: Mutex::default(),
+            remembered: Remembered::new(sources),
         })
     }
 
@@ -67,7 +70,7 @@ impl Policies {
         facts: &TargetFacts,
         now: &Context,
     ) -> Result<Grant, Denied> {
-        let grant = Grant { principal: who.principal().clone(), target: target.clone() };
+        let grant = Grant::new(who.principal().clone(), target.clone());
         let connect = Effect::new(Action::Connect, Resource::Target);
         let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &BTreeSet::new());
         if answer.allowed { Ok(grant) } else { Err(self.denied(&grant, &connect, &answer, 1)) }
@@ -82,6 +85,25 @@ impl Policies {
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
+        let key = self.remembered.key(grant, facts, message.shape(), now, approved);
+        if let Some(said) = key.as_ref().and_then(|key| self.remembered.get(key)) {
+            return said.of(message, &self.version);
+        }
+        let said = self.say(grant, facts, &message, now, approved);
+        if let Some(key) = key {
+            self.remembered.keep(key, said.clone());
+        }
+        said.of(message, &self.version)
+    }
+
+    fn say<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: &M,
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> Said {
         let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
             self.answer(grant, facts, effect, message.facts(), now, approvals)
         };
@@ -96,25 +118,22 @@ impl Policies {
             }
         }
         if refused.is_empty() {
-            let reveal = self.revealed(grant, facts, &message, now, approved);
-            let permit = Permit {
+            let reveal = self.revealed(grant, facts, message, now, approved);
+            return Said::Allow(Permit {
                 policies: deciding.into_iter().collect(),
                 version: Arc::clone(&self.version),
                 reveal: Arc::new(reveal),
                 approved: approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect(),
-            };
-            return Verdict::Allow(Pass { message, permit });
+            });
         }
         // It is held only if nothing but approvals is missing.
         let every_hold: BTreeSet<String> = self.holds.keys().cloned().collect();
-        let denied = refused.iter().find(|(effect, _)| !ask(effect, &every_hold).allowed);
-        if let Some((effect, answer)) = denied {
-            let denied = self.denied(grant, effect, answer, refused.len());
-            return Verdict::Deny(message, denied);
+        let mut still_denied = refused.iter().map(|(effect, _)| (*effect, ask(effect, &every_hold)));
+        if let Some((effect, answer)) = still_denied.find(|(_, answer)| !answer.allowed) {
+            return Said::Deny(self.denied(grant, effect, &answer, refused.len()));
         }
         let asked: BTreeSet<&String> = refused.iter().flat_map(|(_, a)| &a.policies).collect();
-        let holds = asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect();
-        Verdict::Hold(Question { message, holds, version: Arc::clone(&self.version) })
+        Said::Hold(asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect())
     }
 
     /// What policy says of an operation before its values are known: what could be held may go on to where they are.

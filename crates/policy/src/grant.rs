@@ -1,6 +1,7 @@
 //! Who is connected, to what, and the facts of this moment.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{Principal, TargetName};
 
@@ -31,9 +32,16 @@ impl Identity {
 pub struct Grant {
     pub(crate) principal: Principal,
     pub(crate) target: TargetName,
+    /// Everything of the principal and the target that a policy may ask about, as one text.
+    pub(crate) key: Arc<str>,
 }
 
 impl Grant {
+    pub(crate) fn new(principal: Principal, target: TargetName) -> Self {
+        let key = format!("{principal:?} {target:?}").into();
+        Self { principal, target, key }
+    }
+
     /// Who.
     pub fn principal(&self) -> &Principal {
         &self.principal

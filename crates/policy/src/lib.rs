@@ -4,6 +4,7 @@ mod decide;
 mod facts;
 mod grant;
 mod load;
+mod remembered;
 mod schema;
 mod starter;
 mod verdict;

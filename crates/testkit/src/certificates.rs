@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use crate::Failure;
 
@@ -26,6 +26,9 @@ impl Certificates {
         let authority_key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        // With the leaf's own name OpenSSL would take the leaf for its own issuer.
+        params.distinguished_name.push(DnType::CommonName, "an authority of tests");
         let authority = params.self_signed(&authority_key).map_err(failed)?;
         let issuer = Issuer::new(params, authority_key);
         let key = KeyPair::generate().map_err(failed)?;

@@ -24,20 +24,27 @@ pub struct Target {
     pub database: String,
     /// `schema.table.column` and its tag.
     pub columns: Vec<(String, String)>,
+    /// The authority of its certificate, which must name 127.0.0.1; without one it is reached in clear.
+    pub authority: Option<PathBuf>,
 }
 
 impl Target {
     /// A target without tags that the gateway logs in to as the superuser.
     pub fn new(name: &str, port: u16, database: &str) -> Self {
         let user = crate::postgres::SUPERUSER.to_owned();
-        Self { name: name.to_owned(), port, user, database: database.to_owned(), columns: Vec::new() }
+        let (name, database) = (name.to_owned(), database.to_owned());
+        Self { name, port, user, database, columns: Vec::new(), authority: None }
     }
 
     fn toml(&self) -> String {
-        let Self { name, port, user, database, columns } = self;
+        let Self { name, port, user, database, columns, authority } = self;
+        let tls = authority.as_ref().map_or_else(
+            || "sslmode = \"disable\"".to_owned(),
+            |file| format!("sslmode = \"verify-full\"\nsslrootcert = \"{}\"", file.display()),
+        );
         let mut text = format!(
             "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-             database = \"{database}\"\nsslmode = \"disable\"\n\n[targets.columns]\n"
+             database = \"{database}\"\n{tls}\n\n[targets.columns]\n"
         );
         for (column, tag) in columns {
             let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");
@@ -63,11 +70,19 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start(binary: &Path) -> Result<Self, Failure> {
+        Self::start_with(binary, "")
+    }
+
+    /// The same, with more settings for those who connect: `tls = { certificate = "…", key = "…" }`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n\n\
+            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
              [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );

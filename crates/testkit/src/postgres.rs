@@ -79,13 +79,11 @@ impl Postgres {
     }
 
     fn wait(&mut self) -> Result<(), Failure> {
-        let (ready, port) = (self.bin.join("pg_isready"), self.port.to_string());
+        let (own, port) = (self.bin.join("pg_isready"), self.port.to_string());
+        // Some packages have servers alone.
+        let ready = if own.exists() { own } else { PathBuf::from("pg_isready") };
         self.server.wait_until("ready", Duration::from_secs(60), || {
-            if ready.exists() {
-                text(Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-p", &port])).is_ok()
-            } else {
-                text(Command::new("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port])).is_ok()
-            }
+            text(Command::new(&ready).args(["-q", "-h", "127.0.0.1", "-U", SUPERUSER, "-p", &port])).is_ok()
         })
     }
 

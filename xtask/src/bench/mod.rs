@@ -101,7 +101,7 @@ fn peers(
 }
 
 fn gateway(server: &Postgres) -> Result<Durward, Failure> {
-    let gateway = Durward::start(&build::gateway()?)?;
+    let gateway = Durward::start(&build::fast_gateway()?)?;
     gateway.apply(&[target(server)], &[("bench", POLICY)])?;
     Ok(gateway)
 }

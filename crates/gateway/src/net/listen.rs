@@ -44,6 +44,7 @@ impl Default for Bounds {
 pub struct Front {
     tcp: TcpListener,
     bounds: Bounds,
+    target: Option<TargetName>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -68,7 +69,18 @@ impl Drop for Share {
 impl Front {
     /// Listens.
     pub async fn bind(address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, bounds, open: Arc::default() })
+        Ok(Self { tcp: TcpListener::bind(address).await?, bounds, target: None, open: Arc::default() })
+    }
+
+    /// Makes it the listener of one target: what clients give as the database is then the real one.
+    #[must_use]
+    pub fn of(self, target: TargetName) -> Self {
+        Self { target: Some(target), ..self }
+    }
+
+    /// The target that it is the listener of.
+    pub fn target(&self) -> Option<&TargetName> {
+        self.target.as_ref()
     }
 
     /// Where it listens.

@@ -195,17 +195,22 @@ impl<'a> Walk<'a> {
         }
         self.coerces(values);
         let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
-        let exact = types.and_then(|types| {
-            // Candidates stand in the order of the path. One that takes a domain itself comes before one of its base.
-            let with =
-                |types: &[Oid]| candidates.iter().find(|f| f.arguments == types && !f.variadic).copied();
-            let bases = || types.iter().map(|t| self.base(*t)).collect::<Vec<_>>();
-            with(&types)
-                .or_else(|| with(&bases()).filter(|_| candidates.iter().all(|f| f.schema == "pg_catalog")))
-        });
-        let chosen = match exact {
-            Some(function) => vec![function],
-            None => self.fitting(candidates, values),
+        let with = |types: &[Oid]| -> Vec<&'a Function> {
+            candidates.iter().filter(|f| takes_exactly(f, types)).copied().collect()
+        };
+        let mut exact = types.as_deref().map(with).unwrap_or_default();
+        if let Some(types) = types.filter(|_| exact.is_empty())
+            && candidates.iter().all(|f| f.schema == "pg_catalog")
+        {
+            // Nothing takes the domain itself.
+            exact = with(&types.iter().map(|t| self.base(*t)).collect::<Vec<_>>());
+        }
+        let chosen = match exact.as_slice() {
+            [] => self.fitting(candidates, values),
+            // Candidates stand in the order of the path.
+            [first, ..] if exact.iter().all(|f| !f.variadic && f.defaults == 0) => vec![*first],
+            // Of several that are exact, defaults and variadic arguments left out, the path or their form decides.
+            _ => exact,
         };
         let mut flow = Flow::Clear;
         let mut own_done = false;
@@ -286,6 +291,7 @@ impl<'a> Walk<'a> {
 
     fn class(&mut self, class: Option<Class>, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         let name = function.function_name();
+        self.found.literals |= class != Some(Class::Harmless);
         let action = match class {
             Some(Class::Harmless) => return,
             Some(Class::Configure) if name.schema == "pg_catalog" && name.name == "set_config" => {
@@ -514,6 +520,14 @@ fn shown_type(of: &super::catalog::Type) -> &str {
 /// Ordered-set aggregates take the values of `WITHIN GROUP` as arguments.
 fn within_group(call: &FuncCall) -> usize {
     if call.agg_within_group { call.agg_order.len() } else { 0 }
+}
+
+/// Whether a function's arguments are of these very types, as far as they are given; variadic ones are one by one.
+fn takes_exactly(function: &Function, types: &[Oid]) -> bool {
+    let fixed = function.arguments.len() - usize::from(function.variadic);
+    let (given, rest) = types.split_at(types.len().min(fixed));
+    // What stands for the rest of a variadic function is one of its elements, or the array, and is not looked at.
+    function.arguments.starts_with(given) && (function.variadic || rest.is_empty())
 }
 
 /// Whether a function can be called with so many arguments.

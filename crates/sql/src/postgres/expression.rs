@@ -187,6 +187,7 @@ impl<'a> Walk<'a> {
     /// A name. PostgreSQL looks for a column first, then for a table as a whole row; a name after a row may be a column
     /// or a function of that row.
     fn reference(&mut self, reference: &ColumnRef, scope: &Scope<'_, 'a>) -> Value {
+        self.references += 1;
         let Some(names) = strings(&reference.fields) else {
             // `t.*` as a value: the whole row.
             return self.row_reference(&reference.fields, scope);
@@ -402,7 +403,8 @@ impl<'a> Walk<'a> {
     }
 
     fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'a>) -> Value {
-        let tested = self.uses_boxed(&link.testexpr, scope);
+        let tested = link.testexpr.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+        let (tested, left) = (self.consume(&tested), tested.type_oid);
         let rows = self.subquery(inner(&link.subselect), scope);
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => Value::clear(Some(BOOL)),
@@ -422,7 +424,12 @@ impl<'a> Walk<'a> {
                     node: Some(NodeEnum::String(pg_query::protobuf::String { sval: "=".to_owned() })),
                 }];
                 let name = if link.oper_name.is_empty() { equal.as_slice() } else { &link.oper_name };
-                self.operator(name, None, None);
+                // Rows are compared column by column.
+                let (left, right) = match rows.columns.as_deref() {
+                    Some([column]) => (left, column.value.type_oid),
+                    Some(_) | None => (None, None),
+                };
+                self.operator(name, Some(left), Some(right));
                 told(tested.both(self.consume_flow(&rows.all())))
             }
             SubLinkType::CteSublink | SubLinkType::Undefined => {

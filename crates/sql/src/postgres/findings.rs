@@ -22,6 +22,8 @@ pub(super) struct Findings {
     pub unresolved: bool,
     /// See [`super::Statement::touches_tagged`].
     pub touches_tagged: bool,
+    /// The value of a literal decided something.
+    pub literals: bool,
     /// What it does to the session.
     pub control: Vec<Control>,
 }

@@ -4,7 +4,6 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::ObjectType;
 
 /// `select`, `create table`, …
-#[expect(clippy::wildcard_enum_match_arm, reason = "the rest is named by what its node is called")]
 pub(super) fn word(node: Option<&NodeEnum>) -> String {
     let word = match node {
         None => "unknown",

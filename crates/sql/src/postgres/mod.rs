@@ -36,9 +36,12 @@ mod views;
 mod walk;
 
 #[cfg(test)]
+mod names_tests;
+#[cfg(test)]
 mod tests;
 
 use catalog::Catalog;
+pub use text::{Template, template};
 
 /// Under which names a text is understood.
 pub struct Session<'a> {
@@ -103,6 +106,9 @@ pub struct Statement {
     pub shape: [u8; 16],
     /// A name was not found; the catalogue may be old.
     pub unresolved: bool,
+    /// The values of its literals decide what it means: `ORDER BY 1`, `set_config('…')`, `WHERE 1 = 1`. Where they do
+    /// not, every text of the same [`Template`] means the same.
+    pub depends_on_literals: bool,
     /// Whether an error's or a notice's words could quote a value of a tagged column: it writes a table that has one,
     /// or may run a function or trigger on it, or uses one other than as a plain output.
     pub touches_tagged: bool,
@@ -326,15 +332,18 @@ impl Statement {
     /// A statement of which only this effect is known: a call by OID, what follows the end of a transaction.
     pub fn opaque(effect: Effect) -> Self {
         let why = effect.why.clone().unwrap_or_default();
+        let (effects, outputs) = (vec![effect], Outputs::Opaque(why));
+        let facts = Facts { kind: "unknown".to_owned(), statements: 1, ..Facts::default() };
         Self {
-            effects: vec![effect],
-            facts: Facts { kind: "unknown".to_owned(), statements: 1, ..Facts::default() },
-            outputs: Outputs::Opaque(why),
+            shape: shape::digest(&effects, &facts, &outputs),
+            effects,
+            facts,
+            outputs,
             control: vec![Control::ChangesSettings],
             text: String::new(),
             literals: Vec::new(),
-            shape: [0; 16],
             unresolved: false,
+            depends_on_literals: true,
             touches_tagged: true,
         }
     }

@@ -54,6 +54,8 @@ impl<'a> Walk<'a> {
         if let Some(conflict) = &insert.on_conflict_clause {
             self.conflicts(relation);
             if let Some(infer) = &conflict.infer {
+                // Whether a row with these values is there is looked up.
+                self.reads(relation);
                 for element in &infer.index_elems {
                     if let Some(NodeEnum::IndexElem(element)) = kind(element)
                         && let Some(node) = element.expr.as_deref()
@@ -179,6 +181,7 @@ impl<'a> Walk<'a> {
         match node {
             None => self.found.unconditional = true,
             Some(node) => {
+                self.found.literals = true;
                 self.found.unconditional |= always(node) == Some(true);
                 if !matches!(kind(node), Some(NodeEnum::CurrentOfExpr(_))) {
                     self.reads(relation);
@@ -195,8 +198,13 @@ impl<'a> Walk<'a> {
                 self.unknown("an assignment that is not understood");
                 continue;
             };
+            let before = self.references;
             let value = target.val.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
             self.consume(&value);
+            if self.references != before {
+                // What a row holds is read to make what it will hold.
+                self.reads(relation);
+            }
             for step in &target.indirection {
                 if let Some(NodeEnum::AIndices(indices)) = kind(step) {
                     for node in [&indices.lidx, &indices.uidx].into_iter().flatten() {

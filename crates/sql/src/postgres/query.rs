@@ -185,6 +185,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What `*` or `t.*` or `(expression).*` spreads to: `None` for no star, `Some(None)` for one whose columns are not known.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other expression can be a star")]
     fn star(&mut self, target: &ResTarget, scope: &Scope<'_, 'a>) -> Option<Option<Arc<[Col]>>> {
         match inner(&target.val)? {
             NodeEnum::ColumnRef(reference) => {
@@ -274,7 +275,7 @@ impl<'a> Walk<'a> {
                 self.by_output(node, rows, scope, only_outputs);
             }
             if !sort.use_op.is_empty() {
-                self.operator(&sort.use_op, None, None);
+                self.operator(&sort.use_op, Some(None), Some(None));
             }
         }
     }
@@ -283,6 +284,7 @@ impl<'a> Walk<'a> {
     fn by_output(&mut self, node: &Node, rows: &Rows, scope: &Scope<'_, 'a>, only_outputs: bool) {
         let Some(expression) = kind(node) else { return };
         if let Some(position) = integer_constant(expression) {
+            self.found.literals = true;
             let index = usize::try_from(position).unwrap_or(0).saturating_sub(1);
             match rows.columns.as_ref().map(|columns| columns.get(index)) {
                 Some(Some(column)) => {

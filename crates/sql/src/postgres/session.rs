@@ -14,7 +14,7 @@ use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{constant, inner, is_on, kind, options};
 use super::value::{Col, Flow, TEXT, Value};
-use super::walk::Walk;
+use super::walk::{IN_FUNCTION, Walk};
 use super::{Control, Discard, Lineage, Outputs, Statement, shape};
 
 impl<'a> Walk<'a> {
@@ -243,7 +243,9 @@ impl<'a> Walk<'a> {
             let statement = self.apart(query);
             for effect in &statement.effects {
                 let mut effect = effect.clone();
-                if is_write(effect.action) {
+                // What functions write they write when the planner runs them.
+                let in_function = effect.why.as_ref().is_some_and(|why| why.starts_with(IN_FUNCTION));
+                if is_write(effect.action) && !in_function {
                     effect.action = Action::Select;
                 }
                 self.found.effect(effect);

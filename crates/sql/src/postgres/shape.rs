@@ -35,6 +35,8 @@ pub(super) fn finished(
         parameters,
     };
     let control = std::mem::take(&mut found.control);
+    let free = matches!(node, Some(NodeEnum::SelectStmt(_) | NodeEnum::InsertStmt(_)));
+    let depends_on_literals = !free || found.literals || !control.is_empty();
     let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
     let effects = found.into_effects();
     let shape = digest(&effects, &facts, &outputs);
@@ -48,6 +50,7 @@ pub(super) fn finished(
         literals: text.literals,
         shape,
         unresolved,
+        depends_on_literals,
         touches_tagged,
     }
 }
@@ -79,7 +82,7 @@ fn is_query(node: Option<&NodeEnum>) -> bool {
 }
 
 /// A digest of all that decides a verdict.
-fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u8; 16] {
+pub(super) fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u8; 16] {
     let mut digest = Digest(Context::new(&SHA256));
     for effect in effects {
         digest.text(effect.action.as_str());

@@ -25,7 +25,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "an item that is not named here is unknown")]
     pub(super) fn item(&mut self, item: Option<&NodeEnum>, scope: &mut Scope<'_, 'a>) -> Names {
         match item {
             Some(NodeEnum::RangeVar(range)) => {
@@ -60,16 +59,11 @@ impl<'a> Walk<'a> {
                 sample.repeatable.iter().for_each(|node| {
                     self.uses(node, scope);
                 });
-                match super::tree::qualified(&sample.method) {
-                    Some(q)
-                        if matches!(
-                            (q.schema, q.name),
-                            (None | Some("pg_catalog"), "bernoulli" | "system")
-                        ) =>
-                    {
-                        ()
-                    }
-                    _ => self.unknown("a sampling method that is not PostgreSQL's own"),
+                let own = super::tree::qualified(&sample.method).is_some_and(|q| {
+                    matches!((q.schema, q.name), (None | Some("pg_catalog"), "bernoulli" | "system"))
+                });
+                if !own {
+                    self.unknown("a sampling method that is not PostgreSQL's own");
                 }
                 names
             }
@@ -393,6 +387,8 @@ impl<'a> Walk<'a> {
             };
             self.consume(&l.value);
             self.consume(&r.value);
+            // Whichever `=` the path shows.
+            self.operators(None, "=", l.value.type_oid, r.value.type_oid);
             names.push(Visible::Column(Col { name: Arc::clone(&l.name), value: l.value.either(r.value) }));
         }
         let rest = left.into_iter().chain(right).filter(|c| !using.iter().any(|u| **u == *c.name));

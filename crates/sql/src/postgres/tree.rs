@@ -43,6 +43,7 @@ pub(super) fn qualified(nodes: &[Node]) -> Option<Qualified<'_>> {
 }
 
 /// A string constant.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other node is no constant")]
 pub(super) fn text_constant(node: &NodeEnum) -> Option<&str> {
     match node {
         NodeEnum::AConst(protobuf::AConst { val: Some(Val::Sval(s)), .. }) => Some(&s.sval),
@@ -53,6 +54,7 @@ pub(super) fn text_constant(node: &NodeEnum) -> Option<&str> {
 }
 
 /// An integer constant.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other node is no constant")]
 pub(super) fn integer_constant(node: &NodeEnum) -> Option<i32> {
     match node {
         NodeEnum::AConst(protobuf::AConst { val: Some(Val::Ival(i)), .. }) => Some(i.ival),
@@ -62,6 +64,7 @@ pub(super) fn integer_constant(node: &NodeEnum) -> Option<i32> {
 }
 
 /// A constant as text, as `SET` takes it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other node is no constant")]
 pub(super) fn constant(node: &NodeEnum) -> Option<String> {
     match node {
         NodeEnum::AConst(c) => match c.val.as_ref()? {

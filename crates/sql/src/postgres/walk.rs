@@ -24,6 +24,9 @@ pub(super) enum Within {
     Body(FunctionName),
 }
 
+/// How the reason of an effect begins that a function's body has.
+pub(super) const IN_FUNCTION: &str = "in function ";
+
 /// Reads one statement.
 pub(super) struct Walk<'a> {
     pub session: &'a Session<'a>,
@@ -59,6 +62,8 @@ pub(super) struct Walk<'a> {
     pub chosen: Vec<&'a Function>,
     /// A common table expression was named that stands further down.
     pub forward: bool,
+    /// How many names of columns and rows were read.
+    pub references: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -84,6 +89,7 @@ impl<'a> Walk<'a> {
             views: Vec::new(),
             chosen: Vec::new(),
             forward: false,
+            references: 0,
         }
     }
 
@@ -125,7 +131,7 @@ impl<'a> Walk<'a> {
                 }
             }
             Within::Body(function) => {
-                effect.why.get_or_insert_with(|| format!("in function {function}"));
+                effect.why.get_or_insert_with(|| format!("{IN_FUNCTION}{function}"));
             }
         }
         self.found.effect(effect);

@@ -123,7 +123,7 @@ impl Conversation {
             return Ok(self.while_skipping(&message));
         }
         if self.copies > 0 && interrupts_copy(&message) {
-            return Ok(self.interrupt_copy());
+            return Ok(self.interrupt_copy(frame.kind));
         }
         Ok(match message {
             Frontend::Query(text) => self.query(frame, text),
@@ -138,10 +138,17 @@ impl Conversation {
                 self.flushed = true;
                 Said::Relay
             }
-            Frontend::CopyData(_) if self.copies > 0 => Said::Relay,
+            Frontend::CopyData(_) if self.takes_copy_data() => Said::Relay,
             Frontend::CopyDone | Frontend::CopyFail(_) if self.copies > 0 => {
                 self.copies -= 1;
                 if !std::mem::take(&mut self.copying_in) {
+                    self.expected.push_back(Expected::CopyEnd);
+                }
+                Said::Relay
+            }
+            // A COPY in a statement that could not be read may wait for it. Else the server ignores it.
+            Frontend::CopyDone | Frontend::CopyFail(_) if self.understanding.is_indifferent() => {
+                if !self.expected.is_empty() {
                     self.expected.push_back(Expected::CopyEnd);
                 }
                 Said::Relay
@@ -153,22 +160,21 @@ impl Conversation {
         })
     }
 
-    /// For any other message within a COPY that has begun, PostgreSQL ends the session. It gets one that does nothing, in
-    /// the place of one that nobody has decided. Before the COPY has begun, it depends on answers in flight.
-    fn interrupt_copy(&mut self) -> Said {
+    /// For any other message within a COPY that has begun, PostgreSQL ends the session. It gets an empty one of the same
+    /// kind, which its error names, in the place of one that nobody has decided. Before the COPY has begun, it depends on
+    /// answers in flight.
+    fn interrupt_copy(&mut self, kind: u8) -> Said {
         if !self.copying_in {
             return Said::Wait;
         }
         self.query_ended();
         self.skipping = Skipping::Upstream;
-        let mut out = Vec::new();
-        own::fail_simple(&mut out);
-        Said::Replace(out)
+        Said::Replace(vec![kind, 0, 0, 0, 4])
     }
 
     /// Whether data of a COPY is wanted by the server.
     pub(super) fn takes_copy_data(&self) -> bool {
-        self.copies > 0 && self.skipping == Skipping::No
+        (self.copies > 0 || self.understanding.is_indifferent()) && self.skipping == Skipping::No
     }
 
     /// Whether answers to a statement of ours are in flight.
@@ -229,11 +235,7 @@ impl Conversation {
         if self.status == TransactionStatus::Failed {
             return None;
         }
-        Some(Said::Ask(if self.understanding.reads_own_catalogue() {
-            own::Purpose::SessionCatalogue
-        } else {
-            own::Purpose::SessionFacts
-        }))
+        Some(Said::Ask(self.understanding.purpose()))
     }
 
     /// Whether a text may speak of prepared statements or cursors while it is not settled which there are.
@@ -617,6 +619,10 @@ impl Conversation {
     pub(super) fn copy_in_begun(&mut self) {
         let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
         let ended = self.expected.iter().position(|e| matches!(e, Expected::CopyEnd));
+        // A statement that could not be read turns out to be a COPY.
+        if self.copies == 0 && ended.is_none() && self.understanding.is_indifferent() {
+            self.copies = 1;
+        }
         self.copying_in = ended.is_none() && self.copies > 0;
         let mut within = true;
         let before = self.expected.len();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
-use sql::postgres::{Analysis, Control, Lineage, Outputs, Statement};
+use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
 use crate::audit::{StatementNote, ValueNote};
@@ -13,17 +13,48 @@ use crate::spine::{Auditable, AuditableGarbled};
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
 /// messages that carry the same text.
 pub struct Operation {
+    meaning: Arc<Meaning>,
+    /// The literals of this text, where they are not those of the text that was understood first.
+    literals: Option<Vec<Literal>>,
+    /// The text, where SQL's `PREPARE` in it must be understood again when names have moved.
+    pub text: Option<Arc<str>>,
+}
+
+/// What an operation means, shared by all texts that differ in their literals alone.
+pub struct Meaning {
     /// In the order of the text.
     pub statements: Vec<Arc<Statement>>,
     effects: Vec<Effect>,
     facts: Facts,
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
-    /// The text, where SQL's `PREPARE` in it must be understood again when names have moved.
-    pub text: Option<Arc<str>>,
+}
+
+impl std::ops::Deref for Operation {
+    type Target = Meaning;
+
+    fn deref(&self) -> &Meaning {
+        &self.meaning
+    }
 }
 
 impl Operation {
+    /// The same with other literals, which decide nothing.
+    pub fn with_literals(&self, literals: Vec<Literal>) -> Self {
+        Self { meaning: Arc::clone(&self.meaning), literals: Some(literals), text: self.text.clone() }
+    }
+
+    /// Whether every text of the same template means the same.
+    pub fn is_template(&self) -> bool {
+        matches!(self.statements.as_slice(), [one] if !one.depends_on_literals && !one.unresolved)
+    }
+
+    /// The literals of its text, in order.
+    fn literals(&self) -> impl Iterator<Item = &Literal> {
+        let own = self.literals.is_none().then(|| self.statements.iter().flat_map(|s| &s.literals));
+        self.literals.iter().flatten().chain(own.into_iter().flatten())
+    }
+
     /// What an analysis says, for one message.
     pub fn new(analysis: Analysis) -> Self {
         Self::of(analysis.statements, analysis.shape)
@@ -52,7 +83,9 @@ impl Operation {
             tagged.entry(column).or_default().extend(tags);
         }
         let facts = joined_facts(&statements);
-        Self { statements, effects, facts, tagged_outputs: tagged.into_iter().collect(), shape, text: None }
+        let tagged_outputs = tagged.into_iter().collect();
+        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape };
+        Self { meaning: Arc::new(meaning), literals: None, text: None }
     }
 
     /// All that it does to the session.
@@ -236,9 +269,9 @@ impl Auditable for Request {
                 text.push_str("; ");
             }
             text.push_str(&statement.text);
-            // Literals are numbered behind the parameters.
-            values.extend(statement.literals.iter().map(|l| ValueNote(Some(l.value.clone().into_bytes()))));
         }
+        // Literals are numbered behind the parameters.
+        values.extend(self.operation.literals().map(|l| ValueNote(Some(l.value.clone().into_bytes()))));
         if let RequestKind::Bind { .. } = &self.kind {
             let mut bound = self.bound_values();
             bound.append(&mut values);

@@ -23,6 +23,9 @@ pub(super) enum Purpose {
     SessionFacts,
     /// The catalogue as this session sees it: after DDL that is not committed yet.
     SessionCatalogue,
+    /// What this session has beside the shared catalogue. Reading all of it would lock what views name until the client's
+    /// transaction ends.
+    TemporaryObjects,
 }
 
 /// The effective schemas in their order, implicit ones included.
@@ -46,7 +49,7 @@ pub(super) fn session_facts() -> Vec<String> {
     vec![SEARCH_PATH.to_owned(), ROLE.to_owned()]
 }
 
-/// What [`Purpose::SessionCatalogue`] asks: the facts, then the catalogue's own questions under an empty search path.
+/// What [`Purpose::SessionCatalogue`] and [`Purpose::TemporaryObjects`] ask: the facts, then the catalogue's own questions under an empty search path.
 pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
     let mut all = session_facts();
     all.extend([SAVE_PATH.to_owned(), EMPTY_PATH.to_owned()]);

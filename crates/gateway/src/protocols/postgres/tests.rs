@@ -40,6 +40,14 @@ impl Source for Empty {
         Ok(Catalog::default())
     }
 
+    fn temporary_questions(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn with_temporary(&self, _: &Catalog, _: &[Rows]) -> Result<Catalog, String> {
+        Ok(Catalog::default())
+    }
+
     fn strategy(&self, _: &BTreeSet<Tag>) -> Option<Strategy> {
         None
     }

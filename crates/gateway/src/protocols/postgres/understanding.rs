@@ -7,7 +7,9 @@ use hashbrown::HashMap;
 use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
-use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, analyse};
+use sql::postgres::{
+    Analysis, Control, Literal, Named, Options, Refusal, Session, Statement, Template, analyse, template,
+};
 
 use super::control::Rows;
 use super::expected::Bound;
@@ -42,6 +44,10 @@ pub(super) trait Source: Send + Sync {
     fn questions(&self) -> Vec<String>;
     /// What the answers say.
     fn build(&self, answers: Vec<Rows>) -> Result<Catalog, String>;
+    /// What reads a session's temporary objects alone.
+    fn temporary_questions(&self) -> Vec<String>;
+    /// A catalogue with those in the answers.
+    fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String>;
     /// How columns with these tags are masked, where the configuration says so.
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy>;
 }
@@ -63,6 +69,14 @@ impl Source for Target {
         self.catalogue.build(&answers)
     }
 
+    fn temporary_questions(&self) -> Vec<String> {
+        self.catalogue.temporary_questions()
+    }
+
+    fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String> {
+        self.catalogue.with_temporary(catalogue, answers)
+    }
+
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {
         Self::strategy(self, tags)
     }
@@ -79,6 +93,8 @@ pub(super) struct Understanding {
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
     indifferent: bool,
     remembered: HashMap<Box<[u8]>, Arc<Operation>>,
+    /// What templates of texts mean, where their literals decide nothing.
+    templates: HashMap<String, Arc<Operation>>,
     ddl: bool,
 }
 
@@ -93,6 +109,7 @@ impl Understanding {
             epoch: Epoch { session: 0, catalogue: version },
             indifferent,
             remembered: HashMap::new(),
+            templates: HashMap::new(),
             ddl: false,
         }
     }
@@ -106,10 +123,16 @@ impl Understanding {
         self.indifferent
     }
 
-    /// Whether the catalogue must be read through the session's own connection: only this session sees its temporary
+    /// What must be asked over the session's own connection for names to be certain: only this session sees its temporary
     /// objects, and what DDL made before its transaction ends.
-    pub(super) fn reads_own_catalogue(&self) -> bool {
-        self.ddl || self.facts.temporary.is_some()
+    pub(super) fn purpose(&self) -> own::Purpose {
+        if self.ddl {
+            own::Purpose::SessionCatalogue
+        } else if self.facts.temporary.is_some() {
+            own::Purpose::TemporaryObjects
+        } else {
+            own::Purpose::SessionFacts
+        }
     }
 
     /// Whether the shared catalogue has moved since this session read its own.
@@ -145,6 +168,7 @@ impl Understanding {
         match purpose {
             own::Purpose::SessionFacts => own::session_facts(),
             own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
+            own::Purpose::TemporaryObjects => own::session_catalogue(&self.source.temporary_questions()),
         }
     }
 
@@ -154,7 +178,7 @@ impl Understanding {
         match purpose {
             own::Purpose::SessionFacts => {
                 self.learned(facts);
-                if self.reads_own_catalogue() {
+                if self.purpose() != own::Purpose::SessionFacts {
                     return Ok(false);
                 }
                 self.follow();
@@ -163,19 +187,35 @@ impl Understanding {
                 let version = self.source.version();
                 let catalogue = self.source.build(own::catalogue_of(&mut answers))?;
                 self.learned(facts);
-                self.catalogue = Arc::new(catalogue);
-                self.own_catalogue = true;
-                self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
-                self.remembered.clear();
+                self.take_own(catalogue, version);
+            }
+            own::Purpose::TemporaryObjects => {
+                let (shared, version) = self.source.current();
+                let catalogue = self.source.with_temporary(&shared, &own::catalogue_of(&mut answers))?;
+                self.learned(facts);
+                self.take_own(catalogue, version);
             }
         }
         Ok(true)
     }
 
+    /// Goes on with a catalogue that is this session's alone.
+    fn take_own(&mut self, catalogue: Catalog, version: u64) {
+        self.catalogue = Arc::new(catalogue);
+        self.own_catalogue = true;
+        self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.remembered.clear();
+        self.templates.clear();
+    }
+
     fn learned(&mut self, facts: SessionFacts) {
         if facts != self.facts {
             self.epoch.session += 1;
-            self.remembered.clear();
+            self.forget();
             self.facts = facts;
         }
     }
@@ -190,7 +230,7 @@ impl Understanding {
         self.epoch.catalogue = version;
         self.catalogue = catalogue;
         self.own_catalogue = false;
-        self.remembered.clear();
+        self.forget();
     }
 
     /// What a text means, or why it cannot be understood.
@@ -206,6 +246,42 @@ impl Understanding {
         if let Some(known) = self.remembered.get(text) {
             return Ok(Arc::clone(known));
         }
+        let short = text.len() <= REMEMBERED_TEXT && !depends_on_names(text);
+        let mut key = None;
+        if short
+            && let Ok(utf8) = std::str::from_utf8(text)
+            && let Some(Template { key: found, literals }) = template(utf8)
+        {
+            if let Some(known) = self.templates.get(&found) {
+                return Ok(Arc::new(known.with_literals(literals)));
+            }
+            key = Some(found);
+        }
+        let (utf8, analysis) = match self.read(text, names, simple) {
+            Ok(read) => read,
+            Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
+            Err(garbled) => return Err(garbled),
+        };
+        let mut operation = Operation::new(analysis);
+        if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
+            operation.text = Some(utf8.into());
+        }
+        let operation = Arc::new(operation);
+        if let Some(key) = key.filter(|_| operation.is_template()) {
+            if self.templates.len() >= REMEMBERED {
+                self.templates.clear();
+            }
+            self.templates.insert(key, Arc::clone(&operation));
+        } else if short && !operation.unresolved() {
+            if self.remembered.len() >= REMEMBERED {
+                self.remembered.clear();
+            }
+            self.remembered.insert(text.into(), Arc::clone(&operation));
+        }
+        Ok(operation)
+    }
+
+    fn read<'t>(&self, text: &'t [u8], names: &Names, simple: bool) -> Result<(&'t str, Analysis), Garbled> {
         let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
             hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
             simple,
@@ -213,18 +289,20 @@ impl Understanding {
         })?;
         let analysis =
             self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
-        let mut operation = Operation::new(analysis);
-        if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
-            operation.text = Some(utf8.into());
-        }
-        let operation = Arc::new(operation);
-        if text.len() <= REMEMBERED_TEXT && !operation.unresolved() && !depends_on_names(text) {
-            if self.remembered.len() >= REMEMBERED {
-                self.remembered.clear();
-            }
-            self.remembered.insert(text.into(), Arc::clone(&operation));
-        }
-        Ok(operation)
+        Ok((utf8, analysis))
+    }
+
+    /// A text that cannot be read, of somebody who may do the unknown where nothing is masked: policy decides on that, and
+    /// the server says in its own words what is wrong with it, or knows a grammar that we do not. All of it counts as a
+    /// literal, since nobody knows what is one.
+    fn not_read(&self, text: &[u8], garbled: &Garbled) -> Arc<Operation> {
+        let whole = Literal { value: String::from_utf8_lossy(text).into_owned() };
+        let mut statement = Statement::opaque(Effect::unknown(garbled.message.as_str()));
+        statement.text = "$1".to_owned();
+        statement.literals.push(whole);
+        // It may be DDL of a version that is newer than our grammar.
+        statement.control.push(Control::Ddl);
+        Arc::new(Operation::single(Arc::new(statement)))
     }
 
     /// The same with the types that a Parse gives its parameters: values become values of these at Bind.

@@ -1,12 +1,12 @@
 //! Reads a catalogue: what a server is asked, and what its answers say. The connection is the caller's.
 
-use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 use model::{ColumnName, Tag};
 
 use super::cells::rows;
-use super::queries::List;
+use super::queries::{self, List};
 use super::texts::{Piece, Texts};
 use super::{Catalog, EventTrigger, Oid, objects, polled, relations, tags};
 
@@ -49,14 +49,41 @@ pub struct Questions {
 /// What a server of this version (`server_version_num`) is asked. Each is one statement without parameters, correct under a
 /// search path that is empty or `pg_catalog`; where each is a transaction of its own, few locks are held at a time.
 pub fn questions(version: u32) -> Questions {
-    Questions { lists: List::ALL.iter().map(|list| list.sql(version)).collect(), pieces: Piece::all(version) }
+    Questions {
+        lists: List::ALL.iter().map(|list| list.sql(version)).collect(),
+        pieces: Piece::all(version).collect(),
+    }
 }
 
-/// All of it in order, for whoever cannot go on after a refusal.
+/// All of it in order and in as few statements as can be, for whoever cannot go on after a refusal and keeps all locks until
+/// the end anyway: a session that sees what others do not see yet.
 pub fn queries(version: u32) -> Vec<String> {
-    let Questions { mut lists, pieces } = questions(version);
-    lists.extend(pieces.iter().map(Piece::sql));
+    let lists = List::ALL.iter().map(|list| list.sql(version));
+    lists.chain(Piece::whole(version).map(|piece| piece.sql())).collect()
+}
+
+/// What a session asks for its own temporary objects alone, of which nobody else knows.
+pub fn temporary_queries(version: u32) -> Vec<String> {
+    let lists = List::OF_TEMPORARY.iter().map(|list| list.sql(version));
     lists
+        .chain(Piece::whole(version).map(|piece| piece.sql()))
+        .map(|sql| queries::of_own_schema(&sql))
+        .collect()
+}
+
+/// The catalogue with the session's temporary objects, by the answers to [`temporary_queries`].
+///
+/// # Errors
+/// An answer is not what was asked for.
+pub fn with_temporary(
+    catalog: &Catalog,
+    answers: &[Rows],
+    tags: &[(ColumnName, Tag)],
+) -> Result<Catalog, String> {
+    let mut catalog = catalog.clone();
+    catalog.derived = OnceLock::new();
+    add(&mut catalog, &Answers::new(&List::OF_TEMPORARY, answers)?, tags)?;
+    Ok(catalog)
 }
 
 /// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
@@ -75,15 +102,21 @@ pub fn pulse() -> &'static str {
 /// # Errors
 /// The server is not one that is served, or an answer is not what was asked for.
 pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> Result<Catalog, String> {
-    let answers = Answers::new(answers)?;
     let mut catalog = Catalog { server_version: version, ..Catalog::default() };
-    answers.read(List::Server, |answer| server(&mut catalog, answer))?;
+    add(&mut catalog, &Answers::new(&List::ALL, answers)?, tags)?;
+    Ok(catalog)
+}
+
+fn add(catalog: &mut Catalog, answers: &Answers<'_>, tags: &[(ColumnName, Tag)]) -> Result<(), String> {
+    answers.read(List::Server, |answer| server(catalog, answer))?;
     answers.read(List::Schemas, |answer| {
-        catalog.schemas = rows(answer).map(|mut row| row.string()).collect::<Result<BTreeSet<_>, _>>()?;
+        for mut row in rows(answer) {
+            catalog.schemas.insert(row.string()?);
+        }
         Ok(())
     })?;
-    relations::read(&mut catalog, &answers)?;
-    objects::read(&mut catalog, &answers)?;
+    relations::read(catalog, answers)?;
+    objects::read(catalog, answers)?;
     answers.read(List::EventTriggers, |answer| {
         for mut row in rows(answer) {
             let (name, event, function) = (row.string()?, row.string()?, row.oid()?);
@@ -91,9 +124,9 @@ pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> 
         }
         Ok(())
     })?;
-    index(&mut catalog);
-    tags::spread(&mut catalog, tags);
-    Ok(catalog)
+    index(catalog);
+    tags::spread(catalog, tags);
+    Ok(())
 }
 
 /// The same catalogue under other tags.
@@ -110,31 +143,30 @@ pub fn proposals(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
 
 /// The answers by what was asked.
 pub(super) struct Answers<'a> {
+    asked: &'static [List],
     lists: &'a [Rows],
     /// What was printed.
     pub(super) texts: Texts<'a>,
 }
 
 impl<'a> Answers<'a> {
-    fn new(answers: &'a [Rows]) -> Result<Self, String> {
+    fn new(asked: &'static [List], answers: &'a [Rows]) -> Result<Self, String> {
         let (lists, pieces) = answers
-            .split_at_checked(List::ALL.len())
-            .ok_or_else(|| format!("{} answers to {} questions", answers.len(), List::ALL.len()))?;
-        Ok(Self {
-            lists,
-            texts: Texts::new(pieces).map_err(|error| format!("the catalogue's texts: {error}"))?,
-        })
+            .split_at_checked(asked.len())
+            .ok_or_else(|| format!("{} answers to {} questions", answers.len(), asked.len()))?;
+        let texts = Texts::new(pieces).map_err(|error| format!("the catalogue's texts: {error}"))?;
+        Ok(Self { asked, lists, texts })
     }
 
-    /// Reads a list, and says in an error which it was.
+    /// Reads a list if it was asked for, and says in an error which it was.
     pub(super) fn read(
         &self,
         list: List,
         read: impl FnOnce(&'a Rows) -> Result<(), String>,
     ) -> Result<(), String> {
-        let position = List::ALL.iter().position(|l| *l == list);
-        let answer = position.and_then(|p| self.lists.get(p)).ok_or("a question without an answer")?;
-        read(answer).map_err(|error| format!("the catalogue's {list:?}: {error}"))
+        let Some(position) = self.asked.iter().position(|l| *l == list) else { return Ok(()) };
+        read(self.lists.get(position).ok_or("a question without an answer")?)
+            .map_err(|error| format!("the catalogue's {list:?}: {error}"))
     }
 }
 

@@ -25,7 +25,7 @@ mod when;
 pub(crate) use derived::Derived;
 pub use load::{
     Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
-    version, who,
+    temporary_queries, version, who, with_temporary,
 };
 #[cfg(test)]
 pub(crate) use sample::shop;
@@ -256,6 +256,8 @@ pub struct Type {
     pub relation: Oid,
     /// Of a domain: its CHECK expressions (`VALUE` stands for the value), as SQL with qualified names.
     pub checks: Vec<String>,
+    /// Of a domain: its default, as SQL.
+    pub default: Option<String>,
     /// Input, output, receive and send functions and those of the modifier, where they are not in `pg_catalog`.
     pub functions: Vec<Oid>,
     /// The extension it belongs to.
@@ -325,7 +327,8 @@ pub struct Function {
     pub extension: Option<String>,
 }
 
-/// An operator.
+/// An operator. One that a user made is there again with the functions of its commutator and its negator: the planner may
+/// take those in its place.
 #[derive(Debug, Clone)]
 pub struct Operator {
     /// Its schema.

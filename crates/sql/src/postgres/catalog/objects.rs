@@ -1,7 +1,5 @@
 //! Types, functions, operators, casts and extensions.
 
-use hashbrown::HashMap;
-
 use super::cells::{Cells, rows};
 use super::load::{Answers, Rows};
 use super::queries::List;
@@ -26,7 +24,6 @@ pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), S
 }
 
 fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
-    let mut domain_defaults = HashMap::new();
     catalog.types.reserve(answer.len());
     for mut row in rows(answer) {
         let (oid, schema, name) = (row.oid()?, row.string()?, row.string()?);
@@ -35,9 +32,7 @@ fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), 
         let (base, relation) = (row.oid()?, row.oid()?);
         let mut functions = row.oids()?;
         functions.retain(|function| *function >= FIRST_USER);
-        if row.flag()? {
-            domain_defaults.insert(oid, catalog.printed(texts.of(Text::Domain, oid, 0)));
-        }
+        let default = row.flag()?.then(|| catalog.printed(texts.of(Text::Domain, oid, 0)));
         let (checks, extension) = (Vec::new(), None);
         let each = Type {
             oid,
@@ -50,12 +45,13 @@ fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), 
             base,
             relation,
             checks,
+            default,
             functions,
             extension,
         };
         catalog.types.insert(oid, each);
     }
-    default_by_domain(catalog, &domain_defaults);
+    default_by_domain(catalog);
     Ok(())
 }
 
@@ -73,13 +69,11 @@ fn type_kind(letter: char) -> Result<TypeKind, String> {
 }
 
 /// A column without a default of its own has its domain's.
-fn default_by_domain(catalog: &mut Catalog, domain_defaults: &HashMap<Oid, String>) {
-    if domain_defaults.is_empty() {
-        return;
-    }
-    for column in catalog.relations.values_mut().flat_map(|r| &mut r.columns) {
+fn default_by_domain(catalog: &mut Catalog) {
+    let Catalog { relations, types, .. } = catalog;
+    for column in relations.values_mut().flat_map(|r| &mut r.columns) {
         if column.default.is_none() {
-            column.default = domain_defaults.get(&column.type_oid).cloned();
+            column.default = types.get(&column.type_oid).and_then(|domain| domain.default.clone());
         }
     }
 }

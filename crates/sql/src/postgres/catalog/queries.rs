@@ -76,6 +76,26 @@ impl List {
         Self::Members,
     ];
 
+    /// Those in which a session's temporary objects are; the others are of the whole database.
+    pub(super) const OF_TEMPORARY: [Self; 16] = [
+        Self::Server,
+        Self::Schemas,
+        Self::Relations,
+        Self::Columns,
+        Self::Rules,
+        Self::Triggers,
+        Self::Checks,
+        Self::ForeignKeys,
+        Self::Indexes,
+        Self::PartitionKeys,
+        Self::Policies,
+        Self::Inheritance,
+        Self::Types,
+        Self::Functions,
+        Self::Aggregates,
+        Self::Operators,
+    ];
+
     /// The statement that asks for it.
     pub(super) fn sql(self, version: u32) -> String {
         let text = match self {
@@ -102,6 +122,15 @@ impl List {
         };
         short(&for_version(text, version))
     }
+}
+
+/// The same of the session's own temporary schema alone. Every statement leaves those of other sessions out, in the same
+/// words.
+pub(super) fn of_own_schema(sql: &str) -> String {
+    sql.replace(
+        "NOT pg_catalog.pg_is_other_temp_schema(",
+        "pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) (",
+    )
 }
 
 /// What was not the same in all versions.
@@ -141,7 +170,7 @@ const SCHEMAS: &str =
 const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence =. 't', c.relrowsecurity, \
     i.indrelid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid =. c.relnamespace \
     LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid =. c.oid \
-    WHERE c.relkind =. ANY ('{r,p,v,m,f,S,c,i,I}'::pg_catalog.\"char\"[]) AND n.nspname <>. 'pg_toast' \
+    WHERE c.relkind =. ANY ('{r,p,v,m,f,S,c,i,I}'::pg_catalog.\"char\"[]) AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') \
     AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
 const COLUMNS: &str = "SELECT a.attrelid, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, \
@@ -183,7 +212,9 @@ const POLICIES: &str = "SELECT p.oid, p.polrelid, p.polqual IS NOT NULL, p.polwi
     FROM pg_catalog.pg_policy AS p JOIN pg_catalog.pg_class AS c ON c.oid =. p.polrelid \
     WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-const INHERITANCE: &str = "SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h";
+const INHERITANCE: &str = "SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inherits AS h \
+    JOIN pg_catalog.pg_class AS c ON c.oid =. h.inhrelid \
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typelem, {array}, t.typarray, t.typbasetype, \
     t.typrelid, pg_catalog.array_to_string(ARRAY[t.typinput::pg_catalog.oid, t.typoutput::pg_catalog.oid, \
@@ -192,7 +223,7 @@ const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typelem, {
     t.typtype =. 'd' AND t.typdefaultbin IS NOT NULL \
     FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid =. t.typnamespace \
     LEFT JOIN pg_catalog.pg_range AS r ON r.rngtypid =. t.oid \
-    WHERE n.nspname <>. 'pg_toast' AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+    WHERE NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
 const FUNCTIONS: &str = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.proargtypes, \
     pg_catalog.array_to_string(p.proallargtypes, ' '), pg_catalog.array_to_string(p.proargmodes, ''), \
@@ -208,7 +239,9 @@ const AGGREGATES: &str = "SELECT a.aggfnoid::pg_catalog.oid, pg_catalog.array_to
     ARRAY[a.aggtransfn::pg_catalog.oid, a.aggfinalfn::pg_catalog.oid, a.aggcombinefn::pg_catalog.oid, \
     a.aggserialfn::pg_catalog.oid, a.aggdeserialfn::pg_catalog.oid, a.aggmtransfn::pg_catalog.oid, \
     a.aggminvtransfn::pg_catalog.oid, a.aggmfinalfn::pg_catalog.oid, o.oprcode::pg_catalog.oid], ' ') \
-    FROM pg_catalog.pg_aggregate AS a LEFT JOIN pg_catalog.pg_operator AS o ON o.oid =. a.aggsortop";
+    FROM pg_catalog.pg_aggregate AS a JOIN pg_catalog.pg_proc AS p ON p.oid =. a.aggfnoid::pg_catalog.oid \
+    LEFT JOIN pg_catalog.pg_operator AS o ON o.oid =. a.aggsortop \
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(p.pronamespace)";
 
 const OPERATORS: &str = "SELECT n.nspname, o.oprname, o.oprleft, o.oprright, o.oprresult, \
     o.oprcode::pg_catalog.oid, CASE WHEN o.oid >=. {user} THEN pg_catalog.array_to_string(\

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use model::{ColumnName, Tag};
 
-use super::super::proposals;
-use super::super::system;
-use super::{Catalog, Oid, RelationKind};
+use super::{Catalog, Oid, RelationKind, TypeKind};
+use crate::postgres::{proposals, system};
 
 /// Puts the tags into the catalogue.
 ///
@@ -96,8 +95,9 @@ pub(super) fn propose(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
             if relation.parents.iter().any(of_parent) {
                 continue;
             }
-            let type_name = catalog.types.get(&column.type_oid).map_or("", |t| t.name.as_str());
-            if let Some(tag) = proposals::propose(&relation.schema, &relation.name, &column.name, type_name) {
+            let type_name = values_of(catalog, column.type_oid);
+            if let Some(tag) = proposals::propose(&relation.schema, &relation.name, &column.name, &type_name)
+            {
                 let name = ColumnName { table: relation.table_name(), name: column.name.clone() };
                 proposed.push((name, Tag(tag.to_owned())));
             }
@@ -109,4 +109,24 @@ pub(super) fn propose(catalog: &Catalog) -> Vec<(ColumnName, Tag)> {
 
 fn is_system(schema: &str) -> bool {
     schema == "pg_catalog" || schema == "information_schema"
+}
+
+/// The name by which a type's values are judged: that of a domain's base, of an array's element.
+fn values_of(catalog: &Catalog, oid: Oid) -> String {
+    let (mut oid, mut brackets) = (oid, "");
+    // A domain may be over an array of a domain, and so on.
+    for _ in 0..32 {
+        let Some(each) = catalog.types.get(&oid) else { break };
+        match each.kind {
+            TypeKind::Domain => oid = each.base,
+            TypeKind::Base if each.is_array() => (oid, brackets) = (each.element, "[]"),
+            TypeKind::Base
+            | TypeKind::Enum
+            | TypeKind::Composite
+            | TypeKind::Range
+            | TypeKind::Multirange
+            | TypeKind::Pseudo => return format!("{}{brackets}", each.name),
+        }
+    }
+    String::new()
 }

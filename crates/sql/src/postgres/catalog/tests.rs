@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::Tag;
+use model::{ColumnName, TableName, Tag};
 
 use super::*;
 
@@ -131,4 +131,162 @@ fn functions_operators_and_casts_are_there() {
     assert_eq!((cast.function, cast.context), (Some(function(&catalog, "addr_text").oid), 'a'));
     assert!(catalog.functions_named("upper").any(|f| f.schema == "pg_catalog" && f.source.is_empty()));
     assert_eq!(catalog.extensions.get("dblink").map(String::as_str), Some("public"));
+}
+
+/// The lists that every catalogue answers, by hand: two tables, the second a child of the first, and their types.
+fn by_hand() -> Vec<Rows> {
+    let row = |text: &str| -> Vec<Option<String>> {
+        text.split('|').map(|cell| (cell != "NULL").then(|| cell.to_owned())).collect()
+    };
+    let mut answers = vec![Rows::new(); 20];
+    answers[0] = vec![row("150018|db|UTF8|PostgreSQL 15.18 on x86_64-pc-linux-gnu, compiled by gcc")];
+    answers[1] = vec![row("pg_catalog"), row("public")];
+    answers[2] = ["1|public|top|r|f|f|NULL", "2|public|left|r|f|f|NULL", "3|public|right|r|f|f|NULL"]
+        .map(row)
+        .to_vec();
+    answers[3] = [
+        r#"1|1 25 -1 - 3 25 -1 d|["a","b"]"#,
+        r#"2|1 25 -1 - 2 25 -1 - 3 25 -1 -|["a","own","b"]"#,
+        r#"3|1 25 -1 - 3 25 -1 -|["b","a"]"#,
+    ]
+    .map(row)
+    .to_vec();
+    answers[11] = vec![row("2|1"), row("3|1")];
+    answers
+}
+
+fn read(answers: &[Rows], tags: &[(&str, &str)]) -> Result<Catalog, String> {
+    let tag = |(table, column): &(&str, &str)| {
+        let table = TableName { schema: "public".to_owned(), name: (*table).to_owned() };
+        (ColumnName { table, name: (*column).to_owned() }, Tag(format!("of {column}")))
+    };
+    from_rows(150_018, answers, &tags.iter().map(tag).collect::<Vec<_>>())
+}
+
+/// The tagged columns as `table.column`, in order.
+fn all_tagged(catalog: &Catalog) -> Vec<String> {
+    let mut all: Vec<String> = catalog
+        .column_tags
+        .keys()
+        .map(|(oid, number)| {
+            let column = catalog.column_name(*oid, *number).unwrap();
+            format!("{}.{}", column.table.name, column.name)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn tags_follow_rows_through_inheritance_by_name() {
+    let check = |tags: &[(&str, &str)], wanted: &[&str]| {
+        assert_eq!(all_tagged(&read(&by_hand(), tags).unwrap()), wanted, "{tags:?}");
+    };
+    check(&[("top", "a")], &["left.a", "right.a", "top.a"]);
+    check(&[("left", "b")], &["left.b", "top.b"]);
+    check(&[("left", "own")], &["left.own"]);
+    check(&[("right", "a"), ("left", "a")], &["left.a", "right.a", "top.a"]);
+    check(&[("nowhere", "a"), ("top", "nothing")], &[]);
+}
+
+#[test]
+fn other_tags_leave_the_rest_as_it_was() {
+    let catalog = read(&by_hand(), &[("top", "a")]).unwrap();
+    let none = retagged(&catalog, &[]);
+    assert_eq!((catalog.any_tags(), none.any_tags()), (true, false));
+    assert_eq!((all_tagged(&none).len(), none.relations().count()), (0, 3));
+    assert!(!shop().relation_tags(shop().relation("pg_catalog", "pg_statistic").unwrap().oid).is_empty());
+}
+
+#[test]
+fn a_text_that_did_not_come_is_known_to_be_missing() {
+    let catalog = read(&by_hand(), &[]).unwrap();
+    let column = |catalog: &Catalog| catalog.relation("public", "top").unwrap().column("b").unwrap().clone();
+    assert_eq!((column(&catalog).default.as_deref(), catalog.unreadable()), (Some(UNREADABLE), 0));
+    for (text, default, unreadable) in [(Some("now()"), "now()", 0), (None, UNREADABLE, 1)] {
+        let mut answers = by_hand();
+        let words = [Some("d"), Some("1"), Some("3"), text];
+        answers.push(vec![words.map(|word| word.map(str::to_owned)).to_vec()]);
+        let catalog = read(&answers, &[]).unwrap();
+        assert_eq!((column(&catalog).default.as_deref(), catalog.unreadable()), (Some(default), unreadable));
+    }
+    assert!(
+        pg_query::parse(&format!("SELECT {UNREADABLE}"), pg_query::ParserOptions::default()).is_err(),
+        "nobody takes it for an expression"
+    );
+}
+
+#[test]
+fn answers_that_are_not_what_was_asked_for_are_an_error() {
+    let check = |list: usize, row: &[&str], wanted: &str| {
+        let mut answers = by_hand();
+        answers[list] = vec![row.iter().map(|cell| Some((*cell).to_owned())).collect()];
+        let error = read(&answers, &[]).unwrap_err();
+        assert!(error.contains(wanted), "{error}");
+    };
+    check(2, &["1", "public", "t"], "Relations: a row is too short");
+    check(2, &["1", "public", "t", "x", "f", "f", "0"], "x is no kind");
+    check(2, &["-1", "public", "t", "r", "f", "f", "0"], "-1 is not the number");
+    check(2, &["1", "public", "t", "r", "yes", "f", "0"], "neither true nor false");
+    check(3, &["1", "1 25 -1 -", r#"["a","b"]"#], "fewer columns than names");
+    check(3, &["1", "1 25 -1 -", "{a}"], "not a list");
+    assert!(read(&by_hand()[..19], &[]).unwrap_err().contains("19 answers"));
+}
+
+#[test]
+fn only_what_was_tested_is_served() {
+    let served = [
+        "PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64",
+        "PostgreSQL 18.4 on aarch64",
+        "PostgreSQL 17rc1 on x86_64",
+    ];
+    let forks = [
+        "PostgreSQL 15.2-YB-2.25.0.0-b0 on x86_64-pc-linux-gnu",
+        "PostgreSQL 15.4 (EnterpriseDB Advanced Server 15.4.0) on x86_64",
+        "PostgreSQL 14.4 (Apache Cloudberry 1.6.0 build 1) on x86_64",
+        "PostgreSQL 13.0 (Greenplum Database 8) on x86_64",
+        "PostgreSQL 15.0 (openGauss 6) on x86_64",
+        "CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu)",
+        "PostgreSQL 15.1",
+    ];
+    let check = |version: &str, encoding: &str, words: &str| {
+        let row = [version, "db", encoding, words].map(|cell| Some(cell.to_owned())).to_vec();
+        super::version(&vec![row])
+    };
+    for words in served {
+        assert_eq!(check("150018", "UTF8", words), Ok(150_018), "{words}");
+    }
+    for words in forks {
+        assert!(check("150018", "UTF8", words).is_err(), "{words}");
+    }
+    for (version, encoding) in
+        [("120022", "UTF8"), ("190000", "UTF8"), ("150018", "LATIN1"), ("150018", "SQL_ASCII")]
+    {
+        assert!(check(version, encoding, served[0]).is_err(), "{version} {encoding}");
+    }
+    assert!(from_rows(180_004, &by_hand(), &[]).is_err(), "asked as another version than it is");
+}
+
+#[test]
+fn what_is_asked_has_no_operator_or_name_that_a_user_could_replace() {
+    let mut statements: Vec<String> =
+        [130_000, 140_000, 150_000, 180_000].into_iter().flat_map(queries).collect();
+    statements.extend([signature(), pulse().to_owned(), who()]);
+    statements.extend(questions(180_000).pieces.iter().map(Piece::sql));
+    for statement in statements {
+        let parsed = pg_query::parse(&statement, pg_query::ParserOptions::default());
+        let tree = format!("{:?}", parsed.unwrap_or_else(|error| panic!("{statement}: {error}")).protobuf);
+        // Of operators, functions and types; the names of an alias's columns are its own.
+        for names in ["name: [Node", " names: [Node"] {
+            for name in tree.split(names).skip(1) {
+                let is_qualified = name.starts_with(" { node: Some(String(String { sval: \"pg_catalog\"");
+                assert!(is_qualified, "{statement}: {name:.80}");
+            }
+        }
+        for from in tree.split("RangeVar { ").skip(1) {
+            let own = ["locked", "blocked", "temporary", "temporary_schemas"];
+            let is_own = own.iter().any(|name| from.contains(&format!("relname: \"{name}\"")));
+            assert!(from.contains("schemaname: \"pg_catalog\"") || is_own, "{statement}: {from:.80}");
+        }
+    }
 }

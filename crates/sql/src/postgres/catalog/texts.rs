@@ -113,14 +113,17 @@ pub struct Piece {
 
 impl Piece {
     /// All that a server of this version is asked for, in order.
-    pub(super) fn all(version: u32) -> Vec<Self> {
-        let there = Text::ALL.into_iter().filter(|text| *text != Text::Body || version >= 140_000);
-        there
-            .flat_map(|text| {
-                let modulus = text.pieces();
-                (0..modulus).map(move |remainder| Self { text, modulus, remainder })
-            })
-            .collect()
+    pub(super) fn all(version: u32) -> impl Iterator<Item = Self> {
+        Self::whole(version).flat_map(|Self { text, .. }| {
+            let modulus = text.pieces();
+            (0..modulus).map(move |remainder| Self { text, modulus, remainder })
+        })
+    }
+
+    /// The same in one piece of each kind.
+    pub(super) fn whole(version: u32) -> impl Iterator<Item = Self> {
+        let there = Text::ALL.into_iter().filter(move |text| *text != Text::Body || version >= 140_000);
+        there.map(|text| Self { text, modulus: 1, remainder: 0 })
     }
 
     /// The statement that asks for it.
@@ -198,11 +201,11 @@ const BLOCKED: &str = "WITH locked AS MATERIALIZED (SELECT l.relation FROM pg_ca
     AND d.refobjid =. ANY (ARRAY(SELECT locked.relation FROM locked)))";
 
 const VIEWS: &str = "c.oid, 0, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_viewdef(c.oid) END \
-    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_rewrite AS r ON r.ev_class =. c.oid \
-    AND r.rulename =. '_RETURN' \
+    FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid =. r.ev_class \
     LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid \
-    AND b.objid =. r.oid WHERE c.relkind =. ANY ('{v,m}'::pg_catalog.\"char\"[]) AND c.oid >=. {user} \
-    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) AND {piece c.oid}";
+    AND b.objid =. r.oid WHERE r.rulename =. '_RETURN' AND r.ev_class >=. {user} \
+    AND c.relkind =. ANY ('{v,m}'::pg_catalog.\"char\"[]) \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) AND {piece r.ev_class}";
 
 const BODIES: &str = "p.oid, 0, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_function_sqlbody(p.oid) END \
     FROM pg_catalog.pg_proc AS p \
@@ -210,8 +213,10 @@ const BODIES: &str = "p.oid, 0, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get
     AND b.objid =. p.oid WHERE p.prosqlbody IS NOT NULL AND p.oid >=. {user} \
     AND NOT pg_catalog.pg_is_other_temp_schema(p.pronamespace) AND {piece p.oid}";
 
+/// Only a generated column's expression names columns; printing another opens no relation.
 const DEFAULTS: &str = "d.adrelid, d.adnum, \
-    CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
+    CASE WHEN pg_catalog.strpos(d.adbin::pg_catalog.text, '{VAR ') =. 0 THEN pg_catalog.pg_get_expr(d.adbin, 0) \
+    WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
     FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid =. d.adrelid \
     LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid \
     AND b.objid =. d.oid WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) AND {piece d.oid}";
@@ -265,3 +270,31 @@ const ARGUMENTS: &str = "p.oid, 0, pg_catalog.pg_get_expr(p.proargdefaults, 0) F
 const DOMAINS: &str = "t.oid, 0, pg_catalog.pg_get_expr(t.typdefaultbin, 0) FROM pg_catalog.pg_type AS t \
     WHERE t.typdefaultbin IS NOT NULL AND t.typtype =. 'd' \
     AND NOT pg_catalog.pg_is_other_temp_schema(t.typnamespace) AND {piece t.oid}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_hold_what_the_whole_held_and_come_to_an_end() {
+        let mut left: Vec<Piece> = Piece::all(180_000).collect();
+        let covers = |pieces: &[Piece], text, oid: u32| {
+            pieces.iter().filter(|p| p.text == text && oid % p.modulus == p.remainder).count()
+        };
+        for _ in 0..4 {
+            for oid in [16_384, 16_385, 99_991, u32::MAX] {
+                assert!(Text::ALL.into_iter().all(|text| covers(&left, text, oid) == 1), "{oid}");
+            }
+            left = left.iter().flat_map(|piece| piece.halves().unwrap()).collect();
+        }
+        let mut piece = Piece { text: Text::View, modulus: 17, remainder: 16 };
+        let halvings = std::iter::from_fn(|| piece.halves().map(|[_, second]| piece = second)).count();
+        assert_eq!(halvings, 15);
+    }
+
+    #[test]
+    fn bodies_of_the_newer_form_are_asked_for_where_there_are_any() {
+        let asks = |version| Piece::whole(version).any(|piece| piece.text == Text::Body);
+        assert_eq!((asks(130_023), asks(140_000)), (false, true));
+    }
+}

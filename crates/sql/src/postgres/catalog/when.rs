@@ -33,3 +33,42 @@ pub(super) fn condition(definition: &str) -> Option<&str> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::condition;
+
+    #[test]
+    fn a_condition_is_cut_out_whatever_names_and_texts_look_like() {
+        let head = "CREATE TRIGGER t BEFORE UPDATE ON s.t FOR EACH ROW";
+        let cases = [
+            (format!("{head} EXECUTE FUNCTION s.f()"), None),
+            (
+                format!("{head} WHEN ((old.a IS DISTINCT FROM new.a)) EXECUTE FUNCTION s.f()"),
+                Some("(old.a IS DISTINCT FROM new.a)"),
+            ),
+            (format!("{head} WHEN (s.f(new.a)) EXECUTE FUNCTION s.f()"), Some("s.f(new.a)")),
+            (
+                format!("{head} WHEN ((new.a = ')'::text)) EXECUTE FUNCTION s.f()"),
+                Some("(new.a = ')'::text)"),
+            ),
+            (
+                format!("{head} WHEN ((new.a = E'\\\\'')'::text)) EXECUTE FUNCTION s.f()"),
+                Some("(new.a = E'\\\\'')'::text)"),
+            ),
+            (
+                format!("{head} WHEN ((new.\"x\"\")\" > 1)) EXECUTE FUNCTION s.f(' WHEN (y)')"),
+                Some("(new.\"x\"\")\" > 1)"),
+            ),
+            (format!("{head} EXECUTE FUNCTION s.f(' WHEN (y)')"), None),
+            (
+                "CREATE TRIGGER \"a WHEN (b)\" BEFORE UPDATE OF c ON s.t EXECUTE FUNCTION s.f()".to_owned(),
+                None,
+            ),
+            (format!("{head} WHEN ((new.a"), None),
+        ];
+        for (definition, wanted) in cases {
+            assert_eq!(condition(&definition), wanted, "{definition}");
+        }
+    }
+}

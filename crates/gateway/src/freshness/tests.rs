@@ -1,0 +1,170 @@
+//! The catalogue of a real server, while that changes, is locked and goes away.
+
+use model::{ColumnName, TableName, Tag};
+use sql::postgres::catalog::Oid;
+use testkit::postgres::Postgres;
+
+use super::*;
+use crate::catalogue::ColumnTag;
+use crate::catalogue::tests::tls;
+
+struct Rig {
+    shared: Arc<SharedCatalogue>,
+    server: Postgres,
+    _directory: tempfile::TempDir,
+}
+
+fn place(port: u16) -> Place {
+    Place {
+        target: TargetName::new("shop"),
+        address: Address::new("127.0.0.1", port),
+        tls: tls(),
+        user: "postgres".to_owned(),
+        database: "postgres".to_owned(),
+        credential: Credential(None),
+    }
+}
+
+fn tagging(columns: &[&str]) -> Tagging {
+    let column = |name: &&str| ColumnTag {
+        column: ColumnName {
+            table: TableName { schema: "public".to_owned(), name: "people".to_owned() },
+            name: (*name).to_owned(),
+        },
+        tag: Tag("pii".to_owned()),
+        strategy: None,
+    };
+    Tagging::new(columns.iter().map(column).collect())
+}
+
+fn rig() -> Rig {
+    let server = Postgres::start(&[]).expect("it starts");
+    server
+        .sql(
+            "postgres",
+            "CREATE TABLE people (id integer, email text); CREATE VIEW mails AS SELECT email FROM people",
+        )
+        .expect("a table");
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = Journal::open(directory.path(), journal::Options::default()).expect("a journal");
+    let metrics = Arc::new(Metrics::new());
+    let shared = SharedCatalogue::new(place(server.port()), tagging(&["email"]), journal, metrics);
+    Rig { shared: Arc::new(shared), server, _directory: directory }
+}
+
+impl SharedCatalogue {
+    /// However lately somebody looked.
+    async fn poll_now(&self) {
+        self.reader.lock().await.looked = None;
+        self.poll().await;
+    }
+}
+
+impl Rig {
+    fn reads(&self) -> u64 {
+        self.shared.metrics.catalogue_reads.get()
+    }
+
+    fn has(&self, table: &str) -> bool {
+        self.shared.current().0.relation("public", table).is_some()
+    }
+}
+
+fn is_tagged(catalogue: &Catalog, column: &str) -> bool {
+    let people = catalogue.relation("public", "people").expect("people are there");
+    !catalogue.tags(people.oid, people.column(column).expect("a column").number).is_empty()
+}
+
+#[tokio::test]
+async fn a_look_reads_only_what_has_moved() {
+    let rig = rig();
+    rig.shared.poll_now().await;
+    assert_eq!(rig.reads(), 0, "nobody needs it yet");
+    rig.shared.ready().await.expect("it is read");
+    assert_eq!((rig.reads(), rig.shared.version(), rig.has("people")), (1, 1, true));
+    rig.server.sql("postgres", "INSERT INTO people VALUES (1, 'a')").expect("a row");
+    rig.shared.refresh().await;
+    assert_eq!(rig.reads(), 1, "a row is nothing of the catalogue's");
+    rig.server.sql("postgres", "CREATE TABLE more (a integer)").expect("a table");
+    rig.shared.poll_now().await;
+    assert_eq!((rig.reads(), rig.shared.version(), rig.has("more")), (2, 2, true));
+}
+
+#[tokio::test]
+async fn a_login_does_not_believe_what_nobody_looked_at() {
+    let rig = rig();
+    rig.shared.ready().await.expect("it is read");
+    rig.server.sql("postgres", "CREATE TABLE more (a integer)").expect("a table");
+    rig.shared.seen.store(Instant::now().checked_sub(RECENT).map(Arc::new));
+    rig.shared.ready().await.expect("it is read");
+    assert!(rig.has("more"));
+}
+
+#[tokio::test]
+async fn new_tags_need_no_server() {
+    let Rig { shared, server, _directory } = rig();
+    shared.ready().await.expect("it is read");
+    let (before, _) = shared.current();
+    drop(server);
+    assert!(shared.stage(Arc::new(tagging(&["id"]))).await.take(), "sessions go on");
+    let (after, version) = shared.current();
+    assert!(version == 2 && is_tagged(&after, "id") && !is_tagged(&after, "email"));
+    assert!(is_tagged(&before, "email"), "who holds the old one sees no change");
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_old_is_not_used() {
+    let Rig { shared, server, _directory } = rig();
+    shared.ready().await.expect("it is read");
+    drop(server);
+    shared.poll_now().await;
+    assert!(shared.is_loaded(), "a moment without the server is borne");
+    shared.refresh().await;
+    assert!(!shared.is_loaded(), "it has changed, and nobody knows how");
+    let (nothing, version) = shared.current();
+    assert_eq!((version, nothing.function(Oid(1)).is_none(), nothing.any_tags()), (0, true, true));
+    assert!(shared.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn a_catalogue_that_cannot_be_looked_at_grows_stale() {
+    let Rig { shared, server, _directory } = rig();
+    shared.ready().await.expect("it is read");
+    drop(server);
+    let long_ago = Instant::now().checked_sub(STALE + Duration::from_secs(1));
+    shared.seen.store(long_ago.map(Arc::new));
+    shared.poll_now().await;
+    assert!(!shared.is_loaded());
+}
+
+#[tokio::test]
+async fn definitions_that_were_locked_are_asked_for_again() {
+    let rig = rig();
+    let mut holder = place(rig.server.port()).control().await.expect("it lets us in");
+    holder.query("BEGIN READ WRITE; LOCK TABLE public.people").await.expect("it is locked");
+    rig.shared.ready().await.expect("it is read");
+    let is_read = || {
+        let (catalogue, _) = rig.shared.current();
+        catalogue.relation("public", "mails").is_some_and(|view| view.definition.is_some())
+    };
+    assert!(!is_read());
+    holder.query("ROLLBACK").await.expect("it is free");
+    rig.shared.poll_now().await;
+    assert!(!is_read(), "not at once: somebody may lock again and again");
+    rig.shared.reader.lock().await.again = Some(Instant::now());
+    rig.shared.poll_now().await;
+    assert!(is_read());
+}
+
+#[tokio::test]
+async fn a_database_of_another_encoding_is_refused() {
+    let rig = rig();
+    rig.server
+        .sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        .expect("a database");
+    let latin = Place { database: "latin".to_owned(), ..place(rig.server.port()) };
+    let shared =
+        SharedCatalogue::new(latin, tagging(&[]), rig.shared.journal.clone(), Arc::new(Metrics::new()));
+    let refused = shared.ready().await.expect_err("it is refused").to_string();
+    assert!(refused.contains("LATIN1"), "{refused}");
+}

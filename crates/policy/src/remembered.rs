@@ -1,0 +1,108 @@
+//! Verdicts that were given before. A decision depends on who asks, the target, the shape of the operation and those facts
+//! of the moment that some policy reads; equal ones get equal verdicts.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
+
+use crate::load::Source;
+use crate::{Context, Denied, Grant, HoldRule, Pass, Permit, Question, TargetFacts, Verdict};
+
+/// So many verdicts are kept; then all are forgotten.
+const MOST: usize = 16 * 1024;
+
+/// A verdict without the operation that it is about.
+#[derive(Clone)]
+pub(crate) enum Said {
+    Allow(Permit),
+    Deny(Denied),
+    Hold(Vec<HoldRule>),
+}
+
+impl Said {
+    /// The verdict on this operation.
+    pub(crate) fn of<M>(self, message: M, version: &Arc<str>) -> Verdict<M> {
+        match self {
+            Self::Allow(permit) => Verdict::Allow(Pass { message, permit }),
+            Self::Deny(denied) => Verdict::Deny(message, denied),
+            Self::Hold(holds) => Verdict::Hold(Question { message, holds, version: Arc::clone(version) }),
+        }
+    }
+}
+
+/// Everything that a verdict depends on.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    who: Arc<str>,
+    tags: String,
+    shape: [u8; 16],
+    encrypted: bool,
+    in_transaction: Option<bool>,
+    address: Option<IpAddr>,
+    application: Option<String>,
+}
+
+/// Verdicts, and which facts of the moment policies read at all.
+pub(crate) struct Remembered {
+    reads_now: bool,
+    reads_transaction: bool,
+    reads_address: bool,
+    reads_application: bool,
+    verdicts: Mutex<HashMap<Key, Said>>,
+}
+
+impl Remembered {
+    pub(crate) fn new(sources: &[Source]) -> Self {
+        // A word anywhere in the text counts: too often is no harm.
+        let reads = |word: &str| sources.iter().any(|source| source.text.contains(word));
+        Self {
+            reads_now: reads("now"),
+            reads_transaction: reads("in_transaction"),
+            reads_address: reads("address"),
+            reads_application: reads("application"),
+            verdicts: Mutex::default(),
+        }
+    }
+
+    /// `None` where the verdict cannot be remembered: it depends on the time or on approvals, or the operation has no shape.
+    pub(crate) fn key(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        shape: [u8; 16],
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> Option<Key> {
+        if self.reads_now || !approved.is_empty() || shape == [0; 16] {
+            return None;
+        }
+        let mut tags = String::new();
+        for tag in &facts.tags {
+            tags.push_str(&tag.0);
+            tags.push('\0');
+        }
+        Some(Key {
+            who: Arc::clone(&grant.key),
+            tags,
+            shape,
+            encrypted: now.encrypted,
+            in_transaction: self.reads_transaction.then_some(now.in_transaction),
+            address: self.reads_address.then_some(now.address),
+            application: self.reads_application.then(|| now.application.clone()),
+        })
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Said> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(crate) fn keep(&self, key: Key, said: Said) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= MOST {
+            verdicts.clear();
+        }
+        verdicts.insert(key, said);
+    }
+}

@@ -1,0 +1,396 @@
+//! A session on a real server: its catalogue as the gateway reads it, and its own analysis of a statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sql::postgres::catalog::{self, Catalog, Questions};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::objects::{Columns, Objects, Views};
+use super::tree;
+
+/// Where the functions are made that hold a statement for a moment.
+const SCHEMA: &str = "durward_sound";
+
+/// A session.
+pub(super) struct Server {
+    client: Client,
+    version: u32,
+    /// What names mean now; `None` where something may have changed.
+    known: Option<Known>,
+}
+
+/// What names mean in a session.
+pub(super) struct Known {
+    pub(super) catalog: Catalog,
+    pub(super) path: Vec<String>,
+    pub(super) role: String,
+}
+
+/// What the server says of a statement.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Relations by OID with the rights that are needed; in views, checks and bodies none are.
+    pub(super) relations: BTreeMap<u32, (String, String, i64)>,
+    /// Schema, name.
+    pub(super) functions: BTreeSet<(String, String)>,
+    /// Columns whose values come out or decide something.
+    pub(super) columns: BTreeSet<(u32, i16)>,
+}
+
+/// An output: its name, and the table's OID and the column's number behind it.
+pub(super) struct Described {
+    pub(super) name: String,
+    pub(super) table: Option<u32>,
+    pub(super) column: Option<i16>,
+}
+
+type Rows = Vec<Vec<Option<String>>>;
+
+impl Server {
+    pub(super) async fn connect(config: &tokio_postgres::Config) -> Self {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("SET statement_timeout = '3s'; SET lock_timeout = '2s'").await.unwrap();
+        client.batch_execute(&format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}")).await.unwrap();
+        let version = rows(&client, &catalog::who()).await.unwrap();
+        let version = catalog::version(&version).unwrap();
+        Self { client, version, known: None }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn major(&self) -> u32 {
+        self.version / 10_000
+    }
+
+    /// Something changed: names are read again.
+    pub(super) fn changed(&mut self) {
+        self.known = None;
+    }
+
+    /// Carries a text out, in the session's own state of transaction.
+    pub(super) async fn run(&mut self, text: &str) -> Result<(), tokio_postgres::Error> {
+        self.client.simple_query(text).await.map(drop)
+    }
+
+    /// The one row of a query by its columns' names.
+    pub(super) async fn one_row(&mut self, text: &str) -> Vec<(String, String)> {
+        let answer = self.client.simple_query(text).await.unwrap_or_default();
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let Some(row) = row else { return Vec::new() };
+        let columns = row.columns().iter().enumerate();
+        columns
+            .map(|(index, c)| (c.name().to_owned(), row.get(index).unwrap_or_default().to_owned()))
+            .collect()
+    }
+
+    /// Carries out `COPY … FROM STDIN`.
+    pub(super) async fn copy_in(&mut self, text: &str, data: String) {
+        use futures_util::SinkExt as _;
+        if let Ok(sink) = self.client.copy_in::<_, bytes::Bytes>(text).await {
+            let mut sink = std::pin::pin!(sink);
+            if sink.send(data.into()).await.is_ok() {
+                drop(sink.finish().await);
+            }
+        }
+    }
+
+    /// What names mean now.
+    pub(super) async fn known(&mut self) -> Result<&Known, String> {
+        if self.known.is_none() {
+            let start = std::time::Instant::now();
+            let known = self.read().await?;
+            if std::env::var_os("SOUND_TIMES").is_some() {
+                println!("read {:?}", start.elapsed());
+            }
+            self.known = Some(known);
+        }
+        self.known.as_ref().ok_or_else(|| "the catalogue".to_owned())
+    }
+
+    async fn read(&self) -> Result<Known, String> {
+        let said = |error: tokio_postgres::Error| words(&error);
+        let own = "SELECT current_user, current_schemas(true)::text[]::text";
+        let own = rows(&self.client, own).await.map_err(said)?;
+        let cell = |index: usize| own.first().and_then(|row| row.get(index).cloned().flatten());
+        let role = cell(0).unwrap_or_default();
+        let path = cell(1).unwrap_or_default();
+        let path = path.trim_matches(['{', '}']).split(',').map(|s| s.trim_matches('"').to_owned());
+        let path = path.filter(|s| !s.is_empty()).collect();
+
+        let back = self.set_aside().await?;
+        self.client.batch_execute("SET LOCAL search_path = pg_catalog").await.map_err(said)?;
+        let Questions { lists, pieces } = catalog::questions(self.version);
+        let mut answers = Vec::new();
+        for list in lists {
+            answers.push(rows(&self.client, &list).await.map_err(said)?);
+        }
+        let mut left = pieces;
+        while let Some(piece) = left.pop() {
+            self.client.batch_execute("SAVEPOINT durward_piece").await.map_err(said)?;
+            match rows(&self.client, &piece.sql()).await {
+                Ok(answer) => answers.push(answer),
+                Err(_) => {
+                    self.client.batch_execute("ROLLBACK TO durward_piece").await.map_err(said)?;
+                    left.extend(piece.halves().into_iter().flatten());
+                }
+            }
+            self.client.batch_execute("RELEASE durward_piece").await.map_err(said)?;
+        }
+        self.client.batch_execute(back).await.map_err(said)?;
+
+        let bare = catalog::from_rows(self.version, &answers, &[])?;
+        // Every column is tagged, so that each use of one shows.
+        let tag = model::Tag("seen".to_owned());
+        let own = bare.relations().filter(|r| !is_system(&r.schema));
+        let tags: Vec<_> = own
+            .flat_map(|r| r.columns.iter().map(|c| (r.table_name(), c.name.clone())))
+            .map(|(table, name)| (model::ColumnName { table, name }, tag.clone()))
+            .collect();
+        Ok(Known { catalog: catalog::retagged(&bare, &tags), path, role })
+    }
+
+    /// Begins something that is undone by what this returns.
+    async fn set_aside(&self) -> Result<&'static str, String> {
+        match self.client.batch_execute("SAVEPOINT durward_sound").await {
+            Ok(()) => Ok("ROLLBACK TO durward_sound; RELEASE durward_sound"),
+            Err(error) if error.code().is_some_and(|c| c.code() == "25P01") => {
+                self.client.batch_execute("BEGIN").await.map_err(|e| words(&e))?;
+                Ok("ROLLBACK")
+            }
+            Err(error) => Err(words(&error)),
+        }
+    }
+
+    /// The outputs that the server describes, and the types of parameters, as they are written.
+    pub(super) async fn describe(&self, text: &str) -> Result<(Vec<Described>, Vec<String>), String> {
+        let prepared = self.client.prepare(text).await.map_err(|e| words(&e))?;
+        let columns = prepared.columns().iter().map(|column| Described {
+            name: column.name().to_owned(),
+            table: column.table_oid(),
+            column: column.column_id(),
+        });
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let types = prepared.params().iter().map(|t| format!("{}.{}", quoted(t.schema()), quoted(t.name())));
+        Ok((columns.collect(), types.collect()))
+    }
+
+    /// The server's own analysis; whether its rows come out.
+    ///
+    /// # Errors
+    /// The server does not accept the statement, or it is none that a function can hold.
+    pub(super) async fn analyse(&self, text: &str, types: &[String], rows: bool) -> Result<Said, String> {
+        let back = self.set_aside().await?;
+        let said = self.resolved(text, types, rows).await;
+        self.client.batch_execute(back).await.map_err(|e| words(&e))?;
+        said
+    }
+
+    async fn resolved(&self, text: &str, types: &[String], rows: bool) -> Result<Said, String> {
+        let make = format!(
+            "CREATE FUNCTION {SCHEMA}.held({}) RETURNS pg_catalog.void LANGUAGE sql BEGIN ATOMIC {text}\n; END",
+            types.join(", ")
+        );
+        self.client.batch_execute(&make).await.map_err(|e| words(&e))?;
+        let body = format!(
+            "SELECT p.oid::pg_catalog.text, p.prosqlbody::pg_catalog.text FROM pg_catalog.pg_proc p
+             WHERE p.proname = 'held' AND p.pronamespace = '{SCHEMA}'::pg_catalog.regnamespace"
+        );
+        let body = self.rows(&body).await?;
+        let (oid, body) = match body.first().map(Vec::as_slice) {
+            Some([Some(oid), Some(body)]) => (oid.clone(), tree::parse(body)),
+            _ => return Err("no body".to_owned()),
+        };
+        let mut objects = Objects::default();
+        objects.gather(&body);
+        self.depends(&[format!("({}, {oid})", class("pg_proc"))], &mut objects).await?;
+        let rights = objects.relations.clone();
+        let views = self.close(&mut objects).await?;
+        let columns = Columns::of(&body, &views, rows);
+        self.named(&objects, &rights, columns).await
+    }
+
+    async fn rows(&self, text: &str) -> Result<Rows, String> {
+        rows(&self.client, text).await.map_err(|e| words(&e))
+    }
+
+    /// Objects that `pg_depend` has for some: those that `initdb` made are not in it.
+    async fn depends(&self, of: &[String], objects: &mut Objects) -> Result<(), String> {
+        if of.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "SELECT DISTINCT d.refclassid::pg_catalog.regclass::pg_catalog.text, d.refobjid::pg_catalog.text
+             FROM pg_catalog.pg_depend d WHERE d.deptype OPERATOR(pg_catalog.=) 'n'
+             AND (d.classid, d.objid) IN ({})",
+            of.join(", ")
+        );
+        for row in self.rows(&text).await? {
+            let [Some(class), Some(oid)] = row.as_slice() else { continue };
+            let oid: u32 = oid.parse().unwrap();
+            match class.trim_start_matches("pg_catalog.") {
+                "pg_class" => drop(objects.relations.entry(oid).or_default()),
+                "pg_proc" => drop(objects.functions.insert(oid)),
+                "pg_operator" => drop(objects.operators.insert(oid)),
+                "pg_type" => drop(objects.types.insert(oid)),
+                _ => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows views, bodies and checks until nothing more comes. Returns the views' queries.
+    async fn close(&self, objects: &mut Objects) -> Result<Views, String> {
+        let mut views = Views::new();
+        let mut followed: BTreeSet<(char, u32)> = BTreeSet::new();
+        loop {
+            let new = |kind: char, all: &mut dyn Iterator<Item = u32>, followed: &mut BTreeSet<_>| {
+                let new: Vec<String> =
+                    all.filter(|oid| followed.insert((kind, *oid))).map(|oid| oid.to_string()).collect();
+                (!new.is_empty()).then(|| new.join(", "))
+            };
+            let operators = new('o', &mut objects.operators.clone().into_iter(), &mut followed);
+            let functions = new('f', &mut objects.functions.clone().into_iter(), &mut followed);
+            let relations = new('r', &mut objects.relations.clone().into_keys(), &mut followed);
+            let types = new('t', &mut objects.types.clone().into_iter(), &mut followed);
+            if operators.is_none() && functions.is_none() && relations.is_none() && types.is_none() {
+                return Ok(views);
+            }
+            if let Some(operators) = operators {
+                let text = format!(
+                    "SELECT o.oprcode::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_operator o WHERE o.oid IN ({operators})"
+                );
+                let oids = self.rows(&text).await?;
+                objects
+                    .functions
+                    .extend(oids.iter().flatten().flatten().filter_map(|o| o.parse::<u32>().ok()));
+            }
+            if let Some(functions) = functions {
+                let text = format!(
+                    "SELECT p.prosqlbody::pg_catalog.text FROM pg_catalog.pg_proc p
+                     WHERE p.oid IN ({functions}) AND p.oid OPERATOR(pg_catalog.>=) '16384'
+                     AND p.prosqlbody IS NOT NULL"
+                );
+                for body in self.rows(&text).await?.iter().flatten().flatten() {
+                    bodies(objects, body);
+                }
+            }
+            if let Some(relations) = relations {
+                let text = format!(
+                    "SELECT r.ev_class::pg_catalog.text, r.ev_action::pg_catalog.text, c.relkind::pg_catalog.text
+                     FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.ev_class
+                     WHERE r.ev_class IN ({relations}) AND r.ev_class OPERATOR(pg_catalog.>=) '16384'
+                     AND r.rulename OPERATOR(pg_catalog.=) '_RETURN'"
+                );
+                for row in self.rows(&text).await? {
+                    let [Some(oid), Some(action), Some(kind)] = row.as_slice() else { continue };
+                    if kind == "v" {
+                        bodies(objects, action);
+                    }
+                    views.insert(oid.parse().unwrap(), tree::parse(action));
+                }
+            }
+            if let Some(types) = types {
+                let text = format!(
+                    "SELECT c.oid::pg_catalog.text FROM pg_catalog.pg_constraint c WHERE c.contypid IN ({types})"
+                );
+                let checks = self.rows(&text).await?;
+                let checks = checks.iter().flatten().flatten();
+                let checks: Vec<String> =
+                    checks.map(|oid| format!("({}, {oid})", class("pg_constraint"))).collect();
+                self.depends(&checks, objects).await?;
+                let text = format!(
+                    "SELECT t.typinput::pg_catalog.oid::pg_catalog.text, t.typoutput::pg_catalog.oid::pg_catalog.text,
+                     t.typbasetype::pg_catalog.text FROM pg_catalog.pg_type t WHERE t.oid IN ({types})"
+                );
+                for row in self.rows(&text).await? {
+                    let oid = |index: usize| -> Option<u32> { row.get(index)?.as_deref()?.parse().ok() };
+                    // The server's own read what they read by types whose functions these are.
+                    objects
+                        .functions
+                        .extend([oid(0), oid(1)].into_iter().flatten().filter(|oid| *oid >= 16_384));
+                    objects.types.extend(oid(2).filter(|oid| *oid != 0));
+                }
+            }
+        }
+    }
+
+    async fn named(
+        &self,
+        objects: &Objects,
+        rights: &BTreeMap<u32, i64>,
+        columns: BTreeSet<(u32, i16)>,
+    ) -> Result<Said, String> {
+        let list = |oids: &mut dyn Iterator<Item = u32>| {
+            oids.chain([0]).map(|oid| oid.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let text = format!(
+            "SELECT c.oid::pg_catalog.text, n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.oid IN ({})",
+            list(&mut objects.relations.keys().copied())
+        );
+        let mut said = Said { columns, ..Said::default() };
+        for row in self.rows(&text).await? {
+            let [Some(oid), Some(schema), Some(name)] = row.as_slice() else { continue };
+            let oid: u32 = oid.parse().unwrap();
+            let rights = rights.get(&oid).copied().unwrap_or_default();
+            said.relations.insert(oid, (schema.clone(), name.clone(), rights));
+        }
+        let text = format!(
+            "SELECT n.nspname::pg_catalog.text, p.proname::pg_catalog.text
+             FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+             WHERE p.oid IN ({})",
+            list(&mut objects.functions.iter().copied())
+        );
+        for row in self.rows(&text).await? {
+            if let [Some(schema), Some(name)] = row.as_slice() {
+                said.functions.insert((schema.clone(), name.clone()));
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// What a view or a body uses is used by whoever uses it, but needs no rights of theirs.
+fn bodies(objects: &mut Objects, text: &str) {
+    let mut inside = Objects::default();
+    inside.gather(&tree::parse(text));
+    for (relation, _) in inside.relations {
+        objects.relations.entry(relation).or_default();
+    }
+    objects.functions.extend(inside.functions);
+    objects.operators.extend(inside.operators);
+    objects.types.extend(inside.types);
+}
+
+fn class(name: &str) -> String {
+    format!("'pg_catalog.{name}'::pg_catalog.regclass")
+}
+
+pub(super) fn is_system(schema: &str) -> bool {
+    matches!(schema, "pg_catalog" | "information_schema" | SCHEMA) || schema.starts_with("pg_toast")
+}
+
+/// The server's words.
+pub(super) fn words(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{}: {}", error.code().code(), error.message()),
+        None => error.to_string(),
+    }
+}
+
+async fn rows(client: &Client, text: &str) -> Result<Rows, tokio_postgres::Error> {
+    let mut all = Vec::new();
+    for message in client.simple_query(text).await? {
+        if let SimpleQueryMessage::Row(row) = message {
+            all.push((0..row.len()).map(|index| row.get(index).map(str::to_owned)).collect());
+        }
+    }
+    Ok(all)
+}

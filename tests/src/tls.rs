@@ -1,0 +1,91 @@
+//! TLS on both sides: what a client sees, what the gateway insists on of a target, and logins bound to the connection.
+
+use std::process::Command;
+
+use testkit::certificates::Certificates;
+use testkit::durward::Target;
+use testkit::{Account, Scratch};
+
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, server};
+
+const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
+
+fn certificates(scratch: &Scratch, name: &str) -> Certificates {
+    let folder = scratch.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    Certificates::make(&folder, LOOPBACK).unwrap()
+}
+
+/// A gateway that shows a certificate to its clients.
+fn shown(certificates: &Certificates) -> Rig {
+    let tls = format!(
+        "tls = {{ certificate = \"{}\", key = \"{}\" }}",
+        certificates.certificate.display(),
+        certificates.key.display()
+    );
+    let server = server(&[]);
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    Rig::of(server, &target, &tls, ALLOW_ALL)
+}
+
+/// What psql says that insists on encryption and on one authority.
+fn verified(way: &Way, trusted: &Certificates, more: &[(&str, &str)]) -> String {
+    let mut psql = Command::new("psql");
+    psql.args(["-XAtc", "SELECT 'let ' || 'in'"]);
+    psql.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &trusted.authority);
+    psql.envs(more.iter().copied());
+    way.said(&mut psql)
+}
+
+#[test]
+fn a_client_that_checks_the_certificate_is_let_in_and_one_that_trusts_another_is_not() {
+    let scratch = Scratch::new("tls").unwrap();
+    let (ours, others) = (certificates(&scratch, "ours"), certificates(&scratch, "others"));
+    let rig = shown(&ours);
+    let said = verified(&rig.through(), &ours, &[]);
+    assert!(said.starts_with("let in\n"), "{said}");
+    let refused = verified(&rig.through(), &others, &[]);
+    assert!(refused.contains("SSL error"), "{refused}");
+}
+
+/// By the token's name the same token works without being sent, and the login is bound to this very connection.
+#[test]
+fn a_tokens_login_can_be_bound_to_the_connection() {
+    let scratch = Scratch::new("tls").unwrap();
+    let ours = certificates(&scratch, "ours");
+    let rig = shown(&ours);
+    let way = rig.through();
+    let (id, _) = way.password.rsplit_once('_').unwrap();
+    let bound = [("PGUSER", id), ("PGCHANNELBINDING", "require")];
+    let said = verified(&way, &ours, &bound);
+    assert!(said.starts_with("let in\n"), "{said}");
+    let wrong = [bound[0], bound[1], ("PGPASSWORD", "dwt_000000000000_wrong")];
+    let refused = verified(&way, &ours, &wrong);
+    assert!(!refused.contains("let in") && refused.contains("exit status: 2"), "{refused}");
+}
+
+#[test]
+fn a_target_is_reached_by_tls_and_only_if_its_certificate_is_the_right_one() {
+    let scratch = Scratch::new("tls").unwrap();
+    let (ours, others) = (certificates(&scratch, "ours"), certificates(&scratch, "others"));
+    Account::unprivileged().unwrap().give(&ours.key).unwrap();
+    Account::unprivileged().unwrap().give(&ours.certificate).unwrap();
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", ours.certificate.display()),
+        format!("ssl_key_file={}", ours.key.display()),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let encrypted = ["-XAtc", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"];
+    for (trusted, expected) in [(&ours, true), (&others, false)] {
+        let server = server(&settings);
+        let target = Target {
+            authority: Some(trusted.authority.clone()),
+            ..Target::new(DATABASE, server.port(), DATABASE)
+        };
+        let rig = Rig::of(server, &target, "", ALLOW_ALL);
+        let way = rig.through();
+        let said = way.said(Command::new("psql").args(encrypted));
+        assert_eq!(said.starts_with("t\n"), expected, "{said}");
+    }
+}
