@@ -11,6 +11,7 @@ from suite.wire import COPY_DONE, FLUSH, SYNC, Bind, Close, CopyData, Describe, 
 from .leak_values import C, K, S, WHO
 
 VAULT = "SELECT id, name FROM products"
+SECRET, CLEAR = f"SELECT id, ssn AS v FROM {C} ORDER BY id", "SELECT id, name AS v FROM shop.customers ORDER BY id"
 
 
 def talk(id: str, work: Callable[[Ctx], object], **more) -> Case:
@@ -103,6 +104,24 @@ PATHS: list[Case] = [
     talk("path.two-phase-free", rounds(VLT, "BEGIN", SHOP, "PREPARE TRANSACTION 'x'", VAULT, "ROLLBACK")),
     talk("path.transaction-pipelined", rounds(VLT, (Query("BEGIN") + Query(SHOP) + Query("ROLLBACK") + Query(VAULT), 4))),
     talk("path.transaction-pipelined-error", rounds(VLT, (Query("BEGIN") + Query(SHOP) + Query("SELECT 1/0") + Query("COMMIT") + Query(VAULT), 5))),
+    talk("path.failed-extended-rollback", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", Parse("ROLLBACK") + Bind() + Execute() + Parse(VAULT) + Bind() + Execute() + SYNC)),
+    talk("path.failed-extended-rollback-syncs", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (extended("ROLLBACK") + extended(VAULT), 2))),
+    talk("path.failed-rollback-batch", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", f"ROLLBACK; {VAULT}")),
+    talk("path.failed-rollback-pipelined", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (Query("ROLLBACK") + Query(VAULT), 2))),
+    talk("path.failed-rollback-to-pipelined", rounds(VLT, "BEGIN", "SAVEPOINT a", SHOP, "SELECT 1/0", (Query("ROLLBACK TO a") + Query(VAULT), 2))),
+    talk("path.failed-rollback-to-extended", rounds(VLT, "BEGIN", "SAVEPOINT a", SHOP, "SELECT 1/0", Parse("ROLLBACK TO a") + Bind() + Execute() + Parse(VAULT) + Bind() + Execute() + SYNC)),
+    talk("path.failed-commit-pipelined", rounds(VLT, "BEGIN", SHOP, "SELECT 1/0", (Query("COMMIT") + Query(VAULT), 2))),
+    talk("path.pipelined-all", rounds((Query(VLT) + Query("BEGIN") + Query(SHOP) + Query("SELECT 1/0") + Query("ROLLBACK") + Query(VAULT), 6))),
+    talk("path.pipelined-all-extended", rounds((extended(VLT) + extended("BEGIN") + extended(SHOP) + extended("SELECT 1/0") + extended("ROLLBACK") + extended(VAULT), 6))),
+    talk("path.execute-under-other-path", rounds(SHOP, f"PREPARE s AS {VAULT}", "BEGIN", Parse("EXECUTE s") + Bind((), "", "p") + SYNC, VLT, Execute("p") + SYNC)),
+    talk("path.execute-of-wire-execute", rounds(f"PREPARE a AS {CLEAR}", Parse("EXECUTE a", "x") + SYNC, "DEALLOCATE a", f"PREPARE a AS {SECRET}", "EXECUTE x")),
+    talk("path.batch-prepare-moves", rounds(SHOP, f"PREPARE s AS {VAULT}; {VLT}; EXECUTE s")),
+    talk("path.batch-explain-execute", rounds(SHOP, f"PREPARE s AS {VAULT}", f"{VLT}; EXPLAIN ANALYZE VERBOSE EXECUTE s; EXECUTE s")),
+    talk("path.batch-local-rollback", rounds(VLT, f"BEGIN; SET LOCAL search_path = shop; ROLLBACK; {VAULT}")),
+    talk("path.batch-local-chain", rounds(VLT, f"BEGIN; SET LOCAL search_path = shop; COMMIT AND CHAIN; {VAULT}; COMMIT")),
+    talk("path.batch-local-before-begin", rounds(VLT, f"SET LOCAL search_path = shop; BEGIN; COMMIT; {VAULT}")),
+    talk("path.batch-local-implicit-then-commit", rounds(VLT, f"SET LOCAL search_path = shop; COMMIT; {VAULT}")),
+    talk("path.batch-savepoint-local", rounds(VLT, f"BEGIN; SAVEPOINT a; SET LOCAL search_path = shop; RELEASE a; COMMIT; {VAULT}")),
     talk("path.extended-rollback", rounds(VLT, (extended("BEGIN") + extended(SHOP) + extended("ROLLBACK") + extended(VAULT), 4))),
     talk("path.begin-in-pipeline-error", rounds(VLT, Parse("BEGIN") + Bind() + Execute() + Parse(SHOP) + Bind() + Execute() + Parse("SELECT 1/0") + Bind() + Execute() + SYNC, "ROLLBACK", VAULT)),
     talk("path.error-before-set", rounds(SHOP, Parse("SELECT 1/0") + Bind() + Execute() + Parse(SHOP) + Bind() + Execute() + SYNC, VLT, VAULT)),
@@ -117,7 +136,6 @@ PATHS: list[Case] = [
 
 # ---------------------------------------------------------------- names of statements, portals and cursors
 
-SECRET, CLEAR = f"SELECT id, ssn AS v FROM {C} ORDER BY id", "SELECT id, name AS v FROM shop.customers ORDER BY id"
 NAMES: list[Case] = [
     talk("name.redefined-unnamed", rounds(Parse(CLEAR) + SYNC, Parse(SECRET) + Bind() + Execute() + SYNC)),
     talk("name.redefined-after-close", rounds(Parse(CLEAR, "s") + SYNC, Close("S", "s") + Parse(SECRET, "s") + SYNC, execute("s") + SYNC)),
@@ -226,4 +244,24 @@ BYTES: list[Case] = [leak(f"more.lexer.{name}", *([text] if isinstance(text, (st
     "type-cast-chain": ("SELECT ssn::text::varchar::text::bpchar::text FROM shop.customers", True), "exclamation-uescape": ("SELECT U&\"!0073sn\" UESCAPE '!' || '' FROM shop.customers", True), "uescape-plus": ("SELECT U&\"\\+000073sn\" || '' FROM shop.customers", True), "quoted-dot": ('SELECT "shop.customers".ssn || \'\' FROM shop.customers "shop.customers"', True), "alias-quoted-schema": ('SELECT "pg_catalog".ssn || \'\' FROM shop.customers "pg_catalog"', True), "keyword-as-column": ("SELECT q.select || '' FROM (SELECT ssn AS select FROM shop.customers) q", True), "implicit-row": ("SELECT (ssn, id) FROM shop.customers", True),
 }.items()]
 
-CASES = PATHS + NAMES + FORMATS + COPIES + BYTES
+
+
+def typed(type_: str, sql: str, value: str = "x", twice: bool = False):
+    """A parameter of a type that the Parse names by its OID."""
+    def work(ctx: Ctx) -> None:
+        w = ctx.wire()
+        oid = ctx.admin.value("SELECT %s::regtype::oid::int", (type_,))
+        w.send(Parse(sql, "s", (oid,)) + SYNC)
+        w.until_ready()
+        if twice:
+            w.query("SET search_path = shop")
+        w.send(Bind([value], "s") + Execute() + SYNC)
+        w.until_ready()
+        w.query(f"EXECUTE s ('{value}')")
+    return work
+
+
+TYPES = [talk("type.domain", typed("shop.checked_text", "SELECT $1")), talk("type.domain-array", typed("shop.checked_text[]", "SELECT $1", "{x}")), talk("type.domain-unused", typed("shop.checked_text", "SELECT 1 WHERE $1 IS NOT NULL")), talk("type.domain-after-path", typed("shop.checked_text", "SELECT $1", twice=True)),
+         talk("type.domain-text", typed("shop.checked_text", "SELECT $1::text || 'x'")), leak("more.wire.type.call", "SET search_path = shop", "SELECT checked_text('x')"), leak("more.wire.type.call-qualified", "SELECT shop.checked_text('x')"), leak("more.wire.type.prepare-array", "PREPARE p (shop.checked_text[]) AS SELECT $1", "EXECUTE p ('{x}')"), leak("more.wire.type.prepare-unused", "PREPARE p (shop.checked_text) AS SELECT 1", "EXECUTE p ('x')")]
+
+CASES = TYPES + PATHS + NAMES + FORMATS + COPIES + BYTES

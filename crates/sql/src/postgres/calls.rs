@@ -36,22 +36,25 @@ impl<'a> Walk<'a> {
             // `column(row)` is the column.
             return column.value.clone();
         }
-        if let ([value], true, true) = (values.as_slice(), plain, candidates.is_empty())
-            && let Some(target) = self.type_called(name.schema, name.name)
+        if let ([value], true, false) = (values.as_slice(), plain, call.func_variadic)
+            && let Some(cast) = self.cast_by_call(&call.funcname, value, candidates.is_empty())
         {
-            // `type(value)` is a cast.
-            self.coerced(target, value.type_oid.or(Some(Oid(0))));
-            return Value { flow: self.consume(value), type_oid: Some(target), row: None };
+            return cast;
         }
         let mut flow = Flow::Clear;
         for value in &values {
             flow = flow.both(self.consume(value));
         }
+        let mut values = values;
         for sort in &call.agg_order {
             match kind(sort) {
                 Some(NodeEnum::SortBy(sort)) => {
                     if let Some(node) = sort.node.as_deref() {
-                        flow = flow.both(self.uses(node, scope));
+                        let value = self.value(node, scope);
+                        flow = flow.both(self.consume(&value));
+                        if call.agg_within_group {
+                            values.push(value);
+                        }
                     }
                 }
                 _ => flow = flow.both(self.uses(sort, scope)),
@@ -73,15 +76,31 @@ impl<'a> Walk<'a> {
         Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
     }
 
-    /// A type by the name of a function that is none.
-    fn type_called(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
-        let temporary = || self.path.iter().find(|schema| schema.starts_with("pg_temp_"));
-        let found = match schema {
-            Some("pg_temp") => self.catalog.type_named(temporary()?, name),
-            Some(schema) => self.catalog.type_named(schema, name),
-            None => self.path.iter().find_map(|schema| self.catalog.type_named(schema, name)),
+    /// `type(value)` where no function has that name and takes it. Where one may, it is the function's value, but a type
+    /// of the same name could be meant as well.
+    fn cast_by_call(&mut self, name: &[Node], value: &Value, no_function: bool) -> Option<Value> {
+        let names = super::tree::strings(name)?;
+        let (schema, name) = match names.as_slice() {
+            [name] => (None, *name),
+            [schema, name] => (Some(*schema), *name),
+            _ => return None,
         };
-        found.filter(|_| self.unsettled.is_none()).map(|t| t.oid)
+        let mut types: Vec<Oid> = Vec::new();
+        let schemas: Vec<String> = match schema {
+            Some("pg_temp") => self.path.iter().filter(|s| s.starts_with("pg_temp_")).cloned().collect(),
+            Some(schema) => vec![schema.to_owned()],
+            None => self.path.to_vec(),
+        };
+        for schema in &schemas {
+            types.extend(
+                self.catalog.type_named(schema, name).filter(|t| t.relation == Oid(0)).map(|t| t.oid),
+            );
+        }
+        let target = types.first().copied()?;
+        for target in types {
+            self.coerced(target, value.type_oid.or(Some(Oid(0))));
+        }
+        no_function.then(|| Value { flow: self.consume(value), type_oid: Some(target), row: None })
     }
 
     /// `row.name` where `name` is a function.
@@ -166,15 +185,28 @@ impl<'a> Walk<'a> {
     ) -> Value {
         if candidates.is_empty() {
             if self.unsettled.is_none() {
-                self.missing(format!("function {name} does not exist with {} arguments", values.len()));
+                let given: Vec<&str> = values
+                    .iter()
+                    .map(|v| {
+                        v.type_oid.and_then(|t| self.catalog.type_by_oid(t)).map_or("unknown", shown_type)
+                    })
+                    .collect();
+                self.missing(format!("function {name}({}) does not exist", given.join(", ")));
             }
             return Value::of(Flow::Unknown(format!("function {name} does not exist")));
         }
         self.coerces(values);
         let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
-        let exact: Vec<&'a Function> = types
-            .map(|types| candidates.iter().filter(|f| takes_exactly(f, &types)).copied().collect())
-            .unwrap_or_default();
+        let with = |types: &[Oid]| -> Vec<&'a Function> {
+            candidates.iter().filter(|f| takes_exactly(f, types)).copied().collect()
+        };
+        let mut exact = types.as_deref().map(with).unwrap_or_default();
+        if let Some(types) = types.filter(|_| exact.is_empty())
+            && candidates.iter().all(|f| f.schema == "pg_catalog")
+        {
+            // Nothing takes the domain itself.
+            exact = with(&types.iter().map(|t| self.base(*t)).collect::<Vec<_>>());
+        }
         let chosen = match exact.as_slice() {
             [] => self.fitting(candidates, values),
             // Candidates stand in the order of the path.
@@ -236,6 +268,7 @@ impl<'a> Walk<'a> {
             match f.returns.0 {
                 2277 | 5078 => Some(first.array_type).filter(|t| t.0 != 0),
                 2283 | 5077 if first.is_array() => Some(first.element),
+                2283 | 5077 => bounds(first.oid),
                 _ => None,
             }
         });
@@ -313,6 +346,9 @@ impl<'a> Walk<'a> {
     /// Functions that run their text as SQL: what a literal says is read like a statement; all that it reads is used.
     fn runs_text(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         let name = function.function_name();
+        if name.name == "ts_rewrite" && function.arguments.len() == 3 {
+            return; // The form with two queries instead of a text.
+        }
         let text = nodes.first().and_then(kind).and_then(text_constant).filter(|_| {
             matches!(
                 name.name.as_str(),
@@ -345,6 +381,10 @@ impl<'a> Walk<'a> {
         // What it calls may call it again: nothing more is learnt then.
         self.called.insert(function.oid, Flow::Clear);
         let flow = self.deeper(|walk| {
+            // Arguments and the result become values of their declared types.
+            for declared in function.arguments.iter().chain([&function.returns]) {
+                walk.must_pass(*declared);
+            }
             // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
             if let Some(extension) = function.extension.as_deref()
                 && matches!(function.language.as_str(), "c" | "internal")
@@ -417,6 +457,11 @@ impl<'a> Walk<'a> {
         let mut all: Vec<_> =
             catalog.operators_named(name).filter(visible).filter(|o| (o.left == Oid(0)) == prefix).collect();
         all.sort_by_key(|o| self.rank(&o.schema));
+        let takes = |given: Option<Oid>, declared: Oid| given.is_none_or(|t| self.stands_for(t, declared));
+        let fits = |o: &&super::catalog::Operator| (prefix || takes(left, o.left)) && takes(right, o.right);
+        if all.iter().any(fits) {
+            all.retain(|o| fits(&o));
+        }
         if all.iter().all(|o| o.schema == "pg_catalog") {
             return None;
         }
@@ -440,6 +485,37 @@ impl<'a> Walk<'a> {
             self.call_oid(operator.function);
         }
         Some(None)
+    }
+}
+
+/// What the bounds of the server's own ranges and multiranges are.
+fn bounds(range: Oid) -> Option<Oid> {
+    let bound = match range.0 {
+        3904 | 4451 => 23,
+        3926 | 4536 => 20,
+        3906 | 4532 => 1700,
+        3908 | 4533 => 1114,
+        3910 | 4534 => 1184,
+        3912 | 4535 => 1082,
+        _ => return None,
+    };
+    Some(Oid(bound))
+}
+
+/// A type's name as the server's messages spell it.
+fn shown_type(of: &super::catalog::Type) -> &str {
+    match of.name.as_str() {
+        "int2" => "smallint",
+        "int4" => "integer",
+        "int8" => "bigint",
+        "bool" => "boolean",
+        "float4" => "real",
+        "float8" => "double precision",
+        "varchar" => "character varying",
+        "bpchar" => "character",
+        "timestamptz" => "timestamp with time zone",
+        "timestamp" => "timestamp without time zone",
+        name => name,
     }
 }
 

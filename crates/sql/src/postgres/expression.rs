@@ -12,7 +12,7 @@ use pg_query::protobuf::{
 use super::catalog::{Oid, TypeKind};
 use super::scope::Scope;
 use super::tree::{inner, kind, string, strings};
-use super::value::{BOOL, Col, Flow, INT4, NUMERIC, RECORD, TEXT, UNKNOWN, Value};
+use super::value::{BOOL, Col, Flow, INT4, JSONB, NUMERIC, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::{Walk, Within};
 
 /// Operators whose results are Booleans wherever they are PostgreSQL's own.
@@ -84,6 +84,10 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::AArrayExpr(array) => {
                 let element = self.one_of(&array.elements, scope);
+                if array.elements.is_empty() {
+                    // What it is made into says what it is, as with a literal.
+                    return Value::clear(Some(UNKNOWN));
+                }
                 let type_oid = element
                     .type_oid
                     .map(|t| if t == UNKNOWN { TEXT } else { t })
@@ -204,9 +208,15 @@ impl<'a> Walk<'a> {
             }
             None if scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables)) => Value::default(),
             None => {
-                let name = names.join(".");
-                self.missing(format!("column \"{name}\" does not exist"));
-                Value::of(Flow::Unknown(format!("column \"{name}\" does not exist")))
+                let why = match names.as_slice() {
+                    [name] => format!("column \"{name}\" does not exist"),
+                    [table, _] if scope.entry(None, table).is_none() => {
+                        format!("missing FROM-clause entry for table \"{table}\"")
+                    }
+                    several => format!("column {} does not exist", several.join(".")),
+                };
+                self.missing(why.clone());
+                Value::of(Flow::Unknown(why))
             }
         }
     }
@@ -325,10 +335,13 @@ impl<'a> Walk<'a> {
                     let flow = self.consume(&value);
                     let flow = flow.both(self.uses_boxed(&indices.lidx, scope));
                     let flow = flow.both(self.uses_boxed(&indices.uidx, scope));
-                    let array = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-                    let type_oid = array
-                        .filter(|t| t.is_array())
-                        .map(|t| if indices.is_slice { t.oid } else { t.element });
+                    let array = value.type_oid.and_then(|t| self.catalog.type_by_oid(self.base(t)));
+                    let type_oid = array.and_then(|t| match t.oid {
+                        JSONB => Some(JSONB),
+                        _ if !t.is_array() => None,
+                        whole if indices.is_slice => Some(whole),
+                        _ => Some(t.element),
+                    });
                     value = Value { flow, type_oid, row: None };
                 }
                 Some(NodeEnum::AStar(_)) => (),
@@ -502,19 +515,82 @@ impl<'a> Walk<'a> {
         if TELLING.contains(&q.name) {
             return Some(BOOL);
         }
-        let (l, r) = match (l, r) {
-            (Some(UNKNOWN), known) | (None, known) if left.is_none() => (None, known),
-            (Some(UNKNOWN), known) => (known, known),
-            (known, Some(UNKNOWN)) => (known, known),
-            types => types,
+        self.result_of(q.name, left.map(|_| l), r)
+    }
+
+    /// What an operator of the server's own gives, where that is certain. `left` is `None` where it has none.
+    fn result_of(&self, name: &str, left: Option<Option<Oid>>, right: Option<Oid>) -> Option<Oid> {
+        let prefix = left.is_none();
+        let (l, r) = (left.flatten().map(|t| self.base(t)), right.map(|t| self.base(t)));
+        let all: Vec<&super::catalog::Operator> = self
+            .catalog
+            .operators_named(name)
+            .filter(|o| o.schema == "pg_catalog" && (o.left == Oid(0)) == prefix)
+            .collect();
+        let exact = |l: Option<Oid>, r: Option<Oid>| {
+            all.iter().find(|o| (prefix || Some(o.left) == l) && Some(o.right) == r).map(|o| o.result)
         };
-        let matching = self.catalog.operators_named(q.name).filter(|o| {
-            o.schema == "pg_catalog"
-                && r.is_some_and(|r| o.right == r)
-                && if left.is_none() { o.left == Oid(0) } else { l.is_some_and(|l| o.left == l) }
-        });
-        let mut results = matching.map(|o| o.result);
-        results.next()
+        let literal = |t: Option<Oid>| t == Some(UNKNOWN);
+        let becomes = |from: Option<Oid>, to: Option<Oid>| {
+            literal(from)
+                || from.zip(to).is_some_and(|(from, to)| self.catalog.derived().is_implicit(from, to))
+        };
+        if let Some(result) = exact(l, r) {
+            return Some(result);
+        }
+        if !prefix
+            && !literal(l)
+            && becomes(r, l)
+            && let Some(result) = exact(l, l)
+        {
+            return Some(result);
+        }
+        if !prefix
+            && !literal(r)
+            && becomes(l, r)
+            && let Some(result) = exact(r, r)
+        {
+            return Some(result);
+        }
+        let is_array = |t: Oid| self.catalog.type_by_oid(t).is_none_or(super::catalog::Type::is_array);
+        let beside = if literal(l) { r } else { l };
+        if name == "||" && (literal(l) || literal(r)) && beside.is_some_and(|t| !is_array(t)) {
+            return Some(TEXT);
+        }
+        // What all that are left give.
+        let takes = |given: Option<Oid>, declared: Oid| given.is_some_and(|t| self.stands_for(t, declared));
+        let left_over = all.iter().filter(|o| (prefix || takes(l, o.left)) && takes(r, o.right));
+        let mut results = left_over.map(|o| self.settled(o, l, r));
+        let first = results.next()??;
+        results.all(|result| result == Some(first)).then_some(first)
+    }
+
+    /// An operator's result, where it may be polymorphic.
+    fn settled(&self, operator: &super::catalog::Operator, l: Option<Oid>, r: Option<Oid>) -> Option<Oid> {
+        let declared = self.catalog.type_by_oid(operator.result)?;
+        if declared.kind != TypeKind::Pseudo {
+            return Some(declared.oid);
+        }
+        let given = if operator.left == operator.result {
+            l
+        } else if operator.right == operator.result {
+            r
+        } else {
+            None
+        };
+        given.filter(|t| *t != UNKNOWN)
+    }
+
+    /// A type, or of a domain what is under it.
+    pub(super) fn base(&self, oid: Oid) -> Oid {
+        let mut this = oid;
+        for _ in 0..16 {
+            match self.catalog.type_by_oid(this) {
+                Some(t) if t.kind == TypeKind::Domain => this = t.base,
+                _ => break,
+            }
+        }
+        this
     }
 
     /// `OVER (…)`

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
-use model::{Effect, FunctionName, TableName};
+use model::{Action, Effect, FunctionName, TableName};
 
 use super::Control;
 
 /// What was found so far. Effects are kept once, in order of first sight.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Findings {
     effects: Vec<Effect>,
     seen: HashSet<Effect>,
@@ -39,6 +39,11 @@ impl Findings {
     /// Adds an `unknown` effect.
     pub(super) fn unknown(&mut self, why: impl Into<String>) {
         self.effect(Effect::unknown(why));
+    }
+
+    /// Whether something is not understood.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.effects.iter().any(|e| e.action == Action::Unknown)
     }
 
     /// All effects.

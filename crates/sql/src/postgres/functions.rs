@@ -67,6 +67,11 @@ pub(super) fn classify(origin: Origin<'_>, name: &str, major: u32) -> Option<Cla
     entry.majors.contains(&major).then_some(entry.class)
 }
 
+/// Whether the functions of an extension were looked at.
+pub(super) fn is_reviewed(extension: &str) -> bool {
+    extension != CATALOG && BY_ORIGIN.contains_key(extension)
+}
+
 const CATALOG: &str = "pg_catalog";
 
 /// The majors that were reviewed: of another nothing is known.

@@ -22,6 +22,10 @@ pub(super) struct Message<'a> {
     options: &'a Options,
     path: Cow<'a, [String]>,
     unsettled: bool,
+    /// Names mean something else than when the message began; what was prepared before that means something else, too.
+    moved: bool,
+    /// The path was changed up to the end of the transaction only.
+    local: bool,
     prepared: HashMap<String, Arc<Statement>>,
     cursors: HashMap<String, Arc<Statement>>,
 }
@@ -33,6 +37,8 @@ impl<'a> Message<'a> {
             options,
             path: Cow::Borrowed(session.search_path),
             unsettled: false,
+            moved: false,
+            local: false,
             prepared: HashMap::new(),
             cursors: HashMap::new(),
         }
@@ -42,6 +48,7 @@ impl<'a> Message<'a> {
         let mut walk = Walk::new(self.session, self.options);
         walk.path = self.path.clone();
         walk.unsettled = self.unsettled.then(|| ONE_AT_A_TIME.to_owned());
+        walk.moved = self.moved.then(|| ONE_AT_A_TIME.to_owned());
         walk.prepared = std::mem::take(&mut self.prepared);
         walk.cursors = std::mem::take(&mut self.cursors);
         let node = inner(&raw.stmt);
@@ -69,23 +76,31 @@ impl<'a> Message<'a> {
 
     fn follow(&mut self, control: &Control) {
         match control {
-            Control::Set { name, value: Some(value), .. } if name == "search_path" => {
-                match self.path_of(value) {
-                    Some(path) => self.path = Cow::Owned(path),
-                    None => self.unsettled = true,
+            Control::Set { name, value, local } if name == "search_path" => {
+                self.local |= local;
+                match value.as_deref().and_then(|value| self.path_of(value)) {
+                    Some(path) => {
+                        self.moves();
+                        self.path = Cow::Owned(path);
+                    }
+                    None => self.loses(),
                 }
             }
-            Control::Set { name, .. } if name == "search_path" => self.unsettled = true,
             Control::Reset(name) => {
-                self.unsettled |= name.as_deref().is_none_or(|name| name == "search_path")
+                if name.as_deref().is_none_or(|name| name == "search_path") {
+                    self.loses();
+                }
             }
             Control::Ddl
             | Control::TempObject
             | Control::ChangesSettings
             | Control::SetRole
-            | Control::Discard(_)
-            | Control::Rollback { .. }
-            | Control::RollbackTo(_) => self.unsettled = true,
+            | Control::Discard(_) => self.loses(),
+            // What this message moved, the end of the transaction may move back. What was moved before it, the session
+            // knows.
+            Control::Rollback { .. } | Control::RollbackTo(_) if self.moved => self.loses(),
+            Control::Commit { .. } if self.local => self.loses(),
+            Control::Rollback { .. } | Control::RollbackTo(_) => (),
             Control::Deallocate(name) => match name {
                 Some(name) => {
                     self.prepared.remove(name);
@@ -112,6 +127,18 @@ impl<'a> Message<'a> {
             | Control::CopyOut(_)
             | Control::Listen => (),
         }
+    }
+
+    /// Names mean something else from here on.
+    fn moves(&mut self) {
+        self.moved = true;
+        self.prepared.clear();
+    }
+
+    /// What names mean from here on is not certain.
+    fn loses(&mut self) {
+        self.moves();
+        self.unsettled = true;
     }
 
     /// The effective path after `SET search_path`, where it is certain.

@@ -36,6 +36,8 @@ mod views;
 mod walk;
 
 #[cfg(test)]
+mod names_tests;
+#[cfg(test)]
 mod tests;
 
 use catalog::Catalog;

@@ -1,10 +1,11 @@
 //! `SELECT`, `VALUES`, `TABLE` and set operations: which columns come out, and what decides which rows do.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::{Action, Resource};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, ResTarget, SelectStmt, SetOperation, WithClause};
+use pg_query::protobuf::{CommonTableExpr, Node, ResTarget, SelectStmt, SetOperation, WithClause};
 
 use super::names;
 use super::scope::{Cte, Scope, Visible};
@@ -371,57 +372,100 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `WITH`: each expression is seen by those after it, and by itself if it is recursive.
+    /// `WITH`: each expression is seen by those after it; of `WITH RECURSIVE` by all, itself included.
     pub(super) fn with(&mut self, with: &WithClause, scope: &mut Scope<'_, 'a>) {
+        let mut expressions: VecDeque<&CommonTableExpr> = VecDeque::with_capacity(with.ctes.len());
         for node in &with.ctes {
-            let Some(NodeEnum::CommonTableExpr(cte)) = kind(node) else {
-                self.unknown("a common table expression that is not understood");
-                continue;
-            };
-            if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
-                self.needs(14, "SEARCH or CYCLE");
+            match kind(node) {
+                Some(NodeEnum::CommonTableExpr(cte)) => expressions.push_back(cte),
+                _ => self.unknown("a common table expression that is not understood"),
             }
-            let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
-            let mut rows = Rows::default();
-            if with.recursive {
-                // The first round sees the expression itself as columns that depend on nothing; later ones as what came
-                // out before, until nothing more comes.
-                let start = self.recursion_start(inner(&cte.ctequery), scope);
-                let mut known = renamed(start, &aliases);
-                for _ in 0..8 {
-                    scope.ctes.push(Cte {
-                        name: cte.ctename.clone(),
-                        columns: known.columns.clone(),
-                        flow: known.flow.clone(),
-                    });
-                    rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
-                    scope.ctes.pop();
-                    if flows(&rows) == flows(&known) {
-                        break;
-                    }
-                    known = rows.clone();
-                }
-            } else {
-                rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
-            }
-            if let Some(columns) = rows.columns.take() {
-                let mut columns = columns.to_vec();
-                let clear = |name: &str| Col { name: name.into(), value: Value::default() };
-                if let Some(search) = &cte.search_clause {
-                    columns.push(clear(&search.search_seq_column));
-                    self.consume_flow(&Rows::known(columns.clone()).all());
-                }
-                if let Some(cycle) = &cte.cycle_clause {
-                    self.consume_flow(&Rows::known(columns.clone()).all());
-                    columns.push(clear(&cycle.cycle_mark_column));
-                    let path = Rows::known(columns.clone()).all();
-                    columns
-                        .push(Col { name: cycle.cycle_path_column.as_str().into(), value: Value::of(path) });
-                }
-                rows.columns = Some(columns.into());
-            }
-            scope.ctes.push(Cte { name: cte.ctename.clone(), columns: rows.columns, flow: rows.flow });
         }
+        if !with.recursive || expressions.len() < 2 {
+            expressions.into_iter().for_each(|cte| self.with_one(cte, with.recursive, scope));
+            return;
+        }
+        // Whoever names one that stands further down is read behind it, as the server does.
+        let outer = std::mem::take(&mut self.forward);
+        scope.ctes.extend(expressions.iter().map(|cte| Cte {
+            name: cte.ctename.clone(),
+            columns: None,
+            flow: Flow::Unknown("a common table expression that is not read yet".to_owned()),
+            pending: true,
+        }));
+        let mut put_off = 0;
+        while let Some(cte) = expressions.pop_front() {
+            let before =
+                (self.found.clone(), self.called.clone(), self.checked.clone(), self.written.clone());
+            let read = scope.ctes.len();
+            self.with_one(cte, true, scope);
+            if std::mem::take(&mut self.forward) {
+                if put_off < expressions.len() {
+                    put_off += 1;
+                    (self.found, self.called, self.checked, self.written) = before;
+                    scope.ctes.truncate(read);
+                    expressions.push_back(cte);
+                    continue;
+                }
+                self.unknown("common table expressions that name each other");
+            }
+            put_off = 0;
+        }
+        self.forward = outer;
+    }
+
+    fn with_one(&mut self, cte: &CommonTableExpr, recursive: bool, scope: &mut Scope<'_, 'a>) {
+        if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
+            self.needs(14, "SEARCH or CYCLE");
+        }
+        let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
+        let mut rows = Rows::default();
+        if recursive {
+            // The first round sees the expression itself as columns that depend on nothing; later ones as what came out
+            // before, until nothing more comes.
+            let start = self.recursion_start(inner(&cte.ctequery), scope);
+            let mut known = renamed(start, &aliases);
+            self.numbers(cte, &mut known);
+            for _ in 0..8 {
+                scope.ctes.push(Cte {
+                    name: cte.ctename.clone(),
+                    columns: known.columns.clone(),
+                    flow: known.flow.clone(),
+                    pending: false,
+                });
+                rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
+                scope.ctes.pop();
+                self.numbers(cte, &mut rows);
+                if flows(&rows) == flows(&known) {
+                    break;
+                }
+                known = rows.clone();
+            }
+        } else {
+            rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
+        }
+        let (columns, flow) = (rows.columns, rows.flow);
+        scope.ctes.push(Cte { name: cte.ctename.clone(), columns, flow, pending: false });
+    }
+
+    /// The columns that `SEARCH` and `CYCLE` add, which hold the values of those that they name.
+    fn numbers(&mut self, cte: &CommonTableExpr, rows: &mut Rows) {
+        if cte.search_clause.is_none() && cte.cycle_clause.is_none() {
+            return;
+        }
+        let Some(columns) = rows.columns.take() else { return };
+        let of_all =
+            self.consume_flow(&Rows { columns: Some(Arc::clone(&columns)), flow: Flow::Clear }.all());
+        let mut columns = columns.to_vec();
+        let mut add = |name: &str| columns.push(Col { name: name.into(), value: Value::of(of_all.clone()) });
+        if let Some(search) = &cte.search_clause {
+            add(&search.search_seq_column);
+        }
+        if let Some(cycle) = &cte.cycle_clause {
+            add(&cycle.cycle_mark_column);
+            add(&cycle.cycle_path_column);
+        }
+        rows.columns = Some(columns.into());
     }
 
     /// The columns of the part of a recursive expression that is not recursive: its left side.

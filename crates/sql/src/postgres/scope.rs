@@ -82,6 +82,8 @@ pub(super) struct Cte {
     /// Its columns; `None` where they are not known, with what they depend on.
     pub columns: Option<Arc<[Col]>>,
     pub flow: Flow,
+    /// It stands further down in its `WITH RECURSIVE` and was not read yet.
+    pub pending: bool,
 }
 
 /// What one level of a statement sees.

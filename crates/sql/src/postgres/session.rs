@@ -133,6 +133,12 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn prepare(&mut self, prepare: &PrepareStmt) {
+        // Values that are given to it become values of these types.
+        for declared in &prepare.argtypes {
+            if let Some(NodeEnum::TypeName(name)) = kind(declared) {
+                self.cast_to(name, None);
+            }
+        }
         let inner = Arc::new(self.apart(inner(&prepare.query)));
         self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
         self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });
@@ -151,6 +157,13 @@ impl<'a> Walk<'a> {
     pub(super) fn execute(&mut self, execute: &ExecuteStmt, scope: &Scope<'_, 'a>) -> Rows {
         self.uses_all(&execute.params, scope);
         let known = self.prepared.get(&execute.name).cloned();
+        if known.is_none()
+            && let Some(why) = &self.moved
+        {
+            let why = why.clone();
+            self.unknown(why.clone());
+            return Rows { columns: None, flow: Flow::Unknown(why) };
+        }
         let Some(statement) = known.or_else(|| self.session.prepared.prepared(&execute.name)) else {
             self.unknown(format!("prepared statement \"{}\" does not exist", execute.name));
             return Rows {
@@ -200,6 +213,9 @@ impl<'a> Walk<'a> {
         let mut walk = Walk::new(self.session, self.options);
         walk.path = self.path.clone();
         walk.unsettled = self.unsettled.clone();
+        walk.moved = self.moved.clone();
+        walk.prepared = self.prepared.clone();
+        walk.cursors = self.cursors.clone();
         walk.depth = self.depth;
         let rows = walk.perform(statement, &Scope::default());
         if let Some(refusal) = walk.refusal.take() {

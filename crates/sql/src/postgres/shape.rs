@@ -20,6 +20,12 @@ pub(super) fn finished(
     let parameters = walk.parameters;
     let mut found = walk.found;
     let outputs = outputs(rows, node);
+    if let Outputs::Opaque(why) = &outputs
+        && !found.has_unknown()
+    {
+        // Better refused now than cut off when the rows come.
+        found.unknown(why.clone());
+    }
     let facts = Facts {
         kind: super::kinds::word(node),
         has_where: !found.unconditional,

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Alias, JoinExpr, Node, RangeFunction, RangeVar};
+use pg_query::protobuf::{Alias, FuncCall, JoinExpr, List, Node, RangeFunction, RangeVar};
 
-use super::catalog::{Relation, RelationKind, TypeKind};
+use super::catalog::{Relation, RelationKind, Type, TypeKind};
 use super::query::renamed;
 use super::scope::{Columns, Entry, Scope, Visible};
 use super::tree::{inner, kind, string};
@@ -72,7 +72,18 @@ impl<'a> Walk<'a> {
                 for node in [&table.docexpr, &table.rowexpr].into_iter().flatten() {
                     flow = flow.both(self.uses(node, scope));
                 }
-                self.uses_all(&table.namespaces, scope);
+                for namespace in &table.namespaces {
+                    match kind(namespace) {
+                        Some(NodeEnum::ResTarget(target)) => {
+                            if let Some(node) = target.val.as_deref() {
+                                self.uses(node, scope);
+                            }
+                        }
+                        _ => {
+                            self.uses(namespace, scope);
+                        }
+                    }
+                }
                 let mut columns = Vec::new();
                 for column in &table.columns {
                     let Some(NodeEnum::RangeTableFuncCol(column)) = kind(column) else { continue };
@@ -89,6 +100,7 @@ impl<'a> Walk<'a> {
                 let listed = Columns::Listed(listed.collect());
                 let mut entry = entry(table.alias.as_ref(), listed);
                 entry.columns = rename(entry.columns, &aliases(table.alias.as_ref()));
+                entry.alias.get_or_insert(Cow::Borrowed("xmltable"));
                 add(scope, entry)
             }
             Some(NodeEnum::JsonTable(table)) => {
@@ -112,6 +124,7 @@ impl<'a> Walk<'a> {
         if range.schemaname.is_empty()
             && let Some(cte) = scope.cte(&range.relname)
         {
+            self.forward |= cte.pending;
             let columns = cte.columns.clone().map_or(Columns::Open(cte.flow.clone()), Columns::Listed);
             let columns = rename(columns, &names);
             return Entry {
@@ -161,8 +174,9 @@ impl<'a> Walk<'a> {
         let mut columns: Option<Vec<Col>> = Some(Vec::new());
         let mut flow = Flow::Clear;
         let names = aliases(function.alias.as_ref());
-        let alone = function.functions.len() == 1;
-        for item in &function.functions {
+        let functions: Vec<Node> = function.functions.iter().flat_map(unnested).collect();
+        let alone = functions.len() == 1;
+        for item in &functions {
             let Some(NodeEnum::List(pair)) = kind(item) else {
                 self.unknown("a function in FROM that is not understood");
                 continue;
@@ -290,36 +304,22 @@ impl<'a> Walk<'a> {
                     returns = self.catalog.type_by_oid(domain.base);
                 }
                 match returns.map(|t| t.kind) {
-                    Some(TypeKind::Composite) => {
-                        let relation = returns.and_then(|t| self.catalog.relation_by_oid(t.relation))?;
-                        relation
-                            .columns
-                            .iter()
-                            .map(|c| Col {
-                                name: c.name.as_str().into(),
-                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
-                            })
-                            .collect()
-                    }
+                    Some(TypeKind::Composite) => self.attributes(returns?, &flow)?,
                     // Polymorphic results are rows only where an argument says so.
                     Some(TypeKind::Pseudo) => {
                         let mut made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
                         while let Some(domain) = made.filter(|t| t.kind == TypeKind::Domain) {
                             made = self.catalog.type_by_oid(domain.base);
                         }
-                        if function.returns == RECORD {
+                        if let Some(made) = made.filter(|t| t.kind == TypeKind::Composite)
+                            && function.returns != RECORD
+                        {
+                            self.attributes(made, &flow)?
+                        } else if function.returns == RECORD {
                             return None;
+                        } else {
+                            one(alias.unwrap_or(&function.name), value.type_oid)
                         }
-                        if let Some(row) = made.filter(|t| t.kind == TypeKind::Composite) {
-                            let relation = self.catalog.relation_by_oid(row.relation)?;
-                            let columns = relation.columns.iter().map(|c| Col {
-                                name: c.name.as_str().into(),
-                                value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
-                            });
-                            shapes.push(columns.collect());
-                            continue;
-                        }
-                        one(alias.unwrap_or(&function.name), value.type_oid)
                     }
                     Some(_) | None => one(alias.unwrap_or(&function.name), Some(function.returns)),
                 }
@@ -332,6 +332,16 @@ impl<'a> Walk<'a> {
             1 => shapes.pop(),
             _ => None,
         }
+    }
+
+    /// The columns of a composite type.
+    fn attributes(&self, composite: &Type, flow: &Flow) -> Option<Vec<Col>> {
+        let relation = self.catalog.relation_by_oid(composite.relation)?;
+        let column = |c: &super::catalog::Column| Col {
+            name: c.name.as_str().into(),
+            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        };
+        Some(relation.columns.iter().map(column).collect())
     }
 
     fn join(&mut self, join: &JoinExpr, scope: &mut Scope<'_, 'a>) -> Names {
@@ -419,6 +429,34 @@ impl<'a> Walk<'a> {
         names.extend(rest.map(Visible::Column));
         names
     }
+}
+
+/// `unnest` of several arrays stands for one of each, side by side.
+fn unnested(item: &Node) -> Vec<Node> {
+    let call = match kind(item) {
+        Some(NodeEnum::List(pair)) => match pair.items.first().and_then(kind) {
+            Some(NodeEnum::FuncCall(call)) => Some(call),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_unnest = |call: &&Box<FuncCall>| {
+        matches!(call.funcname.as_slice(), [name] if string(name) == Some("unnest")) && call.args.len() > 1
+    };
+    let Some(call) = call.filter(is_unnest) else { return vec![item.clone()] };
+    let name = |part: &str| Node {
+        node: Some(NodeEnum::String(pg_query::protobuf::String { sval: part.to_owned() })),
+    };
+    let each = |argument: &Node| {
+        let call = FuncCall {
+            funcname: vec![name("pg_catalog"), name("unnest")],
+            args: vec![argument.clone()],
+            ..FuncCall::default()
+        };
+        let pair = List { items: vec![Node { node: Some(NodeEnum::FuncCall(Box::new(call))) }] };
+        Node { node: Some(NodeEnum::List(pair)) }
+    };
+    call.args.iter().map(each).collect()
 }
 
 /// The columns behind names; `None` where some are not known.

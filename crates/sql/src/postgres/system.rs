@@ -11,10 +11,7 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
     let secret = match schema {
         "pg_catalog" => matches!(
             name,
-            "pg_authid"
-                | "pg_shadow"
-                | "pg_user_mapping"
-                | "pg_statistic"
+            "pg_statistic"
                 | "pg_statistic_ext_data"
                 | "pg_stats"
                 | "pg_stats_ext"
@@ -50,10 +47,12 @@ pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&
         ("pg_catalog", "pg_subscription", "subconninfo")
         | ("pg_catalog", "pg_stat_wal_receiver", "conninfo")
         | ("pg_catalog", "pg_user_mappings", "umoptions")
-        | ("pg_catalog", "pg_foreign_server", "srvoptions")
+        | ("pg_catalog", "pg_authid", "rolpassword")
+        | ("pg_catalog", "pg_shadow", "passwd")
+        | ("pg_catalog", "pg_user_mapping", "umoptions")
+        // Options of foreign servers are everybody's to read, and PostgreSQL's documentation says so; credentials stand here.
         | ("information_schema", "_pg_user_mappings", "umoptions")
-        | ("information_schema", "_pg_foreign_servers", "srvoptions")
-        | ("information_schema", "user_mapping_options" | "foreign_server_options", "option_value") => Some(SECRET),
+        | ("information_schema", "user_mapping_options", "option_value") => Some(SECRET),
         _ => None,
     }
 }
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn copies_of_data_and_secrets_are_withheld_as_a_whole() {
-        let names = "pg_authid pg_shadow pg_user_mapping pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext \
+        let names = "pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext \
             pg_stats_ext_exprs pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings";
         for name in names.split_whitespace() {
             assert_eq!(relation_tag("pg_catalog", name), Some(SECRET), "{name}");
@@ -101,7 +100,9 @@ mod tests {
             ("pg_subscription", "subconninfo", "subname", SECRET),
             ("pg_stat_wal_receiver", "conninfo", "status", SECRET),
             ("pg_user_mappings", "umoptions", "usename", SECRET),
-            ("pg_foreign_server", "srvoptions", "srvname", SECRET),
+            ("pg_user_mapping", "umoptions", "umuser", SECRET),
+            ("pg_authid", "rolpassword", "rolname", SECRET),
+            ("pg_shadow", "passwd", "usename", SECRET),
         ];
         for (relation, withheld, clear, tag) in table {
             assert_eq!(column_tag("pg_catalog", relation, withheld), Some(tag), "{relation}.{withheld}");
@@ -111,5 +112,6 @@ mod tests {
         assert_eq!(column_tag("information_schema", "user_mapping_options", "option_value"), Some(SECRET));
         assert_eq!(column_tag("information_schema", "user_mapping_options", "option_name"), None);
         assert_eq!(column_tag("pg_catalog", "pg_proc", "prosrc"), None);
+        assert_eq!(column_tag("pg_catalog", "pg_foreign_server", "srvoptions"), None);
     }
 }

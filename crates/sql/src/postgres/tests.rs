@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use super::catalog::{Catalog, shop};
 use super::*;
 
-struct NoNames;
+pub(super) struct NoNames;
 
 impl Named for NoNames {
     fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
@@ -15,12 +15,12 @@ impl Named for NoNames {
     }
 }
 
-fn catalog() -> &'static Catalog {
+pub(super) fn catalog() -> &'static Catalog {
     static CATALOG: LazyLock<Catalog> = LazyLock::new(shop);
     &CATALOG
 }
 
-fn under(path: &[&str], text: &str) -> Result<Analysis, Refusal> {
+pub(super) fn under(path: &[&str], text: &str) -> Result<Analysis, Refusal> {
     let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
     let session = Session { catalog: catalog(), search_path: &path, role: "postgres", prepared: &NoNames };
     analyse(text, &session, &Options::default())

@@ -169,7 +169,16 @@ impl<'a> Walk<'a> {
             TypeKind::Base | TypeKind::Enum | TypeKind::Range | TypeKind::Multirange | TypeKind::Pseudo => (),
         }
         for function in &this.functions {
-            self.call_oid(*function);
+            if !self.is_plain_io(*function) {
+                self.call_oid(*function);
+            }
         }
+    }
+
+    /// Input and output of a type in C, by an extension that was reviewed.
+    fn is_plain_io(&self, oid: Oid) -> bool {
+        self.catalog.function(oid).is_some_and(|f| {
+            f.language == "c" && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
+        })
     }
 }

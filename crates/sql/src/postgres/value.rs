@@ -15,6 +15,8 @@ pub(super) const INT4: Oid = Oid(23);
 pub(super) const NUMERIC: Oid = Oid(1700);
 /// `text`
 pub(super) const TEXT: Oid = Oid(25);
+/// `jsonb`
+pub(super) const JSONB: Oid = Oid(3802);
 /// `record`
 pub(super) const RECORD: Oid = Oid(2249);
 
@@ -122,9 +124,25 @@ impl Value {
         let type_oid = match (self.type_oid, other.type_oid) {
             (Some(a), Some(b)) if a == b => Some(a),
             (Some(UNKNOWN), known) | (known, Some(UNKNOWN)) => known,
-            (None, _) | (_, None) | (Some(_), Some(_)) => None,
+            (Some(a), Some(b)) => common(a, b),
+            (None, _) | (_, None) => None,
         };
         Self { flow: self.flow.either(other.flow), type_oid, row: self.row.or(other.row) }
+    }
+}
+
+/// Numbers, from the narrowest to the widest: of two the wider is what both become.
+const NUMBERS: [Oid; 6] = [Oid(21), INT4, Oid(20), NUMERIC, Oid(700), Oid(701)];
+/// `varchar`, `bpchar`, `name`: with another text they become `text`.
+const TEXTS: [Oid; 4] = [TEXT, Oid(1043), Oid(1042), Oid(19)];
+
+/// What values of two types become together, for the types where that needs no catalogue.
+fn common(a: Oid, b: Oid) -> Option<Oid> {
+    let rank = |t: Oid| NUMBERS.iter().position(|n| *n == t);
+    match (rank(a), rank(b)) {
+        (Some(x), Some(y)) => NUMBERS.get(x.max(y)).copied(),
+        _ if TEXTS.contains(&a) && TEXTS.contains(&b) => Some(TEXT),
+        _ => None,
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Walk<'a> {
     pub outside: Option<Cow<'a, [String]>>,
     /// Names outside `pg_catalog` are not certain; why.
     pub unsettled: Option<String>,
+    /// What was prepared before this message no longer means what it meant then; why.
+    pub moved: Option<String>,
     pub within: Within,
     pub found: Findings,
     /// Statements prepared earlier in the same message.
@@ -60,6 +62,8 @@ pub(super) struct Walk<'a> {
     pub views: Vec<Oid>,
     /// What the call that was read last could mean.
     pub chosen: Vec<&'a Function>,
+    /// A common table expression was named that stands further down.
+    pub forward: bool,
     /// How many names of columns and rows were read.
     pub references: usize,
 }
@@ -74,6 +78,7 @@ impl<'a> Walk<'a> {
             path: Cow::Borrowed(session.search_path),
             outside: None,
             unsettled: None,
+            moved: None,
             within: Within::Statement,
             found: Findings::default(),
             prepared: HashMap::new(),
@@ -86,6 +91,7 @@ impl<'a> Walk<'a> {
             parameters: 0,
             views: Vec::new(),
             chosen: Vec::new(),
+            forward: false,
             references: 0,
         }
     }

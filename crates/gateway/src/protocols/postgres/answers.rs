@@ -408,6 +408,7 @@ impl Answers {
                 let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
                 self.outcomes.push_back(outcome(&run, tag, None));
                 apply(c, &run.bound, 0);
+                c.executed(&run.bound);
                 c.settled();
                 Ok(Heard::Pass)
             }

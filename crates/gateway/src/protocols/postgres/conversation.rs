@@ -52,6 +52,9 @@ enum Skipping {
     Local,
 }
 
+/// The first OID that the server gives to what users make.
+const FIRST_OWN: u32 = 16_384;
+
 /// One conversation.
 pub(super) struct Conversation {
     pub(super) expected: VecDeque<Expected>,
@@ -124,7 +127,7 @@ impl Conversation {
         }
         Ok(match message {
             Frontend::Query(text) => self.query(frame, text),
-            Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql),
+            Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
             Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
             Frontend::Execute { portal, .. } => self.execute(portal),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
@@ -220,16 +223,17 @@ impl Conversation {
         if self.names_moving && !self.expected.is_empty() {
             return Some(Said::Wait);
         }
-        // In a failed transaction the server cannot be asked, and does nothing but end it.
-        if self.status == TransactionStatus::Failed {
-            return None;
-        }
         self.stale |= self.understanding.is_behind();
         if !self.stale {
             return None;
         }
+        // What is in flight may be the end of a failed transaction.
         if !self.expected.is_empty() {
             return Some(Said::Wait);
+        }
+        // In a failed transaction the server cannot be asked, and does nothing but end it.
+        if self.status == TransactionStatus::Failed {
+            return None;
         }
         Some(Said::Ask(self.understanding.purpose()))
     }
@@ -255,7 +259,7 @@ impl Conversation {
         if self.speaks_of_names_in_flight(text) {
             return Said::Wait;
         }
-        let uncertain = self.touched && self.in_block();
+        let uncertain = (self.touched || self.stale) && self.in_block();
         match self.understanding.understand(text, &self.names, true) {
             Err(garbled) => Said::Garbled(garbled),
             Ok(operation) => {
@@ -270,7 +274,7 @@ impl Conversation {
         }
     }
 
-    fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8]) -> Said {
+    fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8], types: &[u32]) -> Said {
         if let Some(first) = self.before_names() {
             return first;
         }
@@ -288,7 +292,13 @@ impl Conversation {
             Err(garbled) => Said::Garbled(Garbled { unnamed: name.is_empty(), ..garbled }),
             Ok(operation) => {
                 let text = String::from_utf8_lossy(text).into();
-                let prepared = Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch());
+                // Below are the types that the server comes with.
+                let types: Vec<u32> = types.iter().copied().filter(|oid| *oid >= FIRST_OWN).collect();
+                let operation = self.understanding.typed(operation, &types);
+                let prepared = Prepared {
+                    types,
+                    ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
+                };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
                 Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
             }
@@ -312,11 +322,7 @@ impl Conversation {
             Found::Here(prepared) => Some(prepared),
         };
         // The statement itself is in flight with its Bind where a driver sends both; what it speaks of is looked at again.
-        let speaks = |p: &Arc<Prepared>| {
-            p.epoch != self.understanding.epoch()
-                && p.text.as_ref().is_some_and(|text| self.speaks_of_names_in_flight(text.as_bytes()))
-        };
-        if prepared.as_ref().is_some_and(speaks) {
+        if prepared.as_ref().is_some_and(|p| self.is_in_flight(&p.operation)) {
             return Said::Wait;
         }
         let prepared = match prepared.map(|p| (self.understanding.again(&p, &self.names), p)) {
@@ -352,6 +358,23 @@ impl Conversation {
                 return Said::Garbled(Garbled::new("34000", format!("portal \"{name}\" does not exist")));
             }
         };
+        if bound.operation.speaks_of_names() && !indifferent {
+            if let Some(first) = self.before_names() {
+                return first;
+            }
+            if self.is_in_flight(&bound.operation) {
+                return Said::Wait;
+            }
+            if !self.still_means(&bound) {
+                return Said::Garbled(Garbled {
+                    hint: Some("Bind it again.".to_owned()),
+                    ..Garbled::new(
+                        "55000",
+                        format!("what portal \"{name}\" names has changed since it was bound"),
+                    )
+                });
+            }
+        }
         self.running(&bound);
         let mut first = Vec::new();
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
@@ -360,6 +383,28 @@ impl Conversation {
         }
         self.extended(Expected::Execute(Run::new(bound)));
         if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
+    }
+
+    /// Whether what an operation names, if it names something, is not settled yet.
+    fn is_in_flight(&self, operation: &Operation) -> bool {
+        !self.understanding.is_indifferent()
+            && operation.controls().any(|control| {
+                self.expected.iter().any(|expected| match (control, expected) {
+                    (Control::Execute { name }, Expected::Parse { name: other, .. })
+                    | (Control::Execute { name }, Expected::CloseStatement(other))
+                    | (Control::Fetch { name }, Expected::Bind { portal: other, .. })
+                    | (Control::Fetch { name }, Expected::ClosePortal(other)) => name == other,
+                    (_, _) => false,
+                })
+            })
+    }
+
+    /// Whether a bound `EXECUTE` or `FETCH` still means what it did: the server looks the name up when it runs.
+    fn still_means(&mut self, bound: &Bound) -> bool {
+        let Some(prepared) = &bound.prepared else { return false };
+        self.understanding
+            .again(prepared, &self.names)
+            .is_ok_and(|again| again.operation.means(&bound.operation))
     }
 
     fn function_call(&mut self, frame: &Frame<'_>, function: u32) -> Said {
@@ -614,6 +659,14 @@ impl Conversation {
             self.touched = false;
         }
         self.settled();
+    }
+
+    /// A statement of the extended protocol is done. After the end of a failed transaction the server can be asked again,
+    /// before it says so at the next Sync.
+    pub(super) fn executed(&mut self, bound: &Bound) {
+        if self.status == TransactionStatus::Failed && bound.operation.controls().any(ends_block) {
+            self.status = TransactionStatus::InBlock;
+        }
     }
 
     /// Called when an answer has been dealt with.

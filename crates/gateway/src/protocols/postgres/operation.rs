@@ -93,6 +93,39 @@ impl Operation {
         self.statements.iter().flat_map(|s| &s.control)
     }
 
+    /// The same with what becoming a value of its parameters' types does.
+    pub fn with_types(&self, types: &Analysis) -> Self {
+        let extended = |statement: &Arc<Statement>| {
+            let mut statement = Statement::clone(statement);
+            for more in &types.statements {
+                statement.effects.extend(more.effects.iter().cloned());
+                statement.touches_tagged |= more.touches_tagged;
+                statement.unresolved |= more.unresolved;
+            }
+            for (one, other) in statement.shape.iter_mut().zip(types.shape) {
+                *one ^= other;
+            }
+            Arc::new(statement)
+        };
+        let statements: Vec<_> = self.statements.iter().map(extended).collect();
+        let mut shape = self.shape;
+        for (one, other) in shape.iter_mut().zip(types.shape) {
+            *one ^= other;
+        }
+        Self { text: self.text.clone(), ..Self::of(statements, shape) }
+    }
+
+    /// Whether it runs or reads what a name stands for at that moment: `EXECUTE`, `FETCH`.
+    pub fn speaks_of_names(&self) -> bool {
+        self.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }))
+    }
+
+    /// Whether two mean the same, so that what was decided of one is decided of the other.
+    pub fn means(&self, other: &Self) -> bool {
+        let outputs = |o: &Self| o.statements.iter().map(|s| s.outputs.clone()).collect::<Vec<_>>();
+        self.shape == other.shape && outputs(self) == outputs(other)
+    }
+
     /// Whether a name was not found; the catalogue may be old.
     pub fn unresolved(&self) -> bool {
         self.statements.iter().any(|s| s.unresolved)
@@ -132,6 +165,8 @@ fn joined_facts(statements: &[Arc<Statement>]) -> Facts {
 pub struct Prepared {
     /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` the whole message.
     pub text: Option<Arc<str>>,
+    /// The types of parameters that its Parse names, where they are not the server's own.
+    pub types: Vec<u32>,
     /// The name under which SQL's `PREPARE` made it.
     pub by_sql: Option<String>,
     /// What it means.
@@ -145,7 +180,7 @@ pub struct Prepared {
 impl Prepared {
     /// A statement that nobody has described yet.
     pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
-        Self { text, by_sql: None, operation, epoch, fields: OnceLock::new() }
+        Self { text, types: Vec::new(), by_sql: None, operation, epoch, fields: OnceLock::new() }
     }
 
     /// What stands for a statement that this session's messages did not prepare.

@@ -305,6 +305,24 @@ impl Understanding {
         Arc::new(Operation::single(Arc::new(statement)))
     }
 
+    /// The same with the types that a Parse gives its parameters: values become values of these at Bind.
+    pub(super) fn typed(&self, operation: Arc<Operation>, types: &[u32]) -> Arc<Operation> {
+        if types.is_empty() || self.indifferent {
+            return operation;
+        }
+        let mut casts = Vec::with_capacity(types.len());
+        for oid in types {
+            let Some(named) = self.catalogue.type_by_oid(Oid(*oid)) else {
+                return self.uncertain("a parameter of a type that is not in the catalogue");
+            };
+            casts.push(format!("CAST(NULL AS {}.{})", quoted(&named.schema), quoted(&named.name)));
+        }
+        match self.analyse(&format!("SELECT {}", casts.join(", ")), &NoNames) {
+            Ok(analysis) => Arc::new(operation.with_types(&analysis)),
+            Err(_) => self.uncertain("a parameter of a type that cannot be named"),
+        }
+    }
+
     /// A prepared statement under the names of this moment: the server analyses it again, too.
     pub(super) fn again(
         &mut self,
@@ -314,17 +332,18 @@ impl Understanding {
         if !self.own_catalogue {
             self.follow();
         }
-        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.epoch && !self.indifferent)
-        else {
+        let moved = prepared.epoch != self.epoch || prepared.operation.speaks_of_names();
+        let Some(text) = prepared.text.as_ref().filter(|_| moved && !self.indifferent) else {
             return Ok(Arc::clone(prepared));
         };
         let whole = self.understand(text.as_bytes(), names, false)?;
         let operation = match &prepared.by_sql {
-            None => whole,
+            None => self.typed(whole, &prepared.types),
             Some(name) => Arc::new(Operation::single(prepared_in(&whole.statements, name))),
         };
         let again = Prepared {
             by_sql: prepared.by_sql.clone(),
+            types: prepared.types.clone(),
             ..Prepared::new(Some(Arc::clone(text)), operation, self.epoch)
         };
         if let Some(known) = prepared.fields.get() {
@@ -391,10 +410,16 @@ impl Named for InForce<'_> {
     fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
         let prepared = self.names.statement(name)?;
         let understanding = self.understanding;
+        if prepared.operation.speaks_of_names() {
+            // The wire can prepare the EXECUTE of another one. What that stands for now is not followed.
+            return Some(no_longer_understood());
+        }
         let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != understanding.epoch) else {
             return prepared.operation.statements.first().cloned();
         };
-        // A prepared statement cannot be the EXECUTE of another one.
+        if !prepared.types.is_empty() {
+            return Some(no_longer_understood());
+        }
         let analysis = understanding.analyse(text, &NoNames).ok();
         Some(match (analysis, &prepared.by_sql) {
             (Some(analysis), None) => analysis.statements.into_iter().next()?,

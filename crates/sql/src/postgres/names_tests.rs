@@ -1,0 +1,241 @@
+//! What names mean when they move, and what types make of casts and parameters.
+
+use std::sync::Arc;
+
+use super::catalog::shop;
+use super::tests::{NoNames, catalog, under};
+use super::*;
+
+/// Effects and outputs in a line each, to be compared.
+fn said(analysis: &Analysis) -> Vec<String> {
+    let mut all = Vec::new();
+    for statement in &analysis.statements {
+        for effect in &statement.effects {
+            let via = effect.via.as_ref().map(|v| format!(" via {v}")).unwrap_or_default();
+            let why = effect.why.as_ref().map(|w| format!(" ({w})")).unwrap_or_default();
+            all.push(format!("{} {}{via}{why}", effect.action.as_str(), effect.resource));
+        }
+        if let Outputs::Columns(columns) = &statement.outputs {
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|c| match &c.lineage {
+                    Lineage::Clear => c.name.clone(),
+                    Lineage::Plain(s) => format!(
+                        "{}={}",
+                        c.name,
+                        s.iter().map(|s| s.column.to_string()).collect::<Vec<_>>().join("+")
+                    ),
+                    Lineage::Derived(s) => format!(
+                        "{}~{}",
+                        c.name,
+                        s.iter().map(|s| s.column.to_string()).collect::<Vec<_>>().join("+")
+                    ),
+                    Lineage::Unknown(why) => format!("{}?{why}", c.name),
+                })
+                .collect();
+            all.push(format!("-> {}", columns.join(", ")));
+        } else if let Outputs::Opaque(why) = &statement.outputs {
+            all.push(format!("-> ??? {why}"));
+        }
+    }
+    all
+}
+
+/// The whole meaning of a text as lines; of one that is refused, why.
+fn lines(path: &[&str], text: &str) -> Vec<String> {
+    under(path, text).map_or_else(|refusal| vec![refusal.to_string()], |analysis| said(&analysis))
+}
+
+#[track_caller]
+fn has(path: &[&str], text: &str, part: &str) {
+    let lines = lines(path, text);
+    assert!(lines.iter().any(|l| l.contains(part)), "{text}: no {part} in {lines:#?}");
+}
+
+#[track_caller]
+fn has_not(path: &[&str], text: &str, part: &str) {
+    let lines = lines(path, text);
+    assert!(!lines.iter().any(|l| l.contains(part)), "{text}: {part} in {lines:#?}");
+}
+
+const PUBLIC: &[&str] = &["pg_catalog", "public"];
+const SHOP: &[&str] = &["pg_catalog", "shop"];
+
+#[test]
+fn a_recursive_with_sees_what_stands_further_down_before_the_tables_of_that_name() {
+    let text = "WITH RECURSIVE a AS (SELECT name FROM products), \
+                products AS (SELECT ssn AS name FROM shop.customers) SELECT name FROM a";
+    has(SHOP, text, "name=shop.customers.ssn");
+    has_not(SHOP, text, "select shop.products");
+    let plain = text.replace(" RECURSIVE", "");
+    has(SHOP, &plain, "select shop.products");
+    for honest in [
+        "WITH RECURSIVE a AS (SELECT n FROM b), b AS (SELECT 1 AS n) SELECT n FROM a",
+        "WITH RECURSIVE a AS (SELECT n FROM b), b AS (SELECT n FROM c), c AS (SELECT 1 AS n) SELECT n FROM a",
+        "WITH RECURSIVE t(n) AS (SELECT n FROM s UNION ALL SELECT n + 1 FROM t WHERE n < 9), s AS (SELECT 1 AS n) \
+         SELECT n FROM t",
+    ] {
+        has_not(PUBLIC, honest, "unknown");
+    }
+    has(
+        PUBLIC,
+        "WITH RECURSIVE a AS (SELECT n FROM b), b AS (SELECT n FROM a) SELECT n FROM a",
+        "name each other",
+    );
+}
+
+struct One(Arc<Statement>);
+
+impl Named for One {
+    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
+        Some(Arc::clone(&self.0))
+    }
+    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn what_was_prepared_means_something_else_once_the_path_has_moved() {
+    let before = under(SHOP, "SELECT id, name FROM products").unwrap();
+    let names = One(Arc::clone(&before.statements[0]));
+    let path: Vec<String> = SHOP.iter().map(|s| (*s).to_owned()).collect();
+    let session = Session { catalog: catalog(), search_path: &path, role: "postgres", prepared: &names };
+    let is_certain = |text: &str| {
+        let analysis = analyse(text, &session, &Options::default()).unwrap();
+        !said(&analysis).iter().any(|l| l.contains("unknown"))
+    };
+    for (text, certain) in [
+        ("EXECUTE s", true),
+        ("SET application_name = 'x'; EXECUTE s", true),
+        ("SET search_path = vault; EXECUTE s", false),
+        ("SET search_path = vault; EXPLAIN ANALYZE EXECUTE s", false),
+        ("SET search_path = shop; PREPARE t AS SELECT name FROM products; EXECUTE t", true),
+        ("PREPARE t AS SELECT name FROM products; EXECUTE t", true),
+        ("PREPARE t AS SELECT name FROM products; SET search_path = vault; EXECUTE t", false),
+        ("RESET search_path; EXECUTE s", false),
+        ("FETCH ALL FROM k", true),
+    ] {
+        assert_eq!(is_certain(text), certain, "{text}");
+    }
+}
+
+#[test]
+fn a_path_that_is_set_for_a_transaction_is_not_certain_behind_its_end() {
+    for text in [
+        "BEGIN; SET LOCAL search_path = shop; COMMIT; SELECT name FROM products",
+        "SET LOCAL search_path = shop; COMMIT; SELECT name FROM products",
+        "BEGIN; SET search_path = shop; ROLLBACK; SELECT name FROM products",
+        "SAVEPOINT a; SET search_path = shop; ROLLBACK TO a; SELECT name FROM products",
+    ] {
+        has(PUBLIC, text, "one at a time");
+    }
+    for text in [
+        "BEGIN; SET LOCAL search_path = shop; SELECT name FROM products; COMMIT",
+        "BEGIN; SELECT 1; ROLLBACK; SELECT name FROM shop.products",
+        "BEGIN; SET search_path = shop; COMMIT; SELECT name FROM products",
+    ] {
+        has_not(PUBLIC, text, "unknown");
+    }
+}
+
+#[test]
+fn rows_of_functions_have_the_columns_that_the_server_gives_them() {
+    for text in [
+        "SELECT a, b, n FROM unnest(ARRAY[1, 2], ARRAY['a', 'b']) WITH ORDINALITY AS t(a, b, n)",
+        "SELECT street, town FROM jsonb_populate_record(NULL::shop.addr, '{}')",
+        "SELECT * FROM jsonb_populate_recordset(NULL::shop.products, '[]')",
+    ] {
+        has_not(PUBLIC, text, "unknown");
+    }
+    has(
+        PUBLIC,
+        "SELECT x FROM shop.customers c, unnest(ARRAY[c.ssn::text], ARRAY[1]) AS t(x, y)",
+        "probe column shop.customers.ssn",
+    );
+}
+
+#[test]
+fn rows_without_certain_columns_are_unknown_before_they_come() {
+    has(PUBLIC, "SELECT * FROM json_to_record('{}')", "unknown");
+}
+
+#[test]
+fn names_that_are_not_there_are_worded_as_the_server_does() {
+    for (text, words) in [
+        ("SELECT x.id FROM shop.products p", "missing FROM-clause entry for table \"x\""),
+        ("SELECT nosuch FROM shop.products", "column \"nosuch\" does not exist"),
+        ("SELECT p.nosuch FROM shop.products p", "column p.nosuch does not exist"),
+        ("SELECT nosuch(1, 'a')", "function nosuch(integer, unknown) does not exist"),
+        ("SELECT * FROM shop.nosuch", "relation \"shop.nosuch\" does not exist"),
+    ] {
+        has(PUBLIC, text, words);
+    }
+}
+
+#[test]
+fn what_becomes_a_value_of_a_domain_passes_its_check_wherever_its_name_stands() {
+    for text in [
+        "SELECT 'x'::shop.checked_text",
+        "SELECT shop.checked_text('x')",
+        "PREPARE p (shop.checked_text) AS SELECT $1",
+        "PREPARE p (shop.checked_text[]) AS SELECT 1",
+        "SELECT CAST(NULL AS shop._checked_text)",
+    ] {
+        has(PUBLIC, text, "shop.secrets.api_key");
+    }
+    has(SHOP, "SELECT checked_text('x')", "shop.secrets.api_key");
+    for text in ["SELECT text(1), tsquery('a'), regclass('pg_class')", "PREPARE p (int, text) AS SELECT $1"] {
+        has_not(PUBLIC, text, "unknown");
+    }
+}
+
+#[test]
+fn a_cast_to_text_calls_a_users_cast_only_where_its_source_may_stand() {
+    for (expression, calls) in [
+        ("price * 2", false),
+        ("price / id", false),
+        ("id || ''", false),
+        ("-price", false),
+        ("attributes -> 'size'", false),
+        ("attributes['size']", false),
+        ("ARRAY[id] || 2", false),
+        ("(ARRAY[id])[1]", false),
+        ("ARRAY[]::int[]", false),
+        ("CASE WHEN id > 1 THEN price ELSE 0 END", false),
+        ("coalesce(weight_g, 0)", false),
+        ("lower(dimensions)", false),
+        ("dimensions * dimensions", false),
+        ("added_at + interval '1 day'", false),
+        ("(SELECT max(id) FROM shop.products)", false),
+        ("(SELECT sum(quantity) FROM shop.order_items)", false),
+        ("(SELECT mode() WITHIN GROUP (ORDER BY name) FROM shop.products)", false),
+        ("(SELECT address FROM shop.customers LIMIT 1)", true),
+        ("(SELECT ship_to FROM shop.orders LIMIT 1)", true),
+        ("(SELECT (array_agg(ship_to))[1] FROM shop.orders)", true),
+        ("ROW('a', 'b', 'c')::shop.addr", true),
+    ] {
+        let text = format!("SELECT ({expression})::text FROM shop.products");
+        let found = lines(PUBLIC, &text).iter().any(|l| l.contains("api_key"));
+        assert_eq!(found, calls, "{text}: {:#?}", lines(PUBLIC, &text));
+    }
+}
+
+#[test]
+fn what_extract_was_before_14_is_found() {
+    let mut old = shop();
+    old.server_version = 130_023;
+    let path: Vec<String> = PUBLIC.iter().map(|s| (*s).to_owned()).collect();
+    let session = Session { catalog: &old, search_path: &path, role: "postgres", prepared: &NoNames };
+    let text = "SELECT extract(year FROM placed_at) FROM shop.orders";
+    let analysis = analyse(text, &session, &Options::default()).unwrap();
+    assert!(!said(&analysis).iter().any(|l| l.contains("does not exist")), "{:#?}", said(&analysis));
+}
+
+#[test]
+fn a_prepared_statement_or_cursor_that_is_not_there_is_missing_and_nothing_more() {
+    for text in ["EXECUTE nosuch", "FETCH nosuch"] {
+        let unknown = lines(PUBLIC, text).iter().filter(|l| l.starts_with("unknown")).count();
+        assert_eq!(unknown, 1, "{text}: {:#?}", lines(PUBLIC, text));
+    }
+}
