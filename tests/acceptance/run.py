@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 GIVEN = Path(os.environ.get("DURWARD_ACCEPTANCE", HERE.parents[2] / "shared" / "acceptance" / "pg")).resolve()
 MODULES = {
-    "benign": ["benign_sql", "benign_catalog", "benign_tools", "benign_session", "benign_masked"],
+    "benign": ["benign_sql"],
     "session": ["session"],
     "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire"],
     "write": ["write_sql", "write_wire"],

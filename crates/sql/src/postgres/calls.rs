@@ -460,7 +460,7 @@ impl<'a> Walk<'a> {
         let takes = |given: Option<Oid>, declared: Oid| given.is_none_or(|t| self.stands_for(t, declared));
         let fits = |o: &&super::catalog::Operator| (prefix || takes(left, o.left)) && takes(right, o.right);
         if all.iter().any(fits) {
-            all.retain(|o| fits(&o));
+            all.retain(|o| fits(o));
         }
         if all.iter().all(|o| o.schema == "pg_catalog") {
             return None;

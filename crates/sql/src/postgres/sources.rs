@@ -435,12 +435,12 @@ impl<'a> Walk<'a> {
 fn unnested(item: &Node) -> Vec<Node> {
     let call = match kind(item) {
         Some(NodeEnum::List(pair)) => match pair.items.first().and_then(kind) {
-            Some(NodeEnum::FuncCall(call)) => Some(call),
+            Some(NodeEnum::FuncCall(call)) => Some(&**call),
             _ => None,
         },
         _ => None,
     };
-    let is_unnest = |call: &&Box<FuncCall>| {
+    let is_unnest = |call: &&FuncCall| {
         matches!(call.funcname.as_slice(), [name] if string(name) == Some("unnest")) && call.args.len() > 1
     };
     let Some(call) = call.filter(is_unnest) else { return vec![item.clone()] };
