@@ -1,4 +1,4 @@
-//! The house commands: `cargo xtask demo`, `test`, `acceptance`, `bench`, `install`.
+//! The house commands: `cargo xtask demo`, `test`, `conformance`, `acceptance`, `bench`, `install`.
 
 use std::process::ExitCode;
 
@@ -18,6 +18,8 @@ cargo xtask demo [--tour]
     Then it stays up; with --tour it ends behind the walk.
 cargo xtask test [--fast]
     All that must hold for a change. --fast leaves out what takes minutes.
+cargo xtask conformance
+    What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis.
 cargo xtask acceptance pg [--suite DIR] [--json FILE]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["demo", rest @ ..] => Options::read(rest, &["--tour"], &[]).and_then(|o| demo::run(o.has("--tour"))),
         ["test", rest @ ..] => Options::read(rest, &["--fast"], &[]).and_then(|o| test::run(o.has("--fast"))),
+        ["conformance"] => test::conformance(),
         ["acceptance", "pg", rest @ ..] => Options::read(rest, &[], &["--suite", "--json"])
             .and_then(|o| acceptance::run(o.value("--suite"), o.value("--json"))),
         ["bench", "postgres", rest @ ..] => {

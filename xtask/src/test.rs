@@ -32,8 +32,46 @@ const STEPS: &[Step] = &[
 ];
 
 pub(crate) fn run(fast: bool) -> Result<(), Failure> {
+    walk(STEPS.iter().filter(|step| !(fast && step.long)))
+}
+
+/// What takes too long for each change: every major version, our own cases, long comparisons with the server's analysis.
+const CONFORMANCE: &[Step] = &[
+    Step { name: "install", long: false, run: installed },
+    Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
+    Step { name: "PostgreSQL 14", long: true, run: || end_to_end(Some("14")) },
+    Step { name: "PostgreSQL 15", long: true, run: || end_to_end(None) },
+    Step { name: "PostgreSQL 16", long: true, run: || end_to_end(Some("16")) },
+    Step { name: "PostgreSQL 17", long: true, run: || end_to_end(Some("17")) },
+    Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
+    Step { name: "own cases", long: true, run: own_cases },
+    Step { name: "soundness", long: true, run: soundness },
+];
+
+pub(crate) fn conformance() -> Result<(), Failure> {
+    walk(CONFORMANCE.iter())
+}
+
+/// They borrow the judges of the suite that is beside the repository.
+fn own_cases() -> Result<(), Failure> {
+    acceptance::run(build::root().join("tests/acceptance").to_str(), None)
+}
+
+/// Many random statements; with `DURWARD_PG_SOURCE` (a folder of PostgreSQL's source) its regression tests, too.
+fn soundness() -> Result<(), Failure> {
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--", "--ignored"]);
+    if std::env::var_os("DURWARD_PG_SOURCE").is_some() {
+        tests.arg("sound::");
+    } else {
+        println!("DURWARD_PG_SOURCE names no source of PostgreSQL: its regression tests are left out.");
+        tests.arg("many_random_statements");
+    }
+    show(&mut tests)
+}
+
+fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {
     let mut done: Vec<(&str, Duration, Option<Failure>)> = Vec::new();
-    for step in STEPS.iter().filter(|step| !(fast && step.long)) {
+    for step in steps {
         println!("\n=== {}", step.name);
         let start = Instant::now();
         let failure = (step.run)().err();

@@ -17,10 +17,17 @@ pub(crate) struct Progress {
     pub durable: u64,
     /// Records up to here are waited for.
     pub wanted: u64,
-    /// Records whose fsync failed: `(above, up to and with)`.
-    pub lost: (u64, u64),
+    /// Records whose fsync failed: `(above, up to and with)`, ascending. Failures in a row are one.
+    pub lost: Vec<(u64, u64)>,
     pub stop: bool,
     pub wakers: Vec<Waker>,
+}
+
+impl Progress {
+    /// Of records up to here it is known whether they are on disk.
+    fn settled(&self) -> u64 {
+        self.durable.max(self.lost.last().map_or(0, |(_, to)| *to))
+    }
 }
 
 /// Resolves when a record is on disk, or when it is certain that it may not be.
@@ -40,7 +47,7 @@ impl Future for Synced {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut progress = self.shared.progress();
-        if self.position > progress.lost.0 && self.position <= progress.lost.1 {
+        if progress.lost.iter().any(|(above, to)| self.position > *above && self.position <= *to) {
             return Poll::Ready(Err(Down("fsync failed".to_owned())));
         }
         if self.position <= progress.durable {
@@ -58,7 +65,7 @@ pub(crate) fn run(shared: &Shared) {
     loop {
         let stop = {
             let progress = shared.progress();
-            let idle = |p: &mut Progress| p.wanted <= p.durable.max(p.lost.1) && !p.stop;
+            let idle = |p: &mut Progress| p.wanted <= p.settled() && !p.stop;
             let (progress, _) =
                 shared.wake.wait_timeout_while(progress, LAZY, idle).unwrap_or_else(PoisonError::into_inner);
             progress.stop
@@ -74,7 +81,7 @@ fn sync_once(shared: &Shared) {
     let (disk, written) = shared.written();
     let from = {
         let progress = shared.progress();
-        progress.durable.max(progress.lost.1)
+        progress.settled()
     };
     if written <= from {
         return;
@@ -87,7 +94,10 @@ fn sync_once(shared: &Shared) {
     let mut progress = shared.progress();
     match synced {
         Ok(()) => progress.durable = written,
-        Err(_) => progress.lost = (from, written),
+        Err(_) => match progress.lost.last_mut() {
+            Some((_, to)) if *to == from => *to = written,
+            _ => progress.lost.push((from, written)),
+        },
     }
     for waker in std::mem::take(&mut progress.wakers) {
         waker.wake();

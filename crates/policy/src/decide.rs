@@ -29,6 +29,7 @@ pub struct Policies {
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
     remembered: Remembered,
+    everything: bool,
 }
 
 /// What Cedar says of one effect.
@@ -45,8 +46,11 @@ impl Policies {
     /// All problems, each with its place.
     pub fn load(sources: &[Source]) -> Result<Self, Vec<Problem>> {
         let loaded = load::load(sources)?;
+        let all = loaded.policies;
+        let permits = all.iter().all(|p| p.effect() == CedarEffect::Permit);
         Ok(Self {
-            all: loaded.policies,
+            everything: permits && all.iter().any(is_unconditional),
+            all,
             holds: loaded.holds,
             version: version(sources).into(),
             slices: Mutex::default(),
@@ -124,6 +128,7 @@ impl Policies {
                 version: Arc::clone(&self.version),
                 reveal: Arc::new(reveal),
                 approved: approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect(),
+                everything: self.everything,
             });
         }
         // It is held only if nothing but approvals is missing.
@@ -151,6 +156,7 @@ impl Policies {
                     version: Arc::clone(&self.version),
                     reveal: Arc::default(),
                     approved: Vec::new(),
+                    everything: false,
                 };
                 Verdict::Allow(Pass { message: question.message, permit })
             }
@@ -171,7 +177,7 @@ impl Policies {
     /// Whether everything is allowed whatever it is (`unknown`, `reveal` and `probe` too), so that certainty about names
     /// changes nothing.
     pub fn allows_everything(&self) -> bool {
-        self.all.iter().all(|p| p.effect() == CedarEffect::Permit) && self.all.iter().any(is_unconditional)
+        self.everything
     }
 
     fn revealed<M: Inspect>(
