@@ -87,8 +87,8 @@ async fn half_open_connections_keep_nobody_out() {
         })
         .collect();
     assert!(idle.len() > 300);
-    drop(idle);
     is_well(&rig).await;
+    drop(idle);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
