@@ -204,7 +204,8 @@ pub fn backend<'a>(frame: &Frame<'a>) -> Result<Backend<'a>, Malformed> {
         b'c' => Backend::CopyDone,
         b'V' => Backend::FunctionCallResponse(r.value()?),
         b'v' => {
-            let minor = r.u32()?;
+            // The whole number of the version, as servers send it.
+            let minor = r.u32()? & 0xffff;
             let count = usize::try_from(r.u32()?).map_err(|_| Malformed("too many options"))?;
             if count > r.len() {
                 return Err(Malformed("count exceeds the message"));

@@ -246,10 +246,11 @@ pub fn backend_key_data(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
     });
 }
 
-/// NegotiateProtocolVersion.
+/// NegotiateProtocolVersion. Servers send the whole number of the version, 3.0 as `0x30000`, whatever the documentation says
+/// of a minor one; libpq takes less for a downgrade before 3.0.
 pub fn negotiate_protocol_version(out: &mut Vec<u8>, minor: u32, options: &[&str]) {
     message(out, b'v', |out| {
-        out.extend_from_slice(&minor.to_be_bytes());
+        out.extend_from_slice(&(0x0003_0000 | minor).to_be_bytes());
         out.extend_from_slice(&u32::try_from(options.len()).unwrap_or(u32::MAX).to_be_bytes());
         for option in options {
             cstr(out, option.as_bytes());
