@@ -125,15 +125,16 @@ impl Shared {
         };
         tip.seq = seq;
         tip.waiting += 1;
-        if now || tip.pending.len() > MOST_PENDING {
-            if let Err(down) = self.flush(&mut tip) {
-                // This record was never there; those before it go on waiting.
-                tip.pending.truncate(before);
-                tip.seq = seq - 1;
-                tip.hash = hash;
-                tip.waiting -= 1;
-                return Err(down);
-            }
+        let full = tip.pending.len() > MOST_PENDING;
+        if (now || full)
+            && let Err(down) = self.flush(&mut tip)
+        {
+            // This record was never there; those before it go on waiting.
+            tip.pending.truncate(before);
+            tip.seq = seq - 1;
+            tip.hash = hash;
+            tip.waiting -= 1;
+            return Err(down);
         }
         Ok(Position(seq))
     }

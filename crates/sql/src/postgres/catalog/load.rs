@@ -86,7 +86,7 @@ pub fn with_temporary(
     Ok(catalog)
 }
 
-/// A statement with one row and one column that changes whenever anything that [`queries`] reads changes.
+/// A statement with one row and one column that changes whenever anything that [`queries()`] reads changes.
 pub fn signature() -> String {
     polled::signature()
 }
@@ -97,7 +97,7 @@ pub fn pulse() -> &'static str {
     polled::PULSE
 }
 
-/// What the answers to [`queries`] say.
+/// What the answers to [`queries()`] say.
 ///
 /// # Errors
 /// The server is not one that is served, or an answer is not what was asked for.
