@@ -343,6 +343,10 @@ fn version(sources: &[Source]) -> String {
 
 #[cfg(test)]
 impl Policies {
+    pub(crate) fn remembered(&self) -> usize {
+        self.remembered.len()
+    }
+
     pub(crate) fn slice_len(&self, action: Action, target: &TargetName) -> usize {
         self.slice(action, target).policies().count()
     }

@@ -55,8 +55,8 @@ pub(crate) struct Remembered {
 
 impl Remembered {
     pub(crate) fn new(sources: &[Source]) -> Self {
-        // A word anywhere in the text counts: too often is no harm.
-        let reads = |word: &str| sources.iter().any(|source| source.text.contains(word));
+        // The word anywhere in a text counts, in a comment or a string, too: too often is no harm.
+        let reads = |word: &str| sources.iter().any(|source| mentions(&source.text, word));
         Self {
             reads_now: reads("now"),
             reads_transaction: reads("in_transaction"),
@@ -94,6 +94,12 @@ impl Remembered {
         })
     }
 
+    /// How many verdicts are kept.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(crate) fn get(&self, key: &Key) -> Option<Said> {
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -104,5 +110,32 @@ impl Remembered {
             verdicts.clear();
         }
         verdicts.insert(key, said);
+    }
+}
+
+/// Whether a text has a word that is not a part of a longer one: `unknown` does not ask for the time.
+fn mentions(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|t| t.chars().next());
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_word_within_another_asks_for_nothing() {
+        for (text, expected) in [
+            ("forbid (principal, action == Action::\"unknown\", resource);", false),
+            ("permit (principal, action, resource) when { context.now > 3 };", true),
+            ("permit (principal, action, resource) when { context[\"now\"] > 3 };", true),
+            ("// know\nnowhere", false),
+        ] {
+            assert_eq!(mentions(text, "now"), expected, "{text}");
+        }
     }
 }

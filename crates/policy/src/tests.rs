@@ -13,6 +13,8 @@ struct Operation {
     effects: Vec<Effect>,
     facts: Facts,
     outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
+    /// Zero: nothing of it is remembered.
+    shape: [u8; 16],
 }
 
 impl Inspect for Operation {
@@ -26,7 +28,7 @@ impl Inspect for Operation {
         &self.outputs
     }
     fn shape(&self) -> [u8; 16] {
-        [0; 16]
+        self.shape
     }
 }
 
@@ -270,4 +272,33 @@ fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
     }
     assert_eq!([word(Action::Update, false), word(Action::Delete, false)], ["deny", "deny"]);
     assert_eq!(word(Action::Insert, false), "hold", "an INSERT has no condition");
+}
+
+#[test]
+fn a_verdict_is_remembered_unless_it_depends_on_the_moment_or_on_approvals() {
+    for (text, kept) in [
+        (
+            r#"@id("a") permit (principal, action, resource); @id("b") forbid (principal, action == Action::"unknown", resource);"#,
+            1,
+        ),
+        (r#"@id("a") permit (principal, action, resource) when { context.now >= 0 };"#, 0),
+    ] {
+        let policies = load(text).unwrap_or_else(|p| panic!("{p:?}"));
+        let operation = || Operation {
+            effects: vec![on(Action::Select, "orders")],
+            shape: [7; 16],
+            ..Operation::default()
+        };
+        for _ in 0..2 {
+            let verdict = policies.decide(
+                &grant(&policies),
+                &TargetFacts::default(),
+                operation(),
+                &now(),
+                &BTreeSet::new(),
+            );
+            assert!(matches!(verdict, Verdict::Allow(_)), "{text}");
+        }
+        assert_eq!(policies.remembered(), kept, "{text}");
+    }
 }
