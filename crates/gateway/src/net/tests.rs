@@ -96,7 +96,7 @@ async fn newer_minors_and_unknown_options_are_negotiated() {
     assert_eq!(accepted.minor(), 2);
     let mut answer = vec![0; 22];
     client.read_exact(&mut answer).await.expect("answered");
-    assert_eq!(answer, b"v\0\0\0\x15\0\0\0\x02\0\0\0\x01_pq_.odd\0");
+    assert_eq!(answer, b"v\0\0\0\x15\0\x03\0\x02\0\0\0\x01_pq_.odd\0");
 }
 
 #[tokio::test]
