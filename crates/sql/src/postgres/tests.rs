@@ -526,3 +526,30 @@ fn a_body_that_a_view_calls_runs_under_the_sessions_path() {
     view.definition = Some(format!("SELECT {}", columns.collect::<Vec<_>>().join(", ")));
     calls(&catalog, "SELECT * FROM v_contact", &["shop.defaulted", "vault.caller"]);
 }
+
+#[test]
+fn texts_of_one_template_mean_the_same_whatever_their_literals() {
+    let key = |text: &str| template(text).map(|t| t.key);
+    for (one, other, same) in [
+        ("SELECT id FROM t WHERE id = 1", "SELECT  id FROM t /* c */ WHERE id = 22", true),
+        ("SELECT 'a'", "SELECT $$b$$", true),
+        ("SELECT 1", "SELECT 1.5", false),
+        ("SELECT 1", "SELECT 3000000000", false),
+        ("SELECT 1", "SELECT '1'", false),
+        ("SELECT a.b", "SELECT a . b", false),
+        ("SELECT a ? 'b'", "SELECT 'a' 'b'", false),
+    ] {
+        assert_eq!(key(one) == key(other), same, "{one} and {other}");
+    }
+    // The escape character is a literal, and decides which name is meant.
+    for text in [
+        r#"SELECT U&"!0073sn" UESCAPE '!' FROM (SELECT 1 AS "!0073sn", ssn FROM shop.customers) x"#,
+        r#"SELECT U&"\0073sn" FROM shop.customers"#,
+        r"SELECT U&'\0061'",
+        "SELECT 1_000",
+        "SELECT 0x1F",
+        "SELECT \u{1}i",
+    ] {
+        assert_eq!(key(text), None, "{text}");
+    }
+}

@@ -83,8 +83,8 @@ pub struct Template {
     pub literals: Vec<Literal>,
 }
 
-/// The template of a text. `None` where it is none for certain: control characters, numbers that servers read in
-/// different ways, what does not scan.
+/// The template of a text. `None` where it is none for certain: control characters, Unicode escapes, numbers that servers
+/// read in different ways, what does not scan.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other token is no literal")]
 pub fn template(text: &str) -> Option<Template> {
     if text.bytes().any(|byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) {
@@ -106,7 +106,8 @@ pub fn template(text: &str) -> Option<Template> {
         last_end = usize::try_from(token.end).ok()?;
         let mark = match kind {
             Token::Sconst => "\u{1}s",
-            Token::Usconst => "\u{1}u",
+            // `U&"!0073sn" UESCAPE '!'`: here a literal decides which name is meant.
+            Token::Uident | Token::Usconst | Token::Uescape => return None,
             Token::Bconst => "\u{1}b",
             Token::Xconst => "\u{1}x",
             Token::Iconst if word.bytes().all(|b| b.is_ascii_digit()) => "\u{1}i",
