@@ -1,13 +1,16 @@
 //! The word for a statement's kind, as a policy and the journal know it.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::ObjectType;
+use pg_query::protobuf::{ObjectType, SelectStmt};
+
+use super::tree::{inner, kind};
 
 /// `select`, `create table`, …
 pub(super) fn word(node: Option<&NodeEnum>) -> String {
     let word = match node {
         None => "unknown",
         Some(NodeEnum::SelectStmt(select)) if select.into_clause.is_some() => "select into",
+        Some(NodeEnum::SelectStmt(select)) if changes_rows(select) => "select with writes",
         Some(NodeEnum::SelectStmt(select)) if !select.values_lists.is_empty() => "values",
         Some(NodeEnum::SelectStmt(_)) => "select",
         Some(NodeEnum::InsertStmt(_)) => "insert",
@@ -56,6 +59,14 @@ pub(super) fn word(node: Option<&NodeEnum>) -> String {
         Some(other) => return spoken(&format!("{other:?}")),
     };
     word.to_owned()
+}
+
+/// Whether a common table expression changes rows; the grammar has those at the top alone.
+fn changes_rows(select: &SelectStmt) -> bool {
+    let ctes = select.with_clause.iter().flat_map(|with| &with.ctes);
+    ctes.filter_map(kind).any(|cte| {
+        !matches!(cte, NodeEnum::CommonTableExpr(cte) if matches!(inner(&cte.ctequery), Some(NodeEnum::SelectStmt(_))))
+    })
 }
 
 /// `AlterRoleStmt(…)` as `alter role`.

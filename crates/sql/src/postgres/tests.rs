@@ -553,3 +553,17 @@ fn texts_of_one_template_mean_the_same_whatever_their_literals() {
         assert_eq!(key(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_select_that_changes_rows_is_not_called_a_select_alone() {
+    for (text, kind) in [
+        ("SELECT 1", "select"),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", "select"),
+        ("WITH a AS (DELETE FROM nowhere RETURNING 1) SELECT * FROM a", "select with writes"),
+        ("WITH a AS (INSERT INTO nowhere VALUES (1) RETURNING 1) VALUES (1)", "select with writes"),
+        ("VALUES (1)", "values"),
+        ("SELECT 1 INTO x", "select into"),
+    ] {
+        assert_eq!(under(&["pg_catalog"], text).expect(text).statements[0].facts.kind, kind, "{text}");
+    }
+}
