@@ -92,7 +92,7 @@ pub fn template(text: &str) -> Option<Template> {
     }
     let tokens = tokens(text).ok()?;
     let mut template = Template { key: String::with_capacity(text.len() + 16), literals: Vec::new() };
-    let (mut last_end, mut before) = (0, "");
+    let (mut last_end, mut before, mut before_that) = (0, "", "");
     for token in &tokens {
         let at = usize::try_from(token.start).ok()?;
         let word = piece(text, token);
@@ -106,6 +106,10 @@ pub fn template(text: &str) -> Option<Template> {
         last_end = usize::try_from(token.end).ok()?;
         let mark = match kind {
             Token::Sconst => "\u{1}s",
+            // A sign makes another type of the first number behind an int4's or an int8's greatest, and so many digits make one
+            // of `float`.
+            Token::Iconst | Token::Fconst if is_on_an_edge(word) => return None,
+            Token::Iconst if before == "(" && before_that.eq_ignore_ascii_case("float") => return None,
             // `U&"!0073sn" UESCAPE '!'`: here a literal decides which name is meant.
             Token::Uident | Token::Usconst | Token::Uescape => return None,
             Token::Bconst => "\u{1}b",
@@ -122,13 +126,19 @@ pub fn template(text: &str) -> Option<Template> {
             Token::Iconst | Token::Fconst => return None,
             _ => {
                 template.key.push_str(word);
-                before = word;
+                (before_that, before) = (before, word);
                 continue;
             }
         };
         template.key.push_str(mark);
+        before_that = "";
         let value = if names_a_secret(before) { REMOVED.to_owned() } else { value(word) };
         template.literals.push(Literal { value });
     }
     Some(template)
+}
+
+/// 2³¹ and 2⁶³, which are of one type and their negatives of another.
+fn is_on_an_edge(number: &str) -> bool {
+    number.parse::<u64>().is_ok_and(|number| number == 1 << 31 || number == 1 << 63)
 }
