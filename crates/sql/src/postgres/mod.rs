@@ -27,6 +27,7 @@ pub mod settings;
 mod shape;
 mod sources;
 mod system;
+mod template;
 mod text;
 mod tree;
 mod types;
@@ -41,7 +42,7 @@ mod names_tests;
 mod tests;
 
 use catalog::Catalog;
-pub use text::{Template, template};
+pub use template::{Template, template};
 
 /// Under which names a text is understood.
 pub struct Session<'a> {
