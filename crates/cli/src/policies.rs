@@ -115,7 +115,7 @@ fn ask(policies: &Policies, question: Question) -> anyhow::Result<Answer> {
     let now = Context {
         now: jiff::Timestamp::now().as_second(),
         address: Ipv4Addr::LOCALHOST.into(),
-        application: String::new(),
+        application: "".into(),
         in_transaction: false,
         encrypted: true,
     };

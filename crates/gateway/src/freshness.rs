@@ -380,7 +380,7 @@ impl Place {
     /// A new connection of our own.
     pub(crate) async fn control(&self) -> Result<Control, ControlError> {
         let parameters = parameters(&self.user, &self.database);
-        let password = self.credential.0.as_ref().map(|p| p.as_slice());
+        let password = self.credential.0.as_deref();
         let login = Login { user: &self.user, password, minor: 0, parameters: &parameters };
         Control::connect(&self.address, &self.tls, &login).await
     }

@@ -29,6 +29,7 @@ mod shape;
 mod sources;
 mod system;
 mod tables;
+mod template;
 mod text;
 mod tree;
 mod types;
@@ -43,7 +44,7 @@ mod names_tests;
 mod tests;
 
 use catalog::Catalog;
-pub use text::{Template, template};
+pub use template::{Template, template};
 
 /// Under which names a text is understood.
 pub struct Session<'a> {

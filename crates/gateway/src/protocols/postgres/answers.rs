@@ -521,6 +521,9 @@ impl Answers {
 /// What a completed statement did to the session's names.
 fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize) {
     let Some(statement) = bound.operation.statements.get(index) else { return };
+    if statement.control.is_empty() {
+        return;
+    }
     let run = Run::new(Arc::clone(bound));
     let epoch = c.understanding.epoch();
     for control in &statement.control {
