@@ -31,7 +31,7 @@ pub fn template(text: &str) -> Option<Template> {
 fn scanned(text: &str) -> Option<Template> {
     let tokens = tokens(text).ok()?;
     let mut template = Template { key: String::with_capacity(text.len() + 16), literals: Vec::new() };
-    let (mut last_end, mut before) = (0, "");
+    let (mut last_end, mut before, mut before_that) = (0, "", "");
     for token in &tokens {
         let at = usize::try_from(token.start).ok()?;
         let word = piece(text, token);
@@ -45,6 +45,10 @@ fn scanned(text: &str) -> Option<Template> {
         last_end = usize::try_from(token.end).ok()?;
         let mark = match kind {
             Token::Sconst => "\u{1}s",
+            // A sign makes another type of the first number behind an int4's or an int8's greatest, and so many digits make one
+            // of `float`.
+            Token::Iconst | Token::Fconst if is_on_an_edge(word) => return None,
+            Token::Iconst if before == "(" && before_that.eq_ignore_ascii_case("float") => return None,
             // `U&"!0073sn" UESCAPE '!'`: here a literal decides which name is meant.
             Token::Uident | Token::Usconst | Token::Uescape => return None,
             Token::Bconst => "\u{1}b",
@@ -61,15 +65,19 @@ fn scanned(text: &str) -> Option<Template> {
             Token::Iconst | Token::Fconst => return None,
             _ => {
                 template.key.push_str(word);
-                before = word;
+                (before_that, before) = (before, word);
                 continue;
             }
         };
-        template.key.push_str(mark);
-        let value = if names_a_secret(before) { REMOVED.to_owned() } else { value(word) };
-        template.literals.push(Literal { value });
+        template.literal(mark, word, before);
+        before_that = "";
     }
     Some(template)
+}
+
+/// 2³¹ and 2⁶³, which are of one type and their negatives of another.
+fn is_on_an_edge(number: &str) -> bool {
+    number.parse::<u64>().is_ok_and(|number| number == 1 << 31 || number == 1 << 63)
 }
 
 /// The same for the plainest texts, ten times as fast: words, signs, plain strings, short whole numbers. `None` says
@@ -113,6 +121,9 @@ fn plain(text: &str) -> Option<Template> {
                 let end = run(here, |b| b.is_ascii_digit());
                 // Up to nine digits are an integer everywhere. Fractions, exponents and bases are not for here.
                 if end - here > 9 || last == b'.' || matches!(at(end), b'.' | b'$') || is_word(at(end)) {
+                    return None;
+                }
+                if is_behind_float(&template.key) {
                     return None;
                 }
                 template.literal("\u{1}i", text.get(here..end)?, before);
@@ -167,6 +178,12 @@ impl Template {
     }
 }
 
+/// `float(`: the number behind it decides which type is meant.
+fn is_behind_float(key: &str) -> bool {
+    let name = key.trim_end().strip_suffix('(').map(str::trim_end);
+    name.and_then(|n| n.get(n.len().checked_sub(5)?..)).is_some_and(|n| n.eq_ignore_ascii_case("float"))
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
@@ -191,7 +208,7 @@ mod tests {
     use super::*;
 
     /// Pieces of which texts are made, those that must be left to the scanner among them.
-    const PIECES: [&str; 62] = [
+    const PIECES: &[&str] = &[
         "SELECT",
         "select",
         "e",
@@ -209,6 +226,8 @@ mod tests {
         "\"\"",
         "\"",
         "ü",
+        "float",
+        "Float(",
         "password",
         "secret_token",
         "connection",
@@ -261,7 +280,7 @@ mod tests {
 
         #[test]
         fn plain_texts_are_taken_apart_as_the_scanner_does(
-            pieces in proptest::collection::vec((proptest::sample::select(&PIECES[..]), any::<bool>()), 1..12),
+            pieces in proptest::collection::vec((proptest::sample::select(PIECES), any::<bool>()), 1..12),
         ) {
             let mut text = String::new();
             for (piece, space) in pieces {
@@ -300,6 +319,8 @@ mod tests {
             "select 12345678901",
             "select 1_000",
             "select 0x1f",
+            "select a::float(24)",
+            "select a::Float ( 25 )",
             "select U&\"a\"",
             "select \"\"",
             "select é",

@@ -319,7 +319,9 @@ impl Understanding {
             };
             casts.push(format!("CAST(NULL AS {}.{})", quoted(&named.schema), quoted(&named.name)));
         }
-        match self.analyse(&format!("SELECT {}", casts.join(", ")), &NoNames) {
+        // Whatever the statement does with them, they may be compared, and made values of other types.
+        let text = format!("SELECT DISTINCT {} WHERE {}", casts.join(", "), casts.join(" AND "));
+        match self.analyse(&text, &NoNames) {
             Ok(analysis) => Arc::new(operation.with_types(&analysis)),
             Err(_) => self.uncertain("a parameter of a type that cannot be named"),
         }
