@@ -388,7 +388,7 @@ impl Place {
 
 /// How a connection of our own begins: it only reads, resolves no name outside the system's schema, and neither waits long
 /// for others nor takes more than one of the server's processes.
-fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
+fn parameters(user: &str, database: &str) -> Vec<(String, Vec<u8>)> {
     [
         ("user", user),
         ("database", database),
@@ -402,7 +402,7 @@ fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
         ("max_parallel_workers_per_gather", "0"),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.to_owned(), value.into()))
     .collect()
 }
 
