@@ -87,8 +87,12 @@ pub struct JournalDown;
 
 /// An operation that is allowed *and* on record, behind which its bytes leave ([`Owed`]). Only [`Audit::allowed`] makes one.
 ///
-/// ```compile_fail
-/// let forged = gateway::audit::Cleared { message: "DROP TABLE t" };
+/// ```compile_fail,E0451
+/// use gateway::audit::{Cleared, DecisionId, Owed};
+///
+/// fn forge(decision: DecisionId) -> Cleared<&'static str> {
+///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default() }
+/// }
 /// ```
 #[must_use]
 pub struct Cleared<M> {
@@ -150,7 +154,7 @@ fn failed(metrics: &Metrics, down: &journal::Down) -> JournalDown {
 
 /// A response that is on record and may now be shown. Only [`Audit::record`] makes one.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0423
 /// let forged = gateway::audit::Recorded("secret");
 /// ```
 #[must_use]
@@ -165,8 +169,12 @@ impl<T> Recorded<T> {
 
 /// A refusal that is on record, in the words that the client gets of it.
 ///
-/// ```compile_fail
-/// let forged = gateway::audit::Noted(Default::default());
+/// ```compile_fail,E0423
+/// use gateway::audit::{DecisionId, Noted};
+///
+/// fn forge(decision: DecisionId) -> Noted {
+///     Noted(decision)
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Noted(DecisionId);

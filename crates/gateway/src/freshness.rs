@@ -379,16 +379,26 @@ impl Staged {
 impl Place {
     /// A new connection of our own.
     pub(crate) async fn control(&self) -> Result<Control, ControlError> {
-        let parameters = parameters(&self.user, &self.database);
+        self.connect(&parameters(&self.user, &self.database)).await
+    }
+
+    /// One that begins as a client's session does: with the search path that the server gives this role.
+    pub(crate) async fn usual(&self) -> Result<Control, ControlError> {
+        let mut parameters = parameters(&self.user, &self.database);
+        parameters.retain(|(name, _)| name != "search_path");
+        self.connect(&parameters).await
+    }
+
+    async fn connect(&self, parameters: &[(String, Vec<u8>)]) -> Result<Control, ControlError> {
         let password = self.credential.0.as_deref();
-        let login = Login { user: &self.user, password, minor: 0, parameters: &parameters };
+        let login = Login { user: &self.user, password, minor: 0, parameters };
         Control::connect(&self.address, &self.tls, &login).await
     }
 }
 
 /// How a connection of our own begins: it only reads, resolves no name outside the system's schema, and neither waits long
 /// for others nor takes more than one of the server's processes.
-fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
+fn parameters(user: &str, database: &str) -> Vec<(String, Vec<u8>)> {
     [
         ("user", user),
         ("database", database),
@@ -402,7 +412,7 @@ fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
         ("max_parallel_workers_per_gather", "0"),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.to_owned(), value.into()))
     .collect()
 }
 

@@ -137,7 +137,7 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
         }
     };
     match stop {
-        Stop::Done | Stop::Denied(_) | Stop::Login(_) | Stop::Ended(_) => {
+        Stop::Done | Stop::Denied(_) | Stop::Unopened(_) | Stop::Login(_) | Stop::Ended(_) => {
             tracing::info!(session = id, "session ended: {stop}");
         }
         Stop::Violation(_) | Stop::Upstream(_) => tracing::warn!(session = id, "session ended: {stop}"),

@@ -232,6 +232,9 @@ pub enum Stop {
     /// The client was not let in.
     #[error("refused: {}", .0.reason)]
     Denied(Denied),
+    /// The target would not open the session, and this message of its own may be told.
+    #[error("the target would not open the session")]
+    Unopened(Vec<u8>),
     /// The client's login failed; the words are for the log.
     #[error("login refused: {0}")]
     Login(String),

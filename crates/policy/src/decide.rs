@@ -180,7 +180,7 @@ impl Policies {
         self.everything
     }
 
-    fn revealed<M: Inspect>(
+    pub(crate) fn revealed<M: Inspect>(
         &self,
         grant: &Grant,
         facts: &TargetFacts,

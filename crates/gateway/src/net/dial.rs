@@ -102,7 +102,7 @@ pub struct Login<'a> {
     /// The newest minor version that we ask for.
     pub minor: u16,
     /// Start-up parameters, `user` and `database` among them.
-    pub parameters: &'a [(String, String)],
+    pub parameters: &'a [(String, Vec<u8>)],
 }
 
 /// A session at the target that is ready for its first command.
@@ -110,7 +110,7 @@ pub struct Upstream {
     /// The connection.
     pub stream: UpstreamStream,
     /// What the server said of its settings, in its order.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Vec<(String, Vec<u8>)>,
     /// The server's process id.
     pub process: u32,
     /// What cancels its statements.
@@ -140,6 +140,8 @@ pub enum DialError {
         code: String,
         /// The server's words.
         message: String,
+        /// The whole message, as it would go to a client.
+        whole: Vec<u8>,
     },
     /// The server asks for a password and the target has none.
     #[error("the server asks for a password, and the target has none")]
@@ -177,6 +179,17 @@ impl DialError {
             }
             Self::Protocol(_) => ("08P01", "the target does not speak PostgreSQL's protocol"),
         }
+    }
+}
+
+impl DialError {
+    /// The server's own message, for a client that may see everything: what it asked for itself does not exist, or is no
+    /// valid setting. What concerns the gateway's login stays with the gateway, and so does what repeats its password.
+    pub fn own_words(&self, password: Option<&Password>) -> Option<&[u8]> {
+        let Self::Refused { code, whole, .. } = self else { return None };
+        let repeats = |secret: &[u8]| !secret.is_empty() && whole.windows(secret.len()).any(|w| w == secret);
+        (!code.starts_with("28") && !password.is_some_and(|password| repeats(&password.bytes)))
+            .then_some(whole)
     }
 }
 
@@ -308,7 +321,7 @@ async fn log_in(
         match backend(&message.frame()?)? {
             Backend::ReadyForQuery(_) => return Ok(upstream),
             Backend::ParameterStatus { name, value } => {
-                upstream.parameters.push((lossy(name), lossy(value)));
+                upstream.parameters.push((lossy(name), value.to_vec()));
             }
             Backend::BackendKeyData { process, secret } => {
                 upstream.process = process;
@@ -447,7 +460,9 @@ fn step(message: &Message) -> Result<Authentication<'_>, DialError> {
 
 fn refused(body: &[u8]) -> DialError {
     let code = error::field(body, b'C').unwrap_or_default();
-    DialError::Refused { code, message: error::field(body, b'M').unwrap_or_default() }
+    let mut whole = Vec::new();
+    build::message(&mut whole, b'E', |out| out.extend_from_slice(body));
+    DialError::Refused { code, message: error::field(body, b'M').unwrap_or_default(), whole }
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -126,7 +126,10 @@ fn a_connection_begins_with_one_of_four_packets() {
     let parameters = vec![("user".to_owned(), "a".to_owned()), ("user".to_owned(), "b".to_owned())];
     let login = built(|o| login_request(o, 2, &parameters));
     let Ok(Some((Startup::Login(read), _))) = split_startup(&login) else { panic!("a login") };
-    assert_eq!((read.major, read.minor, read.parameter("user")), (3, 2, Some("b")));
+    assert_eq!((read.major, read.minor, read.parameter("user")), (3, 2, Some(&b"b"[..])));
+    let latin = built(|o| login_request(o, 0, &[("database".to_owned(), b"\xe9")]));
+    let Ok(Some((Startup::Login(read), _))) = split_startup(&latin) else { panic!("a login") };
+    assert_eq!(read.parameter("database"), Some(&b"\xe9"[..]));
     for lie in
         [&b"\0\0\0\x04"[..], b"\0\x01\0\0", b"\0\0\0\x09\x04\xd2\x16\x2fx", b"\0\0\0\x0c\0\x03\0\0user"]
     {

@@ -318,7 +318,7 @@ impl Request {
 
     /// PostgreSQL's own error for a statement that names what does not exist, where nothing else in it does more than
     /// read: whoever mistypes a name is told so.
-    pub(super) fn missing(&self) -> Option<Missing> {
+    pub(crate) fn missing(&self) -> Option<Missing> {
         let effects = &self.operation.effects;
         let harmless = |e: &Effect| e.action == Action::Select || missing_name(e).is_some();
         if !effects.iter().all(harmless) {
@@ -340,7 +340,7 @@ impl Request {
 
 /// PostgreSQL's words for a name that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Missing {
+pub(crate) struct Missing {
     /// SQLSTATE.
     pub code: &'static str,
     /// As PostgreSQL words it.

@@ -82,7 +82,7 @@ impl PostgresSession {
         let origin = Origin {
             session,
             address: accepted.peer(),
-            application: accepted.parameter("application_name").unwrap_or_default().into(),
+            application: accepted.parameter("application_name").unwrap_or_default().as_ref().into(),
             tls: accepted.tls_version().map(str::to_owned),
         };
         Self {
@@ -440,7 +440,9 @@ impl Protocol for PostgresSession {
         let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
-                audit.login_refused(&self.origin, accepted.parameter("database"), &refused).await?;
+                audit
+                    .login_refused(&self.origin, accepted.parameter("database").as_deref(), &refused)
+                    .await?;
                 return Err(Stop::Login(refused.to_string()));
             }
         };
@@ -645,6 +647,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
                 None => fields,
             }
         }
+        Stop::Unopened(message) => return message.clone(),
         // The login layer has told the client already, in constant words.
         Stop::Login(_) => return out,
         Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),
