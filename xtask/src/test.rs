@@ -27,7 +27,11 @@ const STEPS: &[Step] = &[
     Step { name: "end to end", long: true, run: || end_to_end(None) },
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
     Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
-    Step { name: "acceptance", long: true, run: || acceptance::run(None, None) },
+    Step {
+        name: "acceptance",
+        long: true,
+        run: || acceptance::run(None, None, acceptance::Which::default()),
+    },
     Step { name: "demo", long: true, run: || demo::run(true) },
 ];
 
@@ -54,7 +58,7 @@ pub(crate) fn majors() -> Result<(), Failure> {
 
 /// They borrow the judges of the suite that is beside the repository.
 fn own_cases() -> Result<(), Failure> {
-    acceptance::run(build::root().join("tests/acceptance").to_str(), None)
+    acceptance::run(build::root().join("tests/acceptance").to_str(), None, acceptance::Which::default())
 }
 
 /// Many random statements; with `DURWARD_PG_SOURCE` (a folder of PostgreSQL's source) its regression tests, too.
