@@ -1,6 +1,12 @@
 //! End to end: a real PostgreSQL, the real gateway, real clients; and the house itself.
 
 #[cfg(test)]
+mod administration;
+#[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod hostile;

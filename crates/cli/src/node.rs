@@ -52,7 +52,7 @@ impl Node {
             .await
             .with_context(|| cannot_listen(settings.console, "the admin API"))?;
         let store = open_store(&settings).await?;
-        let journal = Journal::open(&journal_in(&settings.data), Options::default())?;
+        let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
         let config = Config { journal, state, limits: settings.limits.clone() };
         let gateway = Gateway::start(config).await?;
@@ -93,6 +93,31 @@ impl Node {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// A gateway that serves nobody, on the data directory of one that does not run.
+pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc<Gateway>> {
+    if !settings.data.join("state.db").exists() {
+        let why =
+            format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
+        return Err(Fault::Missing(why).into());
+    }
+    let store = open_store(settings).await?;
+    let journal = open_journal(&settings.data)?;
+    let config = Config { journal, state: State::new(Embedded::new(store)), limits: settings.limits.clone() };
+    Ok(Gateway::start(config).await?)
+}
+
+fn open_journal(data: &Path) -> anyhow::Result<Journal> {
+    Journal::open(&journal_in(data), Options::default()).map_err(|error| match error {
+        journal::OpenError::Taken(_) => anyhow::anyhow!(
+            "a gateway runs on {} already: end it, or ask it by leaving --data and --config out",
+            data.display()
+        ),
+        other @ (journal::OpenError::Io(..)
+        | journal::OpenError::Broken { .. }
+        | journal::OpenError::Down(_)) => other.into(),
+    })
 }
 
 async fn front(address: SocketAddr, settings: &Settings) -> anyhow::Result<Front> {

@@ -1,20 +1,23 @@
-//! `durward policy`: check, test and explain, without a target and without a gateway.
+//! `durward policy`: check, test and explain. Effects are decided here, by policies alone; statements are understood by a
+//! target's own catalogue, which a gateway reads.
+
+mod ask;
+mod effect;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use gateway::configure::Configuration;
-use gateway::requests::parse_principal;
-use model::{
-    Action, ColumnName, Effect, Facts, FunctionName, Inspect, Principal, Resource, TableName, Tag, TargetName,
-};
-use policy::{Context, Identity, Policies, Source, TargetFacts, Verdict};
+use gateway::configure::PolicyFile;
+use gateway::explain::{Answer, Asked, Asker, Explained, some_moment};
+use model::{ColumnName, Effect, Facts, Inspect, Tag, TargetName};
+use policy::{Identity, Opinion, Policies, Source, TargetFacts};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::args::Policy;
+use self::ask::Oracle;
+use self::effect::effect;
+use crate::args::{Place, Policy};
 use crate::client::Client;
 use crate::exit::Fault;
 use crate::show::{self, say};
@@ -25,26 +28,50 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Policy) 
         Policy::Check { paths } => {
             let sources = files::policies(&paths)?;
             let policies = load(&sources)?;
-            Ok(say(format_args!("{} files are valid; version {}.", sources.len(), policies.version()))?)
+            Ok(say(format_args!("{} are valid; version {}.", files_of(sources.len()), policies.version()))?)
         }
-        Policy::Test { directory, json } => test(&directory, json),
+        Policy::Test { directory, place, json } => test(client, &directory, &place, json),
         Policy::Explain {
             paths,
             principal,
             groups,
+            on_behalf_of,
             target,
             target_tags,
             without_where,
             approved,
-            effects,
+            questions,
+            place,
             json,
         } => {
-            let sources = if paths.is_empty() { in_force(&client()?)? } else { files::policies(&paths)? };
-            let question =
-                Question { principal, groups, target, target_tags, without_where, approved, effects };
-            explain(&load(&sources)?, question, json)
+            let who = Asker {
+                principal,
+                groups,
+                on_behalf_of,
+                target,
+                target_tags: target_tags.into_iter().collect(),
+                approved: approved.into_iter().collect(),
+            };
+            let effects = questions.iter().filter(|q| effect::looks_like_one(q)).count();
+            let explained = if effects == questions.len() {
+                vec![of_effects(client, &paths, who, without_where, &questions, &place)?]
+            } else if effects > 0 {
+                let why = "effects (update=shop.orders) and statements cannot be asked about together";
+                return Err(Fault::Invalid(why.to_owned()).into());
+            } else if without_where {
+                let why =
+                    "--without-where is for effects: a statement says itself whether it has a condition";
+                return Err(Fault::Invalid(why.to_owned()).into());
+            } else {
+                of_statements(client, &paths, &who, questions, &place)?
+            };
+            if json { print_json(&explained) } else { explained.iter().try_for_each(print) }
         }
     }
+}
+
+fn files_of(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
 fn load(sources: &[Source]) -> anyhow::Result<Policies> {
@@ -53,35 +80,15 @@ fn load(sources: &[Source]) -> anyhow::Result<Policies> {
     Policies::load(sources).map_err(|problems| Fault::Invalid(lines(problems)).into())
 }
 
-fn in_force(client: &Client) -> anyhow::Result<Vec<Source>> {
-    let configuration: Configuration = serde_json::from_value(client.get("/configuration")?)?;
-    Ok(configuration.policies.into_iter().map(|p| Source { name: p.name, text: p.text }).collect())
-}
+// ---------------------------------------------------------------------- effects
 
-// ---------------------------------------------------------------------- a question and its answer
-
-/// Who would do what.
-#[derive(Clone, Deserialize)]
-struct Question {
-    principal: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    target: String,
-    #[serde(default)]
-    target_tags: Vec<String>,
-    #[serde(default)]
-    without_where: bool,
-    #[serde(default)]
-    approved: Vec<String>,
-    effects: Vec<String>,
-}
-
-struct Operation {
+/// What was typed instead of a statement.
+struct Typed {
     effects: Vec<Effect>,
     facts: Facts,
 }
 
-impl Inspect for Operation {
+impl Inspect for Typed {
     fn effects(&self) -> &[Effect] {
         &self.effects
     }
@@ -99,116 +106,109 @@ impl Inspect for Operation {
     }
 }
 
-struct Answer {
-    verdict: &'static str,
-    policies: Vec<String>,
-    reason: Option<String>,
-    hint: Option<String>,
+/// Policies in files are asked without any gateway.
+fn of_effects(
+    client: impl Fn() -> anyhow::Result<Client>,
+    paths: &[PathBuf],
+    mut who: Asker,
+    without_where: bool,
+    questions: &[String],
+    place: &Place,
+) -> anyhow::Result<Explained> {
+    if !paths.is_empty() {
+        return decide(&load(&files::policies(paths)?)?, &who, questions, without_where);
+    }
+    let configured = Oracle::find(client, place)?.configuration()?;
+    let target = configured.targets.iter().find(|t| t.name == who.target);
+    let target = target.ok_or_else(|| Fault::Missing(format!("there is no target \"{}\"", who.target)))?;
+    who.target_tags.extend(target.tags.iter().cloned());
+    let sources: Vec<Source> =
+        configured.policies.into_iter().map(|p| Source { name: p.name, text: p.text }).collect();
+    decide(&load(&sources)?, &who, questions, without_where)
 }
 
-fn ask(policies: &Policies, question: Question) -> anyhow::Result<Answer> {
-    let Question { principal, groups, target, target_tags, without_where, approved, effects } = question;
-    let id = parse_principal(&principal).map_err(|error| Fault::Invalid(error.to_string()))?;
-    let who = Principal { id, groups, on_behalf_of: Vec::new(), purpose: None };
+fn decide(
+    policies: &Policies,
+    who: &Asker,
+    effects: &[String],
+    without_where: bool,
+) -> anyhow::Result<Explained> {
     let effects: Vec<Effect> =
         effects.iter().map(|text| effect(text)).collect::<Result<_, _>>().map_err(Fault::Invalid)?;
-    let now = Context {
-        now: jiff::Timestamp::now().as_second(),
-        address: Ipv4Addr::LOCALHOST.into(),
-        application: String::new(),
-        in_transaction: false,
-        encrypted: true,
-    };
-    let facts = TargetFacts { tags: target_tags.into_iter().map(Tag).collect() };
-    let denied = |denied: policy::Denied| Answer {
-        verdict: "deny",
-        policies: denied.policies,
-        reason: Some(denied.reason),
-        hint: denied.hint,
-    };
-    let grant = match policies.authorize(Identity::verified(who), &TargetName(target), &facts, &now) {
+    let facts = who.facts(&TargetFacts::default());
+    let (target, moment) = (TargetName::new(who.target.as_str()), some_moment());
+    let principal = who.principal().map_err(|error| Fault::Invalid(error.to_string()))?;
+    let grant = match policies.authorize(Identity::verified(principal), &target, &facts, &moment) {
         Ok(grant) => grant,
-        Err(refusal) => return Ok(denied(refusal)),
+        Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),
     };
-    let operation =
-        Operation { effects, facts: Facts { has_where: !without_where, statements: 1, ..Facts::default() } };
-    Ok(match policies.decide(&grant, &facts, operation, &now, &approved.into_iter().collect()) {
-        Verdict::Allow(pass) => {
-            Answer { verdict: "allow", policies: pass.permit().policies.to_vec(), reason: None, hint: None }
-        }
-        Verdict::Deny(_, refusal) => denied(refusal),
-        Verdict::Hold(held) => {
-            let rule = |h: &policy::HoldRule| format!("{} of {}", h.quorum, h.approvers.join(", "));
-            Answer {
-                verdict: "hold",
-                policies: held.holds().iter().map(|h| h.id.clone()).collect(),
-                reason: Some(format!(
-                    "waits for {}",
-                    held.holds().iter().map(rule).collect::<Vec<_>>().join("; ")
-                )),
-                hint: None,
-            }
-        }
-    })
+    let facts_of = Facts { has_where: !without_where, statements: 1, ..Facts::default() };
+    let typed = Typed { effects, facts: facts_of };
+    let explanation = policies.explain(&grant, &facts, &typed, &moment, &who.approved);
+    Ok(Explained::new(&typed.effects, explanation))
 }
 
-/// `ACTION=[KIND:]NAME[#TAG…]`; without a kind, two parts are a table and three a column.
-fn effect(text: &str) -> Result<Effect, String> {
-    let bad = |why: &str| format!("\"{text}\": {why}; an effect is written ACTION=[KIND:]NAME[#TAG…]");
-    let (word, rest) = text.split_once('=').unwrap_or((text, "target:"));
-    let action = Action::ALL.iter().find(|a| a.as_str() == word).ok_or_else(|| {
-        let words: Vec<&str> = Action::ALL.iter().map(|a| a.as_str()).collect();
-        bad(&format!("there is no action {word}; there are {}", words.join(", ")))
-    })?;
-    let mut parts = rest.split('#');
-    let named = parts.next().unwrap_or_default();
-    let (kind, name) = named.split_once(':').unwrap_or(("", named));
-    let names: Vec<String> = name.split('.').map(str::to_owned).collect();
-    let table = |schema: String, name: String| TableName { schema, name };
-    let resource = match (kind, <[String; 3]>::try_from(names.clone()), <[String; 2]>::try_from(names)) {
-        ("target", _, _) => Resource::Target,
-        ("schema", _, _) => Resource::Schema(name.to_owned()),
-        ("setting", _, _) => Resource::Setting(name.to_owned()),
-        ("" | "column", Ok([schema, of, name]), _) => {
-            Resource::Column(ColumnName { table: table(schema, of), name })
-        }
-        ("" | "table", _, Ok([schema, name])) => Resource::Table(table(schema, name)),
-        ("function", _, Ok([schema, name])) => Resource::Function(FunctionName { schema, name }),
-        ("" | "table" | "column" | "function", _, _) => {
-            return Err(bad("tables and functions have two parts, columns three"));
-        }
-        _ => return Err(bad("the kinds are target, schema, table, column, function and setting")),
-    };
-    Ok(Effect { tags: parts.map(|tag| Tag(tag.to_owned())).collect(), ..Effect::new(*action, resource) })
+// ---------------------------------------------------------------------- statements
+
+fn of_statements(
+    client: impl Fn() -> anyhow::Result<Client>,
+    paths: &[PathBuf],
+    who: &Asker,
+    statements: Vec<String>,
+    place: &Place,
+) -> anyhow::Result<Vec<Explained>> {
+    let policies = if paths.is_empty() { None } else { Some(checked(&files::policies(paths)?)?) };
+    let oracle = Oracle::find(client, place)?;
+    let ask = |statement| oracle.explain(&Asked { who: who.clone(), statement, policies: policies.clone() });
+    statements.into_iter().map(ask).collect()
 }
 
-// ---------------------------------------------------------------------- explain and test
+/// Policies as they are sent, once they are known to be valid.
+fn checked(sources: &[Source]) -> anyhow::Result<Vec<PolicyFile>> {
+    load(sources)?;
+    Ok(sources.iter().map(|s| PolicyFile { name: s.name.clone(), text: s.text.clone() }).collect())
+}
 
-fn explain(policies: &Policies, question: Question, as_json: bool) -> anyhow::Result<()> {
-    let mut single = Vec::new();
-    for effect in &question.effects {
-        let one = Question { effects: vec![effect.clone()], ..question.clone() };
-        single.push((effect.clone(), ask(policies, one)?));
+// ---------------------------------------------------------------------- what is printed
+
+fn print_json(explained: &[Explained]) -> anyhow::Result<()> {
+    match explained {
+        [one] => Ok(show::json(&serde_json::to_value(one)?)?),
+        all => Ok(show::json(&serde_json::to_value(all)?)?),
     }
-    let whole = ask(policies, question)?;
-    let in_json = |a: &Answer| json!({"verdict": a.verdict, "policies": a.policies, "reason": a.reason, "hint": a.hint});
-    if as_json {
-        let effects: Vec<_> = single
-            .iter()
-            .map(|(effect, answer)| json!({"effect": effect, "answer": in_json(answer)}))
-            .collect();
-        return Ok(show::json(&json!({ "answer": in_json(&whole), "effects": effects }))?);
+}
+
+fn by(answer: &Answer) -> String {
+    if answer.policies.is_empty() { "no policy".to_owned() } else { answer.policies.join(", ") }
+}
+
+fn print(explained: &Explained) -> anyhow::Result<()> {
+    let Explained { statement, answer, effects, masked, cut } = explained;
+    if let Some(statement) = statement {
+        say(show::lines(statement))?;
     }
-    let by = |a: &Answer| if a.policies.is_empty() { "no policy".to_owned() } else { a.policies.join(", ") };
-    for (effect, answer) in &single {
-        say(format_args!("  {:<6} {effect} (by {})", answer.verdict, by(answer)))?;
+    for part in effects {
+        say(format_args!(
+            "  {:<6} {} (by {})",
+            part.answer.verdict,
+            show::line(&part.effect),
+            by(&part.answer)
+        ))?;
     }
-    say(format_args!("{} by {}", whole.verdict, by(&whole)))?;
-    for words in [whole.reason, whole.hint].into_iter().flatten() {
-        say(format_args!("  {words}"))?;
+    say(format_args!("{} by {}", answer.verdict, by(answer)))?;
+    for words in [&answer.reason, &answer.hint].into_iter().flatten() {
+        say(format_args!("  {}", show::line(words)))?;
+    }
+    if !masked.is_empty() {
+        say(format_args!("  masked in its result: {}", show::line(&masked.join(", "))))?;
+    }
+    if let Some(why) = cut {
+        say(format_args!("  its result would not come: {}", show::line(why)))?;
     }
     Ok(())
 }
+
+// ---------------------------------------------------------------------- tests beside policies
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -224,28 +224,67 @@ struct Case {
     principal: String,
     #[serde(default)]
     groups: Vec<String>,
+    #[serde(default)]
+    on_behalf_of: Vec<String>,
     target: String,
     #[serde(default)]
-    target_tags: Vec<String>,
+    target_tags: BTreeSet<String>,
     #[serde(default)]
     without_where: bool,
     #[serde(default)]
-    approved: Vec<String>,
+    approved: BTreeSet<String>,
+    #[serde(default)]
     effects: Vec<String>,
-    expect: String,
+    statement: Option<String>,
+    expect: Expected,
     /// The policies that must decide, where it matters.
     by: Option<BTreeSet<String>>,
 }
 
-fn test(directory: &Path, as_json: bool) -> anyhow::Result<()> {
-    let policies = load(&files::policies(&[directory.to_owned()])?)?;
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Expected {
+    Allow,
+    Deny,
+    Hold,
+}
+
+impl Expected {
+    fn word(&self) -> policy::Word {
+        match self {
+            Self::Allow => policy::Word::Allow,
+            Self::Deny => policy::Word::Deny,
+            Self::Hold => policy::Word::Hold,
+        }
+    }
+}
+
+fn test(
+    client: impl Fn() -> anyhow::Result<Client>,
+    directory: &Path,
+    place: &Place,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let sources = files::policies(&[directory.to_owned()])?;
+    let (policies, sent) = (load(&sources)?, checked(&sources)?);
+    // Only statements need a gateway.
+    let mut oracle = None;
     let mut results = Vec::new();
-    let mut failed = 0;
+    let (mut count, mut failed) = (0, 0);
     for file in files::all(directory, &["toml"])?.into_iter().filter(|f| files::is_test(f)) {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let Tests { case } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
         for one in case {
-            let (name, problem) = check(&policies, one)?;
+            let name = one.name.clone();
+            let explain = |asked: &Asked| -> anyhow::Result<Explained> {
+                if oracle.is_none() {
+                    oracle = Some(Oracle::find(&client, place)?);
+                }
+                oracle.as_ref().context("nobody to ask")?.explain(asked)
+            };
+            let problem = check(&policies, &sent, one, explain)
+                .with_context(|| format!("{}: the test \"{name}\"", file.display()))?;
+            count += 1;
             failed += usize::from(problem.is_some());
             if as_json {
                 results.push(json!({ "file": file.display().to_string(), "name": name, "problem": problem }));
@@ -259,26 +298,65 @@ fn test(directory: &Path, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         show::json(&json!(results))?;
     }
+    if count == 0 {
+        let why = format!("{} has no tests: they are in files *.test.toml", directory.display());
+        return Err(Fault::Missing(why).into());
+    }
     if failed > 0 {
-        return Err(Fault::Wrong(format!("{failed} tests of policies failed")).into());
+        return Err(Fault::Wrong(format!("{failed} of {count} tests of policies failed")).into());
     }
     Ok(())
 }
 
-/// The test's name, and what is wrong.
-fn check(policies: &Policies, case: Case) -> anyhow::Result<(String, Option<String>)> {
-    let Case { name, principal, groups, target, target_tags, without_where, approved, effects, expect, by } =
-        case;
-    let question = Question { principal, groups, target, target_tags, without_where, approved, effects };
-    let answer = ask(policies, question).with_context(|| format!("test \"{name}\""))?;
-    let decided: BTreeSet<String> = answer.policies.into_iter().collect();
-    let problem = if answer.verdict != expect {
-        Some(format!("expected {expect}, and it is {} by {decided:?}", answer.verdict))
-    } else {
-        by.filter(|by| *by != decided)
-            .map(|by| format!("expected to be decided by {by:?}, and it is by {decided:?}"))
+/// What is wrong, if something is.
+fn check(
+    policies: &Policies,
+    sent: &[PolicyFile],
+    case: Case,
+    mut explain: impl FnMut(&Asked) -> anyhow::Result<Explained>,
+) -> anyhow::Result<Option<String>> {
+    let Case {
+        name: _,
+        principal,
+        groups,
+        on_behalf_of,
+        target,
+        target_tags,
+        without_where,
+        approved,
+        effects,
+        statement,
+        expect,
+        by,
+    } = case;
+    let who = Asker { principal, groups, on_behalf_of, target, target_tags, approved };
+    let answer = match (statement, effects.as_slice()) {
+        (Some(statement), []) => explain(&Asked { who, statement, policies: Some(sent.to_vec()) })?.answer,
+        (None, [_, ..]) => decide(policies, &who, &effects, without_where)?.answer,
+        (Some(_), _) | (None, []) => {
+            return Err(Fault::Invalid("it has either a statement or effects".to_owned()).into());
+        }
     };
-    Ok((name, problem))
+    let decided: BTreeSet<String> = answer.policies.into_iter().collect();
+    let expect = expect.word().as_str();
+    let list = |ids: &BTreeSet<String>| {
+        if ids.is_empty() {
+            "no policy".to_owned()
+        } else {
+            ids.iter().cloned().collect::<Vec<_>>().join(", ")
+        }
+    };
+    let why = answer.reason.map(|r| format!(" ({r})")).unwrap_or_default();
+    if answer.verdict != expect {
+        return Ok(Some(format!(
+            "expected {expect}, and it is {} by {}{why}",
+            answer.verdict,
+            list(&decided)
+        )));
+    }
+    Ok(by
+        .filter(|by| *by != decided)
+        .map(|by| format!("expected to be decided by {}, and it is by {}{why}", list(&by), list(&decided))))
 }
 
 #[cfg(test)]
@@ -286,50 +364,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_effect_is_an_action_on_a_named_thing() {
-        for (text, shown) in [
-            ("update=shop.orders", Some("update on shop.orders []")),
-            ("select=table:shop.orders#pii#x", Some("select on shop.orders [pii, x]")),
-            ("reveal=shop.people.email", Some("reveal on column shop.people.email []")),
-            ("call=function:shop.f", Some("call on function shop.f []")),
-            ("configure=setting:a.b", Some("configure on setting a.b []")),
-            ("create=schema:shop", Some("create on schema shop []")),
-            ("program", Some("program on the target []")),
-            ("updat=shop.orders", None),
-            ("update=orders", None),
-            ("update=view:shop.orders", None),
-        ] {
-            let read = effect(text).ok().map(|e| {
-                let tags: Vec<String> = e.tags.iter().map(ToString::to_string).collect();
-                format!("{} on {} [{}]", e.action.as_str(), e.resource, tags.join(", "))
-            });
-            assert_eq!(read.as_deref(), shown, "{text}");
-        }
-    }
-
-    #[test]
     fn a_test_says_what_it_expected() {
         let policies = load(&policy::starter()).expect("policies");
-        let case = |expect: &str, by: Option<&str>| Case {
+        let case = |expect: Expected, by: Option<&str>| Case {
             name: "n".to_owned(),
             principal: "agent:bot".to_owned(),
             groups: Vec::new(),
+            on_behalf_of: Vec::new(),
             target: "orders".to_owned(),
-            target_tags: Vec::new(),
+            target_tags: BTreeSet::new(),
             without_where: false,
-            approved: Vec::new(),
+            approved: BTreeSet::new(),
             effects: vec!["update=shop.orders".to_owned()],
-            expect: expect.to_owned(),
+            statement: None,
+            expect,
             by: by.map(|id| BTreeSet::from([id.to_owned()])),
         };
         for (expect, by, right) in [
-            ("hold", None, true),
-            ("hold", Some("starter-writes-held"), true),
-            ("hold", Some("starter-writes"), false),
-            ("allow", None, false),
+            (Expected::Hold, None, true),
+            (Expected::Hold, Some("starter-writes-held"), true),
+            (Expected::Hold, Some("starter-writes"), false),
+            (Expected::Allow, None, false),
         ] {
-            let (_, problem) = check(&policies, case(expect, by)).expect("asked");
-            assert_eq!(problem.is_none(), right, "{expect} {by:?}: {problem:?}");
+            let nobody = |_: &Asked| panic!("effects are decided here");
+            let problem = check(&policies, &[], case(expect, by), nobody).expect("asked");
+            assert_eq!(problem.is_none(), right, "{by:?}: {problem:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use gateway::configure::{Applied, Configuration};
 use gateway::doctor::Check;
+use gateway::explain::{Asked, Explained};
 use gateway::gateway::{Gateway, Health};
 use gateway::requests::{NewToken, Request, TokenInfo};
 use gateway::sessions::Live;
@@ -42,6 +43,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/tokens/{id}/revoke", post(revoke))
         .route("/configuration", get(configuration).put(apply))
         .route("/configuration/check", post(check))
+        .route("/explain", post(explain))
         .route("/targets/{name}/propose", post(propose))
         .route("/targets/{name}/doctor", get(doctor))
         .fallback(|| async { missing("the API has nothing at this path") })
@@ -139,6 +141,11 @@ async fn apply(State(gateway): Gate, wanted: Body<Configuration>) -> Answer<Appl
 
 async fn check(State(gateway): Gate, wanted: Body<Configuration>) -> Answer<Applied> {
     Ok(Json(gateway.check(wanted?.0).await?))
+}
+
+/// A question about policies. It changes nothing, and sends nothing of the statement anywhere.
+async fn explain(State(gateway): Gate, asked: Body<Asked>) -> Answer<Explained> {
+    Ok(Json(gateway.explain(&asked?.0).await?))
 }
 
 async fn propose(State(gateway): Gate, Path(name): Path<String>) -> Answer<Value> {

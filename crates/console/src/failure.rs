@@ -46,6 +46,7 @@ impl From<AdminError> for Failure {
         match error {
             AdminError::Missing(_) => missing(reason),
             AdminError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", reason),
+            AdminError::Target(_) => Self::new(StatusCode::BAD_GATEWAY, "target", reason),
             AdminError::State(_) | AdminError::Journal(_) => unavailable(reason),
         }
     }

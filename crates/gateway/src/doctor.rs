@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use journal::record;
 use model::TargetName;
 use serde::Serialize;
 
@@ -55,6 +56,11 @@ impl Gateway {
     pub async fn doctor(&self, name: &TargetName) -> Option<Vec<Check>> {
         let target = self.target(name)?;
         let mut checks = Vec::new();
+        let note = record::Body::Gateway { target: name.to_string(), purpose: "doctor".to_owned() };
+        if self.note(&note).is_err() {
+            let says = "the journal cannot be written, so nothing is asked of the target";
+            return Some(vec![check("journal", Grade::Bad, says)]);
+        }
         match target.control().await {
             Err(error) => {
                 let says = format!("{error}. Check its address, its sslmode and its password.");

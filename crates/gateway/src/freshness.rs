@@ -379,9 +379,19 @@ impl Staged {
 impl Place {
     /// A new connection of our own.
     pub(crate) async fn control(&self) -> Result<Control, ControlError> {
-        let parameters = parameters(&self.user, &self.database);
-        let password = self.credential.0.as_ref().map(|p| p.as_slice());
-        let login = Login { user: &self.user, password, minor: 0, parameters: &parameters };
+        self.connect(&parameters(&self.user, &self.database)).await
+    }
+
+    /// One that begins as a client's session does: with the search path that the server gives this role.
+    pub(crate) async fn usual(&self) -> Result<Control, ControlError> {
+        let mut parameters = parameters(&self.user, &self.database);
+        parameters.retain(|(name, _)| name != "search_path");
+        self.connect(&parameters).await
+    }
+
+    async fn connect(&self, parameters: &[(String, Vec<u8>)]) -> Result<Control, ControlError> {
+        let password = self.credential.0.as_deref();
+        let login = Login { user: &self.user, password, minor: 0, parameters };
         Control::connect(&self.address, &self.tls, &login).await
     }
 }

@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod configure;
 pub mod doctor;
 pub mod embedded;
+pub mod explain;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;

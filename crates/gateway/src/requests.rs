@@ -87,6 +87,9 @@ pub enum AdminError {
     /// It may not or cannot be done.
     #[error("{0}")]
     Refused(String),
+    /// A target that does not do its part.
+    #[error("{0}")]
+    Target(String),
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),

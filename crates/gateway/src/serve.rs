@@ -121,7 +121,7 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
         tracing::error!("no randomness for a session's id");
         return;
     };
-    let mut audit = Audit::new(&gateway, id.clone());
+    let mut audit = Audit::new(&gateway, &id);
     let run = async {
         let session = PostgresSession::new(Arc::clone(&gateway), accepted, id.clone());
         spine::serve(session, &gateway, &mut audit).await

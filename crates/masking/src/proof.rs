@@ -21,7 +21,7 @@ pub trait Maskable: Sized {
 
 /// A piece of a response that went through masking: the only thing a client can be sent.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0423
 /// let forged = masking::Masked("secret");
 /// ```
 #[must_use]

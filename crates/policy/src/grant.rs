@@ -25,8 +25,10 @@ impl Identity {
 
 /// Leave to open a session on one target. Only [`crate::Policies::authorize`] makes one.
 ///
-/// ```compile_fail
-/// let forged = policy::Grant { principal: todo!(), target: todo!() };
+/// ```compile_fail,E0451
+/// fn forge(principal: model::Principal, target: model::TargetName) -> policy::Grant {
+///     policy::Grant { principal, target, key: "key".into() }
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Grant {
@@ -61,7 +63,7 @@ pub struct Context {
     /// The client's address.
     pub address: IpAddr,
     /// What the client calls itself (`application_name`).
-    pub application: String,
+    pub application: Arc<str>,
     /// Whether a transaction block is open.
     pub in_transaction: bool,
     /// Whether the client's connection is encrypted.

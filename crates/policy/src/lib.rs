@@ -1,6 +1,7 @@
 //! Who may do what. Pure: no IO, no clock, no async. Facts come in, verdicts go out; Cedar decides.
 
 mod decide;
+mod explain;
 mod facts;
 mod grant;
 mod load;
@@ -10,6 +11,7 @@ mod starter;
 mod verdict;
 
 pub use decide::{Policies, TargetFacts};
+pub use explain::{Explanation, Opinion, Word};
 pub use grant::{Context, Grant, Identity};
 pub use load::{Problem, Source};
 pub use schema::text as schema;

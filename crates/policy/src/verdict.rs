@@ -17,8 +17,10 @@ pub enum Verdict<M> {
 
 /// Leave to forward the operation that it carries. Only [`crate::Policies::decide`] makes one.
 ///
-/// ```compile_fail
-/// let forged = policy::Pass { message: (), permit: todo!() };
+/// ```compile_fail,E0451
+/// fn forge(permit: policy::Permit) -> policy::Pass<()> {
+///     policy::Pass { message: (), permit }
+/// }
 /// ```
 #[must_use]
 pub struct Pass<M> {
@@ -95,6 +97,14 @@ pub struct HoldRule {
     pub valid_for: u64,
     /// `@reason`
     pub reason: Option<String>,
+}
+
+impl HoldRule {
+    /// In words: `one of dba`, `2 of dba or owners`.
+    pub fn who_answers(&self) -> String {
+        let many = if self.quorum == 1 { "one".to_owned() } else { self.quorum.to_string() };
+        format!("{many} of {}", self.approvers.join(" or "))
+    }
 }
 
 /// An operation that a person has to answer for.

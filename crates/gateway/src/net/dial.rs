@@ -1,6 +1,7 @@
 //! Towards a target: connect, TLS, login.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, md5, scram, startup};
+use zeroize::Zeroizing;
 
 use super::stream::{Message, ReadError, Stream, message};
 use super::tls::{SslMode, TlsError, UpstreamTls, end_point};
@@ -66,12 +68,37 @@ impl Address {
     }
 }
 
+/// A password, with what its last login by SCRAM has worked out. It is never printed.
+pub struct Password {
+    bytes: Zeroizing<Vec<u8>>,
+    salted: Mutex<Option<scram::Salted>>,
+}
+
+impl Password {
+    /// A password that nobody logged in with yet.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self { bytes, salted: Mutex::default() }
+    }
+
+    fn salted(&self) -> MutexGuard<'_, Option<scram::Salted>> {
+        self.salted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Password {}
+
 /// Who logs in, and how the session starts.
 pub struct Login<'a> {
     /// The role.
     pub user: &'a str,
     /// Its password, if there is one.
-    pub password: Option<&'a [u8]>,
+    pub password: Option<&'a Password>,
     /// The newest minor version that we ask for.
     pub minor: u16,
     /// Start-up parameters, `user` and `database` among them.
@@ -158,10 +185,11 @@ impl DialError {
 impl DialError {
     /// The server's own message, for a client that may see everything: what it asked for itself does not exist, or is no
     /// valid setting. What concerns the gateway's login stays with the gateway, and so does what repeats its password.
-    pub fn own_words(&self, password: Option<&[u8]>) -> Option<&[u8]> {
+    pub fn own_words(&self, password: Option<&Password>) -> Option<&[u8]> {
         let Self::Refused { code, whole, .. } = self else { return None };
         let repeats = |secret: &[u8]| !secret.is_empty() && whole.windows(secret.len()).any(|w| w == secret);
-        (!code.starts_with("28") && !password.is_some_and(repeats)).then_some(whole)
+        (!code.starts_with("28") && !password.is_some_and(|password| repeats(&password.bytes)))
+            .then_some(whole)
     }
 }
 
@@ -343,11 +371,14 @@ async fn authenticate(
             Authentication::Ok => return Ok(()),
             Authentication::Cleartext if !private => return Err(DialError::ClearText),
             Authentication::Cleartext => {
-                build::password(&mut out, login.password.ok_or(DialError::NoPassword)?)
+                build::password(&mut out, &login.password.ok_or(DialError::NoPassword)?.bytes)
             }
             Authentication::Md5 { salt } => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
-                build::password(&mut out, md5::response(login.user.as_bytes(), password, salt).as_bytes());
+                build::password(
+                    &mut out,
+                    md5::response(login.user.as_bytes(), &password.bytes, salt).as_bytes(),
+                );
             }
             Authentication::Sasl(mechanisms) => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
@@ -368,7 +399,7 @@ async fn sasl(
     stream: &mut Stream,
     mechanisms: &[&[u8]],
     binding: Option<Vec<u8>>,
-    password: &[u8],
+    password: &Password,
 ) -> Result<(), DialError> {
     let offers = |name: &str| mechanisms.contains(&name.as_bytes());
     let (mechanism, binding) = match binding {
@@ -382,8 +413,9 @@ async fn sasl(
     if !offers(mechanism) {
         return Err(DialError::Unsupported(10));
     }
-    let mut client =
-        scram::Client::new(password, &nonce().ok_or(DialError::Protocol("no randomness"))?, binding);
+    let nonce = nonce().ok_or(DialError::Protocol("no randomness"))?;
+    let known = password.salted().clone();
+    let mut client = scram::Client::new(&password.bytes, &nonce, binding, known);
     let mut out = Vec::new();
     build::sasl_initial(&mut out, mechanism, &client.first());
     stream.write_all(&out).await?;
@@ -400,7 +432,9 @@ async fn sasl(
     let Authentication::SaslFinal(last) = step(&last)? else {
         return Err(DialError::Protocol("SASL did not end"));
     };
-    Ok(client.verify(last)?)
+    client.verify(last)?;
+    *password.salted() = client.into_salted();
+    Ok(())
 }
 
 /// The next message of the login. A server may speak of versions and notices between them.

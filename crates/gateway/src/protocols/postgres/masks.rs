@@ -106,7 +106,10 @@ fn some_plan(maskers: Vec<Option<Masker>>) -> Option<Plan> {
 }
 
 /// The tags for which a column must be masked: those of its sources that may not be revealed.
-fn hidden(column: &OutputColumn, reveal: &BTreeSet<ColumnName>) -> Result<BTreeSet<Tag>, &'static str> {
+pub(super) fn hidden(
+    column: &OutputColumn,
+    reveal: &BTreeSet<ColumnName>,
+) -> Result<BTreeSet<Tag>, &'static str> {
     match &column.lineage {
         Lineage::Clear => Ok(BTreeSet::new()),
         Lineage::Plain(sources) | Lineage::Derived(sources) => Ok(sources

@@ -7,6 +7,7 @@ mod conversation;
 mod errors;
 mod exact;
 mod expected;
+pub(crate) mod foresight;
 mod masks;
 mod names;
 mod opening;

@@ -16,7 +16,7 @@ use super::understanding::Understanding;
 use crate::audit::Audit;
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
-use crate::net::dial::{DialError, Login, Upstream, dial};
+use crate::net::dial::{DialError, Login, Password, Upstream, dial};
 use crate::net::listen::Accepted;
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
@@ -158,7 +158,7 @@ fn welcome(upstream: &Upstream, secret: &[u8], read_only: bool) -> Vec<u8> {
 /// Whose words a client gets when the target does not open a session.
 enum Words<'a> {
     /// It may see everything but this password.
-    TheServers(Option<&'a [u8]>),
+    TheServers(Option<&'a Password>),
     Ours,
 }
 

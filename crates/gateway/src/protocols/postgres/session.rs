@@ -82,7 +82,7 @@ impl PostgresSession {
         let origin = Origin {
             session,
             address: accepted.peer(),
-            application: accepted.parameter("application_name").unwrap_or_default().into_owned(),
+            application: accepted.parameter("application_name").unwrap_or_default().as_ref().into(),
             tls: accepted.tls_version().map(str::to_owned),
         };
         Self {
@@ -134,10 +134,11 @@ impl Open {
 
     /// The next piece of the target's answer, from what has been read already.
     fn hear(&mut self) -> Result<Option<Chunk>, Stop> {
-        let mut chunk = Chunk::frames(Vec::new(), 0);
-        if let Some(stashed) = self.stash.take() {
-            chunk = stashed;
-        }
+        let mut chunk = match self.stash.take() {
+            Some(stashed) => stashed,
+            None if self.pump.upstream.input.is_empty() => return Ok(None),
+            None => Chunk::frames(Vec::with_capacity(self.pump.upstream.input.len().min(CHUNK)), 0),
+        };
         while chunk.bytes.len() < CHUNK {
             if self.passing > 0 {
                 let input = &mut self.pump.upstream.input;
@@ -498,7 +499,7 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Done);
             }
             // Nothing leaves for the server but here.
-            open.owed.settle(self.gateway.metrics()).await?;
+            open.owed.settle(self.gateway.journal(), self.gateway.metrics()).await?;
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
@@ -607,7 +608,8 @@ impl Protocol for PostgresSession {
                 open.pump.client.output.extend(&farewell);
             }
             // A client may send its last words and leave at once.
-            let owed = tokio::time::timeout(LAST_WORDS, open.owed.settle(self.gateway.metrics())).await;
+            let owed = open.owed.settle(self.gateway.journal(), self.gateway.metrics());
+            let owed = tokio::time::timeout(LAST_WORDS, owed).await;
             if matches!((stop, owed), (Stop::Journal, _) | (_, Err(_) | Ok(Err(_)))) {
                 // What waited for the disk never leaves.
                 open.pump.upstream.output = Buffer::default();

@@ -1,0 +1,90 @@
+//! What a text would mean in a session that has just begun. Nothing of the text is sent anywhere.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{ColumnName, Tag};
+use sql::postgres::Outputs;
+
+use super::control::ControlError;
+use super::masks::hidden;
+use super::names::Names;
+use super::operation::{Garbled, Operation, Request, RequestKind};
+use super::own;
+use super::understanding::Understanding;
+use crate::catalogue::ReadError;
+use crate::targets::Target;
+
+/// Why it cannot be said what a text means.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unclear {
+    /// The target's catalogue cannot be read.
+    #[error("its catalogue cannot be read: {0}")]
+    Catalogue(#[from] ReadError),
+    /// The target does not say how a session of its begins.
+    #[error("it cannot be asked how a session begins: {0}")]
+    Session(#[from] ControlError),
+    /// It says something else than it was asked for.
+    #[error("{0}")]
+    Answer(String),
+}
+
+/// Asks the target how a session of its begins, for its search path and role.
+pub(crate) async fn begin(target: &Arc<Target>, indifferent: bool) -> Result<Foresight, Unclear> {
+    target.catalogue.ready().await?;
+    let mut control = target.catalogue.place.usual().await?;
+    let mut answers = Vec::new();
+    for question in own::session_facts() {
+        answers.push(control.query(&question).await?);
+    }
+    let source: Arc<dyn super::understanding::Source> = Arc::clone(target) as _;
+    let mut understanding = Understanding::new(source, indifferent);
+    understanding.learn(own::Purpose::SessionFacts, answers).map_err(Unclear::Answer)?;
+    Ok(Foresight(understanding))
+}
+
+/// A session that has just begun, as far as texts are understood in it.
+pub(crate) struct Foresight(Understanding);
+
+impl Foresight {
+    /// What a text would mean, or how it would be refused before policy is asked.
+    pub(crate) fn of(&mut self, text: &str) -> Result<Request, Garbled> {
+        let operation = self.0.understand(text.as_bytes(), &Names::default(), true)?;
+        Ok(Request { frame: Vec::new(), kind: RequestKind::Query, operation })
+    }
+
+    /// What would become of its result, where only these columns may be shown in clear.
+    pub(crate) fn result(&self, operation: &Operation, reveal: &BTreeSet<ColumnName>) -> Shown {
+        let mut shown = Shown::default();
+        if !self.0.may_mask() {
+            return shown;
+        }
+        for statement in &operation.statements {
+            let columns = match &statement.outputs {
+                Outputs::None => continue,
+                Outputs::Columns(columns) => columns,
+                Outputs::Opaque(why) => {
+                    shown.cut = Some(why.clone());
+                    continue;
+                }
+            };
+            for column in columns {
+                match hidden(column, reveal) {
+                    Ok(tags) if tags.is_empty() => (),
+                    Ok(tags) => shown.masked.push((column.name.clone(), tags)),
+                    Err(why) => shown.cut = Some(why.to_owned()),
+                }
+            }
+        }
+        shown
+    }
+}
+
+/// What a client would see of a result.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// Columns that would come masked, for these tags.
+    pub masked: Vec<(String, BTreeSet<Tag>)>,
+    /// Why nothing of it would come, whatever policy says.
+    pub cut: Option<String>,
+}
