@@ -221,6 +221,8 @@ async fn what_no_statement_names_is_seen() {
     for attack in statements(ATTACKS) {
         if version < 150_000 && attack.starts_with("MERGE")
             || version < 140_000 && attack.starts_with("CREATE STATISTICS")
+            // Before 14 rows had no hash.
+            || version < 140_000 && attack == "SELECT DISTINCT t FROM mine.pairs t"
         {
             continue;
         }

@@ -123,7 +123,26 @@ impl Server {
         let path = path.filter(|s| !s.is_empty()).collect();
 
         let back = self.set_aside().await?;
-        self.client.batch_execute("SET LOCAL search_path = pg_catalog").await.map_err(said)?;
+        let answers = self.answers().await;
+        self.client.batch_execute(back).await.map_err(said)?;
+        let answers = answers?;
+
+        let bare = catalog::from_rows(self.version, &answers, &[])?;
+        // Every column is tagged, so that each use of one shows.
+        let tag = model::Tag("seen".to_owned());
+        let own = bare.relations().filter(|r| !is_system(&r.schema));
+        let tags: Vec<_> = own
+            .flat_map(|r| r.columns.iter().map(|c| (r.table_name(), c.name.clone())))
+            .map(|(table, name)| (model::ColumnName { table, name }, tag.clone()))
+            .collect();
+        Ok(Known { catalog: catalog::retagged(&bare, &tags), path, role })
+    }
+
+    async fn answers(&self) -> Result<Vec<Rows>, String> {
+        let said = |error: tokio_postgres::Error| words(&error);
+        // A machine that is busy takes its time.
+        let own = "SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = '60s'";
+        self.client.batch_execute(own).await.map_err(said)?;
         let Questions { lists, pieces } = catalog::questions(self.version);
         let mut answers = Vec::new();
         for list in lists {
@@ -141,17 +160,7 @@ impl Server {
             }
             self.client.batch_execute("RELEASE durward_piece").await.map_err(said)?;
         }
-        self.client.batch_execute(back).await.map_err(said)?;
-
-        let bare = catalog::from_rows(self.version, &answers, &[])?;
-        // Every column is tagged, so that each use of one shows.
-        let tag = model::Tag("seen".to_owned());
-        let own = bare.relations().filter(|r| !is_system(&r.schema));
-        let tags: Vec<_> = own
-            .flat_map(|r| r.columns.iter().map(|c| (r.table_name(), c.name.clone())))
-            .map(|(table, name)| (model::ColumnName { table, name }, tag.clone()))
-            .collect();
-        Ok(Known { catalog: catalog::retagged(&bare, &tags), path, role })
+        Ok(answers)
     }
 
     /// Begins something that is undone by what this returns.
