@@ -16,10 +16,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 GIVEN = Path(os.environ.get("DURWARD_ACCEPTANCE", HERE.parents[2] / "shared" / "acceptance" / "pg")).resolve()
 MODULES = {
-    "benign": ["benign_sql"],
+    "benign": ["benign_sql", "benign_tools"],
     "session": ["session"],
-    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire"],
-    "write": ["write_sql", "write_wire"],
+    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire", "hostile"],
+    "write": ["write_sql", "write_wire", "hostile"],
 }
 
 
@@ -39,7 +39,7 @@ def main() -> int:
     sys.path.insert(0, str(HERE))
 
     def load(only):
-        found = {category: [case for name in names for case in importlib.import_module(f"more.{name}").CASES]
+        found = {category: [case for name in names for case in importlib.import_module(f"more.{name}").CASES if case.category == category]
                  for category, names in MODULES.items() if category in only}
         ids = [case.id for cases in found.values() for case in cases]
         assert len(ids) == len(set(ids)), f"case ids are not unique: {sorted({i for i in ids if ids.count(i) > 1})}"

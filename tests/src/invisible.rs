@@ -1,6 +1,7 @@
 //! With a policy that allows everything, a client cannot tell that the gateway is there: the same program, run directly
 //! and through it, says the same.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -216,6 +217,43 @@ fn start_up_parameters_reach_the_server_as_they_are() {
         psql.env("PGOPTIONS", "-c work_mem=5MB -c standard_conforming_strings=off");
         program(way, &mut psql)
     });
+}
+
+#[test]
+fn databases_may_have_names_in_any_encoding() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    let said = |way: &Way| way.said(Command::new("psql").args(["-XAtc", "SELECT 1"]).arg("-d").arg(name));
+    let missing = said(&rig.through());
+    assert!(missing.contains("does not exist"), "{missing}");
+    let mut create = Command::new("createdb");
+    create.args(["-l", "C", "-E", "SQL_ASCII", "-T", "template0"]).arg(name);
+    let created = rig.through().said(&mut create);
+    assert!(created.contains("exit status: 0"), "{created}");
+    assert_same(&said(&rig.direct()), &said(&rig.through()));
+    assert!(said(&rig.through()).starts_with("1\n"));
+}
+
+/// What the client asked for itself is not the gateway's to word anew.
+#[tokio::test]
+async fn a_session_that_the_server_does_not_open_is_refused_in_its_words() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let target = Target::new(crate::rig::DATABASE, rig.server.port(), crate::rig::DATABASE);
+    let told = async |way: &Way, policy: &str| {
+        rig.gateway.apply(std::slice::from_ref(&target), &[("test", policy)]).unwrap();
+        let mut config = way.config();
+        config.options("-c no_such_setting=1");
+        let error = config.connect(NoTls).await.err().unwrap();
+        let error = error.as_db_error().unwrap();
+        (error.code().code().to_owned(), error.message().to_owned(), error.routine().map(str::to_owned))
+    };
+    let direct = told(&rig.direct(), ALLOW_ALL).await;
+    assert_eq!(direct.0, "42704");
+    assert_eq!(told(&rig.through(), ALLOW_ALL).await, direct);
+    let less =
+        format!("{ALLOW_ALL}@id(\"less\")\nforbid (principal, action == Action::\"drop\", resource);\n");
+    let narrow = told(&rig.through(), &less).await;
+    assert_ne!(narrow.2, direct.2, "{narrow:?}");
 }
 
 /// Nothing in such a session is understood with certainty, so it cannot go on under a policy that is not indifferent.

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod administration;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
+mod caches;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod hostile;

@@ -126,6 +126,27 @@ pub(crate) fn need(needs: &[Need]) -> Result<(), Failure> {
     }
 }
 
+/// Installs those of Debian's packages that are not there, for a suite of some client's. Elsewhere they are hoped for.
+pub(crate) fn packages(suite: &str, wanted: &[&str]) -> Result<(), Failure> {
+    let here = |package: &str| {
+        // A program of the same use may be there without Debian's package: a toolchain of one's own.
+        let program = match package {
+            "golang-go" => "go",
+            "nodejs" => "node",
+            "default-jdk-headless" => "javac",
+            "maven" => "mvn",
+            other => other,
+        };
+        found(program) || text(Command::new("dpkg-query").args(["-s", package])).is_ok()
+    };
+    let missing: Vec<&str> = wanted.iter().copied().filter(|package| !here(package)).collect();
+    if missing.is_empty() || !Path::new("/usr/bin/apt-get").exists() {
+        return Ok(());
+    }
+    println!("Installing {} from Debian: for the suite {suite}.", missing.join(", "));
+    apt(&missing)
+}
+
 /// Installs packages without starting a service or making a cluster.
 fn apt(packages: &[&str]) -> Result<(), Failure> {
     let _quiet = Quiet::begin()?;

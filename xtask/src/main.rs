@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use conformance::Wanted;
 use testkit::Failure;
 
 mod acceptance;
 mod bench;
 mod build;
+mod conformance;
 mod demo;
 mod install;
 mod licences;
@@ -18,8 +20,10 @@ cargo xtask demo [--tour]
     Then it stays up; with --tour it ends behind the walk.
 cargo xtask test [--fast]
     All that must hold for a change. --fast leaves out what takes minutes.
-cargo xtask conformance
-    What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis.
+cargo xtask conformance [--suites] [--only WORDS]
+    What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis, and
+    clients' own suites, directly and through the gateway. --suites leaves out all but the last; --only takes the suites
+    with WORDS in their names.
 cargo xtask acceptance pg [--suite DIR] [--json FILE]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
@@ -34,7 +38,13 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["demo", rest @ ..] => Options::read(rest, &["--tour"], &[]).and_then(|o| demo::run(o.has("--tour"))),
         ["test", rest @ ..] => Options::read(rest, &["--fast"], &[]).and_then(|o| test::run(o.has("--fast"))),
-        ["conformance"] => test::conformance(),
+        ["conformance", rest @ ..] => Options::read(rest, &["--suites"], &["--only"]).and_then(|o| {
+            let only = o.value("--only");
+            conformance::run(&Wanted {
+                only: only.unwrap_or(""),
+                suites: o.has("--suites") || only.is_some(),
+            })
+        }),
         ["acceptance", "pg", rest @ ..] => Options::read(rest, &[], &["--suite", "--json"])
             .and_then(|o| acceptance::run(o.value("--suite"), o.value("--json"))),
         ["bench", "postgres", rest @ ..] => {

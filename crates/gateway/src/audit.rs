@@ -1,5 +1,6 @@
 //! The record of one session. An operation is written here before it leaves, a refusal before it is told.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+pub use journal::record::DecisionId;
+use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
 use model::{Action, ColumnName, Effect, Inspect};
@@ -35,19 +38,9 @@ pub struct Origin {
     /// The client's address.
     pub address: SocketAddr,
     /// What it calls itself.
-    pub application: String,
+    pub application: Arc<str>,
     /// The TLS version, if the connection has one.
     pub tls: Option<String>,
-}
-
-/// Names one decision, in the journal and to the client.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct DecisionId(Arc<str>);
-
-impl fmt::Display for DecisionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// How an operation ended at the target.
@@ -65,21 +58,23 @@ pub struct Outcome {
 
 /// What the journal keeps of a statement: placeholders for its literals, commitments for their values.
 #[derive(Debug)]
-pub struct StatementNote {
+pub struct StatementNote<'a> {
     /// In which message it came.
     pub phase: &'static str,
     /// `select`, `update`, …
-    pub kind: String,
+    pub kind: &'a str,
     /// With placeholders.
-    pub text: String,
+    pub text: &'a str,
+    /// Both and its effects as they stand in records, see [`fields`].
+    pub fields: &'a Fields,
     /// The values, in order.
-    pub values: Vec<ValueNote>,
+    pub values: Vec<ValueNote<'a>>,
 }
 
 /// A value, on its way to its commitment. It is never printed.
-pub struct ValueNote(pub Option<Vec<u8>>);
+pub struct ValueNote<'a>(pub Option<&'a [u8]>);
 
-impl fmt::Debug for ValueNote {
+impl fmt::Debug for ValueNote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ValueNote")
     }
@@ -90,7 +85,7 @@ impl fmt::Debug for ValueNote {
 #[error("the journal cannot be written")]
 pub struct JournalDown;
 
-/// An operation that is allowed *and* on record. Only [`Audit::allowed`] makes one.
+/// An operation that is allowed *and* on record, behind which its bytes leave ([`Owed`]). Only [`Audit::allowed`] makes one.
 ///
 /// ```compile_fail,E0451
 /// use gateway::audit::{Cleared, DecisionId, Owed};
@@ -114,33 +109,47 @@ impl<M> Cleared<M> {
     }
 }
 
-/// Records that must be on disk before a byte behind them leaves for the target. Operations that come together wait for
-/// one fsync together, and none leaves before it.
+/// Records that must be written, and those that must be on disk, before a byte behind them leaves for the target.
+/// Operations that come together wait together, and none leaves before its record.
 #[must_use]
 #[derive(Default)]
-pub struct Owed(VecDeque<Synced>);
+pub struct Owed {
+    written: Option<Position>,
+    synced: VecDeque<Synced>,
+}
 
 impl Owed {
-    /// What must be on disk before these bytes and the next leave.
+    /// What must be done before these bytes and the next leave.
     pub fn then(&mut self, next: Self) {
-        self.0.extend(next.0);
+        self.written = self.written.max(next.written);
+        self.synced.extend(next.synced);
     }
 
-    /// Waits until all of it is on disk. Cancel-safe.
+    /// Waits until all of it is done. Cancel-safe.
     ///
     /// # Errors
     /// It may never be: nothing that waited for it may leave.
-    pub async fn settle(&mut self, metrics: &Metrics) -> Result<(), JournalDown> {
-        while let Some(first) = self.0.front_mut() {
-            if let Err(down) = first.await {
-                metrics.journal_up.set(0);
-                tracing::error!("the journal cannot be made safe: {down}");
-                return Err(JournalDown);
+    pub async fn settle(&mut self, journal: &Journal, metrics: &Metrics) -> Result<(), JournalDown> {
+        if let Some(position) = self.written {
+            if !journal.is_written(position) {
+                // Other sessions of this thread have something to record, too: one write is enough for all.
+                tokio::task::yield_now().await;
             }
-            self.0.pop_front();
+            journal.write(position).map_err(|down| failed(metrics, &down))?;
+            self.written = None;
+        }
+        while let Some(first) = self.synced.front_mut() {
+            first.await.map_err(|down| failed(metrics, &down))?;
+            self.synced.pop_front();
         }
         Ok(())
     }
+}
+
+fn failed(metrics: &Metrics, down: &journal::Down) -> JournalDown {
+    metrics.journal_up.set(0);
+    tracing::error!("the journal cannot be written: {down}");
+    JournalDown
 }
 
 /// A response that is on record and may now be shown. Only [`Audit::record`] makes one.
@@ -182,10 +191,11 @@ pub struct Audit {
     journal: Journal,
     holds: Holds,
     metrics: Arc<Metrics>,
-    session: String,
+    session: Arc<str>,
     /// Commitments of this session's values are made with it.
     key: hmac::Key,
     decisions: u64,
+    permits: Permits,
     operations: u64,
     refusals: u64,
     rows: u64,
@@ -199,15 +209,16 @@ pub struct Audit {
 
 impl Audit {
     /// The record of a session that begins.
-    pub fn new(gateway: &Gateway, session: String) -> Self {
+    pub fn new(gateway: &Gateway, session: &str) -> Self {
         Self {
-            log: gateway.journal().session(&session),
+            log: gateway.journal().session(session),
             journal: gateway.journal().clone(),
             holds: gateway.holds().clone(),
             metrics: Arc::clone(gateway.metrics()),
-            key: gateway.commitment_key(&session),
-            session,
+            key: gateway.commitment_key(session),
+            session: session.into(),
             decisions: 0,
+            permits: Permits::default(),
             operations: 0,
             refusals: 0,
             rows: 0,
@@ -233,7 +244,7 @@ impl Audit {
             target: target.map(str::to_owned),
             reason: refused.code().to_owned(),
         };
-        self.append(&body).map(|_| ())
+        self.append(&body, &[]).map(|_| ())
     }
 
     /// A session that begins.
@@ -250,36 +261,26 @@ impl Audit {
             tls: origin.tls,
             version: String::new(),
         };
-        let position = self.append(&body)?;
+        let position = self.append(&body, &[])?;
         self.synced(position).await
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
     /// that is only prepared runs nothing: its Bind waits, for both.
-    pub async fn allowed<M: Inspect + Auditable>(
+    pub fn allowed<M: Inspect + Auditable>(
         &mut self,
         _grant: &Grant,
         pass: Pass<M>,
     ) -> Result<Cleared<M>, JournalDown> {
         let decision = self.decision();
         let (message, permit) = pass.into_parts();
-        let StatementNote { phase, kind, text, values } = message.statement();
-        let body = record::Body::Allowed {
-            decision: decision.to_string(),
-            phase: phase.to_owned(),
-            statement: kind,
-            text: text_of(text),
-            values: self.commitments(&values),
-            effects: effects(message.effects()),
-            policies: permit.policies.to_vec(),
-            version: permit.version.to_string(),
-            revealed: permit.reveal.iter().map(ToString::to_string).collect(),
-            approved: permit.approved.clone(),
-        };
-        let position = self.append(&body)?;
-        let mut owed = Owed::default();
+        let StatementNote { phase, fields, values, .. } = message.statement();
+        let body = record::Body::Allowed { decision: &decision, phase, values: &self.commitments(&values) };
+        let written = self.permits.with(&permit, |permit| self.log.append_soon(&body, &[fields, permit]));
+        let position = self.wrote(written)?;
+        let mut owed = Owed { written: Some(position), ..Owed::default() };
         if !message.is_shape_only() && !is_plain_read(&message, &permit) {
-            owed.0.push_back(self.journal.synced(position));
+            owed.synced.push_back(self.journal.synced(position));
         }
         self.operations += 1;
         self.metrics.allowed.inc();
@@ -297,20 +298,17 @@ impl Audit {
         denied: &Denied,
     ) -> Result<Noted, JournalDown> {
         let decision = self.decision();
-        let StatementNote { phase, kind, text, values } = message.statement();
+        let StatementNote { phase, fields, values, .. } = message.statement();
         let body = record::Body::Refused {
-            decision: decision.to_string(),
-            phase: phase.to_owned(),
-            statement: kind,
-            text: text_of(text),
-            values: self.commitments(&values),
-            effects: effects(message.effects()),
-            policies: denied.policies.clone(),
-            version: denied.version.to_string(),
-            reason: cut(&denied.reason),
-            code: denied.code.to_owned(),
+            decision: &decision,
+            phase,
+            values: &self.commitments(&values),
+            policies: &denied.policies,
+            version: &denied.version,
+            reason: &cut(&denied.reason),
+            code: denied.code,
         };
-        self.append(&body)?;
+        self.append(&body, &[fields])?;
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, "refused by the policy in force").await;
         }
@@ -327,11 +325,11 @@ impl Audit {
     ) -> Result<Noted, JournalDown> {
         let decision = self.decision();
         let body = record::Body::Unreadable {
-            decision: decision.to_string(),
-            code: garbled.code().to_owned(),
-            reason: cut(garbled.reason()),
+            decision: &decision,
+            code: garbled.code(),
+            reason: &cut(garbled.reason()),
         };
-        self.append(&body)?;
+        self.append(&body, &[])?;
         self.refusals += 1;
         self.metrics.unreadable.inc();
         Ok(Noted(decision))
@@ -344,20 +342,17 @@ impl Audit {
         question: &Question<M>,
         ticket: &Ticket,
     ) -> Result<(), JournalDown> {
-        let StatementNote { phase, kind, text, values } = question.message().statement();
+        let StatementNote { phase, fields, values, .. } = question.message().statement();
         let decision = self.decision();
         let body = record::Body::Held {
-            decision: decision.to_string(),
-            request: ticket.id.clone(),
-            phase: phase.to_owned(),
-            statement: kind,
-            text: text_of(text),
-            values: self.commitments(&values),
-            effects: effects(question.message().effects()),
-            holds: question.holds().iter().map(|h| h.id.clone()).collect(),
-            version: question.version().to_string(),
+            decision: &decision,
+            request: &ticket.id,
+            phase,
+            values: &self.commitments(&values),
+            holds: question.holds().iter().map(|h| h.id.as_str()).collect(),
+            version: question.version(),
         };
-        let position = self.append(&body)?;
+        let position = self.append(&body, &[fields])?;
         self.metrics.held.inc();
         self.synced(position).await
     }
@@ -375,7 +370,7 @@ impl Audit {
         };
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
-        let position = self.append(&body)?;
+        let position = self.append(&body, &[])?;
         self.synced(position).await?;
         self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
         Ok(())
@@ -405,20 +400,20 @@ impl Audit {
             self.holds.finish_soon(request, how);
         }
         let body = record::Body::Outcome {
-            decision: decision.to_string(),
+            decision: &decision,
             rows,
             duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            sqlstate,
+            sqlstate: sqlstate.as_deref(),
         };
         // Nothing waits for it: what was done is on record already.
-        let written = self.log.append_soon(&body);
+        let written = self.log.append_soon(&body, &[]);
         self.wrote(written).map(|_| ())
     }
 
     /// Writes down a statement of the gateway's own in this session.
     pub fn gateway(&mut self, target: &str, purpose: &str) -> Result<(), JournalDown> {
         let body = record::Body::Gateway { target: target.to_owned(), purpose: purpose.to_owned() };
-        self.append(&body).map(|_| ())
+        self.append(&body, &[]).map(|_| ())
     }
 
     /// The last line of a session. Nothing can be done about a journal that fails here but to say so.
@@ -431,7 +426,7 @@ impl Audit {
         }
         if let Stop::Ended(why) = stop {
             let body = record::Body::Killed { why: why.to_string() };
-            let _ = self.append(&body);
+            let _ = self.append(&body, &[]);
         }
         let body = record::Body::Closed {
             why: cut(&stop.to_string()),
@@ -439,9 +434,9 @@ impl Audit {
             refusals: self.refusals,
             rows: self.rows,
         };
-        if self.append(&body).is_err() {
+        if self.append(&body, &[]).is_err() {
             tracing::error!(
-                session = self.session,
+                session = &*self.session,
                 "a session's last line could not be written to the journal"
             );
         }
@@ -449,18 +444,18 @@ impl Audit {
 
     fn decision(&mut self) -> DecisionId {
         self.decisions += 1;
-        DecisionId(format!("{}.{}", self.session, self.decisions).into())
+        DecisionId { session: Arc::clone(&self.session), n: self.decisions }
     }
 
-    fn append(&mut self, body: &record::Body) -> Result<Position, JournalDown> {
-        let written = self.log.append(body);
+    fn append(&mut self, body: &record::Body<'_>, shared: &[&Fields]) -> Result<Position, JournalDown> {
+        let written = self.log.append(body, shared);
         self.wrote(written)
     }
 
     fn wrote(&self, written: Result<Position, journal::Down>) -> Result<Position, JournalDown> {
         self.metrics.journal_up.set(i64::from(written.is_ok()));
         written.map_err(|down| {
-            tracing::error!(session = self.session, "the journal cannot be written: {down}");
+            tracing::error!(session = &*self.session, "the journal cannot be written: {down}");
             JournalDown
         })
     }
@@ -468,15 +463,15 @@ impl Audit {
     async fn synced(&self, position: Position) -> Result<(), JournalDown> {
         self.journal.synced(position).await.map_err(|down| {
             self.metrics.journal_up.set(0);
-            tracing::error!(session = self.session, "the journal cannot be made safe: {down}");
+            tracing::error!(session = &*self.session, "the journal cannot be made safe: {down}");
             JournalDown
         })
     }
 
     /// Commitments that can be checked by who has the session's key, and tell nothing to others: not even whether two
     /// values are equal.
-    fn commitments(&self, values: &[ValueNote]) -> Vec<String> {
-        let one = |index: usize, values: &[ValueNote]| {
+    fn commitments(&self, values: &[ValueNote<'_>]) -> Vec<Commitment> {
+        let one = |index: usize, values: &[ValueNote<'_>]| {
             let mut context = hmac::Context::with_key(&self.key);
             context.update(&self.decisions.to_be_bytes());
             context.update(&u64::try_from(index).unwrap_or(u64::MAX).to_be_bytes());
@@ -490,10 +485,11 @@ impl Audit {
                     }
                 }
             }
-            hex(context.sign().as_ref().get(..16).unwrap_or_default())
+            let tag = context.sign();
+            Commitment(tag.as_ref().first_chunk().copied().unwrap_or_default())
         };
         let (single, shared) = values.split_at(values.len().min(MOST_VALUES));
-        let mut all: Vec<String> =
+        let mut all: Vec<Commitment> =
             single.iter().enumerate().map(|(i, v)| one(i, std::slice::from_ref(v))).collect();
         if !shared.is_empty() {
             all.push(one(single.len(), shared));
@@ -513,13 +509,43 @@ fn is_plain_read<M: Inspect>(message: &M, permit: &Permit) -> bool {
     permit.reveal.is_empty() && permit.approved.is_empty() && message.effects().iter().all(reads)
 }
 
-/// Effects as lines, bounded.
-fn effects(effects: &[Effect]) -> Vec<String> {
+/// What records say of an operation, bounded.
+pub fn fields(kind: &str, text: &str, effects: &[Effect]) -> Fields {
     let mut lines: Vec<String> = effects.iter().take(MOST_EFFECTS).map(line).collect();
     if effects.len() > MOST_EFFECTS {
         lines.push(format!("and {} more", effects.len() - MOST_EFFECTS));
     }
-    lines
+    Fields::operation(kind, &bounded(text), &lines)
+}
+
+/// What records say of the permits that a session got last.
+#[derive(Default)]
+struct Permits(VecDeque<(Permit, Fields)>);
+
+/// So many permits are kept.
+const MOST_PERMITS: usize = 8;
+
+impl Permits {
+    /// Calls a function with the fields of a permit. Permits of one verdict share their parts.
+    fn with<T>(&mut self, permit: &Permit, write: impl FnOnce(&Fields) -> T) -> T {
+        let same = |known: &Permit| {
+            Arc::ptr_eq(&known.policies, &permit.policies)
+                && Arc::ptr_eq(&known.version, &permit.version)
+                && Arc::ptr_eq(&known.reveal, &permit.reveal)
+                && known.approved == permit.approved
+        };
+        if let Some((_, fields)) = self.0.iter().find(|(known, _)| same(known)) {
+            return write(fields);
+        }
+        let revealed: Vec<String> = permit.reveal.iter().map(ToString::to_string).collect();
+        let fields = Fields::permit(&permit.policies, &permit.version, &revealed, &permit.approved);
+        let written = write(&fields);
+        if self.0.len() >= MOST_PERMITS {
+            self.0.pop_front();
+        }
+        self.0.push_back((permit.clone(), fields));
+        written
+    }
 }
 
 /// One effect in a line: `update public.orders`, `select public.t via public.v`, `unknown the target: why`.
@@ -536,12 +562,13 @@ pub(crate) fn line(effect: &Effect) -> String {
     line
 }
 
-fn text_of(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT {
-        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
-        text.push('…');
+/// A statement's text, bounded.
+fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_TEXT {
+        return Cow::Borrowed(text);
     }
-    text
+    let cut = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
+    Cow::Owned(format!("{cut}…"))
 }
 
 fn cut(words: &str) -> String {

@@ -16,7 +16,7 @@ use crate::catalogue::ColumnTag;
 use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
 use crate::metrics::Metrics;
-use crate::net::dial::Address;
+use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::sessions::Ended;
 use crate::state::{State, StateError};
@@ -188,8 +188,13 @@ fn build(
     for target in targets {
         let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
         let password = given.or_else(|| credentials.get(&target.name).cloned());
-        let parts = parts(target, Credential(password.map(Arc::new)), journal.clone(), Arc::clone(metrics))
-            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+        let parts = parts(
+            target,
+            Credential(password.map(|bytes| Arc::new(dial::Password::new(bytes)))),
+            journal.clone(),
+            Arc::clone(metrics),
+        )
+        .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
         let name = parts.name.clone();
         if built.insert(name, Arc::new(Target::new(parts))).is_some() {
             let what = "there are two of this name".to_owned();

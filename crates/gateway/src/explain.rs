@@ -150,7 +150,7 @@ pub fn some_moment() -> Context {
     Context {
         now: now(),
         address: Ipv4Addr::LOCALHOST.into(),
-        application: String::new(),
+        application: "".into(),
         in_transaction: false,
         encrypted: true,
     }
@@ -188,7 +188,7 @@ impl Gateway {
         let shown = foresight.result(&request.operation, &explanation.reveal);
         let denied = explanation.whole.word == Word::Deny;
         let mut explained = Explained::new(model::Inspect::effects(&request), explanation);
-        explained.statement = Some(request.statement().text);
+        explained.statement = Some(request.statement().text.to_owned());
         if let Some(missing) = request.missing().filter(|_| denied) {
             // The client is told this in the server's own words, and not what policy says of the unknown.
             explained.answer.reason = Some(missing.message);

@@ -389,8 +389,8 @@ impl Place {
         self.connect(&parameters).await
     }
 
-    async fn connect(&self, parameters: &[(String, String)]) -> Result<Control, ControlError> {
-        let password = self.credential.0.as_ref().map(|p| p.as_slice());
+    async fn connect(&self, parameters: &[(String, Vec<u8>)]) -> Result<Control, ControlError> {
+        let password = self.credential.0.as_deref();
         let login = Login { user: &self.user, password, minor: 0, parameters };
         Control::connect(&self.address, &self.tls, &login).await
     }
@@ -398,7 +398,7 @@ impl Place {
 
 /// How a connection of our own begins: it only reads, resolves no name outside the system's schema, and neither waits long
 /// for others nor takes more than one of the server's processes.
-fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
+fn parameters(user: &str, database: &str) -> Vec<(String, Vec<u8>)> {
     [
         ("user", user),
         ("database", database),
@@ -412,7 +412,7 @@ fn parameters(user: &str, database: &str) -> Vec<(String, String)> {
         ("max_parallel_workers_per_gather", "0"),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .map(|(name, value)| (name.to_owned(), value.into()))
     .collect()
 }
 

@@ -295,7 +295,7 @@ impl Gateway {
             token: admitted.token().to_owned(),
             target: target.clone(),
             address: origin.address.to_string(),
-            application: origin.application.clone(),
+            application: origin.application.to_string(),
             since: now(),
             until: admitted.expires(),
         });
@@ -308,7 +308,7 @@ impl Gateway {
         Context {
             now: now(),
             address: origin.address.ip(),
-            application: origin.application.clone(),
+            application: Arc::clone(&origin.application),
             in_transaction,
             encrypted: origin.tls.is_some(),
         }
@@ -384,7 +384,7 @@ impl Gateway {
     }
 
     /// Writes a record that belongs to no session.
-    pub(crate) fn note(&self, body: &record::Body) -> Result<(), JournalDown> {
+    pub(crate) fn note(&self, body: &record::Body<'_>) -> Result<(), JournalDown> {
         let written = self.journal.append(body);
         self.metrics.journal_up.set(i64::from(written.is_ok()));
         written.map(|_| ()).map_err(|down| {

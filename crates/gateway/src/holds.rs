@@ -261,7 +261,7 @@ impl Holds {
 /// What is filed: everything that makes the operation this one and no other.
 fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
     let message = question.message();
-    let StatementNote { kind, text, values, phase: _ } = message.statement();
+    let StatementNote { kind, text, values, phase: _, fields: _ } = message.statement();
     let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
     let principal = grant.principal();
     let on_behalf_of: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
@@ -281,16 +281,16 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
     message.exact(session, &mut part);
     let digest = audit::hex(digest.finish().as_ref());
 
-    let values = values.into_iter().map(|v| v.0.map(|bytes| readable(&bytes))).collect();
+    let values = values.into_iter().map(|v| v.0.map(readable)).collect();
     NewRequest {
         digest,
         principal: principal.id.to_string(),
         on_behalf_of,
         target: grant.target().clone(),
         session: session.to_owned(),
-        summary: summary(&kind, &text, question.holds()),
-        kind,
-        text,
+        summary: summary(kind, text, question.holds()),
+        kind: kind.to_owned(),
+        text: text.to_owned(),
         values,
         effects,
         holds: question.holds().to_vec(),

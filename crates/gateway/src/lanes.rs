@@ -13,19 +13,21 @@ use crate::serve::THREAD_STACK;
 /// A session from its first byte to its end.
 pub(crate) type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One thread for each processor.
+/// The threads.
 pub(crate) struct Lanes {
     jobs: Vec<UnboundedSender<Job>>,
     next: AtomicUsize,
 }
 
 impl Lanes {
-    /// Starts the threads.
+    /// Starts a thread for every two processors: the others are for the load that comes with them, of clients, targets and
+    /// the disk. Sessions that share a thread also share its wake-ups and the writes of their records, so fewer threads do
+    /// more until they are busy.
     ///
     /// # Errors
     /// The system gives no thread or no poll.
     pub(crate) fn start() -> io::Result<Self> {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2));
         let mut jobs = Vec::with_capacity(count);
         for index in 0..count {
             let (sender, receiver) = unbounded_channel();

@@ -130,7 +130,7 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
         tracing::error!("no randomness for a session's id");
         return;
     };
-    let mut audit = Audit::new(&gateway, id.clone());
+    let mut audit = Audit::new(&gateway, &id);
     let run = async {
         let session = PostgresSession::new(Arc::clone(&gateway), accepted, id.clone());
         spine::serve(session, &gateway, &mut audit).await
@@ -146,7 +146,7 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
         }
     };
     match stop {
-        Stop::Done | Stop::Denied(_) | Stop::Login(_) | Stop::Ended(_) => {
+        Stop::Done | Stop::Denied(_) | Stop::Unopened(_) | Stop::Login(_) | Stop::Ended(_) => {
             tracing::info!(session = id, "session ended: {stop}");
         }
         Stop::Violation(_) | Stop::Upstream(_) => tracing::warn!(session = id, "session ended: {stop}"),

@@ -1,6 +1,7 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,7 +75,9 @@ struct Entry {
 pub struct Place {
     sessions: Sessions,
     id: String,
-    end: watch::Receiver<Option<Ended>>,
+    /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
+    end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
+    ended: Option<Ended>,
     busy: Arc<AtomicBool>,
     unbounded: Arc<AtomicBool>,
 }
@@ -82,12 +85,23 @@ pub struct Place {
 impl Sessions {
     /// Enters a session.
     pub fn enter(&self, live: Live) -> Place {
-        let (sender, end) = watch::channel(None);
+        let (sender, mut receiver) = watch::channel(None);
+        let end = Box::pin(async move {
+            let why = receiver
+                .wait_for(Option::is_some)
+                .await
+                .ok()
+                .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
+            match why {
+                Some(why) => why,
+                None => std::future::pending().await,
+            }
+        });
         let id = live.id.clone();
         let (busy, unbounded) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let (here, there) = (Arc::clone(&busy), Arc::clone(&unbounded));
         self.locked().insert(id.clone(), Entry { live, end: sender, busy: here, unbounded: there });
-        Place { sessions: self.clone(), id, end, busy, unbounded }
+        Place { sessions: self.clone(), id, end, ended: None, busy, unbounded }
     }
 
     /// Ends every session that fits; returns how many.
@@ -149,11 +163,11 @@ impl Place {
 
     /// Resolves when the session is to end. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
-        let why = self.end.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        match why {
-            Some(why) => why,
-            None => std::future::pending().await,
+        if let Some(why) = &self.ended {
+            return why.clone();
         }
+        let why = self.end.as_mut().await;
+        self.ended.insert(why).clone()
     }
 }
 

@@ -35,7 +35,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
         match listen(s, gateway, &mut held).await? {
             Event::Request(message) => match gateway.decide(&grant, message, &s.context()) {
                 Verdict::Allow(pass) => {
-                    let cleared = audit.allowed(&grant, pass).await?;
+                    let cleared = audit.allowed(&grant, pass)?;
                     s.forward(cleared).await?;
                 }
                 Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
@@ -52,7 +52,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                 audit.answered(&grant, &ticket, &answer).await?;
                 match gateway.redecide(&grant, question, &ticket, &answer, &s.context()) {
                     Verdict::Allow(pass) => {
-                        let cleared = audit.allowed(&grant, pass).await?;
+                        let cleared = audit.allowed(&grant, pass)?;
                         s.forward(cleared).await?;
                     }
                     Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
@@ -172,7 +172,7 @@ pub trait Protocol: Sized {
 /// What the journal needs of an operation.
 pub trait Auditable {
     /// The statement with placeholders for its literals, and commitments of its values.
-    fn statement(&self) -> crate::audit::StatementNote;
+    fn statement(&self) -> crate::audit::StatementNote<'_>;
     /// Whether it only gives a statement a name, so that what it would do is asked about when its values are known.
     fn is_shape_only(&self) -> bool;
     /// Everything that makes it this operation and no other, in parts: texts and values. What depends on things that may
@@ -232,6 +232,9 @@ pub enum Stop {
     /// The client was not let in.
     #[error("refused: {}", .0.reason)]
     Denied(Denied),
+    /// The target would not open the session, and this message of its own may be told.
+    #[error("the target would not open the session")]
+    Unopened(Vec<u8>),
     /// The client's login failed; the words are for the log.
     #[error("login refused: {0}")]
     Login(String),

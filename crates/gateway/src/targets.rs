@@ -7,12 +7,11 @@ use journal::Journal;
 use masking::Strategy;
 use model::{Tag, TargetName};
 use policy::TargetFacts;
-use zeroize::Zeroizing;
 
 use crate::catalogue::ColumnTag;
 use crate::freshness::{Place, SharedCatalogue};
 use crate::metrics::Metrics;
-use crate::net::dial::Address;
+use crate::net::dial::{Address, Password};
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError};
 
@@ -38,7 +37,7 @@ pub struct Target {
 
 /// The password of a target. It is never printed, and copied only into the login that needs it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credential(pub(crate) Option<Arc<Zeroizing<Vec<u8>>>>);
+pub struct Credential(pub(crate) Option<Arc<Password>>);
 
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -77,8 +76,8 @@ impl Target {
     }
 
     /// The password to log in with. For the dial alone: what it returns never reaches a client, a log or an error.
-    pub(crate) fn password(&self) -> Option<&[u8]> {
-        self.credential.0.as_ref().map(|password| password.as_slice())
+    pub(crate) fn password(&self) -> Option<&Password> {
+        self.credential.0.as_deref()
     }
 
     /// Whether another is the same server, database and login, so that what was read of the one is true of the other.

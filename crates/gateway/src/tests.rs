@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use journal::record::Fields;
 use masking::{Cut, Maskable, Masked};
 use model::{
     Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, Status,
@@ -13,7 +14,7 @@ use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
 use crate::approvers::Voter;
-use crate::audit::{Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
+use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::Ticket;
@@ -31,6 +32,7 @@ forbid (principal, action in [Action::"write"], resource) unless { context.appro
 "#;
 
 struct Toy {
+    journal: journal::Journal,
     session: String,
     inbox: VecDeque<Event<Toy>>,
     seen: Seen,
@@ -53,6 +55,7 @@ impl Seen {
 
 struct Wish {
     effects: Vec<Effect>,
+    written: Fields,
     facts: Facts,
     text: String,
     value: String,
@@ -60,10 +63,13 @@ struct Wish {
 
 fn wish(action: Action, value: &str) -> Wish {
     let table = TableName { schema: "shop".to_owned(), name: "orders".to_owned() };
+    let effects = vec![Effect::new(action, Resource::Table(table))];
+    let text = format!("{} $1", action.as_str());
     Wish {
-        effects: vec![Effect::new(action, Resource::Table(table))],
+        written: audit::fields(action.as_str(), &text, &effects),
+        effects,
         facts: Facts { kind: action.as_str().to_owned(), statements: 1, ..Facts::default() },
-        text: format!("{} $1", action.as_str()),
+        text,
         value: value.to_owned(),
     }
 }
@@ -89,12 +95,13 @@ impl Inspect for Wish {
 }
 
 impl Auditable for Wish {
-    fn statement(&self) -> StatementNote {
+    fn statement(&self) -> StatementNote<'_> {
         StatementNote {
             phase: "query",
-            kind: self.facts.kind.clone(),
-            text: self.text.clone(),
-            values: vec![ValueNote(Some(self.value.clone().into_bytes()))],
+            kind: &self.facts.kind,
+            text: &self.text,
+            fields: &self.written,
+            values: vec![ValueNote(Some(self.value.as_bytes()))],
         }
     }
 
@@ -169,7 +176,7 @@ impl Protocol for Toy {
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
         let (wish, _, decision, mut owed) = message.into_parts();
-        owed.settle(&crate::metrics::Metrics::default()).await?;
+        owed.settle(&self.journal, &crate::metrics::Metrics::default()).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
             decision,
@@ -214,7 +221,7 @@ impl Protocol for Toy {
         Context {
             now: 1_800_000_000,
             address: [127, 0, 0, 1].into(),
-            application: "toy".to_owned(),
+            application: "toy".into(),
             in_transaction: false,
             encrypted: true,
         }
@@ -224,7 +231,7 @@ impl Protocol for Toy {
         Origin {
             session: self.session.clone(),
             address: ([127, 0, 0, 1], 5).into(),
-            application: "toy".to_owned(),
+            application: "toy".into(),
             tls: None,
         }
     }
@@ -268,8 +275,9 @@ impl House {
     async fn run(&self, inbox: Vec<Event<Toy>>, patience: Duration) -> Vec<String> {
         let seen = Seen::default();
         let session = self.gateway.session_id().expect("randomness");
-        let toy = Toy { session: session.clone(), inbox: inbox.into(), seen: seen.clone(), patience };
-        let mut audit = Audit::new(&self.gateway, session);
+        let mut audit = Audit::new(&self.gateway, &session);
+        let journal = self.gateway.journal().clone();
+        let toy = Toy { journal, session, inbox: inbox.into(), seen: seen.clone(), patience };
         spine::serve(toy, &self.gateway, &mut audit).await;
         seen.all()
     }

@@ -1,5 +1,6 @@
 //! The append-only, tamper-evident log: JSON lines in segments, each line bound to the one before it by its hash.
 
+mod clock;
 mod line;
 mod log;
 mod open;

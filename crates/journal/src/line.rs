@@ -5,29 +5,42 @@
 
 use aws_lc_rs::digest;
 
-use crate::record::Body;
+use crate::record::{Body, Fields};
 
 /// The hash that the first record of a journal names as the one before it.
-pub(crate) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(crate) const GENESIS: Hash = [b'0'; 64];
 
 const HASH_FIELD: &str = ",\"hash\":\"";
+
+/// A hash as it stands in a line: 64 lower-case hexadecimal digits.
+pub(crate) type Hash = [u8; 64];
 
 /// Where a record stands.
 pub(crate) struct Place<'a> {
     pub seq: u64,
-    pub time: &'a str,
+    pub time: &'a [u8],
     pub session: Option<(&'a str, u64)>,
-    pub prev: &'a str,
+    pub prev: &'a Hash,
 }
 
 /// Appends a line to `out` and returns its hash.
-pub(crate) fn write(out: &mut Vec<u8>, place: &Place<'_>, body: &Body) -> Result<String, serde_json::Error> {
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    place: &Place<'_>,
+    body: &Body<'_>,
+    shared: &[&Fields],
+) -> Result<Hash, serde_json::Error> {
     let start = out.len();
-    out.extend_from_slice(format!("{{\"seq\":{},\"time\":\"{}\"", place.seq, place.time).as_bytes());
+    out.extend_from_slice(b"{\"seq\":");
+    serde_json::to_writer(&mut *out, &place.seq)?;
+    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(place.time);
+    out.push(b'"');
     if let Some((session, n)) = place.session {
         out.extend_from_slice(b",\"session\":");
         serde_json::to_writer(&mut *out, session)?;
-        out.extend_from_slice(format!(",\"n\":{n}").as_bytes());
+        out.extend_from_slice(b",\"n\":");
+        serde_json::to_writer(&mut *out, &n)?;
     }
     // The body is an object: its brace becomes the comma that joins it to what stands before.
     let brace = out.len();
@@ -36,17 +49,25 @@ pub(crate) fn write(out: &mut Vec<u8>, place: &Place<'_>, body: &Body) -> Result
         *first = b',';
     }
     out.pop();
-    out.extend_from_slice(format!(",\"prev\":\"{}\"", place.prev).as_bytes());
+    for fields in shared {
+        out.push(b',');
+        out.extend_from_slice(fields.as_bytes());
+    }
+    out.extend_from_slice(b",\"prev\":\"");
+    out.extend_from_slice(place.prev);
+    out.push(b'"');
     let hash = hash(out.get(start..).unwrap_or_default());
-    out.extend_from_slice(format!("{HASH_FIELD}{hash}\"}}\n").as_bytes());
+    out.extend_from_slice(HASH_FIELD.as_bytes());
+    out.extend_from_slice(&hash);
+    out.extend_from_slice(b"\"}\n");
     Ok(hash)
 }
 
 /// What a line says of itself.
 pub(crate) struct Said {
     pub seq: u64,
-    pub prev: String,
-    pub hash: String,
+    pub prev: Hash,
+    pub hash: Hash,
     pub value: serde_json::Value,
 }
 
@@ -55,16 +76,21 @@ pub(crate) fn read(line: &[u8]) -> Result<Said, &'static str> {
     let value: serde_json::Value = serde_json::from_slice(line).map_err(|_| "not a JSON object")?;
     let text = |name: &str| value.get(name).and_then(|v| v.as_str()).map(str::to_owned);
     let seq = value.get("seq").and_then(serde_json::Value::as_u64).ok_or("no sequence number")?;
-    let prev = text("prev").ok_or("no hash of the record before")?;
+    let digits = |text: String| Hash::try_from(text.as_bytes()).ok();
+    let prev = text("prev").and_then(digits).ok_or("no hash of the record before")?;
     let said = text("hash").ok_or("no hash")?;
     let tail = format!("{HASH_FIELD}{said}\"}}");
     let covered = line.strip_suffix(tail.as_bytes()).ok_or("the hash is not the last field")?;
-    if hash(covered) != said {
+    let hash = hash(covered);
+    if hash != *said.as_bytes() {
         return Err("the hash does not match the record");
     }
-    Ok(Said { seq, prev, hash: said, value })
+    Ok(Said { seq, prev, hash, value })
 }
 
-fn hash(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
+fn hash(bytes: &[u8]) -> Hash {
+    let mut hex = [0; 64];
+    // The digest has 32 bytes, so there is room for it.
+    let _ = hex::encode_to_slice(digest::digest(&digest::SHA256, bytes), &mut hex);
+    hex
 }

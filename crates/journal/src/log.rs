@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use crate::clock::Clock;
 use crate::line::{self, Place};
-use crate::record::Body;
+use crate::record::{Body, Fields};
 use crate::sync::{self, Progress, Synced};
 
 /// Bounds of a journal.
@@ -63,8 +65,9 @@ pub(crate) struct Tip {
     /// Whole records in the current segment, in bytes.
     pub length: u64,
     pub seq: u64,
-    pub hash: String,
-    /// Whole records that may be written a little later: nothing waits for them. Sequence and hash count them already.
+    pub hash: line::Hash,
+    pub clock: Clock,
+    /// Whole records that are not in the file yet. Sequence and hash count them already.
     pub pending: Vec<u8>,
     /// How many they are.
     pub waiting: u64,
@@ -77,6 +80,8 @@ const MOST_PENDING: usize = 64 * 1024;
 
 pub(crate) struct Shared {
     tip: Mutex<Tip>,
+    /// Records up to here are in the file.
+    written: AtomicU64,
     progress: Mutex<Progress>,
     pub wake: Condvar,
     options: Options,
@@ -107,16 +112,19 @@ impl Shared {
     }
 
     /// Appends a record, and those that wait before it, unless it may wait itself.
-    fn append(&self, session: Option<(&str, u64)>, body: &Body, now: bool) -> Result<Position, Down> {
-        let mut tip = self.tip();
-        let time = format!("{:.6}", jiff::Timestamp::now());
+    fn append(
+        &self,
+        session: Option<(&str, u64)>,
+        body: &Body<'_>,
+        shared: &[&Fields],
+        now: bool,
+    ) -> Result<Position, Down> {
+        let mut locked = self.tip();
+        let tip = &mut *locked;
         let seq = tip.seq + 1;
         let before = tip.pending.len();
-        let mut pending = std::mem::take(&mut tip.pending);
-        let place = Place { seq, time: &time, session, prev: &tip.hash };
-        let line = line::write(&mut pending, &place, body);
-        tip.pending = pending;
-        let hash = match line {
+        let place = Place { seq, time: tip.clock.now(), session, prev: &tip.hash };
+        let hash = match line::write(&mut tip.pending, &place, body, shared) {
             Ok(hash) => std::mem::replace(&mut tip.hash, hash),
             Err(error) => {
                 tip.pending.truncate(before);
@@ -127,7 +135,7 @@ impl Shared {
         tip.waiting += 1;
         let full = tip.pending.len() > MOST_PENDING;
         if (now || full)
-            && let Err(down) = self.flush(&mut tip)
+            && let Err(down) = self.flush(tip)
         {
             // This record was never there; those before it go on waiting.
             tip.pending.truncate(before);
@@ -155,6 +163,7 @@ impl Shared {
         tip.length = tip.length.saturating_add(u64::try_from(tip.pending.len()).unwrap_or(u64::MAX));
         tip.pending.clear();
         tip.waiting = 0;
+        self.written.store(tip.seq, Ordering::Release);
         Ok(())
     }
 
@@ -204,6 +213,7 @@ impl Journal {
         let durable = tip.seq;
         let shared = Arc::new(Shared {
             tip: Mutex::new(tip),
+            written: AtomicU64::new(durable),
             progress: Mutex::new(Progress { durable, ..Progress::default() }),
             wake: Condvar::new(),
             options,
@@ -226,8 +236,24 @@ impl Journal {
     ///
     /// # Errors
     /// It cannot be written; the next one may.
-    pub fn append(&self, body: &Body) -> Result<Position, Down> {
-        self.0.shared.append(None, body, true)
+    pub fn append(&self, body: &Body<'_>) -> Result<Position, Down> {
+        self.0.shared.append(None, body, &[], true)
+    }
+
+    /// Whether a record is in the file, so that it survives a crash of this process.
+    pub fn is_written(&self, Position(position): Position) -> bool {
+        self.0.shared.written.load(Ordering::Acquire) >= position
+    }
+
+    /// Writes a record that was appended to be written soon, and all that wait before and behind it.
+    ///
+    /// # Errors
+    /// They cannot be written; they go on waiting.
+    pub fn write(&self, position: Position) -> Result<(), Down> {
+        if self.is_written(position) {
+            return Ok(());
+        }
+        self.0.shared.flush(&mut self.0.shared.tip())
     }
 
     /// Resolves when a record survives a crash of the machine, too.
@@ -244,25 +270,25 @@ pub struct SessionLog {
 }
 
 impl SessionLog {
-    /// Appends a record. When it returns, the record survives a crash of this process.
+    /// Appends a record with fields that it shares with others. When it returns, the record survives a crash of this process.
     ///
     /// # Errors
     /// It cannot be written; the next one may.
-    pub fn append(&mut self, body: &Body) -> Result<Position, Down> {
-        self.write(body, true)
+    pub fn append(&mut self, body: &Body<'_>, shared: &[&Fields]) -> Result<Position, Down> {
+        self.write(body, shared, true)
     }
 
-    /// Appends a record that nothing waits for: it is written with the next one, at the latest a moment later. A crash of
-    /// this process may lose it, and nothing behind it.
+    /// Appends a record that is written with others: with the next one, when [`Journal::write`] is called for one of them,
+    /// at the latest a moment later. Until then a crash of this process may lose it, and nothing behind it.
     ///
     /// # Errors
     /// Too much waits already and it cannot be written.
-    pub fn append_soon(&mut self, body: &Body) -> Result<Position, Down> {
-        self.write(body, false)
+    pub fn append_soon(&mut self, body: &Body<'_>, shared: &[&Fields]) -> Result<Position, Down> {
+        self.write(body, shared, false)
     }
 
-    fn write(&mut self, body: &Body, now: bool) -> Result<Position, Down> {
-        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body, now)?;
+    fn write(&mut self, body: &Body<'_>, shared: &[&Fields], now: bool) -> Result<Position, Down> {
+        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body, shared, now)?;
         self.n += 1;
         Ok(position)
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::line;
 use crate::log::{Disk, Journal, NewSegment, Options, Tip, segment_name};
 use crate::record::Body;
@@ -37,7 +38,7 @@ pub enum OpenError {
 /// Where the chain stands at the end of a segment.
 struct End {
     seq: u64,
-    hash: String,
+    hash: line::Hash,
     length: usize,
     torn: usize,
 }
@@ -52,7 +53,7 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
     let lock = file(&lock_path).map_err(fault(&lock_path))?;
     lock.try_lock().map_err(|_| OpenError::Taken(directory.to_owned()))?;
 
-    let mut end = End { seq: 0, hash: line::GENESIS.to_owned(), length: 0, torn: 0 };
+    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0 };
     let mut last = 1;
     let mut mended = None;
     // A segment can be empty where a crash came between its making and its first record.
@@ -74,7 +75,7 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         if !empty {
             break;
         }
-        end.hash = line::GENESIS.to_owned();
+        end.hash = line::GENESIS;
     }
     let path = directory.join(segment_name(last));
     let disk: Arc<dyn Disk> = Arc::new(file(&path).map_err(fault(&path))?);
@@ -85,6 +86,7 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         length: u64::try_from(end.length).unwrap_or(u64::MAX),
         seq: end.seq,
         hash: end.hash,
+        clock: Clock::default(),
         distrusted: false,
         pending: Vec::new(),
         waiting: 0,
@@ -112,7 +114,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 fn scan(path: &Path, bytes: &[u8]) -> Result<End, OpenError> {
-    let mut end = End { seq: 0, hash: line::GENESIS.to_owned(), length: 0, torn: 0 };
+    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0 };
     let mut first = true;
     for (index, whole) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let is_last = end.length + whole.len() == bytes.len();

@@ -8,16 +8,17 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use proptest::prelude::*;
 
+use super::clock::Clock;
 use super::log::{Disk, Tip};
-use super::record::Body;
+use super::record::{Body, Commitment, DecisionId, Fields};
 use super::verify::{Failure, verify};
 use super::*;
 
-fn note(what: &str) -> Body {
+fn note(what: &str) -> Body<'static> {
     Body::Administered { who: "admin".to_owned(), what: what.to_owned(), detail: "a\n\"b\" ü".to_owned() }
 }
 
-fn closed() -> Body {
+fn closed() -> Body<'static> {
     Body::Closed { why: "the client left".to_owned(), operations: 1, refusals: 0, rows: 2 }
 }
 
@@ -31,10 +32,10 @@ fn written(directory: &Path) {
     let (mut one, mut other) = (journal.session("s1"), journal.session("s2"));
     for n in 0..4 {
         journal.append(&note(&format!("note {n}"))).expect("written");
-        one.append(&note("one")).expect("written");
+        one.append(&note("one"), &[]).expect("written");
     }
-    other.append(&note("other")).expect("written");
-    one.append(&closed()).expect("written");
+    other.append(&note("other"), &[]).expect("written");
+    one.append(&closed(), &[]).expect("written");
 }
 
 struct Unpark(std::thread::Thread);
@@ -190,7 +191,8 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
         segment: 1,
         length: 0,
         seq: 0,
-        hash: line::GENESIS.to_owned(),
+        hash: line::GENESIS,
+        clock: Clock::default(),
         distrusted: false,
         pending: Vec::new(),
         waiting: 0,
@@ -217,4 +219,54 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
         fs::write(whole.path().join(log::segment_name(n)), bytes).expect("copied");
     }
     assert_eq!(verify(whole.path()).expect("verifies").records, 3);
+}
+
+#[test]
+fn a_record_that_may_wait_is_in_the_file_when_it_is_written_and_not_before() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path(), 1 << 20);
+    let mut session = journal.session("s1");
+    let text = || fs::read_to_string(directory.path().join("journal-000001.jsonl")).expect("a segment");
+    let first = session.append_soon(&note("first"), &[]).expect("appended");
+    let second = session.append_soon(&note("second"), &[]).expect("appended");
+    // The thread that syncs may have written both by now, never one without those before it.
+    assert!(journal.is_written(first) || !journal.is_written(second));
+    journal.write(first).expect("written");
+    assert!(journal.is_written(first) && journal.is_written(second));
+    let written = text();
+    assert!(written.contains("first") && written.contains("second"), "{written}");
+    let third = session.append(&closed(), &[]).expect("written");
+    assert!(journal.is_written(third));
+    drop(session);
+    drop(journal);
+    verify(directory.path()).expect("it verifies");
+}
+
+#[test]
+fn fields_that_records_share_are_fields_of_each() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = open(directory.path(), 1 << 20);
+    let mut session = journal.session("s1");
+    let decision = DecisionId { session: "s1".into(), n: 1_090 };
+    let operation = Fields::operation("select", "select \"a\"\n", &["select public.\"t\"".to_owned()]);
+    let permit = Fields::permit(&["reads".to_owned()], "v1", &[], &[]);
+    let values = [Commitment([0xab; 16])];
+    let body = Body::Allowed { decision: &decision, phase: "query", values: &values };
+    session.append(&body, &[&operation, &permit]).expect("written");
+    drop(session);
+    drop(journal);
+    verify(directory.path()).expect("it verifies");
+    let text = fs::read_to_string(directory.path().join("journal-000001.jsonl")).expect("a segment");
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    for (name, expected) in [
+        ("kind", serde_json::json!("allowed")),
+        ("decision", serde_json::json!(decision.to_string())),
+        ("values", serde_json::json!(["ab".repeat(16)])),
+        ("text", serde_json::json!("select \"a\"\n")),
+        ("effects", serde_json::json!(["select public.\"t\""])),
+        ("policies", serde_json::json!(["reads"])),
+        ("version", serde_json::json!("v1")),
+    ] {
+        assert_eq!(line.get(name), Some(&expected), "{name}");
+    }
 }

@@ -51,7 +51,8 @@ pub enum Failure {
 /// The first place that does not match.
 pub fn verify(directory: &Path) -> Result<Report, Failure> {
     let fault = |path: &Path, error| Failure::Io(path.to_owned(), error);
-    let mut report = Report { head: line::GENESIS.to_owned(), ..Report::default() };
+    let mut report = Report::default();
+    let mut head = line::GENESIS;
     // Each session's last number, and whether it has ended.
     let mut sessions: BTreeMap<String, (u64, bool)> = BTreeMap::new();
     let all = segments(directory).map_err(|e| fault(directory, e))?;
@@ -69,11 +70,11 @@ pub fn verify(directory: &Path) -> Result<Report, Failure> {
                 continue;
             };
             let said = line::read(text).map_err(|why| tampered(index + 1, why))?;
-            if said.seq != report.records + 1 || said.prev != report.head {
+            if said.seq != report.records + 1 || said.prev != head {
                 return Err(tampered(index + 1, "the record does not follow the one before it"));
             }
             report.records = said.seq;
-            report.head = said.hash;
+            head = said.hash;
             let field = |name: &str| said.value.get(name);
             if let Some(session) = field("session").and_then(|s| s.as_str()) {
                 let n = field("n").and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -86,6 +87,7 @@ pub fn verify(directory: &Path) -> Result<Report, Failure> {
             }
         }
     }
+    report.head = String::from_utf8_lossy(&head).into_owned();
     report.sessions = sessions.len();
     report.open = sessions.into_iter().filter(|(_, (_, ended))| !ended).map(|(session, _)| session).collect();
     Ok(report)

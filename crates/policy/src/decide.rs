@@ -90,7 +90,7 @@ impl Policies {
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
         let key = self.remembered.key(grant, facts, message.shape(), now, approved);
-        if let Some(said) = key.as_ref().and_then(|key| self.remembered.get(key)) {
+        if let Some(said) = key.and_then(|key| self.remembered.get(key)) {
             return said.of(message, &self.version);
         }
         let said = self.say(grant, facts, &message, now, approved);

@@ -166,7 +166,7 @@ fn context(
         ("statement".to_owned(), statement),
         ("now".to_owned(), long(now.now)),
         ("address".to_owned(), string(now.address.to_string())),
-        ("application".to_owned(), string(&now.application)),
+        ("application".to_owned(), string(&*now.application)),
         ("encrypted".to_owned(), bool(now.encrypted)),
         ("in_transaction".to_owned(), bool(now.in_transaction)),
         ("on_behalf_of".to_owned(), strings(&who.on_behalf_of)),

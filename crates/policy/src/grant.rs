@@ -63,7 +63,7 @@ pub struct Context {
     /// The client's address.
     pub address: IpAddr,
     /// What the client calls itself (`application_name`).
-    pub application: String,
+    pub application: Arc<str>,
     /// Whether a transaction block is open.
     pub in_transaction: bool,
     /// Whether the client's connection is encrypted.

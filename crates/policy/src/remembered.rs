@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
+use model::Tag;
 
 use crate::load::Source;
 use crate::{Context, Denied, Grant, HoldRule, Pass, Permit, Question, TargetFacts, Verdict};
@@ -33,15 +34,63 @@ impl Said {
 }
 
 /// Everything that a verdict depends on.
-#[derive(PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Kept {
     who: Arc<str>,
-    tags: String,
+    tags: BTreeSet<Tag>,
     shape: [u8; 16],
     encrypted: bool,
     in_transaction: Option<bool>,
     address: Option<IpAddr>,
-    application: Option<String>,
+    application: Option<Arc<str>>,
+}
+
+/// The same, of an operation that is to be decided.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key<'a> {
+    who: &'a Arc<str>,
+    tags: &'a BTreeSet<Tag>,
+    shape: [u8; 16],
+    encrypted: bool,
+    in_transaction: Option<bool>,
+    address: Option<IpAddr>,
+    application: Option<&'a Arc<str>>,
+}
+
+impl Kept {
+    fn key(&self) -> Key<'_> {
+        let Self { who, tags, shape, encrypted, in_transaction, address, application } = self;
+        Key {
+            who,
+            tags,
+            shape: *shape,
+            encrypted: *encrypted,
+            in_transaction: *in_transaction,
+            address: *address,
+            application: application.as_ref(),
+        }
+    }
+}
+
+impl Equivalent<Kept> for Key<'_> {
+    fn equivalent(&self, kept: &Kept) -> bool {
+        *self == kept.key()
+    }
+}
+
+impl From<Key<'_>> for Kept {
+    fn from(key: Key<'_>) -> Self {
+        let Key { who, tags, shape, encrypted, in_transaction, address, application } = key;
+        Self {
+            who: Arc::clone(who),
+            tags: tags.clone(),
+            shape,
+            encrypted,
+            in_transaction,
+            address,
+            application: application.cloned(),
+        }
+    }
 }
 
 /// Verdicts, and which facts of the moment policies read at all.
@@ -50,7 +99,7 @@ pub(crate) struct Remembered {
     reads_transaction: bool,
     reads_address: bool,
     reads_application: bool,
-    verdicts: Mutex<HashMap<Key, Said>>,
+    verdicts: Mutex<HashMap<Kept, Said>>,
 }
 
 impl Remembered {
@@ -67,30 +116,25 @@ impl Remembered {
     }
 
     /// `None` where the verdict cannot be remembered: it depends on the time or on approvals, or the operation has no shape.
-    pub(crate) fn key(
+    pub(crate) fn key<'a>(
         &self,
-        grant: &Grant,
-        facts: &TargetFacts,
+        grant: &'a Grant,
+        facts: &'a TargetFacts,
         shape: [u8; 16],
-        now: &Context,
+        now: &'a Context,
         approved: &BTreeSet<String>,
-    ) -> Option<Key> {
+    ) -> Option<Key<'a>> {
         if self.reads_now || !approved.is_empty() || shape == [0; 16] {
             return None;
         }
-        let mut tags = String::new();
-        for tag in &facts.tags {
-            tags.push_str(&tag.0);
-            tags.push('\0');
-        }
         Some(Key {
-            who: Arc::clone(&grant.key),
-            tags,
+            who: &grant.key,
+            tags: &facts.tags,
             shape,
             encrypted: now.encrypted,
             in_transaction: self.reads_transaction.then_some(now.in_transaction),
             address: self.reads_address.then_some(now.address),
-            application: self.reads_application.then(|| now.application.clone()),
+            application: self.reads_application.then_some(&now.application),
         })
     }
 
@@ -100,16 +144,16 @@ impl Remembered {
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<Said> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    pub(crate) fn get(&self, key: Key<'_>) -> Option<Said> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    pub(crate) fn keep(&self, key: Key, said: Said) {
+    pub(crate) fn keep(&self, key: Key<'_>, said: Said) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         if verdicts.len() >= MOST {
             verdicts.clear();
         }
-        verdicts.insert(key, said);
+        verdicts.insert(key.into(), said);
     }
 }
 
@@ -125,7 +169,27 @@ fn mentions(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::mentions;
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found() {
+        let remembered = Remembered::new(&[]);
+        let (who, tags, application) =
+            (Arc::from("agent:a"), BTreeSet::from([Tag("production".into())]), Arc::from("psql"));
+        let key = Key {
+            who: &who,
+            tags: &tags,
+            shape: [1; 16],
+            encrypted: true,
+            in_transaction: Some(false),
+            address: None,
+            application: Some(&application),
+        };
+        remembered.keep(key, Said::Hold(Vec::new()));
+        assert!(remembered.get(key).is_some());
+        assert!(remembered.get(Key { tags: &BTreeSet::new(), ..key }).is_none());
+        assert!(remembered.get(Key { application: None, ..key }).is_none());
+    }
 
     #[test]
     fn a_word_within_another_asks_for_nothing() {

@@ -44,7 +44,7 @@ fn now() -> Context {
     Context {
         now: 0,
         address: Ipv4Addr::LOCALHOST.into(),
-        application: "psql".to_owned(),
+        application: "psql".into(),
         in_transaction: false,
         encrypted: false,
     }

@@ -3,6 +3,7 @@
 
 mod compare;
 mod generate;
+mod machinery;
 mod objects;
 mod script;
 mod server;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sql::postgres::catalog::{self, Catalog, Questions};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::machinery::{self, Changes};
 use super::objects::{Columns, Objects, Views};
 use super::tree;
 
@@ -208,17 +209,23 @@ impl Server {
         objects.gather(&body);
         self.depends(&[format!("({}, {oid})", class("pg_proc"))], &mut objects).await?;
         let rights = objects.relations.clone();
+        if rows {
+            // What is only explained changes nothing.
+            let mut changes = Changes::new();
+            machinery::changes(&body, &mut changes);
+            self.machinery(changes, &mut objects).await?;
+        }
         let views = self.close(&mut objects).await?;
         let columns = Columns::of(&body, &views, rows);
         self.named(&objects, &rights, columns).await
     }
 
-    async fn rows(&self, text: &str) -> Result<Rows, String> {
+    pub(super) async fn rows(&self, text: &str) -> Result<Rows, String> {
         rows(&self.client, text).await.map_err(|e| words(&e))
     }
 
     /// Objects that `pg_depend` has for some: those that `initdb` made are not in it.
-    async fn depends(&self, of: &[String], objects: &mut Objects) -> Result<(), String> {
+    pub(super) async fn depends(&self, of: &[String], objects: &mut Objects) -> Result<(), String> {
         if of.is_empty() {
             return Ok(());
         }
@@ -263,7 +270,10 @@ impl Server {
             }
             if let Some(operators) = operators {
                 let text = format!(
-                    "SELECT o.oprcode::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_operator o WHERE o.oid IN ({operators})"
+                    "SELECT o.oprcode::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_operator o WHERE o.oid IN ({operators})
+                     UNION ALL SELECT p.amproc::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_amproc p
+                     JOIN pg_catalog.pg_amop a ON a.amopfamily OPERATOR(pg_catalog.=) p.amprocfamily
+                     WHERE a.amopopr IN ({operators}) AND p.amproc::pg_catalog.oid OPERATOR(pg_catalog.>=) '16384'"
                 );
                 let oids = self.rows(&text).await?;
                 objects
@@ -358,7 +368,7 @@ impl Server {
 }
 
 /// What a view or a body uses is used by whoever uses it, but needs no rights of theirs.
-fn bodies(objects: &mut Objects, text: &str) {
+pub(super) fn bodies(objects: &mut Objects, text: &str) {
     let mut inside = Objects::default();
     inside.gather(&tree::parse(text));
     for (relation, _) in inside.relations {
@@ -369,7 +379,7 @@ fn bodies(objects: &mut Objects, text: &str) {
     objects.types.extend(inside.types);
 }
 
-fn class(name: &str) -> String {
+pub(super) fn class(name: &str) -> String {
     format!("'pg_catalog.{name}'::pg_catalog.regclass")
 }
 

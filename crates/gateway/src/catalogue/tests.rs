@@ -29,7 +29,7 @@ pub(crate) fn tls() -> UpstreamTls {
 async fn login(server: &Postgres, user: &str, path: &str) -> Control {
     let parameters =
         [("user", user), ("database", "postgres"), ("search_path", path), ("lock_timeout", "2s")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            .map(|(name, value)| (name.to_owned(), value.into()));
     let login = Login { user, password: None, minor: 0, parameters: &parameters };
     Control::connect(&Address::new("127.0.0.1", server.port()), &tls(), &login).await.expect("it lets us in")
 }
@@ -433,7 +433,7 @@ async fn twenty_thousand_relations_are_read_in_three_seconds() {
     }
     let parameters =
         [("user", "postgres"), ("database", "big"), ("search_path", "pg_catalog"), ("jit", "off")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            .map(|(name, value)| (name.to_owned(), value.into()));
     let login = Login { user: "postgres", password: None, minor: 0, parameters: &parameters };
     let mut control =
         Control::connect(&Address::new("127.0.0.1", port), &tls(), &login).await.expect("it lets us in");

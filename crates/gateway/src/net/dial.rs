@@ -1,6 +1,7 @@
 //! Towards a target: connect, TLS, login.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, md5, scram, startup};
+use zeroize::Zeroizing;
 
 use super::stream::{Message, ReadError, Stream, message};
 use super::tls::{SslMode, TlsError, UpstreamTls, end_point};
@@ -76,16 +78,41 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// A password, with what its last login by SCRAM has worked out. It is never printed.
+pub struct Password {
+    bytes: Zeroizing<Vec<u8>>,
+    salted: Mutex<Option<scram::Salted>>,
+}
+
+impl Password {
+    /// A password that nobody logged in with yet.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self { bytes, salted: Mutex::default() }
+    }
+
+    fn salted(&self) -> MutexGuard<'_, Option<scram::Salted>> {
+        self.salted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Password {}
+
 /// Who logs in, and how the session starts.
 pub struct Login<'a> {
     /// The role.
     pub user: &'a str,
     /// Its password, if there is one.
-    pub password: Option<&'a [u8]>,
+    pub password: Option<&'a Password>,
     /// The newest minor version that we ask for.
     pub minor: u16,
     /// Start-up parameters, `user` and `database` among them.
-    pub parameters: &'a [(String, String)],
+    pub parameters: &'a [(String, Vec<u8>)],
 }
 
 /// A session at the target that is ready for its first command.
@@ -93,7 +120,7 @@ pub struct Upstream {
     /// The connection.
     pub stream: UpstreamStream,
     /// What the server said of its settings, in its order.
-    pub parameters: Vec<(String, String)>,
+    pub parameters: Vec<(String, Vec<u8>)>,
     /// The server's process id.
     pub process: u32,
     /// What cancels its statements.
@@ -123,6 +150,8 @@ pub enum DialError {
         code: String,
         /// The server's words.
         message: String,
+        /// The whole message, as it would go to a client.
+        whole: Vec<u8>,
     },
     /// The server asks for a password and the target has none.
     #[error("the server asks for a password, and the target has none")]
@@ -192,6 +221,17 @@ impl DialError {
             }
             Self::Protocol(_) => ("08P01", "the target does not speak PostgreSQL's protocol"),
         }
+    }
+}
+
+impl DialError {
+    /// The server's own message, for a client that may see everything: what it asked for itself does not exist, or is no
+    /// valid setting. What concerns the gateway's login stays with the gateway, and so does what repeats its password.
+    pub fn own_words(&self, password: Option<&Password>) -> Option<&[u8]> {
+        let Self::Refused { code, whole, .. } = self else { return None };
+        let repeats = |secret: &[u8]| !secret.is_empty() && whole.windows(secret.len()).any(|w| w == secret);
+        (!code.starts_with("28") && !password.is_some_and(|password| repeats(&password.bytes)))
+            .then_some(whole)
     }
 }
 
@@ -323,7 +363,7 @@ async fn log_in(
         match backend(&message.frame()?)? {
             Backend::ReadyForQuery(_) => return Ok(upstream),
             Backend::ParameterStatus { name, value } => {
-                upstream.parameters.push((lossy(name), lossy(value)));
+                upstream.parameters.push((lossy(name), value.to_vec()));
             }
             Backend::BackendKeyData { process, secret } => {
                 upstream.process = process;
@@ -373,11 +413,14 @@ async fn authenticate(
             Authentication::Ok => return Ok(()),
             Authentication::Cleartext if !private => return Err(DialError::ClearText),
             Authentication::Cleartext => {
-                build::password(&mut out, login.password.ok_or(DialError::NoPassword)?)
+                build::password(&mut out, &login.password.ok_or(DialError::NoPassword)?.bytes)
             }
             Authentication::Md5 { salt } => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
-                build::password(&mut out, md5::response(login.user.as_bytes(), password, salt).as_bytes());
+                build::password(
+                    &mut out,
+                    md5::response(login.user.as_bytes(), &password.bytes, salt).as_bytes(),
+                );
             }
             Authentication::Sasl(mechanisms) => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
@@ -398,7 +441,7 @@ async fn sasl(
     stream: &mut Stream,
     mechanisms: &[&[u8]],
     binding: Option<Vec<u8>>,
-    password: &[u8],
+    password: &Password,
 ) -> Result<(), DialError> {
     let offers = |name: &str| mechanisms.contains(&name.as_bytes());
     let (mechanism, binding) = match binding {
@@ -412,8 +455,9 @@ async fn sasl(
     if !offers(mechanism) {
         return Err(DialError::Unsupported(10));
     }
-    let mut client =
-        scram::Client::new(password, &nonce().ok_or(DialError::Protocol("no randomness"))?, binding);
+    let nonce = nonce().ok_or(DialError::Protocol("no randomness"))?;
+    let known = password.salted().clone();
+    let mut client = scram::Client::new(&password.bytes, &nonce, binding, known);
     let mut out = Vec::new();
     build::sasl_initial(&mut out, mechanism, &client.first());
     stream.write_all(&out).await?;
@@ -430,7 +474,9 @@ async fn sasl(
     let Authentication::SaslFinal(last) = step(&last)? else {
         return Err(DialError::Protocol("SASL did not end"));
     };
-    Ok(client.verify(last)?)
+    client.verify(last)?;
+    *password.salted() = client.into_salted();
+    Ok(())
 }
 
 /// The next message of the login. A server may speak of versions and notices between them.
@@ -456,7 +502,9 @@ fn step(message: &Message) -> Result<Authentication<'_>, DialError> {
 
 fn refused(body: &[u8]) -> DialError {
     let code = error::field(body, b'C').unwrap_or_default();
-    DialError::Refused { code, message: error::field(body, b'M').unwrap_or_default() }
+    let mut whole = Vec::new();
+    build::message(&mut whole, b'E', |out| out.extend_from_slice(body));
+    DialError::Refused { code, message: error::field(body, b'M').unwrap_or_default(), whole }
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -1,5 +1,6 @@
 //! Towards clients: accept, TLS, the start-up packet. Nothing is read beyond what is understood.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -160,13 +161,13 @@ impl Accepted {
         self.peer
     }
 
-    /// A start-up parameter.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.login.parameter(name)
+    /// A start-up parameter, to be read by people and compared with names of ours.
+    pub fn parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.login.parameter(name).map(String::from_utf8_lossy)
     }
 
     /// All start-up parameters.
-    pub fn parameters(&self) -> &[(String, String)] {
+    pub fn parameters(&self) -> &[(String, Vec<u8>)] {
         &self.login.parameters
     }
 
@@ -202,22 +203,24 @@ impl Accepted {
             return fixed.clone();
         }
         let name = self.named();
-        TargetName::new(name.split_once('/').map_or(name, |(target, _)| target))
+        let target = name.split(|byte| *byte == b'/').next().unwrap_or_default();
+        TargetName::new(String::from_utf8_lossy(target).into_owned())
     }
 
     /// The database that the client asks for, where it is not the target's own.
-    pub fn database(&self) -> Option<&str> {
+    pub fn database(&self) -> Option<&[u8]> {
         let name = match &self.fixed {
-            Some(_) => self.parameter("database"),
-            None => self.named().split_once('/').map(|(_, database)| database),
+            Some(_) => self.login.parameter("database"),
+            None => self.named().splitn(2, |byte| *byte == b'/').nth(1),
         };
         name.filter(|n| !n.is_empty())
     }
 
-    fn named(&self) -> &str {
-        self.parameter("database")
+    fn named(&self) -> &[u8] {
+        self.login
+            .parameter("database")
             .filter(|n| !n.is_empty())
-            .or_else(|| self.parameter("user"))
+            .or_else(|| self.login.parameter("user"))
             .unwrap_or_default()
     }
 
@@ -310,10 +313,10 @@ async fn accepted(
             format!("protocol {}.{} is not supported: 3.0 to 3.{NEWEST_MINOR} are", login.major, login.minor);
         return farewell(stream, "0A000", &why).await;
     }
-    if login.parameter("user").is_none_or(str::is_empty) {
+    if login.parameter("user").is_none_or(<[u8]>::is_empty) {
         return farewell(stream, "28000", "no user name in the startup packet").await;
     }
-    if login.parameter("replication").is_some_and(|v| !matches!(v, "false" | "off" | "no" | "0")) {
+    if login.parameter("replication").is_some_and(|v| !matches!(v, b"false" | b"off" | b"no" | b"0")) {
         return farewell(stream, "0A000", "replication connections are not supported").await;
     }
     let unknown: Vec<&str> =

@@ -137,7 +137,7 @@ pub async fn authenticate<A: Authenticator>(
 }
 
 async fn prove<A: Authenticator>(accepted: &mut Accepted, authenticator: &A) -> Result<A::Proof, Refused> {
-    let user = accepted.parameter("user").unwrap_or_default().to_owned();
+    let user = accepted.parameter("user").unwrap_or_default().into_owned();
     if user.starts_with(TOKEN_PREFIX) {
         return prove_by_scram(accepted, authenticator, &user).await;
     }

@@ -48,7 +48,7 @@ fn login(minor: u16, parameters: &[(&str, &str)]) -> Vec<u8> {
 async fn a_login_is_read_with_its_parameters() {
     let (negotiated, _) = begins_with(&login(0, &[("user", "a"), ("database", "orders")]), None).await;
     let Some(Negotiated::Login(accepted)) = negotiated else { panic!("a login") };
-    assert_eq!((accepted.parameter("user"), accepted.target().as_str()), (Some("a"), "orders"));
+    assert_eq!((accepted.parameter("user"), accepted.target().as_str()), (Some("a".into()), "orders"));
     assert!(accepted.is_private(), "loopback");
 }
 

@@ -6,6 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
 use super::catalog::{Function, FunctionKind, Oid};
+use super::classes::never_compares;
 use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
@@ -50,21 +51,27 @@ impl<'a> Walk<'a> {
             match kind(sort) {
                 Some(NodeEnum::SortBy(sort)) => {
                     if let Some(node) = sort.node.as_deref() {
-                        let value = self.value(node, scope);
-                        flow = flow.both(self.consume(&value));
+                        let value = self.compares(node, scope);
+                        flow = flow.both(value.flow.clone());
                         if call.agg_within_group {
                             values.push(value);
                         }
+                    }
+                    if !sort.use_op.is_empty() {
+                        self.operator(&sort.use_op, Some(None), Some(None));
                     }
                 }
                 _ => flow = flow.both(self.uses(sort, scope)),
             }
         }
         if let Some(filter) = call.agg_filter.as_deref() {
-            flow = flow.both(self.uses(filter, scope));
+            flow = flow.both(self.tells(filter, scope).flow);
         }
         if let Some(window) = &call.over {
             self.window(window, scope);
+        }
+        if call.agg_distinct {
+            values.iter().for_each(|value| self.compared(value));
         }
         let result = self.apply(name.name, candidates, &values, &call.args, scope);
         if let ([value], None) = (values.as_slice(), name.schema)
@@ -167,7 +174,7 @@ impl<'a> Walk<'a> {
         }
         if let Some(why) = self.unsettled.clone()
             && schema != Some("pg_catalog")
-            && (found.is_empty() || found.iter().any(|f| f.schema != "pg_catalog") || schema.is_some())
+            && (found.is_empty() || found.iter().any(|f| !f.is_builtin()) || schema.is_some())
         {
             self.unknown(why);
         }
@@ -196,13 +203,21 @@ impl<'a> Walk<'a> {
             return Value::of(Flow::Unknown(format!("function {name} does not exist")));
         }
         self.coerces(values);
+        if !(never_compares(name) && candidates.iter().all(|f| f.is_builtin())) {
+            for (index, value) in values.iter().enumerate() {
+                match nodes.get(index) {
+                    Some(node) => self.compared_in(node, value),
+                    None => self.compared(value),
+                }
+            }
+        }
         let types: Option<Vec<Oid>> = values.iter().map(|v| v.type_oid.filter(|t| *t != UNKNOWN)).collect();
         let with = |types: &[Oid]| -> Vec<&'a Function> {
             candidates.iter().filter(|f| takes_exactly(f, types)).copied().collect()
         };
         let mut exact = types.as_deref().map(with).unwrap_or_default();
         if let Some(types) = types.filter(|_| exact.is_empty())
-            && candidates.iter().all(|f| f.schema == "pg_catalog")
+            && candidates.iter().all(|f| f.is_builtin())
         {
             // Nothing takes the domain itself.
             exact = with(&types.iter().map(|t| self.base(*t)).collect::<Vec<_>>());
@@ -214,10 +229,13 @@ impl<'a> Walk<'a> {
             // Of several that are exact, defaults and variadic arguments left out, the path or their form decides.
             _ => exact,
         };
+        if chosen.iter().any(|f| f.is_builtin()) {
+            self.by_types(name, values);
+        }
         let mut flow = Flow::Clear;
         let mut own_done = false;
         for function in &chosen {
-            if function.schema == "pg_catalog" {
+            if function.is_builtin() {
                 if !own_done {
                     own_done = true;
                     self.own_function(function, nodes, scope);
@@ -229,6 +247,18 @@ impl<'a> Walk<'a> {
         let type_oid = self.result_type(&chosen, values);
         self.chosen = chosen;
         Value { flow, type_oid, row: None }
+    }
+
+    /// What functions of the server's own do that look at the types of their arguments.
+    fn by_types(&mut self, name: &str, values: &[Value]) {
+        if name.contains("populate_record") {
+            // What the JSON holds becomes values of the columns' types.
+            if let Some(row) = values.first().and_then(|value| value.type_oid) {
+                self.must_pass(row);
+            }
+        } else if name.contains("json") {
+            values.iter().for_each(|value| self.shown_as_json(value));
+        }
     }
 
     /// The candidates whose declared arguments can take these values; all of them where that leaves none.
@@ -397,6 +427,9 @@ impl<'a> Walk<'a> {
             if function.kind == FunctionKind::Aggregate {
                 return walk.parts(function);
             }
+            if function.language == "internal" && CONSTRUCTORS.contains(&function.source.as_str()) {
+                return Flow::Clear;
+            }
             walk.body(function)
         });
         self.called.insert(function.oid, flow.clone());
@@ -405,7 +438,7 @@ impl<'a> Walk<'a> {
 
     fn parts(&mut self, aggregate: &'a Function) -> Flow {
         aggregate.parts.iter().fold(Flow::Clear, |flow, part| match self.catalog.function(*part) {
-            Some(function) if function.schema == "pg_catalog" => {
+            Some(function) if function.is_builtin() => {
                 let class = classify(Origin::Catalog, &function.name, self.major);
                 // Transition functions of the server's own aggregates take internal state and are not on the list.
                 if !matches!(class, None | Some(Class::Harmless)) {
@@ -424,7 +457,7 @@ impl<'a> Walk<'a> {
     /// A function that a trigger, a cast or an operator names by its OID.
     pub(super) fn call_oid(&mut self, oid: Oid) -> Flow {
         match self.catalog.function(oid) {
-            Some(function) if function.schema == "pg_catalog" => {
+            Some(function) if function.is_builtin() => {
                 self.own_function(function, &[], &Scope::default());
                 Flow::Clear
             }
@@ -462,7 +495,7 @@ impl<'a> Walk<'a> {
         if all.iter().any(fits) {
             all.retain(|o| fits(o));
         }
-        if all.iter().all(|o| o.schema == "pg_catalog") {
+        if !all.iter().any(|o| o.is_own()) {
             return None;
         }
         if let Some(why) = self.unsettled.clone() {
@@ -475,18 +508,27 @@ impl<'a> Walk<'a> {
         };
         let exact = all.iter().find(|o| Some(o.left) == l && Some(o.right) == r).copied();
         if let Some(exact) = exact {
-            if exact.schema == "pg_catalog" {
+            if !exact.is_own() {
                 return None;
             }
             self.call_oid(exact.function);
             return Some(Some(exact.result));
         }
-        for operator in all.iter().filter(|o| o.schema != "pg_catalog") {
+        for operator in all.iter().filter(|o| o.is_own()) {
             self.call_oid(operator.function);
         }
         Some(None)
     }
 }
+
+/// What the functions are that `CREATE TYPE … AS RANGE` makes: they take bounds, and call what belongs to the type.
+const CONSTRUCTORS: [&str; 5] = [
+    "range_constructor2",
+    "range_constructor3",
+    "multirange_constructor0",
+    "multirange_constructor1",
+    "multirange_constructor2",
+];
 
 /// What the bounds of the server's own ranges and multiranges are.
 fn bounds(range: Oid) -> Option<Oid> {

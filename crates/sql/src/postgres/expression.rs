@@ -37,6 +37,14 @@ impl<'a> Walk<'a> {
         node.as_deref().map_or(Flow::Clear, |node| self.uses(node, scope))
     }
 
+    /// Evaluates an expression whose value is compared with others, sorted or hashed.
+    pub(super) fn compares(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
+        let value = self.value(node, scope);
+        self.consume(&value);
+        self.compared_in(node, &value);
+        value
+    }
+
     /// What an expression's value depends on. A reference alone is the very value of its column; all else is computed.
     pub(super) fn value(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
         self.deeper(|walk| match kind(node) {
@@ -52,35 +60,53 @@ impl<'a> Walk<'a> {
             NodeEnum::ParamRef(parameter) => self.parameter(parameter.number, scope),
             NodeEnum::AConst(constant) => literal(constant),
             NodeEnum::AExpr(operation) => self.operation(operation, scope),
-            NodeEnum::BoolExpr(expression) => told(self.uses_all(&expression.args, scope)),
+            NodeEnum::BoolExpr(expression) => {
+                let parts = expression.args.iter();
+                told(parts.fold(Flow::Clear, |flow, node| flow.both(self.tells(node, scope).flow)))
+            }
             NodeEnum::NullTest(test) => told(self.uses_boxed(&test.arg, scope)),
-            NodeEnum::BooleanTest(test) => told(self.uses_boxed(&test.arg, scope)),
+            NodeEnum::BooleanTest(test) => {
+                told(test.arg.as_deref().map(|node| self.tells(node, scope).flow).unwrap_or_default())
+            }
             NodeEnum::SubLink(link) => self.sublink(link, scope),
             NodeEnum::CaseExpr(case) => {
-                let mut flow = self.uses_boxed(&case.arg, scope);
+                let compared = case.arg.as_deref().map(|node| self.compares(node, scope));
+                let mut flow = compared.as_ref().map_or(Flow::Clear, |value| value.flow.clone().computed());
                 let mut result: Option<Value> = None;
                 for arm in &case.args {
                     let Some(NodeEnum::CaseWhen(arm)) = kind(arm) else { continue };
-                    flow = flow.both(self.uses_boxed(&arm.expr, scope));
+                    if let Some(node) = arm.expr.as_deref() {
+                        let value = match &compared {
+                            Some(compared) => {
+                                let value = self.compares(node, scope);
+                                self.coerces(&[compared.clone(), value.clone()]);
+                                value
+                            }
+                            None => self.tells(node, scope),
+                        };
+                        flow = flow.both(value.flow);
+                    }
                     if let Some(node) = arm.result.as_deref() {
                         let value = self.value(node, scope);
-                        result = Some(result.map_or(value.clone(), |before| before.either(value)));
+                        result = Some(self.or(result, value));
                     }
                 }
                 if case.arg.is_some() {
-                    self.compares();
+                    self.operators_of_grammar();
                 }
                 if let Some(node) = case.defresult.as_deref() {
                     let value = self.value(node, scope);
-                    result = Some(result.map_or(value.clone(), |before| before.either(value)));
+                    result = Some(self.or(result, value));
                 }
                 let result = result.unwrap_or_default();
                 Value { flow: flow.both(self.consume(&result)), type_oid: result.type_oid, row: None }
             }
             NodeEnum::CoalesceExpr(expression) => self.one_of(&expression.args, scope),
             NodeEnum::MinMaxExpr(expression) => {
-                self.compares();
-                self.one_of(&expression.args, scope)
+                self.operators_of_grammar();
+                let one = self.one_of(&expression.args, scope);
+                self.compared(&one);
+                one
             }
             NodeEnum::AArrayExpr(array) => {
                 let element = self.one_of(&array.elements, scope);
@@ -109,7 +135,16 @@ impl<'a> Walk<'a> {
                 self.consume(&whole);
                 whole
             }
-            NodeEnum::List(list) => Value::of(self.uses_all(&list.items, scope)),
+            NodeEnum::List(list) => {
+                // `IN (…)`, `BETWEEN … AND …`
+                Value::of(list.items.iter().fold(Flow::Clear, |flow, node| {
+                    let value = self.compares(node, scope);
+                    if !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+                        self.coerces(std::slice::from_ref(&value));
+                    }
+                    flow.both(value.flow)
+                }))
+            }
             NodeEnum::TypeCast(cast) => {
                 let value = cast.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
                 let target = cast.type_name.as_ref().and_then(|name| {
@@ -178,10 +213,31 @@ impl<'a> Walk<'a> {
         for node in nodes {
             let value = self.value(node, scope);
             self.consume(&value);
-            one = Some(one.map_or(value.clone(), |before| before.either(value)));
+            one = Some(self.or(one, value));
         }
         let one = one.unwrap_or_default();
         Value { flow: one.flow.computed(), type_oid: one.type_oid, row: None }
+    }
+
+    /// One value or another.
+    fn or(&mut self, before: Option<Value>, value: Value) -> Value {
+        match before {
+            Some(before) => {
+                self.meets(&before, &value);
+                before.either(value)
+            }
+            None => value,
+        }
+    }
+
+    /// Evaluates a condition: what is no truth value is made one.
+    pub(super) fn tells(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
+        let value = self.value(node, scope);
+        self.consume(&value);
+        if value.type_oid != Some(BOOL) && !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+            self.assigned_to(&value, Some(BOOL));
+        }
+        value
     }
 
     /// A name. PostgreSQL looks for a column first, then for a table as a whole row; a name after a row may be a column
@@ -404,6 +460,7 @@ impl<'a> Walk<'a> {
 
     fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'a>) -> Value {
         let tested = link.testexpr.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+        let compared = link.testexpr.as_deref().map(|node| (node, tested.clone()));
         let (tested, left) = (self.consume(&tested), tested.type_oid);
         let rows = self.subquery(inner(&link.subselect), scope);
         match link.sub_link_type() {
@@ -430,6 +487,11 @@ impl<'a> Walk<'a> {
                     Some(_) | None => (None, None),
                 };
                 self.operator(name, Some(left), Some(right));
+                self.compared_rows(&rows);
+                if let Some((node, value)) = &compared {
+                    self.compared_in(node, value);
+                    self.coerces(&[value.clone(), Value::clear(right)]);
+                }
                 told(tested.both(self.consume_flow(&rows.all())))
             }
             SubLinkType::CteSublink | SubLinkType::Undefined => {
@@ -445,8 +507,14 @@ impl<'a> Walk<'a> {
         let left = side(self, &operation.lexpr);
         let right = side(self, &operation.rexpr);
         let mut flow = Flow::Clear;
-        for value in [&left, &right].into_iter().flatten() {
+        for (node, value) in [(&operation.lexpr, &left), (&operation.rexpr, &right)] {
+            let (Some(node), Some(value)) = (node.as_deref(), value) else { continue };
             flow = flow.both(self.consume(value));
+            let is_parameter = matches!(kind(node), Some(NodeEnum::ParamRef(_)));
+            if !(is_parameter || matches!(kind(node), Some(NodeEnum::List(_)))) {
+                self.compared(value);
+                self.coerces(std::slice::from_ref(value));
+            }
         }
         let (l, r) = (left.as_ref().and_then(|v| v.type_oid), right.as_ref().and_then(|v| v.type_oid));
         let result = match operation.kind() {
@@ -477,7 +545,7 @@ impl<'a> Walk<'a> {
             | AExprKind::AexprNotBetween
             | AExprKind::AexprBetweenSym
             | AExprKind::AexprNotBetweenSym => {
-                self.compares();
+                self.operators_of_grammar();
                 Some(BOOL)
             }
             AExprKind::Undefined => {
@@ -489,7 +557,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Comparisons that the grammar makes by itself, by the names of their operators.
-    pub(super) fn compares(&mut self) {
+    fn operators_of_grammar(&mut self) {
         for name in ["=", "<", "<=", ">", ">="] {
             self.operators(None, name, None, None);
         }
@@ -525,7 +593,7 @@ impl<'a> Walk<'a> {
         let all: Vec<&super::catalog::Operator> = self
             .catalog
             .operators_named(name)
-            .filter(|o| o.schema == "pg_catalog" && (o.left == Oid(0)) == prefix)
+            .filter(|o| !o.is_own() && (o.left == Oid(0)) == prefix)
             .collect();
         let exact = |l: Option<Oid>, r: Option<Oid>| {
             all.iter().find(|o| (prefix || Some(o.left) == l) && Some(o.right) == r).map(|o| o.result)
@@ -595,17 +663,23 @@ impl<'a> Walk<'a> {
 
     /// `OVER (…)`
     pub(super) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'a>) {
-        self.uses_all(&window.partition_clause, scope);
+        for node in &window.partition_clause {
+            self.compares(node, scope);
+        }
         for sort in &window.order_clause {
             if let Some(NodeEnum::SortBy(sort)) = kind(sort) {
-                self.uses_boxed(&sort.node, scope);
+                if let Some(node) = sort.node.as_deref() {
+                    self.compares(node, scope);
+                }
                 if !sort.use_op.is_empty() {
                     self.operator(&sort.use_op, Some(None), Some(None));
                 }
             }
         }
-        self.uses_boxed(&window.start_offset, scope);
-        self.uses_boxed(&window.end_offset, scope);
+        for node in [&window.start_offset, &window.end_offset].into_iter().flatten() {
+            let value = self.compares(node, scope);
+            self.assigns(&value);
+        }
     }
 
     fn uses_modifiers(&mut self, modifiers: &[Node], scope: &Scope<'_, 'a>) {
@@ -632,8 +706,12 @@ fn literal(constant: &AConst) -> Value {
     let type_oid = match &constant.val {
         Some(Val::Ival(_)) => INT4,
         Some(Val::Fval(number)) => {
-            // A number too long for an int4 is an int8, if it fits.
-            if number.fval.parse::<i64>().is_ok() { Oid(20) } else { NUMERIC }
+            // A number too long for an int4 is an int8, if it fits. With its sign the least int4 is one after all.
+            match number.fval.parse::<i64>() {
+                Ok(n) if i32::try_from(n).is_ok() => INT4,
+                Ok(_) => Oid(20),
+                Err(_) => NUMERIC,
+            }
         }
         Some(Val::Boolval(_)) => BOOL,
         Some(Val::Bsval(_)) => Oid(1560),

@@ -30,7 +30,9 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::JsonScalarExpr(scalar) => {
                 self.needs(17, "JSON_SCALAR()");
-                let flow = scalar.expr.as_deref().map_or(Flow::Clear, |node| self.uses(node, scope));
+                let value = scalar.expr.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
+                self.shown_as_json(&value);
+                let flow = self.consume(&value);
                 self.made(flow, scalar.output.as_ref(), JSON)
             }
             NodeEnum::JsonSerializeExpr(serialize) => {
@@ -67,6 +69,7 @@ impl<'a> Walk<'a> {
             NodeEnum::JsonArrayQueryConstructor(array) => {
                 self.needs(16, "JSON_ARRAY()");
                 let rows = self.subquery(super::tree::inner(&array.query), scope);
+                rows.columns.iter().flat_map(|c| c.iter()).for_each(|c| self.shown_as_json(&c.value));
                 let flow = self.consume_flow(&rows.all());
                 self.made(flow, array.output.as_ref(), JSON)
             }
@@ -100,7 +103,10 @@ impl<'a> Walk<'a> {
     }
 
     fn json_value(&mut self, value: Option<&JsonValueExpr>, scope: &Scope<'_, 'a>) -> Flow {
-        value.and_then(|v| v.raw_expr.as_deref()).map_or(Flow::Clear, |node| self.uses(node, scope))
+        let Some(node) = value.and_then(|v| v.raw_expr.as_deref()) else { return Flow::Clear };
+        let value = self.value(node, scope);
+        self.shown_as_json(&value);
+        self.consume(&value)
     }
 
     fn made(&mut self, flow: Flow, output: Option<&JsonOutput>, default: Oid) -> Value {
@@ -120,11 +126,16 @@ impl<'a> Walk<'a> {
         let Some(constructor) = constructor else { return Value::of(flow) };
         let mut flow = flow;
         if let Some(filter) = constructor.agg_filter.as_deref() {
-            flow = flow.both(self.uses(filter, scope));
+            flow = flow.both(self.tells(filter, scope).flow);
         }
         for sort in &constructor.agg_order {
             if let Some(NodeEnum::SortBy(sort)) = kind(sort) {
-                flow = flow.both(sort.node.as_deref().map_or(Flow::Clear, |node| self.uses(node, scope)));
+                if let Some(node) = sort.node.as_deref() {
+                    flow = flow.both(self.compares(node, scope).flow);
+                }
+                if !sort.use_op.is_empty() {
+                    self.operator(&sort.use_op, Some(None), Some(None));
+                }
             }
         }
         if let Some(window) = &constructor.over {

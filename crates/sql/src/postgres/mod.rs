@@ -8,6 +8,7 @@ use model::{ColumnName, Effect, Facts, Tag};
 mod bodies;
 mod calls;
 pub mod catalog;
+mod classes;
 pub mod copy;
 mod copy_statement;
 mod expression;
@@ -27,6 +28,8 @@ pub mod settings;
 mod shape;
 mod sources;
 mod system;
+mod tables;
+mod template;
 mod text;
 mod tree;
 mod types;
@@ -41,7 +44,7 @@ mod names_tests;
 mod tests;
 
 use catalog::Catalog;
-pub use text::{Template, template};
+pub use template::{Template, template};
 
 /// Under which names a text is understood.
 pub struct Session<'a> {

@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         let source = self.item(inner(&merge.source_relation), &mut scope);
         scope.visible.extend(source);
         if let Some(node) = merge.join_condition.as_deref() {
-            self.uses(node, &scope);
+            self.tells(node, &scope);
         }
         for when in &merge.merge_when_clauses {
             let Some(NodeEnum::MergeWhenClause(when)) = kind(when) else {
@@ -139,7 +139,7 @@ impl<'a> Walk<'a> {
                 continue;
             };
             if let Some(node) = when.condition.as_deref() {
-                self.uses(node, &scope);
+                self.tells(node, &scope);
             }
             match when.command_type() {
                 CmdType::CmdInsert => self.writes(relation, Event::Insert),
@@ -155,12 +155,28 @@ impl<'a> Walk<'a> {
             if when.command_type() == CmdType::CmdUpdate {
                 self.assignments(&when.target_list, relation, &scope);
             }
-            self.uses_all(&when.values, &scope);
+            self.inserted(&when.target_list, &when.values, relation, &scope);
         }
         if merge.returning_clause.is_some() {
             self.needs(17, "MERGE … RETURNING");
         }
         self.returning(merge.returning_clause.as_ref(), relation, &mut scope)
+    }
+
+    /// `INSERT (columns) VALUES (…)` of MERGE.
+    fn inserted(&mut self, columns: &[Node], values: &[Node], relation: &'a Relation, scope: &Scope<'_, 'a>) {
+        for (index, node) in values.iter().enumerate() {
+            let value = self.value(node, scope);
+            self.consume(&value);
+            let column = match columns.get(index).and_then(kind) {
+                Some(NodeEnum::ResTarget(target)) => relation.column(&target.name),
+                Some(_) => None,
+                None => relation.columns.get(index),
+            };
+            if let Some(column) = column {
+                self.assigned(column.type_oid, value.type_oid);
+            }
+        }
     }
 
     /// The table that is changed, under its name.
@@ -186,7 +202,7 @@ impl<'a> Walk<'a> {
                 if !matches!(kind(node), Some(NodeEnum::CurrentOfExpr(_))) {
                     self.reads(relation);
                 }
-                self.uses(node, scope);
+                self.tells(node, scope);
             }
         }
     }
@@ -324,6 +340,7 @@ impl<'a> Walk<'a> {
             for expression in relation.checks.iter().chain(&relation.index_expressions) {
                 self.internal(expression, relation);
             }
+            self.compared_columns(relation);
         }
         for policy in relation.row_security.iter().flatten() {
             self.internal(policy, relation);
@@ -337,12 +354,31 @@ impl<'a> Walk<'a> {
             if self.written.insert((child.oid, action_of(event))) {
                 self.machinery(child, event);
             }
+            if event == Event::Update && relation.kind == RelationKind::Partitioned {
+                self.moves(child);
+            }
         }
         self.cascades(relation, event);
     }
 
+    /// A row that is updated may leave its partition: it is deleted there and inserted into another.
+    fn moves(&mut self, partition: &'a Relation) {
+        for event in [Event::Delete, Event::Insert] {
+            if self.written.insert((partition.oid, action_of(event))) {
+                self.machinery(partition, event);
+            }
+        }
+    }
+
     fn cascades(&mut self, relation: &'a Relation, event: Event) {
         for key in &relation.referenced_by {
+            if matches!(event, Event::Delete | Event::Update) {
+                // Whether rows refer to what changes is looked up.
+                self.compared_columns(relation);
+                if let Some(child) = self.catalog.relation_by_oid(key.table) {
+                    self.compared_columns(child);
+                }
+            }
             let reaction = match event {
                 Event::Delete => key.on_delete,
                 Event::Update => key.on_update,

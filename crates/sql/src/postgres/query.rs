@@ -7,6 +7,7 @@ use model::{Action, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CommonTableExpr, Node, ResTarget, SelectStmt, SetOperation, WithClause};
 
+use super::catalog::Oid;
 use super::names;
 use super::scope::{Cte, Scope, Visible};
 use super::tree::{inner, integer_constant, kind, string};
@@ -84,12 +85,17 @@ impl<'a> Walk<'a> {
         let (left, right) = (side(&select.larg), side(&select.rarg));
         let compares = select.op() != SetOperation::SetopUnion || !select.all;
         if compares {
-            self.consume_flow(&left.all());
-            self.consume_flow(&right.all());
+            for side in [&left, &right] {
+                self.consume_flow(&side.all());
+                self.compared_rows(side);
+            }
         }
         let (Some(l), Some(r)) = (&left.columns, &right.columns) else {
             return Rows { columns: None, flow: left.all().both(right.all()) };
         };
+        for (a, b) in l.iter().zip(r.iter()) {
+            self.meets(&a.value, &b.value);
+        }
         Rows::known(
             l.iter()
                 .zip(r.iter())
@@ -117,7 +123,10 @@ impl<'a> Walk<'a> {
             }
             for (index, value) in row.into_iter().enumerate() {
                 match columns.get_mut(index) {
-                    Some(column) => column.value = std::mem::take(&mut column.value).either(value),
+                    Some(column) => {
+                        self.meets(&column.value, &value);
+                        column.value = std::mem::take(&mut column.value).either(value);
+                    }
                     None => columns.push(Col { name: format!("column{}", index + 1).into(), value }),
                 }
             }
@@ -135,14 +144,14 @@ impl<'a> Walk<'a> {
     fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
         self.from(&select.from_clause, &mut scope);
         if let Some(condition) = select.where_clause.as_deref() {
-            self.uses(condition, &scope);
+            self.tells(condition, &scope);
         }
         let rows = self.targets(&select.target_list, &scope);
         for expression in &select.group_clause {
             self.grouped(expression, &rows, &scope);
         }
         if let Some(having) = select.having_clause.as_deref() {
-            self.uses(having, &scope);
+            self.tells(having, &scope);
         }
         for window in &select.window_clause {
             if let Some(NodeEnum::WindowDef(window)) = kind(window) {
@@ -155,6 +164,7 @@ impl<'a> Walk<'a> {
                 Some(_) => self.grouped(on, &rows, &scope),
                 None => {
                     self.consume_flow(&rows.all());
+                    self.compared_rows(&rows);
                 }
             }
         }
@@ -304,10 +314,12 @@ impl<'a> Walk<'a> {
                 Some(Some(column)) => {
                     let value = column.value.clone();
                     self.consume(&value);
+                    self.compared(&value);
                 }
                 Some(None) => (),
                 None => {
                     self.consume_flow(&rows.flow);
+                    self.compared_type(None);
                 }
             }
             return;
@@ -322,14 +334,17 @@ impl<'a> Walk<'a> {
                 .collect();
             for value in &outputs {
                 self.consume(value);
+                self.compared(value);
             }
             if only_outputs && rows.columns.is_none() {
                 self.consume_flow(&rows.flow);
+                self.compared_type(None);
             }
             if !outputs.is_empty() || only_outputs {
                 // An input column of the same name, if there is one.
                 if let Some(value) = scope.column(name) {
                     self.consume(&value);
+                    self.compared(&value);
                 }
                 return;
             }
@@ -337,14 +352,19 @@ impl<'a> Walk<'a> {
         if only_outputs {
             // Expressions over a set operation's outputs are not in the language.
             self.consume_flow(&rows.all());
+            self.compared_rows(rows);
             return;
         }
-        self.uses(node, scope);
+        self.compares(node, scope);
     }
 
     fn limited(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) {
         for node in [&select.limit_count, &select.limit_offset].into_iter().flatten() {
-            self.uses(node, scope);
+            let value = self.value(node, scope);
+            self.consume(&value);
+            if !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+                self.assigned_to(&value, Some(Oid(20)));
+            }
         }
     }
 
@@ -395,14 +415,16 @@ impl<'a> Walk<'a> {
         }));
         let mut put_off = 0;
         while let Some(cte) = expressions.pop_front() {
-            let before =
-                (self.found.clone(), self.called.clone(), self.checked.clone(), self.written.clone());
+            let before = (
+                (self.found.clone(), self.called.clone(), self.checked.clone()),
+                (self.compared.clone(), self.written.clone()),
+            );
             let read = scope.ctes.len();
             self.with_one(cte, true, scope);
             if std::mem::take(&mut self.forward) {
                 if put_off < expressions.len() {
                     put_off += 1;
-                    (self.found, self.called, self.checked, self.written) = before;
+                    ((self.found, self.called, self.checked), (self.compared, self.written)) = before;
                     scope.ctes.truncate(read);
                     expressions.push_back(cte);
                     continue;

@@ -86,19 +86,16 @@ pub(super) fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u
     let mut digest = Digest(Context::new(&SHA256));
     for effect in effects {
         digest.text(effect.action.as_str());
-        digest.shown(&effect.resource);
-        effect.tags.iter().for_each(|tag| digest.text(&tag.0));
-        match &effect.via {
-            Some(via) => digest.shown(via),
-            None => digest.text(""),
-        }
+        digest.exact(&effect.resource);
+        digest.exact(&effect.tags);
+        digest.exact(&effect.via);
         digest.text(effect.why.as_deref().unwrap_or_default());
     }
     digest.text(&facts.kind);
     digest.text(if facts.has_where { "where" } else { "all" });
-    facts.tables.iter().for_each(|table| digest.shown(table));
-    facts.functions.iter().for_each(|function| digest.shown(function));
-    digest.shown(&facts.parameters);
+    digest.exact(&facts.tables);
+    digest.exact(&facts.functions);
+    digest.exact(&facts.parameters);
     match outputs {
         Outputs::None => digest.text("none"),
         Outputs::Opaque(why) => digest.text(why),
@@ -112,8 +109,8 @@ pub(super) fn digest(effects: &[Effect], facts: &Facts, outputs: &Outputs) -> [u
                 };
                 digest.text(word);
                 for source in sources {
-                    digest.shown(&source.column);
-                    source.tags.iter().for_each(|tag| digest.text(&tag.0));
+                    digest.exact(&source.column);
+                    digest.exact(&source.tags);
                 }
             }
         }
@@ -137,8 +134,9 @@ impl Digest {
         self.0.update(text.as_bytes());
     }
 
-    fn shown(&mut self, value: &impl std::fmt::Display) {
-        self.text(&value.to_string());
+    /// A value with all that tells it from others: names with dots in them are shown like others without.
+    fn exact(&mut self, value: &impl std::fmt::Debug) {
+        self.text(&format!("{value:?}"));
     }
 
     fn finish(self) -> [u8; 16] {

@@ -382,7 +382,7 @@ impl<'a> Walk<'a> {
             let seen = scope.visible.len();
             scope.visible.extend(names.iter().cloned());
             // The condition sees the two sides alone; what stands before them in FROM gives errors at worst.
-            self.uses(condition, scope);
+            self.tells(condition, scope);
             scope.visible.truncate(seen);
         }
         if let Some(alias) = &join.alias {
@@ -421,6 +421,9 @@ impl<'a> Walk<'a> {
             };
             self.consume(&l.value);
             self.consume(&r.value);
+            self.compared(&l.value);
+            self.compared(&r.value);
+            self.meets(&l.value, &r.value);
             // Whichever `=` the path shows.
             self.operators(None, "=", l.value.type_oid, r.value.type_oid);
             names.push(Visible::Column(Col { name: Arc::clone(&l.name), value: l.value.either(r.value) }));

@@ -147,6 +147,90 @@ fn calls(catalog: &Catalog, text: &str, want: &[&str]) {
 }
 
 #[test]
+fn a_number_is_of_the_type_that_it_has_with_its_sign() {
+    let mut catalog = with_own_objects();
+    for (oid, name, argument) in [(900_101, "small", 23), (900_102, "large", 20), (900_103, "exact", 1700)] {
+        let mut made = catalog.functions.get(&super::catalog::Oid(900_001)).expect("it is there").clone();
+        made.oid = super::catalog::Oid(oid);
+        made.name = "sized".to_owned();
+        made.schema = "shop".to_owned();
+        made.arguments = vec![super::catalog::Oid(argument)];
+        made.source = format!("SELECT true -- {name}");
+        made.language = if name == "small" { "sql" } else { "python" }.to_owned();
+        catalog.function_names.entry(made.name.clone()).or_default().push(made.oid);
+        catalog.functions.insert(made.oid, made);
+    }
+    // Only the one that takes an int4 can be read.
+    let path = ["shop".to_owned(), "pg_catalog".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    for (number, is_int4) in [
+        ("1", true),
+        ("2147483647", true),
+        ("-2147483648", true),
+        ("2147483648", false),
+        ("-2147483649", false),
+        ("-9223372036854775808", false),
+        ("9223372036854775808", false),
+        ("1.5", false),
+    ] {
+        let text = format!("SELECT sized({number})");
+        let analysis = analyse(&text, &session, &Options::default()).expect("a statement");
+        let unknown = analysis.statements[0].effects.iter().any(|e| e.action == model::Action::Unknown);
+        assert_eq!(unknown, !is_int4, "{number}");
+    }
+}
+
+#[test]
+fn texts_of_one_template_mean_the_same() {
+    let key = |text: &str| template(text).map(|template| template.key);
+    for (a, b) in [
+        ("SELECT f(1)", "SELECT f(2)"),
+        ("SELECT f(-1)", "SELECT f(-2147483647)"),
+        ("SELECT f('a')", "SELECT f(E'\\x')"),
+        ("SELECT f('a')", "SELECT f($x$a$x$)"),
+        ("SELECT f(1.5)", "SELECT f(2e7)"),
+        ("SELECT f(3000000000)", "SELECT f(9223372036854775807)"),
+        ("SELECT x::numeric(4, 2)", "SELECT x::numeric(5, 3)"),
+        ("SELECT /* a */ 1", "SELECT\n-- b\n2"),
+    ] {
+        assert!(key(a).is_some(), "{a}");
+        assert_eq!(key(a), key(b), "{a} and {b}");
+    }
+    for (a, b) in [
+        ("SELECT f(1)", "SELECT f('1')"),
+        ("SELECT f(1)", "SELECT f(1.0)"),
+        ("SELECT f(1)", "SELECT f(3000000000)"),
+        ("SELECT f('1')", "SELECT f(B'1')"),
+        ("SELECT f(B'1')", "SELECT f(X'1')"),
+        ("SELECT f('1')", "SELECT f(N'1')"),
+        ("SELECT f(true)", "SELECT f(1)"),
+        ("SELECT f(NULL)", "SELECT f('1')"),
+        ("SELECT f($1)", "SELECT f(1)"),
+        ("SELECT f(-1)", "SELECT f(1)"),
+        ("SELECT f(date '2024-01-01')", "SELECT f('2024-01-01')"),
+        ("SELECT \"A\"", "SELECT A"),
+        ("SELECT a.b", "SELECT \"a.b\""),
+        ("SELECT 'a'b", "SELECT 'a''b'"),
+    ] {
+        assert_ne!(key(a), key(b), "{a} and {b}");
+    }
+    // A literal that decides a type or a name has no template.
+    for text in [
+        "SELECT f(-2147483648)",
+        "SELECT f(02147483648)",
+        "SELECT f(-9223372036854775808)",
+        "SELECT f(x::float(24))",
+        "SELECT f(x::Float /* */ ( 25 ))",
+        "SELECT f(0x10)",
+        "SELECT f(1_000)",
+        "SELECT f(U&'a')",
+        "SELECT U&\"a\"",
+    ] {
+        assert_eq!(key(text), None, "{text}");
+    }
+}
+
+#[test]
 fn operators_that_no_one_writes_are_called_like_those_that_are_written() {
     let catalog = with_own_objects();
     let equal = ["shop.own_equal"].as_slice();

@@ -2,10 +2,13 @@
 
 use pg_query::protobuf::TypeName;
 
-use super::catalog::{Oid, Type, TypeKind};
+use super::catalog::{Cast, Oid, Type, TypeKind};
 use super::scope::{Arguments, Scope};
-use super::value::{UNKNOWN, Value};
+use super::value::{JSONB, RECORD, UNKNOWN, Value};
 use super::walk::{Walk, Within};
+
+/// `json`
+const JSON: Oid = Oid(114);
 
 impl<'a> Walk<'a> {
     /// A cast to a type that is named: its checks, and functions of casts that users made. `from` is the type of what is
@@ -37,18 +40,49 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Casts that users made and that an assignment of this value could run.
-    fn casts_from(&self, value: &Value) -> Vec<Oid> {
-        let Some(from) = value.type_oid else { return Vec::new() };
-        let sources = self.under(from);
-        let casts = self.catalog.derived().own_casts.iter();
-        casts.filter(|c| c.context != 'e' && sources.contains(&c.source)).filter_map(|c| c.function).collect()
+    /// A value is assigned to something whose type is not looked at: casts that users made may run.
+    pub(super) fn assigns(&mut self, value: &Value) {
+        self.assigned_to(value, None);
     }
 
-    /// A value is assigned to a variable of PL/pgSQL.
-    pub(super) fn assigns(&mut self, value: &Value) {
-        for function in self.casts_from(value) {
+    /// The same where the type is known: a condition's, a limit's.
+    pub(super) fn assigned_to(&mut self, value: &Value, target: Option<Oid>) {
+        let sources = value.type_oid.map(|from| self.under(from));
+        let runs = |cast: &&Cast| {
+            cast.context != 'e'
+                && target.is_none_or(|target| cast.target == target)
+                && sources.as_ref().is_none_or(|sources| sources.contains(&cast.source))
+        };
+        let casts = self.catalog.derived().own_casts.iter().filter(runs);
+        let functions: Vec<Oid> = casts.filter_map(|cast| cast.function).collect();
+        for function in functions {
             self.call_oid(function);
+        }
+    }
+
+    /// A value becomes JSON. A cast to that which users made for a type is what its values become, however deep inside.
+    pub(super) fn shown_as_json(&mut self, value: &Value) {
+        let casts: Vec<Cast> = {
+            let all = self.catalog.derived().own_casts.iter();
+            all.filter(|cast| matches!(cast.target, JSON | JSONB)).cloned().collect()
+        };
+        if casts.is_empty() {
+            return;
+        }
+        if let Some(row) = &value.row {
+            return row.iter().for_each(|column| self.shown_as_json(&column.value));
+        }
+        let inside = value.type_oid.filter(|t| *t != RECORD).map(|t| self.held_in(t));
+        let runs = casts.iter().filter(|cast| inside.as_ref().is_none_or(|all| all.contains(&cast.source)));
+        for function in runs.filter_map(|cast| cast.function) {
+            self.call_oid(function);
+        }
+    }
+
+    /// Two values become of one type: what comes out is one or the other.
+    pub(super) fn meets(&mut self, a: &Value, b: &Value) {
+        if a.type_oid.is_none() || a.type_oid != b.type_oid {
+            self.coerces(&[a.clone(), b.clone()]);
         }
     }
 

@@ -2,14 +2,11 @@
 
 use model::{Action, Effect, Resource, TableName};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{
-    AlterTableStmt, ConstrType, CreateStmt, CreateTableAsStmt, DropStmt, IntoClause, Node, ObjectType,
-    RangeVar, RenameStmt,
-};
+use pg_query::protobuf::{CreateTableAsStmt, DropStmt, IntoClause, Node, ObjectType, RangeVar, RenameStmt};
 
 use super::Control;
 use super::bodies::own_entry;
-use super::catalog::{Event, Relation, RelationKind};
+use super::catalog::{Event, Relation};
 use super::query::Rows;
 use super::scope::{Scope, Visible};
 use super::tree::{inner, kind, qualified, strings};
@@ -82,23 +79,26 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::VacuumStmt(vacuum) => {
                 if vacuum.rels.is_empty() {
-                    self.does(Action::Maintain, Resource::Target);
+                    self.tends(None);
                 }
                 for node in &vacuum.rels {
-                    if let Some(NodeEnum::VacuumRelation(named)) = kind(node)
-                        && let Some(range) = &named.relation
-                    {
-                        self.on_range(range, Action::Maintain);
+                    if let Some(NodeEnum::VacuumRelation(named)) = kind(node) {
+                        self.tends(named.relation.as_ref());
                     }
                 }
             }
-            NodeEnum::ClusterStmt(cluster) => self.maybe(cluster.relation.as_ref(), Action::Maintain),
-            NodeEnum::ReindexStmt(reindex) => self.maybe(reindex.relation.as_ref(), Action::Maintain),
+            NodeEnum::ClusterStmt(cluster) => self.tends(cluster.relation.as_ref()),
+            NodeEnum::ReindexStmt(reindex) => {
+                self.fires();
+                self.tends(reindex.relation.as_ref());
+            }
             NodeEnum::RefreshMatViewStmt(refresh) => {
                 if let Some(relation) = refresh.relation.as_ref().and_then(|range| self.relation(range)) {
                     let effect = self.on(Action::Maintain, relation);
                     self.effect(effect);
+                    self.fires();
                     self.refills(relation);
+                    self.held(relation);
                 }
             }
 
@@ -119,10 +119,12 @@ impl<'a> Walk<'a> {
                     self.effect(effect);
                     let scope = self.over(relation);
                     for node in index.index_params.iter().chain(&index.index_including_params) {
-                        if let Some(NodeEnum::IndexElem(element)) = kind(node)
-                            && let Some(node) = element.expr.as_deref()
-                        {
-                            self.uses(node, &scope);
+                        let Some(NodeEnum::IndexElem(element)) = kind(node) else { continue };
+                        match element.expr.as_deref() {
+                            Some(node) => drop(self.compares(node, &scope)),
+                            None => {
+                                self.compared_type(relation.column(&element.name).map(|c| c.type_oid));
+                            }
                         }
                     }
                     if let Some(node) = index.where_clause.as_deref() {
@@ -133,6 +135,19 @@ impl<'a> Walk<'a> {
             NodeEnum::CreateStatsStmt(stats) => {
                 self.defines();
                 self.each(&stats.relations, Action::Index);
+                let range = stats.relations.first().and_then(kind);
+                if let Some(NodeEnum::RangeVar(range)) = range
+                    && let Some(relation) = self.relation(range)
+                {
+                    let scope = self.over(relation);
+                    for node in &stats.exprs {
+                        if let Some(NodeEnum::StatsElem(element)) = kind(node)
+                            && let Some(node) = element.expr.as_deref()
+                        {
+                            self.uses(node, &scope);
+                        }
+                    }
+                }
             }
             NodeEnum::AlterStatsStmt(_) => self.defined(Action::Alter, Resource::Target),
             NodeEnum::AlterTableStmt(alter) => self.alter_table(alter),
@@ -206,7 +221,6 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::SecLabelStmt(_)
             | NodeEnum::AlterCollationStmt(_)
-            | NodeEnum::AlterDomainStmt(_)
             | NodeEnum::AlterEnumStmt(_)
             | NodeEnum::AlterTypeStmt(_)
             | NodeEnum::AlterOperatorStmt(_)
@@ -221,6 +235,10 @@ impl<'a> Walk<'a> {
             | NodeEnum::AlterDatabaseRefreshCollStmt(_)
             | NodeEnum::AlterTableSpaceOptionsStmt(_)
             | NodeEnum::AlterTableMoveAllStmt(_) => self.defined(Action::Alter, Resource::Target),
+            NodeEnum::AlterDomainStmt(alter) => {
+                self.defined(Action::Alter, Resource::Target);
+                self.alter_domain(alter);
+            }
             NodeEnum::DefineStmt(_)
             | NodeEnum::CompositeTypeStmt(_)
             | NodeEnum::CreateEnumStmt(_)
@@ -278,12 +296,16 @@ impl<'a> Walk<'a> {
     /// The catalogue changes; event triggers run.
     pub(super) fn defines(&mut self) {
         self.found.control.push(Control::Ddl);
+        self.fires();
+    }
+
+    fn fires(&mut self) {
         for trigger in self.catalog.event_triggers() {
             self.call_oid(trigger.function);
         }
     }
 
-    fn defined(&mut self, action: Action, resource: Resource) {
+    pub(super) fn defined(&mut self, action: Action, resource: Resource) {
         self.defines();
         self.does(action, resource);
     }
@@ -305,7 +327,7 @@ impl<'a> Walk<'a> {
     }
 
     /// An action on a relation by name; where there is none of that name, on the name.
-    fn on_range(&mut self, range: &RangeVar, action: Action) {
+    pub(super) fn on_range(&mut self, range: &RangeVar, action: Action) {
         match self.relation(range) {
             Some(relation) => {
                 self.found.tables.insert(relation.table_name());
@@ -329,7 +351,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The name that a relation gets which is made now.
-    fn new_name(&mut self, range: &RangeVar) -> TableName {
+    pub(super) fn new_name(&mut self, range: &RangeVar) -> TableName {
         let temporary = range.relpersistence == "t" || range.schemaname.starts_with("pg_temp");
         let schema = if temporary {
             "pg_temp".to_owned()
@@ -342,7 +364,7 @@ impl<'a> Walk<'a> {
         TableName { schema, name: range.relname.clone() }
     }
 
-    fn creates(&mut self, range: &RangeVar) {
+    pub(super) fn creates(&mut self, range: &RangeVar) {
         let name = self.new_name(range);
         if name.schema == "pg_temp" {
             self.found.control.push(Control::TempObject);
@@ -350,63 +372,11 @@ impl<'a> Walk<'a> {
         self.does(Action::Create, Resource::Table(name));
     }
 
-    fn over<'s>(&mut self, relation: &'a Relation) -> Scope<'s, 'a> {
+    pub(super) fn over<'s>(&mut self, relation: &'a Relation) -> Scope<'s, 'a> {
         let mut scope = Scope::default();
         scope.entries.push(own_entry(self, relation));
         scope.visible.push(Visible::Entry(0));
         scope
-    }
-
-    fn create_table(&mut self, create: &CreateStmt) {
-        self.defines();
-        if let Some(range) = &create.relation {
-            self.creates(range);
-        }
-        for parent in &create.inh_relations {
-            if let Some(NodeEnum::RangeVar(range)) = kind(parent) {
-                self.on_range(range, Action::Alter);
-            }
-        }
-        for element in &create.table_elts {
-            match kind(element) {
-                Some(NodeEnum::ColumnDef(column)) => {
-                    if let Some(name) = &column.type_name
-                        && !is_serial(name)
-                    {
-                        self.type_named(name);
-                    }
-                    self.constraints(&column.constraints);
-                }
-                Some(NodeEnum::TableLikeClause(like)) => {
-                    if let Some(range) = &like.relation {
-                        self.relation(range);
-                    }
-                }
-                Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_ref(element)),
-                _ => self.unknown("a part of CREATE TABLE that is not understood"),
-            }
-        }
-        self.constraints(&create.constraints);
-    }
-
-    /// A foreign key looks into the table that it refers to, and locks it.
-    fn constraints(&mut self, nodes: &[Node]) {
-        for node in nodes {
-            if let Some(NodeEnum::Constraint(constraint)) = kind(node)
-                && constraint.contype() == ConstrType::ConstrForeign
-                && let Some(range) = &constraint.pktable
-                && let Some(relation) = self.relation(range)
-            {
-                let effect = self.on(Action::Alter, relation).because("a foreign key will refer to it");
-                self.effect(effect);
-                if self.is_tagged(relation) {
-                    let columns = self.stored_columns(relation);
-                    for column in columns.iter() {
-                        self.consume(&column.value);
-                    }
-                }
-            }
-        }
     }
 
     fn create_as(&mut self, create: &CreateTableAsStmt, scope: &Scope<'_, 'a>) -> Rows {
@@ -435,74 +405,6 @@ impl<'a> Walk<'a> {
             self.creates(range);
         }
         self.consume_flow(&rows.all());
-    }
-
-    fn alter_table(&mut self, alter: &AlterTableStmt) {
-        self.defines();
-        let Some(range) = &alter.relation else {
-            return self.does(Action::Alter, Resource::Target);
-        };
-        if alter.missing_ok && self.relation(range).is_none() {
-            return;
-        }
-        self.on_range(range, Action::Alter);
-        let Some(relation) = self.relation(range) else { return };
-        let scope = self.over(relation);
-        for command in &alter.cmds {
-            let Some(NodeEnum::AlterTableCmd(command)) = kind(command) else {
-                self.unknown("a part of ALTER TABLE that is not understood");
-                continue;
-            };
-            use pg_query::protobuf::AlterTableType as Kind;
-            if matches!(
-                command.subtype(),
-                Kind::AtDropColumn | Kind::AtDropConstraint | Kind::AtDropInherit | Kind::AtDetachPartition
-            ) {
-                let effect = self.on(Action::Drop, relation);
-                self.effect(effect);
-            }
-            if command.subtype() == Kind::AtChangeOwner {
-                let effect = self.on(Action::Grant, relation);
-                self.effect(effect);
-            }
-            match inner(&command.def) {
-                Some(NodeEnum::ColumnDef(column)) => {
-                    if let Some(name) = &column.type_name
-                        && !is_serial(name)
-                    {
-                        self.cast_to(name, None);
-                    }
-                    if let Some(node) = column.raw_default.as_deref() {
-                        self.uses(node, &scope);
-                    }
-                    self.checks(&column.constraints, &scope);
-                }
-                Some(NodeEnum::Constraint(_)) => {
-                    if let Some(node) = command.def.as_deref() {
-                        self.checks(std::slice::from_ref(node), &scope);
-                    }
-                }
-                Some(NodeEnum::PartitionCmd(partition)) => {
-                    if let Some(range) = &partition.name {
-                        self.on_range(range, Action::Alter);
-                    }
-                }
-                Some(NodeEnum::RangeVar(parent)) => self.on_range(parent, Action::Alter),
-                _ => (),
-            }
-        }
-    }
-
-    /// Constraints that are checked against the rows that are there.
-    fn checks(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) {
-        self.constraints(nodes);
-        for node in nodes {
-            if let Some(NodeEnum::Constraint(constraint)) = kind(node)
-                && let Some(node) = constraint.raw_expr.as_deref()
-            {
-                self.uses(node, scope);
-            }
-        }
     }
 
     fn drop(&mut self, drop: &DropStmt) {
@@ -586,18 +488,6 @@ impl<'a> Walk<'a> {
                 self.truncates_more(child, seen);
             }
         }
-    }
-
-    /// A materialized view's query runs again.
-    fn refills(&mut self, relation: &'a Relation) {
-        if relation.kind != RelationKind::MaterializedView {
-            return;
-        }
-        let Some(definition) = &relation.definition else {
-            return self.unknown(format!("the definition of {} is not known", relation.table_name()));
-        };
-        let name = relation.table_name();
-        self.inside(super::walk::Within::View(name), |walk| walk.defined_by(definition));
     }
 
     /// What a statement about any object names.
@@ -685,12 +575,6 @@ impl<'a> Walk<'a> {
         }
         Some(Rows::known(columns))
     }
-}
-
-/// `serial` and its kin are no types, but a notation.
-fn is_serial(name: &pg_query::protobuf::TypeName) -> bool {
-    let last = name.names.last().and_then(super::tree::string).unwrap_or_default();
-    matches!(last, "serial" | "serial2" | "serial4" | "serial8" | "bigserial" | "smallserial")
 }
 
 /// A dotted name as a relation's.

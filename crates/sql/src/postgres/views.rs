@@ -37,12 +37,18 @@ impl<'a> Walk<'a> {
         self.views.push(view.oid);
         let stored = view.kind == RelationKind::MaterializedView;
         // What filled a materialized view was done long ago: only what its columns depend on is of interest.
-        let before =
-            stored.then(|| (std::mem::take(&mut self.found), self.called.clone(), self.checked.clone()));
+        let before = stored.then(|| {
+            (
+                std::mem::take(&mut self.found),
+                self.called.clone(),
+                self.checked.clone(),
+                self.compared.clone(),
+            )
+        });
         let rows =
             self.inside(Within::View(outermost), |walk| walk.deeper(|walk| walk.defined_by(definition)));
-        if let Some((found, called, checked)) = before {
-            (self.found, self.called, self.checked) = (found, called, checked);
+        if let Some(before) = before {
+            (self.found, self.called, self.checked, self.compared) = before;
         }
         self.views.pop();
         let Some(columns) = rows.columns.filter(|c| c.len() == view.columns.len()) else {

@@ -51,6 +51,8 @@ pub(super) struct Walk<'a> {
     pub called: HashMap<Oid, Flow>,
     /// Types whose checks were read.
     pub checked: HashSet<Oid>,
+    /// Types whose comparisons were read; OID 0 for all.
+    pub compared: HashSet<Oid>,
     /// Relations whose machinery was read, by what is done to them.
     pub written: HashSet<(Oid, Action)>,
     pub depth: usize,
@@ -85,6 +87,7 @@ impl<'a> Walk<'a> {
             cursors: HashMap::new(),
             called: HashMap::new(),
             checked: HashSet::new(),
+            compared: HashSet::new(),
             written: HashSet::new(),
             depth: 0,
             refusal: None,

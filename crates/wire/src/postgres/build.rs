@@ -231,10 +231,10 @@ fn authentication(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
 }
 
 /// ParameterStatus.
-pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
+pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     message(out, b'S', |out| {
         cstr(out, name.as_bytes());
-        cstr(out, value.as_bytes());
+        cstr(out, value.as_ref());
     });
 }
 

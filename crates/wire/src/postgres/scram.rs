@@ -113,8 +113,18 @@ impl Binding {
     }
 }
 
+/// What a server's rounds make of a password. The rounds cost milliseconds and are the same for each login, so whoever
+/// keeps the password keeps this with it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Salted {
+    salt: Vec<u8>,
+    iterations: u32,
+    key: Zeroizing<Key>,
+}
+
 /// A client's side of one exchange.
 pub struct Client {
+    salted: Option<Salted>,
     binding: Binding,
     nonce: String,
     password: Zeroizing<Vec<u8>>,
@@ -124,12 +134,19 @@ pub struct Client {
 impl Client {
     /// `nonce` is printable ASCII without commas, from a source of chance. The password is prepared as RFC 4013 says,
     /// or taken as it is where that fails, as PostgreSQL does.
-    pub fn new(password: &[u8], nonce: &str, binding: Binding) -> Self {
+    /// `known` is what an earlier login with the same password has worked out.
+    pub fn new(password: &[u8], nonce: &str, binding: Binding, known: Option<Salted>) -> Self {
         let prepared = std::str::from_utf8(password)
             .ok()
             .and_then(|p| stringprep::saslprep(p).ok().map(|p| p.as_bytes().to_vec()))
             .unwrap_or_else(|| password.to_vec());
-        Self { binding, nonce: nonce.to_owned(), password: Zeroizing::new(prepared), expects: None }
+        Self {
+            binding,
+            nonce: nonce.to_owned(),
+            password: Zeroizing::new(prepared),
+            expects: None,
+            salted: known,
+        }
     }
 
     /// The first message. PostgreSQL knows the user already and ignores the name.
@@ -157,13 +174,24 @@ impl Client {
         if iterations == 0 || iterations > MOST_ITERATIONS {
             return Err(Malformed("SCRAM: iteration count out of range"));
         }
-        let salted = salted(&self.password, &salt, iterations);
+        let known = self.salted.take().filter(|known| known.salt == salt && known.iterations == iterations);
+        let worked_out = known.unwrap_or_else(|| {
+            let key = salted(&self.password, &salt, iterations);
+            Salted { salt, iterations, key }
+        });
+        let salted = worked_out.key.clone();
+        self.salted = Some(worked_out);
         let without_proof = format!("c={},r={nonce}", BASE64.encode(self.binding.input()));
         let signed = format!("{},{server_first},{without_proof}", self.first_bare());
         let client_key = mac(salted.as_slice(), b"Client Key");
         let proof = xor(&client_key, &mac(&hash(&client_key), signed.as_bytes()));
         self.expects = Some(mac(&mac(salted.as_slice(), b"Server Key"), signed.as_bytes()));
         Ok(format!("{without_proof},p={}", BASE64.encode(proof)).into_bytes())
+    }
+
+    /// What this login has worked out, for the next one.
+    pub fn into_salted(self) -> Option<Salted> {
+        self.salted
     }
 
     /// Checks that the server knows the password, too.

@@ -35,14 +35,15 @@ pub struct Login {
     pub major: u16,
     /// Minor version of the protocol.
     pub minor: u16,
-    /// Names and values in their order; a name may come twice.
-    pub parameters: Vec<(String, String)>,
+    /// Names and values in their order; a name may come twice. Values are in whatever encoding the client and the server
+    /// agree on: names of databases are compared by their bytes.
+    pub parameters: Vec<(String, Vec<u8>)>,
 }
 
 impl Login {
     /// The last value given for a name, which is the one that PostgreSQL takes.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    pub fn parameter(&self, name: &str) -> Option<&[u8]> {
+        self.parameters.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_slice())
     }
 }
 
@@ -92,7 +93,7 @@ fn login(version: u32, mut reader: Reader<'_>) -> Result<Login, Malformed> {
         if name.is_empty() {
             break;
         }
-        parameters.push((name, text(reader.cstr()?)?));
+        parameters.push((name, reader.cstr()?.to_vec()));
     }
     reader.finish()?;
     Ok(Login { major, minor, parameters })
@@ -101,7 +102,7 @@ fn login(version: u32, mut reader: Reader<'_>) -> Result<Login, Malformed> {
 fn text(bytes: &[u8]) -> Result<String, Malformed> {
     std::str::from_utf8(bytes)
         .map(str::to_owned)
-        .map_err(|_| Malformed("startup parameter is not valid UTF-8"))
+        .map_err(|_| Malformed("name of a startup parameter is not valid UTF-8"))
 }
 
 /// Appends an SSLRequest.
@@ -120,14 +121,14 @@ pub fn cancel_request(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
 }
 
 /// Appends a StartupMessage of protocol `3.minor`. Zero bytes in names and values end them there.
-pub fn login_request(out: &mut Vec<u8>, minor: u16, parameters: &[(String, String)]) {
+pub fn login_request(out: &mut Vec<u8>, minor: u16, parameters: &[(String, impl AsRef<[u8]>)]) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&3u16.to_be_bytes());
     out.extend_from_slice(&minor.to_be_bytes());
     for (name, value) in parameters {
         super::build::cstr(out, name.as_bytes());
-        super::build::cstr(out, value.as_bytes());
+        super::build::cstr(out, value.as_ref());
     }
     out.push(0);
     super::build::set_length(out, start);

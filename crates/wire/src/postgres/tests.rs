@@ -126,7 +126,10 @@ fn a_connection_begins_with_one_of_four_packets() {
     let parameters = vec![("user".to_owned(), "a".to_owned()), ("user".to_owned(), "b".to_owned())];
     let login = built(|o| login_request(o, 2, &parameters));
     let Ok(Some((Startup::Login(read), _))) = split_startup(&login) else { panic!("a login") };
-    assert_eq!((read.major, read.minor, read.parameter("user")), (3, 2, Some("b")));
+    assert_eq!((read.major, read.minor, read.parameter("user")), (3, 2, Some(&b"b"[..])));
+    let latin = built(|o| login_request(o, 0, &[("database".to_owned(), b"\xe9")]));
+    let Ok(Some((Startup::Login(read), _))) = split_startup(&latin) else { panic!("a login") };
+    assert_eq!(read.parameter("database"), Some(&b"\xe9"[..]));
     for lie in
         [&b"\0\0\0\x04"[..], b"\0\x01\0\0", b"\0\0\0\x09\x04\xd2\x16\x2fx", b"\0\0\0\x0c\0\x03\0\0user"]
     {
@@ -216,7 +219,7 @@ fn binary_copies_are_rewritten_with_their_header_and_trailer() {
 
 #[test]
 fn scram_is_what_rfc_7677_shows() {
-    let mut client = Client::new(b"pencil", "rOprNGfwEbeRWgbNEkqO", Binding::None);
+    let mut client = Client::new(b"pencil", "rOprNGfwEbeRWgbNEkqO", Binding::None, None);
     let first = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
     let answer = client.answer(first);
     // The RFC's client names its user in the exchange, PostgreSQL's does not: only the shape can be compared.
@@ -250,7 +253,7 @@ fn exchange(
     end_point: Option<&[u8]>,
 ) -> Result<bool, crate::Malformed> {
     let verifier = ScramVerifier::new(b"right", &[7; 16], 4096);
-    let mut client = Client::new(password, "abc", binding);
+    let mut client = Client::new(password, "abc", binding, None);
     let (server, first) = Server::begin(verifier, plus, end_point, &client.first(), "def")?;
     match server.finish(&client.answer(&first)?)? {
         None => Ok(false),
@@ -273,6 +276,26 @@ fn scram_meets_itself_and_only_with_the_right_password_and_binding() {
 }
 
 #[test]
+fn a_login_takes_what_an_earlier_one_worked_out_and_only_where_it_fits() {
+    let log_in = |password: &[u8], salt: u8, known| {
+        let mut client = Client::new(password, "abc", Binding::None, known);
+        let verifier = ScramVerifier::new(b"right", &[salt; 16], 4096);
+        let (server, first) = Server::begin(verifier, false, None, &client.first(), "def").expect("begun");
+        let last = server.finish(&client.answer(&first).expect("answered")).expect("finished");
+        let right = last.is_some_and(|last| client.verify(&last).is_ok());
+        (right, client.into_salted())
+    };
+    let (right, known) = log_in(b"right", 7, None);
+    assert!(right && known.is_some());
+    // With it the password itself is not looked at again.
+    let (right, again) = log_in(b"anything", 7, known.clone());
+    assert!(right && again == known);
+    // The server has another salt now: everything is worked out anew.
+    assert!(log_in(b"right", 8, known.clone()).0);
+    assert!(!log_in(b"anything", 8, known).0);
+}
+
+#[test]
 fn a_scram_client_does_not_believe_any_server() {
     for lie in [
         &b"r=xyz,s=W22Z,i=4096"[..],
@@ -283,9 +306,9 @@ fn a_scram_client_does_not_believe_any_server() {
         b"s=W22Z,i=4096",
         b"\xff",
     ] {
-        assert!(Client::new(b"p", "abc", Binding::None).answer(lie).is_err(), "{lie:?}");
+        assert!(Client::new(b"p", "abc", Binding::None, None).answer(lie).is_err(), "{lie:?}");
     }
-    assert!(Client::new(b"p", "abc", Binding::None).verify(b"v=AAAA").is_err());
+    assert!(Client::new(b"p", "abc", Binding::None, None).verify(b"v=AAAA").is_err());
 }
 
 proptest! {

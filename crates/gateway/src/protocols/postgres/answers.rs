@@ -1,16 +1,15 @@
 //! What the server's messages mean, one at a time: matched with what it owes, and turned into what the client gets.
 
+mod results;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sql::postgres::Control;
-use sql::postgres::copy::CopyFormat as Declared;
-use wire::postgres::backend::{self, Backend, CopyShape, Field, TransactionStatus};
-use wire::postgres::copy::{CopyFormat, CopyRewriter};
+use wire::postgres::backend::{self, Backend, TransactionStatus};
 use wire::postgres::{Frame, build};
 
 use super::chunk::{Chunk, ChunkKind, RowPlan};
-use super::control::{Rows, texts};
+use super::control::Rows;
 use super::conversation::Conversation;
 use super::errors;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
@@ -189,163 +188,6 @@ impl Answers {
         }
     }
 
-    // ------------------------------------------------------------------ rows
-
-    fn row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
-        if self.is_own_row(c) {
-            let row = texts(frame.body).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
-            self.own_rows.last_mut().ok_or_else(unexpected)?.push(row);
-            return Ok(Heard::Swallow);
-        }
-        if let Err(why) = self.settle(c) {
-            return Ok(Heard::Cut(why));
-        }
-        match c.expected.front_mut() {
-            Some(Expected::Query(run) | Expected::Execute(run)) => {
-                run.rows += 1;
-                Ok(Heard::Row)
-            }
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Before its first row is shown, a result has a plan.
-    fn settle(&mut self, c: &mut Conversation) -> Result<(), &'static str> {
-        // A COPY has its plan from the start.
-        if self.kind == Some(ChunkKind::Copy) {
-            return Ok(());
-        }
-        match c.expected.front_mut() {
-            Some(Expected::Query(run)) if !run.described => Err("rows without a description"),
-            Some(Expected::Execute(run)) => {
-                if std::mem::replace(&mut run.described, true) {
-                    return Ok(());
-                }
-                let bound = Arc::clone(&run.bound);
-                self.plan_portal(&bound, c)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn copy_row(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
-        match c.expected.front_mut() {
-            Some(Expected::Query(run) | Expected::Execute(run)) => {
-                run.rows += 1;
-                Ok(Heard::Row)
-            }
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// The plan of a portal's rows: from what the server said of its statement.
-    fn plan_portal(&mut self, bound: &Bound, c: &Conversation) -> Result<(), &'static str> {
-        if !c.understanding.may_mask() {
-            self.set_rows(None);
-            return Ok(());
-        }
-        // A cursor's description has its formats in it, a statement's has not: they are the portal's.
-        let (fields, formats) = match &bound.prepared {
-            Some(prepared) => (prepared.fields.get(), Some(bound.formats.as_slice())),
-            None => (bound.fields.get(), None),
-        };
-        let fields = fields.ok_or("rows of a portal that was never described")?;
-        let outputs = bound.operation.statements.first().map(|s| &s.outputs);
-        self.set_rows(masks::rows(&self.masks, outputs, fields, formats, &bound.reveal, c)?);
-        Ok(())
-    }
-
-    fn set_rows(&mut self, plan: Option<masking::Plan>) {
-        self.kind = Some(ChunkKind::Rows);
-        self.plan = plan.map(|plan| RowPlan { plan, copy: None });
-    }
-
-    fn described(&mut self, c: &mut Conversation, fields: Vec<Field>) -> Result<Heard, Stop> {
-        match c.expected.front_mut() {
-            Some(Expected::Query(run)) => {
-                // A second description within one statement is that of a rule's additional query: nothing is known of it.
-                let again = std::mem::replace(&mut run.described, true);
-                let (bound, current) = (Arc::clone(&run.bound), run.current);
-                let outputs = bound.operation.statements.get(current).filter(|_| !again).map(|s| &s.outputs);
-                match masks::rows(&self.masks, outputs, &fields, None, &bound.reveal, c) {
-                    Ok(plan) => {
-                        self.set_rows(plan);
-                        Ok(Heard::Pass)
-                    }
-                    Err(why) => Ok(Heard::Cut(why)),
-                }
-            }
-            Some(Expected::DescribeStatement { .. }) => {
-                let Some(Expected::DescribeStatement { prepared, ours }) = c.expected.pop_front() else {
-                    return Err(unexpected());
-                };
-                if let Some(prepared) = prepared {
-                    let _ = prepared.fields.set(fields.into());
-                }
-                c.settled();
-                Ok(if ours { Heard::Swallow } else { Heard::Pass })
-            }
-            Some(Expected::DescribePortal { .. }) => {
-                let Some(Expected::DescribePortal { bound, ours }) = c.expected.pop_front() else {
-                    return Err(unexpected());
-                };
-                if let Some(bound) = bound {
-                    let _ = bound.fields.set(fields.into());
-                }
-                c.settled();
-                Ok(if ours { Heard::Swallow } else { Heard::Pass })
-            }
-            _ => Err(unexpected()),
-        }
-    }
-
-    fn no_data(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
-        match c.expected.pop_front() {
-            Some(Expected::DescribeStatement { ours, .. } | Expected::DescribePortal { ours, .. }) => {
-                c.settled();
-                Ok(if ours { Heard::Swallow } else { Heard::Pass })
-            }
-            _ => Err(unexpected()),
-        }
-    }
-
-    fn copy_out(&mut self, c: &mut Conversation, shape: &CopyShape) -> Result<Heard, Stop> {
-        let Some(Expected::Query(run) | Expected::Execute(run)) = c.expected.front() else {
-            return Err(unexpected());
-        };
-        let bound = Arc::clone(&run.bound);
-        let current = run.current;
-        if !c.understanding.may_mask() {
-            self.kind = Some(ChunkKind::Copy);
-            self.plan = None;
-            return Ok(Heard::Pass);
-        }
-        let Some(statement) = bound.operation.statements.get(current) else { return Err(unexpected()) };
-        let columns = usize::from(shape.columns);
-        self.kind = Some(ChunkKind::Copy);
-        self.plan = None;
-        let plan = match masks::copy(
-            &self.masks,
-            &statement.outputs,
-            columns,
-            shape.is_binary(),
-            &bound.reveal,
-            c,
-        ) {
-            Ok(None) => return Ok(Heard::Pass),
-            Ok(Some(plan)) => plan,
-            Err(why) => return Ok(Heard::Cut(why)),
-        };
-        let format = statement.control.iter().find_map(|control| {
-            if let Control::CopyOut(format) = control { Some(copy_format(format)) } else { None }
-        });
-        let Some(format) = format else { return Ok(Heard::Cut("a COPY whose format is not known")) };
-        self.plan = Some(RowPlan { plan, copy: Some(CopyRewriter::new(format, columns)) });
-        Ok(Heard::Pass)
-    }
-
-    // ------------------------------------------------------------------ ends
-
     fn parsed(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
         match c.expected.pop_front() {
             Some(Expected::Parse { name, prepared }) => {
@@ -521,6 +363,9 @@ impl Answers {
 /// What a completed statement did to the session's names.
 fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize) {
     let Some(statement) = bound.operation.statements.get(index) else { return };
+    if statement.control.is_empty() {
+        return;
+    }
     let run = Run::new(Arc::clone(bound));
     let epoch = c.understanding.epoch();
     for control in &statement.control {
@@ -572,22 +417,6 @@ fn touches_tagged(operation: &Operation) -> bool {
 
 fn withheld(frame: &Frame<'_>, shy: bool, operation: &Operation) -> Heard {
     errors::withhold_if(frame, shy && touches_tagged(operation))
-}
-
-fn copy_format(declared: &Declared) -> CopyFormat {
-    match declared {
-        Declared::Text { delimiter, null, header } => {
-            CopyFormat::Text { delimiter: *delimiter, null: null.clone(), header: *header }
-        }
-        Declared::Csv { delimiter, quote, escape, null, header } => CopyFormat::Csv {
-            delimiter: *delimiter,
-            quote: *quote,
-            escape: *escape,
-            null: null.clone(),
-            header: *header,
-        },
-        Declared::Binary => CopyFormat::Binary,
-    }
 }
 
 fn unexpected() -> Stop {

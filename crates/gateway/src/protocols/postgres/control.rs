@@ -80,7 +80,11 @@ impl Control {
 
     /// What the server said of a setting when the session began.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.upstream
+            .parameters
+            .iter()
+            .find(|(n, _)| n == name)
+            .and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
     /// Runs one statement, or several of which only one returns rows. After an error of the connection it cannot be used

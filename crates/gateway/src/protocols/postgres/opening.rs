@@ -16,7 +16,7 @@ use super::understanding::Understanding;
 use crate::audit::Audit;
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
-use crate::net::dial::{DialError, Login, Upstream, dial};
+use crate::net::dial::{DialError, Login, Password, Upstream, dial};
 use crate::net::listen::Accepted;
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
@@ -35,9 +35,9 @@ pub(super) async fn open(
 ) -> Result<(Opened, Registration), Stop> {
     let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
     let everything = gateway.allows_everything(grant);
-    let database = accepted.database().unwrap_or(&target.database);
+    let database = accepted.database().unwrap_or(target.database.as_bytes());
     // Tags and the catalogue are those of the target's own database; who may do everything needs neither.
-    if !everything && database != target.database {
+    if !everything && database != target.database.as_bytes() {
         return Err(denied(
             "3D000",
             "no other database of this target may be used here: only its own is understood",
@@ -62,7 +62,9 @@ pub(super) async fn open(
         minor: accepted.minor(),
         parameters: &parameters,
     };
-    let upstream = dial(&target.address, &target.tls, &login).await.map_err(unreachable)?;
+    let upstream = dial(&target.address, &target.tls, &login).await.map_err(|error| {
+        unreachable(error, if everything { Words::TheServers(login.password) } else { Words::Ours })
+    })?;
     let session = Cancellable {
         held: Arc::clone(cancel),
         address: target.address.clone(),
@@ -103,32 +105,32 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
 fn parameters(
     accepted: &Accepted,
     user: &str,
-    database: &str,
+    database: &[u8],
     everything: bool,
     read_only: bool,
-) -> Result<Vec<(String, String)>, Stop> {
+) -> Result<Vec<(String, Vec<u8>)>, Stop> {
     let wanted = settings::wanted(accepted.parameters(), everything);
     if let Some(refused) = wanted.refused {
         return Err(Stop::Denied(refused));
     }
-    let own = [("user", user), ("database", database)];
-    let mut parameters: Vec<(String, String)> =
-        own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let own = [("user", user.as_bytes()), ("database", database)];
+    let mut parameters: Vec<(String, Vec<u8>)> =
+        own.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
     if !everything {
-        parameters.push(("client_encoding".to_owned(), "UTF8".to_owned()));
+        parameters.push(("client_encoding".to_owned(), b"UTF8".to_vec()));
     }
     parameters.extend(wanted.settings);
     if read_only {
-        parameters.push((READ_ONLY.to_owned(), "on".to_owned()));
+        parameters.push((READ_ONLY.to_owned(), b"on".to_vec()));
     }
     Ok(parameters)
 }
 
 /// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.
 fn check_encoding(upstream: &Upstream) -> Result<(), Stop> {
-    let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-    if said("client_encoding").is_none_or(|v| v == "UTF8")
-        && said("server_encoding").is_none_or(|v| v == "UTF8")
+    let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
+    if said("client_encoding").is_none_or(|v| v == b"UTF8")
+        && said("server_encoding").is_none_or(|v| v == b"UTF8")
     {
         return Ok(());
     }
@@ -142,7 +144,7 @@ fn welcome(upstream: &Upstream, secret: &[u8], read_only: bool) -> Vec<u8> {
     build::authentication_ok(&mut out);
     for (name, value) in &upstream.parameters {
         // What the gateway set is not the client's to see: it sees the server's own default.
-        let value = if read_only && name == READ_ONLY { "off" } else { value };
+        let value: &[u8] = if read_only && name == READ_ONLY { b"off" } else { value };
         build::parameter_status(&mut out, name, value);
     }
     build::backend_key_data(&mut out, upstream.process, secret);
@@ -153,8 +155,20 @@ fn welcome(upstream: &Upstream, secret: &[u8], read_only: bool) -> Vec<u8> {
     out
 }
 
-fn unreachable(error: DialError) -> Stop {
+/// Whose words a client gets when the target does not open a session.
+enum Words<'a> {
+    /// It may see everything but this password.
+    TheServers(Option<&'a Password>),
+    Ours,
+}
+
+fn unreachable(error: DialError, words: Words) -> Stop {
     tracing::warn!(%error, "the target cannot be used");
+    if let Words::TheServers(password) = words
+        && let Some(message) = error.own_words(password)
+    {
+        return Stop::Unopened(message.to_vec());
+    }
     let (code, reason) = error.for_client();
     denied(code, reason)
 }

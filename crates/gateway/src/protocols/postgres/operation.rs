@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use journal::record::Fields;
 use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
-use crate::audit::{StatementNote, ValueNote};
+use crate::audit::{self, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
@@ -28,6 +29,23 @@ pub struct Meaning {
     facts: Facts,
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
+    written: OnceLock<Written>,
+}
+
+/// What the journal says of it, written once.
+struct Written {
+    text: String,
+    fields: Fields,
+}
+
+impl Meaning {
+    fn written(&self) -> &Written {
+        self.written.get_or_init(|| {
+            let texts: Vec<&str> = self.statements.iter().map(|s| s.text.as_str()).collect();
+            let text = texts.join("; ");
+            Written { fields: audit::fields(&self.facts.kind, &text, &self.effects), text }
+        })
+    }
 }
 
 impl std::ops::Deref for Operation {
@@ -84,7 +102,7 @@ impl Operation {
         }
         let facts = joined_facts(&statements);
         let tagged_outputs = tagged.into_iter().collect();
-        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape };
+        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, written: OnceLock::new() };
         Self { meaning: Arc::new(meaning), literals: None, text: None }
     }
 
@@ -255,29 +273,21 @@ impl Inspect for Request {
 }
 
 impl Auditable for Request {
-    fn statement(&self) -> StatementNote {
+    fn statement(&self) -> StatementNote<'_> {
         let phase = match &self.kind {
             RequestKind::Query => "query",
             RequestKind::Parse { .. } => "parse",
             RequestKind::Bind { .. } => "bind",
             RequestKind::FunctionCall => "function call",
         };
-        let mut text = String::new();
-        let mut values = Vec::new();
-        for statement in &self.operation.statements {
-            if !text.is_empty() {
-                text.push_str("; ");
-            }
-            text.push_str(&statement.text);
-        }
+        let mut values = match &self.kind {
+            RequestKind::Bind { .. } => self.bound_values(),
+            RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => Vec::new(),
+        };
         // Literals are numbered behind the parameters.
-        values.extend(self.operation.literals().map(|l| ValueNote(Some(l.value.clone().into_bytes()))));
-        if let RequestKind::Bind { .. } = &self.kind {
-            let mut bound = self.bound_values();
-            bound.append(&mut values);
-            values = bound;
-        }
-        StatementNote { phase, kind: self.operation.facts.kind.clone(), text, values }
+        values.extend(self.operation.literals().map(|l| ValueNote(Some(l.value.as_bytes()))));
+        let Written { text, fields } = self.operation.written();
+        StatementNote { phase, kind: &self.operation.facts.kind, text, fields, values }
     }
 
     fn is_shape_only(&self) -> bool {
@@ -318,13 +328,13 @@ impl Request {
     }
 
     /// The parameter values of a Bind, as they are on the wire.
-    fn bound_values(&self) -> Vec<ValueNote> {
+    fn bound_values(&self) -> Vec<ValueNote<'_>> {
         let Ok(Some(frame)) = wire::postgres::split(&self.frame, usize::MAX) else { return Vec::new() };
         let Ok(wire::postgres::frontend::Frontend::Bind(bind)) = wire::postgres::frontend::frontend(&frame)
         else {
             return Vec::new();
         };
-        bind.values.iter().map(|v| ValueNote(v.map(<[u8]>::to_vec))).collect()
+        bind.values.iter().map(|v| ValueNote(*v)).collect()
     }
 }
 

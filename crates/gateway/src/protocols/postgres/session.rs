@@ -82,7 +82,7 @@ impl PostgresSession {
         let origin = Origin {
             session,
             address: accepted.peer(),
-            application: accepted.parameter("application_name").unwrap_or_default().to_owned(),
+            application: accepted.parameter("application_name").unwrap_or_default().as_ref().into(),
             tls: accepted.tls_version().map(str::to_owned),
         };
         Self {
@@ -134,10 +134,11 @@ impl Open {
 
     /// The next piece of the target's answer, from what has been read already.
     fn hear(&mut self) -> Result<Option<Chunk>, Stop> {
-        let mut chunk = Chunk::frames(Vec::new(), 0);
-        if let Some(stashed) = self.stash.take() {
-            chunk = stashed;
-        }
+        let mut chunk = match self.stash.take() {
+            Some(stashed) => stashed,
+            None if self.pump.upstream.input.is_empty() => return Ok(None),
+            None => Chunk::frames(Vec::with_capacity(self.pump.upstream.input.len().min(CHUNK)), 0),
+        };
         while chunk.bytes.len() < CHUNK {
             if self.passing > 0 {
                 let input = &mut self.pump.upstream.input;
@@ -439,7 +440,9 @@ impl Protocol for PostgresSession {
         let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
-                audit.login_refused(&self.origin, accepted.parameter("database"), &refused).await?;
+                audit
+                    .login_refused(&self.origin, accepted.parameter("database").as_deref(), &refused)
+                    .await?;
                 return Err(Stop::Login(refused.to_string()));
             }
         };
@@ -496,7 +499,7 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Done);
             }
             // Nothing leaves for the server but here.
-            open.owed.settle(self.gateway.metrics()).await?;
+            open.owed.settle(self.gateway.journal(), self.gateway.metrics()).await?;
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
@@ -605,7 +608,8 @@ impl Protocol for PostgresSession {
                 open.pump.client.output.extend(&farewell);
             }
             // A client may send its last words and leave at once.
-            let owed = tokio::time::timeout(LAST_WORDS, open.owed.settle(self.gateway.metrics())).await;
+            let owed = open.owed.settle(self.gateway.journal(), self.gateway.metrics());
+            let owed = tokio::time::timeout(LAST_WORDS, owed).await;
             if matches!((stop, owed), (Stop::Journal, _) | (_, Err(_) | Ok(Err(_)))) {
                 // What waited for the disk never leaves.
                 open.pump.upstream.output = Buffer::default();
@@ -643,6 +647,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
                 None => fields,
             }
         }
+        Stop::Unopened(message) => return message.clone(),
         // The login layer has told the client already, in constant words.
         Stop::Login(_) => return out,
         Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),

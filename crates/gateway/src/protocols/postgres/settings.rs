@@ -7,28 +7,32 @@ use sql::postgres::settings::{Setting, classify};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// Settings that may go to the target, in their order.
-    pub settings: Vec<(String, String)>,
+    pub settings: Vec<(String, Vec<u8>)>,
     /// The first that may not.
     pub refused: Option<Denied>,
 }
 
 /// Takes start-up parameters apart. `options` is taken apart as the server would; of who may do everything, nothing needs to
 /// be read with certainty, so all goes to the server as it is.
-pub(super) fn wanted(parameters: &[(String, String)], everything: bool) -> Wanted {
+pub(super) fn wanted(parameters: &[(String, Vec<u8>)], everything: bool) -> Wanted {
     let mut wanted = Wanted::default();
-    for (name, value) in parameters {
+    for (name, bytes) in parameters {
+        let Ok(value) = std::str::from_utf8(bytes) else {
+            wanted.unreadable(name, bytes, everything);
+            continue;
+        };
         match name.as_str() {
             // The gateway's own to say, or dealt with before the login.
             "user" | "database" | "replication" => (),
             option if option.starts_with("_pq_.") => (),
-            "options" if everything => wanted.settings.push((name.clone(), value.clone())),
+            "options" if everything => wanted.settings.push((name.clone(), bytes.clone())),
             "options" => match switches(value) {
                 Ok(settings) => {
                     settings.into_iter().for_each(|(name, value)| wanted.take(name, value, everything))
                 }
                 Err(switch) => wanted.refuse(format!("the command-line option {switch} may not be set here")),
             },
-            _ => wanted.take(name.clone(), value.clone(), everything),
+            _ => wanted.take(name.clone(), value.to_owned(), everything),
         }
     }
     wanted
@@ -39,7 +43,7 @@ impl Wanted {
         let lower = name.to_ascii_lowercase();
         let harmless = classify(&lower, Some(&value)) == Setting::Harmless;
         match lower.as_str() {
-            _ if everything => self.settings.push((name, value)),
+            _ if everything => self.settings.push((name, value.into_bytes())),
             // As they are by the gateway's own login.
             "client_encoding" | "standard_conforming_strings" | "backslash_quote" if harmless => (),
             "client_encoding" => self.refuse(format!(
@@ -48,8 +52,20 @@ impl Wanted {
             "standard_conforming_strings" | "backslash_quote" => {
                 self.refuse(format!("{lower} = {value} is not supported, since statements must be read with certainty"));
             }
-            _ if harmless => self.settings.push((name, value)),
+            _ if harmless => self.settings.push((name, value.into_bytes())),
             _ => self.refuse(format!("the setting {lower} may not be set at the start of a session")),
+        }
+    }
+
+    /// A value that is not UTF-8.
+    fn unreadable(&mut self, name: &str, value: &[u8], everything: bool) {
+        match name {
+            "user" => (),
+            option if option.starts_with("_pq_.") => (),
+            // A name of ours is never such; where everything is allowed, others are the server's to know.
+            "database" if everything => (),
+            _ if everything => self.settings.push((name.to_owned(), value.to_vec())),
+            _ => self.refuse(format!("the value of {name} is not valid UTF-8")),
         }
     }
 
@@ -108,9 +124,11 @@ mod tests {
 
     #[track_caller]
     fn check(parameters: &[(&str, &str)], everything: bool, passed: &[(&str, &str)], refused: bool) {
-        let owned: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let owned: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).into())).collect();
         let got = wanted(&owned, everything);
-        let settings: Vec<_> = got.settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+        let settings: Vec<_> = got.settings.iter().map(|(n, v)| (n.clone(), text(v))).collect();
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         assert_eq!((settings.as_slice(), got.refused.is_some()), (passed, refused), "{parameters:?}");
     }
 
@@ -161,5 +179,13 @@ mod tests {
         check(&[(setting, "off")], false, &[], true);
         check(&[("options", "-c default_transaction_read_only=off")], false, &[], true);
         check(&[(setting, "off")], true, &[(setting, "off")], false);
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf8_reaches_the_server_only_where_everything_is_allowed() {
+        let parameters = [("application_name".to_owned(), vec![0xe9]), ("user".to_owned(), vec![0xe9])];
+        assert_eq!(wanted(&parameters, true).settings, parameters[..1]);
+        let narrow = wanted(&parameters, false);
+        assert!(narrow.settings.is_empty() && narrow.refused.is_some());
     }
 }

@@ -246,17 +246,19 @@ impl Understanding {
         if let Some(known) = self.remembered.get(text) {
             return Ok(Arc::clone(known));
         }
-        let short = text.len() <= REMEMBERED_TEXT && !depends_on_names(text);
+        let short = text.len() <= REMEMBERED_TEXT;
         let mut key = None;
         if short
             && let Ok(utf8) = std::str::from_utf8(text)
             && let Some(Template { key: found, literals }) = template(utf8)
         {
             if let Some(known) = self.templates.get(&found) {
+                // It names no statement and no cursor: else it would not have been kept.
                 return Ok(Arc::new(known.with_literals(literals)));
             }
             key = Some(found);
         }
+        let short = short && !depends_on_names(text);
         let (utf8, analysis) = match self.read(text, names, simple) {
             Ok(read) => read,
             Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
@@ -267,7 +269,7 @@ impl Understanding {
             operation.text = Some(utf8.into());
         }
         let operation = Arc::new(operation);
-        if let Some(key) = key.filter(|_| operation.is_template()) {
+        if let Some(key) = key.filter(|_| short && operation.is_template()) {
             if self.templates.len() >= REMEMBERED {
                 self.templates.clear();
             }
@@ -317,7 +319,9 @@ impl Understanding {
             };
             casts.push(format!("CAST(NULL AS {}.{})", quoted(&named.schema), quoted(&named.name)));
         }
-        match self.analyse(&format!("SELECT {}", casts.join(", ")), &NoNames) {
+        // Whatever the statement does with them, they may be compared, and made values of other types.
+        let text = format!("SELECT DISTINCT {} WHERE {}", casts.join(", "), casts.join(" AND "));
+        match self.analyse(&text, &NoNames) {
             Ok(analysis) => Arc::new(operation.with_types(&analysis)),
             Err(_) => self.uncertain("a parameter of a type that cannot be named"),
         }
@@ -466,8 +470,21 @@ fn returns_rows(operation: &Operation) -> bool {
 
 /// Whether a text may refer to prepared statements or cursors, whose meaning is not in the text. Too often is no harm.
 pub(super) fn depends_on_names(text: &[u8]) -> bool {
-    let mentions = |word: &[u8]| text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word));
-    mentions(b"execute") || mentions(b"fetch") || mentions(b"current of") || mentions(b"move")
+    const WORDS: [&[u8]; 3] = [b"execute", b"fetch", b"move"];
+    let begins =
+        |rest: &[u8], word: &[u8]| rest.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
+    (0..text.len()).any(|at| {
+        let rest = text.get(at..).unwrap_or_default();
+        match rest.first().map(u8::to_ascii_lowercase) {
+            Some(b'e' | b'f' | b'm') => WORDS.iter().any(|word| begins(rest, word)),
+            // `CURRENT OF`, with anything between the two that separates words.
+            Some(b'c') => {
+                let behind = rest.get(b"current".len());
+                begins(rest, b"current") && behind.is_some_and(|b| !b.is_ascii_alphanumeric() && *b != b'_')
+            }
+            _ => false,
+        }
+    })
 }
 
 fn quoted(name: &str) -> String {

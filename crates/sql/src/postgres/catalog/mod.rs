@@ -27,6 +27,7 @@ pub use load::{
     Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
     temporary_queries, version, who, with_temporary,
 };
+pub(crate) use queries::FIRST_USER_OID;
 #[cfg(test)]
 pub(crate) use sample::shop;
 pub use texts::Piece;
@@ -48,6 +49,7 @@ pub struct Catalog {
     pub(crate) operators: Vec<Operator>,
     pub(crate) casts: Vec<Cast>,
     pub(crate) event_triggers: Vec<EventTrigger>,
+    pub(crate) families: Vec<Family>,
     /// Extensions by name, with the schema that holds their objects.
     pub(crate) extensions: HashMap<String, String>,
     pub(crate) schemas: BTreeSet<String>,
@@ -118,6 +120,8 @@ pub struct Relation {
     pub checks: Vec<String>,
     /// Expressions and predicates of its indexes, as SQL with qualified names.
     pub index_expressions: Vec<String>,
+    /// Expressions of which statistics are kept: ANALYZE computes them.
+    pub statistics: Vec<String>,
     /// Tables that it inherits from or is a partition of.
     pub parents: Vec<Oid>,
     /// Tables that inherit from it, and its partitions.
@@ -254,11 +258,14 @@ pub struct Type {
     pub base: Oid,
     /// Of a composite type or table's row type: the relation.
     pub relation: Oid,
+    /// Of a range or multirange: the type of its bounds.
+    pub bound: Oid,
     /// Of a domain: its CHECK expressions (`VALUE` stands for the value), as SQL with qualified names.
     pub checks: Vec<String>,
     /// Of a domain: its default, as SQL.
     pub default: Option<String>,
-    /// Input, output, receive and send functions and those of the modifier, where they are not in `pg_catalog`.
+    /// Input, output, receive and send functions, those of the modifier, and a range's canonical form and difference,
+    /// where they are not the server's own.
     pub functions: Vec<Oid>,
     /// The extension it belongs to.
     pub extension: Option<String>,
@@ -345,6 +352,13 @@ pub struct Operator {
     pub function: Oid,
 }
 
+impl Operator {
+    /// Whether it is not the server's own: what users make in `pg_catalog` is theirs.
+    pub fn is_own(&self) -> bool {
+        self.schema != "pg_catalog" || self.function.0 >= queries::FIRST_USER_OID
+    }
+}
+
 /// A cast that was made by `CREATE CAST` or ships with the server.
 #[derive(Debug, Clone)]
 pub struct Cast {
@@ -356,6 +370,16 @@ pub struct Cast {
     pub function: Option<Oid>,
     /// `i` implicit, `a` in assignments, `e` explicit only.
     pub context: char,
+}
+
+/// An operator family in which users have functions. Whoever compares, sorts or hashes values of its types may call them:
+/// the planner chooses among all families that an operator is in.
+#[derive(Debug, Clone)]
+pub struct Family {
+    /// What its operators and functions take, and the types of classes that users made in it.
+    pub types: Vec<Oid>,
+    /// Its functions and its operators' that are not the server's own.
+    pub functions: Vec<Oid>,
 }
 
 /// An event trigger that is enabled.
@@ -478,6 +502,12 @@ impl Relation {
 }
 
 impl Function {
+    /// Whether it is the server's own: made by `initdb`, whose objects have the lowest OIDs. What users make in `pg_catalog` is
+    /// theirs all the same.
+    pub fn is_builtin(&self) -> bool {
+        self.schema == "pg_catalog" && self.oid.0 < queries::FIRST_USER_OID
+    }
+
     /// Its name as effects carry it.
     pub fn function_name(&self) -> FunctionName {
         FunctionName { schema: self.schema.clone(), name: self.name.clone() }

@@ -4,7 +4,7 @@ use super::cells::{Cells, rows};
 use super::load::{Answers, Rows};
 use super::queries::List;
 use super::texts::{Text, Texts};
-use super::{Cast, Catalog, Function, FunctionKind, Oid, Operator, Type, TypeKind};
+use super::{Cast, Catalog, Family, Function, FunctionKind, Oid, Operator, Type, TypeKind};
 
 /// Functions of the system have lower OIDs.
 const FIRST_USER: Oid = Oid(super::queries::FIRST_USER_OID);
@@ -18,6 +18,7 @@ pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), S
     answers.read(List::Aggregates, |answer| aggregates(catalog, answer))?;
     answers.read(List::Operators, |answer| operators(catalog, answer))?;
     answers.read(List::Casts, |answer| casts(catalog, answer))?;
+    answers.read(List::Families, |answer| families(catalog, answer))?;
     answers.read(List::Extensions, |answer| extensions(catalog, answer))?;
     answers.read(List::Members, |answer| members(catalog, answer))?;
     Ok(())
@@ -29,7 +30,7 @@ fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), 
         let (oid, schema, name) = (row.oid()?, row.string()?, row.string()?);
         let kind = type_kind(row.letter()?)?;
         let (element, array, array_type) = (row.oid()?, row.flag()?, row.oid()?);
-        let (base, relation) = (row.oid()?, row.oid()?);
+        let (base, relation, bound) = (row.oid()?, row.oid()?, row.oid()?);
         let mut functions = row.oids()?;
         functions.retain(|function| *function >= FIRST_USER);
         let default = row.flag()?.then(|| catalog.printed(texts.of(Text::Domain, oid, 0)));
@@ -44,6 +45,7 @@ fn types(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), 
             array_type,
             base,
             relation,
+            bound,
             checks,
             default,
             functions,
@@ -196,6 +198,18 @@ fn casts(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
         let (source, target, function, context) = (row.oid()?, row.oid()?, row.oid()?, row.letter()?);
         let function = (function != Oid(0)).then_some(function);
         catalog.casts.push(Cast { source, target, function, context });
+    }
+    Ok(())
+}
+
+fn families(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+    for mut row in rows(answer) {
+        let (mut types, mut functions) = (row.oids()?, row.oids()?);
+        for list in [&mut types, &mut functions] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        catalog.families.push(Family { types, functions });
     }
     Ok(())
 }

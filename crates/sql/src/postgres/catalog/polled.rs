@@ -22,7 +22,7 @@ const OID: &str = "x.oid::pg_catalog.int8";
 const ALL: &str = "true";
 
 /// All but `pg_class` and `pg_attribute`.
-const CATALOGUES: [Rows; 19] = [
+const CATALOGUES: [Rows; 23] = [
     rows("pg_namespace", OID, "NOT (x.oid =. ANY (SELECT s.oid FROM temporary_schemas AS s))"),
     rows("pg_attrdef", OID, "NOT (x.adrelid =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_rewrite", OID, "NOT (x.ev_class =. ANY (SELECT t.oid FROM temporary AS t))"),
@@ -51,6 +51,10 @@ const CATALOGUES: [Rows; 19] = [
     rows("pg_language", OID, ALL),
     rows("pg_operator", OID, "NOT (x.oprnamespace =. ANY (SELECT s.oid FROM temporary_schemas AS s))"),
     rows("pg_cast", OID, ALL),
+    rows("pg_opclass", OID, "x.oid >=. {user}"),
+    rows("pg_amop", OID, "x.oid >=. {user}"),
+    rows("pg_amproc", OID, "x.oid >=. {user}"),
+    rows("pg_statistic_ext", OID, "NOT (x.stxrelid =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_event_trigger", OID, ALL),
     rows("pg_extension", OID, ALL),
     rows(

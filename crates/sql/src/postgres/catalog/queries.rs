@@ -3,7 +3,7 @@
 //! parameter or writes.
 
 /// The first OID of objects that were not made by `initdb` (`FirstNormalObjectId`).
-pub(super) const FIRST_USER_OID: u32 = 16384;
+pub(crate) const FIRST_USER_OID: u32 = 16384;
 
 /// One list that is asked for; the order of [`List::ALL`] is the order of the statements and of their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum List {
     Policies,
     /// child, parent
     Inheritance,
-    /// oid, schema, name, kind, element, is an array, array type, base, relation, functions, has a default
+    /// oid, schema, name, kind, element, is an array, array type, base, relation, type of bounds, functions, has a default
     Types,
     /// oid, schema, name, kind, arguments, all arguments, modes, names, defaults, their texts matter, variadic, returns,
     /// set, language, source, has a body, settings, security definer
@@ -45,6 +45,10 @@ pub(super) enum List {
     Casts,
     /// name, event, function
     EventTriggers,
+    /// types, functions
+    Families,
+    /// oid, relation, of statistics with expressions
+    Statistics,
     /// name, schema
     Extensions,
     /// `f` or `t`, oid, extension
@@ -53,7 +57,7 @@ pub(super) enum List {
 
 impl List {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Server,
         Self::Schemas,
         Self::Relations,
@@ -72,12 +76,14 @@ impl List {
         Self::Operators,
         Self::Casts,
         Self::EventTriggers,
+        Self::Families,
+        Self::Statistics,
         Self::Extensions,
         Self::Members,
     ];
 
     /// Those in which a session's temporary objects are; the others are of the whole database.
-    pub(super) const OF_TEMPORARY: [Self; 16] = [
+    pub(super) const OF_TEMPORARY: [Self; 17] = [
         Self::Server,
         Self::Schemas,
         Self::Relations,
@@ -94,6 +100,7 @@ impl List {
         Self::Functions,
         Self::Aggregates,
         Self::Operators,
+        Self::Statistics,
     ];
 
     /// The statement that asks for it.
@@ -117,6 +124,8 @@ impl List {
             Self::Operators => OPERATORS,
             Self::Casts => CASTS,
             Self::EventTriggers => EVENT_TRIGGERS,
+            Self::Families => FAMILIES,
+            Self::Statistics => STATISTICS,
             Self::Extensions => EXTENSIONS,
             Self::Members => MEMBERS,
         };
@@ -139,16 +148,27 @@ fn for_version(text: &str, version: u32) -> String {
     let not_internal =
         if version >= 150_000 { "NOT t.tgisinternal" } else { "(NOT t.tgisinternal OR t.tgparentid <>. 0)" };
     // Before 14 there was one way to be subscripted by variable length, as an array, and no body but a text.
-    let (array, body) = if version >= 140_000 {
+    // Nor were there multiranges, or statistics of expressions.
+    let (array, body, range, statistics) = if version >= 140_000 {
         (
             "t.typsubscript::pg_catalog.oid =. \
              'pg_catalog.array_subscript_handler'::pg_catalog.regproc::pg_catalog.oid",
             "p.prosqlbody IS NOT NULL",
+            "(r.rngtypid =. t.oid OR r.rngmultitypid =. t.oid)",
+            "x.stxexprs IS NOT NULL",
         )
     } else {
-        ("(t.typlen =. -1 AND t.typelem <>. 0)", "false")
+        ("(t.typlen =. -1 AND t.typelem <>. 0)", "false", "r.rngtypid =. t.oid", "false")
     };
-    text.replace("{not_internal}", not_internal).replace("{array}", array).replace("{body}", body)
+    [
+        ("{not_internal}", not_internal),
+        ("{array}", array),
+        ("{body}", body),
+        ("{range}", range),
+        ("{statistics}", statistics),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (mark, words)| text.replace(mark, words))
 }
 
 /// The statements say `=.` for `OPERATOR(pg_catalog.=)`, `<>.` and `>=.` likewise, and `{user}` for the first OID that is
@@ -217,12 +237,12 @@ const INHERITANCE: &str = "SELECT h.inhrelid, h.inhparent FROM pg_catalog.pg_inh
     WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typelem, {array}, t.typarray, t.typbasetype, \
-    t.typrelid, pg_catalog.array_to_string(ARRAY[t.typinput::pg_catalog.oid, t.typoutput::pg_catalog.oid, \
+    t.typrelid, r.rngsubtype, pg_catalog.array_to_string(ARRAY[t.typinput::pg_catalog.oid, t.typoutput::pg_catalog.oid, \
     t.typreceive::pg_catalog.oid, t.typsend::pg_catalog.oid, t.typmodin::pg_catalog.oid, t.typmodout::pg_catalog.oid, \
     r.rngcanonical::pg_catalog.oid, r.rngsubdiff::pg_catalog.oid], ' '), \
     t.typtype =. 'd' AND t.typdefaultbin IS NOT NULL \
     FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid =. t.typnamespace \
-    LEFT JOIN pg_catalog.pg_range AS r ON r.rngtypid =. t.oid \
+    LEFT JOIN pg_catalog.pg_range AS r ON {range} \
     WHERE NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
 const FUNCTIONS: &str = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.proargtypes, \
@@ -256,6 +276,21 @@ const CASTS: &str =
 
 const EVENT_TRIGGERS: &str = "SELECT e.evtname, e.evtevent, e.evtfoid FROM pg_catalog.pg_event_trigger AS e \
     WHERE e.evtenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[])";
+
+/// What the server's own families have for the server's own types is not in it: nobody can put something else there.
+const FAMILIES: &str = "WITH entries AS MATERIALIZED (SELECT p.amprocfamily AS family, p.amproclefttype AS l, \
+    p.amprocrighttype AS r, p.amproc::pg_catalog.oid AS function FROM pg_catalog.pg_amproc AS p UNION ALL \
+    SELECT a.amopfamily, a.amoplefttype, a.amoprighttype, o.oprcode::pg_catalog.oid FROM pg_catalog.pg_amop AS a \
+    JOIN pg_catalog.pg_operator AS o ON o.oid =. a.amopopr) \
+    SELECT pg_catalog.concat_ws(' ', pg_catalog.string_agg(pg_catalog.concat_ws(' ', e.l, e.r), ' '), \
+    (SELECT pg_catalog.string_agg(c.opcintype::pg_catalog.text, ' ') FROM pg_catalog.pg_opclass AS c \
+    WHERE c.opcfamily =. e.family AND c.oid >=. {user})), \
+    pg_catalog.string_agg(e.function::pg_catalog.text, ' ') \
+    FROM entries AS e WHERE e.function >=. {user} GROUP BY e.family";
+
+const STATISTICS: &str = "SELECT x.oid, x.stxrelid FROM pg_catalog.pg_statistic_ext AS x \
+    JOIN pg_catalog.pg_class AS c ON c.oid =. x.stxrelid \
+    WHERE {statistics} AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const EXTENSIONS: &str = "SELECT e.extname, n.nspname FROM pg_catalog.pg_extension AS e \
     JOIN pg_catalog.pg_namespace AS n ON n.oid =. e.extnamespace";

@@ -20,6 +20,7 @@ pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), S
     answers.read(List::Checks, |answer| checks(catalog, texts, answer))?;
     answers.read(List::ForeignKeys, |answer| foreign_keys(catalog, answer))?;
     answers.read(List::Indexes, |answer| indexes(catalog, texts, answer))?;
+    answers.read(List::Statistics, |answer| statistics(catalog, texts, answer))?;
     answers.read(List::Policies, |answer| policies(catalog, texts, answer))?;
     answers.read(List::Inheritance, |answer| inheritance(catalog, answer))?;
     answers.read(List::PartitionKeys, |answer| partition_keys(catalog, texts, answer))
@@ -44,6 +45,7 @@ fn relations(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
             row_security: secured.then(Vec::new),
             checks: Vec::new(),
             index_expressions: Vec::new(),
+            statistics: Vec::new(),
             parents: Vec::new(),
             children: Vec::new(),
             referenced_by: Vec::new(),
@@ -198,6 +200,17 @@ fn indexes(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<()
         let mut expressions = both(catalog, texts, Text::Index, index, &mut row)?;
         if let Some(relation) = catalog.relations.get_mut(&oid) {
             relation.index_expressions.append(&mut expressions);
+        }
+    }
+    Ok(())
+}
+
+fn statistics(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(), String> {
+    for mut row in rows(answer) {
+        let (statistics, oid) = (row.oid()?, row.oid()?);
+        let expressions = catalog.printed(texts.of(Text::Statistics, statistics, 0));
+        if let Some(relation) = catalog.relations.get_mut(&oid) {
+            relation.statistics.push(expressions);
         }
     }
     Ok(())

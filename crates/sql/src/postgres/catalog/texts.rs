@@ -35,10 +35,12 @@ pub(super) enum Text {
     Arguments,
     /// The default of a domain.
     Domain,
+    /// The expressions of which statistics are kept.
+    Statistics,
 }
 
 impl Text {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::View,
         Self::Body,
         Self::Default,
@@ -50,6 +52,7 @@ impl Text {
         Self::Policy,
         Self::Arguments,
         Self::Domain,
+        Self::Statistics,
     ];
 
     fn letter(self) -> char {
@@ -65,6 +68,7 @@ impl Text {
             Self::Policy => 'p',
             Self::Arguments => 'a',
             Self::Domain => 'y',
+            Self::Statistics => 's',
         }
     }
 
@@ -82,7 +86,8 @@ impl Text {
             | Self::PartitionKey
             | Self::Policy
             | Self::Arguments
-            | Self::Domain => 1,
+            | Self::Domain
+            | Self::Statistics => 1,
         }
     }
 
@@ -99,6 +104,7 @@ impl Text {
             Self::Policy => POLICIES,
             Self::Arguments => ARGUMENTS,
             Self::Domain => DOMAINS,
+            Self::Statistics => STATISTICS,
         }
     }
 }
@@ -122,7 +128,8 @@ impl Piece {
 
     /// The same in one piece of each kind.
     pub(super) fn whole(version: u32) -> impl Iterator<Item = Self> {
-        let there = Text::ALL.into_iter().filter(move |text| *text != Text::Body || version >= 140_000);
+        let newer = |text| matches!(text, Text::Body | Text::Statistics);
+        let there = Text::ALL.into_iter().filter(move |text| !newer(*text) || version >= 140_000);
         there.map(|text| Self { text, modulus: 1, remainder: 0 })
     }
 
@@ -270,6 +277,12 @@ const ARGUMENTS: &str = "p.oid, 0, pg_catalog.pg_get_expr(p.proargdefaults, 0) F
 const DOMAINS: &str = "t.oid, 0, pg_catalog.pg_get_expr(t.typdefaultbin, 0) FROM pg_catalog.pg_type AS t \
     WHERE t.typdefaultbin IS NOT NULL AND t.typtype =. 'd' \
     AND NOT pg_catalog.pg_is_other_temp_schema(t.typnamespace) AND {piece t.oid}";
+
+const STATISTICS: &str = "x.oid, 0, CASE WHEN b.objid IS NULL THEN pg_catalog.pg_get_expr(x.stxexprs, x.stxrelid) END \
+    FROM pg_catalog.pg_statistic_ext AS x JOIN pg_catalog.pg_class AS c ON c.oid =. x.stxrelid \
+    LEFT JOIN blocked AS b ON b.classid =. 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass::pg_catalog.oid \
+    AND b.objid =. x.oid WHERE x.stxexprs IS NOT NULL \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) AND {piece x.oid}";
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,188 @@
+//! Results: how their rows are read, and by which plan they are masked.
+
+use std::sync::Arc;
+
+use sql::postgres::Control;
+use sql::postgres::copy::CopyFormat as Declared;
+use wire::postgres::Frame;
+use wire::postgres::backend::{CopyShape, Field};
+use wire::postgres::copy::{CopyFormat, CopyRewriter};
+
+use super::{Answers, Heard, unexpected};
+use crate::protocols::postgres::chunk::{ChunkKind, RowPlan};
+use crate::protocols::postgres::control::texts;
+use crate::protocols::postgres::conversation::Conversation;
+use crate::protocols::postgres::expected::{Bound, Expected};
+use crate::protocols::postgres::masks;
+use crate::spine::Stop;
+
+impl Answers {
+    pub(super) fn row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        if self.is_own_row(c) {
+            let row = texts(frame.body).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+            self.own_rows.last_mut().ok_or_else(unexpected)?.push(row);
+            return Ok(Heard::Swallow);
+        }
+        if let Err(why) = self.settle(c) {
+            return Ok(Heard::Cut(why));
+        }
+        match c.expected.front_mut() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
+                run.rows += 1;
+                Ok(Heard::Row)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Before its first row is shown, a result has a plan.
+    pub(super) fn settle(&mut self, c: &mut Conversation) -> Result<(), &'static str> {
+        // A COPY has its plan from the start.
+        if self.kind == Some(ChunkKind::Copy) {
+            return Ok(());
+        }
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) if !run.described => Err("rows without a description"),
+            Some(Expected::Execute(run)) => {
+                if std::mem::replace(&mut run.described, true) {
+                    return Ok(());
+                }
+                let bound = Arc::clone(&run.bound);
+                self.plan_portal(&bound, c)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn copy_row(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.front_mut() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
+                run.rows += 1;
+                Ok(Heard::Row)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The plan of a portal's rows: from what the server said of its statement.
+    pub(super) fn plan_portal(&mut self, bound: &Bound, c: &Conversation) -> Result<(), &'static str> {
+        if !c.understanding.may_mask() {
+            self.set_rows(None);
+            return Ok(());
+        }
+        // A cursor's description has its formats in it, a statement's has not: they are the portal's.
+        let (fields, formats) = match &bound.prepared {
+            Some(prepared) => (prepared.fields.get(), Some(bound.formats.as_slice())),
+            None => (bound.fields.get(), None),
+        };
+        let fields = fields.ok_or("rows of a portal that was never described")?;
+        let outputs = bound.operation.statements.first().map(|s| &s.outputs);
+        self.set_rows(masks::rows(&self.masks, outputs, fields, formats, &bound.reveal, c)?);
+        Ok(())
+    }
+
+    pub(super) fn set_rows(&mut self, plan: Option<masking::Plan>) {
+        self.kind = Some(ChunkKind::Rows);
+        self.plan = plan.map(|plan| RowPlan { plan, copy: None });
+    }
+
+    pub(super) fn described(&mut self, c: &mut Conversation, fields: Vec<Field>) -> Result<Heard, Stop> {
+        match c.expected.front_mut() {
+            Some(Expected::Query(run)) => {
+                // A second description within one statement is that of a rule's additional query: nothing is known of it.
+                let again = std::mem::replace(&mut run.described, true);
+                let (bound, current) = (Arc::clone(&run.bound), run.current);
+                let outputs = bound.operation.statements.get(current).filter(|_| !again).map(|s| &s.outputs);
+                match masks::rows(&self.masks, outputs, &fields, None, &bound.reveal, c) {
+                    Ok(plan) => {
+                        self.set_rows(plan);
+                        Ok(Heard::Pass)
+                    }
+                    Err(why) => Ok(Heard::Cut(why)),
+                }
+            }
+            Some(Expected::DescribeStatement { .. }) => {
+                let Some(Expected::DescribeStatement { prepared, ours }) = c.expected.pop_front() else {
+                    return Err(unexpected());
+                };
+                if let Some(prepared) = prepared {
+                    let _ = prepared.fields.set(fields.into());
+                }
+                c.settled();
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
+            }
+            Some(Expected::DescribePortal { .. }) => {
+                let Some(Expected::DescribePortal { bound, ours }) = c.expected.pop_front() else {
+                    return Err(unexpected());
+                };
+                if let Some(bound) = bound {
+                    let _ = bound.fields.set(fields.into());
+                }
+                c.settled();
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) fn no_data(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+        match c.expected.pop_front() {
+            Some(Expected::DescribeStatement { ours, .. } | Expected::DescribePortal { ours, .. }) => {
+                c.settled();
+                Ok(if ours { Heard::Swallow } else { Heard::Pass })
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    pub(super) fn copy_out(&mut self, c: &mut Conversation, shape: &CopyShape) -> Result<Heard, Stop> {
+        let Some(Expected::Query(run) | Expected::Execute(run)) = c.expected.front() else {
+            return Err(unexpected());
+        };
+        let bound = Arc::clone(&run.bound);
+        let current = run.current;
+        if !c.understanding.may_mask() {
+            self.kind = Some(ChunkKind::Copy);
+            self.plan = None;
+            return Ok(Heard::Pass);
+        }
+        let Some(statement) = bound.operation.statements.get(current) else { return Err(unexpected()) };
+        let columns = usize::from(shape.columns);
+        self.kind = Some(ChunkKind::Copy);
+        self.plan = None;
+        let plan = match masks::copy(
+            &self.masks,
+            &statement.outputs,
+            columns,
+            shape.is_binary(),
+            &bound.reveal,
+            c,
+        ) {
+            Ok(None) => return Ok(Heard::Pass),
+            Ok(Some(plan)) => plan,
+            Err(why) => return Ok(Heard::Cut(why)),
+        };
+        let format = statement.control.iter().find_map(|control| {
+            if let Control::CopyOut(format) = control { Some(copy_format(format)) } else { None }
+        });
+        let Some(format) = format else { return Ok(Heard::Cut("a COPY whose format is not known")) };
+        self.plan = Some(RowPlan { plan, copy: Some(CopyRewriter::new(format, columns)) });
+        Ok(Heard::Pass)
+    }
+}
+
+fn copy_format(declared: &Declared) -> CopyFormat {
+    match declared {
+        Declared::Text { delimiter, null, header } => {
+            CopyFormat::Text { delimiter: *delimiter, null: null.clone(), header: *header }
+        }
+        Declared::Csv { delimiter, quote, escape, null, header } => CopyFormat::Csv {
+            delimiter: *delimiter,
+            quote: *quote,
+            escape: *escape,
+            null: null.clone(),
+            header: *header,
+        },
+        Declared::Binary => CopyFormat::Binary,
+    }
+}
