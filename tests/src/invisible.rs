@@ -222,16 +222,30 @@ fn start_up_parameters_reach_the_server_as_they_are() {
 #[test]
 fn databases_may_have_names_in_any_encoding() {
     let rig = Rig::start(&[], ALLOW_ALL);
-    let name = std::ffi::OsStr::from_bytes(b"caf\xe9");
-    let said = |way: &Way| way.said(Command::new("psql").args(["-XAtc", "SELECT 1"]).arg("-d").arg(name));
-    let missing = said(&rig.through());
-    assert!(missing.contains("does not exist"), "{missing}");
+    let name: &[u8] = b"caf\xe9";
+    let other = "CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0";
+    rig.server.sql("postgres", other).unwrap();
+    // A server checks names as its session's database is encoded.
     let mut create = Command::new("createdb");
-    create.args(["-l", "C", "-E", "SQL_ASCII", "-T", "template0"]).arg(name);
-    let created = rig.through().said(&mut create);
+    create.arg("--maintenance-db=bytes").arg(std::ffi::OsStr::from_bytes(name));
+    create.args(["-T", "template0", "-E", "SQL_ASCII", "-l", "C"]);
+    let created = rig.direct().said(&mut create);
     assert!(created.contains("exit status: 0"), "{created}");
-    assert_same(&said(&rig.direct()), &said(&rig.through()));
-    assert!(said(&rig.through()).starts_with("1\n"));
+    let said = |way: &Way, target: &[u8], name: &[u8]| {
+        let database = [target, name].concat();
+        way.said(
+            Command::new("psql")
+                .args(["-XAtc", "SELECT 1", "-d"])
+                .arg(std::ffi::OsStr::from_bytes(&database)),
+        )
+    };
+    let target = format!("{}/", crate::rig::DATABASE);
+    let direct = said(&rig.direct(), b"", name);
+    assert!(direct.starts_with("1\n"), "{direct}");
+    assert_same(&direct, &said(&rig.through(), target.as_bytes(), name));
+    // Nothing makes another name of it.
+    let other = said(&rig.through(), target.as_bytes(), "caf\u{fffd}".as_bytes());
+    assert!(other.contains("does not exist"), "{other}");
 }
 
 /// What the client asked for itself is not the gateway's to word anew.

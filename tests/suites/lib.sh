@@ -22,8 +22,14 @@ fresh() {
 	prepare postgres "DROP DATABASE IF EXISTS \"$1\" WITH (FORCE)" "CREATE DATABASE \"$1\""
 }
 
-# Debian's source of a package, unpacked in $SOURCES/$2. Machines seldom list sources, so the lists are our own.
+# Debian's source of a package, unpacked in a folder. Machines seldom list sources, so the lists are our own. Mirrors do not
+# have every source: where the folder $DURWARD_SUITE_SOURCES has one of the package's name, that is taken.
 debian_source() {
+	if [ -d "${DURWARD_SUITE_SOURCES:-/none}/${1%%=*}" ]; then
+		mkdir -p "$2"
+		cp -a "$DURWARD_SUITE_SOURCES/${1%%=*}/." "$2"
+		return
+	fi
 	lists=$SOURCES/apt
 	mkdir -p "$lists/state/lists/partial" "$lists/cache/archives/partial"
 	for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/ubuntu.sources; do

@@ -1,11 +1,11 @@
 # node-postgres: Debian's source has the tests, npm's packages have not. Each file is a test.
 . "$SUITES/lib.sh"
-VERSION=8.8.0
 case $1 in
 get)
 	debian_source node-pg "$SOURCES/source"
+	version=$(node -p "require('$SOURCES/source/packages/pg/package.json').version")
 	mkdir -p "$SOURCES/npm"
-	npm install --silent --no-audit --no-fund --prefix "$SOURCES/npm" "pg@$VERSION" async@2.6.4 co@4.6.0 bluebird@3.5.2
+	npm install --silent --no-audit --no-fund --prefix "$SOURCES/npm" "pg@$version" async@2.6.4 co@4.6.0 bluebird@3.7.2
 	cp -r "$SOURCES/source/packages/pg/test" "$SOURCES/npm/node_modules/pg/test"
 	;;
 run)

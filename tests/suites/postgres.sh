@@ -7,7 +7,8 @@ postgres_source() {
 	rm -rf "$(dirname "$source")"
 	mkdir -p "$(dirname "$source")"
 	major=$(pg_config --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
-	debian_source "postgresql-$major" "$source"
+	# The source of the very server that is installed: tests and answers belong together.
+	debian_source "postgresql-$major=$(dpkg-query -W -f '${source:Version}' "postgresql-$major")" "$source"
 	(
 		cd "$source"
 		./configure --quiet --without-icu --without-readline --without-zlib CFLAGS='-O1 -w'

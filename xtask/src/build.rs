@@ -1,5 +1,6 @@
 //! Where things are, and what cargo makes.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,8 +47,13 @@ fn built(profile: &str, folder: &str) -> Result<PathBuf, Failure> {
         return Ok(std::path::absolute(given)?);
     }
     install::need(install::BUILD)?;
-    println!("Building durward ({profile}) …");
-    show(&mut cargo(&["build", "--quiet", "--profile", profile, "--package", "durward"]))?;
+    println!("Building durward ({profile}) … The first time takes some minutes.");
+    let mut build = cargo(&["build", "--profile", profile, "--package", "durward"]);
+    // At a terminal cargo shows how far it is.
+    if !std::io::stderr().is_terminal() {
+        build.arg("--quiet");
+    }
+    show(&mut build)?;
     Ok(target().join(folder).join("durward"))
 }
 

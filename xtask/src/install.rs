@@ -276,9 +276,11 @@ fn npm(
     Ok(())
 }
 
+/// On Debian the path of those who are not root leaves out the folders of root's programs.
 fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let roots = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(roots).any(|folder| folder.join(program).is_file())
 }
 
 /// The library itself lies in a folder of its version.

@@ -42,8 +42,16 @@ pub(crate) enum Command {
     },
     /// See and answer held operations
     Requests {
+        /// Be this approver, who proves it with their own secret; else the administrator
+        #[arg(long = "as", global = true, value_name = "NAME")]
+        name: Option<String>,
         #[command(subcommand)]
         command: Requests,
+    },
+    /// Say who may answer held operations beside the administrator
+    Approver {
+        #[command(subcommand)]
+        command: Approver,
     },
     /// See and end sessions
     Sessions {
@@ -102,10 +110,10 @@ pub(crate) struct Up {
     #[arg(long, default_value = "8h", value_parser = typed::seconds, value_name = "TIME")]
     pub life: u64,
     /// Where clients connect
-    #[arg(long, default_value = "127.0.0.1:7432", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:7432", value_parser = typed::address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
     /// Where the admin API listens; on the loopback
-    #[arg(long, default_value = "127.0.0.1:7300", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:7300", value_parser = typed::address, value_name = "ADDRESS")]
     pub console: SocketAddr,
 }
 
@@ -177,6 +185,42 @@ pub(crate) enum Token {
     Revoke {
         /// Its id, dwt_…
         id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Approver {
+    /// Add one and show their secret, this once
+    Add {
+        /// A person's name, as in user:NAME: they cannot approve what is done by or for that user
+        name: String,
+        /// A group that policies name in @approvers; several with commas between
+        #[arg(
+            long = "group",
+            alias = "groups",
+            value_name = "GROUP",
+            required = true,
+            value_delimiter = ','
+        )]
+        groups: Vec<String>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List them
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take one's secret away; their answers to what still waits do not count
+    #[command(alias = "revoke")]
+    Remove {
+        /// Their name
+        name: String,
         /// Write JSON
         #[arg(long)]
         json: bool,

@@ -15,6 +15,7 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
         Some(directory) => directory.clone(),
         None => node::journal_in(&place.settings()?.data),
     };
+    node::must_have_journal(&directory)?;
     let Report { records, head, open, sessions, torn } =
         verify(&directory).map_err(|failure| match failure {
             Failure::Io(..) => anyhow!(failure),

@@ -11,10 +11,13 @@ use zeroize::Zeroizing;
 use crate::exit::Fault;
 
 const SECRET: &str = "DURWARD_ADMIN_SECRET";
+const APPROVERS_SECRET: &str = "DURWARD_APPROVER_SECRET";
 
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
+    /// The approver who asks; the administrator where there is none.
+    name: Option<String>,
     secret: OnceLock<Zeroizing<String>>,
 }
 
@@ -35,7 +38,12 @@ impl Client {
             .max_redirects(0)
             .build();
         let base = format!("{}/api/v1", base.trim_end_matches('/'));
-        Ok(Self { agent: config.into(), base, secret: OnceLock::new() })
+        Ok(Self { agent: config.into(), base, name: None, secret: OnceLock::new() })
+    }
+
+    /// The same, asked by an approver.
+    pub(crate) fn with_name(self, name: Option<&str>) -> Self {
+        Self { name: name.map(str::to_owned), ..self }
     }
 
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -57,36 +65,46 @@ impl Client {
         let secret = match self.secret.get() {
             Some(secret) => secret,
             None => {
-                let asked = ask()?;
+                let asked = ask(self.name.as_deref())?;
                 self.secret.get_or_init(|| asked)
             }
         };
         let text = Zeroizing::new(format!("Bearer {}", secret.as_str()));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| {
-            Fault::Unauthorized("the administrator's secret has only letters and digits".to_owned())
-        })?;
+        let bad =
+            || Fault::Unauthorized("a secret has only letters, digits and _: this one has more".to_owned());
+        if !text.is_ascii() {
+            return Err(bad().into());
+        }
+        let mut value = HeaderValue::from_str(&text).map_err(|_| bad())?;
         value.set_sensitive(true);
         Ok(value)
     }
 }
 
 /// The secret is never an argument: arguments can be read by every process.
-fn ask() -> anyhow::Result<Zeroizing<String>> {
-    if let Ok(secret) = std::env::var(SECRET) {
+fn ask(name: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
+    let (whose, variable) = match name {
+        Some(name) => (format!("{}'s", crate::show::line(name)), APPROVERS_SECRET),
+        None => ("the administrator's".to_owned(), SECRET),
+    };
+    if let Ok(secret) = std::env::var(variable) {
         return Ok(Zeroizing::new(secret.trim().to_owned()));
     }
     if !std::io::stderr().is_terminal() {
-        let why = format!("no administrator's secret: set {SECRET}, or run this at a terminal");
+        let why = format!("this needs {whose} secret: set {variable}, or run it at a terminal");
         return Err(Fault::Unauthorized(why).into());
     }
-    let typed = rpassword::prompt_password("Administrator's secret: ")
+    let typed = rpassword::prompt_password(format!("Secret ({whose}): "))
         .map_err(|error| Fault::Unauthorized(format!("the secret cannot be read: {error}")))?;
     Ok(Zeroizing::new(typed.trim().to_owned()))
 }
 
 fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, base: &str) -> anyhow::Result<Value> {
     let unreachable = |error: ureq::Error| {
-        Fault::Unreachable(format!("no gateway answers at {base}: {error}. Is it running?"))
+        let at = base.trim_end_matches("/api/v1");
+        Fault::Unreachable(format!(
+            "no gateway answers at {at}: {error}. Does it run? --gateway URL names another place"
+        ))
     };
     let mut answer = answer.map_err(unreachable)?;
     let status = answer.status().as_u16();
@@ -100,7 +118,7 @@ fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, base: &st
         reason => reason,
     };
     match status {
-        401 => Err(Fault::Unauthorized(reason).into()),
+        401 | 403 => Err(Fault::Unauthorized(reason).into()),
         404 => Err(Fault::Missing(reason).into()),
         _ => Err(anyhow::anyhow!(reason)),
     }

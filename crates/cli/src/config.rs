@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gateway::gateway::Limits;
+use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
-use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::exit::Fault;
 use crate::typed;
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub log: Log,
     pub limits: Limits,
     pub bounds: Bounds,
+    /// Targets, tags and policies that are applied at the start and whenever the file is read again.
+    pub apply: Option<PathBuf>,
 }
 
 /// Where the master key comes from.
@@ -70,12 +73,15 @@ struct Typed {
     log: TypedLog,
     #[serde(default)]
     limits: TypedLimits,
+    #[serde(default)]
+    retention: TypedRetention,
+    apply: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TypedPostgres {
-    listen: Option<Vec<SocketAddr>>,
+    listen: Option<Addresses>,
     #[serde(default)]
     targets: BTreeMap<String, SocketAddr>,
     tls: Option<TypedTls>,
@@ -115,15 +121,62 @@ struct TypedLimits {
     drain: Option<Time>,
 }
 
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedRetention {
+    tokens: Option<Time>,
+    requests: Option<Time>,
+}
+
 struct Time(Duration);
 
-impl TryFrom<String> for Time {
-    type Error = String;
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Time;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        typed::seconds(&text).map(|s| Self(Duration::from_secs(s)))
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a time with its unit in quotes, such as \"45s\", \"15m\", \"8h\" or \"7d\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+                typed::seconds(text).map(|s| Time(Duration::from_secs(s))).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+/// One address, or several in a list.
+struct Addresses(Vec<SocketAddr>);
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Addresses;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an address, such as \"127.0.0.1:7432\", or several in a list")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Addresses, E> {
+                typed::address(text).map(|one| Addresses(vec![one])).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+                let mut all = Vec::new();
+                while let Some(text) = list.next_element::<String>()? {
+                    all.push(typed::address(&text).map_err(serde::de::Error::custom)?);
+                }
+                if all.is_empty() {
+                    return Err(serde::de::Error::custom("nobody could connect: name at least one address"));
+                }
+                Ok(Addresses(all))
+            }
+        }
+        deserializer.deserialize_any(OneOrMore)
     }
 }
 
@@ -155,8 +208,11 @@ impl Settings {
     /// Reads a file.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
         let invalid = |why: String| Fault::Invalid(why);
-        let text =
-            std::fs::read_to_string(file).map_err(|error| invalid(format!("{}: {error}", file.display())))?;
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let none = error.kind() == std::io::ErrorKind::NotFound;
+            let advice = if none { ": -c FILE names another, and an empty file will do" } else { "" };
+            invalid(format!("{}: {error}{advice}", file.display()))
+        })?;
         let typed: Typed = typed::toml(file, &text).map_err(invalid)?;
         Ok(typed.settings(file.parent().unwrap_or(Path::new(""))))
     }
@@ -174,13 +230,44 @@ impl Settings {
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),
+            apply: None,
         }
+    }
+
+    /// What is different and cannot change while a gateway runs.
+    pub(crate) fn differs_for_good(&self, new: &Self) -> Vec<&'static str> {
+        let Self {
+            data,
+            master_key,
+            postgres,
+            targets,
+            tls: _,
+            console,
+            hosts,
+            log,
+            limits: _,
+            bounds,
+            apply: _,
+        } = self;
+        [
+            ("data", *data != new.data),
+            ("master_key", *master_key != new.master_key),
+            ("postgres.listen", *postgres != new.postgres),
+            ("postgres.targets", *targets != new.targets),
+            ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
+            ("console", *console != new.console || *hosts != new.hosts),
+            ("log", *log != new.log),
+        ]
+        .into_iter()
+        .filter_map(|(what, differs)| differs.then_some(what))
+        .collect()
     }
 }
 
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
-        let Self { data, master_key, postgres, console, log, limits } = self;
+        let Self { data, master_key, postgres, console, log, limits, retention, apply } = self;
+        let TypedRetention { tokens, requests } = retention;
         let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
         let TypedConsole { listen: console, hosts } = console;
         let TypedLog { format, level } = log;
@@ -196,7 +283,7 @@ impl Typed {
         Settings {
             data,
             master_key,
-            postgres: listen.unwrap_or_else(|| vec![here(7432)]),
+            postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
             targets,
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
@@ -206,12 +293,17 @@ impl Typed {
                 hold: time(hold, usual.hold),
                 hold_in_block: time(hold_in_block, usual.hold_in_block),
                 drain: time(drain, usual.drain),
+                retention: Retention {
+                    tokens: time(tokens, usual.retention.tokens),
+                    requests: time(requests, usual.retention.requests),
+                },
             },
             bounds: Bounds {
                 connections: connections.unwrap_or(bounds.connections),
                 per_address: connections_per_address.unwrap_or(bounds.per_address),
                 login: time(login, bounds.login),
             },
+            apply: apply.map(|directory| home.join(directory)),
         }
     }
 }
@@ -236,13 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn one_address_needs_no_list() {
+        let settings = read("[postgres]\nlisten = \"127.0.0.1:7432\"").expect("settings");
+        assert_eq!(settings.postgres, [here(7432)]);
+    }
+
+    #[test]
     fn everything_that_can_be_said_is_taken() {
         let settings = read(
-            "data = \"state\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
+            "data = \"state\"\napply = \"files\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
              [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
              connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
-             [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n",
+             [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
+             [retention]\ntokens = \"30d\"\n",
         )
         .expect("settings");
         assert_eq!(settings.data, Path::new("/etc/durward/state"));
@@ -254,6 +353,9 @@ mod tests {
         assert!(matches!(settings.master_key, MasterKey::Command(_)));
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
         assert!(settings.hosts.contains("gate.example.com"));
+        assert_eq!(settings.apply.as_deref(), Some(Path::new("/etc/durward/files")));
+        let days = |n: u64| Duration::from_secs(n * 24 * 3600);
+        assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
     }
 
     #[test]
@@ -265,6 +367,15 @@ mod tests {
                 "[console]\nlisten = \"0.0.0.0:7300\"",
                 "durward.toml:2:10: 0.0.0.0:7300 can be reached from elsewhere",
             ),
+            (
+                "[limits]\nhold = 45",
+                "durward.toml:2:8: invalid type: integer `45`, expected a time with its unit",
+            ),
+            (
+                "[postgres]\nlisten = 7432",
+                "durward.toml:2:10: invalid type: integer `7432`, expected an address",
+            ),
+            ("[postgres]\nlisten = \"7432\"", "durward.toml:2:10: \"7432\" is no address to listen on"),
             ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
             ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),
             ("[postgres]\ntls = { certificate = \"c\" }", "durward.toml:2:7: missing field `key`"),
@@ -272,6 +383,22 @@ mod tests {
         ] {
             let error = read(text).expect_err("an error");
             assert!(error.starts_with(begins), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_change_while_it_runs_is_named() {
+        let old = read("").expect("settings");
+        for (text, expected) in [
+            ("", &[][..]),
+            ("apply = \"x\"\n[limits]\nhold = \"1m\"\n[retention]\ntokens = \"1d\"", &[]),
+            ("[postgres]\ntls = { certificate = \"c\", key = \"k\" }", &[]),
+            ("data = \"x\"", &["data", "master_key"]),
+            ("[postgres]\nlisten = [\"127.0.0.1:1\"]", &["postgres.listen"]),
+            ("[console]\nhosts = [\"h\"]\n[log]\nlevel = \"debug\"", &["console", "log"]),
+        ] {
+            let new = read(text).expect("settings");
+            assert_eq!(old.differs_for_good(&new), expected, "{text}");
         }
     }
 }

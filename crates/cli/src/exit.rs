@@ -10,12 +10,12 @@ Exit codes:
   1  refused, or failed
   2  wrong use, or a file that is not valid
   3  the gateway cannot be reached
-  4  the administrator's secret is missing or wrong
+  4  a secret is missing or wrong, or somebody else's
   5  there is no such thing
   6  what was checked is not as it should be (audit verify, policy test, doctor)
 
 Commands that change or show a running gateway ask for the administrator's secret, or read it from
-DURWARD_ADMIN_SECRET. A program of the same user can read that variable: where an agent runs as
+DURWARD_ADMIN_SECRET; `requests --as NAME` for that approver's, DURWARD_APPROVER_SECRET. A program of the same user can read that variable: where an agent runs as
 you, type the secret instead.";
 
 /// A failure that has an exit code of its own.

@@ -150,7 +150,9 @@ fn one_password(
 
 /// The password in a file, without its line's end.
 pub(crate) fn password_file(file: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let text = Zeroizing::new(std::fs::read_to_string(file).with_context(|| file.display().to_string())?);
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("the password's file {} cannot be read", file.display()))?;
+    let text = Zeroizing::new(text);
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -162,6 +164,12 @@ pub(crate) fn policies(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Source>>
             let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             sources.push(policy::Source { name: file.display().to_string(), text });
         }
+    }
+    if sources.is_empty() {
+        let places: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        return Err(
+            Fault::Missing(format!("there are no policies (*.cedar) in {}", places.join(", "))).into()
+        );
     }
     Ok(sources)
 }

@@ -1,6 +1,7 @@
 //! The binary `durward`.
 
 mod apply;
+mod approvers;
 mod args;
 mod audit;
 mod client;
@@ -12,6 +13,7 @@ mod init;
 mod logs;
 mod node;
 mod policies;
+mod reload;
 mod requests;
 mod serve;
 mod sessions;
@@ -40,7 +42,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(args) => init::run(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
-        Command::Requests { command } => requests::run(&client()?, command),
+        Command::Approver { command } => approvers::run(&client()?, command),
+        Command::Requests { name, command } => requests::run(&gateway, name, command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),

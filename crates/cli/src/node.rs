@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use gateway::configure::Applied;
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
 use gateway::net::listen::Front;
 use gateway::net::tls::ServerTls;
-use gateway::serve::{THREAD_STACK, serve_postgres};
+use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use journal::{Journal, Options};
 use model::TargetName;
@@ -22,13 +23,15 @@ use tokio::task::JoinSet;
 
 use crate::config::{MasterKey, Settings};
 use crate::exit::Fault;
+use crate::files::Wanted;
+use crate::reload::{self, Reload};
 
 /// A gateway that is ready to serve: its listeners are bound, nobody is let in yet.
 pub(crate) struct Node {
     pub gateway: Arc<Gateway>,
     pub store: Store,
     fronts: Vec<Front>,
-    tls: Option<ServerTls>,
+    certificate: Arc<Certificate>,
     console: TcpListener,
     settings: Settings,
 }
@@ -50,31 +53,38 @@ impl Node {
         }
         let console = TcpListener::bind(settings.console)
             .await
-            .with_context(|| cannot_listen(settings.console, "the admin API"))?;
+            .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
         let config = Config { journal, state, limits: settings.limits.clone() };
         let gateway = Gateway::start(config).await?;
-        Ok(Self { gateway, store, fronts, tls, console, settings })
+        if let Some(directory) = &settings.apply {
+            apply(&gateway, directory).await?;
+        }
+        let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
+        Ok(Self { gateway, store, fronts, certificate, console, settings })
     }
 
-    /// Serves until a signal to end, then lets sessions end.
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, tls, console, settings } = self;
+    /// Serves until a signal to end, then lets sessions end. At SIGHUP the file, if there is one, is read again.
+    pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
+        let Self { gateway, store, fronts, certificate, console, settings } = self;
+        let hosts = settings.hosts.clone();
+        let mut reload =
+            Reload { file, settings, gateway: Arc::clone(&gateway), certificate: Arc::clone(&certificate) };
         let mut tasks = JoinSet::new();
         for front in fronts {
             tracing::info!(address = %front.address()?, "clients are served");
-            let (gateway, tls) = (Arc::clone(&gateway), tls.clone());
+            let (gateway, certificate) = (Arc::clone(&gateway), Arc::clone(&certificate));
             tasks.spawn(async move {
-                serve_postgres(gateway, front, tls).await;
+                serve_postgres(gateway, front, certificate).await;
                 Ok(())
             });
         }
         tracing::info!(address = %console.local_addr()?, "the admin API is served");
-        tasks.spawn(console::serve(console, Arc::clone(&gateway), settings.hosts));
+        tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
         tokio::select! {
-            told = told_to_end() => {
+            told = told_to_end(&mut reload) => {
                 tracing::info!(signal = told?, "draining");
             }
             // No listener ends by itself: one that does has failed, and the others must not hide it.
@@ -82,9 +92,10 @@ impl Node {
                 tracing::error!("a listener has ended: {ended:?}; draining");
             }
         }
-        gateway.drain(settings.limits.drain);
+        let drain = gateway.limits().drain;
+        gateway.drain(drain);
         // The admin API may have a client that does not leave; sessions have their own time limit.
-        let patience = settings.limits.drain + std::time::Duration::from_secs(5);
+        let patience = drain + std::time::Duration::from_secs(5);
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("not everybody left in time");
@@ -93,6 +104,13 @@ impl Node {
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// Applies a directory of targets, tags and policies that the configuration names.
+pub(crate) async fn apply(gateway: &Gateway, directory: &Path) -> anyhow::Result<Applied> {
+    let wanted = Wanted::read(directory).with_context(|| format!("apply = \"{}\"", directory.display()))?;
+    let applied = gateway.apply(wanted.configuration, reload::BY).await;
+    applied.map_err(|error| Fault::Invalid(format!("{}: {error}", directory.display())).into())
 }
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
@@ -122,17 +140,23 @@ fn open_journal(data: &Path) -> anyhow::Result<Journal> {
 
 async fn front(address: SocketAddr, settings: &Settings) -> anyhow::Result<Front> {
     let front = Front::bind(address, settings.bounds.clone()).await;
-    front.with_context(|| cannot_listen(address, "clients"))
+    front.map_err(|error| cannot_listen(&error, address, "clients"))
 }
 
-fn cannot_listen(address: SocketAddr, whom: &str) -> String {
-    format!(
-        "cannot listen on {address} for {whom} (is a gateway running already? give this one another address)"
-    )
+/// Says what may help, by what went wrong.
+fn cannot_listen(error: &io::Error, address: SocketAddr, whom: &str) -> anyhow::Error {
+    let advice = if error.kind() == io::ErrorKind::AddrInUse {
+        "does a gateway run already? Another address is given in durward.toml, to `up` by --listen and --console"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "ports below 1024 are for root"
+    } else {
+        "has this machine that address?"
+    };
+    anyhow::anyhow!("cannot listen on {address} for {whom}: {error}; {advice}")
 }
 
-/// Resolves at SIGTERM or SIGINT. SIGHUP changes nothing: what can change while a gateway runs is applied.
-async fn told_to_end() -> io::Result<&'static str> {
+/// Resolves at SIGTERM or SIGINT. At SIGHUP the configuration is read again.
+async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
@@ -140,9 +164,7 @@ async fn told_to_end() -> io::Result<&'static str> {
         tokio::select! {
             _ = term.recv() => return Ok("SIGTERM"),
             _ = int.recv() => return Ok("SIGINT"),
-            _ = hup.recv() => {
-                tracing::info!("SIGHUP changes nothing: use durward apply; durward.toml is read at the start");
-            }
+            _ = hup.recv() => reload.again().await,
         }
     }
 }
@@ -150,11 +172,12 @@ async fn told_to_end() -> io::Result<&'static str> {
 /// Opens the store in the data directory, which is made where it is not there.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let data = &settings.data;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data)
-        .with_context(|| format!("cannot make {}", data.display()))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
+        format!(
+            "cannot make the data directory {} (--data, or data in durward.toml, names another)",
+            data.display()
+        )
+    })?;
     let mode = std::fs::metadata(data)?.mode() & 0o777;
     if mode & 0o077 != 0 {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
@@ -172,10 +195,25 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     Ok(Store::open(&database, &key).await?)
 }
 
-fn certificate(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
+/// A certificate chain and its key.
+pub(crate) fn certificate(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("postgres.tls: cannot read {}", path.display()))
+    };
     let key_bytes = zeroize::Zeroizing::new(read(key)?);
     ServerTls::new(&read(chain)?, &key_bytes).with_context(|| format!("{} and its key", chain.display()))
+}
+
+/// Says what is missing where there is no journal.
+pub(crate) fn must_have_journal(directory: &Path) -> anyhow::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let why = format!(
+        "there is no journal at {}: --data or --config names where the gateway keeps its own",
+        directory.display()
+    );
+    Err(Fault::Missing(why).into())
 }
 
 /// Where the journal of a data directory is.

@@ -12,7 +12,8 @@ use crate::show::{self, field, say, time_field};
 /// How often a watch looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(client: &Client, command: Requests) -> anyhow::Result<()> {
+pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> anyhow::Result<()> {
+    let client = &Client::new(gateway)?.with_name(name.as_deref());
     match command {
         Requests::Ls { all, json } => {
             let found = client.get(if all { "/requests?all=true" } else { "/requests" })?;
@@ -23,24 +24,29 @@ pub(crate) fn run(client: &Client, command: Requests) -> anyhow::Result<()> {
             if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
         }
         Requests::Watch { json } => watch(client, json),
-        Requests::Approve { id, say, json } => answer(client, &id, true, say, json),
-        Requests::Deny { id, say, json } => answer(client, &id, false, say, json),
+        Requests::Approve { id, say, json } => answer(client, name.as_deref(), &id, true, say, json),
+        Requests::Deny { id, say, json } => answer(client, name.as_deref(), &id, false, say, json),
     }
 }
 
 fn answer(
     client: &Client,
+    name: Option<&str>,
     id: &str,
     approve: bool,
     words: Option<String>,
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let body = json!({ "approve": approve, "words": words });
+    let body = json!({ "approve": approve, "words": words, "name": name });
     let answered = client.post(&format!("/requests/{}/answer", part(id)), &body)?;
     if as_json {
         return Ok(show::json(&answered)?);
     }
-    Ok(say(format_args!("Request {id} is {}.", field(&answered, "status")))?)
+    let waits = field(&answered, "waits_for");
+    if waits.is_empty() {
+        return Ok(say(format_args!("Request {id} is {}.", field(&answered, "status")))?);
+    }
+    Ok(say(format_args!("Noted; request {id} waits for {waits}."))?)
 }
 
 fn list(found: &Value) -> anyhow::Result<()> {
@@ -94,8 +100,6 @@ fn whole(request: &Value) -> String {
         ("For", "on_behalf_of"),
         ("Target", "target"),
         ("Session", "session"),
-        ("Held by", "holds"),
-        ("Answers", "votes"),
         ("Outcome", "outcome"),
     ] {
         let value = field(request, name);
@@ -109,6 +113,14 @@ fn whole(request: &Value) -> String {
         time_field(request, "filed"),
         time_field(request, "expires")
     ));
+    for (heading, items, sentence) in [
+        ("Held by", "holds", rule as fn(&Value) -> String),
+        ("Answer", "votes", vote as fn(&Value) -> String),
+    ] {
+        for item in request.get(items).and_then(Value::as_array).into_iter().flatten() {
+            out.push(format!("{heading:<10}{}", show::line(&sentence(item))));
+        }
+    }
     out.push("It would:".to_owned());
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
@@ -133,6 +145,25 @@ fn whole(request: &Value) -> String {
     out.join("\n")
 }
 
+/// `writes-held, for 2 of dba: because …`
+fn rule(rule: &Value) -> String {
+    let because = match field(rule, "reason") {
+        none if none.is_empty() => none,
+        reason => format!(": {reason}"),
+    };
+    format!("{}, for {} of {}{because}", field(rule, "id"), field(rule, "quorum"), field(rule, "approvers"))
+}
+
+/// `approved by user:alice: fine`
+fn vote(vote: &Value) -> String {
+    let word = if vote.get("approve") == Some(&Value::Bool(true)) { "approved" } else { "denied" };
+    let words = match field(vote, "words") {
+        none if none.is_empty() => none,
+        words => format!(": {words}"),
+    };
+    format!("{word} by {}{words}", field(vote, "voter"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +172,8 @@ mod tests {
     fn an_approver_sees_what_a_statement_hides() {
         let request = json!({
             "id": "r1", "status": "waiting", "principal": "agent:bot", "target": "orders",
+            "holds": [{"id": "held", "quorum": 2, "approvers": ["dba", "owners"], "reason": "why"}],
+            "votes": [{"voter": "user:a", "approve": true, "words": "fine\nStatus    approved"}],
             "effects": ["update on shop.t"],
             "text": "UPDATE t SET a = $1 -- \u{202e}x\nStatus    approved",
             "values": ["1\u{1b}[2K\u{200b}", null, "pаy"],
@@ -149,6 +182,8 @@ mod tests {
         let shown = whole(&request);
         for line in [
             "Status    waiting",
+            "Held by   held, for 2 of dba, owners: why",
+            "Answer    approved by user:a: fine⟨U+000A⟩Status    approved",
             "  | UPDATE t SET a = $1 -- ⟨U+202E⟩x",
             "  | Status    approved",
             "  $1 = '1⟨U+001B⟩[2K⟨U+200B⟩'",

@@ -16,6 +16,6 @@ pub(crate) fn run(args: &Serve) -> anyhow::Result<()> {
                 args.config.display()
             );
         }
-        node.run().await
+        node.run(Some(args.config.clone())).await
     })
 }

@@ -119,5 +119,6 @@ fn sentence(record: &Value) -> String {
 }
 
 fn each(directory: &Path, f: impl FnMut(Value)) -> anyhow::Result<()> {
+    node::must_have_journal(directory)?;
     journal::read::records(directory, f).with_context(|| format!("the journal in {}", directory.display()))
 }

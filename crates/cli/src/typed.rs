@@ -1,5 +1,6 @@
 //! Small things that people type: times, TOML with its errors in place, and the word that was meant.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -16,6 +17,13 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
         _ => return Err(bad()),
     };
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0).ok_or_else(bad)
+}
+
+/// `127.0.0.1:7432`.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("\"{text}\" is no address to listen on; write address and port, such as 127.0.0.1:7432")
+    })
 }
 
 /// Reads TOML; an error says where it is and, of an unknown word, which one may be meant.

@@ -7,7 +7,7 @@ mod words;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use gateway::configure::{Configuration, Password, PolicyFile, TargetConfig};
+use gateway::configure::{Configuration, ConfigureError, Password, PolicyFile, TargetConfig};
 use gateway::doctor::Grade;
 use gateway::gateway::Gateway;
 use gateway::requests::NewToken;
@@ -96,7 +96,7 @@ async fn up(
         proposed,
     }
     .say()?;
-    node.run().await
+    node.run(None).await
 }
 
 /// Adds the database to what is configured; says whether the policies are the starter ones.
@@ -133,7 +133,13 @@ async fn configure(
         wanted.policies.clone_from(&starter);
     }
     let is_starter = wanted.policies == starter;
-    gateway.apply(wanted, BY).await?;
+    let invalid = |error: ConfigureError| match error {
+        ConfigureError::Target { .. } | ConfigureError::Policies(_) => {
+            Fault::Invalid(error.to_string()).into()
+        }
+        ConfigureError::State(_) | ConfigureError::Journal(_) => anyhow::Error::from(error),
+    };
+    gateway.apply(wanted, BY).await.map_err(invalid)?;
     Ok(is_starter)
 }
 

@@ -222,3 +222,162 @@ fn a_password_is_gone_from_arguments_and_environment() {
         let _ = child.wait();
     }
 }
+
+/// Each source gives the key that a store was made with; another key is told from a broken store.
+#[test]
+fn the_master_key_comes_from_a_file_the_environment_or_a_command() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (key, other) = ("ab".repeat(32), "cd".repeat(32));
+    let keys = place.path().join("keys");
+    std::fs::create_dir(&keys).expect("made");
+    for (name, source) in [
+        ("file", "{ file = \"keys/one\" }".to_owned()),
+        ("env", "{ env = \"DURWARD_TEST_KEY\" }".to_owned()),
+        ("command", "{ command = [\"printenv\", \"DURWARD_TEST_KEY\"] }".to_owned()),
+    ] {
+        let config = place.path().join(format!("{name}.toml"));
+        std::fs::write(&config, format!("data = \"{name}\"\nmaster_key = {source}\n")).expect("written");
+        let config = config.to_str().expect("UTF-8");
+        let init = |key: &str| {
+            if name == "file" {
+                use std::os::unix::fs::OpenOptionsExt;
+                let mut options = std::fs::OpenOptions::new();
+                let mut file = options
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(keys.join("one"))
+                    .expect("a file");
+                std::io::Write::write_all(&mut file, key.as_bytes()).expect("written");
+            }
+            let output = durward(&["init", "-c", config], &[("DURWARD_TEST_KEY", key)]);
+            (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+        };
+        let (code, said) = init(&key);
+        assert!(code == Some(0) && said.contains("dwa_") && !said.contains(&key), "{name}: {said}");
+        let (code, said) = init(&key);
+        assert!(
+            code == Some(1) && said.contains("has an administrator already"),
+            "{name}, the same key: {said}"
+        );
+        let (code, said) = init(&other);
+        assert!(
+            code == Some(1) && said.contains("the master key is not the one"),
+            "{name}, another key: {said}"
+        );
+        let (_, said) = init("short");
+        assert!(
+            said.contains("is no master key: it has 64 hexadecimal digits") && !said.contains("short:"),
+            "{name}: {said}"
+        );
+        assert!(!place.path().join(name).join("master.key").exists(), "{name}: no key lies beside the store");
+    }
+    // A key file that is lost is not silently made anew.
+    std::fs::remove_file(keys.join("one")).expect("removed");
+    let config = place.path().join("file.toml");
+    let output = durward(&["init", "-c", config.to_str().expect("UTF-8")], &[]);
+    assert!(text(&output.stderr).contains("is missing: without it nothing that is sealed"), "{output:?}");
+    assert!(!keys.join("one").exists());
+}
+
+/// What people type wrong: each answer says what, where, and what to do, with the exit code that is documented.
+#[test]
+fn clumsy_input_is_answered_with_what_to_do() {
+    let place = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| place.path().join(name).to_str().expect("UTF-8").to_owned();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (taken, free) =
+        (taken.local_addr().expect("an address").to_string(), format!("127.0.0.1:{}", free_port()));
+    let write = |name: &str, content: &str| {
+        std::fs::write(at(name), content).expect("written");
+        at(name)
+    };
+    std::fs::create_dir(at("empty")).expect("made");
+    let tls = write(
+        "tls.toml",
+        &format!(
+            "data = \"d\"\n[postgres]\nlisten = \"{free}\"\ntls = {{ certificate = \"no.pem\", key = \"no.key\" }}\n"
+        ),
+    );
+    let nobody = write(
+        "env.toml",
+        &format!(
+            "data = \"d\"\nmaster_key = {{ env = \"DURWARD_NO_SUCH\" }}\n[postgres]\nlisten = \"{free}\"\n[console]\nlisten = \"127.0.0.1:{}\"\n",
+            free_port()
+        ),
+    );
+    let unnamed = write("unnamed.cedar", "permit (principal, action, resource);");
+    let (data, journal) = (at("data"), at("nowhere"));
+    let up = |url: &'static str, more: &[&str]| {
+        let console = format!("127.0.0.1:{}", free_port());
+        let mut words = vec!["up", url, "--data", &data, "--listen", &free, "--console", &console];
+        words.retain(|w| !(more.contains(&"--listen") && (*w == "--listen" || **w == free)));
+        words.extend(more);
+        words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+    for (words, code, says) in [
+        (up("mydb", &[]), 2, "postgres://user@host:5432/database"),
+        (up("mysql://me@db/orders", &[]), 2, "postgres://user@host:5432/database"),
+        (up("postgres://localhost/orders", &[]), 2, "names no user"),
+        (up("postgres://me@localhost:99999/orders", &[]), 2, "it is 1 to 65535"),
+        (up("postgres://me@localhost/orders?sslmode=verify", &[]), 2, "verify-full"),
+        (up("postgres://me@localhost/orders?sslmod=require", &[]), 2, "taken are sslmode"),
+        (up("postgres://me@a,b/orders", &[]), 2, "more than one host"),
+        (
+            up("postgres://me@127.0.0.1:1/orders", &[]),
+            1,
+            "127.0.0.1:1: cannot connect: Connection refused (os error 111). Nothing listens there",
+        ),
+        (up("postgres://me@no-such-host.invalid/orders", &[]), 1, "Is the host spelt right"),
+        (up("postgres://me@localhost/orders?host=/nonexistent", &[]), 1, "/nonexistent/.s.PGSQL.5432"),
+        (up("postgres://me@localhost/orders", &["--listen", &taken]), 1, "does a gateway run already?"),
+        (up("postgres://me@localhost/orders", &["--listen", "7432"]), 2, "such as 127.0.0.1:7432"),
+        (up("postgres://me@localhost/orders", &["--life", "8"]), 2, "write 30s, 15m, 8h or 7d"),
+        (up("postgres://me@localhost/orders", &["--name", "my db"]), 2, "letters, digits"),
+        (
+            up("postgres://me@localhost/orders", &["--password-file", "/nonexistent"]),
+            1,
+            "the password's file /nonexistent cannot be read",
+        ),
+        (plain(&["serve", "-c", "/nonexistent.toml"]), 2, "-c FILE names another, and an empty file will do"),
+        (plain(&["serve", "-c", &tls]), 1, "postgres.tls: cannot read"),
+        (plain(&["serve", "-c", &nobody]), 2, "master_key.env: DURWARD_NO_SUCH is not set"),
+        (plain(&["policy", "check", &at("empty")]), 5, "there are no policies (*.cedar) in"),
+        (plain(&["policy", "check", &unnamed]), 2, "unnamed.cedar:1:1: every policy needs an @id"),
+        (plain(&["policy", "check", "/nonexistent.cedar"]), 1, "/nonexistent.cedar: No such file"),
+        (plain(&["audit", "verify", "--journal", &journal]), 5, "there is no journal at"),
+        (plain(&["sessions", "ls", "--all", "--data", &journal]), 5, "there is no journal at"),
+        (plain(&["token", "ls"]), 4, "set DURWARD_ADMIN_SECRET, or run it at a terminal"),
+        (plain(&["requests", "ls", "--as", "dora"]), 4, "dora's secret: set DURWARD_APPROVER_SECRET"),
+        (plain(&["token", "issue", "bot"]), 2, "write agent:NAME or user:NAME"),
+        (plain(&["token", "ls", "--gateway", "https://gate"]), 2, "ssh -L"),
+        (plain(&["approver", "add", "dora"]), 2, "--group <GROUP>"),
+        (plain(&["tokens", "ls"]), 2, "'token'"),
+    ] {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = Command::new(DURWARD)
+            .args(&words)
+            .env_remove("DURWARD_ADMIN_SECRET")
+            .env_remove("PGPASSWORD")
+            .env("PGPASSFILE", "/nonexistent")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it runs");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(
+            output.status.code() == Some(code) && said.contains(says),
+            "{words:?} ended with {:?}:\n{said}",
+            output.status.code()
+        );
+    }
+    let (url, secret) = (format!("http://127.0.0.1:{}", free_port()), "dwa_0");
+    let ask = |secret: &str| {
+        durward(&["token", "ls"], &[("DURWARD_GATEWAY", &url), ("DURWARD_ADMIN_SECRET", secret)])
+    };
+    let output = ask(secret);
+    assert!(output.status.code() == Some(3) && text(&output.stderr).contains("Does it run?"), "{output:?}");
+    let output = ask("pässword");
+    assert!(output.status.code() == Some(4) && text(&output.stderr).contains("only letters"), "{output:?}");
+}

@@ -1,18 +1,20 @@
-//! `/api/v1`: what an administrator does. Every call here has passed the door.
+//! `/api/v1`: what an administrator does, and what approvers answer. Every call here has passed the door.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use gateway::approvers::Caller;
 use gateway::configure::{Applied, Configuration};
 use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
 use gateway::gateway::{Gateway, Health};
-use gateway::requests::{NewToken, Request, TokenInfo};
+use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
-use model::{PrincipalKind, PrincipalRef, TargetName};
+use model::{Approver, Request, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,21 +24,16 @@ type Gate = State<Arc<Gateway>>;
 type Answer<T> = Result<Json<T>, Failure>;
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-/// There is one administrator's secret, so there is one administrator: whoever has it cannot vote as two people.
-fn administrator() -> PrincipalRef {
-    PrincipalRef { kind: PrincipalKind::User, name: "administrator".to_owned() }
-}
-
+/// There is one administrator's secret, so there is one administrator.
 fn by() -> String {
-    administrator().to_string()
+    Caller::Administrator.id().to_string()
 }
 
 pub(crate) fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/health", get(health))
-        .route("/requests", get(requests))
-        .route("/requests/{id}", get(request))
-        .route("/requests/{id}/answer", post(answer))
+        .route("/approvers", get(approvers).post(add_approver))
+        .route("/approvers/{name}/remove", post(remove_approver))
         .route("/sessions", get(sessions))
         .route("/sessions/{id}/kill", post(kill))
         .route("/tokens", get(tokens).post(issue))
@@ -47,6 +44,14 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/targets/{name}/propose", post(propose))
         .route("/targets/{name}/doctor", get(doctor))
         .fallback(|| async { missing("the API has nothing at this path") })
+}
+
+/// What approvers reach as well: what is held.
+pub(crate) fn requests_router() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/requests", get(requests))
+        .route("/requests/{id}", get(request))
+        .route("/requests/{id}/answer", post(answer))
 }
 
 async fn health(State(gateway): Gate) -> Json<Health> {
@@ -62,26 +67,73 @@ struct Which {
     all: bool,
 }
 
-async fn requests(State(gateway): Gate, Query(which): Query<Which>) -> Answer<Vec<Request>> {
-    Ok(Json(gateway.requests(which.all).await?))
+async fn requests(
+    State(gateway): Gate,
+    Extension(caller): Extension<Caller>,
+    Query(which): Query<Which>,
+) -> Answer<Vec<Request>> {
+    Ok(Json(gateway.requests(&caller.voter(), which.all).await?))
 }
 
-async fn request(State(gateway): Gate, Path(id): Path<String>) -> Answer<Request> {
-    Ok(Json(gateway.request(&id, &by()).await?))
+async fn request(
+    State(gateway): Gate,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Answer<Request> {
+    Ok(Json(gateway.request(&id, &caller.voter(), &caller.id().to_string()).await?))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Vote {
+struct Answering {
     approve: bool,
     #[serde(default)]
     words: Option<String>,
+    /// Who the caller means to be; refused where the secret is somebody else's.
+    #[serde(default)]
+    name: Option<String>,
 }
 
-async fn answer(State(gateway): Gate, Path(id): Path<String>, vote: Body<Vote>) -> Answer<Value> {
-    let Json(Vote { approve, words }) = vote?;
-    let status = gateway.answer_request(&id, &administrator(), approve, words).await?;
-    Ok(Json(json!({ "status": status })))
+async fn answer(
+    State(gateway): Gate,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    answering: Body<Answering>,
+) -> Answer<Value> {
+    let Json(Answering { approve, words, name }) = answering?;
+    let own = caller.id().name;
+    if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(&own)) {
+        let reason = format!("this secret is {own}'s and not {name}'s");
+        return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", reason));
+    }
+    let answered = gateway.answer_request(&id, &caller.voter(), approve, words).await?;
+    Ok(Json(
+        json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
+    ))
+}
+
+// ---------------------------------------------------------------------- who answers them
+
+async fn approvers(State(gateway): Gate) -> Answer<Vec<Approver>> {
+    Ok(Json(gateway.approvers().await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewApprover {
+    name: String,
+    groups: Vec<String>,
+}
+
+async fn add_approver(State(gateway): Gate, wanted: Body<NewApprover>) -> Answer<Value> {
+    let Json(NewApprover { name, groups }) = wanted?;
+    let secret = gateway.add_approver(&name, &groups, &by()).await?;
+    Ok(Json(json!({ "name": name, "groups": groups, "secret": secret.as_str() })))
+}
+
+async fn remove_approver(State(gateway): Gate, Path(name): Path<String>) -> Answer<Value> {
+    gateway.remove_approver(&name, &by()).await?;
+    Ok(Json(json!({ "removed": name })))
 }
 
 // ---------------------------------------------------------------------- sessions and tokens

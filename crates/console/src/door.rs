@@ -1,4 +1,5 @@
-//! Who may come in: requests to this host by name, and to the API with the administrator's secret.
+//! Who may come in: requests to this host by name, and to the API with the administrator's secret; to held operations with
+//! an approver's, too.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use gateway::approvers::Caller;
 use gateway::gateway::Gateway;
 use tokio::sync::Semaphore;
 
@@ -20,14 +22,17 @@ const MOST_TRIES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 /// A secret is not longer, in bytes.
 const LONGEST: usize = 200;
+/// So many secrets are remembered by their marks.
+const MOST_KNOWN: usize = 256;
 
 pub(crate) struct Door {
     gateway: Arc<Gateway>,
     hosts: BTreeSet<String>,
     /// Makes marks of secrets; lives as long as the process.
     marks: hmac::Key,
-    /// The mark of the secret that was right: it is not derived again, and passes while others are turned away.
-    known: Mutex<Option<hmac::Tag>>,
+    /// The marks of secrets that were right, and whose they are: those are not derived again, and pass while others are
+    /// turned away.
+    known: Mutex<Vec<(hmac::Tag, Caller)>>,
     tries: Mutex<(Instant, u32)>,
     /// One slow derivation at a time, so that guesses take no processor from sessions.
     slot: Semaphore,
@@ -49,28 +54,35 @@ impl Door {
         }
     }
 
-    async fn admit(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Who asks. Whoever was removed meanwhile is nobody.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
         let no = |reason| Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", reason);
         let secret = bearer(headers).ok_or_else(|| no("Authorization: Bearer dwa_… is missing"))?;
-        if self.is_known(secret) {
-            return Ok(());
+        if let Some(caller) = self.known(secret) {
+            let gone = || no("this approver was removed");
+            return self.gateway.still(caller).await.ok_or_else(gone);
         }
         if !self.may_try() {
             let reason = "too many secrets were tried; wait a few seconds";
             return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", reason));
         }
         let _one_at_a_time = self.slot.acquire().await;
-        if !self.gateway.is_administrator(secret).await {
+        let Some(caller) = self.gateway.caller(secret).await else {
             tracing::warn!("the admin API was asked with a wrong secret");
-            return Err(no("this is not the administrator's secret"));
+            return Err(no("this is neither the administrator's secret (dwa_…) nor an approver's (dwp_…)"));
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
         }
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(hmac::sign(&self.marks, secret));
-        Ok(())
+        known.push((hmac::sign(&self.marks, secret), caller.clone()));
+        Ok(caller)
     }
 
-    fn is_known(&self, secret: &[u8]) -> bool {
+    fn known(&self, secret: &[u8]) -> Option<Caller> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().is_some_and(|tag| hmac::verify(&self.marks, secret, tag.as_ref()).is_ok())
+        let is_this = |tag: &hmac::Tag| hmac::verify(&self.marks, secret, tag.as_ref()).is_ok();
+        known.iter().find(|(tag, _)| is_this(tag)).map(|(_, caller)| caller.clone())
     }
 
     fn may_try(&self) -> bool {
@@ -90,9 +102,24 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Lets a request through that has the administrator's secret.
-pub(crate) async fn authorized(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+pub(crate) async fn administrator(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     match door.admit(request.headers()).await {
-        Ok(()) => next.run(request).await,
+        Ok(Caller::Administrator) => next.run(request).await,
+        Ok(Caller::Approver(_)) => {
+            let reason = "approvers see and answer requests, and nothing else: this asks for the administrator's secret";
+            Failure::new(StatusCode::FORBIDDEN, "forbidden", reason).into_response()
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Lets a request through that has the administrator's or an approver's secret; it carries on whose.
+pub(crate) async fn people(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    match door.admit(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
         Err(failure) => failure.into_response(),
     }
 }

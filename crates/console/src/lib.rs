@@ -45,7 +45,9 @@ pub async fn serve(
 
 fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {
     let door = Arc::new(Door::new(Arc::clone(&gateway), hosts));
-    let guarded = api::router().layer(from_fn_with_state(Arc::clone(&door), door::authorized));
+    let requests = api::requests_router().layer(from_fn_with_state(Arc::clone(&door), door::people));
+    let guarded =
+        api::router().layer(from_fn_with_state(Arc::clone(&door), door::administrator)).merge(requests);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

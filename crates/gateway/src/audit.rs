@@ -154,7 +154,7 @@ fn failed(metrics: &Metrics, down: &journal::Down) -> JournalDown {
 
 /// A response that is on record and may now be shown. Only [`Audit::record`] makes one.
 ///
-/// ```compile_fail,E0423
+/// ```compile_fail,E0603
 /// let forged = gateway::audit::Recorded("secret");
 /// ```
 #[must_use]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::catalogue::ReadError;
 use crate::gateway::Gateway;
 use crate::net::dial::Address;
-use crate::protocols::postgres::Control;
+use crate::protocols::postgres::{Control, ControlError};
 use crate::targets::Target;
 
 /// The servers that are tested.
@@ -63,7 +63,13 @@ impl Gateway {
         }
         match target.control().await {
             Err(error) => {
-                let says = format!("{error}. Check its address, its sslmode and its password.");
+                let advice = match &error {
+                    ControlError::Dial(error) => error.advice(),
+                    ControlError::Lost(_) | ControlError::Refused { .. } | ControlError::Timeout => {
+                        "Look at the server's log."
+                    }
+                };
+                let says = format!("{}: {error}. {advice}", target.address);
                 checks.push(check("reachable", Grade::Bad, says));
             }
             Ok(mut control) => {

@@ -1,8 +1,10 @@
-//! The gateway's state in the embedded store: this file alone knows both the gateway's words and the store's rows.
+//! The gateway's state in the embedded store. Held operations are the same nouns for both; of a token the store keeps the
+//! verifier as text, since it does not know the wire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Principal, TargetName};
+use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
+use policy::quorum;
 use store::Store;
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -10,9 +12,7 @@ use zeroize::Zeroizing;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{
-    Backend, Filed, Keys, NewRequest, Reply, Request, StateError, Status, StoredToken, VoteOutcome, Voted,
-};
+use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredToken};
 
 /// A [`Backend`] over SQLite.
 pub struct Embedded(Store);
@@ -97,27 +97,11 @@ impl Backend for Embedded {
     }
 
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
-        Box::pin(async move {
-            Ok(match self.0.file(&request_row(request), most, now()).await? {
-                store::Filed::Now(id) => Filed::Now(id),
-                store::Filed::Before(id) => Filed::Before(id),
-                store::Filed::TooMany => Filed::TooMany,
-            })
-        })
+        Box::pin(async move { Ok(self.0.file(request, most, now()).await?) })
     }
 
-    fn vote_of<'a>(&'a self, id: &'a str) -> Reply<'a, Voted> {
-        Box::pin(async move {
-            let (stands, words) = self.0.standing(id, now()).await?.ok_or_else(|| missing(id))?;
-            Ok(match stands {
-                store::Status::Waiting => Voted::Waiting,
-                store::Status::Approved => Voted::Approved,
-                store::Status::Denied => Voted::Denied(words),
-                store::Status::Expired => Voted::Expired,
-                store::Status::Withdrawn => Voted::Withdrawn,
-                store::Status::Used => Voted::Used,
-            })
-        })
+    fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
+        Box::pin(async move { self.0.standing(id, now()).await?.ok_or_else(|| missing(id)) })
     }
 
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
@@ -133,43 +117,54 @@ impl Backend for Embedded {
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
-        Box::pin(async move { Ok(self.0.requests(all, now()).await?.into_iter().map(request).collect()) })
+        Box::pin(async move { Ok(self.0.requests(all, now()).await?) })
     }
 
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>> {
-        Box::pin(async move { Ok(self.0.request(id, now()).await?.map(request)) })
+        Box::pin(async move { Ok(self.0.request(id, now()).await?) })
     }
 
-    fn vote<'a>(
+    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted> {
+        Box::pin(
+            async move { self.0.vote(id, vote, now(), quorum::is_met).await?.ok_or_else(|| missing(id)) },
+        )
+    }
+
+    fn approvers(&self) -> Reply<'_, Vec<Approver>> {
+        Box::pin(async move { Ok(self.0.approvers().await?) })
+    }
+
+    fn approver<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Approver>> {
+        Box::pin(async move { Ok(self.0.approver(id).await?) })
+    }
+
+    fn approver_by_secret<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, Option<Approver>> {
+        Box::pin(async move { Ok(self.0.approver_by_secret(secret).await?) })
+    }
+
+    fn add_approver<'a>(
         &'a self,
-        id: &'a str,
-        by: &'a str,
-        approve: bool,
-        words: Option<&'a str>,
-    ) -> Reply<'a, VoteOutcome> {
+        name: &'a str,
+        groups: &'a [String],
+        now: i64,
+    ) -> Reply<'a, Option<Zeroizing<String>>> {
+        Box::pin(async move { Ok(self.0.add_approver(name, groups, now).await?) })
+    }
+
+    fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.remove_approver(name).await?) })
+    }
+
+    fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged> {
         Box::pin(async move {
-            let vote = store::Vote { voter: by.to_owned(), approve, words: words.map(str::to_owned) };
-            match self.0.vote(id, &vote, now()).await?.ok_or_else(|| missing(id))? {
-                store::Voted::Counted(stands) => Ok(VoteOutcome::Counted(status(stands))),
-                store::Voted::TooLate(stands) => Ok(VoteOutcome::TooLate(status(stands))),
-            }
+            let store::Purged { tokens, requests } = self.0.purge(tokens, requests, now).await?;
+            Ok(Purged { tokens, requests })
         })
     }
 }
 
 fn missing(id: &str) -> StateError {
     StateError(format!("there is no request {id}"))
-}
-
-fn status(kept: store::Status) -> Status {
-    match kept {
-        store::Status::Waiting => Status::Waiting,
-        store::Status::Approved => Status::Approved,
-        store::Status::Denied => Status::Denied,
-        store::Status::Expired => Status::Expired,
-        store::Status::Withdrawn => Status::Withdrawn,
-        store::Status::Used => Status::Used,
-    }
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
@@ -217,84 +212,4 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         expires,
         revoked,
     })
-}
-
-fn request_row(new: &NewRequest) -> store::NewRequest {
-    let NewRequest {
-        digest,
-        principal,
-        on_behalf_of,
-        target,
-        session,
-        summary,
-        kind,
-        text,
-        values,
-        effects,
-        holds,
-        version,
-    } = new.clone();
-    let hold = |h: policy::HoldRule| store::Hold {
-        id: h.id,
-        quorum: h.quorum,
-        expires: h.expires,
-        valid_for: h.valid_for,
-    };
-    store::NewRequest {
-        digest,
-        principal,
-        on_behalf_of,
-        target: target.0,
-        session,
-        summary,
-        kind,
-        text,
-        values,
-        effects,
-        holds: holds.into_iter().map(hold).collect(),
-        version,
-    }
-}
-
-fn request(row: store::Request) -> Request {
-    let store::Request {
-        id,
-        status: stands,
-        principal,
-        on_behalf_of,
-        target,
-        session,
-        summary,
-        text,
-        values,
-        effects,
-        holds,
-        filed,
-        expires,
-        votes,
-        outcome,
-    } = row;
-    Request {
-        id,
-        status: status(stands),
-        principal,
-        on_behalf_of,
-        target,
-        session,
-        summary,
-        text,
-        values,
-        effects,
-        holds: holds.into_iter().map(|h| h.id).collect(),
-        filed,
-        expires,
-        votes: votes.into_iter().map(vote_text).collect(),
-        outcome,
-    }
-}
-
-fn vote_text(vote: store::Vote) -> String {
-    let word = if vote.approve { "approved" } else { "denied" };
-    let said = vote.words.map(|words| format!(": {words}")).unwrap_or_default();
-    format!("{word} by {}{said}", vote.voter)
 }

@@ -20,12 +20,14 @@ use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
-use crate::state::{State, StateError};
+use crate::state::{Purged, State, StateError};
 use crate::targets::Target;
 use crate::tokens::{Admitted, Tokens};
 
 /// How often targets' catalogues, and the tokens of live sessions, are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often what is over for long is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
 
 /// What a gateway is started with.
 pub struct Config {
@@ -37,8 +39,8 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Bounds of sessions.
-#[derive(Debug, Clone)]
+/// Bounds, which may change while a gateway runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// How long a held operation waits for its answer outside a transaction block.
     pub hold: Duration,
@@ -46,6 +48,24 @@ pub struct Limits {
     pub hold_in_block: Duration,
     /// How long sessions that are busy may go on when the gateway drains.
     pub drain: Duration,
+    /// How long what is over is kept in the store. The journal keeps what happened.
+    pub retention: Retention,
+}
+
+/// How long what is over is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Tokens, from their expiry.
+    pub tokens: Duration,
+    /// Requests that do not wait any more, from when they were filed.
+    pub requests: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        let usual = Duration::from_secs(90 * 24 * 3600);
+        Self { tokens: usual, requests: usual }
+    }
 }
 
 impl Default for Limits {
@@ -54,6 +74,7 @@ impl Default for Limits {
             hold: Duration::from_secs(45),
             hold_in_block: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            retention: Retention::default(),
         }
     }
 }
@@ -91,7 +112,7 @@ pub struct Gateway {
     sessions: Sessions,
     cancels: CancelRegistry,
     failures: Failures,
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
@@ -119,7 +140,7 @@ impl Gateway {
             sessions: Sessions::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
@@ -293,9 +314,14 @@ impl Gateway {
         }
     }
 
-    /// The bounds of sessions.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    /// The bounds of this moment.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.load_full()
+    }
+
+    /// Replaces the bounds. What waits already waits as it was told.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// A target as it is configured now.
@@ -418,6 +444,26 @@ impl Gateway {
         self.end_revoked().await;
     }
 
+    /// Forgets what is over for long.
+    async fn forget_old(&self) {
+        let retention = &self.limits.load().retention;
+        let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+        match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
+            Ok(Purged { tokens: 0, requests: 0 }) => (),
+            Ok(Purged { tokens, requests }) => {
+                let detail = format!("{tokens} expired tokens, {requests} requests that were over");
+                tracing::info!("forgotten: {detail}");
+                // It is done and harms nobody: a journal that is down says so by itself.
+                let _ = self.note(&record::Body::Administered {
+                    who: "gateway".to_owned(),
+                    what: "forgotten".to_owned(),
+                    detail,
+                });
+            }
+            Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
+        }
+    }
+
     async fn end_revoked(&self) {
         let mut tokens = BTreeSet::new();
         self.sessions.for_each(|live| {
@@ -459,10 +505,15 @@ impl Health {
 async fn keep(gateway: std::sync::Weak<Gateway>) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut forgotten: Option<Instant> = None;
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
         gateway.look_around().await;
+        if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
+            gateway.forget_old().await;
+            forgotten = Some(Instant::now());
+        }
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::Inspect;
-use policy::{Denied, Grant, HoldRule, Question};
+use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status};
+use policy::{Denied, Grant, Question};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::{self, StatementNote};
 use crate::spine::Auditable;
-use crate::state::{Filed, NewRequest, State, Voted};
+use crate::state::State;
 
 /// Waiting for an answer.
 pub const PENDING: &str = "ZD001";
@@ -197,12 +197,14 @@ impl Holds {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
-                match self.state.vote_of(&ticket.id).await {
-                    Ok(Voted::Approved) => self.begin_claim(ticket),
-                    Ok(Voted::Denied(words)) => return Answer::Denied(words),
-                    Ok(Voted::Expired | Voted::Used) => return Answer::Expired,
-                    Ok(Voted::Withdrawn) => return Answer::Withdrawn,
-                    Ok(Voted::Waiting) => (),
+                match self.state.standing(&ticket.id).await {
+                    Ok(Standing { status, words }) => match status {
+                        Status::Approved => self.begin_claim(ticket),
+                        Status::Denied => return Answer::Denied(words),
+                        Status::Expired | Status::Used => return Answer::Expired,
+                        Status::Withdrawn => return Answer::Withdrawn,
+                        Status::Waiting => (),
+                    },
                     Err(error) => tracing::error!(request = ticket.id, "a request cannot be read: {error}"),
                 }
                 let now = Instant::now();

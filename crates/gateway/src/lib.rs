@@ -1,5 +1,6 @@
 //! One session, start to end: the only crate with sockets to targets.
 
+pub mod approvers;
 pub mod audit;
 pub mod catalogue;
 pub mod configure;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use model::{Approver, Counted, Filed, NewRequest, Request, Standing, Status, Vote};
+use policy::quorum;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{
-    Backend, Filed, Keys, NewRequest, Reply, Request, Status, StoredToken, VoteOutcome, Voted,
-};
+use crate::state::{Backend, Keys, Purged, Reply, StoredToken};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -18,7 +18,11 @@ struct Kept {
     configuration: Configuration,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
-    requests: Vec<(NewRequest, Request)>,
+    requests: Vec<Request>,
+    /// The digests of the requests, in their order.
+    digests: Vec<String>,
+    approvers: Vec<Approver>,
+    made: u32,
 }
 
 impl Memory {
@@ -27,15 +31,8 @@ impl Memory {
         Box::pin(async move { Ok(answer) })
     }
 
-    fn with_request<T: Send + 'static>(
-        &self,
-        id: &str,
-        f: impl FnOnce(&NewRequest, &mut Request) -> T,
-    ) -> Reply<'_, T> {
-        self.with(|kept| {
-            let (filed, request) = kept.requests.iter_mut().find(|(_, r)| r.id == id).expect("a request");
-            f(filed, request)
-        })
+    fn with_request<T: Send + 'static>(&self, id: &str, f: impl FnOnce(&mut Request) -> T) -> Reply<'_, T> {
+        self.with(|kept| f(kept.requests.iter_mut().find(|r| r.id == id).expect("a request")))
     }
 }
 
@@ -99,13 +96,12 @@ impl Backend for Memory {
     fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
         self.with(|kept| {
             let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
-            if let Some((_, same)) =
-                kept.requests.iter().find(|(filed, r)| filed.digest == new.digest && open(r))
-            {
+            let mut filed = kept.requests.iter().zip(&kept.digests);
+            if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r)) {
                 return Filed::Before(same.id.clone());
             }
             let waiting = |r: &Request| r.status == Status::Waiting && r.principal == new.principal;
-            if kept.requests.iter().filter(|(_, r)| waiting(r)).count() >= most {
+            if kept.requests.iter().filter(|r| waiting(r)).count() >= most {
                 return Filed::TooMany;
             }
             let id = format!("r{}", kept.requests.len() + 1);
@@ -114,47 +110,42 @@ impl Backend for Memory {
                 status: Status::Waiting,
                 principal: new.principal.clone(),
                 on_behalf_of: new.on_behalf_of.clone(),
-                target: new.target.to_string(),
+                target: new.target.clone(),
                 session: new.session.clone(),
                 summary: new.summary.clone(),
                 text: new.text.clone(),
                 values: new.values.clone(),
                 effects: new.effects.clone(),
-                holds: new.holds.iter().map(|h| h.id.clone()).collect(),
+                holds: new.holds.clone(),
                 filed: 0,
                 expires: i64::MAX,
                 votes: Vec::new(),
                 outcome: None,
             };
-            kept.requests.push((new.clone(), request));
+            kept.requests.push(request);
+            kept.digests.push(new.digest.clone());
             Filed::Now(id)
         })
     }
 
-    fn vote_of<'a>(&'a self, id: &'a str) -> Reply<'a, Voted> {
-        self.with_request(id, |_, r| match r.status {
-            Status::Waiting => Voted::Waiting,
-            Status::Approved => Voted::Approved,
-            Status::Denied => {
-                Voted::Denied(r.votes.last().and_then(|v| Some(v.split_once(": ")?.1.to_owned())))
-            }
-            Status::Expired => Voted::Expired,
-            Status::Withdrawn => Voted::Withdrawn,
-            Status::Used => Voted::Used,
+    fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
+        self.with_request(id, |r| {
+            let denied = r.votes.iter().find(|v| !v.approve);
+            Standing { status: r.status, words: denied.and_then(|v| v.words.clone()) }
         })
     }
 
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
-        self.with_request(id, |_, r| {
+        self.with_request(id, |r| {
             (r.status == Status::Approved).then(|| {
                 r.status = Status::Used;
-                r.holds.clone()
+                r.holds.iter().map(|h| h.id.clone()).collect()
             })
         })
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
-        self.with_request(id, |_, r| {
+        self.with_request(id, |r| {
             if r.status == Status::Waiting {
                 r.status = Status::Withdrawn;
             }
@@ -162,43 +153,97 @@ impl Backend for Memory {
     }
 
     fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()> {
-        self.with_request(id, |_, r| r.outcome = Some(how.to_owned()))
+        self.with_request(id, |r| r.outcome = Some(how.to_owned()))
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
         self.with(|kept| {
             let wanted = |r: &&Request| all || r.status == Status::Waiting;
-            kept.requests.iter().rev().map(|(_, r)| r).filter(wanted).cloned().collect()
+            kept.requests.iter().rev().filter(wanted).cloned().collect()
         })
     }
 
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>> {
-        self.with(|kept| kept.requests.iter().map(|(_, r)| r).find(|r| r.id == id).cloned())
+        self.with(|kept| kept.requests.iter().find(|r| r.id == id).cloned())
     }
 
-    fn vote<'a>(
-        &'a self,
-        id: &'a str,
-        by: &'a str,
-        approve: bool,
-        words: Option<&'a str>,
-    ) -> Reply<'a, VoteOutcome> {
-        self.with_request(id, |filed, r| {
+    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted> {
+        self.with_request(id, |r| {
             if r.status != Status::Waiting {
-                return VoteOutcome::TooLate(r.status);
+                return Counted::TooLate(r.status);
             }
-            let vote = words.map_or_else(|| by.to_owned(), |words| format!("{by}: {words}"));
-            if !r.votes.contains(&vote) {
-                r.votes.push(vote);
-            }
-            let enough =
-                filed.holds.iter().all(|h| r.votes.len() >= usize::try_from(h.quorum).expect("small"));
-            r.status = match (approve, enough) {
+            r.votes.retain(|v| v.voter != vote.voter);
+            r.votes.push(vote.clone());
+            r.status = match (vote.approve, quorum::is_met(&r.holds, &r.votes)) {
                 (false, _) => Status::Denied,
                 (true, true) => Status::Approved,
                 (true, false) => Status::Waiting,
             };
-            VoteOutcome::Counted(r.status)
+            Counted::Now(r.status)
         })
     }
+
+    fn approvers(&self) -> Reply<'_, Vec<Approver>> {
+        self.with(|kept| kept.approvers.clone())
+    }
+
+    fn approver<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Approver>> {
+        self.with(|kept| kept.approvers.iter().find(|a| a.id == id).cloned())
+    }
+
+    fn approver_by_secret<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, Option<Approver>> {
+        self.with(|kept| kept.approvers.iter().find(|a| secret_of(&a.id).as_bytes() == secret).cloned())
+    }
+
+    fn add_approver<'a>(
+        &'a self,
+        name: &'a str,
+        groups: &'a [String],
+        now: i64,
+    ) -> Reply<'a, Option<Zeroizing<String>>> {
+        self.with(|kept| {
+            if kept.approvers.iter().any(|a| a.name.eq_ignore_ascii_case(name)) {
+                return None;
+            }
+            kept.made += 1;
+            let id = format!("dwp_{}", kept.made);
+            let secret = secret_of(&id);
+            kept.approvers.push(Approver { id, name: name.to_owned(), groups: groups.to_vec(), added: now });
+            Some(Zeroizing::new(secret))
+        })
+    }
+
+    fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let Some(at) = kept.approvers.iter().position(|a| a.name.eq_ignore_ascii_case(name)) else {
+                return false;
+            };
+            let voter = format!("user:{}", kept.approvers.remove(at).name);
+            for request in kept.requests.iter_mut().filter(|r| r.status == Status::Waiting) {
+                request.votes.retain(|v| v.voter != voter);
+            }
+            true
+        })
+    }
+
+    fn purge(&self, tokens: i64, requests: i64, _now: i64) -> Reply<'_, Purged> {
+        self.with(|kept| {
+            let before = (kept.tokens.len(), kept.requests.len());
+            kept.tokens.retain(|t| t.expires >= tokens);
+            let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
+            let mut stay =
+                kept.requests.iter().map(|r| open(r) || r.filed >= requests).collect::<Vec<_>>().into_iter();
+            let mut stay_too = stay.clone();
+            kept.requests.retain(|_| stay.next().unwrap_or_default());
+            kept.digests.retain(|_| stay_too.next().unwrap_or_default());
+            Purged {
+                tokens: (before.0 - kept.tokens.len()).try_into().expect("small"),
+                requests: (before.1 - kept.requests.len()).try_into().expect("small"),
+            }
+        })
+    }
+}
+
+fn secret_of(id: &str) -> String {
+    format!("{id}_secret")
 }

@@ -1,19 +1,19 @@
-//! What people do from outside: answer held operations, issue and revoke tokens. Every call here comes from the admin plane,
-//! which has checked the administrator's secret, and is on record before it has an effect.
+//! What people do from outside: see held operations, issue and revoke tokens. Every call here comes from the admin plane,
+//! which has checked whose secret it was asked with, and is on record before it has an effect.
 
 use std::time::Duration;
 
 use journal::record;
-use model::{Principal, PrincipalKind, PrincipalRef, TargetName};
+use model::{Principal, PrincipalKind, PrincipalRef, Request, TargetName};
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
+use crate::approvers::Voter;
 use crate::audit::JournalDown;
 use crate::gateway::{Gateway, now};
 use crate::sessions::Ended;
-pub use crate::state::{Request, Status};
-use crate::state::{StateError, StoredToken, VoteOutcome};
+use crate::state::{StateError, StoredToken};
 use crate::tokens::{ITERATIONS, new_token};
 
 /// A token lives this long at most.
@@ -101,55 +101,25 @@ pub enum AdminError {
 impl Gateway {
     // ------------------------------------------------------------------ held operations
 
-    /// Held operations, newest first; all, or those that wait for an answer.
+    /// Held operations that somebody may answer, newest first; all, or those that wait for an answer.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn requests(&self, all: bool) -> Result<Vec<Request>, AdminError> {
-        Ok(self.state().requests(all).await?)
+    pub async fn requests(&self, voter: &Voter, all: bool) -> Result<Vec<Request>, AdminError> {
+        let mut found = self.state().requests(all).await?;
+        found.retain(|request| voter.is_asked(request));
+        Ok(found)
     }
 
     /// One held operation, with its exact values: whoever answers must see them. That they were seen is on record.
     ///
     /// # Errors
     /// There is none of this id, or it cannot be read or recorded.
-    pub async fn request(&self, id: &str, by: &str) -> Result<Request, AdminError> {
-        let found =
-            self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+    pub async fn request(&self, id: &str, voter: &Voter, by: &str) -> Result<Request, AdminError> {
+        let found = self.state().request(id).await?.filter(|request| voter.is_asked(request));
+        let found = found.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
         self.administered(by, "request shown", id)?;
         Ok(found)
-    }
-
-    /// Approves a held operation, or denies it.
-    ///
-    /// # Errors
-    /// It is not open, or `by` may not answer it: its own requester, or an agent.
-    pub async fn answer_request(
-        &self,
-        id: &str,
-        by: &PrincipalRef,
-        approve: bool,
-        words: Option<String>,
-    ) -> Result<Status, AdminError> {
-        let found =
-            self.state().request(id).await?.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
-        let name = by.to_string();
-        if by.kind != PrincipalKind::User {
-            return Err(AdminError::Refused("an agent never answers a request".to_owned()));
-        }
-        if approve && (found.principal == name || found.on_behalf_of.contains(&name)) {
-            let why = "nobody approves what they ask for themselves, or what is done for them".to_owned();
-            return Err(AdminError::Refused(why));
-        }
-        self.administered(&name, if approve { "request approved" } else { "request denied" }, id)?;
-        let outcome = self.state().vote(id, &name, approve, words.as_deref()).await?;
-        self.holds().changed();
-        match outcome {
-            VoteOutcome::Counted(status) => Ok(status),
-            VoteOutcome::TooLate(status) => {
-                Err(AdminError::Refused(format!("request {id} is {status} already")))
-            }
-        }
     }
 
     // ------------------------------------------------------------------ tokens
@@ -241,7 +211,7 @@ impl Gateway {
         if self.kill(session, by) { Ok(()) } else { Err(AdminError::Missing(format!("session {session}"))) }
     }
 
-    fn administered(&self, who: &str, what: &str, detail: &str) -> Result<(), AdminError> {
+    pub(crate) fn administered(&self, who: &str, what: &str, detail: &str) -> Result<(), AdminError> {
         let body = record::Body::Administered {
             who: who.to_owned(),
             what: what.to_owned(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use model::TargetName;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -33,8 +34,11 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 /// A session that is told to end gets so long beyond the drain's own time.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// The certificate that clients are shown, which may be replaced while they are served; none where clients come in clear.
+pub type Certificate = ArcSwapOption<ServerTls>;
+
 /// Serves PostgreSQL clients until the gateway drains; returns when its sessions have ended.
-pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<ServerTls>) {
+pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certificate>) {
     let lanes = match Lanes::start() {
         Ok(lanes) => lanes,
         Err(error) => return tracing::error!(%error, "no threads for sessions"),
@@ -50,7 +54,7 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Option<Ser
                 // The socket moves to the thread that will poll it.
                 let Ok(tcp) = tcp.into_std() else { continue };
                 let arrived = Arrived { tcp, peer, target: front.target().cloned(), _share: share };
-                let session = connection(Arc::clone(&gateway), arrived, tls.clone(), front.bounds().login);
+                let session = connection(Arc::clone(&gateway), arrived, tls.load_full(), front.bounds().login);
                 tasks.spawn(lanes.run(Box::pin(session)));
             }
         }
@@ -83,13 +87,18 @@ struct Arrived {
 }
 
 /// One connection, from its first byte to its end.
-async fn connection(gateway: Arc<Gateway>, arrived: Arrived, tls: Option<ServerTls>, patience: Duration) {
+async fn connection(
+    gateway: Arc<Gateway>,
+    arrived: Arrived,
+    tls: Option<Arc<ServerTls>>,
+    patience: Duration,
+) {
     let Arrived { tcp, peer, target, _share } = arrived;
     let tcp = match TcpStream::from_std(tcp) {
         Ok(tcp) => tcp,
         Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
     };
-    match timeout(patience, negotiate(tcp, peer, tls.as_ref())).await {
+    match timeout(patience, negotiate(tcp, peer, tls.as_deref())).await {
         Ok(Ok(Negotiated::Login(mut accepted))) => {
             if let Some(target) = target {
                 accepted.set_target(target);

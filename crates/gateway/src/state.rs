@@ -1,13 +1,10 @@
 //! The gateway's state in its own words: what it asks of whatever keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use model::{Principal, TargetName};
-use policy::HoldRule;
-use serde::Serialize;
+use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
@@ -40,133 +37,13 @@ pub struct StoredToken {
     pub revoked: bool,
 }
 
-/// A held operation to be filed.
-#[derive(Debug, Clone)]
-pub struct NewRequest {
-    /// Of everything that makes the operation this one.
-    pub digest: String,
-    /// Who asks.
-    pub principal: String,
-    /// For whom.
-    pub on_behalf_of: Vec<String>,
-    /// On which target.
-    pub target: TargetName,
-    /// In which session.
-    pub session: String,
-    /// What it asks, in a line.
-    pub summary: String,
-    /// `update`, …
-    pub kind: String,
-    /// The statement with placeholders.
-    pub text: String,
-    /// The values of the placeholders; sealed where they rest.
-    pub values: Vec<Option<String>>,
-    /// What it would do.
-    pub effects: Vec<String>,
-    /// The policies that hold it, with who may answer.
-    pub holds: Vec<HoldRule>,
-    /// The version of the policies.
-    pub version: String,
-}
-
-/// How filing went.
-pub enum Filed {
-    /// It is new; its id.
-    Now(String),
-    /// It waits or was approved already; its id.
-    Before(String),
-    /// Its principal has too many that wait.
-    TooMany,
-}
-
-/// What has been said of a request.
-pub enum Voted {
-    /// Nothing, or not enough.
-    Waiting,
-    /// It may run, once.
-    Approved,
-    /// No, with the words.
-    Denied(Option<String>),
-    /// Its time is over.
-    Expired,
-    /// The client took it back.
-    Withdrawn,
-    /// Its approval was used.
-    Used,
-}
-
-/// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Nobody has answered, or not enough have.
-    Waiting,
-    /// Approved, and not used yet.
-    Approved,
-    /// Somebody said no.
-    Denied,
-    /// Its time is over.
-    Expired,
-    /// The client has taken it back.
-    Withdrawn,
-    /// Approved, and used.
-    Used,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Waiting => "waiting",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Expired => "expired",
-            Self::Withdrawn => "withdrawn",
-            Self::Used => "used",
-        })
-    }
-}
-
-/// A held operation, as an approver sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Request {
-    /// Its id.
-    pub id: String,
-    /// Where it stands.
-    pub status: Status,
-    /// Who asks.
-    pub principal: String,
-    /// For whom.
-    pub on_behalf_of: Vec<String>,
-    /// On which target.
-    pub target: String,
-    /// In which session.
-    pub session: String,
-    /// What it asks, in a line.
-    pub summary: String,
-    /// The statement with placeholders.
-    pub text: String,
-    /// The values of the placeholders; only where one request is shown.
-    pub values: Vec<Option<String>>,
-    /// What it would do.
-    pub effects: Vec<String>,
-    /// The policies that hold it.
-    pub holds: Vec<String>,
-    /// When it was filed, in seconds since 1970.
-    pub filed: i64,
-    /// Until when it can be answered or used, in seconds since 1970.
-    pub expires: i64,
-    /// Who has answered, and how.
-    pub votes: Vec<String>,
-    /// What became of it.
-    pub outcome: Option<String>,
-}
-
-/// How an answer was taken.
-pub enum VoteOutcome {
-    /// It counts; where the request stands now.
-    Counted(Status),
-    /// The request was not open any more.
-    TooLate(Status),
+/// What was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Tokens that had expired.
+    pub tokens: u64,
+    /// Requests that were over.
+    pub requests: u64,
 }
 
 /// Keys that are made once.
@@ -208,8 +85,8 @@ pub trait Backend: Send + Sync {
     fn good_tokens<'a>(&'a self, ids: &'a BTreeSet<String>, now: i64) -> Reply<'a, BTreeSet<String>>;
     /// Files a request, unless one of the same digest waits or is approved and not used.
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
-    /// What has been said of a request.
-    fn vote_of<'a>(&'a self, id: &'a str) -> Reply<'a, Voted>;
+    /// Where a request stands.
+    fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing>;
     /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>>;
     /// Takes a request back that waits.
@@ -220,14 +97,25 @@ pub trait Backend: Send + Sync {
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>>;
     /// One request with its values.
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>>;
-    /// Counts an answer. One no denies; a hold is met by its quorum of distinct voters.
-    fn vote<'a>(
+    /// Counts an answer. One no denies; when enough have said yes, policy says (`policy::quorum`).
+    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted>;
+    /// Everybody who may answer beside the administrator, by name.
+    fn approvers(&self) -> Reply<'_, Vec<Approver>>;
+    /// The approver of an id, if they still are one.
+    fn approver<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Approver>>;
+    /// Whose secret this is.
+    fn approver_by_secret<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, Option<Approver>>;
+    /// Adds an approver and makes their secret; `None` where there is one of this name.
+    fn add_approver<'a>(
         &'a self,
-        id: &'a str,
-        by: &'a str,
-        approve: bool,
-        words: Option<&'a str>,
-    ) -> Reply<'a, VoteOutcome>;
+        name: &'a str,
+        groups: &'a [String],
+        now: i64,
+    ) -> Reply<'a, Option<Zeroizing<String>>>;
+    /// Removes an approver, and their answers to what still waits; whether there was one.
+    fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool>;
+    /// Forgets tokens that expired before one moment, and requests that are over and were filed before another.
+    fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged>;
 }
 
 /// The gateway's state, shared by all that need it.

@@ -7,18 +7,19 @@ use std::time::Duration;
 use journal::record::Fields;
 use masking::{Cut, Maskable, Masked};
 use model::{
-    Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, TableName,
-    Tag, TargetName,
+    Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, Status,
+    TableName, Tag, TargetName,
 };
 use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
+use crate::approvers::Voter;
 use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::Ticket;
 use crate::memory::Memory;
-use crate::requests::{NewToken, Status};
+use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
 use crate::state::State;
 
@@ -293,8 +294,13 @@ impl House {
     }
 }
 
-fn user(name: &str) -> PrincipalRef {
-    PrincipalRef { kind: PrincipalKind::User, name: name.to_owned() }
+fn of(kind: PrincipalKind, name: &str, groups: &[&str]) -> Voter {
+    let groups = groups.iter().map(|g| (*g).to_owned()).collect();
+    Voter::proved(PrincipalRef { kind, name: name.to_owned() }, groups)
+}
+
+fn user(name: &str) -> Voter {
+    of(PrincipalKind::User, name, &["dba"])
 }
 
 const NOW: Duration = Duration::from_millis(50);
@@ -338,23 +344,31 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
     house.run(update("1"), NOW).await;
     // The same question is not filed twice.
     house.run(update("1"), NOW).await;
-    let waiting = house.gateway.requests(false).await.expect("requests");
+    let waiting = house.gateway.requests(&user("dora"), false).await.expect("requests");
     assert_eq!(waiting.len(), 1);
     let id = &waiting.first().expect("one").id;
-    let shown = house.gateway.request(id, "user:dora").await.expect("shown");
+    let shown = house.gateway.request(id, &user("dora"), "user:dora").await.expect("shown");
     assert_eq!(shown.values, [Some("1".to_owned())]);
 
-    assert!(
-        house.gateway.answer_request(id, &user("alice"), true, None).await.is_err(),
-        "for whom it is done"
-    );
-    let status = house.gateway.answer_request(id, &user("dora"), true, None).await.expect("approved");
-    assert_eq!(status, Status::Approved);
+    for (voter, why) in [
+        (user("alice"), "for whom it is done"),
+        (user("ALICE"), "the same, written otherwise"),
+        (of(PrincipalKind::Agent, "other", &["dba"]), "an agent"),
+        (of(PrincipalKind::User, "erik", &["sales"]), "of another group"),
+        (of(PrincipalKind::User, "erik", &[]), "of no group"),
+    ] {
+        assert!(house.gateway.answer_request(id, &voter, true, None).await.is_err(), "{why}");
+    }
+    let erik = of(PrincipalKind::User, "erik", &["sales"]);
+    assert!(house.gateway.requests(&erik, true).await.expect("requests").is_empty(), "nor does he see it");
+    assert!(house.gateway.request(id, &erik, "user:erik").await.is_err());
+    let answered = house.gateway.answer_request(id, &user("dora"), true, None).await.expect("approved");
+    assert_eq!(answered.status, Status::Approved);
 
     assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "ran update $1 1", "closed"]);
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
-    let used = house.gateway.requests(true).await.expect("requests");
+    let used = house.gateway.requests(&user("dora"), true).await.expect("requests");
     let used = used.iter().find(|r| r.id == *id).expect("the first");
     assert_eq!(used.status, Status::Used);
 }
@@ -368,7 +382,7 @@ async fn who_waits_is_woken_by_the_answer() {
             other.run(vec![Event::Request(wish(Action::Update, "7"))], Duration::from_secs(30)).await
         });
         let id = loop {
-            let waiting = house.gateway.requests(false).await.expect("requests");
+            let waiting = house.gateway.requests(&user("dora"), false).await.expect("requests");
             match waiting.first() {
                 Some(request) => break request.id.clone(),
                 None => tokio::time::sleep(Duration::from_millis(5)).await,

@@ -4,8 +4,10 @@ mod action;
 mod name;
 mod operation;
 mod principal;
+mod request;
 
 pub use action::Action;
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use principal::{Principal, PrincipalKind, PrincipalRef};
+pub use request::{Approver, Counted, Filed, HoldRule, NewRequest, Request, Standing, Status, Vote};

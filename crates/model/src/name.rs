@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One service behind the gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct TargetName(pub String);
 
 impl TargetName {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{ColumnName, Effect, Facts, Inspect, Tag};
 
-use crate::{Context, Denied, Grant, HoldRule, Policies, TargetFacts, Verdict};
+use crate::{Context, Denied, Grant, Policies, TargetFacts, Verdict, quorum};
 
 /// What policies say, without the leave that a verdict carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ fn opinion<M>(verdict: Verdict<M>) -> Opinion {
         Verdict::Deny(_, denied) => denied.into(),
         Verdict::Hold(question) => {
             let rules = question.holds();
-            let waits: Vec<String> = rules.iter().map(HoldRule::who_answers).collect();
+            let waits = quorum::waits_for(rules, &[]);
             Opinion {
                 word: Word::Hold,
                 policies: rules.iter().map(|h| h.id.clone()).collect(),

@@ -5,6 +5,7 @@ mod explain;
 mod facts;
 mod grant;
 mod load;
+pub mod quorum;
 mod remembered;
 mod schema;
 mod starter;
@@ -14,9 +15,10 @@ pub use decide::{Policies, TargetFacts};
 pub use explain::{Explanation, Opinion, Word};
 pub use grant::{Context, Grant, Identity};
 pub use load::{Problem, Source};
+pub use model::HoldRule;
 pub use schema::text as schema;
 pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter};
-pub use verdict::{Denied, HoldRule, Pass, Permit, Question, Verdict};
+pub use verdict::{Denied, Pass, Permit, Question, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::ColumnName;
+use model::{ColumnName, HoldRule};
 
 /// What policy says of one operation.
 pub enum Verdict<M> {
@@ -79,31 +79,6 @@ impl Denied {
     /// SQLSTATE.
     pub fn code(&self) -> &str {
         self.code
-    }
-}
-
-/// One rule that holds an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HoldRule {
-    /// The policy's id.
-    pub id: String,
-    /// Groups whose members may approve.
-    pub approvers: Vec<String>,
-    /// How many of them must.
-    pub quorum: u32,
-    /// How long the question stands, in seconds (`@expires`, default 15 minutes).
-    pub expires: u64,
-    /// How long an approval may wait to be used, in seconds (`@valid_for`, default 15 minutes).
-    pub valid_for: u64,
-    /// `@reason`
-    pub reason: Option<String>,
-}
-
-impl HoldRule {
-    /// In words: `one of dba`, `2 of dba or owners`.
-    pub fn who_answers(&self) -> String {
-        let many = if self.quorum == 1 { "one".to_owned() } else { self.quorum.to_string() };
-        format!("{many} of {}", self.approvers.join(" or "))
     }
 }
 

@@ -3,21 +3,24 @@
 //! There is no clock here: whoever asks says what time it is.
 
 mod administrator;
+mod approvers;
 mod configuration;
 mod keys;
 mod master;
 mod open;
 mod requests;
+mod retention;
 mod tokens;
 mod vault;
+mod verifier;
 mod votes;
 
 pub use administrator::ADMIN_PREFIX;
+pub use approvers::APPROVER_PREFIX;
 pub use master::{MasterError, MasterKey};
 pub use open::{OpenError, Store};
-pub use requests::{Filed, Hold, NewRequest, Request, Status};
+pub use retention::Purged;
 pub use tokens::Token;
-pub use votes::{Vote, Voted};
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{Sqlite, Transaction};
 
@@ -54,6 +55,8 @@ impl Store {
         let options = SqliteConnectOptions::from_str("sqlite:")
             .map_err(|e| fault(e.into()))?
             .filename(path)
+            // Of a file that is there already, it stays as it was made.
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             // An approval that was used must stay used when the power fails.
             .synchronous(SqliteSynchronous::Full)

@@ -2,104 +2,13 @@
 //! the state it starts from, so that of two who race one loses.
 
 use aws_lc_rs::rand;
-use serde::{Deserialize, Serialize};
+use model::{Filed, HoldRule, NewRequest, Request, Standing, Status, TargetName, Vote};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use zeroize::Zeroizing;
 
 use crate::vault::Row;
-use crate::votes::Vote;
 use crate::{Store, StoreError};
-
-/// A held operation to be filed.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the fields are the gateway's, which documents them")]
-pub struct NewRequest {
-    pub digest: String,
-    pub principal: String,
-    pub on_behalf_of: Vec<String>,
-    pub target: String,
-    pub session: String,
-    pub summary: String,
-    pub kind: String,
-    pub text: String,
-    pub values: Vec<Option<String>>,
-    pub effects: Vec<String>,
-    pub holds: Vec<Hold>,
-    pub version: String,
-}
-
-/// A rule that holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// The policy's id.
-    pub id: String,
-    /// How many people must approve.
-    pub quorum: u32,
-    /// How long the question stands, in seconds.
-    pub expires: u64,
-    /// How long an approval may wait to be used, in seconds.
-    pub valid_for: u64,
-}
-
-/// How filing went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Filed {
-    /// It is new; its id.
-    Now(String),
-    /// It waits or was approved already; its id.
-    Before(String),
-    /// Its principal has too many that wait.
-    TooMany,
-}
-
-/// Where a request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Status {
-    Waiting,
-    Approved,
-    Denied,
-    Expired,
-    Withdrawn,
-    Used,
-}
-
-/// A held operation as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are the gateway's, which documents them")]
-pub struct Request {
-    pub id: String,
-    pub status: Status,
-    pub principal: String,
-    pub on_behalf_of: Vec<String>,
-    pub target: String,
-    pub session: String,
-    pub summary: String,
-    pub text: String,
-    /// Opened only where one request is asked for.
-    pub values: Vec<Option<String>>,
-    pub effects: Vec<String>,
-    pub holds: Vec<Hold>,
-    pub filed: i64,
-    pub expires: i64,
-    pub votes: Vec<Vote>,
-    pub outcome: Option<String>,
-}
-
-impl Status {
-    fn parse(word: &str) -> Result<Self, StoreError> {
-        Ok(match word {
-            "waiting" => Self::Waiting,
-            "approved" => Self::Approved,
-            "denied" => Self::Denied,
-            "expired" => Self::Expired,
-            "withdrawn" => Self::Withdrawn,
-            "used" => Self::Used,
-            _ => return Err(StoreError::Unreadable("the status of a request")),
-        })
-    }
-}
 
 impl Store {
     /// Files a request, unless one of the same digest waits or is approved and not used.
@@ -142,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn standing(&self, id: &str, now: i64) -> Result<Option<(Status, Option<String>)>, StoreError> {
+    pub async fn standing(&self, id: &str, now: i64) -> Result<Option<Standing>, StoreError> {
         let kept = sqlx::query(
             "SELECT status, expires, (SELECT words FROM vote WHERE request = request.id AND approve = 0 LIMIT 1) \
              FROM request WHERE id = ?",
@@ -150,7 +59,7 @@ impl Store {
         .bind(id)
         .fetch_optional(&self.pool)
         .await?;
-        kept.map(|row| Ok((status(&row, now)?, row.try_get(2)?))).transpose()
+        kept.map(|row| Ok(Standing { status: status(&row, now)?, words: row.try_get(2)? })).transpose()
     }
 
     /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
@@ -166,7 +75,7 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = claimed else { return Ok(None) };
-        let holds: Vec<Hold> = crate::from_json(row.try_get(0)?)?;
+        let holds: Vec<HoldRule> = crate::from_json(row.try_get(0)?)?;
         Ok(Some(holds.into_iter().map(|h| h.id).collect()))
     }
 
@@ -285,7 +194,7 @@ async fn insert(
     .bind(digest)
     .bind(principal)
     .bind(crate::to_json(on_behalf_of)?)
-    .bind(target)
+    .bind(&target.0)
     .bind(session)
     .bind(summary)
     .bind(kind)
@@ -303,7 +212,9 @@ async fn insert(
 
 /// An open request whose time is over has expired, whether or not its row says so yet.
 pub(crate) fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
-    let kept = Status::parse(row.try_get("status")?)?;
+    let word: &str = row.try_get("status")?;
+    let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
+    let kept = kept.ok_or(StoreError::Unreadable("the status of a request"))?;
     let over = row.try_get::<i64, _>("expires")? <= now;
     Ok(match kept {
         Status::Waiting | Status::Approved if over => Status::Expired,
@@ -318,7 +229,7 @@ fn read(row: &SqliteRow, votes: Vec<Vote>, now: i64) -> Result<Request, StoreErr
         status: status(row, now)?,
         principal: row.try_get("principal")?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
-        target: row.try_get("target")?,
+        target: TargetName(row.try_get("target")?),
         session: row.try_get("session")?,
         summary: row.try_get("summary")?,
         text: row.try_get("text")?,

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
 use tempfile::TempDir;
 
 use super::*;
@@ -36,8 +37,10 @@ async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8
 }
 
 fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
-    let hold = |(n, (quorum, expires)): (usize, &(u32, u64))| Hold {
+    let hold = |(n, (quorum, expires)): (usize, &(u32, u64))| HoldRule {
         id: format!("hold-{n}"),
+        approvers: vec!["dba".to_owned()],
+        reason: None,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,
@@ -46,7 +49,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         digest: digest.to_owned(),
         principal: "agent:bot".to_owned(),
         on_behalf_of: vec!["user:alice".to_owned()],
-        target: "orders".to_owned(),
+        target: TargetName::new("orders"),
         session: "s1".to_owned(),
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
@@ -66,7 +69,13 @@ async fn filed(store: &Store, digest: &str, holds: &[(u32, u64)]) -> String {
 }
 
 fn yes(voter: &str) -> Vote {
-    Vote { voter: voter.to_owned(), approve: true, words: None }
+    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None }
+}
+
+/// The rule is the policy's; here as many as the largest quorum are enough.
+fn enough(holds: &[HoldRule], votes: &[Vote]) -> bool {
+    let yes = u32::try_from(votes.iter().filter(|v| v.approve).count()).expect("few");
+    holds.iter().all(|h| h.quorum <= yes)
 }
 
 #[tokio::test]
@@ -161,7 +170,7 @@ async fn an_approval_is_claimed_once_however_many_try() {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     assert_eq!(store.claim(&id, 0).await.expect("asked"), None, "before it is approved");
-    store.vote(&id, &yes("user:a"), 0).await.expect("voted");
+    store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
     let tries: Vec<_> = (0..20)
         .map(|_| {
             let (store, id) = (store.clone(), id.clone());
@@ -186,7 +195,7 @@ async fn the_same_operation_is_asked_once_at_a_time() {
     };
     assert_eq!(again(0).await, Filed::Before(id.clone()));
     assert_eq!(store.file(&request("2", &[(1, 60)]), 1, 0).await.expect("asked"), Filed::TooMany);
-    store.vote(&id, &yes("user:a"), 0).await.expect("voted");
+    store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
     assert_eq!(again(1).await, Filed::Before(id.clone()), "approved and not used");
     store.claim(&id, 1).await.expect("asked").expect("claimed");
     assert!(matches!(again(2).await, Filed::Now(_)), "used");
@@ -200,17 +209,21 @@ async fn a_hold_asks_for_its_quorum_of_different_people() {
     let id = filed(&store, "1", &[(1, 60), (2, 60)]).await;
     let no = Vote { approve: false, ..yes("user:a") };
     for (vote, now, expected) in [
-        (yes("user:a"), 0, Voted::Counted(Status::Waiting)),
-        (yes("user:a"), 0, Voted::Counted(Status::Waiting)),
-        (yes("user:b"), 0, Voted::Counted(Status::Approved)),
-        (no.clone(), 0, Voted::TooLate(Status::Approved)),
-        (no.clone(), 60, Voted::TooLate(Status::Expired)),
+        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
+        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
+        (yes("user:b"), 0, Counted::Now(Status::Approved)),
+        (no.clone(), 0, Counted::TooLate(Status::Approved)),
+        (no.clone(), 60, Counted::TooLate(Status::Expired)),
     ] {
-        assert_eq!(store.vote(&id, &vote, now).await.expect("asked"), Some(expected), "{vote:?} at {now}");
+        assert_eq!(
+            store.vote(&id, &vote, now, enough).await.expect("asked"),
+            Some(expected),
+            "{vote:?} at {now}"
+        );
     }
     let other = filed(&store, "2", &[(1, 60)]).await;
-    assert_eq!(store.vote(&other, &no, 0).await.expect("asked"), Some(Voted::Counted(Status::Denied)));
-    assert_eq!(store.vote("nothing", &no, 0).await.expect("asked"), None);
+    assert_eq!(store.vote(&other, &no, 0, enough).await.expect("asked"), Some(Counted::Now(Status::Denied)));
+    assert_eq!(store.vote("nothing", &no, 0, enough).await.expect("asked"), None);
 }
 
 #[tokio::test]
@@ -279,4 +292,84 @@ fn a_key_comes_from_a_command_without_a_shell() {
         let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         assert_eq!(MasterKey::from_command(&words).is_ok(), right, "{words:?}");
     }
+}
+
+#[tokio::test]
+async fn an_approver_is_known_by_their_own_secret_until_they_are_removed() {
+    let place = Place::new();
+    let store = place.open().await;
+    let groups = vec!["dba".to_owned(), "owners".to_owned()];
+    let secret = store.add_approver("Alice", &groups, 7).await.expect("added").expect("the first");
+    assert!(store.add_approver("alice", &[], 8).await.expect("asked").is_none(), "one person, one name");
+    let known = store.approver_by_secret(secret.as_bytes()).await.expect("asked").expect("known");
+    assert_eq!((known.name.as_str(), &known.groups, known.added), ("Alice", &groups, 7));
+    assert_eq!(store.approver(&known.id).await.expect("asked"), Some(known.clone()));
+    let wrong = format!("{}_{}", known.id, "0".repeat(40));
+    for tried in [wrong.as_str(), known.id.as_str(), "dwp_", "dwp__", "", "dwa_00"] {
+        assert!(store.approver_by_secret(tried.as_bytes()).await.expect("asked").is_none(), "{tried}");
+    }
+    assert!(!store.is_administrator(secret.as_bytes()).await.expect("asked"));
+
+    let (waits, over) = (filed(&store, "1", &[(2, 60)]).await, filed(&store, "2", &[(1, 60)]).await);
+    for id in [&waits, &over] {
+        store.vote(id, &yes("user:Alice"), 0, enough).await.expect("voted");
+    }
+    assert!(store.remove_approver("ALICE").await.expect("removed"));
+    assert!(!store.remove_approver("Alice").await.expect("asked"));
+    assert!(store.approver_by_secret(secret.as_bytes()).await.expect("asked").is_none());
+    let votes = |id: String| {
+        let store = store.clone();
+        async move { store.request(&id, 0).await.expect("read").expect("there").votes.len() }
+    };
+    assert_eq!((votes(waits).await, votes(over).await), (0, 1), "what was decided stays decided");
+    let again = store.add_approver("alice", &groups, 9).await.expect("added").expect("free again");
+    assert!(store.approver_by_secret(again.as_bytes()).await.expect("asked").is_some());
+    assert!(
+        store.approver_by_secret(secret.as_bytes()).await.expect("asked").is_none(),
+        "the old one stays dead"
+    );
+}
+
+#[tokio::test]
+async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
+    let place = Place::new();
+    let store = place.open().await;
+    let token = |id: &str, expires| Token {
+        id: id.to_owned(),
+        verifier: "x".repeat(4000),
+        principal: "agent:bot".to_owned(),
+        groups: Vec::new(),
+        on_behalf_of: Vec::new(),
+        purpose: None,
+        targets: None,
+        issued: 0,
+        expires,
+        revoked: false,
+    };
+    for n in 0..1200 {
+        store.add_token(&token(&format!("old{n}"), 50)).await.expect("added");
+    }
+    store.add_token(&token("late", 150)).await.expect("added");
+    store.add_token(&token("good", 1000)).await.expect("added");
+    let old = filed(&store, "old", &[(1, 60)]).await;
+    store.vote(&old, &yes("user:a"), 0, enough).await.expect("voted");
+    let denied = filed(&store, "denied", &[(1, 60)]).await;
+    store.vote(&denied, &Vote { approve: false, ..yes("user:a") }, 0, enough).await.expect("voted");
+    let waits = filed(&store, "waits", &[(1, 10_000)]).await;
+    let size = || std::fs::metadata(place.database()).expect("a file").len();
+    store.purge(0, 0, 0).await.expect("nothing is over");
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.pool).await.expect("checkpoint");
+    let before = size();
+
+    let purged = store.purge(100, 100, 200).await.expect("purged");
+    assert_eq!(purged, Purged { tokens: 1200, requests: 2 });
+    let left: Vec<String> = store.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
+    assert_eq!(left, ["good", "late"]);
+    let left: Vec<String> =
+        store.requests(true, 200).await.expect("read").into_iter().map(|r| r.id).collect();
+    assert_eq!(left, [waits], "what waits is not old");
+    assert!(size() * 4 < before, "{} of {before} bytes", size());
+    // Far in the future of the clock nothing that is still good goes.
+    assert_eq!(store.purge(i64::MAX, i64::MAX, 200).await.expect("purged").tokens, 1, "only `late` is over");
+    assert!(store.token("good").await.expect("read").is_some());
 }

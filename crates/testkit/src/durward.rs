@@ -118,6 +118,34 @@ impl Durward {
         self.running.still_runs()
     }
 
+    /// Ends the gateway in order and starts it again.
+    ///
+    /// # Errors
+    /// It does not start again.
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        self.running.end();
+        self.running = serve(&self.binary, &self.scratch)?;
+        self.wait()
+    }
+
+    /// The configuration of the process.
+    pub fn config(&self) -> PathBuf {
+        self.scratch.join("durward.toml")
+    }
+
+    /// Tells it to read its configuration again.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    pub fn reload(&self) -> Result<(), Failure> {
+        text(Command::new("kill").args(["-HUP", &self.running.pid().to_string()])).map(drop)
+    }
+
+    /// What it has logged since it was started last.
+    pub fn log(&self) -> String {
+        self.running.printed()
+    }
+
     /// Ends the gateway in order.
     pub fn end(&mut self) {
         self.running.end();

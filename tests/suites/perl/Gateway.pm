@@ -14,10 +14,17 @@ BEGIN { $PostgreSQL::Test::Utils::use_unix_sockets = 0; }
 
 use PostgreSQL::Test::Cluster;
 
-my %gateways;
+my (%gateways, %superusers);
 
 {
 	no warnings 'redefine';
+	my $init = \&PostgreSQL::Test::Cluster::init;
+	*PostgreSQL::Test::Cluster::init = sub {
+		my ($node, %params) = @_;
+		my ($user) = join("\n", @{ $params{extra} || [] }) =~ /^-U\n(.*)$/m;
+		$superusers{$node} = $user // getpwuid($<);
+		return $init->($node, %params);
+	};
 	my $start = \&PostgreSQL::Test::Cluster::start;
 	*PostgreSQL::Test::Cluster::start = sub {
 		my ($node, @rest) = @_;
@@ -45,7 +52,7 @@ targets = { node = "127.0.0.1:$port" }
 [console]
 listen = "127.0.0.1:$admin"
 TOML
-	my ($host, $server, $user) = ($node->host, $node->port, scalar getpwuid($<));
+	my ($host, $server, $user) = ($node->host, $node->port, $superusers{$node});
 	write_file("$folder/apply/targets.toml", <<"TOML");
 [[targets]]
 name = "node"

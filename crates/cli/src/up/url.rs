@@ -1,6 +1,7 @@
 //! A connection string as libpq reads it: `postgres://user:password@host:port/database?sslmode=…`.
 
 use anyhow::Context;
+use gateway::net::tls::SslMode;
 use zeroize::Zeroizing;
 
 /// Where a database is, without its password.
@@ -18,13 +19,13 @@ pub(crate) struct Database {
 impl Database {
     /// Takes a URL apart, and the password out of it.
     pub(crate) fn parse(url: &str) -> Result<(Self, Option<Zeroizing<String>>), String> {
-        let Parts { user, password, host, port, path, query } = parts(url)?;
+        let Parts { user, password, host, port: at, path, query } = parts(url)?;
         let user = decode(user)?;
         let mut database = Self {
             host: decode(host)?,
-            port: match port {
+            port: match at {
                 "" => 5432,
-                port => port.parse().map_err(|_| format!("\"{port}\" is no port"))?,
+                typed => port(typed)?,
             },
             name: decode(path)?,
             user,
@@ -42,7 +43,7 @@ impl Database {
                 "sslrootcert" => database.sslrootcert = Some(value).filter(|v| v != "system"),
                 "sslnegotiation" => database.direct_tls = value == "direct",
                 "host" => database.host = value,
-                "port" => database.port = value.parse().map_err(|_| format!("\"{value}\" is no port"))?,
+                "port" => database.port = port(&value)?,
                 "user" => database.user = value,
                 "dbname" => database.name = value,
                 "password" => password = Some(value),
@@ -53,6 +54,9 @@ impl Database {
                     ));
                 }
             }
+        }
+        if let Some(mode) = &database.sslmode {
+            mode.parse::<SslMode>()?;
         }
         if database.user.is_empty() {
             return Err("the URL names no user: postgres://user@host/database".to_owned());
@@ -106,7 +110,7 @@ fn parts(url: &str) -> Result<Parts<'_>, String> {
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme))
         .ok_or_else(|| {
-            "the URL is not one of a PostgreSQL database: it begins with postgres:// or postgresql://"
+            "the URL is not one of a PostgreSQL database: it is written postgres://user@host:5432/database"
                 .to_owned()
         })?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -128,6 +132,13 @@ fn parts(url: &str) -> Result<Parts<'_>, String> {
         return Err("the URL names more than one host: give one".to_owned());
     }
     Ok(Parts { user, password, host, port, path, query })
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("\"{text}\" is no port: it is 1 to 65535"))
 }
 
 fn key_of(pair: &str) -> &str {

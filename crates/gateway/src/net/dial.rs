@@ -68,6 +68,16 @@ impl Address {
     }
 }
 
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { directory, port } => write!(f, "{}/.s.PGSQL.{port}", directory.display()),
+        }
+    }
+}
+
 /// A password, with what its last login by SCRAM has worked out. It is never printed.
 pub struct Password {
     bytes: Zeroizing<Vec<u8>>,
@@ -158,6 +168,38 @@ pub enum DialError {
 }
 
 impl DialError {
+    /// What the operator may do about it.
+    pub fn advice(&self) -> &'static str {
+        use std::io::ErrorKind;
+        match self {
+            Self::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                "Nothing listens there: does PostgreSQL run, and are host and port right?"
+            }
+            Self::Unreachable(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                "It hung up: is it PostgreSQL that listens there, and does it let this machine in?"
+            }
+            Self::Unreachable(_) => "Is the host spelt right, and can it be reached from this machine?",
+            Self::Timeout => "Are host and port right? A firewall may drop what is sent there.",
+            Self::Tls(_) => {
+                "sslrootcert names the authority's certificate in PEM, if the system does not know it; verify-full needs the \
+                 very name or address that the server's certificate has; sslmode=require encrypts without asking who answers."
+            }
+            Self::Refused { code, .. } if code == "28P01" => "Is the password right, and is the user?",
+            Self::Refused { code, .. } if code.starts_with("28") => {
+                "Does the server's pg_hba.conf let this user in from here, with this sslmode?"
+            }
+            Self::Refused { code, .. } if code == "3D000" => "Is the database's name spelt right?",
+            Self::Refused { code, .. } if code == "53300" => "Wait, or let the server have more connections.",
+            Self::Refused { .. } => "The server says why.",
+            Self::NoPassword => {
+                "Give one: to `up` by --password-file, .pgpass or at the prompt; to `apply` by password_file in the target's file."
+            }
+            Self::ClearText => "Use sslmode=verify-full, so that nobody on the way reads it.",
+            Self::Unsupported(_) => "Let the server ask for scram-sha-256 in its pg_hba.conf.",
+            Self::Protocol(_) => "Is it PostgreSQL that listens there?",
+        }
+    }
+
     /// What a client is told: whose fault it is, without the server's words.
     pub fn for_client(&self) -> (&'static str, &'static str) {
         match self {

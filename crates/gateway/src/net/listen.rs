@@ -25,7 +25,7 @@ pub type ClientStream = Stream;
 pub const NEWEST_MINOR: u16 = 2;
 
 /// Bounds on clients.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
     /// Connections in all.
     pub connections: usize,

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Principal, PrincipalKind, PrincipalRef, TargetName};
-use policy::HoldRule;
+use model::{HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
 use wire::postgres::scram::ScramVerifier;
 
 use super::*;
@@ -47,6 +46,11 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
     }
 }
 
+fn vote(by: &str, approve: bool) -> Vote {
+    let words = (!approve).then(|| "no".to_owned());
+    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words }
+}
+
 enum Step {
     File(&'static str, &'static str, u32),
     Yes(usize, &'static str),
@@ -63,8 +67,8 @@ enum Step {
 async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
     let number = |ids: &[String], id: &str| ids.iter().position(|i| i == id).expect("an id");
     let voted = |outcome| match outcome {
-        VoteOutcome::Counted(status) => format!("counted, {status}"),
-        VoteOutcome::TooLate(status) => format!("too late, {status}"),
+        Counted::Now(status) => format!("counted, {status}"),
+        Counted::TooLate(status) => format!("too late, {status}"),
     };
     match step {
         Step::File(digest, principal, quorum) => {
@@ -77,8 +81,8 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
                 Filed::TooMany => "too many".to_owned(),
             }
         }
-        Step::Yes(n, by) => voted(state.vote(&ids[*n], by, true, None).await.expect("voted")),
-        Step::No(n, by) => voted(state.vote(&ids[*n], by, false, Some("no")).await.expect("voted")),
+        Step::Yes(n, by) => voted(state.vote(&ids[*n], &vote(by, true)).await.expect("voted")),
+        Step::No(n, by) => voted(state.vote(&ids[*n], &vote(by, false)).await.expect("voted")),
         Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
             Some(policies) => policies.join(","),
             None => "nothing".to_owned(),
@@ -91,14 +95,10 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
             state.finish(&ids[*n], "done").await.expect("finished");
             state.request(&ids[*n]).await.expect("read").expect("one").outcome.unwrap_or_default()
         }
-        Step::Stands(n) => match state.vote_of(&ids[*n]).await.expect("asked") {
-            Voted::Waiting => "waiting".to_owned(),
-            Voted::Approved => "approved".to_owned(),
-            Voted::Denied(words) => format!("denied: {}", words.unwrap_or_default()),
-            Voted::Expired => "expired".to_owned(),
-            Voted::Withdrawn => "withdrawn".to_owned(),
-            Voted::Used => "used".to_owned(),
-        },
+        Step::Stands(n) => {
+            let Standing { status, words } = state.standing(&ids[*n]).await.expect("asked");
+            words.map_or_else(|| status.to_string(), |words| format!("{status}: {words}"))
+        }
         Step::Waiting | Step::All => {
             let all = state.requests(matches!(step, Step::All)).await.expect("read");
             all.iter().map(|r| number(ids, &r.id).to_string()).collect::<Vec<_>>().join(",")
@@ -161,7 +161,8 @@ async fn values_are_shown_with_one_request() {
         };
         let found = state.request(&id).await.expect("read").expect("one");
         assert_eq!(found.values, [Some("x".to_owned()), None], "{name}");
-        assert_eq!(found.holds, ["held"], "{name}");
+        let ids: Vec<&str> = found.holds.iter().map(|h| h.id.as_str()).collect();
+        assert_eq!(ids, ["held"], "{name}");
         assert!(state.request("none").await.expect("read").is_none(), "{name}");
     }
 }

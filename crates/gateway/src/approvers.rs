@@ -1,0 +1,208 @@
+//! Who answers held operations, and how it is known that it is them. The rest of the gateway is handed a [`Voter`] and asks
+//! no more; another way to prove oneself makes one here, too.
+
+use model::{Approver, Counted, PrincipalKind, PrincipalRef, Request, Status, Vote};
+use policy::quorum;
+use zeroize::Zeroizing;
+
+use crate::gateway::{Gateway, now};
+use crate::requests::{AdminError, parse_principal};
+
+/// Names that are somebody's already.
+const TAKEN: &str = "administrator";
+
+/// Somebody who has proved with a secret who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever has the administrator's secret.
+    Administrator,
+    /// A named approver.
+    Approver(Approver),
+}
+
+impl Caller {
+    /// As a principal, for records.
+    pub fn id(&self) -> PrincipalRef {
+        let name = match self {
+            Self::Administrator => TAKEN.to_owned(),
+            Self::Approver(approver) => approver.name.clone(),
+        };
+        PrincipalRef { kind: PrincipalKind::User, name }
+    }
+
+    /// As somebody who answers.
+    pub fn voter(&self) -> Voter {
+        let groups = match self {
+            Self::Administrator => vec![quorum::ADMINS.to_owned()],
+            Self::Approver(approver) => approver.groups.clone(),
+        };
+        Voter::proved(self.id(), groups)
+    }
+}
+
+/// Somebody who may answer held operations of some groups, and has proved who they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voter {
+    id: PrincipalRef,
+    groups: Vec<String>,
+}
+
+impl Voter {
+    /// After somebody has proved who they are, and nowhere else.
+    pub fn proved(id: PrincipalRef, groups: Vec<String>) -> Self {
+        Self { id, groups }
+    }
+
+    /// Whether a request is one that they may see and answer.
+    pub fn is_asked(&self, request: &Request) -> bool {
+        request.holds.iter().any(|rule| quorum::may_answer(rule, &self.groups))
+    }
+
+    /// Whether a name is theirs, in whatever case it is written.
+    fn is(&self, principal: &str) -> bool {
+        self.id.to_string().to_lowercase() == principal.to_lowercase()
+    }
+}
+
+/// What became of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Where the request stands now.
+    pub status: Status,
+    /// For whom it waits still.
+    pub waits_for: Vec<String>,
+}
+
+impl Gateway {
+    /// Who a secret shows somebody to be. It takes tens of milliseconds of a processor.
+    pub async fn caller(&self, secret: &[u8]) -> Option<Caller> {
+        if self.is_administrator(secret).await {
+            return Some(Caller::Administrator);
+        }
+        match self.state().approver_by_secret(secret).await {
+            Ok(found) => found.map(Caller::Approver),
+            Err(error) => {
+                tracing::error!("an approver's secret cannot be checked: {error}");
+                None
+            }
+        }
+    }
+
+    /// The same somebody as they are now; `None` where they were removed since.
+    pub async fn still(&self, caller: Caller) -> Option<Caller> {
+        match caller {
+            Caller::Administrator => Some(caller),
+            Caller::Approver(approver) => match self.state().approver(&approver.id).await {
+                Ok(found) => found.map(Caller::Approver),
+                Err(error) => {
+                    tracing::error!("an approver cannot be looked up: {error}");
+                    None
+                }
+            },
+        }
+    }
+
+    /// Everybody who may answer beside the administrator.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn approvers(&self) -> Result<Vec<Approver>, AdminError> {
+        Ok(self.state().approvers().await?)
+    }
+
+    /// Adds an approver. Their secret is seen this once.
+    ///
+    /// # Errors
+    /// The name or a group is none, or somebody's; or it cannot be stored or recorded.
+    pub async fn add_approver(
+        &self,
+        name: &str,
+        groups: &[String],
+        by: &str,
+    ) -> Result<Zeroizing<String>, AdminError> {
+        let refused = |why: String| Err(AdminError::Refused(why));
+        if parse_principal(&format!("user:{name}")).is_err() || name.contains(':') {
+            return refused(format!(
+                "\"{name}\" is no person's name: it is written without spaces and colons, as in user:NAME"
+            ));
+        }
+        if name.eq_ignore_ascii_case(TAKEN) {
+            return refused(format!(
+                "{TAKEN} is whoever has the administrator's secret: choose another name"
+            ));
+        }
+        if groups.is_empty() {
+            return refused(
+                "an approver answers for at least one group, which policies name in @approvers".to_owned(),
+            );
+        }
+        if let Some(wrong) =
+            groups.iter().find(|g| g.trim().is_empty() || g.trim() != g.as_str() || g.contains(','))
+        {
+            return refused(format!("\"{wrong}\" is no group"));
+        }
+        self.administered(by, "approver added", &format!("{name} for {}", groups.join(", ")))?;
+        match self.state().add_approver(name, groups, now()).await? {
+            Some(secret) => Ok(secret),
+            None => refused(format!(
+                "there is an approver {name} already: remove them first, if their secret is lost"
+            )),
+        }
+    }
+
+    /// Removes an approver: their secret is good for nothing any more, and their answers to what still waits do not count.
+    ///
+    /// # Errors
+    /// There is none of this name, or it cannot be stored or recorded.
+    pub async fn remove_approver(&self, name: &str, by: &str) -> Result<(), AdminError> {
+        self.administered(by, "approver removed", name)?;
+        if self.state().remove_approver(name).await? {
+            return Ok(());
+        }
+        Err(AdminError::Missing(format!("approver {name}")))
+    }
+
+    /// Approves a held operation, or denies it.
+    ///
+    /// # Errors
+    /// It is not open, or this is nobody who may answer it: its own requester, whom it is done for, an agent, or somebody of
+    /// other groups.
+    pub async fn answer_request(
+        &self,
+        id: &str,
+        voter: &Voter,
+        approve: bool,
+        words: Option<String>,
+    ) -> Result<Answered, AdminError> {
+        let missing = || AdminError::Missing(format!("request {id}"));
+        let found = self.state().request(id).await?.ok_or_else(missing)?;
+        let name = voter.id.to_string();
+        if voter.id.kind != PrincipalKind::User {
+            return Err(AdminError::Refused("an agent never answers a request".to_owned()));
+        }
+        if approve && (voter.is(&found.principal) || found.on_behalf_of.iter().any(|p| voter.is(p))) {
+            let why = "nobody approves what they ask for themselves, or what is done for them".to_owned();
+            return Err(AdminError::Refused(why));
+        }
+        if !voter.is_asked(&found) {
+            return Err(AdminError::Refused(format!(
+                "request {id} is for {}, and {name} answers for {}",
+                quorum::waits_for(&found.holds, &[]).join(", and "),
+                voter.groups.join(", ")
+            )));
+        }
+        self.administered(&name, if approve { "request approved" } else { "request denied" }, id)?;
+        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words };
+        let counted = self.state().vote(id, &vote).await?;
+        self.holds().changed();
+        match counted {
+            Counted::Now(status) => {
+                let now = self.state().request(id).await?.ok_or_else(missing)?;
+                let waits = status == Status::Waiting;
+                let waits_for = if waits { quorum::waits_for(&now.holds, &now.votes) } else { Vec::new() };
+                Ok(Answered { status, waits_for })
+            }
+            Counted::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who may answer a held operation, and when enough have.
+
+use model::{HoldRule, Vote};
+
+/// Whoever is in this group answers for every group, as one person: they could change the policies as well.
+pub const ADMINS: &str = "admins";
+
+/// Whether somebody of these groups may answer for a rule.
+pub fn may_answer(rule: &HoldRule, groups: &[String]) -> bool {
+    groups.iter().any(|group| group == ADMINS || rule.approvers.contains(group))
+}
+
+/// Whether enough of those who may have approved, for every rule. A rule without a quorum is never met.
+pub fn is_met(rules: &[HoldRule], votes: &[Vote]) -> bool {
+    !rules.is_empty() && rules.iter().all(|rule| rule.quorum > 0 && missing(rule, votes) == 0)
+}
+
+/// In words, for whom a request waits still: `one of dba`, `2 more of dba or owners`.
+pub fn waits_for(rules: &[HoldRule], votes: &[Vote]) -> Vec<String> {
+    let mut waits = Vec::new();
+    for rule in rules {
+        let words = match missing(rule, votes) {
+            0 => continue,
+            1 => "one".to_owned(),
+            more => more.to_string(),
+        };
+        let more = if missing(rule, votes) < rule.quorum { " more" } else { "" };
+        let words = format!("{words}{more} of {}", rule.approvers.join(" or "));
+        if !waits.contains(&words) {
+            waits.push(words);
+        }
+    }
+    waits
+}
+
+fn missing(rule: &HoldRule, votes: &[Vote]) -> u32 {
+    let mut voters: Vec<&str> = votes
+        .iter()
+        .filter(|vote| vote.approve && may_answer(rule, &vote.groups))
+        .map(|vote| vote.voter.as_str())
+        .collect();
+    voters.sort_unstable();
+    voters.dedup();
+    rule.quorum.saturating_sub(u32::try_from(voters.len()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(approvers: &[&str], quorum: u32) -> HoldRule {
+        let approvers = approvers.iter().map(|g| (*g).to_owned()).collect();
+        HoldRule { id: "h".to_owned(), approvers, quorum, expires: 1, valid_for: 1, reason: None }
+    }
+
+    fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {
+        let groups = groups.iter().map(|g| (*g).to_owned()).collect();
+        Vote { voter: format!("user:{voter}"), groups, approve, words: None }
+    }
+
+    #[test]
+    fn enough_people_of_the_right_groups_meet_every_rule() {
+        let (a, b) = (vote("a", &["dba"], true), vote("b", &["owners", "dba"], true));
+        let (out, no) = (vote("c", &["sales"], true), vote("d", &["dba"], false));
+        let root = vote("administrator", &[ADMINS], true);
+        let dba = |n| rule(&["dba"], n);
+        for (rules, votes, met, waits) in [
+            (vec![dba(1)], vec![], false, "one of dba"),
+            (vec![dba(1)], vec![&a], true, ""),
+            (vec![dba(1)], vec![&out], false, "one of dba"),
+            (vec![dba(1)], vec![&no], false, "one of dba"),
+            (vec![dba(2)], vec![&a], false, "one more of dba"),
+            (vec![dba(2)], vec![&a, &a], false, "one more of dba"),
+            (vec![dba(2)], vec![&a, &b], true, ""),
+            (vec![dba(2)], vec![&root, &b], true, ""),
+            (vec![dba(2)], vec![&root, &root], false, "one more of dba"),
+            (vec![dba(1), rule(&["owners", "leads"], 2)], vec![&a, &b], false, "one more of owners or leads"),
+            (vec![dba(1), rule(&["owners"], 1)], vec![&b], true, ""),
+            (vec![], vec![&a], false, ""),
+            (vec![dba(0)], vec![&a], false, ""),
+        ] {
+            let votes: Vec<Vote> = votes.into_iter().cloned().collect();
+            assert_eq!(is_met(&rules, &votes), met, "{rules:?} {votes:?}");
+            assert_eq!(waits_for(&rules, &votes).join("; "), waits, "{rules:?} {votes:?}");
+        }
+    }
+}

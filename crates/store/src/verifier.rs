@@ -1,0 +1,66 @@
+//! What is kept instead of a secret: a salted, slow hash.
+
+use std::num::NonZeroU32;
+
+use aws_lc_rs::{constant_time, pbkdf2, rand};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use zeroize::Zeroizing;
+
+use crate::StoreError;
+
+const ROUNDS: u32 = 100_000;
+/// 160 bits of chance.
+const CHANCE: usize = 20;
+
+/// A new secret behind a beginning.
+pub(crate) fn secret(beginning: &str) -> Result<Zeroizing<String>, StoreError> {
+    let mut chance = Zeroizing::new([0; CHANCE]);
+    rand::fill(chance.as_mut_slice()).map_err(|_| StoreError::Randomness)?;
+    Ok(Zeroizing::new(format!("{beginning}{}", hex::encode(chance.as_slice()))))
+}
+
+/// Knows a secret again.
+pub(crate) struct Verifier {
+    pub salt: Vec<u8>,
+    pub rounds: u32,
+    pub derived: Zeroizing<Vec<u8>>,
+}
+
+impl Verifier {
+    /// Of a secret, under a salt of its own.
+    pub(crate) async fn of(secret: &[u8]) -> Result<Self, StoreError> {
+        let mut salt = vec![0; 16];
+        rand::fill(&mut salt).map_err(|_| StoreError::Randomness)?;
+        let derived = derive(Zeroizing::new(secret.to_vec()), salt.clone(), ROUNDS).await?;
+        Ok(Self { salt, rounds: ROUNDS, derived })
+    }
+
+    /// From a row with `salt`, `rounds` and `verifier`.
+    pub(crate) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+        let rounds = u32::try_from(row.try_get::<i64, _>("rounds")?)
+            .map_err(|_| StoreError::Unreadable("the rounds of a verifier"))?;
+        let derived = Zeroizing::new(row.try_get("verifier")?);
+        Ok(Self { salt: row.try_get("salt")?, rounds, derived })
+    }
+
+    /// Whether this is the secret. It takes tens of milliseconds of a processor, off the runtime's threads.
+    pub(crate) async fn is_met_by(self, secret: &[u8]) -> Result<bool, StoreError> {
+        let given = derive(Zeroizing::new(secret.to_vec()), self.salt, self.rounds).await?;
+        Ok(constant_time::verify_slices_are_equal(&given, &self.derived).is_ok())
+    }
+}
+
+async fn derive(
+    secret: Zeroizing<Vec<u8>>,
+    salt: Vec<u8>,
+    rounds: u32,
+) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let work = move || {
+        let mut out = Zeroizing::new(vec![0; 32]);
+        let rounds = NonZeroU32::new(rounds).unwrap_or(NonZeroU32::MIN);
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, &secret, out.as_mut_slice());
+        out
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Unreadable("the derivation was cut off"))
+}
