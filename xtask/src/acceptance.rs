@@ -36,6 +36,8 @@ const BARS: [Bar; 4] = [
 pub(crate) struct Which<'a> {
     pub(crate) only: Option<&'a str>,
     pub(crate) case: Option<&'a str>,
+    /// On a server of this major version; only our own cases take another one.
+    pub(crate) major: Option<&'a str>,
 }
 
 /// Runs a suite and fails where a bar is missed.
@@ -52,7 +54,8 @@ pub(crate) fn run(suite: Option<&str>, json: Option<&str>, which: Which<'_>) -> 
     let binary = build::gateway()?;
     let columns = tagged(&std::fs::read_to_string(suite.join("policy.json"))?)?;
 
-    let server = Server::start(&suite)?;
+    let bin = which.major.map(install::server).transpose()?;
+    let server = Server::start(&suite, bin)?;
     let admin = format!("host=127.0.0.1 port={} dbname={DATABASE} user={SUPERUSER}", server.port);
     println!("Building the sample database …");
     show(judge(&python, &suite, &admin, &admin).arg("--setup-only"))?;
@@ -137,11 +140,14 @@ struct Server {
     // The suite's script puts everything under TMPDIR.
     scratch: Scratch,
     port: u16,
+    /// The programs of another major version.
+    bin: Option<PathBuf>,
 }
 
 impl Server {
-    fn start(suite: &Path) -> Result<Self, Failure> {
-        let this = Self { suite: suite.to_owned(), scratch: Scratch::new("suite")?, port: free_port()? };
+    fn start(suite: &Path, bin: Option<PathBuf>) -> Result<Self, Failure> {
+        let (scratch, port) = (Scratch::new("suite")?, free_port()?);
+        let this = Self { suite: suite.to_owned(), scratch, port, bin };
         println!("Starting the suite's own PostgreSQL on port {} …", this.port);
         this.does("init")?;
         Ok(this)
@@ -152,6 +158,9 @@ impl Server {
         let mut command = Command::new(if testkit::is_root()? { "env" } else { "sudo" });
         command.arg(format!("TMPDIR={}", self.scratch.path().display()));
         command.arg(format!("PORT={}", self.port));
+        if let Some(bin) = &self.bin {
+            command.arg(format!("DURWARD_PG_BIN={}", bin.display()));
+        }
         text(command.arg("bash").arg(self.suite.join("server.sh")).arg(what).current_dir("/"))
     }
 }
@@ -201,7 +210,7 @@ mod tests {
         assert!(measure(&report(1, 98, session), Which::default()).is_err());
         assert!(measure(&report(0, 97, session), Which::default()).is_err());
         assert!(measure(&report(0, 100, ""), Which::default()).is_err());
-        let some = Which { only: Some("leak,write"), case: None };
+        let some = Which { only: Some("leak,write"), ..Which::default() };
         assert!(measure(&report(0, 50, ""), some).is_ok());
         assert!(measure(&report(1, 50, ""), some).is_err());
     }

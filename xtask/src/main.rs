@@ -24,9 +24,9 @@ cargo xtask conformance [--suites] [--only WORDS]
     What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis, and
     clients' own suites, directly and through the gateway. --suites leaves out all but the last; --only takes the suites
     with WORDS in their names.
-cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS]
+cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
-    --case narrow it. DURWARD_PG_BIN names the programs of another major version, for our own cases (tests/acceptance).
+    --case narrow it; --major takes another server, for our own cases (tests/acceptance).
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
     --only takes the workloads with WORDS in their names.
@@ -47,8 +47,9 @@ fn main() -> ExitCode {
             })
         }),
         ["acceptance", "pg", rest @ ..] => {
-            Options::read(rest, &[], &["--suite", "--json", "--only", "--case"]).and_then(|o| {
-                let which = acceptance::Which { only: o.value("--only"), case: o.value("--case") };
+            Options::read(rest, &[], &["--suite", "--json", "--only", "--case", "--major"]).and_then(|o| {
+                let (only, case, major) = (o.value("--only"), o.value("--case"), o.value("--major"));
+                let which = acceptance::Which { only, case, major };
                 acceptance::run(o.value("--suite"), o.value("--json"), which)
             })
         }
