@@ -1,0 +1,357 @@
+//! What is heard on either side of an open session: bytes become chunks for the client, and messages that mean something.
+
+use std::sync::Arc;
+
+use wire::postgres::build;
+
+use super::{PostgresSession, garbled_error};
+use crate::audit::Owed;
+use crate::net::dial::UpstreamStream;
+use crate::net::listen::ClientStream;
+use crate::net::pump::Pump;
+use crate::protocols::postgres::answers::{self, Answers, Heard};
+use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
+use crate::protocols::postgres::conversation::{Conversation, Said};
+use crate::protocols::postgres::operation::Garbled;
+use crate::protocols::postgres::own;
+use crate::spine::{Event, Stop};
+use crate::targets::Target;
+
+/// The longest Query, Parse or Bind, in bytes: it is kept in memory whole.
+const LONGEST_STATEMENT: usize = 64 * 1024 * 1024;
+/// The longest row that can be masked, in bytes.
+const LONGEST_MASKED_ROW: usize = 64 * 1024 * 1024;
+/// A chunk is handed on when it has this many bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// Both sockets and the conversation between them.
+pub(in crate::protocols::postgres) struct Open {
+    pub(super) target: Arc<Target>,
+    pub(super) pump: Pump<ClientStream, UpstreamStream>,
+    pub(super) conversation: Conversation,
+    pub(super) answers: Answers,
+    /// Bytes of a message of the server's that are passed on as they come.
+    passing: usize,
+    /// Bytes of a message of the client's that are relayed as they come.
+    relaying: usize,
+    /// Bytes of a message of the client's that was refused for its length.
+    discarding: usize,
+    /// What our statement in flight is for.
+    asking: Option<own::Purpose>,
+    /// What our statement failed to learn: told when the client's message is looked at again.
+    ask_failed: Option<Garbled>,
+    /// Rows that came behind messages that are handed on first.
+    stash: Option<Chunk>,
+    /// What must be on disk before the outgoing bytes leave for the server.
+    pub(super) owed: Owed,
+    /// The client's next message waits for answers in flight.
+    pub(super) waiting: bool,
+    /// Whether an unresolved name was looked up again since the last message.
+    retried: bool,
+    pub(super) client_ended: bool,
+    pub(super) upstream_ended: bool,
+}
+
+impl Open {
+    pub(in crate::protocols::postgres) fn new(
+        target: Arc<Target>,
+        pump: Pump<ClientStream, UpstreamStream>,
+        conversation: Conversation,
+        answers: Answers,
+    ) -> Self {
+        Self {
+            target,
+            pump,
+            conversation,
+            answers,
+            passing: 0,
+            relaying: 0,
+            discarding: 0,
+            asking: None,
+            ask_failed: None,
+            stash: None,
+            owed: Owed::default(),
+            waiting: false,
+            retried: false,
+            client_ended: false,
+            upstream_ended: false,
+        }
+    }
+
+    /// Whether an operation is in flight or a transaction open.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.conversation.expected.is_empty() || self.conversation.in_block()
+    }
+
+    /// The next piece of the target's answer, from what has been read already.
+    pub(super) fn hear(&mut self) -> Result<Option<Chunk>, Stop> {
+        let mut chunk = match self.stash.take() {
+            Some(stashed) => stashed,
+            None if self.pump.upstream.input.is_empty() => return Ok(None),
+            None => Chunk::frames(Vec::with_capacity(self.pump.upstream.input.len().min(CHUNK)), 0),
+        };
+        while chunk.bytes.len() < CHUNK {
+            if self.passing > 0 {
+                let input = &mut self.pump.upstream.input;
+                let n = self.passing.min(input.len());
+                if n == 0 {
+                    break;
+                }
+                chunk.bytes.extend_from_slice(input.filled().get(..n).unwrap_or_default());
+                input.consume(n);
+                self.passing -= n;
+                continue;
+            }
+            let input = self.pump.upstream.input.filled();
+            let frame = match wire::postgres::split(input, usize::MAX).map_err(upstream_fault)? {
+                Some(frame) => frame,
+                None => {
+                    if !self.pass_long_row()? {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            let is_row = matches!(frame.kind, b'D' | b'd');
+            // The plan of the rows in hand is still in force only until the next message is dealt with.
+            if !is_row && !matches!(chunk.kind, ChunkKind::Frames) {
+                break;
+            }
+            let heard = self.answers.server(&mut self.conversation, &frame)?;
+            let whole = frame.whole.len();
+            match heard {
+                Heard::Pass => chunk.bytes.extend_from_slice(frame.whole),
+                Heard::Swallow => (),
+                Heard::Instead(bytes) => chunk.bytes.extend_from_slice(&bytes),
+                Heard::Cut(why) => return Err(self.cut(why)),
+                Heard::Row => {
+                    let kind = self.answers.row_kind();
+                    if kind == chunk.kind {
+                        chunk.bytes.extend_from_slice(frame.whole);
+                        chunk.rows += 1;
+                    } else {
+                        let rows = Chunk { bytes: frame.whole.to_vec(), kind, rows: 1 };
+                        if chunk.bytes.is_empty() {
+                            chunk = rows;
+                        } else {
+                            self.stash = Some(rows);
+                        }
+                    }
+                }
+            }
+            self.pump.upstream.input.consume(whole);
+            if self.stash.is_some() {
+                break;
+            }
+        }
+        Ok((!chunk.bytes.is_empty()).then_some(chunk))
+    }
+
+    /// Ends the session where a result cannot be shown: the server believes that it was.
+    fn cut(&mut self, why: &'static str) -> Stop {
+        self.pump.client.output.extend(&answers::cut(why));
+        self.answers.fatal = true;
+        Stop::Upstream(why.to_owned())
+    }
+
+    /// A row that has not arrived whole is passed on as it comes, if nothing of it is masked and it is long.
+    fn pass_long_row(&mut self) -> Result<bool, Stop> {
+        let input = self.pump.upstream.input.filled();
+        let Some((kind, length)) = wire::postgres::header(input).map_err(upstream_fault)? else {
+            return Ok(false);
+        };
+        if !matches!(kind, b'D' | b'd') || length <= CHUNK || self.answers.is_own_row(&self.conversation) {
+            return Ok(false);
+        }
+        let passes = match self.answers.passes_row(&mut self.conversation) {
+            Ok(passes) => passes,
+            Err(why) => return Err(self.cut(why)),
+        };
+        if passes {
+            self.passing = length;
+            return Ok(true);
+        }
+        if length > LONGEST_MASKED_ROW {
+            return Err(self.cut("a row is too long to be masked"));
+        }
+        Ok(false)
+    }
+
+    /// The client's next message that means something to the spine, from what has been read already.
+    pub(super) async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
+        self.waiting = self.asking.is_some();
+        while !self.pump.upstream.is_full() && !self.waiting {
+            if self.relaying > 0 || self.discarding > 0 {
+                if !self.stream_on() {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let input = self.pump.client.input.filled();
+            let frame = match wire::postgres::split(input, usize::MAX)? {
+                Some(frame) => frame,
+                None => match self.long_message()? {
+                    Long::NotYet => return Ok(None),
+                    Long::Streams => continue,
+                    Long::Refused(garbled) => return Ok(Some(Event::Unreadable(garbled))),
+                },
+            };
+            let whole = frame.whole.len();
+            let event = match self.conversation.client(&frame)? {
+                Said::Relay => {
+                    self.pump.upstream.output.extend(frame.whole);
+                    None
+                }
+                Said::RelayBehind(first) => {
+                    self.pump.upstream.output.extend(&first);
+                    self.pump.upstream.output.extend(frame.whole);
+                    None
+                }
+                Said::Replace(bytes) => {
+                    self.pump.upstream.output.extend(&bytes);
+                    None
+                }
+                Said::Drop => None,
+                Said::Wait => {
+                    if self.conversation.needs_flush() {
+                        build::flush(self.pump.upstream.output.tail());
+                    }
+                    self.waiting = true;
+                    return Ok(None);
+                }
+                Said::Ask(purpose) => {
+                    if let Some(garbled) = self.ask_failed.take() {
+                        Some(Event::Unreadable(garbled))
+                    } else {
+                        self.ask(purpose);
+                        self.waiting = true;
+                        return Ok(None);
+                    }
+                }
+                Said::Request(request) => {
+                    if request.operation.unresolved() && !std::mem::replace(&mut self.retried, true) {
+                        self.target.catalogue.refresh_if_moved().await;
+                        continue;
+                    }
+                    self.retried = false;
+                    Some(Event::Request(request))
+                }
+                Said::Garbled(garbled) => Some(Event::Unreadable(garbled)),
+                Said::Answer(bytes) => {
+                    self.pump.client.output.extend(&bytes);
+                    None
+                }
+                Said::Quit => return Err(Stop::Done),
+            };
+            self.pump.client.input.consume(whole);
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves on with a long message. Whether it is done.
+    fn stream_on(&mut self) -> bool {
+        let n = (self.relaying + self.discarding).min(self.pump.client.input.len());
+        if self.relaying > 0 {
+            let part = self.pump.client.input.filled().get(..n).unwrap_or_default();
+            self.pump.upstream.output.extend(part);
+            self.relaying -= n;
+        } else {
+            self.discarding -= n;
+        }
+        self.pump.client.input.consume(n);
+        self.relaying + self.discarding == 0
+    }
+
+    /// Decides what becomes of a message that has not arrived whole: data of a COPY flows, statements have a limit.
+    fn long_message(&mut self) -> Result<Long, Stop> {
+        let Some((kind, length)) = wire::postgres::header(self.pump.client.input.filled())? else {
+            return Ok(Long::NotYet);
+        };
+        if kind == b'd' && length > CHUNK {
+            if self.conversation.takes_copy_data() {
+                self.relaying = length;
+            } else {
+                self.discarding = length;
+            }
+            return Ok(Long::Streams);
+        }
+        if length <= LONGEST_STATEMENT {
+            return Ok(Long::NotYet);
+        }
+        if !matches!(kind, b'Q' | b'P' | b'B' | b'F') {
+            return Err(Stop::Violation("a message that is too long"));
+        }
+        self.discarding = length;
+        Ok(Long::Refused(Garbled {
+            code: "54000",
+            message: format!(
+                "a message of {length} bytes is more than the gateway takes ({LONGEST_STATEMENT})"
+            ),
+            hint: Some("Load large values with COPY … FROM STDIN, or in parts.".to_owned()),
+            position: None,
+            simple: matches!(kind, b'Q' | b'F'),
+            unnamed: false,
+        }))
+    }
+
+    /// Sends a statement of our own.
+    fn ask(&mut self, purpose: own::Purpose) {
+        let texts = self.conversation.understanding.questions(purpose);
+        self.answers.ask_begun();
+        self.conversation.ask(self.pump.upstream.output.tail(), &texts);
+        self.asking = Some(purpose);
+    }
+
+    /// Learns from the answer to a statement of ours, once it is whole.
+    pub(super) fn learn(&mut self) {
+        let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
+        self.asking = None;
+        let learned = match self.answers.own_failed.take() {
+            Some(state) => Err(state),
+            None => {
+                self.conversation.understanding.learn(purpose, self.answers.take_results()).map_err(|why| {
+                    tracing::warn!(why, "names of a session cannot be learnt");
+                    "58000".to_owned()
+                })
+            }
+        };
+        match learned {
+            Ok(certain) => self.conversation.stale = !certain,
+            Err(state) => {
+                let garbled = could_not_learn(&state);
+                if self.conversation.is_skipping() {
+                    self.pump.client.output.extend(&garbled_error(&garbled, None));
+                } else {
+                    self.ask_failed = Some(garbled);
+                }
+            }
+        }
+    }
+}
+
+enum Long {
+    NotYet,
+    Streams,
+    Refused(Garbled),
+}
+
+/// The client cancelled, or the server refused: the statement that needed it fails, and the session goes on.
+fn could_not_learn(state: &str) -> Garbled {
+    if state == "57014" {
+        return Garbled::new("57014", "canceling statement due to user request".to_owned());
+    }
+    Garbled {
+        hint: Some("Try again; the session is still open.".to_owned()),
+        ..Garbled::new(
+            "58000",
+            format!("the gateway could not learn how names are resolved here (SQLSTATE {state})"),
+        )
+    }
+}
+
+fn upstream_fault(wire::Malformed(why): wire::Malformed) -> Stop {
+    Stop::Upstream(why.to_owned())
+}
