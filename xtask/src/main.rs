@@ -24,8 +24,9 @@ cargo xtask conformance [--suites] [--only WORDS]
     What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis, and
     clients' own suites, directly and through the gateway. --suites leaves out all but the last; --only takes the suites
     with WORDS in their names.
-cargo xtask acceptance pg [--suite DIR] [--json FILE]
-    The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given.
+cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
+    The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
+    --case narrow it; --major takes another server, for our own cases (tests/acceptance).
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
     --only takes the workloads with WORDS in their names.
@@ -45,8 +46,13 @@ fn main() -> ExitCode {
                 suites: o.has("--suites") || only.is_some(),
             })
         }),
-        ["acceptance", "pg", rest @ ..] => Options::read(rest, &[], &["--suite", "--json"])
-            .and_then(|o| acceptance::run(o.value("--suite"), o.value("--json"))),
+        ["acceptance", "pg", rest @ ..] => {
+            Options::read(rest, &[], &["--suite", "--json", "--only", "--case", "--major"]).and_then(|o| {
+                let (only, case, major) = (o.value("--only"), o.value("--case"), o.value("--major"));
+                let which = acceptance::Which { only, case, major };
+                acceptance::run(o.value("--suite"), o.value("--json"), which)
+            })
+        }
         ["bench", "postgres", rest @ ..] => {
             let values = ["--json", "--seconds", "--rounds", "--only", "--targets"];
             Options::read(rest, &[], &values).and_then(|o| bench::run(&o))

@@ -52,8 +52,9 @@ impl<'a> Walk<'a> {
                     self.constraints(&column.constraints);
                 }
                 Some(NodeEnum::TableLikeClause(like)) => {
-                    if let Some(range) = &like.relation {
-                        self.relation(range);
+                    if let Some(relation) = like.relation.as_ref().and_then(|range| self.relation(range)) {
+                        // Its indexes may be made again, which computes what is constant in them.
+                        self.held(relation);
                     }
                 }
                 Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_ref(element)),
