@@ -3,13 +3,13 @@
 case $1 in
 get)
 	debian_source psycopg3 "$SOURCES/source"
-	python_with anyio pproxy dnspython shapely pytest-randomly pytest-asyncio typing_extensions
+	python_with anyio pproxy dnspython shapely typing_extensions
 	;;
 run)
 	fresh psycopg3
 	cd "$SOURCES/source"
 	export PSYCOPG_IMPL=python PYTHONPATH="$SOURCES/source/psycopg:$SOURCES/source/psycopg_pool" PGTZ=UTC
-	pytest --maxfail=1000 -p no:randomly -m 'not slow and not timing and not proxy and not mypy' --timeout 60 tests \
+	pytest --maxfail=1000 -m 'not slow and not timing and not proxy and not mypy' --timeout 60 tests \
 		--test-dsn "host=$PGHOST port=$PGPORT user=$PGUSER password=$PGPASSWORD dbname=psycopg3 sslmode=disable"
 	;;
 esac

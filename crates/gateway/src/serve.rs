@@ -105,10 +105,11 @@ async fn connection(
             }
             session(gateway, *accepted).await;
         }
-        Ok(Ok(Negotiated::Cancel { process, secret })) => {
+        Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {
             if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret)).await.is_err() {
                 tracing::debug!(%peer, "a cancel took too long");
             }
+            drop(waiting);
         }
         Ok(Ok(Negotiated::Gone)) => (),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),

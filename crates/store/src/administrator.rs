@@ -44,6 +44,6 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         let Some(kept) = kept else { return Ok(false) };
-        Verifier::read(&kept)?.is_met_by(secret).await
+        Verifier::read(&kept)?.matches(secret).await
     }
 }

@@ -83,7 +83,7 @@ impl Store {
         let kept =
             sqlx::query("SELECT * FROM approver WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
         let Some(row) = kept else { return Ok(None) };
-        let is_right = Verifier::read(&row)?.is_met_by(secret).await?;
+        let is_right = Verifier::read(&row)?.matches(secret).await?;
         is_right.then(|| read(&row)).transpose()
     }
 

@@ -45,7 +45,7 @@ impl Verifier {
     }
 
     /// Whether this is the secret. It takes tens of milliseconds of a processor, off the runtime's threads.
-    pub(crate) async fn is_met_by(self, secret: &[u8]) -> Result<bool, StoreError> {
+    pub(crate) async fn matches(self, secret: &[u8]) -> Result<bool, StoreError> {
         let given = derive(Zeroizing::new(secret.to_vec()), self.salt, self.rounds).await?;
         Ok(constant_time::verify_slices_are_equal(&given, &self.derived).is_ok())
     }

@@ -278,11 +278,14 @@ impl Server {
                 return Ok(views);
             }
             if let Some(operators) = operators {
+                // What extensions' families call was reviewed, and is no effect where it does nothing.
                 let text = format!(
                     "SELECT o.oprcode::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_operator o WHERE o.oid IN ({operators})
                      UNION ALL SELECT p.amproc::pg_catalog.oid::pg_catalog.text FROM pg_catalog.pg_amproc p
                      JOIN pg_catalog.pg_amop a ON a.amopfamily OPERATOR(pg_catalog.=) p.amprocfamily
-                     WHERE a.amopopr IN ({operators}) AND p.amproc::pg_catalog.oid OPERATOR(pg_catalog.>=) '16384'"
+                     WHERE a.amopopr IN ({operators}) AND p.amproc::pg_catalog.oid OPERATOR(pg_catalog.>=) '16384'
+                     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.amproc
+                     AND d.deptype OPERATOR(pg_catalog.=) 'e')"
                 );
                 let oids = self.rows(&text).await?;
                 objects

@@ -150,6 +150,9 @@ pub enum Negotiated {
         process: u32,
         /// With which secret.
         secret: Vec<u8>,
+        /// Its connection. Clients take its end for the sign that the cancel is behind them, and send their next statement,
+        /// so it must not end before the cancel is at the target.
+        waiting: ClientStream,
     },
     /// It was answered, or it left.
     Gone,
@@ -296,7 +299,9 @@ async fn startup_packet(
                 asked_for_gss = true;
                 stream.write_all(b"N").await?;
             }
-            Startup::Cancel { process, secret } => return Ok(Negotiated::Cancel { process, secret }),
+            Startup::Cancel { process, secret } => {
+                return Ok(Negotiated::Cancel { process, secret, waiting: stream });
+            }
             Startup::Login(login) => return accepted(stream, login, peer, tls).await,
         }
     }

@@ -31,7 +31,7 @@ async fn begins_with(bytes: &[u8], tls: Option<&ServerTls>) -> (Option<Negotiate
     let negotiated =
         tokio::time::timeout(Duration::from_secs(5), negotiate(tcp, peer, tls)).await.expect("in time").ok();
     let mut answer = Vec::new();
-    if !matches!(negotiated, Some(Negotiated::Login(_))) {
+    if !matches!(negotiated, Some(Negotiated::Login(_) | Negotiated::Cancel { .. })) {
         let _ = client.read_to_end(&mut answer).await;
     }
     (negotiated, answer)
@@ -151,4 +151,21 @@ async fn one_address_does_not_take_every_connection() {
     let taken = tokio::time::timeout(Duration::from_secs(5), front.accept()).await;
     assert!(taken.is_ok(), "a place has become free");
     drop(clients);
+}
+
+/// A client that sees the end sends its next statement, which a cancel that is still on its way would hit.
+#[tokio::test]
+async fn whoever_cancels_is_not_left_before_the_cancel_is_done() {
+    let (front, address) = front(Bounds::default()).await;
+    let mut client = TcpStream::connect(address).await.expect("connected");
+    let mut request = Vec::new();
+    cancel_request(&mut request, 7, &[1; 4]);
+    client.write_all(&request).await.expect("sent");
+    let (tcp, peer, _share) = front.accept().await;
+    let Ok(Negotiated::Cancel { waiting, .. }) = negotiate(tcp, peer, None).await else { panic!("a cancel") };
+    let mut nothing = [0; 1];
+    let soon = tokio::time::timeout(Duration::from_millis(100), client.read(&mut nothing)).await;
+    assert!(soon.is_err(), "{soon:?}");
+    drop(waiting);
+    assert_eq!(client.read(&mut nothing).await.expect("closed"), 0);
 }
