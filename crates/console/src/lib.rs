@@ -67,7 +67,7 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], gateway.metrics().render()).into_response()
+    ([(CONTENT_TYPE, kind)], gateway.metrics_page()).into_response()
 }
 
 #[cfg(test)]

@@ -129,25 +129,24 @@ impl Owed {
     ///
     /// # Errors
     /// It may never be: nothing that waited for it may leave.
-    pub async fn settle(&mut self, journal: &Journal, metrics: &Metrics) -> Result<(), JournalDown> {
+    pub async fn settle(&mut self, journal: &Journal) -> Result<(), JournalDown> {
         if let Some(position) = self.written {
             if !journal.is_written(position) {
                 // Other sessions of this thread have something to record, too: one write is enough for all.
                 tokio::task::yield_now().await;
             }
-            journal.write(position).map_err(|down| failed(metrics, &down))?;
+            journal.write(position).map_err(|down| failed(&down))?;
             self.written = None;
         }
         while let Some(first) = self.synced.front_mut() {
-            first.await.map_err(|down| failed(metrics, &down))?;
+            first.await.map_err(|down| failed(&down))?;
             self.synced.pop_front();
         }
         Ok(())
     }
 }
 
-fn failed(metrics: &Metrics, down: &journal::Down) -> JournalDown {
-    metrics.journal_up.set(0);
+fn failed(down: &journal::Down) -> JournalDown {
     tracing::error!("the journal cannot be written: {down}");
     JournalDown
 }
@@ -453,7 +452,6 @@ impl Audit {
     }
 
     fn wrote(&self, written: Result<Position, journal::Down>) -> Result<Position, JournalDown> {
-        self.metrics.journal_up.set(i64::from(written.is_ok()));
         written.map_err(|down| {
             tracing::error!(session = &*self.session, "the journal cannot be written: {down}");
             JournalDown
@@ -462,7 +460,6 @@ impl Audit {
 
     async fn synced(&self, position: Position) -> Result<(), JournalDown> {
         self.journal.synced(position).await.map_err(|down| {
-            self.metrics.journal_up.set(0);
             tracing::error!(session = &*self.session, "the journal cannot be made safe: {down}");
             JournalDown
         })

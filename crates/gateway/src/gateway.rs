@@ -363,6 +363,12 @@ impl Gateway {
         &self.metrics
     }
 
+    /// Everything that is counted, as text, for `GET /metrics`.
+    pub fn metrics_page(&self) -> String {
+        self.metrics.journal_up.set(i64::from(self.journal.is_up()));
+        self.metrics.render()
+    }
+
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
     }
@@ -386,7 +392,6 @@ impl Gateway {
     /// Writes a record that belongs to no session.
     pub(crate) fn note(&self, body: &record::Body<'_>) -> Result<(), JournalDown> {
         let written = self.journal.append(body);
-        self.metrics.journal_up.set(i64::from(written.is_ok()));
         written.map(|_| ()).map_err(|down| {
             tracing::error!("the journal cannot be written: {down}");
             JournalDown
@@ -418,7 +423,7 @@ impl Gateway {
     /// Whether it can serve: the journal can be written and the store read.
     pub async fn health(&self) -> Health {
         Health {
-            journal: self.metrics.journal_up.get() == 1,
+            journal: self.journal.is_up(),
             store: self.state.is_reachable().await.unwrap_or(false),
             draining: self.draining.borrow().is_some(),
             sessions: self.sessions.count(),

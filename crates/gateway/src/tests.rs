@@ -176,7 +176,7 @@ impl Protocol for Toy {
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
         let (wish, _, decision, mut owed) = message.into_parts();
-        owed.settle(&self.journal, &crate::metrics::Metrics::default()).await?;
+        owed.settle(&self.journal).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
             decision,

@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     tip: Mutex<Tip>,
     /// Records up to here are in the file.
     written: AtomicU64,
+    /// Why it could not be written or made safe lately.
+    failed: Mutex<Option<Down>>,
     progress: Mutex<Progress>,
     pub wake: Condvar,
     options: Options,
@@ -109,6 +111,17 @@ impl Shared {
 
     pub(crate) fn distrust(&self) {
         self.tip().distrusted = true;
+    }
+
+    /// Why it could not be written or made safe lately; `None` while all is well.
+    pub(crate) fn failed(&self) -> MutexGuard<'_, Option<Down>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever asks whether a failed journal works again finds out by writing to it.
+    pub(crate) fn try_again(&self) -> Result<(), Down> {
+        let Some(Down(after)) = self.failed().clone() else { return Ok(()) };
+        self.append(None, &Body::Resumed { after }, &[], true).map(|_| ())
     }
 
     /// Appends a record, and those that wait before it, unless it may wait itself.
@@ -149,6 +162,14 @@ impl Shared {
 
     /// Writes what waits.
     fn flush(&self, tip: &mut Tip) -> Result<(), Down> {
+        let flushed = self.flush_to_file(tip);
+        if let Err(down) = &flushed {
+            self.failed().get_or_insert_with(|| down.clone());
+        }
+        flushed
+    }
+
+    fn flush_to_file(&self, tip: &mut Tip) -> Result<(), Down> {
         if tip.pending.is_empty() {
             return Ok(());
         }
@@ -214,6 +235,7 @@ impl Journal {
         let shared = Arc::new(Shared {
             tip: Mutex::new(tip),
             written: AtomicU64::new(durable),
+            failed: Mutex::default(),
             progress: Mutex::new(Progress { durable, ..Progress::default() }),
             wake: Condvar::new(),
             options,
@@ -238,6 +260,11 @@ impl Journal {
     /// It cannot be written; the next one may.
     pub fn append(&self, body: &Body<'_>) -> Result<Position, Down> {
         self.0.shared.append(None, body, &[], true)
+    }
+
+    /// Whether all is well. What failed is tried again all the time, and is well when it was written and is on disk.
+    pub fn is_up(&self) -> bool {
+        self.0.shared.failed().is_none()
     }
 
     /// Whether a record is in the file, so that it survives a crash of this process.

@@ -106,6 +106,8 @@ pub enum Body<'a> {
     Started { version: String },
     /// The end of a segment was torn by a crash; its bytes were put aside.
     Recovered { segment: String, bytes: u64 },
+    /// The journal can be written again: between the record before it and this one it could not, so nothing was forwarded.
+    Resumed { after: String },
     /// A client was not let in.
     LoginRefused {
         address: String,

@@ -70,27 +70,33 @@ pub(crate) fn run(shared: &Shared) {
                 shared.wake.wait_timeout_while(progress, LAZY, idle).unwrap_or_else(PoisonError::into_inner);
             progress.stop
         };
-        sync_once(shared);
+        let works = shared.try_again().is_ok();
+        if sync_once(shared) && works {
+            *shared.failed() = None;
+        }
         if stop {
             return;
         }
     }
 }
 
-fn sync_once(shared: &Shared) {
+/// Whether everything that is in the file is on disk.
+fn sync_once(shared: &Shared) -> bool {
     let (disk, written) = shared.written();
     let from = {
         let progress = shared.progress();
         progress.settled()
     };
     if written <= from {
-        return;
+        return true;
     }
     let synced = disk.sync();
-    if synced.is_err() {
+    if let Err(error) = &synced {
         // After a failed fsync the kernel may have dropped the pages: this file is not written again.
         shared.distrust();
+        shared.failed().get_or_insert_with(|| Down(format!("cannot sync: {error}")));
     }
+    let safe = synced.is_ok();
     let mut progress = shared.progress();
     match synced {
         Ok(()) => progress.durable = written,
@@ -102,4 +108,5 @@ fn sync_once(shared: &Shared) {
     for waker in std::mem::take(&mut progress.wakers) {
         waker.wake();
     }
+    safe
 }

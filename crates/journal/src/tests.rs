@@ -205,6 +205,7 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
     assert_eq!(wait(journal.synced(first)), Ok(()));
     mode.store(1, Ordering::SeqCst);
     assert!(append().is_err(), "the disk is full");
+    assert!(!journal.is_up());
     mode.store(2, Ordering::SeqCst);
     let lost = append().expect("written");
     assert!(wait(journal.synced(lost)).is_err(), "its fsync failed");
@@ -212,13 +213,27 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
     let later = append().expect("there is room again");
     assert_eq!(wait(journal.synced(later)), Ok(()));
     assert!(wait(journal.synced(lost)).is_err(), "what was lost stays lost");
+    // Nobody has to write anything for the journal to find out that it works again.
+    for _ in 0..100 {
+        if journal.is_up() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(journal.is_up());
 
     let whole = tempfile::tempdir().expect("directory");
     for (n, disk) in (1..).zip(disks.lock().expect("lock").iter()) {
         let bytes = disk.bytes.lock().expect("lock").clone();
         fs::write(whole.path().join(log::segment_name(n)), bytes).expect("copied");
     }
-    assert_eq!(verify(whole.path()).expect("verifies").records, 3);
+    let report = verify(whole.path()).expect("verifies");
+    let text: String = (1..=disks.lock().expect("lock").len())
+        .map(|n| fs::read_to_string(whole.path().join(log::segment_name(n as u64))).expect("a segment"))
+        .collect();
+    let resumed = u64::try_from(text.matches("\"kind\":\"resumed\"").count()).expect("few");
+    assert_eq!(report.records, 3 + resumed);
+    assert!(resumed >= 1, "that it failed is on record: {text}");
 }
 
 #[test]

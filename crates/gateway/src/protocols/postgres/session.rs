@@ -161,7 +161,7 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Done);
             }
             // Nothing leaves for the server but here.
-            open.owed.settle(self.gateway.journal(), self.gateway.metrics()).await?;
+            open.owed.settle(self.gateway.journal()).await?;
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
@@ -270,7 +270,7 @@ impl Protocol for PostgresSession {
                 open.pump.client.output.extend(&farewell);
             }
             // A client may send its last words and leave at once.
-            let owed = open.owed.settle(self.gateway.journal(), self.gateway.metrics());
+            let owed = open.owed.settle(self.gateway.journal());
             let owed = tokio::time::timeout(LAST_WORDS, owed).await;
             if matches!((stop, owed), (Stop::Journal, _) | (_, Err(_) | Ok(Err(_)))) {
                 // What waited for the disk never leaves.
