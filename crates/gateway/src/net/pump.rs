@@ -188,6 +188,11 @@ where
         poll_fn(|cx| self.poll_turn(cx, ears)).await
     }
 
+    /// Sends the client what it takes at once of what is to be sent to it. Cancel-safe.
+    pub async fn send_to_client(&mut self) -> Result<(), Broken> {
+        poll_fn(|cx| Poll::Ready(self.client.poll_write(cx).map_err(Broken::Client))).await
+    }
+
     /// Sends what is left to both sides and closes them. The caller bounds the time.
     pub async fn finish(&mut self) {
         // The target first: its session ends even where the client does not read its farewell.

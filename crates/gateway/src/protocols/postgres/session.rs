@@ -131,6 +131,11 @@ impl Protocol for PostgresSession {
         loop {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             if let Some(outcome) = open.answers.outcomes.pop_front() {
+                // The client need not wait for what is written down of it, but for a catalogue that is to be read first.
+                if !open.answers.refresh {
+                    // That it has gone is noticed at the next turn, behind what is written down.
+                    let _ = open.pump.send_to_client().await;
+                }
                 return Ok(Event::Outcome(outcome));
             }
             if open.answers.refresh {
