@@ -57,24 +57,18 @@ pub(crate) fn run(options: &Options<'_>) -> Result<(), Failure> {
     let scratch = Scratch::new("bench")?;
     let peers = peers(&targets, &server, gateway.as_ref(), &relay, &scratch)?;
     let mut bench = Bench { server, peers, relay, scratch, rounds, report: Report::default() };
-    for work in everything(seconds).iter().filter(|work| work.name.contains(only)) {
-        bench.turns(work)?;
-    }
-    if let Some(gateway) = gateway.as_ref().filter(|_| SCALE.contains(only)) {
-        bench.scale(gateway, seconds)?;
-    }
-    if IDLE.contains(only) {
-        bench.idle()?;
-    }
+    let measured = bench.measure(seconds, only, gateway.as_ref());
+    // What was measured before something failed is kept.
     if let Some(path) = options.value("--json") {
         std::fs::write(path, bench.report.json())?;
         println!("The rows are in {path}.");
     }
-    Ok(())
+    measured
 }
 
 fn server() -> Result<Postgres, Failure> {
-    let server = Postgres::start(&["max_connections=1300", "shared_buffers=1GB", "max_wal_size=4GB"])?;
+    // PgBouncer keeps the connections of the thousand idle sessions for the next clients.
+    let server = Postgres::start(&["max_connections=3300", "shared_buffers=1GB", "max_wal_size=4GB"])?;
     server.sql("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
     load::initialize(server.port(), DATABASE)?;
     server.sql(DATABASE, SCHEMA)?;
@@ -152,6 +146,19 @@ struct Bench {
 }
 
 impl Bench {
+    fn measure(&mut self, seconds: u32, only: &str, gateway: Option<&Durward>) -> Result<(), Failure> {
+        for work in everything(seconds).iter().filter(|work| work.name.contains(only)) {
+            self.turns(work)?;
+        }
+        if let Some(gateway) = gateway.filter(|_| SCALE.contains(only)) {
+            self.scale(gateway, seconds)?;
+        }
+        if IDLE.contains(only) {
+            self.idle()?;
+        }
+        Ok(())
+    }
+
     fn turns(&mut self, work: &Work) -> Result<(), Failure> {
         let mut samples: Vec<Vec<Sample>> = self.peers.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.rounds {
