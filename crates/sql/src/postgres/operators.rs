@@ -1,0 +1,178 @@
+//! Operators: what they call, and the types of their results.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{AExpr, AExprKind, Node};
+
+use super::catalog::{Oid, TypeKind};
+use super::scope::Scope;
+use super::tree::kind;
+use super::value::{BOOL, Flow, TEXT, UNKNOWN, Value};
+use super::walk::Walk;
+
+/// Operators whose results are Booleans wherever they are PostgreSQL's own.
+const TELLING: &[&str] = &[
+    "=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*", "&&", "@>",
+    "<@", "?", "?|", "?&", "@@", "@@@", "@?",
+];
+
+impl<'a> Walk<'a> {
+    pub(super) fn operation(&mut self, operation: &AExpr, scope: &Scope<'_, 'a>) -> Value {
+        let side =
+            |walk: &mut Self, node: &Option<Box<Node>>| node.as_deref().map(|node| walk.value(node, scope));
+        let left = side(self, &operation.lexpr);
+        let right = side(self, &operation.rexpr);
+        let mut flow = Flow::Clear;
+        for (node, value) in [(&operation.lexpr, &left), (&operation.rexpr, &right)] {
+            let (Some(node), Some(value)) = (node.as_deref(), value) else { continue };
+            flow = flow.both(self.consume(value));
+            let is_parameter = matches!(kind(node), Some(NodeEnum::ParamRef(_)));
+            if !(is_parameter || matches!(kind(node), Some(NodeEnum::List(_)))) {
+                self.compared(value);
+                self.coerces(std::slice::from_ref(value));
+            }
+        }
+        let (l, r) = (left.as_ref().and_then(|v| v.type_oid), right.as_ref().and_then(|v| v.type_oid));
+        let result = match operation.kind() {
+            AExprKind::AexprOp => self.operator(&operation.name, left.as_ref().map(|_| l), Some(r)),
+            AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
+                let element =
+                    r.and_then(|t| self.catalog.type_by_oid(t)).filter(|t| t.is_array()).map(|t| t.element);
+                self.operator(&operation.name, Some(l), Some(element));
+                Some(BOOL)
+            }
+            AExprKind::AexprDistinct
+            | AExprKind::AexprNotDistinct
+            | AExprKind::AexprLike
+            | AExprKind::AexprIlike
+            | AExprKind::AexprSimilar => {
+                self.operator(&operation.name, Some(l), Some(r));
+                Some(BOOL)
+            }
+            AExprKind::AexprIn => {
+                self.operator(&operation.name, Some(l), Some(None));
+                Some(BOOL)
+            }
+            AExprKind::AexprNullif => {
+                self.operator(&operation.name, Some(l), Some(r));
+                l
+            }
+            AExprKind::AexprBetween
+            | AExprKind::AexprNotBetween
+            | AExprKind::AexprBetweenSym
+            | AExprKind::AexprNotBetweenSym => {
+                self.operators_of_grammar();
+                Some(BOOL)
+            }
+            AExprKind::Undefined => {
+                self.unknown("an operator of a kind that is not understood");
+                None
+            }
+        };
+        Value { flow, type_oid: result, row: None }
+    }
+
+    /// Comparisons that the grammar makes by itself, by the names of their operators.
+    pub(super) fn operators_of_grammar(&mut self) {
+        for name in ["=", "<", "<=", ">", ">="] {
+            self.operators(None, name, None, None);
+        }
+    }
+
+    /// An operator by name: user-made ones call functions. Its result's type where that is certain. An operand is `None`
+    /// where there is none, `Some(None)` where its type is not known.
+    pub(super) fn operator(
+        &mut self,
+        name: &[Node],
+        left: Option<Option<Oid>>,
+        right: Option<Option<Oid>>,
+    ) -> Option<Oid> {
+        let Some(q) = super::tree::qualified(name) else {
+            self.unknown("an operator's name that is not understood");
+            return None;
+        };
+        let (l, r) = (left.flatten(), right.flatten());
+        let made = self.operators(q.schema, q.name, if left.is_none() { Some(Oid(0)) } else { l }, r);
+        if let Some(made) = made {
+            return made;
+        }
+        if TELLING.contains(&q.name) {
+            return Some(BOOL);
+        }
+        self.result_of(q.name, left.map(|_| l), r)
+    }
+
+    /// What an operator of the server's own gives, where that is certain. `left` is `None` where it has none.
+    fn result_of(&self, name: &str, left: Option<Option<Oid>>, right: Option<Oid>) -> Option<Oid> {
+        let prefix = left.is_none();
+        let (l, r) = (left.flatten().map(|t| self.base(t)), right.map(|t| self.base(t)));
+        let all: Vec<&super::catalog::Operator> = self
+            .catalog
+            .operators_named(name)
+            .filter(|o| !o.is_own() && (o.left == Oid(0)) == prefix)
+            .collect();
+        let exact = |l: Option<Oid>, r: Option<Oid>| {
+            all.iter().find(|o| (prefix || Some(o.left) == l) && Some(o.right) == r).map(|o| o.result)
+        };
+        let literal = |t: Option<Oid>| t == Some(UNKNOWN);
+        let becomes = |from: Option<Oid>, to: Option<Oid>| {
+            literal(from)
+                || from.zip(to).is_some_and(|(from, to)| self.catalog.derived().is_implicit(from, to))
+        };
+        if let Some(result) = exact(l, r) {
+            return Some(result);
+        }
+        if !prefix
+            && !literal(l)
+            && becomes(r, l)
+            && let Some(result) = exact(l, l)
+        {
+            return Some(result);
+        }
+        if !prefix
+            && !literal(r)
+            && becomes(l, r)
+            && let Some(result) = exact(r, r)
+        {
+            return Some(result);
+        }
+        let is_array = |t: Oid| self.catalog.type_by_oid(t).is_none_or(super::catalog::Type::is_array);
+        let beside = if literal(l) { r } else { l };
+        if name == "||" && (literal(l) || literal(r)) && beside.is_some_and(|t| !is_array(t)) {
+            return Some(TEXT);
+        }
+        // What all that are left give.
+        let takes = |given: Option<Oid>, declared: Oid| given.is_some_and(|t| self.stands_for(t, declared));
+        let left_over = all.iter().filter(|o| (prefix || takes(l, o.left)) && takes(r, o.right));
+        let mut results = left_over.map(|o| self.settled(o, l, r));
+        let first = results.next()??;
+        results.all(|result| result == Some(first)).then_some(first)
+    }
+
+    /// An operator's result, where it may be polymorphic.
+    fn settled(&self, operator: &super::catalog::Operator, l: Option<Oid>, r: Option<Oid>) -> Option<Oid> {
+        let declared = self.catalog.type_by_oid(operator.result)?;
+        if declared.kind != TypeKind::Pseudo {
+            return Some(declared.oid);
+        }
+        let given = if operator.left == operator.result {
+            l
+        } else if operator.right == operator.result {
+            r
+        } else {
+            None
+        };
+        given.filter(|t| *t != UNKNOWN)
+    }
+
+    /// A type, or of a domain what is under it.
+    pub(super) fn base(&self, oid: Oid) -> Oid {
+        let mut this = oid;
+        for _ in 0..16 {
+            match self.catalog.type_by_oid(this) {
+                Some(t) if t.kind == TypeKind::Domain => this = t.base,
+                _ => break,
+            }
+        }
+        this
+    }
+}

@@ -1,0 +1,232 @@
+//! Names in expressions: columns, rows, arguments, parameters, and the parts of their values.
+
+use std::sync::Arc;
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{ColumnRef, Node};
+
+use super::catalog::{Oid, TypeKind};
+use super::scope::Scope;
+use super::tree::{kind, string, strings};
+use super::value::{Col, Flow, JSONB, Value};
+use super::walk::{Walk, Within};
+
+impl<'a> Walk<'a> {
+    /// A name. PostgreSQL looks for a column first, then for a table as a whole row; a name after a row may be a column
+    /// or a function of that row.
+    pub(super) fn reference(&mut self, reference: &ColumnRef, scope: &Scope<'_, 'a>) -> Value {
+        self.references += 1;
+        let Some(names) = strings(&reference.fields) else {
+            // `t.*` as a value: the whole row.
+            return self.row_reference(&reference.fields, scope);
+        };
+        let found = match names.as_slice() {
+            [name] => scope
+                .column(name)
+                .or_else(|| self.argument(name, scope))
+                .or_else(|| self.whole_row(None, name, scope)),
+            [table, name] => self.member(None, table, name, scope),
+            [schema, table, name] | [_, schema, table, name] => self.member(Some(schema), table, name, scope),
+            _ => None,
+        };
+        match found {
+            Some(value) => {
+                self.read_in_body(&value);
+                value
+            }
+            None if scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables)) => Value::default(),
+            None => {
+                let why = match names.as_slice() {
+                    [name] => format!("column \"{name}\" does not exist"),
+                    [table, _] if scope.entry(None, table).is_none() => {
+                        format!("missing FROM-clause entry for table \"{table}\"")
+                    }
+                    several => format!("column {} does not exist", several.join(".")),
+                };
+                self.missing(why.clone());
+                Value::of(Flow::Unknown(why))
+            }
+        }
+    }
+
+    fn row_reference(&mut self, fields: &[Node], scope: &Scope<'_, 'a>) -> Value {
+        let names: Vec<&str> = fields.iter().filter_map(string).collect();
+        let whole = match names.as_slice() {
+            [table] => self.whole_row(None, table, scope),
+            [schema, table] | [_, schema, table] => self.whole_row(Some(schema), table, scope),
+            _ => None,
+        };
+        whole.unwrap_or_else(|| {
+            self.missing("a whole row of something that is not in FROM".to_owned());
+            Value::of(Flow::Unknown("a whole row that is not known".to_owned()))
+        })
+    }
+
+    /// `table.name`: a column, or a function of the row, or a field of a composite argument.
+    fn member(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+        scope: &Scope<'_, 'a>,
+    ) -> Option<Value> {
+        let Some(entry) = scope.entry(schema, table) else {
+            let value = self.qualified_argument(table, name, scope)?;
+            return Some(value);
+        };
+        let known = entry.column(name).or_else(|| super::scope::system(entry, name));
+        if known.is_some() && !entry.is_open() {
+            return known;
+        }
+        let functions = self.catalog.functions_named(name).next().is_some();
+        if functions && !entry.is_open() {
+            let row = self.whole_row(schema, table, scope)?;
+            self.consume(&row);
+            return Some(self.call_named(&[name], &[row], scope));
+        }
+        known
+    }
+
+    /// A table's name as a value.
+    fn whole_row(&mut self, schema: Option<&str>, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let entry = scope.entry(schema, name)?;
+        let type_oid = entry.relation.and_then(|r| self.row_type(r));
+        let whole = match entry.all() {
+            Some(columns) => {
+                // A function in FROM with one column is that column.
+                match (&*columns, entry.relation) {
+                    ([column], None) => Value { row: None, ..column.value.clone() },
+                    _ => Value::whole(columns, type_oid),
+                }
+            }
+            None => Value { type_oid, ..entry.column("").unwrap_or_default() },
+        };
+        self.read_in_body(&whole);
+        Some(whole)
+    }
+
+    /// In a function's body reading is using: what is read could come out in its result or its messages.
+    fn read_in_body(&mut self, value: &Value) {
+        if matches!(self.within, Within::Body(_)) && !value.flow.is_clear() {
+            self.consume(value);
+        }
+    }
+
+    /// The same of a star.
+    pub(super) fn seen(&mut self, columns: Option<&[Col]>) {
+        for column in columns.into_iter().flatten() {
+            self.read_in_body(&column.value);
+        }
+    }
+
+    fn row_type(&self, relation: &super::catalog::Relation) -> Option<Oid> {
+        self.catalog.type_named(&relation.schema, &relation.name).map(|t| t.oid)
+    }
+
+    /// An argument of the function whose body is read.
+    pub(super) fn argument(&self, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let arguments = scope.levels().find_map(|s| s.arguments)?;
+        let named = arguments.named.iter().find(|(n, _)| n.as_deref() == Some(name));
+        named.map(|(_, value)| value.clone())
+    }
+
+    fn qualified_argument(&mut self, table: &str, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let arguments = scope.levels().find_map(|s| s.arguments)?;
+        if arguments.function == table
+            && let Some(value) = self.argument(name, scope)
+        {
+            return Some(value);
+        }
+        if let Some(value) = self.argument(table, scope) {
+            return Some(self.field(&value, name, scope));
+        }
+        arguments.variables.then(Value::default)
+    }
+
+    pub(super) fn parameter(&mut self, number: i32, scope: &Scope<'_, 'a>) -> Value {
+        let number = u32::try_from(number).unwrap_or(0);
+        if let Some(arguments) = scope.levels().find_map(|s| s.arguments) {
+            let index = usize::try_from(number).unwrap_or(0).saturating_sub(1);
+            return arguments.named.get(index).map(|(_, value)| value.clone()).unwrap_or_default();
+        }
+        self.parameters = self.parameters.max(number);
+        Value::default()
+    }
+
+    /// `(expression).field`, `array[1]`.
+    pub(super) fn indirected(&mut self, base: Option<&Node>, steps: &[Node], scope: &Scope<'_, 'a>) -> Value {
+        let mut value = base.map(|node| self.value(node, scope)).unwrap_or_default();
+        for step in steps {
+            match kind(step) {
+                Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval, scope),
+                Some(NodeEnum::AIndices(indices)) => {
+                    let flow = self.consume(&value);
+                    let flow = flow.both(self.uses_boxed(&indices.lidx, scope));
+                    let flow = flow.both(self.uses_boxed(&indices.uidx, scope));
+                    let array = value.type_oid.and_then(|t| self.catalog.type_by_oid(self.base(t)));
+                    let type_oid = array.and_then(|t| match t.oid {
+                        JSONB => Some(JSONB),
+                        _ if !t.is_array() => None,
+                        whole if indices.is_slice => Some(whole),
+                        _ => Some(t.element),
+                    });
+                    value = Value { flow, type_oid, row: None };
+                }
+                Some(NodeEnum::AStar(_)) => (),
+                _ => {
+                    self.unknown("a subscript that is not understood");
+                    value = Value::of(Flow::Unknown("a subscript that is not understood".to_owned()));
+                }
+            }
+        }
+        value
+    }
+
+    /// A field of a row: a column of it, an attribute of its type, or a function of it.
+    fn field(&mut self, value: &Value, name: &str, scope: &Scope<'_, 'a>) -> Value {
+        if let Some(row) = &value.row {
+            if let Some(column) = row.iter().find(|c| &*c.name == name) {
+                let value = column.value.clone();
+                self.read_in_body(&value);
+                return value;
+            }
+        } else if let Some(columns) = self.fields(value)
+            && let Some(column) = columns.iter().find(|c| &*c.name == name)
+        {
+            return column.value.clone();
+        }
+        let flow = self.consume(value);
+        let composite = value.type_oid.is_some() && self.fields(value).is_some() || value.row.is_some();
+        if self.catalog.functions_named(name).next().is_some() {
+            let result = self.call_named(&[name], std::slice::from_ref(value), scope);
+            return Value { flow: result.flow.both(flow), ..result };
+        }
+        if composite {
+            self.missing(format!("column \"{name}\" not found in data type"));
+        }
+        Value::of(flow)
+    }
+
+    /// The columns of a value that is a row.
+    pub(super) fn fields(&mut self, value: &Value) -> Option<Arc<[Col]>> {
+        if let Some(row) = &value.row {
+            let row = Arc::clone(row);
+            self.seen(Some(&row));
+            return Some(row);
+        }
+        let mut row_type = self.catalog.type_by_oid(value.type_oid?)?;
+        while row_type.kind == TypeKind::Domain {
+            row_type = self.catalog.type_by_oid(row_type.base)?;
+        }
+        if row_type.kind != TypeKind::Composite {
+            return None;
+        }
+        let relation = self.catalog.relation_by_oid(row_type.relation)?;
+        let flow = self.consume(value);
+        let columns = relation.columns.iter().map(|c| Col {
+            name: c.name.as_str().into(),
+            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        });
+        Some(columns.collect())
+    }
+}
