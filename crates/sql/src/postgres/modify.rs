@@ -1,5 +1,4 @@
-//! Statements that change rows, and what the database does by itself when they do: triggers, rules, foreign keys,
-//! defaults, checks.
+//! Statements that change rows. What the database does by itself when they do is in `machinery`.
 
 use model::Action;
 use pg_query::NodeEnum;
