@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The kernel counts processor time of `/proc/PID/stat` in hundredths on every Linux that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A loopback port that was free a moment ago.
+/// Ports that are given out here: below those that Linux takes for outgoing connections, one of which could come between the
+/// choice of a port and its use.
+const PORTS: std::ops::Range<u32> = 16_000..32_000;
+
+/// A loopback port that was free a moment ago, and that this process has not given out lately.
 ///
 /// # Errors
 /// There is none.
 pub fn free_port() -> Result<u16, Failure> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Processes that run beside each other begin in different places.
+    let begin = std::process::id().wrapping_mul(997);
+    for _ in PORTS {
+        let next = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = u16::try_from(PORTS.start + next).map_err(|_| "a port is out of range")?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no loopback port is free".into())
 }
 
 /// Runs a command and returns what it printed. Its errors are in the failure.
