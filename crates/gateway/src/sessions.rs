@@ -1,9 +1,11 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use hashbrown::HashMap;
 use model::{PrincipalRef, TargetName};
@@ -67,8 +69,16 @@ pub struct Sessions(Arc<Mutex<HashMap<String, Entry>>>);
 struct Entry {
     live: Live,
     end: watch::Sender<Option<Ended>>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    flags: Arc<Flags>,
+}
+
+/// What is known of a session at a glance.
+#[derive(Default)]
+struct Flags {
+    /// It is to end, or soon will be.
+    ending: AtomicBool,
+    busy: AtomicBool,
+    unbounded: AtomicBool,
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -78,8 +88,9 @@ pub struct Place {
     /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
     end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
     ended: Option<Ended>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    /// Who is woken when it is to end.
+    listener: Option<Waker>,
+    flags: Arc<Flags>,
 }
 
 impl Sessions {
@@ -98,10 +109,9 @@ impl Sessions {
             }
         });
         let id = live.id.clone();
-        let (busy, unbounded) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (here, there) = (Arc::clone(&busy), Arc::clone(&unbounded));
-        self.locked().insert(id.clone(), Entry { live, end: sender, busy: here, unbounded: there });
-        Place { sessions: self.clone(), id, end, ended: None, busy, unbounded }
+        let flags = Arc::<Flags>::default();
+        self.locked().insert(id.clone(), Entry { live, end: sender, flags: Arc::clone(&flags) });
+        Place { sessions: self.clone(), id, end, ended: None, listener: None, flags }
     }
 
     /// Ends every session that fits; returns how many.
@@ -111,17 +121,19 @@ impl Sessions {
 
     /// Ends every session that has nothing in flight and no transaction open; returns how many.
     pub fn end_idle(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| !e.busy.load(Ordering::Relaxed))
+        self.end_entries(why, |e| !e.flags.busy.load(Ordering::Relaxed))
     }
 
     /// Ends every session that was opened when everything was allowed; returns how many.
     pub fn end_unbounded(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| e.unbounded.load(Ordering::SeqCst))
+        self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
         let mut count = 0;
         for entry in self.locked().values().filter(|e| fits(e)) {
+            // First, so that whoever is woken sees it.
+            entry.flags.ending.store(true, Ordering::SeqCst);
             entry.end.send_replace(Some(why.clone()));
             count += 1;
         }
@@ -153,21 +165,34 @@ impl Sessions {
 impl Place {
     /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
     pub fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::Relaxed);
+        self.flags.busy.store(busy, Ordering::Relaxed);
     }
 
     /// Says whether nothing in this session is understood with certainty, since everything is allowed.
     pub fn set_unbounded(&self, unbounded: bool) {
-        self.unbounded.store(unbounded, Ordering::SeqCst);
+        self.flags.unbounded.store(unbounded, Ordering::SeqCst);
     }
 
     /// Resolves when the session is to end. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
+        poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if let Some(why) = &self.ended {
-            return why.clone();
+            return Poll::Ready(why.clone());
         }
-        let why = self.end.as_mut().await;
-        self.ended.insert(why).clone()
+        // A session asks at each turn: who will be woken anyway need not be entered again.
+        let listens = self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if listens && !self.flags.ending.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        let polled = self.end.as_mut().poll(cx);
+        if let Poll::Ready(why) = &polled {
+            self.ended = Some(why.clone());
+        }
+        self.listener = Some(cx.waker().clone());
+        polled
     }
 }
 

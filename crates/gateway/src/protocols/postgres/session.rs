@@ -200,11 +200,13 @@ impl Protocol for PostgresSession {
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
         let open = self.open()?;
-        let (request, reveal, decision, owed) = message.into_parts();
+        let (mut request, reveal, decision, owed) = message.into_parts();
         open.owed.then(owed);
-        open.pump.upstream.output.extend(&request.frame);
+        open.pump.upstream.output.append(&mut request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
-        open.pump.upstream.output.extend(&behind);
+        if !behind.is_empty() {
+            open.pump.upstream.output.extend(&behind);
+        }
         Ok(())
     }
 
@@ -219,8 +221,10 @@ impl Protocol for PostgresSession {
     }
 
     async fn deliver(&mut self, chunk: Recorded<Masked<Chunk>>) -> Result<(), Stop> {
-        let chunk = chunk.into_inner().into_inner();
-        self.open()?.pump.client.output.extend(&chunk.bytes);
+        let mut chunk = chunk.into_inner().into_inner();
+        let open = self.open()?;
+        open.pump.client.output.append(&mut chunk.bytes);
+        open.keep(chunk.bytes);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::{PostgresSession, garbled_error};
 use crate::audit::Owed;
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
-use crate::net::pump::Pump;
+use crate::net::pump::{KEPT, Pump};
 use crate::protocols::postgres::answers::{self, Answers, Heard};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
@@ -42,6 +42,8 @@ pub(in crate::protocols::postgres) struct Open {
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
     stash: Option<Chunk>,
+    /// The memory of the last chunk, for the next one.
+    spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.
     pub(super) owed: Owed,
     /// The client's next message waits for answers in flight.
@@ -70,6 +72,7 @@ impl Open {
             asking: None,
             ask_failed: None,
             stash: None,
+            spare: Vec::new(),
             owed: Owed::default(),
             waiting: false,
             retried: false,
@@ -88,7 +91,12 @@ impl Open {
         let mut chunk = match self.stash.take() {
             Some(stashed) => stashed,
             None if self.pump.upstream.input.is_empty() => return Ok(None),
-            None => Chunk::frames(Vec::with_capacity(self.pump.upstream.input.len().min(CHUNK)), 0),
+            None => {
+                let mut bytes = std::mem::take(&mut self.spare);
+                bytes.clear();
+                bytes.reserve(self.pump.upstream.input.len().min(CHUNK));
+                Chunk::frames(bytes, 0)
+            }
         };
         while chunk.bytes.len() < CHUNK {
             if self.passing > 0 {
@@ -144,7 +152,18 @@ impl Open {
                 break;
             }
         }
-        Ok((!chunk.bytes.is_empty()).then_some(chunk))
+        if chunk.bytes.is_empty() {
+            self.keep(chunk.bytes);
+            return Ok(None);
+        }
+        Ok(Some(chunk))
+    }
+
+    /// Keeps the memory of a chunk for the next one, but not that of a large one: an idle session takes little.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= KEPT {
+            self.spare = bytes;
+        }
     }
 
     /// Ends the session where a result cannot be shown: the server believes that it was.
