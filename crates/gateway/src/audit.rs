@@ -246,8 +246,8 @@ impl Audit {
         self.append(&body, &[]).map(|_| ())
     }
 
-    /// A session that begins.
-    pub async fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<(), JournalDown> {
+    /// A session that begins. The target may be dialled while its record is on its way to the disk.
+    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, JournalDown> {
         let principal = grant.principal();
         let body = record::Body::Opened {
             principal: principal.id.to_string(),
@@ -261,7 +261,7 @@ impl Audit {
             version: String::new(),
         };
         let position = self.append(&body, &[])?;
-        self.synced(position).await
+        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position)]) })
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement

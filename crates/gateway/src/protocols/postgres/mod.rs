@@ -9,6 +9,7 @@ mod exact;
 mod expected;
 pub(crate) mod foresight;
 mod masks;
+mod meanings;
 mod names;
 mod opening;
 mod operation;
@@ -22,5 +23,6 @@ mod tests;
 
 pub use chunk::Chunk;
 pub use control::{Control, ControlError, Rows};
+pub(crate) use meanings::Shared;
 pub use operation::{Garbled, Operation, Request};
 pub use session::PostgresSession;

@@ -17,7 +17,7 @@ use super::chunk::Chunk;
 use super::conversation::Refusing;
 use super::operation::{Garbled, Request};
 use super::{answers, opening};
-use crate::audit::{Audit, Cleared, Noted, Origin, Recorded};
+use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::net::cancel::Registration;
@@ -113,7 +113,7 @@ impl Protocol for PostgresSession {
         Ok((admitted.identity(), target))
     }
 
-    async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
+    async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
         let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
         // Before policy is asked, so that one which comes meanwhile finds the session.
@@ -122,7 +122,9 @@ impl Protocol for PostgresSession {
             opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
-        self.live = Some(opening::enter(&self.gateway, opened, accepted));
+        let mut open = opening::enter(&self.gateway, opened, accepted);
+        open.owed.then(owed);
+        self.live = Some(open);
         self._registration = Some(registration);
         Ok(())
     }

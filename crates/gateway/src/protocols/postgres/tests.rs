@@ -17,13 +17,18 @@ use super::answers::{Answers, Heard};
 use super::control::Rows;
 use super::conversation::{Conversation, Refusing, Said};
 use super::masks::Masks;
+use super::meanings::Shared;
 use super::operation::RequestKind;
 use super::understanding::{Source, Understanding};
 use crate::audit::DecisionId;
 
-struct Empty(Arc<Catalog>);
+struct Empty(Arc<Catalog>, Shared);
 
 impl Source for Empty {
+    fn meanings(&self) -> &Shared {
+        &self.1
+    }
+
     fn current(&self) -> (Arc<Catalog>, u64) {
         (Arc::clone(&self.0), 1)
     }
@@ -80,7 +85,7 @@ impl Talk {
     }
 
     fn of(indifferent: bool) -> Self {
-        let source = Arc::new(Empty(Arc::new(Catalog::default())));
+        let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default()));
         let mut conversation = Conversation::new(Understanding::new(source, indifferent));
         // How names are resolved was asked already.
         conversation.stale = false;

@@ -38,6 +38,8 @@ pub(in crate::protocols::postgres) struct Open {
     discarding: usize,
     /// What our statement in flight is for.
     asking: Option<own::Purpose>,
+    /// It was sent before any message of the client's needed it.
+    ahead: bool,
     /// What our statement failed to learn: told when the client's message is looked at again.
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
@@ -70,6 +72,7 @@ impl Open {
             relaying: 0,
             discarding: 0,
             asking: None,
+            ahead: false,
             ask_failed: None,
             stash: None,
             spare: Vec::new(),
@@ -316,6 +319,12 @@ impl Open {
         }))
     }
 
+    /// Asks how names are resolved before the client says anything.
+    pub(in crate::protocols::postgres) fn ask_ahead(&mut self) {
+        self.ask(own::Purpose::SessionFacts);
+        self.ahead = true;
+    }
+
     /// Sends a statement of our own.
     fn ask(&mut self, purpose: own::Purpose) {
         let texts = self.conversation.understanding.questions(purpose);
@@ -328,6 +337,7 @@ impl Open {
     pub(super) fn learn(&mut self) {
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
+        let ahead = std::mem::take(&mut self.ahead);
         let learned = match self.answers.own_failed.take() {
             Some(state) => Err(state),
             None => {
@@ -339,6 +349,8 @@ impl Open {
         };
         match learned {
             Ok(certain) => self.conversation.stale = !certain,
+            // Nobody waits for it: the client's first statement asks again.
+            Err(_) if ahead && self.pump.client.input.is_empty() => (),
             Err(state) => {
                 let garbled = could_not_learn(&state);
                 if self.conversation.is_skipping() {
