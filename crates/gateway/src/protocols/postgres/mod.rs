@@ -14,6 +14,7 @@ mod names;
 mod opening;
 mod operation;
 mod own;
+mod queue;
 mod session;
 mod settings;
 mod understanding;

@@ -202,6 +202,9 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some();
+        if self.conversation.expected.is_full() {
+            self.wait();
+        }
         while !self.pump.upstream.is_full() && !self.waiting {
             if self.relaying > 0 || self.discarding > 0 {
                 if !self.stream_on() {
@@ -235,10 +238,7 @@ impl Open {
                 }
                 Said::Drop => None,
                 Said::Wait => {
-                    if self.conversation.needs_flush() {
-                        build::flush(self.pump.upstream.output.tail());
-                    }
-                    self.waiting = true;
+                    self.wait();
                     return Ok(None);
                 }
                 Said::Ask(purpose) => {
@@ -271,6 +271,14 @@ impl Open {
             }
         }
         Ok(None)
+    }
+
+    /// The client's next message waits for answers, which the server is told to send.
+    fn wait(&mut self) {
+        if self.conversation.needs_flush() {
+            build::flush(self.pump.upstream.output.tail());
+        }
+        self.waiting = true;
     }
 
     /// Moves on with a long message. Whether it is done.
