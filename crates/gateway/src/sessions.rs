@@ -5,8 +5,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use tokio::sync::watch;
@@ -82,8 +83,6 @@ struct Entry {
 /// What is known of a session at a glance.
 #[derive(Default)]
 struct Flags {
-    /// It is to end, or soon will be.
-    ending: AtomicBool,
     busy: AtomicBool,
     unbounded: AtomicBool,
 }
@@ -108,9 +107,25 @@ pub struct Place {
     /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
     end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
     ended: Option<Ended>,
-    /// Who is woken when it is to end.
+    bell: Arc<Bell>,
+    /// Who is woken by the bell.
     listener: Option<Waker>,
     flags: Arc<Flags>,
+}
+
+/// Says whether there is anything to hear of a session's end. A session asks at each turn, and the future that knows would
+/// enter and leave the lists of those that wait each time.
+#[derive(Default)]
+struct Bell {
+    silent: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.silent.store(false, Ordering::SeqCst);
+        self.task.wake();
+    }
 }
 
 impl Sessions {
@@ -132,7 +147,7 @@ impl Sessions {
         let id = live.id.clone();
         let flags = Arc::<Flags>::default();
         self.locked().insert(id.clone(), Entry { live, end: sender, flags: Arc::clone(&flags) });
-        Place { sessions: self.clone(), id, end, ended: None, listener: None, flags }
+        Place { sessions: self.clone(), id, end, ended: None, bell: Arc::default(), listener: None, flags }
     }
 
     /// Ends every session that fits; returns how many.
@@ -153,8 +168,6 @@ impl Sessions {
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
         let mut count = 0;
         for entry in self.locked().values().filter(|e| fits(e)) {
-            // First, so that whoever is woken sees it.
-            entry.flags.ending.store(true, Ordering::SeqCst);
             entry.end.send_replace(Some(why.clone()));
             count += 1;
         }
@@ -203,16 +216,19 @@ impl Place {
         if let Some(why) = &self.ended {
             return Poll::Ready(why.clone());
         }
-        // A session asks at each turn: who will be woken anyway need not be entered again.
-        let listens = self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if listens && !self.flags.ending.load(Ordering::SeqCst) {
+        if !self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.bell.task.register(cx.waker());
+            self.listener = Some(cx.waker().clone());
+        }
+        if self.bell.silent.load(Ordering::SeqCst) {
             return Poll::Pending;
         }
-        let polled = self.end.as_mut().poll(cx);
+        self.bell.silent.store(true, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let polled = self.end.as_mut().poll(&mut Context::from_waker(&waker));
         if let Poll::Ready(why) = &polled {
             self.ended = Some(why.clone());
         }
-        self.listener = Some(cx.waker().clone());
         polled
     }
 }
