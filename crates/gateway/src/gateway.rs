@@ -173,7 +173,8 @@ impl Gateway {
                 code: "3D000",
                 reason: format!("there is no target \"{target}\""),
                 hint: Some(
-                    "The database's name is the target's: ask the gateway's operator which there are."
+                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
+                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
                         .to_owned(),
                 ),
                 policies: Vec::new(),
