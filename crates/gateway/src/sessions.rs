@@ -1,12 +1,13 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
-use model::{PrincipalRef, TargetName};
+use model::{Principal, TargetName};
 use tokio::sync::watch;
 
 /// Why a session was ended from outside.
@@ -16,6 +17,10 @@ pub enum Ended {
     Killed(String),
     /// Its token was revoked.
     Revoked,
+    /// Access was revoked, for this reason.
+    Denied(Arc<str>),
+    /// Policy does not permit it any more, for this reason.
+    NotPermitted(Arc<str>),
     /// Its token has expired.
     Expired,
     /// The gateway is shutting down.
@@ -31,6 +36,8 @@ impl fmt::Display for Ended {
         match self {
             Self::Killed(by) => write!(f, "ended by {by}"),
             Self::Revoked => f.write_str("the token was revoked"),
+            Self::Denied(reason) => write!(f, "access was revoked: {reason}"),
+            Self::NotPermitted(reason) => write!(f, "policy does not permit this session any more: {reason}"),
             Self::Expired => f.write_str("the token has expired"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
@@ -45,15 +52,17 @@ pub struct Live {
     /// Its id, as in the journal.
     pub id: String,
     /// Who.
-    pub principal: PrincipalRef,
+    pub principal: Principal,
     /// The token it came with.
     pub token: String,
     /// On which target.
     pub target: TargetName,
     /// The client's address.
-    pub address: String,
+    pub address: SocketAddr,
     /// What the client calls itself.
-    pub application: String,
+    pub application: Arc<str>,
+    /// Whether its connection is encrypted.
+    pub encrypted: bool,
     /// When it began, in seconds since 1970.
     pub since: i64,
     /// When its token expires, in seconds since 1970.
@@ -69,6 +78,19 @@ struct Entry {
     end: watch::Sender<Option<Ended>>,
     busy: Arc<AtomicBool>,
     unbounded: Arc<AtomicBool>,
+}
+
+impl Entry {
+    /// Tells it to end, unless it was told before; whether it was not.
+    fn end(&self, why: &Ended) -> bool {
+        self.end.send_if_modified(|told| {
+            let new = told.is_none();
+            if new {
+                *told = Some(why.clone());
+            }
+            new
+        })
+    }
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -119,13 +141,17 @@ impl Sessions {
         self.end_entries(why, |e| e.unbounded.load(Ordering::SeqCst))
     }
 
+    /// Ends every session that there is a reason for; returns how many.
+    pub fn end_where(&self, judge: impl Fn(&Live) -> Option<Ended>) -> usize {
+        self.locked()
+            .values()
+            .filter_map(|e| Some((e, judge(&e.live)?)))
+            .filter(|(e, why)| e.end(why))
+            .count()
+    }
+
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
-        let mut count = 0;
-        for entry in self.locked().values().filter(|e| fits(e)) {
-            entry.end.send_replace(Some(why.clone()));
-            count += 1;
-        }
-        count
+        self.locked().values().filter(|e| fits(e)).filter(|e| e.end(why)).count()
     }
 
     /// Calls a function with each live session.
@@ -179,18 +205,24 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use model::PrincipalKind;
+    use model::{PrincipalKind, PrincipalRef};
 
     use super::*;
 
     fn live(id: &str, token: &str) -> Live {
         Live {
             id: id.to_owned(),
-            principal: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            principal: Principal {
+                id: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+                groups: Vec::new(),
+                on_behalf_of: Vec::new(),
+                purpose: None,
+            },
             token: token.to_owned(),
             target: TargetName("orders".to_owned()),
-            address: "127.0.0.1".to_owned(),
-            application: String::new(),
+            address: ([127, 0, 0, 1], 5432).into(),
+            application: "".into(),
+            encrypted: true,
             since: 0,
             until: 0,
         }
@@ -223,6 +255,7 @@ mod tests {
         assert_eq!(sessions.end_idle(&Ended::Draining), 1);
         assert_eq!(idle.ended().await, Ended::Draining);
         busy.set_busy(false);
-        assert_eq!(sessions.end_idle(&Ended::Draining), 2);
+        // Who was told before is told nothing new.
+        assert_eq!(sessions.end_idle(&Ended::Draining), 1);
     }
 }

@@ -32,6 +32,7 @@ type Facts = {
   encrypted: Bool,
   in_transaction: Bool,
   on_behalf_of: Set<String>,
+  break_glass: Bool,
   purpose?: String,
   approvals: Set<String>,
 };
