@@ -11,7 +11,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::Fault;
-use crate::typed;
+use crate::typed::{self, Time};
 
 /// What a process is started with.
 #[derive(Debug)]
@@ -136,26 +136,6 @@ struct TypedRetention {
 #[serde(deny_unknown_fields)]
 struct TypedBreakGlass {
     command: Option<Vec<String>>,
-}
-
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl Visitor<'_> for Words {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a time with its unit in quotes, such as \"45s\", \"15m\", \"8h\" or \"7d\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
-                typed::seconds(text).map(|s| Time(Duration::from_secs(s))).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Words)
-    }
 }
 
 /// One address, or several in a list.

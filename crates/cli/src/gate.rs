@@ -29,7 +29,9 @@ impl Gate {
             None if here && sslrootcert.is_none() => SslMode::Prefer,
             None => SslMode::VerifyFull,
         };
-        let read = |file| std::fs::read(file).with_context(|| format!("--sslrootcert {}", file.display()));
+        let read = |file: &std::path::PathBuf| {
+            std::fs::read(file).with_context(|| format!("--sslrootcert {}", file.display()))
+        };
         let roots = sslrootcert.as_ref().map(read).transpose()?;
         let tls = UpstreamTls { mode, roots, direct: false };
         Ok(Self { host: host.to_owned(), port, mode, root: sslrootcert.clone(), tls })

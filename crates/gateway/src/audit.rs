@@ -12,7 +12,7 @@ pub use journal::record::DecisionId;
 use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
-use model::{Action, ColumnName, Effect, Inspect};
+use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 
 use crate::break_glass::CodeUsed;
@@ -185,6 +185,11 @@ impl fmt::Display for Noted {
     }
 }
 
+fn word(asserted: &Asserted) -> record::Word {
+    let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
+    record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
+}
+
 /// The record of one session.
 pub struct Audit {
     log: SessionLog,
@@ -262,6 +267,7 @@ impl Audit {
             principal: principal.id.to_string(),
             groups: principal.groups.clone(),
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            asserted: principal.asserted.iter().map(word).collect(),
             purpose: principal.purpose.as_deref().map(cut),
             target: grant.target().to_string(),
             address: origin.address.to_string(),

@@ -268,7 +268,13 @@ impl StoredCode {
     /// Whom a login with it admits, were it used now.
     pub(crate) fn admits(self, now: i64) -> Admitted {
         let Self { id, principal, groups, target, lifetime, .. } = self;
-        let principal = Principal { id: principal, groups, on_behalf_of: Vec::new(), purpose: None };
+        let principal = Principal {
+            id: principal,
+            groups,
+            on_behalf_of: Vec::new(),
+            purpose: None,
+            asserted: Vec::new(),
+        };
         Admitted::emergency(principal, id, BTreeSet::from([target]), now.saturating_add(lifetime))
     }
 }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::audit::hex;
 use crate::net::dial::{self, Address, DialError, Login, Password, Upstream};
 use crate::net::listen::{Accepted, Negotiated, negotiate, negotiate_unix};
-use crate::net::login::{Authenticator, Failures, authenticate};
+use crate::net::login::{Authenticator, Failures, Refused, authenticate};
 use crate::net::tls::UpstreamTls;
 
 /// So many connections of the child's are served at a time.
@@ -199,8 +199,8 @@ struct Secret<'a>(&'a str);
 impl Authenticator for Secret<'_> {
     type Proof = ();
 
-    async fn check(&self, password: &[u8]) -> Option<()> {
-        constant_time::verify_slices_are_equal(password, self.0.as_bytes()).ok()
+    async fn check(&self, password: &[u8]) -> Result<(), Refused> {
+        constant_time::verify_slices_are_equal(password, self.0.as_bytes()).map_err(|_| Refused::Token)
     }
 
     /// Names of tokens are the gateway's: nobody logs in here by one.

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
+use policy::identity::IssuerConfig;
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -15,6 +16,7 @@ use crate::audit::JournalDown;
 use crate::catalogue::ColumnTag;
 use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
+use crate::issuers::Issuers;
 use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
@@ -33,6 +35,9 @@ pub struct Configuration {
     /// The policy files.
     #[serde(default)]
     pub policies: Vec<PolicyFile>,
+    /// Whose tokens are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<IssuerConfig>,
 }
 
 /// One policy file.
@@ -150,6 +155,14 @@ pub enum ConfigureError {
         /// What is wrong, and what would be right.
         what: String,
     },
+    /// Something about an issuer.
+    #[error("issuer \"{issuer}\": {what}")]
+    Issuer {
+        /// Which.
+        issuer: String,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
@@ -180,7 +193,9 @@ fn build(
     journal: &Journal,
     metrics: &Arc<Metrics>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies } = configuration;
+    let Configuration { targets, policies, issuers } = configuration;
+    let issuers =
+        Issuers::build(issuers).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let sources: Vec<Source> =
         policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
     let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
@@ -201,7 +216,7 @@ fn build(
             return Err(ConfigureError::Target { target: target.name.clone(), what });
         }
     }
-    Ok(InForce { policies, targets: built })
+    Ok(InForce { policies, targets: built, issuers: Arc::new(issuers) })
 }
 
 fn parts(
@@ -336,6 +351,9 @@ impl Gateway {
         let version = in_force.policies.version().to_owned();
         let before = self.in_force.load_full();
         let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
+        if let Some(issuers) = Arc::get_mut(&mut in_force.issuers) {
+            issuers.inherit(&before.issuers);
+        }
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
@@ -356,7 +374,10 @@ impl Gateway {
         }
         let in_force = Arc::new(in_force);
         self.in_force.store(Arc::clone(&in_force));
+        self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
+        let issuers = self.issuers();
+        self.sessions().end(&Ended::Revoked, |live| !issuers.vouch_for(&live.principal));
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
@@ -474,7 +495,21 @@ fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
             Some(_) => (),
         }
     }
+    issuer_differences(&old.issuers, &new.issuers, &mut lines);
     lines
+}
+
+fn issuer_differences(old: &[IssuerConfig], new: &[IssuerConfig], lines: &mut Vec<String>) {
+    for gone in old.iter().filter(|o| new.iter().all(|n| n.name != o.name)) {
+        lines.push(format!("issuer {} removed", gone.name));
+    }
+    for issuer in new {
+        match old.iter().find(|o| o.name == issuer.name) {
+            None => lines.push(format!("issuer {} added", issuer.name)),
+            Some(before) if before != issuer => lines.push(format!("issuer {} changed", issuer.name)),
+            Some(_) => (),
+        }
+    }
 }
 
 fn target_differences(old: &TargetConfig, new: &TargetConfig, lines: &mut Vec<String>) {

@@ -59,11 +59,19 @@ impl Denials {
 /// Everything that a denial of this session could be about.
 fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
     let who = &live.principal;
-    let groups = who.groups.iter().map(|group| Subject::Group { issuer: None, group: group.clone() });
-    let acting = std::iter::once(&who.id).chain(&who.on_behalf_of);
+    let any = who.groups.iter().map(|group| Subject::Group { issuer: None, group: group.clone() });
+    let of_issuers = who.asserted.iter().flat_map(|word| {
+        let groups = word.groups.iter().flat_map(|group| {
+            let of =
+                |issuer: Option<&String>| Subject::Group { issuer: issuer.cloned(), group: group.clone() };
+            [of(None), of(Some(&word.issuer))]
+        });
+        std::iter::once(Subject::Issuer(word.issuer.clone())).chain(groups)
+    });
     std::iter::once(Subject::Token(live.token.clone()))
-        .chain(acting.map(|p| Subject::Principal(p.clone())))
-        .chain(groups)
+        .chain(who.chain().map(|p| Subject::Principal(p.clone())))
+        .chain(any)
+        .chain(of_issuers)
 }
 
 /// What to deny.

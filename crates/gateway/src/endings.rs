@@ -61,6 +61,7 @@ impl Gateway {
     fn end_expired(&self) {
         let now = now();
         self.sessions().end(&Ended::Expired, |live| live.until <= now);
+        self.sessions().end(&Ended::TooOld, |live| live.oldest <= now);
     }
 
     async fn end_revoked(&self) {
@@ -71,7 +72,7 @@ impl Gateway {
         if tokens.is_empty() {
             return;
         }
-        match self.authenticator().ended(&tokens).await {
+        match self.known_tokens().ended(&tokens).await {
             Ok(ended) if ended.is_empty() => (),
             Ok(ended) => {
                 self.sessions().end(&Ended::Revoked, |live| ended.contains(&live.token));

@@ -17,6 +17,7 @@ use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
 use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::issuers::Issuers;
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
@@ -24,7 +25,7 @@ use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
 use crate::state::{Purged, State, StateError};
 use crate::targets::Target;
-use crate::tokens::{Admitted, Tokens};
+use crate::tokens::{Admitted, Entrance, Tokens};
 
 /// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -104,6 +105,7 @@ pub enum StartError {
 pub(crate) struct InForce {
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
+    pub issuers: Arc<Issuers>,
 }
 
 /// Everything that sessions share.
@@ -274,9 +276,18 @@ impl Gateway {
 
     // ------------------------------------------------------------------ what a protocol asks
 
-    /// Knows tokens.
-    pub fn authenticator(&self) -> &Tokens {
+    /// Knows tokens, its own and those of the issuers in force.
+    pub fn authenticator(&self) -> Entrance<'_> {
+        Entrance { tokens: &self.tokens, issuers: self.issuers() }
+    }
+
+    pub(crate) fn known_tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Whose tokens are taken.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.in_force.load().issuers)
     }
 
     /// Recent failed logins.
@@ -310,9 +321,20 @@ impl Gateway {
             encrypted: origin.tls.is_some(),
             since: now(),
             until: admitted.expires(),
+            oldest: now().saturating_add(admitted.session_age()),
         };
-        // In this order, so that a denial which comes meanwhile is seen here, or finds the session.
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
+        // session.
         let place = self.sessions.enter(live.clone());
+        if !self.issuers().vouch_for(admitted.principal()) {
+            return Err(Denied {
+                code: "28000",
+                reason: "the issuer of this identity is not configured any more".to_owned(),
+                hint: None,
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
         self.count_sessions();
         match self.denials.of(&live, now()) {
             None => Ok(place),
@@ -475,6 +497,7 @@ impl Gateway {
         for target in used.iter().filter_map(|name| self.target(name)) {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
+        self.issuers().refresh();
     }
 
     /// Forgets what is over for long.
@@ -533,6 +556,13 @@ async fn keep(gateway: std::sync::Weak<Gateway>) {
             forgotten = Some(Instant::now());
         }
     }
+}
+
+/// From now to a moment in seconds since 1970. What is too far away for a timer is a year away.
+pub(crate) fn until(moment: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let moment = Duration::from_secs(u64::try_from(moment).unwrap_or_default());
+    moment.saturating_sub(now).min(Duration::from_secs(365 * 24 * 3600))
 }
 
 /// Seconds since 1970.

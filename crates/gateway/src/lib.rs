@@ -14,6 +14,7 @@ pub mod explain;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+pub mod issuers;
 mod lanes;
 pub mod metrics;
 pub mod net;

@@ -20,6 +20,7 @@ struct Kept {
     tokens: Vec<StoredToken>,
     denials: Vec<Denial>,
     codes: Vec<StoredCode>,
+    spent: BTreeSet<String>,
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
     digests: Vec<String>,
@@ -132,6 +133,10 @@ impl Backend for Memory {
 
     fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
         self.with(|kept| kept.codes.iter_mut().find(|c| c.id == id).map(|c| c.revoked = true).is_some())
+    }
+
+    fn spend<'a>(&'a self, id: &'a str, _until: i64) -> Reply<'a, bool> {
+        self.with(|kept| kept.spent.insert(id.to_owned()))
     }
 
     fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {

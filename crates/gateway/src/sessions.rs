@@ -10,6 +10,8 @@ use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use tokio::sync::watch;
 
+use crate::gateway::until;
+
 /// Why a session was ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -23,6 +25,8 @@ pub enum Ended {
     NotPermitted(Arc<str>),
     /// Its token has expired.
     Expired,
+    /// It is as old as a session of this principal may be.
+    TooOld,
     /// The gateway is shutting down.
     Draining,
     /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
@@ -39,6 +43,7 @@ impl fmt::Display for Ended {
             Self::Denied(reason) => write!(f, "access was revoked: {reason}"),
             Self::NotPermitted(reason) => write!(f, "policy does not permit this session any more: {reason}"),
             Self::Expired => f.write_str("the token has expired"),
+            Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
             Self::Narrowed => f.write_str("not everything is allowed any more"),
@@ -51,7 +56,7 @@ impl fmt::Display for Ended {
 pub struct Live {
     /// Its id, as in the journal.
     pub id: String,
-    /// Who.
+    /// Who, and whose word that is.
     pub principal: Principal,
     /// The token it came with.
     pub token: String,
@@ -67,6 +72,8 @@ pub struct Live {
     pub since: i64,
     /// When its token expires, in seconds since 1970.
     pub until: i64,
+    /// When it is too old, in seconds since 1970: whoever it is signs in anew.
+    pub oldest: i64,
 }
 
 /// All live sessions of this gateway.
@@ -93,6 +100,19 @@ impl Entry {
     }
 }
 
+/// Resolves when somebody says why a session ends.
+async fn told(mut receiver: watch::Receiver<Option<Ended>>) -> Ended {
+    let why = receiver
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
+    match why {
+        Some(why) => why,
+        None => std::future::pending().await,
+    }
+}
+
 /// A session's place among the live ones; leaves when it is dropped.
 pub struct Place {
     sessions: Sessions,
@@ -107,16 +127,17 @@ pub struct Place {
 impl Sessions {
     /// Enters a session.
     pub fn enter(&self, live: Live) -> Place {
-        let (sender, mut receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
+        let (why, deadline) = if live.until <= live.oldest {
+            (Ended::Expired, live.until)
+        } else {
+            (Ended::TooOld, live.oldest)
+        };
         let end = Box::pin(async move {
-            let why = receiver
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
-            match why {
-                Some(why) => why,
-                None => std::future::pending().await,
+            tokio::select! {
+                biased;
+                why = told(receiver) => why,
+                () = tokio::time::sleep(until(deadline)) => why,
             }
         });
         let id = live.id.clone();
@@ -217,6 +238,7 @@ mod tests {
                 groups: Vec::new(),
                 on_behalf_of: Vec::new(),
                 purpose: None,
+                asserted: Vec::new(),
             },
             token: token.to_owned(),
             target: TargetName("orders".to_owned()),
@@ -224,7 +246,8 @@ mod tests {
             application: "".into(),
             encrypted: true,
             since: 0,
-            until: 0,
+            until: i64::MAX,
+            oldest: i64::MAX,
         }
     }
 
@@ -236,6 +259,22 @@ mod tests {
         assert_eq!(one.ended().await, Ended::Revoked);
         drop(one);
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_with_its_token_or_when_it_is_too_old() {
+        let now = crate::gateway::now();
+        let sessions = Sessions::default();
+        for (until, oldest, why) in [
+            (now + 1, i64::MAX, Ended::Expired),
+            (i64::MAX, now + 1, Ended::TooOld),
+            (now - 5, now + 100, Ended::Expired),
+        ] {
+            let mut place = sessions.enter(Live { until, oldest, ..live("1", "a") });
+            let ended = tokio::time::timeout(std::time::Duration::from_secs(2), place.ended()).await;
+            assert_eq!(ended, Ok(why));
+            assert!(crate::gateway::now() >= until.min(oldest), "not before its time");
+        }
     }
 
     #[tokio::test]

@@ -136,6 +136,8 @@ pub trait Backend: Send + Sync {
     fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool>;
     /// Revokes one; whether there was one.
     fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
+    fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used.
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
     /// Where a request stands.

@@ -94,6 +94,17 @@ impl Fields {
     }
 }
 
+/// An issuer's word about one of those in a session's chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct Word {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// What it calls whom it speaks of.
+    pub subject: String,
+    /// When it said so, in seconds since 1970.
+    pub at: i64,
+}
+
 /// One record, without its place in the journal.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -122,6 +133,9 @@ pub enum Body<'a> {
         principal: String,
         groups: Vec<String>,
         on_behalf_of: Vec<String>,
+        /// Whose word the principal is, and since when.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        asserted: Vec<Word>,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<String>,
         target: String,

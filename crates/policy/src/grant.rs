@@ -49,7 +49,12 @@ pub struct Grant {
 impl Grant {
     pub(crate) fn new(identity: Identity, target: TargetName) -> Self {
         let Identity { principal, break_glass } = identity;
-        let key = format!("{principal:?} {target:?} {break_glass}").into();
+        let Principal { id, groups, on_behalf_of, purpose, asserted } = &principal;
+        // Not when an issuer said so: that is asked with the time.
+        let issuers: Vec<&str> = asserted.iter().map(|a| a.issuer.as_str()).collect();
+        let key =
+            format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?} {break_glass}")
+                .into();
         Self { principal, target, break_glass, key }
     }
 

@@ -56,8 +56,13 @@ fn load(text: &str) -> Result<Policies, Vec<Problem>> {
 
 fn grant(policies: &Policies) -> Grant {
     let id = PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() };
-    let principal =
-        Principal { id, groups: vec!["analysts".to_owned()], on_behalf_of: Vec::new(), purpose: None };
+    let principal = Principal {
+        id,
+        groups: vec!["analysts".to_owned()],
+        on_behalf_of: Vec::new(),
+        purpose: None,
+        asserted: Vec::new(),
+    };
     let target = TargetName::new("orders");
     policies
         .authorize(Identity::verified(principal), &target, &TargetFacts::default(), &now())

@@ -341,6 +341,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         groups: Vec::new(),
         on_behalf_of: Vec::new(),
         purpose: None,
+        asserted: Vec::new(),
         targets: None,
         issued: 0,
         expires,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use model::Asserted;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -22,6 +23,8 @@ pub struct Token {
     pub on_behalf_of: Vec<String>,
     /// What it is for.
     pub purpose: Option<String>,
+    /// Whose word the principal is.
+    pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
     /// In seconds since 1970.
@@ -41,6 +44,7 @@ fn read(row: &SqliteRow) -> Result<Token, StoreError> {
         groups: crate::from_json(row.try_get("groups")?)?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
         purpose: row.try_get("purpose")?,
+        asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
@@ -81,14 +85,16 @@ impl Store {
             groups,
             on_behalf_of,
             purpose,
+            asserted,
             targets,
             issued,
             expires,
             revoked,
         } = token;
         sqlx::query(
-            "INSERT INTO token (id, verifier, principal, groups, on_behalf_of, purpose, targets, issued, expires, revoked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO token \
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, issued, expires, revoked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id)
         .bind(verifier)
@@ -96,6 +102,7 @@ impl Store {
         .bind(crate::to_json(groups)?)
         .bind(crate::to_json(on_behalf_of)?)
         .bind(purpose)
+        .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
         .bind(issued)
         .bind(expires)
@@ -132,5 +139,19 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         kept.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Uses up what may be used once; whether it had not been. It is kept until a moment at which it is refused anyway.
+    ///
+    /// # Errors
+    /// It cannot be written: then it is not used.
+    pub async fn spend(&self, id: &str, until: i64, now: i64) -> Result<bool, StoreError> {
+        sqlx::query("DELETE FROM spent WHERE until < ?").bind(now).execute(&self.pool).await?;
+        let done = sqlx::query("INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING")
+            .bind(id)
+            .bind(until)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
 use wire::postgres::scram::ScramVerifier;
 
 use super::*;
@@ -176,6 +176,13 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
             groups: vec!["analysts".to_owned()],
             on_behalf_of: vec![PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() }],
             purpose: Some("a report".to_owned()),
+            asserted: vec![Asserted {
+                issuer: "company".to_owned(),
+                subject: "0a1b".to_owned(),
+                at: issued,
+                session: None,
+                groups: vec!["analysts".to_owned()],
+            }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
         issued,
@@ -211,6 +218,15 @@ async fn tokens_live_alike_wherever_they_are_kept() {
 }
 
 #[tokio::test]
+async fn what_may_be_used_once_is_used_once() {
+    for (name, state, _place) in backends().await {
+        for (id, first) in [("a", true), ("b", true), ("a", false), ("b", false)] {
+            assert_eq!(state.spend(id, i64::MAX).await.expect("written"), first, "{id} in {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_comes_back_without_its_passwords() {
     let target = |password: Option<&str>| TargetConfig {
         name: "orders".to_owned(),
@@ -231,9 +247,17 @@ async fn a_configuration_comes_back_without_its_passwords() {
         for (password, kept) in
             [(Some("hunter2"), Some("hunter2")), (None, Some("hunter2")), (Some("b"), Some("b"))]
         {
-            let wanted = Configuration { targets: vec![target(password)], policies: policies.clone() };
+            let wanted = Configuration {
+                targets: vec![target(password)],
+                policies: policies.clone(),
+                ..Configuration::default()
+            };
             state.replace(&wanted).await.expect("replaced");
-            let expected = Configuration { targets: vec![target(None)], policies: policies.clone() };
+            let expected = Configuration {
+                targets: vec![target(None)],
+                policies: policies.clone(),
+                ..Configuration::default()
+            };
             assert_eq!(state.configuration().await.expect("read"), expected, "{name}");
             let credentials = state.credentials().await.expect("read");
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");

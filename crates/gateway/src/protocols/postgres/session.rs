@@ -100,7 +100,7 @@ impl Protocol for PostgresSession {
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
-        let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
+        let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 audit
@@ -335,7 +335,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Ended(why) => {
             let code = match why {
                 Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
-                Ended::Revoked | Ended::Expired | Ended::Denied(_) | Ended::NotPermitted(_) => "28000",
+                Ended::Revoked
+                | Ended::Expired
+                | Ended::TooOld
+                | Ended::Denied(_)
+                | Ended::NotPermitted(_) => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }
