@@ -181,6 +181,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
                 subject: "0a1b".to_owned(),
                 at: issued,
                 session: None,
+                groups: vec!["analysts".to_owned()],
             }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
