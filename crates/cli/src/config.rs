@@ -67,7 +67,7 @@ pub(crate) enum LogFormat {
 struct Typed {
     data: Option<PathBuf>,
     master_key: Option<MasterKey>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reachable")]
     postgres: TypedPostgres,
     #[serde(default)]
     console: TypedConsole,
@@ -92,6 +92,17 @@ struct TypedPostgres {
     connections: Option<usize>,
     connections_per_address: Option<usize>,
     login: Option<Time>,
+}
+
+/// The list of addresses may be empty where targets have listeners of their own.
+fn reachable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TypedPostgres, D::Error> {
+    let typed = TypedPostgres::deserialize(deserializer)?;
+    let none = typed.listen.as_ref().is_some_and(|listen| listen.0.is_empty()) && typed.targets.is_empty();
+    if none {
+        Err(serde::de::Error::custom("nobody could connect: name at least one address"))
+    } else {
+        Ok(typed)
+    }
 }
 
 #[derive(Deserialize)]
@@ -159,9 +170,6 @@ impl<'de> Deserialize<'de> for Addresses {
                 let mut all = Vec::new();
                 while let Some(text) = list.next_element::<String>()? {
                     all.push(typed::address(&text).map_err(serde::de::Error::custom)?);
-                }
-                if all.is_empty() {
-                    return Err(serde::de::Error::custom("nobody could connect: name at least one address"));
                 }
                 Ok(Addresses(all))
             }
@@ -329,6 +337,13 @@ mod tests {
     }
 
     #[test]
+    fn targets_may_have_all_listeners_there_are() {
+        let settings =
+            read("[postgres]\nlisten = []\ntargets = { a = \"127.0.0.1:7432\" }").expect("settings");
+        assert_eq!((settings.postgres, settings.targets.len()), (vec![], 1));
+    }
+
+    #[test]
     fn everything_that_can_be_said_is_taken() {
         let settings = read(
             "data = \"state\"\napply = \"files\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
@@ -371,6 +386,7 @@ mod tests {
                 "[postgres]\nlisten = 7432",
                 "durward.toml:2:10: invalid type: integer `7432`, expected an address",
             ),
+            ("[postgres]\nlisten = []", "durward.toml:1:1: nobody could connect: name at least one address"),
             ("[postgres]\nlisten = \"7432\"", "durward.toml:2:10: \"7432\" is no address to listen on"),
             ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
             ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),

@@ -431,8 +431,10 @@ impl Gateway {
     }
 
     /// The key of one session's commitments. It can be made again from the vault's, and tells nothing of other sessions.
-    pub(crate) fn commitment_key(&self, session: &str) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.commitments, session.as_bytes()).as_ref())
+    pub(crate) fn commitment_key(&self, session: &str) -> [u8; 32] {
+        let tag = hmac::sign(&self.commitments, session.as_bytes());
+        // A tag of HMAC-SHA-256 has as many bytes.
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// A new session's id; `None` without randomness.

@@ -1,11 +1,14 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use tokio::sync::watch;
@@ -83,8 +86,14 @@ pub struct Sessions(Arc<Mutex<HashMap<String, Entry>>>);
 struct Entry {
     live: Live,
     end: watch::Sender<Option<Ended>>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    flags: Arc<Flags>,
+}
+
+/// What is known of a session at a glance.
+#[derive(Default)]
+struct Flags {
+    busy: AtomicBool,
+    unbounded: AtomicBool,
 }
 
 impl Entry {
@@ -120,8 +129,25 @@ pub struct Place {
     /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
     end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
     ended: Option<Ended>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    bell: Arc<Bell>,
+    /// Who is woken by the bell.
+    listener: Option<Waker>,
+    flags: Arc<Flags>,
+}
+
+/// Says whether there is anything to hear of a session's end. A session asks at each turn, and the future that knows would
+/// enter and leave the lists of those that wait each time.
+#[derive(Default)]
+struct Bell {
+    silent: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.silent.store(false, Ordering::SeqCst);
+        self.task.wake();
+    }
 }
 
 impl Sessions {
@@ -141,10 +167,9 @@ impl Sessions {
             }
         });
         let id = live.id.clone();
-        let (busy, unbounded) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (here, there) = (Arc::clone(&busy), Arc::clone(&unbounded));
-        self.locked().insert(id.clone(), Entry { live, end: sender, busy: here, unbounded: there });
-        Place { sessions: self.clone(), id, end, ended: None, busy, unbounded }
+        let flags = Arc::<Flags>::default();
+        self.locked().insert(id.clone(), Entry { live, end: sender, flags: Arc::clone(&flags) });
+        Place { sessions: self.clone(), id, end, ended: None, bell: Arc::default(), listener: None, flags }
     }
 
     /// Ends every session that fits; returns how many.
@@ -154,12 +179,12 @@ impl Sessions {
 
     /// Ends every session that has nothing in flight and no transaction open; returns how many.
     pub fn end_idle(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| !e.busy.load(Ordering::Relaxed))
+        self.end_entries(why, |e| !e.flags.busy.load(Ordering::Relaxed))
     }
 
     /// Ends every session that was opened when everything was allowed; returns how many.
     pub fn end_unbounded(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| e.unbounded.load(Ordering::SeqCst))
+        self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
     /// Ends every session that there is a reason for; returns how many.
@@ -200,21 +225,37 @@ impl Sessions {
 impl Place {
     /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
     pub fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::Relaxed);
+        self.flags.busy.store(busy, Ordering::Relaxed);
     }
 
     /// Says whether nothing in this session is understood with certainty, since everything is allowed.
     pub fn set_unbounded(&self, unbounded: bool) {
-        self.unbounded.store(unbounded, Ordering::SeqCst);
+        self.flags.unbounded.store(unbounded, Ordering::SeqCst);
     }
 
     /// Resolves when the session is to end. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
+        poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if let Some(why) = &self.ended {
-            return why.clone();
+            return Poll::Ready(why.clone());
         }
-        let why = self.end.as_mut().await;
-        self.ended.insert(why).clone()
+        if !self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.bell.task.register(cx.waker());
+            self.listener = Some(cx.waker().clone());
+        }
+        if self.bell.silent.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        self.bell.silent.store(true, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let polled = self.end.as_mut().poll(&mut Context::from_waker(&waker));
+        if let Poll::Ready(why) = &polled {
+            self.ended = Some(why.clone());
+        }
+        polled
     }
 }
 

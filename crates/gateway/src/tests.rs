@@ -14,7 +14,7 @@ use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
 use crate::approvers::Voter;
-use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
+use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::Ticket;
@@ -159,7 +159,8 @@ impl Protocol for Toy {
         Ok((Identity::verified(principal), TargetName::new("orders")))
     }
 
-    async fn dial(&mut self, _grant: &Grant, _audit: &mut Audit) -> Result<(), Stop> {
+    async fn dial(&mut self, _grant: &Grant, mut owed: Owed, _audit: &mut Audit) -> Result<(), Stop> {
+        owed.settle(&self.journal).await?;
         self.seen.push("dialled");
         Ok(())
     }
