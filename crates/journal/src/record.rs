@@ -226,6 +226,7 @@ impl Body<'_> {
             | Self::Recovered { .. }
             | Self::Resumed { .. }
             | Self::LoginRefused { .. }
+            | Self::BreakGlass { .. }
             | Self::Opened { .. }
             | Self::Refused { .. }
             | Self::Unreadable { .. }
