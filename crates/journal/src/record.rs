@@ -232,7 +232,6 @@ impl Body<'_> {
             | Self::Unreadable { .. }
             | Self::Held { .. }
             | Self::Answered { .. }
-            | Self::BreakGlass { .. }
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
