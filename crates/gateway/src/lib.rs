@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod configure;
 pub mod doctor;
 pub mod embedded;
+pub mod exchange;
 pub mod explain;
 pub mod freshness;
 pub mod gateway;
