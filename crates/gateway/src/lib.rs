@@ -10,6 +10,7 @@ pub mod denials;
 pub mod doctor;
 pub mod embedded;
 mod endings;
+pub mod exchange;
 pub mod explain;
 pub mod freshness;
 pub mod gateway;
