@@ -11,6 +11,10 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod emergencies;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
@@ -18,6 +22,8 @@ mod house;
 mod identity;
 #[cfg(test)]
 mod invisible;
+#[cfg(test)]
+mod laptops;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

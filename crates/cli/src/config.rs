@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub bounds: Bounds,
     /// Targets, tags and policies that are applied at the start and whenever the file is read again.
     pub apply: Option<PathBuf>,
+    /// A command, given as its words, that hears of each break-glass code that is used.
+    pub alarm: Option<Vec<String>>,
 }
 
 /// Where the master key comes from.
@@ -78,6 +80,8 @@ struct Typed {
     limits: TypedLimits,
     #[serde(default)]
     retention: TypedRetention,
+    #[serde(default)]
+    break_glass: TypedBreakGlass,
     apply: Option<PathBuf>,
 }
 
@@ -148,6 +152,12 @@ struct TypedLimits {
 struct TypedRetention {
     tokens: Option<Time>,
     requests: Option<Time>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedBreakGlass {
+    command: Option<Vec<String>>,
 }
 
 /// One address, or several in a list.
@@ -231,6 +241,7 @@ impl Settings {
             limits: Limits::default(),
             bounds: Bounds::default(),
             apply: None,
+            alarm: None,
         }
     }
 
@@ -249,6 +260,7 @@ impl Settings {
             limits: _,
             bounds,
             apply: _,
+            alarm,
         } = self;
         [
             ("data", *data != new.data),
@@ -259,6 +271,7 @@ impl Settings {
             ("console", *console != new.console || *hosts != new.hosts),
             ("agents", *agents != new.agents),
             ("log", *log != new.log),
+            ("break_glass", *alarm != new.alarm),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -268,7 +281,9 @@ impl Settings {
 
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
-        let Self { data, master_key, postgres, console, agents, log, limits, retention, apply } = self;
+        let Self { data, master_key, postgres, console, agents, log, limits, retention, break_glass, apply } =
+            self;
+        let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
         let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
         let TypedConsole { listen: console, hosts } = console;
@@ -307,6 +322,7 @@ impl Typed {
                 login: time(login, bounds.login),
             },
             apply: apply.map(|directory| home.join(directory)),
+            alarm,
         }
     }
 }
@@ -352,7 +368,7 @@ mod tests {
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
-             [retention]\ntokens = \"30d\"\n",
+             [retention]\ntokens = \"30d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
         .expect("settings");
         assert_eq!(settings.data, Path::new("/etc/durward/state"));
@@ -366,6 +382,7 @@ mod tests {
         assert!(settings.hosts.contains("gate.example.com"));
         assert_eq!(settings.agents, Some((here(7380), ["https://gate.example.com".to_owned()].into())));
         assert_eq!(settings.apply.as_deref(), Some(Path::new("/etc/durward/files")));
+        assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use gateway::break_glass::Alarm;
 use gateway::configure::Applied;
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::alarm::Told;
 use crate::config::{MasterKey, Settings};
 use crate::exit::Fault;
 use crate::files::Wanted;
@@ -65,7 +67,8 @@ impl Node {
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
-        let config = Config { journal, state, limits: settings.limits.clone() };
+        let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm };
         let gateway = Gateway::start(config).await?;
         if let Some(directory) = &settings.apply {
             apply(&gateway, directory).await?;
@@ -135,7 +138,8 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     }
     let store = open_store(settings).await?;
     let journal = open_journal(&settings.data)?;
-    let config = Config { journal, state: State::new(Embedded::new(store)), limits: settings.limits.clone() };
+    let state = State::new(Embedded::new(store));
+    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None };
     Ok(Gateway::start(config).await?)
 }
 

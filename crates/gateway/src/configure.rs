@@ -375,7 +375,8 @@ impl Gateway {
                 stale.insert(name);
             }
         }
-        self.in_force.store(Arc::new(in_force));
+        let in_force = Arc::new(in_force);
+        self.in_force.store(Arc::clone(&in_force));
         self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         let issuers = self.issuers();
@@ -383,6 +384,7 @@ impl Gateway {
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
+        self.end_not_permitted(&in_force).await;
         Ok(Applied { version, changes })
     }
 

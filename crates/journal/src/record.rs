@@ -126,6 +126,8 @@ pub enum Body<'a> {
         target: Option<String>,
         reason: String,
     },
+    /// An emergency code is used up: its session opens behind this record.
+    BreakGlass { code: String, principal: String, target: String, address: String, until: i64 },
     /// A session begins.
     Opened {
         principal: String,
@@ -237,6 +239,7 @@ impl Body<'_> {
             | Self::Recovered { .. }
             | Self::Resumed { .. }
             | Self::LoginRefused { .. }
+            | Self::BreakGlass { .. }
             | Self::Opened { .. }
             | Self::Refused { .. }
             | Self::Unreadable { .. }

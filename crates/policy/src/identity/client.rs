@@ -166,8 +166,13 @@ impl Client {
         let digest = digest::digest(&digest::SHA256, format!("{}\0{id}", self.name).as_bytes());
         let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let once = Once { id: format!("jti_{digits}"), until: expires.saturating_add(LEEWAY) };
-        let word =
-            Asserted { issuer: Self::word(&self.name), subject: self.name.clone(), at: now, session: None };
+        let word = Asserted {
+            issuer: Self::word(&self.name),
+            subject: self.name.clone(),
+            at: now,
+            session: None,
+            groups: self.groups.clone(),
+        };
         let principal = Principal {
             id: PrincipalRef { kind: PrincipalKind::Agent, name: self.name.clone() },
             groups: self.groups.clone(),
