@@ -25,6 +25,8 @@ mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sound;
