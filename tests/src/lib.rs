@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod administration;
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod caches;
@@ -22,6 +24,8 @@ mod identity;
 mod invisible;
 #[cfg(test)]
 mod laptops;
+#[cfg(test)]
+mod oauth;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

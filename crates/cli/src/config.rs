@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub postgres: Vec<SocketAddr>,
     /// Listeners of one target each, by its name: what clients give as the database is then the real one.
     pub targets: BTreeMap<String, SocketAddr>,
+    /// Listeners whose clients sign in by OAUTHBEARER.
+    pub oauth: Vec<SocketAddr>,
     /// Certificate chain and key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
@@ -91,6 +93,7 @@ struct TypedPostgres {
     listen: Option<Addresses>,
     #[serde(default)]
     targets: BTreeMap<String, SocketAddr>,
+    oauth: Option<Addresses>,
     tls: Option<TypedTls>,
     connections: Option<usize>,
     connections_per_address: Option<usize>,
@@ -233,6 +236,7 @@ impl Settings {
             data,
             postgres: vec![postgres],
             targets: BTreeMap::new(),
+            oauth: Vec::new(),
             tls: None,
             console,
             hosts: BTreeSet::new(),
@@ -252,6 +256,7 @@ impl Settings {
             master_key,
             postgres,
             targets,
+            oauth,
             tls: _,
             console,
             hosts,
@@ -267,6 +272,7 @@ impl Settings {
             ("master_key", *master_key != new.master_key),
             ("postgres.listen", *postgres != new.postgres),
             ("postgres.targets", *targets != new.targets),
+            ("postgres.oauth", *oauth != new.oauth),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             ("console", *console != new.console || *hosts != new.hosts),
             ("agents", *agents != new.agents),
@@ -285,7 +291,8 @@ impl Typed {
             self;
         let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
-        let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
+        let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
+            postgres;
         let TypedConsole { listen: console, hosts } = console;
         let TypedLog { format, level } = log;
         let TypedLimits { hold, hold_in_block, drain } = limits;
@@ -302,6 +309,7 @@ impl Typed {
             master_key,
             postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
             targets,
+            oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
             hosts,

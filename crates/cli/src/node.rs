@@ -54,6 +54,9 @@ impl Node {
         for (target, address) in &settings.targets {
             fronts.push(front(*address, &settings).await?.of(TargetName::new(target)));
         }
+        for address in &settings.oauth {
+            fronts.push(front(*address, &settings).await?.by_bearer());
+        }
         let console = TcpListener::bind(settings.console)
             .await
             .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;

@@ -250,6 +250,10 @@ impl Authenticator for Entrance<'_> {
         Ok(self.issuers.identify(password).await?.into())
     }
 
+    fn discovery(&self, issuer: Option<&str>) -> Option<String> {
+        self.issuers.discovery(issuer)
+    }
+
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         let (verifier, admitted) = self.tokens.verifier(user).await;
         (verifier, admitted.map(|admitted| self.aged(admitted)))
