@@ -16,12 +16,13 @@ use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use journal::{Journal, Options};
 use model::TargetName;
-use store::Store;
+use store::{Address, Location, Locked, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
-use crate::config::{MasterKey, Settings};
+use crate::config::{Settings, SharedStore, Source};
 use crate::exit::Fault;
 use crate::files::Wanted;
 use crate::reload::{self, Reload};
@@ -115,7 +116,7 @@ pub(crate) async fn apply(gateway: &Gateway, directory: &Path) -> anyhow::Result
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
 pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc<Gateway>> {
-    if !settings.data.join("state.db").exists() {
+    if settings.store.is_none() && !settings.data.join("state.db").exists() {
         let why =
             format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
         return Err(Fault::Missing(why).into());
@@ -169,7 +170,7 @@ async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
     }
 }
 
-/// Opens the store in the data directory, which is made where it is not there.
+/// Opens the store: a server's, or one in the data directory, which is made where it is not there.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let data = &settings.data;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
@@ -182,17 +183,51 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     if mode & 0o077 != 0 {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
-    let database = data.join("state.db");
+    let locked = Locked::reach(&location(settings)?).await?;
+    let is_sealed = locked.is_sealed().await?;
     let key = match &settings.master_key {
-        MasterKey::File(file) => store::MasterKey::from_file(file, database.exists())?,
-        MasterKey::Env(name) => {
+        Source::File(file) => store::MasterKey::from_file(file, is_sealed)?,
+        Source::Env(name) => {
             let missing = || Fault::Invalid(format!("master_key.env: {name} is not set"));
             let text = zeroize::Zeroizing::new(std::env::var(name).map_err(|_| missing())?);
             store::MasterKey::from_hex(&text, name)?
         }
-        MasterKey::Command(words) => store::MasterKey::from_command(words)?,
+        Source::Command(words) => store::MasterKey::from_command(words)?,
     };
-    Ok(Store::open(&database, &key).await?)
+    Ok(locked.unlock(&key).await?)
+}
+
+/// Where the state is.
+fn location(settings: &Settings) -> anyhow::Result<Location> {
+    let Some(SharedStore { url, password }) = &settings.store else {
+        return Ok(Location::File(settings.data.join("state.db")));
+    };
+    let address = Address::parse(url).map_err(Fault::Invalid)?.with_patience(settings.limits.lease);
+    let address = match password {
+        None => address,
+        Some(source) => address.with_password(&source.read("store.password")?),
+    };
+    if !address.is_verified() {
+        tracing::warn!("{address} is not asked for a certificate that names it: sslmode=verify-full does");
+    }
+    Ok(Location::Server(address))
+}
+
+impl Source {
+    /// What it gives, without the end of its line. `what` names it in an error.
+    fn read(&self, what: &str) -> anyhow::Result<Zeroizing<String>> {
+        let text = match self {
+            Self::File(file) => Zeroizing::new(
+                std::fs::read_to_string(file).with_context(|| format!("{what}: {}", file.display()))?,
+            ),
+            Self::Env(name) => {
+                let missing = || Fault::Invalid(format!("{what}: {name} is not set"));
+                Zeroizing::new(std::env::var(name).map_err(|_| missing())?)
+            }
+            Self::Command(words) => store::secret_of(words).with_context(|| what.to_owned())?,
+        };
+        Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
 }
 
 /// A certificate chain and its key.

@@ -58,7 +58,7 @@ async fn up(
     let data = settings.data.clone();
     let node = Node::start(settings).await?;
     let before = node.gateway.export().await?;
-    let kept = node.store.credentials().await?.remove(name.as_str());
+    let kept = node.store.configured().await?.credentials.remove(name.as_str());
     let password = match given {
         None if kept.is_none() => password::prompt(database)?,
         given => given,
@@ -137,7 +137,9 @@ async fn configure(
         ConfigureError::Target { .. } | ConfigureError::Policies(_) => {
             Fault::Invalid(error.to_string()).into()
         }
-        ConfigureError::State(_) | ConfigureError::Journal(_) => anyhow::Error::from(error),
+        ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced => {
+            anyhow::Error::from(error)
+        }
     };
     gateway.apply(wanted, BY).await.map_err(invalid)?;
     Ok(is_starter)

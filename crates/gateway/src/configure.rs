@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::sessions::Ended;
-use crate::state::{State, StateError};
+use crate::state::{Configured, State, StateError};
 use crate::targets::{Credential, Parts, Target};
 
 /// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
@@ -153,6 +153,9 @@ pub enum ConfigureError {
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
+    /// Somebody else was first.
+    #[error("the configuration was changed meanwhile by somebody else: look at it and apply again")]
+    Raced,
     /// A change that cannot be recorded is not made.
     #[error(transparent)]
     Journal(#[from] JournalDown),
@@ -168,13 +171,13 @@ pub(crate) async fn load(
     journal: &Journal,
     metrics: &Arc<Metrics>,
 ) -> Result<InForce, ConfigureError> {
-    let stored = state.configuration().await?;
-    let credentials = state.credentials().await?;
-    build(&stored, &credentials, journal, metrics)
+    let stored = state.configured().await?;
+    build(stored.version, &stored.configuration, &stored.credentials, journal, metrics)
 }
 
 /// From what was typed to what it means.
 fn build(
+    stored: i64,
     configuration: &Configuration,
     credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
     journal: &Journal,
@@ -201,7 +204,7 @@ fn build(
             return Err(ConfigureError::Target { target: target.name.clone(), what });
         }
     }
-    Ok(InForce { policies, targets: built })
+    Ok(InForce { stored, policies, targets: built })
 }
 
 fn parts(
@@ -326,23 +329,75 @@ impl Gateway {
     ///
     /// # Errors
     /// What is wrong with it, with its place. The old one stays in force.
-    pub async fn apply(&self, mut wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
+    pub async fn apply(&self, wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
+        self.change(None, wanted, by).await
+    }
+
+    /// The same, where `seen` is the version that `wanted` was made from.
+    async fn change(
+        &self,
+        seen: Option<i64>,
+        mut wanted: Configuration,
+        by: &str,
+    ) -> Result<Applied, ConfigureError> {
         let _one_at_a_time = self.changing.lock().await;
-        let stored = self.state().configuration().await?;
+        let Configured { version: was, configuration: stored, credentials } =
+            self.state().configured().await?;
+        if seen.is_some_and(|seen| seen != was) {
+            return Err(ConfigureError::Raced);
+        }
         keep_proposals(&stored, &mut wanted);
-        let credentials = self.state().credentials().await?;
-        let mut in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        let mut in_force = build(was, &wanted, &credentials, self.journal(), self.metrics())?;
         let changes = differences(&stored, &wanted);
         let version = in_force.policies.version().to_owned();
         let before = self.in_force.load_full();
-        let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
             what: "apply".to_owned(),
             detail: format!("policies {version}; {}", changes.join("; ")),
         })?;
-        self.state().replace(&wanted).await?;
+        let Some(now) = self.state().replace(was, &wanted).await? else {
+            self.note(&record::Body::Administered {
+                who: by.to_owned(),
+                what: "apply".to_owned(),
+                detail: "was not done: somebody else was first".to_owned(),
+            })?;
+            return Err(ConfigureError::Raced);
+        };
+        in_force.stored = now;
+        self.take(&before, in_force, staged);
+        Ok(Applied { version, changes })
+    }
+
+    /// Takes what another gateway has stored, if it is not in force here already.
+    ///
+    /// # Errors
+    /// It cannot be read, is not valid here, or cannot be recorded. The old one stays in force.
+    pub(crate) async fn follow(&self) -> Result<(), ConfigureError> {
+        if self.state().version().await? == self.in_force.load().stored {
+            return Ok(());
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let Configured { version, configuration, credentials } = self.state().configured().await?;
+        let before = self.in_force.load_full();
+        if version == before.stored {
+            return Ok(());
+        }
+        let mut in_force = build(version, &configuration, &credentials, self.journal(), self.metrics())?;
+        let staged = stage(&before, &mut in_force).await;
+        self.note(&record::Body::Administered {
+            who: "store".to_owned(),
+            what: "apply".to_owned(),
+            detail: format!("policies {}; by another gateway", in_force.policies.version()),
+        })?;
+        self.take(&before, in_force, staged);
+        Ok(())
+    }
+
+    /// From here on it is in force, and sessions that cannot go on under it end.
+    fn take(&self, before: &InForce, in_force: InForce, staged: Vec<(TargetName, Staged)>) {
+        let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
         let mut stale: BTreeSet<TargetName> = before
             .targets
             .iter()
@@ -359,7 +414,6 @@ impl Gateway {
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
-        Ok(Applied { version, changes })
     }
 
     /// Checks a configuration without taking it.
@@ -367,10 +421,10 @@ impl Gateway {
     /// # Errors
     /// What is wrong with it.
     pub async fn check(&self, mut wanted: Configuration) -> Result<Applied, ConfigureError> {
-        let stored = self.state().configuration().await?;
+        let Configured { version: was, configuration: stored, credentials } =
+            self.state().configured().await?;
         keep_proposals(&stored, &mut wanted);
-        let credentials = self.state().credentials().await?;
-        let in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        let in_force = build(was, &wanted, &credentials, self.journal(), self.metrics())?;
         let version = in_force.policies.version().to_owned();
         Ok(Applied { version, changes: differences(&stored, &wanted) })
     }
@@ -380,7 +434,7 @@ impl Gateway {
     /// # Errors
     /// The store cannot be read.
     pub async fn export(&self) -> Result<Configuration, ConfigureError> {
-        Ok(self.state().configuration().await?)
+        Ok(self.state().configured().await?.configuration)
     }
 
     /// Reads a target's catalogue and proposes tags for columns by their names and types. Proposals are stored, and mask
@@ -393,7 +447,8 @@ impl Gateway {
         let live = self.target(target).ok_or_else(|| failed("there is no such target".to_owned()))?;
         live.catalogue.ready().await.map_err(|error| failed(error.to_string()))?;
         let (catalogue, _) = live.catalogue.current();
-        let mut wanted = self.state().configuration().await?;
+        let Configured { version: seen, configuration: mut wanted, credentials: _ } =
+            self.state().configured().await?;
         let Some(config) = wanted.targets.iter_mut().find(|t| t.name == target.as_str()) else {
             return Err(failed("there is no such target".to_owned()));
         };
@@ -406,7 +461,7 @@ impl Gateway {
             }
         }
         if !proposed.is_empty() {
-            self.apply(wanted, by).await?;
+            self.change(Some(seen), wanted, by).await?;
         }
         Ok(proposed)
     }

@@ -12,9 +12,11 @@ use masking::HashKey;
 use model::{Inspect, TargetName};
 use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::holds::{Answer, Holds, Ticket};
+use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
@@ -26,6 +28,8 @@ use crate::tokens::{Admitted, Tokens};
 
 /// How often targets' catalogues, and the tokens of live sessions, are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Changes that come so close to each other are looked at together.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// How often what is over for long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -50,6 +54,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long what is over is kept in the store. The journal keeps what happened.
     pub retention: Retention,
+    /// How old what is known of a store that others change may be.
+    pub lease: Duration,
 }
 
 /// How long what is over is kept.
@@ -75,6 +81,7 @@ impl Default for Limits {
             hold_in_block: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             retention: Retention::default(),
+            lease: Duration::from_secs(5),
         }
     }
 }
@@ -98,6 +105,8 @@ pub enum StartError {
 
 /// Policies and the targets that they speak of: replaced together, so that no decision sees half of a change.
 pub(crate) struct InForce {
+    /// Which version of the store's it is.
+    pub stored: i64,
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
 }
@@ -117,6 +126,7 @@ pub struct Gateway {
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
     draining: watch::Sender<Option<Duration>>,
+    lease: Lease,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -130,6 +140,7 @@ impl Gateway {
         let Config { journal, state, limits } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
+        let asked = Moment::now();
         let in_force = crate::configure::load(&state, &journal, &metrics)
             .await
             .map_err(|problem| StartError::Configuration(problem.to_string()))?;
@@ -145,6 +156,7 @@ impl Gateway {
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
             draining: watch::Sender::new(None),
+            lease: Lease::new(state.is_shared(), asked),
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
@@ -152,6 +164,7 @@ impl Gateway {
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
         gateway.note(&started)?;
         tokio::spawn(keep(Arc::downgrade(&gateway)));
+        tokio::spawn(follow(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -162,6 +175,7 @@ impl Gateway {
     /// # Errors
     /// The refusal. It does not tell whether the target exists.
     pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
+        self.is_current()?;
         let in_force = self.in_force.load();
         let facts = in_force.targets.get(target).map(|t| t.facts.clone());
         let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
@@ -215,6 +229,9 @@ impl Gateway {
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
         let begun = Instant::now();
+        if self.lease.is_over(self.limits.load().lease) {
+            return Verdict::Deny(message, lease::refusal());
+        }
         let in_force = self.in_force.load();
         let verdict = match in_force.targets.get(grant.target()) {
             // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
@@ -262,6 +279,14 @@ impl Gateway {
     }
 
     // ------------------------------------------------------------------ what a protocol asks
+
+    /// Whether what is known of the store is young enough to let somebody in by it.
+    ///
+    /// # Errors
+    /// What to tell who cannot come in.
+    pub fn is_current(&self) -> Result<(), Denied> {
+        if self.lease.is_over(self.limits.load().lease) { Err(lease::closed()) } else { Ok(()) }
+    }
 
     /// Knows tokens.
     pub fn authenticator(&self) -> &Tokens {
@@ -424,7 +449,7 @@ impl Gateway {
     pub async fn health(&self) -> Health {
         Health {
             journal: self.journal.is_up(),
-            store: self.state.is_reachable().await.unwrap_or(false),
+            store: self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false),
             draining: self.draining.borrow().is_some(),
             sessions: self.sessions.count(),
         }
@@ -434,7 +459,7 @@ impl Gateway {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
     }
 
-    /// What is done every second: catalogues of targets in use are looked at, and tokens that ended end their sessions.
+    /// What is done every second: catalogues of targets in use are looked at, and tokens that expired end their sessions.
     async fn look_around(&self) {
         self.count_sessions();
         let now = now();
@@ -446,7 +471,42 @@ impl Gateway {
         for target in used.iter().filter_map(|name| self.target(name)) {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
-        self.end_revoked().await;
+    }
+
+    /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
+    async fn look_at_store(&self) {
+        let asked = Moment::now();
+        let followed = self.follow().await.map_err(|error| error.to_string());
+        let ended = self.end_revoked().await.map_err(|error| error.to_string());
+        let looked = followed.and(ended);
+        if looked.is_ok() {
+            self.lease.renew(asked);
+        }
+        let length = self.limits.load().lease;
+        let detail = match (self.lease.turned(length), looked) {
+            (Some(true), looked) => {
+                let why = looked.err().unwrap_or_default();
+                tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
+                format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
+            }
+            (Some(false), _) => {
+                tracing::info!("the store is back");
+                "is back".to_owned()
+            }
+            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
+            (None, Ok(())) => return,
+        };
+        // It is so whether or not it can be written down; a journal that is down says so by itself.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "store".to_owned(),
+            detail,
+        });
+    }
+
+    /// How often the store is looked at where nothing is heard from it.
+    fn look_often(&self) -> Duration {
+        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK / 2) } else { LOOK }
     }
 
     /// Forgets what is over for long.
@@ -469,21 +529,19 @@ impl Gateway {
         }
     }
 
-    async fn end_revoked(&self) {
+    async fn end_revoked(&self) -> Result<(), StateError> {
         let mut tokens = BTreeSet::new();
         self.sessions.for_each(|live| {
             tokens.insert(live.token.clone());
         });
         if tokens.is_empty() {
-            return;
+            return Ok(());
         }
-        match self.tokens.ended(&tokens).await {
-            Ok(ended) if ended.is_empty() => (),
-            Ok(ended) => {
-                self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
-            }
-            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
+        let ended = self.tokens.ended(&tokens).await?;
+        if !ended.is_empty() {
+            self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
         }
+        Ok(())
     }
 }
 
@@ -518,6 +576,19 @@ async fn keep(gateway: std::sync::Weak<Gateway>) {
         if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
             gateway.forget_old().await;
             forgotten = Some(Instant::now());
+        }
+    }
+}
+
+/// Looks at the store whenever something is heard from it, and often enough where nothing is.
+async fn follow(gateway: std::sync::Weak<Gateway>) {
+    loop {
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.look_at_store().await;
+        if timeout(gateway.look_often(), gateway.state.changed()).await.is_ok() {
+            gateway.holds.changed();
+            // Of many changes that come at once one look is enough.
+            sleep(TOGETHER).await;
         }
     }
 }

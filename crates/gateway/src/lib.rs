@@ -11,6 +11,7 @@ pub mod freshness;
 pub mod gateway;
 pub mod holds;
 mod lanes;
+mod lease;
 pub mod metrics;
 pub mod net;
 pub mod protocols;

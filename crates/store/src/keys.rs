@@ -1,9 +1,9 @@
 //! Keys that are made when they are first asked for, and never again.
 
 use aws_lc_rs::rand;
-use sqlx::Row as _;
 use zeroize::Zeroizing;
 
+use crate::query::query;
 use crate::vault::Row;
 use crate::{Store, StoreError};
 
@@ -18,15 +18,13 @@ impl Store {
         rand::fill(fresh.as_mut_slice()).map_err(|_| StoreError::Randomness)?;
         let sealed = self.vault.seal(row, fresh.as_slice())?;
         // Whoever is first makes it; everybody reads what is there then.
-        sqlx::query("INSERT INTO made_key (name, sealed) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        query("INSERT INTO made_key (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(sealed)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
-        let kept = sqlx::query("SELECT sealed FROM made_key WHERE name = ?")
-            .bind(name)
-            .fetch_one(&self.pool)
-            .await?;
+        let kept =
+            query("SELECT sealed FROM made_key WHERE name = $1").bind(name).fetch_one(&self.database).await?;
         let clear = self.vault.open(row, kept.try_get::<&[u8], _>(0)?)?;
         let mut key = Zeroizing::new([0; 32]);
         if clear.len() != key.len() {

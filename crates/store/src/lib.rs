@@ -4,12 +4,16 @@
 
 mod administrator;
 mod approvers;
+mod changes;
 mod configuration;
+mod database;
 mod keys;
 mod master;
 mod open;
+mod query;
 mod requests;
 mod retention;
+mod server;
 mod tokens;
 mod vault;
 mod verifier;
@@ -17,9 +21,11 @@ mod votes;
 
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
-pub use master::{MasterError, MasterKey};
-pub use open::{OpenError, Store};
+pub use configuration::Configured;
+pub use master::{MasterError, MasterKey, secret_of};
+pub use open::{Location, Locked, OpenError, Store};
 pub use retention::Purged;
+pub use server::Address;
 pub use tokens::Token;
 
 /// The store cannot be read or written.
@@ -28,6 +34,9 @@ pub enum StoreError {
     /// The database.
     #[error("{0}")]
     Database(#[from] sqlx::Error),
+    /// It does not answer in time.
+    #[error("it does not answer")]
+    Silent,
     /// A row that is not what was written.
     #[error("a stored value cannot be read: {0}")]
     Unreadable(&'static str),

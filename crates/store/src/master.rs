@@ -37,7 +37,7 @@ pub enum MasterError {
     #[error("{0} is no master key: it has 64 hexadecimal digits")]
     Malformed(String),
     /// The command that gives it fails.
-    #[error("the command that gives the master key: {0}")]
+    #[error("the command that gives a secret: {0}")]
     Command(String),
     /// No randomness.
     #[error("the system gives no randomness")]
@@ -84,20 +84,8 @@ impl MasterKey {
     /// # Errors
     /// It cannot be run, fails, or gives no key.
     pub fn from_command(words: &[String]) -> Result<Self, MasterError> {
-        let failed = |why: String| MasterError::Command(why);
-        let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-        let output = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| failed(format!("{program}: {error}")))?;
-        let text = Zeroizing::new(output.stdout);
-        if !output.status.success() {
-            return Err(failed(format!("{program}: {}", output.status)));
-        }
-        let text = std::str::from_utf8(&text).map_err(|_| MasterError::Malformed(program.clone()))?;
-        Self::from_hex(text, program)
+        let text = secret_of(words)?;
+        Self::from_hex(&text, words.first().map_or("", String::as_str))
     }
 
     fn make(path: &Path) -> Result<Self, MasterError> {
@@ -114,4 +102,25 @@ impl MasterKey {
     pub(crate) fn reveal(&self) -> &[u8] {
         self.0.as_slice()
     }
+}
+
+/// What a command writes to its standard output. No shell is asked.
+///
+/// # Errors
+/// It cannot be run, fails, or gives no text.
+pub fn secret_of(words: &[String]) -> Result<Zeroizing<String>, MasterError> {
+    let failed = |why: String| MasterError::Command(why);
+    let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(format!("{program}: {error}")))?;
+    let text = Zeroizing::new(output.stdout);
+    if !output.status.success() {
+        return Err(failed(format!("{program}: {}", output.status)));
+    }
+    let text = std::str::from_utf8(&text).map_err(|_| failed(format!("{program}: it gives no text")))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }

@@ -1,5 +1,7 @@
 //! What is over is forgotten after a while, and its space is given back. The journal keeps what happened.
 
+use crate::database::{Database, whole};
+use crate::query::query;
 use crate::requests::expire;
 use crate::{Store, StoreError};
 
@@ -22,9 +24,7 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn purge(&self, tokens: i64, requests: i64, now: i64) -> Result<Purged, StoreError> {
-        let mut work = self.begin().await?;
-        expire(&mut work, now).await?;
-        work.commit().await?;
+        whole!(self, work => { expire(&mut work, now).await })?;
         let purged = Purged {
             tokens: self
                 .delete(
@@ -40,9 +40,13 @@ impl Store {
                 )
                 .await?,
         };
-        if purged != Purged::default() {
-            sqlx::query("PRAGMA incremental_vacuum").execute(&self.pool).await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        match &self.database {
+            Database::Sqlite(_) if purged != Purged::default() => {
+                query("PRAGMA incremental_vacuum").execute(&self.database).await?;
+                query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.database).await?;
+            }
+            // A server cleans up by itself.
+            Database::Sqlite(_) | Database::Postgres(_) => (),
         }
         Ok(purged)
     }
@@ -50,7 +54,7 @@ impl Store {
     async fn delete(&self, sql: &'static str, before: i64) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {
-            let gone = sqlx::query(sql).bind(before).bind(AT_ONCE).execute(&self.pool).await?.rows_affected();
+            let gone = query(sql).bind(before).bind(AT_ONCE).execute(&self.database).await?;
             all += gone;
             if gone == 0 {
                 return Ok(all);

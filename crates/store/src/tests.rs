@@ -1,39 +1,101 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
 use tempfile::TempDir;
+use testkit::postgres::Postgres;
 
 use super::*;
+use crate::query::{either, query};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
 
-struct Place(TempDir);
+/// A store of one test, in a file or on a server.
+struct Place {
+    folder: TempDir,
+    server: Option<(Arc<Postgres>, String)>,
+}
 
 impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
+    fn file() -> Self {
+        Self { folder: tempfile::tempdir().expect("a directory"), server: None }
+    }
+
+    fn server() -> Self {
+        let server = Postgres::shared().expect("a server");
+        let database = server.fresh_database().expect("a database");
+        Self { server: Some((server, database)), ..Self::file() }
     }
 
     fn key(&self) -> MasterKey {
-        MasterKey::from_file(&self.0.path().join("master.key"), false).expect("a key")
+        MasterKey::from_file(&self.folder.path().join("master.key"), false).expect("a key")
     }
 
     async fn open(&self) -> Store {
-        Store::open(&self.database(), &self.key()).await.expect("a store")
+        self.open_with(&self.key()).await.expect("a store")
+    }
+
+    async fn open_with(&self, key: &MasterKey) -> Result<Store, OpenError> {
+        Locked::reach(&self.location()).await?.unlock(key).await
+    }
+
+    fn location(&self) -> Location {
+        match &self.server {
+            None => Location::File(self.database()),
+            Some((server, database)) => {
+                Location::Server(Address::parse(&server.url(database)).expect("an address"))
+            }
+        }
     }
 
     fn database(&self) -> std::path::PathBuf {
-        self.0.path().join("state.db")
+        self.folder.path().join("state.db")
     }
+}
+
+/// Each test on both databases.
+macro_rules! both {
+    ($($test:ident),+ $(,)?) => {
+        mod in_a_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(&super::Place::file()).await;
+            })+
+        }
+
+        mod on_a_server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(&super::Place::server()).await;
+            })+
+        }
+    };
+}
+
+both! {
+    of_those_who_do_the_same_at_once_one_is_first,
+    of_two_who_replace_the_same_configuration_one_is_told,
+    a_password_stays_until_its_target_goes,
+    a_sealed_value_opens_in_its_own_row_alone,
+    a_sealed_value_that_was_changed_does_not_open,
+    an_approval_is_claimed_once_however_many_try,
+    the_same_operation_is_asked_once_at_a_time,
+    a_hold_asks_for_its_quorum_of_different_people,
+    the_administrators_secret_is_made_once_and_only_it_is_right,
+    a_newer_schema_is_refused,
+    another_master_key_does_not_open_the_store,
+    an_approver_is_known_by_their_own_secret_until_they_are_removed,
 }
 
 async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8])]) {
     let targets: BTreeSet<&str> = targets.iter().copied().collect();
     let passwords: BTreeMap<&str, &[u8]> = passwords.iter().copied().collect();
-    store.replace("{}", &targets, &passwords).await.expect("replaced");
+    let was = store.version().await.expect("read");
+    let now = store.replace(was, "{}", &targets, &passwords).await.expect("replaced");
+    assert_eq!(now, Some(was + 1));
 }
 
 fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
@@ -78,9 +140,7 @@ fn enough(holds: &[HoldRule], votes: &[Vote]) -> bool {
     holds.iter().all(|h| h.quorum <= yes)
 }
 
-#[tokio::test]
-async fn a_password_stays_until_its_target_goes() {
-    let place = Place::new();
+async fn a_password_stays_until_its_target_goes(place: &Place) {
     let store = place.open().await;
     for (targets, passwords, expected) in [
         (&["a", "b"][..], &[("a", PASSWORD), ("b", b"other")][..], &["a", "b"][..]),
@@ -90,38 +150,34 @@ async fn a_password_stays_until_its_target_goes() {
         (&[], &[], &[]),
     ] {
         with_password(&store, targets, passwords).await;
-        let kept = store.credentials().await.expect("read");
+        let kept = store.configured().await.expect("read").credentials;
         assert_eq!(kept.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     }
 }
 
-#[tokio::test]
-async fn a_sealed_value_opens_in_its_own_row_alone() {
-    let place = Place::new();
+async fn a_sealed_value_opens_in_its_own_row_alone(place: &Place) {
     let store = place.open().await;
     with_password(&store, &["a", "b"], &[("a", PASSWORD), ("b", b"other")]).await;
-    sqlx::query("UPDATE credential SET sealed = (SELECT sealed FROM credential WHERE target = 'a') WHERE target = 'b'")
-        .execute(&store.pool)
+    query("UPDATE credential SET sealed = (SELECT sealed FROM credential WHERE target = 'a') WHERE target = 'b'")
+        .execute(&store.database)
         .await
         .expect("moved");
-    assert!(matches!(store.credentials().await, Err(StoreError::Sealed)));
+    assert!(matches!(store.configured().await, Err(StoreError::Sealed)));
 
     let (one, two) = (filed(&store, "1", &[(1, 60)]).await, filed(&store, "2", &[(1, 60)]).await);
-    sqlx::query(
-        "UPDATE request SET sealed_values = (SELECT sealed_values FROM request WHERE id = ?) WHERE id = ?",
+    query(
+        "UPDATE request SET sealed_values = (SELECT sealed_values FROM request WHERE id = $1) WHERE id = $2",
     )
     .bind(&one)
     .bind(&two)
-    .execute(&store.pool)
+    .execute(&store.database)
     .await
     .expect("moved");
     assert_eq!(store.request(&one, 0).await.expect("read").expect("one").values[0].as_deref(), Some(VALUE));
     assert!(matches!(store.request(&two, 0).await, Err(StoreError::Sealed)));
 }
 
-#[tokio::test]
-async fn a_sealed_value_that_was_changed_does_not_open() {
-    let place = Place::new();
+async fn a_sealed_value_that_was_changed_does_not_open(place: &Place) {
     let store = place.open().await;
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     let row = vault::Row { table: "credential", id: "a" };
@@ -137,14 +193,14 @@ async fn a_sealed_value_that_was_changed_does_not_open() {
 
 #[tokio::test]
 async fn no_secret_stands_in_the_files_in_clear() {
-    let place = Place::new();
+    let place = Place::file();
     let store = place.open().await;
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     filed(&store, "1", &[(1, 60)]).await;
     let secret = store.make_administrator().await.expect("made").expect("the first");
     let key = store.made_key("masks").await.expect("a key");
     let mut looked = 0;
-    for entry in std::fs::read_dir(place.0.path()).expect("a directory") {
+    for entry in std::fs::read_dir(place.folder.path()).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.ends_with("master.key") {
             continue;
@@ -164,9 +220,7 @@ fn is_private(path: &Path) -> bool {
     std::fs::metadata(path).expect("metadata").permissions().mode() & 0o077 == 0
 }
 
-#[tokio::test]
-async fn an_approval_is_claimed_once_however_many_try() {
-    let place = Place::new();
+async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     assert_eq!(store.claim(&id, 0).await.expect("asked"), None, "before it is approved");
@@ -184,9 +238,7 @@ async fn an_approval_is_claimed_once_however_many_try() {
     assert_eq!(won, [["hold-0"]]);
 }
 
-#[tokio::test]
-async fn the_same_operation_is_asked_once_at_a_time() {
-    let place = Place::new();
+async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     let again = |now| {
@@ -202,9 +254,7 @@ async fn the_same_operation_is_asked_once_at_a_time() {
     assert!(matches!(again(1000).await, Filed::Now(_)), "expired");
 }
 
-#[tokio::test]
-async fn a_hold_asks_for_its_quorum_of_different_people() {
-    let place = Place::new();
+async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60), (2, 60)]).await;
     let no = Vote { approve: false, ..yes("user:a") };
@@ -226,9 +276,7 @@ async fn a_hold_asks_for_its_quorum_of_different_people() {
     assert_eq!(store.vote("nothing", &no, 0, enough).await.expect("asked"), None);
 }
 
-#[tokio::test]
-async fn the_administrators_secret_is_made_once_and_only_it_is_right() {
-    let place = Place::new();
+async fn the_administrators_secret_is_made_once_and_only_it_is_right(place: &Place) {
     let store = place.open().await;
     assert!(!store.is_administrator(b"").await.expect("asked"), "before there is one");
     let secret = store.make_administrator().await.expect("made").expect("the first");
@@ -238,28 +286,26 @@ async fn the_administrators_secret_is_made_once_and_only_it_is_right() {
     }
 }
 
-#[tokio::test]
-async fn a_newer_schema_is_refused() {
-    let place = Place::new();
+async fn a_newer_schema_is_refused(place: &Place) {
     let store = place.open().await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'', 0)",
+    query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', TRUE, $1, 0)",
     )
-    .execute(&store.pool)
+    .bind(Vec::new())
+    .execute(&store.database)
     .await
     .expect("written");
-    store.pool.close().await;
-    let refused = Store::open(&place.database(), &place.key()).await.err().expect("refused");
+    store.close().await;
+    let refused = place.open_with(&place.key()).await.err().expect("refused");
     assert!(matches!(refused, OpenError::Newer(_, 9999)), "{refused}");
     assert!(refused.to_string().contains("newer version of durward"), "{refused}");
 }
 
-#[tokio::test]
-async fn another_master_key_does_not_open_the_store() {
-    let place = Place::new();
+async fn another_master_key_does_not_open_the_store(place: &Place) {
     let kept = place.open().await.made_key("masks").await.expect("a key");
     let other = MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
-    let refused = Store::open(&place.database(), &other).await.err().expect("refused");
+    let refused = place.open_with(&other).await.err().expect("refused");
     assert!(matches!(refused, OpenError::Store(_, StoreError::Sealed)), "{refused}");
     assert_eq!(place.open().await.made_key("masks").await.expect("a key"), kept, "made once");
 }
@@ -294,9 +340,7 @@ fn a_key_comes_from_a_command_without_a_shell() {
     }
 }
 
-#[tokio::test]
-async fn an_approver_is_known_by_their_own_secret_until_they_are_removed() {
-    let place = Place::new();
+async fn an_approver_is_known_by_their_own_secret_until_they_are_removed(place: &Place) {
     let store = place.open().await;
     let groups = vec!["dba".to_owned(), "owners".to_owned()];
     let secret = store.add_approver("Alice", &groups, 7).await.expect("added").expect("the first");
@@ -330,9 +374,131 @@ async fn an_approver_is_known_by_their_own_secret_until_they_are_removed() {
     );
 }
 
+/// Two gateways: each has connections of its own.
+async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
+    const EACH: usize = 12;
+    let gateways = [place.open().await, place.open().await];
+    let id = filed(&gateways[0], "approved", &[(1, 60)]).await;
+    let voted = gateways[1].vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+    assert_eq!(voted, Some(Counted::Now(Status::Approved)), "what one has filed another knows");
+    let mut tasks = Vec::new();
+    for number in 0..EACH {
+        for store in &gateways {
+            let (store, id) = (store.clone(), id.clone());
+            tasks.push(tokio::spawn(async move {
+                let new = request("same", &[(1, 60)]);
+                let filed = match store.file(&new, 50, 0).await.expect("filed") {
+                    Filed::Now(_) => 1,
+                    Filed::Before(_) => 0,
+                    Filed::TooMany => panic!("there are few"),
+                };
+                let claimed = store.claim(&id, 0).await.expect("asked").map_or(0, |_| 1);
+                let made = store.make_administrator().await.expect("asked").map_or(0, |_| 1);
+                let added = store.add_approver("Dora", &[], 0).await.expect("asked").map_or(0, |_| 1);
+                // Each is one of many different things, too: none of them is lost.
+                filed_other(&store, number).await;
+                [filed, claimed, made, added]
+            }));
+        }
+    }
+    let mut won = [0; 4];
+    for task in tasks {
+        let one = task.await.expect("no panic");
+        won.iter_mut().zip(one).for_each(|(sum, won)| *sum += won);
+    }
+    assert_eq!(won, [1; 4], "filed, claimed, made administrator, added");
+    assert_eq!(gateways[0].requests(true, 0).await.expect("read").len(), EACH + 2);
+}
+
+/// The same operation by both gateways: filed once.
+async fn filed_other(store: &Store, number: usize) {
+    let new = request(&format!("other{number}"), &[(1, 60)]);
+    let filed = store.file(&new, 50, 0).await.expect("filed");
+    assert_ne!(filed, Filed::TooMany);
+}
+
+async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
+    let gateways = [place.open().await, place.open().await];
+    for round in 0..10 {
+        let replace = |store: &Store, body: &'static str| {
+            let store = store.clone();
+            async move { store.replace(round, body, &BTreeSet::new(), &BTreeMap::new()).await.expect("asked") }
+        };
+        let (a, b) = tokio::join!(replace(&gateways[0], "a"), replace(&gateways[1], "b"));
+        let stands = gateways[0].configured().await.expect("read");
+        let winner = if a.is_some() { "a" } else { "b" };
+        assert_eq!(a.or(b), Some(round + 1));
+        assert!(a.is_none() || b.is_none(), "both were told that they had won");
+        assert_eq!((stands.version, stands.body.as_deref()), (round + 1, Some(winner)));
+    }
+}
+
+/// Whoever adds a table adds it to both.
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let of = |migrator: &sqlx::migrate::Migrator| {
+        migrator.iter().map(|m| (m.version, m.description.to_string())).collect::<Vec<_>>()
+    };
+    let (sqlite, postgres) = (of(&open::SQLITE), of(&open::POSTGRES));
+    assert_eq!(sqlite, postgres);
+    let numbers: BTreeSet<i64> = sqlite.iter().map(|(version, _)| *version).collect();
+    assert_eq!(numbers.len(), sqlite.len(), "two have the same number");
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_tables_and_columns() {
+    let columns = |store: Store| async move {
+        let rows = either(
+            "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' \
+             AND m.name NOT LIKE 'sqlite%' AND m.name <> '_sqlx_migrations' ORDER BY 1, 2",
+            "SELECT table_name::text AS t, column_name::text AS c FROM information_schema.columns \
+             WHERE table_schema = current_schema AND table_name <> '_sqlx_migrations' AND column_name <> 'rowid' \
+             ORDER BY table_name COLLATE \"C\", column_name COLLATE \"C\"",
+        );
+        let rows = rows.fetch_all(&store.database).await.expect("read");
+        rows.iter()
+            .map(|r| (r.try_get("t").unwrap(), r.try_get("c").unwrap()))
+            .collect::<Vec<(String, String)>>()
+    };
+    let (file, server) = (Place::file(), Place::server());
+    let (sqlite, postgres) = (columns(file.open().await).await, columns(server.open().await).await);
+    assert!(sqlite.len() > 30, "{sqlite:?}");
+    assert_eq!(sqlite, postgres);
+}
+
+#[test]
+fn an_address_says_who_is_meant_and_has_no_password() {
+    for (url, expected) in [
+        ("postgres://durward@db.example.com/durward", Ok(true)),
+        ("postgres://durward@db.example.com/durward?sslmode=verify-full&sslrootcert=/etc/ca.pem", Ok(true)),
+        ("postgres://durward@db.example.com/durward?sslmode=require", Ok(false)),
+        ("postgres://durward@127.0.0.1:5433/durward?sslmode=disable", Ok(true)),
+        ("postgresql://durward@localhost/durward", Ok(true)),
+        ("postgres://durward@%2Frun%2Fpostgresql/durward", Ok(true)),
+        ("postgres://durward:hunter2@db.example.com/durward", Err("there is a password")),
+        ("postgres://durward@db.example.com/durward?password=hunter2", Err("there is a password")),
+        ("postgres://durward@db.example.com/durward?sslmod=require", Err("no parameter \"sslmod\"")),
+        ("postgres://durward@db.example.com/durward?sslmode=maybe", Err("ssl_mode")),
+        ("postgres://db.example.com/durward", Err("has no user")),
+        ("mysql://durward@db.example.com/durward", Err("is written postgres://")),
+    ] {
+        match (Address::parse(url), expected) {
+            (Ok(address), Ok(verified)) => assert_eq!(address.is_verified(), verified, "{url}"),
+            (Err(error), Err(part)) => {
+                assert!(error.contains(part), "{url}: {error}");
+                assert!(!error.contains("hunter2"), "{error}");
+            }
+            (got, _) => panic!("{url}: {got:?}"),
+        }
+    }
+    let address = Address::parse("postgres://durward@localhost/state").unwrap().with_password("hunter2");
+    assert_eq!(format!("{address} {address:?}").matches("hunter2").count(), 0);
+    assert_eq!(address.to_string(), "postgres database state at localhost:5432");
+}
+
 #[tokio::test]
 async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
-    let place = Place::new();
+    let place = Place::file();
     let store = place.open().await;
     let token = |id: &str, expires| Token {
         id: id.to_owned(),
@@ -358,7 +524,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
     let waits = filed(&store, "waits", &[(1, 10_000)]).await;
     let size = || std::fs::metadata(place.database()).expect("a file").len();
     store.purge(0, 0, 0).await.expect("nothing is over");
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.pool).await.expect("checkpoint");
+    query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.database).await.expect("checkpoint");
     let before = size();
 
     let purged = store.purge(100, 100, 200).await.expect("purged");
