@@ -12,7 +12,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::Fault;
-use crate::typed;
+use crate::typed::{self, Time};
 
 /// What is known of the store may not be older than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ struct Typed {
     data: Option<PathBuf>,
     master_key: Option<Source>,
     store: Option<TypedStore>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reachable")]
     postgres: TypedPostgres,
     #[serde(default)]
     console: TypedConsole,
@@ -151,6 +151,17 @@ struct TypedPostgres {
     login: Option<Time>,
 }
 
+/// The list of addresses may be empty where targets have listeners of their own.
+fn reachable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TypedPostgres, D::Error> {
+    let typed = TypedPostgres::deserialize(deserializer)?;
+    let none = typed.listen.as_ref().is_some_and(|listen| listen.0.is_empty()) && typed.targets.is_empty();
+    if none {
+        Err(serde::de::Error::custom("nobody could connect: name at least one address"))
+    } else {
+        Ok(typed)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TypedTls {
@@ -189,27 +200,6 @@ struct TypedRetention {
     requests: Option<Time>,
 }
 
-#[derive(Clone)]
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
-        impl Visitor<'_> for Words {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a time with its unit in quotes, such as \"45s\", \"15m\", \"8h\" or \"7d\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
-                typed::seconds(text).map(|s| Time(Duration::from_secs(s))).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Words)
-    }
-}
-
 /// One address, or several in a list.
 struct Addresses(Vec<SocketAddr>);
 
@@ -231,9 +221,6 @@ impl<'de> Deserialize<'de> for Addresses {
                 let mut all = Vec::new();
                 while let Some(text) = list.next_element::<String>()? {
                     all.push(typed::address(&text).map_err(serde::de::Error::custom)?);
-                }
-                if all.is_empty() {
-                    return Err(serde::de::Error::custom("nobody could connect: name at least one address"));
                 }
                 Ok(Addresses(all))
             }
@@ -415,6 +402,13 @@ mod tests {
     }
 
     #[test]
+    fn targets_may_have_all_listeners_there_are() {
+        let settings =
+            read("[postgres]\nlisten = []\ntargets = { a = \"127.0.0.1:7432\" }").expect("settings");
+        assert_eq!((settings.postgres, settings.targets.len()), (vec![], 1));
+    }
+
+    #[test]
     fn everything_that_can_be_said_is_taken() {
         let settings = read(
             "data = \"state\"\napply = \"files\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
@@ -475,6 +469,7 @@ mod tests {
                 "[postgres]\nlisten = 7432",
                 "durward.toml:2:10: invalid type: integer `7432`, expected an address",
             ),
+            ("[postgres]\nlisten = []", "durward.toml:1:1: nobody could connect: name at least one address"),
             ("[postgres]\nlisten = \"7432\"", "durward.toml:2:10: \"7432\" is no address to listen on"),
             ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
             ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),

@@ -1,4 +1,6 @@
-//! Targets, tags and policies as files: `*.toml` with `[[targets]]`, `*.cedar`. `*.test.toml` are tests of policies.
+//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]` and `[[issuers]]`, `*.cedar`. `*.test.toml` are tests of policies.
+
+mod issuers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use self::issuers::TypedIssuer;
 use crate::exit::Fault;
 use crate::typed;
 
@@ -17,9 +20,11 @@ const DEPTH: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TargetsFile {
+struct StateFile {
     #[serde(default)]
     targets: Vec<TypedTarget>,
+    #[serde(default)]
+    issuers: Vec<TypedIssuer>,
 }
 
 #[derive(Deserialize)]
@@ -63,10 +68,13 @@ impl Wanted {
                 let name = file.strip_prefix(directory).unwrap_or(&file).display().to_string();
                 wanted.configuration.policies.push(PolicyFile { name, text: text.to_string() });
             } else {
-                let TargetsFile { targets } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
+                let StateFile { targets, issuers } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
                 let home = file.parent().unwrap_or(directory);
                 for target in targets {
                     wanted.add(target, home)?;
+                }
+                for issuer in issuers {
+                    wanted.configuration.issuers.push(issuer.read(home)?);
                 }
             }
         }
@@ -237,6 +245,12 @@ mod tests {
                 "password_file = \"secret\"\n[targets.columns.\"shop.people.email\"]\ntags = [\"pii\"]\n",
             ),
         );
+        write("keys.json", "{\"keys\":[]}");
+        write(
+            "issuers.toml",
+            "[[issuers]]\nname = \"company\"\npreset = \"keycloak\"\nissuer = \"https://x.example\"\naudience = \"durward\"\n\
+             jwks_file = \"keys.json\"\nagent_session = \"30m\"\nprincipals = [{ kind = \"user\", name = \"email\" }]\n",
+        );
         write("policies/a.cedar", "permit");
         write("policies/a.test.toml", "[[case]]");
         write(".hidden.toml", "x");
@@ -245,6 +259,10 @@ mod tests {
         let json = wanted.to_json().expect("json");
         assert_eq!(json["targets"][0]["password"], "hunter2");
         assert_eq!(json["targets"][0]["columns"]["shop.people.email"]["tags"][0], "pii");
+
+        let issuer = &wanted.configuration.issuers[0];
+        assert_eq!((issuer.jwks.as_deref(), issuer.agent_session), (Some("{\"keys\":[]}"), Some(1800)));
+        assert!(issuer.audience.contains("durward") && issuer.principals[0].name == "email");
 
         for (rest, expected) in [
             ("pasword = \"x\"", "orders.toml:6:1: unknown field `pasword`"),

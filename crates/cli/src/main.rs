@@ -29,6 +29,10 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 
+/// Each statement makes and frees some twenty small things on one thread, which this allocator does in a fifth of the steps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::of(run(Cli::parse()))
 }

@@ -16,7 +16,7 @@ use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use journal::{Journal, Options};
 use model::TargetName;
-use store::{Address, Location, Locked, Store};
+use store::{Address, Location, Locked, MasterError, MasterKey, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -184,17 +184,22 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
     let locked = Locked::reach(&location(settings)?).await?;
-    let is_sealed = locked.is_sealed().await?;
-    let key = match &settings.master_key {
-        Source::File(file) => store::MasterKey::from_file(file, is_sealed)?,
+    let masters = master_keys(&settings.master_key, locked.is_sealed().await?)?;
+    let again = settings.master_key.clone();
+    Ok(locked.unlock_from(&masters, Arc::new(move || master_keys(&again, true))).await?)
+}
+
+/// The master keys of a source. A file is made where nothing is sealed yet.
+pub(crate) fn master_keys(source: &Source, must_exist: bool) -> Result<Vec<MasterKey>, MasterError> {
+    match source {
+        Source::File(file) => MasterKey::from_file(file, must_exist),
         Source::Env(name) => {
-            let missing = || Fault::Invalid(format!("master_key.env: {name} is not set"));
-            let text = zeroize::Zeroizing::new(std::env::var(name).map_err(|_| missing())?);
-            store::MasterKey::from_hex(&text, name)?
+            let missing = |_| MasterError::Missing(format!("the environment variable {name}").into());
+            let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
+            MasterKey::all_from_hex(&text, name)
         }
-        Source::Command(words) => store::MasterKey::from_command(words)?,
-    };
-    Ok(locked.unlock(&key).await?)
+        Source::Command(words) => MasterKey::from_command(words),
+    }
 }
 
 /// Where the state is.

@@ -152,8 +152,8 @@ struct Session {
 
 impl From<Live> for Session {
     fn from(live: Live) -> Self {
-        let Live { id, principal, token, target, address, application, since, until } = live;
-        let (principal, target) = (principal.to_string(), target.0);
+        let Live { id, principal, token, target, address, application, since, until, oldest } = live;
+        let (principal, target, until) = (principal.id.to_string(), target.0, until.min(oldest));
         Self { id, principal, token, target, address, application, since, until }
     }
 }

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::digest;
 pub use journal::record::DecisionId;
 use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
-use model::{Action, ColumnName, Effect, Inspect};
+use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 
 use crate::gateway::Gateway;
@@ -184,6 +184,11 @@ impl fmt::Display for Noted {
     }
 }
 
+fn word(asserted: &Asserted) -> record::Word {
+    let Asserted { issuer, subject, at, session: _ } = asserted;
+    record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
+}
+
 /// The record of one session.
 pub struct Audit {
     log: SessionLog,
@@ -192,7 +197,7 @@ pub struct Audit {
     metrics: Arc<Metrics>,
     session: Arc<str>,
     /// Commitments of this session's values are made with it.
-    key: hmac::Key,
+    key: [u8; 32],
     decisions: u64,
     permits: Permits,
     operations: u64,
@@ -246,13 +251,14 @@ impl Audit {
         self.append(&body, &[]).map(|_| ())
     }
 
-    /// A session that begins.
-    pub async fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<(), JournalDown> {
+    /// A session that begins. The target may be dialled while its record is on its way to the disk.
+    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, JournalDown> {
         let principal = grant.principal();
         let body = record::Body::Opened {
             principal: principal.id.to_string(),
             groups: principal.groups.clone(),
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            asserted: principal.asserted.iter().map(word).collect(),
             purpose: principal.purpose.as_deref().map(cut),
             target: grant.target().to_string(),
             address: origin.address.to_string(),
@@ -261,7 +267,7 @@ impl Audit {
             version: String::new(),
         };
         let position = self.append(&body, &[])?;
-        self.synced(position).await
+        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position)]) })
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
@@ -466,24 +472,23 @@ impl Audit {
     }
 
     /// Commitments that can be checked by who has the session's key, and tell nothing to others: not even whether two
-    /// values are equal.
+    /// values are equal. One is the first half of the SHA-256 of key, decision, index, and each value behind its length;
+    /// the half that is not shown is what continuing it would take.
     fn commitments(&self, values: &[ValueNote<'_>]) -> Vec<Commitment> {
         let one = |index: usize, values: &[ValueNote<'_>]| {
-            let mut context = hmac::Context::with_key(&self.key);
-            context.update(&self.decisions.to_be_bytes());
-            context.update(&u64::try_from(index).unwrap_or(u64::MAX).to_be_bytes());
+            let mut context = digest::Context::new(&digest::SHA256);
+            context.update(&self.key);
+            context.update(&(u128::from(self.decisions) << 64 | u128::from(wide(index))).to_be_bytes());
             for ValueNote(value) in values {
                 match value {
                     None => context.update(&[0]),
                     Some(value) => {
-                        context.update(&[1]);
-                        context.update(&u64::try_from(value.len()).unwrap_or(u64::MAX).to_be_bytes());
+                        context.update(&(1_u128 << 64 | u128::from(wide(value.len()))).to_be_bytes());
                         context.update(value);
                     }
                 }
             }
-            let tag = context.sign();
-            Commitment(tag.as_ref().first_chunk().copied().unwrap_or_default())
+            Commitment(context.finish().as_ref().first_chunk().copied().unwrap_or_default())
         };
         let (single, shared) = values.split_at(values.len().min(MOST_VALUES));
         let mut all: Vec<Commitment> =
@@ -493,6 +498,10 @@ impl Audit {
         }
         all
     }
+}
+
+fn wide(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// Whether an operation only reads, and shows nothing that is tagged: then its record need not be on disk before it runs.

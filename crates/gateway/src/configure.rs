@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
+use policy::identity::IssuerConfig;
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -15,6 +16,7 @@ use crate::audit::JournalDown;
 use crate::catalogue::ColumnTag;
 use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
+use crate::issuers::Issuers;
 use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
@@ -33,6 +35,9 @@ pub struct Configuration {
     /// The policy files.
     #[serde(default)]
     pub policies: Vec<PolicyFile>,
+    /// Whose tokens are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<IssuerConfig>,
 }
 
 /// One policy file.
@@ -150,6 +155,14 @@ pub enum ConfigureError {
         /// What is wrong, and what would be right.
         what: String,
     },
+    /// Something about an issuer.
+    #[error("issuer \"{issuer}\": {what}")]
+    Issuer {
+        /// Which.
+        issuer: String,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
@@ -183,7 +196,9 @@ fn build(
     journal: &Journal,
     metrics: &Arc<Metrics>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies } = configuration;
+    let Configuration { targets, policies, issuers } = configuration;
+    let issuers =
+        Issuers::build(issuers).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let sources: Vec<Source> =
         policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
     let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
@@ -204,7 +219,7 @@ fn build(
             return Err(ConfigureError::Target { target: target.name.clone(), what });
         }
     }
-    Ok(InForce { stored, policies, targets: built })
+    Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers) })
 }
 
 fn parts(
@@ -410,7 +425,10 @@ impl Gateway {
             }
         }
         self.in_force.store(Arc::new(in_force));
+        self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
+        let issuers = self.issuers();
+        self.sessions().end(&Ended::Revoked, |live| !issuers.vouch_for(&live.principal));
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
@@ -467,8 +485,11 @@ impl Gateway {
     }
 }
 
-/// Lets new targets keep what was read of the same places before, under their new tags.
+/// Lets new targets keep what was read of the same places before, under their new tags, and issuers their keys.
 async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged)> {
+    if let Some(issuers) = Arc::get_mut(&mut after.issuers) {
+        issuers.inherit(&before.issuers);
+    }
     let mut staged = Vec::new();
     for (name, target) in &mut after.targets {
         let Some(old) = before.targets.get(name).filter(|old| old.is_same_place(target)) else { continue };
@@ -527,7 +548,21 @@ fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
             Some(_) => (),
         }
     }
+    issuer_differences(&old.issuers, &new.issuers, &mut lines);
     lines
+}
+
+fn issuer_differences(old: &[IssuerConfig], new: &[IssuerConfig], lines: &mut Vec<String>) {
+    for gone in old.iter().filter(|o| new.iter().all(|n| n.name != o.name)) {
+        lines.push(format!("issuer {} removed", gone.name));
+    }
+    for issuer in new {
+        match old.iter().find(|o| o.name == issuer.name) {
+            None => lines.push(format!("issuer {} added", issuer.name)),
+            Some(before) if before != issuer => lines.push(format!("issuer {} changed", issuer.name)),
+            Some(_) => (),
+        }
+    }
 }
 
 fn target_differences(old: &TargetConfig, new: &TargetConfig, lines: &mut Vec<String>) {

@@ -108,6 +108,10 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.good_tokens(ids, now).await?) })
     }
 
+    fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.spend(id, until, now()).await?) })
+    }
+
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
         Box::pin(async move { Ok(self.0.file(request, most, now()).await?) })
     }
@@ -188,6 +192,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         groups: principal.groups.clone(),
         on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
         purpose: principal.purpose.clone(),
+        asserted: principal.asserted.clone(),
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
         issued: *issued,
         expires: *expires,
@@ -203,6 +208,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         groups,
         on_behalf_of,
         purpose,
+        asserted,
         targets,
         issued,
         expires,
@@ -218,6 +224,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
             groups,
             on_behalf_of: on_behalf_of.iter().map(named).collect::<Result<_, _>>()?,
             purpose,
+            asserted,
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
         issued,

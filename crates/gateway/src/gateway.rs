@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::holds::{Answer, Holds, Ticket};
+use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
@@ -24,7 +25,7 @@ use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
 use crate::state::{Purged, State, StateError};
 use crate::targets::Target;
-use crate::tokens::{Admitted, Tokens};
+use crate::tokens::{Admitted, Entrance, Tokens};
 
 /// How often targets' catalogues, and the tokens of live sessions, are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -109,6 +110,7 @@ pub(crate) struct InForce {
     pub stored: i64,
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
+    pub issuers: Arc<Issuers>,
 }
 
 /// Everything that sessions share.
@@ -288,9 +290,14 @@ impl Gateway {
         if self.lease.is_over(self.limits.load().lease) { Err(lease::closed()) } else { Ok(()) }
     }
 
-    /// Knows tokens.
-    pub fn authenticator(&self) -> &Tokens {
-        &self.tokens
+    /// Knows tokens, its own and those of the issuers in force.
+    pub fn authenticator(&self) -> Entrance<'_> {
+        Entrance { tokens: &self.tokens, issuers: self.issuers() }
+    }
+
+    /// Whose tokens are taken.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.in_force.load().issuers)
     }
 
     /// Recent failed logins.
@@ -316,14 +323,25 @@ impl Gateway {
         }
         let place = self.sessions.enter(Live {
             id: origin.session.clone(),
-            principal: admitted.principal().id.clone(),
+            principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
             target: target.clone(),
             address: origin.address.to_string(),
             application: origin.application.to_string(),
             since: now(),
             until: admitted.expires(),
+            oldest: now().saturating_add(admitted.session_age()),
         });
+        // After it is among the live ones, so that whoever takes an issuer away meanwhile finds it.
+        if !self.issuers().vouch_for(admitted.principal()) {
+            return Err(Denied {
+                code: "28000",
+                reason: "the issuer of this identity is not configured any more".to_owned(),
+                hint: None,
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
         self.count_sessions();
         Ok(place)
     }
@@ -403,8 +421,10 @@ impl Gateway {
     }
 
     /// The key of one session's commitments. It can be made again from the vault's, and tells nothing of other sessions.
-    pub(crate) fn commitment_key(&self, session: &str) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.commitments, session.as_bytes()).as_ref())
+    pub(crate) fn commitment_key(&self, session: &str) -> [u8; 32] {
+        let tag = hmac::sign(&self.commitments, session.as_bytes());
+        // A tag of HMAC-SHA-256 has as many bytes.
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// A new session's id; `None` without randomness.
@@ -464,6 +484,7 @@ impl Gateway {
         self.count_sessions();
         let now = now();
         self.sessions.end(&Ended::Expired, |live| live.until <= now);
+        self.sessions.end(&Ended::TooOld, |live| live.oldest <= now);
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -471,6 +492,7 @@ impl Gateway {
         for target in used.iter().filter_map(|name| self.target(name)) {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
+        self.issuers().refresh();
     }
 
     /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
@@ -591,6 +613,13 @@ async fn follow(gateway: std::sync::Weak<Gateway>) {
             sleep(TOGETHER).await;
         }
     }
+}
+
+/// From now to a moment in seconds since 1970. What is too far away for a timer is a year away.
+pub(crate) fn until(moment: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let moment = Duration::from_secs(u64::try_from(moment).unwrap_or_default());
+    moment.saturating_sub(now).min(Duration::from_secs(365 * 24 * 3600))
 }
 
 /// Seconds since 1970.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+pub mod issuers;
 mod lanes;
 mod lease;
 pub mod metrics;

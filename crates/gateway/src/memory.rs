@@ -20,6 +20,7 @@ struct Kept {
     configuration: Configuration,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
+    spent: BTreeSet<String>,
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
     digests: Vec<String>,
@@ -110,6 +111,10 @@ impl Backend for Memory {
             let good = |t: &&StoredToken| !t.revoked && t.expires > now && ids.contains(&t.id);
             kept.tokens.iter().filter(good).map(|t| t.id.clone()).collect()
         })
+    }
+
+    fn spend<'a>(&'a self, id: &'a str, _until: i64) -> Reply<'a, bool> {
+        self.with(|kept| kept.spent.insert(id.to_owned()))
     }
 
     fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {

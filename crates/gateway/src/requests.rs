@@ -229,6 +229,7 @@ fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
         groups: groups.clone(),
         on_behalf_of: acted_for,
         purpose: purpose.clone(),
+        asserted: Vec::new(),
     })
 }
 

@@ -1,13 +1,17 @@
 //! The live sessions: who is connected, and how one is ended from outside.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use hashbrown::HashMap;
-use model::{PrincipalRef, TargetName};
+use model::{Principal, TargetName};
 use tokio::sync::watch;
+
+use crate::gateway::until;
 
 /// Why a session was ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Ended {
     Revoked,
     /// Its token has expired.
     Expired,
+    /// It is as old as a session of this principal may be.
+    TooOld,
     /// The gateway is shutting down.
     Draining,
     /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
@@ -32,6 +38,7 @@ impl fmt::Display for Ended {
             Self::Killed(by) => write!(f, "ended by {by}"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::Expired => f.write_str("the token has expired"),
+            Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
             Self::Narrowed => f.write_str("not everything is allowed any more"),
@@ -44,8 +51,8 @@ impl fmt::Display for Ended {
 pub struct Live {
     /// Its id, as in the journal.
     pub id: String,
-    /// Who.
-    pub principal: PrincipalRef,
+    /// Who, and whose word that is.
+    pub principal: Principal,
     /// The token it came with.
     pub token: String,
     /// On which target.
@@ -58,6 +65,8 @@ pub struct Live {
     pub since: i64,
     /// When its token expires, in seconds since 1970.
     pub until: i64,
+    /// When it is too old, in seconds since 1970: whoever it is signs in anew.
+    pub oldest: i64,
 }
 
 /// All live sessions of this gateway.
@@ -67,8 +76,29 @@ pub struct Sessions(Arc<Mutex<HashMap<String, Entry>>>);
 struct Entry {
     live: Live,
     end: watch::Sender<Option<Ended>>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    flags: Arc<Flags>,
+}
+
+/// What is known of a session at a glance.
+#[derive(Default)]
+struct Flags {
+    /// It is to end, or soon will be.
+    ending: AtomicBool,
+    busy: AtomicBool,
+    unbounded: AtomicBool,
+}
+
+/// Resolves when somebody says why a session ends.
+async fn told(mut receiver: watch::Receiver<Option<Ended>>) -> Ended {
+    let why = receiver
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
+    match why {
+        Some(why) => why,
+        None => std::future::pending().await,
+    }
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -78,30 +108,31 @@ pub struct Place {
     /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
     end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
     ended: Option<Ended>,
-    busy: Arc<AtomicBool>,
-    unbounded: Arc<AtomicBool>,
+    /// Who is woken when it is to end.
+    listener: Option<Waker>,
+    flags: Arc<Flags>,
 }
 
 impl Sessions {
     /// Enters a session.
     pub fn enter(&self, live: Live) -> Place {
-        let (sender, mut receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
+        let (why, deadline) = if live.until <= live.oldest {
+            (Ended::Expired, live.until)
+        } else {
+            (Ended::TooOld, live.oldest)
+        };
         let end = Box::pin(async move {
-            let why = receiver
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
-            match why {
-                Some(why) => why,
-                None => std::future::pending().await,
+            tokio::select! {
+                biased;
+                why = told(receiver) => why,
+                () = tokio::time::sleep(until(deadline)) => why,
             }
         });
         let id = live.id.clone();
-        let (busy, unbounded) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (here, there) = (Arc::clone(&busy), Arc::clone(&unbounded));
-        self.locked().insert(id.clone(), Entry { live, end: sender, busy: here, unbounded: there });
-        Place { sessions: self.clone(), id, end, ended: None, busy, unbounded }
+        let flags = Arc::<Flags>::default();
+        self.locked().insert(id.clone(), Entry { live, end: sender, flags: Arc::clone(&flags) });
+        Place { sessions: self.clone(), id, end, ended: None, listener: None, flags }
     }
 
     /// Ends every session that fits; returns how many.
@@ -111,17 +142,19 @@ impl Sessions {
 
     /// Ends every session that has nothing in flight and no transaction open; returns how many.
     pub fn end_idle(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| !e.busy.load(Ordering::Relaxed))
+        self.end_entries(why, |e| !e.flags.busy.load(Ordering::Relaxed))
     }
 
     /// Ends every session that was opened when everything was allowed; returns how many.
     pub fn end_unbounded(&self, why: &Ended) -> usize {
-        self.end_entries(why, |e| e.unbounded.load(Ordering::SeqCst))
+        self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
         let mut count = 0;
         for entry in self.locked().values().filter(|e| fits(e)) {
+            // First, so that whoever is woken sees it.
+            entry.flags.ending.store(true, Ordering::SeqCst);
             entry.end.send_replace(Some(why.clone()));
             count += 1;
         }
@@ -153,21 +186,34 @@ impl Sessions {
 impl Place {
     /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
     pub fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::Relaxed);
+        self.flags.busy.store(busy, Ordering::Relaxed);
     }
 
     /// Says whether nothing in this session is understood with certainty, since everything is allowed.
     pub fn set_unbounded(&self, unbounded: bool) {
-        self.unbounded.store(unbounded, Ordering::SeqCst);
+        self.flags.unbounded.store(unbounded, Ordering::SeqCst);
     }
 
     /// Resolves when the session is to end. Cancel-safe.
     pub async fn ended(&mut self) -> Ended {
+        poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         if let Some(why) = &self.ended {
-            return why.clone();
+            return Poll::Ready(why.clone());
         }
-        let why = self.end.as_mut().await;
-        self.ended.insert(why).clone()
+        // A session asks at each turn: who will be woken anyway need not be entered again.
+        let listens = self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if listens && !self.flags.ending.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        let polled = self.end.as_mut().poll(cx);
+        if let Poll::Ready(why) = &polled {
+            self.ended = Some(why.clone());
+        }
+        self.listener = Some(cx.waker().clone());
+        polled
     }
 }
 
@@ -179,20 +225,27 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use model::PrincipalKind;
+    use model::{PrincipalKind, PrincipalRef};
 
     use super::*;
 
     fn live(id: &str, token: &str) -> Live {
         Live {
             id: id.to_owned(),
-            principal: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            principal: Principal {
+                id: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+                groups: Vec::new(),
+                on_behalf_of: Vec::new(),
+                purpose: None,
+                asserted: Vec::new(),
+            },
             token: token.to_owned(),
             target: TargetName("orders".to_owned()),
             address: "127.0.0.1".to_owned(),
             application: String::new(),
             since: 0,
-            until: 0,
+            until: i64::MAX,
+            oldest: i64::MAX,
         }
     }
 
@@ -204,6 +257,22 @@ mod tests {
         assert_eq!(one.ended().await, Ended::Revoked);
         drop(one);
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_with_its_token_or_when_it_is_too_old() {
+        let now = crate::gateway::now();
+        let sessions = Sessions::default();
+        for (until, oldest, why) in [
+            (now + 1, i64::MAX, Ended::Expired),
+            (i64::MAX, now + 1, Ended::TooOld),
+            (now - 5, now + 100, Ended::Expired),
+        ] {
+            let mut place = sessions.enter(Live { until, oldest, ..live("1", "a") });
+            let ended = tokio::time::timeout(std::time::Duration::from_secs(2), place.ended()).await;
+            assert_eq!(ended, Ok(why));
+            assert!(crate::gateway::now() >= until.min(oldest), "not before its time");
+        }
     }
 
     #[tokio::test]

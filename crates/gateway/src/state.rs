@@ -100,6 +100,8 @@ pub trait Backend: Send + Sync {
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Which of these tokens are neither revoked nor expired.
     fn good_tokens<'a>(&'a self, ids: &'a BTreeSet<String>, now: i64) -> Reply<'a, BTreeSet<String>>;
+    /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
+    fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used.
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
     /// Where a request stands.

@@ -13,7 +13,7 @@ use crate::freshness::{Place, SharedCatalogue};
 use crate::metrics::Metrics;
 use crate::net::dial::{Address, Password};
 use crate::net::tls::UpstreamTls;
-use crate::protocols::postgres::{Control, ControlError};
+use crate::protocols::postgres::{Control, ControlError, Shared};
 
 /// One service behind the gateway, as it is configured now.
 pub struct Target {
@@ -33,6 +33,8 @@ pub struct Target {
     /// that they see new tags, too.
     pub catalogue: Arc<SharedCatalogue>,
     pub(crate) credential: Credential,
+    /// What its sessions have understood.
+    pub(crate) meanings: Shared,
 }
 
 /// The password of a target. It is never printed, and copied only into the login that needs it.
@@ -72,7 +74,7 @@ impl Target {
             credential: credential.clone(),
         };
         let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, metrics));
-        Self { name, facts, address, tls, user, database, catalogue, credential }
+        Self { name, facts, address, tls, user, database, catalogue, credential, meanings: Shared::default() }
     }
 
     /// The password to log in with. For the dial alone: what it returns never reaches a client, a log or an error.

@@ -1,17 +1,19 @@
 //! Tokens: who a client is. Only verifiers are kept; a token is shown once, when it is issued.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use policy::Identity;
+use policy::identity::Known;
 use wire::postgres::scram::ScramVerifier;
 
 use crate::audit::hex;
 use crate::gateway::now;
-use crate::net::login::{Authenticator, TOKEN_PREFIX};
+use crate::issuers::Issuers;
+use crate::net::login::{Authenticator, Refused, TOKEN_PREFIX};
 use crate::state::{State, StateError, StoredToken};
 
 /// Rounds of PBKDF2 for a token. It has 192 bits of chance, so that rounds protect nothing; SCRAM asks for this many.
@@ -26,6 +28,7 @@ pub struct Admitted {
     token: String,
     targets: Option<BTreeSet<TargetName>>,
     expires: i64,
+    session_age: i64,
 }
 
 impl Admitted {
@@ -49,16 +52,28 @@ impl Admitted {
         self.expires
     }
 
+    /// How long a session of it may last, in seconds, however long the token is good.
+    pub fn session_age(&self) -> i64 {
+        self.session_age
+    }
+
     /// Whether the token is for a target.
     pub fn is_for(&self, target: &TargetName) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
     }
 }
 
+impl From<Known> for Admitted {
+    fn from(known: Known) -> Self {
+        let Known { principal, id, expires, session_age, exchange_life: _ } = known;
+        Self { principal, token: id, targets: None, expires, session_age }
+    }
+}
+
 impl From<StoredToken> for Admitted {
     fn from(stored: StoredToken) -> Self {
         let StoredToken { id, principal, targets, expires, verifier: _, issued: _, revoked: _ } = stored;
-        Self { principal, token: id, targets, expires }
+        Self { principal, token: id, targets, expires, session_age: i64::MAX }
     }
 }
 
@@ -77,7 +92,14 @@ impl Tokens {
     }
 
     /// Which of these tokens are no longer good: revoked, expired or gone.
+    /// Those of issuers end when they expire.
     pub(crate) async fn ended(&self, tokens: &BTreeSet<String>) -> Result<BTreeSet<String>, StateError> {
+        let tokens: BTreeSet<String> =
+            tokens.iter().filter(|token| token.starts_with(TOKEN_PREFIX)).cloned().collect();
+        if tokens.is_empty() {
+            return Ok(tokens);
+        }
+        let tokens = &tokens;
         let good = self.state.good_tokens(tokens, now()).await?;
         Ok(tokens.difference(&good).cloned().collect())
     }
@@ -138,10 +160,34 @@ impl Tokens {
     }
 }
 
-impl Authenticator for Tokens {
+/// Who comes in: with a token of the gateway's own, or with one of an issuer's.
+pub struct Entrance<'a> {
+    pub(crate) tokens: &'a Tokens,
+    pub(crate) issuers: Arc<Issuers>,
+}
+
+impl Authenticator for Entrance<'_> {
     type Proof = Admitted;
 
-    async fn check(&self, password: &[u8]) -> Option<Admitted> {
+    async fn check(&self, password: &[u8]) -> Result<Admitted, Refused> {
+        if password.starts_with(TOKEN_PREFIX.as_bytes()) {
+            return self.tokens.check(password).await.ok_or(Refused::Token);
+        }
+        // Nothing else that may stand here has two dots, as a signed token has.
+        if password.iter().filter(|byte| **byte == b'.').count() < 2 {
+            return Err(Refused::Token);
+        }
+        Ok(self.issuers.identify(password).await?.into())
+    }
+
+    async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
+        self.tokens.verifier(user).await
+    }
+}
+
+impl Tokens {
+    /// Whose token this is, if it is one and is good.
+    pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
         let id = id_of(password)?;
         let stored = self.usable(&id).await?;
         self.is_right(&stored.verifier, password).then(|| stored.into())

@@ -1,6 +1,7 @@
 //! The append-only, tamper-evident log: JSON lines in segments, each line bound to the one before it by its hash.
 
 mod clock;
+mod json;
 mod line;
 mod log;
 mod open;

@@ -5,10 +5,14 @@
 
 use aws_lc_rs::digest;
 
+use crate::json;
 use crate::record::{Body, Fields};
 
 /// The hash that the first record of a journal names as the one before it.
 pub(crate) const GENESIS: Hash = [b'0'; 64];
+
+/// What a line of a statement takes beside the fields that it shares, in bytes.
+const ROOM: usize = 640;
 
 const HASH_FIELD: &str = ",\"hash\":\"";
 
@@ -31,24 +35,20 @@ pub(crate) fn write(
     shared: &[&Fields],
 ) -> Result<Hash, serde_json::Error> {
     let start = out.len();
+    // Room for all of it but a long body, so that it is not moved while it grows.
+    out.reserve(ROOM + shared.iter().map(|fields| fields.as_bytes().len()).sum::<usize>());
     out.extend_from_slice(b"{\"seq\":");
-    serde_json::to_writer(&mut *out, &place.seq)?;
+    json::number(out, place.seq);
     out.extend_from_slice(b",\"time\":\"");
     out.extend_from_slice(place.time);
     out.push(b'"');
     if let Some((session, n)) = place.session {
         out.extend_from_slice(b",\"session\":");
-        serde_json::to_writer(&mut *out, session)?;
+        json::text(out, session)?;
         out.extend_from_slice(b",\"n\":");
-        serde_json::to_writer(&mut *out, &n)?;
+        json::number(out, n);
     }
-    // The body is an object: its brace becomes the comma that joins it to what stands before.
-    let brace = out.len();
-    serde_json::to_writer(&mut *out, body)?;
-    if let Some(first) = out.get_mut(brace) {
-        *first = b',';
-    }
-    out.pop();
+    body.write(out)?;
     for fields in shared {
         out.push(b',');
         out.extend_from_slice(fields.as_bytes());
@@ -90,7 +90,6 @@ pub(crate) fn read(line: &[u8]) -> Result<Said, &'static str> {
 
 fn hash(bytes: &[u8]) -> Hash {
     let mut hex = [0; 64];
-    // The digest has 32 bytes, so there is room for it.
-    let _ = hex::encode_to_slice(digest::digest(&digest::SHA256, bytes), &mut hex);
+    json::hex(digest::digest(&digest::SHA256, bytes).as_ref(), &mut hex);
     hex
 }

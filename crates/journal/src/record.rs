@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::json;
+
 /// Names one decision, in the journal and to the client: the session, and how many decisions of it came before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct DecisionId {
@@ -20,24 +22,23 @@ impl fmt::Display for DecisionId {
     }
 }
 
-impl Serialize for DecisionId {
-    /// As it is displayed, without the detour over a formatter: each statement has two of them.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut digits = [0; 20];
-        let (mut rest, mut first) = (self.n, digits.len());
-        while let Some((last, before)) = digits.get_mut(..first).and_then(<[u8]>::split_last_mut) {
-            *last = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            (rest, first) = (rest / 10, before.len());
-            if rest == 0 {
-                break;
-            }
+impl DecisionId {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        if !json::is_plain(&self.session) {
+            return serde_json::to_writer(out, self);
         }
-        let number = std::str::from_utf8(digits.get(first..).unwrap_or_default()).unwrap_or_default();
-        let mut text = String::with_capacity(self.session.len() + 1 + number.len());
-        text.push_str(&self.session);
-        text.push('.');
-        text.push_str(number);
-        serializer.serialize_str(&text)
+        out.push(b'"');
+        out.extend_from_slice(self.session.as_bytes());
+        out.push(b'.');
+        json::number(out, self.n);
+        out.push(b'"');
+        Ok(())
+    }
+}
+
+impl Serialize for DecisionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -48,8 +49,7 @@ pub struct Commitment(pub [u8; 16]);
 impl Serialize for Commitment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut hex = [0; 32];
-        // There is room for it, and hexadecimal digits are text.
-        let _ = hex::encode_to_slice(self.0, &mut hex);
+        json::hex(&self.0, &mut hex);
         serializer.serialize_str(std::str::from_utf8(&hex).unwrap_or_default())
     }
 }
@@ -94,6 +94,17 @@ impl Fields {
     }
 }
 
+/// An issuer's word about one of those in a session's chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct Word {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// What it calls whom it speaks of.
+    pub subject: String,
+    /// When it said so, in seconds since 1970.
+    pub at: i64,
+}
+
 /// One record, without its place in the journal.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -120,6 +131,9 @@ pub enum Body<'a> {
         principal: String,
         groups: Vec<String>,
         on_behalf_of: Vec<String>,
+        /// Whose word the principal is, and since when.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        asserted: Vec<Word>,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<String>,
         target: String,
@@ -170,4 +184,90 @@ pub enum Body<'a> {
     Administered { who: String, what: String, detail: String },
     /// A session has ended; nothing of it follows.
     Closed { why: String, operations: u64, refusals: u64, rows: u64 },
+}
+
+impl Body<'_> {
+    /// Appends the fields, each behind a comma. The two kinds that every statement has are written by hand.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        match self {
+            Self::Allowed { decision, phase, values } => {
+                out.extend_from_slice(b",\"kind\":\"allowed\",\"decision\":");
+                decision.write(out)?;
+                out.extend_from_slice(b",\"phase\":");
+                json::text(out, phase)?;
+                out.extend_from_slice(b",\"values\":[");
+                for (index, Commitment(value)) in values.iter().enumerate() {
+                    let mut quoted = *b"\"00000000000000000000000000000000\"";
+                    json::hex(value, quoted.get_mut(1..33).unwrap_or_default());
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&quoted);
+                }
+                out.push(b']');
+                Ok(())
+            }
+            Self::Outcome { decision, rows, duration_us, sqlstate } => {
+                out.extend_from_slice(b",\"kind\":\"outcome\",\"decision\":");
+                decision.write(out)?;
+                out.extend_from_slice(b",\"rows\":");
+                json::number(out, *rows);
+                out.extend_from_slice(b",\"duration_us\":");
+                json::number(out, *duration_us);
+                if let Some(sqlstate) = sqlstate {
+                    out.extend_from_slice(b",\"sqlstate\":");
+                    json::text(out, sqlstate)?;
+                }
+                Ok(())
+            }
+            Self::Started { .. }
+            | Self::Recovered { .. }
+            | Self::Resumed { .. }
+            | Self::LoginRefused { .. }
+            | Self::Opened { .. }
+            | Self::Refused { .. }
+            | Self::Unreadable { .. }
+            | Self::Held { .. }
+            | Self::Answered { .. }
+            | Self::Gateway { .. }
+            | Self::Killed { .. }
+            | Self::Administered { .. }
+            | Self::Closed { .. } => self.write_any(out),
+        }
+    }
+
+    fn write_any(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        // An object: its brace becomes the comma that joins it to what stands before.
+        let brace = out.len();
+        serde_json::to_writer(&mut *out, self)?;
+        if let Some(first) = out.get_mut(brace) {
+            *first = b',';
+        }
+        out.pop();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_by_hand_is_what_the_library_writes() {
+        let one = DecisionId { session: "0a1b".into(), n: 12 };
+        let odd = DecisionId { session: "a \"session\"".into(), n: 0 };
+        let (none, two) = ([], [Commitment([7; 16]), Commitment([0xab; 16])]);
+        let bodies = [
+            Body::Allowed { decision: &one, phase: "query", values: &none },
+            Body::Allowed { decision: &odd, phase: "a\\b", values: &two },
+            Body::Outcome { decision: &one, rows: 0, duration_us: 1_000_000, sqlstate: None },
+            Body::Outcome { decision: &odd, rows: u64::MAX, duration_us: 3, sqlstate: Some("22\u{1}12") },
+        ];
+        for body in bodies {
+            let (mut by_hand, mut by_library) = (Vec::new(), Vec::new());
+            body.write(&mut by_hand).expect("it is written");
+            body.write_any(&mut by_library).expect("it is written");
+            assert_eq!(String::from_utf8_lossy(&by_hand), String::from_utf8_lossy(&by_library));
+        }
+    }
 }

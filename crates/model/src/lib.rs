@@ -9,5 +9,5 @@ mod request;
 pub use action::Action;
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
-pub use principal::{Principal, PrincipalKind, PrincipalRef};
+pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{Approver, Counted, Filed, HoldRule, NewRequest, Request, Standing, Status, Vote};

@@ -14,6 +14,9 @@ use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
 use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Verdict, facts};
 
+/// What stands for opening a session where operations have their shape, which are digests.
+const CONNECT: [u8; 16] = [0xff; 16];
+
 /// What a policy may ask of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetFacts {
@@ -76,8 +79,29 @@ impl Policies {
     ) -> Result<Grant, Denied> {
         let grant = Grant::new(who.principal().clone(), target.clone());
         let connect = Effect::new(Action::Connect, Resource::Target);
-        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &BTreeSet::new());
-        if answer.allowed { Ok(grant) } else { Err(self.denied(&grant, &connect, &answer, 1)) }
+        let none = BTreeSet::new();
+        let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
+        match key.and_then(|key| self.remembered.get(key)) {
+            Some(Said::Allow(_)) => return Ok(grant),
+            Some(Said::Deny(denied)) => return Err(denied),
+            Some(Said::Hold(_)) | None => (),
+        }
+        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &none);
+        let said = if answer.allowed {
+            Said::Allow(Permit {
+                policies: answer.policies.into(),
+                version: Arc::clone(&self.version),
+                reveal: Arc::default(),
+                approved: Vec::new(),
+                everything: self.everything,
+            })
+        } else {
+            Said::Deny(self.denied(&grant, &connect, &answer, 1))
+        };
+        if let Some(key) = key {
+            self.remembered.keep(key, said.clone());
+        }
+        if let Said::Deny(denied) = said { Err(denied) } else { Ok(grant) }
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.

@@ -40,7 +40,10 @@ pub struct Grant {
 
 impl Grant {
     pub(crate) fn new(principal: Principal, target: TargetName) -> Self {
-        let key = format!("{principal:?} {target:?}").into();
+        let Principal { id, groups, on_behalf_of, purpose, asserted } = &principal;
+        // Not when an issuer said so: that is asked with the time.
+        let issuers: Vec<&str> = asserted.iter().map(|a| a.issuer.as_str()).collect();
+        let key = format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?}").into();
         Self { principal, target, key }
     }
 

@@ -4,6 +4,7 @@ mod decide;
 mod explain;
 mod facts;
 mod grant;
+pub mod identity;
 mod load;
 pub mod quorum;
 mod remembered;

@@ -36,7 +36,7 @@ impl Store {
             let mut credentials = BTreeMap::new();
             for kept in query("SELECT target, sealed FROM credential").fetch_all(&mut work).await? {
                 let target: String = kept.try_get("target")?;
-                let clear = self.vault.open(row(&target), kept.try_get::<&[u8], _>("sealed")?)?;
+                let clear = self.vault.open(row(&target), kept.try_get::<&[u8], _>("sealed")?).await?;
                 credentials.insert(target, clear);
             }
             Ok(Configured { version: kept.try_get("version")?, body: Some(kept.try_get("body")?), credentials })
@@ -88,12 +88,13 @@ impl Store {
             .execute(&mut work)
             .await?;
             for (target, password) in passwords {
+                let sealed = self.seal(&mut work, row(target), password).await?;
                 query(
                     "INSERT INTO credential (target, sealed) VALUES ($1, $2) \
                      ON CONFLICT (target) DO UPDATE SET sealed = excluded.sealed",
                 )
                 .bind(*target)
-                .bind(self.vault.seal(row(target), password)?)
+                .bind(sealed)
                 .execute(&mut work)
                 .await?;
             }

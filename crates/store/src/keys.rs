@@ -3,6 +3,7 @@
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
+use crate::database::whole;
 use crate::query::query;
 use crate::vault::Row;
 use crate::{Store, StoreError};
@@ -14,18 +15,22 @@ impl Store {
     /// It cannot be read, made or opened.
     pub async fn made_key(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         let row = Row { table: "made_key", id: name };
-        let mut fresh = Zeroizing::new([0; 32]);
-        rand::fill(fresh.as_mut_slice()).map_err(|_| StoreError::Randomness)?;
-        let sealed = self.vault.seal(row, fresh.as_slice())?;
-        // Whoever is first makes it; everybody reads what is there then.
-        query("INSERT INTO made_key (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(name)
-            .bind(sealed)
-            .execute(&self.database)
-            .await?;
-        let kept =
-            query("SELECT sealed FROM made_key WHERE name = $1").bind(name).fetch_one(&self.database).await?;
-        let clear = self.vault.open(row, kept.try_get::<&[u8], _>(0)?)?;
+        let clear = whole!(self, work => {
+            // Whoever is first makes it; everybody reads what is there then.
+            let kept = query("SELECT sealed FROM made_key WHERE name = $1").bind(name).fetch_optional(&mut work).await?;
+            if let Some(kept) = kept {
+                return self.vault.open(row, kept.try_get::<&[u8], _>("sealed")?).await;
+            }
+            let mut fresh = Zeroizing::new(vec![0; 32]);
+            rand::fill(fresh.as_mut_slice()).map_err(|_| StoreError::Randomness)?;
+            let sealed = self.seal(&mut work, row, fresh.as_slice()).await?;
+            query("INSERT INTO made_key (name, sealed) VALUES ($1, $2)")
+                .bind(name)
+                .bind(sealed)
+                .execute(&mut work)
+                .await?;
+            Ok(fresh)
+        })?;
         let mut key = Zeroizing::new([0; 32]);
         if clear.len() != key.len() {
             return Err(StoreError::Unreadable("a key of another length"));

@@ -7,12 +7,14 @@ mod approvers;
 mod changes;
 mod configuration;
 mod database;
+mod happened;
 mod keys;
 mod master;
 mod open;
 mod query;
 mod requests;
 mod retention;
+mod rotate;
 mod server;
 mod tokens;
 mod vault;
@@ -22,11 +24,14 @@ mod votes;
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
 pub use configuration::Configured;
-pub use master::{MasterError, MasterKey, secret_of};
+pub use happened::Happened;
+pub use master::{Keys, MasterError, MasterKey, secret_of};
 pub use open::{Location, Locked, OpenError, Store};
 pub use retention::Purged;
+pub use rotate::Rotated;
 pub use server::Address;
 pub use tokens::Token;
+pub use vault::KeyName;
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,9 @@ pub enum StoreError {
         "a sealed value does not open: it was changed or moved, or the master key is not the one it was sealed with"
     )]
     Sealed,
+    /// The master key is one that is not here.
+    #[error("the master key {0} that the store was sealed with is not here: {1}")]
+    Master(KeyName, String),
     /// No randomness.
     #[error("the system gives no randomness")]
     Randomness,

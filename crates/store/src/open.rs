@@ -16,7 +16,7 @@ use crate::database::Database;
 use crate::query::query;
 use crate::server::{Address, Server};
 use crate::vault::Vault;
-use crate::{MasterKey, StoreError};
+use crate::{Keys, MasterKey, StoreError};
 
 pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -115,13 +115,28 @@ impl Locked {
     /// # Errors
     /// It was sealed with another master key.
     pub async fn unlock(self, master: &MasterKey) -> Result<Store, OpenError> {
+        let vault = Vault::new(std::slice::from_ref(master), None);
+        self.unlock_with(vault).await
+    }
+
+    /// With its keys, and where they are looked for again when one is missing: it may have been replaced meanwhile.
+    ///
+    /// # Errors
+    /// It was sealed with another master key.
+    pub async fn unlock_from(self, masters: &[MasterKey], source: Keys) -> Result<Store, OpenError> {
+        let vault = Vault::new(masters, Some(source));
+        self.unlock_with(vault).await
+    }
+
+    async fn unlock_with(self, vault: Result<Vault, StoreError>) -> Result<Store, OpenError> {
         let Self { database, name } = self;
         let fault = |error| OpenError::Store(name.clone(), error);
-        let vault = Arc::new(Vault::new(master).map_err(fault)?);
+        let vault = Arc::new(vault.map_err(fault)?);
         let changes = Changes::of(&database);
         let store = Store { database, vault, changes };
         // A wrong master key is found here and not with the first password that is needed.
         store.made_key("verifiers").await.map_err(fault)?;
+        store.master().await.map_err(fault)?;
         Ok(store)
     }
 }

@@ -19,7 +19,8 @@ impl Store {
         let mut chance = [0; 5];
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
-        let sealed = self.seal_values(&id, &new.values)?;
+        let clear =
+            Zeroizing::new(serde_json::to_vec(&new.values).map_err(|_| StoreError::Unreadable("values"))?);
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
@@ -40,7 +41,8 @@ impl Store {
         if usize::try_from(waiting).unwrap_or(usize::MAX) >= most {
             return Ok(Filed::TooMany);
         }
-        insert(&mut work, &id, new, &sealed, now).await?;
+        let sealed = self.seal(&mut work, values_of(&id), &clear).await?;
+            insert(&mut work, &id, new, &sealed, now).await?;
         Ok(Filed::Now(id.clone()))
         })
     }
@@ -130,15 +132,10 @@ impl Store {
         let kept =
             query("SELECT * FROM request WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
-        let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?)?;
+        let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
         let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
         let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
         Ok(Some(Request { values, ..read(&row, votes, now)? }))
-    }
-
-    fn seal_values(&self, id: &str, values: &[Option<String>]) -> Result<Vec<u8>, StoreError> {
-        let clear = Zeroizing::new(serde_json::to_vec(values).map_err(|_| StoreError::Unreadable("values"))?);
-        self.vault.seal(values_of(id), &clear)
     }
 }
 

@@ -31,7 +31,7 @@ impl Place {
     }
 
     fn key(&self) -> MasterKey {
-        MasterKey::from_file(&self.folder.path().join("master.key"), false).expect("a key")
+        MasterKey::from_file(&self.folder.path().join("master.key"), false).expect("a key").remove(0)
     }
 
     async fn open(&self) -> Store {
@@ -76,6 +76,9 @@ macro_rules! both {
 }
 
 both! {
+    another_master_key_wraps_everything_and_the_old_one_opens_nothing,
+    a_rotation_that_is_cut_off_leaves_what_was,
+    what_a_command_did_is_told_in_its_order,
     of_those_who_do_the_same_at_once_one_is_first,
     of_two_who_replace_the_same_configuration_one_is_told,
     a_password_stays_until_its_target_goes,
@@ -181,14 +184,17 @@ async fn a_sealed_value_that_was_changed_does_not_open(place: &Place) {
     let store = place.open().await;
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     let row = vault::Row { table: "credential", id: "a" };
-    let whole = store.vault.seal(row, PASSWORD).expect("sealed");
+    let whole = vault::seal(&store.vault.all()[0], row, PASSWORD).expect("sealed");
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
-        assert!(store.vault.open(row, &changed).is_err(), "byte {at}");
-        assert!(store.vault.open(row, &whole[..at]).is_err(), "cut at {at}");
+        assert!(store.vault.open(row, &changed).await.is_err(), "byte {at}");
+        assert!(store.vault.open(row, &whole[..at]).await.is_err(), "cut at {at}");
     }
-    assert_eq!(store.vault.open(row, &whole).expect("opened").as_slice(), PASSWORD);
+    assert_eq!(store.vault.open(row, &whole).await.expect("opened").as_slice(), PASSWORD);
+    // As it was written before master keys had names.
+    let old = [&[1], &whole[9..]].concat();
+    assert_eq!(store.vault.open(row, &old).await.expect("opened").as_slice(), PASSWORD);
 }
 
 #[tokio::test]
@@ -317,7 +323,7 @@ fn a_key_file_is_for_its_owner_alone() {
     assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Missing(_))));
     let made = MasterKey::from_file(&path, false).expect("made");
     assert!(is_private(&path));
-    assert_eq!(MasterKey::from_file(&path, true).expect("read").reveal(), made.reveal());
+    assert_eq!(MasterKey::from_file(&path, true).expect("read")[0].reveal(), made[0].reveal());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("chmod");
     assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Exposed(_, 0o640))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
@@ -433,6 +439,120 @@ async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
     }
 }
 
+async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place: &Place) {
+    let old = place.key();
+    let (keys, new) = (place.folder.path().join("keys"), MasterKey::fresh().expect("a key"));
+    MasterKey::write_file(&keys, &[&old]).expect("written");
+    let source: Keys = {
+        let keys = keys.clone();
+        Arc::new(move || MasterKey::from_file(&keys, true))
+    };
+    let reached = || async { Locked::reach(&place.location()).await.expect("reached") };
+    // One gateway does it, another serves meanwhile.
+    let store =
+        reached().await.unlock_from(&source().expect("keys"), Arc::clone(&source)).await.expect("a store");
+    let other =
+        reached().await.unlock_from(&source().expect("keys"), Arc::clone(&source)).await.expect("a store");
+    with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+    let id = filed(&store, "1", &[(1, 60)]).await;
+    let masks = store.made_key("masks").await.expect("a key");
+
+    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    let rotated = store.rotate(&new, 7).await.expect("rotated");
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 4));
+    MasterKey::write_file(&keys, &[&new]).expect("written");
+
+    for store in [&store, &other] {
+        assert_eq!(store.made_key("masks").await.expect("a key"), masks);
+        let opened = store.configured().await.expect("read").credentials;
+        assert_eq!(opened["a"].as_slice(), PASSWORD);
+        let values = store.request(&id, 0).await.expect("read").expect("one").values;
+        assert_eq!(values[0].as_deref(), Some(VALUE));
+        // What is sealed from now on is under the new one.
+        let later = filed(store, &format!("later {}", Arc::as_ptr(&store.vault).addr()), &[(1, 60)]).await;
+        assert!(store.request(&later, 0).await.is_ok());
+        assert_eq!(store.master().await.expect("read"), new.name());
+    }
+    let refused = place.open_with(&old).await.err().expect("refused");
+    assert!(matches!(refused, OpenError::Store(_, StoreError::Sealed)), "{refused}");
+    let with_new = place.open_with(&new).await.expect("opened");
+    assert_eq!(with_new.configured().await.expect("read").credentials["a"].as_slice(), PASSWORD);
+    // No row was forgotten: the old key wraps nothing any more.
+    let known = vault::Vault::new(&[old], None).expect("a vault");
+    for (table, id, sealed) in rotate::SEALED {
+        let rows = crate::query::made(&format!("SELECT {id} AS id, {sealed} AS sealed FROM {table}"));
+        let rows = rows.fetch_all(&with_new.database).await.expect("read");
+        assert!(!rows.is_empty(), "{table}");
+        for row in rows {
+            let name: String = row.try_get("id").expect("a name");
+            let sealed: Vec<u8> = row.try_get("sealed").expect("bytes");
+            assert!(known.open(vault::Row { table, id: &name }, &sealed).await.is_err(), "{table} {name}");
+        }
+    }
+}
+
+/// The new key stands in the file before anything is wrapped under it, so that whatever was done last can be read.
+async fn a_rotation_that_is_cut_off_leaves_what_was(place: &Place) {
+    let (old, new) = (place.key(), MasterKey::fresh().expect("a key"));
+    let store = place.open().await;
+    with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+    // A value that opens with no key makes it fail in its middle.
+    query("INSERT INTO credential (target, sealed) VALUES ('b', $1)")
+        .bind(vec![2; 120])
+        .execute(&store.database)
+        .await
+        .expect("written");
+    assert!(store.rotate(&new, 7).await.is_err());
+    assert_eq!(store.master().await.expect("read"), old.name());
+    query("DELETE FROM credential WHERE target = 'b'").execute(&store.database).await.expect("removed");
+    let keys = place.folder.path().join("keys");
+    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    for rotated in [false, true] {
+        let keys = MasterKey::from_file(&keys, true).expect("both");
+        let locked = Locked::reach(&place.location()).await.expect("reached");
+        let store =
+            locked.unlock_from(&keys, Arc::new(|| Ok(Vec::new()))).await.expect("readable at each moment");
+        assert_eq!(
+            store.configured().await.expect("read").credentials["a"].as_slice(),
+            PASSWORD,
+            "{rotated}"
+        );
+        if !rotated {
+            store.rotate(&new, 8).await.expect("rotated at last");
+        }
+    }
+}
+
+async fn what_a_command_did_is_told_in_its_order(place: &Place) {
+    let store = place.open().await;
+    assert_eq!(store.last_happened().await.expect("read"), 0);
+    for (number, what) in (1..).zip(["one", "two", "three"]) {
+        store.note(what, "more", number * 10).await.expect("noted");
+    }
+    let told = store.happened(1).await.expect("read");
+    let told: Vec<_> = told.iter().map(|h| (h.number, h.at, h.what.as_str())).collect();
+    assert_eq!(told, [(2, 20, "two"), (3, 30, "three")]);
+    assert_eq!(store.last_happened().await.expect("read"), 3);
+}
+
+/// What is sealed is known to the rotation.
+#[tokio::test]
+async fn every_sealed_column_is_wrapped_anew_by_a_rotation() {
+    let place = Place::file();
+    let store = place.open().await;
+    let columns = query(
+        "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c \
+         WHERE m.type = 'table' AND c.name LIKE '%sealed%' ORDER BY 1",
+    );
+    let found = columns.fetch_all(&store.database).await.expect("read");
+    let mut found: Vec<(String, String)> =
+        found.iter().map(|r| (r.try_get("t").expect("t"), r.try_get("c").expect("c"))).collect();
+    let mut known: Vec<_> = rotate::SEALED.map(|(t, _, c)| (t.to_owned(), c.to_owned())).to_vec();
+    found.sort();
+    known.sort();
+    assert_eq!(found, known);
+}
+
 /// Whoever adds a table adds it to both.
 #[test]
 fn both_databases_have_the_same_migrations() {
@@ -507,6 +627,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         groups: Vec::new(),
         on_behalf_of: Vec::new(),
         purpose: None,
+        asserted: Vec::new(),
         targets: None,
         issued: 0,
         expires,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use model::Asserted;
+
 use crate::query::{Found, either, query};
 use crate::{Store, StoreError};
 
@@ -20,6 +22,8 @@ pub struct Token {
     pub on_behalf_of: Vec<String>,
     /// What it is for.
     pub purpose: Option<String>,
+    /// Whose word the principal is.
+    pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
     /// In seconds since 1970.
@@ -39,6 +43,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         groups: crate::from_json(row.try_get("groups")?)?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
         purpose: row.try_get("purpose")?,
+        asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
@@ -78,14 +83,16 @@ impl Store {
             groups,
             on_behalf_of,
             purpose,
+            asserted,
             targets,
             issued,
             expires,
             revoked,
         } = token;
         query(
-            "INSERT INTO token (id, verifier, principal, groups, on_behalf_of, purpose, targets, issued, expires, revoked) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "INSERT INTO token \
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, issued, expires, revoked) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(id)
         .bind(verifier)
@@ -93,6 +100,7 @@ impl Store {
         .bind(crate::to_json(groups)?)
         .bind(crate::to_json(on_behalf_of)?)
         .bind(purpose)
+        .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
         .bind(issued)
         .bind(expires)
@@ -131,5 +139,19 @@ impl Store {
         .fetch_all(&self.database)
         .await?;
         kept.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Uses up what may be used once; whether it had not been. It is kept until a moment at which it is refused anyway.
+    ///
+    /// # Errors
+    /// It cannot be written: then it is not used.
+    pub async fn spend(&self, id: &str, until: i64, now: i64) -> Result<bool, StoreError> {
+        query("DELETE FROM spent WHERE until < $1").bind(now).execute(&self.database).await?;
+        let done = query("INSERT INTO spent (id, until) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
+            .bind(id)
+            .bind(until)
+            .execute(&self.database)
+            .await?;
+        Ok(done > 0)
     }
 }

@@ -3,7 +3,7 @@
 use crate::Malformed;
 
 /// Reads big-endian values from the front of a slice.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }

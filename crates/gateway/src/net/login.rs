@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use policy::identity::{self, Refusal};
 use tokio::io::AsyncWriteExt;
 use wire::postgres::error::ErrorFields;
 use wire::postgres::scram::{self, ScramVerifier};
@@ -15,8 +16,8 @@ use super::dial::nonce;
 use super::listen::Accepted;
 use super::stream::{ReadError, message};
 
-/// JSON Web Tokens are long: so many bytes a password may have.
-const LONGEST_PASSWORD: usize = 64 * 1024;
+/// JSON Web Tokens are long: so many bytes a password may have, with what the protocol puts around it.
+const LONGEST_PASSWORD: usize = identity::LONGEST + 16;
 /// A user name that begins so names a token, whose secret is proven by SCRAM.
 pub const TOKEN_PREFIX: &str = "dwt_";
 /// A login may take so long.
@@ -32,7 +33,7 @@ pub trait Authenticator {
     type Proof;
 
     /// Whom this password belongs to.
-    fn check(&self, password: &[u8]) -> impl Future<Output = Option<Self::Proof>> + Send;
+    fn check(&self, password: &[u8]) -> impl Future<Output = Result<Self::Proof, Refused>> + Send;
 
     /// The verifier of the token that the user name names. Unknown names have one, too, so that an exchange does not
     /// tell which exist; theirs proves nothing.
@@ -45,6 +46,9 @@ pub enum Refused {
     /// No such token, or it has ended.
     #[error("no valid token")]
     Token,
+    /// A token of an issuer's, and why it is not taken.
+    #[error("no valid token of an issuer: {0}")]
+    Issued(#[from] Refusal),
     /// A password cannot be asked for on this connection.
     #[error("the connection is not encrypted")]
     ClearText,
@@ -58,6 +62,7 @@ impl Refused {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Issued(refusal) => refusal.code(),
             Self::ClearText => "clear_text",
             Self::Protocol(_) => "protocol",
         }
@@ -118,7 +123,7 @@ pub async fn authenticate<A: Authenticator>(
         Err(refused) => refused,
     };
     let fields = match &refused {
-        Refused::Token => {
+        Refused::Token | Refused::Issued(_) => {
             tokio::time::sleep(failures.penalty(accepted.peer().ip())).await;
             ErrorFields::fatal("28P01", "the token is not valid")
                 .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name.")
@@ -153,7 +158,7 @@ async fn prove<A: Authenticator>(accepted: &mut Accepted, authenticator: &A) -> 
         return Err(Refused::Protocol("no password came".to_owned()));
     };
     let password = Reader::new(body).cstr()?;
-    authenticator.check(password).await.ok_or(Refused::Token)
+    authenticator.check(password).await
 }
 
 async fn prove_by_scram<A: Authenticator>(

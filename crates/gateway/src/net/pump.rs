@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 const READ: usize = 32 * 1024;
 /// Above this many unsent bytes towards one side, the other side is not read.
 const HIGH_WATER: usize = 256 * 1024;
+/// An empty buffer keeps so many bytes while its session waits, since most messages fit in it.
+pub const KEPT: usize = 1024;
 
 /// Bytes of one direction: appended at the end, taken from the front.
 #[derive(Default)]
@@ -62,9 +64,19 @@ impl Buffer {
         self.tail().extend_from_slice(more);
     }
 
+    /// Appends what nobody else needs: where nothing is in the buffer, its memory changes hands.
+    pub fn append(&mut self, more: &mut Vec<u8>) {
+        if self.is_empty() {
+            self.consume(0);
+            std::mem::swap(&mut self.bytes, more);
+        } else {
+            self.extend(more);
+        }
+    }
+
     /// Gives memory back that an earlier burst needed.
     fn shrink(&mut self) {
-        if self.is_empty() && self.bytes.capacity() > 0 {
+        if self.bytes.capacity() > KEPT && self.is_empty() {
             *self = Self::default();
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
 use super::*;
@@ -12,14 +13,25 @@ use crate::embedded::Embedded;
 use crate::memory::Memory;
 
 /// Each backend with what has to live as long.
-async fn backends() -> Vec<(&'static str, State, Option<tempfile::TempDir>)> {
+async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
+    let server = Postgres::shared().expect("a server");
+    let address = store::Address::parse(&server.url(&server.fresh_database().expect("a database")));
+    let shared = store::Location::Server(address.expect("an address"));
+    let shared = store::Locked::reach(&shared).await.expect("reached").unlock(&key).await.expect("a store");
     vec![
         ("memory", State::new(Memory::default()), None),
-        ("embedded", State::new(Embedded::new(kept)), Some(place)),
+        ("a file", State::new(Embedded::new(kept)), Some(Place::File(place))),
+        ("a server", State::new(Embedded::new(shared)), Some(Place::Server(server))),
     ]
+}
+
+#[expect(dead_code, reason = "it is there to be dropped with the test")]
+enum Place {
+    File(tempfile::TempDir),
+    Server(Arc<Postgres>),
 }
 
 fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
@@ -176,6 +188,12 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
             groups: vec!["analysts".to_owned()],
             on_behalf_of: vec![PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() }],
             purpose: Some("a report".to_owned()),
+            asserted: vec![Asserted {
+                issuer: "company".to_owned(),
+                subject: "0a1b".to_owned(),
+                at: issued,
+                session: None,
+            }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
         issued,
@@ -211,6 +229,15 @@ async fn tokens_live_alike_wherever_they_are_kept() {
 }
 
 #[tokio::test]
+async fn what_may_be_used_once_is_used_once() {
+    for (name, state, _place) in backends().await {
+        for (id, first) in [("a", true), ("b", true), ("a", false), ("b", false)] {
+            assert_eq!(state.spend(id, i64::MAX).await.expect("written"), first, "{id} in {name}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_comes_back_without_its_passwords() {
     let target = |password: Option<&str>| TargetConfig {
         name: "orders".to_owned(),
@@ -227,19 +254,30 @@ async fn a_configuration_comes_back_without_its_passwords() {
     };
     let policies = vec![PolicyFile { name: "p".to_owned(), text: "x".to_owned() }];
     for (name, state, _place) in backends().await {
-        assert_eq!(state.configuration().await.expect("read"), Configuration::default(), "{name}");
+        assert_eq!(state.configured().await.expect("read").configuration, Configuration::default(), "{name}");
         for (password, kept) in
             [(Some("hunter2"), Some("hunter2")), (None, Some("hunter2")), (Some("b"), Some("b"))]
         {
-            let wanted = Configuration { targets: vec![target(password)], policies: policies.clone() };
-            state.replace(&wanted).await.expect("replaced");
-            let expected = Configuration { targets: vec![target(None)], policies: policies.clone() };
-            assert_eq!(state.configuration().await.expect("read"), expected, "{name}");
-            let credentials = state.credentials().await.expect("read");
+            let wanted = Configuration {
+                targets: vec![target(password)],
+                policies: policies.clone(),
+                ..Configuration::default()
+            };
+            let was = state.version().await.expect("read");
+            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
+            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
+            let expected = Configuration {
+                targets: vec![target(None)],
+                policies: policies.clone(),
+                ..Configuration::default()
+            };
+            assert_eq!(state.configured().await.expect("read").configuration, expected, "{name}");
+            let credentials = state.configured().await.expect("read").credentials;
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
-        state.replace(&Configuration::default()).await.expect("replaced");
-        assert!(state.credentials().await.expect("read").is_empty(), "{name}");
+        let was = state.version().await.expect("read");
+        state.replace(was, &Configuration::default()).await.expect("replaced");
+        assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Bind<'a> {
     /// None: text for all; one: for all; otherwise one each.
     pub formats: Vec<i16>,
     /// The parameters' values.
-    pub values: Vec<Option<&'a [u8]>>,
+    pub values: Values<'a>,
     /// The result's formats, by the same rule.
     pub results: Vec<i16>,
 }
@@ -85,9 +85,35 @@ pub struct FunctionCall<'a> {
     /// The arguments' formats.
     pub formats: Vec<i16>,
     /// The arguments.
-    pub arguments: Vec<Option<&'a [u8]>>,
+    pub arguments: Values<'a>,
     /// The result's format.
     pub result: i16,
+}
+
+/// Values one behind the other, `None` for NULL. They were looked at once and are read again when they are asked for, so that
+/// a message that is only passed on needs no list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values<'a> {
+    count: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Values<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let count = r.count(4)?;
+        let values = Self { count, reader: *r };
+        for _ in 0..count {
+            r.value()?;
+        }
+        Ok(values)
+    }
+
+    /// Each value.
+    pub fn iter(&self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
+        let mut reader = self.reader;
+        // None of them can be wrong now.
+        (0..self.count).map_while(move |_| reader.value().ok())
+    }
 }
 
 /// Reads one message.
@@ -104,7 +130,7 @@ pub fn frontend<'a>(frame: &Frame<'a>) -> Result<Frontend<'a>, Malformed> {
         b'B' => {
             let (portal, statement) = (r.cstr()?, r.cstr()?);
             let formats = formats(&mut r)?;
-            let values = values(&mut r)?;
+            let values = Values::read(&mut r)?;
             let results = self::formats(&mut r)?;
             Frontend::Bind(Bind { portal, statement, formats, values, results })
         }
@@ -116,7 +142,7 @@ pub fn frontend<'a>(frame: &Frame<'a>) -> Result<Frontend<'a>, Malformed> {
         b'F' => {
             let function = r.u32()?;
             let formats = formats(&mut r)?;
-            let arguments = values(&mut r)?;
+            let arguments = Values::read(&mut r)?;
             let result = r.i16()?;
             Frontend::FunctionCall(FunctionCall { function, formats, arguments, result })
         }
@@ -148,10 +174,9 @@ fn kind(r: &mut Reader<'_>) -> Result<Kind, Malformed> {
 
 fn formats(r: &mut Reader<'_>) -> Result<Vec<i16>, Malformed> {
     let count = r.count(2)?;
-    (0..count).map(|_| r.i16()).collect()
-}
-
-fn values<'a>(r: &mut Reader<'a>) -> Result<Vec<Option<&'a [u8]>>, Malformed> {
-    let count = r.count(4)?;
-    (0..count).map(|_| r.value()).collect()
+    let mut formats = Vec::with_capacity(count);
+    for _ in 0..count {
+        formats.push(r.i16()?);
+    }
+    Ok(formats)
 }

@@ -32,16 +32,12 @@ fn what_a_client_writes_is_read_back() {
         &built(|o| build::parse(o, "s", "select $1", &[23])),
         &Frontend::Parse(Parse { name: b"s", sql: b"select $1", types: vec![23] }),
     );
-    says(
-        &built(|o| build::bind(o, "p", "s", &[1], &[Some(b"x"), None], &[0, 1])),
-        &Frontend::Bind(Bind {
-            portal: b"p",
-            statement: b"s",
-            formats: vec![1],
-            values: vec![Some(b"x"), None],
-            results: vec![0, 1],
-        }),
-    );
+    let bytes = built(|o| build::bind(o, "p", "s", &[1], &[Some(b"x"), None], &[0, 1]));
+    let frame = split(&bytes, usize::MAX).expect("framed").expect("whole");
+    let Frontend::Bind(bind) = frontend(&frame).expect("read") else { panic!("not a Bind") };
+    assert_eq!((bind.portal, bind.statement), (b"p".as_slice(), b"s".as_slice()));
+    assert_eq!((bind.formats, bind.results), (vec![1], vec![0, 1]));
+    assert_eq!(bind.values.iter().collect::<Vec<_>>(), [Some(b"x".as_slice()), None]);
     says(&built(|o| build::describe(o, b'S', "s")), &Frontend::Describe(Kind::Statement, b"s"));
     says(&built(|o| build::execute(o, "p", 7)), &Frontend::Execute { portal: b"p", max_rows: 7 });
     says(&built(|o| build::close_portal(o, "p")), &Frontend::Close(Kind::Portal, b"p"));

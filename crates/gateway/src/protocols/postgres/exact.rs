@@ -30,7 +30,7 @@ fn values(frame: &[u8], part: &mut dyn FnMut(&[u8])) {
     for format in &bind.formats {
         part(&format.to_be_bytes());
     }
-    for value in &bind.values {
+    for value in bind.values.iter() {
         match value {
             None => part(b"null"),
             Some(value) => {

@@ -98,7 +98,12 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
-    Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }))
+    let mut open = Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }));
+    if !everything {
+        // The first statement will need it, and the client takes a while to send it.
+        open.ask_ahead();
+    }
+    open
 }
 
 /// The start-up parameters for the target: its own user and database, and what the client may ask for.

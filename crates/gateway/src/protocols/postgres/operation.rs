@@ -334,7 +334,7 @@ impl Request {
         else {
             return Vec::new();
         };
-        bind.values.iter().map(|v| ValueNote(*v)).collect()
+        bind.values.iter().map(ValueNote).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use super::chunk::Chunk;
 use super::conversation::Refusing;
 use super::operation::{Garbled, Request};
 use super::{answers, opening};
-use crate::audit::{Audit, Cleared, Noted, Origin, Recorded};
+use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::net::cancel::Registration;
@@ -100,7 +100,7 @@ impl Protocol for PostgresSession {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
         self.gateway.is_current()?;
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
-        let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
+        let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 audit
@@ -114,7 +114,7 @@ impl Protocol for PostgresSession {
         Ok((admitted.identity(), target))
     }
 
-    async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
+    async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
         let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
         // Before policy is asked, so that one which comes meanwhile finds the session.
@@ -123,7 +123,9 @@ impl Protocol for PostgresSession {
             opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
-        self.live = Some(opening::enter(&self.gateway, opened, accepted));
+        let mut open = opening::enter(&self.gateway, opened, accepted);
+        open.owed.then(owed);
+        self.live = Some(open);
         self._registration = Some(registration);
         Ok(())
     }
@@ -201,11 +203,13 @@ impl Protocol for PostgresSession {
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
         let open = self.open()?;
-        let (request, reveal, decision, owed) = message.into_parts();
+        let (mut request, reveal, decision, owed) = message.into_parts();
         open.owed.then(owed);
-        open.pump.upstream.output.extend(&request.frame);
+        open.pump.upstream.output.append(&mut request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
-        open.pump.upstream.output.extend(&behind);
+        if !behind.is_empty() {
+            open.pump.upstream.output.extend(&behind);
+        }
         Ok(())
     }
 
@@ -220,8 +224,10 @@ impl Protocol for PostgresSession {
     }
 
     async fn deliver(&mut self, chunk: Recorded<Masked<Chunk>>) -> Result<(), Stop> {
-        let chunk = chunk.into_inner().into_inner();
-        self.open()?.pump.client.output.extend(&chunk.bytes);
+        let mut chunk = chunk.into_inner().into_inner();
+        let open = self.open()?;
+        open.pump.client.output.append(&mut chunk.bytes);
+        open.keep(chunk.bytes);
         Ok(())
     }
 
@@ -323,7 +329,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Ended(why) => {
             let code = match why {
                 Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
-                Ended::Revoked | Ended::Expired => "28000",
+                Ended::Revoked | Ended::Expired | Ended::TooOld => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }

@@ -8,7 +8,7 @@ use super::{PostgresSession, garbled_error};
 use crate::audit::Owed;
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
-use crate::net::pump::Pump;
+use crate::net::pump::{KEPT, Pump};
 use crate::protocols::postgres::answers::{self, Answers, Heard};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
@@ -38,10 +38,14 @@ pub(in crate::protocols::postgres) struct Open {
     discarding: usize,
     /// What our statement in flight is for.
     asking: Option<own::Purpose>,
+    /// It was sent before any message of the client's needed it.
+    ahead: bool,
     /// What our statement failed to learn: told when the client's message is looked at again.
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
     stash: Option<Chunk>,
+    /// The memory of the last chunk, for the next one.
+    spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.
     pub(super) owed: Owed,
     /// The client's next message waits for answers in flight.
@@ -68,8 +72,10 @@ impl Open {
             relaying: 0,
             discarding: 0,
             asking: None,
+            ahead: false,
             ask_failed: None,
             stash: None,
+            spare: Vec::new(),
             owed: Owed::default(),
             waiting: false,
             retried: false,
@@ -88,7 +94,12 @@ impl Open {
         let mut chunk = match self.stash.take() {
             Some(stashed) => stashed,
             None if self.pump.upstream.input.is_empty() => return Ok(None),
-            None => Chunk::frames(Vec::with_capacity(self.pump.upstream.input.len().min(CHUNK)), 0),
+            None => {
+                let mut bytes = std::mem::take(&mut self.spare);
+                bytes.clear();
+                bytes.reserve(self.pump.upstream.input.len().min(CHUNK));
+                Chunk::frames(bytes, 0)
+            }
         };
         while chunk.bytes.len() < CHUNK {
             if self.passing > 0 {
@@ -144,7 +155,18 @@ impl Open {
                 break;
             }
         }
-        Ok((!chunk.bytes.is_empty()).then_some(chunk))
+        if chunk.bytes.is_empty() {
+            self.keep(chunk.bytes);
+            return Ok(None);
+        }
+        Ok(Some(chunk))
+    }
+
+    /// Keeps the memory of a chunk for the next one, but not that of a large one: an idle session takes little.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= KEPT {
+            self.spare = bytes;
+        }
     }
 
     /// Ends the session where a result cannot be shown: the server believes that it was.
@@ -180,6 +202,9 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some();
+        if self.conversation.expected.is_full() {
+            self.wait();
+        }
         while !self.pump.upstream.is_full() && !self.waiting {
             if self.relaying > 0 || self.discarding > 0 {
                 if !self.stream_on() {
@@ -213,10 +238,7 @@ impl Open {
                 }
                 Said::Drop => None,
                 Said::Wait => {
-                    if self.conversation.needs_flush() {
-                        build::flush(self.pump.upstream.output.tail());
-                    }
-                    self.waiting = true;
+                    self.wait();
                     return Ok(None);
                 }
                 Said::Ask(purpose) => {
@@ -249,6 +271,14 @@ impl Open {
             }
         }
         Ok(None)
+    }
+
+    /// The client's next message waits for answers, which the server is told to send.
+    fn wait(&mut self) {
+        if self.conversation.needs_flush() {
+            build::flush(self.pump.upstream.output.tail());
+        }
+        self.waiting = true;
     }
 
     /// Moves on with a long message. Whether it is done.
@@ -297,6 +327,12 @@ impl Open {
         }))
     }
 
+    /// Asks how names are resolved before the client says anything.
+    pub(in crate::protocols::postgres) fn ask_ahead(&mut self) {
+        self.ask(own::Purpose::SessionFacts);
+        self.ahead = true;
+    }
+
     /// Sends a statement of our own.
     fn ask(&mut self, purpose: own::Purpose) {
         let texts = self.conversation.understanding.questions(purpose);
@@ -309,6 +345,7 @@ impl Open {
     pub(super) fn learn(&mut self) {
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
+        let ahead = std::mem::take(&mut self.ahead);
         let learned = match self.answers.own_failed.take() {
             Some(state) => Err(state),
             None => {
@@ -320,6 +357,8 @@ impl Open {
         };
         match learned {
             Ok(certain) => self.conversation.stale = !certain,
+            // Nobody waits for it: the client's first statement asks again.
+            Err(_) if ahead && self.pump.client.input.is_empty() => (),
             Err(state) => {
                 let garbled = could_not_learn(&state);
                 if self.conversation.is_skipping() {
