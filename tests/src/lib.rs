@@ -9,13 +9,21 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod emergencies;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod invisible;
 #[cfg(test)]
+mod laptops;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod shared;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]

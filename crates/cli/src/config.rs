@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gateway::credentials::SourceConfig;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
 use crate::typed::{self, Time};
 
@@ -36,6 +38,12 @@ pub(crate) struct Settings {
     pub bounds: Bounds,
     /// Targets, tags and policies that are applied at the start and whenever the file is read again.
     pub apply: Option<PathBuf>,
+    /// A command, given as its words, that hears of each break-glass code that is used.
+    pub alarm: Option<Vec<String>>,
+    /// Where passwords of targets are that do not lie in the store, by the names that targets use.
+    pub credentials: BTreeMap<String, SourceConfig>,
+    /// The Vault or OpenBao that some of them are in.
+    pub vault: Option<VaultSettings>,
 }
 
 /// Where a secret comes from.
@@ -80,6 +88,9 @@ struct Typed {
     data: Option<PathBuf>,
     master_key: Option<Source>,
     store: Option<TypedStore>,
+    #[serde(default)]
+    credentials: BTreeMap<String, TypedCredential>,
+    vault: Option<TypedVault>,
     #[serde(default, deserialize_with = "reachable")]
     postgres: TypedPostgres,
     #[serde(default)]
@@ -90,6 +101,8 @@ struct Typed {
     limits: TypedLimits,
     #[serde(default)]
     retention: TypedRetention,
+    #[serde(default)]
+    break_glass: TypedBreakGlass,
     apply: Option<PathBuf>,
 }
 
@@ -200,6 +213,12 @@ struct TypedRetention {
     requests: Option<Time>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedBreakGlass {
+    command: Option<Vec<String>>,
+}
+
 /// One address, or several in a list.
 struct Addresses(Vec<SocketAddr>);
 
@@ -255,7 +274,7 @@ pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
 
 impl Source {
     /// A file's name starts at a directory.
-    fn below(self, home: &Path) -> Self {
+    pub(crate) fn below(self, home: &Path) -> Self {
         match self {
             Self::File(file) => Self::File(home.join(file)),
             other @ (Self::Env(_) | Self::Command(_)) => other,
@@ -291,6 +310,9 @@ impl Settings {
             limits: Limits::default(),
             bounds: Bounds::default(),
             apply: None,
+            alarm: None,
+            credentials: BTreeMap::new(),
+            vault: None,
         }
     }
 
@@ -309,6 +331,9 @@ impl Settings {
             limits: _,
             bounds,
             apply: _,
+            alarm,
+            credentials,
+            vault,
         } = self;
         [
             ("data", *data != new.data),
@@ -319,6 +344,9 @@ impl Settings {
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             ("console", *console != new.console || *hosts != new.hosts),
             ("log", *log != new.log),
+            ("break_glass", *alarm != new.alarm),
+            ("credentials", *credentials != new.credentials),
+            ("vault", *vault != new.vault),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -328,7 +356,21 @@ impl Settings {
 
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
-        let Self { data, master_key, store, postgres, console, log, limits, retention, apply } = self;
+        let Self {
+            data,
+            master_key,
+            store,
+            credentials,
+            vault,
+            postgres,
+            console,
+            log,
+            limits,
+            retention,
+            break_glass,
+            apply,
+        } = self;
+        let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
         let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
         let TypedConsole { listen: console, hosts } = console;
@@ -372,6 +414,9 @@ impl Typed {
                 login: time(login, bounds.login),
             },
             apply: apply.map(|directory| home.join(directory)),
+            alarm,
+            credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
+            vault: vault.map(|vault| vault.below(home)),
         }
     }
 }
@@ -416,7 +461,7 @@ mod tests {
              connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
-             [retention]\ntokens = \"30d\"\n",
+             [retention]\ntokens = \"30d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
         .expect("settings");
         assert_eq!(settings.data, Path::new("/etc/durward/state"));
@@ -429,6 +474,7 @@ mod tests {
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
         assert!(settings.hosts.contains("gate.example.com"));
         assert_eq!(settings.apply.as_deref(), Some(Path::new("/etc/durward/files")));
+        assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
     }

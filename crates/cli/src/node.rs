@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use gateway::break_glass::Alarm;
 use gateway::configure::Applied;
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
@@ -22,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use crate::alarm::Told;
 use crate::config::{Settings, SharedStore, Source};
 use crate::exit::Fault;
 use crate::files::Wanted;
@@ -58,7 +60,9 @@ impl Node {
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
-        let config = Config { journal, state, limits: settings.limits.clone() };
+        let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
+        let sources = crate::credentials::sources(&settings)?;
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources };
         let gateway = Gateway::start(config).await?;
         if let Some(directory) = &settings.apply {
             apply(&gateway, directory).await?;
@@ -123,7 +127,9 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     }
     let store = open_store(settings).await?;
     let journal = open_journal(&settings.data)?;
-    let config = Config { journal, state: State::new(Embedded::new(store)), limits: settings.limits.clone() };
+    let state = State::new(Embedded::new(store));
+    let sources = crate::credentials::sources(settings)?;
+    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None, sources };
     Ok(Gateway::start(config).await?)
 }
 
@@ -137,6 +143,31 @@ fn open_journal(data: &Path) -> anyhow::Result<Journal> {
         | journal::OpenError::Broken { .. }
         | journal::OpenError::Down(_)) => other.into(),
     })
+}
+
+/// Writes what a command did into the journal, where no gateway does: one that runs finds it in the store.
+pub(crate) fn note_if_nobody_serves(settings: &Settings, what: &str, detail: &str) -> anyhow::Result<()> {
+    match Journal::open(&journal_in(&settings.data), Options::default()) {
+        Ok(journal) => {
+            journal.append(&journal::record::Body::Administered {
+                who: "command line".to_owned(),
+                what: what.to_owned(),
+                detail: detail.to_owned(),
+            })?;
+            Ok(())
+        }
+        Err(journal::OpenError::Taken(_)) => Ok(()),
+        Err(
+            other @ (journal::OpenError::Io(..)
+            | journal::OpenError::Broken { .. }
+            | journal::OpenError::Down(_)),
+        ) => Err(other.into()),
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 async fn front(address: SocketAddr, settings: &Settings) -> anyhow::Result<Front> {
@@ -203,7 +234,7 @@ pub(crate) fn master_keys(source: &Source, must_exist: bool) -> Result<Vec<Maste
 }
 
 /// Where the state is.
-fn location(settings: &Settings) -> anyhow::Result<Location> {
+pub(crate) fn location(settings: &Settings) -> anyhow::Result<Location> {
     let Some(SharedStore { url, password }) = &settings.store else {
         return Ok(Location::File(settings.data.join("state.db")));
     };
@@ -220,7 +251,7 @@ fn location(settings: &Settings) -> anyhow::Result<Location> {
 
 impl Source {
     /// What it gives, without the end of its line. `what` names it in an error.
-    fn read(&self, what: &str) -> anyhow::Result<Zeroizing<String>> {
+    pub(crate) fn read(&self, what: &str) -> anyhow::Result<Zeroizing<String>> {
         let text = match self {
             Self::File(file) => Zeroizing::new(
                 std::fs::read_to_string(file).with_context(|| format!("{what}: {}", file.display()))?,

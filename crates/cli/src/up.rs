@@ -122,6 +122,7 @@ async fn configure(
         database: database.name.clone(),
         password: password.map(|p| Password::new(p.to_string())),
         sslmode: database.sslmode.clone().unwrap_or_else(|| "prefer".to_owned()),
+        credential: None,
         sslrootcert: database.root_certificates()?,
         direct_tls: database.direct_tls,
         tags,

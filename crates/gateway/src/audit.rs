@@ -15,6 +15,7 @@ use masking::Masked;
 use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 
+use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::metrics::Metrics;
@@ -185,7 +186,7 @@ impl fmt::Display for Noted {
 }
 
 fn word(asserted: &Asserted) -> record::Word {
-    let Asserted { issuer, subject, at, session: _ } = asserted;
+    let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
     record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
 }
 
@@ -249,6 +250,14 @@ impl Audit {
             reason: refused.code().to_owned(),
         };
         self.append(&body, &[]).map(|_| ())
+    }
+
+    /// An emergency code that is about to be used up.
+    pub async fn break_glass(&mut self, used: &CodeUsed) -> Result<(), JournalDown> {
+        let CodeUsed { code, principal, target, address, session: _, until } = used.clone();
+        let position =
+            self.append(&record::Body::BreakGlass { code, principal, target, address, until }, &[])?;
+        self.synced(position).await
     }
 
     /// A session that begins. The target may be dialled while its record is on its way to the disk.

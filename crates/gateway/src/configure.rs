@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::JournalDown;
 use crate::catalogue::ColumnTag;
+use crate::credentials::{Credential, Sources};
 use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
 use crate::issuers::Issuers;
@@ -22,7 +23,7 @@ use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::sessions::Ended;
 use crate::state::{Configured, State, StateError};
-use crate::targets::{Credential, Parts, Target};
+use crate::targets::{Parts, Target};
 
 /// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
 /// nothing is said of them.
@@ -68,6 +69,9 @@ pub struct TargetConfig {
     /// Its password, on its way in; it never comes out again.
     #[serde(default, skip_serializing)]
     pub password: Option<Password>,
+    /// The name of a source of its password in the process's own configuration, in place of a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// As libpq's.
     #[serde(default = "default_sslmode")]
     pub sslmode: String,
@@ -178,14 +182,18 @@ fn problems(all: &[Problem]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What targets are built with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub journal: &'a Journal,
+    pub metrics: &'a Arc<Metrics>,
+    pub sources: &'a Sources,
+}
+
 /// Reads the stored configuration and builds what is in force.
-pub(crate) async fn load(
-    state: &State,
-    journal: &Journal,
-    metrics: &Arc<Metrics>,
-) -> Result<InForce, ConfigureError> {
+pub(crate) async fn load(state: &State, means: Means<'_>) -> Result<InForce, ConfigureError> {
     let stored = state.configured().await?;
-    build(stored.version, &stored.configuration, &stored.credentials, journal, metrics)
+    build(stored.version, &stored.configuration, &stored.credentials, means)
 }
 
 /// From what was typed to what it means.
@@ -193,8 +201,7 @@ fn build(
     stored: i64,
     configuration: &Configuration,
     credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
-    journal: &Journal,
-    metrics: &Arc<Metrics>,
+    means: Means<'_>,
 ) -> Result<InForce, ConfigureError> {
     let Configuration { targets, policies, issuers } = configuration;
     let issuers =
@@ -204,15 +211,8 @@ fn build(
     let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
-        let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
-        let password = given.or_else(|| credentials.get(&target.name).cloned());
-        let parts = parts(
-            target,
-            Credential(password.map(|bytes| Arc::new(dial::Password::new(bytes)))),
-            journal.clone(),
-            Arc::clone(metrics),
-        )
-        .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+        let parts = parts(target, credential(target, credentials, means.sources), means)
+            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
         let name = parts.name.clone();
         if built.insert(name, Arc::new(Target::new(parts))).is_some() {
             let what = "there are two of this name".to_owned();
@@ -222,12 +222,39 @@ fn build(
     Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers) })
 }
 
-fn parts(
+/// What a target logs in with.
+fn credential(
     target: &TargetConfig,
-    credential: Credential,
-    journal: Journal,
-    metrics: Arc<Metrics>,
-) -> Result<Parts, String> {
+    kept: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    sources: &Sources,
+) -> Credential {
+    if let Some(name) = &target.credential {
+        let found = sources.find(name).map(Credential::Sourced);
+        return found.unwrap_or_else(|| Credential::Missing(name.clone()));
+    }
+    let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
+    let password = given.or_else(|| kept.get(&target.name).cloned());
+    password.map_or(Credential::None, |bytes| Credential::Kept(Arc::new(dial::Password::new(bytes))))
+}
+
+/// A source that this gateway does not have is a mistake of whoever applies; of what another gateway took it is that target's.
+fn check_sources(wanted: &Configuration, sources: &Sources) -> Result<(), ConfigureError> {
+    for target in &wanted.targets {
+        let wrong = |what: String| Err(ConfigureError::Target { target: target.name.clone(), what });
+        match &target.credential {
+            Some(_) if target.password.is_some() => {
+                return wrong("it has a password and a credential: one of them".to_owned());
+            }
+            Some(name) if sources.find(name).is_none() => {
+                return wrong(format!("the gateway's durward.toml has no [credentials.{name}]"));
+            }
+            Some(_) | None => (),
+        }
+    }
+    Ok(())
+}
+
+fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Result<Parts, String> {
     let TargetConfig {
         name,
         host,
@@ -235,6 +262,7 @@ fn parts(
         user,
         database,
         password: _,
+        credential: _,
         sslmode,
         sslrootcert,
         direct_tls,
@@ -261,8 +289,8 @@ fn parts(
         database: database.clone(),
         credential,
         columns: column_tags(columns)?,
-        journal,
-        metrics,
+        journal: means.journal.clone(),
+        metrics: Arc::clone(means.metrics),
     })
 }
 
@@ -340,6 +368,10 @@ pub struct Applied {
 }
 
 impl Gateway {
+    fn means(&self) -> Means<'_> {
+        Means { journal: self.journal(), metrics: self.metrics(), sources: self.sources() }
+    }
+
     /// Replaces the configuration, whole or not at all. Sessions see it with their next operation.
     ///
     /// # Errors
@@ -362,7 +394,8 @@ impl Gateway {
             return Err(ConfigureError::Raced);
         }
         keep_proposals(&stored, &mut wanted);
-        let mut in_force = build(was, &wanted, &credentials, self.journal(), self.metrics())?;
+        check_sources(&wanted, self.sources())?;
+        let mut in_force = build(was, &wanted, &credentials, self.means())?;
         let changes = differences(&stored, &wanted);
         let version = in_force.policies.version().to_owned();
         let before = self.in_force.load_full();
@@ -381,7 +414,7 @@ impl Gateway {
             return Err(ConfigureError::Raced);
         };
         in_force.stored = now;
-        self.take(&before, in_force, staged);
+        self.take(&before, in_force, staged).await;
         Ok(Applied { version, changes })
     }
 
@@ -399,19 +432,19 @@ impl Gateway {
         if version == before.stored {
             return Ok(());
         }
-        let mut in_force = build(version, &configuration, &credentials, self.journal(), self.metrics())?;
+        let mut in_force = build(version, &configuration, &credentials, self.means())?;
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: "store".to_owned(),
             what: "apply".to_owned(),
             detail: format!("policies {}; by another gateway", in_force.policies.version()),
         })?;
-        self.take(&before, in_force, staged);
+        self.take(&before, in_force, staged).await;
         Ok(())
     }
 
     /// From here on it is in force, and sessions that cannot go on under it end.
-    fn take(&self, before: &InForce, in_force: InForce, staged: Vec<(TargetName, Staged)>) {
+    async fn take(&self, before: &InForce, in_force: InForce, staged: Vec<(TargetName, Staged)>) {
         let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
         let mut stale: BTreeSet<TargetName> = before
             .targets
@@ -424,7 +457,8 @@ impl Gateway {
                 stale.insert(name);
             }
         }
-        self.in_force.store(Arc::new(in_force));
+        let in_force = Arc::new(in_force);
+        self.in_force.store(Arc::clone(&in_force));
         self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         let issuers = self.issuers();
@@ -442,7 +476,8 @@ impl Gateway {
         let Configured { version: was, configuration: stored, credentials } =
             self.state().configured().await?;
         keep_proposals(&stored, &mut wanted);
-        let in_force = build(was, &wanted, &credentials, self.journal(), self.metrics())?;
+        check_sources(&wanted, self.sources())?;
+        let in_force = build(was, &wanted, &credentials, self.means())?;
         let version = in_force.policies.version().to_owned();
         Ok(Applied { version, changes: differences(&stored, &wanted) })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -12,9 +13,12 @@ use masking::HashKey;
 use model::{Inspect, TargetName};
 use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 
 use crate::audit::{self, JournalDown, Origin};
+use crate::break_glass::Alarm;
+use crate::configure::Means;
+use crate::credentials::Sources;
+use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
@@ -23,14 +27,14 @@ use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
-use crate::state::{Purged, State, StateError};
+use crate::state::{Happened, Purged, State, StateError};
 use crate::targets::Target;
 use crate::tokens::{Admitted, Entrance, Tokens};
 
-/// How often targets' catalogues, and the tokens of live sessions, are looked at.
+/// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Changes that come so close to each other are looked at together.
-const TOGETHER: Duration = Duration::from_millis(20);
+/// How often the store is looked at: a session ends within a second, with time to spare for the look itself.
+const LOOK_AT_STORE: Duration = Duration::from_millis(400);
 /// How often what is over for long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -42,6 +46,10 @@ pub struct Config {
     pub state: State,
     /// Bounds.
     pub limits: Limits,
+    /// Who is told when a break-glass code is used, beside log and journal.
+    pub alarm: Option<Arc<dyn Alarm>>,
+    /// Where passwords of targets are that do not lie in the store.
+    pub sources: Sources,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -121,14 +129,19 @@ pub struct Gateway {
     holds: Holds,
     tokens: Tokens,
     sessions: Sessions,
+    denials: Denials,
     cancels: CancelRegistry,
     failures: Failures,
     limits: ArcSwap<Limits>,
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
+    alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
+    sources: Sources,
     lease: Lease,
+    /// What commands did to the store is in the journal up to this number.
+    told: AtomicI64,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -139,34 +152,42 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits } = config;
+        let Config { journal, state, limits, alarm, sources } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let asked = Moment::now();
-        let in_force = crate::configure::load(&state, &journal, &metrics)
-            .await
-            .map_err(|problem| StartError::Configuration(problem.to_string()))?;
+        let told = state.last_happened().await?;
+        let in_force =
+            crate::configure::load(&state, Means { journal: &journal, metrics: &metrics, sources: &sources })
+                .await
+                .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             sessions: Sessions::default(),
+            denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             limits: ArcSwap::from_pointee(limits),
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
+            alarm,
             draining: watch::Sender::new(None),
             lease: Lease::new(state.is_shared(), asked),
+            told: AtomicI64::new(told),
+            sources,
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
         gateway.note(&started)?;
+        // Before anybody is let in.
+        gateway.look_at_denials().await?;
         tokio::spawn(keep(Arc::downgrade(&gateway)));
-        tokio::spawn(follow(Arc::downgrade(&gateway)));
+        tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -187,7 +208,8 @@ impl Gateway {
                 code: "3D000",
                 reason: format!("there is no target \"{target}\""),
                 hint: Some(
-                    "The database's name is the target's: ask the gateway's operator which there are."
+                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
+                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
                         .to_owned(),
                 ),
                 policies: Vec::new(),
@@ -295,6 +317,10 @@ impl Gateway {
         Entrance { tokens: &self.tokens, issuers: self.issuers() }
     }
 
+    pub(crate) fn known_tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// Whose tokens are taken.
     pub fn issuers(&self) -> Arc<Issuers> {
         Arc::clone(&self.in_force.load().issuers)
@@ -308,9 +334,9 @@ impl Gateway {
     /// Gives an admitted client its place among the live sessions.
     ///
     /// # Errors
-    /// A refusal where its token is not for this target.
+    /// A refusal where its token is not for this target, or access is revoked.
     pub fn enter(&self, admitted: &Admitted, target: &TargetName, origin: &Origin) -> Result<Place, Denied> {
-        if !admitted.is_for(target) {
+        if !admitted.is_for(target) || !admitted.may_enter() {
             return Err(Denied {
                 code: "42501",
                 reason: format!("this token is not for the target \"{target}\""),
@@ -321,18 +347,21 @@ impl Gateway {
                 version: self.in_force.load().policies.version().into(),
             });
         }
-        let place = self.sessions.enter(Live {
+        let live = Live {
             id: origin.session.clone(),
             principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
             target: target.clone(),
-            address: origin.address.to_string(),
-            application: origin.application.to_string(),
+            address: origin.address,
+            application: Arc::clone(&origin.application),
+            encrypted: origin.tls.is_some(),
             since: now(),
             until: admitted.expires(),
             oldest: now().saturating_add(admitted.session_age()),
-        });
-        // After it is among the live ones, so that whoever takes an issuer away meanwhile finds it.
+        };
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
+        // session.
+        let place = self.sessions.enter(live.clone());
         if !self.issuers().vouch_for(admitted.principal()) {
             return Err(Denied {
                 code: "28000",
@@ -343,7 +372,16 @@ impl Gateway {
             });
         }
         self.count_sessions();
-        Ok(place)
+        match self.denials.of(&live, now()) {
+            None => Ok(place),
+            Some(denial) => Err(Denied {
+                code: "28000",
+                reason: Ended::Denied(denial.reason.into()).to_string(),
+                hint: Some("A new token changes nothing: ask the gateway's operator.".to_owned()),
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            }),
+        }
     }
 
     /// The facts of this moment.
@@ -412,8 +450,20 @@ impl Gateway {
         self.metrics.render()
     }
 
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    pub(crate) fn alarm(&self) -> Option<&dyn Alarm> {
+        self.alarm.as_deref()
+    }
+
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -479,12 +529,11 @@ impl Gateway {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
     }
 
-    /// What is done every second: catalogues of targets in use are looked at, and tokens that expired end their sessions.
-    async fn look_around(&self) {
+    /// What is done every second: catalogues of targets in use are looked at.
+    fn look_around(&self) {
         self.count_sessions();
-        let now = now();
-        self.sessions.end(&Ended::Expired, |live| live.until <= now);
-        self.sessions.end(&Ended::TooOld, |live| live.oldest <= now);
+        // Also where the store is slow to answer.
+        self.end_expired();
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -496,11 +545,9 @@ impl Gateway {
     }
 
     /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
-    async fn look_at_store(&self) {
+    pub(crate) async fn look_at_store(&self) {
         let asked = Moment::now();
-        let followed = self.follow().await.map_err(|error| error.to_string());
-        let ended = self.end_revoked().await.map_err(|error| error.to_string());
-        let looked = followed.and(ended);
+        let looked = self.follow_store().await;
         if looked.is_ok() {
             self.lease.renew(asked);
         }
@@ -526,9 +573,23 @@ impl Gateway {
         });
     }
 
+    async fn follow_store(&self) -> Result<(), String> {
+        self.follow().await.map_err(|error| error.to_string())?;
+        let told = self.told.load(Ordering::Acquire);
+        for Happened { number, what, detail } in
+            self.state.happened(told).await.map_err(|error| error.to_string())?
+        {
+            let body = record::Body::Administered { who: "command line".to_owned(), what, detail };
+            self.note(&body).map_err(|error| error.to_string())?;
+            self.told.store(number, Ordering::Release);
+        }
+        self.look_at_denials().await.map_err(|error| error.to_string())?;
+        self.end_revoked().await.map_err(|error| error.to_string())
+    }
+
     /// How often the store is looked at where nothing is heard from it.
-    fn look_often(&self) -> Duration {
-        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK / 2) } else { LOOK }
+    pub(crate) fn look_often(&self) -> Duration {
+        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
     }
 
     /// Forgets what is over for long.
@@ -536,9 +597,11 @@ impl Gateway {
         let retention = &self.limits.load().retention;
         let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
         match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
-            Ok(Purged { tokens: 0, requests: 0 }) => (),
-            Ok(Purged { tokens, requests }) => {
-                let detail = format!("{tokens} expired tokens, {requests} requests that were over");
+            Ok(Purged { tokens: 0, requests: 0, denials: 0 }) => (),
+            Ok(Purged { tokens, requests, denials }) => {
+                let detail = format!(
+                    "{tokens} expired tokens, {requests} requests that were over, {denials} revocations that had ended"
+                );
                 tracing::info!("forgotten: {detail}");
                 // It is done and harms nobody: a journal that is down says so by itself.
                 let _ = self.note(&record::Body::Administered {
@@ -549,21 +612,6 @@ impl Gateway {
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
         }
-    }
-
-    async fn end_revoked(&self) -> Result<(), StateError> {
-        let mut tokens = BTreeSet::new();
-        self.sessions.for_each(|live| {
-            tokens.insert(live.token.clone());
-        });
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let ended = self.tokens.ended(&tokens).await?;
-        if !ended.is_empty() {
-            self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
-        }
-        Ok(())
     }
 }
 
@@ -594,23 +642,10 @@ async fn keep(gateway: std::sync::Weak<Gateway>) {
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.look_around().await;
+        gateway.look_around();
         if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
             gateway.forget_old().await;
             forgotten = Some(Instant::now());
-        }
-    }
-}
-
-/// Looks at the store whenever something is heard from it, and often enough where nothing is.
-async fn follow(gateway: std::sync::Weak<Gateway>) {
-    loop {
-        let Some(gateway) = gateway.upgrade() else { return };
-        gateway.look_at_store().await;
-        if timeout(gateway.look_often(), gateway.state.changed()).await.is_ok() {
-            gateway.holds.changed();
-            // Of many changes that come at once one look is enough.
-            sleep(TOGETHER).await;
         }
     }
 }

@@ -11,6 +11,7 @@ use policy::identity::Known;
 use wire::postgres::scram::ScramVerifier;
 
 use crate::audit::hex;
+use crate::break_glass::CODE_PREFIX;
 use crate::gateway::now;
 use crate::issuers::Issuers;
 use crate::net::login::{Authenticator, Refused, TOKEN_PREFIX};
@@ -29,12 +30,53 @@ pub struct Admitted {
     targets: Option<BTreeSet<TargetName>>,
     expires: i64,
     session_age: i64,
+    code: Option<Code>,
+}
+
+/// What became of the break-glass code that somebody came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Right,
+    UsedUp,
 }
 
 impl Admitted {
+    /// Whoever has a right break-glass code. It lets nobody in before it is used up.
+    pub(crate) fn emergency(
+        principal: Principal,
+        code: String,
+        targets: BTreeSet<TargetName>,
+        expires: i64,
+    ) -> Self {
+        Self {
+            principal,
+            token: code,
+            targets: Some(targets),
+            expires,
+            session_age: i64::MAX,
+            code: Some(Code::Right),
+        }
+    }
+
     /// What the policy is asked about.
     pub fn identity(&self) -> Identity {
-        Identity::verified(self.principal.clone())
+        let identity = Identity::verified(self.principal.clone());
+        if self.code.is_some() { identity.in_emergency() } else { identity }
+    }
+
+    /// Whether it came with a break-glass code.
+    pub fn is_emergency(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// The same, now that its code is used up.
+    pub(crate) fn used_up(self) -> Self {
+        Self { code: self.code.map(|_| Code::UsedUp), ..self }
+    }
+
+    /// Whether it may have a session: a break-glass code must be used up before.
+    pub fn may_enter(&self) -> bool {
+        self.code != Some(Code::Right)
     }
 
     /// Who.
@@ -66,14 +108,14 @@ impl Admitted {
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
         let Known { principal, id, expires, session_age, exchange_life: _ } = known;
-        Self { principal, token: id, targets: None, expires, session_age }
+        Self { principal, token: id, targets: None, expires, session_age, code: None }
     }
 }
 
 impl From<StoredToken> for Admitted {
     fn from(stored: StoredToken) -> Self {
         let StoredToken { id, principal, targets, expires, verifier: _, issued: _, revoked: _ } = stored;
-        Self { principal, token: id, targets, expires, session_age: i64::MAX }
+        Self { principal, token: id, targets, expires, session_age: i64::MAX, code: None }
     }
 }
 
@@ -94,6 +136,7 @@ impl Tokens {
     /// Which of these tokens are no longer good: revoked, expired or gone.
     /// Those of issuers end when they expire.
     pub(crate) async fn ended(&self, tokens: &BTreeSet<String>) -> Result<BTreeSet<String>, StateError> {
+        // What a break-glass code opened ends by its time, or is denied.
         let tokens: BTreeSet<String> =
             tokens.iter().filter(|token| token.starts_with(TOKEN_PREFIX)).cloned().collect();
         if tokens.is_empty() {
@@ -138,6 +181,24 @@ impl Tokens {
         right
     }
 
+    /// Whom a break-glass code admits. It is not used by this.
+    async fn check_code(&self, password: &[u8]) -> Option<Admitted> {
+        let id = id_of(password, CODE_PREFIX)?;
+        let found = match self.state.code(&id).await {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!("a break-glass code cannot be looked up: {error}");
+                return None;
+            }
+        };
+        let usable = found.is_usable(now());
+        let right = found.verifier.matches(password);
+        if right && !usable {
+            tracing::warn!(code = id, "a break-glass code was tried that is used, revoked or too old");
+        }
+        (right && usable).then(|| found.admits(now()))
+    }
+
     /// A verifier that nobody can meet, and that looks the same each time it is asked for.
     fn nobodys(&self, name: &str) -> ScramVerifier {
         let mac = |what: &[u8]| {
@@ -170,6 +231,9 @@ impl Authenticator for Entrance<'_> {
     type Proof = Admitted;
 
     async fn check(&self, password: &[u8]) -> Result<Admitted, Refused> {
+        if password.starts_with(CODE_PREFIX.as_bytes()) {
+            return self.tokens.check_code(password).await.ok_or(Refused::Token);
+        }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
             return self.tokens.check(password).await.ok_or(Refused::Token);
         }
@@ -188,7 +252,7 @@ impl Authenticator for Entrance<'_> {
 impl Tokens {
     /// Whose token this is, if it is one and is good.
     pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
-        let id = id_of(password)?;
+        let id = id_of(password, TOKEN_PREFIX)?;
         let stored = self.usable(&id).await?;
         self.is_right(&stored.verifier, password).then(|| stored.into())
     }
@@ -201,19 +265,24 @@ impl Tokens {
     }
 }
 
-/// The id in a token: `dwt_<id>_<secret>` has `dwt_<id>`.
-fn id_of(token: &[u8]) -> Option<String> {
-    let token = std::str::from_utf8(token).ok()?;
-    let (id, _) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
-    Some(format!("{TOKEN_PREFIX}{id}"))
+/// The id in a secret: `dwt_<id>_<secret>` has `dwt_<id>`.
+fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
+    let secret = std::str::from_utf8(secret).ok()?;
+    let (id, _) = secret.strip_prefix(prefix)?.split_once('_')?;
+    Some(format!("{prefix}{id}"))
 }
 
 /// A new token and its id. `None` without randomness.
 pub(crate) fn new_token() -> Option<(String, zeroize::Zeroizing<String>)> {
+    new_secret(TOKEN_PREFIX)
+}
+
+/// A new secret behind a prefix, and its id. `None` without randomness.
+pub(crate) fn new_secret(prefix: &str) -> Option<(String, zeroize::Zeroizing<String>)> {
     let mut bytes = [0; 30];
     rand::fill(&mut bytes).ok()?;
     let (id, secret) = bytes.split_at_checked(6)?;
-    let id = format!("{TOKEN_PREFIX}{}", hex(id));
+    let id = format!("{prefix}{}", hex(id));
     let token = zeroize::Zeroizing::new(format!("{id}_{}", hex(secret)));
     Some((id, token))
 }

@@ -126,6 +126,8 @@ pub enum Body<'a> {
         target: Option<String>,
         reason: String,
     },
+    /// An emergency code is used up: its session opens behind this record.
+    BreakGlass { code: String, principal: String, target: String, address: String, until: i64 },
     /// A session begins.
     Opened {
         principal: String,
@@ -229,6 +231,7 @@ impl Body<'_> {
             | Self::Unreadable { .. }
             | Self::Held { .. }
             | Self::Answered { .. }
+            | Self::BreakGlass { .. }
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }

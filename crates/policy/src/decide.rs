@@ -77,7 +77,7 @@ impl Policies {
         facts: &TargetFacts,
         now: &Context,
     ) -> Result<Grant, Denied> {
-        let grant = Grant::new(who.principal().clone(), target.clone());
+        let grant = Grant::new(who, target.clone());
         let connect = Effect::new(Action::Connect, Resource::Target);
         let none = BTreeSet::new();
         let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
@@ -196,6 +196,11 @@ impl Policies {
             let slice = self.slice(*action, grant.target());
             slice.policies().any(|p| p.effect() == CedarEffect::Permit)
         })
+    }
+
+    /// Whether leave to connect may end by itself, as time goes on.
+    pub fn connect_depends_on_time(&self) -> bool {
+        self.remembered.reads_time()
     }
 
     /// Whether everything is allowed whatever it is (`unknown`, `reveal` and `probe` too), so that certainty about names

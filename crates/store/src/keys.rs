@@ -3,12 +3,30 @@
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
+use crate::backup::RecoveryKey;
 use crate::database::whole;
 use crate::query::query;
 use crate::vault::Row;
 use crate::{Store, StoreError};
 
+/// The name of the key that opens backups.
+const RECOVERY: &str = "recovery";
+
 impl Store {
+    /// The key that opens backups, and whether it was made just now: it is shown then and not again. `anew` makes another, which
+    /// opens no backup of before.
+    ///
+    /// # Errors
+    /// It cannot be read or made.
+    pub async fn recovery_key(&self, anew: bool) -> Result<(RecoveryKey, bool), StoreError> {
+        if anew {
+            query("DELETE FROM made_key WHERE name = $1").bind(RECOVERY).execute(&self.database).await?;
+        }
+        let kept = query("SELECT name FROM made_key WHERE name = $1").bind(RECOVERY);
+        let is_new = kept.fetch_optional(&self.database).await?.is_none();
+        Ok((RecoveryKey::new(self.made_key(RECOVERY).await?), is_new))
+    }
+
     /// A key of 32 bytes by its name, made when it is first asked for.
     ///
     /// # Errors

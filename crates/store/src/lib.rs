@@ -4,9 +4,13 @@
 
 mod administrator;
 mod approvers;
+mod backup;
+mod break_glass;
 mod changes;
 mod configuration;
 mod database;
+mod denials;
+mod dump;
 mod happened;
 mod keys;
 mod master;
@@ -23,7 +27,11 @@ mod votes;
 
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
+pub use backup::{RecoveryKey, Sealer, unseal};
+pub use break_glass::Code;
 pub use configuration::Configured;
+pub use denials::Denial;
+pub use dump::Revoked;
 pub use happened::Happened;
 pub use master::{Keys, MasterError, MasterKey, secret_of};
 pub use open::{Location, Locked, OpenError, Store};
@@ -53,6 +61,9 @@ pub enum StoreError {
     /// The master key is one that is not here.
     #[error("the master key {0} that the store was sealed with is not here: {1}")]
     Master(KeyName, String),
+    /// A copy of a store cannot be made or read.
+    #[error("{0}")]
+    Copy(String),
     /// No randomness.
     #[error("the system gives no randomness")]
     Randomness,

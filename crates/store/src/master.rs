@@ -143,6 +143,11 @@ impl MasterKey {
         Self::all_from_hex(&text, words.first().map_or("", String::as_str))
     }
 
+    /// Its text, for a backup alone: that is sealed under the recovery key.
+    pub fn reveal_for_backup(&self) -> Zeroizing<String> {
+        self.text()
+    }
+
     fn text(&self) -> Zeroizing<String> {
         Zeroizing::new(format!("{}\n", hex::encode(self.0.as_slice())))
     }

@@ -60,7 +60,7 @@ impl std::fmt::Display for Location {
 
 /// A store that was reached and brought up to date, without the key to what is sealed in it.
 pub struct Locked {
-    database: Database,
+    pub(crate) database: Database,
     name: String,
 }
 
@@ -78,6 +78,11 @@ impl Locked {
     /// # Errors
     /// It cannot be read or written, or is of a newer version.
     pub async fn reach(location: &Location) -> Result<Self, OpenError> {
+        Self::reach_at(location, None).await
+    }
+
+    /// The same, brought up to a version of its schema and no further.
+    pub(crate) async fn reach_at(location: &Location, schema: Option<i64>) -> Result<Self, OpenError> {
         let name = location.to_string();
         let fault = |error: StoreError| OpenError::Store(name.clone(), error);
         let outdated = |error| match error {
@@ -88,13 +93,13 @@ impl Locked {
             Location::File(path) => {
                 make_private(path).map_err(|error| OpenError::Io(path.clone(), error))?;
                 let pool = file(path).await.map_err(|error| fault(error.into()))?;
-                SQLITE.run(&pool).await.map_err(outdated)?;
+                SQLITE.run_to(schema.unwrap_or(i64::MAX), &pool).await.map_err(outdated)?;
                 Database::Sqlite(pool)
             }
             Location::Server(address) => {
                 let server = Server::connect(address).await.map_err(fault)?;
                 // Of several that come at once one does it: there is a lock around it.
-                POSTGRES.run(server.pool()).await.map_err(outdated)?;
+                POSTGRES.run_to(schema.unwrap_or(i64::MAX), server.pool()).await.map_err(outdated)?;
                 Database::Postgres(server)
             }
         };

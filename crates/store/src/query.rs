@@ -203,3 +203,9 @@ impl From<&Option<String>> for Value {
         Self::Text(text.clone())
     }
 }
+
+impl From<&Option<i64>> for Value {
+    fn from(number: &Option<i64>) -> Self {
+        Self::Whole(*number)
+    }
+}

@@ -15,10 +15,12 @@ pub struct Purged {
     pub tokens: u64,
     /// Requests that had been answered, withdrawn or had expired, with their answers.
     pub requests: u64,
+    /// Denials that had ended.
+    pub denials: u64,
 }
 
 impl Store {
-    /// Forgets tokens that expired before one moment, and requests that are over and were filed before another. In
+    /// Forgets tokens that expired and denials that ended before one moment, and requests that are over and were filed before another. In
     /// seconds since 1970.
     ///
     /// # Errors
@@ -28,15 +30,21 @@ impl Store {
         let purged = Purged {
             tokens: self
                 .delete(
-                    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires < ? LIMIT ?)",
+                    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires < $1 LIMIT $2)",
                     tokens.min(now),
                 )
                 .await?,
             requests: self
                 .delete(
-                    "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < ? \
-                     AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT ?)",
+                    "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < $1 \
+                     AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT $2)",
                     requests.min(now),
+                )
+                .await?,
+            denials: self
+                .delete(
+                    "DELETE FROM denial WHERE id IN (SELECT id FROM denial WHERE until < $1 LIMIT $2)",
+                    tokens.min(now),
                 )
                 .await?,
         };

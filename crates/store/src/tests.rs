@@ -535,6 +535,90 @@ async fn what_a_command_did_is_told_in_its_order(place: &Place) {
     assert_eq!(store.last_happened().await.expect("read"), 3);
 }
 
+/// A copy goes into either database, and what may have changed since does not work in it.
+#[tokio::test]
+async fn a_store_comes_back_from_its_copy_on_either_database() {
+    for (from, to) in [
+        (Place::file(), Place::file()),
+        (Place::file(), Place::server()),
+        (Place::server(), Place::file()),
+        (Place::server(), Place::server()),
+    ] {
+        let store = from.open().await;
+        with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+        let secret = store.make_administrator().await.expect("made").expect("the first");
+        store.add_approver("Dora", &["dba".to_owned()], 5).await.expect("added");
+        let code = Code {
+            id: "dwb_1".to_owned(),
+            verifier: "x".to_owned(),
+            principal: "user:alice".to_owned(),
+            groups: Vec::new(),
+            target: "a".to_owned(),
+            lifetime: 60,
+            made: 1,
+            expires: 1000,
+            used: None,
+            revoked: false,
+        };
+        store.add_code(&code).await.expect("added");
+        for id in ["t1", "t2"] {
+            let token = Token {
+                id: id.to_owned(),
+                verifier: "x".to_owned(),
+                principal: "agent:bot".to_owned(),
+                groups: vec!["g".to_owned()],
+                on_behalf_of: Vec::new(),
+                purpose: None,
+                asserted: Vec::new(),
+                targets: None,
+                issued: 0,
+                expires: 1000,
+                revoked: id == "t1",
+            };
+            store.add_token(&token).await.expect("added");
+        }
+        let (waits, denied) = (filed(&store, "w", &[(1, 600)]).await, filed(&store, "d", &[(1, 600)]).await);
+        let no = Vote { approve: false, ..yes("user:a") };
+        store.vote(&denied, &no, 0, enough).await.expect("voted");
+
+        let mut copy = Vec::new();
+        store.dump(&mut copy).await.expect("copied");
+        for hidden in [PASSWORD, VALUE.as_bytes(), secret.as_bytes()] {
+            assert!(!copy.windows(hidden.len()).any(|w| w == hidden));
+        }
+        let restored = Locked::restore(&to.location(), &mut copy.as_slice(), "from a test", 9).await;
+        let (locked, revoked) = restored.expect("restored");
+        assert_eq!(revoked, Revoked { tokens: 1, requests: 1, codes: 1, approvers: 1 });
+        let back = locked.unlock(&from.key()).await.expect("the same master key");
+        let configured = back.configured().await.expect("read");
+        assert_eq!((configured.version, configured.credentials["a"].as_slice()), (1, PASSWORD));
+        assert!(back.is_administrator(secret.as_bytes()).await.expect("asked"));
+        assert!(back.tokens().await.expect("read").iter().all(|t| t.revoked));
+        assert!(back.codes().await.expect("read").iter().all(|c| c.revoked));
+        assert!(back.approvers().await.expect("read").is_empty());
+        let stands = |id: String| {
+            let back = back.clone();
+            async move { back.standing(&id, 1).await.expect("read").expect("one").status }
+        };
+        assert_eq!((stands(waits.clone()).await, stands(denied).await), (Status::Withdrawn, Status::Denied));
+        let opened = back.request(&waits, 1).await.expect("read").expect("one");
+        assert_eq!(opened.values[0].as_deref(), Some(VALUE), "values open in their rows");
+        assert_eq!(back.happened(0).await.expect("read")[0].what, "restored");
+        assert!(
+            matches!(filed(&back, "w", &[(1, 600)]).await.as_str(), id if id != waits),
+            "it is asked anew"
+        );
+        // Into what is there nothing is restored, nor from half of a copy.
+        back.close().await;
+        let again =
+            Locked::restore(&to.location(), &mut copy.as_slice(), "", 9).await.err().expect("refused");
+        assert!(again.to_string().contains("there is a store already"), "{again}");
+        let half = &mut &copy[..copy.len() - 20];
+        let half = Locked::restore(&Place::file().location(), half, "", 9).await.err().expect("refused");
+        assert!(half.to_string().contains("not whole"), "{half}");
+    }
+}
+
 /// What is sealed is known to the rotation.
 #[tokio::test]
 async fn every_sealed_column_is_wrapped_anew_by_a_rotation() {
@@ -649,7 +733,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
     let before = size();
 
     let purged = store.purge(100, 100, 200).await.expect("purged");
-    assert_eq!(purged, Purged { tokens: 1200, requests: 2 });
+    assert_eq!(purged, Purged { tokens: 1200, requests: 2, denials: 0 });
     let left: Vec<String> = store.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
     assert_eq!(left, ["good", "late"]);
     let left: Vec<String> =

@@ -212,8 +212,9 @@ impl Issuer {
             claims.text("sub").filter(|sub| !sub.is_empty() && sub.len() <= 255).ok_or(Refusal::Claims)?;
         let named = PrincipalRef { kind: mapping.kind, name: self.own(&mapping.name.fill(claims)?)? };
         let actors = chain::actors(claims, &self.url)?;
+        let mut said = self.groups(mapping, claims)?;
         let (id, groups, on_behalf_of) = match actors.split_first() {
-            None => (named, self.groups(mapping, claims)?, Vec::new()),
+            None => (named, said.clone(), Vec::new()),
             // Groups are the subject's: whoever acts has those that the token gives it by itself.
             Some((actor, before)) => {
                 let agent = |link: &chain::Link| {
@@ -221,7 +222,9 @@ impl Issuer {
                 };
                 let mut acted_for = before.iter().map(agent).collect::<Result<Vec<_>, Refusal>>()?;
                 acted_for.push(named);
-                (agent(actor)?, self.listed(&mapping.groups, &actor.claims)?, acted_for)
+                let own = self.listed(&mapping.groups, &actor.claims)?;
+                said.extend(own.iter().cloned());
+                (agent(actor)?, own, acted_for)
             }
         };
         let session_age = match id.kind {
@@ -229,7 +232,13 @@ impl Issuer {
             PrincipalKind::User => self.user_session,
         };
         let session = claims.text("sid").map(str::to_owned);
-        let word = Asserted { issuer: self.name.clone(), subject: subject.to_owned(), at: issued, session };
+        let word = Asserted {
+            issuer: self.name.clone(),
+            subject: subject.to_owned(),
+            at: issued,
+            session,
+            groups: said,
+        };
         let principal = Principal { id, groups, on_behalf_of, purpose: None, asserted: vec![word] };
         chain::check(&principal)?;
         Ok(Known {
