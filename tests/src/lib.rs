@@ -17,6 +17,8 @@ mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod invisible;
 #[cfg(test)]
 mod laptops;

@@ -226,12 +226,12 @@ impl Body<'_> {
             | Self::Recovered { .. }
             | Self::Resumed { .. }
             | Self::LoginRefused { .. }
+            | Self::BreakGlass { .. }
             | Self::Opened { .. }
             | Self::Refused { .. }
             | Self::Unreadable { .. }
             | Self::Held { .. }
             | Self::Answered { .. }
-            | Self::BreakGlass { .. }
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
