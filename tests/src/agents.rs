@@ -143,7 +143,7 @@ async fn one_token_is_exchanged_for_another_that_opens_one_target() {
     // The same by SCRAM, under the token's name.
     let id = token.rsplit_once('_').unwrap().0;
     let mut config = house.config("sample", &token);
-    config.user(id).connect(tokio_postgres::NoTls).await.unwrap();
+    let (_client, _connection) = config.user(id).connect(tokio_postgres::NoTls).await.unwrap();
     // Stolen: for no other target, for nobody who administers, and changed in no sign.
     assert!(house.refusal("second", &token).await.starts_with("42501"));
     let bearer = format!("Bearer {token}");

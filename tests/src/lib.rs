@@ -29,6 +29,8 @@ mod oauth;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod sound;
 #[cfg(test)]
 mod tls;
