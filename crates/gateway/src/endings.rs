@@ -67,7 +67,7 @@ impl Gateway {
     async fn end_revoked(&self) {
         let mut tokens = BTreeSet::new();
         self.sessions().for_each(|live| {
-            tokens.insert(live.token.clone());
+            tokens.extend(live.tokens().cloned());
         });
         if tokens.is_empty() {
             return;
@@ -75,7 +75,7 @@ impl Gateway {
         match self.known_tokens().ended(&tokens).await {
             Ok(ended) if ended.is_empty() => (),
             Ok(ended) => {
-                self.sessions().end(&Ended::Revoked, |live| ended.contains(&live.token));
+                self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|t| ended.contains(t)));
             }
             Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
         }

@@ -343,6 +343,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         purpose: None,
         asserted: Vec::new(),
         targets: None,
+        parent: None,
         issued: 0,
         expires,
         revoked: false,

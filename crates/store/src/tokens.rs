@@ -27,6 +27,8 @@ pub struct Token {
     pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
+    /// The token that it was minted with.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -46,6 +48,7 @@ fn read(row: &SqliteRow) -> Result<Token, StoreError> {
         purpose: row.try_get("purpose")?,
         asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
+        parent: row.try_get("parent")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -87,14 +90,15 @@ impl Store {
             purpose,
             asserted,
             targets,
+            parent,
             issued,
             expires,
             revoked,
         } = token;
         sqlx::query(
             "INSERT INTO token \
-             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, issued, expires, revoked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, issued, expires, revoked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(id)
         .bind(verifier)
@@ -104,6 +108,7 @@ impl Store {
         .bind(purpose)
         .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(parent)
         .bind(issued)
         .bind(expires)
         .bind(revoked)
