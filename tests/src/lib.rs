@@ -17,11 +17,15 @@ mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod signins;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]

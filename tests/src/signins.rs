@@ -165,7 +165,11 @@ fn visit(address: &str) -> http::Answer {
 fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
     let house = house();
     let output = house.sign_in("alice");
-    assert!(output.status.success() && said(&output).contains("user:company/alice@example.com"), "{}", said(&output));
+    assert!(
+        output.status.success() && said(&output).contains("user:company/alice@example.com"),
+        "{}",
+        said(&output)
+    );
     let kept = house.kept();
     assert_eq!(kept.metadata().unwrap().mode() & 0o777, 0o600);
     assert_eq!(kept.parent().unwrap().metadata().unwrap().mode() & 0o777, 0o700);
@@ -187,7 +191,10 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
         r#""principal":"agent:local/coder""#,
         r#""on_behalf_of":["user:company/alice@example.com"]"#,
     ] {
-        assert!(journal.lines().any(|l| l.contains("\"opened\"") && l.contains(words)), "no {words} in {journal}");
+        assert!(
+            journal.lines().any(|l| l.contains("\"opened\"") && l.contains(words)),
+            "no {words} in {journal}"
+        );
     }
 
     // Signed out, neither what was kept nor what was minted with it is of use.
@@ -209,7 +216,16 @@ fn what_is_kept_approves_and_administers_nothing_also_for_the_same_user() {
     // Something waits for an answer.
     let waits = {
         let mut command = house.command(&[
-            "run", "--agent", "coder", "--target", DATABASE, "--", "psql", "-XqAt", "-c", "DELETE FROM t WHERE n = 1",
+            "run",
+            "--agent",
+            "coder",
+            "--target",
+            DATABASE,
+            "--",
+            "psql",
+            "-XqAt",
+            "-c",
+            "DELETE FROM t WHERE n = 1",
         ]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
@@ -242,10 +258,19 @@ fn what_is_kept_approves_and_administers_nothing_also_for_the_same_user() {
             let path = format!("/api/v1/requests/{request}/answer");
             let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
             let answer = http::request(port, "POST", &path, &headers, br#"{"approve":true}"#).unwrap();
-            assert!(matches!(answer.status, 401 | 403 | 404 | 429), "{port}: {} {}", answer.status, answer.body);
+            assert!(
+                matches!(answer.status, 401 | 403 | 404 | 429),
+                "{port}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
     }
-    assert_eq!(house.rig.gateway.waiting_request().unwrap().as_deref(), Some(request.as_str()), "it waits still");
+    assert_eq!(
+        house.rig.gateway.waiting_request().unwrap().as_deref(),
+        Some(request.as_str()),
+        "it waits still"
+    );
     // Its honest neighbour: the administrator answers.
     text(&mut house.rig.gateway.command(&["requests", "deny", &request])).unwrap();
     drop(waits.wait_with_output());
@@ -260,7 +285,9 @@ fn an_answer_that_is_not_to_our_question_signs_nobody_in() {
     assert!(query.contains("code=") && query.contains("state=") && query.contains("iss="), "{query}");
     let state = query.split('&').find(|p| p.starts_with("state=")).unwrap();
     // Answers that anybody on this machine may send are no answers, and whoever waits goes on waiting.
-    for wrong in [format!("{base}?code=x&state=guessed"), format!("{base}?code=x"), format!("{base}x?code=x&{state}")] {
+    for wrong in
+        [format!("{base}?code=x&state=guessed"), format!("{base}?code=x"), format!("{base}x?code=x&{state}")]
+    {
         assert_eq!(visit(&wrong).status, 404, "{wrong}");
     }
     assert!(child.try_wait().unwrap().is_none(), "it waits still");
@@ -285,7 +312,11 @@ fn revoking_what_somebody_signed_in_with_ends_their_agents_too() {
     let house = house();
     assert!(house.sign_in("alice").status.success());
     let script = "psql -XqAt -c 'SELECT 1' -c 'SELECT pg_sleep(60)'";
-    for what in [&["group", "company/dba"][..], &["issuer", "company"], &["principal", "user:company/alice@example.com"]] {
+    for what in [
+        &["group", "company/dba"][..],
+        &["issuer", "company"],
+        &["principal", "user:company/alice@example.com"],
+    ] {
         let run = ["run", "--agent", "coder", "--target", DATABASE, "--", "sh", "-c", script];
         let child = house.command(&run).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let begun = std::time::Instant::now();

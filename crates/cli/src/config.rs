@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
     pub hosts: BTreeSet<String>,
+    /// Where agents get tokens, if they do, and the URLs by which they know the place.
+    pub agents: Option<(SocketAddr, BTreeSet<String>)>,
     pub log: Log,
     pub limits: Limits,
     pub bounds: Bounds,
@@ -71,6 +73,7 @@ struct Typed {
     postgres: TypedPostgres,
     #[serde(default)]
     console: TypedConsole,
+    agents: Option<TypedAgents>,
     #[serde(default)]
     log: TypedLog,
     #[serde(default)]
@@ -118,6 +121,14 @@ struct TypedConsole {
     listen: Option<Loopback>,
     #[serde(default)]
     hosts: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedAgents {
+    listen: Option<Loopback>,
+    #[serde(default)]
+    urls: BTreeSet<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -197,8 +208,8 @@ pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     Err(format!(
-        "{address} can be reached from elsewhere, and the admin API is not encrypted: listen on 127.0.0.1 behind a reverse \
-         proxy that encrypts, and name its host in console.hosts"
+        "{address} can be reached from elsewhere, and what is said there is not encrypted: listen on 127.0.0.1 behind a \
+         reverse proxy that encrypts, and name it in console.hosts or agents.urls"
     ))
 }
 
@@ -225,6 +236,7 @@ impl Settings {
             tls: None,
             console,
             hosts: BTreeSet::new(),
+            agents: None,
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),
@@ -243,6 +255,7 @@ impl Settings {
             tls: _,
             console,
             hosts,
+            agents,
             log,
             limits: _,
             bounds,
@@ -256,6 +269,7 @@ impl Settings {
             ("postgres.targets", *targets != new.targets),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             ("console", *console != new.console || *hosts != new.hosts),
+            ("agents", *agents != new.agents),
             ("log", *log != new.log),
             ("break_glass", *alarm != new.alarm),
         ]
@@ -267,7 +281,8 @@ impl Settings {
 
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
-        let Self { data, master_key, postgres, console, log, limits, retention, break_glass, apply } = self;
+        let Self { data, master_key, postgres, console, agents, log, limits, retention, break_glass, apply } =
+            self;
         let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
         let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
@@ -290,6 +305,7 @@ impl Typed {
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
+            agents: agents.map(|TypedAgents { listen, urls }| (listen.map_or(here(7380), |l| l.0), urls)),
             log: Log { format, level: level.unwrap_or_else(|| "info".to_owned()) },
             limits: Limits {
                 hold: time(hold, usual.hold),
@@ -350,6 +366,7 @@ mod tests {
              [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
              connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
+             [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
              [retention]\ntokens = \"30d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
@@ -363,6 +380,7 @@ mod tests {
         assert!(matches!(settings.master_key, MasterKey::Command(_)));
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
         assert!(settings.hosts.contains("gate.example.com"));
+        assert_eq!(settings.agents, Some((here(7380), ["https://gate.example.com".to_owned()].into())));
         assert_eq!(settings.apply.as_deref(), Some(Path::new("/etc/durward/files")));
         assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);

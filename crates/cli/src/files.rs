@@ -1,4 +1,5 @@
-//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]` and `[[issuers]]`, `*.cedar`. `*.test.toml` are tests of policies.
+//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]`,
+//! `[[issuers]]` and `[[clients]]`, `*.cedar`. `*.test.toml` are tests of policies.
 
 mod issuers;
 
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::issuers::TypedIssuer;
+use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
 use crate::typed;
 
@@ -25,6 +26,8 @@ struct StateFile {
     targets: Vec<TypedTarget>,
     #[serde(default)]
     issuers: Vec<TypedIssuer>,
+    #[serde(default)]
+    clients: Vec<TypedClient>,
 }
 
 #[derive(Deserialize)]
@@ -68,13 +71,17 @@ impl Wanted {
                 let name = file.strip_prefix(directory).unwrap_or(&file).display().to_string();
                 wanted.configuration.policies.push(PolicyFile { name, text: text.to_string() });
             } else {
-                let StateFile { targets, issuers } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
+                let StateFile { targets, issuers, clients } =
+                    typed::toml(&file, &text).map_err(Fault::Invalid)?;
                 let home = file.parent().unwrap_or(directory);
                 for target in targets {
                     wanted.add(target, home)?;
                 }
                 for issuer in issuers {
                     wanted.configuration.issuers.push(issuer.read(home)?);
+                }
+                for client in clients {
+                    wanted.configuration.clients.push(client.read(home)?);
                 }
             }
         }

@@ -35,6 +35,7 @@ pub(crate) struct Node {
     fronts: Vec<Front>,
     certificate: Arc<Certificate>,
     console: TcpListener,
+    agents: Option<TcpListener>,
     settings: Settings,
 }
 
@@ -56,6 +57,13 @@ impl Node {
         let console = TcpListener::bind(settings.console)
             .await
             .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;
+        let agents = match &settings.agents {
+            None => None,
+            Some((address, _)) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|error| cannot_listen(&error, *address, "agents"))?)
+            }
+        };
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
@@ -66,12 +74,13 @@ impl Node {
             apply(&gateway, directory).await?;
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, settings })
+        Ok(Self { gateway, store, fronts, certificate, console, agents, settings })
     }
 
     /// Serves until a signal to end, then lets sessions end. At SIGHUP the file, if there is one, is read again.
     pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, certificate, console, settings } = self;
+        let Self { gateway, store, fronts, certificate, console, agents, settings } = self;
+        let names = settings.agents.as_ref().map(|(_, urls)| urls.clone()).unwrap_or_default();
         let hosts = settings.hosts.clone();
         let mut reload =
             Reload { file, settings, gateway: Arc::clone(&gateway), certificate: Arc::clone(&certificate) };
@@ -86,6 +95,10 @@ impl Node {
         }
         tracing::info!(address = %console.local_addr()?, "the admin API is served");
         tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
+        if let Some(agents) = agents {
+            tracing::info!(address = %agents.local_addr()?, "agents are served");
+            tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names));
+        }
         tokio::select! {
             told = told_to_end(&mut reload) => {
                 tracing::info!(signal = told?, "draining");

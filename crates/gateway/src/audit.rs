@@ -185,7 +185,7 @@ impl fmt::Display for Noted {
     }
 }
 
-fn word(asserted: &Asserted) -> record::Word {
+pub(crate) fn word(asserted: &Asserted) -> record::Word {
     let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
     record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
 }

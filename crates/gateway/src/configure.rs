@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
-use policy::identity::IssuerConfig;
+use policy::identity::{ClientConfig, IssuerConfig};
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -38,6 +38,9 @@ pub struct Configuration {
     /// Whose tokens are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<IssuerConfig>,
+    /// Workloads without an issuer, each with a key of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientConfig>,
 }
 
 /// One policy file.
@@ -156,7 +159,7 @@ pub enum ConfigureError {
         what: String,
     },
     /// Something about an issuer.
-    #[error("issuer \"{issuer}\": {what}")]
+    #[error("issuer or client \"{issuer}\": {what}")]
     Issuer {
         /// Which.
         issuer: String,
@@ -193,9 +196,9 @@ fn build(
     journal: &Journal,
     metrics: &Arc<Metrics>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies, issuers } = configuration;
+    let Configuration { targets, policies, issuers, clients } = configuration;
     let issuers =
-        Issuers::build(issuers).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+        Issuers::build(issuers, clients).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let sources: Vec<Source> =
         policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
     let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
@@ -495,18 +498,26 @@ fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
             Some(_) => (),
         }
     }
-    issuer_differences(&old.issuers, &new.issuers, &mut lines);
+    let issuers = |c: &Configuration| c.issuers.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
+    let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("client", &clients(old), &clients(new), &mut lines);
     lines
 }
 
-fn issuer_differences(old: &[IssuerConfig], new: &[IssuerConfig], lines: &mut Vec<String>) {
-    for gone in old.iter().filter(|o| new.iter().all(|n| n.name != o.name)) {
-        lines.push(format!("issuer {} removed", gone.name));
+fn named_differences<T: PartialEq>(
+    kind: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    lines: &mut Vec<String>,
+) {
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        lines.push(format!("{kind} {name} removed"));
     }
-    for issuer in new {
-        match old.iter().find(|o| o.name == issuer.name) {
-            None => lines.push(format!("issuer {} added", issuer.name)),
-            Some(before) if before != issuer => lines.push(format!("issuer {} changed", issuer.name)),
+    for (name, now) in new {
+        match old.get(name) {
+            None => lines.push(format!("{kind} {name} added")),
+            Some(before) if before != now => lines.push(format!("{kind} {name} changed")),
             Some(_) => (),
         }
     }

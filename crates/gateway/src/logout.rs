@@ -1,6 +1,8 @@
 //! What an issuer says of people who signed out there (OpenID Connect Back-Channel Logout 1.0): their sessions end, those of
 //! their agents, too, and what was issued before opens nothing any more.
 
+use std::net::SocketAddr;
+
 use model::Subject;
 use policy::identity::{LoggedOut, Refusal};
 
@@ -27,9 +29,16 @@ impl Gateway {
     ///
     /// # Errors
     /// Why it is not taken.
-    pub async fn logged_out(&self, token: &str) -> Result<usize, LogoutError> {
+    pub async fn logged_out(&self, token: &str, from: SocketAddr) -> Result<usize, LogoutError> {
         let issuers = self.issuers();
-        let said = issuers.logged_out(token.as_bytes()).await.map_err(LogoutError::Token)?;
+        let said = match issuers.logged_out(token.as_bytes()).await {
+            Ok(said) => said,
+            Err(refusal) => {
+                tracing::warn!(%from, "a logout token was refused: {refusal}");
+                tokio::time::sleep(self.failures().penalty(from.ip())).await;
+                return Err(LogoutError::Token(refusal));
+            }
+        };
         let LoggedOut { issuer, subject, session, id, until } = said;
         if !self.state().spend(&format!("logout {issuer} {id}"), until).await? {
             return Err(LogoutError::Token(Refusal::Replayed));

@@ -1,8 +1,10 @@
 //! People on their own machines: a token for who signed in at an issuer, which opens sessions and mints tokens of agents that
 //! act for them. Nothing here approves or administers, and no token that comes from here ever does.
 
+use std::net::SocketAddr;
+
 use model::{Principal, PrincipalKind, PrincipalRef};
-use policy::identity;
+use policy::identity::{self, LOCAL};
 use serde::Serialize;
 
 use crate::exchange::{ExchangeError, Minted, Party};
@@ -12,8 +14,6 @@ use crate::requests::AdminError;
 use crate::sessions::Ended;
 use crate::tokens::Admitted;
 
-/// In front of the names of agents that a person runs: no issuer gives such a name, so that nobody names theirs as another's.
-pub const LOCAL: &str = "local/";
 /// The longest name of an agent, in bytes.
 const LONGEST_NAME: usize = 100;
 
@@ -92,12 +92,12 @@ impl Gateway {
         };
         let too_long = |_| ExchangeError::Request("the chain of who acts for whom is too long");
         let principal = identity::acting(agent, &signed_in.principal).map_err(too_long)?;
-        Ok(Party { principal, ..signed_in })
+        Ok(signed_in.of(principal))
     }
 
     /// Whose token of the gateway's own this is.
-    pub async fn bearer(&self, token: &str) -> Option<Bearer> {
-        let admitted = self.own_token(token).await?;
+    pub async fn bearer(&self, token: &str, from: SocketAddr) -> Option<Bearer> {
+        let admitted = self.own_token(token, from).await?;
         let principal = admitted.principal();
         Some(Bearer {
             principal: principal.id.to_string(),
@@ -112,8 +112,8 @@ impl Gateway {
     ///
     /// # Errors
     /// It cannot be stored or recorded.
-    pub async fn give_back(&self, token: &str) -> Result<(), AdminError> {
-        let Some(admitted) = self.own_token(token).await else { return Ok(()) };
+    pub async fn give_back(&self, token: &str, from: SocketAddr) -> Result<(), AdminError> {
+        let Some(admitted) = self.own_token(token, from).await else { return Ok(()) };
         let id = admitted.token();
         self.administered(&admitted.principal().id.to_string(), "token given back", id)?;
         self.state().revoke_token(id).await?;
@@ -121,10 +121,13 @@ impl Gateway {
         Ok(())
     }
 
-    async fn own_token(&self, token: &str) -> Option<Admitted> {
-        if !token.starts_with(TOKEN_PREFIX) {
-            return None;
+    /// Whoever guesses waits.
+    async fn own_token(&self, token: &str, from: SocketAddr) -> Option<Admitted> {
+        let is_one = token.starts_with(TOKEN_PREFIX);
+        let admitted = if is_one { self.known_tokens().check(token.as_bytes()).await } else { None };
+        if admitted.is_none() {
+            tokio::time::sleep(self.failures().penalty(from.ip())).await;
         }
-        self.known_tokens().check(token.as_bytes()).await
+        admitted
     }
 }

@@ -110,6 +110,11 @@ impl Admitted {
         self.session_age
     }
 
+    /// The targets that the token is for, where it is not for all.
+    pub fn targets(&self) -> Option<&BTreeSet<TargetName>> {
+        self.targets.as_ref()
+    }
+
     /// Whether the token is for a target.
     pub fn is_for(&self, target: &TargetName) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
@@ -118,7 +123,7 @@ impl Admitted {
 
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
-        let Known { principal, id, expires, session_age, exchange_life: _ } = known;
+        let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
         Self { principal, token: id, lineage: Vec::new(), targets: None, expires, session_age, code: None }
     }
 }
@@ -266,7 +271,8 @@ impl Authenticator for Entrance<'_> {
             return self.tokens.check_code(password).await.ok_or(Refused::Token);
         }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            return self.tokens.check(password).await.ok_or(Refused::Token);
+            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
+            return Ok(self.aged(admitted));
         }
         // Nothing else that may stand here has two dots, as a signed token has.
         if password.iter().filter(|byte| **byte == b'.').count() < 2 {
@@ -276,7 +282,15 @@ impl Authenticator for Entrance<'_> {
     }
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
-        self.tokens.verifier(user).await
+        let (verifier, admitted) = self.tokens.verifier(user).await;
+        (verifier, admitted.map(|admitted| self.aged(admitted)))
+    }
+}
+
+impl Entrance<'_> {
+    /// A session of a token that was exchanged lasts no longer than one of what it was exchanged for.
+    fn aged(&self, admitted: Admitted) -> Admitted {
+        Admitted { session_age: self.issuers.session_age(&admitted.principal), ..admitted }
     }
 }
 
@@ -296,10 +310,14 @@ impl Tokens {
     }
 }
 
-/// The id in a secret: `dwt_<id>_<secret>` has `dwt_<id>`.
-fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
-    let secret = std::str::from_utf8(secret).ok()?;
-    let (id, _) = secret.strip_prefix(prefix)?.split_once('_')?;
+/// The id in a token: `dwt_<id>_<secret><check>` has `dwt_<id>`. What was mistyped or cut is no token, and nobody looks it up.
+fn id_of(token: &[u8], prefix: &str) -> Option<String> {
+    let token = std::str::from_utf8(token).ok()?;
+    let (rest, check) = token.split_at_checked(token.len().checked_sub(CHECK)?)?;
+    if check != checksum(rest) {
+        return None;
+    }
+    let (id, _) = token.strip_prefix(prefix)?.split_once('_')?;
     Some(format!("{prefix}{id}"))
 }
 
@@ -310,10 +328,56 @@ pub(crate) fn new_token() -> Option<(String, zeroize::Zeroizing<String>)> {
 
 /// A new secret behind a prefix, and its id. `None` without randomness.
 pub(crate) fn new_secret(prefix: &str) -> Option<(String, zeroize::Zeroizing<String>)> {
-    let mut bytes = [0; 30];
-    rand::fill(&mut bytes).ok()?;
+    let mut bytes = zeroize::Zeroizing::new([0; 30]);
+    rand::fill(bytes.as_mut_slice()).ok()?;
     let (id, secret) = bytes.split_at_checked(6)?;
     let id = format!("{prefix}{}", hex(id));
-    let token = zeroize::Zeroizing::new(format!("{id}_{}", hex(secret)));
+    let mut token = zeroize::Zeroizing::new(String::with_capacity(80));
+    token.push_str(&id);
+    token.push('_');
+    token.push_str(&zeroize::Zeroizing::new(hex(secret)));
+    let check = checksum(&token);
+    token.push_str(&check);
     Some((id, token))
+}
+
+/// Digits of the check at the end of a token.
+const CHECK: usize = 8;
+
+/// CRC-32 (ISO 3309) in hexadecimal digits: scanners for secrets tell a token by it from what only looks like one. It protects
+/// nothing.
+fn checksum(text: &str) -> String {
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    format!("{:08x}", !crc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_from_what_only_looks_like_one() {
+        assert_eq!(checksum("123456789"), "cbf43926", "the standard's own example");
+        let (id, token) = new_token().expect("a token");
+        assert_eq!(id_of(token.as_bytes(), TOKEN_PREFIX), Some(id.clone()));
+        assert_eq!(token.len(), id.len() + 1 + 48 + 8, "192 bits and the check");
+        let mut changed = token.as_bytes().to_vec();
+        changed[30] ^= 1;
+        for wrong in [
+            &changed,
+            &token.as_bytes()[..token.len() - 1],
+            id.as_bytes(),
+            b"",
+            b"dwt_",
+            "dwt_\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}".as_bytes(),
+        ] {
+            assert_eq!(id_of(wrong, TOKEN_PREFIX), None, "{}", String::from_utf8_lossy(wrong));
+        }
+    }
 }

@@ -50,7 +50,8 @@ impl Issuer {
         if issued.saturating_sub(self.leeway()) > now {
             return Err(Refusal::NotYet);
         }
-        let text = |name: &str| claims.text(name).filter(|t| !t.is_empty() && t.len() <= 255).map(str::to_owned);
+        let text =
+            |name: &str| claims.text(name).filter(|t| !t.is_empty() && t.len() <= 255).map(str::to_owned);
         let (subject, session, id) = (text("sub"), text("sid"), text("jti").ok_or(Refusal::Claims)?);
         if subject.is_none() && session.is_none() {
             return Err(Refusal::Claims);

@@ -121,7 +121,7 @@ impl Protocol for PostgresSession {
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let (opened, registration) =
-            opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+            opening::open(&self.gateway, grant, accepted, audit, &self.cancel, &self.origin.session).await?;
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
