@@ -262,10 +262,7 @@ fn the_master_key_comes_from_a_file_the_environment_or_a_command() {
             "{name}, the same key: {said}"
         );
         let (code, said) = init(&other);
-        assert!(
-            code == Some(1) && said.contains("has other keys"),
-            "{name}, another key: {said}"
-        );
+        assert!(code == Some(1) && said.contains("has other keys"), "{name}, another key: {said}");
         let (_, said) = init("short");
         assert!(
             said.contains("is no master key: it has 64 hexadecimal digits") && !said.contains("short:"),
