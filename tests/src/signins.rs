@@ -80,7 +80,7 @@ impl House {
             }
             all.push(line);
         }
-        panic!("no address to sign in at: {all:?}");
+        panic!("no address to sign in at: {all:?}, {:?}", child.wait());
     }
 
     fn sign_in(&self, person: &str) -> Output {

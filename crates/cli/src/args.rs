@@ -33,6 +33,15 @@ pub(crate) enum Command {
     Up(Up),
     /// Make a data directory and show the administrator's secret, this once
     Init(Init),
+    /// Replace the master key that everything sealed is wrapped with
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Copy store, journal and master key into a file that a recovery key opens, while the gateway serves
+    Backup(Backup),
+    /// Make a gateway's place anew from a backup; what may have changed since is revoked
+    Restore(Restore),
     /// Replace targets, tags and policies by those in a directory
     Apply(Apply),
     /// Sign in at your issuer, in your browser; what is kept opens sessions and mints agents' tokens, and nothing else
@@ -152,6 +161,51 @@ pub(crate) struct Place {
 pub(crate) struct Init {
     #[command(flatten)]
     pub place: Place,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Put a new master key first in its file, to bring to every gateway of a store before it comes into force
+    Add {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring the first master key into force, or a new one where a gateway has its store alone; gateways go on serving
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// Where it is written; nothing may be there
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Make another recovery key, shown once; it opens no backup of before
+    #[arg(long)]
+    pub new_key: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Read the recovery key from a file; else from DURWARD_RECOVERY_KEY, or it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Write JSON
     #[arg(long)]
     pub json: bool,

@@ -41,6 +41,7 @@ struct TypedTarget {
     password: Option<String>,
     password_file: Option<PathBuf>,
     password_env: Option<String>,
+    credential: Option<String>,
     sslmode: Option<String>,
     sslrootcert: Option<PathBuf>,
     #[serde(default)]
@@ -98,6 +99,7 @@ impl Wanted {
             password,
             password_file,
             password_env,
+            credential,
             sslmode,
             sslrootcert,
             direct_tls,
@@ -111,6 +113,10 @@ impl Wanted {
             std::fs::read_to_string(home.join(&path)).with_context(|| path.display().to_string())
         };
         let sslrootcert = sslrootcert.map(read).transpose()?;
+        if password.is_some() && credential.is_some() {
+            let why = format!("target \"{name}\": it has a password and a credential: one of them");
+            return Err(Fault::Invalid(why).into());
+        }
         if let Some(password) = &password {
             self.passwords.insert(name.clone(), password.clone());
         }
@@ -121,6 +127,7 @@ impl Wanted {
             user,
             database,
             password: password.map(|p| Password::new(p.to_string())),
+            credential,
             sslmode: sslmode.unwrap_or_else(|| "prefer".to_owned()),
             sslrootcert,
             direct_tls,

@@ -1,7 +1,8 @@
-//! The gateway's state in the embedded store. Held operations are the same nouns for both; of a token the store keeps the
+//! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use model::{
     Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Standing, Subject, TargetName, Vote,
@@ -14,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
+use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
 
-/// A [`Backend`] over SQLite.
+/// A [`Backend`] over a store.
 pub struct Embedded(Store);
 
 impl Embedded {
@@ -51,22 +52,45 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.is_administrator(secret).await?) })
     }
 
-    fn configuration(&self) -> Reply<'_, Configuration> {
+    fn configured(&self) -> Reply<'_, Configured> {
         Box::pin(async move {
-            let Some(body) = self.0.configuration().await? else { return Ok(Configuration::default()) };
-            serde_json::from_str(&body)
-                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))
+            let store::Configured { version, body, credentials } = self.0.configured().await?;
+            let configuration =
+                body.map_or_else(|| Ok(Configuration::default()), |b| serde_json::from_str(&b));
+            let configuration = configuration
+                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))?;
+            Ok(Configured { version, configuration, credentials })
         })
     }
 
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        Box::pin(async move { Ok(self.0.credentials().await?) })
+    fn version(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.version().await?) })
     }
 
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
+    fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>> {
+        Box::pin(async move {
+            let told = |store::Happened { number, at: _, what, detail }| Happened { number, what, detail };
+            Ok(self.0.happened(behind).await?.into_iter().map(told).collect())
+        })
+    }
+
+    fn last_happened(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.last_happened().await?) })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.changed())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
         Box::pin(async move {
             let body = serde_json::to_string(wanted).map_err(|error| StateError(error.to_string()))?;
-            let targets = wanted.targets.iter().map(|t| t.name.as_str()).collect();
+            let targets =
+                wanted.targets.iter().filter(|t| t.credential.is_none()).map(|t| t.name.as_str()).collect();
             let passwords = wanted
                 .targets
                 .iter()
@@ -74,7 +98,7 @@ impl Backend for Embedded {
                     Some((t.name.as_str(), t.password.as_ref().map(Password::reveal)?.as_bytes()))
                 })
                 .collect();
-            Ok(self.0.replace(&body, &targets, &passwords).await?)
+            Ok(self.0.replace(was, &body, &targets, &passwords).await?)
         })
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{Asserted, Principal};
-use policy::identity::{self, Client, ClientConfig, IssuerConfig, Known, LoggedOut, Refusal, Unproven};
+use policy::identity::{
+    self, Client, ClientConfig, IssuerConfig, KeysFrom, Known, LoggedOut, Refusal, Unproven,
+};
 
 use self::source::Source;
 pub use self::source::Standing;
@@ -127,6 +129,14 @@ impl Issuers {
     /// A client by what stands for it among issuers.
     fn client_of(&self, word: &str) -> Option<&Arc<Client>> {
         self.clients.by_name(word.strip_prefix("client:")?)
+    }
+
+    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4); of no name, the first that can be asked.
+    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<String> {
+        let fits = |issuer: &&Arc<identity::Issuer>| {
+            name.map_or(!matches!(issuer.keys(), KeysFrom::Given(_)), |name| issuer.name() == name)
+        };
+        self.known.iter().find(fits).map(|issuer| source::discovery(issuer))
     }
 
     /// The `iss` of an issuer.

@@ -281,6 +281,10 @@ impl Authenticator for Entrance<'_> {
         Ok(self.issuers.identify(password).await?.into())
     }
 
+    fn discovery(&self, issuer: Option<&str>) -> Option<String> {
+        self.issuers.discovery(issuer)
+    }
+
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         let (verifier, admitted) = self.tokens.verifier(user).await;
         (verifier, admitted.map(|admitted| self.aged(admitted)))
@@ -310,14 +314,14 @@ impl Tokens {
     }
 }
 
-/// The id in a token: `dwt_<id>_<secret><check>` has `dwt_<id>`. What was mistyped or cut is no token, and nobody looks it up.
-fn id_of(token: &[u8], prefix: &str) -> Option<String> {
-    let token = std::str::from_utf8(token).ok()?;
-    let (rest, check) = token.split_at_checked(token.len().checked_sub(CHECK)?)?;
+/// The id in a secret: `dwt_<id>_<secret><check>` has `dwt_<id>`. What was mistyped or cut is none, and nobody looks it up.
+fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
+    let secret = std::str::from_utf8(secret).ok()?;
+    let (rest, check) = secret.split_at_checked(secret.len().checked_sub(CHECK)?)?;
     if check != checksum(rest) {
         return None;
     }
-    let (id, _) = token.strip_prefix(prefix)?.split_once('_')?;
+    let (id, _) = secret.strip_prefix(prefix)?.split_once('_')?;
     Some(format!("{prefix}{id}"))
 }
 

@@ -78,17 +78,35 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
+        Self::begin(binary, "", settings, None)
+    }
+
+    /// A gateway whose state others share: `head` are the first lines of its configuration, which say where the state is.
+    /// Where another gateway has made the administrator there, `secret` is theirs.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_sharing(binary: &Path, head: &str, secret: Option<&str>) -> Result<Self, Failure> {
+        Self::begin(binary, head, "", secret)
+    }
+
+    fn begin(binary: &Path, head: &str, settings: &str, secret: Option<&str>) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
+            "data = \"{}\"\n{head}\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
              [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );
         fs::write(scratch.join("durward.toml"), config)?;
-        let said = text(Command::new(binary).args(["init", "--data"]).arg(&data))?;
-        let secret = word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?;
+        let secret = match secret {
+            Some(secret) => secret.to_owned(),
+            None => {
+                let said = text(Command::new(binary).args(["init", "-c"]).arg(scratch.join("durward.toml")))?;
+                word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?
+            }
+        };
         let running = serve(binary, &scratch)?;
         let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret };
         this.wait()?;
@@ -108,6 +126,16 @@ impl Durward {
         self.running.kill();
         self.running = serve(&self.binary, &self.scratch)?;
         self.wait()
+    }
+
+    /// Kills the gateway: it can do nothing more.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// The administrator's secret.
+    pub fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// That it has not ended meanwhile: nothing that was judged after its end means anything.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
 use super::*;
@@ -12,14 +13,25 @@ use crate::embedded::Embedded;
 use crate::memory::Memory;
 
 /// Each backend with what has to live as long.
-async fn backends() -> Vec<(&'static str, State, Option<tempfile::TempDir>)> {
+async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
+    let server = Postgres::shared().expect("a server");
+    let address = store::Address::parse(&server.url(&server.fresh_database().expect("a database")));
+    let shared = store::Location::Server(Box::new(address.expect("an address")));
+    let shared = store::Locked::reach(&shared).await.expect("reached").unlock(&key).await.expect("a store");
     vec![
         ("memory", State::new(Memory::default()), None),
-        ("embedded", State::new(Embedded::new(kept)), Some(place)),
+        ("a file", State::new(Embedded::new(kept)), Some(Place::File(place))),
+        ("a server", State::new(Embedded::new(shared)), Some(Place::Server(server))),
     ]
+}
+
+#[expect(dead_code, reason = "it is there to be dropped with the test")]
+enum Place {
+    File(tempfile::TempDir),
+    Server(Arc<Postgres>),
 }
 
 fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
@@ -237,6 +249,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
         database: "orders".to_owned(),
         password: password.map(|p| Password::new(p.to_owned())),
         sslmode: "prefer".to_owned(),
+        credential: None,
         sslrootcert: None,
         direct_tls: false,
         tags: BTreeSet::new(),
@@ -244,7 +257,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
     };
     let policies = vec![PolicyFile { name: "p".to_owned(), text: "x".to_owned() }];
     for (name, state, _place) in backends().await {
-        assert_eq!(state.configuration().await.expect("read"), Configuration::default(), "{name}");
+        assert_eq!(state.configured().await.expect("read").configuration, Configuration::default(), "{name}");
         for (password, kept) in
             [(Some("hunter2"), Some("hunter2")), (None, Some("hunter2")), (Some("b"), Some("b"))]
         {
@@ -253,18 +266,21 @@ async fn a_configuration_comes_back_without_its_passwords() {
                 policies: policies.clone(),
                 ..Configuration::default()
             };
-            state.replace(&wanted).await.expect("replaced");
+            let was = state.version().await.expect("read");
+            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
+            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
             let expected = Configuration {
                 targets: vec![target(None)],
                 policies: policies.clone(),
                 ..Configuration::default()
             };
-            assert_eq!(state.configuration().await.expect("read"), expected, "{name}");
-            let credentials = state.credentials().await.expect("read");
+            assert_eq!(state.configured().await.expect("read").configuration, expected, "{name}");
+            let credentials = state.configured().await.expect("read").credentials;
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
-        state.replace(&Configuration::default()).await.expect("replaced");
-        assert!(state.credentials().await.expect("read").is_empty(), "{name}");
+        let was = state.version().await.expect("read");
+        state.replace(was, &Configuration::default()).await.expect("replaced");
+        assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
     }
 }
 

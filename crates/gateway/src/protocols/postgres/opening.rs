@@ -59,15 +59,7 @@ pub(super) async fn open(
             )
         })?;
     }
-    let login = Login {
-        user: &target.user,
-        password: target.password(),
-        minor: accepted.minor(),
-        parameters: &parameters,
-    };
-    let upstream = dial(&target.address, &target.tls, &login).await.map_err(|error| {
-        unreachable(error, if everything { Words::TheServers(login.password) } else { Words::Ours })
-    })?;
+    let upstream = upstream(&target, accepted.minor(), &parameters, everything).await?;
     let session = Cancellable {
         held: Arc::clone(cancel),
         address: target.address.clone(),
@@ -84,6 +76,26 @@ pub(super) async fn open(
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
     Ok((Opened { target, upstream, everything, welcome }, registration))
+}
+
+/// The target's connection. A password that was kept and is not taken any more is read anew, once.
+async fn upstream(
+    target: &Target,
+    minor: u16,
+    parameters: &[(String, Vec<u8>)],
+    everything: bool,
+) -> Result<Upstream, Stop> {
+    loop {
+        let password = target.credential.password().await;
+        let password = password.map_err(|error| unreachable(error.into(), Words::Ours))?;
+        let login = Login { user: &target.user, password: password.as_deref(), minor, parameters };
+        let words = if everything { Words::TheServers(login.password) } else { Words::Ours };
+        match dial(&target.address, &target.tls, &login).await {
+            Ok(upstream) => return Ok(upstream),
+            Err(error) if error.is_login() && target.credential.refused(password.as_ref()) => (),
+            Err(error) => return Err(unreachable(error, words)),
+        }
+    }
 }
 
 /// A session at the target, and what the client is told of it.

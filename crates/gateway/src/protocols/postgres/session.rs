@@ -99,6 +99,7 @@ impl Protocol for PostgresSession {
 
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
+        self.gateway.is_current()?;
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
