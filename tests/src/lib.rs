@@ -33,6 +33,8 @@ mod rig;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod signins;
+#[cfg(test)]
 mod sound;
 #[cfg(test)]
 mod tls;

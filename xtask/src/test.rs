@@ -56,6 +56,7 @@ const MAJORS: &[Step] = &[
     Step { name: "own cases, 13", long: true, run: || own_cases(harmful("13")) },
     Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
     Step { name: "soundness", long: true, run: soundness },
+    Step { name: "many sessions", long: true, run: many_sessions },
 ];
 
 pub(crate) fn majors() -> Result<(), Failure> {
@@ -87,6 +88,13 @@ fn soundness() -> Result<(), Failure> {
         tests.arg("many_random_statements");
     }
     show(&mut tests)
+}
+
+/// How soon a thousand sessions end.
+fn many_sessions() -> Result<(), Failure> {
+    let binary = build::gateway()?;
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--", "--ignored", "among_a_thousand"]);
+    show(tests.env("DURWARD_BIN", binary))
 }
 
 fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {

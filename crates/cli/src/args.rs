@@ -44,6 +44,12 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Replace targets, tags and policies by those in a directory
     Apply(Apply),
+    /// Sign in at your issuer, in your browser; what is kept opens sessions and mints agents' tokens, and nothing else
+    Login(Login),
+    /// Have what `login` keeps revoked, and forget it
+    Logout(Logout),
+    /// Say who is signed in
+    Whoami(Whoami),
     /// Run a command that works on targets as an agent of yours; its exit status is the command's
     Run(Run),
     /// Run psql on a target with a fresh token of yours
@@ -219,6 +225,36 @@ pub(crate) struct Apply {
 }
 
 #[derive(Args)]
+pub(crate) struct Login {
+    /// The gateway's port for agents
+    #[arg(long, env = "DURWARD_AGENTS", default_value = "http://127.0.0.1:7380", value_name = "URL")]
+    pub agents: String,
+    /// At which issuer, where the gateway has several
+    #[arg(long, value_name = "NAME")]
+    pub issuer: Option<String>,
+    /// Only say where to sign in, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// How long to wait for the browser
+    #[arg(long = "wait", default_value = "5m", value_parser = typed::seconds, value_name = "TIME")]
+    pub patience: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Logout {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Whoami {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct Gate {
     /// Where the gateway serves clients
     #[arg(long, env = "DURWARD_POSTGRES", default_value = "127.0.0.1:7432", value_name = "HOST:PORT")]
@@ -243,10 +279,10 @@ Example:
 #[derive(Args)]
 #[command(after_help = RUN)]
 pub(crate) struct Run {
-    /// The agent's name: the principal of its tokens
+    /// The agent's name. Of somebody who is signed in, the principal of its tokens is agent:local/NAME
     #[arg(long, default_value = "agent", value_name = "NAME")]
     pub agent: String,
-    /// Whom it acts for
+    /// Whom it acts for, with the administrator's secret [default: who is signed in]
     #[arg(long = "for", value_name = "USER")]
     pub user: Option<String>,
     /// A target that it may use; the first is PGDATABASE [default: all]
@@ -272,7 +308,7 @@ pub(crate) struct Run {
 pub(crate) struct Connect {
     /// The target
     pub target: String,
-    /// Who you are
+    /// Who you are, with the administrator's secret [default: who is signed in]
     #[arg(long = "as", value_name = "NAME")]
     pub user: Option<String>,
     /// How long the session may last

@@ -17,6 +17,7 @@ mod files;
 mod gate;
 mod init;
 mod keys;
+mod login;
 mod logs;
 mod mint;
 mod node;
@@ -71,6 +72,9 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => backup::restore(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
+        Command::Login(args) => login::login(&args),
+        Command::Logout(args) => login::logout(&args),
+        Command::Whoami(args) => login::whoami(&args),
         Command::Connect(args) => connect::run(client, &args),
         Command::BreakGlass { command } => break_glass::run(&client()?, command),
         Command::Revoke { command } => revoke::run(&client()?, command),

@@ -16,7 +16,9 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use gateway::exchange::{ExchangeError, Minted, Proof, Wanted};
 use gateway::gateway::Gateway;
-use serde_json::json;
+use gateway::logout::LogoutError;
+use gateway::signin::{Bearer, SignIn};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
@@ -30,6 +32,8 @@ const MOST_PARAMETERS: usize = 100;
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// What `durward login` asks for: a token to keep, for whoever signed in.
+const SIGN_IN: &str = "urn:durward:token-type:sign-in";
 /// What a token that is brought may be called. They are told apart by what they are.
 const TOKEN_TYPES: [&str; 3] =
     [ACCESS_TOKEN, "urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
@@ -76,6 +80,10 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Rout
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
     Router::new()
         .route("/token", post(token))
+        .route("/login", get(sign_ins))
+        .route("/whoami", post(who))
+        .route("/revoke", post(give_back))
+        .route("/logout", post(logged_out))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
@@ -87,6 +95,7 @@ async fn metadata(State(desk): State<Arc<Desk>>) -> Response {
     Json(json!({
         "issuer": base,
         "token_endpoint": format!("{base}/token"),
+        "revocation_endpoint": format!("{base}/revoke"),
         "grant_types_supported": [EXCHANGE, "client_credentials"],
         "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256", "ES384"],
@@ -137,12 +146,7 @@ fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> 
     if headers.contains_key(AUTHORIZATION) {
         return Err(Refused::client("clients prove themselves by client_assertion"));
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(Refused::request("the body is application/x-www-form-urlencoded"));
-    }
-    let form = Form::read(body).ok_or_else(|| Refused::request("the body is no form"))?;
+    let form = form(headers, body)?;
     let proof = match form.one("grant_type")? {
         Some(EXCHANGE) => tokens(&form)?,
         Some("client_credentials") => assertion(&form, desk)?,
@@ -169,15 +173,80 @@ fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> 
     Ok(Asked { proof, wanted })
 }
 
+/// Where people sign in by the command line.
+async fn sign_ins(State(desk): State<Arc<Desk>>) -> Json<Vec<SignIn>> {
+    Json(desk.gateway.sign_ins())
+}
+
+/// Whose token it is that is brought.
+async fn who(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<Bearer>, Refused> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let known = desk.gateway.bearer(token, peer).await;
+    known.map(Json).ok_or_else(|| Refused::client("the token is not valid"))
+}
+
+/// RFC 7009: whoever has a token may take it back. One that is none is answered alike.
+async fn give_back(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Refused> {
+    let form = form(&headers, &body)?;
+    let token = form.one("token")?.ok_or_else(|| Refused::request("token is missing"))?;
+    let given = desk.gateway.give_back(token, peer).await;
+    given.map(|()| Json(json!({}))).map_err(|error| {
+        tracing::error!("a token cannot be taken back: {error}");
+        Refused::unavailable()
+    })
+}
+
+/// OpenID Connect Back-Channel Logout: an issuer says who signed out.
+async fn logged_out(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let form = form(&headers, &body)?;
+    let token = form.one("logout_token")?.ok_or_else(|| Refused::request("logout_token is missing"))?;
+    match desk.gateway.logged_out(token, peer).await {
+        Ok(_) => Ok(([(CACHE_CONTROL, "no-store")], StatusCode::OK).into_response()),
+        Err(LogoutError::Token(_)) => Err(Refused::request("the logout token is not valid")),
+        Err(error @ (LogoutError::Admin(_) | LogoutError::State(_))) => {
+            tracing::error!("an issuer's word that somebody signed out cannot be taken: {error}");
+            Err(Refused::unavailable())
+        }
+    }
+}
+
+fn form(headers: &HeaderMap, body: &[u8]) -> Result<Form, Refused> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Refused::request("the body is application/x-www-form-urlencoded"));
+    }
+    Form::read(body).ok_or_else(|| Refused::request("the body is no form"))
+}
+
 fn tokens(form: &Form) -> Result<Proof, Refused> {
     let known = |name: &str| match form.one(name)? {
         Some(kind) if TOKEN_TYPES.contains(&kind) => Ok(true),
         Some(_) => Err(Refused::request("tokens of this type are not taken")),
         None => Ok(false),
     };
-    if form.one("requested_token_type")?.is_some_and(|kind| kind != ACCESS_TOKEN) {
-        return Err(Refused::request("tokens of the requested type are not issued: access_token is"));
-    }
+    let sign_in = match form.one("requested_token_type")? {
+        None | Some(ACCESS_TOKEN) => false,
+        Some(SIGN_IN) => true,
+        Some(_) => {
+            return Err(Refused::request("tokens of the requested type are not issued: access_token is"));
+        }
+    };
     if form.one("client_assertion")?.is_some() {
         return Err(Refused::request(
             "client_assertion goes with client_credentials; here an actor brings actor_token",
@@ -187,6 +256,9 @@ fn tokens(form: &Form) -> Result<Proof, Refused> {
     if !known("subject_token_type")? {
         return Err(Refused::request("subject_token_type is missing"));
     }
+    if sign_in {
+        return Ok(Proof::SignIn { identity: Zeroizing::new(subject.to_owned()) });
+    }
     let actor = form.one("actor_token")?;
     if known("actor_token_type")? != actor.is_some() {
         return Err(Refused::request("actor_token and actor_token_type go together"));
@@ -194,6 +266,7 @@ fn tokens(form: &Form) -> Result<Proof, Refused> {
     Ok(Proof::Tokens {
         subject: Zeroizing::new(subject.to_owned()),
         actor: actor.map(|token| Zeroizing::new(token.to_owned())),
+        agent: form.one("agent")?.map(str::to_owned),
     })
 }
 
@@ -275,18 +348,26 @@ impl Refused {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::new("invalid_client", description) }
     }
 
+    fn unavailable() -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: "temporarily_unavailable",
+            description: "the gateway cannot do this now".to_owned(),
+        }
+    }
+
     fn of(error: &ExchangeError, proof: &Proof) -> Self {
         match (error, proof) {
             (ExchangeError::Unproven(what, _), Proof::Assertion { .. }) => Self::client(what),
             // RFC 8693 §2.2.2.
-            (ExchangeError::Unproven(what, _), Proof::Tokens { .. }) => Self::request(what),
+            (ExchangeError::Unproven(what, _), Proof::Tokens { .. } | Proof::SignIn { .. }) => {
+                Self::request(what)
+            }
             (ExchangeError::Target, _) => Self::new("invalid_target", error.to_string()),
             (ExchangeError::Request(what), _) => Self::request(what),
-            (ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness, _) => Self {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                error: "temporarily_unavailable",
-                description: "the gateway cannot issue tokens now".to_owned(),
-            },
+            (ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness, _) => {
+                Self::unavailable()
+            }
         }
     }
 }

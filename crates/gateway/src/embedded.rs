@@ -236,6 +236,9 @@ fn denial_row(denial: &Denial) -> store::Denial {
         Subject::Token(id) => (id.clone(), None),
         Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
         Subject::Issuer(issuer) => (issuer.clone(), None),
+        Subject::SignIn { issuer, session: name } | Subject::Account { issuer, subject: name } => {
+            (name.clone(), Some(issuer.clone()))
+        }
     };
     store::Denial {
         id: id.clone(),
@@ -252,14 +255,16 @@ fn denial_row(denial: &Denial) -> store::Denial {
 /// One that cannot be read is an error for all: left out, it would allow.
 fn denial(row: store::Denial) -> Result<Denial, StateError> {
     let store::Denial { id, kind, name, issuer, reason, by, since, until } = row;
-    let subject = match kind.as_str() {
-        "principal" => {
+    let subject = match (kind.as_str(), issuer) {
+        ("group", issuer) => Subject::Group { issuer, group: name },
+        ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
+        ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
+        ("principal", _) => {
             Subject::Principal(parse_principal(&name).map_err(|error| StateError(error.to_string()))?)
         }
-        "token" => Subject::Token(name),
-        "group" => Subject::Group { issuer, group: name },
-        "issuer" => Subject::Issuer(name),
-        other => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
+        ("token", _) => Subject::Token(name),
+        ("issuer", _) => Subject::Issuer(name),
+        (other, _) => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
     };
     Ok(Denial { id, subject, reason, by, since, until })
 }
@@ -298,7 +303,7 @@ fn code(row: store::Code) -> Result<StoredCode, StateError> {
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, issued, expires, revoked } = token;
+    let StoredToken { id, verifier, principal, targets, parent, issued, expires, revoked } = token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -308,6 +313,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         purpose: principal.purpose.clone(),
         asserted: principal.asserted.clone(),
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
+        parent: parent.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -324,6 +330,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         purpose,
         asserted,
         targets,
+        parent,
         issued,
         expires,
         revoked,
@@ -341,6 +348,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
             asserted,
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
+        parent,
         issued,
         expires,
         revoked,

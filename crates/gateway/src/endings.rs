@@ -67,14 +67,14 @@ impl Gateway {
     pub(crate) async fn end_revoked(&self) -> Result<(), StateError> {
         let mut tokens = BTreeSet::new();
         self.sessions().for_each(|live| {
-            tokens.insert(live.token.clone());
+            tokens.extend(live.tokens().cloned());
         });
         if tokens.is_empty() {
             return Ok(());
         }
         let ended = self.known_tokens().ended(&tokens).await?;
         if !ended.is_empty() {
-            self.sessions().end(&Ended::Revoked, |live| ended.contains(&live.token));
+            self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|t| ended.contains(t)));
         }
         Ok(())
     }

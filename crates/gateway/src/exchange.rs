@@ -32,6 +32,13 @@ pub enum Proof {
         subject: Zeroizing<String>,
         /// Who acts for them.
         actor: Option<Zeroizing<String>>,
+        /// The name of an agent that the subject runs, where there is no other.
+        agent: Option<String>,
+    },
+    /// With an identity token of somebody who signed in: a token to keep.
+    SignIn {
+        /// The identity token.
+        identity: Zeroizing<String>,
     },
     /// With an assertion that a client signed.
     Assertion {
@@ -89,13 +96,22 @@ pub enum ExchangeError {
 }
 
 /// Somebody who was proven, and the bounds of what can be made of that.
-struct Party {
-    principal: Principal,
+pub(crate) struct Party {
+    pub(crate) principal: Principal,
     /// The token's id.
     from: String,
+    /// The same, where it is of the gateway's own: what is made of it is good no longer.
+    parent: Option<String>,
     life: i64,
     targets: Option<BTreeSet<TargetName>>,
     may_act: Option<MayAct>,
+}
+
+impl Party {
+    /// Somebody else, within the same bounds.
+    pub(crate) fn of(self, principal: Principal) -> Self {
+        Self { principal, ..self }
+    }
 }
 
 impl Gateway {
@@ -140,19 +156,29 @@ impl Gateway {
         wanted: &Wanted,
         from: SocketAddr,
     ) -> Result<Minted, ExchangeError> {
-        check(wanted)?;
+        check(wanted, proof)?;
         let party = match proof {
-            Proof::Tokens { subject, actor: None } => {
+            Proof::SignIn { identity } => return self.sign_in(identity).await,
+            Proof::Tokens { subject, actor: None, agent: None } => {
                 self.party(subject, "the subject token is not valid").await?
             }
-            Proof::Tokens { subject, actor: Some(actor) } => {
+            Proof::Tokens { subject, actor: None, agent: Some(agent) } => {
+                let subject = self.party(subject, "the subject token is not valid").await?;
+                self.local_agent(subject, agent)?
+            }
+            Proof::Tokens { actor: Some(_), agent: Some(_), .. } => {
+                return Err(ExchangeError::Request(
+                    "an actor brings a token or is an agent of the subject's: not both",
+                ));
+            }
+            Proof::Tokens { subject, actor: Some(actor), agent: None } => {
                 let subject = self.party(subject, "the subject token is not valid").await?;
                 let actor = self.party(actor, "the actor token is not valid").await?;
                 self.acting(subject, actor)?
             }
             Proof::Assertion { assertion, audiences } => self.client(assertion, audiences).await?,
         };
-        let targets: BTreeSet<TargetName> = wanted.targets.iter().map(TargetName::new).collect();
+        let named: BTreeSet<TargetName> = wanted.targets.iter().map(TargetName::new).collect();
         let mut principal = party.principal;
         if wanted.purpose.is_some() {
             principal.purpose.clone_from(&wanted.purpose);
@@ -164,7 +190,7 @@ impl Gateway {
             in_transaction: false,
             encrypted: false,
         };
-        for target in &targets {
+        for target in &named {
             let within = party.targets.as_ref().is_none_or(|all| all.contains(target));
             let identity = Identity::verified(principal.clone());
             if !within || self.authorize(identity, target, &context).is_err() {
@@ -175,16 +201,18 @@ impl Gateway {
         if seconds <= 0 {
             return Err(ExchangeError::Unproven("the subject token is not valid", Some(Refusal::Expired)));
         }
-        self.mint(principal, targets, seconds, &party.from).await
+        let targets = if named.is_empty() { party.targets } else { Some(named) };
+        self.mint(principal, targets, seconds, &party.from, party.parent).await
     }
 
     /// Makes and keeps a token. It is in the journal before it exists.
-    async fn mint(
+    pub(crate) async fn mint(
         &self,
         principal: Principal,
-        targets: BTreeSet<TargetName>,
+        targets: Option<BTreeSet<TargetName>>,
         seconds: i64,
         from: &str,
+        parent: Option<String>,
     ) -> Result<Minted, ExchangeError> {
         let (id, token) = new_token().ok_or(ExchangeError::Randomness)?;
         let mut salt = [0; 16];
@@ -198,7 +226,7 @@ impl Gateway {
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
             asserted: principal.asserted.iter().map(crate::audit::word).collect(),
             purpose: principal.purpose.clone(),
-            targets: targets.iter().map(ToString::to_string).collect(),
+            targets: targets.iter().flatten().map(ToString::to_string).collect(),
             expires,
             from: from.to_owned(),
         })?;
@@ -206,7 +234,8 @@ impl Gateway {
             id: id.clone(),
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
             principal,
-            targets: Some(targets),
+            targets,
+            parent,
             issued,
             expires,
             revoked: false,
@@ -227,6 +256,7 @@ impl Gateway {
             return Ok(Party {
                 principal: admitted.principal().clone(),
                 from: admitted.token().to_owned(),
+                parent: Some(admitted.token().to_owned()),
                 life: admitted.expires().saturating_sub(now()),
                 targets: admitted.targets().cloned(),
                 may_act: None,
@@ -235,7 +265,7 @@ impl Gateway {
         let known = entrance.issuers.identify(token.as_bytes()).await;
         let known = known.map_err(|refusal| ExchangeError::Unproven(what, Some(refusal)))?;
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
-        Ok(Party { principal, from: id, life: exchange_life, targets: None, may_act })
+        Ok(Party { principal, from: id, parent: None, life: exchange_life, targets: None, may_act })
     }
 
     /// An agent that acts for somebody: within the bounds of both.
@@ -264,6 +294,7 @@ impl Gateway {
         Ok(Party {
             principal,
             from: format!("{} for {}", actor.from, subject.from),
+            parent: subject.parent.or(actor.parent),
             life: subject.life.min(actor.life),
             targets,
             may_act: None,
@@ -282,13 +313,14 @@ impl Gateway {
             return Err(refused(Refusal::Replayed));
         }
         let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
-        Ok(Party { principal, from: id, life: exchange_life, targets: None, may_act: None })
+        Ok(Party { principal, from: id, parent: None, life: exchange_life, targets: None, may_act: None })
     }
 }
 
-fn check(wanted: &Wanted) -> Result<(), ExchangeError> {
+fn check(wanted: &Wanted, proof: &Proof) -> Result<(), ExchangeError> {
     let Wanted { targets, purpose, seconds } = wanted;
-    if targets.is_empty() {
+    let may_have_none = matches!(proof, Proof::SignIn { .. } | Proof::Tokens { agent: Some(_), .. });
+    if targets.is_empty() && !may_have_none {
         return Err(ExchangeError::Request("name the targets that the token is for: audience=NAME"));
     }
     if targets.len() > MOST_TARGETS {

@@ -352,6 +352,7 @@ impl Gateway {
             id: origin.session.clone(),
             principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
+            lineage: admitted.lineage().to_vec(),
             target: target.clone(),
             address: origin.address,
             application: Arc::clone(&origin.application),

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use model::{Asserted, Principal};
-use policy::identity::{self, Client, ClientConfig, IssuerConfig, KeysFrom, Known, Refusal, Unproven};
+use policy::identity::{
+    self, Client, ClientConfig, IssuerConfig, KeysFrom, Known, LoggedOut, Refusal, Unproven,
+};
 
 use self::source::Source;
 pub use self::source::Standing;
 use crate::gateway::now;
+use crate::signin::SignIn;
 
 /// The issuers in force, each with its keys.
 #[derive(Default)]
@@ -60,6 +63,36 @@ impl Issuers {
         let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
         let proven = source.prove(unproven).await?;
         issuer.identify(&proven, now())
+    }
+
+    /// Who signed out, by a logout token.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) async fn logged_out(&self, token: &[u8]) -> Result<LoggedOut, Refusal> {
+        let unproven = Unproven::read(token)?;
+        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
+        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
+        issuer.logged_out(&source.prove(unproven).await?, now())
+    }
+
+    /// Where people sign in by the command line.
+    pub(crate) fn sign_ins(&self) -> Vec<SignIn> {
+        let sign_in = |typed: &IssuerConfig| {
+            Some(SignIn {
+                name: typed.name.clone(),
+                issuer: self.url_of(&typed.name)?.to_owned(),
+                client_id: typed.login_client.clone()?,
+                scopes: typed.login_scopes.clone().unwrap_or_else(|| "openid profile email".to_owned()),
+                ca: typed.ca.clone(),
+            })
+        };
+        self.typed.iter().filter_map(sign_in).collect()
+    }
+
+    /// Whether people sign in at an issuer by the command line.
+    pub(crate) fn signs_in(&self, name: &str) -> bool {
+        self.typed.iter().any(|typed| typed.name == name && typed.login_client.is_some())
     }
 
     /// Fetches keys that have not been fetched for a while. Whoever calls does not wait.

@@ -32,6 +32,8 @@ pub struct StoredToken {
     pub principal: Principal,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The token that it was minted with: it is good no longer than that one.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.

@@ -22,11 +22,16 @@ pub(crate) const ITERATIONS: u32 = 4096;
 /// So many tokens that were checked lately are known by a keyed digest, to save their rounds.
 const REMEMBERED: usize = 10_000;
 
+/// A token is minted with another, and that with another, so often at most.
+const MOST_GENERATIONS: usize = 8;
+
 /// A client whose token was checked.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     principal: Principal,
     token: String,
+    /// Those that it was minted with, nearest first.
+    lineage: Vec<String>,
     targets: Option<BTreeSet<TargetName>>,
     expires: i64,
     session_age: i64,
@@ -51,6 +56,7 @@ impl Admitted {
         Self {
             principal,
             token: code,
+            lineage: Vec::new(),
             targets: Some(targets),
             expires,
             session_age: i64::MAX,
@@ -89,6 +95,11 @@ impl Admitted {
         &self.token
     }
 
+    /// The tokens that it was minted with, nearest first.
+    pub fn lineage(&self) -> &[String] {
+        &self.lineage
+    }
+
     /// When the token expires, in seconds since 1970. The gateway ends its sessions then.
     pub fn expires(&self) -> i64 {
         self.expires
@@ -113,14 +124,21 @@ impl Admitted {
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
         let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
-        Self { principal, token: id, targets: None, expires, session_age, code: None }
+        Self { principal, token: id, lineage: Vec::new(), targets: None, expires, session_age, code: None }
     }
 }
 
-impl From<StoredToken> for Admitted {
-    fn from(stored: StoredToken) -> Self {
-        let StoredToken { id, principal, targets, expires, verifier: _, issued: _, revoked: _ } = stored;
-        Self { principal, token: id, targets, expires, session_age: i64::MAX, code: None }
+/// A token that can be used now, and those that it was minted with.
+struct Usable {
+    stored: StoredToken,
+    lineage: Vec<String>,
+}
+
+impl From<Usable> for Admitted {
+    fn from(Usable { stored, lineage }: Usable) -> Self {
+        let StoredToken { id, principal, targets, expires, verifier: _, parent: _, issued: _, revoked: _ } =
+            stored;
+        Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None }
     }
 }
 
@@ -152,8 +170,21 @@ impl Tokens {
         Ok(tokens.difference(&good).cloned().collect())
     }
 
-    /// The stored token of an id that can be used now.
-    async fn usable(&self, id: &str) -> Option<StoredToken> {
+    /// The stored token of an id that can be used now: neither it nor one that it was minted with has ended.
+    async fn usable(&self, id: &str) -> Option<Usable> {
+        let stored = self.good(id).await?;
+        let (mut lineage, mut parent) = (Vec::new(), stored.parent.clone());
+        while let Some(id) = parent {
+            if lineage.len() >= MOST_GENERATIONS {
+                return None;
+            }
+            parent = self.good(&id).await?.parent;
+            lineage.push(id);
+        }
+        Some(Usable { stored, lineage })
+    }
+
+    async fn good(&self, id: &str) -> Option<StoredToken> {
         match self.state.token(id).await {
             Ok(found) => found.filter(|t| !t.revoked && t.expires > now()),
             Err(error) => {
@@ -271,13 +302,13 @@ impl Tokens {
     /// Whose token this is, if it is one and is good.
     pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
         let id = id_of(password, TOKEN_PREFIX)?;
-        let stored = self.usable(&id).await?;
-        self.is_right(&stored.verifier, password).then(|| stored.into())
+        let usable = self.usable(&id).await?;
+        self.is_right(&usable.stored.verifier, password).then(|| usable.into())
     }
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         match self.usable(user).await {
-            Some(stored) => (stored.verifier.clone(), Some(stored.into())),
+            Some(usable) => (usable.stored.verifier.clone(), Some(usable.into())),
             None => (self.nobodys(user), None),
         }
     }

@@ -26,6 +26,8 @@ pub struct Token {
     pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
+    /// The token that it was minted with.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -45,6 +47,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         purpose: row.try_get("purpose")?,
         asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
+        parent: row.try_get("parent")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -85,14 +88,15 @@ impl Store {
             purpose,
             asserted,
             targets,
+            parent,
             issued,
             expires,
             revoked,
         } = token;
         query(
             "INSERT INTO token \
-             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, issued, expires, revoked) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, issued, expires, revoked) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(id)
         .bind(verifier)
@@ -102,6 +106,7 @@ impl Store {
         .bind(purpose)
         .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(parent)
         .bind(issued)
         .bind(expires)
         .bind(revoked)

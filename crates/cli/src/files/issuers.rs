@@ -33,6 +33,8 @@ pub(super) struct TypedIssuer {
     agent_session: Option<Time>,
     user_session: Option<Time>,
     exchange_life: Option<Time>,
+    login_client: Option<String>,
+    login_scopes: Option<String>,
 }
 
 impl TypedIssuer {
@@ -55,6 +57,8 @@ impl TypedIssuer {
             agent_session,
             user_session,
             exchange_life,
+            login_client,
+            login_scopes,
         } = self;
         let who = format!("issuer \"{name}\"");
         let file = |path: Option<PathBuf>| path.map(|path| read(&who, home, &path)).transpose();
@@ -74,6 +78,8 @@ impl TypedIssuer {
             agent_session: seconds(&who, "agent_session", agent_session)?,
             user_session: seconds(&who, "user_session", user_session)?,
             exchange_life: seconds(&who, "exchange_life", exchange_life)?,
+            login_client,
+            login_scopes,
             name,
         })
     }

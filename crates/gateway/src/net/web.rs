@@ -128,6 +128,40 @@ impl Client {
         asked.await.map_err(|_| WebError::Broken)?
     }
 
+    /// An answer whatever its status, to a form that is posted where there is one, and to a plain question else.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ask(
+        &self,
+        address: &str,
+        form: Option<Vec<(String, String)>>,
+        authorization: Option<String>,
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let header =
+                authorization.map_or(("accept", "application/json".to_owned()), |a| ("authorization", a));
+            let answer = match form {
+                Some(form) => {
+                    let question = agent.post(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().send_form(form)
+                }
+                None => {
+                    let question = agent.get(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().call()
+                }
+            };
+            let mut answer = answer.map_err(|error| WebError::Unreachable(error.to_string()))?;
+            let limit = u64::try_from(most).unwrap_or(u64::MAX);
+            let body =
+                answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|_| WebError::Body)?;
+            Ok((answer.status().as_u16(), body))
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
     /// The same for a form that is posted, as OAuth's endpoints take it. `authorization` is the header of that name.
     ///
     /// # Errors

@@ -197,6 +197,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
             }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
+        parent: None,
         issued,
         expires: issued + 100,
         revoked: false,

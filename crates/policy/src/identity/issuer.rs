@@ -88,6 +88,8 @@ impl Issuer {
             agent_session,
             user_session,
             exchange_life,
+            login_client,
+            login_scopes,
         } = typed;
         let usual = preset.map(super::preset::Preset::usual);
         names::check_word(name)?;
@@ -109,6 +111,20 @@ impl Issuer {
         if audience.is_empty() || audience.iter().any(String::is_empty) {
             return Err("`audience` is empty: without one, tokens that are meant for others would be taken"
                 .to_owned());
+        }
+        match (login_client, login_scopes) {
+            (Some(client), _) if !audience.contains(client) => {
+                return Err(format!(
+                    "`audience` has no \"{client}\": identity tokens of those who sign in are for `login_client`"
+                ));
+            }
+            (_, Some(scopes)) if !scopes.split(' ').any(|scope| scope == "openid") => {
+                return Err(
+                    "`login_scopes` must have \"openid\": without it there is no identity token".to_owned()
+                );
+            }
+            (None, Some(_)) => return Err("`login_scopes` needs `login_client`".to_owned()),
+            (Some(_) | None, _) => (),
         }
         let named: Vec<&str> = match (algorithms, &usual) {
             (Some(typed), _) => typed.iter().map(String::as_str).collect(),
@@ -176,6 +192,16 @@ impl Issuer {
         }
     }
 
+    /// Whether a token for these is meant for the gateway.
+    pub(super) fn is_heard_by<'a>(&self, mut audiences: impl Iterator<Item = &'a str>) -> bool {
+        audiences.any(|audience| self.audience.contains(audience))
+    }
+
+    /// What clocks may differ by, in seconds.
+    pub(super) fn leeway(&self) -> i64 {
+        self.leeway
+    }
+
     /// The algorithms that it may sign with.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
@@ -195,7 +221,7 @@ impl Issuer {
             return Err(Refusal::Type);
         }
         let heard = claims.texts("aud").ok_or(Refusal::Claims)?;
-        if !heard.iter().any(|audience| self.audience.contains(*audience)) {
+        if !self.is_heard_by(heard.into_iter()) {
             return Err(Refusal::Audience);
         }
         let (issued, expires) = self.times(claims, now)?;
@@ -310,7 +336,8 @@ impl Issuer {
 
     fn prefixed(&self, name: &str) -> Option<String> {
         let whole = format!("{}{name}", self.prefix);
-        let is_foreign = self.foreign.iter().any(|prefix| whole.starts_with(prefix));
+        let is_foreign =
+            whole.starts_with(names::LOCAL) || self.foreign.iter().any(|prefix| whole.starts_with(prefix));
         (!name.is_empty() && !is_foreign).then_some(whole)
     }
 }
