@@ -11,6 +11,8 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod custody;
+#[cfg(test)]
 mod emergencies;
 #[cfg(test)]
 mod endings;
