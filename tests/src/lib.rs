@@ -15,6 +15,8 @@ mod house;
 #[cfg(test)]
 mod invisible;
 #[cfg(test)]
+mod nonsense;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sound;
