@@ -65,6 +65,8 @@ impl Store {
             .pragma("secure_delete", "on");
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
+            // A connection to a file does not go away; asking each time whether it has would double what reading takes.
+            .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(10))
             .connect_with(options)
             .await
