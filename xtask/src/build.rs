@@ -83,6 +83,14 @@ fn built(profile: &str, folder: &str) -> Result<PathBuf, Failure> {
     Ok(target().join(folder).join("durward"))
 }
 
+/// The program that makes certificates and signed tokens, built as tests build it.
+pub(crate) fn credentials() -> Result<PathBuf, Failure> {
+    println!("Building the maker of certificates …");
+    let what = ["--package", "testkit", "--features", "certificates,tokens", "--bin", "credentials"];
+    show(cargo(&["build", "--quiet"]).args(what))?;
+    Ok(target().join("debug").join("credentials"))
+}
+
 /// The plain relay and the load that the benchmarks use, built for speed.
 pub(crate) fn relay() -> Result<PathBuf, Failure> {
     println!("Building the relay (release) …");

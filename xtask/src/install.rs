@@ -46,9 +46,9 @@ pub(crate) const POSTGRES: &[Need] = &[
     },
 ];
 
-/// Python with clients.
-const PYTHON: &[Need] = &[Need {
-    why: "psycopg and asyncpg, as clients",
+/// Python, for itself and with clients.
+pub(crate) const PYTHON: &[Need] = &[Need {
+    why: "psycopg, asyncpg and libpq itself, as clients",
     packages: &["python3", "python3-venv"],
     here: || text(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok(),
 }];

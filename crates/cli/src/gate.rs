@@ -33,7 +33,7 @@ impl Gate {
             std::fs::read(file).with_context(|| format!("--sslrootcert {}", file.display()))
         };
         let roots = sslrootcert.as_ref().map(read).transpose()?;
-        let tls = UpstreamTls { mode, roots, direct: false };
+        let tls = UpstreamTls::new(mode, roots, false);
         Ok(Self { host: host.to_owned(), port, mode, root: sslrootcert.clone(), tls })
     }
 }

@@ -277,7 +277,7 @@ impl Audit {
             version: String::new(),
         };
         let position = self.append(&body, &[])?;
-        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position)]) })
+        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position).begun()]) })
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement

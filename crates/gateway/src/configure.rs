@@ -278,11 +278,8 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
             return Err(format!("its {what} is empty or has a zero byte"));
         }
     }
-    let tls = UpstreamTls {
-        mode: sslmode.parse::<SslMode>()?,
-        roots: sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec()),
-        direct: *direct_tls,
-    };
+    let roots = sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec());
+    let tls = UpstreamTls::new(sslmode.parse::<SslMode>()?, roots, *direct_tls);
     Ok(Parts {
         name: TargetName::new(name),
         facts: TargetFacts { tags: tags.iter().map(|t| tag(t)).collect::<Result<_, _>>()? },

@@ -26,6 +26,8 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// The authority of its certificate, which must name 127.0.0.1; without one it is reached in clear.
     pub authority: Option<PathBuf>,
+    /// A file with the role's password, if it has one.
+    pub password: Option<PathBuf>,
 }
 
 impl Target {
@@ -33,18 +35,21 @@ impl Target {
     pub fn new(name: &str, port: u16, database: &str) -> Self {
         let user = crate::postgres::SUPERUSER.to_owned();
         let (name, database) = (name.to_owned(), database.to_owned());
-        Self { name, port, user, database, columns: Vec::new(), authority: None }
+        Self { name, port, user, database, columns: Vec::new(), authority: None, password: None }
     }
 
     fn toml(&self) -> String {
-        let Self { name, port, user, database, columns, authority } = self;
+        let Self { name, port, user, database, columns, authority, password } = self;
         let tls = authority.as_ref().map_or_else(
             || "sslmode = \"disable\"".to_owned(),
             |file| format!("sslmode = \"verify-full\"\nsslrootcert = \"{}\"", file.display()),
         );
+        let password = password
+            .as_ref()
+            .map_or_else(String::new, |file| format!("password_file = \"{}\"\n", file.display()));
         let mut text = format!(
             "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-             database = \"{database}\"\n{tls}\n\n[targets.columns]\n"
+             database = \"{database}\"\n{password}{tls}\n\n[targets.columns]\n"
         );
         for (column, tag) in columns {
             let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");

@@ -318,9 +318,8 @@ pub async fn cancel(
 async fn reach(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option<Vec<u8>>), DialError> {
     let reaching = async {
         match connect(address, tls).await {
-            Err(DialError::Tls(_)) if tls.mode == SslMode::Prefer => {
-                let clear = UpstreamTls { mode: SslMode::Disable, ..tls.clone() };
-                connect(address, &clear).await
+            Err(DialError::Tls(_)) if tls.mode() == SslMode::Prefer => {
+                connect(address, &UpstreamTls::new(SslMode::Disable, None, false)).await
             }
             reached => reached,
         }
@@ -337,24 +336,24 @@ async fn connect(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option
         Address::Tcp { host, port } => (host, TcpStream::connect((host.as_str(), *port)).await?),
     };
     tcp.set_nodelay(true)?;
-    if tls.mode == SslMode::Disable {
+    if tls.mode() == SslMode::Disable {
         return Ok((Stream::Tcp(tcp), None));
     }
-    if !tls.direct {
+    if !tls.is_direct() {
         let mut request = Vec::new();
         startup::ssl_request(&mut request);
         tcp.write_all(&request).await?;
         // One byte and no more: whatever else came in clear before the handshake would be somebody else's.
         match tcp.read_u8().await? {
             b'S' => (),
-            b'N' if tls.mode == SslMode::Prefer => return Ok((Stream::Tcp(tcp), None)),
+            b'N' if tls.mode() == SslMode::Prefer => return Ok((Stream::Tcp(tcp), None)),
             b'N' => return Err(DialError::Tls("the server does not offer it".to_owned())),
             b'E' => return Err(DialError::Protocol("an error in answer to the request for TLS")),
             _ => return Err(DialError::Protocol("neither yes nor no to the request for TLS")),
         }
     }
     let name = ServerName::try_from(host.clone()).map_err(|e| DialError::Tls(e.to_string()))?;
-    let connector = TlsConnector::from(std::sync::Arc::new(tls.config()?));
+    let connector = TlsConnector::from(tls.config()?);
     let stream = connector.connect(name, tcp).await.map_err(|e| DialError::Tls(e.to_string()))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let binding = certificate.and_then(|c| end_point(c));
