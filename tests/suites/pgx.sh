@@ -23,8 +23,9 @@ run)
 	cd "$SOURCES/source"
 	export PGX_TEST_DATABASE="host=$PGHOST port=$PGPORT user=$PGUSER password=$PGPASSWORD dbname=pgx_test sslmode=disable"
 	export PGX_TEST_TCP_CONN_STRING="$PGX_TEST_DATABASE"
-	go test -p 1 -timeout 20m -v ./... > "$OUT/log" 2>&1 || [ $? = 1 ]
-	sed -nE 's/^ *--- PASS: ([^ ]+).*/pass \1/p; s/^ *--- FAIL: ([^ ]+).*/FAIL \1/p; s/^ *--- SKIP: ([^ ]+).*/skip \1/p' \
-		"$OUT/log" > "$OUT/outcomes.txt"
+	# As they come, so that a run that is cut off counts as far as it came.
+	go test -p 1 -timeout 20m -v ./... 2>&1 | tee "$OUT/log" | sed -unE \
+		's/^ *--- PASS: ([^ ]+).*/pass \1/p; s/^ *--- FAIL: ([^ ]+).*/FAIL \1/p; s/^ *--- SKIP: ([^ ]+).*/skip \1/p' \
+		> "$OUT/outcomes.txt"
 	;;
 esac

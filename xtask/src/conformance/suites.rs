@@ -47,7 +47,7 @@ pub(super) const SUITES: &[Suite] = &[
     Suite { name: "node-postgres", packages: &["dpkg-dev", "nodejs", "npm"], minutes: 15 },
     Suite { name: "pgjdbc", packages: &["maven", "default-jdk-headless"], minutes: 40 },
     Suite { name: "tokio-postgres", packages: &[], minutes: 15 },
-    Suite { name: "pgx", packages: &["golang-go"], minutes: 15 },
+    Suite { name: "pgx", packages: &["golang-go"], minutes: 30 },
     Suite { name: "sqlalchemy", packages: PYTHON, minutes: 40 },
     Suite { name: "django", packages: PYTHON, minutes: 40 },
 ];
