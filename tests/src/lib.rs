@@ -3,21 +3,39 @@
 #[cfg(test)]
 mod administration;
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod custody;
+#[cfg(test)]
+mod emergencies;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod invisible;
+#[cfg(test)]
+mod laptops;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod shared;
+#[cfg(test)]
+mod signins;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]

@@ -26,10 +26,14 @@ cargo xtask conformance [--suites] [--only WORDS]
     with WORDS in their names.
 cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
-    --case narrow it; --major takes another server, for our own cases (tests/acceptance).
+    --case narrow it; --major takes another server. Our own cases are in tests/acceptance.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
     --only takes the workloads with WORDS in their names.
+cargo xtask bench login [--json FILE] [--seconds N] [--rounds N] [--only set-ups|idle] [--sessions N]
+    What it takes to open a session over TLS with libpq, by a dwt_ token, a signed token of an issuer and SCRAM, beside a
+    direct connection and PgBouncer; and the memory of an idle session with TLS on both sides (of 1,000; --sessions takes
+    others).
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -56,6 +60,10 @@ fn main() -> ExitCode {
         ["bench", "postgres", rest @ ..] => {
             let values = ["--json", "--seconds", "--rounds", "--only", "--targets"];
             Options::read(rest, &[], &values).and_then(|o| bench::run(&o))
+        }
+        ["bench", "login", rest @ ..] => {
+            let values = ["--json", "--seconds", "--rounds", "--only", "--sessions"];
+            Options::read(rest, &[], &values).and_then(|o| bench::login(&o))
         }
         ["install"] => install::everything(),
         _ => {

@@ -1,4 +1,7 @@
-//! Targets, tags and policies as files: `*.toml` with `[[targets]]`, `*.cedar`. `*.test.toml` are tests of policies.
+//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]`,
+//! `[[issuers]]` and `[[clients]]`, `*.cedar`. `*.test.toml` are tests of policies.
+
+mod issuers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
 use crate::typed;
 
@@ -17,9 +21,13 @@ const DEPTH: usize = 8;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TargetsFile {
+struct StateFile {
     #[serde(default)]
     targets: Vec<TypedTarget>,
+    #[serde(default)]
+    issuers: Vec<TypedIssuer>,
+    #[serde(default)]
+    clients: Vec<TypedClient>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +41,7 @@ struct TypedTarget {
     password: Option<String>,
     password_file: Option<PathBuf>,
     password_env: Option<String>,
+    credential: Option<String>,
     sslmode: Option<String>,
     sslrootcert: Option<PathBuf>,
     #[serde(default)]
@@ -63,10 +72,17 @@ impl Wanted {
                 let name = file.strip_prefix(directory).unwrap_or(&file).display().to_string();
                 wanted.configuration.policies.push(PolicyFile { name, text: text.to_string() });
             } else {
-                let TargetsFile { targets } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
+                let StateFile { targets, issuers, clients } =
+                    typed::toml(&file, &text).map_err(Fault::Invalid)?;
                 let home = file.parent().unwrap_or(directory);
                 for target in targets {
                     wanted.add(target, home)?;
+                }
+                for issuer in issuers {
+                    wanted.configuration.issuers.push(issuer.read(home)?);
+                }
+                for client in clients {
+                    wanted.configuration.clients.push(client.read(home)?);
                 }
             }
         }
@@ -83,6 +99,7 @@ impl Wanted {
             password,
             password_file,
             password_env,
+            credential,
             sslmode,
             sslrootcert,
             direct_tls,
@@ -96,6 +113,10 @@ impl Wanted {
             std::fs::read_to_string(home.join(&path)).with_context(|| path.display().to_string())
         };
         let sslrootcert = sslrootcert.map(read).transpose()?;
+        if password.is_some() && credential.is_some() {
+            let why = format!("target \"{name}\": it has a password and a credential: one of them");
+            return Err(Fault::Invalid(why).into());
+        }
         if let Some(password) = &password {
             self.passwords.insert(name.clone(), password.clone());
         }
@@ -106,6 +127,7 @@ impl Wanted {
             user,
             database,
             password: password.map(|p| Password::new(p.to_string())),
+            credential,
             sslmode: sslmode.unwrap_or_else(|| "prefer".to_owned()),
             sslrootcert,
             direct_tls,
@@ -237,6 +259,12 @@ mod tests {
                 "password_file = \"secret\"\n[targets.columns.\"shop.people.email\"]\ntags = [\"pii\"]\n",
             ),
         );
+        write("keys.json", "{\"keys\":[]}");
+        write(
+            "issuers.toml",
+            "[[issuers]]\nname = \"company\"\npreset = \"keycloak\"\nissuer = \"https://x.example\"\naudience = \"durward\"\n\
+             jwks_file = \"keys.json\"\nagent_session = \"30m\"\nprincipals = [{ kind = \"user\", name = \"email\" }]\n",
+        );
         write("policies/a.cedar", "permit");
         write("policies/a.test.toml", "[[case]]");
         write(".hidden.toml", "x");
@@ -245,6 +273,10 @@ mod tests {
         let json = wanted.to_json().expect("json");
         assert_eq!(json["targets"][0]["password"], "hunter2");
         assert_eq!(json["targets"][0]["columns"]["shop.people.email"]["tags"][0], "pii");
+
+        let issuer = &wanted.configuration.issuers[0];
+        assert_eq!((issuer.jwks.as_deref(), issuer.agent_session), (Some("{\"keys\":[]}"), Some(1800)));
+        assert!(issuer.audience.contains("durward") && issuer.principals[0].name == "email");
 
         for (rest, expected) in [
             ("pasword = \"x\"", "orders.toml:6:1: unknown field `pasword`"),

@@ -1,9 +1,12 @@
 //! Small things that people type: times, TOML with its errors in place, and the word that was meant.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// `30s`, `15m`, `8h`, `7d`, in seconds.
 pub(crate) fn seconds(text: &str) -> Result<u64, String> {
@@ -17,6 +20,57 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
         _ => return Err(bad()),
     };
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0).ok_or_else(bad)
+}
+
+/// A time as people type it.
+#[derive(Clone)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl Visitor<'_> for Words {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a time with its unit in quotes, such as \"45s\", \"15m\", \"8h\" or \"7d\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+                seconds(text).map(|s| Time(Duration::from_secs(s))).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+/// One text, or several in a list.
+pub(crate) struct OneOrMore(pub(crate) BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = OneOrMore;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text, or several in a list")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<OneOrMore, E> {
+                Ok(OneOrMore([text.to_owned()].into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMore, A::Error> {
+                let mut all = BTreeSet::new();
+                while let Some(text) = list.next_element()? {
+                    all.insert(text);
+                }
+                Ok(OneOrMore(all))
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
 }
 
 /// `127.0.0.1:7432`.

@@ -12,11 +12,13 @@ pub use journal::record::DecisionId;
 use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
-use model::{Action, ColumnName, Effect, Inspect};
+use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 
+use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::lanes;
 use crate::metrics::Metrics;
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
@@ -131,7 +133,7 @@ impl Owed {
     /// It may never be: nothing that waited for it may leave.
     pub async fn settle(&mut self, journal: &Journal) -> Result<(), JournalDown> {
         if let Some(position) = self.written {
-            if !journal.is_written(position) {
+            if !journal.is_written(position) && !lanes::is_alone() {
                 // Other sessions of this thread have something to record, too: one write is enough for all.
                 tokio::task::yield_now().await;
             }
@@ -182,6 +184,11 @@ impl fmt::Display for Noted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Decision {}.", self.0)
     }
+}
+
+pub(crate) fn word(asserted: &Asserted) -> record::Word {
+    let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
+    record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
 }
 
 /// The record of one session.
@@ -246,13 +253,22 @@ impl Audit {
         self.append(&body, &[]).map(|_| ())
     }
 
-    /// A session that begins.
-    pub async fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<(), JournalDown> {
+    /// An emergency code that is about to be used up.
+    pub async fn break_glass(&mut self, used: &CodeUsed) -> Result<(), JournalDown> {
+        let CodeUsed { code, principal, target, address, session: _, until } = used.clone();
+        let position =
+            self.append(&record::Body::BreakGlass { code, principal, target, address, until }, &[])?;
+        self.synced(position).await
+    }
+
+    /// A session that begins. The target may be dialled while its record is on its way to the disk.
+    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, JournalDown> {
         let principal = grant.principal();
         let body = record::Body::Opened {
             principal: principal.id.to_string(),
             groups: principal.groups.clone(),
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            asserted: principal.asserted.iter().map(word).collect(),
             purpose: principal.purpose.as_deref().map(cut),
             target: grant.target().to_string(),
             address: origin.address.to_string(),
@@ -261,7 +277,7 @@ impl Audit {
             version: String::new(),
         };
         let position = self.append(&body, &[])?;
-        self.synced(position).await
+        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position).begun()]) })
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement

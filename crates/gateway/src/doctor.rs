@@ -91,7 +91,7 @@ fn encryption(target: &Target) -> Check {
             host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
     };
-    match target.tls.mode {
+    match target.tls.mode() {
         _ if here => check("tls", Grade::Good, "it is on this machine"),
         SslMode::VerifyFull => check("tls", Grade::Good, "encrypted, and the server's certificate names it"),
         SslMode::VerifyCa => {

@@ -1,9 +1,12 @@
-//! The gateway's state in the embedded store. Held operations are the same nouns for both; of a token the store keeps the
+//! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::pin::Pin;
 
-use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
+use model::{
+    Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Standing, Subject, TargetName, Vote,
+};
 use policy::quorum;
 use store::Store;
 use wire::postgres::scram::ScramVerifier;
@@ -12,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredToken};
+use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
 
-/// A [`Backend`] over SQLite.
+/// A [`Backend`] over a store.
 pub struct Embedded(Store);
 
 impl Embedded {
@@ -49,22 +52,45 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.is_administrator(secret).await?) })
     }
 
-    fn configuration(&self) -> Reply<'_, Configuration> {
+    fn configured(&self) -> Reply<'_, Configured> {
         Box::pin(async move {
-            let Some(body) = self.0.configuration().await? else { return Ok(Configuration::default()) };
-            serde_json::from_str(&body)
-                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))
+            let store::Configured { version, body, credentials } = self.0.configured().await?;
+            let configuration =
+                body.map_or_else(|| Ok(Configuration::default()), |b| serde_json::from_str(&b));
+            let configuration = configuration
+                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))?;
+            Ok(Configured { version, configuration, credentials })
         })
     }
 
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        Box::pin(async move { Ok(self.0.credentials().await?) })
+    fn version(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.version().await?) })
     }
 
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
+    fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>> {
+        Box::pin(async move {
+            let told = |store::Happened { number, at: _, what, detail }| Happened { number, what, detail };
+            Ok(self.0.happened(behind).await?.into_iter().map(told).collect())
+        })
+    }
+
+    fn last_happened(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.last_happened().await?) })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.changed())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
         Box::pin(async move {
             let body = serde_json::to_string(wanted).map_err(|error| StateError(error.to_string()))?;
-            let targets = wanted.targets.iter().map(|t| t.name.as_str()).collect();
+            let targets =
+                wanted.targets.iter().filter(|t| t.credential.is_none()).map(|t| t.name.as_str()).collect();
             let passwords = wanted
                 .targets
                 .iter()
@@ -72,7 +98,7 @@ impl Backend for Embedded {
                     Some((t.name.as_str(), t.password.as_ref().map(Password::reveal)?.as_bytes()))
                 })
                 .collect();
-            Ok(self.0.replace(&body, &targets, &passwords).await?)
+            Ok(self.0.replace(was, &body, &targets, &passwords).await?)
         })
     }
 
@@ -94,6 +120,42 @@ impl Backend for Embedded {
 
     fn good_tokens<'a>(&'a self, ids: &'a BTreeSet<String>, now: i64) -> Reply<'a, BTreeSet<String>> {
         Box::pin(async move { Ok(self.0.good_tokens(ids, now).await?) })
+    }
+
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>> {
+        Box::pin(async move { self.0.denials(now).await?.into_iter().map(denial).collect() })
+    }
+
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.add_denial(&denial_row(denial)).await?) })
+    }
+
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.lift_denial(id).await?) })
+    }
+
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>> {
+        Box::pin(async move { self.0.code(id).await?.map(code).transpose() })
+    }
+
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>> {
+        Box::pin(async move { self.0.codes().await?.into_iter().map(code).collect() })
+    }
+
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.add_code(&code_row(code)).await?) })
+    }
+
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.use_code(id, now).await?) })
+    }
+
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.revoke_code(id).await?) })
+    }
+
+    fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.spend(id, until, now()).await?) })
     }
 
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
@@ -157,8 +219,8 @@ impl Backend for Embedded {
 
     fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged> {
         Box::pin(async move {
-            let store::Purged { tokens, requests } = self.0.purge(tokens, requests, now).await?;
-            Ok(Purged { tokens, requests })
+            let store::Purged { tokens, requests, denials } = self.0.purge(tokens, requests, now).await?;
+            Ok(Purged { tokens, requests, denials })
         })
     }
 }
@@ -167,8 +229,81 @@ fn missing(id: &str) -> StateError {
     StateError(format!("there is no request {id}"))
 }
 
+fn denial_row(denial: &Denial) -> store::Denial {
+    let Denial { id, subject, reason, by, since, until } = denial;
+    let (name, issuer) = match subject {
+        Subject::Principal(principal) => (principal.to_string(), None),
+        Subject::Token(id) => (id.clone(), None),
+        Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
+        Subject::Issuer(issuer) => (issuer.clone(), None),
+        Subject::SignIn { issuer, session: name } | Subject::Account { issuer, subject: name } => {
+            (name.clone(), Some(issuer.clone()))
+        }
+    };
+    store::Denial {
+        id: id.clone(),
+        kind: subject.kind().to_owned(),
+        name,
+        issuer,
+        reason: reason.clone(),
+        by: by.clone(),
+        since: *since,
+        until: *until,
+    }
+}
+
+/// One that cannot be read is an error for all: left out, it would allow.
+fn denial(row: store::Denial) -> Result<Denial, StateError> {
+    let store::Denial { id, kind, name, issuer, reason, by, since, until } = row;
+    let subject = match (kind.as_str(), issuer) {
+        ("group", issuer) => Subject::Group { issuer, group: name },
+        ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
+        ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
+        ("principal", _) => {
+            Subject::Principal(parse_principal(&name).map_err(|error| StateError(error.to_string()))?)
+        }
+        ("token", _) => Subject::Token(name),
+        ("issuer", _) => Subject::Issuer(name),
+        (other, _) => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
+    };
+    Ok(Denial { id, subject, reason, by, since, until })
+}
+
+fn code_row(code: &StoredCode) -> store::Code {
+    let StoredCode { id, verifier, principal, groups, target, lifetime, made, expires, used, revoked } = code;
+    store::Code {
+        id: id.clone(),
+        verifier: verifier.to_string(),
+        principal: principal.to_string(),
+        groups: groups.clone(),
+        target: target.0.clone(),
+        lifetime: *lifetime,
+        made: *made,
+        expires: *expires,
+        used: *used,
+        revoked: *revoked,
+    }
+}
+
+fn code(row: store::Code) -> Result<StoredCode, StateError> {
+    let store::Code { id, verifier, principal, groups, target, lifetime, made, expires, used, revoked } = row;
+    Ok(StoredCode {
+        verifier: ScramVerifier::parse(&verifier)
+            .map_err(|_| StateError(format!("the verifier of code {id} cannot be read")))?,
+        id,
+        principal: parse_principal(&principal).map_err(|error| StateError(error.to_string()))?,
+        groups,
+        target: TargetName(target),
+        lifetime,
+        made,
+        expires,
+        used,
+        revoked,
+    })
+}
+
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, issued, expires, revoked } = token;
+    let StoredToken { id, verifier, principal, targets, parent, issued, expires, revoked } = token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -176,7 +311,9 @@ fn token_row(token: &StoredToken) -> store::Token {
         groups: principal.groups.clone(),
         on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
         purpose: principal.purpose.clone(),
+        asserted: principal.asserted.clone(),
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
+        parent: parent.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -191,7 +328,9 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         groups,
         on_behalf_of,
         purpose,
+        asserted,
         targets,
+        parent,
         issued,
         expires,
         revoked,
@@ -206,8 +345,10 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
             groups,
             on_behalf_of: on_behalf_of.iter().map(named).collect::<Result<_, _>>()?,
             purpose,
+            asserted,
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
+        parent,
         issued,
         expires,
         revoked,

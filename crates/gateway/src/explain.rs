@@ -135,6 +135,7 @@ impl Asker {
             groups: self.groups.clone(),
             on_behalf_of: on_behalf_of?,
             purpose: None,
+            asserted: Vec::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -14,18 +15,27 @@ use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
+use crate::break_glass::Alarm;
+use crate::configure::Means;
+use crate::credentials::Sources;
+use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::issuers::Issuers;
+use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
-use crate::state::{Purged, State, StateError};
+use crate::state::{Happened, Purged, State, StateError};
 use crate::targets::Target;
-use crate::tokens::{Admitted, Tokens};
+use crate::tokens::{Admitted, Entrance, Tokens};
 
-/// How often targets' catalogues, and the tokens of live sessions, are looked at.
+/// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often the store is looked at: a session ends within a second, with time to spare for the look itself.
+const LOOK_AT_STORE: Duration = Duration::from_millis(400);
 /// How often what is over for long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -37,6 +47,10 @@ pub struct Config {
     pub state: State,
     /// Bounds.
     pub limits: Limits,
+    /// Who is told when a break-glass code is used, beside log and journal.
+    pub alarm: Option<Arc<dyn Alarm>>,
+    /// Where passwords of targets are that do not lie in the store.
+    pub sources: Sources,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -50,6 +64,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long what is over is kept in the store. The journal keeps what happened.
     pub retention: Retention,
+    /// How old what is known of a store that others change may be.
+    pub lease: Duration,
 }
 
 /// How long what is over is kept.
@@ -75,6 +91,7 @@ impl Default for Limits {
             hold_in_block: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             retention: Retention::default(),
+            lease: Duration::from_secs(5),
         }
     }
 }
@@ -98,8 +115,11 @@ pub enum StartError {
 
 /// Policies and the targets that they speak of: replaced together, so that no decision sees half of a change.
 pub(crate) struct InForce {
+    /// Which version of the store's it is.
+    pub stored: i64,
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
+    pub issuers: Arc<Issuers>,
 }
 
 /// Everything that sessions share.
@@ -110,13 +130,19 @@ pub struct Gateway {
     holds: Holds,
     tokens: Tokens,
     sessions: Sessions,
+    denials: Denials,
     cancels: CancelRegistry,
     failures: Failures,
     limits: ArcSwap<Limits>,
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
+    alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
+    sources: Sources,
+    lease: Lease,
+    /// What commands did to the store is in the journal up to this number.
+    told: AtomicI64,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -127,31 +153,42 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits } = config;
+        let Config { journal, state, limits, alarm, sources } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
-        let in_force = crate::configure::load(&state, &journal, &metrics)
-            .await
-            .map_err(|problem| StartError::Configuration(problem.to_string()))?;
+        let asked = Moment::now();
+        let told = state.last_happened().await?;
+        let in_force =
+            crate::configure::load(&state, Means { journal: &journal, metrics: &metrics, sources: &sources })
+                .await
+                .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             sessions: Sessions::default(),
+            denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             limits: ArcSwap::from_pointee(limits),
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
+            alarm,
             draining: watch::Sender::new(None),
+            lease: Lease::new(state.is_shared(), asked),
+            told: AtomicI64::new(told),
+            sources,
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
         gateway.note(&started)?;
+        // Before anybody is let in.
+        gateway.look_at_denials().await?;
         tokio::spawn(keep(Arc::downgrade(&gateway)));
+        tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -162,6 +199,7 @@ impl Gateway {
     /// # Errors
     /// The refusal. It does not tell whether the target exists.
     pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
+        self.is_current()?;
         let in_force = self.in_force.load();
         let facts = in_force.targets.get(target).map(|t| t.facts.clone());
         let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
@@ -171,7 +209,8 @@ impl Gateway {
                 code: "3D000",
                 reason: format!("there is no target \"{target}\""),
                 hint: Some(
-                    "The database's name is the target's: ask the gateway's operator which there are."
+                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
+                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
                         .to_owned(),
                 ),
                 policies: Vec::new(),
@@ -215,6 +254,9 @@ impl Gateway {
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
         let begun = Instant::now();
+        if self.lease.is_over(self.limits.load().lease) {
+            return Verdict::Deny(message, lease::refusal());
+        }
         let in_force = self.in_force.load();
         let verdict = match in_force.targets.get(grant.target()) {
             // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
@@ -263,9 +305,26 @@ impl Gateway {
 
     // ------------------------------------------------------------------ what a protocol asks
 
-    /// Knows tokens.
-    pub fn authenticator(&self) -> &Tokens {
+    /// Whether what is known of the store is young enough to let somebody in by it.
+    ///
+    /// # Errors
+    /// What to tell who cannot come in.
+    pub fn is_current(&self) -> Result<(), Denied> {
+        if self.lease.is_over(self.limits.load().lease) { Err(lease::closed()) } else { Ok(()) }
+    }
+
+    /// Knows tokens, its own and those of the issuers in force.
+    pub fn authenticator(&self) -> Entrance<'_> {
+        Entrance { tokens: &self.tokens, issuers: self.issuers() }
+    }
+
+    pub(crate) fn known_tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// Whose tokens are taken.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        Arc::clone(&self.in_force.load().issuers)
     }
 
     /// Recent failed logins.
@@ -276,9 +335,9 @@ impl Gateway {
     /// Gives an admitted client its place among the live sessions.
     ///
     /// # Errors
-    /// A refusal where its token is not for this target.
+    /// A refusal where its token is not for this target, or access is revoked.
     pub fn enter(&self, admitted: &Admitted, target: &TargetName, origin: &Origin) -> Result<Place, Denied> {
-        if !admitted.is_for(target) {
+        if !admitted.is_for(target) || !admitted.may_enter() {
             return Err(Denied {
                 code: "42501",
                 reason: format!("this token is not for the target \"{target}\""),
@@ -289,18 +348,42 @@ impl Gateway {
                 version: self.in_force.load().policies.version().into(),
             });
         }
-        let place = self.sessions.enter(Live {
+        let live = Live {
             id: origin.session.clone(),
-            principal: admitted.principal().id.clone(),
+            principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
+            lineage: admitted.lineage().to_vec(),
             target: target.clone(),
-            address: origin.address.to_string(),
-            application: origin.application.to_string(),
+            address: origin.address,
+            application: Arc::clone(&origin.application),
+            encrypted: origin.tls.is_some(),
             since: now(),
             until: admitted.expires(),
-        });
+            oldest: now().saturating_add(admitted.session_age()),
+        };
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
+        // session.
+        let place = self.sessions.enter(live.clone());
+        if !self.issuers().vouch_for(admitted.principal()) {
+            return Err(Denied {
+                code: "28000",
+                reason: "the issuer of this identity is not configured any more".to_owned(),
+                hint: None,
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
         self.count_sessions();
-        Ok(place)
+        match self.denials.of(&live, now()) {
+            None => Ok(place),
+            Some(denial) => Err(Denied {
+                code: "28000",
+                reason: Ended::Denied(denial.reason.into()).to_string(),
+                hint: Some("A new token changes nothing: ask the gateway's operator.".to_owned()),
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            }),
+        }
     }
 
     /// The facts of this moment.
@@ -369,8 +452,20 @@ impl Gateway {
         self.metrics.render()
     }
 
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    pub(crate) fn alarm(&self) -> Option<&dyn Alarm> {
+        self.alarm.as_deref()
+    }
+
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -426,7 +521,7 @@ impl Gateway {
     pub async fn health(&self) -> Health {
         Health {
             journal: self.journal.is_up(),
-            store: self.state.is_reachable().await.unwrap_or(false),
+            store: self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false),
             draining: self.draining.borrow().is_some(),
             sessions: self.sessions.count(),
         }
@@ -436,11 +531,11 @@ impl Gateway {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
     }
 
-    /// What is done every second: catalogues of targets in use are looked at, and tokens that ended end their sessions.
-    async fn look_around(&self) {
+    /// What is done every second: catalogues of targets in use are looked at.
+    fn look_around(&self) {
         self.count_sessions();
-        let now = now();
-        self.sessions.end(&Ended::Expired, |live| live.until <= now);
+        // Also where the store is slow to answer.
+        self.end_expired();
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -448,7 +543,66 @@ impl Gateway {
         for target in used.iter().filter_map(|name| self.target(name)) {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
-        self.end_revoked().await;
+        self.issuers().refresh();
+    }
+
+    /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
+    pub(crate) async fn look_at_store(&self) {
+        let asked = Moment::now();
+        let looked = self.follow_store().await;
+        if looked.is_ok() {
+            self.lease.renew(asked);
+        }
+        let length = self.limits.load().lease;
+        let detail = match (self.lease.turned(length), looked) {
+            (Some(true), looked) => {
+                let why = looked.err().unwrap_or_default();
+                tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
+                format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
+            }
+            (Some(false), _) => {
+                tracing::info!("the store is back");
+                "is back".to_owned()
+            }
+            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
+            (None, Ok(())) => return,
+        };
+        // It is so whether or not it can be written down; a journal that is down says so by itself.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "store".to_owned(),
+            detail,
+        });
+    }
+
+    /// All at once, since the lease counts from when the first of it was asked for.
+    async fn follow_store(&self) -> Result<(), String> {
+        let (followed, told, denied, ended) = tokio::join!(
+            self.follow(),
+            self.tell_what_happened(),
+            self.look_at_denials(),
+            self.end_revoked()
+        );
+        followed.map_err(|error| error.to_string())?;
+        told.map_err(|error| error.to_string())?;
+        denied.map_err(|error| error.to_string())?;
+        ended.map_err(|error| error.to_string())
+    }
+
+    /// Writes into the journal what commands did to the store.
+    async fn tell_what_happened(&self) -> Result<(), AdminError> {
+        for Happened { number, what, detail } in
+            self.state.happened(self.told.load(Ordering::Acquire)).await?
+        {
+            self.administered("command line", &what, &detail)?;
+            self.told.store(number, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// How often the store is looked at where nothing is heard from it.
+    pub(crate) fn look_often(&self) -> Duration {
+        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
     }
 
     /// Forgets what is over for long.
@@ -456,9 +610,11 @@ impl Gateway {
         let retention = &self.limits.load().retention;
         let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
         match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
-            Ok(Purged { tokens: 0, requests: 0 }) => (),
-            Ok(Purged { tokens, requests }) => {
-                let detail = format!("{tokens} expired tokens, {requests} requests that were over");
+            Ok(Purged { tokens: 0, requests: 0, denials: 0 }) => (),
+            Ok(Purged { tokens, requests, denials }) => {
+                let detail = format!(
+                    "{tokens} expired tokens, {requests} requests that were over, {denials} revocations that had ended"
+                );
                 tracing::info!("forgotten: {detail}");
                 // It is done and harms nobody: a journal that is down says so by itself.
                 let _ = self.note(&record::Body::Administered {
@@ -468,23 +624,6 @@ impl Gateway {
                 });
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
-        }
-    }
-
-    async fn end_revoked(&self) {
-        let mut tokens = BTreeSet::new();
-        self.sessions.for_each(|live| {
-            tokens.insert(live.token.clone());
-        });
-        if tokens.is_empty() {
-            return;
-        }
-        match self.tokens.ended(&tokens).await {
-            Ok(ended) if ended.is_empty() => (),
-            Ok(ended) => {
-                self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
-            }
-            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
         }
     }
 }
@@ -516,12 +655,19 @@ async fn keep(gateway: std::sync::Weak<Gateway>) {
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.look_around().await;
+        gateway.look_around();
         if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
             gateway.forget_old().await;
             forgotten = Some(Instant::now());
         }
     }
+}
+
+/// From now to a moment in seconds since 1970. What is too far away for a timer is a year away.
+pub(crate) fn until(moment: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let moment = Duration::from_secs(u64::try_from(moment).unwrap_or_default());
+    moment.saturating_sub(now).min(Duration::from_secs(365 * 24 * 3600))
 }
 
 /// Seconds since 1970.

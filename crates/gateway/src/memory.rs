@@ -1,23 +1,28 @@
 //! The gateway's state in memory, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use model::{Approver, Counted, Filed, NewRequest, Request, Standing, Status, Vote};
+use model::{Approver, Counted, Denial, Filed, NewRequest, Request, Standing, Status, Vote};
 use policy::quorum;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{Backend, Keys, Purged, Reply, StoredToken};
+use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
+    version: i64,
     configuration: Configuration,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
+    denials: Vec<Denial>,
+    codes: Vec<StoredCode>,
+    spent: BTreeSet<String>,
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
     digests: Vec<String>,
@@ -49,24 +54,50 @@ impl Backend for Memory {
         self.with(|_| false)
     }
 
-    fn configuration(&self) -> Reply<'_, Configuration> {
-        self.with(|kept| kept.configuration.clone())
+    fn configured(&self) -> Reply<'_, Configured> {
+        self.with(|kept| Configured {
+            version: kept.version,
+            configuration: kept.configuration.clone(),
+            credentials: kept.credentials.clone(),
+        })
     }
 
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        self.with(|kept| kept.credentials.clone())
+    fn version(&self) -> Reply<'_, i64> {
+        self.with(|kept| kept.version)
     }
 
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
+    fn happened(&self, _behind: i64) -> Reply<'_, Vec<Happened>> {
+        self.with(|_| Vec::new())
+    }
+
+    fn last_happened(&self) -> Reply<'_, i64> {
+        self.with(|_| 0)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
         self.with(|kept| {
+            if kept.version != was {
+                return None;
+            }
+            kept.version += 1;
             kept.configuration = wanted.clone();
-            kept.credentials.retain(|name, _| wanted.targets.iter().any(|t| t.name == *name));
+            kept.credentials
+                .retain(|name, _| wanted.targets.iter().any(|t| t.name == *name && t.credential.is_none()));
             for target in &mut kept.configuration.targets {
                 if let Some(password) = target.password.take() {
                     let clear = Zeroizing::new(password.reveal().as_bytes().to_vec());
                     kept.credentials.insert(target.name.clone(), clear);
                 }
             }
+            Some(kept.version)
         })
     }
 
@@ -91,6 +122,49 @@ impl Backend for Memory {
             let good = |t: &&StoredToken| !t.revoked && t.expires > now && ids.contains(&t.id);
             kept.tokens.iter().filter(good).map(|t| t.id.clone()).collect()
         })
+    }
+
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>> {
+        self.with(|kept| kept.denials.iter().rev().filter(|d| d.holds(now)).cloned().collect())
+    }
+
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()> {
+        self.with(|kept| kept.denials.push(denial.clone()))
+    }
+
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let before = kept.denials.len();
+            kept.denials.retain(|d| d.id != id);
+            kept.denials.len() < before
+        })
+    }
+
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>> {
+        self.with(|kept| kept.codes.iter().find(|c| c.id == id).cloned())
+    }
+
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>> {
+        self.with(|kept| kept.codes.iter().rev().cloned().collect())
+    }
+
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()> {
+        self.with(|kept| kept.codes.push(code.clone()))
+    }
+
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let code = kept.codes.iter_mut().find(|c| c.id == id && c.is_usable(now));
+            code.map(|c| c.used = Some(now)).is_some()
+        })
+    }
+
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| kept.codes.iter_mut().find(|c| c.id == id).map(|c| c.revoked = true).is_some())
+    }
+
+    fn spend<'a>(&'a self, id: &'a str, _until: i64) -> Reply<'a, bool> {
+        self.with(|kept| kept.spent.insert(id.to_owned()))
     }
 
     fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
@@ -228,7 +302,8 @@ impl Backend for Memory {
 
     fn purge(&self, tokens: i64, requests: i64, _now: i64) -> Reply<'_, Purged> {
         self.with(|kept| {
-            let before = (kept.tokens.len(), kept.requests.len());
+            let before = (kept.tokens.len(), kept.requests.len(), kept.denials.len());
+            kept.denials.retain(|d| d.until.is_none_or(|until| until >= tokens));
             kept.tokens.retain(|t| t.expires >= tokens);
             let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
             let mut stay =
@@ -239,6 +314,7 @@ impl Backend for Memory {
             Purged {
                 tokens: (before.0 - kept.tokens.len()).try_into().expect("small"),
                 requests: (before.1 - kept.requests.len()).try_into().expect("small"),
+                denials: (before.2 - kept.denials.len()).try_into().expect("small"),
             }
         })
     }

@@ -152,6 +152,7 @@ impl Gateway {
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
             principal,
             targets,
+            parent: None,
             issued: now(),
             expires,
             revoked: false,
@@ -170,7 +171,7 @@ impl Gateway {
         if !self.state().revoke_token(id).await? {
             return Err(AdminError::Missing(format!("token {id}")));
         }
-        Ok(self.sessions().end(&Ended::Revoked, |live| live.token == id))
+        Ok(self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| token == id)))
     }
 
     /// All tokens, newest first, without their secrets.
@@ -229,6 +230,7 @@ fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
         groups: groups.clone(),
         on_behalf_of: acted_for,
         purpose: purpose.clone(),
+        asserted: Vec::new(),
     })
 }
 

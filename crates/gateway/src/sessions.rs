@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use hashbrown::HashMap;
-use model::{PrincipalRef, TargetName};
+use model::{Principal, TargetName};
 use tokio::sync::watch;
+
+use crate::gateway::until;
 
 /// Why a session was ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +22,14 @@ pub enum Ended {
     Killed(String),
     /// Its token was revoked.
     Revoked,
+    /// Access was revoked, for this reason.
+    Denied(Arc<str>),
+    /// Policy does not permit it any more, for this reason.
+    NotPermitted(Arc<str>),
     /// Its token has expired.
     Expired,
+    /// It is as old as a session of this principal may be.
+    TooOld,
     /// The gateway is shutting down.
     Draining,
     /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
@@ -33,7 +43,10 @@ impl fmt::Display for Ended {
         match self {
             Self::Killed(by) => write!(f, "ended by {by}"),
             Self::Revoked => f.write_str("the token was revoked"),
+            Self::Denied(reason) => write!(f, "access was revoked: {reason}"),
+            Self::NotPermitted(reason) => write!(f, "policy does not permit this session any more: {reason}"),
             Self::Expired => f.write_str("the token has expired"),
+            Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
             Self::Narrowed => f.write_str("not everything is allowed any more"),
@@ -46,20 +59,33 @@ impl fmt::Display for Ended {
 pub struct Live {
     /// Its id, as in the journal.
     pub id: String,
-    /// Who.
-    pub principal: PrincipalRef,
+    /// Who, and whose word that is.
+    pub principal: Principal,
     /// The token it came with.
     pub token: String,
+    /// Those that it was minted with, nearest first.
+    pub lineage: Vec<String>,
     /// On which target.
     pub target: TargetName,
     /// The client's address.
-    pub address: String,
+    pub address: SocketAddr,
     /// What the client calls itself.
-    pub application: String,
+    pub application: Arc<str>,
+    /// Whether its connection is encrypted.
+    pub encrypted: bool,
     /// When it began, in seconds since 1970.
     pub since: i64,
     /// When its token expires, in seconds since 1970.
     pub until: i64,
+    /// When it is too old, in seconds since 1970: whoever it is signs in anew.
+    pub oldest: i64,
+}
+
+impl Live {
+    /// Every token that it rests on.
+    pub fn tokens(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.token).chain(&self.lineage)
+    }
 }
 
 /// All live sessions of this gateway.
@@ -75,10 +101,34 @@ struct Entry {
 /// What is known of a session at a glance.
 #[derive(Default)]
 struct Flags {
-    /// It is to end, or soon will be.
-    ending: AtomicBool,
     busy: AtomicBool,
     unbounded: AtomicBool,
+}
+
+impl Entry {
+    /// Tells it to end, unless it was told before; whether it was not.
+    fn end(&self, why: &Ended) -> bool {
+        self.end.send_if_modified(|told| {
+            let new = told.is_none();
+            if new {
+                *told = Some(why.clone());
+            }
+            new
+        })
+    }
+}
+
+/// Resolves when somebody says why a session ends.
+async fn told(mut receiver: watch::Receiver<Option<Ended>>) -> Ended {
+    let why = receiver
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
+    match why {
+        Some(why) => why,
+        None => std::future::pending().await,
+    }
 }
 
 /// A session's place among the live ones; leaves when it is dropped.
@@ -88,30 +138,47 @@ pub struct Place {
     /// One future for the whole session: a new one for each turn would enter and leave the list of those that wait.
     end: Pin<Box<dyn Future<Output = Ended> + Send + Sync>>,
     ended: Option<Ended>,
-    /// Who is woken when it is to end.
+    bell: Arc<Bell>,
+    /// Who is woken by the bell.
     listener: Option<Waker>,
     flags: Arc<Flags>,
+}
+
+/// Says whether there is anything to hear of a session's end. A session asks at each turn, and the future that knows would
+/// enter and leave the lists of those that wait each time.
+#[derive(Default)]
+struct Bell {
+    silent: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.silent.store(false, Ordering::SeqCst);
+        self.task.wake();
+    }
 }
 
 impl Sessions {
     /// Enters a session.
     pub fn enter(&self, live: Live) -> Place {
-        let (sender, mut receiver) = watch::channel(None);
+        let (sender, receiver) = watch::channel(None);
+        let (why, deadline) = if live.until <= live.oldest {
+            (Ended::Expired, live.until)
+        } else {
+            (Ended::TooOld, live.oldest)
+        };
         let end = Box::pin(async move {
-            let why = receiver
-                .wait_for(Option::is_some)
-                .await
-                .ok()
-                .and_then(|why: watch::Ref<'_, Option<Ended>>| why.clone());
-            match why {
-                Some(why) => why,
-                None => std::future::pending().await,
+            tokio::select! {
+                biased;
+                why = told(receiver) => why,
+                () = tokio::time::sleep(until(deadline)) => why,
             }
         });
         let id = live.id.clone();
         let flags = Arc::<Flags>::default();
         self.locked().insert(id.clone(), Entry { live, end: sender, flags: Arc::clone(&flags) });
-        Place { sessions: self.clone(), id, end, ended: None, listener: None, flags }
+        Place { sessions: self.clone(), id, end, ended: None, bell: Arc::default(), listener: None, flags }
     }
 
     /// Ends every session that fits; returns how many.
@@ -129,15 +196,17 @@ impl Sessions {
         self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
+    /// Ends every session that there is a reason for; returns how many.
+    pub fn end_where(&self, judge: impl Fn(&Live) -> Option<Ended>) -> usize {
+        self.locked()
+            .values()
+            .filter_map(|e| Some((e, judge(&e.live)?)))
+            .filter(|(e, why)| e.end(why))
+            .count()
+    }
+
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
-        let mut count = 0;
-        for entry in self.locked().values().filter(|e| fits(e)) {
-            // First, so that whoever is woken sees it.
-            entry.flags.ending.store(true, Ordering::SeqCst);
-            entry.end.send_replace(Some(why.clone()));
-            count += 1;
-        }
-        count
+        self.locked().values().filter(|e| fits(e)).filter(|e| e.end(why)).count()
     }
 
     /// Calls a function with each live session.
@@ -182,16 +251,19 @@ impl Place {
         if let Some(why) = &self.ended {
             return Poll::Ready(why.clone());
         }
-        // A session asks at each turn: who will be woken anyway need not be entered again.
-        let listens = self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if listens && !self.flags.ending.load(Ordering::SeqCst) {
+        if !self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.bell.task.register(cx.waker());
+            self.listener = Some(cx.waker().clone());
+        }
+        if self.bell.silent.load(Ordering::SeqCst) {
             return Poll::Pending;
         }
-        let polled = self.end.as_mut().poll(cx);
+        self.bell.silent.store(true, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let polled = self.end.as_mut().poll(&mut Context::from_waker(&waker));
         if let Poll::Ready(why) = &polled {
             self.ended = Some(why.clone());
         }
-        self.listener = Some(cx.waker().clone());
         polled
     }
 }
@@ -204,20 +276,29 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use model::PrincipalKind;
+    use model::{PrincipalKind, PrincipalRef};
 
     use super::*;
 
     fn live(id: &str, token: &str) -> Live {
         Live {
             id: id.to_owned(),
-            principal: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+            principal: Principal {
+                id: PrincipalRef { kind: PrincipalKind::Agent, name: "bot".to_owned() },
+                groups: Vec::new(),
+                on_behalf_of: Vec::new(),
+                purpose: None,
+                asserted: Vec::new(),
+            },
             token: token.to_owned(),
+            lineage: Vec::new(),
             target: TargetName("orders".to_owned()),
-            address: "127.0.0.1".to_owned(),
-            application: String::new(),
+            address: ([127, 0, 0, 1], 5432).into(),
+            application: "".into(),
+            encrypted: true,
             since: 0,
-            until: 0,
+            until: i64::MAX,
+            oldest: i64::MAX,
         }
     }
 
@@ -229,6 +310,22 @@ mod tests {
         assert_eq!(one.ended().await, Ended::Revoked);
         drop(one);
         assert_eq!(sessions.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_with_its_token_or_when_it_is_too_old() {
+        let now = crate::gateway::now();
+        let sessions = Sessions::default();
+        for (until, oldest, why) in [
+            (now + 1, i64::MAX, Ended::Expired),
+            (i64::MAX, now + 1, Ended::TooOld),
+            (now - 5, now + 100, Ended::Expired),
+        ] {
+            let mut place = sessions.enter(Live { until, oldest, ..live("1", "a") });
+            let ended = tokio::time::timeout(std::time::Duration::from_secs(2), place.ended()).await;
+            assert_eq!(ended, Ok(why));
+            assert!(crate::gateway::now() >= until.min(oldest), "not before its time");
+        }
     }
 
     #[tokio::test]
@@ -248,6 +345,7 @@ mod tests {
         assert_eq!(sessions.end_idle(&Ended::Draining), 1);
         assert_eq!(idle.ended().await, Ended::Draining);
         busy.set_busy(false);
-        assert_eq!(sessions.end_idle(&Ended::Draining), 2);
+        // Who was told before is told nothing new.
+        assert_eq!(sessions.end_idle(&Ended::Draining), 1);
     }
 }

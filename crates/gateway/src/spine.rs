@@ -11,7 +11,7 @@ use masking::{Maskable, Masked};
 use model::{Inspect, TargetName};
 use policy::{Denied, Grant, Identity, Question, Verdict};
 
-use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Recorded};
+use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Ticket};
 use crate::sessions::Ended;
@@ -27,8 +27,8 @@ pub async fn serve<P: Protocol>(mut session: P, gateway: &Gateway, audit: &mut A
 async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Result<Infallible, Stop> {
     let (identity, target) = s.login(audit).await?;
     let grant = gateway.authorize(identity, &target, &s.context())?;
-    audit.admitted(&grant, s.origin()).await?;
-    s.dial(&grant, audit).await?;
+    let owed = audit.admitted(&grant, s.origin())?;
+    s.dial(&grant, owed, audit).await?;
 
     let mut held = None;
     loop {
@@ -141,8 +141,8 @@ pub trait Protocol: Sized {
 
     /// Authenticates the client and learns which target it wants.
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop>;
-    /// Opens the connection to the target with the vault's credential.
-    async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop>;
+    /// Opens the connection to the target with the vault's credential. The client is let in when what is owed is done.
+    async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop>;
     /// The next thing to happen on either side. Cancel-safe.
     async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop>;
     /// Resolves when the client asks to cancel what it waits for. Cancel-safe.

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
+use model::{
+    Approver, Counted, Denial, Filed, NewRequest, Principal, PrincipalRef, Request, Standing, TargetName,
+    Vote,
+};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
@@ -29,12 +32,46 @@ pub struct StoredToken {
     pub principal: Principal,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The token that it was minted with: it is good no longer than that one.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
     pub expires: i64,
     /// Whether it was.
     pub revoked: bool,
+}
+
+/// A break-glass code as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredCode {
+    /// `dwb_…`.
+    pub id: String,
+    /// What is kept instead of it.
+    pub verifier: ScramVerifier,
+    /// Whom it is for.
+    pub principal: PrincipalRef,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// The one target that it opens.
+    pub target: TargetName,
+    /// How long its session lasts, in seconds.
+    pub lifetime: i64,
+    /// In seconds since 1970.
+    pub made: i64,
+    /// Until when it can be used, in seconds since 1970.
+    pub expires: i64,
+    /// When it was, in seconds since 1970.
+    pub used: Option<i64>,
+    /// Whether it was.
+    pub revoked: bool,
+}
+
+impl StoredCode {
+    /// Whether it can be used at a moment.
+    pub fn is_usable(&self, now: i64) -> bool {
+        self.used.is_none() && !self.revoked && now < self.expires
+    }
 }
 
 /// What was forgotten.
@@ -44,6 +81,30 @@ pub struct Purged {
     pub tokens: u64,
     /// Requests that were over.
     pub requests: u64,
+    /// Denials that had ended.
+    pub denials: u64,
+}
+
+/// What is configured, as of one moment.
+#[derive(Default)]
+pub struct Configured {
+    /// Grows with each change; 0 where nothing was ever configured.
+    pub version: i64,
+    /// What is configured, without passwords.
+    pub configuration: Configuration,
+    /// The targets' passwords, opened.
+    pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// Something that was done to the store by a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// Grows.
+    pub number: i64,
+    /// In a word or two.
+    pub what: String,
+    /// The rest.
+    pub detail: String,
 }
 
 /// Keys that are made once.
@@ -67,12 +128,22 @@ pub trait Backend: Send + Sync {
     fn is_reachable(&self) -> Reply<'_, bool>;
     /// Whether this is the administrator's secret.
     fn is_administrator<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, bool>;
-    /// What is configured, without passwords.
-    fn configuration(&self) -> Reply<'_, Configuration>;
-    /// The targets' passwords, opened.
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>>;
-    /// Replaces the configuration in one transaction. A target without a password keeps the one it has.
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()>;
+    /// What is configured.
+    fn configured(&self) -> Reply<'_, Configured>;
+    /// The version of what is configured, which is cheap to ask for.
+    fn version(&self) -> Reply<'_, i64>;
+    /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
+    /// another was first. A target without a password keeps the one it has.
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>>;
+    /// What commands did behind a number, in its order.
+    fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>>;
+    /// The number of what they did last.
+    fn last_happened(&self) -> Reply<'_, i64>;
+    /// Whether other gateways change it, too.
+    fn is_shared(&self) -> bool;
+    /// Resolves when another gateway may have changed something; never where there is none. It may miss a change, so that
+    /// whoever waits looks by himself, too. Cancel-safe.
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// A token by its id.
     fn token<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredToken>>;
     /// All tokens, newest first.
@@ -83,6 +154,24 @@ pub trait Backend: Send + Sync {
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Which of these tokens are neither revoked nor expired.
     fn good_tokens<'a>(&'a self, ids: &'a BTreeSet<String>, now: i64) -> Reply<'a, BTreeSet<String>>;
+    /// The denials that hold at a moment, newest first.
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>>;
+    /// Keeps a denial.
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()>;
+    /// Lifts a denial; whether there was one.
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// A break-glass code by its id.
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>>;
+    /// All of them, newest first.
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>>;
+    /// Keeps a new one.
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()>;
+    /// Uses one up, once; whether it could be.
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool>;
+    /// Revokes one; whether there was one.
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
+    fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used.
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
     /// Where a request stands.
@@ -114,7 +203,7 @@ pub trait Backend: Send + Sync {
     ) -> Reply<'a, Option<Zeroizing<String>>>;
     /// Removes an approver, and their answers to what still waits; whether there was one.
     fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool>;
-    /// Forgets tokens that expired before one moment, and requests that are over and were filed before another.
+    /// Forgets tokens that expired and denials that ended before one moment, and requests that are over and were filed before another.
     fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged>;
 }
 

@@ -9,11 +9,12 @@ use model::{Tag, TargetName};
 use policy::TargetFacts;
 
 use crate::catalogue::ColumnTag;
+use crate::credentials::Credential;
 use crate::freshness::{Place, SharedCatalogue};
 use crate::metrics::Metrics;
-use crate::net::dial::{Address, Password};
+use crate::net::dial::Address;
 use crate::net::tls::UpstreamTls;
-use crate::protocols::postgres::{Control, ControlError};
+use crate::protocols::postgres::{Control, ControlError, Shared};
 
 /// One service behind the gateway, as it is configured now.
 pub struct Target {
@@ -33,16 +34,8 @@ pub struct Target {
     /// that they see new tags, too.
     pub catalogue: Arc<SharedCatalogue>,
     pub(crate) credential: Credential,
-}
-
-/// The password of a target. It is never printed, and copied only into the login that needs it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential(pub(crate) Option<Arc<Password>>);
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential")
-    }
+    /// What its sessions have understood.
+    pub(crate) meanings: Shared,
 }
 
 /// Everything that a target is made of.
@@ -72,12 +65,7 @@ impl Target {
             credential: credential.clone(),
         };
         let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, metrics));
-        Self { name, facts, address, tls, user, database, catalogue, credential }
-    }
-
-    /// The password to log in with. For the dial alone: what it returns never reaches a client, a log or an error.
-    pub(crate) fn password(&self) -> Option<&Password> {
-        self.credential.0.as_deref()
+        Self { name, facts, address, tls, user, database, catalogue, credential, meanings: Shared::default() }
     }
 
     /// Whether another is the same server, database and login, so that what was read of the one is true of the other.

@@ -14,8 +14,9 @@ use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
 use crate::approvers::Voter;
-use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Recorded, StatementNote, ValueNote};
+use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
+use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::Ticket;
 use crate::memory::Memory;
@@ -154,11 +155,13 @@ impl Protocol for Toy {
             groups: Vec::new(),
             on_behalf_of: vec![PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() }],
             purpose: None,
+            asserted: Vec::new(),
         };
         Ok((Identity::verified(principal), TargetName::new("orders")))
     }
 
-    async fn dial(&mut self, _grant: &Grant, _audit: &mut Audit) -> Result<(), Stop> {
+    async fn dial(&mut self, _grant: &Grant, mut owed: Owed, _audit: &mut Audit) -> Result<(), Stop> {
+        owed.settle(&self.journal).await?;
         self.seen.push("dialled");
         Ok(())
     }
@@ -250,7 +253,9 @@ async fn house() -> House {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default())
         .expect("a journal");
-    let config = Config { journal, state: State::new(Memory::default()), limits: Limits::default() };
+    let state = State::new(Memory::default());
+    let config =
+        Config { journal, state, limits: Limits::default(), alarm: None, sources: Sources::default() };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
         name: "orders".to_owned(),
@@ -260,13 +265,17 @@ async fn house() -> House {
         database: "d".to_owned(),
         password: None,
         sslmode: "disable".to_owned(),
+        credential: None,
         sslrootcert: None,
         direct_tls: false,
         tags: BTreeSet::new(),
         columns: std::collections::BTreeMap::new(),
     };
     let policies = vec![PolicyFile { name: "test.cedar".to_owned(), text: POLICIES.to_owned() }];
-    gateway.apply(Configuration { targets: vec![target], policies }, "user:root").await.expect("applied");
+    gateway
+        .apply(Configuration { targets: vec![target], policies, ..Configuration::default() }, "user:root")
+        .await
+        .expect("applied");
     House { directory, gateway }
 }
 
@@ -430,15 +439,15 @@ async fn a_token_is_checked_bound_and_revoked() {
     let tokens = house.gateway.authenticator();
     let admitted = tokens.check(issued.token.as_bytes()).await.expect("right");
     assert!(admitted.is_for(&TargetName::new("orders")) && !admitted.is_for(&TargetName::new("other")));
-    assert!(tokens.check(issued.id.as_bytes()).await.is_none());
+    assert!(tokens.check(issued.id.as_bytes()).await.is_err());
     let wrong = format!("{}0", issued.token.as_str());
-    assert!(tokens.check(wrong.as_bytes()).await.is_none());
+    assert!(tokens.check(wrong.as_bytes()).await.is_err());
     let (verifier, proof) = tokens.verifier(&issued.id).await;
     assert!(proof.is_some() && verifier.matches(issued.token.as_bytes()));
     let (one, nobody) = tokens.verifier("dwt_nobody").await;
     let (two, _) = tokens.verifier("dwt_nobody").await;
     assert!(nobody.is_none() && one == two);
     house.gateway.revoke_token(&issued.id, "user:root").await.expect("revoked");
-    assert!(tokens.check(issued.token.as_bytes()).await.is_none());
+    assert!(tokens.check(issued.token.as_bytes()).await.is_err());
     assert!(!house.journal().contains(issued.token.as_str()));
 }

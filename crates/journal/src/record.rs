@@ -94,6 +94,17 @@ impl Fields {
     }
 }
 
+/// An issuer's word about one of those in a session's chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct Word {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// What it calls whom it speaks of.
+    pub subject: String,
+    /// When it said so, in seconds since 1970.
+    pub at: i64,
+}
+
 /// One record, without its place in the journal.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -115,11 +126,16 @@ pub enum Body<'a> {
         target: Option<String>,
         reason: String,
     },
+    /// An emergency code is used up: its session opens behind this record.
+    BreakGlass { code: String, principal: String, target: String, address: String, until: i64 },
     /// A session begins.
     Opened {
         principal: String,
         groups: Vec<String>,
         on_behalf_of: Vec<String>,
+        /// Whose word the principal is, and since when.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        asserted: Vec<Word>,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<String>,
         target: String,
@@ -166,6 +182,19 @@ pub enum Body<'a> {
     Gateway { target: String, purpose: String },
     /// A session was ended from outside.
     Killed { why: String },
+    /// A token of the gateway's own was issued to somebody who proved who they are with another.
+    Issued {
+        token: String,
+        principal: String,
+        groups: Vec<String>,
+        on_behalf_of: Vec<String>,
+        asserted: Vec<Word>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        purpose: Option<String>,
+        targets: Vec<String>,
+        expires: i64,
+        from: String,
+    },
     /// Configuration, tokens or requests were changed.
     Administered { who: String, what: String, detail: String },
     /// A session has ended; nothing of it follows.
@@ -210,6 +239,7 @@ impl Body<'_> {
             | Self::Recovered { .. }
             | Self::Resumed { .. }
             | Self::LoginRefused { .. }
+            | Self::BreakGlass { .. }
             | Self::Opened { .. }
             | Self::Refused { .. }
             | Self::Unreadable { .. }
@@ -218,6 +248,7 @@ impl Body<'_> {
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
+            | Self::Issued { .. }
             | Self::Closed { .. } => self.write_any(out),
         }
     }

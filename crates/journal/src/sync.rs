@@ -40,6 +40,18 @@ impl Synced {
     pub(crate) fn new(shared: Arc<Shared>, Position(position): Position) -> Self {
         Self { shared, position }
     }
+
+    /// Lets the disk begin now, for whoever has other things to do before it waits.
+    #[must_use]
+    pub fn begun(self) -> Self {
+        self.want(&mut self.shared.progress());
+        self
+    }
+
+    fn want(&self, progress: &mut Progress) {
+        progress.wanted = progress.wanted.max(self.position);
+        self.shared.wake.notify_one();
+    }
 }
 
 impl Future for Synced {
@@ -54,8 +66,7 @@ impl Future for Synced {
             return Poll::Ready(Ok(()));
         }
         progress.wakers.push(cx.waker().clone());
-        progress.wanted = progress.wanted.max(self.position);
-        self.shared.wake.notify_one();
+        self.want(&mut progress);
         Poll::Pending
     }
 }

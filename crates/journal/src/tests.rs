@@ -152,6 +152,7 @@ proptest! {
 /// A disk that fails as it is told: 0 not at all, 1 half a write and no more, 2 fsync.
 struct Faulty {
     mode: Arc<AtomicU8>,
+    syncs: AtomicU8,
     bytes: Mutex<Vec<u8>>,
 }
 
@@ -169,19 +170,21 @@ impl Disk for Faulty {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::SeqCst);
         if self.mode.load(Ordering::SeqCst) == 2 { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 }
 
-#[test]
-fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
-    let directory = tempfile::tempdir().expect("directory");
-    let mode = Arc::new(AtomicU8::new(0));
-    let disks: Arc<Mutex<Vec<Arc<Faulty>>>> = Arc::default();
+/// A journal on such disks, one for each segment.
+fn over(directory: &Path, mode: &Arc<AtomicU8>, disks: &Arc<Mutex<Vec<Arc<Faulty>>>>) -> Journal {
     let make = {
-        let (mode, disks) = (Arc::clone(&mode), Arc::clone(&disks));
+        let (mode, disks) = (Arc::clone(mode), Arc::clone(disks));
         move |_| {
-            let disk = Arc::new(Faulty { mode: Arc::clone(&mode), bytes: Mutex::default() });
+            let disk = Arc::new(Faulty {
+                mode: Arc::clone(&mode),
+                syncs: AtomicU8::new(0),
+                bytes: Mutex::default(),
+            });
             disks.lock().expect("lock").push(Arc::clone(&disk));
             Ok(disk as Arc<dyn Disk>)
         }
@@ -197,8 +200,34 @@ fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
         pending: Vec::new(),
         waiting: 0,
     };
-    let lock = File::create(directory.path().join("lock")).expect("lock");
-    let journal = Journal::over(lock, tip, Options::default(), Box::new(make)).expect("opened");
+    let lock = File::create(directory.join("lock")).expect("lock");
+    Journal::over(lock, tip, Options::default(), Box::new(make)).expect("opened")
+}
+
+/// Whoever has other things to do before it waits finds the disk done.
+#[test]
+fn a_disk_that_was_told_to_begin_does_not_wait_until_somebody_waits_for_it() {
+    let directory = tempfile::tempdir().expect("directory");
+    let disks: Arc<Mutex<Vec<Arc<Faulty>>>> = Arc::default();
+    let journal = over(directory.path(), &Arc::default(), &disks);
+    let start = std::time::Instant::now();
+    for n in 1..=20 {
+        let position = journal.append(&note("x")).expect("written");
+        let _begun = journal.synced(position).begun();
+        while disks.lock().expect("lock")[0].syncs.load(Ordering::SeqCst) < n {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+    // A fifth of a second each where nobody tells it.
+    assert!(start.elapsed() < std::time::Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn after_a_full_disk_and_a_failed_fsync_it_goes_on_without_a_gap() {
+    let directory = tempfile::tempdir().expect("directory");
+    let mode = Arc::new(AtomicU8::new(0));
+    let disks: Arc<Mutex<Vec<Arc<Faulty>>>> = Arc::default();
+    let journal = over(directory.path(), &mode, &disks);
     let append = || journal.append(&note("x"));
 
     let first = append().expect("written");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A person or a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PrincipalKind {
@@ -47,4 +49,36 @@ pub struct Principal {
     pub on_behalf_of: Vec<PrincipalRef>,
     /// What the token was issued for, in its issuer's words.
     pub purpose: Option<String>,
+    /// Whose word all this is: the issuer of the principal's own token first, then those of whom it acts for. Nobody's where
+    /// the gateway's administrator issued the token.
+    pub asserted: Vec<Asserted>,
+}
+
+impl Principal {
+    /// Everybody in it: the principal, then those it acts for, nearest first. The last is where it all began.
+    pub fn chain(&self) -> impl DoubleEndedIterator<Item = &PrincipalRef> {
+        std::iter::once(&self.id).chain(&self.on_behalf_of)
+    }
+
+    /// Since when the groups are known to be these, in seconds since 1970; `None` where no issuer said so.
+    pub fn groups_at(&self) -> Option<i64> {
+        self.asserted.first().map(|asserted| asserted.at)
+    }
+}
+
+/// An issuer's word about one principal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Asserted {
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// What the issuer calls the principal: `sub`.
+    pub subject: String,
+    /// When it said so (`iat`), in seconds since 1970: how old what it said of groups is.
+    pub at: i64,
+    /// The sign-in at the issuer that its word comes from (`sid`), where it says so.
+    pub session: Option<String>,
+    /// The groups that it said, of whoever is acted for, too: what is revoked by group is found here. Policies ask about the
+    /// principal's own.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }

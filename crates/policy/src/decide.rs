@@ -14,6 +14,9 @@ use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
 use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Verdict, facts};
 
+/// What stands for opening a session where operations have their shape, which are digests.
+const CONNECT: [u8; 16] = [0xff; 16];
+
 /// What a policy may ask of a target.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TargetFacts {
@@ -74,10 +77,31 @@ impl Policies {
         facts: &TargetFacts,
         now: &Context,
     ) -> Result<Grant, Denied> {
-        let grant = Grant::new(who.principal().clone(), target.clone());
+        let grant = Grant::new(who, target.clone());
         let connect = Effect::new(Action::Connect, Resource::Target);
-        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &BTreeSet::new());
-        if answer.allowed { Ok(grant) } else { Err(self.denied(&grant, &connect, &answer, 1)) }
+        let none = BTreeSet::new();
+        let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
+        match key.and_then(|key| self.remembered.get(key)) {
+            Some(Said::Allow(_)) => return Ok(grant),
+            Some(Said::Deny(denied)) => return Err(denied),
+            Some(Said::Hold(_)) | None => (),
+        }
+        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &none);
+        let said = if answer.allowed {
+            Said::Allow(Permit {
+                policies: answer.policies.into(),
+                version: Arc::clone(&self.version),
+                reveal: Arc::default(),
+                approved: Vec::new(),
+                everything: self.everything,
+            })
+        } else {
+            Said::Deny(self.denied(&grant, &connect, &answer, 1))
+        };
+        if let Some(key) = key {
+            self.remembered.keep(key, said.clone());
+        }
+        if let Said::Deny(denied) = said { Err(denied) } else { Ok(grant) }
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.
@@ -111,6 +135,9 @@ impl Policies {
         let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
             self.answer(grant, facts, effect, message.facts(), now, approvals)
         };
+        if let Some(effect) = message.effects().iter().find(|effect| is_the_gateways(effect)) {
+            return Said::Deny(self.protected(effect));
+        }
         let mut deciding = BTreeSet::new();
         let mut refused: Vec<(&Effect, Answer)> = Vec::new();
         for effect in message.effects() {
@@ -172,6 +199,11 @@ impl Policies {
             let slice = self.slice(*action, grant.target());
             slice.policies().any(|p| p.effect() == CedarEffect::Permit)
         })
+    }
+
+    /// Whether leave to connect may end by itself, as time goes on.
+    pub fn connect_depends_on_time(&self) -> bool {
+        self.remembered.reads_time()
     }
 
     /// Whether everything is allowed whatever it is (`unknown`, `reveal` and `probe` too), so that certainty about names
@@ -258,6 +290,17 @@ impl Policies {
         slice
     }
 
+    /// No policy can allow this: the target could not believe who acts.
+    fn protected(&self, effect: &Effect) -> Denied {
+        Denied {
+            code: "42501",
+            reason: format!("{} says who acts here, and is the gateway's to set", effect.resource),
+            hint: None,
+            policies: Vec::new(),
+            version: Arc::clone(&self.version),
+        }
+    }
+
     fn denied(&self, grant: &Grant, effect: &Effect, answer: &Answer, count: usize) -> Denied {
         let by = answer.policies.first().and_then(|id| self.all.iter().find(|p| p.id().to_string() == *id));
         let annotated = |name| by.and_then(|p| p.annotation(name)).map(str::to_owned);
@@ -274,6 +317,20 @@ impl Policies {
             policies: answer.policies.clone(),
             version: Arc::clone(&self.version),
         }
+    }
+}
+
+/// Settings with this beginning tell the target who acts.
+pub const PROTECTED: &str = "durward.";
+
+fn is_the_gateways(effect: &Effect) -> bool {
+    match &effect.resource {
+        Resource::Setting(name) => name.starts_with(PROTECTED),
+        Resource::Target
+        | Resource::Schema(_)
+        | Resource::Table(_)
+        | Resource::Column(_)
+        | Resource::Function(_) => false,
     }
 }
 

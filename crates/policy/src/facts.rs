@@ -7,7 +7,7 @@ use cedar_policy::{
     Context as CedarContext, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
     RestrictedExpression,
 };
-use model::{Action, Effect, Facts, PrincipalKind, Resource, TableName, Tag};
+use model::{Action, Effect, Facts, Principal, PrincipalKind, Resource, TableName, Tag};
 
 use crate::{Context, Grant, TargetFacts};
 
@@ -170,10 +170,31 @@ fn context(
         ("encrypted".to_owned(), bool(now.encrypted)),
         ("in_transaction".to_owned(), bool(now.in_transaction)),
         ("on_behalf_of".to_owned(), strings(&who.on_behalf_of)),
+        ("break_glass".to_owned(), bool(grant.break_glass)),
+        ("chain".to_owned(), chain(who)?),
         ("approvals".to_owned(), strings(approvals)),
     ];
     pairs.extend(effect.via.as_ref().map(|via| ("via".to_owned(), string(via.to_string()))));
     pairs.extend(effect.why.as_ref().map(|why| ("why".to_owned(), string(why))));
+    pairs.extend(who.asserted.first().map(|word| ("issuer".to_owned(), string(&word.issuer))));
+    // A clock that is behind the issuer's makes nobody's groups younger than new.
+    let age = who.groups_at().map(|at| now.now.saturating_sub(at).max(0));
+    pairs.extend(age.map(|age| ("groups_age".to_owned(), long(age))));
     pairs.extend(who.purpose.as_ref().map(|purpose| ("purpose".to_owned(), string(purpose))));
     CedarContext::from_pairs(pairs).map_err(|_| Unspeakable)
+}
+
+/// Who acts for whom, from where it all began to who acts now: `user:alice > agent:coder > agent:tester`.
+fn chain(who: &Principal) -> Result<RestrictedExpression, Unspeakable> {
+    let path: Vec<String> = who.chain().rev().map(ToString::to_string).collect();
+    let of = |kind| strings(who.chain().filter(move |link| link.kind == kind).map(|link| &link.name));
+    let depth = i64::try_from(path.len()).map_err(|_| Unspeakable)?;
+    RestrictedExpression::new_record([
+        ("path".to_owned(), string(path.join(" > "))),
+        ("depth".to_owned(), RestrictedExpression::new_long(depth)),
+        ("root".to_owned(), string(path.first().ok_or(Unspeakable)?)),
+        ("users".to_owned(), of(PrincipalKind::User)),
+        ("agents".to_owned(), of(PrincipalKind::Agent)),
+    ])
+    .map_err(|_| Unspeakable)
 }

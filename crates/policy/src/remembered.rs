@@ -107,7 +107,8 @@ impl Remembered {
         // The word anywhere in a text counts, in a comment or a string, too: too often is no harm.
         let reads = |word: &str| sources.iter().any(|source| mentions(&source.text, word));
         Self {
-            reads_now: reads("now"),
+            // How old groups are changes with the time.
+            reads_now: reads("now") || reads("groups_age"),
             reads_transaction: reads("in_transaction"),
             reads_address: reads("address"),
             reads_application: reads("application"),
@@ -136,6 +137,11 @@ impl Remembered {
             address: self.reads_address.then_some(now.address),
             application: self.reads_application.then_some(&now.application),
         })
+    }
+
+    /// Whether some policy reads the time.
+    pub(crate) fn reads_time(&self) -> bool {
+        self.reads_now
     }
 
     /// How many verdicts are kept.

@@ -22,6 +22,13 @@ type Statement = {
   tables: Set<String>,
   functions: Set<String>,
 };
+type Chain = {
+  path: String,
+  depth: Long,
+  root: String,
+  users: Set<String>,
+  agents: Set<String>,
+};
 type Facts = {
   statement: Statement,
   via?: String,
@@ -32,6 +39,10 @@ type Facts = {
   encrypted: Bool,
   in_transaction: Bool,
   on_behalf_of: Set<String>,
+  break_glass: Bool,
+  chain: Chain,
+  issuer?: String,
+  groups_age?: Long,
   purpose?: String,
   approvals: Set<String>,
 };

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use model::Asserted;
 
+use crate::query::{Found, either, query};
 use crate::{Store, StoreError};
 
 /// A token as it is kept.
@@ -22,8 +22,12 @@ pub struct Token {
     pub on_behalf_of: Vec<String>,
     /// What it is for.
     pub purpose: Option<String>,
+    /// Whose word the principal is.
+    pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
+    /// The token that it was minted with.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -32,7 +36,7 @@ pub struct Token {
     pub revoked: bool,
 }
 
-fn read(row: &SqliteRow) -> Result<Token, StoreError> {
+fn read(row: &Found) -> Result<Token, StoreError> {
     let targets: Option<&str> = row.try_get("targets")?;
     Ok(Token {
         id: row.try_get("id")?,
@@ -41,7 +45,9 @@ fn read(row: &SqliteRow) -> Result<Token, StoreError> {
         groups: crate::from_json(row.try_get("groups")?)?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
         purpose: row.try_get("purpose")?,
+        asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
+        parent: row.try_get("parent")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -54,8 +60,7 @@ impl Store {
     /// # Errors
     /// It cannot be read.
     pub async fn token(&self, id: &str) -> Result<Option<Token>, StoreError> {
-        let kept =
-            sqlx::query("SELECT * FROM token WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        let kept = query("SELECT * FROM token WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         kept.as_ref().map(read).transpose()
     }
 
@@ -65,7 +70,7 @@ impl Store {
     /// They cannot be read.
     pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
         let kept =
-            sqlx::query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.pool).await?;
+            query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.database).await?;
         kept.iter().map(read).collect()
     }
 
@@ -81,14 +86,17 @@ impl Store {
             groups,
             on_behalf_of,
             purpose,
+            asserted,
             targets,
+            parent,
             issued,
             expires,
             revoked,
         } = token;
-        sqlx::query(
-            "INSERT INTO token (id, verifier, principal, groups, on_behalf_of, purpose, targets, issued, expires, revoked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        query(
+            "INSERT INTO token \
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, issued, expires, revoked) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(id)
         .bind(verifier)
@@ -96,11 +104,13 @@ impl Store {
         .bind(crate::to_json(groups)?)
         .bind(crate::to_json(on_behalf_of)?)
         .bind(purpose)
+        .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(parent)
         .bind(issued)
         .bind(expires)
         .bind(revoked)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(())
     }
@@ -111,8 +121,8 @@ impl Store {
     /// It cannot be written.
     pub async fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
         let done =
-            sqlx::query("UPDATE token SET revoked = 1 WHERE id = ?").bind(id).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+            query("UPDATE token SET revoked = TRUE WHERE id = $1").bind(id).execute(&self.database).await?;
+        Ok(done > 0)
     }
 
     /// Which of these tokens are neither revoked nor expired.
@@ -124,13 +134,29 @@ impl Store {
         ids: &BTreeSet<String>,
         now: i64,
     ) -> Result<BTreeSet<String>, StoreError> {
-        let kept = sqlx::query(
-            "SELECT id FROM token WHERE revoked = 0 AND expires > ? AND id IN (SELECT value FROM json_each(?))",
+        let kept = either(
+            "SELECT id FROM token WHERE NOT revoked AND expires > $1 AND id IN (SELECT value FROM json_each($2))",
+            "SELECT id FROM token WHERE NOT revoked AND expires > $1 \
+             AND id IN (SELECT json_array_elements_text($2::json))",
         )
         .bind(now)
         .bind(crate::to_json(ids)?)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database)
         .await?;
         kept.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Uses up what may be used once; whether it had not been. It is kept until a moment at which it is refused anyway.
+    ///
+    /// # Errors
+    /// It cannot be written: then it is not used.
+    pub async fn spend(&self, id: &str, until: i64, now: i64) -> Result<bool, StoreError> {
+        query("DELETE FROM spent WHERE until < $1").bind(now).execute(&self.database).await?;
+        let done = query("INSERT INTO spent (id, until) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
+            .bind(id)
+            .bind(until)
+            .execute(&self.database)
+            .await?;
+        Ok(done > 0)
     }
 }

@@ -26,6 +26,8 @@ pub struct Target {
     pub columns: Vec<(String, String)>,
     /// The authority of its certificate, which must name 127.0.0.1; without one it is reached in clear.
     pub authority: Option<PathBuf>,
+    /// A file with the role's password, if it has one.
+    pub password: Option<PathBuf>,
 }
 
 impl Target {
@@ -33,18 +35,21 @@ impl Target {
     pub fn new(name: &str, port: u16, database: &str) -> Self {
         let user = crate::postgres::SUPERUSER.to_owned();
         let (name, database) = (name.to_owned(), database.to_owned());
-        Self { name, port, user, database, columns: Vec::new(), authority: None }
+        Self { name, port, user, database, columns: Vec::new(), authority: None, password: None }
     }
 
     fn toml(&self) -> String {
-        let Self { name, port, user, database, columns, authority } = self;
+        let Self { name, port, user, database, columns, authority, password } = self;
         let tls = authority.as_ref().map_or_else(
             || "sslmode = \"disable\"".to_owned(),
             |file| format!("sslmode = \"verify-full\"\nsslrootcert = \"{}\"", file.display()),
         );
+        let password = password
+            .as_ref()
+            .map_or_else(String::new, |file| format!("password_file = \"{}\"\n", file.display()));
         let mut text = format!(
             "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-             database = \"{database}\"\n{tls}\n\n[targets.columns]\n"
+             database = \"{database}\"\n{password}{tls}\n\n[targets.columns]\n"
         );
         for (column, tag) in columns {
             let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");
@@ -78,17 +83,35 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
+        Self::begin(binary, "", settings, None)
+    }
+
+    /// A gateway whose state others share: `head` are the first lines of its configuration, which say where the state is.
+    /// Where another gateway has made the administrator there, `secret` is theirs.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_sharing(binary: &Path, head: &str, secret: Option<&str>) -> Result<Self, Failure> {
+        Self::begin(binary, head, "", secret)
+    }
+
+    fn begin(binary: &Path, head: &str, settings: &str, secret: Option<&str>) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
+            "data = \"{}\"\n{head}\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
              [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );
         fs::write(scratch.join("durward.toml"), config)?;
-        let said = text(Command::new(binary).args(["init", "--data"]).arg(&data))?;
-        let secret = word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?;
+        let secret = match secret {
+            Some(secret) => secret.to_owned(),
+            None => {
+                let said = text(Command::new(binary).args(["init", "-c"]).arg(scratch.join("durward.toml")))?;
+                word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?
+            }
+        };
         let running = serve(binary, &scratch)?;
         let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret };
         this.wait()?;
@@ -108,6 +131,16 @@ impl Durward {
         self.running.kill();
         self.running = serve(&self.binary, &self.scratch)?;
         self.wait()
+    }
+
+    /// Kills the gateway: it can do nothing more.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// The administrator's secret.
+    pub fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// That it has not ended meanwhile: nothing that was judged after its end means anything.
@@ -156,12 +189,28 @@ impl Durward {
     /// # Errors
     /// What the gateway says of them.
     pub fn apply(&self, targets: &[Target], policies: &[(&str, &str)]) -> Result<(), Failure> {
+        self.apply_with(targets, policies, &[])
+    }
+
+    /// The same, with more files beside them.
+    ///
+    /// # Errors
+    /// What the gateway says of them.
+    pub fn apply_with(
+        &self,
+        targets: &[Target],
+        policies: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<(), Failure> {
         let directory = Scratch::new("apply")?;
         let toml: Vec<String> = targets.iter().map(Target::toml).collect();
         fs::write(directory.join("targets.toml"), toml.join("\n"))?;
         fs::create_dir(directory.join("policies"))?;
         for (name, cedar) in policies {
             fs::write(directory.join("policies").join(format!("{name}.cedar")), cedar)?;
+        }
+        for (name, text) in files {
+            fs::write(directory.join(name), text)?;
         }
         text(self.command(&["apply", "-f"]).arg(directory.path()))?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Real servers for tests and house commands: started on free loopback ports, stopped by their process ids.
 //!
-//! Without the feature `certificates` this crate needs the standard library alone, so that `cargo xtask` starts on a
+//! Without the features `certificates` and `tokens` this crate needs the standard library alone, so that `cargo xtask` starts on a
 //! machine that has nothing but a toolchain.
 
 mod account;
@@ -8,7 +8,11 @@ mod account;
 pub mod certificates;
 pub mod durward;
 mod failure;
+pub mod http;
+pub mod issuer;
 pub mod json;
+#[cfg(feature = "tokens")]
+pub mod jwt;
 pub mod postgres;
 pub mod process;
 mod scratch;

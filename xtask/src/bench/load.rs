@@ -83,7 +83,7 @@ fn bench(
     fs::create_dir_all(&logs)?;
     let clients = work.clients.to_string();
     let mut command = peer.client(&pgbench()?);
-    command.args(["-h", "127.0.0.1", "-p", &peer.port.to_string(), "-U", peer.user, "-n"]).args(what);
+    command.args(["-h", "127.0.0.1", "-p", &peer.port.to_string(), "-U", &peer.user, "-n"]).args(what);
     command.args(["-M", work.mode, "-c", &clients, "-j", if work.clients > 1 { "2" } else { "1" }]);
     command.args(["-T", &seconds.to_string(), "-l", "--log-prefix"]).arg(logs.join("t")).arg(peer.database);
     let said = text(&mut command)?;
@@ -97,12 +97,14 @@ fn bench(
     }
     fs::remove_dir_all(&logs)?;
     let tps = tps.ok_or_else(|| Failure::of("pgbench gave no rate", said))?;
-    Ok(Sample::new(tps, latencies))
+    let sample = Sample::new(tps, latencies);
+    // pgbench times the statement alone, not the connection that is made for it: see `bench login` for that.
+    Ok(if matches!(work.load, Load::Connect { .. }) { sample.rate_alone() } else { sample })
 }
 
 fn read(peer: &Peer, relay: &Path, sql: &str) -> Result<Sample, Failure> {
     let mut command = peer.client(relay);
-    command.args(["read", &peer.port.to_string(), peer.database, peer.user, sql]);
+    command.args(["read", &peer.port.to_string(), peer.database, &peer.user, sql]);
     let said = text(&mut command)?;
     let seconds: f64 = said
         .split(' ')
@@ -121,7 +123,7 @@ pub(super) fn idle(
 ) -> Result<Option<f64>, Failure> {
     let Some(before) = peer.usage()? else { return Ok(None) };
     let mut command = peer.client(relay);
-    command.args(["hold", &peer.port.to_string(), peer.database, peer.user, &sessions.to_string()]);
+    command.args(["hold", &peer.port.to_string(), peer.database, &peer.user, &sessions.to_string()]);
     let log = scratch.join("hold.log");
     let mut holding = Running::start(&mut command, &log, Stop::Kill)?;
     holding.wait_until("ready", Duration::from_secs(120), || {

@@ -10,13 +10,15 @@ use testkit::{Failure, Scratch};
 use crate::{Options, build, install};
 
 mod load;
+mod login;
 mod peers;
 mod report;
 mod scale;
 
 use load::{Load, Work};
+pub(crate) use login::run as login;
 use peers::Peer;
-use report::{Report, Sample};
+use report::{Report, Sample, Title};
 
 const DATABASE: &str = "bench";
 /// Everything is allowed but the clear value of a tagged column, and nothing is tagged but one column.
@@ -166,7 +168,9 @@ impl Bench {
                 samples.push(load::put(work, peer, &self.relay, &self.scratch)?);
             }
         }
-        self.report.add(work, &self.peers, &samples);
+        let ways: Vec<&str> = self.peers.iter().map(|peer| peer.name).collect();
+        let title = Title { name: &work.name, mode: work.mode, clients: work.clients };
+        self.report.add(&title, &ways, &samples);
         Ok(())
     }
 
@@ -187,7 +191,7 @@ impl Bench {
     fn idle(&mut self) -> Result<(), Failure> {
         for peer in &self.peers {
             if let Some(bytes) = load::idle(peer, &self.relay, SESSIONS, &self.scratch)? {
-                self.report.idle(peer.name, SESSIONS, bytes);
+                self.report.idle(IDLE, peer.name, SESSIONS, bytes);
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The ways to the server that are compared, each started with what makes it comparable.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use testkit::durward::Durward;
@@ -16,22 +16,25 @@ pub(super) struct Peer {
     pub(super) name: &'static str,
     pub(super) port: u16,
     pub(super) database: &'static str,
-    pub(super) user: &'static str,
-    pub(super) password: String,
+    pub(super) user: String,
+    password: String,
+    /// The authority of its certificate; without one its clients come in clear.
+    authority: Option<PathBuf>,
     /// The process between client and server; none on the direct way.
     pid: Option<u32>,
     _running: Option<Running>,
 }
 
 impl Peer {
-    fn at(name: &'static str, port: u16, running: Option<Running>) -> Self {
+    pub(super) fn at(name: &'static str, port: u16, running: Option<Running>) -> Self {
         let pid = running.as_ref().map(Running::pid);
         Self {
             name,
             port,
             database: DATABASE,
-            user: SUPERUSER,
+            user: SUPERUSER.to_owned(),
             password: String::new(),
+            authority: None,
             pid,
             _running: running,
         }
@@ -79,7 +82,7 @@ impl Peer {
         Self::started("pgbouncer", command, port, scratch)
     }
 
-    fn started(
+    pub(super) fn started(
         name: &'static str,
         mut command: Command,
         port: u16,
@@ -93,10 +96,21 @@ impl Peer {
 
     pub(super) fn durward(gateway: &Durward) -> Result<Self, Failure> {
         let mut peer = Self::at("durward", gateway.port(), None);
-        peer.user = "agent";
+        peer.user = "agent".to_owned();
         peer.password = gateway.token("bench")?;
         peer.pid = Some(gateway.process().pid());
         Ok(peer)
+    }
+
+    /// The same, by TLS and as somebody who has a password.
+    pub(super) fn by_tls(self, authority: &Path, user: &str, password: &str) -> Self {
+        let (user, password, authority) = (user.to_owned(), password.to_owned(), Some(authority.to_owned()));
+        Self { user, password, authority, ..self }
+    }
+
+    /// The same, through a process that is there already.
+    pub(super) fn through(self, pid: u32) -> Self {
+        Self { pid: Some(pid), ..self }
     }
 
     /// What the process between has used so far.
@@ -107,7 +121,11 @@ impl Peer {
     /// A client's command, on its way to this peer.
     pub(super) fn client(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env("PGPASSWORD", &self.password).env("PGSSLMODE", "disable");
+        command.env("PGPASSWORD", &self.password);
+        match &self.authority {
+            Some(file) => command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", file),
+            None => command.env("PGSSLMODE", "disable"),
+        };
         command
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use testkit::Failure;
 use testkit::durward::{Durward, Target};
 use testkit::postgres::{Postgres, SUPERUSER};
 use testkit::process::free_port;
-use testkit::{Failure, Scratch};
 
 /// What some suites need of a server: two-phase commits, logical decoding, many sessions at once.
 const SETTINGS: &[&str] = &["max_prepared_transactions=64", "wal_level=logical", "max_wal_size=2GB"];
@@ -23,12 +23,11 @@ pub(super) enum Way {
     Through,
 }
 
-/// A server, the gateway, and where to leave outcomes.
+/// A server, and the gateway in front of it.
 pub(super) struct Ground {
     // Dropped in this order: the gateway ends before the server that it leads to.
     gateway: Durward,
     server: Postgres,
-    scratch: Scratch,
     python: PathBuf,
     token: String,
     /// The gateway's listener for this server: clients name real databases.
@@ -46,15 +45,12 @@ impl Ground {
             Durward::start_with(binary, &format!("targets = {{ suites = \"127.0.0.1:{listener}\" }}"))?;
         gateway.apply(&[Target::new("suites", server.port(), "postgres")], &[("all", ALLOW_ALL)])?;
         let token = gateway.token("suites")?;
-        let scratch = Scratch::new("conformance")?;
-        Ok(Self { gateway, server, scratch, python: python.to_owned(), token, listener })
+        Ok(Self { gateway, server, python: python.to_owned(), token, listener })
     }
 
-    /// An empty folder for one run's outcomes.
-    pub(super) fn outcomes(&self, suite: &str, way: Way) -> Result<PathBuf, Failure> {
-        let folder = self.scratch.join(&format!("{suite}-{}", way.word()));
-        std::fs::create_dir_all(&folder)?;
-        Ok(folder)
+    /// What the gateway has logged.
+    pub(super) fn log(&self) -> String {
+        self.gateway.log()
     }
 
     /// What a suite's script is told, see `tests/suites/lib.sh`.

@@ -11,11 +11,13 @@ mod ground;
 mod known;
 mod outcomes;
 mod suites;
+mod turn;
 
 use ground::Ground;
 use known::Known;
 use outcomes::Comparison;
 use suites::{SUITES, Suite};
+use turn::Turn;
 
 /// What is asked for on the command line.
 pub(crate) struct Wanted<'a> {
@@ -26,6 +28,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
+    // Before anything that takes time.
+    let _turn = Turn::take(&suites::folder())?;
     // One part's failure must not hide the other's figures.
     let rest = if wanted.suites { Ok(()) } else { test::majors() };
     let clients = clients(wanted.only);
@@ -47,6 +51,8 @@ fn clients(only: &str) -> Result<(), Failure> {
     let known = Known::read(&build::root().join("tests/suites/known.txt"))?;
     let (binary, python) = (build::gateway()?, install::python()?);
     let ground = Ground::start(&binary, &python)?;
+    let longest: u32 = chosen.iter().map(|suite| suite.longest()).sum();
+    println!("{} suites, at most {longest} minutes.", chosen.len());
     let mut rows = Vec::new();
     for suite in chosen {
         println!("\n=== {}", suite.name);

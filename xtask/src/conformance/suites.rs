@@ -55,6 +55,15 @@ pub(super) const SUITES: &[Suite] = &[
 /// How long fetching and building may take.
 const PREPARATION: u32 = 20;
 
+/// Where suites are kept.
+pub(super) fn folder() -> PathBuf {
+    // Servers that tests start run as another account where we are root, and must be able to read it.
+    let root = testkit::is_root().unwrap_or(false);
+    let folder =
+        if root { PathBuf::from("/var/lib/durward-test/suites") } else { build::target().join("suites") };
+    std::path::absolute(folder).unwrap_or_default()
+}
+
 impl Suite {
     /// Runs it on both ways and compares.
     pub(super) fn compare(&self, ground: &Ground) -> Result<Comparison, Failure> {
@@ -65,12 +74,13 @@ impl Suite {
         Comparison::of(&direct, &through)
     }
 
+    /// How many minutes it may take in all.
+    pub(super) fn longest(&self) -> u32 {
+        PREPARATION + 2 * self.minutes
+    }
+
     fn sources(&self) -> PathBuf {
-        let folder = build::target().join("suites");
-        // Servers that tests start run as another account where we are root, and must be able to read it.
-        let root = testkit::is_root().unwrap_or(false);
-        let folder = if root { PathBuf::from("/var/lib/durward-test/suites") } else { folder };
-        std::path::absolute(folder.join(self.name)).unwrap_or_default()
+        folder().join(self.name)
     }
 
     /// Fetches and builds once: a mark says that it is done.
@@ -89,8 +99,13 @@ impl Suite {
 
     fn run(&self, ground: &Ground, way: Way) -> Result<Outcomes, Failure> {
         println!("{} …", way.word());
+        let folder = self.outcomes(way);
+        let _ = std::fs::remove_dir_all(&folder);
         let ended = self.does(ground, way, "run", self.minutes);
-        let outcomes = Outcomes::read(&ground.outcomes(self.name, way)?)?;
+        if way == Way::Through {
+            std::fs::write(folder.join("gateway.log"), ground.log())?;
+        }
+        let outcomes = Outcomes::read(&folder)?;
         match ended {
             Err(failure) if outcomes.is_empty() => Err(failure),
             Err(failure) => {
@@ -101,16 +116,23 @@ impl Suite {
         }
     }
 
+    /// Where a run leaves what it has to say, until the next one of its kind.
+    pub(super) fn outcomes(&self, way: Way) -> PathBuf {
+        folder().join("outcomes").join(format!("{}-{}", self.name, way.word()))
+    }
+
     fn script(&self) -> PathBuf {
         build::root().join("tests/suites").join(format!("{}.sh", self.name))
     }
 
     fn does(&self, ground: &Ground, way: Way, what: &str, minutes: u32) -> Result<(), Failure> {
+        let outcomes = self.outcomes(way);
+        std::fs::create_dir_all(&outcomes)?;
         let mut command = Command::new("timeout");
         command.args(["--kill-after=30", &format!("{minutes}m"), "sh", "-eu"]).arg(self.script()).arg(what);
         command.envs(ground.environment(way));
         command.env("SUITES", build::root().join("tests/suites")).env("SOURCES", self.sources());
-        command.env("OUT", ground.outcomes(self.name, way)?).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+        command.env("OUT", outcomes).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
         let status = command.current_dir(build::root()).stdin(Stdio::null()).status()?;
         if status.success() {
             return Ok(());

@@ -23,7 +23,7 @@ fn servers() -> Vec<Postgres> {
 }
 
 pub(crate) fn tls() -> UpstreamTls {
-    UpstreamTls { mode: SslMode::Disable, roots: None, direct: false }
+    UpstreamTls::new(SslMode::Disable, None, false)
 }
 
 async fn login(server: &Postgres, user: &str, path: &str) -> Control {

@@ -3,23 +3,27 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::TargetName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::{LazyConfigAcceptor, rustls::server::Acceptor};
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 use wire::postgres::startup::{self, Startup, split_startup};
 
+use super::login::TOKEN_PREFIX;
 use super::stream::Stream;
 use super::tls::{ALPN, ServerTls};
 
 /// The connection to a client, as the pump uses it.
 pub type ClientStream = Stream;
+
+/// Where whoever comes by a UNIX socket is said to come from.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The newest minor version that is spoken here.
 pub const NEWEST_MINOR: u16 = 2;
@@ -46,6 +50,7 @@ pub struct Front {
     tcp: TcpListener,
     bounds: Bounds,
     target: Option<TargetName>,
+    bearer: bool,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -70,13 +75,30 @@ impl Drop for Share {
 impl Front {
     /// Listens.
     pub async fn bind(address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, bounds, target: None, open: Arc::default() })
+        Ok(Self {
+            tcp: TcpListener::bind(address).await?,
+            bounds,
+            target: None,
+            bearer: false,
+            open: Arc::default(),
+        })
     }
 
     /// Makes it the listener of one target: what clients give as the database is then the real one.
     #[must_use]
     pub fn of(self, target: TargetName) -> Self {
         Self { target: Some(target), ..self }
+    }
+
+    /// Makes it one whose clients sign in by OAUTHBEARER.
+    #[must_use]
+    pub fn by_bearer(self) -> Self {
+        Self { bearer: true, ..self }
+    }
+
+    /// Whether its clients sign in by OAUTHBEARER.
+    pub fn asks_for_bearer(&self) -> bool {
+        self.bearer
     }
 
     /// The target that it is the listener of.
@@ -138,6 +160,7 @@ pub struct Accepted {
     server_name: Option<String>,
     peer: SocketAddr,
     fixed: Option<TargetName>,
+    bearer: bool,
 }
 
 /// What a new connection turned out to be.
@@ -199,6 +222,16 @@ impl Accepted {
         self.fixed = Some(target);
     }
 
+    /// Lets the client sign in by OAUTHBEARER, whatever user it names.
+    pub fn set_bearer(&mut self, bearer: bool) {
+        self.bearer = bearer;
+    }
+
+    /// Whether the client is to sign in by OAUTHBEARER.
+    pub fn asks_for_bearer(&self) -> bool {
+        self.bearer
+    }
+
     /// The target that the client names by `target` or `target/other_database`, in the place of the database, which is
     /// the user where there is none.
     pub fn target(&self) -> TargetName {
@@ -213,7 +246,10 @@ impl Accepted {
     /// The database that the client asks for, where it is not the target's own.
     pub fn database(&self) -> Option<&[u8]> {
         let name = match &self.fixed {
-            Some(_) => self.login.parameter("database"),
+            // Where none is given, libraries give the user's name: here that may be a token's.
+            Some(_) => self.login.parameter("database").filter(|n| {
+                !(n.starts_with(TOKEN_PREFIX.as_bytes()) && self.login.parameter("user") == Some(n))
+            }),
             None => self.named().splitn(2, |byte| *byte == b'/').nth(1),
         };
         name.filter(|n| !n.is_empty())
@@ -260,6 +296,14 @@ pub async fn negotiate(tcp: TcpStream, peer: SocketAddr, tls: Option<&ServerTls>
         return startup_packet(stream, peer, Some(tls), true).await;
     }
     startup_packet(Stream::Tcp(tcp), peer, tls, false).await
+}
+
+/// The same of a UNIX socket, which needs no TLS.
+///
+/// # Errors
+/// The connection fails.
+pub async fn negotiate_unix(stream: UnixStream) -> io::Result<Negotiated> {
+    startup_packet(Stream::Unix(stream), HERE, None, false).await
 }
 
 async fn startup_packet(
@@ -348,6 +392,7 @@ async fn accepted(
         server_name,
         peer,
         fixed: None,
+        bearer: false,
     })))
 }
 

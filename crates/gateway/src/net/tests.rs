@@ -53,6 +53,25 @@ async fn a_login_is_read_with_its_parameters() {
 }
 
 #[tokio::test]
+async fn the_database_of_a_targets_own_listener_is_the_clients_or_the_targets() {
+    for (user, database, expected) in [
+        ("a", Some("shop"), Some("shop")),
+        ("a", Some("a"), Some("a")),
+        ("a", None, None),
+        ("dwt_1", Some("shop"), Some("shop")),
+        ("dwt_1", Some("dwt_1"), None),
+        ("dwt_1", Some("dwt_2"), Some("dwt_2")),
+    ] {
+        let parameters: Vec<_> =
+            [("user", user)].into_iter().chain(database.map(|d| ("database", d))).collect();
+        let (negotiated, _) = begins_with(&login(0, &parameters), None).await;
+        let Some(Negotiated::Login(mut accepted)) = negotiated else { panic!("a login") };
+        accepted.set_target(model::TargetName::new("orders".to_owned()));
+        assert_eq!(accepted.database(), expected.map(str::as_bytes), "{user} {database:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_supported_is_said_so() {
     for (bytes, code) in [
         (login(0, &[("database", "x")]), "28000"),
@@ -116,8 +135,8 @@ async fn tls_from_the_first_byte_needs_the_protocols_name() {
     {
         let (front, address) = front(Bounds::default()).await;
         let mode = super::tls::SslMode::Require;
-        let mut config =
-            super::tls::UpstreamTls { mode, roots: None, direct: true }.config().expect("client");
+        let config = super::tls::UpstreamTls::new(mode, None, true).config().expect("client");
+        let mut config = rustls::ClientConfig::clone(&config);
         config.alpn_protocols = alpn;
         let client = tokio::spawn(async move {
             let tcp = TcpStream::connect(address).await.expect("connected");
@@ -133,6 +152,38 @@ async fn tls_from_the_first_byte_needs_the_protocols_name() {
         assert_eq!(matches!(negotiated, Ok(Negotiated::Login(_))), taken);
         drop(negotiated);
         let _ = client.await;
+    }
+}
+
+/// PostgreSQL up to 17 takes one group of the key exchange alone, which is not the first that is offered.
+#[tokio::test]
+async fn a_handshake_knows_the_servers_group_from_the_last_one_and_never_skips_the_certificate() {
+    use rustls::HandshakeKind::{Full, FullWithHelloRetryRequest};
+    use rustls::crypto::aws_lc_rs::{default_provider, kx_group::SECP256R1};
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("certificate");
+    let provider = rustls::crypto::CryptoProvider { kx_groups: vec![SECP256R1], ..default_provider() };
+    // One that gives tickets, as poolers do.
+    let server = rustls::ServerConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], made.signing_key.into())
+        .expect("server");
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
+    let roots = made.cert.pem().into_bytes();
+    let tls = super::tls::UpstreamTls::new(super::tls::SslMode::VerifyFull, Some(roots), false);
+    for expected in [FullWithHelloRetryRequest, Full, Full] {
+        let (client, far) = tokio::io::duplex(64 * 1024);
+        let serving = acceptor.accept(far);
+        let connector = tokio_rustls::TlsConnector::from(tls.clone().config().expect("client"));
+        let connecting = connector.connect("localhost".try_into().expect("name"), client);
+        let (served, connected) = tokio::join!(serving, connecting);
+        let (mut served, mut connected) = (served.expect("served"), connected.expect("connected"));
+        served.write_all(b"x").await.expect("written");
+        served.flush().await.expect("written");
+        // Behind the tickets.
+        connected.read_exact(&mut [0; 1]).await.expect("read");
+        assert_eq!(connected.get_ref().1.handshake_kind(), Some(expected));
     }
 }
 

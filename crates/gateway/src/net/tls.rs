@@ -1,15 +1,17 @@
 //! TLS on both sides: what we trust, what we show, and how a login is bound to it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue, WebPkiServerVerifier,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, RootCertStore, ServerConfig,
     SignatureScheme,
 };
 
@@ -62,16 +64,26 @@ impl std::fmt::Display for SslMode {
     }
 }
 
-/// How a target's TLS is judged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// How strictly.
-    pub mode: SslMode,
-    /// Authorities in PEM; the system's where none are given.
-    pub roots: Option<Vec<u8>>,
-    /// TLS from the first byte (`sslnegotiation=direct`, PostgreSQL 17 and newer).
-    pub direct: bool,
+/// How a target's TLS is judged. Clones share what was worked out for the first connection, and the authorities' texts.
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTls(Arc<Judged>);
+
+#[derive(Debug, Default)]
+struct Judged {
+    mode: SslMode,
+    roots: Option<Vec<u8>>,
+    direct: bool,
+    config: OnceLock<Arc<ClientConfig>>,
 }
+
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |Self(judged): &Self| (judged.mode, judged.direct);
+        of(self) == of(other) && self.0.roots == other.0.roots
+    }
+}
+
+impl Eq for UpstreamTls {}
 
 /// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +106,70 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 impl UpstreamTls {
-    /// The client's configuration.
-    pub(super) fn config(&self) -> Result<ClientConfig, TlsError> {
+    /// How strictly it is judged; authorities in PEM, the system's where none are given; and whether it begins with the
+    /// first byte (`sslnegotiation=direct`, PostgreSQL 17 and newer).
+    pub fn new(mode: SslMode, roots: Option<Vec<u8>>, direct: bool) -> Self {
+        Self(Arc::new(Judged { mode, roots, direct, config: OnceLock::new() }))
+    }
+
+    /// How strictly it is judged.
+    pub fn mode(&self) -> SslMode {
+        self.0.mode
+    }
+
+    /// Whether it begins with the first byte.
+    pub(super) fn is_direct(&self) -> bool {
+        self.0.direct
+    }
+
+    /// The client's configuration. Reading authorities takes longer than a handshake, so it is made once.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(known) = self.0.config.get() {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(self.0.make()?);
+        Ok(Arc::clone(self.0.config.get_or_init(|| made)))
+    }
+}
+
+/// Remembers of sessions only the group that the server chose for the key exchange. PostgreSQL takes one group alone unless
+/// it is told otherwise (`ssl_ecdh_curve`), which costs a round trip where another was offered first; and it resumes no
+/// sessions. What stands before it and would is asked for its certificate each time.
+#[derive(Debug, Default)]
+struct Groups(Mutex<Option<(ServerName<'static>, NamedGroup)>>);
+
+impl Groups {
+    fn known(&self) -> MutexGuard<'_, Option<(ServerName<'static>, NamedGroup)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientSessionStore for Groups {
+    fn set_kx_hint(&self, server: ServerName<'static>, group: NamedGroup) {
+        *self.known() = Some((server, group));
+    }
+
+    fn kx_hint(&self, server: &ServerName<'_>) -> Option<NamedGroup> {
+        self.known().as_ref().filter(|(known, _)| known == server).map(|(_, group)| *group)
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {}
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+impl Judged {
+    fn make(&self) -> Result<ClientConfig, TlsError> {
         let verifier = Arc::new(Judge { strictness: self.mode, ..self.judge()? });
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
@@ -105,6 +179,7 @@ impl UpstreamTls {
         if self.direct {
             config.alpn_protocols = vec![ALPN.to_vec()];
         }
+        config.resumption = Resumption::store(Arc::new(Groups::default()));
         Ok(config)
     }
 
@@ -223,6 +298,9 @@ impl ServerTls {
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // As PostgreSQL itself: libpq never resumes a session, and tickets would be made and sent in vain.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self { config: Arc::new(config), end_point })
     }
 }

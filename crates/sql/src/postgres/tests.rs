@@ -474,10 +474,10 @@ fn what_is_not_grammar_is_refused_with_its_place() {
         ("SELECT 'ä', x y z", "42601", Some(17)),
         ("SELECT 1; DROP TABEL x", "42601", Some(16)),
         ("SELECT 'open", "42601", Some(8)),
-        ("SELECT 1_000", "0A000", None),
-        ("SELECT 0x1F", "0A000", None),
-        ("SELECT json_scalar('x')", "0A000", None),
-        ("SELECT merge_action()", "0A000", None),
+        ("SELECT 1_000", "42501", None),
+        ("SELECT 0x1F", "42501", None),
+        ("SELECT json_scalar('x')", "42501", None),
+        ("SELECT merge_action()", "42501", None),
     ] {
         let refusal = under(&["pg_catalog"], text).expect_err(text);
         assert_eq!((refusal.sqlstate(), refusal.position()), (state, position), "{text}: {refusal}");
@@ -649,5 +649,22 @@ fn a_select_that_changes_rows_is_not_called_a_select_alone() {
         ("SELECT 1 INTO x", "select into"),
     ] {
         assert_eq!(under(&["pg_catalog"], text).expect(text).statements[0].facts.kind, kind, "{text}");
+    }
+}
+
+#[test]
+fn what_is_set_is_known_without_a_catalogue() {
+    let empty = Catalog::default();
+    let session = Session { catalog: &empty, search_path: &[], role: "", prepared: &NoNames };
+    for text in [
+        "SELECT set_config('durward.principal', 'agent:evil', false)",
+        "SELECT pg_catalog.set_config('Durward.Principal', 'agent:evil', true)",
+        "EXECUTE p(set_config('durward.principal', 'x', true))",
+    ] {
+        let analysis = analyse(text, &session, &Options::default()).expect("it is read");
+        let setting = analysis.statements.iter().flat_map(|s| &s.effects).any(|e| {
+            e.action == model::Action::Configure && e.resource.to_string() == "setting durward.principal"
+        });
+        assert!(setting, "{text}");
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::backend::{Backend, Field, TransactionStatus, backend};
 use super::copy::{CopyFormat, CopyRewriter};
 use super::error::ErrorFields;
-use super::frontend::{Bind, Frontend, Kind, Parse, frontend};
+use super::frontend::{Frontend, Kind, Parse, frontend};
 use super::row::{Cell, Cells};
 use super::scram::{Binding, Client, ScramVerifier, Server};
 use super::startup::{Startup, cancel_request, login_request, split_startup, ssl_request};

@@ -4,7 +4,7 @@
 mod in_flight;
 mod messages;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::ColumnName;
@@ -16,6 +16,7 @@ use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::names::{Names, moves_facts, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
+use super::queue::Queue;
 use super::understanding::Understanding;
 use crate::audit::DecisionId;
 
@@ -55,7 +56,7 @@ enum Skipping {
 
 /// One conversation.
 pub(super) struct Conversation {
-    pub(super) expected: VecDeque<Expected>,
+    pub(super) expected: Queue,
     pub(super) names: Names,
     pub(super) understanding: Understanding,
     pub(super) status: TransactionStatus,
@@ -79,7 +80,7 @@ pub(super) struct Conversation {
 impl Conversation {
     pub(super) fn new(understanding: Understanding) -> Self {
         Self {
-            expected: VecDeque::new(),
+            expected: Queue::default(),
             names: Names::default(),
             understanding,
             status: TransactionStatus::Idle,
@@ -119,7 +120,7 @@ impl Conversation {
 
     /// Whether answers to a statement of ours are in flight.
     pub(super) fn has_own(&self) -> bool {
-        self.expected.iter().any(|e| matches!(e, Expected::Own(_)))
+        self.expected.has_own()
     }
 
     /// Whether the client's messages up to its next Sync are not looked at.
@@ -184,8 +185,8 @@ impl Conversation {
                 }
             }
             RequestKind::Bind { portal, statement, prepared, formats } => {
-                let describe =
-                    self.understanding.wants_fields(&prepared) && !self.is_being_described(&prepared);
+                let describe = self.understanding.wants_fields(&prepared)
+                    && !self.expected.is_being_described(&prepared);
                 let bound = Bound { prepared: Some(Arc::clone(&prepared)), formats, ..bound };
                 self.extended(Expected::Bind { portal, bound: Arc::new(bound) });
                 if describe {
@@ -277,22 +278,13 @@ impl Conversation {
     /// A COPY has begun: the server ignores every Sync until its data ends.
     pub(super) fn copy_in_begun(&mut self) {
         let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
-        let ended = self.expected.iter().position(|e| matches!(e, Expected::CopyEnd));
+        let (ended, dropped) = self.expected.copy_begun(extended);
         // A statement that could not be read turns out to be a COPY.
-        if self.copies == 0 && ended.is_none() && self.understanding.is_indifferent() {
+        if self.copies == 0 && !ended && self.understanding.is_indifferent() {
             self.copies = 1;
         }
-        self.copying_in = ended.is_none() && self.copies > 0;
-        let mut within = true;
-        let before = self.expected.len();
-        self.expected.retain(|e| {
-            if within && matches!(e, Expected::CopyEnd) {
-                within = false;
-                return false;
-            }
-            !(within && extended && matches!(e, Expected::Sync))
-        });
-        self.unsynced |= extended && self.expected.len() < before && ended.is_none();
+        self.copying_in = !ended && self.copies > 0;
+        self.unsynced |= extended && dropped && !ended;
     }
 
     /// Marks that turned out to stand for nothing.

@@ -17,10 +17,11 @@ use super::chunk::Chunk;
 use super::conversation::Refusing;
 use super::operation::{Garbled, Request};
 use super::{answers, opening};
-use crate::audit::{Audit, Cleared, Noted, Origin, Recorded};
+use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
-use crate::net::cancel::Registration;
+use crate::net::cancel::{Cancellable, Registration};
+use crate::net::dial;
 use crate::net::listen::Accepted;
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Turn};
 use crate::sessions::{Ended, Place};
@@ -39,7 +40,7 @@ pub struct PostgresSession {
     live: Option<Open>,
     place: Option<Place>,
     cancel: Arc<Notify>,
-    _registration: Option<Registration>,
+    registration: Option<Registration>,
 }
 
 impl PostgresSession {
@@ -58,7 +59,7 @@ impl PostgresSession {
             live: None,
             place: None,
             cancel: Arc::new(Notify::new()),
-            _registration: None,
+            registration: None,
         }
     }
 
@@ -98,8 +99,9 @@ impl Protocol for PostgresSession {
 
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
+        self.gateway.is_current()?;
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
-        let admitted = match crate::net::login::authenticate(accepted, authenticator, failures).await {
+        let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 audit
@@ -109,21 +111,24 @@ impl Protocol for PostgresSession {
             }
         };
         let target = accepted.target();
+        let admitted = self.gateway.break_glass(admitted, &target, &self.origin, audit).await?;
         self.place = Some(self.gateway.enter(&admitted, &target, &self.origin)?);
         Ok((admitted.identity(), target))
     }
 
-    async fn dial(&mut self, grant: &Grant, audit: &mut Audit) -> Result<(), Stop> {
+    async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
         let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let (opened, registration) =
-            opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+            opening::open(&self.gateway, grant, accepted, audit, &self.cancel, &self.origin.session).await?;
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
-        self.live = Some(opening::enter(&self.gateway, opened, accepted));
-        self._registration = Some(registration);
+        let mut open = opening::enter(&self.gateway, opened, accepted);
+        open.owed.then(owed);
+        self.live = Some(open);
+        self.registration = Some(registration);
         Ok(())
     }
 
@@ -287,8 +292,19 @@ impl Protocol for PostgresSession {
             } else {
                 build::terminate(open.pump.upstream.output.tail());
             }
+            let runs = open.is_busy();
             let flush = open.pump.finish();
-            let _ = tokio::time::timeout(LAST_WORDS, flush).await;
+            let cancel = async {
+                // What was told to end does not go on at its target.
+                if let (Stop::Ended(_), true, Some(registration)) = (stop, runs, &self.registration) {
+                    let Cancellable { held: _, address, tls, process, secret } = registration.session();
+                    if let Err(error) = dial::cancel(address, tls, *process, secret).await {
+                        tracing::warn!(%error, "what an ended session ran could not be cancelled at its target");
+                    }
+                }
+            };
+            let both = async { tokio::join!(flush, cancel) };
+            let _ = tokio::time::timeout(LAST_WORDS, both).await;
         } else if let Some(accepted) = self.accepted.take() {
             accepted.refuse(&farewell).await;
         }
@@ -326,7 +342,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Ended(why) => {
             let code = match why {
                 Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
-                Ended::Revoked | Ended::Expired => "28000",
+                Ended::Revoked
+                | Ended::Expired
+                | Ended::TooOld
+                | Ended::Denied(_)
+                | Ended::NotPermitted(_) => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }

@@ -17,13 +17,18 @@ use super::answers::{Answers, Heard};
 use super::control::Rows;
 use super::conversation::{Conversation, Refusing, Said};
 use super::masks::Masks;
+use super::meanings::Shared;
 use super::operation::RequestKind;
 use super::understanding::{Source, Understanding};
 use crate::audit::DecisionId;
 
-struct Empty(Arc<Catalog>);
+struct Empty(Arc<Catalog>, Shared);
 
 impl Source for Empty {
+    fn meanings(&self) -> &Shared {
+        &self.1
+    }
+
     fn current(&self) -> (Arc<Catalog>, u64) {
         (Arc::clone(&self.0), 1)
     }
@@ -80,7 +85,7 @@ impl Talk {
     }
 
     fn of(indifferent: bool) -> Self {
-        let source = Arc::new(Empty(Arc::new(Catalog::default())));
+        let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default()));
         let mut conversation = Conversation::new(Understanding::new(source, indifferent));
         // How names are resolved was asked already.
         conversation.stale = false;
@@ -607,4 +612,21 @@ fn another_message_within_a_copy_ends_the_session_undecided() {
         ),
     ]);
     assert!(talk.answers.fatal);
+}
+
+#[test]
+fn a_pipeline_of_many_thousands_takes_time_in_proportion_and_then_is_full() {
+    let mut talk = Talk::unbounded();
+    talk.client(&of(&[p("s", "INSERT INTO t VALUES ($1)"), sync()]));
+    talk.server(&of(&[bare("1"), idle()]));
+    let one = of(&[b("", "s"), e("")]);
+    let begun = std::time::Instant::now();
+    let mut sent = 0;
+    while !talk.conversation.expected.is_full() {
+        assert!(talk.client(&one).2);
+        sent += 1;
+    }
+    assert_eq!(sent, 50_000);
+    // A walk through all that is in flight for each of them would take many times as long.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

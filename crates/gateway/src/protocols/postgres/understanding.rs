@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid, Type};
@@ -13,13 +12,12 @@ use sql::postgres::{
 
 use super::control::Rows;
 use super::expected::Bound;
+use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
 use super::operation::{Epoch, Garbled, Operation, Prepared};
 use super::own;
 use crate::targets::Target;
 
-/// How many texts are remembered with what they mean.
-const REMEMBERED: usize = 512;
 /// Longer texts are not remembered, in bytes.
 const REMEMBERED_TEXT: usize = 4096;
 
@@ -48,6 +46,8 @@ pub(super) trait Source: Send + Sync {
     fn temporary_questions(&self) -> Vec<String>;
     /// A catalogue with those in the answers.
     fn with_temporary(&self, catalogue: &Catalog, answers: &[Rows]) -> Result<Catalog, String>;
+    /// What its sessions have understood.
+    fn meanings(&self) -> &Shared;
     /// How columns with these tags are masked, where the configuration says so.
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy>;
 }
@@ -77,6 +77,10 @@ impl Source for Target {
         self.catalogue.with_temporary(catalogue, answers)
     }
 
+    fn meanings(&self) -> &Shared {
+        &self.meanings
+    }
+
     fn strategy(&self, tags: &BTreeSet<Tag>) -> Option<Strategy> {
         Self::strategy(self, tags)
     }
@@ -92,9 +96,7 @@ pub(super) struct Understanding {
     epoch: Epoch,
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
     indifferent: bool,
-    remembered: HashMap<Box<[u8]>, Arc<Operation>>,
-    /// What templates of texts mean, where their literals decide nothing.
-    templates: HashMap<String, Arc<Operation>>,
+    remembered: Meanings,
     ddl: bool,
 }
 
@@ -108,8 +110,7 @@ impl Understanding {
             facts: SessionFacts::default(),
             epoch: Epoch { session: 0, catalogue: version },
             indifferent,
-            remembered: HashMap::new(),
-            templates: HashMap::new(),
+            remembered: Meanings::default(),
             ddl: false,
         }
     }
@@ -204,18 +205,29 @@ impl Understanding {
         self.catalogue = Arc::new(catalogue);
         self.own_catalogue = true;
         self.epoch = Epoch { session: self.epoch.session + 1, catalogue: version };
-        self.forget();
+        self.remembered.forget();
     }
 
-    fn forget(&mut self) {
-        self.remembered.clear();
-        self.templates.clear();
+    /// What its meanings depend on beside the texts; `None` where this session sees what others do not.
+    fn way(&self) -> Option<Way<'_>> {
+        let SessionFacts { search_path, role, temporary } = &self.facts;
+        (!self.own_catalogue && !self.ddl && temporary.is_none()).then_some(Way {
+            catalogue: self.epoch.catalogue,
+            search_path,
+            role,
+            indifferent: self.indifferent,
+        })
+    }
+
+    /// What sessions that resolve names alike have understood.
+    fn shared(&self, find: impl FnOnce(&Meanings) -> Option<&Arc<Operation>>) -> Option<Arc<Operation>> {
+        self.source.meanings().find(self.way()?, find)
     }
 
     fn learned(&mut self, facts: SessionFacts) {
         if facts != self.facts {
             self.epoch.session += 1;
-            self.forget();
+            self.remembered.forget();
             self.facts = facts;
         }
     }
@@ -230,7 +242,7 @@ impl Understanding {
         self.epoch.catalogue = version;
         self.catalogue = catalogue;
         self.own_catalogue = false;
-        self.forget();
+        self.remembered.forget();
     }
 
     /// What a text means, or why it cannot be understood.
@@ -243,7 +255,7 @@ impl Understanding {
         if !self.own_catalogue {
             self.follow();
         }
-        if let Some(known) = self.remembered.get(text) {
+        if let Some(known) = self.remembered.text(text) {
             return Ok(Arc::clone(known));
         }
         let short = text.len() <= REMEMBERED_TEXT;
@@ -252,13 +264,21 @@ impl Understanding {
             && let Ok(utf8) = std::str::from_utf8(text)
             && let Some(Template { key: found, literals }) = template(utf8)
         {
-            if let Some(known) = self.templates.get(&found) {
-                // It names no statement and no cursor: else it would not have been kept.
+            // It names no statement and no cursor: else it would not have been kept.
+            if let Some(known) = self.remembered.template(&found) {
+                return Ok(Arc::new(known.with_literals(literals)));
+            }
+            if let Some(known) = self.shared(|others| others.template(&found)) {
+                self.remembered.keep_template(found, &known);
                 return Ok(Arc::new(known.with_literals(literals)));
             }
             key = Some(found);
         }
         let short = short && !depends_on_names(text);
+        if short && let Some(known) = self.shared(|others| others.text(text)) {
+            self.remembered.keep_text(text, &known);
+            return Ok(known);
+        }
         let (utf8, analysis) = match self.read(text, names, simple) {
             Ok(read) => read,
             Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
@@ -270,15 +290,15 @@ impl Understanding {
         }
         let operation = Arc::new(operation);
         if let Some(key) = key.filter(|_| short && operation.is_template()) {
-            if self.templates.len() >= REMEMBERED {
-                self.templates.clear();
+            if let Some(way) = self.way() {
+                self.source.meanings().keep(way, |others| others.keep_template(key.clone(), &operation));
             }
-            self.templates.insert(key, Arc::clone(&operation));
+            self.remembered.keep_template(key, &operation);
         } else if short && !operation.unresolved() {
-            if self.remembered.len() >= REMEMBERED {
-                self.remembered.clear();
+            if let Some(way) = self.way() {
+                self.source.meanings().keep(way, |others| others.keep_text(text, &operation));
             }
-            self.remembered.insert(text.into(), Arc::clone(&operation));
+            self.remembered.keep_text(text, &operation);
         }
         Ok(operation)
     }

@@ -127,16 +127,7 @@ impl Conversation {
 
     /// Whether a text may speak of prepared statements or cursors while it is not settled which there are.
     fn speaks_of_names_in_flight(&self, text: &[u8]) -> bool {
-        let moves = |e: &Expected| {
-            matches!(
-                e,
-                Expected::Parse { .. }
-                    | Expected::Bind { .. }
-                    | Expected::CloseStatement(_)
-                    | Expected::ClosePortal(_)
-            )
-        };
-        !self.understanding.is_indifferent() && self.expected.iter().any(moves) && depends_on_names(text)
+        !self.understanding.is_indifferent() && self.expected.moves_names() && depends_on_names(text)
     }
 
     fn query(&mut self, frame: &Frame<'_>, text: &[u8]) -> Said {

@@ -38,6 +38,8 @@ pub(in crate::protocols::postgres) struct Open {
     discarding: usize,
     /// What our statement in flight is for.
     asking: Option<own::Purpose>,
+    /// It was sent before any message of the client's needed it.
+    ahead: bool,
     /// What our statement failed to learn: told when the client's message is looked at again.
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
@@ -70,6 +72,7 @@ impl Open {
             relaying: 0,
             discarding: 0,
             asking: None,
+            ahead: false,
             ask_failed: None,
             stash: None,
             spare: Vec::new(),
@@ -199,6 +202,9 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some();
+        if self.conversation.expected.is_full() {
+            self.wait();
+        }
         while !self.pump.upstream.is_full() && !self.waiting {
             if self.relaying > 0 || self.discarding > 0 {
                 if !self.stream_on() {
@@ -232,10 +238,7 @@ impl Open {
                 }
                 Said::Drop => None,
                 Said::Wait => {
-                    if self.conversation.needs_flush() {
-                        build::flush(self.pump.upstream.output.tail());
-                    }
-                    self.waiting = true;
+                    self.wait();
                     return Ok(None);
                 }
                 Said::Ask(purpose) => {
@@ -268,6 +271,14 @@ impl Open {
             }
         }
         Ok(None)
+    }
+
+    /// The client's next message waits for answers, which the server is told to send.
+    fn wait(&mut self) {
+        if self.conversation.needs_flush() {
+            build::flush(self.pump.upstream.output.tail());
+        }
+        self.waiting = true;
     }
 
     /// Moves on with a long message. Whether it is done.
@@ -316,6 +327,12 @@ impl Open {
         }))
     }
 
+    /// Asks how names are resolved before the client says anything.
+    pub(in crate::protocols::postgres) fn ask_ahead(&mut self) {
+        self.ask(own::Purpose::SessionFacts);
+        self.ahead = true;
+    }
+
     /// Sends a statement of our own.
     fn ask(&mut self, purpose: own::Purpose) {
         let texts = self.conversation.understanding.questions(purpose);
@@ -328,6 +345,7 @@ impl Open {
     pub(super) fn learn(&mut self) {
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
+        let ahead = std::mem::take(&mut self.ahead);
         let learned = match self.answers.own_failed.take() {
             Some(state) => Err(state),
             None => {
@@ -339,6 +357,8 @@ impl Open {
         };
         match learned {
             Ok(certain) => self.conversation.stale = !certain,
+            // Nobody waits for it: the client's first statement asks again.
+            Err(_) if ahead && self.pump.client.input.is_empty() => (),
             Err(state) => {
                 let garbled = could_not_learn(&state);
                 if self.conversation.is_skipping() {

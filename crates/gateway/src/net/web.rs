@@ -1,0 +1,209 @@
+//! Small questions to servers of other kinds: an issuer's configuration and keys. Over TLS, or on this machine; no redirects,
+//! bounded in time and length.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use ureq::Agent;
+use ureq::http::HeaderValue;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use zeroize::Zeroizing;
+
+/// A question and its answer may take so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client(Agent);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// The authorities are no certificates.
+    #[error("the authorities for its TLS cannot be read: {0}")]
+    Authorities(String),
+    /// It was not reached, or hung up, or took too long, or showed a certificate that is not trusted.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It answered something else than 200.
+    #[error("it answered {0}")]
+    Status(u16),
+    /// Its answer is longer than it may be.
+    #[error("its answer cannot be read, or is too long")]
+    Body,
+    /// A fault of the gateway itself.
+    #[error("the question was not asked")]
+    Broken,
+}
+
+impl Client {
+    /// Trusts these authorities in PEM, or the system's.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn new(authorities: Option<&str>) -> Result<Self, WebError> {
+        let trusted: Vec<CertificateDer<'static>> = match authorities {
+            None => rustls_native_certs::load_native_certs().certs,
+            Some(pem) => {
+                let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+                let read = read.map_err(|error| WebError::Authorities(error.to_string()))?;
+                if read.is_empty() {
+                    return Err(WebError::Authorities("there is no certificate in it".to_owned()));
+                }
+                read
+            }
+        };
+        let trusted = trusted.iter().map(|der| Certificate::from_der(der).to_owned());
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::Specific(Arc::new(trusted.collect())))
+            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .timeout_global(Some(PATIENCE))
+            .max_redirects(0)
+            .max_idle_connections(4)
+            .user_agent(concat!("durward/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self(config.new_agent()))
+    }
+
+    /// The body of an answer with status 200, at most so many bytes of it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn get(&self, address: &str, most: usize) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = agent.get(&address).header("accept", "application/json").call();
+            read(answer, most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// The same with headers, whose values are kept out of logs.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn get_with(
+        &self,
+        address: &str,
+        headers: Vec<(&'static str, Zeroizing<String>)>,
+        most: usize,
+    ) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.get(&address).header("accept", "application/json");
+            for (name, value) in &headers {
+                question = question.header(*name, sensitive(value)?);
+            }
+            read(question.call(), most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// The same for JSON that is posted.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post_json(
+        &self,
+        address: &str,
+        headers: Vec<(&'static str, Zeroizing<String>)>,
+        body: Zeroizing<String>,
+        most: usize,
+    ) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.post(&address).header("content-type", "application/json");
+            for (name, value) in &headers {
+                question = question.header(*name, sensitive(value)?);
+            }
+            read(question.send(body.as_str()), most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// An answer whatever its status, to a form that is posted where there is one, and to a plain question else.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ask(
+        &self,
+        address: &str,
+        form: Option<Vec<(String, String)>>,
+        authorization: Option<String>,
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let header =
+                authorization.map_or(("accept", "application/json".to_owned()), |a| ("authorization", a));
+            let answer = match form {
+                Some(form) => {
+                    let question = agent.post(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().send_form(form)
+                }
+                None => {
+                    let question = agent.get(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().call()
+                }
+            };
+            let mut answer = answer.map_err(|error| WebError::Unreachable(error.to_string()))?;
+            let limit = u64::try_from(most).unwrap_or(u64::MAX);
+            let body =
+                answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|_| WebError::Body)?;
+            Ok((answer.status().as_u16(), body))
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// The same for a form that is posted, as OAuth's endpoints take it. `authorization` is the header of that name.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post_form(
+        &self,
+        address: &str,
+        form: Vec<(String, String)>,
+        authorization: Option<String>,
+        most: usize,
+    ) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.post(&address).header("accept", "application/json");
+            if let Some(value) = authorization {
+                question = question.header("authorization", value);
+            }
+            read(question.send_form(form), most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+}
+
+/// A header's value that is not printed.
+fn sensitive(text: &str) -> Result<HeaderValue, WebError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| WebError::Broken)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    most: usize,
+) -> Result<Vec<u8>, WebError> {
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(ureq::Error::StatusCode(status)) => return Err(WebError::Status(status)),
+        Err(other) => return Err(WebError::Unreachable(other.to_string())),
+    };
+    if answer.status() != 200 {
+        return Err(WebError::Status(answer.status().as_u16()));
+    }
+    let limit = u64::try_from(most).unwrap_or(u64::MAX);
+    answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|_| WebError::Body)
+}
