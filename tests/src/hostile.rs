@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::rig::{Rig, Way};
 
 /// Reads are allowed, so that statements are understood and masked as in earnest.
-const READS: &str = "@id(\"connect\")\npermit (principal, action == Action::\"connect\", resource);\n\
+pub(crate) const READS: &str = "@id(\"connect\")\npermit (principal, action == Action::\"connect\", resource);\n\
      @id(\"read\")\npermit (principal, action in Action::\"read\", resource);\n";
 
 /// The gateway's own bound on a login is longer: whoever waits so long for an end was forgotten.
