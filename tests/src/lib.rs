@@ -27,6 +27,8 @@ mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
+mod nonsense;
+#[cfg(test)]
 mod oauth;
 #[cfg(test)]
 mod rig;
