@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod administration;
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod caches;
@@ -17,11 +19,19 @@ mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod shared;
+#[cfg(test)]
+mod signins;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-# The tests of PostgreSQL's own programs: psql with its completion, pg_dump, pg_restore, pg_dumpall and the scripts. They start
+# The tests of PostgreSQL's own programs: psql with its completion, pgbench, pg_dump, pg_restore, pg_dumpall, the scripts. They start
 # servers of their own; on the way through, each gets a gateway of its own.
 . "$SUITES/lib.sh"
 . "$SUITES/postgres.sh"
@@ -16,7 +16,7 @@ run)
 	chmod -R a+rX "$work"
 	chmod 777 "$work/ports"
 	unset PGPASSWORD PGUSER PGDATABASE PGHOST
-	for suite in scripts psql pg_dump; do
+	for suite in scripts psql pgbench pg_dump; do
 		cp -r "$source/src/bin/$suite/t" "$work/$suite"
 		for test in "$work/$suite"/*.pl; do
 			name=$(basename "$test" .pl)

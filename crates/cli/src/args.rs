@@ -33,8 +33,23 @@ pub(crate) enum Command {
     Up(Up),
     /// Make a data directory and show the administrator's secret, this once
     Init(Init),
+    /// Replace the master key that everything sealed is wrapped with
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Copy store, journal and master key into a file that a recovery key opens, while the gateway serves
+    Backup(Backup),
+    /// Make a gateway's place anew from a backup; what may have changed since is revoked
+    Restore(Restore),
     /// Replace targets, tags and policies by those in a directory
     Apply(Apply),
+    /// Sign in at your issuer, in your browser; what is kept opens sessions and mints agents' tokens, and nothing else
+    Login(Login),
+    /// Have what `login` keeps revoked, and forget it
+    Logout(Logout),
+    /// Say who is signed in
+    Whoami(Whoami),
     /// Run a command that works on targets as an agent of yours; its exit status is the command's
     Run(Run),
     /// Run psql on a target with a fresh token of yours
@@ -151,6 +166,51 @@ pub(crate) struct Init {
     pub json: bool,
 }
 
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Put a new master key first in its file, to bring to every gateway of a store before it comes into force
+    Add {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring the first master key into force, or a new one where a gateway has its store alone; gateways go on serving
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// Where it is written; nothing may be there
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Make another recovery key, shown once; it opens no backup of before
+    #[arg(long)]
+    pub new_key: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The backup
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
+    /// Read the recovery key from a file; else from DURWARD_RECOVERY_KEY, or it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Args)]
 pub(crate) struct Apply {
     /// A directory with targets (*.toml) and policies (*.cedar)
@@ -159,6 +219,36 @@ pub(crate) struct Apply {
     /// Say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Login {
+    /// The gateway's port for agents
+    #[arg(long, env = "DURWARD_AGENTS", default_value = "http://127.0.0.1:7380", value_name = "URL")]
+    pub agents: String,
+    /// At which issuer, where the gateway has several
+    #[arg(long, value_name = "NAME")]
+    pub issuer: Option<String>,
+    /// Only say where to sign in, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// How long to wait for the browser
+    #[arg(long = "wait", default_value = "5m", value_parser = typed::seconds, value_name = "TIME")]
+    pub patience: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct Logout {
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Whoami {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -189,10 +279,10 @@ Example:
 #[derive(Args)]
 #[command(after_help = RUN)]
 pub(crate) struct Run {
-    /// The agent's name: the principal of its tokens
+    /// The agent's name. Of somebody who is signed in, the principal of its tokens is agent:local/NAME
     #[arg(long, default_value = "agent", value_name = "NAME")]
     pub agent: String,
-    /// Whom it acts for
+    /// Whom it acts for, with the administrator's secret [default: who is signed in]
     #[arg(long = "for", value_name = "USER")]
     pub user: Option<String>,
     /// A target that it may use; the first is PGDATABASE [default: all]
@@ -218,7 +308,7 @@ pub(crate) struct Run {
 pub(crate) struct Connect {
     /// The target
     pub target: String,
-    /// Who you are
+    /// Who you are, with the administrator's secret [default: who is signed in]
     #[arg(long = "as", value_name = "NAME")]
     pub user: Option<String>,
     /// How long the session may last

@@ -7,12 +7,14 @@ use crate::args::Connect;
 use crate::client::Client;
 use crate::exit::Fault;
 use crate::gate::Gate;
-use crate::mint::{self, Fresh, Wanted};
+use crate::mint::{Fresh, Wanted};
 
 pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Connect) -> anyhow::Result<()> {
     let Connect { target, user, life, gate, psql } = args;
     let gate = Gate::new(gate)?;
-    let Fresh { id, token } = mint::minter(client, Wanted::user(user.as_deref(), target, *life)?)?.fresh()?;
+    let wanted =
+        Wanted { agent: None, user: user.clone(), targets: vec![target.clone()], purpose: None, life: *life };
+    let Fresh { id, token } = wanted.fresh(client)?;
     let mut command = Command::new("psql");
     command.args(psql).env("PGHOST", &gate.host).env("PGPORT", gate.port.to_string());
     // The token's id as the name: then psql proves that it has the token, and does not send it.

@@ -1,4 +1,5 @@
-//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]` and `[[issuers]]`, `*.cedar`. `*.test.toml` are tests of policies.
+//! Targets, tags, issuers and policies as files: `*.toml` with `[[targets]]`,
+//! `[[issuers]]` and `[[clients]]`, `*.cedar`. `*.test.toml` are tests of policies.
 
 mod issuers;
 
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use self::issuers::TypedIssuer;
+use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
 use crate::typed;
 
@@ -25,6 +26,8 @@ struct StateFile {
     targets: Vec<TypedTarget>,
     #[serde(default)]
     issuers: Vec<TypedIssuer>,
+    #[serde(default)]
+    clients: Vec<TypedClient>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +41,7 @@ struct TypedTarget {
     password: Option<String>,
     password_file: Option<PathBuf>,
     password_env: Option<String>,
+    credential: Option<String>,
     sslmode: Option<String>,
     sslrootcert: Option<PathBuf>,
     #[serde(default)]
@@ -68,13 +72,17 @@ impl Wanted {
                 let name = file.strip_prefix(directory).unwrap_or(&file).display().to_string();
                 wanted.configuration.policies.push(PolicyFile { name, text: text.to_string() });
             } else {
-                let StateFile { targets, issuers } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
+                let StateFile { targets, issuers, clients } =
+                    typed::toml(&file, &text).map_err(Fault::Invalid)?;
                 let home = file.parent().unwrap_or(directory);
                 for target in targets {
                     wanted.add(target, home)?;
                 }
                 for issuer in issuers {
                     wanted.configuration.issuers.push(issuer.read(home)?);
+                }
+                for client in clients {
+                    wanted.configuration.clients.push(client.read(home)?);
                 }
             }
         }
@@ -91,6 +99,7 @@ impl Wanted {
             password,
             password_file,
             password_env,
+            credential,
             sslmode,
             sslrootcert,
             direct_tls,
@@ -104,6 +113,10 @@ impl Wanted {
             std::fs::read_to_string(home.join(&path)).with_context(|| path.display().to_string())
         };
         let sslrootcert = sslrootcert.map(read).transpose()?;
+        if password.is_some() && credential.is_some() {
+            let why = format!("target \"{name}\": it has a password and a credential: one of them");
+            return Err(Fault::Invalid(why).into());
+        }
         if let Some(password) = &password {
             self.passwords.insert(name.clone(), password.clone());
         }
@@ -114,6 +127,7 @@ impl Wanted {
             user,
             database,
             password: password.map(|p| Password::new(p.to_string())),
+            credential,
             sslmode: sslmode.unwrap_or_else(|| "prefer".to_owned()),
             sslrootcert,
             direct_tls,

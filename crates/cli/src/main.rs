@@ -5,15 +5,19 @@ mod apply;
 mod approvers;
 mod args;
 mod audit;
+mod backup;
 mod break_glass;
 mod client;
 mod config;
 mod connect;
+mod credentials;
 mod doctor;
 mod exit;
 mod files;
 mod gate;
 mod init;
+mod keys;
+mod login;
 mod logs;
 mod mint;
 mod node;
@@ -42,7 +46,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { gateway, command } = Cli::parse();
+    keep_memory_private();
     exit::of(run(&gateway, command))
+}
+
+/// Nothing of this process's memory goes into a core file, and no other process of the same user can read it.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Where the system does not let us, there is nothing better to do; children get their own memory anyway.
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
@@ -53,8 +67,14 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Keys { command } => keys::run(&command),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
+        Command::Login(args) => login::login(&args),
+        Command::Logout(args) => login::logout(&args),
+        Command::Whoami(args) => login::whoami(&args),
         Command::Connect(args) => connect::run(client, &args),
         Command::BreakGlass { command } => break_glass::run(&client()?, command),
         Command::Revoke { command } => revoke::run(&client()?, command),

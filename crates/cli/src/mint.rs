@@ -1,6 +1,6 @@
 //! Tokens for a run: minted when they are needed, renewed before they end, revoked when the run does.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway::broker::{Mint, Minted};
@@ -12,69 +12,28 @@ use zeroize::Zeroizing;
 
 use crate::client::{Client, part};
 use crate::exit::Fault;
+use crate::login::{Desk, Stored};
 use crate::show::field;
 
-/// What the tokens are for.
-pub(crate) struct Wanted(NewToken);
-
-impl Wanted {
-    /// An agent's, who acts for a user.
-    pub(crate) fn agent(
-        agent: &str,
-        user: Option<&str>,
-        targets: &[String],
-        purpose: Option<&str>,
-        life: u64,
-    ) -> anyhow::Result<Self> {
-        let user = user.ok_or_else(|| {
-            let why = "whom does it act for? With the administrator's secret, --for user:NAME says so";
-            Fault::Invalid(why.to_owned())
-        })?;
-        let user = if user.contains(':') { user.to_owned() } else { format!("user:{user}") };
-        Ok(Self(NewToken {
-            kind: "agent".to_owned(),
-            name: agent.to_owned(),
-            groups: Vec::new(),
-            on_behalf_of: vec![user],
-            purpose: purpose.map(str::to_owned),
-            targets: targets.to_vec(),
-            seconds: life,
-        }))
-    }
-
-    /// A person's own, for one target.
-    pub(crate) fn user(user: Option<&str>, target: &str, life: u64) -> anyhow::Result<Self> {
-        let user = user.ok_or_else(|| {
-            Fault::Invalid("who are you? With the administrator's secret, --as NAME says so".to_owned())
-        })?;
-        Ok(Self(NewToken {
-            kind: "user".to_owned(),
-            name: user.trim_start_matches("user:").to_owned(),
-            groups: Vec::new(),
-            on_behalf_of: Vec::new(),
-            purpose: None,
-            targets: vec![target.to_owned()],
-            seconds: life,
-        }))
-    }
+/// What tokens are for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The agent that they are for; whoever asks, where there is none.
+    pub agent: Option<String>,
+    /// Who asks, where that is only said: with the administrator's secret.
+    pub user: Option<String>,
+    pub targets: Vec<String>,
+    pub purpose: Option<String>,
+    /// In seconds.
+    pub life: u64,
 }
 
-/// Mints by the admin API.
-pub(crate) struct Minter {
-    client: Arc<Client>,
-    wanted: Wanted,
-    last: Mutex<Option<(Arc<Minted>, Instant)>>,
-    all: std::sync::Mutex<Vec<String>>,
-}
-
-/// One that asks as the administrator.
-pub(crate) fn minter(client: impl Fn() -> anyhow::Result<Client>, wanted: Wanted) -> anyhow::Result<Minter> {
-    Ok(Minter {
-        client: Arc::new(client()?),
-        wanted,
-        last: Mutex::default(),
-        all: std::sync::Mutex::default(),
-    })
+/// Who vouches for the user.
+enum Source {
+    /// Whoever has the administrator's secret says who it is.
+    Administrator(Client, NewToken),
+    /// They signed in.
+    SignedIn(Stored),
 }
 
 /// A token just minted, and its id.
@@ -83,53 +42,118 @@ pub(crate) struct Fresh {
     pub token: Zeroizing<String>,
 }
 
+impl Source {
+    /// The sign-in of this machine's user, unless a user is named.
+    fn of(client: impl Fn() -> anyhow::Result<Client>, wanted: &Wanted) -> anyhow::Result<Self> {
+        match &wanted.user {
+            None => Ok(Self::SignedIn(Stored::usable()?)),
+            Some(user) => Ok(Self::Administrator(client()?, wanted.said_of(user))),
+        }
+    }
+
+    fn mint(&self, wanted: &Wanted) -> anyhow::Result<Fresh> {
+        match self {
+            Self::Administrator(client, token) => {
+                let issued = client.post("/tokens", &serde_json::to_value(token)?)?;
+                Ok(Fresh { id: field(&issued, "id"), token: Zeroizing::new(field(&issued, "token")) })
+            }
+            Self::SignedIn(stored) => {
+                let Wanted { agent, user: _, targets, purpose, life } = wanted;
+                let desk = Desk::new(&stored.agents)?;
+                let given = desk.mint(&stored.token, agent.as_deref(), targets, purpose.as_deref(), *life)?;
+                let id = given.token.rsplit_once('_').map(|(id, _)| id.to_owned());
+                let id =
+                    id.ok_or_else(|| Fault::Invalid("the gateway gave no token of its own".to_owned()))?;
+                Ok(Fresh { id, token: given.token })
+            }
+        }
+    }
+
+    fn revoke(&self, fresh: &Fresh) -> anyhow::Result<()> {
+        match self {
+            Self::Administrator(client, _) => {
+                client.post(&format!("/tokens/{}/revoke", part(&fresh.id)), &Value::Null).map(drop)
+            }
+            Self::SignedIn(stored) => Desk::new(&stored.agents)?.revoke(&fresh.token),
+        }
+    }
+}
+
+impl Wanted {
+    /// The same, in the administrator's words.
+    fn said_of(&self, user: &str) -> NewToken {
+        let Self { agent, user: _, targets, purpose, life } = self;
+        let name = user.strip_prefix("user:").unwrap_or(user).to_owned();
+        let (kind, name, on_behalf_of) = match agent {
+            Some(agent) => ("agent", agent.clone(), vec![format!("user:{name}")]),
+            None => ("user", name, Vec::new()),
+        };
+        NewToken {
+            kind: kind.to_owned(),
+            name,
+            groups: Vec::new(),
+            on_behalf_of,
+            purpose: purpose.clone(),
+            targets: targets.clone(),
+            seconds: *life,
+        }
+    }
+
+    /// One token that is kept nowhere here.
+    pub(crate) fn fresh(&self, client: impl Fn() -> anyhow::Result<Client>) -> anyhow::Result<Fresh> {
+        Source::of(client, self)?.mint(self)
+    }
+}
+
+/// Mints as long as a run lasts.
+pub(crate) struct Minter {
+    source: Arc<Source>,
+    wanted: Wanted,
+    last: Mutex<Option<(Arc<Minted>, Instant)>>,
+    all: std::sync::Mutex<Vec<Fresh>>,
+}
+
 impl Minter {
+    pub(crate) fn new(client: impl Fn() -> anyhow::Result<Client>, wanted: Wanted) -> anyhow::Result<Self> {
+        let source = Arc::new(Source::of(client, &wanted)?);
+        Ok(Self { source, wanted, last: Mutex::default(), all: std::sync::Mutex::default() })
+    }
+
     /// Mints the first, so that what is wrong is known.
     pub(crate) async fn first(&self) -> anyhow::Result<()> {
         self.current().await.map(drop)
     }
 
-    /// Mints one that is kept nowhere here.
-    pub(crate) fn fresh(&self) -> anyhow::Result<Fresh> {
-        mint(&self.client, &self.wanted.0)
-    }
-
     async fn current(&self) -> anyhow::Result<Arc<Minted>> {
         let mut last = self.last.lock().await;
-        let life = Duration::from_secs(self.wanted.0.seconds);
+        let life = Duration::from_secs(self.wanted.life);
         if let Some((minted, since)) = &*last
             && since.elapsed() < life / 2
         {
             return Ok(Arc::clone(minted));
         }
-        let (client, wanted) = (Arc::clone(&self.client), self.wanted.0.clone());
-        let Fresh { id, token } = tokio::task::spawn_blocking(move || mint(&client, &wanted)).await??;
-        self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id.clone());
-        let token = Password::new(Zeroizing::new(token.as_bytes().to_vec()));
-        let minted = Arc::new(Minted { id, token });
+        let (source, wanted) = (Arc::clone(&self.source), self.wanted.clone());
+        let fresh = tokio::task::spawn_blocking(move || source.mint(&wanted)).await??;
+        let token = Password::new(Zeroizing::new(fresh.token.as_bytes().to_vec()));
+        let minted = Arc::new(Minted { id: fresh.id.clone(), token });
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(fresh);
         *last = Some((Arc::clone(&minted), Instant::now()));
         Ok(minted)
     }
 
     /// Revokes what was minted: nobody has a use for it any more.
     pub(crate) async fn end(&self) {
-        let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        let client = Arc::clone(&self.client);
+        let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));
+        let source = Arc::clone(&self.source);
         let revoke = move || {
-            for id in all {
-                if let Err(error) = client.post(&format!("/tokens/{}/revoke", part(&id)), &Value::Null) {
-                    eprintln!("durward: {id} could not be revoked, and ends by itself: {error:#}");
+            for fresh in all {
+                if let Err(error) = source.revoke(&fresh) {
+                    eprintln!("durward: {} could not be revoked, and ends by itself: {error:#}", fresh.id);
                 }
             }
         };
         let _ = tokio::task::spawn_blocking(revoke).await;
     }
-}
-
-fn mint(client: &Client, wanted: &NewToken) -> anyhow::Result<Fresh> {
-    let issued = client.post("/tokens", &serde_json::to_value(wanted)?)?;
-    let token = Zeroizing::new(field(&issued, "token"));
-    Ok(Fresh { id: field(&issued, "id"), token })
 }
 
 impl Mint for Minter {

@@ -17,13 +17,14 @@ use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use journal::{Journal, Options};
 use model::TargetName;
-use store::Store;
+use store::{Address, Location, Locked, MasterError, MasterKey, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::alarm::Told;
-use crate::config::{MasterKey, Settings};
+use crate::config::{Settings, SharedStore, Source};
 use crate::exit::Fault;
 use crate::files::Wanted;
 use crate::reload::{self, Reload};
@@ -35,6 +36,7 @@ pub(crate) struct Node {
     fronts: Vec<Front>,
     certificate: Arc<Certificate>,
     console: TcpListener,
+    agents: Option<TcpListener>,
     settings: Settings,
 }
 
@@ -53,25 +55,37 @@ impl Node {
         for (target, address) in &settings.targets {
             fronts.push(front(*address, &settings).await?.of(TargetName::new(target)));
         }
+        for address in &settings.oauth {
+            fronts.push(front(*address, &settings).await?.by_bearer());
+        }
         let console = TcpListener::bind(settings.console)
             .await
             .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;
+        let agents = match &settings.agents {
+            None => None,
+            Some((address, _)) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|error| cannot_listen(&error, *address, "agents"))?)
+            }
+        };
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
-        let config = Config { journal, state, limits: settings.limits.clone(), alarm };
+        let sources = crate::credentials::sources(&settings)?;
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources };
         let gateway = Gateway::start(config).await?;
         if let Some(directory) = &settings.apply {
             apply(&gateway, directory).await?;
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, settings })
+        Ok(Self { gateway, store, fronts, certificate, console, agents, settings })
     }
 
     /// Serves until a signal to end, then lets sessions end. At SIGHUP the file, if there is one, is read again.
     pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, certificate, console, settings } = self;
+        let Self { gateway, store, fronts, certificate, console, agents, settings } = self;
+        let names = settings.agents.as_ref().map(|(_, urls)| urls.clone()).unwrap_or_default();
         let hosts = settings.hosts.clone();
         let mut reload =
             Reload { file, settings, gateway: Arc::clone(&gateway), certificate: Arc::clone(&certificate) };
@@ -86,6 +100,10 @@ impl Node {
         }
         tracing::info!(address = %console.local_addr()?, "the admin API is served");
         tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
+        if let Some(agents) = agents {
+            tracing::info!(address = %agents.local_addr()?, "agents are served");
+            tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names));
+        }
         tokio::select! {
             told = told_to_end(&mut reload) => {
                 tracing::info!(signal = told?, "draining");
@@ -118,7 +136,7 @@ pub(crate) async fn apply(gateway: &Gateway, directory: &Path) -> anyhow::Result
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
 pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc<Gateway>> {
-    if !settings.data.join("state.db").exists() {
+    if settings.store.is_none() && !settings.data.join("state.db").exists() {
         let why =
             format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
         return Err(Fault::Missing(why).into());
@@ -126,7 +144,8 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     let store = open_store(settings).await?;
     let journal = open_journal(&settings.data)?;
     let state = State::new(Embedded::new(store));
-    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None };
+    let sources = crate::credentials::sources(settings)?;
+    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None, sources };
     Ok(Gateway::start(config).await?)
 }
 
@@ -140,6 +159,31 @@ fn open_journal(data: &Path) -> anyhow::Result<Journal> {
         | journal::OpenError::Broken { .. }
         | journal::OpenError::Down(_)) => other.into(),
     })
+}
+
+/// Writes what a command did into the journal, where no gateway does: one that runs finds it in the store.
+pub(crate) fn note_if_nobody_serves(settings: &Settings, what: &str, detail: &str) -> anyhow::Result<()> {
+    match Journal::open(&journal_in(&settings.data), Options::default()) {
+        Ok(journal) => {
+            journal.append(&journal::record::Body::Administered {
+                who: "command line".to_owned(),
+                what: what.to_owned(),
+                detail: detail.to_owned(),
+            })?;
+            Ok(())
+        }
+        Err(journal::OpenError::Taken(_)) => Ok(()),
+        Err(
+            other @ (journal::OpenError::Io(..)
+            | journal::OpenError::Broken { .. }
+            | journal::OpenError::Down(_)),
+        ) => Err(other.into()),
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 async fn front(address: SocketAddr, settings: &Settings) -> anyhow::Result<Front> {
@@ -173,7 +217,7 @@ async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
     }
 }
 
-/// Opens the store in the data directory, which is made where it is not there.
+/// Opens the store: a server's, or one in the data directory, which is made where it is not there.
 pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let data = &settings.data;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
@@ -186,17 +230,56 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     if mode & 0o077 != 0 {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
-    let database = data.join("state.db");
-    let key = match &settings.master_key {
-        MasterKey::File(file) => store::MasterKey::from_file(file, database.exists())?,
-        MasterKey::Env(name) => {
-            let missing = || Fault::Invalid(format!("master_key.env: {name} is not set"));
-            let text = zeroize::Zeroizing::new(std::env::var(name).map_err(|_| missing())?);
-            store::MasterKey::from_hex(&text, name)?
+    let locked = Locked::reach(&location(settings)?).await?;
+    let masters = master_keys(&settings.master_key, locked.is_sealed().await?)?;
+    let again = settings.master_key.clone();
+    Ok(locked.unlock_from(&masters, Arc::new(move || master_keys(&again, true))).await?)
+}
+
+/// The master keys of a source. A file is made where nothing is sealed yet.
+pub(crate) fn master_keys(source: &Source, must_exist: bool) -> Result<Vec<MasterKey>, MasterError> {
+    match source {
+        Source::File(file) => MasterKey::from_file(file, must_exist),
+        Source::Env(name) => {
+            let missing = |_| MasterError::Missing(format!("the environment variable {name}").into());
+            let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
+            MasterKey::all_from_hex(&text, name)
         }
-        MasterKey::Command(words) => store::MasterKey::from_command(words)?,
+        Source::Command(words) => MasterKey::from_command(words),
+    }
+}
+
+/// Where the state is.
+pub(crate) fn location(settings: &Settings) -> anyhow::Result<Location> {
+    let Some(SharedStore { url, password }) = &settings.store else {
+        return Ok(Location::File(settings.data.join("state.db")));
     };
-    Ok(Store::open(&database, &key).await?)
+    let address = Address::parse(url).map_err(Fault::Invalid)?.with_patience(settings.limits.lease);
+    let address = match password {
+        None => address,
+        Some(source) => address.with_password(&source.read("store.password")?),
+    };
+    if !address.is_verified() {
+        tracing::warn!("{address} is not asked for a certificate that names it: sslmode=verify-full does");
+    }
+    Ok(Location::Server(Box::new(address)))
+}
+
+impl Source {
+    /// What it gives, without the end of its line. `what` names it in an error.
+    pub(crate) fn read(&self, what: &str) -> anyhow::Result<Zeroizing<String>> {
+        let text = match self {
+            Self::File(file) => Zeroizing::new(
+                std::fs::read_to_string(file).with_context(|| format!("{what}: {}", file.display()))?,
+            ),
+            Self::Env(name) => {
+                let missing = || Fault::Invalid(format!("{what}: {name} is not set"));
+                Zeroizing::new(std::env::var(name).map_err(|_| missing())?)
+            }
+            Self::Command(words) => store::secret_of(words).with_context(|| what.to_owned())?,
+        };
+        Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
 }
 
 /// A certificate chain and its key.

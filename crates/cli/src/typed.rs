@@ -23,6 +23,7 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
 }
 
 /// A time as people type it.
+#[derive(Clone)]
 pub(crate) struct Time(pub(crate) Duration);
 
 impl<'de> Deserialize<'de> for Time {

@@ -58,7 +58,7 @@ async fn up(
     let data = settings.data.clone();
     let node = Node::start(settings).await?;
     let before = node.gateway.export().await?;
-    let kept = node.store.credentials().await?.remove(name.as_str());
+    let kept = node.store.configured().await?.credentials.remove(name.as_str());
     let password = match given {
         None if kept.is_none() => password::prompt(database)?,
         given => given,
@@ -122,6 +122,7 @@ async fn configure(
         database: database.name.clone(),
         password: password.map(|p| Password::new(p.to_string())),
         sslmode: database.sslmode.clone().unwrap_or_else(|| "prefer".to_owned()),
+        credential: None,
         sslrootcert: database.root_certificates()?,
         direct_tls: database.direct_tls,
         tags,
@@ -137,7 +138,9 @@ async fn configure(
         ConfigureError::Target { .. } | ConfigureError::Policies(_) | ConfigureError::Issuer { .. } => {
             Fault::Invalid(error.to_string()).into()
         }
-        ConfigureError::State(_) | ConfigureError::Journal(_) => anyhow::Error::from(error),
+        ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced => {
+            anyhow::Error::from(error)
+        }
     };
     gateway.apply(wanted, BY).await.map_err(invalid)?;
     Ok(is_starter)

@@ -158,8 +158,19 @@ struct Session {
 
 impl From<Live> for Session {
     fn from(live: Live) -> Self {
-        let Live { id, principal, token, target, address, application, encrypted: _, since, until, oldest } =
-            live;
+        let Live {
+            id,
+            principal,
+            token,
+            lineage: _,
+            target,
+            address,
+            application,
+            encrypted: _,
+            since,
+            until,
+            oldest,
+        } = live;
         let (principal, target, until) = (principal.id.to_string(), target.0, until.min(oldest));
         let (address, application) = (address.to_string(), application.to_string());
         Self { id, principal, token, target, address, application, since, until }

@@ -59,6 +59,7 @@ impl From<ConfigureError> for Failure {
             ConfigureError::Policies(_) | ConfigureError::Target { .. } | ConfigureError::Issuer { .. } => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", reason)
             }
+            ConfigureError::Raced => Self::new(StatusCode::CONFLICT, "raced", reason),
             ConfigureError::State(_) | ConfigureError::Journal(_) => unavailable(reason),
         }
     }

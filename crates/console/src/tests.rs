@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use gateway::credentials::Sources;
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway, Limits};
 use gateway::state::State;
@@ -29,7 +30,13 @@ async fn start() -> Running {
     let journal = journal::Journal::open(&place.path().join("journal"), journal::Options::default())
         .expect("a journal");
     let state = State::new(Embedded::new(kept));
-    let config = Config { journal, state: state.clone(), limits: Limits::default(), alarm: None };
+    let config = Config {
+        journal,
+        state: state.clone(),
+        limits: Limits::default(),
+        alarm: None,
+        sources: Sources::default(),
+    };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

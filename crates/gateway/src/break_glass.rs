@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Principal, PrincipalKind, TargetName};
+use model::{Principal, PrincipalKind, Subject, TargetName};
 use policy::Denied;
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
 use crate::audit::{Audit, Origin};
-use crate::denials::NewDenial;
 use crate::gateway::{Gateway, now};
 use crate::requests::{AdminError, parse_principal};
 use crate::spine::Stop;
@@ -190,14 +189,9 @@ impl Gateway {
             return Err(AdminError::Missing(format!("break-glass code {id}")));
         }
         // What it opened ends on every gateway of the store.
-        let denied = NewDenial {
-            kind: "token".to_owned(),
-            name: id.to_owned(),
-            issuer: None,
-            reason: "the break-glass code was revoked".to_owned(),
-            seconds: Some(LONGEST_SESSION.as_secs()),
-        };
-        let (_, ended) = self.deny(&denied, by).await?;
+        let subject = Subject::Token(id.to_owned());
+        let reason = "the break-glass code was revoked";
+        let (_, ended) = self.deny_subject(subject, reason, Some(LONGEST_SESSION.as_secs()), by).await?;
         Ok(ended)
     }
 

@@ -7,13 +7,14 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
-use policy::identity::IssuerConfig;
+use policy::identity::{ClientConfig, IssuerConfig};
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::audit::JournalDown;
 use crate::catalogue::ColumnTag;
+use crate::credentials::{Credential, Sources};
 use crate::freshness::Staged;
 use crate::gateway::{Gateway, InForce};
 use crate::issuers::Issuers;
@@ -21,8 +22,8 @@ use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::sessions::Ended;
-use crate::state::{State, StateError};
-use crate::targets::{Credential, Parts, Target};
+use crate::state::{Configured, State, StateError};
+use crate::targets::{Parts, Target};
 
 /// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
 /// nothing is said of them.
@@ -38,6 +39,9 @@ pub struct Configuration {
     /// Whose tokens are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<IssuerConfig>,
+    /// Workloads without an issuer, each with a key of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientConfig>,
 }
 
 /// One policy file.
@@ -68,6 +72,9 @@ pub struct TargetConfig {
     /// Its password, on its way in; it never comes out again.
     #[serde(default, skip_serializing)]
     pub password: Option<Password>,
+    /// The name of a source of its password in the process's own configuration, in place of a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// As libpq's.
     #[serde(default = "default_sslmode")]
     pub sslmode: String,
@@ -156,7 +163,7 @@ pub enum ConfigureError {
         what: String,
     },
     /// Something about an issuer.
-    #[error("issuer \"{issuer}\": {what}")]
+    #[error("issuer or client \"{issuer}\": {what}")]
     Issuer {
         /// Which.
         issuer: String,
@@ -166,6 +173,9 @@ pub enum ConfigureError {
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
+    /// Somebody else was first.
+    #[error("the configuration was changed meanwhile by somebody else: look at it and apply again")]
+    Raced,
     /// A change that cannot be recorded is not made.
     #[error(transparent)]
     Journal(#[from] JournalDown),
@@ -175,56 +185,79 @@ fn problems(all: &[Problem]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What targets are built with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub journal: &'a Journal,
+    pub metrics: &'a Arc<Metrics>,
+    pub sources: &'a Sources,
+}
+
 /// Reads the stored configuration and builds what is in force.
-pub(crate) async fn load(
-    state: &State,
-    journal: &Journal,
-    metrics: &Arc<Metrics>,
-) -> Result<InForce, ConfigureError> {
-    let stored = state.configuration().await?;
-    let credentials = state.credentials().await?;
-    build(&stored, &credentials, journal, metrics)
+pub(crate) async fn load(state: &State, means: Means<'_>) -> Result<InForce, ConfigureError> {
+    let stored = state.configured().await?;
+    build(stored.version, &stored.configuration, &stored.credentials, means)
 }
 
 /// From what was typed to what it means.
 fn build(
+    stored: i64,
     configuration: &Configuration,
     credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
-    journal: &Journal,
-    metrics: &Arc<Metrics>,
+    means: Means<'_>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies, issuers } = configuration;
+    let Configuration { targets, policies, issuers, clients } = configuration;
     let issuers =
-        Issuers::build(issuers).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+        Issuers::build(issuers, clients).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let sources: Vec<Source> =
         policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
     let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
-        let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
-        let password = given.or_else(|| credentials.get(&target.name).cloned());
-        let parts = parts(
-            target,
-            Credential(password.map(|bytes| Arc::new(dial::Password::new(bytes)))),
-            journal.clone(),
-            Arc::clone(metrics),
-        )
-        .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+        let parts = parts(target, credential(target, credentials, means.sources), means)
+            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
         let name = parts.name.clone();
         if built.insert(name, Arc::new(Target::new(parts))).is_some() {
             let what = "there are two of this name".to_owned();
             return Err(ConfigureError::Target { target: target.name.clone(), what });
         }
     }
-    Ok(InForce { policies, targets: built, issuers: Arc::new(issuers) })
+    Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers) })
 }
 
-fn parts(
+/// What a target logs in with.
+fn credential(
     target: &TargetConfig,
-    credential: Credential,
-    journal: Journal,
-    metrics: Arc<Metrics>,
-) -> Result<Parts, String> {
+    kept: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    sources: &Sources,
+) -> Credential {
+    if let Some(name) = &target.credential {
+        let found = sources.find(name).map(Credential::Sourced);
+        return found.unwrap_or_else(|| Credential::Missing(name.clone()));
+    }
+    let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
+    let password = given.or_else(|| kept.get(&target.name).cloned());
+    password.map_or(Credential::None, |bytes| Credential::Kept(Arc::new(dial::Password::new(bytes))))
+}
+
+/// A source that this gateway does not have is a mistake of whoever applies; of what another gateway took it is that target's.
+fn check_sources(wanted: &Configuration, sources: &Sources) -> Result<(), ConfigureError> {
+    for target in &wanted.targets {
+        let wrong = |what: String| Err(ConfigureError::Target { target: target.name.clone(), what });
+        match &target.credential {
+            Some(_) if target.password.is_some() => {
+                return wrong("it has a password and a credential: one of them".to_owned());
+            }
+            Some(name) if sources.find(name).is_none() => {
+                return wrong(format!("the gateway's durward.toml has no [credentials.{name}]"));
+            }
+            Some(_) | None => (),
+        }
+    }
+    Ok(())
+}
+
+fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Result<Parts, String> {
     let TargetConfig {
         name,
         host,
@@ -232,6 +265,7 @@ fn parts(
         user,
         database,
         password: _,
+        credential: _,
         sslmode,
         sslrootcert,
         direct_tls,
@@ -255,8 +289,8 @@ fn parts(
         database: database.clone(),
         credential,
         columns: column_tags(columns)?,
-        journal,
-        metrics,
+        journal: means.journal.clone(),
+        metrics: Arc::clone(means.metrics),
     })
 }
 
@@ -334,30 +368,84 @@ pub struct Applied {
 }
 
 impl Gateway {
+    fn means(&self) -> Means<'_> {
+        Means { journal: self.journal(), metrics: self.metrics(), sources: self.sources() }
+    }
+
     /// Replaces the configuration, whole or not at all. Sessions see it with their next operation.
     ///
     /// # Errors
     /// What is wrong with it, with its place. The old one stays in force.
-    pub async fn apply(&self, mut wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
+    pub async fn apply(&self, wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
+        self.change(None, wanted, by).await
+    }
+
+    /// The same, where `seen` is the version that `wanted` was made from.
+    async fn change(
+        &self,
+        seen: Option<i64>,
+        mut wanted: Configuration,
+        by: &str,
+    ) -> Result<Applied, ConfigureError> {
         let _one_at_a_time = self.changing.lock().await;
-        let stored = self.state().configuration().await?;
+        let Configured { version: was, configuration: stored, credentials } =
+            self.state().configured().await?;
+        if seen.is_some_and(|seen| seen != was) {
+            return Err(ConfigureError::Raced);
+        }
         keep_proposals(&stored, &mut wanted);
-        let credentials = self.state().credentials().await?;
-        let mut in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        check_sources(&wanted, self.sources())?;
+        let mut in_force = build(was, &wanted, &credentials, self.means())?;
         let changes = differences(&stored, &wanted);
         let version = in_force.policies.version().to_owned();
         let before = self.in_force.load_full();
-        let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
-        if let Some(issuers) = Arc::get_mut(&mut in_force.issuers) {
-            issuers.inherit(&before.issuers);
-        }
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
             what: "apply".to_owned(),
             detail: format!("policies {version}; {}", changes.join("; ")),
         })?;
-        self.state().replace(&wanted).await?;
+        let Some(now) = self.state().replace(was, &wanted).await? else {
+            self.note(&record::Body::Administered {
+                who: by.to_owned(),
+                what: "apply".to_owned(),
+                detail: "was not done: somebody else was first".to_owned(),
+            })?;
+            return Err(ConfigureError::Raced);
+        };
+        in_force.stored = now;
+        self.take(&before, in_force, staged).await;
+        Ok(Applied { version, changes })
+    }
+
+    /// Takes what another gateway has stored, if it is not in force here already.
+    ///
+    /// # Errors
+    /// It cannot be read, is not valid here, or cannot be recorded. The old one stays in force.
+    pub(crate) async fn follow(&self) -> Result<(), ConfigureError> {
+        if self.state().version().await? == self.in_force.load().stored {
+            return Ok(());
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        let Configured { version, configuration, credentials } = self.state().configured().await?;
+        let before = self.in_force.load_full();
+        if version == before.stored {
+            return Ok(());
+        }
+        let mut in_force = build(version, &configuration, &credentials, self.means())?;
+        let staged = stage(&before, &mut in_force).await;
+        self.note(&record::Body::Administered {
+            who: "store".to_owned(),
+            what: "apply".to_owned(),
+            detail: format!("policies {}; by another gateway", in_force.policies.version()),
+        })?;
+        self.take(&before, in_force, staged).await;
+        Ok(())
+    }
+
+    /// From here on it is in force, and sessions that cannot go on under it end.
+    async fn take(&self, before: &InForce, in_force: InForce, staged: Vec<(TargetName, Staged)>) {
+        let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
         let mut stale: BTreeSet<TargetName> = before
             .targets
             .iter()
@@ -378,8 +466,6 @@ impl Gateway {
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
-        self.end_not_permitted(&in_force).await;
-        Ok(Applied { version, changes })
     }
 
     /// Checks a configuration without taking it.
@@ -387,10 +473,11 @@ impl Gateway {
     /// # Errors
     /// What is wrong with it.
     pub async fn check(&self, mut wanted: Configuration) -> Result<Applied, ConfigureError> {
-        let stored = self.state().configuration().await?;
+        let Configured { version: was, configuration: stored, credentials } =
+            self.state().configured().await?;
         keep_proposals(&stored, &mut wanted);
-        let credentials = self.state().credentials().await?;
-        let in_force = build(&wanted, &credentials, self.journal(), self.metrics())?;
+        check_sources(&wanted, self.sources())?;
+        let in_force = build(was, &wanted, &credentials, self.means())?;
         let version = in_force.policies.version().to_owned();
         Ok(Applied { version, changes: differences(&stored, &wanted) })
     }
@@ -400,7 +487,7 @@ impl Gateway {
     /// # Errors
     /// The store cannot be read.
     pub async fn export(&self) -> Result<Configuration, ConfigureError> {
-        Ok(self.state().configuration().await?)
+        Ok(self.state().configured().await?.configuration)
     }
 
     /// Reads a target's catalogue and proposes tags for columns by their names and types. Proposals are stored, and mask
@@ -413,7 +500,8 @@ impl Gateway {
         let live = self.target(target).ok_or_else(|| failed("there is no such target".to_owned()))?;
         live.catalogue.ready().await.map_err(|error| failed(error.to_string()))?;
         let (catalogue, _) = live.catalogue.current();
-        let mut wanted = self.state().configuration().await?;
+        let Configured { version: seen, configuration: mut wanted, credentials: _ } =
+            self.state().configured().await?;
         let Some(config) = wanted.targets.iter_mut().find(|t| t.name == target.as_str()) else {
             return Err(failed("there is no such target".to_owned()));
         };
@@ -426,14 +514,17 @@ impl Gateway {
             }
         }
         if !proposed.is_empty() {
-            self.apply(wanted, by).await?;
+            self.change(Some(seen), wanted, by).await?;
         }
         Ok(proposed)
     }
 }
 
-/// Lets new targets keep what was read of the same places before, under their new tags.
+/// Lets new targets keep what was read of the same places before, under their new tags, and issuers their keys.
 async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged)> {
+    if let Some(issuers) = Arc::get_mut(&mut after.issuers) {
+        issuers.inherit(&before.issuers);
+    }
     let mut staged = Vec::new();
     for (name, target) in &mut after.targets {
         let Some(old) = before.targets.get(name).filter(|old| old.is_same_place(target)) else { continue };
@@ -492,18 +583,26 @@ fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
             Some(_) => (),
         }
     }
-    issuer_differences(&old.issuers, &new.issuers, &mut lines);
+    let issuers = |c: &Configuration| c.issuers.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
+    let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("client", &clients(old), &clients(new), &mut lines);
     lines
 }
 
-fn issuer_differences(old: &[IssuerConfig], new: &[IssuerConfig], lines: &mut Vec<String>) {
-    for gone in old.iter().filter(|o| new.iter().all(|n| n.name != o.name)) {
-        lines.push(format!("issuer {} removed", gone.name));
+fn named_differences<T: PartialEq>(
+    kind: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    lines: &mut Vec<String>,
+) {
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        lines.push(format!("{kind} {name} removed"));
     }
-    for issuer in new {
-        match old.iter().find(|o| o.name == issuer.name) {
-            None => lines.push(format!("issuer {} added", issuer.name)),
-            Some(before) if before != issuer => lines.push(format!("issuer {} changed", issuer.name)),
+    for (name, now) in new {
+        match old.get(name) {
+            None => lines.push(format!("{kind} {name} added")),
+            Some(before) if before != now => lines.push(format!("{kind} {name} changed")),
             Some(_) => (),
         }
     }

@@ -33,8 +33,8 @@ impl Denials {
     pub(crate) async fn read(&self, state: &State) -> Result<bool, StateError> {
         let mut by_subject: HashMap<Subject, Denial> = HashMap::new();
         for denial in state.denials(now()).await? {
-            let end = |d: &Denial| d.until.unwrap_or(i64::MAX);
-            let longest = by_subject.get(&denial.subject).is_none_or(|known| end(known) < end(&denial));
+            let rank = |d: &Denial| (d.until.unwrap_or(i64::MAX), d.since);
+            let longest = by_subject.get(&denial.subject).is_none_or(|known| rank(known) < rank(&denial));
             if longest {
                 by_subject.insert(denial.subject.clone(), denial);
             }
@@ -52,7 +52,14 @@ impl Denials {
         if known.is_empty() {
             return None;
         }
-        subjects(live).find_map(|subject| known.get(&subject).filter(|d| d.holds(now)).cloned())
+        let holds = |subject: Subject| known.get(&subject).filter(|d| d.holds(now)).cloned();
+        subjects(live).find_map(holds).or_else(|| {
+            // What an issuer said after somebody was signed out is another sign-in.
+            live.principal.asserted.iter().find_map(|word| {
+                let (issuer, subject) = (word.issuer.clone(), word.subject.clone());
+                holds(Subject::Account { issuer, subject }).filter(|denial| word.at <= denial.since)
+            })
+        })
     }
 }
 
@@ -66,9 +73,15 @@ fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
                 |issuer: Option<&String>| Subject::Group { issuer: issuer.cloned(), group: group.clone() };
             [of(None), of(Some(&word.issuer))]
         });
-        std::iter::once(Subject::Issuer(word.issuer.clone())).chain(groups)
+        let issuer = || word.issuer.clone();
+        let sign_in = word
+            .session
+            .as_ref()
+            .map(|session| Subject::SignIn { issuer: issuer(), session: session.clone() });
+        std::iter::once(Subject::Issuer(issuer())).chain(sign_in).chain(groups)
     });
-    std::iter::once(Subject::Token(live.token.clone()))
+    live.tokens()
+        .map(|token| Subject::Token(token.clone()))
         .chain(who.chain().map(|p| Subject::Principal(p.clone())))
         .chain(any)
         .chain(of_issuers)
@@ -132,11 +145,22 @@ impl Gateway {
                 format!("a reason is one line of 1 to {LONGEST_REASON} bytes: those concerned are told it");
             return Err(AdminError::Refused(why));
         }
+        self.deny_subject(subject, reason, wanted.seconds, by).await
+    }
+
+    /// The same, in the gateway's own words.
+    pub(crate) async fn deny_subject(
+        &self,
+        subject: Subject,
+        reason: &str,
+        seconds: Option<u64>,
+        by: &str,
+    ) -> Result<(DenialInfo, usize), AdminError> {
         let mut chance = [0; 6];
         aws_lc_rs::rand::fill(&mut chance)
             .map_err(|_| AdminError::Refused("the system gives no randomness".to_owned()))?;
         let since = now();
-        let until = wanted.seconds.map(|s| since.saturating_add(i64::try_from(s).unwrap_or(i64::MAX)));
+        let until = seconds.map(|s| since.saturating_add(i64::try_from(s).unwrap_or(i64::MAX)));
         let id = format!("{PREFIX}{}", hex(&chance));
         let denial = Denial { id, subject, reason: reason.to_owned(), by: by.to_owned(), since, until };
         let end = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));

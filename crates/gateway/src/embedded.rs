@@ -1,7 +1,8 @@
-//! The gateway's state in the embedded store. Held operations are the same nouns for both; of a token the store keeps the
+//! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use model::{
     Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Standing, Subject, TargetName, Vote,
@@ -14,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
+use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
 
-/// A [`Backend`] over SQLite.
+/// A [`Backend`] over a store.
 pub struct Embedded(Store);
 
 impl Embedded {
@@ -51,22 +52,45 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.is_administrator(secret).await?) })
     }
 
-    fn configuration(&self) -> Reply<'_, Configuration> {
+    fn configured(&self) -> Reply<'_, Configured> {
         Box::pin(async move {
-            let Some(body) = self.0.configuration().await? else { return Ok(Configuration::default()) };
-            serde_json::from_str(&body)
-                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))
+            let store::Configured { version, body, credentials } = self.0.configured().await?;
+            let configuration =
+                body.map_or_else(|| Ok(Configuration::default()), |b| serde_json::from_str(&b));
+            let configuration = configuration
+                .map_err(|error| StateError(format!("the stored configuration cannot be read: {error}")))?;
+            Ok(Configured { version, configuration, credentials })
         })
     }
 
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        Box::pin(async move { Ok(self.0.credentials().await?) })
+    fn version(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.version().await?) })
     }
 
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
+    fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>> {
+        Box::pin(async move {
+            let told = |store::Happened { number, at: _, what, detail }| Happened { number, what, detail };
+            Ok(self.0.happened(behind).await?.into_iter().map(told).collect())
+        })
+    }
+
+    fn last_happened(&self) -> Reply<'_, i64> {
+        Box::pin(async move { Ok(self.0.last_happened().await?) })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.0.changed())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
         Box::pin(async move {
             let body = serde_json::to_string(wanted).map_err(|error| StateError(error.to_string()))?;
-            let targets = wanted.targets.iter().map(|t| t.name.as_str()).collect();
+            let targets =
+                wanted.targets.iter().filter(|t| t.credential.is_none()).map(|t| t.name.as_str()).collect();
             let passwords = wanted
                 .targets
                 .iter()
@@ -74,7 +98,7 @@ impl Backend for Embedded {
                     Some((t.name.as_str(), t.password.as_ref().map(Password::reveal)?.as_bytes()))
                 })
                 .collect();
-            Ok(self.0.replace(&body, &targets, &passwords).await?)
+            Ok(self.0.replace(was, &body, &targets, &passwords).await?)
         })
     }
 
@@ -212,6 +236,9 @@ fn denial_row(denial: &Denial) -> store::Denial {
         Subject::Token(id) => (id.clone(), None),
         Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
         Subject::Issuer(issuer) => (issuer.clone(), None),
+        Subject::SignIn { issuer, session: name } | Subject::Account { issuer, subject: name } => {
+            (name.clone(), Some(issuer.clone()))
+        }
     };
     store::Denial {
         id: id.clone(),
@@ -228,14 +255,16 @@ fn denial_row(denial: &Denial) -> store::Denial {
 /// One that cannot be read is an error for all: left out, it would allow.
 fn denial(row: store::Denial) -> Result<Denial, StateError> {
     let store::Denial { id, kind, name, issuer, reason, by, since, until } = row;
-    let subject = match kind.as_str() {
-        "principal" => {
+    let subject = match (kind.as_str(), issuer) {
+        ("group", issuer) => Subject::Group { issuer, group: name },
+        ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
+        ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
+        ("principal", _) => {
             Subject::Principal(parse_principal(&name).map_err(|error| StateError(error.to_string()))?)
         }
-        "token" => Subject::Token(name),
-        "group" => Subject::Group { issuer, group: name },
-        "issuer" => Subject::Issuer(name),
-        other => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
+        ("token", _) => Subject::Token(name),
+        ("issuer", _) => Subject::Issuer(name),
+        (other, _) => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
     };
     Ok(Denial { id, subject, reason, by, since, until })
 }
@@ -274,7 +303,7 @@ fn code(row: store::Code) -> Result<StoredCode, StateError> {
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, issued, expires, revoked } = token;
+    let StoredToken { id, verifier, principal, targets, parent, issued, expires, revoked } = token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -284,6 +313,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         purpose: principal.purpose.clone(),
         asserted: principal.asserted.clone(),
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
+        parent: parent.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -300,6 +330,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         purpose,
         asserted,
         targets,
+        parent,
         issued,
         expires,
         revoked,
@@ -317,6 +348,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
             asserted,
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
+        parent,
         issued,
         expires,
         revoked,

@@ -9,33 +9,33 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use policy::{Context, Identity};
+use tokio::time::{sleep, timeout};
 
 use crate::gateway::{Gateway, InForce, now};
 use crate::sessions::{Ended, Live};
+use crate::state::StateError;
 
-/// How often it is looked for: a session ends within a second, with time to spare for the look itself.
-const LOOK: Duration = Duration::from_millis(400);
+/// Changes that come so close to each other are looked at together.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// So many decisions are made before others get the thread.
 const AT_ONCE: usize = 32;
 
-/// Looks until the gateway is gone.
+/// Looks until the gateway is gone: whenever something is heard from the store, and often enough where nothing is.
 pub(crate) async fn keep(gateway: Weak<Gateway>) {
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut permitted_by = Weak::new();
     loop {
-        ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
         gateway.end_expired();
-        if let Err(error) = gateway.look_at_denials().await {
-            tracing::error!("what is revoked cannot be read: {error}");
-        }
-        gateway.end_revoked().await;
+        gateway.look_at_store().await;
         let in_force = gateway.in_force.load_full();
         let is_new = !std::ptr::eq(permitted_by.as_ptr(), Arc::as_ptr(&in_force));
         if is_new || in_force.policies.connect_depends_on_time() {
             permitted_by = Arc::downgrade(&in_force);
             gateway.end_not_permitted(&in_force).await;
+        }
+        if timeout(gateway.look_often(), gateway.state().changed()).await.is_ok() {
+            gateway.holds().changed();
+            sleep(TOGETHER).await;
         }
     }
 }
@@ -58,27 +58,25 @@ impl From<Live> for Asked {
 }
 
 impl Gateway {
-    fn end_expired(&self) {
+    pub(crate) fn end_expired(&self) {
         let now = now();
         self.sessions().end(&Ended::Expired, |live| live.until <= now);
         self.sessions().end(&Ended::TooOld, |live| live.oldest <= now);
     }
 
-    async fn end_revoked(&self) {
+    pub(crate) async fn end_revoked(&self) -> Result<(), StateError> {
         let mut tokens = BTreeSet::new();
         self.sessions().for_each(|live| {
-            tokens.insert(live.token.clone());
+            tokens.extend(live.tokens().cloned());
         });
         if tokens.is_empty() {
-            return;
+            return Ok(());
         }
-        match self.known_tokens().ended(&tokens).await {
-            Ok(ended) if ended.is_empty() => (),
-            Ok(ended) => {
-                self.sessions().end(&Ended::Revoked, |live| ended.contains(&live.token));
-            }
-            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
+        let ended = self.known_tokens().ended(&tokens).await?;
+        if !ended.is_empty() {
+            self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|t| ended.contains(t)));
         }
+        Ok(())
     }
 
     /// Ends sessions that policy would not let begin now. Of those that are alike, one is asked about.

@@ -13,11 +13,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use crate::catalogue::{self, ReadError};
+use crate::credentials::Credential;
 use crate::metrics::Metrics;
 use crate::net::dial::{Address, Login};
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Rows};
-use crate::targets::{Credential, Tagging};
+use crate::targets::Tagging;
 
 /// After a failure the target's catalogue is left alone for so long, times the failures in a row.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -390,9 +391,14 @@ impl Place {
     }
 
     async fn connect(&self, parameters: &[(String, Vec<u8>)]) -> Result<Control, ControlError> {
-        let password = self.credential.0.as_deref();
-        let login = Login { user: &self.user, password, minor: 0, parameters };
-        Control::connect(&self.address, &self.tls, &login).await
+        let password = self.credential.password().await.map_err(|error| ControlError::Dial(error.into()))?;
+        let login = Login { user: &self.user, password: password.as_deref(), minor: 0, parameters };
+        let connected = Control::connect(&self.address, &self.tls, &login).await;
+        if matches!(&connected, Err(ControlError::Dial(error)) if error.is_login()) {
+            // Whoever comes next reads it anew.
+            self.credential.refused(password.as_ref());
+        }
+        connected
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -15,20 +16,25 @@ use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
+use crate::configure::Means;
+use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::issuers::Issuers;
+use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
-use crate::state::{Purged, State, StateError};
+use crate::state::{Happened, Purged, State, StateError};
 use crate::targets::Target;
 use crate::tokens::{Admitted, Entrance, Tokens};
 
 /// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often the store is looked at: a session ends within a second, with time to spare for the look itself.
+const LOOK_AT_STORE: Duration = Duration::from_millis(400);
 /// How often what is over for long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -42,6 +48,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is told when a break-glass code is used, beside log and journal.
     pub alarm: Option<Arc<dyn Alarm>>,
+    /// Where passwords of targets are that do not lie in the store.
+    pub sources: Sources,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -55,6 +63,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long what is over is kept in the store. The journal keeps what happened.
     pub retention: Retention,
+    /// How old what is known of a store that others change may be.
+    pub lease: Duration,
 }
 
 /// How long what is over is kept.
@@ -80,6 +90,7 @@ impl Default for Limits {
             hold_in_block: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             retention: Retention::default(),
+            lease: Duration::from_secs(5),
         }
     }
 }
@@ -103,6 +114,8 @@ pub enum StartError {
 
 /// Policies and the targets that they speak of: replaced together, so that no decision sees half of a change.
 pub(crate) struct InForce {
+    /// Which version of the store's it is.
+    pub stored: i64,
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
     pub issuers: Arc<Issuers>,
@@ -125,6 +138,10 @@ pub struct Gateway {
     commitments: hmac::Key,
     alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
+    sources: Sources,
+    lease: Lease,
+    /// What commands did to the store is in the journal up to this number.
+    told: AtomicI64,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -135,12 +152,15 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits, alarm } = config;
+        let Config { journal, state, limits, alarm, sources } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
-        let in_force = crate::configure::load(&state, &journal, &metrics)
-            .await
-            .map_err(|problem| StartError::Configuration(problem.to_string()))?;
+        let asked = Moment::now();
+        let told = state.last_happened().await?;
+        let in_force =
+            crate::configure::load(&state, Means { journal: &journal, metrics: &metrics, sources: &sources })
+                .await
+                .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone()),
@@ -155,6 +175,9 @@ impl Gateway {
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
             alarm,
             draining: watch::Sender::new(None),
+            lease: Lease::new(state.is_shared(), asked),
+            told: AtomicI64::new(told),
+            sources,
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
@@ -175,6 +198,7 @@ impl Gateway {
     /// # Errors
     /// The refusal. It does not tell whether the target exists.
     pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
+        self.is_current()?;
         let in_force = self.in_force.load();
         let facts = in_force.targets.get(target).map(|t| t.facts.clone());
         let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
@@ -229,6 +253,9 @@ impl Gateway {
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
         let begun = Instant::now();
+        if self.lease.is_over(self.limits.load().lease) {
+            return Verdict::Deny(message, lease::refusal());
+        }
         let in_force = self.in_force.load();
         let verdict = match in_force.targets.get(grant.target()) {
             // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
@@ -277,6 +304,14 @@ impl Gateway {
 
     // ------------------------------------------------------------------ what a protocol asks
 
+    /// Whether what is known of the store is young enough to let somebody in by it.
+    ///
+    /// # Errors
+    /// What to tell who cannot come in.
+    pub fn is_current(&self) -> Result<(), Denied> {
+        if self.lease.is_over(self.limits.load().lease) { Err(lease::closed()) } else { Ok(()) }
+    }
+
     /// Knows tokens, its own and those of the issuers in force.
     pub fn authenticator(&self) -> Entrance<'_> {
         Entrance { tokens: &self.tokens, issuers: self.issuers() }
@@ -316,6 +351,7 @@ impl Gateway {
             id: origin.session.clone(),
             principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
+            lineage: admitted.lineage().to_vec(),
             target: target.clone(),
             address: origin.address,
             application: Arc::clone(&origin.application),
@@ -415,6 +451,10 @@ impl Gateway {
         self.metrics.render()
     }
 
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
     }
@@ -480,7 +520,7 @@ impl Gateway {
     pub async fn health(&self) -> Health {
         Health {
             journal: self.journal.is_up(),
-            store: self.state.is_reachable().await.unwrap_or(false),
+            store: self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false),
             draining: self.draining.borrow().is_some(),
             sessions: self.sessions.count(),
         }
@@ -493,6 +533,8 @@ impl Gateway {
     /// What is done every second: catalogues of targets in use are looked at.
     fn look_around(&self) {
         self.count_sessions();
+        // Also where the store is slow to answer.
+        self.end_expired();
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -501,6 +543,54 @@ impl Gateway {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
         self.issuers().refresh();
+    }
+
+    /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
+    pub(crate) async fn look_at_store(&self) {
+        let asked = Moment::now();
+        let looked = self.follow_store().await;
+        if looked.is_ok() {
+            self.lease.renew(asked);
+        }
+        let length = self.limits.load().lease;
+        let detail = match (self.lease.turned(length), looked) {
+            (Some(true), looked) => {
+                let why = looked.err().unwrap_or_default();
+                tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
+                format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
+            }
+            (Some(false), _) => {
+                tracing::info!("the store is back");
+                "is back".to_owned()
+            }
+            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
+            (None, Ok(())) => return,
+        };
+        // It is so whether or not it can be written down; a journal that is down says so by itself.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "store".to_owned(),
+            detail,
+        });
+    }
+
+    async fn follow_store(&self) -> Result<(), String> {
+        self.follow().await.map_err(|error| error.to_string())?;
+        let told = self.told.load(Ordering::Acquire);
+        for Happened { number, what, detail } in
+            self.state.happened(told).await.map_err(|error| error.to_string())?
+        {
+            let body = record::Body::Administered { who: "command line".to_owned(), what, detail };
+            self.note(&body).map_err(|error| error.to_string())?;
+            self.told.store(number, Ordering::Release);
+        }
+        self.look_at_denials().await.map_err(|error| error.to_string())?;
+        self.end_revoked().await.map_err(|error| error.to_string())
+    }
+
+    /// How often the store is looked at where nothing is heard from it.
+    pub(crate) fn look_often(&self) -> Duration {
+        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
     }
 
     /// Forgets what is over for long.

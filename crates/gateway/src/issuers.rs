@@ -7,18 +7,22 @@ mod source;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::Principal;
-use policy::identity::{self, IssuerConfig, Known, Refusal, Unproven};
+use model::{Asserted, Principal};
+use policy::identity::{
+    self, Client, ClientConfig, IssuerConfig, KeysFrom, Known, LoggedOut, Refusal, Unproven,
+};
 
 use self::source::Source;
 pub use self::source::Standing;
 use crate::gateway::now;
+use crate::signin::SignIn;
 
 /// The issuers in force, each with its keys.
 #[derive(Default)]
 pub struct Issuers {
     known: identity::Issuers,
     typed: Vec<IssuerConfig>,
+    clients: identity::Clients,
     sources: HashMap<String, Arc<Source>>,
 }
 
@@ -27,15 +31,16 @@ impl Issuers {
     ///
     /// # Errors
     /// Which issuer, and what is wrong with it.
-    pub(crate) fn build(typed: &[IssuerConfig]) -> Result<Self, (String, String)> {
+    pub(crate) fn build(typed: &[IssuerConfig], clients: &[ClientConfig]) -> Result<Self, (String, String)> {
         let known = identity::Issuers::new(typed)?;
+        let clients = identity::Clients::new(clients, &known)?;
         let mut sources = HashMap::new();
         for issuer in known.iter() {
             let failed = |error: crate::net::web::WebError| (issuer.name().to_owned(), error.to_string());
             let source = Source::new(Arc::clone(issuer)).map_err(failed)?;
             sources.insert(issuer.name().to_owned(), Arc::new(source));
         }
-        Ok(Self { known, typed: typed.to_vec(), sources })
+        Ok(Self { known, typed: typed.to_vec(), clients, sources })
     }
 
     /// Takes over what another set has fetched, where it is of the very same issuers.
@@ -60,6 +65,36 @@ impl Issuers {
         issuer.identify(&proven, now())
     }
 
+    /// Who signed out, by a logout token.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) async fn logged_out(&self, token: &[u8]) -> Result<LoggedOut, Refusal> {
+        let unproven = Unproven::read(token)?;
+        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
+        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
+        issuer.logged_out(&source.prove(unproven).await?, now())
+    }
+
+    /// Where people sign in by the command line.
+    pub(crate) fn sign_ins(&self) -> Vec<SignIn> {
+        let sign_in = |typed: &IssuerConfig| {
+            Some(SignIn {
+                name: typed.name.clone(),
+                issuer: self.url_of(&typed.name)?.to_owned(),
+                client_id: typed.login_client.clone()?,
+                scopes: typed.login_scopes.clone().unwrap_or_else(|| "openid profile email".to_owned()),
+                ca: typed.ca.clone(),
+            })
+        };
+        self.typed.iter().filter_map(sign_in).collect()
+    }
+
+    /// Whether people sign in at an issuer by the command line.
+    pub(crate) fn signs_in(&self, name: &str) -> bool {
+        self.typed.iter().any(|typed| typed.name == name && typed.login_client.is_some())
+    }
+
     /// Fetches keys that have not been fetched for a while. Whoever calls does not wait.
     pub(crate) fn refresh(&self) {
         for source in self.sources.values().filter(|source| source.is_due()) {
@@ -70,7 +105,43 @@ impl Issuers {
 
     /// Whether everybody is still an issuer whose word a principal rests on.
     pub(crate) fn vouch_for(&self, principal: &Principal) -> bool {
-        principal.asserted.iter().all(|word| self.sources.contains_key(&word.issuer))
+        principal
+            .asserted
+            .iter()
+            .all(|word| self.sources.contains_key(&word.issuer) || self.client_of(&word.issuer).is_some())
+    }
+
+    /// How long a session of a principal may last, in seconds: as long as everybody allows on whose word it rests.
+    pub(crate) fn session_age(&self, principal: &Principal) -> i64 {
+        let kind = principal.id.kind;
+        let age = |word: &Asserted| match self.known.by_name(&word.issuer) {
+            Some(issuer) => Some(issuer.session_age(kind)),
+            None => self.client_of(&word.issuer).map(|client| client.session_age()),
+        };
+        principal.asserted.iter().filter_map(age).min().unwrap_or(i64::MAX)
+    }
+
+    /// A client by its name.
+    pub(crate) fn client(&self, name: &str) -> Option<&Arc<Client>> {
+        self.clients.by_name(name)
+    }
+
+    /// A client by what stands for it among issuers.
+    fn client_of(&self, word: &str) -> Option<&Arc<Client>> {
+        self.clients.by_name(word.strip_prefix("client:")?)
+    }
+
+    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4); of no name, the first that can be asked.
+    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<String> {
+        let fits = |issuer: &&Arc<identity::Issuer>| {
+            name.map_or(!matches!(issuer.keys(), KeysFrom::Given(_)), |name| issuer.name() == name)
+        };
+        self.known.iter().find(fits).map(|issuer| source::discovery(issuer))
+    }
+
+    /// The `iss` of an issuer.
+    pub(crate) fn url_of(&self, name: &str) -> Option<&str> {
+        self.known.by_name(name).map(|issuer| issuer.url())
     }
 
     /// How each issuer is, by its name: whether there are keys of it, and since when.

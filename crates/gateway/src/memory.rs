@@ -1,6 +1,7 @@
 //! The gateway's state in memory, for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{Approver, Counted, Denial, Filed, NewRequest, Request, Standing, Status, Vote};
@@ -8,13 +9,14 @@ use policy::quorum;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{Backend, Keys, Purged, Reply, StoredCode, StoredToken};
+use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
+    version: i64,
     configuration: Configuration,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
@@ -52,24 +54,50 @@ impl Backend for Memory {
         self.with(|_| false)
     }
 
-    fn configuration(&self) -> Reply<'_, Configuration> {
-        self.with(|kept| kept.configuration.clone())
+    fn configured(&self) -> Reply<'_, Configured> {
+        self.with(|kept| Configured {
+            version: kept.version,
+            configuration: kept.configuration.clone(),
+            credentials: kept.credentials.clone(),
+        })
     }
 
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>> {
-        self.with(|kept| kept.credentials.clone())
+    fn version(&self) -> Reply<'_, i64> {
+        self.with(|kept| kept.version)
     }
 
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()> {
+    fn happened(&self, _behind: i64) -> Reply<'_, Vec<Happened>> {
+        self.with(|_| Vec::new())
+    }
+
+    fn last_happened(&self) -> Reply<'_, i64> {
+        self.with(|_| 0)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
         self.with(|kept| {
+            if kept.version != was {
+                return None;
+            }
+            kept.version += 1;
             kept.configuration = wanted.clone();
-            kept.credentials.retain(|name, _| wanted.targets.iter().any(|t| t.name == *name));
+            kept.credentials
+                .retain(|name, _| wanted.targets.iter().any(|t| t.name == *name && t.credential.is_none()));
             for target in &mut kept.configuration.targets {
                 if let Some(password) = target.password.take() {
                     let clear = Zeroizing::new(password.reveal().as_bytes().to_vec());
                     kept.credentials.insert(target.name.clone(), clear);
                 }
             }
+            Some(kept.version)
         })
     }
 

@@ -152,6 +152,7 @@ impl Gateway {
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
             principal,
             targets,
+            parent: None,
             issued: now(),
             expires,
             revoked: false,
@@ -170,7 +171,7 @@ impl Gateway {
         if !self.state().revoke_token(id).await? {
             return Err(AdminError::Missing(format!("token {id}")));
         }
-        Ok(self.sessions().end(&Ended::Revoked, |live| live.token == id))
+        Ok(self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| token == id)))
     }
 
     /// All tokens, newest first, without their secrets.

@@ -53,7 +53,8 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certif
             (tcp, peer, share) = front.accept() => {
                 // The socket moves to the thread that will poll it.
                 let Ok(tcp) = tcp.into_std() else { continue };
-                let arrived = Arrived { tcp, peer, target: front.target().cloned(), _share: share };
+                let (target, bearer) = (front.target().cloned(), front.asks_for_bearer());
+                let arrived = Arrived { tcp, peer, target, bearer, _share: share };
                 let session = connection(Arc::clone(&gateway), arrived, tls.load_full(), front.bounds().login);
                 tasks.spawn(lanes.run(Box::pin(session)));
             }
@@ -83,6 +84,7 @@ struct Arrived {
     tcp: std::net::TcpStream,
     peer: SocketAddr,
     target: Option<TargetName>,
+    bearer: bool,
     _share: Share,
 }
 
@@ -93,7 +95,7 @@ async fn connection(
     tls: Option<Arc<ServerTls>>,
     patience: Duration,
 ) {
-    let Arrived { tcp, peer, target, _share } = arrived;
+    let Arrived { tcp, peer, target, bearer, _share } = arrived;
     let tcp = match TcpStream::from_std(tcp) {
         Ok(tcp) => tcp,
         Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
@@ -103,6 +105,7 @@ async fn connection(
             if let Some(target) = target {
                 accepted.set_target(target);
             }
+            accepted.set_bearer(bearer);
             session(gateway, *accepted).await;
         }
         Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {

@@ -63,6 +63,8 @@ pub struct Live {
     pub principal: Principal,
     /// The token it came with.
     pub token: String,
+    /// Those that it was minted with, nearest first.
+    pub lineage: Vec<String>,
     /// On which target.
     pub target: TargetName,
     /// The client's address.
@@ -77,6 +79,13 @@ pub struct Live {
     pub until: i64,
     /// When it is too old, in seconds since 1970: whoever it is signs in anew.
     pub oldest: i64,
+}
+
+impl Live {
+    /// Every token that it rests on.
+    pub fn tokens(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.token).chain(&self.lineage)
+    }
 }
 
 /// All live sessions of this gateway.
@@ -282,6 +291,7 @@ mod tests {
                 asserted: Vec::new(),
             },
             token: token.to_owned(),
+            lineage: Vec::new(),
             target: TargetName("orders".to_owned()),
             address: ([127, 0, 0, 1], 5432).into(),
             application: "".into(),

@@ -32,6 +32,8 @@ pub struct StoredToken {
     pub principal: Principal,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<TargetName>>,
+    /// The token that it was minted with: it is good no longer than that one.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -83,6 +85,28 @@ pub struct Purged {
     pub denials: u64,
 }
 
+/// What is configured, as of one moment.
+#[derive(Default)]
+pub struct Configured {
+    /// Grows with each change; 0 where nothing was ever configured.
+    pub version: i64,
+    /// What is configured, without passwords.
+    pub configuration: Configuration,
+    /// The targets' passwords, opened.
+    pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+/// Something that was done to the store by a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happened {
+    /// Grows.
+    pub number: i64,
+    /// In a word or two.
+    pub what: String,
+    /// The rest.
+    pub detail: String,
+}
+
 /// Keys that are made once.
 pub struct Keys {
     /// Makes verifiers for names that do not exist.
@@ -104,12 +128,22 @@ pub trait Backend: Send + Sync {
     fn is_reachable(&self) -> Reply<'_, bool>;
     /// Whether this is the administrator's secret.
     fn is_administrator<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, bool>;
-    /// What is configured, without passwords.
-    fn configuration(&self) -> Reply<'_, Configuration>;
-    /// The targets' passwords, opened.
-    fn credentials(&self) -> Reply<'_, BTreeMap<String, Zeroizing<Vec<u8>>>>;
-    /// Replaces the configuration in one transaction. A target without a password keeps the one it has.
-    fn replace<'a>(&'a self, wanted: &'a Configuration) -> Reply<'a, ()>;
+    /// What is configured.
+    fn configured(&self) -> Reply<'_, Configured>;
+    /// The version of what is configured, which is cheap to ask for.
+    fn version(&self) -> Reply<'_, i64>;
+    /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
+    /// another was first. A target without a password keeps the one it has.
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>>;
+    /// What commands did behind a number, in its order.
+    fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>>;
+    /// The number of what they did last.
+    fn last_happened(&self) -> Reply<'_, i64>;
+    /// Whether other gateways change it, too.
+    fn is_shared(&self) -> bool;
+    /// Resolves when another gateway may have changed something; never where there is none. It may miss a change, so that
+    /// whoever waits looks by himself, too. Cancel-safe.
+    fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// A token by its id.
     fn token<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredToken>>;
     /// All tokens, newest first.

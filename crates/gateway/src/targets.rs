@@ -9,9 +9,10 @@ use model::{Tag, TargetName};
 use policy::TargetFacts;
 
 use crate::catalogue::ColumnTag;
+use crate::credentials::Credential;
 use crate::freshness::{Place, SharedCatalogue};
 use crate::metrics::Metrics;
-use crate::net::dial::{Address, Password};
+use crate::net::dial::Address;
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Shared};
 
@@ -35,16 +36,6 @@ pub struct Target {
     pub(crate) credential: Credential,
     /// What its sessions have understood.
     pub(crate) meanings: Shared,
-}
-
-/// The password of a target. It is never printed, and copied only into the login that needs it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential(pub(crate) Option<Arc<Password>>);
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential")
-    }
 }
 
 /// Everything that a target is made of.
@@ -75,11 +66,6 @@ impl Target {
         };
         let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, metrics));
         Self { name, facts, address, tls, user, database, catalogue, credential, meanings: Shared::default() }
-    }
-
-    /// The password to log in with. For the dial alone: what it returns never reaches a client, a log or an error.
-    pub(crate) fn password(&self) -> Option<&Password> {
-        self.credential.0.as_deref()
     }
 
     /// Whether another is the same server, database and login, so that what was read of the one is true of the other.

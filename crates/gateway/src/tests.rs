@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::approvers::Voter;
 use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
+use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::Ticket;
 use crate::memory::Memory;
@@ -253,7 +254,8 @@ async fn house() -> House {
     let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default())
         .expect("a journal");
     let state = State::new(Memory::default());
-    let config = Config { journal, state, limits: Limits::default(), alarm: None };
+    let config =
+        Config { journal, state, limits: Limits::default(), alarm: None, sources: Sources::default() };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
         name: "orders".to_owned(),
@@ -263,6 +265,7 @@ async fn house() -> House {
         database: "d".to_owned(),
         password: None,
         sslmode: "disable".to_owned(),
+        credential: None,
         sslrootcert: None,
         direct_tls: false,
         tags: BTreeSet::new(),

@@ -22,11 +22,16 @@ pub(crate) const ITERATIONS: u32 = 4096;
 /// So many tokens that were checked lately are known by a keyed digest, to save their rounds.
 const REMEMBERED: usize = 10_000;
 
+/// A token is minted with another, and that with another, so often at most.
+const MOST_GENERATIONS: usize = 8;
+
 /// A client whose token was checked.
 #[derive(Debug, Clone)]
 pub struct Admitted {
     principal: Principal,
     token: String,
+    /// Those that it was minted with, nearest first.
+    lineage: Vec<String>,
     targets: Option<BTreeSet<TargetName>>,
     expires: i64,
     session_age: i64,
@@ -51,6 +56,7 @@ impl Admitted {
         Self {
             principal,
             token: code,
+            lineage: Vec::new(),
             targets: Some(targets),
             expires,
             session_age: i64::MAX,
@@ -89,6 +95,11 @@ impl Admitted {
         &self.token
     }
 
+    /// The tokens that it was minted with, nearest first.
+    pub fn lineage(&self) -> &[String] {
+        &self.lineage
+    }
+
     /// When the token expires, in seconds since 1970. The gateway ends its sessions then.
     pub fn expires(&self) -> i64 {
         self.expires
@@ -99,6 +110,11 @@ impl Admitted {
         self.session_age
     }
 
+    /// The targets that the token is for, where it is not for all.
+    pub fn targets(&self) -> Option<&BTreeSet<TargetName>> {
+        self.targets.as_ref()
+    }
+
     /// Whether the token is for a target.
     pub fn is_for(&self, target: &TargetName) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
@@ -107,15 +123,22 @@ impl Admitted {
 
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
-        let Known { principal, id, expires, session_age, exchange_life: _ } = known;
-        Self { principal, token: id, targets: None, expires, session_age, code: None }
+        let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
+        Self { principal, token: id, lineage: Vec::new(), targets: None, expires, session_age, code: None }
     }
 }
 
-impl From<StoredToken> for Admitted {
-    fn from(stored: StoredToken) -> Self {
-        let StoredToken { id, principal, targets, expires, verifier: _, issued: _, revoked: _ } = stored;
-        Self { principal, token: id, targets, expires, session_age: i64::MAX, code: None }
+/// A token that can be used now, and those that it was minted with.
+struct Usable {
+    stored: StoredToken,
+    lineage: Vec<String>,
+}
+
+impl From<Usable> for Admitted {
+    fn from(Usable { stored, lineage }: Usable) -> Self {
+        let StoredToken { id, principal, targets, expires, verifier: _, parent: _, issued: _, revoked: _ } =
+            stored;
+        Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None }
     }
 }
 
@@ -147,8 +170,21 @@ impl Tokens {
         Ok(tokens.difference(&good).cloned().collect())
     }
 
-    /// The stored token of an id that can be used now.
-    async fn usable(&self, id: &str) -> Option<StoredToken> {
+    /// The stored token of an id that can be used now: neither it nor one that it was minted with has ended.
+    async fn usable(&self, id: &str) -> Option<Usable> {
+        let stored = self.good(id).await?;
+        let (mut lineage, mut parent) = (Vec::new(), stored.parent.clone());
+        while let Some(id) = parent {
+            if lineage.len() >= MOST_GENERATIONS {
+                return None;
+            }
+            parent = self.good(&id).await?.parent;
+            lineage.push(id);
+        }
+        Some(Usable { stored, lineage })
+    }
+
+    async fn good(&self, id: &str) -> Option<StoredToken> {
         match self.state.token(id).await {
             Ok(found) => found.filter(|t| !t.revoked && t.expires > now()),
             Err(error) => {
@@ -235,7 +271,8 @@ impl Authenticator for Entrance<'_> {
             return self.tokens.check_code(password).await.ok_or(Refused::Token);
         }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            return self.tokens.check(password).await.ok_or(Refused::Token);
+            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
+            return Ok(self.aged(admitted));
         }
         // Nothing else that may stand here has two dots, as a signed token has.
         if password.iter().filter(|byte| **byte == b'.').count() < 2 {
@@ -244,8 +281,20 @@ impl Authenticator for Entrance<'_> {
         Ok(self.issuers.identify(password).await?.into())
     }
 
+    fn discovery(&self, issuer: Option<&str>) -> Option<String> {
+        self.issuers.discovery(issuer)
+    }
+
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
-        self.tokens.verifier(user).await
+        let (verifier, admitted) = self.tokens.verifier(user).await;
+        (verifier, admitted.map(|admitted| self.aged(admitted)))
+    }
+}
+
+impl Entrance<'_> {
+    /// A session of a token that was exchanged lasts no longer than one of what it was exchanged for.
+    fn aged(&self, admitted: Admitted) -> Admitted {
+        Admitted { session_age: self.issuers.session_age(&admitted.principal), ..admitted }
     }
 }
 
@@ -253,21 +302,25 @@ impl Tokens {
     /// Whose token this is, if it is one and is good.
     pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
         let id = id_of(password, TOKEN_PREFIX)?;
-        let stored = self.usable(&id).await?;
-        self.is_right(&stored.verifier, password).then(|| stored.into())
+        let usable = self.usable(&id).await?;
+        self.is_right(&usable.stored.verifier, password).then(|| usable.into())
     }
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         match self.usable(user).await {
-            Some(stored) => (stored.verifier.clone(), Some(stored.into())),
+            Some(usable) => (usable.stored.verifier.clone(), Some(usable.into())),
             None => (self.nobodys(user), None),
         }
     }
 }
 
-/// The id in a secret: `dwt_<id>_<secret>` has `dwt_<id>`.
+/// The id in a secret: `dwt_<id>_<secret><check>` has `dwt_<id>`. What was mistyped or cut is none, and nobody looks it up.
 fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
     let secret = std::str::from_utf8(secret).ok()?;
+    let (rest, check) = secret.split_at_checked(secret.len().checked_sub(CHECK)?)?;
+    if check != checksum(rest) {
+        return None;
+    }
     let (id, _) = secret.strip_prefix(prefix)?.split_once('_')?;
     Some(format!("{prefix}{id}"))
 }
@@ -279,10 +332,56 @@ pub(crate) fn new_token() -> Option<(String, zeroize::Zeroizing<String>)> {
 
 /// A new secret behind a prefix, and its id. `None` without randomness.
 pub(crate) fn new_secret(prefix: &str) -> Option<(String, zeroize::Zeroizing<String>)> {
-    let mut bytes = [0; 30];
-    rand::fill(&mut bytes).ok()?;
+    let mut bytes = zeroize::Zeroizing::new([0; 30]);
+    rand::fill(bytes.as_mut_slice()).ok()?;
     let (id, secret) = bytes.split_at_checked(6)?;
     let id = format!("{prefix}{}", hex(id));
-    let token = zeroize::Zeroizing::new(format!("{id}_{}", hex(secret)));
+    let mut token = zeroize::Zeroizing::new(String::with_capacity(80));
+    token.push_str(&id);
+    token.push('_');
+    token.push_str(&zeroize::Zeroizing::new(hex(secret)));
+    let check = checksum(&token);
+    token.push_str(&check);
     Some((id, token))
+}
+
+/// Digits of the check at the end of a token.
+const CHECK: usize = 8;
+
+/// CRC-32 (ISO 3309) in hexadecimal digits: scanners for secrets tell a token by it from what only looks like one. It protects
+/// nothing.
+fn checksum(text: &str) -> String {
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    format!("{:08x}", !crc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_from_what_only_looks_like_one() {
+        assert_eq!(checksum("123456789"), "cbf43926", "the standard's own example");
+        let (id, token) = new_token().expect("a token");
+        assert_eq!(id_of(token.as_bytes(), TOKEN_PREFIX), Some(id.clone()));
+        assert_eq!(token.len(), id.len() + 1 + 48 + 8, "192 bits and the check");
+        let mut changed = token.as_bytes().to_vec();
+        changed[30] ^= 1;
+        for wrong in [
+            &changed,
+            &token.as_bytes()[..token.len() - 1],
+            id.as_bytes(),
+            b"",
+            b"dwt_",
+            "dwt_\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}".as_bytes(),
+        ] {
+            assert_eq!(id_of(wrong, TOKEN_PREFIX), None, "{}", String::from_utf8_lossy(wrong));
+        }
+    }
 }

@@ -20,6 +20,20 @@ pub enum Subject {
     },
     /// Whoever came with a token of this issuer.
     Issuer(String),
+    /// Whoever came by one sign-in at an issuer, which has ended there.
+    SignIn {
+        /// The issuer.
+        issuer: String,
+        /// What it calls the sign-in: `sid`.
+        session: String,
+    },
+    /// Whoever an issuer said to be somebody before they were signed out there: what it says later is another sign-in.
+    Account {
+        /// The issuer.
+        issuer: String,
+        /// What it calls them: `sub`.
+        subject: String,
+    },
 }
 
 impl Subject {
@@ -30,6 +44,8 @@ impl Subject {
             Self::Token(_) => "token",
             Self::Group { .. } => "group",
             Self::Issuer(_) => "issuer",
+            Self::SignIn { .. } => "sign-in",
+            Self::Account { .. } => "account",
         }
     }
 }
@@ -42,6 +58,8 @@ impl fmt::Display for Subject {
             Self::Group { issuer: None, group } => write!(f, "group {group}"),
             Self::Group { issuer: Some(issuer), group } => write!(f, "group {group} of {issuer}"),
             Self::Issuer(issuer) => write!(f, "issuer {issuer}"),
+            Self::SignIn { issuer, session } => write!(f, "sign-in {session} at {issuer}"),
+            Self::Account { issuer, subject } => write!(f, "account {subject} at {issuer}, signed out"),
         }
     }
 }

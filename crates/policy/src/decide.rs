@@ -135,6 +135,9 @@ impl Policies {
         let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
             self.answer(grant, facts, effect, message.facts(), now, approvals)
         };
+        if let Some(effect) = message.effects().iter().find(|effect| is_the_gateways(effect)) {
+            return Said::Deny(self.protected(effect));
+        }
         let mut deciding = BTreeSet::new();
         let mut refused: Vec<(&Effect, Answer)> = Vec::new();
         for effect in message.effects() {
@@ -287,6 +290,17 @@ impl Policies {
         slice
     }
 
+    /// No policy can allow this: the target could not believe who acts.
+    fn protected(&self, effect: &Effect) -> Denied {
+        Denied {
+            code: "42501",
+            reason: format!("{} says who acts here, and is the gateway's to set", effect.resource),
+            hint: None,
+            policies: Vec::new(),
+            version: Arc::clone(&self.version),
+        }
+    }
+
     fn denied(&self, grant: &Grant, effect: &Effect, answer: &Answer, count: usize) -> Denied {
         let by = answer.policies.first().and_then(|id| self.all.iter().find(|p| p.id().to_string() == *id));
         let annotated = |name| by.and_then(|p| p.annotation(name)).map(str::to_owned);
@@ -303,6 +317,20 @@ impl Policies {
             policies: answer.policies.clone(),
             version: Arc::clone(&self.version),
         }
+    }
+}
+
+/// Settings with this beginning tell the target who acts.
+pub const PROTECTED: &str = "durward.";
+
+fn is_the_gateways(effect: &Effect) -> bool {
+    match &effect.resource {
+        Resource::Setting(name) => name.starts_with(PROTECTED),
+        Resource::Target
+        | Resource::Schema(_)
+        | Resource::Table(_)
+        | Resource::Column(_)
+        | Resource::Function(_) => false,
     }
 }
 

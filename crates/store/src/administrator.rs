@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::query::query;
 use crate::verifier::{self, Verifier};
 use crate::{Store, StoreError};
 
@@ -16,15 +17,15 @@ impl Store {
     pub async fn make_administrator(&self) -> Result<Option<Zeroizing<String>>, StoreError> {
         let secret = verifier::secret(ADMIN_PREFIX)?;
         let Verifier { salt, rounds, derived } = Verifier::of(secret.as_bytes()).await?;
-        let made = sqlx::query(
-            "INSERT INTO administrator (id, salt, rounds, verifier) VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING",
+        let made = query(
+            "INSERT INTO administrator (id, salt, rounds, verifier) VALUES (1, $1, $2, $3) ON CONFLICT DO NOTHING",
         )
         .bind(salt)
         .bind(i64::from(rounds))
         .bind(derived.as_slice())
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
-        Ok((made.rows_affected() == 1).then_some(secret))
+        Ok((made == 1).then_some(secret))
     }
 
     /// Whether there is an administrator.
@@ -32,7 +33,7 @@ impl Store {
     /// # Errors
     /// It cannot be read.
     pub async fn has_administrator(&self) -> Result<bool, StoreError> {
-        Ok(sqlx::query("SELECT 1 FROM administrator").fetch_optional(&self.pool).await?.is_some())
+        Ok(query("SELECT 1 FROM administrator").fetch_optional(&self.database).await?.is_some())
     }
 
     /// Whether this is the administrator's secret. It takes tens of milliseconds of a processor, off the runtime's threads.
@@ -40,9 +41,8 @@ impl Store {
     /// # Errors
     /// The verifier cannot be read.
     pub async fn is_administrator(&self, secret: &[u8]) -> Result<bool, StoreError> {
-        let kept = sqlx::query("SELECT salt, rounds, verifier FROM administrator")
-            .fetch_optional(&self.pool)
-            .await?;
+        let kept =
+            query("SELECT salt, rounds, verifier FROM administrator").fetch_optional(&self.database).await?;
         let Some(kept) = kept else { return Ok(false) };
         Verifier::read(&kept)?.matches(secret).await
     }

@@ -2,17 +2,17 @@
 
 use aws_lc_rs::rand;
 use model::Approver;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use zeroize::Zeroizing;
 
+use crate::database::whole;
+use crate::query::{Found, query};
 use crate::verifier::{self, Verifier};
 use crate::{Store, StoreError};
 
 /// What an approver's secret begins with: `dwp_<id>_<secret>`.
 pub const APPROVER_PREFIX: &str = "dwp_";
 
-fn read(row: &SqliteRow) -> Result<Approver, StoreError> {
+fn read(row: &Found) -> Result<Approver, StoreError> {
     Ok(Approver {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
@@ -38,9 +38,9 @@ impl Store {
         let id = format!("{APPROVER_PREFIX}{}", hex::encode(chance));
         let secret = verifier::secret(&format!("{id}_"))?;
         let Verifier { salt, rounds, derived } = Verifier::of(secret.as_bytes()).await?;
-        let made = sqlx::query(
-            "INSERT INTO approver (name, id, groups, salt, rounds, verifier, added) VALUES (?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (name) DO NOTHING",
+        let made = query(
+            "INSERT INTO approver (name, id, groups, salt, rounds, verifier, added) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(name)
         .bind(id)
@@ -49,9 +49,9 @@ impl Store {
         .bind(i64::from(rounds))
         .bind(derived.as_slice())
         .bind(now)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
-        Ok((made.rows_affected() == 1).then_some(secret))
+        Ok((made == 1).then_some(secret))
     }
 
     /// All approvers, by name.
@@ -59,7 +59,7 @@ impl Store {
     /// # Errors
     /// They cannot be read.
     pub async fn approvers(&self) -> Result<Vec<Approver>, StoreError> {
-        let kept = sqlx::query("SELECT * FROM approver ORDER BY name").fetch_all(&self.pool).await?;
+        let kept = query("SELECT * FROM approver ORDER BY lower(name)").fetch_all(&self.database).await?;
         kept.iter().map(read).collect()
     }
 
@@ -69,7 +69,7 @@ impl Store {
     /// It cannot be read.
     pub async fn approver(&self, id: &str) -> Result<Option<Approver>, StoreError> {
         let kept =
-            sqlx::query("SELECT * FROM approver WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+            query("SELECT * FROM approver WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         kept.as_ref().map(read).transpose()
     }
 
@@ -81,7 +81,7 @@ impl Store {
     pub async fn approver_by_secret(&self, secret: &[u8]) -> Result<Option<Approver>, StoreError> {
         let Some(id) = id_of(secret) else { return Ok(None) };
         let kept =
-            sqlx::query("SELECT * FROM approver WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+            query("SELECT * FROM approver WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
         let is_right = Verifier::read(&row)?.matches(secret).await?;
         is_right.then(|| read(&row)).transpose()
@@ -92,21 +92,21 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn remove_approver(&self, name: &str) -> Result<bool, StoreError> {
-        let mut work = self.begin().await?;
-        let gone = sqlx::query("DELETE FROM approver WHERE name = ? RETURNING name")
+        whole!(self, work => {
+        let gone = query("DELETE FROM approver WHERE lower(name) = lower($1) RETURNING name")
             .bind(name)
-            .fetch_optional(&mut *work)
+            .fetch_optional(&mut work)
             .await?;
         let Some(row) = gone else { return Ok(false) };
         let name: String = row.try_get(0)?;
-        sqlx::query(
-            "DELETE FROM vote WHERE voter = ? AND request IN (SELECT id FROM request WHERE status = 'waiting')",
+        query(
+            "DELETE FROM vote WHERE voter = $1 AND request IN (SELECT id FROM request WHERE status = 'waiting')",
         )
         .bind(format!("user:{name}"))
-        .execute(&mut *work)
+        .execute(&mut work)
         .await?;
-        work.commit().await?;
         Ok(true)
+        })
     }
 }
 

@@ -1,8 +1,6 @@
 //! One-time codes for emergencies.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use crate::query::{Found, query};
 use crate::{Store, StoreError};
 
 /// A code as it is kept.
@@ -30,7 +28,7 @@ pub struct Code {
     pub revoked: bool,
 }
 
-fn read(row: &SqliteRow) -> Result<Code, StoreError> {
+fn read(row: &Found) -> Result<Code, StoreError> {
     Ok(Code {
         id: row.try_get("id")?,
         verifier: row.try_get("verifier")?,
@@ -52,7 +50,7 @@ impl Store {
     /// It cannot be read.
     pub async fn code(&self, id: &str) -> Result<Option<Code>, StoreError> {
         let kept =
-            sqlx::query("SELECT * FROM break_glass WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+            query("SELECT * FROM break_glass WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         kept.as_ref().map(read).transpose()
     }
 
@@ -61,8 +59,8 @@ impl Store {
     /// # Errors
     /// They cannot be read.
     pub async fn codes(&self) -> Result<Vec<Code>, StoreError> {
-        let kept = sqlx::query("SELECT * FROM break_glass ORDER BY made DESC, rowid DESC")
-            .fetch_all(&self.pool)
+        let kept = query("SELECT * FROM break_glass ORDER BY made DESC, rowid DESC")
+            .fetch_all(&self.database)
             .await?;
         kept.iter().map(read).collect()
     }
@@ -73,9 +71,9 @@ impl Store {
     /// It cannot be written, or there is one of this id.
     pub async fn add_code(&self, code: &Code) -> Result<(), StoreError> {
         let Code { id, verifier, principal, groups, target, lifetime, made, expires, used, revoked } = code;
-        sqlx::query(
+        query(
             "INSERT INTO break_glass (id, verifier, principal, groups, target, lifetime, made, expires, used, revoked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(id)
         .bind(verifier)
@@ -87,7 +85,7 @@ impl Store {
         .bind(expires)
         .bind(used)
         .bind(revoked)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(())
     }
@@ -97,14 +95,14 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn use_code(&self, id: &str, now: i64) -> Result<bool, StoreError> {
-        let used = sqlx::query(
-            "UPDATE break_glass SET used = ?1 WHERE id = ?2 AND used IS NULL AND revoked = 0 AND expires > ?1",
+        let used = query(
+            "UPDATE break_glass SET used = $1 WHERE id = $2 AND used IS NULL AND NOT revoked AND expires > $1",
         )
         .bind(now)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
-        Ok(used.rows_affected() == 1)
+        Ok(used == 1)
     }
 
     /// Revokes a code; whether there was one.
@@ -112,10 +110,10 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn revoke_code(&self, id: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE break_glass SET revoked = 1 WHERE id = ?")
+        let done = query("UPDATE break_glass SET revoked = TRUE WHERE id = $1")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(done > 0)
     }
 }

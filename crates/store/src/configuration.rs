@@ -2,71 +2,103 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::Row as _;
 use zeroize::Zeroizing;
 
+use crate::database::whole;
+use crate::query::{either, query};
 use crate::vault::Row;
 use crate::{Store, StoreError};
+
+/// What is configured, as of one moment.
+#[derive(Default)]
+pub struct Configured {
+    /// Grows with each change; 0 where nothing was ever configured.
+    pub version: i64,
+    /// What was last written.
+    pub body: Option<String>,
+    /// The passwords of targets, opened.
+    pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
 
 fn row(target: &str) -> Row<'_> {
     Row { table: "credential", id: target }
 }
 
 impl Store {
-    /// The configuration as it was last written, or `None`.
+    /// The configuration as it was last written, with the passwords of its targets.
+    ///
+    /// # Errors
+    /// It cannot be read, or a password cannot be opened.
+    pub async fn configured(&self) -> Result<Configured, StoreError> {
+        whole!(self, work => {
+            let kept = query("SELECT version, body FROM configuration").fetch_optional(&mut work).await?;
+            let Some(kept) = kept else { return Ok(Configured::default()) };
+            let mut credentials = BTreeMap::new();
+            for kept in query("SELECT target, sealed FROM credential").fetch_all(&mut work).await? {
+                let target: String = kept.try_get("target")?;
+                let clear = self.vault.open(row(&target), kept.try_get::<&[u8], _>("sealed")?).await?;
+                credentials.insert(target, clear);
+            }
+            Ok(Configured { version: kept.try_get("version")?, body: Some(kept.try_get("body")?), credentials })
+        })
+    }
+
+    /// Which configuration is in force: [`Configured::version`].
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn configuration(&self) -> Result<Option<String>, StoreError> {
-        let kept = sqlx::query("SELECT body FROM configuration").fetch_optional(&self.pool).await?;
-        Ok(kept.map(|row| row.try_get(0)).transpose()?)
+    pub async fn version(&self) -> Result<i64, StoreError> {
+        let kept = query("SELECT version FROM configuration").fetch_optional(&self.database).await?;
+        Ok(kept.map(|row| row.try_get("version")).transpose()?.unwrap_or(0))
     }
 
-    /// The passwords of targets, opened.
-    ///
-    /// # Errors
-    /// They cannot be read or opened.
-    pub async fn credentials(&self) -> Result<BTreeMap<String, Zeroizing<Vec<u8>>>, StoreError> {
-        let mut all = BTreeMap::new();
-        for kept in sqlx::query("SELECT target, sealed FROM credential").fetch_all(&self.pool).await? {
-            let target: String = kept.try_get(0)?;
-            let clear = self.vault.open(row(&target), kept.try_get::<&[u8], _>(1)?)?;
-            all.insert(target, clear);
-        }
-        Ok(all)
-    }
-
-    /// Replaces the configuration in one transaction. `targets` names all there are: passwords of others are forgotten, those
-    /// of targets that `passwords` does not name stay.
+    /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
+    /// another was first. `targets` names all there are: passwords of others are forgotten, those of targets that `passwords`
+    /// does not name stay.
     ///
     /// # Errors
     /// It cannot be written or sealed; the old one stays.
     pub async fn replace(
         &self,
+        was: i64,
         body: &str,
         targets: &BTreeSet<&str>,
         passwords: &BTreeMap<&str, &[u8]>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         let names = crate::to_json(targets)?;
-        let mut work = self.begin().await?;
-        sqlx::query("INSERT INTO configuration (id, body) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body")
-            .bind(body)
-            .execute(&mut *work)
-            .await?;
-        sqlx::query("DELETE FROM credential WHERE target NOT IN (SELECT value FROM json_each(?))")
-            .bind(names)
-            .execute(&mut *work)
-            .await?;
-        for (target, password) in passwords {
-            sqlx::query(
-                "INSERT INTO credential (target, sealed) VALUES (?, ?) \
-                 ON CONFLICT (target) DO UPDATE SET sealed = excluded.sealed",
+        whole!(self, work => {
+            let kept = query("SELECT version FROM configuration").fetch_optional(&mut work).await?;
+            let stands: i64 = kept.map(|row| row.try_get("version")).transpose()?.unwrap_or(0);
+            if stands != was {
+                return Ok(None);
+            }
+            query(
+                "INSERT INTO configuration (id, body, version) VALUES (1, $1, $2) \
+                 ON CONFLICT (id) DO UPDATE SET body = excluded.body, version = excluded.version",
             )
-            .bind(*target)
-            .bind(self.vault.seal(row(target), password)?)
-            .execute(&mut *work)
+            .bind(body)
+            .bind(stands + 1)
+            .execute(&mut work)
             .await?;
-        }
-        Ok(work.commit().await?)
+            either(
+                "DELETE FROM credential WHERE target NOT IN (SELECT value FROM json_each($1))",
+                "DELETE FROM credential WHERE target NOT IN (SELECT json_array_elements_text($1::json))",
+            )
+            .bind(&names)
+            .execute(&mut work)
+            .await?;
+            for (target, password) in passwords {
+                let sealed = self.seal(&mut work, row(target), password).await?;
+                query(
+                    "INSERT INTO credential (target, sealed) VALUES ($1, $2) \
+                     ON CONFLICT (target) DO UPDATE SET sealed = excluded.sealed",
+                )
+                .bind(*target)
+                .bind(sealed)
+                .execute(&mut work)
+                .await?;
+            }
+            Ok(Some(stands + 1))
+        })
     }
 }

@@ -1,8 +1,6 @@
 //! Access that is denied whatever policies say.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
-
+use crate::query::{Found, query};
 use crate::{Store, StoreError};
 
 /// A denial as it is kept.
@@ -26,7 +24,7 @@ pub struct Denial {
     pub until: Option<i64>,
 }
 
-fn read(row: &SqliteRow) -> Result<Denial, StoreError> {
+fn read(row: &Found) -> Result<Denial, StoreError> {
     Ok(Denial {
         id: row.try_get("id")?,
         kind: row.try_get("kind")?,
@@ -45,12 +43,11 @@ impl Store {
     /// # Errors
     /// They cannot be read.
     pub async fn denials(&self, now: i64) -> Result<Vec<Denial>, StoreError> {
-        let kept = sqlx::query(
-            "SELECT * FROM denial WHERE until IS NULL OR until > ? ORDER BY since DESC, rowid DESC",
-        )
-        .bind(now)
-        .fetch_all(&self.pool)
-        .await?;
+        let kept =
+            query("SELECT * FROM denial WHERE until IS NULL OR until > $1 ORDER BY since DESC, rowid DESC")
+                .bind(now)
+                .fetch_all(&self.database)
+                .await?;
         kept.iter().map(read).collect()
     }
 
@@ -60,8 +57,8 @@ impl Store {
     /// It cannot be written, or there is one of this id.
     pub async fn add_denial(&self, denial: &Denial) -> Result<(), StoreError> {
         let Denial { id, kind, name, issuer, reason, by, since, until } = denial;
-        sqlx::query(
-            "INSERT INTO denial (id, kind, name, issuer, reason, by_whom, since, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        query(
+            "INSERT INTO denial (id, kind, name, issuer, reason, by_whom, since, until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(id)
         .bind(kind)
@@ -71,7 +68,7 @@ impl Store {
         .bind(by)
         .bind(since)
         .bind(until)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(())
     }
@@ -81,7 +78,7 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn lift_denial(&self, id: &str) -> Result<bool, StoreError> {
-        let gone = sqlx::query("DELETE FROM denial WHERE id = ?").bind(id).execute(&self.pool).await?;
-        Ok(gone.rows_affected() > 0)
+        let gone = query("DELETE FROM denial WHERE id = $1").bind(id).execute(&self.database).await?;
+        Ok(gone > 0)
     }
 }

@@ -4,14 +4,22 @@
 
 mod administrator;
 mod approvers;
+mod backup;
 mod break_glass;
+mod changes;
 mod configuration;
+mod database;
 mod denials;
+mod dump;
+mod happened;
 mod keys;
 mod master;
 mod open;
+mod query;
 mod requests;
 mod retention;
+mod rotate;
+mod server;
 mod tokens;
 mod vault;
 mod verifier;
@@ -19,12 +27,19 @@ mod votes;
 
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
+pub use backup::{RecoveryKey, Sealer, unseal};
 pub use break_glass::Code;
+pub use configuration::Configured;
 pub use denials::Denial;
-pub use master::{MasterError, MasterKey};
-pub use open::{OpenError, Store};
+pub use dump::Revoked;
+pub use happened::Happened;
+pub use master::{Keys, MasterError, MasterKey, secret_of};
+pub use open::{Location, Locked, OpenError, Store};
 pub use retention::Purged;
+pub use rotate::Rotated;
+pub use server::Address;
 pub use tokens::Token;
+pub use vault::KeyName;
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +47,9 @@ pub enum StoreError {
     /// The database.
     #[error("{0}")]
     Database(#[from] sqlx::Error),
+    /// It does not answer in time.
+    #[error("it does not answer")]
+    Silent,
     /// A row that is not what was written.
     #[error("a stored value cannot be read: {0}")]
     Unreadable(&'static str),
@@ -40,6 +58,12 @@ pub enum StoreError {
         "a sealed value does not open: it was changed or moved, or the master key is not the one it was sealed with"
     )]
     Sealed,
+    /// The master key is one that is not here.
+    #[error("the master key {0} that the store was sealed with is not here: {1}")]
+    Master(KeyName, String),
+    /// A copy of a store cannot be made or read.
+    #[error("{0}")]
+    Copy(String),
     /// No randomness.
     #[error("the system gives no randomness")]
     Randomness,

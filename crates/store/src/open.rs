@@ -1,21 +1,25 @@
-//! Opening: one file, WAL, migrations forward only; a newer schema is refused.
+//! Opening: a file, or a server that several gateways share. Migrations forward only; a newer schema is refused.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
 
+use crate::changes::Changes;
+use crate::database::Database;
+use crate::query::query;
+use crate::server::{Address, Server};
 use crate::vault::Vault;
-use crate::{MasterKey, StoreError};
+use crate::{Keys, MasterKey, StoreError};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(crate) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -24,69 +28,158 @@ pub enum OpenError {
     #[error(
         "{0} was written by a newer version of durward (schema {1}): use that one, or a copy from before"
     )]
-    Newer(PathBuf, i64),
+    Newer(String, i64),
     /// Its schema cannot be brought up to date.
     #[error("{0}: {1}")]
-    Migration(PathBuf, MigrateError),
+    Migration(String, MigrateError),
     /// Its file cannot be made.
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
     /// Anything else.
     #[error("{0}: {1}")]
-    Store(PathBuf, StoreError),
+    Store(String, StoreError),
 }
 
-/// The state of one gateway, in one SQLite file. Clones share it.
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A file of SQLite's, for one gateway.
+    File(PathBuf),
+    /// A PostgreSQL server, for as many as like to.
+    Server(Box<Address>),
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A store that was reached and brought up to date, without the key to what is sealed in it.
+pub struct Locked {
+    pub(crate) database: Database,
+    name: String,
+}
+
+/// The state of gateways. Clones share it.
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) pool: SqlitePool,
-    pub(crate) vault: std::sync::Arc<Vault>,
+    pub(crate) database: Database,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) changes: Changes,
+}
+
+impl Locked {
+    /// Reaches a store, which is made where it is not there, for its owner alone.
+    ///
+    /// # Errors
+    /// It cannot be read or written, or is of a newer version.
+    pub async fn reach(location: &Location) -> Result<Self, OpenError> {
+        Self::reach_at(location, None).await
+    }
+
+    /// The same, brought up to a version of its schema and no further.
+    pub(crate) async fn reach_at(location: &Location, schema: Option<i64>) -> Result<Self, OpenError> {
+        let name = location.to_string();
+        let fault = |error: StoreError| OpenError::Store(name.clone(), error);
+        let outdated = |error| {
+            if let MigrateError::VersionMissing(version) = error {
+                OpenError::Newer(name.clone(), version)
+            } else {
+                OpenError::Migration(name.clone(), error)
+            }
+        };
+        let database = match location {
+            Location::File(path) => {
+                make_private(path).map_err(|error| OpenError::Io(path.clone(), error))?;
+                let pool = file(path).await.map_err(|error| fault(error.into()))?;
+                SQLITE.run_to(schema.unwrap_or(i64::MAX), &pool).await.map_err(outdated)?;
+                Database::Sqlite(pool)
+            }
+            Location::Server(address) => {
+                let server = Server::connect(address).await.map_err(fault)?;
+                // Of several that come at once one does it: there is a lock around it.
+                POSTGRES.run_to(schema.unwrap_or(i64::MAX), server.pool()).await.map_err(outdated)?;
+                Database::Postgres(Box::new(server))
+            }
+        };
+        Ok(Self { database, name })
+    }
+
+    /// Whether something in it is sealed already: then it opens with the key that sealed it and no other.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn is_sealed(&self) -> Result<bool, OpenError> {
+        let kept = query("SELECT name FROM made_key LIMIT 1").fetch_optional(&self.database).await;
+        Ok(kept.map_err(|error| OpenError::Store(self.name.clone(), error))?.is_some())
+    }
+
+    /// With its key.
+    ///
+    /// # Errors
+    /// It was sealed with another master key.
+    pub async fn unlock(self, master: &MasterKey) -> Result<Store, OpenError> {
+        let vault = Vault::new(std::slice::from_ref(master), None);
+        self.unlock_with(vault).await
+    }
+
+    /// With its keys, and where they are looked for again when one is missing: it may have been replaced meanwhile.
+    ///
+    /// # Errors
+    /// It was sealed with another master key.
+    pub async fn unlock_from(self, masters: &[MasterKey], source: Keys) -> Result<Store, OpenError> {
+        let vault = Vault::new(masters, Some(source));
+        self.unlock_with(vault).await
+    }
+
+    async fn unlock_with(self, vault: Result<Vault, StoreError>) -> Result<Store, OpenError> {
+        let Self { database, name } = self;
+        let fault = |error| OpenError::Store(name.clone(), error);
+        let vault = Arc::new(vault.map_err(fault)?);
+        let changes = Changes::of(&database);
+        let store = Store { database, vault, changes };
+        // A wrong master key is found here and not with the first password that is needed.
+        store.made_key("verifiers").await.map_err(fault)?;
+        store.master().await.map_err(fault)?;
+        Ok(store)
+    }
+}
+
+async fn file(path: &Path) -> Result<sqlx::SqlitePool, sqlx::Error> {
+    let options = SqliteConnectOptions::from_str("sqlite:")?
+        .filename(path)
+        // Of a file that is there already, it stays as it was made.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An approval that was used must stay used when the power fails.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("secure_delete", "on");
+    let options_of_pool = SqlitePoolOptions::new()
+        .max_connections(4)
+        // A connection to a file does not go away; asking each time whether it has would double what reading takes.
+        .test_before_acquire(false)
+        .acquire_timeout(Duration::from_secs(10));
+    options_of_pool.connect_with(options).await
 }
 
 impl Store {
-    /// Opens the file, which is made where it is not there, for its owner alone.
+    /// Opens a file, which is made where it is not there, for its owner alone.
     ///
     /// # Errors
-    /// It cannot be read or written, is of a newer version, or was sealed with another master key.
+    /// As [`Locked::reach`] and [`Locked::unlock`].
     pub async fn open(path: &Path, master: &MasterKey) -> Result<Self, OpenError> {
-        let fault = |error: StoreError| OpenError::Store(path.to_owned(), error);
-        make_private(path).map_err(|error| OpenError::Io(path.to_owned(), error))?;
-        let vault = Vault::new(master).map_err(fault)?;
-        let options = SqliteConnectOptions::from_str("sqlite:")
-            .map_err(|e| fault(e.into()))?
-            .filename(path)
-            // Of a file that is there already, it stays as it was made.
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An approval that was used must stay used when the power fails.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
-            .pragma("secure_delete", "on");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            // A connection to a file does not go away; asking each time whether it has would double what reading takes.
-            .test_before_acquire(false)
-            .acquire_timeout(Duration::from_secs(10))
-            .connect_with(options)
-            .await
-            .map_err(|e| fault(e.into()))?;
-        MIGRATIONS.run(&pool).await.map_err(|error| {
-            if let MigrateError::VersionMissing(version) = error {
-                OpenError::Newer(path.to_owned(), version)
-            } else {
-                OpenError::Migration(path.to_owned(), error)
-            }
-        })?;
-        let store = Self { pool, vault: std::sync::Arc::new(vault) };
-        // A wrong master key is found here and not with the first password that is needed.
-        store.made_key("verifiers").await.map_err(fault)?;
-        Ok(store)
+        Locked::reach(&Location::File(path.to_owned())).await?.unlock(master).await
     }
 
     /// Ends it: what waits in its log goes into the file. Nothing can be asked of it, or of its clones, any more.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
     }
 
     /// Whether it answers.
@@ -94,13 +187,8 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        query("SELECT 1").execute(&self.database).await?;
         Ok(())
-    }
-
-    /// A transaction that has the only right to write from its first moment, so that what it reads stays true.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 }
 

@@ -3,10 +3,10 @@
 
 use aws_lc_rs::rand;
 use model::{Filed, HoldRule, NewRequest, Request, Standing, Status, TargetName, Vote};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 use zeroize::Zeroizing;
 
+use crate::database::{Work, whole};
+use crate::query::{Found, query};
 use crate::vault::Row;
 use crate::{Store, StoreError};
 
@@ -19,32 +19,32 @@ impl Store {
         let mut chance = [0; 5];
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
-        let sealed = self.seal_values(&id, &new.values)?;
-        let mut work = self.begin().await?;
+        let clear =
+            Zeroizing::new(serde_json::to_vec(&new.values).map_err(|_| StoreError::Unreadable("values"))?);
+        whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
-            sqlx::query("SELECT id FROM request WHERE digest = ? AND status IN ('waiting', 'approved')")
+            query("SELECT id FROM request WHERE digest = $1 AND status IN ('waiting', 'approved')")
                 .bind(&new.digest)
-                .fetch_optional(&mut *work)
+                .fetch_optional(&mut work)
                 .await?;
         if let Some(same) = same {
             let id = same.try_get(0)?;
-            work.commit().await?;
             return Ok(Filed::Before(id));
         }
         let waiting: i64 =
-            sqlx::query("SELECT count(*) FROM request WHERE principal = ? AND status = 'waiting'")
+            query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'waiting'")
                 .bind(&new.principal)
-                .fetch_one(&mut *work)
+                .fetch_one(&mut work)
                 .await?
                 .try_get(0)?;
         if usize::try_from(waiting).unwrap_or(usize::MAX) >= most {
-            work.commit().await?;
             return Ok(Filed::TooMany);
         }
-        insert(&mut work, &id, new, sealed, now).await?;
-        work.commit().await?;
-        Ok(Filed::Now(id))
+        let sealed = self.seal(&mut work, values_of(&id), &clear).await?;
+            insert(&mut work, &id, new, &sealed, now).await?;
+        Ok(Filed::Now(id.clone()))
+        })
     }
 
     /// Where a request stands, with the words of who denied it. `None` where there is none.
@@ -52,12 +52,12 @@ impl Store {
     /// # Errors
     /// It cannot be read.
     pub async fn standing(&self, id: &str, now: i64) -> Result<Option<Standing>, StoreError> {
-        let kept = sqlx::query(
-            "SELECT status, expires, (SELECT words FROM vote WHERE request = request.id AND approve = 0 LIMIT 1) \
-             FROM request WHERE id = ?",
+        let kept = query(
+            "SELECT status, expires, (SELECT words FROM vote WHERE vote.request = request.id AND NOT approve LIMIT 1) \
+             FROM request WHERE id = $1",
         )
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.database)
         .await?;
         kept.map(|row| Ok(Standing { status: status(&row, now)?, words: row.try_get(2)? })).transpose()
     }
@@ -67,12 +67,12 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn claim(&self, id: &str, now: i64) -> Result<Option<Vec<String>>, StoreError> {
-        let claimed = sqlx::query(
-            "UPDATE request SET status = 'used' WHERE id = ? AND status = 'approved' AND expires > ? RETURNING holds",
+        let claimed = query(
+            "UPDATE request SET status = 'used' WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
         )
         .bind(id)
         .bind(now)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.database)
         .await?;
         let Some(row) = claimed else { return Ok(None) };
         let holds: Vec<HoldRule> = crate::from_json(row.try_get(0)?)?;
@@ -84,9 +84,9 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn withdraw(&self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE request SET status = 'withdrawn' WHERE id = ? AND status = 'waiting'")
+        query("UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'waiting'")
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
@@ -96,10 +96,10 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn finish(&self, id: &str, how: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE request SET outcome = ? WHERE id = ?")
+        query("UPDATE request SET outcome = $1 WHERE id = $2")
             .bind(how)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
@@ -109,16 +109,16 @@ impl Store {
     /// # Errors
     /// They cannot be read.
     pub async fn requests(&self, all: bool, now: i64) -> Result<Vec<Request>, StoreError> {
-        let kept = sqlx::query(
-            "SELECT * FROM request WHERE ?1 OR (status = 'waiting' AND expires > ?2) ORDER BY filed DESC, rowid DESC",
+        let kept = query(
+            "SELECT * FROM request WHERE $1 OR (status = 'waiting' AND expires > $2) ORDER BY filed DESC, rowid DESC",
         )
         .bind(all)
         .bind(now)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database)
         .await?;
         let mut votes = self.votes(None).await?;
         let with_votes = |row| {
-            let id: String = SqliteRow::try_get(row, "id")?;
+            let id: String = Found::try_get(row, "id")?;
             read(row, votes.remove(&id).unwrap_or_default(), now)
         };
         kept.iter().map(with_votes).collect()
@@ -130,17 +130,12 @@ impl Store {
     /// It cannot be read or opened.
     pub async fn request(&self, id: &str, now: i64) -> Result<Option<Request>, StoreError> {
         let kept =
-            sqlx::query("SELECT * FROM request WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+            query("SELECT * FROM request WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
-        let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?)?;
+        let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
         let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
         let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
         Ok(Some(Request { values, ..read(&row, votes, now)? }))
-    }
-
-    fn seal_values(&self, id: &str, values: &[Option<String>]) -> Result<Vec<u8>, StoreError> {
-        let clear = Zeroizing::new(serde_json::to_vec(values).map_err(|_| StoreError::Unreadable("values"))?);
-        self.vault.seal(values_of(id), &clear)
     }
 }
 
@@ -153,21 +148,19 @@ pub(crate) fn after(now: i64, seconds: u64) -> i64 {
 }
 
 /// Makes what is true by the clock true in the rows.
-pub(crate) async fn expire(work: &mut SqliteConnection, now: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE request SET status = 'expired' WHERE status IN ('waiting', 'approved') AND expires <= ?",
-    )
-    .bind(now)
-    .execute(work)
-    .await?;
+pub(crate) async fn expire(work: &mut Work, now: i64) -> Result<(), StoreError> {
+    query("UPDATE request SET status = 'expired' WHERE status IN ('waiting', 'approved') AND expires <= $1")
+        .bind(now)
+        .execute(work)
+        .await?;
     Ok(())
 }
 
 async fn insert(
-    work: &mut SqliteConnection,
+    work: &mut Work,
     id: &str,
     new: &NewRequest,
-    sealed: Vec<u8>,
+    sealed: &[u8],
     now: i64,
 ) -> Result<(), StoreError> {
     let NewRequest {
@@ -185,10 +178,10 @@ async fn insert(
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
-    sqlx::query(
+    query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
          sealed_values, effects, holds, version, filed, expires) \
-         VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, 'waiting', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(id)
     .bind(digest)
@@ -211,7 +204,7 @@ async fn insert(
 }
 
 /// An open request whose time is over has expired, whether or not its row says so yet.
-pub(crate) fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
+pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
     let word: &str = row.try_get("status")?;
     let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
     let kept = kept.ok_or(StoreError::Unreadable("the status of a request"))?;
@@ -223,7 +216,7 @@ pub(crate) fn status(row: &SqliteRow, now: i64) -> Result<Status, StoreError> {
     })
 }
 
-fn read(row: &SqliteRow, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
+fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
     Ok(Request {
         id: row.try_get("id")?,
         status: status(row, now)?,

@@ -1,5 +1,7 @@
 //! What is over is forgotten after a while, and its space is given back. The journal keeps what happened.
 
+use crate::database::{Database, whole};
+use crate::query::query;
 use crate::requests::expire;
 use crate::{Store, StoreError};
 
@@ -24,33 +26,35 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn purge(&self, tokens: i64, requests: i64, now: i64) -> Result<Purged, StoreError> {
-        let mut work = self.begin().await?;
-        expire(&mut work, now).await?;
-        work.commit().await?;
+        whole!(self, work => { expire(&mut work, now).await })?;
         let purged = Purged {
             tokens: self
                 .delete(
-                    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires < ? LIMIT ?)",
+                    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires < $1 LIMIT $2)",
                     tokens.min(now),
                 )
                 .await?,
             requests: self
                 .delete(
-                    "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < ? \
-                     AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT ?)",
+                    "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < $1 \
+                     AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT $2)",
                     requests.min(now),
                 )
                 .await?,
             denials: self
                 .delete(
-                    "DELETE FROM denial WHERE id IN (SELECT id FROM denial WHERE until < ? LIMIT ?)",
+                    "DELETE FROM denial WHERE id IN (SELECT id FROM denial WHERE until < $1 LIMIT $2)",
                     tokens.min(now),
                 )
                 .await?,
         };
-        if purged != Purged::default() {
-            sqlx::query("PRAGMA incremental_vacuum").execute(&self.pool).await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        match &self.database {
+            Database::Sqlite(_) if purged != Purged::default() => {
+                query("PRAGMA incremental_vacuum").execute(&self.database).await?;
+                query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.database).await?;
+            }
+            // A server cleans up by itself.
+            Database::Sqlite(_) | Database::Postgres(_) => (),
         }
         Ok(purged)
     }
@@ -58,7 +62,7 @@ impl Store {
     async fn delete(&self, sql: &'static str, before: i64) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {
-            let gone = sqlx::query(sql).bind(before).bind(AT_ONCE).execute(&self.pool).await?.rows_affected();
+            let gone = query(sql).bind(before).bind(AT_ONCE).execute(&self.database).await?;
             all += gone;
             if gone == 0 {
                 return Ok(all);

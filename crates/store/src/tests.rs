@@ -1,39 +1,104 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
 use tempfile::TempDir;
+use testkit::postgres::Postgres;
 
 use super::*;
+use crate::query::{either, query};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
 
-struct Place(TempDir);
+/// A store of one test, in a file or on a server.
+struct Place {
+    folder: TempDir,
+    server: Option<(Arc<Postgres>, String)>,
+}
 
 impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a directory"))
+    fn file() -> Self {
+        Self { folder: tempfile::tempdir().expect("a directory"), server: None }
+    }
+
+    fn server() -> Self {
+        let server = Postgres::shared().expect("a server");
+        let database = server.fresh_database().expect("a database");
+        Self { server: Some((server, database)), ..Self::file() }
     }
 
     fn key(&self) -> MasterKey {
-        MasterKey::from_file(&self.0.path().join("master.key"), false).expect("a key")
+        MasterKey::from_file(&self.folder.path().join("master.key"), false).expect("a key").remove(0)
     }
 
     async fn open(&self) -> Store {
-        Store::open(&self.database(), &self.key()).await.expect("a store")
+        self.open_with(&self.key()).await.expect("a store")
+    }
+
+    async fn open_with(&self, key: &MasterKey) -> Result<Store, OpenError> {
+        Locked::reach(&self.location()).await?.unlock(key).await
+    }
+
+    fn location(&self) -> Location {
+        match &self.server {
+            None => Location::File(self.database()),
+            Some((server, database)) => {
+                Location::Server(Box::new(Address::parse(&server.url(database)).expect("an address")))
+            }
+        }
     }
 
     fn database(&self) -> std::path::PathBuf {
-        self.0.path().join("state.db")
+        self.folder.path().join("state.db")
     }
+}
+
+/// Each test on both databases.
+macro_rules! both {
+    ($($test:ident),+ $(,)?) => {
+        mod in_a_file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(&super::Place::file()).await;
+            })+
+        }
+
+        mod on_a_server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(&super::Place::server()).await;
+            })+
+        }
+    };
+}
+
+both! {
+    another_master_key_wraps_everything_and_the_old_one_opens_nothing,
+    a_rotation_that_is_cut_off_leaves_what_was,
+    what_a_command_did_is_told_in_its_order,
+    of_those_who_do_the_same_at_once_one_is_first,
+    of_two_who_replace_the_same_configuration_one_is_told,
+    a_password_stays_until_its_target_goes,
+    a_sealed_value_opens_in_its_own_row_alone,
+    a_sealed_value_that_was_changed_does_not_open,
+    an_approval_is_claimed_once_however_many_try,
+    the_same_operation_is_asked_once_at_a_time,
+    a_hold_asks_for_its_quorum_of_different_people,
+    the_administrators_secret_is_made_once_and_only_it_is_right,
+    a_newer_schema_is_refused,
+    another_master_key_does_not_open_the_store,
+    an_approver_is_known_by_their_own_secret_until_they_are_removed,
 }
 
 async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8])]) {
     let targets: BTreeSet<&str> = targets.iter().copied().collect();
     let passwords: BTreeMap<&str, &[u8]> = passwords.iter().copied().collect();
-    store.replace("{}", &targets, &passwords).await.expect("replaced");
+    let was = store.version().await.expect("read");
+    let now = store.replace(was, "{}", &targets, &passwords).await.expect("replaced");
+    assert_eq!(now, Some(was + 1));
 }
 
 fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
@@ -78,9 +143,7 @@ fn enough(holds: &[HoldRule], votes: &[Vote]) -> bool {
     holds.iter().all(|h| h.quorum <= yes)
 }
 
-#[tokio::test]
-async fn a_password_stays_until_its_target_goes() {
-    let place = Place::new();
+async fn a_password_stays_until_its_target_goes(place: &Place) {
     let store = place.open().await;
     for (targets, passwords, expected) in [
         (&["a", "b"][..], &[("a", PASSWORD), ("b", b"other")][..], &["a", "b"][..]),
@@ -90,61 +153,60 @@ async fn a_password_stays_until_its_target_goes() {
         (&[], &[], &[]),
     ] {
         with_password(&store, targets, passwords).await;
-        let kept = store.credentials().await.expect("read");
+        let kept = store.configured().await.expect("read").credentials;
         assert_eq!(kept.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     }
 }
 
-#[tokio::test]
-async fn a_sealed_value_opens_in_its_own_row_alone() {
-    let place = Place::new();
+async fn a_sealed_value_opens_in_its_own_row_alone(place: &Place) {
     let store = place.open().await;
     with_password(&store, &["a", "b"], &[("a", PASSWORD), ("b", b"other")]).await;
-    sqlx::query("UPDATE credential SET sealed = (SELECT sealed FROM credential WHERE target = 'a') WHERE target = 'b'")
-        .execute(&store.pool)
+    query("UPDATE credential SET sealed = (SELECT sealed FROM credential WHERE target = 'a') WHERE target = 'b'")
+        .execute(&store.database)
         .await
         .expect("moved");
-    assert!(matches!(store.credentials().await, Err(StoreError::Sealed)));
+    assert!(matches!(store.configured().await, Err(StoreError::Sealed)));
 
     let (one, two) = (filed(&store, "1", &[(1, 60)]).await, filed(&store, "2", &[(1, 60)]).await);
-    sqlx::query(
-        "UPDATE request SET sealed_values = (SELECT sealed_values FROM request WHERE id = ?) WHERE id = ?",
+    query(
+        "UPDATE request SET sealed_values = (SELECT sealed_values FROM request WHERE id = $1) WHERE id = $2",
     )
     .bind(&one)
     .bind(&two)
-    .execute(&store.pool)
+    .execute(&store.database)
     .await
     .expect("moved");
     assert_eq!(store.request(&one, 0).await.expect("read").expect("one").values[0].as_deref(), Some(VALUE));
     assert!(matches!(store.request(&two, 0).await, Err(StoreError::Sealed)));
 }
 
-#[tokio::test]
-async fn a_sealed_value_that_was_changed_does_not_open() {
-    let place = Place::new();
+async fn a_sealed_value_that_was_changed_does_not_open(place: &Place) {
     let store = place.open().await;
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     let row = vault::Row { table: "credential", id: "a" };
-    let whole = store.vault.seal(row, PASSWORD).expect("sealed");
+    let whole = vault::seal(&store.vault.all()[0], row, PASSWORD).expect("sealed");
     for at in 0..whole.len() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
-        assert!(store.vault.open(row, &changed).is_err(), "byte {at}");
-        assert!(store.vault.open(row, &whole[..at]).is_err(), "cut at {at}");
+        assert!(store.vault.open(row, &changed).await.is_err(), "byte {at}");
+        assert!(store.vault.open(row, &whole[..at]).await.is_err(), "cut at {at}");
     }
-    assert_eq!(store.vault.open(row, &whole).expect("opened").as_slice(), PASSWORD);
+    assert_eq!(store.vault.open(row, &whole).await.expect("opened").as_slice(), PASSWORD);
+    // As it was written before master keys had names.
+    let old = [&[1], &whole[9..]].concat();
+    assert_eq!(store.vault.open(row, &old).await.expect("opened").as_slice(), PASSWORD);
 }
 
 #[tokio::test]
 async fn no_secret_stands_in_the_files_in_clear() {
-    let place = Place::new();
+    let place = Place::file();
     let store = place.open().await;
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     filed(&store, "1", &[(1, 60)]).await;
     let secret = store.make_administrator().await.expect("made").expect("the first");
     let key = store.made_key("masks").await.expect("a key");
     let mut looked = 0;
-    for entry in std::fs::read_dir(place.0.path()).expect("a directory") {
+    for entry in std::fs::read_dir(place.folder.path()).expect("a directory") {
         let path = entry.expect("an entry").path();
         if path.ends_with("master.key") {
             continue;
@@ -164,9 +226,7 @@ fn is_private(path: &Path) -> bool {
     std::fs::metadata(path).expect("metadata").permissions().mode() & 0o077 == 0
 }
 
-#[tokio::test]
-async fn an_approval_is_claimed_once_however_many_try() {
-    let place = Place::new();
+async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     assert_eq!(store.claim(&id, 0).await.expect("asked"), None, "before it is approved");
@@ -184,9 +244,7 @@ async fn an_approval_is_claimed_once_however_many_try() {
     assert_eq!(won, [["hold-0"]]);
 }
 
-#[tokio::test]
-async fn the_same_operation_is_asked_once_at_a_time() {
-    let place = Place::new();
+async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     let again = |now| {
@@ -202,9 +260,7 @@ async fn the_same_operation_is_asked_once_at_a_time() {
     assert!(matches!(again(1000).await, Filed::Now(_)), "expired");
 }
 
-#[tokio::test]
-async fn a_hold_asks_for_its_quorum_of_different_people() {
-    let place = Place::new();
+async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60), (2, 60)]).await;
     let no = Vote { approve: false, ..yes("user:a") };
@@ -226,9 +282,7 @@ async fn a_hold_asks_for_its_quorum_of_different_people() {
     assert_eq!(store.vote("nothing", &no, 0, enough).await.expect("asked"), None);
 }
 
-#[tokio::test]
-async fn the_administrators_secret_is_made_once_and_only_it_is_right() {
-    let place = Place::new();
+async fn the_administrators_secret_is_made_once_and_only_it_is_right(place: &Place) {
     let store = place.open().await;
     assert!(!store.is_administrator(b"").await.expect("asked"), "before there is one");
     let secret = store.make_administrator().await.expect("made").expect("the first");
@@ -238,28 +292,26 @@ async fn the_administrators_secret_is_made_once_and_only_it_is_right() {
     }
 }
 
-#[tokio::test]
-async fn a_newer_schema_is_refused() {
-    let place = Place::new();
+async fn a_newer_schema_is_refused(place: &Place) {
     let store = place.open().await;
-    sqlx::query(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'', 0)",
+    query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'later', TRUE, $1, 0)",
     )
-    .execute(&store.pool)
+    .bind(Vec::new())
+    .execute(&store.database)
     .await
     .expect("written");
-    store.pool.close().await;
-    let refused = Store::open(&place.database(), &place.key()).await.err().expect("refused");
+    store.close().await;
+    let refused = place.open_with(&place.key()).await.err().expect("refused");
     assert!(matches!(refused, OpenError::Newer(_, 9999)), "{refused}");
     assert!(refused.to_string().contains("newer version of durward"), "{refused}");
 }
 
-#[tokio::test]
-async fn another_master_key_does_not_open_the_store() {
-    let place = Place::new();
+async fn another_master_key_does_not_open_the_store(place: &Place) {
     let kept = place.open().await.made_key("masks").await.expect("a key");
     let other = MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
-    let refused = Store::open(&place.database(), &other).await.err().expect("refused");
+    let refused = place.open_with(&other).await.err().expect("refused");
     assert!(matches!(refused, OpenError::Store(_, StoreError::Sealed)), "{refused}");
     assert_eq!(place.open().await.made_key("masks").await.expect("a key"), kept, "made once");
 }
@@ -271,7 +323,7 @@ fn a_key_file_is_for_its_owner_alone() {
     assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Missing(_))));
     let made = MasterKey::from_file(&path, false).expect("made");
     assert!(is_private(&path));
-    assert_eq!(MasterKey::from_file(&path, true).expect("read").reveal(), made.reveal());
+    assert_eq!(MasterKey::from_file(&path, true).expect("read")[0].reveal(), made[0].reveal());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("chmod");
     assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Exposed(_, 0o640))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
@@ -294,9 +346,7 @@ fn a_key_comes_from_a_command_without_a_shell() {
     }
 }
 
-#[tokio::test]
-async fn an_approver_is_known_by_their_own_secret_until_they_are_removed() {
-    let place = Place::new();
+async fn an_approver_is_known_by_their_own_secret_until_they_are_removed(place: &Place) {
     let store = place.open().await;
     let groups = vec!["dba".to_owned(), "owners".to_owned()];
     let secret = store.add_approver("Alice", &groups, 7).await.expect("added").expect("the first");
@@ -330,9 +380,330 @@ async fn an_approver_is_known_by_their_own_secret_until_they_are_removed() {
     );
 }
 
+/// Two gateways: each has connections of its own.
+async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
+    const EACH: usize = 12;
+    let gateways = [place.open().await, place.open().await];
+    let id = filed(&gateways[0], "approved", &[(1, 60)]).await;
+    let voted = gateways[1].vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+    assert_eq!(voted, Some(Counted::Now(Status::Approved)), "what one has filed another knows");
+    let mut tasks = Vec::new();
+    for number in 0..EACH {
+        for store in &gateways {
+            let (store, id) = (store.clone(), id.clone());
+            tasks.push(tokio::spawn(async move {
+                let new = request("same", &[(1, 60)]);
+                let filed = match store.file(&new, 50, 0).await.expect("filed") {
+                    Filed::Now(_) => 1,
+                    Filed::Before(_) => 0,
+                    Filed::TooMany => panic!("there are few"),
+                };
+                let claimed = store.claim(&id, 0).await.expect("asked").map_or(0, |_| 1);
+                let made = store.make_administrator().await.expect("asked").map_or(0, |_| 1);
+                let added = store.add_approver("Dora", &[], 0).await.expect("asked").map_or(0, |_| 1);
+                // Each is one of many different things, too: none of them is lost.
+                filed_other(&store, number).await;
+                [filed, claimed, made, added]
+            }));
+        }
+    }
+    let mut won = [0; 4];
+    for task in tasks {
+        let one = task.await.expect("no panic");
+        won.iter_mut().zip(one).for_each(|(sum, won)| *sum += won);
+    }
+    assert_eq!(won, [1; 4], "filed, claimed, made administrator, added");
+    assert_eq!(gateways[0].requests(true, 0).await.expect("read").len(), EACH + 2);
+}
+
+/// The same operation by both gateways: filed once.
+async fn filed_other(store: &Store, number: usize) {
+    let new = request(&format!("other{number}"), &[(1, 60)]);
+    let filed = store.file(&new, 50, 0).await.expect("filed");
+    assert_ne!(filed, Filed::TooMany);
+}
+
+async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
+    let gateways = [place.open().await, place.open().await];
+    for round in 0..10 {
+        let replace = |store: &Store, body: &'static str| {
+            let store = store.clone();
+            async move { store.replace(round, body, &BTreeSet::new(), &BTreeMap::new()).await.expect("asked") }
+        };
+        let (a, b) = tokio::join!(replace(&gateways[0], "a"), replace(&gateways[1], "b"));
+        let stands = gateways[0].configured().await.expect("read");
+        let winner = if a.is_some() { "a" } else { "b" };
+        assert_eq!(a.or(b), Some(round + 1));
+        assert!(a.is_none() || b.is_none(), "both were told that they had won");
+        assert_eq!((stands.version, stands.body.as_deref()), (round + 1, Some(winner)));
+    }
+}
+
+async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place: &Place) {
+    let old = place.key();
+    let (keys, new) = (place.folder.path().join("keys"), MasterKey::fresh().expect("a key"));
+    MasterKey::write_file(&keys, &[&old]).expect("written");
+    let source: Keys = {
+        let keys = keys.clone();
+        Arc::new(move || MasterKey::from_file(&keys, true))
+    };
+    let reached = || async { Locked::reach(&place.location()).await.expect("reached") };
+    // One gateway does it, another serves meanwhile.
+    let store =
+        reached().await.unlock_from(&source().expect("keys"), Arc::clone(&source)).await.expect("a store");
+    let other =
+        reached().await.unlock_from(&source().expect("keys"), Arc::clone(&source)).await.expect("a store");
+    with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+    let id = filed(&store, "1", &[(1, 60)]).await;
+    let masks = store.made_key("masks").await.expect("a key");
+
+    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    let rotated = store.rotate(&new, 7).await.expect("rotated");
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 4));
+    MasterKey::write_file(&keys, &[&new]).expect("written");
+
+    for store in [&store, &other] {
+        assert_eq!(store.made_key("masks").await.expect("a key"), masks);
+        let opened = store.configured().await.expect("read").credentials;
+        assert_eq!(opened["a"].as_slice(), PASSWORD);
+        let values = store.request(&id, 0).await.expect("read").expect("one").values;
+        assert_eq!(values[0].as_deref(), Some(VALUE));
+        // What is sealed from now on is under the new one.
+        let later = filed(store, &format!("later {}", Arc::as_ptr(&store.vault).addr()), &[(1, 60)]).await;
+        assert!(store.request(&later, 0).await.is_ok());
+        assert_eq!(store.master().await.expect("read"), new.name());
+    }
+    let refused = place.open_with(&old).await.err().expect("refused");
+    assert!(matches!(refused, OpenError::Store(_, StoreError::Sealed)), "{refused}");
+    let with_new = place.open_with(&new).await.expect("opened");
+    assert_eq!(with_new.configured().await.expect("read").credentials["a"].as_slice(), PASSWORD);
+    // No row was forgotten: the old key wraps nothing any more.
+    let known = vault::Vault::new(&[old], None).expect("a vault");
+    for (table, id, sealed) in rotate::SEALED {
+        let rows = crate::query::made(&format!("SELECT {id} AS id, {sealed} AS sealed FROM {table}"));
+        let rows = rows.fetch_all(&with_new.database).await.expect("read");
+        assert!(!rows.is_empty(), "{table}");
+        for row in rows {
+            let name: String = row.try_get("id").expect("a name");
+            let sealed: Vec<u8> = row.try_get("sealed").expect("bytes");
+            assert!(known.open(vault::Row { table, id: &name }, &sealed).await.is_err(), "{table} {name}");
+        }
+    }
+}
+
+/// The new key stands in the file before anything is wrapped under it, so that whatever was done last can be read.
+async fn a_rotation_that_is_cut_off_leaves_what_was(place: &Place) {
+    let (old, new) = (place.key(), MasterKey::fresh().expect("a key"));
+    let store = place.open().await;
+    with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+    // A value that opens with no key makes it fail in its middle.
+    query("INSERT INTO credential (target, sealed) VALUES ('b', $1)")
+        .bind(vec![2; 120])
+        .execute(&store.database)
+        .await
+        .expect("written");
+    assert!(store.rotate(&new, 7).await.is_err());
+    assert_eq!(store.master().await.expect("read"), old.name());
+    query("DELETE FROM credential WHERE target = 'b'").execute(&store.database).await.expect("removed");
+    let keys = place.folder.path().join("keys");
+    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    for rotated in [false, true] {
+        let keys = MasterKey::from_file(&keys, true).expect("both");
+        let locked = Locked::reach(&place.location()).await.expect("reached");
+        let store =
+            locked.unlock_from(&keys, Arc::new(|| Ok(Vec::new()))).await.expect("readable at each moment");
+        assert_eq!(
+            store.configured().await.expect("read").credentials["a"].as_slice(),
+            PASSWORD,
+            "{rotated}"
+        );
+        if !rotated {
+            store.rotate(&new, 8).await.expect("rotated at last");
+        }
+    }
+}
+
+async fn what_a_command_did_is_told_in_its_order(place: &Place) {
+    let store = place.open().await;
+    assert_eq!(store.last_happened().await.expect("read"), 0);
+    for (number, what) in (1..).zip(["one", "two", "three"]) {
+        store.note(what, "more", number * 10).await.expect("noted");
+    }
+    let told = store.happened(1).await.expect("read");
+    let told: Vec<_> = told.iter().map(|h| (h.number, h.at, h.what.as_str())).collect();
+    assert_eq!(told, [(2, 20, "two"), (3, 30, "three")]);
+    assert_eq!(store.last_happened().await.expect("read"), 3);
+}
+
+/// A copy goes into either database, and what may have changed since does not work in it.
+#[tokio::test]
+async fn a_store_comes_back_from_its_copy_on_either_database() {
+    for (from, to) in [
+        (Place::file(), Place::file()),
+        (Place::file(), Place::server()),
+        (Place::server(), Place::file()),
+        (Place::server(), Place::server()),
+    ] {
+        let store = from.open().await;
+        with_password(&store, &["a"], &[("a", PASSWORD)]).await;
+        let secret = store.make_administrator().await.expect("made").expect("the first");
+        store.add_approver("Dora", &["dba".to_owned()], 5).await.expect("added");
+        let code = Code {
+            id: "dwb_1".to_owned(),
+            verifier: "x".to_owned(),
+            principal: "user:alice".to_owned(),
+            groups: Vec::new(),
+            target: "a".to_owned(),
+            lifetime: 60,
+            made: 1,
+            expires: 1000,
+            used: None,
+            revoked: false,
+        };
+        store.add_code(&code).await.expect("added");
+        for id in ["t1", "t2"] {
+            let token = Token {
+                id: id.to_owned(),
+                verifier: "x".to_owned(),
+                principal: "agent:bot".to_owned(),
+                groups: vec!["g".to_owned()],
+                on_behalf_of: Vec::new(),
+                purpose: None,
+                asserted: Vec::new(),
+                targets: None,
+                parent: None,
+                issued: 0,
+                expires: 1000,
+                revoked: id == "t1",
+            };
+            store.add_token(&token).await.expect("added");
+        }
+        let (waits, denied) = (filed(&store, "w", &[(1, 600)]).await, filed(&store, "d", &[(1, 600)]).await);
+        let no = Vote { approve: false, ..yes("user:a") };
+        store.vote(&denied, &no, 0, enough).await.expect("voted");
+
+        let mut copy = Vec::new();
+        store.dump(&mut copy).await.expect("copied");
+        for hidden in [PASSWORD, VALUE.as_bytes(), secret.as_bytes()] {
+            assert!(!copy.windows(hidden.len()).any(|w| w == hidden));
+        }
+        let restored = Locked::restore(&to.location(), &mut copy.as_slice(), "from a test", 9).await;
+        let (locked, revoked) = restored.expect("restored");
+        assert_eq!(revoked, Revoked { tokens: 1, requests: 1, codes: 1, approvers: 1 });
+        let back = locked.unlock(&from.key()).await.expect("the same master key");
+        let configured = back.configured().await.expect("read");
+        assert_eq!((configured.version, configured.credentials["a"].as_slice()), (1, PASSWORD));
+        assert!(back.is_administrator(secret.as_bytes()).await.expect("asked"));
+        assert!(back.tokens().await.expect("read").iter().all(|t| t.revoked));
+        assert!(back.codes().await.expect("read").iter().all(|c| c.revoked));
+        assert!(back.approvers().await.expect("read").is_empty());
+        let stands = |id: String| {
+            let back = back.clone();
+            async move { back.standing(&id, 1).await.expect("read").expect("one").status }
+        };
+        assert_eq!((stands(waits.clone()).await, stands(denied).await), (Status::Withdrawn, Status::Denied));
+        let opened = back.request(&waits, 1).await.expect("read").expect("one");
+        assert_eq!(opened.values[0].as_deref(), Some(VALUE), "values open in their rows");
+        assert_eq!(back.happened(0).await.expect("read")[0].what, "restored");
+        assert!(
+            matches!(filed(&back, "w", &[(1, 600)]).await.as_str(), id if id != waits),
+            "it is asked anew"
+        );
+        // Into what is there nothing is restored, nor from half of a copy.
+        back.close().await;
+        let again =
+            Locked::restore(&to.location(), &mut copy.as_slice(), "", 9).await.err().expect("refused");
+        assert!(again.to_string().contains("there is a store already"), "{again}");
+        let half = &mut &copy[..copy.len() - 20];
+        let half = Locked::restore(&Place::file().location(), half, "", 9).await.err().expect("refused");
+        assert!(half.to_string().contains("not whole"), "{half}");
+    }
+}
+
+/// What is sealed is known to the rotation.
+#[tokio::test]
+async fn every_sealed_column_is_wrapped_anew_by_a_rotation() {
+    let place = Place::file();
+    let store = place.open().await;
+    let columns = query(
+        "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c \
+         WHERE m.type = 'table' AND c.name LIKE '%sealed%' ORDER BY 1",
+    );
+    let found = columns.fetch_all(&store.database).await.expect("read");
+    let mut found: Vec<(String, String)> =
+        found.iter().map(|r| (r.try_get("t").expect("t"), r.try_get("c").expect("c"))).collect();
+    let mut known: Vec<_> = rotate::SEALED.map(|(t, _, c)| (t.to_owned(), c.to_owned())).to_vec();
+    found.sort();
+    known.sort();
+    assert_eq!(found, known);
+}
+
+/// Whoever adds a table adds it to both.
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let of = |migrator: &sqlx::migrate::Migrator| {
+        migrator.iter().map(|m| (m.version, m.description.to_string())).collect::<Vec<_>>()
+    };
+    let (sqlite, postgres) = (of(&open::SQLITE), of(&open::POSTGRES));
+    assert_eq!(sqlite, postgres);
+    let numbers: BTreeSet<i64> = sqlite.iter().map(|(version, _)| *version).collect();
+    assert_eq!(numbers.len(), sqlite.len(), "two have the same number");
+}
+
+#[tokio::test]
+async fn both_databases_have_the_same_tables_and_columns() {
+    let columns = |store: Store| async move {
+        let rows = either(
+            "SELECT m.name AS t, c.name AS c FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' \
+             AND m.name NOT LIKE 'sqlite%' AND m.name <> '_sqlx_migrations' ORDER BY 1, 2",
+            "SELECT table_name::text AS t, column_name::text AS c FROM information_schema.columns \
+             WHERE table_schema = current_schema AND table_name <> '_sqlx_migrations' AND column_name <> 'rowid' \
+             ORDER BY table_name COLLATE \"C\", column_name COLLATE \"C\"",
+        );
+        let rows = rows.fetch_all(&store.database).await.expect("read");
+        rows.iter()
+            .map(|r| (r.try_get("t").unwrap(), r.try_get("c").unwrap()))
+            .collect::<Vec<(String, String)>>()
+    };
+    let (file, server) = (Place::file(), Place::server());
+    let (sqlite, postgres) = (columns(file.open().await).await, columns(server.open().await).await);
+    assert!(sqlite.len() > 30, "{sqlite:?}");
+    assert_eq!(sqlite, postgres);
+}
+
+#[test]
+fn an_address_says_who_is_meant_and_has_no_password() {
+    for (url, expected) in [
+        ("postgres://durward@db.example.com/durward", Ok(true)),
+        ("postgres://durward@db.example.com/durward?sslmode=verify-full&sslrootcert=/etc/ca.pem", Ok(true)),
+        ("postgres://durward@db.example.com/durward?sslmode=require", Ok(false)),
+        ("postgres://durward@127.0.0.1:5433/durward?sslmode=disable", Ok(true)),
+        ("postgresql://durward@localhost/durward", Ok(true)),
+        ("postgres://durward@%2Frun%2Fpostgresql/durward", Ok(true)),
+        ("postgres://durward:hunter2@db.example.com/durward", Err("there is a password")),
+        ("postgres://durward@db.example.com/durward?password=hunter2", Err("there is a password")),
+        ("postgres://durward@db.example.com/durward?sslmod=require", Err("no parameter \"sslmod\"")),
+        ("postgres://durward@db.example.com/durward?sslmode=maybe", Err("ssl_mode")),
+        ("postgres://db.example.com/durward", Err("has no user")),
+        ("mysql://durward@db.example.com/durward", Err("is written postgres://")),
+    ] {
+        match (Address::parse(url), expected) {
+            (Ok(address), Ok(verified)) => assert_eq!(address.is_verified(), verified, "{url}"),
+            (Err(error), Err(part)) => {
+                assert!(error.contains(part), "{url}: {error}");
+                assert!(!error.contains("hunter2"), "{error}");
+            }
+            (got, _) => panic!("{url}: {got:?}"),
+        }
+    }
+    let address = Address::parse("postgres://durward@localhost/state").unwrap().with_password("hunter2");
+    assert_eq!(format!("{address} {address:?}").matches("hunter2").count(), 0);
+    assert_eq!(address.to_string(), "postgres database state at localhost:5432");
+}
+
 #[tokio::test]
 async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
-    let place = Place::new();
+    let place = Place::file();
     let store = place.open().await;
     let token = |id: &str, expires| Token {
         id: id.to_owned(),
@@ -343,6 +714,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         purpose: None,
         asserted: Vec::new(),
         targets: None,
+        parent: None,
         issued: 0,
         expires,
         revoked: false,
@@ -359,7 +731,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
     let waits = filed(&store, "waits", &[(1, 10_000)]).await;
     let size = || std::fs::metadata(place.database()).expect("a file").len();
     store.purge(0, 0, 0).await.expect("nothing is over");
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.pool).await.expect("checkpoint");
+    query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.database).await.expect("checkpoint");
     let before = size();
 
     let purged = store.purge(100, 100, 200).await.expect("purged");

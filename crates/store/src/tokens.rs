@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::Asserted;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::query::{Found, either, query};
 use crate::{Store, StoreError};
 
 /// A token as it is kept.
@@ -27,6 +26,8 @@ pub struct Token {
     pub asserted: Vec<Asserted>,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<String>>,
+    /// The token that it was minted with.
+    pub parent: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -35,7 +36,7 @@ pub struct Token {
     pub revoked: bool,
 }
 
-fn read(row: &SqliteRow) -> Result<Token, StoreError> {
+fn read(row: &Found) -> Result<Token, StoreError> {
     let targets: Option<&str> = row.try_get("targets")?;
     Ok(Token {
         id: row.try_get("id")?,
@@ -46,6 +47,7 @@ fn read(row: &SqliteRow) -> Result<Token, StoreError> {
         purpose: row.try_get("purpose")?,
         asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
+        parent: row.try_get("parent")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -58,8 +60,7 @@ impl Store {
     /// # Errors
     /// It cannot be read.
     pub async fn token(&self, id: &str) -> Result<Option<Token>, StoreError> {
-        let kept =
-            sqlx::query("SELECT * FROM token WHERE id = ?").bind(id).fetch_optional(&self.pool).await?;
+        let kept = query("SELECT * FROM token WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         kept.as_ref().map(read).transpose()
     }
 
@@ -69,7 +70,7 @@ impl Store {
     /// They cannot be read.
     pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
         let kept =
-            sqlx::query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.pool).await?;
+            query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.database).await?;
         kept.iter().map(read).collect()
     }
 
@@ -87,14 +88,15 @@ impl Store {
             purpose,
             asserted,
             targets,
+            parent,
             issued,
             expires,
             revoked,
         } = token;
-        sqlx::query(
+        query(
             "INSERT INTO token \
-             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, issued, expires, revoked) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, issued, expires, revoked) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(id)
         .bind(verifier)
@@ -104,10 +106,11 @@ impl Store {
         .bind(purpose)
         .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(parent)
         .bind(issued)
         .bind(expires)
         .bind(revoked)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(())
     }
@@ -118,8 +121,8 @@ impl Store {
     /// It cannot be written.
     pub async fn revoke_token(&self, id: &str) -> Result<bool, StoreError> {
         let done =
-            sqlx::query("UPDATE token SET revoked = 1 WHERE id = ?").bind(id).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+            query("UPDATE token SET revoked = TRUE WHERE id = $1").bind(id).execute(&self.database).await?;
+        Ok(done > 0)
     }
 
     /// Which of these tokens are neither revoked nor expired.
@@ -131,12 +134,14 @@ impl Store {
         ids: &BTreeSet<String>,
         now: i64,
     ) -> Result<BTreeSet<String>, StoreError> {
-        let kept = sqlx::query(
-            "SELECT id FROM token WHERE revoked = 0 AND expires > ? AND id IN (SELECT value FROM json_each(?))",
+        let kept = either(
+            "SELECT id FROM token WHERE NOT revoked AND expires > $1 AND id IN (SELECT value FROM json_each($2))",
+            "SELECT id FROM token WHERE NOT revoked AND expires > $1 \
+             AND id IN (SELECT json_array_elements_text($2::json))",
         )
         .bind(now)
         .bind(crate::to_json(ids)?)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.database)
         .await?;
         kept.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
@@ -146,12 +151,12 @@ impl Store {
     /// # Errors
     /// It cannot be written: then it is not used.
     pub async fn spend(&self, id: &str, until: i64, now: i64) -> Result<bool, StoreError> {
-        sqlx::query("DELETE FROM spent WHERE until < ?").bind(now).execute(&self.pool).await?;
-        let done = sqlx::query("INSERT INTO spent (id, until) VALUES (?, ?) ON CONFLICT (id) DO NOTHING")
+        query("DELETE FROM spent WHERE until < $1").bind(now).execute(&self.database).await?;
+        let done = query("INSERT INTO spent (id, until) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
             .bind(id)
             .bind(until)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(done > 0)
     }
 }

@@ -3,11 +3,10 @@
 use std::num::NonZeroU32;
 
 use aws_lc_rs::{constant_time, pbkdf2, rand};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 use zeroize::Zeroizing;
 
 use crate::StoreError;
+use crate::query::Found;
 
 const ROUNDS: u32 = 100_000;
 /// 160 bits of chance.
@@ -37,7 +36,7 @@ impl Verifier {
     }
 
     /// From a row with `salt`, `rounds` and `verifier`.
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+    pub(crate) fn read(row: &Found) -> Result<Self, StoreError> {
         let rounds = u32::try_from(row.try_get::<i64, _>("rounds")?)
             .map_err(|_| StoreError::Unreadable("the rounds of a verifier"))?;
         let derived = Zeroizing::new(row.try_get("verifier")?);

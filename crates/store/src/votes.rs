@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::{Counted, HoldRule, Status, Vote};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use crate::database::{Work, whole};
+use crate::query::{Found, query};
 use crate::requests::{after, expire, status};
 use crate::{Store, StoreError};
 
@@ -22,22 +22,21 @@ impl Store {
         now: i64,
         enough: impl Fn(&[HoldRule], &[Vote]) -> bool + Send,
     ) -> Result<Option<Counted>, StoreError> {
-        let mut work = self.begin().await?;
+        whole!(self, work => {
         expire(&mut work, now).await?;
-        let kept = sqlx::query("SELECT status, expires, holds FROM request WHERE id = ?")
+        let kept = query("SELECT status, expires, holds FROM request WHERE id = $1")
             .bind(id)
-            .fetch_optional(&mut *work)
+            .fetch_optional(&mut work)
             .await?;
         let Some(row) = kept else { return Ok(None) };
         let stands = status(&row, now)?;
         if stands != Status::Waiting {
-            work.commit().await?;
             return Ok(Some(Counted::TooLate(stands)));
         }
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
-        sqlx::query(
-            "INSERT INTO vote (request, voter, groups, approve, words) VALUES (?, ?, ?, ?, ?) \
+        query(
+            "INSERT INTO vote (request, voter, groups, approve, words) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
              words = excluded.words",
         )
@@ -46,10 +45,10 @@ impl Store {
         .bind(crate::to_json(&vote.groups)?)
         .bind(vote.approve)
         .bind(&vote.words)
-        .execute(&mut *work)
+        .execute(&mut work)
         .await?;
         let votes =
-            sqlx::query("SELECT * FROM vote WHERE request = ?").bind(id).fetch_all(&mut *work).await?;
+            query("SELECT * FROM vote WHERE request = $1").bind(id).fetch_all(&mut work).await?;
         let votes: Vec<Vote> = votes.iter().map(read).collect::<Result<_, _>>()?;
         let now_stands = if !vote.approve {
             set(&mut work, id, "denied", row.try_get("expires")?).await?;
@@ -61,15 +60,15 @@ impl Store {
         } else {
             Status::Waiting
         };
-        work.commit().await?;
         Ok(Some(Counted::Now(now_stands)))
+        })
     }
 
     /// The votes of one request, or of all, by request.
     pub(crate) async fn votes(&self, id: Option<&str>) -> Result<BTreeMap<String, Vec<Vote>>, StoreError> {
-        let kept = sqlx::query("SELECT * FROM vote WHERE ?1 IS NULL OR request = ?1 ORDER BY rowid")
+        let kept = query("SELECT * FROM vote WHERE $1 IS NULL OR request = $1 ORDER BY rowid")
             .bind(id)
-            .fetch_all(&self.pool)
+            .fetch_all(&self.database)
             .await?;
         let mut all: BTreeMap<String, Vec<Vote>> = BTreeMap::new();
         for row in kept {
@@ -79,7 +78,7 @@ impl Store {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Vote, StoreError> {
+fn read(row: &Found) -> Result<Vote, StoreError> {
     Ok(Vote {
         voter: row.try_get("voter")?,
         groups: crate::from_json(row.try_get("groups")?)?,
@@ -88,13 +87,8 @@ fn read(row: &SqliteRow) -> Result<Vote, StoreError> {
     })
 }
 
-async fn set(
-    work: &mut SqliteConnection,
-    id: &str,
-    word: &'static str,
-    expires: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE request SET status = ?, expires = ? WHERE id = ?")
+async fn set(work: &mut Work, id: &str, word: &'static str, expires: i64) -> Result<(), StoreError> {
+    query("UPDATE request SET status = $1, expires = $2 WHERE id = $3")
         .bind(word)
         .bind(expires)
         .bind(id)

@@ -83,17 +83,35 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
+        Self::begin(binary, "", settings, None)
+    }
+
+    /// A gateway whose state others share: `head` are the first lines of its configuration, which say where the state is.
+    /// Where another gateway has made the administrator there, `secret` is theirs.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_sharing(binary: &Path, head: &str, secret: Option<&str>) -> Result<Self, Failure> {
+        Self::begin(binary, head, "", secret)
+    }
+
+    fn begin(binary: &Path, head: &str, settings: &str, secret: Option<&str>) -> Result<Self, Failure> {
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
         let config = format!(
-            "data = \"{}\"\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
+            "data = \"{}\"\n{head}\n\n[postgres]\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\n\
              [console]\nlisten = \"127.0.0.1:{admin}\"\n",
             data.display()
         );
         fs::write(scratch.join("durward.toml"), config)?;
-        let said = text(Command::new(binary).args(["init", "--data"]).arg(&data))?;
-        let secret = word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?;
+        let secret = match secret {
+            Some(secret) => secret.to_owned(),
+            None => {
+                let said = text(Command::new(binary).args(["init", "-c"]).arg(scratch.join("durward.toml")))?;
+                word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?
+            }
+        };
         let running = serve(binary, &scratch)?;
         let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret };
         this.wait()?;
@@ -113,6 +131,16 @@ impl Durward {
         self.running.kill();
         self.running = serve(&self.binary, &self.scratch)?;
         self.wait()
+    }
+
+    /// Kills the gateway: it can do nothing more.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// The administrator's secret.
+    pub fn secret(&self) -> &str {
+        &self.secret
     }
 
     /// That it has not ended meanwhile: nothing that was judged after its end means anything.
@@ -161,10 +189,10 @@ impl Durward {
     /// # Errors
     /// What the gateway says of them.
     pub fn apply(&self, targets: &[Target], policies: &[(&str, &str)]) -> Result<(), Failure> {
-        self.apply_with(targets, policies, "")
+        self.apply_with(targets, policies, &[])
     }
 
-    /// The same, with more of what a file of the directory may say: issuers, in TOML.
+    /// The same, with more files beside them.
     ///
     /// # Errors
     /// What the gateway says of them.
@@ -172,14 +200,17 @@ impl Durward {
         &self,
         targets: &[Target],
         policies: &[(&str, &str)],
-        more: &str,
+        files: &[(&str, &str)],
     ) -> Result<(), Failure> {
         let directory = Scratch::new("apply")?;
-        let toml: Vec<String> = targets.iter().map(Target::toml).chain([more.to_owned()]).collect();
+        let toml: Vec<String> = targets.iter().map(Target::toml).collect();
         fs::write(directory.join("targets.toml"), toml.join("\n"))?;
         fs::create_dir(directory.join("policies"))?;
         for (name, cedar) in policies {
             fs::write(directory.join("policies").join(format!("{name}.cedar")), cedar)?;
+        }
+        for (name, text) in files {
+            fs::write(directory.join(name), text)?;
         }
         text(self.command(&["apply", "-f"]).arg(directory.path()))?;
         Ok(())

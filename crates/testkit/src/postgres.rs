@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::process::{Running, Stop, free_port, text};
@@ -76,6 +78,37 @@ impl Postgres {
         let mut this = Self { server, scratch, bin: bin.to_owned(), port };
         this.wait()?;
         Ok(this)
+    }
+
+    /// The server that tests which run beside each other share; it ends with the last of them.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn shared() -> Result<Arc<Self>, Failure> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return Ok(server);
+        }
+        let server = Arc::new(Self::start(&[])?);
+        *shared = Arc::downgrade(&server);
+        Ok(server)
+    }
+
+    /// A new database in it, which nobody else knows.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn fresh_database(&self) -> Result<String, Failure> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("fresh_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"))?;
+        Ok(name)
+    }
+
+    /// The address of one of its databases, for the superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
     }
 
     fn wait(&mut self) -> Result<(), Failure> {

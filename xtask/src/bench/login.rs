@@ -141,7 +141,7 @@ fn gateway(binary: &Path, files: &Files, server: &Postgres) -> Result<Durward, F
          jwks_file = \"{}\"\nprincipals = [{{ kind = \"agent\", name = \"sub\" }}]\n",
         files.jwks.display()
     );
-    gateway.apply_with(&[target], &[("bench", POLICY)], &issuer)?;
+    gateway.apply_with(&[target], &[("bench", POLICY)], &[("issuers.toml", &issuer)])?;
     Ok(gateway)
 }
 

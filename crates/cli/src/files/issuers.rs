@@ -1,10 +1,11 @@
-//! `[[issuers]]`: whose tokens are taken. Files that it names are read here, so that what is stored needs none.
+//! `[[issuers]]`: whose tokens are taken; `[[clients]]`: workloads with keys of their own. Files that they name are read here,
+//! so that what is stored needs none.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use policy::identity::{IssuerConfig, Preset, PrincipalConfig};
+use policy::identity::{ClientConfig, IssuerConfig, Preset, PrincipalConfig};
 use serde::Deserialize;
 
 use crate::exit::Fault;
@@ -32,6 +33,8 @@ pub(super) struct TypedIssuer {
     agent_session: Option<Time>,
     user_session: Option<Time>,
     exchange_life: Option<Time>,
+    login_client: Option<String>,
+    login_scopes: Option<String>,
 }
 
 impl TypedIssuer {
@@ -54,18 +57,11 @@ impl TypedIssuer {
             agent_session,
             user_session,
             exchange_life,
+            login_client,
+            login_scopes,
         } = self;
-        let file = |path: Option<PathBuf>| {
-            let read = |path: PathBuf| {
-                std::fs::read_to_string(home.join(&path))
-                    .with_context(|| format!("issuer \"{name}\": {}", path.display()))
-            };
-            path.map(read).transpose()
-        };
-        let seconds = |what: &str, time: Option<Time>| {
-            let too_long = || Fault::Invalid(format!("issuer \"{name}\": {what} is too long"));
-            time.map(|t| u32::try_from(t.0.as_secs()).map_err(|_| too_long())).transpose()
-        };
+        let who = format!("issuer \"{name}\"");
+        let file = |path: Option<PathBuf>| path.map(|path| read(&who, home, &path)).transpose();
         Ok(IssuerConfig {
             preset,
             issuer,
@@ -77,12 +73,52 @@ impl TypedIssuer {
             when,
             principals,
             prefix,
-            leeway: seconds("leeway", leeway)?,
-            max_age: seconds("max_age", max_age)?,
-            agent_session: seconds("agent_session", agent_session)?,
-            user_session: seconds("user_session", user_session)?,
-            exchange_life: seconds("exchange_life", exchange_life)?,
+            leeway: seconds(&who, "leeway", leeway)?,
+            max_age: seconds(&who, "max_age", max_age)?,
+            agent_session: seconds(&who, "agent_session", agent_session)?,
+            user_session: seconds(&who, "user_session", user_session)?,
+            exchange_life: seconds(&who, "exchange_life", exchange_life)?,
+            login_client,
+            login_scopes,
             name,
         })
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TypedClient {
+    name: String,
+    /// A file with its public keys.
+    jwks_file: PathBuf,
+    algorithms: Option<BTreeSet<String>>,
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    agent_session: Option<Time>,
+    exchange_life: Option<Time>,
+}
+
+impl TypedClient {
+    /// What it means, with the file that it names.
+    pub(super) fn read(self, home: &Path) -> anyhow::Result<ClientConfig> {
+        let Self { name, jwks_file, algorithms, groups, agent_session, exchange_life } = self;
+        let who = format!("client \"{name}\"");
+        Ok(ClientConfig {
+            jwks: read(&who, home, &jwks_file)?,
+            algorithms,
+            groups,
+            agent_session: seconds(&who, "agent_session", agent_session)?,
+            exchange_life: seconds(&who, "exchange_life", exchange_life)?,
+            name,
+        })
+    }
+}
+
+fn read(who: &str, home: &Path, path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(home.join(path)).with_context(|| format!("{who}: {}", path.display()))
+}
+
+fn seconds(who: &str, what: &str, time: Option<Time>) -> anyhow::Result<Option<u32>> {
+    let too_long = || Fault::Invalid(format!("{who}: {what} is too long"));
+    Ok(time.map(|t| u32::try_from(t.0.as_secs()).map_err(|_| too_long())).transpose()?)
 }

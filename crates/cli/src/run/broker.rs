@@ -25,9 +25,8 @@ enum Way {
     Port(u16),
 }
 
-/// Starts one. The gateway has given a token when this returns.
+/// Starts one.
 pub(super) async fn start(gate: Gate, minter: Minter, port: Option<u16>) -> anyhow::Result<Serving> {
-    minter.first().await?;
     let broker = Broker::new(gate.into(), minter).context("the system gives no randomness")?;
     let broker = Arc::new(broker);
     let (way, task) = match port {

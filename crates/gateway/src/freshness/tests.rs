@@ -7,6 +7,7 @@ use testkit::postgres::Postgres;
 use super::*;
 use crate::catalogue::ColumnTag;
 use crate::catalogue::tests::tls;
+use crate::credentials::Credential;
 
 struct Rig {
     shared: Arc<SharedCatalogue>,
@@ -21,7 +22,7 @@ fn place(port: u16) -> Place {
         tls: tls(),
         user: "postgres".to_owned(),
         database: "postgres".to_owned(),
-        credential: Credential(None),
+        credential: Credential::None,
     }
 }
 

@@ -87,14 +87,15 @@ impl Source {
         if let Some(known) = self.fetched.load_full().filter(|f| is_usable(f) && f.keys.has(token.key())) {
             return token.verify(&known.keys, allowed);
         }
-        let fetched = self.fetch_since(arrived).await?;
+        let fetched = self.fetch_since(arrived, token.key()).await?;
         token.verify(&fetched.keys, allowed)
     }
 
-    /// Keys that were asked for after a moment, by this call or by another that ran meanwhile.
-    async fn fetch_since(&self, arrived: Instant) -> Result<Arc<Fetched>, Refusal> {
+    /// Keys that have the one of this name, or that were asked for after a moment: by this call or by another meanwhile.
+    async fn fetch_since(&self, arrived: Instant, key: Option<&str>) -> Result<Arc<Fetched>, Refusal> {
         let mut allowance = self.turn.lock().await;
-        if let Some(fetched) = self.fetched.load_full().filter(|f| f.asked >= arrived) {
+        let answers = |f: &Arc<Fetched>| f.asked >= arrived || is_usable(f) && f.keys.has(key);
+        if let Some(fetched) = self.fetched.load_full().filter(answers) {
             return Ok(fetched);
         }
         if self.failed_at().is_some_and(|at| at >= arrived) {
@@ -155,7 +156,7 @@ impl Source {
     /// OpenID Connect Discovery §4: the document must be this very issuer's.
     async fn discover(&self) -> Result<String, FetchError> {
         let url = self.issuer.url();
-        let address = format!("{}/.well-known/openid-configuration", url.trim_end_matches('/'));
+        let address = discovery(&self.issuer);
         let body = self.get(&address).await?;
         let wrong = |what: &str| FetchError::Document(format!("{address}: {what}"));
         let document = Claims::parse(&body).ok_or_else(|| wrong("it is no JSON object"))?;
@@ -193,6 +194,11 @@ impl Source {
                 .map(|(_, why)| why.clone()),
         }
     }
+}
+
+/// Where an issuer describes itself.
+pub(super) fn discovery(issuer: &Issuer) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.url().trim_end_matches('/'))
 }
 
 fn is_usable(fetched: &Arc<Fetched>) -> bool {

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::stream::{Message, ReadError, Stream, message};
 use super::tls::{SslMode, TlsError, UpstreamTls, end_point};
+use crate::credentials::SourceError;
 
 /// Connecting may take so long, and the login behind it as long again.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -90,6 +91,12 @@ impl Password {
         Self { bytes, salted: Mutex::default() }
     }
 
+    /// What it is, for tests.
+    #[cfg(test)]
+    pub(crate) fn reveal(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn salted(&self) -> MutexGuard<'_, Option<scram::Salted>> {
         self.salted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,6 +160,9 @@ pub enum DialError {
         /// The whole message, as it would go to a client.
         whole: Vec<u8>,
     },
+    /// The password is somewhere else, and cannot be had.
+    #[error("the target's credential cannot be had: {0}")]
+    Credential(String),
     /// The server asks for a password and the target has none.
     #[error("the server asks for a password, and the target has none")]
     NoPassword,
@@ -165,6 +175,12 @@ pub enum DialError {
     /// The server does not speak the protocol.
     #[error("protocol: {0}")]
     Protocol(&'static str),
+}
+
+impl From<SourceError> for DialError {
+    fn from(error: SourceError) -> Self {
+        Self::Credential(error.to_string())
+    }
 }
 
 impl DialError {
@@ -191,6 +207,7 @@ impl DialError {
             Self::Refused { code, .. } if code == "3D000" => "Is the database's name spelt right?",
             Self::Refused { code, .. } if code == "53300" => "Wait, or let the server have more connections.",
             Self::Refused { .. } => "The server says why.",
+            Self::Credential(_) => "Look at [credentials] in durward.toml, and at where it leads.",
             Self::NoPassword => {
                 "Give one: to `up` by --password-file, .pgpass or at the prompt; to `apply` by password_file in the target's file."
             }
@@ -198,6 +215,11 @@ impl DialError {
             Self::Unsupported(_) => "Let the server ask for scram-sha-256 in its pg_hba.conf.",
             Self::Protocol(_) => "Is it PostgreSQL that listens there?",
         }
+    }
+
+    /// Whether the server did not take the password.
+    pub(crate) fn is_login(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "28P01" || code == "28000")
     }
 
     /// What a client is told: whose fault it is, without the server's words.
@@ -216,6 +238,7 @@ impl DialError {
                 ("08004", "the target does not accept the gateway's credential")
             }
             Self::Refused { .. } => ("08004", "the target refused the connection"),
+            Self::Credential(_) => ("08004", "the gateway cannot get its credential for the target"),
             Self::NoPassword | Self::ClearText | Self::Unsupported(_) => {
                 ("08004", "the target asks for a login that the gateway cannot make")
             }

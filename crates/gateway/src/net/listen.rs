@@ -49,6 +49,7 @@ pub struct Front {
     tcp: TcpListener,
     bounds: Bounds,
     target: Option<TargetName>,
+    bearer: bool,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -73,13 +74,30 @@ impl Drop for Share {
 impl Front {
     /// Listens.
     pub async fn bind(address: SocketAddr, bounds: Bounds) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, bounds, target: None, open: Arc::default() })
+        Ok(Self {
+            tcp: TcpListener::bind(address).await?,
+            bounds,
+            target: None,
+            bearer: false,
+            open: Arc::default(),
+        })
     }
 
     /// Makes it the listener of one target: what clients give as the database is then the real one.
     #[must_use]
     pub fn of(self, target: TargetName) -> Self {
         Self { target: Some(target), ..self }
+    }
+
+    /// Makes it one whose clients sign in by OAUTHBEARER.
+    #[must_use]
+    pub fn by_bearer(self) -> Self {
+        Self { bearer: true, ..self }
+    }
+
+    /// Whether its clients sign in by OAUTHBEARER.
+    pub fn asks_for_bearer(&self) -> bool {
+        self.bearer
     }
 
     /// The target that it is the listener of.
@@ -141,6 +159,7 @@ pub struct Accepted {
     server_name: Option<String>,
     peer: SocketAddr,
     fixed: Option<TargetName>,
+    bearer: bool,
 }
 
 /// What a new connection turned out to be.
@@ -200,6 +219,16 @@ impl Accepted {
     /// Fixes the target, as a listener of its own does: `database` is then the real one.
     pub fn set_target(&mut self, target: TargetName) {
         self.fixed = Some(target);
+    }
+
+    /// Lets the client sign in by OAUTHBEARER, whatever user it names.
+    pub fn set_bearer(&mut self, bearer: bool) {
+        self.bearer = bearer;
+    }
+
+    /// Whether the client is to sign in by OAUTHBEARER.
+    pub fn asks_for_bearer(&self) -> bool {
+        self.bearer
     }
 
     /// The target that the client names by `target` or `target/other_database`, in the place of the database, which is
@@ -359,6 +388,7 @@ async fn accepted(
         server_name,
         peer,
         fixed: None,
+        bearer: false,
     })))
 }
 

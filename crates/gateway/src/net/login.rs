@@ -9,7 +9,7 @@ use policy::identity::{self, Refusal};
 use tokio::io::AsyncWriteExt;
 use wire::postgres::error::ErrorFields;
 use wire::postgres::scram::{self, ScramVerifier};
-use wire::postgres::{build, frontend};
+use wire::postgres::{build, frontend, oauth};
 use wire::reader::Reader;
 
 use super::dial::nonce;
@@ -20,6 +20,8 @@ use super::stream::{ReadError, message};
 const LONGEST_PASSWORD: usize = identity::LONGEST + 16;
 /// A user name that begins so names a token, whose secret is proven by SCRAM.
 pub const TOKEN_PREFIX: &str = "dwt_";
+/// A user name that begins so, up to a colon, asks for OAUTHBEARER.
+const OAUTH_USER: &str = "oauth";
 /// A login may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A wrong password costs so long, times the number of recent ones from the same address, up to ten.
@@ -35,6 +37,9 @@ pub trait Authenticator {
     /// Whom this password belongs to.
     fn check(&self, password: &[u8]) -> impl Future<Output = Result<Self::Proof, Refused>> + Send;
 
+    /// Where clients learn how to get a token of an issuer's; of no issuer's by name, of the first.
+    fn discovery(&self, issuer: Option<&str>) -> Option<String>;
+
     /// The verifier of the token that the user name names. Unknown names have one, too, so that an exchange does not
     /// tell which exist; theirs proves nothing.
     fn verifier(&self, user: &str) -> impl Future<Output = (ScramVerifier, Option<Self::Proof>)> + Send;
@@ -49,6 +54,9 @@ pub enum Refused {
     /// A token of an issuer's, and why it is not taken.
     #[error("no valid token of an issuer: {0}")]
     Issued(#[from] Refusal),
+    /// No token was brought: the client was told where it gets one, and comes again.
+    #[error("no token yet")]
+    Asks,
     /// A password cannot be asked for on this connection.
     #[error("the connection is not encrypted")]
     ClearText,
@@ -63,6 +71,7 @@ impl Refused {
         match self {
             Self::Token => "token",
             Self::Issued(refusal) => refusal.code(),
+            Self::Asks => "asks",
             Self::ClearText => "clear_text",
             Self::Protocol(_) => "protocol",
         }
@@ -92,7 +101,7 @@ impl From<wire::Malformed> for Refused {
 pub struct Failures(Mutex<HashMap<IpAddr, u32>>);
 
 impl Failures {
-    fn penalty(&self, address: IpAddr) -> Duration {
+    pub(crate) fn penalty(&self, address: IpAddr) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= MOST_ADDRESSES {
             failures.clear();
@@ -102,7 +111,7 @@ impl Failures {
         PENALTY * *count
     }
 
-    fn forgive(&self, address: IpAddr) {
+    pub(crate) fn forgive(&self, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
     }
 }
@@ -128,6 +137,8 @@ pub async fn authenticate<A: Authenticator>(
             ErrorFields::fatal("28P01", "the token is not valid")
                 .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name.")
         }
+        Refused::Asks => ErrorFields::fatal("28000", "a token is needed")
+            .hint("Get one where the server's answer says, and come again with it."),
         Refused::ClearText => {
             ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
                 .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name.")
@@ -148,6 +159,9 @@ async fn prove<A: Authenticator>(accepted: &mut Accepted, authenticator: &A) -> 
     }
     if !accepted.is_private() {
         return Err(Refused::ClearText);
+    }
+    if accepted.asks_for_bearer() || is_oauth(&user) {
+        return prove_by_bearer(accepted, authenticator, &user).await;
     }
     let mut out = Vec::new();
     build::authentication_cleartext(&mut out);
@@ -197,6 +211,49 @@ async fn prove_by_scram<A: Authenticator>(
     build::authentication_sasl_final(&mut out, &last);
     accepted.stream.write_all(&out).await?;
     Ok(proof)
+}
+
+/// Whether a user name asks for OAUTHBEARER: `oauth`, or `oauth:ISSUER`.
+fn is_oauth(user: &str) -> bool {
+    user.split(':').next() == Some(OAUTH_USER)
+}
+
+/// RFC 7628. A client without a token is told where it gets one.
+async fn prove_by_bearer<A: Authenticator>(
+    accepted: &mut Accepted,
+    authenticator: &A,
+    user: &str,
+) -> Result<A::Proof, Refused> {
+    let mut out = Vec::new();
+    build::authentication_sasl(&mut out, &[oauth::OAUTHBEARER]);
+    accepted.stream.write_all(&out).await?;
+    accepted.stream.flush().await?;
+    let initial = password_body(accepted).await?;
+    let mut reader = Reader::new(&initial);
+    if reader.cstr()? != oauth::OAUTHBEARER.as_bytes() {
+        return Err(Refused::Protocol("a SASL mechanism that was not offered".to_owned()));
+    }
+    let first = reader.value()?.ok_or(wire::Malformed("OAUTHBEARER: no first message"))?;
+    let refused = match oauth::bearer(first)? {
+        oauth::Bearer::Token(token) => match authenticator.check(token).await {
+            Ok(proof) => return Ok(proof),
+            Err(refused) => refused,
+        },
+        oauth::Bearer::Asks => Refused::Asks,
+    };
+    let issuer = user.split_once(':').map(|(_, issuer)| issuer);
+    let mut status = serde_json::json!({ "status": "invalid_token", "scope": "openid" });
+    if let (Some(url), Some(object)) = (authenticator.discovery(issuer), status.as_object_mut()) {
+        object.insert("openid-configuration".to_owned(), url.into());
+    }
+    let mut out = Vec::new();
+    build::authentication_sasl_continue(&mut out, status.to_string().as_bytes());
+    accepted.stream.write_all(&out).await?;
+    accepted.stream.flush().await?;
+    if password_body(accepted).await? != oauth::DUMMY {
+        return Err(Refused::Protocol("an answer to a refusal".to_owned()));
+    }
+    Err(refused)
 }
 
 async fn password_body(accepted: &mut Accepted) -> Result<Vec<u8>, Refused> {

@@ -7,6 +7,7 @@ pub mod login;
 pub mod pump;
 pub mod stream;
 pub mod tls;
+pub mod vault;
 pub mod web;
 
 #[cfg(test)]

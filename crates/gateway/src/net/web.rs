@@ -8,7 +8,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::Agent;
+use ureq::http::HeaderValue;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use zeroize::Zeroizing;
 
 /// A question and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -83,6 +85,83 @@ impl Client {
         asked.await.map_err(|_| WebError::Broken)?
     }
 
+    /// The same with headers, whose values are kept out of logs.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn get_with(
+        &self,
+        address: &str,
+        headers: Vec<(&'static str, Zeroizing<String>)>,
+        most: usize,
+    ) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.get(&address).header("accept", "application/json");
+            for (name, value) in &headers {
+                question = question.header(*name, sensitive(value)?);
+            }
+            read(question.call(), most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// The same for JSON that is posted.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn post_json(
+        &self,
+        address: &str,
+        headers: Vec<(&'static str, Zeroizing<String>)>,
+        body: Zeroizing<String>,
+        most: usize,
+    ) -> Result<Vec<u8>, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.post(&address).header("content-type", "application/json");
+            for (name, value) in &headers {
+                question = question.header(*name, sensitive(value)?);
+            }
+            read(question.send(body.as_str()), most)
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
+    /// An answer whatever its status, to a form that is posted where there is one, and to a plain question else.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ask(
+        &self,
+        address: &str,
+        form: Option<Vec<(String, String)>>,
+        authorization: Option<String>,
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let header =
+                authorization.map_or(("accept", "application/json".to_owned()), |a| ("authorization", a));
+            let answer = match form {
+                Some(form) => {
+                    let question = agent.post(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().send_form(form)
+                }
+                None => {
+                    let question = agent.get(&address).header(header.0, header.1);
+                    question.config().http_status_as_error(false).build().call()
+                }
+            };
+            let mut answer = answer.map_err(|error| WebError::Unreachable(error.to_string()))?;
+            let limit = u64::try_from(most).unwrap_or(u64::MAX);
+            let body =
+                answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|_| WebError::Body)?;
+            Ok((answer.status().as_u16(), body))
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
     /// The same for a form that is posted, as OAuth's endpoints take it. `authorization` is the header of that name.
     ///
     /// # Errors
@@ -104,6 +183,13 @@ impl Client {
         });
         asked.await.map_err(|_| WebError::Broken)?
     }
+}
+
+/// A header's value that is not printed.
+fn sensitive(text: &str) -> Result<HeaderValue, WebError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| WebError::Broken)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn read(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
 use super::*;
@@ -12,14 +13,25 @@ use crate::embedded::Embedded;
 use crate::memory::Memory;
 
 /// Each backend with what has to live as long.
-async fn backends() -> Vec<(&'static str, State, Option<tempfile::TempDir>)> {
+async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
+    let server = Postgres::shared().expect("a server");
+    let address = store::Address::parse(&server.url(&server.fresh_database().expect("a database")));
+    let shared = store::Location::Server(Box::new(address.expect("an address")));
+    let shared = store::Locked::reach(&shared).await.expect("reached").unlock(&key).await.expect("a store");
     vec![
         ("memory", State::new(Memory::default()), None),
-        ("embedded", State::new(Embedded::new(kept)), Some(place)),
+        ("a file", State::new(Embedded::new(kept)), Some(Place::File(place))),
+        ("a server", State::new(Embedded::new(shared)), Some(Place::Server(server))),
     ]
+}
+
+#[expect(dead_code, reason = "it is there to be dropped with the test")]
+enum Place {
+    File(tempfile::TempDir),
+    Server(Arc<Postgres>),
 }
 
 fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
@@ -185,6 +197,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
             }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
+        parent: None,
         issued,
         expires: issued + 100,
         revoked: false,
@@ -236,6 +249,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
         database: "orders".to_owned(),
         password: password.map(|p| Password::new(p.to_owned())),
         sslmode: "prefer".to_owned(),
+        credential: None,
         sslrootcert: None,
         direct_tls: false,
         tags: BTreeSet::new(),
@@ -243,7 +257,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
     };
     let policies = vec![PolicyFile { name: "p".to_owned(), text: "x".to_owned() }];
     for (name, state, _place) in backends().await {
-        assert_eq!(state.configuration().await.expect("read"), Configuration::default(), "{name}");
+        assert_eq!(state.configured().await.expect("read").configuration, Configuration::default(), "{name}");
         for (password, kept) in
             [(Some("hunter2"), Some("hunter2")), (None, Some("hunter2")), (Some("b"), Some("b"))]
         {
@@ -252,18 +266,21 @@ async fn a_configuration_comes_back_without_its_passwords() {
                 policies: policies.clone(),
                 ..Configuration::default()
             };
-            state.replace(&wanted).await.expect("replaced");
+            let was = state.version().await.expect("read");
+            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
+            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
             let expected = Configuration {
                 targets: vec![target(None)],
                 policies: policies.clone(),
                 ..Configuration::default()
             };
-            assert_eq!(state.configuration().await.expect("read"), expected, "{name}");
-            let credentials = state.credentials().await.expect("read");
+            assert_eq!(state.configured().await.expect("read").configuration, expected, "{name}");
+            let credentials = state.configured().await.expect("read").credentials;
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
-        state.replace(&Configuration::default()).await.expect("replaced");
-        assert!(state.credentials().await.expect("read").is_empty(), "{name}");
+        let was = state.version().await.expect("read");
+        state.replace(was, &Configuration::default()).await.expect("replaced");
+        assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
     }
 }
 
@@ -274,5 +291,80 @@ async fn keys_are_made_once() {
         let (one, two) = (state.keys().await.expect("keys"), state.keys().await.expect("keys"));
         assert_eq!((one.verifiers, one.masks, one.commitments), (two.verifiers, two.masks, two.commitments));
         assert_ne!(one.verifiers, one.masks, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn denials_hold_until_they_end_or_are_lifted_wherever_they_are_kept() {
+    use model::{Denial, Subject};
+    for (name, state, _place) in backends().await {
+        let who = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
+        let of = |id: &str, subject: Subject, until: Option<i64>| Denial {
+            id: id.to_owned(),
+            subject,
+            reason: "to be sure".to_owned(),
+            by: "admin".to_owned(),
+            since: 10,
+            until,
+        };
+        let group = |issuer: Option<&str>| Subject::Group {
+            issuer: issuer.map(str::to_owned),
+            group: "contractors".to_owned(),
+        };
+        let all = [
+            of("a", Subject::Principal(who), None),
+            of("b", Subject::Token("dwt_x".to_owned()), Some(20)),
+            of("c", group(None), None),
+            of("d", group(Some("company")), Some(30)),
+            of("e", Subject::Issuer("company".to_owned()), None),
+        ];
+        for denial in &all {
+            state.add_denial(denial).await.expect("written");
+        }
+        let mut kept = state.denials(19).await.expect("read");
+        kept.reverse();
+        assert_eq!(kept, all, "{name}");
+        let ids = |kept: Vec<Denial>| kept.into_iter().map(|d| d.id).collect::<String>();
+        assert_eq!(ids(state.denials(20).await.expect("read")), "edca", "{name}: one has ended");
+        assert!(state.lift_denial("c").await.expect("written"), "{name}");
+        assert!(!state.lift_denial("c").await.expect("written"), "{name}: lifted once");
+        assert_eq!(ids(state.denials(30).await.expect("read")), "ea", "{name}");
+        assert_eq!(state.purge(25, 0, 100).await.expect("purged").denials, 1, "{name}: b");
+    }
+}
+
+#[tokio::test]
+async fn an_emergency_code_is_used_once_wherever_it_is_kept() {
+    for (name, state, _place) in backends().await {
+        let code = |id: &str, expires: i64| StoredCode {
+            id: id.to_owned(),
+            verifier: ScramVerifier::new(b"secret", &[7; 16], 4096),
+            principal: PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() },
+            groups: vec!["oncall".to_owned()],
+            target: TargetName::new("orders"),
+            lifetime: 60,
+            made: 10,
+            expires,
+            used: None,
+            revoked: false,
+        };
+        for (id, expires) in [("dwb_a", 100), ("dwb_b", 100), ("dwb_c", 20)] {
+            state.add_code(&code(id, expires)).await.expect("written");
+        }
+        assert!(state.revoke_code("dwb_b").await.expect("written"), "{name}");
+        for (id, usable) in
+            [("dwb_a", true), ("dwb_a", false), ("dwb_b", false), ("dwb_c", false), ("dwb_d", false)]
+        {
+            assert_eq!(state.use_code(id, 20).await.expect("written"), usable, "{id} in {name}");
+        }
+        let kept = state.code("dwb_a").await.expect("read").expect("a code");
+        assert_eq!(
+            (kept.used, kept.groups, kept.lifetime),
+            (Some(20), vec!["oncall".to_owned()], 60),
+            "{name}"
+        );
+        assert!(kept.verifier.matches(b"secret"), "{name}");
+        let ids: Vec<String> = state.codes().await.expect("read").into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, ["dwb_c", "dwb_b", "dwb_a"], "{name}: newest first");
     }
 }

@@ -57,6 +57,13 @@ pub struct IssuerConfig {
     /// A token that is exchanged for one of its tokens lives so long at most, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange_life: Option<u32>,
+    /// What the command line is called there, where people sign in by it (`durward login`): a public client, which has a
+    /// redirect to `http://127.0.0.1/callback` on any port. It is in `audience`, since identity tokens are for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_client: Option<String>,
+    /// What `durward login` asks for; `openid profile email` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_scopes: Option<String>,
 }
 
 /// Which principal a token is.

@@ -18,11 +18,11 @@ const LEEWAY: (u32, u32) = (60, 300);
 /// A token may be this old, in seconds, where nothing is said.
 const MAX_AGE: u32 = 24 * 3600;
 /// A session of an agent lasts this long, in seconds, where nothing is said.
-const AGENT_SESSION: u32 = 3600;
+pub(super) const AGENT_SESSION: u32 = 3600;
 /// A session of a user lasts this long, in seconds, where nothing is said.
 const USER_SESSION: u32 = 8 * 3600;
 /// A token that one is exchanged for lives so long, in seconds, where nothing is said, and at most.
-const EXCHANGE_LIFE: (u32, u32) = (3600, 24 * 3600);
+pub(super) const EXCHANGE_LIFE: (u32, u32) = (3600, 24 * 3600);
 
 /// An issuer whose word is taken.
 #[derive(Debug, Clone)]
@@ -88,6 +88,8 @@ impl Issuer {
             agent_session,
             user_session,
             exchange_life,
+            login_client,
+            login_scopes,
         } = typed;
         let usual = preset.map(super::preset::Preset::usual);
         names::check_word(name)?;
@@ -110,6 +112,20 @@ impl Issuer {
             return Err("`audience` is empty: without one, tokens that are meant for others would be taken"
                 .to_owned());
         }
+        match (login_client, login_scopes) {
+            (Some(client), _) if !audience.contains(client) => {
+                return Err(format!(
+                    "`audience` has no \"{client}\": identity tokens of those who sign in are for `login_client`"
+                ));
+            }
+            (_, Some(scopes)) if !scopes.split(' ').any(|scope| scope == "openid") => {
+                return Err(
+                    "`login_scopes` must have \"openid\": without it there is no identity token".to_owned()
+                );
+            }
+            (None, Some(_)) => return Err("`login_scopes` needs `login_client`".to_owned()),
+            (Some(_) | None, _) => (),
+        }
         let named: Vec<&str> = match (algorithms, &usual) {
             (Some(typed), _) => typed.iter().map(String::as_str).collect(),
             (None, Some(usual)) => usual.algorithms.to_vec(),
@@ -129,18 +145,6 @@ impl Issuer {
                     .to_owned(),
             );
         }
-        let within = |given: Option<u32>, (usual, most): (u32, u32), what: &str| {
-            let seconds = given.unwrap_or(usual);
-            if seconds > most {
-                Err(format!("{what} is at most {most} seconds"))
-            } else {
-                Ok(i64::from(seconds))
-            }
-        };
-        let long = |given: Option<u32>, usual: u32, what: &str| match given.unwrap_or(usual) {
-            0 => Err(format!("{what} is 0: nobody would get in")),
-            seconds => Ok(i64::from(seconds)),
-        };
         Ok(Self {
             name: name.clone(),
             url: url.to_owned(),
@@ -180,6 +184,24 @@ impl Issuer {
         self.ca.as_deref()
     }
 
+    /// How long a session of one of its principals may last, in seconds.
+    pub fn session_age(&self, kind: PrincipalKind) -> i64 {
+        match kind {
+            PrincipalKind::Agent => self.agent_session,
+            PrincipalKind::User => self.user_session,
+        }
+    }
+
+    /// Whether a token for these is meant for the gateway.
+    pub(super) fn is_heard_by<'a>(&self, mut audiences: impl Iterator<Item = &'a str>) -> bool {
+        audiences.any(|audience| self.audience.contains(audience))
+    }
+
+    /// What clocks may differ by, in seconds.
+    pub(super) fn leeway(&self) -> i64 {
+        self.leeway
+    }
+
     /// The algorithms that it may sign with.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
@@ -199,7 +221,7 @@ impl Issuer {
             return Err(Refusal::Type);
         }
         let heard = claims.texts("aud").ok_or(Refusal::Claims)?;
-        if !heard.iter().any(|audience| self.audience.contains(*audience)) {
+        if !self.is_heard_by(heard.into_iter()) {
             return Err(Refusal::Audience);
         }
         let (issued, expires) = self.times(claims, now)?;
@@ -227,10 +249,7 @@ impl Issuer {
                 (agent(actor)?, own, acted_for)
             }
         };
-        let session_age = match id.kind {
-            PrincipalKind::Agent => self.agent_session,
-            PrincipalKind::User => self.user_session,
-        };
+        let session_age = self.session_age(id.kind);
         let session = claims.text("sid").map(str::to_owned);
         let word = Asserted {
             issuer: self.name.clone(),
@@ -247,6 +266,7 @@ impl Issuer {
             expires,
             session_age,
             exchange_life: self.exchange_life,
+            may_act: chain::may_act(claims)?,
         })
     }
 
@@ -275,7 +295,7 @@ impl Issuer {
     fn groups(&self, mapping: &Mapping, claims: &Claims) -> Result<Vec<String>, Refusal> {
         let mut groups = self.listed(&mapping.groups, claims)?;
         for group in &mapping.in_groups {
-            groups.push(self.own(group)?);
+            groups.push(self.own_group(group)?);
         }
         Ok(groups)
     }
@@ -295,7 +315,7 @@ impl Issuer {
             }
             for group in claims.texts(path).ok_or(Refusal::Principal)? {
                 // Keycloak's are paths: `/dba`.
-                groups.insert(self.own(group.strip_prefix('/').unwrap_or(group))?);
+                groups.insert(self.own_group(group.strip_prefix('/').unwrap_or(group))?);
             }
         }
         if groups.len() > names::MOST_GROUPS {
@@ -307,21 +327,26 @@ impl Issuer {
 
     /// A name of this issuer's, with its prefix.
     fn own(&self, name: &str) -> Result<String, Refusal> {
+        self.prefixed(name).filter(|whole| names::is_fine(whole)).ok_or(Refusal::Principal)
+    }
+
+    fn own_group(&self, name: &str) -> Result<String, Refusal> {
+        self.prefixed(name).filter(|whole| names::is_group(whole)).ok_or(Refusal::Principal)
+    }
+
+    fn prefixed(&self, name: &str) -> Option<String> {
         let whole = format!("{}{name}", self.prefix);
-        let is_foreign = self.foreign.iter().any(|prefix| whole.starts_with(prefix));
-        if name.is_empty() || is_foreign || !names::is_fine(&whole) {
-            Err(Refusal::Principal)
-        } else {
-            Ok(whole)
-        }
+        let is_foreign =
+            whole.starts_with(names::LOCAL) || self.foreign.iter().any(|prefix| whole.starts_with(prefix));
+        (!name.is_empty() && !is_foreign).then_some(whole)
     }
 }
 
 impl Mapping {
     fn new(typed: &PrincipalConfig) -> Result<Self, String> {
         let PrincipalConfig { when, kind, name, groups, in_groups, unverified_email } = typed;
-        if groups.iter().any(String::is_empty) || in_groups.iter().any(|g| !names::is_fine(g)) {
-            return Err("a group is empty, too long or has spaces in it".to_owned());
+        if groups.iter().any(String::is_empty) || in_groups.iter().any(|g| !names::is_group(g)) {
+            return Err("a group is empty or too long".to_owned());
         }
         Ok(Self {
             when: when.as_deref().map(condition).transpose()?,
@@ -347,7 +372,7 @@ fn condition(text: &str) -> Result<Condition, String> {
     Ok(condition)
 }
 
-fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
+pub(super) fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
     if names.is_empty() {
         return Err("`algorithms` is empty".to_owned());
     }
@@ -356,4 +381,18 @@ fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
         Algorithm::named(name).ok_or_else(|| format!("the algorithm \"{name}\" is not supported: {all} are"))
     };
     names.iter().map(named).collect()
+}
+
+/// Seconds within a bound.
+pub(super) fn within(given: Option<u32>, (usual, most): (u32, u32), what: &str) -> Result<i64, String> {
+    let seconds = given.unwrap_or(usual);
+    if seconds > most { Err(format!("{what} is at most {most} seconds")) } else { Ok(i64::from(seconds)) }
+}
+
+/// Seconds, and not none.
+pub(super) fn long(given: Option<u32>, usual: u32, what: &str) -> Result<i64, String> {
+    match given.unwrap_or(usual) {
+        0 => Err(format!("{what} is 0: nobody would get in")),
+        seconds => Ok(i64::from(seconds)),
+    }
 }

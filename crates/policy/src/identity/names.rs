@@ -8,9 +8,17 @@ pub(super) const MOST_GROUPS: usize = 500;
 /// The longest name of a principal or group, in bytes.
 const LONGEST: usize = 200;
 
+/// In front of the names of agents that people run: no issuer gives such a name.
+pub const LOCAL: &str = "local/";
+
 /// Whether a principal or a group may be called so.
 pub(super) fn is_fine(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
+/// Whether a group may be called so: people call them with spaces.
+pub(super) fn is_group(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control)
 }
 
 /// An issuer's name stands in policies and in files.
@@ -18,6 +26,9 @@ pub(super) fn check_word(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 63 || !name.chars().all(fine) {
         return Err("an issuer's name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    if LOCAL.strip_suffix('/') == Some(name) {
+        return Err("no issuer is called \"local\": agents that people run are called local/NAME".to_owned());
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Tokens over real keys: what an attacker may write, and beside it what an honest issuer writes.
 
+mod presets;
+
 use std::sync::OnceLock;
 
 use model::{Principal, PrincipalKind, PrincipalRef};
@@ -450,7 +452,7 @@ fn whoever_acts_is_the_principal_and_has_nothing_of_whom_it_acts_for() {
         is("agent:company/tester", "", &format!("agent:company/coder {alice}"))
     );
     let mut deep = json!({"sub": "a0"});
-    for n in 1..10 {
+    for n in 1..12 {
         deep = json!({"sub": format!("a{n}"), "act": deep});
     }
     for act in [

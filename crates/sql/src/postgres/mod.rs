@@ -311,7 +311,8 @@ impl Refusal {
         match self {
             Self::Syntax { .. } => "42601",
             Self::TooComplex(_) => "54001",
-            Self::OtherVersion(_) => "0A000",
+            // The server may well read it, in another way: this is a refusal of ours.
+            Self::OtherVersion(_) => "42501",
         }
     }
 

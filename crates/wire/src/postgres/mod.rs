@@ -6,6 +6,7 @@ pub mod copy;
 pub mod error;
 pub mod frontend;
 pub mod md5;
+pub mod oauth;
 pub mod row;
 pub mod scram;
 pub mod startup;

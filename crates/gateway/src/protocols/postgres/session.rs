@@ -99,6 +99,7 @@ impl Protocol for PostgresSession {
 
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
+        self.gateway.is_current()?;
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
@@ -121,7 +122,7 @@ impl Protocol for PostgresSession {
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let (opened, registration) =
-            opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+            opening::open(&self.gateway, grant, accepted, audit, &self.cancel, &self.origin.session).await?;
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);

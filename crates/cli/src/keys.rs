@@ -1,0 +1,92 @@
+//! `durward keys`: another master key, while the gateways serve.
+
+use std::path::Path;
+
+use anyhow::bail;
+use serde_json::json;
+use store::{MasterKey, Rotated};
+
+use crate::args::Keys;
+use crate::config::{Settings, Source};
+use crate::exit::Fault;
+use crate::node;
+use crate::show::{self, say};
+
+pub(crate) fn run(command: &Keys) -> anyhow::Result<()> {
+    let (Keys::Add { place } | Keys::Rotate { place, .. }) = command;
+    let settings = place.settings()?;
+    node::runtime()?.block_on(async {
+        let store = node::open_store(&settings).await?;
+        let in_force = store.master().await?;
+        let done = match command {
+            Keys::Add { .. } => add(&settings, in_force),
+            Keys::Rotate { json, .. } => rotate(&settings, &store, in_force, *json).await,
+        };
+        store.close().await;
+        done
+    })
+}
+
+/// Puts a new key in front of the one that is in force, for every gateway to have before it comes into force.
+fn add(settings: &Settings, in_force: store::KeyName) -> anyhow::Result<()> {
+    let Source::File(file) = &settings.master_key else {
+        let why = "the master key does not come from a file: put a new key where it comes from, on a line before the old one";
+        return Err(Fault::Invalid(why.to_owned()).into());
+    };
+    let name = put_new_first(file, in_force)?;
+    say(format_args!("The new master key {name} stands first in {}.", file.display()))?;
+    say("Bring this file to every gateway of the store, then run `durward keys rotate`.")?;
+    Ok(())
+}
+
+fn put_new_first(file: &Path, in_force: store::KeyName) -> anyhow::Result<store::KeyName> {
+    let kept = MasterKey::from_file(file, true)?;
+    let Some(old) = kept.iter().find(|key| key.name() == in_force) else {
+        bail!("{} does not hold the master key {in_force}, which is in force", file.display());
+    };
+    let new = MasterKey::fresh()?;
+    MasterKey::write_file(file, &[&new, old])?;
+    Ok(new.name())
+}
+
+async fn rotate(
+    settings: &Settings,
+    store: &store::Store,
+    in_force: store::KeyName,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let first = |keys: &[MasterKey]| keys.first().map(MasterKey::name);
+    let mut keys = node::master_keys(&settings.master_key, true)?;
+    if first(&keys) == Some(in_force) {
+        match &settings.master_key {
+            Source::File(file) if !store.is_shared() => {
+                put_new_first(file, in_force)?;
+                keys = node::master_keys(&settings.master_key, true)?;
+            }
+            Source::File(_) => bail!(
+                "several gateways may use this store: `durward keys add` puts a new key into the file; bring it to each of \
+                 them, then rotate"
+            ),
+            Source::Env(_) | Source::Command(_) => bail!(
+                "the key that master_key gives first is in force already: put a new one where it comes from, on a line \
+                 before the old one, for every gateway"
+            ),
+        }
+    }
+    let Some(new) = keys.first() else { bail!("there is no master key") };
+    let Rotated { before, after, values } = store.rotate(new, node::now()).await?;
+    if let Source::File(file) = &settings.master_key {
+        MasterKey::write_file(file, &[new])?;
+    }
+    let noted = format!("{before} by {after}; {values} values wrapped anew");
+    node::note_if_nobody_serves(settings, "master key replaced", &noted)?;
+    if as_json {
+        let told = json!({ "before": before.to_string(), "after": after.to_string(), "values": values });
+        return Ok(show::json(&told)?);
+    }
+    say(format_args!(
+        "The master key {after} is in force in place of {before}: {values} values were wrapped anew."
+    ))?;
+    say("The old one opens nothing any more, but what was copied before: take it out wherever it lies.")?;
+    Ok(())
+}

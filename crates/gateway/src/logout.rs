@@ -1,0 +1,58 @@
+//! What an issuer says of people who signed out there (OpenID Connect Back-Channel Logout 1.0): their sessions end, those of
+//! their agents, too, and what was issued before opens nothing any more.
+
+use std::net::SocketAddr;
+
+use model::Subject;
+use policy::identity::{LoggedOut, Refusal};
+
+use crate::gateway::Gateway;
+use crate::requests::{AdminError, LONGEST_LIFE};
+use crate::state::StateError;
+
+/// Why an issuer's word is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LogoutError {
+    /// It is no logout token of an issuer's, or was brought before.
+    #[error("the logout token is not valid")]
+    Token(#[source] Refusal),
+    /// It cannot be stored or recorded.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Gateway {
+    /// Takes a logout token. Returns how many sessions ended here.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub async fn logged_out(&self, token: &str, from: SocketAddr) -> Result<usize, LogoutError> {
+        let issuers = self.issuers();
+        let said = match issuers.logged_out(token.as_bytes()).await {
+            Ok(said) => said,
+            Err(refusal) => {
+                tracing::warn!(%from, "a logout token was refused: {refusal}");
+                tokio::time::sleep(self.failures().penalty(from.ip())).await;
+                return Err(LogoutError::Token(refusal));
+            }
+        };
+        let LoggedOut { issuer, subject, session, id, until } = said;
+        if !self.state().spend(&format!("logout {issuer} {id}"), until).await? {
+            return Err(LogoutError::Token(Refusal::Replayed));
+        }
+        // Of one sign-in, where it says which; of all before, where it says only whose.
+        let denied = match (session, subject) {
+            (Some(session), _) => Subject::SignIn { issuer: issuer.clone(), session },
+            (None, Some(subject)) => Subject::Account { issuer: issuer.clone(), subject },
+            (None, None) => return Err(LogoutError::Token(Refusal::Claims)),
+        };
+        let by = format!("issuer:{issuer}");
+        let reason = format!("signed out at {issuer}");
+        // No token that was issued before lives longer.
+        let (_, ended) = self.deny_subject(denied, &reason, Some(LONGEST_LIFE.as_secs()), &by).await?;
+        Ok(ended)
+    }
+}
