@@ -163,6 +163,15 @@ fn a_session_ends_with_its_time_or_when_its_code_is_revoked() {
             while !text(&mut rig.gateway.command(&["sessions", "ls"])).unwrap().contains(id(&secret)) {
                 assert!(begun.elapsed() < PATIENCE, "no session");
             }
+            // Leave to connect is asked for again, as the emergency that it is.
+            let target = Target::new(DATABASE, rig.server.port(), DATABASE);
+            let only = POLICY.replace(
+                "permit (principal, action == Action::\"connect\", resource)",
+                "permit (principal, action == Action::\"connect\", resource) when { context.break_glass }",
+            );
+            assert_ne!(only, POLICY);
+            rig.gateway.apply(&[target], &[("test", &only)]).unwrap();
+            assert!(text(&mut rig.gateway.command(&["sessions", "ls"])).unwrap().contains(id(&secret)));
             text(&mut rig.gateway.command(&["break-glass", "revoke", id(&secret)])).unwrap();
         }
         let output = child.wait_with_output().unwrap();

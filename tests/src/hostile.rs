@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::rig::{Rig, Way};
 
@@ -90,6 +90,44 @@ async fn half_open_connections_keep_nobody_out() {
     assert!(idle.len() > 300);
     is_well(&rig).await;
     drop(idle);
+}
+
+/// Says a little at a time for as long as it is let; how long that was.
+fn trickles(way: &Way, begin: &[u8]) -> Duration {
+    let mut socket = open(way);
+    socket.write_all(begin).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        let ended = match socket.read(&mut [0; 1024]) {
+            Ok(count) => count == 0,
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        };
+        if ended || socket.write_all(b"x").is_err() {
+            break;
+        }
+    }
+    since.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_trickles_is_ended_in_time() {
+    let rig = Rig::start(&[], READS);
+    let password =
+        [&startup(&[("user", "x"), ("database", crate::rig::DATABASE)])[..], b"p\0\0\xea\x60"].concat();
+    let begins = [vec![0, 0, 0x23, 0x28, 0, 3, 0, 0], password];
+    let slow: Vec<_> = begins
+        .map(|begin| {
+            let way = rig.through();
+            std::thread::spawn(move || trickles(&way, &begin))
+        })
+        .into_iter()
+        .collect();
+    is_well(&rig).await;
+    for login in slow {
+        let lasted = login.join().unwrap();
+        assert!(lasted < Duration::from_secs(20), "a login lasted {lasted:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -156,11 +156,22 @@ fn tokens_are_renewed_as_long_as_the_child_runs() {
 #[test]
 fn a_cancel_reaches_what_the_child_runs() {
     let rig = Rig::start(&[], ALLOW_ALL);
-    let script = "timeout -s INT 2 psql -XqAt -c 'SELECT pg_sleep(60)'";
+    let place = Scratch::new("run").unwrap();
+    let note = place.join("pid").display().to_string();
+    let script = format!("echo $$ > {note}; exec psql -XqAt -c 'SELECT pg_sleep(600)'");
+    let child = run(&rig, &[], &script).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
-    let output = run(&rig, &[], script).output().unwrap();
+    let asks =
+        "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND state = 'active'";
+    while rig.server.sql(DATABASE, asks).unwrap().trim() != "1" {
+        assert!(begun.elapsed() < PATIENCE, "it does not run");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // psql asks for a cancel when it is interrupted.
+    text(Command::new("kill").args(["-INT", std::fs::read_to_string(&note).unwrap().trim()])).unwrap();
+    let output = child.wait_with_output().unwrap();
     assert!(said(&output).contains("canceling statement due to user request"), "{}", said(&output));
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert_eq!(output.status.code(), Some(1), "psql's own exit status");
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod custody;
+#[cfg(test)]
 mod emergencies;
 #[cfg(test)]
 mod endings;
@@ -24,6 +26,8 @@ mod identity;
 mod invisible;
 #[cfg(test)]
 mod laptops;
+#[cfg(test)]
+mod nonsense;
 #[cfg(test)]
 mod oauth;
 #[cfg(test)]

@@ -24,7 +24,8 @@ forbid (principal is Agent, action == Action::"delete", resource) unless { conte
 "#;
 
 const PEOPLE: &str = r#"{"algorithm":"ES256","life":600,
-    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback"}},
+    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback","metadata":{
+        "backchannel_logout_uri":"http://127.0.0.1:AGENTS/logout","backchannel_logout_session_required":true}}},
     "people":{"alice":{"groups":["dba"]},"mallory":{"groups":[]}}}"#;
 
 struct House {
@@ -36,8 +37,8 @@ struct House {
 }
 
 fn house() -> House {
-    let issuer = Issuer::start(&rig::npm(), PEOPLE).unwrap();
     let agents = testkit::process::free_port().unwrap();
+    let issuer = Issuer::start(&rig::npm(), &PEOPLE.replace("AGENTS", &agents.to_string())).unwrap();
     let server = rig::server(&[]);
     server.sql(DATABASE, "CREATE TABLE t (n int)").unwrap();
     let target = Target::new(DATABASE, server.port(), DATABASE);
@@ -84,7 +85,7 @@ impl House {
 
     fn sign_in(&self, person: &str) -> Output {
         let (child, address) = self.begin();
-        let back = browser(self.issuer.port(), &address, person);
+        let back = Browser::default().go(self.issuer.port(), &address, person);
         visit(&back);
         child.wait_with_output().unwrap()
     }
@@ -108,50 +109,63 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Goes where the issuer sends it, fills in its forms, and stops before it goes back to whoever asked.
-fn browser(issuer: u16, address: &str, person: &str) -> String {
-    let here = format!("http://127.0.0.1:{issuer}");
-    let (mut cookies, mut next) = (BTreeMap::<String, String>::new(), address.to_owned());
-    let mut form: Option<String> = None;
-    for _ in 0..20 {
-        let path = match next.strip_prefix(&here) {
-            Some(path) => path.to_owned(),
-            None if next.starts_with('/') => next.clone(),
-            None => return next,
-        };
-        let jar = cookies.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ");
-        let answer = match form.take() {
-            None => http::request(issuer, "GET", &path, &[("Cookie", &jar)], b"").unwrap(),
-            Some(body) => {
-                let kind = ("Content-Type", "application/x-www-form-urlencoded");
-                http::request(issuer, "POST", &path, &[("Cookie", &jar), kind], body.as_bytes()).unwrap()
+/// A browser that is a script, with its cookies.
+#[derive(Default)]
+struct Browser(BTreeMap<String, String>);
+
+impl Browser {
+    /// Goes where the issuer sends it, fills in its forms, and stops before it goes back to whoever asked, or where there is no
+    /// form left.
+    fn go(&mut self, issuer: u16, address: &str, person: &str) -> String {
+        let here = format!("http://127.0.0.1:{issuer}");
+        let Self(cookies) = self;
+        let mut next = address.to_owned();
+        let mut form: Option<String> = None;
+        for _ in 0..20 {
+            let path = match next.strip_prefix(&here) {
+                Some(path) => path.to_owned(),
+                None if next.starts_with('/') => next.clone(),
+                None => return next,
+            };
+            let jar = cookies.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join("; ");
+            let answer = match form.take() {
+                None => http::request(issuer, "GET", &path, &[("Cookie", &jar)], b"").unwrap(),
+                Some(body) => {
+                    let kind = ("Content-Type", "application/x-www-form-urlencoded");
+                    http::request(issuer, "POST", &path, &[("Cookie", &jar), kind], body.as_bytes()).unwrap()
+                }
+            };
+            let header = |line: &str, name: &str| {
+                let (n, v) = line.split_once(':')?;
+                n.eq_ignore_ascii_case(name).then(|| v.trim().to_owned())
+            };
+            for cookie in answer.headers.lines().filter_map(|line| header(line, "set-cookie")) {
+                let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+                if value.is_empty() {
+                    cookies.remove(name);
+                } else {
+                    cookies.insert(name.to_owned(), value.to_owned());
+                }
             }
-        };
-        let header = |line: &str, name: &str| {
-            let (n, v) = line.split_once(':')?;
-            n.eq_ignore_ascii_case(name).then(|| v.trim().to_owned())
-        };
-        for cookie in answer.headers.lines().filter_map(|line| header(line, "set-cookie")) {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            if value.is_empty() {
-                cookies.remove(name);
+            if let Some(location) = answer.headers.lines().find_map(|line| header(line, "location")) {
+                next = location;
+            } else if answer.body.contains("name=\"login\"") {
+                form = Some(format!("prompt=login&login={person}&password=any"));
+                next = path;
+            } else if answer.body.contains("value=\"consent\"") {
+                form = Some("prompt=consent".to_owned());
+                next = path;
+            } else if let Some((_, xsrf)) = answer.body.split_once("name=\"xsrf\" value=\"") {
+                form = Some(format!("logout=yes&xsrf={}", xsrf.split('"').next().unwrap()));
+                next = "/session/end/confirm".to_owned();
+            } else if answer.body.contains("Sign-out Success") {
+                return path;
             } else {
-                cookies.insert(name.to_owned(), value.to_owned());
+                panic!("no way on from {path}: {} {}", answer.status, answer.body);
             }
         }
-        if let Some(location) = answer.headers.lines().find_map(|line| header(line, "location")) {
-            next = location;
-        } else if answer.body.contains("name=\"login\"") {
-            form = Some(format!("prompt=login&login={person}&password=any"));
-            next = path;
-        } else if answer.body.contains("value=\"consent\"") {
-            form = Some("prompt=consent".to_owned());
-            next = path;
-        } else {
-            panic!("no way on from {path}: {} {}", answer.status, answer.body);
-        }
+        panic!("it leads nowhere: {next}");
     }
-    panic!("it leads nowhere: {next}");
 }
 
 /// Goes to an address on this machine.
@@ -280,7 +294,7 @@ fn what_is_kept_approves_and_administers_nothing_also_for_the_same_user() {
 fn an_answer_that_is_not_to_our_question_signs_nobody_in() {
     let house = house();
     let (mut child, address) = house.begin();
-    let back = browser(house.issuer.port(), &address, "alice");
+    let back = Browser::default().go(house.issuer.port(), &address, "alice");
     let (base, query) = back.split_once('?').unwrap();
     assert!(query.contains("code=") && query.contains("state=") && query.contains("iss="), "{query}");
     let state = query.split('&').find(|p| p.starts_with("state=")).unwrap();
@@ -298,7 +312,7 @@ fn an_answer_that_is_not_to_our_question_signs_nobody_in() {
     assert!(!output.status.success() && !house.kept().exists());
     // Without its name neither, since this issuer says that it gives it.
     let (child, address) = house.begin();
-    let back = browser(house.issuer.port(), &address, "alice");
+    let back = Browser::default().go(house.issuer.port(), &address, "alice");
     let without: Vec<&str> = back.split('&').filter(|p| !p.starts_with("iss=")).collect();
     visit(&without.join("&"));
     assert!(!child.wait_with_output().unwrap().status.success() && !house.kept().exists());
@@ -331,4 +345,36 @@ fn revoking_what_somebody_signed_in_with_ends_their_agents_too() {
         let id = revoked.at("revocation").and_then(|r| r.at("id")).and_then(Json::text).unwrap();
         text(&mut house.rig.gateway.command(&["revoke", "lift", id])).unwrap();
     }
+}
+
+/// The issuer tells the gateway by itself (OpenID Connect back-channel logout).
+#[test]
+fn who_signs_out_at_the_issuer_is_out_here_with_their_agents() {
+    let house = house();
+    let (child, address) = house.begin();
+    let mut browser = Browser::default();
+    visit(&browser.go(house.issuer.port(), &address, "alice"));
+    assert!(child.wait_with_output().unwrap().status.success());
+    let token = house.token();
+    let script = "psql -XqAt -c 'SELECT 1' -c 'SELECT pg_sleep(60)'";
+    let run = ["run", "--agent", "coder", "--target", DATABASE, "--", "sh", "-c", script];
+    let child = house.command(&run).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !text(&mut house.rig.gateway.command(&["sessions", "ls"])).unwrap().contains("local/coder") {
+        assert!(begun.elapsed().as_secs() < 30, "no session");
+    }
+    // What is no logout token of the issuer's says nothing: an access token, or one that somebody made.
+    for forged in [token.as_str(), "e30.e30.e30", ""] {
+        let answer = http::post_form(house.agents, "/logout", &[("logout_token", forged)], &[]).unwrap();
+        assert_eq!(answer.status, 400, "{}", answer.body);
+    }
+    assert_eq!(house.psql(&token, "SELECT 1"), "1\n");
+    let end = format!("{}/session/end", house.issuer.url());
+    browser.go(house.issuer.port(), &end, "alice");
+    let words = said(&child.wait_with_output().unwrap());
+    assert!(words.contains("access was revoked: signed out at company"), "{words}");
+    assert!(house.psql(&token, "SELECT 1").contains("signed out at company"));
+    // Signing in again is another sign-in.
+    assert!(house.sign_in("alice").status.success());
+    assert_eq!(house.psql(&house.token(), "SELECT 1"), "1\n");
 }

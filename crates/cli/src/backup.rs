@@ -29,7 +29,7 @@ pub(crate) fn backup(args: &Backup) -> anyhow::Result<()> {
         return Err(Fault::Invalid(format!("{} is there already", args.file.display())).into());
     }
     node::runtime()?.block_on(async {
-        let store = node::open_store(&settings).await?;
+        let store = node::open_store_that_is_there(&settings).await?;
         let (recovery, is_new) = store.recovery_key(args.new_key).await?;
         if is_new {
             // Before anything can fail: it is not shown again.

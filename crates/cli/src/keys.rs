@@ -16,7 +16,7 @@ pub(crate) fn run(command: &Keys) -> anyhow::Result<()> {
     let (Keys::Add { place } | Keys::Rotate { place, .. }) = command;
     let settings = place.settings()?;
     node::runtime()?.block_on(async {
-        let store = node::open_store(&settings).await?;
+        let store = node::open_store_that_is_there(&settings).await?;
         let in_force = store.master().await?;
         let done = match command {
             Keys::Add { .. } => add(&settings, in_force),

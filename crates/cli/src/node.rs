@@ -136,12 +136,7 @@ pub(crate) async fn apply(gateway: &Gateway, directory: &Path) -> anyhow::Result
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
 pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc<Gateway>> {
-    if settings.store.is_none() && !settings.data.join("state.db").exists() {
-        let why =
-            format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
-        return Err(Fault::Missing(why).into());
-    }
-    let store = open_store(settings).await?;
+    let store = open_store_that_is_there(settings).await?;
     let journal = open_journal(&settings.data)?;
     let state = State::new(Embedded::new(store));
     let sources = crate::credentials::sources(settings)?;
@@ -215,6 +210,16 @@ async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
             _ = hup.recv() => reload.again().await,
         }
     }
+}
+
+/// Opens the store of a gateway, and makes none.
+pub(crate) async fn open_store_that_is_there(settings: &Settings) -> anyhow::Result<Store> {
+    if settings.store.is_none() && !settings.data.join("state.db").exists() {
+        let why =
+            format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
+        return Err(Fault::Missing(why).into());
+    }
+    open_store(settings).await
 }
 
 /// Opens the store: a server's, or one in the data directory, which is made where it is not there.

@@ -11,6 +11,7 @@ use model::{Principal, TargetName};
 use policy::{Context, Identity};
 use tokio::time::{sleep, timeout};
 
+use crate::break_glass::CODE_PREFIX;
 use crate::gateway::{Gateway, InForce, now};
 use crate::sessions::{Ended, Live};
 use crate::state::StateError;
@@ -48,12 +49,15 @@ struct Asked {
     address: IpAddr,
     application: Arc<str>,
     encrypted: bool,
+    /// It came with a break-glass code.
+    emergency: bool,
 }
 
 impl From<Live> for Asked {
     fn from(live: Live) -> Self {
-        let Live { principal, target, address, application, encrypted, .. } = live;
-        Self { who: principal, target, address: address.ip(), application, encrypted }
+        let Live { principal, token, target, address, application, encrypted, .. } = live;
+        let emergency = token.starts_with(CODE_PREFIX);
+        Self { who: principal, target, address: address.ip(), application, encrypted, emergency }
     }
 }
 
@@ -90,12 +94,13 @@ impl Gateway {
             if n % AT_ONCE == AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            let Asked { who, target, address, application, encrypted } = asked;
+            let Asked { who, target, address, application, encrypted, emergency } = asked;
             // Sessions on a target that is gone end for that reason.
             let Some(facts) = in_force.targets.get(&target).map(|t| &t.facts) else { continue };
+            let identity = Identity::verified(who);
+            let identity = if emergency { identity.in_emergency() } else { identity };
             let moment = Context { now: now(), address, application, in_transaction: false, encrypted };
-            if let Err(denied) = in_force.policies.authorize(Identity::verified(who), &target, facts, &moment)
-            {
+            if let Err(denied) = in_force.policies.authorize(identity, &target, facts, &moment) {
                 let why = Ended::NotPermitted(denied.reason.into());
                 self.sessions().end(&why, |live| ids.contains(&live.id));
             }

@@ -188,7 +188,8 @@ impl Gateway {
             address: from.ip(),
             application: "token exchange".into(),
             in_transaction: false,
-            encrypted: false,
+            // Whether the session will be encrypted is asked when it is opened.
+            encrypted: true,
         };
         for target in &named {
             let within = party.targets.as_ref().is_none_or(|all| all.contains(target));

@@ -25,6 +25,7 @@ use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
 use crate::state::{Happened, Purged, State, StateError};
@@ -574,18 +575,29 @@ impl Gateway {
         });
     }
 
+    /// All at once, since the lease counts from when the first of it was asked for.
     async fn follow_store(&self) -> Result<(), String> {
-        self.follow().await.map_err(|error| error.to_string())?;
-        let told = self.told.load(Ordering::Acquire);
+        let (followed, told, denied, ended) = tokio::join!(
+            self.follow(),
+            self.tell_what_happened(),
+            self.look_at_denials(),
+            self.end_revoked()
+        );
+        followed.map_err(|error| error.to_string())?;
+        told.map_err(|error| error.to_string())?;
+        denied.map_err(|error| error.to_string())?;
+        ended.map_err(|error| error.to_string())
+    }
+
+    /// Writes into the journal what commands did to the store.
+    async fn tell_what_happened(&self) -> Result<(), AdminError> {
         for Happened { number, what, detail } in
-            self.state.happened(told).await.map_err(|error| error.to_string())?
+            self.state.happened(self.told.load(Ordering::Acquire)).await?
         {
-            let body = record::Body::Administered { who: "command line".to_owned(), what, detail };
-            self.note(&body).map_err(|error| error.to_string())?;
+            self.administered("command line", &what, &detail)?;
             self.told.store(number, Ordering::Release);
         }
-        self.look_at_denials().await.map_err(|error| error.to_string())?;
-        self.end_revoked().await.map_err(|error| error.to_string())
+        Ok(())
     }
 
     /// How often the store is looked at where nothing is heard from it.

@@ -70,7 +70,7 @@ impl Issuers {
     /// # Errors
     /// Why it is none.
     pub(crate) async fn logged_out(&self, token: &[u8]) -> Result<LoggedOut, Refusal> {
-        let unproven = Unproven::read(token)?;
+        let unproven = Unproven::read_logout(token)?;
         let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
         let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
         issuer.logged_out(&source.prove(unproven).await?, now())

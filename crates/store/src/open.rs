@@ -160,12 +160,13 @@ async fn file(path: &Path) -> Result<sqlx::SqlitePool, sqlx::Error> {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .pragma("secure_delete", "on");
-    let options_of_pool = SqlitePoolOptions::new()
+    SqlitePoolOptions::new()
         .max_connections(4)
         // A connection to a file does not go away; asking each time whether it has would double what reading takes.
         .test_before_acquire(false)
-        .acquire_timeout(Duration::from_secs(10));
-    options_of_pool.connect_with(options).await
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
 }
 
 impl Store {

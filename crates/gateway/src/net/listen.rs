@@ -15,6 +15,7 @@ use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 use wire::postgres::startup::{self, Startup, split_startup};
 
+use super::login::TOKEN_PREFIX;
 use super::stream::Stream;
 use super::tls::{ALPN, ServerTls};
 
@@ -245,7 +246,10 @@ impl Accepted {
     /// The database that the client asks for, where it is not the target's own.
     pub fn database(&self) -> Option<&[u8]> {
         let name = match &self.fixed {
-            Some(_) => self.login.parameter("database"),
+            // Where none is given, libraries give the user's name: here that may be a token's.
+            Some(_) => self.login.parameter("database").filter(|n| {
+                !(n.starts_with(TOKEN_PREFIX.as_bytes()) && self.login.parameter("user") == Some(n))
+            }),
             None => self.named().splitn(2, |byte| *byte == b'/').nth(1),
         };
         name.filter(|n| !n.is_empty())

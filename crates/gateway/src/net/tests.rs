@@ -53,6 +53,25 @@ async fn a_login_is_read_with_its_parameters() {
 }
 
 #[tokio::test]
+async fn the_database_of_a_targets_own_listener_is_the_clients_or_the_targets() {
+    for (user, database, expected) in [
+        ("a", Some("shop"), Some("shop")),
+        ("a", Some("a"), Some("a")),
+        ("a", None, None),
+        ("dwt_1", Some("shop"), Some("shop")),
+        ("dwt_1", Some("dwt_1"), None),
+        ("dwt_1", Some("dwt_2"), Some("dwt_2")),
+    ] {
+        let parameters: Vec<_> =
+            [("user", user)].into_iter().chain(database.map(|d| ("database", d))).collect();
+        let (negotiated, _) = begins_with(&login(0, &parameters), None).await;
+        let Some(Negotiated::Login(mut accepted)) = negotiated else { panic!("a login") };
+        accepted.set_target(model::TargetName::new("orders".to_owned()));
+        assert_eq!(accepted.database(), expected.map(str::as_bytes), "{user} {database:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_supported_is_said_so() {
     for (bytes, code) in [
         (login(0, &[("database", "x")]), "28000"),

@@ -42,6 +42,18 @@ impl<'a> Unproven<'a> {
     /// # Errors
     /// Why it is none.
     pub fn read(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::read_as(token, &[])
+    }
+
+    /// Reads a logout token, which may say that it is one.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn read_logout(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::read_as(token, &["logout+jwt"])
+    }
+
+    fn read_as(token: &'a [u8], kinds: &[&str]) -> Result<Self, Refusal> {
         if token.len() > LONGEST {
             return Err(Refusal::TooLong);
         }
@@ -55,7 +67,7 @@ impl<'a> Unproven<'a> {
         // This reading of base64url takes no padding, no other signs and no bits left over: one token has one text.
         let decode = |part: &str| BASE64.decode(part).map_err(|_| Refusal::Malformed);
         let header = Claims::parse(&decode(header)?).ok_or(Refusal::Malformed)?;
-        let (algorithm, key) = read_header(&header)?;
+        let (algorithm, key) = read_header(&header, kinds)?;
         let claims = Claims::parse(&decode(payload)?).ok_or(Refusal::Malformed)?;
         let whole = digest::digest(&digest::SHA256, token.as_bytes());
         let digits: String = whole.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
@@ -116,14 +128,14 @@ impl Proven {
 
 /// The algorithm and the key. Keys that come with the token, or addresses of keys (`jwk`, `jku`, `x5u`, `x5c`), are never
 /// read: whoever wrote the token chose them. What must be understood (`crit`) is not.
-fn read_header(header: &Claims) -> Result<(Algorithm, Option<String>), Refusal> {
+fn read_header(header: &Claims, kinds: &[&str]) -> Result<(Algorithm, Option<String>), Refusal> {
     if ["crit", "b64", "zip", "enc", "cty"].iter().any(|name| header.mentions(name)) {
         return Err(Refusal::Header);
     }
     // Proofs of possession, logout tokens and security events are signed by the same keys and say so.
     let kind = header.at("typ").map(|typ| typ.as_str().unwrap_or("?").to_ascii_lowercase());
     let kind = kind.as_deref().map(|k| k.strip_prefix("application/").unwrap_or(k));
-    if !matches!(kind, None | Some("jwt" | "at+jwt")) {
+    if !kind.is_none_or(|kind| matches!(kind, "jwt" | "at+jwt") || kinds.contains(&kind)) {
         return Err(Refusal::Type);
     }
     let algorithm = header.text("alg").ok_or(Refusal::Malformed)?;

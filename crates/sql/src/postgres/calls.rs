@@ -191,6 +191,11 @@ impl<'a> Walk<'a> {
         scope: &Scope<'_, 'a>,
     ) -> Value {
         if candidates.is_empty() {
+            // Where everything is allowed there may be no catalogue to find it in; what it sets is asked about all the same.
+            if name == "set_config" {
+                self.found.literals = true;
+                self.set_config(nodes);
+            }
             if self.unsettled.is_none() {
                 let given: Vec<&str> = values
                     .iter()
@@ -230,7 +235,7 @@ impl<'a> Walk<'a> {
             _ => exact,
         };
         if chosen.iter().any(|f| f.is_builtin()) {
-            self.by_types(name, values);
+            self.by_types(name, values, nodes);
         }
         let mut flow = Flow::Clear;
         let mut own_done = false;
@@ -250,9 +255,13 @@ impl<'a> Walk<'a> {
     }
 
     /// What functions of the server's own do that look at the types of their arguments.
-    fn by_types(&mut self, name: &str, values: &[Value]) {
+    fn by_types(&mut self, name: &str, values: &[Value], nodes: &[Node]) {
         if matches!(name, "quote_literal" | "quote_nullable" | "textanycat" | "anytextcat") {
-            values.iter().for_each(|value| self.written_as_text(value));
+            for (index, value) in values.iter().enumerate() {
+                if !nodes.get(index).is_some_and(|node| self.takes_its_type(node, value)) {
+                    self.written_as_text(value);
+                }
+            }
         } else if name.contains("populate_record") {
             // What the JSON holds becomes values of the columns' types.
             if let Some(row) = values.first().and_then(|value| value.type_oid) {
@@ -364,13 +373,15 @@ impl<'a> Walk<'a> {
         let Some(name) = name.map(|n| n.to_ascii_lowercase()) else {
             return self.does(Action::Configure, Resource::Target);
         };
-        match (settings::classify(&name, value.as_deref()), value) {
-            (Setting::Harmless, Some(value)) => {
+        // What is harmless whatever its value may come as a parameter; but a path decides what names mean.
+        let is_certain = value.is_some() || name != "search_path";
+        match settings::classify(&name, value.as_deref()) {
+            Setting::Harmless if is_certain => {
                 let local = local.is_none_or(|l| l == "on" || l.starts_with('t'));
-                self.found.control.push(Control::Set { name, value: Some(value), local });
+                self.found.control.push(Control::Set { name, value, local });
             }
-            (Setting::Harmless | Setting::Configure, _) => {
-                self.does(Action::Configure, Resource::Setting(name))
+            Setting::Harmless | Setting::Configure => {
+                self.does(Action::Configure, Resource::Setting(name));
             }
         }
     }

@@ -11,7 +11,6 @@ use pg_query::protobuf::{
 use super::catalog::Oid;
 use super::scope::Scope;
 use super::tree::{inner, kind};
-use super::types::is_untyped_parameter;
 use super::value::{BOOL, Col, Flow, INT4, NUMERIC, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
@@ -120,9 +119,12 @@ impl<'a> Walk<'a> {
                     .args
                     .iter()
                     .enumerate()
-                    .map(|(index, node)| Col {
-                        name: format!("f{}", index + 1).into(),
-                        value: self.value(node, scope),
+                    .map(|(index, node)| {
+                        let mut value = self.value(node, scope);
+                        if self.takes_its_type(node, &value) {
+                            value.type_oid = Some(UNKNOWN);
+                        }
+                        Col { name: format!("f{}", index + 1).into(), value }
                     })
                     .collect();
                 let whole = Value::whole(Arc::clone(&columns), Some(RECORD));
@@ -133,7 +135,7 @@ impl<'a> Walk<'a> {
                 // `IN (…)`, `BETWEEN … AND …`
                 Value::of(list.items.iter().fold(Flow::Clear, |flow, node| {
                     let value = self.compares(node, scope);
-                    if !is_untyped_parameter(node, &value) {
+                    if !self.takes_its_type(node, &value) {
                         self.coerces(std::slice::from_ref(&value));
                     }
                     flow.both(value.flow)
@@ -232,7 +234,7 @@ impl<'a> Walk<'a> {
     pub(super) fn tells(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
         let value = self.value(node, scope);
         self.consume(&value);
-        if value.type_oid != Some(BOOL) && !is_untyped_parameter(node, &value) {
+        if value.type_oid != Some(BOOL) && !self.takes_its_type(node, &value) {
             self.assigned_to(&value, Some(BOOL));
         }
         value
@@ -298,7 +300,7 @@ impl<'a> Walk<'a> {
         }
         for node in [&window.start_offset, &window.end_offset].into_iter().flatten() {
             let value = self.compares(node, scope);
-            if !is_untyped_parameter(node, &value) {
+            if !self.takes_its_type(node, &value) {
                 self.assigns(&value);
             }
         }

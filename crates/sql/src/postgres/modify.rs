@@ -12,7 +12,6 @@ use super::query::Rows;
 use super::scope::{Arguments, Entry, Scope, Visible};
 use super::tree::{inner, kind};
 use super::truth::always;
-use super::types::is_untyped_parameter;
 use super::value::{Flow, Value};
 use super::walk::{Walk, Within};
 
@@ -246,7 +245,7 @@ impl<'a> Walk<'a> {
 
     /// A value is put into a column.
     fn put_into(&mut self, target: Oid, node: &Node, value: &Value) {
-        if is_untyped_parameter(node, value) {
+        if self.takes_its_type(node, value) {
             self.must_pass(target);
         } else {
             self.cast(target, value);

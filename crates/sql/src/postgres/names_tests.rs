@@ -241,6 +241,7 @@ fn a_users_cast_is_called_wherever_the_server_casts_by_itself() {
             "SELECT x.* FROM shop.customers, xmltable('/a' PASSING '<a/>' COLUMNS a text DEFAULT address) x",
             true,
         ),
+        ("SELECT x::text FROM shop.customers, unnest(ARRAY[address]) x", true),
         ("PREPARE p AS SELECT $1; EXECUTE p (ROW('a', 'b', 'c')::shop.addr)", true),
         ("PREPARE p (shop.addr) AS SELECT $1 || ''", true),
         ("PREPARE p (shop.addr) AS SELECT $1::text", true),
@@ -258,6 +259,8 @@ fn a_users_cast_is_called_wherever_the_server_casts_by_itself() {
             false,
         ),
         ("SELECT $1::text, 'x' || $2, $3::text[], CAST($4 AS varchar) LIMIT $5", false),
+        ("SELECT quote_literal($1), quote_nullable($2 || 'x'), ROW($1, $2 || '', 'c')::shop.addr", false),
+        ("SELECT '%' || $1 || '%' || $2 || 'x', $3 || $4 || ''", false),
         ("PREPARE p AS SELECT $1; EXECUTE p ('x')", false),
         ("PREPARE p (text, int) AS SELECT $1::varchar || $2; EXECUTE p ('x', 1)", false),
     ] {
@@ -283,4 +286,16 @@ fn a_prepared_statement_or_cursor_that_is_not_there_is_missing_and_nothing_more(
         let unknown = lines(PUBLIC, text).iter().filter(|l| l.starts_with("unknown")).count();
         assert_eq!(unknown, 1, "{text}: {:#?}", lines(PUBLIC, text));
     }
+}
+
+#[test]
+fn what_is_harmless_whatever_its_value_may_be_set_to_a_parameter() {
+    for name in ["jit", "application_name", "TimeZone", "statement_timeout"] {
+        has_not(PUBLIC, &format!("SELECT set_config('{name}', $1, false)"), "configure");
+    }
+    // A path decides what names mean, and these are harmless as they are only.
+    for name in ["search_path", "client_encoding", "default_transaction_read_only", "row_security"] {
+        has(PUBLIC, &format!("SELECT set_config('{name}', $1, false)"), "configure");
+    }
+    has(PUBLIC, "SELECT set_config($1, 'off', false)", "configure");
 }

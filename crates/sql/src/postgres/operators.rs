@@ -6,7 +6,6 @@ use pg_query::protobuf::{AExpr, AExprKind, Node};
 use super::catalog::{Oid, TypeKind};
 use super::scope::Scope;
 use super::tree::{kind, qualified};
-use super::types::is_untyped_parameter;
 use super::value::{BOOL, Flow, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
@@ -28,7 +27,7 @@ impl<'a> Walk<'a> {
         for (node, value, beside) in [(&operation.lexpr, &left, &right), (&operation.rexpr, &right, &left)] {
             let (Some(node), Some(value)) = (node.as_deref(), value) else { continue };
             flow = flow.both(self.consume(value));
-            let is_parameter = is_untyped_parameter(node, value);
+            let is_parameter = self.takes_its_type(node, value);
             if !is_parameter && is_concatenation && self.may_be_text(beside.as_ref()) {
                 self.written_as_text(value);
             }

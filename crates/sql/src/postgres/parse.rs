@@ -52,6 +52,9 @@ pub(super) fn parse(text: &str, major: u32, options: &Options) -> Result<Parsed,
         .map_err(|_| Refusal::TooComplex("the statement cannot be read with certainty".to_owned()))?;
     match parsed {
         Ok(parsed) => Ok(Parsed { statements: parsed.protobuf.stmts, tokens }),
+        Err(error) if error.to_string().contains("stack depth limit exceeded") => {
+            Err(Refusal::TooComplex("the statement is nested deeper than the gateway takes".to_owned()))
+        }
         Err(error) => Err(syntax(text, &error)),
     }
 }

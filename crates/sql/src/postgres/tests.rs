@@ -651,3 +651,20 @@ fn a_select_that_changes_rows_is_not_called_a_select_alone() {
         assert_eq!(under(&["pg_catalog"], text).expect(text).statements[0].facts.kind, kind, "{text}");
     }
 }
+
+#[test]
+fn what_is_set_is_known_without_a_catalogue() {
+    let empty = Catalog::default();
+    let session = Session { catalog: &empty, search_path: &[], role: "", prepared: &NoNames };
+    for text in [
+        "SELECT set_config('durward.principal', 'agent:evil', false)",
+        "SELECT pg_catalog.set_config('Durward.Principal', 'agent:evil', true)",
+        "EXECUTE p(set_config('durward.principal', 'x', true))",
+    ] {
+        let analysis = analyse(text, &session, &Options::default()).expect("it is read");
+        let setting = analysis.statements.iter().flat_map(|s| &s.effects).any(|e| {
+            e.action == model::Action::Configure && e.resource.to_string() == "setting durward.principal"
+        });
+        assert!(setting, "{text}");
+    }
+}

@@ -5,7 +5,7 @@ use pg_query::protobuf::{Node, TypeName};
 
 use super::catalog::{Cast, Oid, Type, TypeKind};
 use super::scope::{Arguments, Scope};
-use super::tree::kind;
+use super::tree::{kind, qualified};
 use super::value::{Flow, JSONB, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::{Walk, Within};
 
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
         }
         let value = self.value(node, scope);
         match target {
-            Some(target) if is_untyped_parameter(node, &value) => self.must_pass(target),
+            Some(target) if self.takes_its_type(node, &value) => self.must_pass(target),
             Some(target) => self.cast(target, &value),
             None => (),
         }
@@ -97,7 +97,7 @@ impl<'a> Walk<'a> {
     /// Evaluates what the grammar makes of a type of its own, as an assignment would.
     pub(super) fn assigns_node(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Flow {
         let value = self.value(node, scope);
-        if !is_untyped_parameter(node, &value) {
+        if !self.takes_its_type(node, &value) {
             self.assigns(&value);
         }
         self.consume(&value)
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
     /// The types that a cast of a value may start from: its own and those under it; of a row also its columns'. `None`
     /// where it could be any.
     fn sources(&self, value: &Value) -> Option<Vec<Oid>> {
-        if let (Some(row), None | Some(RECORD)) = (&value.row, value.type_oid) {
+        if let (Some(row), Some(RECORD)) = (&value.row, value.type_oid) {
             let mut all = vec![RECORD];
             for column in row.iter() {
                 let of_column = self.sources(&column.value)?;
@@ -136,6 +136,39 @@ impl<'a> Walk<'a> {
         };
         let is_array_of_rows = value.type_oid != Some(RECORD) && all.contains(&RECORD);
         (all.iter().all(is_certain) && !is_array_of_rows).then_some(all)
+    }
+
+    /// Whether this is a parameter, which takes the type of its place; or one beside literals that are put together. Types
+    /// that the client declares are looked at where it does.
+    pub(super) fn takes_its_type(&self, node: &Node, value: &Value) -> bool {
+        value.type_oid.is_none() && self.is_of_parameters(node)
+    }
+
+    fn is_of_parameters(&self, node: &Node) -> bool {
+        match kind(node) {
+            Some(NodeEnum::ParamRef(_)) => true,
+            Some(NodeEnum::AExpr(operation)) => {
+                let side = |node: &Option<Box<Node>>| {
+                    node.as_deref().is_some_and(|node| {
+                        matches!(kind(node), Some(NodeEnum::AConst(_))) || self.is_of_parameters(node)
+                    })
+                };
+                qualified(&operation.name).is_some_and(|q| q.name == "||")
+                    && !self.concatenates_otherwise()
+                    && side(&operation.lexpr)
+                    && side(&operation.rexpr)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a user made a `||`, which may give anything.
+    fn concatenates_otherwise(&self) -> bool {
+        let reviewed = |function: Oid| {
+            let extension = self.catalog.function(function).and_then(|f| f.extension.as_deref());
+            extension.is_some_and(super::functions::is_reviewed)
+        };
+        self.catalog.operators_named("||").any(|o| o.is_own() && !reviewed(o.function))
     }
 
     /// Whether a value is a row, or holds rows, of no type of its own.
@@ -290,9 +323,4 @@ impl<'a> Walk<'a> {
             f.language == "c" && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
         })
     }
-}
-
-/// A parameter that takes the type of its place.
-pub(super) fn is_untyped_parameter(node: &Node, value: &Value) -> bool {
-    value.type_oid.is_none() && matches!(kind(node), Some(NodeEnum::ParamRef(_)))
 }
