@@ -21,6 +21,10 @@ mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
+mod plain;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sound;

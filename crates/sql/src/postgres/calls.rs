@@ -317,6 +317,7 @@ impl<'a> Walk<'a> {
                 "function {name} runs SQL, and the search path puts other schemas before pg_catalog"
             ));
         }
+        self.found.by_path |= function.language == "sql";
         let class = classify(Origin::Catalog, &function.name, self.major);
         self.class(class, function, nodes, scope);
     }
@@ -360,8 +361,10 @@ impl<'a> Walk<'a> {
         let local = constants.next().flatten();
         self.found.control.push(Control::ChangesSettings);
         let Some(name) = name.map(|n| n.to_ascii_lowercase()) else {
+            self.found.moves_path = true;
             return self.does(Action::Configure, Resource::Target);
         };
+        self.found.moves_path |= super::moves::is_path_or_role(&name);
         match (settings::classify(&name, value.as_deref()), value) {
             (Setting::Harmless, Some(value)) => {
                 let local = local.is_none_or(|l| l == "on" || l.starts_with('t'));

@@ -130,6 +130,14 @@ impl Queue {
         Some(Spoken { means, certain: !self.ends_behind(place) })
     }
 
+    /// Whether code of a portal other than this one, whose Bind is in flight, is still to find its names.
+    pub(super) fn is_late(&self, but: Option<&str>) -> bool {
+        self.portals.iter().any(|(name, place)| {
+            but != Some(name)
+                && matches!(self.at(*place), Some(Expected::Bind { bound, .. }) if bound.is_late())
+        })
+    }
+
     /// Whether an error of something in flight may not reach its end.
     pub(super) fn has_ends(&self) -> bool {
         self.last_end.is_some()
