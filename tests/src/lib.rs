@@ -27,9 +27,13 @@ mod invisible;
 #[cfg(test)]
 mod laptops;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod oauth;
+#[cfg(test)]
+mod plain;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

@@ -107,6 +107,7 @@ impl<'a> Walk<'a> {
             Some(body) => atomic(body),
             None => Cow::Borrowed(&function.source),
         };
+        self.found.by_path |= function.sql_body.is_none();
         let Ok(parsed) = parse::parse(&text, self.major, self.options) else {
             self.unknown(format!("the body of function {} cannot be read", function.name));
             return Flow::Unknown("a body that cannot be read".to_owned());
@@ -130,6 +131,7 @@ impl<'a> Walk<'a> {
         // What it does to the session it does at a moment that is not known.
         let session = self.found.control.split_off(controls);
         let keeps = |c: &Control| matches!(c, Control::Ddl | Control::TempObject);
+        self.found.moves_path |= session.iter().any(|c| !keeps(c) && c.moves_names());
         if session.iter().any(|c| !keeps(c)) {
             self.found.control.push(Control::ChangesSettings);
         }
@@ -182,6 +184,7 @@ impl<'a> Walk<'a> {
 
     /// PL/pgSQL: its static SQL is read; text that it runs is not.
     pub(super) fn plpgsql(&mut self, head: &str, source: &str, mut arguments: Arguments, name: &str) -> Flow {
+        self.found.by_path = true;
         let source = self.declarations(source, &mut arguments);
         let quote =
             (0..1_000).map(|n| format!("$durward{n}$")).find(|quote| !source.contains(quote.as_str()));

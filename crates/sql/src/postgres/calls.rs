@@ -328,6 +328,7 @@ impl<'a> Walk<'a> {
                 "function {name} runs SQL, and the search path puts other schemas before pg_catalog"
             ));
         }
+        self.found.by_path |= function.language == "sql";
         let class = classify(Origin::Catalog, &function.name, self.major);
         self.class(class, function, nodes, scope);
     }
@@ -371,8 +372,10 @@ impl<'a> Walk<'a> {
         let local = constants.next().flatten();
         self.found.control.push(Control::ChangesSettings);
         let Some(name) = name.map(|n| n.to_ascii_lowercase()) else {
+            self.found.moves_path = true;
             return self.does(Action::Configure, Resource::Target);
         };
+        self.found.moves_path |= super::moves::is_path_or_role(&name);
         // What is harmless whatever its value may come as a parameter; but a path decides what names mean.
         let is_certain = value.is_some() || name != "search_path";
         match settings::classify(&name, value.as_deref()) {

@@ -22,6 +22,12 @@ pub(super) struct Findings {
     pub unresolved: bool,
     /// See [`super::Statement::touches_tagged`].
     pub touches_tagged: bool,
+    /// See [`super::Statement::by_path`].
+    pub by_path: bool,
+    /// See [`super::Statement::deferred`].
+    pub deferred: bool,
+    /// See [`super::Statement::moves_path`].
+    pub moves_path: bool,
     /// The value of a literal decided something.
     pub literals: bool,
     /// What it does to the session.
@@ -41,9 +47,22 @@ impl Findings {
         self.effect(Effect::unknown(why));
     }
 
+    /// What is read through a view, or of a table above others.
+    pub(super) fn read_through(&self, above: &TableName) -> Vec<Effect> {
+        let through = |e: &&Effect| e.action == Action::Select && e.via.as_ref() == Some(above);
+        self.effects.iter().filter(through).cloned().collect()
+    }
+
     /// Whether something is not understood.
     pub(super) fn has_unknown(&self) -> bool {
         self.effects.iter().any(|e| e.action == Action::Unknown)
+    }
+
+    /// Takes what another statement's code finds and sets by the search path.
+    pub(super) fn takes_path_of(&mut self, other: &super::Statement) {
+        self.by_path |= other.by_path;
+        self.deferred |= other.deferred;
+        self.moves_path |= other.moves_path;
     }
 
     /// All effects.

@@ -45,6 +45,7 @@ impl<'a> Walk<'a> {
                 self.row_condition(condition, relation);
             }
             self.call_oid(trigger.function);
+            self.found.deferred |= trigger.deferrable && self.found.by_path;
         }
         let instead = rules.iter().any(|rule| rule.instead) || !triggers.is_empty();
         if relation.kind == RelationKind::View && !instead {

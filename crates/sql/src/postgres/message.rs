@@ -28,6 +28,8 @@ pub(super) struct Message<'a> {
     local: bool,
     prepared: HashMap<String, Arc<Statement>>,
     cursors: HashMap<String, Arc<Statement>>,
+    /// Code of earlier statements may still run, and finds its names then: triggers at the end, functions of cursors.
+    late: bool,
 }
 
 impl<'a> Message<'a> {
@@ -41,6 +43,7 @@ impl<'a> Message<'a> {
             local: false,
             prepared: HashMap::new(),
             cursors: HashMap::new(),
+            late: false,
         }
     }
 
@@ -58,11 +61,17 @@ impl<'a> Message<'a> {
         }
         self.prepared = std::mem::take(&mut walk.prepared);
         self.cursors = std::mem::take(&mut walk.cursors);
+        if self.late && (walk.found.moves_path || walk.found.control.iter().any(Control::moves_names)) {
+            walk.unknown("it changes names that code of earlier statements is still to find; send it alone, before them");
+        }
         let mut statement = shape::finished(walk, node, rows, Some(text));
+        self.late |= statement.deferred;
         for control in &mut statement.control {
+            let declares = matches!(control, Control::Declare { .. });
             if let Control::Prepare { inner, .. } | Control::Declare { inner, .. } = control {
                 // What is prepared is spoken of as it was written.
                 let mut with_text = Statement::clone(inner);
+                self.late |= with_text.by_path && declares;
                 with_text.text.clone_from(&statement.text);
                 with_text.literals.clone_from(&statement.literals);
                 *inner = Arc::new(with_text);

@@ -11,6 +11,7 @@ pub mod catalog;
 mod classes;
 pub mod copy;
 mod copy_statement;
+mod drops;
 mod expression;
 mod findings;
 mod functions;
@@ -19,6 +20,7 @@ mod kinds;
 mod machinery;
 mod message;
 mod modify;
+mod moves;
 mod names;
 mod operators;
 mod parse;
@@ -119,6 +121,13 @@ pub struct Statement {
     /// Whether an error's or a notice's words could quote a value of a tagged column: it writes a table that has one,
     /// or may run a function or trigger on it, or uses one other than as a plain output.
     pub touches_tagged: bool,
+    /// Functions take part whose bodies' names the server finds by the search path, and among the objects, of the moment
+    /// when they run: for a cursor that is each `FETCH`.
+    pub by_path: bool,
+    /// Some of these may run as late as at the transaction's end, as deferrable triggers do.
+    pub deferred: bool,
+    /// While it runs it may set the search path or the role.
+    pub moves_path: bool,
 }
 
 /// A literal of a statement's text.
@@ -353,6 +362,9 @@ impl Statement {
             unresolved: false,
             depends_on_literals: true,
             touches_tagged: true,
+            by_path: true,
+            deferred: true,
+            moves_path: true,
         }
     }
 }

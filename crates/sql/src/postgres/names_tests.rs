@@ -299,3 +299,99 @@ fn what_is_harmless_whatever_its_value_may_be_set_to_a_parameter() {
     }
     has(PUBLIC, "SELECT set_config($1, 'off', false)", "configure");
 }
+
+#[test]
+fn code_that_finds_its_names_when_they_have_moved_is_not_known() {
+    let unknown = |text: &str| lines(SHOP, text).iter().any(|l| l.starts_with("unknown"));
+    for text in [
+        "SELECT set_config('search_path', 'vault', false), shop.order_total(3)",
+        "SELECT shop.order_total(set_config('search_path', 'vault', false)::int)",
+        "UPDATE shop.orders SET status = set_config('search_path', 'vault', false)",
+        "DO $$ BEGIN SET search_path = vault; PERFORM shop.order_total(3); END $$",
+        "DECLARE c CURSOR FOR SELECT shop.order_total(id) FROM shop.orders; SET search_path = vault",
+        "DECLARE c CURSOR FOR SELECT shop.order_total(id) FROM shop.orders; CREATE TEMP TABLE order_items (id int)",
+        "DECLARE c CURSOR FOR SELECT shop.order_total(id) FROM shop.orders; SELECT set_config('search_path', 'vault', true)",
+    ] {
+        assert!(unknown(text), "{text}: {:#?}", lines(SHOP, text));
+    }
+    for text in [
+        "SELECT set_config('search_path', 'vault', false)",
+        "SELECT set_config('search_path', 'vault', false), name FROM shop.products",
+        "SELECT set_config('application_name', 'x', false), shop.order_total(3)",
+        "SET search_path = shop; SELECT shop.order_total(3)",
+        "DECLARE c CURSOR FOR SELECT name FROM shop.products; SET search_path = vault",
+        "DECLARE c CURSOR FOR SELECT shop.order_total(id) FROM shop.orders; SET work_mem = '1MB'; FETCH c",
+        "PREPARE p AS SELECT shop.order_total(1); SET search_path = vault",
+    ] {
+        assert!(!unknown(text), "{text}: {:#?}", lines(SHOP, text));
+    }
+    let mut deferred = shop();
+    for relation in deferred.relations.values_mut() {
+        relation.triggers.iter_mut().for_each(|t| t.deferrable = true);
+    }
+    let path: Vec<String> = SHOP.iter().map(|s| (*s).to_owned()).collect();
+    let late = |catalog: &Catalog, text: &str| {
+        let session = Session { catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis = analyse(text, &session, &Options::default()).unwrap();
+        analysis.statements.iter().any(|s| s.deferred)
+            && said(&analysis).iter().any(|l| l.starts_with("unknown"))
+    };
+    let text = "UPDATE orders SET status = 'paid' WHERE id = 1; SET search_path = vault";
+    assert!(late(&deferred, text) && !late(catalog(), text), "{text}");
+}
+
+#[test]
+fn what_goes_by_cascade_is_said() {
+    for (text, gone) in [
+        ("DROP SCHEMA shop CASCADE", "drop shop.customers"),
+        ("DROP SCHEMA shop CASCADE", "drop shop.v_contact"),
+        ("DROP TABLE shop.customers CASCADE", "drop shop.v_contact"),
+        ("DROP TABLE shop.customers CASCADE", "drop shop.v_contact_nested"),
+        ("DROP TABLE shop.customers CASCADE", "drop shop.m_directory"),
+        ("DROP TABLE shop.products CASCADE", "alter shop.order_items"),
+        ("DROP VIEW shop.v_contact CASCADE", "drop shop.v_contact_nested"),
+        ("DROP TYPE shop.addr CASCADE", "drop shop.customers"),
+        ("DROP FUNCTION shop.with_tax CASCADE", "drop the target"),
+        ("DROP SCHEMA shop CASCADE", "drop shop.orders_2024"),
+    ] {
+        has(PUBLIC, text, gone);
+        has_not(PUBLIC, &text.replace(" CASCADE", ""), gone);
+    }
+    has_not(PUBLIC, "DROP VIEW shop.v_contact CASCADE", "drop shop.customers");
+    has_not(PUBLIC, "DROP TABLE shop.page_views CASCADE", "drop shop.v_contact");
+}
+
+#[test]
+fn what_is_done_to_a_partitioned_table_is_done_to_its_partitions() {
+    has(PUBLIC, "DROP TABLE shop.orders_2024", "alter shop.orders (a partition of it goes)");
+    has(PUBLIC, "DROP TRIGGER orders_stamp ON shop.orders", "drop shop.orders_2024 via shop.orders");
+    has_not(PUBLIC, "DROP TABLE shop.products", "alter");
+}
+
+#[test]
+fn rows_behind_a_view_are_locked_through_it() {
+    for effect in ["lock_rows shop.v_contact_nested", "lock_rows shop.customers via shop.v_contact_nested"] {
+        has(PUBLIC, "SELECT contact FROM shop.v_contact_nested FOR UPDATE", effect);
+    }
+    has(PUBLIC, "SELECT id FROM shop.orders FOR SHARE", "lock_rows shop.orders_2024 via shop.orders");
+    has_not(PUBLIC, "SELECT contact FROM shop.v_contact_nested", "lock_rows");
+}
+
+#[test]
+fn an_index_is_its_tables() {
+    for (text, effect) in [
+        ("DROP INDEX shop.products_pkey", "index shop.products"),
+        ("ALTER INDEX shop.products_pkey SET (fillfactor = 50)", "index shop.products"),
+        ("ALTER INDEX shop.products_pkey RENAME TO other", "index shop.products"),
+        ("REINDEX INDEX shop.products_pkey", "maintain shop.products"),
+    ] {
+        has(PUBLIC, text, effect);
+    }
+    has_not(PUBLIC, "DROP INDEX shop.products_pkey", "drop shop.products ");
+}
+
+#[test]
+fn an_index_on_a_partitioned_table_is_made_on_its_partitions() {
+    has(PUBLIC, "CREATE INDEX ON shop.orders (status)", "index shop.orders_2024 via shop.orders");
+    has_not(PUBLIC, "CREATE INDEX ON ONLY shop.orders (status)", "shop.orders_2024");
+}

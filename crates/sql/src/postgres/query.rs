@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{Action, Resource};
+use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CommonTableExpr, Node, ResTarget, SelectStmt, SetOperation, WithClause};
 
@@ -389,6 +389,10 @@ impl<'a> Walk<'a> {
         for relation in relations.into_iter().flatten() {
             let effect = self.on(Action::LockRows, relation);
             self.effect(effect);
+            // Of a view the rows of what it reads are locked, of a table those of its partitions and heirs.
+            for effect in self.found.read_through(&relation.table_name()) {
+                self.effect(Effect { action: Action::LockRows, ..effect });
+            }
         }
     }
 

@@ -203,6 +203,7 @@ impl<'a> Walk<'a> {
         self.found.unconditional |= !statement.facts.has_where;
         self.found.touches_tagged |= statement.touches_tagged;
         self.found.unresolved |= statement.unresolved;
+        self.found.takes_path_of(statement);
         for control in &statement.control {
             if matches!(
                 control,
@@ -255,6 +256,7 @@ impl<'a> Walk<'a> {
                 }
                 self.found.effect(effect);
             }
+            self.found.takes_path_of(&statement);
             self.found.tables.extend(statement.facts.tables);
             self.found.functions.extend(statement.facts.functions);
             self.found.touches_tagged |= statement.touches_tagged;

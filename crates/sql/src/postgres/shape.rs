@@ -20,6 +20,9 @@ pub(super) fn finished(
     let parameters = walk.parameters;
     let mut found = walk.found;
     let outputs = outputs(rows, node);
+    if found.by_path && found.moves_path {
+        found.unknown("it may set the search path and runs functions whose names the search path decides");
+    }
     if let Outputs::Opaque(why) = &outputs
         && !found.has_unknown()
     {
@@ -38,6 +41,7 @@ pub(super) fn finished(
     let free = matches!(node, Some(NodeEnum::SelectStmt(_) | NodeEnum::InsertStmt(_)));
     let depends_on_literals = !free || found.literals || !control.is_empty();
     let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
+    let (by_path, deferred, moves_path) = (found.by_path, found.deferred, found.moves_path);
     let effects = found.into_effects();
     let shape = digest(&effects, &facts, &outputs);
     let text = text.unwrap_or(Normal { text: String::new(), literals: Vec::new() });
@@ -52,6 +56,9 @@ pub(super) fn finished(
         unresolved,
         depends_on_literals,
         touches_tagged,
+        by_path,
+        deferred,
+        moves_path,
     }
 }
 

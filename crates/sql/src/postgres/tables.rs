@@ -3,7 +3,8 @@
 use model::{Action, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterDomainStmt, AlterTableStmt, ConstrType, Constraint, CreateStmt, Node, PartitionBoundSpec, RangeVar,
+    AlterDomainStmt, AlterTableStmt, ConstrType, Constraint, CreateStmt, Node, ObjectType,
+    PartitionBoundSpec, RangeVar,
 };
 
 use super::catalog::{FIRST_USER_OID, Relation, RelationKind};
@@ -122,6 +123,10 @@ impl<'a> Walk<'a> {
         let Some(range) = &alter.relation else {
             return self.does(Action::Alter, Resource::Target);
         };
+        if alter.objtype() == ObjectType::ObjectType {
+            // With `CASCADE` typed tables change, too, wherever they are.
+            self.does(Action::Alter, Resource::Target);
+        }
         if alter.missing_ok && self.relation(range).is_none() {
             return;
         }

@@ -2,7 +2,7 @@
 
 use model::{Action, Effect, Resource, TableName};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CreateTableAsStmt, DropStmt, IntoClause, Node, ObjectType, RangeVar, RenameStmt};
+use pg_query::protobuf::{CreateTableAsStmt, IntoClause, Node, ObjectType, RangeVar, RenameStmt};
 
 use super::Control;
 use super::bodies::own_entry;
@@ -117,6 +117,17 @@ impl<'a> Walk<'a> {
                 if let Some(relation) = index.relation.as_ref().and_then(|range| self.relation(range)) {
                     let effect = self.on(Action::Index, relation);
                     self.effect(effect);
+                    let mut below = Vec::new();
+                    if relation.kind == super::catalog::RelationKind::Partitioned
+                        && index.relation.as_ref().is_some_and(|range| range.inh)
+                    {
+                        self.descendants(relation, &mut |child| below.push(child));
+                    }
+                    for child in below {
+                        let via = Some(relation.table_name());
+                        let effect = Effect { via, ..self.on(Action::Index, child) };
+                        self.effect(effect);
+                    }
                     let scope = self.over(relation);
                     for node in index.index_params.iter().chain(&index.index_including_params) {
                         let Some(NodeEnum::IndexElem(element)) = kind(node) else { continue };
@@ -336,6 +347,12 @@ impl<'a> Walk<'a> {
                 if relation.temporary {
                     self.found.control.push(Control::TempObject);
                 }
+                // An index is its table's: whoever may not touch the one may not touch the other.
+                if let Some(table) = relation.table.and_then(|table| self.catalog.relation_by_oid(table)) {
+                    let action = if action == Action::Maintain { action } else { Action::Index };
+                    let effect = self.on(action, table);
+                    self.effect(effect);
+                }
                 let mut below = Vec::new();
                 self.descendants(relation, &mut |child| below.push(child));
                 for child in below {
@@ -407,41 +424,6 @@ impl<'a> Walk<'a> {
         self.consume_flow(&rows.all());
     }
 
-    fn drop(&mut self, drop: &DropStmt) {
-        self.defines();
-        for object in &drop.objects {
-            let named = kind(object)
-                .and_then(|o| if let NodeEnum::List(list) = o { Some(&list.items) } else { None });
-            let relations = matches!(
-                drop.remove_type(),
-                ObjectType::ObjectTable
-                    | ObjectType::ObjectView
-                    | ObjectType::ObjectMatview
-                    | ObjectType::ObjectSequence
-                    | ObjectType::ObjectForeignTable
-                    | ObjectType::ObjectIndex
-            );
-            if relations && let Some(range) = named.and_then(|items| range_of(items)) {
-                if drop.missing_ok && self.is_absent(&range) {
-                    let name = self.new_name(&range);
-                    self.does(Action::Drop, Resource::Table(name));
-                } else {
-                    self.on_range(&range, Action::Drop);
-                }
-                continue;
-            }
-            let resource = self.object(drop.remove_type(), Some(object));
-            self.does(Action::Drop, resource);
-        }
-    }
-
-    fn is_absent(&self, range: &RangeVar) -> bool {
-        match range.schemaname.as_str() {
-            "" => self.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none()),
-            schema => self.catalog.relation(schema, &range.relname).is_none(),
-        }
-    }
-
     fn rename(&mut self, rename: &RenameStmt) {
         self.defines();
         if let Some(range) = &rename.relation {
@@ -491,7 +473,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What a statement about any object names.
-    fn object(&mut self, object_type: ObjectType, node: Option<&Node>) -> Resource {
+    pub(super) fn object(&mut self, object_type: ObjectType, node: Option<&Node>) -> Resource {
         match node.and_then(kind) {
             Some(NodeEnum::List(list)) => match strings(&list.items).as_deref() {
                 Some([schema]) if object_type == ObjectType::ObjectSchema => {
@@ -578,7 +560,7 @@ impl<'a> Walk<'a> {
 }
 
 /// A dotted name as a relation's.
-fn range_of(items: &[Node]) -> Option<RangeVar> {
+pub(super) fn range_of(items: &[Node]) -> Option<RangeVar> {
     let q = qualified(items)?;
     Some(RangeVar {
         catalogname: q.database.unwrap_or_default().to_owned(),

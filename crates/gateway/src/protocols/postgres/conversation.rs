@@ -13,7 +13,7 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
-use super::names::{Names, moves_facts, moves_names};
+use super::names::{Names, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
 use super::queue::Queue;
@@ -69,6 +69,8 @@ pub(super) struct Conversation {
     pub(super) stale: bool,
     /// They may have moved inside the current transaction, so its end may move them back.
     touched: bool,
+    /// Triggers may run as late as at the end of the transaction, and find their names then.
+    deferred: bool,
     /// Statements in flight change which names there are.
     names_moving: bool,
     /// How many `COPY … FROM STDIN` wait for data of the client's.
@@ -90,6 +92,7 @@ impl Conversation {
             // Nothing was asked yet.
             stale: true,
             touched: false,
+            deferred: false,
             names_moving: false,
             copies: 0,
             copying_in: false,
@@ -139,9 +142,10 @@ impl Conversation {
 
     /// Notes what an operation that runs now may move.
     fn running(&mut self, bound: &Bound) {
+        self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
         for control in bound.operation.controls() {
             self.names_moving |= moves_names(control);
-            if moves_facts(control) {
+            if control.moves_names() {
                 self.stale = true;
                 self.touched = true;
             }
@@ -308,6 +312,7 @@ impl Conversation {
             // What was set in a transaction that failed is undone by now.
             self.stale |= self.touched;
             self.touched = false;
+            self.deferred = false;
         }
         self.settled();
     }

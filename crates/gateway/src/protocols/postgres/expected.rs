@@ -129,6 +129,11 @@ impl Bound {
             holdable: false,
         }
     }
+
+    /// Whether it calls code whose names the server finds whenever rows are fetched.
+    pub(super) fn is_late(&self) -> bool {
+        self.operation.statements.iter().any(|s| s.by_path)
+    }
 }
 
 impl Run {

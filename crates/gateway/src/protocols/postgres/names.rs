@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use sql::postgres::Control;
 
 use super::expected::{Bound, Run};
@@ -18,6 +18,8 @@ const MOST_TEXT: usize = 64 * 1024 * 1024;
 pub(super) struct Names {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Arc<Bound>>,
+    /// Portals whose rows were all made when their transaction ended.
+    made: HashSet<String>,
     text: usize,
 }
 
@@ -51,7 +53,15 @@ impl Names {
         }
     }
 
+    /// Whether code of a portal other than this one is still to find its names.
+    pub(super) fn is_late(&self, but: Option<&str>) -> bool {
+        self.portals
+            .iter()
+            .any(|(name, bound)| but != Some(name) && bound.is_late() && !self.made.contains(name))
+    }
+
     pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
+        self.made.remove(&name);
         self.portals.insert(name, bound);
     }
 
@@ -68,6 +78,7 @@ impl Names {
     /// Portals end with their transaction, unless they were declared `WITH HOLD`.
     pub(super) fn transaction_ended(&mut self) {
         self.portals.retain(|_, bound| bound.holdable);
+        self.made = self.portals.keys().cloned().collect();
     }
 
     /// A simple Query drops the unnamed statement and portal.
@@ -163,38 +174,4 @@ pub(super) fn moves_names(control: &Control) -> bool {
         | Control::TempObject
         | Control::ChangesSettings => false,
     }
-}
-
-/// Whether a statement may change how names are resolved in this session.
-pub(super) fn moves_facts(control: &Control) -> bool {
-    match control {
-        Control::Set { name, .. } => is_path_or_role(name),
-        Control::Reset(Some(name)) => is_path_or_role(name),
-        Control::Reset(None)
-        | Control::Discard(_)
-        | Control::SetRole
-        | Control::Ddl
-        | Control::TempObject
-        | Control::ChangesSettings => true,
-        Control::Begin { .. }
-        | Control::Commit { .. }
-        | Control::Rollback { .. }
-        | Control::Savepoint(_)
-        | Control::RollbackTo(_)
-        | Control::Release(_)
-        | Control::PrepareTransaction
-        | Control::Prepare { .. }
-        | Control::Execute { .. }
-        | Control::Deallocate(_)
-        | Control::Declare { .. }
-        | Control::Fetch { .. }
-        | Control::CloseCursor(_)
-        | Control::CopyIn
-        | Control::CopyOut(_)
-        | Control::Listen => false,
-    }
-}
-
-fn is_path_or_role(name: &str) -> bool {
-    matches!(name, "search_path" | "role" | "session_authorization")
 }

@@ -169,6 +169,20 @@ impl Queue {
         Some(Spoken { means, certain: !self.ends_behind(place) })
     }
 
+    /// Whether code of a portal other than this one, whose Bind is in flight, is still to find its names.
+    pub(super) fn is_late(&self, but: Option<&str>) -> bool {
+        let is_late = |name: &str, place: Place| {
+            but != Some(name)
+                && matches!(self.at(place), Some(Expected::Bind { bound, .. }) if bound.is_late())
+        };
+        match &self.index {
+            Some(index) => index.portals.iter().any(|(name, place)| is_late(name, *place)),
+            None => self.entries.iter().filter_map(portal_of).any(|name| {
+                self.last(|e| portal_of(e) == Some(name)).is_some_and(|place| is_late(name, place))
+            }),
+        }
+    }
+
     /// Whether an error of something in flight may not reach its end.
     pub(super) fn has_ends(&self) -> bool {
         self.last_end.is_some()

@@ -194,6 +194,8 @@ pub struct Trigger {
     pub function: Oid,
     /// `WHEN`, as SQL (from `pg_get_triggerdef`), if it has one.
     pub condition: Option<String>,
+    /// It may run as late as at the end of the transaction (`DEFERRABLE`).
+    pub deferrable: bool,
 }
 
 /// A foreign key, seen from the table that it refers to.

@@ -207,7 +207,8 @@ const RULES: &str = "SELECT r.oid, r.ev_class, r.rulename, r.ev_type, r.is_inste
     WHERE r.rulename <>. '_RETURN' AND r.ev_enabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
-const TRIGGERS: &str = "SELECT t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL \
+const TRIGGERS: &str = "SELECT t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL, \
+    t.tgdeferrable \
     FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid =. t.tgrelid \
     WHERE {not_internal} AND t.tgenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";

@@ -138,12 +138,13 @@ fn triggers(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(
     for mut row in rows(answer) {
         let (trigger, oid, name) = (row.oid()?, row.oid()?, row.string()?);
         let (bits, function, conditional) = (row.number::<u16>()?, row.oid()?, row.flag()?);
+        let deferrable = row.flag()?;
         let condition = conditional.then(|| {
             let definition = catalog.printed(texts.of(Text::Trigger, trigger, 0));
             when::condition(&definition).unwrap_or(UNREADABLE).to_owned()
         });
         if let Some(relation) = catalog.relations.get_mut(&oid) {
-            relation.triggers.push(Trigger { name, events: events(bits), function, condition });
+            relation.triggers.push(Trigger { name, events: events(bits), function, condition, deferrable });
         }
     }
     Ok(())

@@ -57,4 +57,12 @@ impl Conversation {
                     || matches!(control, Control::Fetch { name } if self.expected.portal(name).is_some())
             })
     }
+
+    /// Whether an operation would change names under code of earlier statements that is still to find them: functions of open
+    /// cursors and portals, triggers that wait for the transaction's end. What they were understood to do would not hold.
+    pub(super) fn moves_too_late(&self, operation: &Operation, portal: Option<&str>) -> bool {
+        !self.understanding.is_indifferent()
+            && operation.statements.iter().any(|s| s.moves_names())
+            && (self.deferred || self.names.is_late(portal) || self.expected.is_late(portal))
+    }
 }

@@ -14,6 +14,9 @@ use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Reques
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
 
+/// Why names may not be changed now.
+const TOO_LATE: &str = "it changes names that open cursors or deferred triggers are still to find; close them or end the transaction first";
+
 /// The first OID that the server gives to what users make.
 const FIRST_OWN: u32 = 16_384;
 
@@ -144,6 +147,8 @@ impl Conversation {
                 let operation = if uncertain && ends_block_midway(&operation.statements) {
                     self.understanding
                         .uncertain("what follows the end of the transaction in one message; send it alone")
+                } else if self.moves_too_late(&operation, Some("")) {
+                    self.understanding.uncertain(TOO_LATE)
                 } else {
                     operation
                 };
@@ -253,6 +258,12 @@ impl Conversation {
                 });
             }
         }
+        if self.moves_too_late(&bound.operation, Some(&name)) {
+            return Said::Garbled(Garbled {
+                hint: Some("Close the cursors and portals, or end the transaction, before that.".to_owned()),
+                ..Garbled::new("55000", TOO_LATE.to_owned())
+            });
+        }
         self.running(&bound);
         let mut first = Vec::new();
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
@@ -275,7 +286,10 @@ impl Conversation {
         if let Some(first) = self.before_names() {
             return first;
         }
-        let operation = self.understanding.function_call(function, &self.names);
+        let mut operation = self.understanding.function_call(function, &self.names);
+        if self.moves_too_late(&operation, None) {
+            operation = self.understanding.uncertain(TOO_LATE);
+        }
         Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::FunctionCall, operation })
     }
 

@@ -1,0 +1,209 @@
+//! Code that runs later than the statement that calls it, or after names have moved within it: functions of cursors and
+//! portals, deferred triggers, bodies that set the search path. What they were understood to do must still hold then.
+
+use tokio_postgres::Client;
+
+use crate::rig::{DATABASE, Rig};
+
+const POLICY: &str = "@id(\"all\")\npermit (principal, action, resource);\n\
+     @id(\"kept\")\nforbid (principal, action in Action::\"write\", resource in Schema::\"sample/kept\");\n\
+     @id(\"certain\")\nforbid (principal, action == Action::\"unknown\", resource);\n";
+
+/// What `helper` is depends on the search path: in `other` it writes where nobody may write.
+const SAMPLE: &str = "
+    CREATE SCHEMA kept; CREATE SCHEMA mine; CREATE SCHEMA other;
+    CREATE TABLE kept.ledger (what int);
+    CREATE FUNCTION mine.helper() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
+    CREATE FUNCTION other.helper() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO kept.ledger VALUES (1); RETURN 1; END $$;
+    CREATE FUNCTION mine.calls() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN helper(); END $$;
+    CREATE FUNCTION mine.fixed() RETURNS int LANGUAGE plpgsql SET search_path = mine AS $$ BEGIN RETURN helper(); END $$;
+    CREATE FUNCTION mine.switches() RETURNS int LANGUAGE plpgsql SET search_path = mine
+        AS $$ BEGIN PERFORM set_config('search_path', 'other', true); RETURN helper(); END $$;
+    CREATE FUNCTION mine.writes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO ledger VALUES (1); RETURN 1; END $$;
+    CREATE FUNCTION mine.notes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM helper(); RETURN NULL; END $$;
+    CREATE TABLE mine.plain (id int);
+    INSERT INTO mine.plain VALUES (1), (2), (3);
+    CREATE TABLE mine.noted (id int);
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON mine.noted DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION mine.notes();
+    CREATE TABLE mine.soon (id int);
+    CREATE TRIGGER soon AFTER INSERT ON mine.soon FOR EACH ROW EXECUTE FUNCTION mine.notes();";
+
+/// Messages of one session, one after the other.
+const ATTACKS: &[&[&str]] = &[
+    &["SET search_path = mine", "SELECT set_config('search_path', 'other', false), mine.calls()"],
+    &[
+        "SET search_path = mine",
+        "INSERT INTO mine.soon SELECT length(set_config('search_path', 'other', false))",
+    ],
+    &["SELECT mine.switches()"],
+    &["DO $$ BEGIN PERFORM set_config('search_path', 'other', true); PERFORM mine.calls(); END $$"],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT mine.calls() FROM mine.plain",
+        "SET search_path = other",
+        "FETCH 2 FROM c",
+        "COMMIT",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT mine.calls() FROM mine.plain",
+        "SELECT set_config('search_path', 'other', false)",
+        "COMMIT",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN; DECLARE c CURSOR FOR SELECT mine.calls() FROM mine.plain; SET search_path = other; FETCH 2 FROM c; COMMIT",
+    ],
+    &[
+        "SET search_path = kept",
+        "CREATE TEMP TABLE ledger (what int)",
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT mine.writes() FROM mine.plain",
+        "DROP TABLE pg_temp.ledger",
+        "FETCH 2 FROM c",
+        "COMMIT",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "INSERT INTO mine.noted VALUES (1)",
+        "SET search_path = other",
+        "COMMIT",
+    ],
+    &["SET search_path = mine", "INSERT INTO mine.noted VALUES (1); SET search_path = other"],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "INSERT INTO mine.noted VALUES (1)",
+        "SET LOCAL search_path = other",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "COMMIT",
+    ],
+];
+
+const HONEST: &[&[&str]] = &[
+    &[
+        "SELECT set_config('search_path', 'mine', false), set_config('application_name', 'x', false)",
+        "SELECT mine.calls()",
+    ],
+    &["SET search_path = mine", "SELECT mine.calls(), set_config('application_name', 'x', false)"],
+    &["SELECT mine.fixed()", "SET search_path = other", "SELECT mine.fixed()"],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT mine.calls() FROM mine.plain",
+        "FETCH 2 FROM c",
+        "CLOSE c",
+        "SET search_path = other",
+        "COMMIT",
+    ],
+    &[
+        "BEGIN",
+        "DECLARE c CURSOR FOR SELECT id, upper(id::text) FROM mine.plain",
+        "SET search_path = other",
+        "FETCH 2 FROM c",
+        "COMMIT",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "INSERT INTO mine.noted VALUES (1)",
+        "SELECT mine.calls()",
+        "COMMIT",
+        "SET search_path = other",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "SET LOCAL work_mem = '1MB'",
+        "INSERT INTO mine.noted VALUES (1)",
+        "COMMIT",
+    ],
+    &[
+        "SET search_path = mine",
+        "BEGIN",
+        "INSERT INTO mine.soon VALUES (1)",
+        "SET search_path = other",
+        "ROLLBACK",
+    ],
+];
+
+async fn ledger(server: &Client) -> i64 {
+    server.query_one("SELECT count(*) FROM kept.ledger", &[]).await.unwrap().get(0)
+}
+
+/// Sends all of them, whatever becomes of each, and says which failed.
+async fn send(client: &Client, messages: &[&str]) -> Vec<String> {
+    let mut failed = Vec::new();
+    for message in messages {
+        if let Err(error) = client.batch_execute(message).await {
+            let code = error.code().map(|code| code.code().to_owned());
+            failed.push(format!("{message}: {}", code.unwrap_or_else(|| error.to_string())));
+        }
+    }
+    failed
+}
+
+/// A portal of which one row is fetched, then the search path moves.
+async fn by_portal(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("SET search_path = mine").await?;
+    let transaction = client.transaction().await?;
+    let portal = transaction.bind("SELECT mine.calls() FROM mine.plain", &[]).await?;
+    transaction.query_portal(&portal, 1).await?;
+    transaction.batch_execute("SET search_path = other").await?;
+    transaction.query_portal(&portal, 1).await?;
+    transaction.commit().await
+}
+
+/// The same by a portal that sets it.
+async fn by_two_portals(client: &mut Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("SET search_path = mine").await?;
+    let transaction = client.transaction().await?;
+    let sets = transaction.bind("SET search_path = other", &[]).await?;
+    let portal = transaction.bind("SELECT mine.calls() FROM mine.plain", &[]).await?;
+    transaction.query_portal(&sets, 0).await?;
+    transaction.query_portal(&portal, 1).await?;
+    transaction.commit().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_that_runs_later_does_what_was_decided() {
+    let rig = Rig::start(&["autovacuum=off"], POLICY);
+    rig.server.sql(DATABASE, SAMPLE).unwrap();
+    // The catalogue that is polled is seen.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let server = rig.direct().connect().await;
+    let mut wrong = Vec::new();
+    let judge = async |wrong: &mut Vec<String>, what: &str, direct: bool| {
+        let written = ledger(&server).await > 0;
+        if written != direct {
+            wrong.push(format!("{}: {what}", if direct { "no attack" } else { "WRITTEN" }));
+        }
+        server.batch_execute("TRUNCATE kept.ledger, mine.noted, mine.soon").await.unwrap();
+    };
+    for attack in ATTACKS {
+        send(&rig.direct().connect().await, attack).await;
+        judge(&mut wrong, &attack.join("; "), true).await;
+        let failed = send(&rig.through().connect().await, attack).await;
+        judge(&mut wrong, &attack.join("; "), false).await;
+        if failed.is_empty() {
+            wrong.push(format!("nothing is refused: {}", attack.join("; ")));
+        }
+    }
+    by_portal(&mut rig.direct().connect().await).await.unwrap();
+    judge(&mut wrong, "a portal", true).await;
+    by_two_portals(&mut rig.direct().connect().await).await.unwrap();
+    judge(&mut wrong, "two portals", true).await;
+    assert!(by_portal(&mut rig.through().connect().await).await.is_err());
+    judge(&mut wrong, "a portal", false).await;
+    assert!(by_two_portals(&mut rig.through().connect().await).await.is_err());
+    judge(&mut wrong, "two portals", false).await;
+    for honest in HONEST {
+        let failed = send(&rig.through().connect().await, honest).await;
+        wrong.extend(failed.into_iter().map(|failed| format!("honest: {failed}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
