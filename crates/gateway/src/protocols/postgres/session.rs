@@ -118,11 +118,16 @@ impl Protocol for PostgresSession {
 
     async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop> {
         let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
-        let place = self.place.as_ref().ok_or(Stop::Broken("a session without a place"))?;
+        let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
-        let (opened, registration) =
-            opening::open(&self.gateway, grant, accepted, audit, &self.cancel, &self.origin.session).await?;
+        let session = &self.origin.session;
+        // A target may let one wait: whoever is to end meanwhile hears of it at once.
+        let (opened, registration) = tokio::select! {
+            biased;
+            why = place.ended() => return Err(Stop::Ended(why)),
+            opened = opening::open(&self.gateway, grant, accepted, audit, &self.cancel, session) => opened?,
+        };
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
