@@ -251,7 +251,9 @@ impl Place {
         if let Some(why) = &self.ended {
             return Poll::Ready(why.clone());
         }
-        if !self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let silent = self.bell.silent.load(Ordering::SeqCst);
+        // A bell that has rung has let go of whom it woke.
+        if !silent || !self.listener.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.bell.task.register(cx.waker());
             self.listener = Some(cx.waker().clone());
         }

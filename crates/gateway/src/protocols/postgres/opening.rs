@@ -85,6 +85,7 @@ async fn upstream(
     parameters: &[(String, Vec<u8>)],
     everything: bool,
 ) -> Result<Upstream, Stop> {
+    let mut anew = false;
     loop {
         let password = target.credential.password().await;
         let password = password.map_err(|error| unreachable(error.into(), Words::Ours))?;
@@ -92,7 +93,9 @@ async fn upstream(
         let words = if everything { Words::TheServers(login.password) } else { Words::Ours };
         match dial(&target.address, &target.tls, &login).await {
             Ok(upstream) => return Ok(upstream),
-            Err(error) if error.is_login() && target.credential.refused(password.as_ref()) => (),
+            Err(error) if !anew && error.is_login() && target.credential.refused(password.as_ref()) => {
+                anew = true
+            }
             Err(error) => return Err(unreachable(error, words)),
         }
     }
