@@ -261,30 +261,35 @@ impl SharedCatalogue {
 
     /// Sees whether the catalogue has moved, and reads it if so.
     async fn see(&self, reader: &mut Reader) -> Result<(), ReadError> {
-        let control = match &mut reader.control {
+        // It goes back when it was heard to the end: whoever waits may leave meanwhile, and the next would get the answers.
+        let mut control = match reader.control.take() {
             Some(control) => control,
-            none => {
+            None => {
                 // It may be another server by now, whose transactions have other numbers.
                 reader.pulse = None;
-                none.insert(self.connect().await?)
+                self.connect().await?
             }
         };
         let is_due = reader.again.is_some_and(|at| at <= Instant::now());
         let known = self.is_loaded() && !is_due;
-        let pulse = catalogue::pulse(control).await?;
+        let pulse = catalogue::pulse(&mut control).await?;
         if known && pulse.is_some() && pulse == reader.pulse {
             reader.cost = Duration::ZERO;
+            reader.control = Some(control);
             return Ok(());
         }
         let began = Instant::now();
-        let signature = catalogue::signature(control).await?;
+        let signature = catalogue::signature(&mut control).await?;
         reader.cost = began.elapsed();
         if !(known && reader.signature.as_ref() == Some(&signature)) {
-            let (signature, again) = self.read(control, signature).await?;
+            let (signature, again) = self.read(&mut control, signature).await?;
             (reader.signature, reader.again) = (Some(signature), again);
-            if self.current().0.relations().nth(LARGE).is_some() {
-                reader.control = None;
+            // What the server keeps of a large catalogue goes with its connection.
+            if self.current().0.relations().nth(LARGE).is_none() {
+                reader.control = Some(control);
             }
+        } else {
+            reader.control = Some(control);
         }
         reader.pulse = pulse;
         Ok(())
