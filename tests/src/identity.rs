@@ -90,8 +90,8 @@ async fn a_token_of_an_issuer_opens_a_session_by_its_groups() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ends_with_its_token_and_at_its_greatest_age() {
-    let house = house(&CLIENTS.replace("600", "4"), "");
-    for (more, most) in [("", 4.0), ("agent_session = \"2s\"", 2.0)] {
+    let house = house(&CLIENTS.replace("600", "8"), "");
+    for (more, most) in [("", 8.0), ("agent_session = \"3s\"", 3.0)] {
         house.apply(more);
         let token = house.issuer.token("coder", "one").unwrap();
         let begun = Instant::now();
