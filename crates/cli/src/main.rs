@@ -8,24 +8,30 @@ mod client;
 mod config;
 mod doctor;
 mod exit;
+mod export;
 mod files;
 mod init;
+mod lines;
 mod logs;
 mod node;
 mod policies;
 mod reload;
 mod requests;
+mod schema;
 mod serve;
 mod sessions;
 mod show;
+mod status;
 mod targets;
 mod tokens;
 mod typed;
 mod up;
+mod version;
+mod wanted;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
 
@@ -45,6 +51,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Up(args) => up::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
+        Command::Diff(args) => apply::diff(&client()?, &args),
+        Command::Export(args) => export::run(&client()?, &args),
+        Command::Status(args) => status::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
         Command::Approver { command } => approvers::run(&client()?, command),
         Command::Requests { name, command } => requests::run(&gateway, name, command),
@@ -52,6 +61,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),
         Command::Targets { command } => targets::run(&client()?, &command),
-        Command::Doctor(args) => doctor::run(&client()?, &args),
+        Command::Doctor(args) => doctor::run(&gateway, &args),
+        Command::Schema { kind } => schema::run(kind),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "durward", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Version { json } => version::run(json),
     }
 }

@@ -163,7 +163,7 @@ impl Durward {
         for (name, cedar) in policies {
             fs::write(directory.join("policies").join(format!("{name}.cedar")), cedar)?;
         }
-        text(self.command(&["apply", "-f"]).arg(directory.path()))?;
+        text(self.command(&["apply", "--prune", "-f"]).arg(directory.path()))?;
         Ok(())
     }
 
