@@ -9,6 +9,8 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
