@@ -18,7 +18,7 @@ GIVEN = Path(os.environ.get("DURWARD_ACCEPTANCE", HERE.parents[2] / "shared" / "
 MODULES = {
     "benign": ["benign_sql", "benign_tools"],
     "session": ["session"],
-    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire", "hostile"],
+    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire", "leak_implicit", "hostile"],
     "write": ["write_sql", "write_wire", "hostile"],
 }
 

@@ -2,8 +2,10 @@
 # The given suite's server, or one of another major version: server.sh init|start|stop. DURWARD_PG_BIN names the folder with
 # that version's programs, as for the end-to-end tests.
 set -eu
-GIVEN=${DURWARD_ACCEPTANCE:-$(cd "$(dirname "$0")" && cd ../../../shared/acceptance/pg && pwd)}
-[ -n "${DURWARD_PG_BIN:-}" ] || exec bash "$GIVEN/server.sh" "$@"
+if [ -z "${DURWARD_PG_BIN:-}" ]; then
+  GIVEN=${DURWARD_ACCEPTANCE:-$(cd "$(dirname "$0")" && cd ../../../shared/acceptance/pg && pwd)}
+  exec bash "$GIVEN/server.sh" "$@"
+fi
 
 USER_NAME=acceptance_pg HOME_DIR=${TMPDIR:-/tmp}/acceptance_pg PORT=${PORT:-55533}
 as() { su "$USER_NAME" -s /bin/bash -c "$1"; }

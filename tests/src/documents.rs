@@ -115,6 +115,7 @@ fn what_the_documents_say_is_what_happens() {
     let mut bash = Command::new("bash");
     bash.arg("script").current_dir(scratch.path()).env("PATH", path).env("HOME", scratch.path());
     bash.env("DURWARD_GATEWAY", format!("http://127.0.0.1:{admin}")).env("PGSSLMODE", "disable");
+    bash.env("DURWARD_POSTGRES", format!("127.0.0.1:{clients}"));
     bash.env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // What goes on in the background ends with the group.
     let shell = bash.process_group(0).spawn().unwrap();

@@ -11,11 +11,21 @@ mod crash;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod emergencies;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod invisible;
+#[cfg(test)]
+mod laptops;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

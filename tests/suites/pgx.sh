@@ -11,6 +11,8 @@ get)
 	chmod -R u+w "$SOURCES/source"
 	cd "$SOURCES/source"
 	go mod download
+	# Compiled before the time of the tests begins.
+	go test -run '^$' ./... > build.log 2>&1 || { tail -20 build.log >&2; exit 1; }
 	;;
 run)
 	fresh pgx_test

@@ -36,7 +36,7 @@ const BARS: [Bar; 4] = [
 pub(crate) struct Which<'a> {
     pub(crate) only: Option<&'a str>,
     pub(crate) case: Option<&'a str>,
-    /// On a server of this major version; only our own cases take another one.
+    /// On a server of this major version.
     pub(crate) major: Option<&'a str>,
 }
 
@@ -153,6 +153,12 @@ impl Server {
         Ok(this)
     }
 
+    /// A suite's own script starts Debian's server, ours any.
+    fn script(&self) -> PathBuf {
+        let suite = if self.bin.is_some() { &root().join("tests/acceptance") } else { &self.suite };
+        suite.join("server.sh")
+    }
+
     /// The script makes an account and runs the server as it, so it needs root.
     fn does(&self, what: &str) -> Result<String, Failure> {
         let mut command = Command::new(if testkit::is_root()? { "env" } else { "sudo" });
@@ -161,7 +167,7 @@ impl Server {
         if let Some(bin) = &self.bin {
             command.arg(format!("DURWARD_PG_BIN={}", bin.display()));
         }
-        text(command.arg("bash").arg(self.suite.join("server.sh")).arg(what).current_dir("/"))
+        text(command.arg("bash").arg(self.script()).arg(what).current_dir("/"))
     }
 }
 

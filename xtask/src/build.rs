@@ -18,12 +18,38 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// Nothing that is run here goes on for longer, whatever it hangs on.
+const LONGEST: &str = "120m";
+
 /// Runs a command at the root with its output on the terminal.
 pub(crate) fn show(command: &mut Command) -> Result<(), Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status =
-        command.current_dir(root()).status().map_err(|e| Failure::of(format!("cannot run {name}"), e))?;
-    if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}").into()) }
+    let status = bounded(command, LONGEST)
+        .current_dir(root())
+        .status()
+        .map_err(|e| Failure::of(format!("cannot run {name}"), e))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(124) => Err(format!("{name} did not end in {LONGEST}").into()),
+        _ => Err(format!("{name} ended with {status}").into()),
+    }
+}
+
+/// The same command, ended when its time is over.
+fn bounded(command: &Command, time: &str) -> Command {
+    let mut bounded = Command::new("timeout");
+    // In the foreground an interrupt at the terminal reaches it, too.
+    bounded
+        .args(["--foreground", "--kill-after=30", time])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    bounded
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
@@ -62,4 +88,21 @@ pub(crate) fn relay() -> Result<PathBuf, Failure> {
     println!("Building the relay (release) …");
     show(&mut cargo(&["build", "--quiet", "--release", "--package", "relay"]))?;
     Ok(target().join("release").join("relay"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::bounded;
+
+    #[test]
+    fn a_command_runs_as_it_is_and_not_for_ever() {
+        let mut says = Command::new("sh");
+        says.args(["-c", "test \"$A\" = 1 && exit 7"]).env("A", "1");
+        assert_eq!(bounded(&says, "60").status().unwrap().code(), Some(7));
+        let mut hangs = Command::new("sleep");
+        hangs.arg("60");
+        assert_eq!(bounded(&hangs, "0.1").status().unwrap().code(), Some(124));
+    }
 }

@@ -84,8 +84,8 @@ pub(crate) const CLIENTS: &[Need] = &[
 
 /// Python's clients, pinned.
 const PIP: &[&str] = &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9"];
-/// Node's clients, pinned.
-const NPM: &[&str] = &["pg@8.23.1"];
+/// Node's clients and an issuer of identities, pinned.
+const NPM: &[&str] = &["pg@8.23.1", "oidc-provider@9.13.3"];
 
 /// Servers of other major versions than Debian's, pinned.
 const SERVERS: &[(&str, &str)] = &[("13", "13.23.0-beta.16"), ("18", "18.4.0-beta.17")];
@@ -228,10 +228,10 @@ pub(crate) fn python() -> Result<PathBuf, Failure> {
     Ok(python)
 }
 
-/// A folder of our own with Node's clients in it.
+/// A folder of our own with Node's packages in it.
 pub(crate) fn node() -> Result<PathBuf, Failure> {
     let folder = target().join("npm");
-    npm(&folder, NPM, "a client that the gateway is tested with", || Ok(()))?;
+    npm(&folder, NPM, "clients and an issuer of identities that the gateway is tested with", || Ok(()))?;
     Ok(folder)
 }
 

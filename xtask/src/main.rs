@@ -26,7 +26,7 @@ cargo xtask conformance [--suites] [--only WORDS]
     with WORDS in their names.
 cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
-    --case narrow it; --major takes another server, for our own cases (tests/acceptance).
+    --case narrow it; --major takes another server. Our own cases are in tests/acceptance.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
     --only takes the workloads with WORDS in their names.

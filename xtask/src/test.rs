@@ -27,11 +27,9 @@ const STEPS: &[Step] = &[
     Step { name: "end to end", long: true, run: || end_to_end(None) },
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
     Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
-    Step {
-        name: "acceptance",
-        long: true,
-        run: || acceptance::run(None, None, acceptance::Which::default()),
-    },
+    Step { name: "acceptance", long: true, run: || given_cases(None) },
+    Step { name: "acceptance, 13", long: true, run: || given_cases(Some("13")) },
+    Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
     Step { name: "demo", long: true, run: || demo::run(true) },
 ];
 
@@ -48,6 +46,12 @@ const MAJORS: &[Step] = &[
     Step { name: "PostgreSQL 16", long: true, run: || end_to_end(Some("16")) },
     Step { name: "PostgreSQL 17", long: true, run: || end_to_end(Some("17")) },
     Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
+    Step { name: "acceptance, 13", long: true, run: || given_cases(Some("13")) },
+    Step { name: "acceptance, 14", long: true, run: || given_cases(Some("14")) },
+    Step { name: "acceptance, 15", long: true, run: || given_cases(None) },
+    Step { name: "acceptance, 16", long: true, run: || given_cases(Some("16")) },
+    Step { name: "acceptance, 17", long: true, run: || given_cases(Some("17")) },
+    Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
     Step { name: "own cases", long: true, run: || own_cases(acceptance::Which::default()) },
     Step { name: "own cases, 13", long: true, run: || own_cases(harmful("13")) },
     Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
@@ -56,6 +60,11 @@ const MAJORS: &[Step] = &[
 
 pub(crate) fn majors() -> Result<(), Failure> {
     walk(MAJORS.iter())
+}
+
+/// The suite that is beside the repository, with Debian's server or one of another major version.
+fn given_cases(major: Option<&str>) -> Result<(), Failure> {
+    acceptance::run(None, None, acceptance::Which { major, ..acceptance::Which::default() })
 }
 
 /// They borrow the judges of the suite that is beside the repository.

@@ -41,10 +41,24 @@ pub(crate) enum Command {
     Export(Export),
     /// Say how a running gateway is; exit code 6 if it is not ready or its files are not valid
     Status(Status),
+    /// Run a command that works on targets as an agent of yours; its exit status is the command's
+    Run(Run),
+    /// Run psql on a target with a fresh token of yours
+    Connect(Connect),
     /// Issue, list and revoke tokens
     Token {
         #[command(subcommand)]
         command: Token,
+    },
+    /// Deny access whatever policies say: live sessions that it concerns end at once, and no new ones begin
+    Revoke {
+        #[command(subcommand)]
+        command: Revoke,
+    },
+    /// Make, list and revoke one-time codes for emergencies, which work without any issuer
+    BreakGlass {
+        #[command(subcommand)]
+        command: BreakGlass,
     },
     /// See and answer held operations
     Requests {
@@ -216,6 +230,73 @@ pub(crate) struct Status {
     pub json: bool,
 }
 
+#[derive(Args)]
+pub(crate) struct Gate {
+    /// Where the gateway serves clients
+    #[arg(long, env = "DURWARD_POSTGRES", default_value = "127.0.0.1:7432", value_name = "HOST:PORT")]
+    pub postgres: String,
+    /// How it is reached, as libpq says it [default: verify-full, prefer on this machine]
+    #[arg(long, value_name = "MODE")]
+    pub sslmode: Option<String>,
+    /// The authority of its certificate, if the system does not know it
+    #[arg(long, value_name = "FILE")]
+    pub sslrootcert: Option<PathBuf>,
+}
+
+const RUN: &str = "\
+The command finds its way by PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and DATABASE_URL. They lead to a socket of this
+run's own, in a directory that only you can enter, behind which each connection goes on with a fresh token of the agent's. The
+password is this run's alone: it opens nothing after its end.
+Programs that cannot use a socket (JDBC) take a port: --port.
+
+Example:
+  durward run --agent claude --target orders -- claude";
+
+#[derive(Args)]
+#[command(after_help = RUN)]
+pub(crate) struct Run {
+    /// The agent's name: the principal of its tokens
+    #[arg(long, default_value = "agent", value_name = "NAME")]
+    pub agent: String,
+    /// Whom it acts for
+    #[arg(long = "for", value_name = "USER")]
+    pub user: Option<String>,
+    /// A target that it may use; the first is PGDATABASE [default: all]
+    #[arg(long = "target", value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// What it is for
+    #[arg(long)]
+    pub purpose: Option<String>,
+    /// How long each of its tokens lives; they are renewed as long as the command runs
+    #[arg(long, default_value = "1h", value_parser = typed::seconds, value_name = "TIME")]
+    pub life: u64,
+    /// Serve the command on this port of the loopback, for programs that cannot use a socket
+    #[arg(long)]
+    pub port: Option<u16>,
+    #[command(flatten)]
+    pub gate: Gate,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Connect {
+    /// The target
+    pub target: String,
+    /// Who you are
+    #[arg(long = "as", value_name = "NAME")]
+    pub user: Option<String>,
+    /// How long the session may last
+    #[arg(long, default_value = "8h", value_parser = typed::seconds, value_name = "TIME")]
+    pub life: u64,
+    #[command(flatten)]
+    pub gate: Gate,
+    /// More arguments for psql
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub psql: Vec<String>,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Token {
     /// Issue a token and show it, this once
@@ -250,6 +331,110 @@ pub(crate) enum Token {
     /// Revoke a token and end its sessions
     Revoke {
         /// Its id, dwt_…
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Revoke {
+    /// A principal, and whoever acts for it
+    Principal {
+        /// agent:NAME or user:NAME
+        principal: String,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// A token, and those that were minted with it
+    Token {
+        /// Its id, dwt_…
+        id: String,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Whoever was in a group when they logged in, and whoever acts for them
+    Group {
+        /// The group
+        group: String,
+        /// The issuer whose group it is; any where none is named
+        #[arg(long, value_name = "NAME")]
+        issuer: Option<String>,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Whoever comes with a token of an issuer
+    Issuer {
+        /// The issuer's name in the configuration
+        issuer: String,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// List what is revoked, newest first
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let in again whom a revocation was about
+    Lift {
+        /// Its id, dwr_…
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Reason {
+    /// Why; those concerned are told
+    #[arg(long, value_name = "WORDS")]
+    pub reason: String,
+    /// How long it holds [default: until it is lifted]
+    #[arg(long, value_parser = typed::seconds, value_name = "TIME")]
+    pub lasting: Option<u64>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BreakGlass {
+    /// Make codes and show them, this once; each opens one session, as a password
+    Create {
+        /// Whom they are for: user:NAME, or NAME
+        #[arg(long = "for", value_name = "NAME")]
+        name: String,
+        /// A group of theirs; policies may ask for it, and for context.break_glass
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// The target that each opens
+        #[arg(long)]
+        target: String,
+        /// How long a session lasts
+        #[arg(long, default_value = "30m", value_parser = typed::seconds, value_name = "TIME")]
+        lifetime: u64,
+        /// How long they can be kept
+        #[arg(long, default_value = "90d", value_parser = typed::seconds, value_name = "TIME")]
+        kept: u64,
+        /// How many: one is used up even where the target then does not answer
+        #[arg(long, default_value = "1", value_name = "NUMBER")]
+        count: u32,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List them, newest first
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke one, and end the session that it opened
+    Revoke {
+        /// Its id, dwb_…
         id: String,
         /// Write JSON
         #[arg(long)]

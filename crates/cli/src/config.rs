@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
     pub hosts: BTreeSet<String>,
+    /// Where agents get tokens, if they do, and the URLs by which they know the place.
+    pub agents: Option<(SocketAddr, BTreeSet<String>)>,
     pub log: Log,
     pub limits: Limits,
     pub bounds: Bounds,
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub apply: Option<Applying>,
     /// Whether files are read again when they change.
     pub watch: bool,
+    /// A command, given as its words, that hears of each break-glass code that is used.
+    pub alarm: Option<Vec<String>>,
 }
 
 /// A directory that is applied, and whether what it does not name goes.
@@ -85,6 +89,8 @@ pub(crate) struct Typed {
     /// The admin API, health and metrics.
     #[serde(default)]
     console: TypedConsole,
+    /// Where agents exchange tokens; not served where it is not given.
+    agents: Option<TypedAgents>,
     /// How the process logs, to its standard error.
     #[serde(default)]
     log: TypedLog,
@@ -94,6 +100,9 @@ pub(crate) struct Typed {
     /// How long what is over is kept.
     #[serde(default)]
     retention: TypedRetention,
+    /// Who hears of break-glass codes.
+    #[serde(default)]
+    break_glass: TypedBreakGlass,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -150,6 +159,16 @@ struct TypedConsole {
     /// Names of a reverse proxy that encrypts.
     #[serde(default)]
     hosts: BTreeSet<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedAgents {
+    /// On this machine; `127.0.0.1:7380` where it is not given.
+    listen: Option<Loopback>,
+    /// What clients call it from outside.
+    #[serde(default)]
+    urls: BTreeSet<String>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -225,6 +244,13 @@ impl JsonSchema for TypedApply {
         let table = generator.subschema_for::<TypedApplying>();
         json_schema!({ "anyOf": [{ "type": "string" }, table] })
     }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedBreakGlass {
+    /// A command, given as its words, that hears of each code that is used.
+    command: Option<Vec<String>>,
 }
 
 /// One address, or several in a list.
@@ -304,8 +330,8 @@ pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     Err(format!(
-        "{address} can be reached from elsewhere, and the admin API is not encrypted: listen on 127.0.0.1 behind a reverse \
-         proxy that encrypts, and name its host in console.hosts"
+        "{address} can be reached from elsewhere, and what is said there is not encrypted: listen on 127.0.0.1 behind a \
+         reverse proxy that encrypts, and name it in console.hosts or agents.urls"
     ))
 }
 
@@ -332,11 +358,13 @@ impl Settings {
             tls: None,
             console,
             hosts: BTreeSet::new(),
+            agents: None,
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),
             apply: None,
             watch: false,
+            alarm: None,
         }
     }
 
@@ -350,11 +378,13 @@ impl Settings {
             tls: _,
             console,
             hosts,
+            agents,
             log,
             limits: _,
             bounds,
             apply: _,
             watch: _,
+            alarm,
         } = self;
         [
             ("data", *data != new.data),
@@ -363,7 +393,9 @@ impl Settings {
             ("postgres.targets", *targets != new.targets),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             ("console", *console != new.console || *hosts != new.hosts),
+            ("agents", *agents != new.agents),
             ("log", *log != new.log),
+            ("break_glass", *alarm != new.alarm),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -373,7 +405,20 @@ impl Settings {
 
 impl Typed {
     fn settings(self, home: &Path) -> Settings {
-        let Self { data, master_key, postgres, console, log, limits, retention, apply, watch } = self;
+        let Self {
+            data,
+            master_key,
+            postgres,
+            console,
+            agents,
+            log,
+            limits,
+            retention,
+            break_glass,
+            apply,
+            watch,
+        } = self;
+        let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
         let TypedPostgres { listen, targets, tls, connections, connections_per_address, login } = postgres;
         let TypedConsole { listen: console, hosts } = console;
@@ -395,6 +440,7 @@ impl Typed {
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
+            agents: agents.map(|TypedAgents { listen, urls }| (listen.map_or(here(7380), |l| l.0), urls)),
             log: Log { format, level: level.unwrap_or_else(|| "info".to_owned()) },
             limits: Limits {
                 hold: time(hold, usual.hold),
@@ -415,6 +461,7 @@ impl Typed {
                 prune,
             }),
             watch: watch.unwrap_or(true),
+            alarm,
         }
     }
 }
@@ -458,8 +505,9 @@ mod tests {
              [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
              connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
+             [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
-             [retention]\ntokens = \"30d\"\n",
+             [retention]\ntokens = \"30d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
         .expect("settings");
         assert_eq!(settings.data, Path::new("/etc/durward/state"));
@@ -476,6 +524,8 @@ mod tests {
         assert!(!settings.watch);
         let pruned = read("apply = { directory = \"files\", prune = true }").expect("settings");
         assert_eq!((pruned.apply, pruned.watch), (Some(Applying { directory, prune: true }), true));
+        assert_eq!(settings.agents, Some((here(7380), ["https://gate.example.com".to_owned()].into())));
+        assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
     }

@@ -44,7 +44,14 @@ pub(crate) fn run(base: &str, args: &Doctor) -> anyhow::Result<()> {
                 report.here.push(serde_json::to_value(check("gateway", Grade::Warning, says))?);
             }
             Err((Some(false), error)) if runs => return Err(error),
-            Err(_) => report.look(&settings, one)?,
+            Err(_) => match report.look(&settings, one) {
+                Ok(()) => (),
+                Err(error) if matches!(error.downcast_ref(), Some(Fault::Missing(_))) => return Err(error),
+                Err(error) => {
+                    let found = check("store", Grade::Bad, format!("it cannot be opened: {error:#}"));
+                    report.here.push(serde_json::to_value(found)?);
+                }
+            },
         }
     } else {
         report.ask(&Client::new(base)?, one)?;

@@ -7,7 +7,6 @@ use std::path::{Component, Path};
 
 use anyhow::Context;
 use gateway::configure::{Configuration, TargetConfig};
-use policy::identity::IssuerConfig;
 use serde::Serialize;
 
 use crate::args::Export;
@@ -40,12 +39,13 @@ pub(crate) fn run(client: &Client, args: &Export) -> anyhow::Result<()> {
 
 /// Names and texts.
 fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>> {
-    let Configuration { targets, policies, issuers } = configuration;
+    let Configuration { targets, policies, issuers, clients } = configuration;
     let mut files = Vec::new();
     for issuer in issuers {
-        let (text, beside) = self::issuer(issuer)?;
-        files.push((format!("issuers/{}.toml", issuer.name), text));
-        files.extend(beside);
+        files.extend(named("issuers", &issuer.name, issuer)?);
+    }
+    for client in clients {
+        files.extend(named("clients", &client.name, client)?);
     }
     for target in targets {
         let mut target = target.clone();
@@ -64,33 +64,32 @@ fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>>
 }
 
 /// As it is typed: times with their unit, and what is in files beside it.
-fn issuer(config: &IssuerConfig) -> anyhow::Result<(String, Vec<(String, String)>)> {
+fn named<T: Serialize>(kind: &str, name: &str, config: &T) -> anyhow::Result<Vec<(String, String)>> {
     let mut typed = toml::Table::try_from(config)?;
     for time in ["leeway", "max_age", "agent_session", "user_session", "exchange_life"] {
         if let Some(seconds) = typed.get_mut(time) {
             *seconds = toml::Value::String(format!("{seconds}s"));
         }
     }
-    let mut beside = Vec::new();
+    let mut files = Vec::new();
     for (key, typed_key, end) in [("jwks", "jwks_file", "jwks.json"), ("ca", "ca_file", "ca.pem")] {
         if let Some(toml::Value::String(text)) = typed.remove(key) {
-            let name = format!("{}.{end}", config.name);
-            beside.push((format!("issuers/{name}"), text));
-            typed.insert(typed_key.to_owned(), toml::Value::String(name));
+            let beside = format!("{name}.{end}");
+            files.push((format!("{kind}/{beside}"), text));
+            typed.insert(typed_key.to_owned(), toml::Value::String(beside));
         }
     }
-    let file = toml::Table::from_iter([("issuers".to_owned(), toml::Value::Array(vec![typed.into()]))]);
-    Ok((toml::to_string(&file)?, beside))
+    let file = toml::Table::from_iter([(kind.to_owned(), toml::Value::Array(vec![typed.into()]))]);
+    files.push((format!("{kind}/{name}.toml"), toml::to_string(&file)?));
+    Ok(files)
 }
 
 /// A policy file's name comes from whoever applied it: it stays within the directory.
 fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let within = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let seen = !name.split('/').any(|part| part.starts_with('.'));
-    if !within
-        || !seen
-        || !(name.ends_with(".cedar") || name.starts_with("targets/") || name.starts_with("issuers/"))
-    {
+    let ours = ["targets/", "issuers/", "clients/"].iter().any(|folder| name.starts_with(folder));
+    if !within || !seen || !(name.ends_with(".cedar") || ours) {
         let why = format!("the policy file's name \"{name}\" cannot be a file's that apply would read again");
         return Err(Fault::Wrong(why).into());
     }
@@ -109,6 +108,8 @@ mod tests {
     use super::*;
     use crate::wanted::Wanted;
 
+    const KEYS: &str = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+
     #[test]
     fn what_is_exported_is_read_as_the_same_configuration() {
         let json = serde_json::json!({
@@ -121,9 +122,10 @@ mod tests {
             ],
             "issuers": [
                 { "name": "company", "preset": "keycloak", "issuer": "https://x.example", "audience": ["durward"],
-                  "algorithms": ["EdDSA"], "jwks": "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"k\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}", "when": "azp == \"cli\"", "max_age": 3600, "leeway": 5,
+                  "algorithms": ["EdDSA"], "jwks": KEYS, "when": "azp == \"cli\"", "max_age": 3600, "leeway": 5,
                   "principals": [{ "kind": "user", "name": "email", "groups": ["groups"], "in_groups": ["staff"] }] }
             ],
+            "clients": [{ "name": "nightly", "jwks": KEYS, "groups": ["jobs"], "exchange_life": 600 }],
             "policies": [{ "name": "deep/x.cedar", "text": "@id(\"x\") permit (principal, action, resource);" }]
         });
         let configuration: Configuration = serde_json::from_value(json).expect("a configuration");

@@ -1,22 +1,29 @@
 //! The binary `durward`.
 
+mod alarm;
 mod apply;
 mod approvers;
 mod args;
 mod audit;
+mod break_glass;
 mod client;
 mod config;
+mod connect;
 mod doctor;
 mod exit;
 mod export;
 mod files;
+mod gate;
 mod init;
 mod lines;
 mod logs;
+mod mint;
 mod node;
 mod policies;
 mod reload;
 mod requests;
+mod revoke;
+mod run;
 mod schema;
 mod serve;
 mod sessions;
@@ -40,13 +47,15 @@ use crate::args::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    exit::of(run(Cli::parse()))
+    let Cli { gateway, command } = Cli::parse();
+    exit::of(run(&gateway, command))
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    let Cli { gateway, command } = cli;
-    let client = || client::Client::new(&gateway);
-    match command {
+fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
+    let client = || client::Client::new(gateway);
+    let done = match command {
+        // What it runs ends as it does.
+        Command::Run(args) => return run::run(client, &args),
         Command::Serve(args) => serve::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Init(args) => init::run(&args),
@@ -55,18 +64,22 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export(args) => export::run(&client()?, &args),
         Command::Status(args) => status::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
+        Command::Connect(args) => connect::run(client, &args),
+        Command::BreakGlass { command } => break_glass::run(&client()?, command),
+        Command::Revoke { command } => revoke::run(&client()?, command),
         Command::Approver { command } => approvers::run(&client()?, command),
-        Command::Requests { name, command } => requests::run(&gateway, name, command),
+        Command::Requests { name, command } => requests::run(gateway, name, command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),
         Command::Targets { command } => targets::run(&client()?, &command),
-        Command::Doctor(args) => doctor::run(&gateway, &args),
+        Command::Doctor(args) => doctor::run(gateway, &args),
         Command::Schema { kind } => schema::run(kind),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "durward", &mut std::io::stdout());
             Ok(())
         }
         Command::Version { json } => version::run(json),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use gateway::break_glass::Alarm;
 use gateway::configure::{Applied, ConfigureError, Rest};
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::alarm::Told;
 use crate::config::{Applying, MasterKey, Settings};
 use crate::exit::Fault;
 use crate::reload::{self, Reload};
@@ -33,6 +35,7 @@ pub(crate) struct Node {
     fronts: Vec<Front>,
     certificate: Arc<Certificate>,
     console: TcpListener,
+    agents: Option<TcpListener>,
     settings: Settings,
     /// What was read for what is applied.
     files: Vec<PathBuf>,
@@ -56,23 +59,32 @@ impl Node {
         let console = TcpListener::bind(settings.console)
             .await
             .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;
+        let agents = match &settings.agents {
+            None => None,
+            Some((address, _)) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.map_err(|error| cannot_listen(&error, *address, "agents"))?)
+            }
+        };
         let store = open_store(&settings).await?;
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
-        let config = Config { journal, state, limits: settings.limits.clone() };
+        let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
         if let Some(applying) = &settings.apply {
             files = apply(&gateway, applying).await?.1;
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, settings, files })
+        Ok(Self { gateway, store, fronts, certificate, console, agents, settings, files })
     }
 
     /// Serves until a signal to end, then lets sessions end. At SIGHUP, and when it changes, the file, if there is one, is
     /// read again.
     pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, certificate, console, settings, files } = self;
+        let Self { gateway, store, fronts, certificate, console, agents, settings, files } = self;
+        let names = settings.agents.as_ref().map(|(_, urls)| urls.clone()).unwrap_or_default();
         let hosts = settings.hosts.clone();
         let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), Arc::clone(&certificate));
         let mut tasks = JoinSet::new();
@@ -86,6 +98,10 @@ impl Node {
         }
         tracing::info!(address = %console.local_addr()?, "the admin API is served");
         tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
+        if let Some(agents) = agents {
+            tracing::info!(address = %agents.local_addr()?, "agents are served");
+            tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names));
+        }
         tokio::select! {
             told = told_to_end(&mut reload) => {
                 tracing::info!(signal = told?, "draining");
@@ -133,7 +149,8 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     }
     let store = open_store(settings).await?;
     let journal = open_journal(&settings.data)?;
-    let config = Config { journal, state: State::new(Embedded::new(store)), limits: settings.limits.clone() };
+    let state = State::new(Embedded::new(store));
+    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None };
     Ok(Gateway::start(config).await?)
 }
 

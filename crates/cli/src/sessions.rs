@@ -111,6 +111,9 @@ fn sentence(record: &Value) -> String {
         "held" => format!("request {}: {} [{}]", of("request"), of("text"), of("holds")),
         "answered" => format!("request {}: {}", of("request"), of("answer")),
         "outcome" => format!("{} rows in {} µs {}", of("rows"), of("duration_us"), of("sqlstate")),
+        "break_glass" => {
+            format!("{} by {} from {} on {}", of("code"), of("principal"), of("address"), of("target"))
+        }
         "gateway" => of("purpose"),
         "killed" | "closed" => of("why"),
         _ => String::new(),

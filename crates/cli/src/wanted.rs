@@ -1,5 +1,5 @@
-//! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]` and `[[issuers]]`, `*.cedar` with policies.
-//! `*.test.toml` are tests of policies. Every mistake is told with its place.
+//! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]`, `[[issuers]]` and `[[clients]]`, `*.cedar`
+//! with policies. `*.test.toml` are tests of policies. Every mistake is told with its place.
 
 mod issuers;
 
@@ -16,12 +16,12 @@ use serde_json::Value;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use self::issuers::TypedIssuer;
+use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
 use crate::files;
-use crate::typed;
+use crate::typed::{self, Time};
 
-/// Targets, tags of their columns, and issuers of tokens.
+/// Targets, tags of their columns, issuers of tokens, and clients with keys.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateFile {
@@ -34,6 +34,9 @@ pub(crate) struct StateFile {
     /// Whose tokens are taken.
     #[serde(default)]
     issuers: Vec<TypedIssuer>,
+    /// Workloads that prove themselves with keys of their own.
+    #[serde(default)]
+    clients: Vec<TypedClient>,
 }
 
 /// One service behind the gateway.
@@ -207,8 +210,8 @@ pub(crate) struct Wanted {
     passwords: BTreeMap<String, Zeroizing<String>>,
     /// Where each target is described.
     places: BTreeMap<String, String>,
-    /// Where each issuer is described.
-    issuers_at: BTreeMap<String, String>,
+    /// Where each issuer and client is described.
+    named_at: BTreeMap<String, String>,
     problems: Vec<String>,
 }
 
@@ -248,9 +251,10 @@ impl Wanted {
             }
             match typed::toml::<StateFile>(&file, &text) {
                 Err(problem) => wanted.problems.push(problem),
-                Ok(StateFile { targets, tags: apart, issuers }) => {
+                Ok(StateFile { targets, tags: apart, issuers, clients }) => {
                     let page = Page { file: &file, text: &text };
                     issuers.into_iter().for_each(|issuer| issuer.read(&page, &mut wanted));
+                    clients.into_iter().for_each(|client| client.read(&page, &mut wanted));
                     targets.into_iter().for_each(|target| wanted.add(target, &page));
                     tags.extend(apart.into_iter().map(|one| (page.at(&one.target), one)));
                 }
@@ -354,15 +358,24 @@ impl Wanted {
         self.good(read.map_err(|error| format!("{}: {}: {error}", page.at(file), path.display())))
     }
 
+    fn seconds(&mut self, place: &str, what: &str, time: Option<Time>) -> Option<u32> {
+        let too_long = |_| format!("{place}: {what} is too long");
+        time.and_then(|t| self.good(u32::try_from(t.0.as_secs()).map_err(too_long)))
+    }
+
     fn good<T>(&mut self, read: Result<T, String>) -> Option<T> {
         read.map_err(|problem| self.problems.push(problem)).ok()
     }
 
     /// Issuers and policies are checked here as well, since here it is known where the files are.
     fn judge(&mut self, directory: &Path) {
-        if let Err((name, what)) = policy::identity::Issuers::new(&self.configuration.issuers) {
-            let place = self.issuers_at.get(&name).map(|place| format!("{place}: ")).unwrap_or_default();
-            self.problems.push(format!("{place}issuer \"{name}\": {what}"));
+        let known = policy::identity::Issuers::new(&self.configuration.issuers);
+        let known = known.and_then(|issuers| {
+            policy::identity::Clients::new(&self.configuration.clients, &issuers).map(drop)
+        });
+        if let Err((name, what)) = known {
+            let place = self.named_at.get(&name).map(|place| format!("{place}: ")).unwrap_or_default();
+            self.problems.push(format!("{place}\"{name}\": {what}"));
         }
         let whole = directory.is_file();
         let place = |name: &str| if whole { directory.to_owned() } else { directory.join(name) };
@@ -454,7 +467,8 @@ mod tests {
         place.write(
             "issuers.toml",
             "[[issuers]]\nname = \"company\"\npreset = \"keycloak\"\nissuer = \"https://x.example\"\naudience = \"durward\"\n\
-             jwks_file = \"keys.json\"\nagent_session = \"30m\"\nprincipals = [{ kind = \"user\", name = \"email\" }]\n",
+             jwks_file = \"keys.json\"\nagent_session = \"30m\"\nprincipals = [{ kind = \"user\", name = \"email\" }]\n\
+             [[clients]]\nname = \"nightly\"\njwks_file = \"keys.json\"\ngroups = [\"jobs\"]\n",
         );
         place.write(".hidden.toml", "x");
         let wanted = Wanted::read(place.0.path()).expect("read");
@@ -465,6 +479,8 @@ mod tests {
         assert_eq!(json["targets"][0]["columns"]["shop.people.iban"]["strategy"], "partial");
         let issuer = &wanted.configuration.issuers[0];
         assert_eq!((issuer.jwks.as_deref(), issuer.agent_session), (Some(KEYS), Some(1800)));
+        let client = &wanted.configuration.clients[0];
+        assert_eq!((client.name.as_str(), client.jwks.as_str()), ("nightly", KEYS));
         assert!(issuer.audience.contains("durward") && issuer.principals[0].name == "email");
         for name in ["targets/secret", "keys.json"] {
             assert!(wanted.files.iter().any(|f| f.ends_with(name)), "{name}: {:?}", wanted.files);
@@ -512,7 +528,7 @@ mod tests {
             ),
             (
                 "[[issuers]]\nname = \"jobs\"\npreset = \"github-actions\"\naudience = \"durward\"\nwhen = \"repository = \"\n".to_owned(),
-                &["t.toml:2:8: issuer \"jobs\": "],
+                &["t.toml:2:8: \"jobs\": "],
             ),
             (TARGET.replace("orders", "or ders"), &["t.toml:2:8: a target's name has 1 to 63 letters"]),
             (TARGET.replace("\"db\"", "\"\""), &["t.toml:2:8: the host of \"orders\" is empty"]),

@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use gateway::approvers::Caller;
+use gateway::break_glass::{CodeInfo, Made, NewCodes};
 use gateway::configure::{Applied, Configuration, Rest};
+use gateway::denials::{DenialInfo, NewDenial};
 use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
 use gateway::gateway::{Gateway, Status};
@@ -38,6 +40,10 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/sessions/{id}/kill", post(kill))
         .route("/tokens", get(tokens).post(issue))
         .route("/tokens/{id}/revoke", post(revoke))
+        .route("/revocations", get(revocations).post(deny))
+        .route("/revocations/{id}/lift", post(lift))
+        .route("/break-glass", get(codes).post(make_codes))
+        .route("/break-glass/{id}/revoke", post(revoke_code))
         .route("/configuration", get(configuration).put(apply))
         .route("/configuration/check", post(check))
         .route("/explain", post(explain))
@@ -153,8 +159,10 @@ struct Session {
 
 impl From<Live> for Session {
     fn from(live: Live) -> Self {
-        let Live { id, principal, token, target, address, application, since, until, oldest } = live;
+        let Live { id, principal, token, target, address, application, encrypted: _, since, until, oldest } =
+            live;
         let (principal, target, until) = (principal.id.to_string(), target.0, until.min(oldest));
+        let (address, application) = (address.to_string(), application.to_string());
         Self { id, principal, token, target, address, application, since, until }
     }
 }
@@ -179,6 +187,36 @@ async fn issue(State(gateway): Gate, wanted: Body<NewToken>) -> Answer<Value> {
 
 async fn revoke(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
     let ended = gateway.revoke_token(&id, &by()).await?;
+    Ok(Json(json!({ "revoked": id, "sessions": ended })))
+}
+
+async fn revocations(State(gateway): Gate) -> Answer<Vec<DenialInfo>> {
+    Ok(Json(gateway.list_denials().await?))
+}
+
+async fn deny(State(gateway): Gate, wanted: Body<NewDenial>) -> Answer<Value> {
+    let (denial, ended) = gateway.deny(&wanted?.0, &by()).await?;
+    Ok(Json(json!({ "revocation": denial, "sessions": ended })))
+}
+
+async fn lift(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
+    gateway.lift_denial(&id, &by()).await?;
+    Ok(Json(json!({ "lifted": id })))
+}
+
+async fn codes(State(gateway): Gate) -> Answer<Vec<CodeInfo>> {
+    Ok(Json(gateway.codes().await?))
+}
+
+async fn make_codes(State(gateway): Gate, wanted: Body<NewCodes>) -> Answer<Value> {
+    let made = gateway.make_codes(&wanted?.0, &by()).await?;
+    let one =
+        |Made { id, code, expires }: &Made| json!({ "id": id, "code": code.as_str(), "expires": expires });
+    Ok(Json(made.iter().map(one).collect()))
+}
+
+async fn revoke_code(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
+    let ended = gateway.revoke_code(&id, &by()).await?;
     Ok(Json(json!({ "revoked": id, "sessions": ended })))
 }
 

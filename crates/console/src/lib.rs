@@ -1,6 +1,8 @@
 //! The admin API: health, metrics, requests, tokens, configuration. It reaches sessions through the gateway's handles alone,
-//! and is on another listener than clients, with another secret.
+//! and is on another listener than clients, with another secret. And, on a listener of its own from which there is no way to
+//! any of that, the agents' port (`agents`).
 
+mod agents;
 mod api;
 mod bounded;
 mod door;
@@ -19,6 +21,7 @@ use axum::routing::get;
 use gateway::gateway::Gateway;
 use tokio::net::TcpListener;
 
+pub use crate::agents::serve_agents;
 use crate::bounded::Bounded;
 use crate::door::Door;
 

@@ -29,7 +29,7 @@ async fn start() -> Running {
     let journal = journal::Journal::open(&place.path().join("journal"), journal::Options::default())
         .expect("a journal");
     let state = State::new(Embedded::new(kept));
-    let config = Config { journal, state: state.clone(), limits: Limits::default() };
+    let config = Config { journal, state: state.clone(), limits: Limits::default(), alarm: None };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

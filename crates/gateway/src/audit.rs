@@ -16,8 +16,10 @@ use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 use prometheus_client::metrics::counter::Counter;
 
+use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::lanes;
 use crate::metrics::{Metrics, Stage};
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
@@ -137,7 +139,7 @@ impl Owed {
     /// It may never be: nothing that waited for it may leave.
     pub async fn settle(&mut self, journal: &Journal) -> Result<(), JournalDown> {
         if let Some(position) = self.written {
-            if !journal.is_written(position) {
+            if !journal.is_written(position) && !lanes::is_alone() {
                 // Other sessions of this thread have something to record, too: one write is enough for all.
                 tokio::task::yield_now().await;
             }
@@ -190,8 +192,8 @@ impl fmt::Display for Noted {
     }
 }
 
-fn word(asserted: &Asserted) -> record::Word {
-    let Asserted { issuer, subject, at, session: _ } = asserted;
+pub(crate) fn word(asserted: &Asserted) -> record::Word {
+    let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
     record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
 }
 
@@ -255,6 +257,14 @@ impl Audit {
             reason: refused.code().to_owned(),
         };
         self.append(&body, &[]).map(|_| ())
+    }
+
+    /// An emergency code that is about to be used up.
+    pub async fn break_glass(&mut self, used: &CodeUsed) -> Result<(), JournalDown> {
+        let CodeUsed { code, principal, target, address, session: _, until } = used.clone();
+        let position =
+            self.append(&record::Body::BreakGlass { code, principal, target, address, until }, &[])?;
+        self.synced(position).await
     }
 
     /// A session that begins. The target may be dialled while its record is on its way to the disk.

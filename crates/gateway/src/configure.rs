@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
-use policy::identity::IssuerConfig;
+use policy::identity::{ClientConfig, IssuerConfig};
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -41,6 +41,9 @@ pub struct Configuration {
     /// Whose tokens are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<IssuerConfig>,
+    /// Workloads without an issuer, each with a key of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientConfig>,
 }
 
 /// One policy file.
@@ -159,7 +162,7 @@ pub enum ConfigureError {
         what: String,
     },
     /// Something about an issuer.
-    #[error("issuer \"{issuer}\": {what}")]
+    #[error("issuer or client \"{issuer}\": {what}")]
     Issuer {
         /// Which.
         issuer: String,
@@ -196,9 +199,9 @@ fn build(
     journal: &Journal,
     metrics: &Arc<Metrics>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies, issuers } = configuration;
+    let Configuration { targets, policies, issuers, clients } = configuration;
     let issuers =
-        Issuers::build(issuers).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+        Issuers::build(issuers, clients).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
@@ -405,7 +408,8 @@ impl Gateway {
                 stale.insert(name);
             }
         }
-        self.in_force.store(Arc::new(in_force));
+        let in_force = Arc::new(in_force);
+        self.in_force.store(Arc::clone(&in_force));
         self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         let issuers = self.issuers();
@@ -413,6 +417,7 @@ impl Gateway {
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
+        self.end_not_permitted(&in_force).await;
         Ok(applied)
     }
 

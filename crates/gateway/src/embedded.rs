@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
+use model::{
+    Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Standing, Subject, TargetName, Vote,
+};
 use policy::quorum;
 use store::Store;
 use wire::postgres::scram::ScramVerifier;
@@ -12,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredToken};
+use crate::state::{Backend, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
 
 /// A [`Backend`] over SQLite.
 pub struct Embedded(Store);
@@ -96,6 +98,38 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.good_tokens(ids, now).await?) })
     }
 
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>> {
+        Box::pin(async move { self.0.denials(now).await?.into_iter().map(denial).collect() })
+    }
+
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.add_denial(&denial_row(denial)).await?) })
+    }
+
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.lift_denial(id).await?) })
+    }
+
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>> {
+        Box::pin(async move { self.0.code(id).await?.map(code).transpose() })
+    }
+
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>> {
+        Box::pin(async move { self.0.codes().await?.into_iter().map(code).collect() })
+    }
+
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.add_code(&code_row(code)).await?) })
+    }
+
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.use_code(id, now).await?) })
+    }
+
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.revoke_code(id).await?) })
+    }
+
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool> {
         Box::pin(async move { Ok(self.0.spend(id, until, now()).await?) })
     }
@@ -161,14 +195,82 @@ impl Backend for Embedded {
 
     fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged> {
         Box::pin(async move {
-            let store::Purged { tokens, requests } = self.0.purge(tokens, requests, now).await?;
-            Ok(Purged { tokens, requests })
+            let store::Purged { tokens, requests, denials } = self.0.purge(tokens, requests, now).await?;
+            Ok(Purged { tokens, requests, denials })
         })
     }
 }
 
 fn missing(id: &str) -> StateError {
     StateError(format!("there is no request {id}"))
+}
+
+fn denial_row(denial: &Denial) -> store::Denial {
+    let Denial { id, subject, reason, by, since, until } = denial;
+    let (name, issuer) = match subject {
+        Subject::Principal(principal) => (principal.to_string(), None),
+        Subject::Token(id) => (id.clone(), None),
+        Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
+        Subject::Issuer(issuer) => (issuer.clone(), None),
+    };
+    store::Denial {
+        id: id.clone(),
+        kind: subject.kind().to_owned(),
+        name,
+        issuer,
+        reason: reason.clone(),
+        by: by.clone(),
+        since: *since,
+        until: *until,
+    }
+}
+
+/// One that cannot be read is an error for all: left out, it would allow.
+fn denial(row: store::Denial) -> Result<Denial, StateError> {
+    let store::Denial { id, kind, name, issuer, reason, by, since, until } = row;
+    let subject = match kind.as_str() {
+        "principal" => {
+            Subject::Principal(parse_principal(&name).map_err(|error| StateError(error.to_string()))?)
+        }
+        "token" => Subject::Token(name),
+        "group" => Subject::Group { issuer, group: name },
+        "issuer" => Subject::Issuer(name),
+        other => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
+    };
+    Ok(Denial { id, subject, reason, by, since, until })
+}
+
+fn code_row(code: &StoredCode) -> store::Code {
+    let StoredCode { id, verifier, principal, groups, target, lifetime, made, expires, used, revoked } = code;
+    store::Code {
+        id: id.clone(),
+        verifier: verifier.to_string(),
+        principal: principal.to_string(),
+        groups: groups.clone(),
+        target: target.0.clone(),
+        lifetime: *lifetime,
+        made: *made,
+        expires: *expires,
+        used: *used,
+        revoked: *revoked,
+    }
+}
+
+fn code(row: store::Code) -> Result<StoredCode, StateError> {
+    let store::Code { id, verifier, principal, groups, target, lifetime, made, expires, used, revoked } = row;
+    Ok(StoredCode {
+        verifier: ScramVerifier::parse(&verifier)
+            .map_err(|_| StateError(format!("the verifier of code {id} cannot be read")))?,
+        id,
+        principal: parse_principal(&principal).map_err(|error| StateError(error.to_string()))?,
+        groups,
+        target: TargetName(target),
+        lifetime,
+        made,
+        expires,
+        used,
+        revoked,
+    })
 }
 
 fn token_row(token: &StoredToken) -> store::Token {

@@ -14,6 +14,8 @@ use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
+use crate::break_glass::Alarm;
+use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::issuers::Issuers;
 use crate::metrics::{Metrics, Moment, Stage};
@@ -25,7 +27,7 @@ use crate::state::{Purged, State, StateError};
 use crate::targets::{Contact, Target};
 use crate::tokens::{Admitted, Entrance, Tokens};
 
-/// How often targets' catalogues, and the tokens of live sessions, are looked at.
+/// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often what is over for long is forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
@@ -38,6 +40,8 @@ pub struct Config {
     pub state: State,
     /// Bounds.
     pub limits: Limits,
+    /// Who is told when a break-glass code is used, beside log and journal.
+    pub alarm: Option<Arc<dyn Alarm>>,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -114,6 +118,7 @@ pub struct Gateway {
     holds: Holds,
     tokens: Tokens,
     sessions: Sessions,
+    denials: Denials,
     cancels: CancelRegistry,
     failures: Failures,
     limits: ArcSwap<Limits>,
@@ -122,6 +127,7 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
+    alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
@@ -133,7 +139,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits } = config;
+        let Config { journal, state, limits, alarm } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let in_force = crate::configure::load(&state, &journal, &metrics)
@@ -144,6 +150,7 @@ impl Gateway {
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             sessions: Sessions::default(),
+            denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             limits: ArcSwap::from_pointee(limits),
@@ -151,6 +158,7 @@ impl Gateway {
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
+            alarm,
             draining: watch::Sender::new(None),
             changing: tokio::sync::Mutex::default(),
             journal,
@@ -158,7 +166,10 @@ impl Gateway {
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
         gateway.note(&started)?;
+        // Before anybody is let in.
+        gateway.look_at_denials().await?;
         tokio::spawn(keep(Arc::downgrade(&gateway)));
+        tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -178,7 +189,8 @@ impl Gateway {
                 code: "3D000",
                 reason: format!("there is no target \"{target}\""),
                 hint: Some(
-                    "The database's name is the target's: ask the gateway's operator which there are."
+                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
+                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
                         .to_owned(),
                 ),
                 policies: Vec::new(),
@@ -275,6 +287,10 @@ impl Gateway {
         Entrance { tokens: &self.tokens, issuers: self.issuers() }
     }
 
+    pub(crate) fn known_tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// Whose tokens are taken.
     pub fn issuers(&self) -> Arc<Issuers> {
         Arc::clone(&self.in_force.load().issuers)
@@ -288,9 +304,9 @@ impl Gateway {
     /// Gives an admitted client its place among the live sessions.
     ///
     /// # Errors
-    /// A refusal where its token is not for this target.
+    /// A refusal where its token is not for this target, or access is revoked.
     pub fn enter(&self, admitted: &Admitted, target: &TargetName, origin: &Origin) -> Result<Place, Denied> {
-        if !admitted.is_for(target) {
+        if !admitted.is_for(target) || !admitted.may_enter() {
             return Err(Denied {
                 code: "42501",
                 reason: format!("this token is not for the target \"{target}\""),
@@ -301,18 +317,21 @@ impl Gateway {
                 version: self.in_force.load().policies.version().into(),
             });
         }
-        let place = self.sessions.enter(Live {
+        let live = Live {
             id: origin.session.clone(),
             principal: admitted.principal().clone(),
             token: admitted.token().to_owned(),
             target: target.clone(),
-            address: origin.address.to_string(),
-            application: origin.application.to_string(),
+            address: origin.address,
+            application: Arc::clone(&origin.application),
+            encrypted: origin.tls.is_some(),
             since: now(),
             until: admitted.expires(),
             oldest: now().saturating_add(admitted.session_age()),
-        });
-        // After it is among the live ones, so that whoever takes an issuer away meanwhile finds it.
+        };
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
+        // session.
+        let place = self.sessions.enter(live.clone());
         if !self.issuers().vouch_for(admitted.principal()) {
             return Err(Denied {
                 code: "28000",
@@ -323,7 +342,16 @@ impl Gateway {
             });
         }
         self.count_sessions();
-        Ok(place)
+        match self.denials.of(&live, now()) {
+            None => Ok(place),
+            Some(denial) => Err(Denied {
+                code: "28000",
+                reason: Ended::Denied(denial.reason.into()).to_string(),
+                hint: Some("A new token changes nothing: ask the gateway's operator.".to_owned()),
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            }),
+        }
     }
 
     /// The facts of this moment.
@@ -407,6 +435,14 @@ impl Gateway {
 
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    pub(crate) fn alarm(&self) -> Option<&dyn Alarm> {
+        self.alarm.as_deref()
+    }
+
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -497,12 +533,9 @@ impl Gateway {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
     }
 
-    /// What is done every second: catalogues of targets in use are looked at, and tokens that ended end their sessions.
-    async fn look_around(&self) {
+    /// What is done every second: catalogues of targets in use are looked at.
+    fn look_around(&self) {
         self.count_sessions();
-        let now = now();
-        self.sessions.end(&Ended::Expired, |live| live.until <= now);
-        self.sessions.end(&Ended::TooOld, |live| live.oldest <= now);
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -511,7 +544,6 @@ impl Gateway {
             tokio::spawn(async move { target.catalogue.poll().await });
         }
         self.issuers().refresh();
-        self.end_revoked().await;
     }
 
     /// Forgets what is over for long.
@@ -519,9 +551,11 @@ impl Gateway {
         let retention = &self.limits.load().retention;
         let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
         match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
-            Ok(Purged { tokens: 0, requests: 0 }) => (),
-            Ok(Purged { tokens, requests }) => {
-                let detail = format!("{tokens} expired tokens, {requests} requests that were over");
+            Ok(Purged { tokens: 0, requests: 0, denials: 0 }) => (),
+            Ok(Purged { tokens, requests, denials }) => {
+                let detail = format!(
+                    "{tokens} expired tokens, {requests} requests that were over, {denials} revocations that had ended"
+                );
                 tracing::info!("forgotten: {detail}");
                 // It is done and harms nobody: a journal that is down says so by itself.
                 let _ = self.note(&record::Body::Administered {
@@ -531,23 +565,6 @@ impl Gateway {
                 });
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
-        }
-    }
-
-    async fn end_revoked(&self) {
-        let mut tokens = BTreeSet::new();
-        self.sessions.for_each(|live| {
-            tokens.insert(live.token.clone());
-        });
-        if tokens.is_empty() {
-            return;
-        }
-        match self.tokens.ended(&tokens).await {
-            Ok(ended) if ended.is_empty() => (),
-            Ok(ended) => {
-                self.sessions.end(&Ended::Revoked, |live| ended.contains(&live.token));
-            }
-            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
         }
     }
 }
@@ -606,7 +623,7 @@ async fn keep(gateway: std::sync::Weak<Gateway>) {
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.look_around().await;
+        gateway.look_around();
         if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
             gateway.forget_old().await;
             forgotten = Some(Instant::now());

@@ -7,8 +7,8 @@ mod source;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use model::Principal;
-use policy::identity::{self, IssuerConfig, Known, Refusal, Unproven};
+use model::{Asserted, Principal};
+use policy::identity::{self, Client, ClientConfig, IssuerConfig, Known, Refusal, Unproven};
 
 use self::source::Source;
 pub use self::source::Standing;
@@ -19,6 +19,7 @@ use crate::gateway::now;
 pub struct Issuers {
     known: identity::Issuers,
     typed: Vec<IssuerConfig>,
+    clients: identity::Clients,
     sources: HashMap<String, Arc<Source>>,
 }
 
@@ -27,15 +28,16 @@ impl Issuers {
     ///
     /// # Errors
     /// Which issuer, and what is wrong with it.
-    pub(crate) fn build(typed: &[IssuerConfig]) -> Result<Self, (String, String)> {
+    pub(crate) fn build(typed: &[IssuerConfig], clients: &[ClientConfig]) -> Result<Self, (String, String)> {
         let known = identity::Issuers::new(typed)?;
+        let clients = identity::Clients::new(clients, &known)?;
         let mut sources = HashMap::new();
         for issuer in known.iter() {
             let failed = |error: crate::net::web::WebError| (issuer.name().to_owned(), error.to_string());
             let source = Source::new(Arc::clone(issuer)).map_err(failed)?;
             sources.insert(issuer.name().to_owned(), Arc::new(source));
         }
-        Ok(Self { known, typed: typed.to_vec(), sources })
+        Ok(Self { known, typed: typed.to_vec(), clients, sources })
     }
 
     /// Takes over what another set has fetched, where it is of the very same issuers.
@@ -70,7 +72,35 @@ impl Issuers {
 
     /// Whether everybody is still an issuer whose word a principal rests on.
     pub(crate) fn vouch_for(&self, principal: &Principal) -> bool {
-        principal.asserted.iter().all(|word| self.sources.contains_key(&word.issuer))
+        principal
+            .asserted
+            .iter()
+            .all(|word| self.sources.contains_key(&word.issuer) || self.client_of(&word.issuer).is_some())
+    }
+
+    /// How long a session of a principal may last, in seconds: as long as everybody allows on whose word it rests.
+    pub(crate) fn session_age(&self, principal: &Principal) -> i64 {
+        let kind = principal.id.kind;
+        let age = |word: &Asserted| match self.known.by_name(&word.issuer) {
+            Some(issuer) => Some(issuer.session_age(kind)),
+            None => self.client_of(&word.issuer).map(|client| client.session_age()),
+        };
+        principal.asserted.iter().filter_map(age).min().unwrap_or(i64::MAX)
+    }
+
+    /// A client by its name.
+    pub(crate) fn client(&self, name: &str) -> Option<&Arc<Client>> {
+        self.clients.by_name(name)
+    }
+
+    /// A client by what stands for it among issuers.
+    fn client_of(&self, word: &str) -> Option<&Arc<Client>> {
+        self.clients.by_name(word.strip_prefix("client:")?)
+    }
+
+    /// The `iss` of an issuer.
+    pub(crate) fn url_of(&self, name: &str) -> Option<&str> {
+        self.known.by_name(name).map(|issuer| issuer.url())
     }
 
     /// How each issuer is, by its name: whether there are keys of it, and since when.

@@ -1,6 +1,7 @@
 //! Threads that each run their own sessions. A session's sockets, timers and tasks stay on one thread, so that a statement
 //! wakes nobody else: handing work between threads would cost more than the work.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,9 +61,20 @@ impl Lanes {
     }
 }
 
+thread_local! {
+    /// How many sessions this thread runs.
+    static SESSIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether the session that runs now has its thread to itself: then nobody comes to share a write with it.
+pub(crate) fn is_alone() -> bool {
+    SESSIONS.get() == 1
+}
+
 async fn run(mut jobs: UnboundedReceiver<Job>) {
     let mut sessions = tokio::task::JoinSet::new();
     loop {
+        SESSIONS.set(sessions.len());
         tokio::select! {
             biased;
             Some(_) = sessions.join_next() => (),

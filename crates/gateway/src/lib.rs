@@ -2,10 +2,15 @@
 
 pub mod approvers;
 pub mod audit;
+pub mod break_glass;
+pub mod broker;
 pub mod catalogue;
 pub mod configure;
+pub mod denials;
 pub mod doctor;
 pub mod embedded;
+mod endings;
+pub mod exchange;
 pub mod explain;
 pub mod freshness;
 pub mod gateway;

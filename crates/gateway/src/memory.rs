@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use model::{Approver, Counted, Filed, NewRequest, Request, Standing, Status, Vote};
+use model::{Approver, Counted, Denial, Filed, NewRequest, Request, Standing, Status, Vote};
 use policy::quorum;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{Backend, Keys, Purged, Reply, StoredToken};
+use crate::state::{Backend, Keys, Purged, Reply, StoredCode, StoredToken};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -18,6 +18,8 @@ struct Kept {
     configuration: Configuration,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
+    denials: Vec<Denial>,
+    codes: Vec<StoredCode>,
     spent: BTreeSet<String>,
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
@@ -92,6 +94,45 @@ impl Backend for Memory {
             let good = |t: &&StoredToken| !t.revoked && t.expires > now && ids.contains(&t.id);
             kept.tokens.iter().filter(good).map(|t| t.id.clone()).collect()
         })
+    }
+
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>> {
+        self.with(|kept| kept.denials.iter().rev().filter(|d| d.holds(now)).cloned().collect())
+    }
+
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()> {
+        self.with(|kept| kept.denials.push(denial.clone()))
+    }
+
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let before = kept.denials.len();
+            kept.denials.retain(|d| d.id != id);
+            kept.denials.len() < before
+        })
+    }
+
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>> {
+        self.with(|kept| kept.codes.iter().find(|c| c.id == id).cloned())
+    }
+
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>> {
+        self.with(|kept| kept.codes.iter().rev().cloned().collect())
+    }
+
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()> {
+        self.with(|kept| kept.codes.push(code.clone()))
+    }
+
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let code = kept.codes.iter_mut().find(|c| c.id == id && c.is_usable(now));
+            code.map(|c| c.used = Some(now)).is_some()
+        })
+    }
+
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| kept.codes.iter_mut().find(|c| c.id == id).map(|c| c.revoked = true).is_some())
     }
 
     fn spend<'a>(&'a self, id: &'a str, _until: i64) -> Reply<'a, bool> {
@@ -233,7 +274,8 @@ impl Backend for Memory {
 
     fn purge(&self, tokens: i64, requests: i64, _now: i64) -> Reply<'_, Purged> {
         self.with(|kept| {
-            let before = (kept.tokens.len(), kept.requests.len());
+            let before = (kept.tokens.len(), kept.requests.len(), kept.denials.len());
+            kept.denials.retain(|d| d.until.is_none_or(|until| until >= tokens));
             kept.tokens.retain(|t| t.expires >= tokens);
             let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
             let mut stay =
@@ -244,6 +286,7 @@ impl Backend for Memory {
             Purged {
                 tokens: (before.0 - kept.tokens.len()).try_into().expect("small"),
                 requests: (before.1 - kept.requests.len()).try_into().expect("small"),
+                denials: (before.2 - kept.denials.len()).try_into().expect("small"),
             }
         })
     }

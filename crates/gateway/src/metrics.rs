@@ -49,6 +49,8 @@ pub struct Metrics {
     pub sessions: Gauge,
     /// Logins that were refused.
     pub logins_refused: Counter,
+    /// Break-glass codes that were used.
+    pub break_glass: Counter,
     /// Operations that policy allowed.
     pub allowed: Counter,
     /// Operations that policy denied.
@@ -106,6 +108,7 @@ impl Metrics {
             counter
         };
         let logins_refused = counter("logins_refused", "Logins that were refused");
+        let break_glass = counter("break_glass_used", "Break-glass codes that were used");
         let allowed = counter("operations_allowed", "Operations that policy allowed");
         let denied = counter("operations_denied", "Operations that policy denied");
         let held = counter("operations_held", "Operations that were held for an approval");
@@ -156,6 +159,7 @@ impl Metrics {
             registry,
             sessions,
             logins_refused,
+            break_glass,
             allowed,
             denied,
             held,

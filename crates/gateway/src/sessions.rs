@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,10 @@ pub enum Ended {
     Killed(String),
     /// Its token was revoked.
     Revoked,
+    /// Access was revoked, for this reason.
+    Denied(Arc<str>),
+    /// Policy does not permit it any more, for this reason.
+    NotPermitted(Arc<str>),
     /// Its token has expired.
     Expired,
     /// It is as old as a session of this principal may be.
@@ -38,7 +43,8 @@ impl Ended {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Killed(_) => "killed",
-            Self::Revoked => "revoked",
+            Self::Revoked | Self::Denied(_) => "revoked",
+            Self::NotPermitted(_) => "not_permitted",
             Self::Expired => "expired",
             Self::TooOld => "too_old",
             Self::Draining => "draining",
@@ -53,6 +59,8 @@ impl fmt::Display for Ended {
         match self {
             Self::Killed(by) => write!(f, "ended by {by}"),
             Self::Revoked => f.write_str("the token was revoked"),
+            Self::Denied(reason) => write!(f, "access was revoked: {reason}"),
+            Self::NotPermitted(reason) => write!(f, "policy does not permit this session any more: {reason}"),
             Self::Expired => f.write_str("the token has expired"),
             Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),
@@ -74,9 +82,11 @@ pub struct Live {
     /// On which target.
     pub target: TargetName,
     /// The client's address.
-    pub address: String,
+    pub address: SocketAddr,
     /// What the client calls itself.
-    pub application: String,
+    pub application: Arc<str>,
+    /// Whether its connection is encrypted.
+    pub encrypted: bool,
     /// When it began, in seconds since 1970.
     pub since: i64,
     /// When its token expires, in seconds since 1970.
@@ -100,6 +110,19 @@ struct Entry {
 struct Flags {
     busy: AtomicBool,
     unbounded: AtomicBool,
+}
+
+impl Entry {
+    /// Tells it to end, unless it was told before; whether it was not.
+    fn end(&self, why: &Ended) -> bool {
+        self.end.send_if_modified(|told| {
+            let new = told.is_none();
+            if new {
+                *told = Some(why.clone());
+            }
+            new
+        })
+    }
 }
 
 /// Resolves when somebody says why a session ends.
@@ -180,13 +203,17 @@ impl Sessions {
         self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
+    /// Ends every session that there is a reason for; returns how many.
+    pub fn end_where(&self, judge: impl Fn(&Live) -> Option<Ended>) -> usize {
+        self.locked()
+            .values()
+            .filter_map(|e| Some((e, judge(&e.live)?)))
+            .filter(|(e, why)| e.end(why))
+            .count()
+    }
+
     fn end_entries(&self, why: &Ended, fits: impl Fn(&Entry) -> bool) -> usize {
-        let mut count = 0;
-        for entry in self.locked().values().filter(|e| fits(e)) {
-            entry.end.send_replace(Some(why.clone()));
-            count += 1;
-        }
-        count
+        self.locked().values().filter(|e| fits(e)).filter(|e| e.end(why)).count()
     }
 
     /// Calls a function with each live session.
@@ -272,8 +299,9 @@ mod tests {
             },
             token: token.to_owned(),
             target: TargetName("orders".to_owned()),
-            address: "127.0.0.1".to_owned(),
-            application: String::new(),
+            address: ([127, 0, 0, 1], 5432).into(),
+            application: "".into(),
+            encrypted: true,
             since: 0,
             until: i64::MAX,
             oldest: i64::MAX,
@@ -323,6 +351,7 @@ mod tests {
         assert_eq!(sessions.end_idle(&Ended::Draining), 1);
         assert_eq!(idle.ended().await, Ended::Draining);
         busy.set_busy(false);
-        assert_eq!(sessions.end_idle(&Ended::Draining), 2);
+        // Who was told before is told nothing new.
+        assert_eq!(sessions.end_idle(&Ended::Draining), 1);
     }
 }

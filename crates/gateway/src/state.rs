@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use model::{Approver, Counted, Filed, NewRequest, Principal, Request, Standing, TargetName, Vote};
+use model::{
+    Approver, Counted, Denial, Filed, NewRequest, Principal, PrincipalRef, Request, Standing, TargetName,
+    Vote,
+};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
@@ -37,6 +40,38 @@ pub struct StoredToken {
     pub revoked: bool,
 }
 
+/// A break-glass code as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredCode {
+    /// `dwb_…`.
+    pub id: String,
+    /// What is kept instead of it.
+    pub verifier: ScramVerifier,
+    /// Whom it is for.
+    pub principal: PrincipalRef,
+    /// Their groups.
+    pub groups: Vec<String>,
+    /// The one target that it opens.
+    pub target: TargetName,
+    /// How long its session lasts, in seconds.
+    pub lifetime: i64,
+    /// In seconds since 1970.
+    pub made: i64,
+    /// Until when it can be used, in seconds since 1970.
+    pub expires: i64,
+    /// When it was, in seconds since 1970.
+    pub used: Option<i64>,
+    /// Whether it was.
+    pub revoked: bool,
+}
+
+impl StoredCode {
+    /// Whether it can be used at a moment.
+    pub fn is_usable(&self, now: i64) -> bool {
+        self.used.is_none() && !self.revoked && now < self.expires
+    }
+}
+
 /// What was forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
@@ -44,6 +79,8 @@ pub struct Purged {
     pub tokens: u64,
     /// Requests that were over.
     pub requests: u64,
+    /// Denials that had ended.
+    pub denials: u64,
 }
 
 /// Keys that are made once.
@@ -83,6 +120,22 @@ pub trait Backend: Send + Sync {
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Which of these tokens are neither revoked nor expired.
     fn good_tokens<'a>(&'a self, ids: &'a BTreeSet<String>, now: i64) -> Reply<'a, BTreeSet<String>>;
+    /// The denials that hold at a moment, newest first.
+    fn denials(&self, now: i64) -> Reply<'_, Vec<Denial>>;
+    /// Keeps a denial.
+    fn add_denial<'a>(&'a self, denial: &'a Denial) -> Reply<'a, ()>;
+    /// Lifts a denial; whether there was one.
+    fn lift_denial<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// A break-glass code by its id.
+    fn code<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredCode>>;
+    /// All of them, newest first.
+    fn codes(&self) -> Reply<'_, Vec<StoredCode>>;
+    /// Keeps a new one.
+    fn add_code<'a>(&'a self, code: &'a StoredCode) -> Reply<'a, ()>;
+    /// Uses one up, once; whether it could be.
+    fn use_code<'a>(&'a self, id: &'a str, now: i64) -> Reply<'a, bool>;
+    /// Revokes one; whether there was one.
+    fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used.
@@ -116,7 +169,7 @@ pub trait Backend: Send + Sync {
     ) -> Reply<'a, Option<Zeroizing<String>>>;
     /// Removes an approver, and their answers to what still waits; whether there was one.
     fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool>;
-    /// Forgets tokens that expired before one moment, and requests that are over and were filed before another.
+    /// Forgets tokens that expired and denials that ended before one moment, and requests that are over and were filed before another.
     fn purge(&self, tokens: i64, requests: i64, now: i64) -> Reply<'_, Purged>;
 }
 

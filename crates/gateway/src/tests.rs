@@ -252,7 +252,8 @@ async fn house() -> House {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default())
         .expect("a journal");
-    let config = Config { journal, state: State::new(Memory::default()), limits: Limits::default() };
+    let state = State::new(Memory::default());
+    let config = Config { journal, state, limits: Limits::default(), alarm: None };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
         name: "orders".to_owned(),

@@ -11,6 +11,7 @@ use policy::identity::Known;
 use wire::postgres::scram::ScramVerifier;
 
 use crate::audit::hex;
+use crate::break_glass::CODE_PREFIX;
 use crate::gateway::now;
 use crate::issuers::Issuers;
 use crate::net::login::{Authenticator, Refused, TOKEN_PREFIX};
@@ -29,12 +30,53 @@ pub struct Admitted {
     targets: Option<BTreeSet<TargetName>>,
     expires: i64,
     session_age: i64,
+    code: Option<Code>,
+}
+
+/// What became of the break-glass code that somebody came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Right,
+    UsedUp,
 }
 
 impl Admitted {
+    /// Whoever has a right break-glass code. It lets nobody in before it is used up.
+    pub(crate) fn emergency(
+        principal: Principal,
+        code: String,
+        targets: BTreeSet<TargetName>,
+        expires: i64,
+    ) -> Self {
+        Self {
+            principal,
+            token: code,
+            targets: Some(targets),
+            expires,
+            session_age: i64::MAX,
+            code: Some(Code::Right),
+        }
+    }
+
     /// What the policy is asked about.
     pub fn identity(&self) -> Identity {
-        Identity::verified(self.principal.clone())
+        let identity = Identity::verified(self.principal.clone());
+        if self.code.is_some() { identity.in_emergency() } else { identity }
+    }
+
+    /// Whether it came with a break-glass code.
+    pub fn is_emergency(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// The same, now that its code is used up.
+    pub(crate) fn used_up(self) -> Self {
+        Self { code: self.code.map(|_| Code::UsedUp), ..self }
+    }
+
+    /// Whether it may have a session: a break-glass code must be used up before.
+    pub fn may_enter(&self) -> bool {
+        self.code != Some(Code::Right)
     }
 
     /// Who.
@@ -57,6 +99,11 @@ impl Admitted {
         self.session_age
     }
 
+    /// The targets that the token is for, where it is not for all.
+    pub fn targets(&self) -> Option<&BTreeSet<TargetName>> {
+        self.targets.as_ref()
+    }
+
     /// Whether the token is for a target.
     pub fn is_for(&self, target: &TargetName) -> bool {
         self.targets.as_ref().is_none_or(|targets| targets.contains(target))
@@ -65,15 +112,15 @@ impl Admitted {
 
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
-        let Known { principal, id, expires, session_age, exchange_life: _ } = known;
-        Self { principal, token: id, targets: None, expires, session_age }
+        let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
+        Self { principal, token: id, targets: None, expires, session_age, code: None }
     }
 }
 
 impl From<StoredToken> for Admitted {
     fn from(stored: StoredToken) -> Self {
         let StoredToken { id, principal, targets, expires, verifier: _, issued: _, revoked: _ } = stored;
-        Self { principal, token: id, targets, expires, session_age: i64::MAX }
+        Self { principal, token: id, targets, expires, session_age: i64::MAX, code: None }
     }
 }
 
@@ -94,6 +141,7 @@ impl Tokens {
     /// Which of these tokens are no longer good: revoked, expired or gone.
     /// Those of issuers end when they expire.
     pub(crate) async fn ended(&self, tokens: &BTreeSet<String>) -> Result<BTreeSet<String>, StateError> {
+        // What a break-glass code opened ends by its time, or is denied.
         let tokens: BTreeSet<String> =
             tokens.iter().filter(|token| token.starts_with(TOKEN_PREFIX)).cloned().collect();
         if tokens.is_empty() {
@@ -138,6 +186,24 @@ impl Tokens {
         right
     }
 
+    /// Whom a break-glass code admits. It is not used by this.
+    async fn check_code(&self, password: &[u8]) -> Option<Admitted> {
+        let id = id_of(password, CODE_PREFIX)?;
+        let found = match self.state.code(&id).await {
+            Ok(found) => found?,
+            Err(error) => {
+                tracing::error!("a break-glass code cannot be looked up: {error}");
+                return None;
+            }
+        };
+        let usable = found.is_usable(now());
+        let right = found.verifier.matches(password);
+        if right && !usable {
+            tracing::warn!(code = id, "a break-glass code was tried that is used, revoked or too old");
+        }
+        (right && usable).then(|| found.admits(now()))
+    }
+
     /// A verifier that nobody can meet, and that looks the same each time it is asked for.
     fn nobodys(&self, name: &str) -> ScramVerifier {
         let mac = |what: &[u8]| {
@@ -170,8 +236,12 @@ impl Authenticator for Entrance<'_> {
     type Proof = Admitted;
 
     async fn check(&self, password: &[u8]) -> Result<Admitted, Refused> {
+        if password.starts_with(CODE_PREFIX.as_bytes()) {
+            return self.tokens.check_code(password).await.ok_or(Refused::Token);
+        }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            return self.tokens.check(password).await.ok_or(Refused::Token);
+            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
+            return Ok(self.aged(admitted));
         }
         // Nothing else that may stand here has two dots, as a signed token has.
         if password.iter().filter(|byte| **byte == b'.').count() < 2 {
@@ -181,14 +251,22 @@ impl Authenticator for Entrance<'_> {
     }
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
-        self.tokens.verifier(user).await
+        let (verifier, admitted) = self.tokens.verifier(user).await;
+        (verifier, admitted.map(|admitted| self.aged(admitted)))
+    }
+}
+
+impl Entrance<'_> {
+    /// A session of a token that was exchanged lasts no longer than one of what it was exchanged for.
+    fn aged(&self, admitted: Admitted) -> Admitted {
+        Admitted { session_age: self.issuers.session_age(&admitted.principal), ..admitted }
     }
 }
 
 impl Tokens {
     /// Whose token this is, if it is one and is good.
     pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
-        let id = id_of(password)?;
+        let id = id_of(password, TOKEN_PREFIX)?;
         let stored = self.usable(&id).await?;
         self.is_right(&stored.verifier, password).then(|| stored.into())
     }
@@ -201,19 +279,74 @@ impl Tokens {
     }
 }
 
-/// The id in a token: `dwt_<id>_<secret>` has `dwt_<id>`.
-fn id_of(token: &[u8]) -> Option<String> {
-    let token = std::str::from_utf8(token).ok()?;
-    let (id, _) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
-    Some(format!("{TOKEN_PREFIX}{id}"))
+/// The id in a secret: `dwt_<id>_<secret><check>` has `dwt_<id>`. What was mistyped or cut is none, and nobody looks it up.
+fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
+    let secret = std::str::from_utf8(secret).ok()?;
+    let (rest, check) = secret.split_at_checked(secret.len().checked_sub(CHECK)?)?;
+    if check != checksum(rest) {
+        return None;
+    }
+    let (id, _) = secret.strip_prefix(prefix)?.split_once('_')?;
+    Some(format!("{prefix}{id}"))
 }
 
 /// A new token and its id. `None` without randomness.
 pub(crate) fn new_token() -> Option<(String, zeroize::Zeroizing<String>)> {
-    let mut bytes = [0; 30];
-    rand::fill(&mut bytes).ok()?;
+    new_secret(TOKEN_PREFIX)
+}
+
+/// A new secret behind a prefix, and its id. `None` without randomness.
+pub(crate) fn new_secret(prefix: &str) -> Option<(String, zeroize::Zeroizing<String>)> {
+    let mut bytes = zeroize::Zeroizing::new([0; 30]);
+    rand::fill(bytes.as_mut_slice()).ok()?;
     let (id, secret) = bytes.split_at_checked(6)?;
-    let id = format!("{TOKEN_PREFIX}{}", hex(id));
-    let token = zeroize::Zeroizing::new(format!("{id}_{}", hex(secret)));
+    let id = format!("{prefix}{}", hex(id));
+    let mut token = zeroize::Zeroizing::new(String::with_capacity(80));
+    token.push_str(&id);
+    token.push('_');
+    token.push_str(&zeroize::Zeroizing::new(hex(secret)));
+    let check = checksum(&token);
+    token.push_str(&check);
     Some((id, token))
+}
+
+/// Digits of the check at the end of a token.
+const CHECK: usize = 8;
+
+/// CRC-32 (ISO 3309) in hexadecimal digits: scanners for secrets tell a token by it from what only looks like one. It protects
+/// nothing.
+fn checksum(text: &str) -> String {
+    let mut crc = u32::MAX;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    format!("{:08x}", !crc)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_from_what_only_looks_like_one() {
+        assert_eq!(checksum("123456789"), "cbf43926", "the standard's own example");
+        let (id, token) = new_token().expect("a token");
+        assert_eq!(id_of(token.as_bytes(), TOKEN_PREFIX), Some(id.clone()));
+        assert_eq!(token.len(), id.len() + 1 + 48 + 8, "192 bits and the check");
+        let mut changed = token.as_bytes().to_vec();
+        changed[30] ^= 1;
+        for wrong in [
+            &changed,
+            &token.as_bytes()[..token.len() - 1],
+            id.as_bytes(),
+            b"",
+            b"dwt_",
+            "dwt_\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}".as_bytes(),
+        ] {
+            assert_eq!(id_of(wrong, TOKEN_PREFIX), None, "{}", String::from_utf8_lossy(wrong));
+        }
+    }
 }

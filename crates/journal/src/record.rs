@@ -126,6 +126,8 @@ pub enum Body<'a> {
         target: Option<String>,
         reason: String,
     },
+    /// An emergency code is used up: its session opens behind this record.
+    BreakGlass { code: String, principal: String, target: String, address: String, until: i64 },
     /// A session begins.
     Opened {
         principal: String,
@@ -180,6 +182,19 @@ pub enum Body<'a> {
     Gateway { target: String, purpose: String },
     /// A session was ended from outside.
     Killed { why: String },
+    /// A token of the gateway's own was issued to somebody who proved who they are with another.
+    Issued {
+        token: String,
+        principal: String,
+        groups: Vec<String>,
+        on_behalf_of: Vec<String>,
+        asserted: Vec<Word>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        purpose: Option<String>,
+        targets: Vec<String>,
+        expires: i64,
+        from: String,
+    },
     /// Configuration, tokens or requests were changed.
     Administered { who: String, what: String, detail: String },
     /// A session has ended; nothing of it follows.
@@ -224,6 +239,7 @@ impl Body<'_> {
             | Self::Recovered { .. }
             | Self::Resumed { .. }
             | Self::LoginRefused { .. }
+            | Self::BreakGlass { .. }
             | Self::Opened { .. }
             | Self::Refused { .. }
             | Self::Unreadable { .. }
@@ -232,6 +248,7 @@ impl Body<'_> {
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
+            | Self::Issued { .. }
             | Self::Closed { .. } => self.write_any(out),
         }
     }

@@ -1,12 +1,14 @@
 //! The nouns that every crate shares. Data only: no rule, no codec, no IO.
 
 mod action;
+mod denial;
 mod name;
 mod operation;
 mod principal;
 mod request;
 
 pub use action::Action;
+pub use denial::{Denial, Subject};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};

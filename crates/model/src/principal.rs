@@ -77,4 +77,8 @@ pub struct Asserted {
     pub at: i64,
     /// The sign-in at the issuer that its word comes from (`sid`), where it says so.
     pub session: Option<String>,
+    /// The groups that it said, of whoever is acted for, too: what is revoked by group is found here. Policies ask about the
+    /// principal's own.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }

@@ -85,7 +85,7 @@ impl Policies {
         facts: &TargetFacts,
         now: &Context,
     ) -> Result<Grant, Denied> {
-        let grant = Grant::new(who.principal().clone(), target.clone());
+        let grant = Grant::new(who, target.clone());
         let connect = Effect::new(Action::Connect, Resource::Target);
         let none = BTreeSet::new();
         let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
@@ -143,6 +143,9 @@ impl Policies {
         let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
             self.answer(grant, facts, effect, message.facts(), now, approvals)
         };
+        if let Some(effect) = message.effects().iter().find(|effect| is_the_gateways(effect)) {
+            return Said::Deny(self.protected(effect));
+        }
         let mut deciding = BTreeSet::new();
         let mut refused: Vec<(&Effect, Answer)> = Vec::new();
         for effect in message.effects() {
@@ -206,6 +209,11 @@ impl Policies {
     /// Whether some policy could allow or hold an action on this target, whoever asks.
     pub fn permits(&self, action: Action, target: &TargetName) -> bool {
         self.slice(action, target).policies().any(|p| p.effect() == CedarEffect::Permit)
+    }
+
+    /// Whether leave to connect may end by itself, as time goes on.
+    pub fn connect_depends_on_time(&self) -> bool {
+        self.remembered.reads_time()
     }
 
     /// Whether everything is allowed whatever it is (`unknown`, `reveal` and `probe` too), so that certainty about names
@@ -292,6 +300,17 @@ impl Policies {
         slice
     }
 
+    /// No policy can allow this: the target could not believe who acts.
+    fn protected(&self, effect: &Effect) -> Denied {
+        Denied {
+            code: "42501",
+            reason: format!("{} says who acts here, and is the gateway's to set", effect.resource),
+            hint: None,
+            policies: Vec::new(),
+            version: Arc::clone(&self.version),
+        }
+    }
+
     fn denied(&self, grant: &Grant, effect: &Effect, answer: &Answer, count: usize) -> Denied {
         let by = answer.policies.first().and_then(|id| self.all.iter().find(|p| p.id().to_string() == *id));
         let annotated = |name| by.and_then(|p| p.annotation(name)).map(str::to_owned);
@@ -308,6 +327,20 @@ impl Policies {
             policies: answer.policies.clone(),
             version: Arc::clone(&self.version),
         }
+    }
+}
+
+/// Settings with this beginning tell the target who acts.
+pub const PROTECTED: &str = "durward.";
+
+fn is_the_gateways(effect: &Effect) -> bool {
+    match &effect.resource {
+        Resource::Setting(name) => name.starts_with(PROTECTED),
+        Resource::Target
+        | Resource::Schema(_)
+        | Resource::Table(_)
+        | Resource::Column(_)
+        | Resource::Function(_) => false,
     }
 }
 

@@ -170,6 +170,7 @@ fn context(
         ("encrypted".to_owned(), bool(now.encrypted)),
         ("in_transaction".to_owned(), bool(now.in_transaction)),
         ("on_behalf_of".to_owned(), strings(&who.on_behalf_of)),
+        ("break_glass".to_owned(), bool(grant.break_glass)),
         ("chain".to_owned(), chain(who)?),
         ("approvals".to_owned(), strings(approvals)),
     ];

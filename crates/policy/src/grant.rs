@@ -9,12 +9,19 @@ use model::{Principal, TargetName};
 #[derive(Debug, Clone)]
 pub struct Identity {
     principal: Principal,
+    break_glass: bool,
 }
 
 impl Identity {
     /// After a token was checked, and nowhere else.
     pub fn verified(principal: Principal) -> Self {
-        Self { principal }
+        Self { principal, break_glass: false }
+    }
+
+    /// The same, who came with a break-glass code.
+    #[must_use]
+    pub fn in_emergency(self) -> Self {
+        Self { break_glass: true, ..self }
     }
 
     /// Who.
@@ -27,24 +34,28 @@ impl Identity {
 ///
 /// ```compile_fail,E0451
 /// fn forge(principal: model::Principal, target: model::TargetName) -> policy::Grant {
-///     policy::Grant { principal, target, key: "key".into() }
+///     policy::Grant { principal, target, break_glass: true, key: "key".into() }
 /// }
 /// ```
 #[derive(Debug)]
 pub struct Grant {
     pub(crate) principal: Principal,
     pub(crate) target: TargetName,
+    pub(crate) break_glass: bool,
     /// Everything of the principal and the target that a policy may ask about, as one text.
     pub(crate) key: Arc<str>,
 }
 
 impl Grant {
-    pub(crate) fn new(principal: Principal, target: TargetName) -> Self {
+    pub(crate) fn new(identity: Identity, target: TargetName) -> Self {
+        let Identity { principal, break_glass } = identity;
         let Principal { id, groups, on_behalf_of, purpose, asserted } = &principal;
         // Not when an issuer said so: that is asked with the time.
         let issuers: Vec<&str> = asserted.iter().map(|a| a.issuer.as_str()).collect();
-        let key = format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?}").into();
-        Self { principal, target, key }
+        let key =
+            format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?} {break_glass}")
+                .into();
+        Self { principal, target, break_glass, key }
     }
 
     /// Who.

@@ -14,7 +14,7 @@ mod schema;
 mod starter;
 mod verdict;
 
-pub use decide::{Policies, TargetFacts};
+pub use decide::{PROTECTED, Policies, TargetFacts};
 pub use explain::{Explanation, Opinion, Word};
 pub use grant::{Context, Grant, Identity};
 pub use load::{Problem, Source};

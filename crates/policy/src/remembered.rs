@@ -139,6 +139,11 @@ impl Remembered {
         })
     }
 
+    /// Whether some policy reads the time.
+    pub(crate) fn reads_time(&self) -> bool {
+        self.reads_now
+    }
+
     /// How many verdicts are kept.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -39,6 +39,7 @@ type Facts = {
   encrypted: Bool,
   in_transaction: Bool,
   on_behalf_of: Set<String>,
+  break_glass: Bool,
   chain: Chain,
   issuer?: String,
   groups_age?: Long,

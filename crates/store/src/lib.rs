@@ -4,7 +4,9 @@
 
 mod administrator;
 mod approvers;
+mod break_glass;
 mod configuration;
+mod denials;
 mod keys;
 mod master;
 mod open;
@@ -17,6 +19,8 @@ mod votes;
 
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
+pub use break_glass::Code;
+pub use denials::Denial;
 pub use master::{MasterError, MasterKey};
 pub use open::{OpenError, Store};
 pub use retention::Purged;

@@ -13,10 +13,12 @@ pub struct Purged {
     pub tokens: u64,
     /// Requests that had been answered, withdrawn or had expired, with their answers.
     pub requests: u64,
+    /// Denials that had ended.
+    pub denials: u64,
 }
 
 impl Store {
-    /// Forgets tokens that expired before one moment, and requests that are over and were filed before another. In
+    /// Forgets tokens that expired and denials that ended before one moment, and requests that are over and were filed before another. In
     /// seconds since 1970.
     ///
     /// # Errors
@@ -37,6 +39,12 @@ impl Store {
                     "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < ? \
                      AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT ?)",
                     requests.min(now),
+                )
+                .await?,
+            denials: self
+                .delete(
+                    "DELETE FROM denial WHERE id IN (SELECT id FROM denial WHERE until < ? LIMIT ?)",
+                    tokens.min(now),
                 )
                 .await?,
         };

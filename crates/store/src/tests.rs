@@ -363,7 +363,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
     let before = size();
 
     let purged = store.purge(100, 100, 200).await.expect("purged");
-    assert_eq!(purged, Purged { tokens: 1200, requests: 2 });
+    assert_eq!(purged, Purged { tokens: 1200, requests: 2, denials: 0 });
     let left: Vec<String> = store.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
     assert_eq!(left, ["good", "late"]);
     let left: Vec<String> =

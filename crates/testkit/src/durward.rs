@@ -156,12 +156,28 @@ impl Durward {
     /// # Errors
     /// What the gateway says of them.
     pub fn apply(&self, targets: &[Target], policies: &[(&str, &str)]) -> Result<(), Failure> {
+        self.apply_with(targets, policies, &[])
+    }
+
+    /// The same, with more files beside them.
+    ///
+    /// # Errors
+    /// What the gateway says of them.
+    pub fn apply_with(
+        &self,
+        targets: &[Target],
+        policies: &[(&str, &str)],
+        files: &[(&str, &str)],
+    ) -> Result<(), Failure> {
         let directory = Scratch::new("apply")?;
         let toml: Vec<String> = targets.iter().map(Target::toml).collect();
         fs::write(directory.join("targets.toml"), toml.join("\n"))?;
         fs::create_dir(directory.join("policies"))?;
         for (name, cedar) in policies {
             fs::write(directory.join("policies").join(format!("{name}.cedar")), cedar)?;
+        }
+        for (name, text) in files {
+            fs::write(directory.join(name), text)?;
         }
         text(self.command(&["apply", "--prune", "-f"]).arg(directory.path()))?;
         Ok(())

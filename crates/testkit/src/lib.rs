@@ -8,6 +8,8 @@ mod account;
 pub mod certificates;
 pub mod durward;
 mod failure;
+pub mod http;
+pub mod issuer;
 pub mod json;
 #[cfg(feature = "tokens")]
 pub mod jwt;

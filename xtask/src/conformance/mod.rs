@@ -51,6 +51,8 @@ fn clients(only: &str) -> Result<(), Failure> {
     let known = Known::read(&build::root().join("tests/suites/known.txt"))?;
     let (binary, python) = (build::gateway()?, install::python()?);
     let ground = Ground::start(&binary, &python)?;
+    let longest: u32 = chosen.iter().map(|suite| suite.longest()).sum();
+    println!("{} suites, at most {longest} minutes.", chosen.len());
     let mut rows = Vec::new();
     for suite in chosen {
         println!("\n=== {}", suite.name);

@@ -74,6 +74,11 @@ impl Suite {
         Comparison::of(&direct, &through)
     }
 
+    /// How many minutes it may take in all.
+    pub(super) fn longest(&self) -> u32 {
+        PREPARATION + 2 * self.minutes
+    }
+
     fn sources(&self) -> PathBuf {
         folder().join(self.name)
     }

@@ -1,9 +1,10 @@
-//! `[[issuers]]`: whose tokens are taken. Files that it names are read here, so that what is stored needs none.
+//! `[[issuers]]`: whose tokens are taken; `[[clients]]`: workloads with keys of their own. Files that they name are read here,
+//! so that what is stored needs none.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use policy::identity::{IssuerConfig, Kind, Preset, PrincipalConfig};
+use policy::identity::{ClientConfig, IssuerConfig, Kind, Preset, PrincipalConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -148,17 +149,14 @@ impl TypedIssuer {
         } = self;
         let place = page.at(&spanned);
         let name = spanned.into_inner();
-        let mut seconds = |what: &str, time: Option<Time>| {
-            let too_long = |_| format!("{place}: {what} of the issuer \"{name}\" is too long");
-            time.and_then(|t| wanted.good(u32::try_from(t.0.as_secs()).map_err(too_long)))
-        };
+        let mut seconds = |what: &str, time: Option<Time>| wanted.seconds(&place, what, time);
         let (leeway, max_age) = (seconds("leeway", leeway), seconds("max_age", max_age));
         let agent_session = seconds("agent_session", agent_session);
         let user_session = seconds("user_session", user_session);
         let exchange_life = seconds("exchange_life", exchange_life);
         let jwks = jwks_file.and_then(|file| wanted.text(&file, page));
         let ca = ca_file.and_then(|file| wanted.text(&file, page));
-        wanted.issuers_at.entry(name.clone()).or_insert(place);
+        wanted.named_at.entry(name.clone()).or_insert(place);
         wanted.configuration.issuers.push(IssuerConfig {
             name,
             preset: preset.map(Preset::from),
@@ -177,5 +175,41 @@ impl TypedIssuer {
             user_session,
             exchange_life,
         });
+    }
+}
+
+/// A workload that proves itself with a key of its own.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TypedClient {
+    /// The agent's name, and its assertions' `iss` and `sub`.
+    #[schemars(with = "String")]
+    name: Spanned<String>,
+    /// A file with its public keys.
+    #[schemars(with = "PathBuf")]
+    jwks_file: Spanned<PathBuf>,
+    /// The algorithms it signs with; `ES256` and `EdDSA` where nothing is said.
+    algorithms: Option<BTreeSet<String>>,
+    /// Its groups.
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    /// A session of it lasts so long at most.
+    agent_session: Option<Time>,
+    /// A token that it gets lives so long at most.
+    exchange_life: Option<Time>,
+}
+
+impl TypedClient {
+    /// Adds what it means to what is wanted, with the file that it names.
+    pub(super) fn read(self, page: &Page<'_>, wanted: &mut Wanted) {
+        let Self { name: spanned, jwks_file, algorithms, groups, agent_session, exchange_life } = self;
+        let place = page.at(&spanned);
+        let name = spanned.into_inner();
+        let jwks = wanted.text(&jwks_file, page).unwrap_or_default();
+        let agent_session = wanted.seconds(&place, "agent_session", agent_session);
+        let exchange_life = wanted.seconds(&place, "exchange_life", exchange_life);
+        wanted.named_at.entry(name.clone()).or_insert(place);
+        let client = ClientConfig { name, jwks, algorithms, groups, agent_session, exchange_life };
+        wanted.configuration.clients.push(client);
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
-use policy::identity::IssuerConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -53,11 +52,17 @@ pub(super) fn fold(stored: &Configuration, wanted: &mut Configuration, rest: Res
             stays.push(format!("issuer {}", old.name));
             wanted.issuers.push(old.clone());
         }
+        let named: BTreeSet<String> = wanted.clients.iter().map(|c| c.name.clone()).collect();
+        for old in stored.clients.iter().filter(|c| !named.contains(&c.name)) {
+            stays.push(format!("client {}", old.name));
+            wanted.clients.push(old.clone());
+        }
     }
     // The same things have the same digest, in whatever order they were read.
     wanted.targets.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.policies.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.issuers.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted.clients.sort_by(|a, b| a.name.cmp(&b.name));
     stays
 }
 
@@ -111,25 +116,33 @@ pub(super) fn differences(old: &Configuration, new: &Configuration) -> Vec<Strin
             Some(_) => (),
         }
     }
-    issuer_differences(&old.issuers, &new.issuers, &mut lines);
+    let issuers = |c: &Configuration| c.issuers.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
+    let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
+    named_differences("client", &clients(old), &clients(new), &mut lines);
     lines
 }
 
-fn issuer_differences(old: &[IssuerConfig], new: &[IssuerConfig], lines: &mut Vec<String>) {
-    for gone in old.iter().filter(|o| new.iter().all(|n| n.name != o.name)) {
-        lines.push(format!("issuer {} removed", gone.name));
+fn named_differences<T: Serialize>(
+    kind: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    lines: &mut Vec<String>,
+) {
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        lines.push(format!("{kind} {name} removed"));
     }
-    for issuer in new {
-        let Some(before) = old.iter().find(|o| o.name == issuer.name) else {
-            lines.push(format!("issuer {} added", issuer.name));
+    for (name, now) in new {
+        let Some(before) = old.get(name) else {
+            lines.push(format!("{kind} {name} added"));
             continue;
         };
-        for (key, before, after) in fields(before, issuer) {
+        for (key, before, after) in fields(before, now) {
             // Keys and certificates in full help nobody.
             lines.push(if ["jwks", "ca"].contains(&key.as_str()) {
-                format!("issuer {}: {key} changed", issuer.name)
+                format!("{kind} {name}: {key} changed")
             } else {
-                format!("issuer {}: {key} {} → {}", issuer.name, word(before), word(after))
+                format!("{kind} {name}: {key} {} → {}", word(before), word(after))
             });
         }
     }
@@ -178,6 +191,8 @@ fn word(value: Option<Value>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use policy::identity::IssuerConfig;
+
     use super::*;
     use crate::configure::{ColumnConfig, PolicyFile};
 
@@ -207,11 +222,13 @@ mod tests {
             targets: vec![target("a", &[("s.t.kept", false), ("s.t.guess", true)]), target("b", &[])],
             policies: vec![file("one.cedar", "1"), file("two.cedar", "2")],
             issuers: vec![issuer("company")],
+            ..Configuration::default()
         };
         let fresh = || Configuration {
             targets: vec![target("c", &[]), target("a", &[("s.t.new", false)])],
             policies: vec![file("two.cedar", "3")],
             issuers: vec![IssuerConfig { leeway: Some(5), ..issuer("jobs") }],
+            ..Configuration::default()
         };
         let names = |c: &Configuration| c.targets.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
         let columns = |c: &Configuration| {

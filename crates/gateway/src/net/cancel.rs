@@ -56,6 +56,7 @@ struct Entry {
 /// A session's entry; leaves when it is dropped.
 pub struct Registration {
     registry: CancelRegistry,
+    session: Arc<Cancellable>,
     process: u32,
     secret: Vec<u8>,
 }
@@ -65,6 +66,11 @@ impl Registration {
     pub fn secret(&self) -> &[u8] {
         &self.secret
     }
+
+    /// What a cancel does to it.
+    pub fn session(&self) -> &Cancellable {
+        &self.session
+    }
 }
 
 impl CancelRegistry {
@@ -73,9 +79,10 @@ impl CancelRegistry {
         let mut secret = vec![0; if minor >= 2 { 32 } else { 4 }];
         rand::fill(&mut secret).ok()?;
         let process = session.process;
-        let entry = Entry { secret: secret.clone(), session: Arc::new(session) };
+        let session = Arc::new(session);
+        let entry = Entry { secret: secret.clone(), session: Arc::clone(&session) };
         self.locked().entry(process).or_default().entries.push(entry);
-        Some(Registration { registry: self.clone(), process, secret })
+        Some(Registration { registry: self.clone(), session, process, secret })
     }
 
     /// The session that a CancelRequest means, if its secret is the right one.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::TargetName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::{LazyConfigAcceptor, rustls::server::Acceptor};
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
@@ -20,6 +20,9 @@ use super::tls::{ALPN, ServerTls};
 
 /// The connection to a client, as the pump uses it.
 pub type ClientStream = Stream;
+
+/// Where whoever comes by a UNIX socket is said to come from.
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The newest minor version that is spoken here.
 pub const NEWEST_MINOR: u16 = 2;
@@ -260,6 +263,14 @@ pub async fn negotiate(tcp: TcpStream, peer: SocketAddr, tls: Option<&ServerTls>
         return startup_packet(stream, peer, Some(tls), true).await;
     }
     startup_packet(Stream::Tcp(tcp), peer, tls, false).await
+}
+
+/// The same of a UNIX socket, which needs no TLS.
+///
+/// # Errors
+/// The connection fails.
+pub async fn negotiate_unix(stream: UnixStream) -> io::Result<Negotiated> {
+    startup_packet(Stream::Unix(stream), HERE, None, false).await
 }
 
 async fn startup_packet(

@@ -92,7 +92,7 @@ impl From<wire::Malformed> for Refused {
 pub struct Failures(Mutex<HashMap<IpAddr, u32>>);
 
 impl Failures {
-    fn penalty(&self, address: IpAddr) -> Duration {
+    pub(crate) fn penalty(&self, address: IpAddr) -> Duration {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= MOST_ADDRESSES {
             failures.clear();
@@ -102,7 +102,7 @@ impl Failures {
         PENALTY * *count
     }
 
-    fn forgive(&self, address: IpAddr) {
+    pub(crate) fn forgive(&self, address: IpAddr) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&address);
     }
 }

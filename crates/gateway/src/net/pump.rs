@@ -207,9 +207,8 @@ where
 
     /// Sends what is left to both sides and closes them. The caller bounds the time.
     pub async fn finish(&mut self) {
-        // The target first: its session ends even where the client does not read its farewell.
-        self.upstream.finish().await;
-        self.client.finish().await;
+        // Neither waits for the other: one of them may not read.
+        tokio::join!(self.upstream.finish(), self.client.finish());
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, ears: Ears) -> Poll<Result<Turn, Broken>> {

@@ -181,6 +181,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
                 subject: "0a1b".to_owned(),
                 at: issued,
                 session: None,
+                groups: vec!["analysts".to_owned()],
             }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
@@ -273,5 +274,80 @@ async fn keys_are_made_once() {
         let (one, two) = (state.keys().await.expect("keys"), state.keys().await.expect("keys"));
         assert_eq!((one.verifiers, one.masks, one.commitments), (two.verifiers, two.masks, two.commitments));
         assert_ne!(one.verifiers, one.masks, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn denials_hold_until_they_end_or_are_lifted_wherever_they_are_kept() {
+    use model::{Denial, Subject};
+    for (name, state, _place) in backends().await {
+        let who = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
+        let of = |id: &str, subject: Subject, until: Option<i64>| Denial {
+            id: id.to_owned(),
+            subject,
+            reason: "to be sure".to_owned(),
+            by: "admin".to_owned(),
+            since: 10,
+            until,
+        };
+        let group = |issuer: Option<&str>| Subject::Group {
+            issuer: issuer.map(str::to_owned),
+            group: "contractors".to_owned(),
+        };
+        let all = [
+            of("a", Subject::Principal(who), None),
+            of("b", Subject::Token("dwt_x".to_owned()), Some(20)),
+            of("c", group(None), None),
+            of("d", group(Some("company")), Some(30)),
+            of("e", Subject::Issuer("company".to_owned()), None),
+        ];
+        for denial in &all {
+            state.add_denial(denial).await.expect("written");
+        }
+        let mut kept = state.denials(19).await.expect("read");
+        kept.reverse();
+        assert_eq!(kept, all, "{name}");
+        let ids = |kept: Vec<Denial>| kept.into_iter().map(|d| d.id).collect::<String>();
+        assert_eq!(ids(state.denials(20).await.expect("read")), "edca", "{name}: one has ended");
+        assert!(state.lift_denial("c").await.expect("written"), "{name}");
+        assert!(!state.lift_denial("c").await.expect("written"), "{name}: lifted once");
+        assert_eq!(ids(state.denials(30).await.expect("read")), "ea", "{name}");
+        assert_eq!(state.purge(25, 0, 100).await.expect("purged").denials, 1, "{name}: b");
+    }
+}
+
+#[tokio::test]
+async fn an_emergency_code_is_used_once_wherever_it_is_kept() {
+    for (name, state, _place) in backends().await {
+        let code = |id: &str, expires: i64| StoredCode {
+            id: id.to_owned(),
+            verifier: ScramVerifier::new(b"secret", &[7; 16], 4096),
+            principal: PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() },
+            groups: vec!["oncall".to_owned()],
+            target: TargetName::new("orders"),
+            lifetime: 60,
+            made: 10,
+            expires,
+            used: None,
+            revoked: false,
+        };
+        for (id, expires) in [("dwb_a", 100), ("dwb_b", 100), ("dwb_c", 20)] {
+            state.add_code(&code(id, expires)).await.expect("written");
+        }
+        assert!(state.revoke_code("dwb_b").await.expect("written"), "{name}");
+        for (id, usable) in
+            [("dwb_a", true), ("dwb_a", false), ("dwb_b", false), ("dwb_c", false), ("dwb_d", false)]
+        {
+            assert_eq!(state.use_code(id, 20).await.expect("written"), usable, "{id} in {name}");
+        }
+        let kept = state.code("dwb_a").await.expect("read").expect("a code");
+        assert_eq!(
+            (kept.used, kept.groups, kept.lifetime),
+            (Some(20), vec!["oncall".to_owned()], 60),
+            "{name}"
+        );
+        assert!(kept.verifier.matches(b"secret"), "{name}");
+        let ids: Vec<String> = state.codes().await.expect("read").into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, ["dwb_c", "dwb_b", "dwb_a"], "{name}: newest first");
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{Principal, PrincipalRef};
 
+use super::MayAct;
 use super::claims::Claims;
 use super::refusal::Refusal;
 
@@ -31,6 +32,20 @@ pub(super) fn actors(claims: &Claims, issuer: &str) -> Result<Vec<Link>, Refusal
         links.push(Link { subject, claims });
     }
     Ok(links)
+}
+
+/// Who alone may act for whoever a token is.
+pub(super) fn may_act(claims: &Claims) -> Result<Option<MayAct>, Refusal> {
+    if !claims.mentions("may_act") {
+        return Ok(None);
+    }
+    let named = claims.at("may_act").and_then(Claims::of).ok_or(Refusal::Chain)?;
+    let issuer = match named.at("iss") {
+        Some(issuer) => Some(issuer.as_str().ok_or(Refusal::Chain)?.to_owned()),
+        None => None,
+    };
+    let subject = named.text("sub").ok_or(Refusal::Chain)?.to_owned();
+    Ok(Some(MayAct { issuer, subject }))
 }
 
 /// An actor for whoever a token is: the actor is the principal, with its own groups, and everybody of the other token is acted

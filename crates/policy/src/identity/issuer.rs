@@ -18,11 +18,11 @@ const LEEWAY: (u32, u32) = (60, 300);
 /// A token may be this old, in seconds, where nothing is said.
 const MAX_AGE: u32 = 24 * 3600;
 /// A session of an agent lasts this long, in seconds, where nothing is said.
-const AGENT_SESSION: u32 = 3600;
+pub(super) const AGENT_SESSION: u32 = 3600;
 /// A session of a user lasts this long, in seconds, where nothing is said.
 const USER_SESSION: u32 = 8 * 3600;
 /// A token that one is exchanged for lives so long, in seconds, where nothing is said, and at most.
-const EXCHANGE_LIFE: (u32, u32) = (3600, 24 * 3600);
+pub(super) const EXCHANGE_LIFE: (u32, u32) = (3600, 24 * 3600);
 
 /// An issuer whose word is taken.
 #[derive(Debug, Clone)]
@@ -129,18 +129,6 @@ impl Issuer {
                     .to_owned(),
             );
         }
-        let within = |given: Option<u32>, (usual, most): (u32, u32), what: &str| {
-            let seconds = given.unwrap_or(usual);
-            if seconds > most {
-                Err(format!("{what} is at most {most} seconds"))
-            } else {
-                Ok(i64::from(seconds))
-            }
-        };
-        let long = |given: Option<u32>, usual: u32, what: &str| match given.unwrap_or(usual) {
-            0 => Err(format!("{what} is 0: nobody would get in")),
-            seconds => Ok(i64::from(seconds)),
-        };
         Ok(Self {
             name: name.clone(),
             url: url.to_owned(),
@@ -180,6 +168,14 @@ impl Issuer {
         self.ca.as_deref()
     }
 
+    /// How long a session of one of its principals may last, in seconds.
+    pub fn session_age(&self, kind: PrincipalKind) -> i64 {
+        match kind {
+            PrincipalKind::Agent => self.agent_session,
+            PrincipalKind::User => self.user_session,
+        }
+    }
+
     /// The algorithms that it may sign with.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
@@ -212,8 +208,9 @@ impl Issuer {
             claims.text("sub").filter(|sub| !sub.is_empty() && sub.len() <= 255).ok_or(Refusal::Claims)?;
         let named = PrincipalRef { kind: mapping.kind, name: self.own(&mapping.name.fill(claims)?)? };
         let actors = chain::actors(claims, &self.url)?;
+        let mut said = self.groups(mapping, claims)?;
         let (id, groups, on_behalf_of) = match actors.split_first() {
-            None => (named, self.groups(mapping, claims)?, Vec::new()),
+            None => (named, said.clone(), Vec::new()),
             // Groups are the subject's: whoever acts has those that the token gives it by itself.
             Some((actor, before)) => {
                 let agent = |link: &chain::Link| {
@@ -221,15 +218,20 @@ impl Issuer {
                 };
                 let mut acted_for = before.iter().map(agent).collect::<Result<Vec<_>, Refusal>>()?;
                 acted_for.push(named);
-                (agent(actor)?, self.listed(&mapping.groups, &actor.claims)?, acted_for)
+                let own = self.listed(&mapping.groups, &actor.claims)?;
+                said.extend(own.iter().cloned());
+                (agent(actor)?, own, acted_for)
             }
         };
-        let session_age = match id.kind {
-            PrincipalKind::Agent => self.agent_session,
-            PrincipalKind::User => self.user_session,
-        };
+        let session_age = self.session_age(id.kind);
         let session = claims.text("sid").map(str::to_owned);
-        let word = Asserted { issuer: self.name.clone(), subject: subject.to_owned(), at: issued, session };
+        let word = Asserted {
+            issuer: self.name.clone(),
+            subject: subject.to_owned(),
+            at: issued,
+            session,
+            groups: said,
+        };
         let principal = Principal { id, groups, on_behalf_of, purpose: None, asserted: vec![word] };
         chain::check(&principal)?;
         Ok(Known {
@@ -238,6 +240,7 @@ impl Issuer {
             expires,
             session_age,
             exchange_life: self.exchange_life,
+            may_act: chain::may_act(claims)?,
         })
     }
 
@@ -266,7 +269,7 @@ impl Issuer {
     fn groups(&self, mapping: &Mapping, claims: &Claims) -> Result<Vec<String>, Refusal> {
         let mut groups = self.listed(&mapping.groups, claims)?;
         for group in &mapping.in_groups {
-            groups.push(self.own(group)?);
+            groups.push(self.own_group(group)?);
         }
         Ok(groups)
     }
@@ -286,7 +289,7 @@ impl Issuer {
             }
             for group in claims.texts(path).ok_or(Refusal::Principal)? {
                 // Keycloak's are paths: `/dba`.
-                groups.insert(self.own(group.strip_prefix('/').unwrap_or(group))?);
+                groups.insert(self.own_group(group.strip_prefix('/').unwrap_or(group))?);
             }
         }
         if groups.len() > names::MOST_GROUPS {
@@ -298,21 +301,25 @@ impl Issuer {
 
     /// A name of this issuer's, with its prefix.
     fn own(&self, name: &str) -> Result<String, Refusal> {
+        self.prefixed(name).filter(|whole| names::is_fine(whole)).ok_or(Refusal::Principal)
+    }
+
+    fn own_group(&self, name: &str) -> Result<String, Refusal> {
+        self.prefixed(name).filter(|whole| names::is_group(whole)).ok_or(Refusal::Principal)
+    }
+
+    fn prefixed(&self, name: &str) -> Option<String> {
         let whole = format!("{}{name}", self.prefix);
         let is_foreign = self.foreign.iter().any(|prefix| whole.starts_with(prefix));
-        if name.is_empty() || is_foreign || !names::is_fine(&whole) {
-            Err(Refusal::Principal)
-        } else {
-            Ok(whole)
-        }
+        (!name.is_empty() && !is_foreign).then_some(whole)
     }
 }
 
 impl Mapping {
     fn new(typed: &PrincipalConfig) -> Result<Self, String> {
         let PrincipalConfig { when, kind, name, groups, in_groups, unverified_email } = typed;
-        if groups.iter().any(String::is_empty) || in_groups.iter().any(|g| !names::is_fine(g)) {
-            return Err("a group is empty, too long or has spaces in it".to_owned());
+        if groups.iter().any(String::is_empty) || in_groups.iter().any(|g| !names::is_group(g)) {
+            return Err("a group is empty or too long".to_owned());
         }
         Ok(Self {
             when: when.as_deref().map(condition).transpose()?,
@@ -338,7 +345,7 @@ fn condition(text: &str) -> Result<Condition, String> {
     Ok(condition)
 }
 
-fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
+pub(super) fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
     if names.is_empty() {
         return Err("`algorithms` is empty".to_owned());
     }
@@ -347,4 +354,18 @@ fn algorithms_of(names: &[&str]) -> Result<Vec<Algorithm>, String> {
         Algorithm::named(name).ok_or_else(|| format!("the algorithm \"{name}\" is not supported: {all} are"))
     };
     names.iter().map(named).collect()
+}
+
+/// Seconds within a bound.
+pub(super) fn within(given: Option<u32>, (usual, most): (u32, u32), what: &str) -> Result<i64, String> {
+    let seconds = given.unwrap_or(usual);
+    if seconds > most { Err(format!("{what} is at most {most} seconds")) } else { Ok(i64::from(seconds)) }
+}
+
+/// Seconds, and not none.
+pub(super) fn long(given: Option<u32>, usual: u32, what: &str) -> Result<i64, String> {
+    match given.unwrap_or(usual) {
+        0 => Err(format!("{what} is 0: nobody would get in")),
+        seconds => Ok(i64::from(seconds)),
+    }
 }

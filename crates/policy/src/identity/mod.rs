@@ -6,6 +6,7 @@
 
 mod chain;
 mod claims;
+mod client;
 mod condition;
 mod config;
 mod issuer;
@@ -21,6 +22,7 @@ use model::Principal;
 
 pub use chain::acting;
 pub use claims::Claims;
+pub use client::{Client, ClientConfig, Clients, Once};
 pub use condition::Condition;
 pub use config::{IssuerConfig, Kind, PrincipalConfig};
 pub use issuer::{Issuer, KeysFrom};
@@ -43,6 +45,17 @@ pub struct Known {
     pub session_age: i64,
     /// How long a token that is exchanged for it may live, in seconds.
     pub exchange_life: i64,
+    /// Who alone may act for the principal, where its issuer says so.
+    pub may_act: Option<MayAct>,
+}
+
+/// Who may act for a token's principal (`may_act`, RFC 8693 §4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MayAct {
+    /// The actor's `iss`; the token's own issuer where nothing is said.
+    pub issuer: Option<String>,
+    /// The actor's `sub`.
+    pub subject: String,
 }
 
 /// Every issuer whose word is taken.
@@ -91,6 +104,11 @@ impl Issuers {
     /// The issuer whose tokens have exactly this `iss`.
     pub fn by_url(&self, url: &str) -> Option<&Arc<Issuer>> {
         self.0.iter().find(|issuer| issuer.url() == url)
+    }
+
+    /// The issuer of a name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.0.iter().find(|issuer| issuer.name() == name)
     }
 
     /// All of them.

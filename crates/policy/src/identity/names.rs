@@ -13,6 +13,11 @@ pub(super) fn is_fine(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST && !name.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
+/// Whether a group may be called so: people call them with spaces.
+pub(super) fn is_group(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control)
+}
+
 /// An issuer's name stands in policies and in files.
 pub(super) fn check_word(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

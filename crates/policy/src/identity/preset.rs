@@ -90,7 +90,8 @@ impl Preset {
             Self::Azure => usual(vec![
                 agent("azp", &["roles"]).when("has(azp) && (idtyp == \"app\" || has(azpacr) && !has(scp))"),
                 agent("appid", &["roles"]).when("has(appid) && (idtyp == \"app\" || !has(scp))"),
-                user("oid", &["groups", "roles"]).when("idtyp != \"app\""),
+                user("oid", &["groups", "roles"])
+                    .when("(has(scp) || has(preferred_username)) && !(idtyp == \"app\")"),
             ]),
             Self::Okta => {
                 usual(vec![agent("cid", &["groups"]).when("has(cid) && !has(uid)"), user("sub", &["groups"])])

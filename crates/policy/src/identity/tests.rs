@@ -1,5 +1,7 @@
 //! Tokens over real keys: what an attacker may write, and beside it what an honest issuer writes.
 
+mod presets;
+
 use std::sync::OnceLock;
 
 use model::{Principal, PrincipalKind, PrincipalRef};
@@ -215,7 +217,7 @@ fn a_token_has_one_text() {
         signed.to_owned(),
         format!("{signed}."),
         token.replace('.', ".."),
-        format!("{signed}.{}", signature.replace(['-', '_'], "+")),
+        format!("{signed}.+{}", &signature[1..]),
         format!("{signed}.{}\0", signature),
         "..".to_owned(),
         ".".to_owned(),
@@ -450,7 +452,7 @@ fn whoever_acts_is_the_principal_and_has_nothing_of_whom_it_acts_for() {
         is("agent:company/tester", "", &format!("agent:company/coder {alice}"))
     );
     let mut deep = json!({"sub": "a0"});
-    for n in 1..20 {
+    for n in 1..12 {
         deep = json!({"sub": format!("a{n}"), "act": deep});
     }
     for act in [
@@ -479,6 +481,7 @@ fn an_actors_own_token_and_its_users_make_a_chain() {
             subject: name.to_owned(),
             at: 1,
             session: None,
+            groups: Vec::new(),
         }],
     };
     let (alice, coder) =

@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
         }
         let target = types.first().copied()?;
         for target in types {
-            self.coerced(target, value.type_oid.or(Some(Oid(0))));
+            self.cast(target, value);
         }
         no_function.then(|| Value { flow: self.consume(value), type_oid: Some(target), row: None })
     }
@@ -251,7 +251,9 @@ impl<'a> Walk<'a> {
 
     /// What functions of the server's own do that look at the types of their arguments.
     fn by_types(&mut self, name: &str, values: &[Value]) {
-        if name.contains("populate_record") {
+        if matches!(name, "quote_literal" | "quote_nullable" | "textanycat" | "anytextcat") {
+            values.iter().for_each(|value| self.written_as_text(value));
+        } else if name.contains("populate_record") {
             // What the JSON holds becomes values of the columns' types.
             if let Some(row) = values.first().and_then(|value| value.type_oid) {
                 self.must_pass(row);

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use model::Action;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AConst, Node, SqlValueFunctionOp, SubLink, SubLinkType, WindowDef, a_const::Val};
+use pg_query::protobuf::{
+    AConst, Node, SqlValueFunctionOp, SubLink, SubLinkType, WindowDef, XmlExprOp, a_const::Val,
+};
 
 use super::catalog::Oid;
 use super::scope::Scope;
 use super::tree::{inner, kind};
+use super::types::is_untyped_parameter;
 use super::value::{BOOL, Col, Flow, INT4, NUMERIC, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
@@ -130,21 +133,19 @@ impl<'a> Walk<'a> {
                 // `IN (…)`, `BETWEEN … AND …`
                 Value::of(list.items.iter().fold(Flow::Clear, |flow, node| {
                     let value = self.compares(node, scope);
-                    if !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+                    if !is_untyped_parameter(node, &value) {
                         self.coerces(std::slice::from_ref(&value));
                     }
                     flow.both(value.flow)
                 }))
             }
             NodeEnum::TypeCast(cast) => {
-                let value = cast.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
                 let target = cast.type_name.as_ref().and_then(|name| {
-                    let from = value.type_oid;
                     self.uses_modifiers(&name.typmods, scope);
-                    self.cast_to(name, from.or(Some(Oid(0))))
+                    self.type_named(name)
                 });
-                let computed = self.consume(&value);
-                Value { flow: computed, type_oid: target, row: None }
+                let flow = cast.arg.as_deref().map(|node| self.cast_node(node, target, scope));
+                Value { flow: flow.unwrap_or_default(), type_oid: target, row: None }
             }
             NodeEnum::CollateClause(collate) => {
                 let value = collate.arg.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
@@ -161,7 +162,11 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::SqlvalueFunction(function) => Value::clear(Some(Oid(value_type(function.op())))),
             NodeEnum::XmlExpr(xml) => {
-                let flow = self.uses_all(&xml.args, scope);
+                // What it makes a text, XML or a truth value of it does by assignment; values inside elements it shows.
+                let shows = matches!(xml.op(), XmlExprOp::IsXmlelement | XmlExprOp::IsXmlforest);
+                let flow = xml.args.iter().fold(Flow::Clear, |flow, node| {
+                    flow.both(if shows { self.uses(node, scope) } else { self.assigns_node(node, scope) })
+                });
                 let named = xml.named_args.iter().fold(flow, |flow, node| match kind(node) {
                     Some(NodeEnum::ResTarget(target)) => flow.both(self.uses_boxed(&target.val, scope)),
                     _ => flow.both(self.uses(node, scope)),
@@ -169,8 +174,10 @@ impl<'a> Walk<'a> {
                 Value { flow: named, type_oid: Some(Oid(142)), row: None }
             }
             NodeEnum::XmlSerialize(xml) => {
-                let flow = self.uses_boxed(&xml.expr, scope);
-                let type_oid = xml.type_name.as_ref().and_then(|name| self.cast_to(name, Some(Oid(142))));
+                let node = xml.expr.as_deref();
+                let flow = node.map(|node| self.assigns_node(node, scope)).unwrap_or_default();
+                let made = Value::clear(Some(Oid(142)));
+                let type_oid = xml.type_name.as_ref().and_then(|name| self.cast_to(name, Some(&made)));
                 Value { flow, type_oid, row: None }
             }
             NodeEnum::GroupingFunc(grouping) => {
@@ -225,7 +232,7 @@ impl<'a> Walk<'a> {
     pub(super) fn tells(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
         let value = self.value(node, scope);
         self.consume(&value);
-        if value.type_oid != Some(BOOL) && !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+        if value.type_oid != Some(BOOL) && !is_untyped_parameter(node, &value) {
             self.assigned_to(&value, Some(BOOL));
         }
         value
@@ -291,7 +298,9 @@ impl<'a> Walk<'a> {
         }
         for node in [&window.start_offset, &window.end_offset].into_iter().flatten() {
             let value = self.compares(node, scope);
-            self.assigns(&value);
+            if !is_untyped_parameter(node, &value) {
+                self.assigns(&value);
+            }
         }
     }
 

@@ -2,12 +2,12 @@
 //! names.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{JsonBehavior, JsonOutput, JsonTable, JsonValueExpr, Node};
+use pg_query::protobuf::{JsonBehavior, JsonOutput, JsonTable, JsonValueExpr, Node, TypeName};
 
 use super::catalog::Oid;
 use super::scope::{Columns, Entry, Scope};
 use super::tree::kind;
-use super::value::{BOOL, Col, Flow, TEXT, Value};
+use super::value::{BOOL, Col, Flow, JSONB, TEXT, Value};
 use super::walk::Walk;
 
 /// `json`
@@ -111,10 +111,19 @@ impl<'a> Walk<'a> {
 
     fn made(&mut self, flow: Flow, output: Option<&JsonOutput>, default: Oid) -> Value {
         let type_oid = match output.and_then(|o| o.type_name.as_ref()) {
-            Some(name) => self.cast_to(name, None),
+            Some(name) => self.returned(name),
             None => Some(default).filter(|t| t.0 != 0),
         };
         Value { flow: flow.computed(), type_oid, row: None }
+    }
+
+    /// JSON, or a text of it, becomes of the type that is asked for.
+    fn returned(&mut self, name: &TypeName) -> Option<Oid> {
+        let target = self.cast_to(name, None)?;
+        for made in [JSON, JSONB, TEXT] {
+            self.coerced(target, Some(made));
+        }
+        Some(target)
     }
 
     fn aggregated(
@@ -156,7 +165,12 @@ impl<'a> Walk<'a> {
     }
 
     fn behaviour(&mut self, behaviour: Option<&JsonBehavior>, scope: &Scope<'_, 'a>) -> Flow {
-        behaviour.and_then(|b| b.expr.as_deref()).map_or(Flow::Clear, |node| self.uses(node, scope))
+        behaviour.and_then(|b| b.expr.as_deref()).map_or(Flow::Clear, |node| {
+            // DEFAULT is cast to the type that is returned.
+            let value = self.value(node, scope);
+            self.becomes_anything(&value);
+            self.consume(&value)
+        })
     }
 
     /// `JSON_TABLE (…)` in FROM.
@@ -185,7 +199,7 @@ impl<'a> Walk<'a> {
             flow = flow.both(self.behaviour(column.on_empty.as_deref(), scope));
             flow = flow.both(self.behaviour(column.on_error.as_deref(), scope));
             if column.columns.is_empty() {
-                let type_oid = column.type_name.as_ref().and_then(|name| self.cast_to(name, None));
+                let type_oid = column.type_name.as_ref().and_then(|name| self.returned(name));
                 columns.push(Col {
                     name: column.name.as_str().into(),
                     value: Value { flow: flow.computed(), type_oid, row: None },

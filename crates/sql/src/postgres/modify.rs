@@ -7,12 +7,13 @@ use pg_query::protobuf::{
 };
 
 use super::bodies::own_entry;
-use super::catalog::{Event, Relation};
+use super::catalog::{Event, Oid, Relation};
 use super::query::Rows;
 use super::scope::{Arguments, Entry, Scope, Visible};
 use super::tree::{inner, kind};
 use super::truth::always;
-use super::value::Flow;
+use super::types::is_untyped_parameter;
+use super::value::{Flow, Value};
 use super::walk::{Walk, Within};
 
 impl<'a> Walk<'a> {
@@ -39,14 +40,14 @@ impl<'a> Walk<'a> {
             )
             .collect();
         for (index, column) in relation.columns.iter().enumerate() {
-            let from = rows.columns.as_ref().and_then(|c| {
-                let place =
-                    if named.is_empty() { Some(index) } else { named.iter().position(|n| *n == column.name) };
-                place.and_then(|place| c.get(place)).map(|c| c.value.type_oid)
-            });
-            match from {
-                Some(from) => self.assigned(column.type_oid, from),
-                None => self.must_pass(column.type_oid),
+            let place =
+                if named.is_empty() { Some(index) } else { named.iter().position(|n| *n == column.name) };
+            let given = place.and_then(|place| Some((place, rows.columns.as_ref()?.get(place)?)));
+            match given {
+                Some((place, given)) if !only_written(inner(&insert.select_stmt), place) => {
+                    self.cast(column.type_oid, &given.value);
+                }
+                Some(_) | None => self.must_pass(column.type_oid),
             }
         }
         self.target(insert.relation.as_ref(), relation, &mut scope);
@@ -173,7 +174,7 @@ impl<'a> Walk<'a> {
                 None => relation.columns.get(index),
             };
             if let Some(column) = column {
-                self.assigned(column.type_oid, value.type_oid);
+                self.put_into(column.type_oid, node, &value);
             }
         }
     }
@@ -234,15 +235,22 @@ impl<'a> Walk<'a> {
                 self.reads(relation);
             }
             match relation.column(&target.name) {
-                Some(column) => self.assigned(column.type_oid, value.type_oid),
+                Some(column) => match target.val.as_deref() {
+                    Some(node) => self.put_into(column.type_oid, node, &value),
+                    None => self.cast(column.type_oid, &value),
+                },
                 None => self.missing(format!("column \"{}\" does not exist", target.name)),
             }
         }
     }
 
     /// A value is put into a column.
-    fn assigned(&mut self, target: super::catalog::Oid, from: Option<super::catalog::Oid>) {
-        self.coerced(target, from.or(Some(super::catalog::Oid(0))));
+    fn put_into(&mut self, target: Oid, node: &Node, value: &Value) {
+        if is_untyped_parameter(node, value) {
+            self.must_pass(target);
+        } else {
+            self.cast(target, value);
+        }
     }
 
     fn returning(
@@ -332,4 +340,17 @@ impl<'a> Walk<'a> {
             walk.plpgsql("CREATE FUNCTION body() RETURNS void", source, arguments, "DO")
         });
     }
+}
+
+/// Whether all of `VALUES (…), …` has parameters and literals in this place, which are of the column's type then.
+fn only_written(source: Option<&NodeEnum>, place: usize) -> bool {
+    let Some(NodeEnum::SelectStmt(select)) = source else { return false };
+    let is_written = |row: &Node| match kind(row) {
+        Some(NodeEnum::List(row)) => matches!(
+            row.items.get(place).and_then(kind),
+            Some(NodeEnum::ParamRef(_) | NodeEnum::AConst(_) | NodeEnum::SetToDefault(_))
+        ),
+        _ => false,
+    };
+    !select.values_lists.is_empty() && select.values_lists.iter().all(is_written)
 }

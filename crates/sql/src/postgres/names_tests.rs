@@ -222,6 +222,51 @@ fn a_cast_to_text_calls_a_users_cast_only_where_its_source_may_stand() {
 }
 
 #[test]
+fn a_users_cast_is_called_wherever_the_server_casts_by_itself() {
+    for (text, calls) in [
+        ("SELECT address || 'x' FROM shop.customers", true),
+        ("SELECT 'x' || address FROM shop.customers", true),
+        ("SELECT address OPERATOR(pg_catalog.||) 'x' FROM shop.customers", true),
+        ("SELECT quote_literal(address) FROM shop.customers", true),
+        ("SELECT quote_nullable(address), 1 FROM shop.customers", true),
+        ("SELECT textanycat('x', address) FROM shop.customers", true),
+        ("SELECT ROW(address, 'b', 'c')::shop.addr FROM shop.customers", true),
+        ("SELECT ARRAY[ROW(address, 'b', 'c')]::shop.addr[] FROM shop.customers", true),
+        ("SELECT t::shop.addr FROM (SELECT address, 'b', 'c' FROM shop.customers) t", true),
+        ("SELECT ARRAY[[address]]::text[] FROM shop.customers", true),
+        ("SELECT xmlparse(CONTENT address) FROM shop.customers", true),
+        ("SELECT xmlpi(NAME a, address) FROM shop.customers", true),
+        ("SELECT xmlroot('<a/>', VERSION address) FROM shop.customers", true),
+        (
+            "SELECT x.* FROM shop.customers, xmltable('/a' PASSING '<a/>' COLUMNS a text DEFAULT address) x",
+            true,
+        ),
+        ("PREPARE p AS SELECT $1; EXECUTE p (ROW('a', 'b', 'c')::shop.addr)", true),
+        ("PREPARE p (shop.addr) AS SELECT $1 || ''", true),
+        ("PREPARE p (shop.addr) AS SELECT $1::text", true),
+        // Their neighbours.
+        ("SELECT city || 'x' || id || labels::text FROM shop.customers", false),
+        ("SELECT ARRAY[address] || address FROM shop.customers", false),
+        ("SELECT quote_literal(city), quote_nullable(id) FROM shop.customers", false),
+        ("SELECT concat(address, ''), format('%s', address), address::varchar FROM shop.customers", false),
+        (
+            "SELECT ROW(city, 'b', 'c')::shop.addr, ARRAY[city]::text[], ARRAY[$1, $2]::text[] FROM shop.customers",
+            false,
+        ),
+        (
+            "SELECT xmlelement(NAME a, address), xmlforest(address AS a), xmlparse(CONTENT city) FROM shop.customers",
+            false,
+        ),
+        ("SELECT $1::text, 'x' || $2, $3::text[], CAST($4 AS varchar) LIMIT $5", false),
+        ("PREPARE p AS SELECT $1; EXECUTE p ('x')", false),
+        ("PREPARE p (text, int) AS SELECT $1::varchar || $2; EXECUTE p ('x', 1)", false),
+    ] {
+        let found = lines(PUBLIC, text).iter().any(|l| l.contains("api_key"));
+        assert_eq!(found, calls, "{text}: {:#?}", lines(PUBLIC, text));
+    }
+}
+
+#[test]
 fn what_extract_was_before_14_is_found() {
     let mut old = shop();
     old.server_version = 130_023;

@@ -5,7 +5,8 @@ use pg_query::protobuf::{AExpr, AExprKind, Node};
 
 use super::catalog::{Oid, TypeKind};
 use super::scope::Scope;
-use super::tree::kind;
+use super::tree::{kind, qualified};
+use super::types::is_untyped_parameter;
 use super::value::{BOOL, Flow, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
@@ -21,11 +22,16 @@ impl<'a> Walk<'a> {
             |walk: &mut Self, node: &Option<Box<Node>>| node.as_deref().map(|node| walk.value(node, scope));
         let left = side(self, &operation.lexpr);
         let right = side(self, &operation.rexpr);
+        // What stands beside a text is made one.
+        let is_concatenation = qualified(&operation.name).is_none_or(|q| q.name == "||");
         let mut flow = Flow::Clear;
-        for (node, value) in [(&operation.lexpr, &left), (&operation.rexpr, &right)] {
+        for (node, value, beside) in [(&operation.lexpr, &left, &right), (&operation.rexpr, &right, &left)] {
             let (Some(node), Some(value)) = (node.as_deref(), value) else { continue };
             flow = flow.both(self.consume(value));
-            let is_parameter = matches!(kind(node), Some(NodeEnum::ParamRef(_)));
+            let is_parameter = is_untyped_parameter(node, value);
+            if !is_parameter && is_concatenation && self.may_be_text(beside.as_ref()) {
+                self.written_as_text(value);
+            }
             if !(is_parameter || matches!(kind(node), Some(NodeEnum::List(_)))) {
                 self.compared(value);
                 self.coerces(std::slice::from_ref(value));
@@ -71,6 +77,10 @@ impl<'a> Walk<'a> {
         Value { flow, type_oid: result, row: None }
     }
 
+    fn may_be_text(&self, value: Option<&Value>) -> bool {
+        value.and_then(|value| value.type_oid).is_none_or(|oid| self.stands_for(oid, TEXT))
+    }
+
     /// Comparisons that the grammar makes by itself, by the names of their operators.
     pub(super) fn operators_of_grammar(&mut self) {
         for name in ["=", "<", "<=", ">", ">="] {
@@ -86,7 +96,7 @@ impl<'a> Walk<'a> {
         left: Option<Option<Oid>>,
         right: Option<Option<Oid>>,
     ) -> Option<Oid> {
-        let Some(q) = super::tree::qualified(name) else {
+        let Some(q) = qualified(name) else {
             self.unknown("an operator's name that is not understood");
             return None;
         };

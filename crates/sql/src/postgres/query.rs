@@ -11,6 +11,7 @@ use super::catalog::Oid;
 use super::names;
 use super::scope::{Cte, Scope, Visible};
 use super::tree::{inner, integer_constant, kind, string};
+use super::types::is_untyped_parameter;
 use super::value::{Col, Flow, Value};
 use super::walk::Walk;
 
@@ -362,7 +363,7 @@ impl<'a> Walk<'a> {
         for node in [&select.limit_count, &select.limit_offset].into_iter().flatten() {
             let value = self.value(node, scope);
             self.consume(&value);
-            if !matches!(kind(node), Some(NodeEnum::ParamRef(_))) {
+            if !is_untyped_parameter(node, &value) {
                 self.assigned_to(&value, Some(Oid(20)));
             }
         }

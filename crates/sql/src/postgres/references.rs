@@ -161,8 +161,8 @@ impl<'a> Walk<'a> {
                 Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval, scope),
                 Some(NodeEnum::AIndices(indices)) => {
                     let flow = self.consume(&value);
-                    let flow = flow.both(self.uses_boxed(&indices.lidx, scope));
-                    let flow = flow.both(self.uses_boxed(&indices.uidx, scope));
+                    let subscripts = [&indices.lidx, &indices.uidx].into_iter().flatten();
+                    let flow = subscripts.fold(flow, |flow, node| flow.both(self.assigns_node(node, scope)));
                     let array = value.type_oid.and_then(|t| self.catalog.type_by_oid(self.base(t)));
                     let type_oid = array.and_then(|t| match t.oid {
                         JSONB => Some(JSONB),

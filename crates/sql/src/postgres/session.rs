@@ -135,8 +135,10 @@ impl<'a> Walk<'a> {
     pub(super) fn prepare(&mut self, prepare: &PrepareStmt) {
         // Values that are given to it become values of these types.
         for declared in &prepare.argtypes {
-            if let Some(NodeEnum::TypeName(name)) = kind(declared) {
-                self.cast_to(name, None);
+            if let Some(NodeEnum::TypeName(name)) = kind(declared)
+                && let Some(declared) = self.cast_to(name, None)
+            {
+                self.becomes_anything(&Value::clear(Some(declared)));
             }
         }
         let inner = Arc::new(self.apart(inner(&prepare.query)));
@@ -155,7 +157,10 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn execute(&mut self, execute: &ExecuteStmt, scope: &Scope<'_, 'a>) -> Rows {
-        self.uses_all(&execute.params, scope);
+        // They become of the types that its parameters have.
+        for node in &execute.params {
+            self.assigns_node(node, scope);
+        }
         let known = self.prepared.get(&execute.name).cloned();
         if known.is_none()
             && let Some(why) = &self.moved

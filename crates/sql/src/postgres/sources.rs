@@ -55,10 +55,9 @@ impl<'a> Walk<'a> {
             Some(NodeEnum::JoinExpr(join)) => self.deeper(|walk| walk.join(join, scope)),
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let names = self.item(inner(&sample.relation), scope);
-                self.uses_all(&sample.args, scope);
-                sample.repeatable.iter().for_each(|node| {
-                    self.uses(node, scope);
-                });
+                for node in sample.args.iter().chain(sample.repeatable.as_deref()) {
+                    self.assigns_node(node, scope);
+                }
                 let own = super::tree::qualified(&sample.method).is_some_and(|q| {
                     matches!((q.schema, q.name), (None | Some("pg_catalog"), "bernoulli" | "system"))
                 });
@@ -70,17 +69,17 @@ impl<'a> Walk<'a> {
             Some(NodeEnum::RangeTableFunc(table)) => {
                 let mut flow = Flow::Clear;
                 for node in [&table.docexpr, &table.rowexpr].into_iter().flatten() {
-                    flow = flow.both(self.uses(node, scope));
+                    flow = flow.both(self.assigns_node(node, scope));
                 }
                 for namespace in &table.namespaces {
                     match kind(namespace) {
                         Some(NodeEnum::ResTarget(target)) => {
                             if let Some(node) = target.val.as_deref() {
-                                self.uses(node, scope);
+                                self.assigns_node(node, scope);
                             }
                         }
                         _ => {
-                            self.uses(namespace, scope);
+                            self.assigns_node(namespace, scope);
                         }
                     }
                 }
@@ -88,7 +87,7 @@ impl<'a> Walk<'a> {
                 for column in &table.columns {
                     let Some(NodeEnum::RangeTableFuncCol(column)) = kind(column) else { continue };
                     for node in [&column.colexpr, &column.coldefexpr].into_iter().flatten() {
-                        flow = flow.both(self.uses(node, scope));
+                        flow = flow.both(self.assigns_node(node, scope));
                     }
                     let type_oid = column.type_name.as_ref().and_then(|t| self.cast_to(t, None));
                     columns.push((column.colname.clone(), type_oid));

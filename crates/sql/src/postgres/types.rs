@@ -1,42 +1,74 @@
 //! Types: what a cast to one runs, and what its values must pass.
 
-use pg_query::protobuf::TypeName;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, TypeName};
 
 use super::catalog::{Cast, Oid, Type, TypeKind};
 use super::scope::{Arguments, Scope};
-use super::value::{JSONB, RECORD, UNKNOWN, Value};
+use super::tree::kind;
+use super::value::{Flow, JSONB, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::{Walk, Within};
 
 /// `json`
 const JSON: Oid = Oid(114);
 
 impl<'a> Walk<'a> {
-    /// A cast to a type that is named: its checks, and functions of casts that users made. `from` is the type of what is
-    /// cast, OID 0 where it is not known, `None` where nothing is cast and values come as texts.
-    pub(super) fn cast_to(&mut self, name: &TypeName, from: Option<Oid>) -> Option<Oid> {
+    /// A cast to a type that is named: its checks, and functions of casts that users made. `value` is `None` where nothing
+    /// is cast and values come as texts.
+    pub(super) fn cast_to(&mut self, name: &TypeName, value: Option<&Value>) -> Option<Oid> {
         let target = self.type_named(name)?;
-        self.coerced(target, from);
+        match value {
+            Some(value) => self.cast(target, value),
+            None => self.must_pass(target),
+        }
         Some(target)
     }
 
-    /// A value of one type becomes one of another.
-    pub(super) fn coerced(&mut self, target: Oid, from: Option<Oid>) {
+    /// A value is cast to a type, as `CAST` does.
+    pub(super) fn cast(&mut self, target: Oid, value: &Value) {
         self.must_pass(target);
-        let Some(from) = from.filter(|from| *from != UNKNOWN && *from != target) else { return };
-        let targets = self.under(target);
-        let sources = self.under(from);
-        let casts: Vec<Oid> = self
-            .catalog
-            .derived()
-            .own_casts
-            .iter()
-            .filter(|cast| {
-                targets.contains(&cast.target) && (from == Oid(0) || sources.contains(&cast.source))
-            })
-            .filter_map(|cast| cast.function)
-            .collect();
-        for function in casts {
-            self.call_oid(function);
+        if self.catalog.derived().own_casts.is_empty() || value.type_oid == Some(target) {
+            return;
+        }
+        let sources = self.sources(value);
+        // A row becomes a composite column by column, each cast to what it becomes.
+        let targets = if self.is_of_rows(value) { self.held_in(target) } else { self.under(target) };
+        self.run_casts(sources.as_deref(), |cast| targets.contains(&cast.target));
+    }
+
+    /// The same of what is written. A parameter takes the type as its own, and the type of an array is that of what
+    /// stands inside `ARRAY[…]`.
+    pub(super) fn cast_node(&mut self, node: &Node, target: Option<Oid>, scope: &Scope<'_, 'a>) -> Flow {
+        let is_array = |oid: &Oid| self.catalog.type_by_oid(self.base(*oid)).is_some_and(Type::is_array);
+        if let Some(NodeEnum::AArrayExpr(array)) = kind(node)
+            && let Some(target) = target.filter(is_array)
+        {
+            self.must_pass(target);
+            let elements = array.elements.iter();
+            return self.deeper(|walk| {
+                elements.fold(Flow::Clear, |flow, node| flow.both(walk.cast_node(node, Some(target), scope)))
+            });
+        }
+        let value = self.value(node, scope);
+        match target {
+            Some(target) if is_untyped_parameter(node, &value) => self.must_pass(target),
+            Some(target) => self.cast(target, &value),
+            None => (),
+        }
+        self.consume(&value)
+    }
+
+    /// A value of one type, of any where that is not known, becomes one of another.
+    pub(super) fn coerced(&mut self, target: Oid, from: Option<Oid>) {
+        self.cast(target, &Value::clear(from));
+    }
+
+    /// A function or an operator of the server's own writes a value as text by a cast: all but arrays, which it takes
+    /// otherwise.
+    pub(super) fn written_as_text(&mut self, value: &Value) {
+        let is_array = value.type_oid.and_then(|t| self.catalog.type_by_oid(self.base(t)));
+        if !is_array.is_some_and(super::catalog::Type::is_array) {
+            self.cast(TEXT, value);
         }
     }
 
@@ -47,17 +79,68 @@ impl<'a> Walk<'a> {
 
     /// The same where the type is known: a condition's, a limit's.
     pub(super) fn assigned_to(&mut self, value: &Value, target: Option<Oid>) {
-        let sources = value.type_oid.map(|from| self.under(from));
-        let runs = |cast: &&Cast| {
-            cast.context != 'e'
-                && target.is_none_or(|target| cast.target == target)
-                && sources.as_ref().is_none_or(|sources| sources.contains(&cast.source))
-        };
-        let casts = self.catalog.derived().own_casts.iter().filter(runs);
+        if self.catalog.derived().own_casts.is_empty() {
+            return;
+        }
+        let sources = self.sources(value);
+        self.run_casts(sources.as_deref(), |cast| {
+            cast.context != 'e' && target.is_none_or(|target| cast.target == target)
+        });
+    }
+
+    /// A value may become one of any other type.
+    pub(super) fn becomes_anything(&mut self, value: &Value) {
+        let sources = self.sources(value);
+        self.run_casts(sources.as_deref(), |_| true);
+    }
+
+    /// Evaluates what the grammar makes of a type of its own, as an assignment would.
+    pub(super) fn assigns_node(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Flow {
+        let value = self.value(node, scope);
+        if !is_untyped_parameter(node, &value) {
+            self.assigns(&value);
+        }
+        self.consume(&value)
+    }
+
+    /// The functions of casts that users made, from any of these types, or from any at all.
+    fn run_casts(&mut self, sources: Option<&[Oid]>, runs: impl Fn(&Cast) -> bool) {
+        let casts = self
+            .catalog
+            .derived()
+            .own_casts
+            .iter()
+            .filter(|cast| runs(cast) && sources.is_none_or(|sources| sources.contains(&cast.source)));
         let functions: Vec<Oid> = casts.filter_map(|cast| cast.function).collect();
         for function in functions {
             self.call_oid(function);
         }
+    }
+
+    /// The types that a cast of a value may start from: its own and those under it; of a row also its columns'. `None`
+    /// where it could be any.
+    fn sources(&self, value: &Value) -> Option<Vec<Oid>> {
+        if let (Some(row), None | Some(RECORD)) = (&value.row, value.type_oid) {
+            let mut all = vec![RECORD];
+            for column in row.iter() {
+                let of_column = self.sources(&column.value)?;
+                all.extend(of_column.into_iter().filter(|t| !all.contains(t)).collect::<Vec<_>>());
+            }
+            return Some(all);
+        }
+        let all = self.under(value.type_oid?);
+        let is_certain = |oid: &Oid| {
+            // A row by itself is none that becomes a composite; those of an array may be.
+            matches!(*oid, UNKNOWN | RECORD)
+                || self.catalog.type_by_oid(*oid).is_some_and(|t| t.kind != TypeKind::Pseudo)
+        };
+        let is_array_of_rows = value.type_oid != Some(RECORD) && all.contains(&RECORD);
+        (all.iter().all(is_certain) && !is_array_of_rows).then_some(all)
+    }
+
+    /// Whether a value is a row, or holds rows, of no type of its own.
+    fn is_of_rows(&self, value: &Value) -> bool {
+        value.type_oid.map_or(value.row.is_some(), |oid| self.under(oid).contains(&RECORD))
     }
 
     /// A value becomes JSON. A cast to that which users made for a type is what its values become, however deep inside.
@@ -88,20 +171,12 @@ impl<'a> Walk<'a> {
 
     /// Casts that users made and that happen by themselves where a function or an operator takes another type.
     pub(super) fn coerces(&mut self, values: &[Value]) {
-        let casts = &self.catalog.derived().own_casts;
-        if !casts.iter().any(|cast| cast.context == 'i') {
+        if !self.catalog.derived().own_casts.iter().any(|cast| cast.context == 'i') {
             return;
         }
-        let mut functions = Vec::new();
         for value in values {
-            let sources = value.type_oid.map(|t| self.under(t));
-            let fits = casts.iter().filter(|cast| {
-                cast.context == 'i' && sources.as_ref().is_none_or(|sources| sources.contains(&cast.source))
-            });
-            functions.extend(fits.filter_map(|cast| cast.function));
-        }
-        for function in functions {
-            self.call_oid(function);
+            let sources = self.sources(value);
+            self.run_casts(sources.as_deref(), |cast| cast.context == 'i');
         }
     }
 
@@ -215,4 +290,9 @@ impl<'a> Walk<'a> {
             f.language == "c" && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
         })
     }
+}
+
+/// A parameter that takes the type of its place.
+pub(super) fn is_untyped_parameter(node: &Node, value: &Value) -> bool {
+    value.type_oid.is_none() && matches!(kind(node), Some(NodeEnum::ParamRef(_)))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{Denied, Grant};
+use policy::{Denied, Grant, PROTECTED};
 use tokio::sync::Notify;
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
@@ -32,6 +32,7 @@ pub(super) async fn open(
     accepted: &Accepted,
     audit: &mut Audit,
     cancel: &Arc<Notify>,
+    session: &str,
 ) -> Result<(Opened, Registration), Stop> {
     let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
     let everything = gateway.allows_everything(grant);
@@ -44,7 +45,9 @@ pub(super) async fn open(
         ));
     }
     let read_only = !everything && !gateway.could_write(grant);
-    let parameters = parameters(accepted, &target.user, database, everything, read_only)?;
+    let mut parameters = parameters(accepted, &target.user, database, everything, read_only)?;
+    // Behind all that the client asked for: the last one counts.
+    parameters.extend(who_acts(grant, session));
     if !everything {
         // How names are resolved is asked on this very connection, whenever it may have moved.
         audit.gateway(target.name.as_str(), "session names")?;
@@ -131,6 +134,31 @@ fn parameters(
         parameters.push((READ_ONLY.to_owned(), b"on".to_vec()));
     }
     Ok(parameters)
+}
+
+/// What the target may know of who acts. These are what `RESET` and `DISCARD` put back, and no client may set them.
+fn who_acts(grant: &Grant, session: &str) -> [(String, Vec<u8>); 3] {
+    let principal = grant.principal();
+    let chain: Vec<String> = principal.chain().rev().map(|link| plain(&link.to_string())).collect();
+    [
+        ("principal", plain(&principal.id.to_string())),
+        ("chain", chain.join(" > ")),
+        ("session", plain(session)),
+    ]
+    .map(|(name, value)| (format!("{PROTECTED}{name}"), value.into_bytes()))
+}
+
+/// As it is in every encoding that a server may have: other signs as `%` and two digits for each byte.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.

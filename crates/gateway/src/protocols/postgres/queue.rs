@@ -11,6 +11,8 @@ use super::operation::Prepared;
 
 /// The client is not read while the server owes so many answers.
 const MOST: usize = 100_000;
+/// A queue that is not longer is walked through: that takes less than keeping an index of it.
+const SHORT: usize = 16;
 
 /// A message's place in the order of all that were ever sent.
 type Place = u64;
@@ -21,18 +23,25 @@ pub(super) struct Queue {
     entries: VecDeque<Expected>,
     /// The place of the first entry.
     first: Place,
-    /// Where statements' names are given or taken last.
-    statements: HashMap<String, Place>,
-    /// Where portals' names are, likewise.
-    portals: HashMap<String, Place>,
-    /// Where each statement is described last, by its address.
-    described: HashMap<usize, Place>,
+    /// Of a queue that has been long since it was empty.
+    index: Option<Box<Index>>,
     /// Parts of statements of ours.
     own: usize,
     /// Ends of a COPY's data.
     copy_ends: usize,
     /// The last entry beyond which an error does not reach, if it has not been answered.
     last_end: Option<Place>,
+}
+
+/// Where what is asked for stands last.
+#[derive(Default)]
+struct Index {
+    /// Where statements' names are given or taken.
+    statements: HashMap<String, Place>,
+    /// Where portals' names are, likewise.
+    portals: HashMap<String, Place>,
+    /// Where each statement is described, by its address.
+    described: HashMap<usize, Place>,
 }
 
 /// What the last message in flight that speaks of a name does to it.
@@ -46,13 +55,31 @@ pub(super) struct Spoken<T> {
 impl Queue {
     pub(super) fn push_back(&mut self, expected: Expected) {
         let place = self.first + self.entries.len() as Place;
-        self.note(&expected, place);
+        self.count(&expected, place);
+        if self.index.is_none() && self.entries.len() >= SHORT {
+            let mut index = Index::default();
+            for (entry, place) in self.entries.iter().zip(self.first..) {
+                index.note(entry, place);
+            }
+            self.index = Some(Box::new(index));
+        }
+        if let Some(index) = &mut self.index {
+            index.note(&expected, place);
+        }
         self.entries.push_back(expected);
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Expected> {
         let expected = self.entries.pop_front()?;
-        self.forget(&expected);
+        self.own -= usize::from(matches!(expected, Expected::Own(_)));
+        self.copy_ends -= usize::from(matches!(expected, Expected::CopyEnd));
+        self.last_end = self.last_end.filter(|end| *end > self.first);
+        if let Some(index) = &mut self.index {
+            index.forget(&expected, self.first);
+        }
+        if self.entries.is_empty() {
+            self.index = None;
+        }
         self.first += 1;
         Some(expected)
     }
@@ -104,16 +131,25 @@ impl Queue {
 
     /// Whether anything in flight gives or takes a name.
     pub(super) fn moves_names(&self) -> bool {
-        !(self.statements.is_empty() && self.portals.is_empty())
+        match &self.index {
+            Some(index) => !(index.statements.is_empty() && index.portals.is_empty()),
+            None => self.entries.iter().any(|e| statement_of(e).or(portal_of(e)).is_some()),
+        }
     }
 
     pub(super) fn is_being_described(&self, prepared: &Arc<Prepared>) -> bool {
-        self.described.contains_key(&address(prepared))
+        match &self.index {
+            Some(index) => index.described.contains_key(&address(prepared)),
+            None => self.entries.iter().any(|e| described_by(e).is_some_and(|d| Arc::ptr_eq(d, prepared))),
+        }
     }
 
     /// What becomes of a statement's name, if something in flight speaks of it.
     pub(super) fn statement(&self, name: &str) -> Option<Spoken<Prepared>> {
-        let place = *self.statements.get(name)?;
+        let place = match &self.index {
+            Some(index) => *index.statements.get(name)?,
+            None => self.last(|e| statement_of(e) == Some(name))?,
+        };
         let means = if let Expected::Parse { prepared, .. } = self.at(place)? {
             Some(Arc::clone(prepared))
         } else {
@@ -124,7 +160,10 @@ impl Queue {
 
     /// What becomes of a portal's name, if something in flight speaks of it.
     pub(super) fn portal(&self, name: &str) -> Option<Spoken<Bound>> {
-        let place = *self.portals.get(name)?;
+        let place = match &self.index {
+            Some(index) => *index.portals.get(name)?,
+            None => self.last(|e| portal_of(e) == Some(name))?,
+        };
         let means =
             if let Expected::Bind { bound, .. } = self.at(place)? { Some(Arc::clone(bound)) } else { None };
         Some(Spoken { means, certain: !self.ends_behind(place) })
@@ -143,63 +182,70 @@ impl Queue {
         self.entries.get(usize::try_from(place.checked_sub(self.first)?).ok()?)
     }
 
-    fn note(&mut self, expected: &Expected, place: Place) {
-        match expected {
-            Expected::Parse { name, .. } | Expected::CloseStatement(name) => {
-                *self.statements.entry_ref(name.as_str()).or_default() = place;
-            }
-            Expected::Bind { portal: name, .. } | Expected::ClosePortal(name) => {
-                *self.portals.entry_ref(name.as_str()).or_default() = place;
-            }
-            Expected::DescribeStatement { prepared: Some(prepared), .. } => {
-                self.described.insert(address(prepared), place);
-            }
-            Expected::Own(_) => self.own += 1,
-            Expected::CopyEnd => self.copy_ends += 1,
-            Expected::DescribeStatement { prepared: None, .. }
-            | Expected::Query(_)
-            | Expected::DescribePortal { .. }
-            | Expected::Execute(_)
-            | Expected::Sync
-            | Expected::FunctionCall(_)
-            | Expected::Refused(_) => (),
-        }
+    fn last(&self, speaks: impl Fn(&Expected) -> bool) -> Option<Place> {
+        Some(self.first + self.entries.iter().rposition(speaks)? as Place)
+    }
+
+    fn count(&mut self, expected: &Expected, place: Place) {
+        self.own += usize::from(matches!(expected, Expected::Own(_)));
+        self.copy_ends += usize::from(matches!(expected, Expected::CopyEnd));
         if expected.ends_segment() {
             self.last_end = Some(place);
         }
     }
+}
 
-    /// The first entry is gone.
-    fn forget(&mut self, expected: &Expected) {
-        match expected {
-            Expected::Parse { name, .. } | Expected::CloseStatement(name) => {
-                if self.statements.get(name) == Some(&self.first) {
-                    self.statements.remove(name);
-                }
-            }
-            Expected::Bind { portal: name, .. } | Expected::ClosePortal(name) => {
-                if self.portals.get(name) == Some(&self.first) {
-                    self.portals.remove(name);
-                }
-            }
-            Expected::DescribeStatement { prepared: Some(prepared), .. } => {
-                let address = address(prepared);
-                if self.described.get(&address) == Some(&self.first) {
-                    self.described.remove(&address);
-                }
-            }
-            Expected::Own(_) => self.own -= 1,
-            Expected::CopyEnd => self.copy_ends -= 1,
-            Expected::DescribeStatement { prepared: None, .. }
-            | Expected::Query(_)
-            | Expected::DescribePortal { .. }
-            | Expected::Execute(_)
-            | Expected::Sync
-            | Expected::FunctionCall(_)
-            | Expected::Refused(_) => (),
+impl Index {
+    fn note(&mut self, expected: &Expected, place: Place) {
+        if let Some(name) = statement_of(expected) {
+            *self.statements.entry_ref(name).or_default() = place;
+        } else if let Some(name) = portal_of(expected) {
+            *self.portals.entry_ref(name).or_default() = place;
+        } else if let Some(prepared) = described_by(expected) {
+            self.described.insert(address(prepared), place);
         }
-        self.last_end = self.last_end.filter(|end| *end > self.first);
     }
+
+    /// An entry is gone, which stood at this place.
+    fn forget(&mut self, expected: &Expected, place: Place) {
+        if let Some(name) = statement_of(expected) {
+            if self.statements.get(name) == Some(&place) {
+                self.statements.remove(name);
+            }
+        } else if let Some(name) = portal_of(expected) {
+            if self.portals.get(name) == Some(&place) {
+                self.portals.remove(name);
+            }
+        } else if let Some(prepared) = described_by(expected) {
+            let address = address(prepared);
+            if self.described.get(&address) == Some(&place) {
+                self.described.remove(&address);
+            }
+        }
+    }
+}
+
+/// The statement's name that a message gives or takes.
+fn statement_of(expected: &Expected) -> Option<&str> {
+    if let Expected::Parse { name, .. } | Expected::CloseStatement(name) = expected {
+        Some(name)
+    } else {
+        None
+    }
+}
+
+/// The portal's name, likewise.
+fn portal_of(expected: &Expected) -> Option<&str> {
+    if let Expected::Bind { portal: name, .. } | Expected::ClosePortal(name) = expected {
+        Some(name)
+    } else {
+        None
+    }
+}
+
+/// The statement that a message describes.
+fn described_by(expected: &Expected) -> Option<&Arc<Prepared>> {
+    if let Expected::DescribeStatement { prepared, .. } = expected { prepared.as_ref() } else { None }
 }
 
 /// As long as the statement is in the queue nothing else has its address.
@@ -290,12 +336,15 @@ mod tests {
                 assert!(queue.is_being_described(prepared));
             }
         }
-        assert_eq!(queue.described.is_empty(), !any(|e| matches!(e, Expected::DescribeStatement { .. })));
+        if let Some(index) = &queue.index {
+            let described = any(|e| matches!(e, Expected::DescribeStatement { .. }));
+            assert_eq!(index.described.is_empty(), !described);
+        }
     }
 
     #[test]
     fn what_is_known_of_names_is_what_a_walk_would_find() {
-        let (mut queue, mut random) = (Queue::default(), 7_u64);
+        let (mut queue, mut random, mut long) = (Queue::default(), 7_u64, 0);
         for _ in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let number = random >> 33;
@@ -307,6 +356,8 @@ mod tests {
                 _ => queue.push_back(entry(number / 11)),
             }
             check(&queue);
+            long += usize::from(queue.index.is_some());
         }
+        assert!((5_000..15_000).contains(&long), "both ways are walked: {long}");
     }
 }

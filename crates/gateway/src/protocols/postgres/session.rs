@@ -21,7 +21,8 @@ use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
-use crate::net::cancel::Registration;
+use crate::net::cancel::{Cancellable, Registration};
+use crate::net::dial;
 use crate::net::listen::Accepted;
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Turn};
 use crate::sessions::{Ended, Place};
@@ -40,7 +41,7 @@ pub struct PostgresSession {
     live: Option<Open>,
     place: Option<Place>,
     cancel: Arc<Notify>,
-    _registration: Option<Registration>,
+    registration: Option<Registration>,
 }
 
 impl PostgresSession {
@@ -59,7 +60,7 @@ impl PostgresSession {
             live: None,
             place: None,
             cancel: Arc::new(Notify::new()),
-            _registration: None,
+            registration: None,
         }
     }
 
@@ -112,6 +113,7 @@ impl Protocol for PostgresSession {
         };
         self.gateway.metrics().stages.took(Stage::Login, begun.elapsed());
         let target = accepted.target();
+        let admitted = self.gateway.break_glass(admitted, &target, &self.origin, audit).await?;
         self.place = Some(self.gateway.enter(&admitted, &target, &self.origin)?);
         Ok((admitted.identity(), target))
     }
@@ -123,14 +125,14 @@ impl Protocol for PostgresSession {
         place.set_unbounded(true);
         let begun = Instant::now();
         let (opened, registration) =
-            opening::open(&self.gateway, grant, accepted, audit, &self.cancel).await?;
+            opening::open(&self.gateway, grant, accepted, audit, &self.cancel, &self.origin.session).await?;
         self.gateway.metrics().stages.took(Stage::Connect, begun.elapsed());
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
         open.owed.then(owed);
         self.live = Some(open);
-        self._registration = Some(registration);
+        self.registration = Some(registration);
         Ok(())
     }
 
@@ -307,8 +309,19 @@ impl Protocol for PostgresSession {
             } else {
                 build::terminate(open.pump.upstream.output.tail());
             }
+            let runs = open.is_busy();
             let flush = open.pump.finish();
-            let _ = tokio::time::timeout(LAST_WORDS, flush).await;
+            let cancel = async {
+                // What was told to end does not go on at its target.
+                if let (Stop::Ended(_), true, Some(registration)) = (stop, runs, &self.registration) {
+                    let Cancellable { held: _, address, tls, process, secret } = registration.session();
+                    if let Err(error) = dial::cancel(address, tls, *process, secret).await {
+                        tracing::warn!(%error, "what an ended session ran could not be cancelled at its target");
+                    }
+                }
+            };
+            let both = async { tokio::join!(flush, cancel) };
+            let _ = tokio::time::timeout(LAST_WORDS, both).await;
         } else if let Some(accepted) = self.accepted.take() {
             accepted.refuse(&farewell).await;
         }
@@ -346,7 +359,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Ended(why) => {
             let code = match why {
                 Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
-                Ended::Revoked | Ended::Expired | Ended::TooOld => "28000",
+                Ended::Revoked
+                | Ended::Expired
+                | Ended::TooOld
+                | Ended::Denied(_)
+                | Ended::NotPermitted(_) => "28000",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }

@@ -1,6 +1,6 @@
 //! The settings that a client asks for in its start-up packet: which of them reach the target.
 
-use policy::Denied;
+use policy::{Denied, PROTECTED};
 use sql::postgres::settings::{Setting, classify};
 
 /// What is asked for at the start, taken apart.
@@ -43,6 +43,9 @@ impl Wanted {
         let lower = name.to_ascii_lowercase();
         let harmless = classify(&lower, Some(&value)) == Setting::Harmless;
         match lower.as_str() {
+            own if own.starts_with(PROTECTED) => {
+                self.refuse(format!("{lower} says who acts here, and is the gateway's to set"));
+            }
             _ if everything => self.settings.push((name, value.into_bytes())),
             // As they are by the gateway's own login.
             "client_encoding" | "standard_conforming_strings" | "backslash_quote" if harmless => (),
@@ -64,7 +67,9 @@ impl Wanted {
             option if option.starts_with("_pq_.") => (),
             // A name of ours is never such; where everything is allowed, others are the server's to know.
             "database" if everything => (),
-            _ if everything => self.settings.push((name.to_owned(), value.to_vec())),
+            _ if everything && !name.to_ascii_lowercase().starts_with(PROTECTED) => {
+                self.settings.push((name.to_owned(), value.to_vec()));
+            }
             _ => self.refuse(format!("the value of {name} is not valid UTF-8")),
         }
     }
@@ -170,6 +175,16 @@ mod tests {
         check(&[("options", "-O")], true, &[("options", "-O")], false);
         check(&[("options", "-c")], false, &[], true);
         check(&[("row_security", "off")], false, &[], true);
+    }
+
+    #[test]
+    fn who_acts_is_nobodys_to_say_but_the_gateways() {
+        for name in ["durward.principal", "DURWARD.Principal", "durward.chain", "durward.anything"] {
+            for everything in [false, true] {
+                check(&[(name, "agent:evil")], everything, &[], true);
+            }
+        }
+        check(&[("options", "-c durward.principal=agent:evil")], false, &[], true);
     }
 
     #[test]

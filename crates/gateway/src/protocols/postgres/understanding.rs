@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use masking::Strategy;
 use model::{Effect, Tag};
-use sql::postgres::catalog::{Catalog, Oid};
+use sql::postgres::catalog::{Catalog, Oid, Type};
 use sql::postgres::{
     Analysis, Control, Literal, Named, Options, Refusal, Session, Statement, Template, analyse, template,
 };
@@ -332,15 +332,21 @@ impl Understanding {
         if types.is_empty() || self.indifferent {
             return operation;
         }
-        let mut casts = Vec::with_capacity(types.len());
+        let cast =
+            |value: &str, to: &Type| format!("CAST({value} AS {}.{})", quoted(&to.schema), quoted(&to.name));
+        let (mut values, mut others) = (Vec::with_capacity(types.len()), Vec::new());
         for oid in types {
             let Some(named) = self.catalogue.type_by_oid(Oid(*oid)) else {
                 return self.uncertain("a parameter of a type that is not in the catalogue");
             };
-            casts.push(format!("CAST(NULL AS {}.{})", quoted(&named.schema), quoted(&named.name)));
+            let value = cast("NULL", named);
+            others.extend(self.catalogue.own_casts_from(named).map(|target| cast(&value, target)));
+            values.push(value);
         }
         // Whatever the statement does with them, they may be compared, and made values of other types.
-        let text = format!("SELECT DISTINCT {} WHERE {}", casts.join(", "), casts.join(" AND "));
+        let conditions = values.join(" AND ");
+        values.append(&mut others);
+        let text = format!("SELECT DISTINCT {} WHERE {conditions}", values.join(", "));
         match self.analyse(&text, &NoNames) {
             Ok(analysis) => Arc::new(operation.with_types(&analysis)),
             Err(_) => self.uncertain("a parameter of a type that cannot be named"),

@@ -424,6 +424,28 @@ impl Catalog {
         self.types.get(&oid)
     }
 
+    /// What casts that users made make of values of a type, or of what is under it: a domain's base, an array's element.
+    pub fn own_casts_from(&self, from: &Type) -> impl Iterator<Item = &Type> {
+        let mut sources = vec![from.oid];
+        let mut next = Some(from);
+        while let Some(this) = next.filter(|_| sources.len() < 16) {
+            let below = match this.kind {
+                TypeKind::Domain => this.base,
+                TypeKind::Base if this.is_array() => this.element,
+                TypeKind::Base
+                | TypeKind::Enum
+                | TypeKind::Composite
+                | TypeKind::Range
+                | TypeKind::Multirange
+                | TypeKind::Pseudo => break,
+            };
+            sources.push(below);
+            next = self.type_by_oid(below);
+        }
+        let casts = self.derived().own_casts.iter().filter(move |cast| sources.contains(&cast.source));
+        casts.filter_map(|cast| self.type_by_oid(cast.target))
+    }
+
     /// A function by OID.
     pub fn function(&self, oid: Oid) -> Option<&Function> {
         self.functions.get(&oid)

@@ -1,0 +1,318 @@
+//! The agents' own port: tokens of the gateway's for whoever proves who they are (RFC 6749, RFC 7523, RFC 8693, RFC 8414).
+//! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use gateway::exchange::{ExchangeError, Minted, Proof, Wanted};
+use gateway::gateway::Gateway;
+use serde_json::json;
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+use crate::bounded::Bounded;
+
+/// Two of the longest tokens, each of whose signs may take three, and a little.
+const LONGEST_BODY: usize = 512 * 1024;
+/// So many parameters a question may have.
+const MOST_PARAMETERS: usize = 100;
+
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// What a token that is brought may be called. They are told apart by what they are.
+const TOKEN_TYPES: [&str; 3] =
+    [ACCESS_TOKEN, "urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
+/// A target as a `resource`, which must be a URI.
+const TARGET_URI: &str = "urn:durward:target:";
+
+struct Desk {
+    gateway: Arc<Gateway>,
+    /// This endpoint's own names, for which clients make their assertions.
+    audiences: BTreeSet<String>,
+    base: String,
+}
+
+/// Where a question comes from.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// Serves agents until the gateway drains. `names` are URLs beside its own address by which clients know it.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_agents(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    names: BTreeSet<String>,
+) -> std::io::Result<()> {
+    let base = format!("http://{}", listener.local_addr()?);
+    let mut draining = gateway.draining();
+    let ended = async move {
+        let _ = draining.wait_for(Option::is_some).await;
+    };
+    let service = router(gateway, base, &names).into_make_service_with_connect_info::<Peer>();
+    axum::serve(Bounded::new(listener), service).with_graceful_shutdown(ended).await
+}
+
+fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Router {
+    let own = std::iter::once(&base).chain(names).map(|name| name.trim_end_matches('/'));
+    let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
+    Router::new()
+        .route("/token", post(token))
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(Arc::new(Desk { gateway, audiences, base }))
+}
+
+async fn metadata(State(desk): State<Arc<Desk>>) -> Response {
+    let base = &desk.base;
+    Json(json!({
+        "issuer": base,
+        "token_endpoint": format!("{base}/token"),
+        "grant_types_supported": [EXCHANGE, "client_credentials"],
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256", "ES384"],
+        "response_types_supported": [],
+    }))
+    .into_response()
+}
+
+async fn token(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let asked = match asked(&desk, uri.query(), &headers, &body) {
+        Ok(asked) => asked,
+        Err(refused) => return refused.into_response(),
+    };
+    match desk.gateway.exchange(&asked.proof, &asked.wanted, peer).await {
+        Ok(minted) => granted(&minted, asked.wanted.purpose.as_deref()),
+        Err(error) => Refused::of(&error, &asked.proof).into_response(),
+    }
+}
+
+fn granted(minted: &Minted, purpose: Option<&str>) -> Response {
+    let mut answer = json!({
+        "access_token": minted.token.as_str(),
+        "issued_token_type": ACCESS_TOKEN,
+        "token_type": "Bearer",
+        "expires_in": minted.seconds,
+    });
+    if let (Some(purpose), Some(object)) = (purpose, answer.as_object_mut()) {
+        object.insert("scope".to_owned(), purpose.into());
+    }
+    ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(answer)).into_response()
+}
+
+struct Asked {
+    proof: Proof,
+    wanted: Wanted,
+}
+
+fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Asked, Refused> {
+    if query.is_some() {
+        return Err(Refused::request("parameters go in the body: addresses are logged on the way"));
+    }
+    if headers.contains_key(AUTHORIZATION) {
+        return Err(Refused::client("clients prove themselves by client_assertion"));
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Refused::request("the body is application/x-www-form-urlencoded"));
+    }
+    let form = Form::read(body).ok_or_else(|| Refused::request("the body is no form"))?;
+    let proof = match form.one("grant_type")? {
+        Some(EXCHANGE) => tokens(&form)?,
+        Some("client_credentials") => assertion(&form, desk)?,
+        Some(_) => {
+            return Err(Refused::new("unsupported_grant_type", "token exchange and client_credentials are"));
+        }
+        None => return Err(Refused::request("grant_type is missing")),
+    };
+    let mut wanted = Wanted::default();
+    for name in form.all("audience") {
+        wanted.targets.insert(name.to_owned());
+    }
+    for uri in form.all("resource") {
+        let name = uri
+            .strip_prefix(TARGET_URI)
+            .ok_or_else(|| Refused::new("invalid_target", "a resource is urn:durward:target:NAME"))?;
+        wanted.targets.insert(name.to_owned());
+    }
+    wanted.purpose = form.one("scope")?.map(str::to_owned);
+    if let Some(seconds) = form.one("lifetime")? {
+        wanted.seconds =
+            Some(seconds.parse().map_err(|_| Refused::request("lifetime is a number of seconds"))?);
+    }
+    Ok(Asked { proof, wanted })
+}
+
+fn tokens(form: &Form) -> Result<Proof, Refused> {
+    let known = |name: &str| match form.one(name)? {
+        Some(kind) if TOKEN_TYPES.contains(&kind) => Ok(true),
+        Some(_) => Err(Refused::request("tokens of this type are not taken")),
+        None => Ok(false),
+    };
+    if form.one("requested_token_type")?.is_some_and(|kind| kind != ACCESS_TOKEN) {
+        return Err(Refused::request("tokens of the requested type are not issued: access_token is"));
+    }
+    if form.one("client_assertion")?.is_some() {
+        return Err(Refused::request(
+            "client_assertion goes with client_credentials; here an actor brings actor_token",
+        ));
+    }
+    let subject = form.one("subject_token")?.ok_or_else(|| Refused::request("subject_token is missing"))?;
+    if !known("subject_token_type")? {
+        return Err(Refused::request("subject_token_type is missing"));
+    }
+    let actor = form.one("actor_token")?;
+    if known("actor_token_type")? != actor.is_some() {
+        return Err(Refused::request("actor_token and actor_token_type go together"));
+    }
+    Ok(Proof::Tokens {
+        subject: Zeroizing::new(subject.to_owned()),
+        actor: actor.map(|token| Zeroizing::new(token.to_owned())),
+    })
+}
+
+fn assertion(form: &Form, desk: &Desk) -> Result<Proof, Refused> {
+    if form.one("client_assertion_type")? != Some(ASSERTION) {
+        return Err(Refused::client(
+            "client_assertion_type must be jwt-bearer: clients prove themselves by a key",
+        ));
+    }
+    let assertion =
+        form.one("client_assertion")?.ok_or_else(|| Refused::client("client_assertion is missing"))?;
+    Ok(Proof::Assertion {
+        assertion: Zeroizing::new(assertion.to_owned()),
+        audiences: desk.audiences.clone(),
+    })
+}
+
+/// A form, of which only what may come several times may.
+struct Form(Vec<(String, Zeroizing<String>)>);
+
+impl Form {
+    fn read(body: &[u8]) -> Option<Self> {
+        let body = std::str::from_utf8(body).ok()?;
+        let pairs = body.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decoded(name)?, Zeroizing::new(decoded(value)?)))
+        });
+        let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
+        (pairs.len() <= MOST_PARAMETERS).then_some(Self(pairs))
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// A parameter without a value counts as none (RFC 6749 §3.2).
+    fn one(&self, name: &str) -> Result<Option<&str>, Refused> {
+        let mut all = self.all(name);
+        let first = all.next();
+        if all.next().is_some() { Err(Refused::request("a parameter comes twice")) } else { Ok(first) }
+    }
+}
+
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut signs = text.bytes();
+    while let Some(sign) = signs.next() {
+        bytes.push(match sign {
+            b'+' => b' ',
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(signs.next()?)?, digit(signs.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// A refusal as RFC 6749 §5.2 words it.
+#[derive(Debug)]
+struct Refused {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+}
+
+impl Refused {
+    fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error, description: description.into() }
+    }
+
+    fn request(description: &'static str) -> Self {
+        Self::new("invalid_request", description)
+    }
+
+    fn client(description: &'static str) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, ..Self::new("invalid_client", description) }
+    }
+
+    fn of(error: &ExchangeError, proof: &Proof) -> Self {
+        match (error, proof) {
+            (ExchangeError::Unproven(what, _), Proof::Assertion { .. }) => Self::client(what),
+            // RFC 8693 §2.2.2.
+            (ExchangeError::Unproven(what, _), Proof::Tokens { .. }) => Self::request(what),
+            (ExchangeError::Target, _) => Self::new("invalid_target", error.to_string()),
+            (ExchangeError::Request(what), _) => Self::request(what),
+            (ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness, _) => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                error: "temporarily_unavailable",
+                description: "the gateway cannot issue tokens now".to_owned(),
+            },
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.error, "error_description": self.description }));
+        (self.status, [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_read_as_browsers_write_it() {
+        let form = Form::read(b"a=x+y&b=%C3%A9&audience=one&audience=two&c=&d").expect("a form");
+        assert_eq!(form.one("a").ok().flatten(), Some("x y"));
+        assert_eq!(form.one("b").ok().flatten(), Some("\u{e9}"));
+        assert_eq!(form.all("audience").collect::<Vec<_>>(), ["one", "two"]);
+        assert!(form.one("audience").is_err(), "twice");
+        assert_eq!((form.one("c").ok().flatten(), form.one("d").ok().flatten()), (None, None));
+        for wrong in [&b"a=%"[..], b"a=%4", b"a=%zz", b"a=%ff", &[0xff]] {
+            assert!(Form::read(wrong).is_none(), "{wrong:?}");
+        }
+        assert!(Form::read("a=b&".repeat(101).as_bytes()).is_none(), "many");
+    }
+}

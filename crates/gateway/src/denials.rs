@@ -1,0 +1,210 @@
+//! Access that is denied whatever policies say. It is kept in the store; what holds now is known here, so that a login asks
+//! nobody, and a denial that another gateway of the same store made is found when it is looked for next.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use model::{Denial, Subject};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::audit::hex;
+use crate::gateway::{Gateway, now};
+use crate::requests::{AdminError, parse_principal};
+use crate::sessions::{Ended, Live};
+use crate::state::{State, StateError};
+
+/// What a denial's id begins with.
+const PREFIX: &str = "dwr_";
+/// A reason is told to those concerned; it is not longer, in bytes.
+const LONGEST_REASON: usize = 500;
+
+/// What holds now, by whom it is about.
+#[derive(Default)]
+pub(crate) struct Denials {
+    known: ArcSwap<HashMap<Subject, Denial>>,
+    /// One change or look at a time, so that whoever denies can say how many sessions ended.
+    looking: Mutex<()>,
+}
+
+impl Denials {
+    /// Takes what the store says; whether it is other than before.
+    pub(crate) async fn read(&self, state: &State) -> Result<bool, StateError> {
+        let mut by_subject: HashMap<Subject, Denial> = HashMap::new();
+        for denial in state.denials(now()).await? {
+            let end = |d: &Denial| d.until.unwrap_or(i64::MAX);
+            let longest = by_subject.get(&denial.subject).is_none_or(|known| end(known) < end(&denial));
+            if longest {
+                by_subject.insert(denial.subject.clone(), denial);
+            }
+        }
+        let differs = **self.known.load() != by_subject;
+        if differs {
+            self.known.store(Arc::new(by_subject));
+        }
+        Ok(differs)
+    }
+
+    /// Why a session may not be, if so.
+    pub(crate) fn of(&self, live: &Live, now: i64) -> Option<Denial> {
+        let known = self.known.load();
+        if known.is_empty() {
+            return None;
+        }
+        subjects(live).find_map(|subject| known.get(&subject).filter(|d| d.holds(now)).cloned())
+    }
+}
+
+/// Everything that a denial of this session could be about.
+fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
+    let who = &live.principal;
+    let any = who.groups.iter().map(|group| Subject::Group { issuer: None, group: group.clone() });
+    let of_issuers = who.asserted.iter().flat_map(|word| {
+        let groups = word.groups.iter().flat_map(|group| {
+            let of =
+                |issuer: Option<&String>| Subject::Group { issuer: issuer.cloned(), group: group.clone() };
+            [of(None), of(Some(&word.issuer))]
+        });
+        std::iter::once(Subject::Issuer(word.issuer.clone())).chain(groups)
+    });
+    std::iter::once(Subject::Token(live.token.clone()))
+        .chain(who.chain().map(|p| Subject::Principal(p.clone())))
+        .chain(any)
+        .chain(of_issuers)
+}
+
+/// What to deny.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewDenial {
+    /// `principal`, `token`, `group` or `issuer`.
+    pub kind: String,
+    /// The principal (`agent:bot`), the token's id, the group or the issuer.
+    pub name: String,
+    /// The group's issuer; any where none is named.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// Why. Those concerned are told.
+    pub reason: String,
+    /// For how long, in seconds; until it is lifted where nothing is said.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+}
+
+/// A denial as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DenialInfo {
+    /// What it is lifted by.
+    pub id: String,
+    /// `principal`, `token`, `group` or `issuer`.
+    pub kind: String,
+    /// Whom it is about, in words.
+    pub subject: String,
+    /// Why.
+    pub reason: String,
+    /// Who denied.
+    pub by: String,
+    /// In seconds since 1970.
+    pub since: i64,
+    /// In seconds since 1970.
+    pub until: Option<i64>,
+}
+
+impl From<Denial> for DenialInfo {
+    fn from(denial: Denial) -> Self {
+        let Denial { id, subject, reason, by, since, until } = denial;
+        let (kind, subject) = (subject.kind().to_owned(), subject.to_string());
+        Self { id, kind, subject, reason, by, since, until }
+    }
+}
+
+impl Gateway {
+    /// Denies access: live sessions that it concerns end, and no new ones begin. Returns the denial and how many ended here.
+    ///
+    /// # Errors
+    /// It makes no sense, or cannot be stored or recorded.
+    pub async fn deny(&self, wanted: &NewDenial, by: &str) -> Result<(DenialInfo, usize), AdminError> {
+        let subject = subject(wanted)?;
+        let reason = wanted.reason.trim();
+        if reason.is_empty() || reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
+            let why =
+                format!("a reason is one line of 1 to {LONGEST_REASON} bytes: those concerned are told it");
+            return Err(AdminError::Refused(why));
+        }
+        let mut chance = [0; 6];
+        aws_lc_rs::rand::fill(&mut chance)
+            .map_err(|_| AdminError::Refused("the system gives no randomness".to_owned()))?;
+        let since = now();
+        let until = wanted.seconds.map(|s| since.saturating_add(i64::try_from(s).unwrap_or(i64::MAX)));
+        let id = format!("{PREFIX}{}", hex(&chance));
+        let denial = Denial { id, subject, reason: reason.to_owned(), by: by.to_owned(), since, until };
+        let end = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
+        self.administered(
+            by,
+            "access revoked",
+            &format!("{} {}, {end}: {reason}", denial.id, denial.subject),
+        )?;
+        let _alone = self.denials().looking.lock().await;
+        self.state().add_denial(&denial).await?;
+        self.denials().read(self.state()).await?;
+        Ok((denial.into(), self.end_denied()))
+    }
+
+    /// Lifts a denial: whoever it was about may log in again, as policies say.
+    ///
+    /// # Errors
+    /// There is none of this id, or it cannot be stored or recorded.
+    pub async fn lift_denial(&self, id: &str, by: &str) -> Result<(), AdminError> {
+        self.administered(by, "revocation lifted", id)?;
+        if !self.state().lift_denial(id).await? {
+            return Err(AdminError::Missing(format!("revocation {id}")));
+        }
+        Ok(self.look_at_denials().await?)
+    }
+
+    /// Reads what is denied now, and ends sessions that are.
+    ///
+    /// # Errors
+    /// The store cannot be read: what was known still holds.
+    pub async fn look_at_denials(&self) -> Result<(), StateError> {
+        let _alone = self.denials().looking.lock().await;
+        if self.denials().read(self.state()).await? {
+            self.end_denied();
+        }
+        Ok(())
+    }
+
+    /// Ends sessions that are denied; returns how many.
+    fn end_denied(&self) -> usize {
+        let now = now();
+        self.sessions().end_where(|live| Some(Ended::Denied(self.denials().of(live, now)?.reason.into())))
+    }
+
+    /// The denials that hold, newest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn list_denials(&self) -> Result<Vec<DenialInfo>, AdminError> {
+        Ok(self.state().denials(now()).await?.into_iter().map(DenialInfo::from).collect())
+    }
+}
+
+fn subject(wanted: &NewDenial) -> Result<Subject, AdminError> {
+    let NewDenial { kind, name, issuer, reason: _, seconds: _ } = wanted;
+    if name.is_empty() || name.len() > 500 || name.chars().any(char::is_control) {
+        return Err(AdminError::Refused("a name is one line of 1 to 500 bytes".to_owned()));
+    }
+    match (kind.as_str(), issuer) {
+        ("group", issuer) => Ok(Subject::Group { issuer: issuer.clone(), group: name.clone() }),
+        ("principal", None) => Ok(Subject::Principal(parse_principal(name)?)),
+        ("token", None) => Ok(Subject::Token(name.clone())),
+        ("issuer", None) => Ok(Subject::Issuer(name.clone())),
+        ("principal" | "token" | "issuer", Some(_)) => {
+            Err(AdminError::Refused("only a group is an issuer's".to_owned()))
+        }
+        (other, _) => Err(AdminError::Refused(format!(
+            "\"{other}\": a principal, a token, a group or an issuer can be revoked"
+        ))),
+    }
+}

@@ -1,0 +1,106 @@
+//! What ends live sessions from outside: tokens that expire or are revoked, access that is denied, policy that does not
+//! permit `connect` any more. Whatever happened here ends them at once; what happened elsewhere is looked for.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use model::{Principal, TargetName};
+use policy::{Context, Identity};
+
+use crate::gateway::{Gateway, InForce, now};
+use crate::sessions::{Ended, Live};
+
+/// How often it is looked for: a session ends within a second, with time to spare for the look itself.
+const LOOK: Duration = Duration::from_millis(400);
+/// So many decisions are made before others get the thread.
+const AT_ONCE: usize = 32;
+
+/// Looks until the gateway is gone.
+pub(crate) async fn keep(gateway: Weak<Gateway>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut permitted_by = Weak::new();
+    loop {
+        ticks.tick().await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.end_expired();
+        if let Err(error) = gateway.look_at_denials().await {
+            tracing::error!("what is revoked cannot be read: {error}");
+        }
+        gateway.end_revoked().await;
+        let in_force = gateway.in_force.load_full();
+        let is_new = !std::ptr::eq(permitted_by.as_ptr(), Arc::as_ptr(&in_force));
+        if is_new || in_force.policies.connect_depends_on_time() {
+            permitted_by = Arc::downgrade(&in_force);
+            gateway.end_not_permitted(&in_force).await;
+        }
+    }
+}
+
+/// Everything that leave to connect depends on, but for the time.
+#[derive(PartialEq, Eq, Hash)]
+struct Asked {
+    who: Principal,
+    target: TargetName,
+    address: IpAddr,
+    application: Arc<str>,
+    encrypted: bool,
+}
+
+impl From<Live> for Asked {
+    fn from(live: Live) -> Self {
+        let Live { principal, target, address, application, encrypted, .. } = live;
+        Self { who: principal, target, address: address.ip(), application, encrypted }
+    }
+}
+
+impl Gateway {
+    fn end_expired(&self) {
+        let now = now();
+        self.sessions().end(&Ended::Expired, |live| live.until <= now);
+        self.sessions().end(&Ended::TooOld, |live| live.oldest <= now);
+    }
+
+    async fn end_revoked(&self) {
+        let mut tokens = BTreeSet::new();
+        self.sessions().for_each(|live| {
+            tokens.insert(live.token.clone());
+        });
+        if tokens.is_empty() {
+            return;
+        }
+        match self.known_tokens().ended(&tokens).await {
+            Ok(ended) if ended.is_empty() => (),
+            Ok(ended) => {
+                self.sessions().end(&Ended::Revoked, |live| ended.contains(&live.token));
+            }
+            Err(error) => tracing::error!("tokens of live sessions cannot be checked: {error}"),
+        }
+    }
+
+    /// Ends sessions that policy would not let begin now. Of those that are alike, one is asked about.
+    pub(crate) async fn end_not_permitted(&self, in_force: &InForce) {
+        let mut alike: HashMap<Asked, Vec<String>> = HashMap::new();
+        for live in self.sessions().list() {
+            let id = live.id.clone();
+            alike.entry(live.into()).or_default().push(id);
+        }
+        for (n, (asked, ids)) in alike.into_iter().enumerate() {
+            if n % AT_ONCE == AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let Asked { who, target, address, application, encrypted } = asked;
+            // Sessions on a target that is gone end for that reason.
+            let Some(facts) = in_force.targets.get(&target).map(|t| &t.facts) else { continue };
+            let moment = Context { now: now(), address, application, in_transaction: false, encrypted };
+            if let Err(denied) = in_force.policies.authorize(Identity::verified(who), &target, facts, &moment)
+            {
+                let why = Ended::NotPermitted(denied.reason.into());
+                self.sessions().end(&why, |live| ids.contains(&live.id));
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Short tokens of the gateway's own, for those who prove who they are with another: RFC 8693 (token exchange) and RFC 7523
+//! (a client's own key). What is asked here opens nothing by itself, and nothing of it administers.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use journal::record;
+use model::{Principal, PrincipalKind, TargetName};
+use policy::identity::{self, MayAct, Refusal, Unproven};
+use policy::{Context, Identity};
+use wire::postgres::scram::ScramVerifier;
+use zeroize::Zeroizing;
+
+use crate::audit::JournalDown;
+use crate::gateway::{Gateway, now};
+use crate::net::login::TOKEN_PREFIX;
+use crate::state::{StateError, StoredToken};
+use crate::tokens::{ITERATIONS, new_token};
+
+/// A token lives so long where nobody says how long, in seconds.
+const USUAL_LIFE: i64 = 3600;
+/// So many targets one token is for.
+const MOST_TARGETS: usize = 64;
+/// The longest purpose, in bytes.
+const LONGEST_PURPOSE: usize = 500;
+
+/// How whoever asks proves who they are.
+pub enum Proof {
+    /// With a token of an issuer's or of the gateway's own, and perhaps another of who acts for its bearer.
+    Tokens {
+        /// Whose rights are asked for.
+        subject: Zeroizing<String>,
+        /// Who acts for them.
+        actor: Option<Zeroizing<String>>,
+    },
+    /// With an assertion that a client signed.
+    Assertion {
+        /// The assertion.
+        assertion: Zeroizing<String>,
+        /// The names of the gateway that it may be for.
+        audiences: BTreeSet<String>,
+    },
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// For which targets.
+    pub targets: BTreeSet<String>,
+    /// What for.
+    pub purpose: Option<String>,
+    /// For how long, in seconds.
+    pub seconds: Option<i64>,
+}
+
+/// A token that was made.
+pub struct Minted {
+    /// The token. It is shown this once.
+    pub token: Zeroizing<String>,
+    /// Its id.
+    pub id: String,
+    /// Until when it is good, in seconds since 1970.
+    pub expires: i64,
+    /// How long that is, in seconds.
+    pub seconds: i64,
+}
+
+/// Why no token is made.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// What was brought proves nothing. Whoever asks hears no more than that.
+    #[error("{0}")]
+    Unproven(&'static str, #[source] Option<Refusal>),
+    /// A target does not exist, or policy would not let the principal connect to it: which of the two is not said.
+    #[error("no token for this target")]
+    Target,
+    /// What is asked for is not possible.
+    #[error("{0}")]
+    Request(&'static str),
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What cannot be recorded is not done.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+    /// No randomness.
+    #[error("the system gives no randomness")]
+    Randomness,
+}
+
+/// Somebody who was proven, and the bounds of what can be made of that.
+struct Party {
+    principal: Principal,
+    /// The token's id.
+    from: String,
+    life: i64,
+    targets: Option<BTreeSet<TargetName>>,
+    may_act: Option<MayAct>,
+}
+
+impl Gateway {
+    /// Makes a token of the gateway's own.
+    ///
+    /// # Errors
+    /// Why none is made; it is in the journal.
+    pub async fn exchange(
+        &self,
+        proof: &Proof,
+        wanted: &Wanted,
+        from: SocketAddr,
+    ) -> Result<Minted, ExchangeError> {
+        let minted = self.exchange_unseen(proof, wanted, from).await;
+        if let Err(error) = &minted {
+            let reason = match error {
+                ExchangeError::Unproven(_, Some(refusal)) => refusal.code(),
+                ExchangeError::Unproven(_, None) => "token",
+                ExchangeError::Target => "target",
+                ExchangeError::Request(_) => return minted,
+                ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness => {
+                    tracing::error!("no token is made: {error}");
+                    return minted;
+                }
+            };
+            self.metrics().logins_refused.inc();
+            self.note(&record::Body::LoginRefused {
+                address: from.to_string(),
+                target: None,
+                reason: format!("exchange: {reason}"),
+            })?;
+            tokio::time::sleep(self.failures().penalty(from.ip())).await;
+        } else {
+            self.failures().forgive(from.ip());
+        }
+        minted
+    }
+
+    async fn exchange_unseen(
+        &self,
+        proof: &Proof,
+        wanted: &Wanted,
+        from: SocketAddr,
+    ) -> Result<Minted, ExchangeError> {
+        check(wanted)?;
+        let party = match proof {
+            Proof::Tokens { subject, actor: None } => {
+                self.party(subject, "the subject token is not valid").await?
+            }
+            Proof::Tokens { subject, actor: Some(actor) } => {
+                let subject = self.party(subject, "the subject token is not valid").await?;
+                let actor = self.party(actor, "the actor token is not valid").await?;
+                self.acting(subject, actor)?
+            }
+            Proof::Assertion { assertion, audiences } => self.client(assertion, audiences).await?,
+        };
+        let targets: BTreeSet<TargetName> = wanted.targets.iter().map(TargetName::new).collect();
+        let mut principal = party.principal;
+        if wanted.purpose.is_some() {
+            principal.purpose.clone_from(&wanted.purpose);
+        }
+        let context = Context {
+            now: now(),
+            address: from.ip(),
+            application: "token exchange".into(),
+            in_transaction: false,
+            encrypted: false,
+        };
+        for target in &targets {
+            let within = party.targets.as_ref().is_none_or(|all| all.contains(target));
+            let identity = Identity::verified(principal.clone());
+            if !within || self.authorize(identity, target, &context).is_err() {
+                return Err(ExchangeError::Target);
+            }
+        }
+        let seconds = wanted.seconds.unwrap_or(USUAL_LIFE).min(party.life);
+        if seconds <= 0 {
+            return Err(ExchangeError::Unproven("the subject token is not valid", Some(Refusal::Expired)));
+        }
+        self.mint(principal, targets, seconds, &party.from).await
+    }
+
+    /// Makes and keeps a token. It is in the journal before it exists.
+    async fn mint(
+        &self,
+        principal: Principal,
+        targets: BTreeSet<TargetName>,
+        seconds: i64,
+        from: &str,
+    ) -> Result<Minted, ExchangeError> {
+        let (id, token) = new_token().ok_or(ExchangeError::Randomness)?;
+        let mut salt = [0; 16];
+        aws_lc_rs::rand::fill(&mut salt).map_err(|_| ExchangeError::Randomness)?;
+        let issued = now();
+        let expires = issued.saturating_add(seconds);
+        self.note(&record::Body::Issued {
+            token: id.clone(),
+            principal: principal.id.to_string(),
+            groups: principal.groups.clone(),
+            on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
+            asserted: principal.asserted.iter().map(crate::audit::word).collect(),
+            purpose: principal.purpose.clone(),
+            targets: targets.iter().map(ToString::to_string).collect(),
+            expires,
+            from: from.to_owned(),
+        })?;
+        let stored = StoredToken {
+            id: id.clone(),
+            verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
+            principal,
+            targets: Some(targets),
+            issued,
+            expires,
+            revoked: false,
+        };
+        self.state().add_token(&stored).await?;
+        Ok(Minted { token, id, expires, seconds })
+    }
+
+    /// Whoever a token is. What is made of a token of the gateway's own is never more than that.
+    async fn party(&self, token: &str, what: &'static str) -> Result<Party, ExchangeError> {
+        let entrance = self.authenticator();
+        if token.starts_with(TOKEN_PREFIX) {
+            let admitted = entrance.tokens.check(token.as_bytes()).await;
+            let admitted = admitted.ok_or(ExchangeError::Unproven(what, None))?;
+            if !entrance.issuers.vouch_for(admitted.principal()) {
+                return Err(ExchangeError::Unproven(what, Some(Refusal::Issuer)));
+            }
+            return Ok(Party {
+                principal: admitted.principal().clone(),
+                from: admitted.token().to_owned(),
+                life: admitted.expires().saturating_sub(now()),
+                targets: admitted.targets().cloned(),
+                may_act: None,
+            });
+        }
+        let known = entrance.issuers.identify(token.as_bytes()).await;
+        let known = known.map_err(|refusal| ExchangeError::Unproven(what, Some(refusal)))?;
+        let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
+        Ok(Party { principal, from: id, life: exchange_life, targets: None, may_act })
+    }
+
+    /// An agent that acts for somebody: within the bounds of both.
+    fn acting(&self, subject: Party, actor: Party) -> Result<Party, ExchangeError> {
+        let refused =
+            || ExchangeError::Unproven("the actor may not act for this subject", Some(Refusal::Chain));
+        if actor.principal.id.kind != PrincipalKind::Agent {
+            return Err(refused());
+        }
+        if let Some(may_act) = &subject.may_act {
+            let issuers = self.issuers();
+            let word = actor.principal.asserted.first().ok_or_else(refused)?;
+            let same_issuer =
+                may_act.issuer.as_deref().is_none_or(|url| issuers.url_of(&word.issuer) == Some(url));
+            let own_issuer = may_act.issuer.is_some()
+                || subject.principal.asserted.first().map(|w| &w.issuer) == Some(&word.issuer);
+            if word.subject != may_act.subject || !same_issuer || !own_issuer {
+                return Err(refused());
+            }
+        }
+        let principal = identity::acting(actor.principal, &subject.principal).map_err(|_| refused())?;
+        let targets = match (subject.targets, actor.targets) {
+            (Some(a), Some(b)) => Some(a.intersection(&b).cloned().collect()),
+            (one, other) => one.or(other),
+        };
+        Ok(Party {
+            principal,
+            from: format!("{} for {}", actor.from, subject.from),
+            life: subject.life.min(actor.life),
+            targets,
+            may_act: None,
+        })
+    }
+
+    /// A client with a key of its own. Its assertion is used up, whatever comes of it.
+    async fn client(&self, assertion: &str, audiences: &BTreeSet<String>) -> Result<Party, ExchangeError> {
+        let refused = |refusal| ExchangeError::Unproven("the client assertion is not valid", Some(refusal));
+        let unproven = Unproven::read(assertion.as_bytes()).map_err(refused)?;
+        let issuers = self.issuers();
+        let name = unproven.issuer().unwrap_or_default();
+        let client = issuers.client(name).ok_or_else(|| refused(Refusal::Issuer))?;
+        let (known, once) = client.identify(unproven, audiences, now()).map_err(refused)?;
+        if !self.state().spend(&once.id, once.until).await? {
+            return Err(refused(Refusal::Replayed));
+        }
+        let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
+        Ok(Party { principal, from: id, life: exchange_life, targets: None, may_act: None })
+    }
+}
+
+fn check(wanted: &Wanted) -> Result<(), ExchangeError> {
+    let Wanted { targets, purpose, seconds } = wanted;
+    if targets.is_empty() {
+        return Err(ExchangeError::Request("name the targets that the token is for: audience=NAME"));
+    }
+    if targets.len() > MOST_TARGETS {
+        return Err(ExchangeError::Request("that is too many targets for one token"));
+    }
+    if purpose
+        .as_ref()
+        .is_some_and(|p| p.is_empty() || p.len() > LONGEST_PURPOSE || p.chars().any(char::is_control))
+    {
+        return Err(ExchangeError::Request(
+            "the purpose is empty, too long, or has control characters in it",
+        ));
+    }
+    if seconds.is_some_and(|s| s <= 0) {
+        return Err(ExchangeError::Request("a token lives for at least a second"));
+    }
+    Ok(())
+}
