@@ -504,7 +504,7 @@ mod tests {
             (with("columns = { \"people.email\" = {} }"), &["t.toml:6:13: \"people.email\" is no column"]),
             (
                 with("columns = { \"a.b.c\" = { strategy = \"partal\" } }"),
-                &["t.toml:6:37: unknown variant `partal`", "did you mean `partial`?"],
+                &["t.toml:6:36: unknown variant `partal`", "did you mean `partial`?"],
             ),
             (
                 with("password = \"x\"\npassword_env = \"Y\""),
