@@ -2,6 +2,19 @@
 
 use std::collections::HashMap;
 
+/// A statement's first words, as far as they tell what it is, in lower case.
+pub(super) fn words_of(text: &str) -> String {
+    let text = super::compare::shown(text).to_ascii_lowercase();
+    let words = text.trim_end_matches(';').split_whitespace();
+    words.take(8).collect::<Vec<_>>().join(" ")
+}
+
+/// Data that nobody here reads.
+pub(super) fn is_copied_out(text: &str) -> bool {
+    let text = super::compare::shown(text).to_ascii_lowercase();
+    text.starts_with("copy") && text.contains("stdout")
+}
+
 /// What is next in a script.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
