@@ -41,6 +41,8 @@ mod shared;
 #[cfg(test)]
 mod signins;
 #[cfg(test)]
+mod signouts;
+#[cfg(test)]
 mod sound;
 #[cfg(test)]
 mod tls;

@@ -24,8 +24,7 @@ forbid (principal is Agent, action == Action::"delete", resource) unless { conte
 "#;
 
 const PEOPLE: &str = r#"{"algorithm":"ES256","life":600,
-    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback","metadata":{
-        "backchannel_logout_uri":"http://127.0.0.1:AGENTS/logout","backchannel_logout_session_required":true}}},
+    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback"}},
     "people":{"alice":{"groups":["dba"]},"mallory":{"groups":[]}}}"#;
 
 struct House {
@@ -38,7 +37,7 @@ struct House {
 
 fn house() -> House {
     let agents = testkit::process::free_port().unwrap();
-    let issuer = Issuer::start(&rig::npm(), &PEOPLE.replace("AGENTS", &agents.to_string())).unwrap();
+    let issuer = Issuer::start(&rig::npm(), PEOPLE).unwrap();
     let server = rig::server(&[]);
     server.sql(DATABASE, "CREATE TABLE t (n int)").unwrap();
     let target = Target::new(DATABASE, server.port(), DATABASE);
@@ -155,11 +154,6 @@ impl Browser {
             } else if answer.body.contains("value=\"consent\"") {
                 form = Some("prompt=consent".to_owned());
                 next = path;
-            } else if let Some((_, xsrf)) = answer.body.split_once("name=\"xsrf\" value=\"") {
-                form = Some(format!("logout=yes&xsrf={}", xsrf.split('"').next().unwrap()));
-                next = "/session/end/confirm".to_owned();
-            } else if answer.body.contains("Sign-out Success") {
-                return path;
             } else {
                 panic!("no way on from {path}: {} {}", answer.status, answer.body);
             }
@@ -345,37 +339,4 @@ fn revoking_what_somebody_signed_in_with_ends_their_agents_too() {
         let id = revoked.at("revocation").and_then(|r| r.at("id")).and_then(Json::text).unwrap();
         text(&mut house.rig.gateway.command(&["revoke", "lift", id])).unwrap();
     }
-}
-
-/// The issuer tells the gateway by itself (OpenID Connect back-channel logout).
-#[test]
-#[ignore = "the issuer of the tests was not seen to send its word yet, so that nothing documents it"]
-fn who_signs_out_at_the_issuer_is_out_here_with_their_agents() {
-    let house = house();
-    let (child, address) = house.begin();
-    let mut browser = Browser::default();
-    visit(&browser.go(house.issuer.port(), &address, "alice"));
-    assert!(child.wait_with_output().unwrap().status.success());
-    let token = house.token();
-    let script = "psql -XqAt -c 'SELECT 1' -c 'SELECT pg_sleep(60)'";
-    let run = ["run", "--agent", "coder", "--target", DATABASE, "--", "sh", "-c", script];
-    let child = house.command(&run).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let begun = std::time::Instant::now();
-    while !text(&mut house.rig.gateway.command(&["sessions", "ls"])).unwrap().contains("local/coder") {
-        assert!(begun.elapsed().as_secs() < 30, "no session");
-    }
-    // What is no logout token of the issuer's says nothing: an access token, or one that somebody made.
-    for forged in [token.as_str(), "e30.e30.e30", ""] {
-        let answer = http::post_form(house.agents, "/logout", &[("logout_token", forged)], &[]).unwrap();
-        assert_eq!(answer.status, 400, "{}", answer.body);
-    }
-    assert_eq!(house.psql(&token, "SELECT 1"), "1\n");
-    let end = format!("{}/session/end", house.issuer.url());
-    browser.go(house.issuer.port(), &end, "alice");
-    let words = said(&child.wait_with_output().unwrap());
-    assert!(words.contains("access was revoked: signed out at company"), "{words}");
-    assert!(house.psql(&token, "SELECT 1").contains("signed out at company"));
-    // Signing in again is another sign-in.
-    assert!(house.sign_in("alice").status.success());
-    assert_eq!(house.psql(&house.token(), "SELECT 1"), "1\n");
 }

@@ -63,7 +63,6 @@ function provider(keys) {
       clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true },
-      backchannelLogout: { enabled: true },
       rpInitiatedLogout: { enabled: true },
       deviceFlow: { enabled: true },
       resourceIndicators: {

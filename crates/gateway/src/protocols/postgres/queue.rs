@@ -273,7 +273,7 @@ mod tests {
 
     use super::super::expected::{Bound, Expected, OwnPart, Run};
     use super::super::operation::{Operation, Prepared};
-    use super::{Queue, Spoken};
+    use super::{Queue, SHORT, Spoken};
 
     /// One of a few entries, of which several speak of each name.
     fn entry(number: u64) -> Expected {
@@ -350,6 +350,8 @@ mod tests {
                 assert!(queue.is_being_described(prepared));
             }
         }
+        // What is walked through for each message is never longer.
+        assert!(queue.entries.len() <= SHORT || queue.index.is_some());
         if let Some(index) = &queue.index {
             let described = any(|e| matches!(e, Expected::DescribeStatement { .. }));
             assert_eq!(index.described.is_empty(), !described);

@@ -615,18 +615,15 @@ fn another_message_within_a_copy_ends_the_session_undecided() {
 }
 
 #[test]
-fn a_pipeline_of_many_thousands_takes_time_in_proportion_and_then_is_full() {
+fn a_pipeline_of_many_thousands_is_taken_until_it_is_full() {
     let mut talk = Talk::unbounded();
     talk.client(&of(&[p("s", "INSERT INTO t VALUES ($1)"), sync()]));
     talk.server(&of(&[bare("1"), idle()]));
     let one = of(&[b("", "s"), e("")]);
-    let begun = std::time::Instant::now();
     let mut sent = 0;
     while !talk.conversation.expected.is_full() {
         assert!(talk.client(&one).2);
         sent += 1;
     }
     assert_eq!(sent, 50_000);
-    // A walk through all that is in flight for each of them would take many times as long.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

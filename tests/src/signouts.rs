@@ -1,0 +1,120 @@
+//! An issuer says who signed out (OpenID Connect Back-Channel Logout 1.0). Its word is made here, with keys of our own: the
+//! real issuer of the other tests was not seen to send it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use testkit::durward::{Durward, Target};
+use testkit::http;
+use testkit::jwt::{self, Signer};
+use testkit::postgres::Postgres;
+use testkit::process::free_port;
+
+use crate::rig::{self, DATABASE, Way};
+
+const ISSUER: &str = "https://login.example.com";
+const EVENT: &str = r#""events":{"http://schemas.openid.net/event/backchannel-logout":{}}"#;
+const POLICY: &str = "@id(\"people\") permit (principal is User, action, resource);\n";
+
+struct House {
+    // In this order: the gateway ends before the server that it leads to.
+    gateway: Durward,
+    _server: Postgres,
+    agents: u16,
+    key: Signer,
+}
+
+fn house() -> House {
+    let (server, agents) = (rig::server(&[]), free_port().unwrap());
+    let settings = format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n");
+    let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
+    let key = Signer::p256("k").unwrap();
+    let issuers = format!(
+        "[[issuers]]\nname = \"company\"\nissuer = \"{ISSUER}\"\naudience = \"durward\"\njwks_file = \"keys.json\"\n\
+         [[issuers.principals]]\nkind = \"user\"\nname = \"sub\"\n"
+    );
+    let files = [("issuers.toml", issuers.as_str()), ("keys.json", &jwt::jwks(&[&key]))];
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    gateway.apply_with(&[target], &[("test", POLICY)], &files).unwrap();
+    House { gateway, _server: server, agents, key }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+impl House {
+    /// A token of somebody's sign-in.
+    fn token(&self, who: &str, sign_in: &str, issued: u64) -> String {
+        let claims = format!(
+            r#"{{"iss":"{ISSUER}","aud":"durward","sub":"{who}","sid":"{sign_in}","iat":{issued},"exp":{}}}"#,
+            issued + 600
+        );
+        self.key.sign(&claims).unwrap()
+    }
+
+    fn way(&self, token: &str) -> Way {
+        Way { port: self.gateway.port(), password: token.to_owned() }
+    }
+
+    /// Whether one statement can be run with a token, and what is said.
+    fn said(&self, token: &str) -> String {
+        let way = self.way(token);
+        way.said(way.command("psql").args(["-XqAt", "-c", "SELECT 1"]))
+    }
+
+    /// The status that the issuer gets for its word.
+    fn tell(&self, signer: &Signer, claims: &str) -> u16 {
+        let header =
+            format!(r#"{{"alg":"{}","typ":"logout+jwt","kid":"{}"}}"#, signer.algorithm(), signer.id());
+        let token = signer.sign_with(&header, claims).unwrap();
+        http::post_form(self.agents, "/logout", &[("logout_token", &token)], &[]).unwrap().status
+    }
+}
+
+fn word(id: &str, about: &str, more: &str) -> String {
+    format!(r#"{{"iss":"{ISSUER}","aud":"durward","iat":{},"jti":"{id}",{about}{more}}}"#, now())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signed_out_is_out_and_nobody_else() {
+    let house = house();
+    let (laptop, phone) = (house.token("alice", "laptop", now()), house.token("alice", "phone", now()));
+    let bob = house.token("bob", "desk", now());
+    let sleeps = house.way(&laptop).connect().await;
+    let sleeper = tokio::spawn(async move { sleeps.query_one("SELECT pg_sleep(60)", &[]).await });
+    let (on_phone, bobs) = (house.way(&phone).connect().await, house.way(&bob).connect().await);
+    // Words that are none: another's key, an identity token's nonce, no event, nobody, another audience, an old one.
+    let stranger = Signer::p256("k").unwrap();
+    let about = r#""sid":"laptop","#;
+    for (signer, claims) in [
+        (&stranger, word("a", about, EVENT)),
+        (&house.key, word("b", about, &format!(r#""nonce":"n",{EVENT}"#))),
+        (&house.key, word("c", about, r#""events":{}"#)),
+        (&house.key, word("d", "", EVENT)),
+        (&house.key, word("e", about, EVENT).replace("durward", "others")),
+        (&house.key, word("f", about, EVENT).replace(&now().to_string(), &(now() - 3600).to_string())),
+    ] {
+        assert_eq!(house.tell(signer, &claims), 400, "{claims}");
+    }
+    let access = http::post_form(house.agents, "/logout", &[("logout_token", &phone)], &[]).unwrap();
+    assert_eq!(access.status, 400, "a token that opens sessions ends none");
+    assert!(!sleeper.is_finished());
+
+    let said = word("once", about, EVENT);
+    assert_eq!(house.tell(&house.key, &said), 200);
+    let ended = tokio::time::timeout(Duration::from_secs(20), sleeper).await.unwrap().unwrap().unwrap_err();
+    let words = ended.as_db_error().map(ToString::to_string).unwrap_or_default();
+    assert!(words.contains("signed out at company"), "{ended}: {words}");
+    assert_eq!(house.tell(&house.key, &said), 400, "once");
+    let refused = house.said(&laptop);
+    assert!(refused.contains("signed out at company"), "{refused}");
+    // The other sign-in of hers, and others, notice nothing.
+    for (client, token) in [(&on_phone, &phone), (&bobs, &bob)] {
+        client.batch_execute("SELECT 1").await.unwrap();
+        assert!(house.said(token).starts_with("1\n"));
+    }
+    // Of everything of hers, where no sign-in is named; bob stays.
+    assert_eq!(house.tell(&house.key, &word("all", r#""sub":"alice","#, EVENT)), 200);
+    assert!(house.said(&phone).contains("signed out at company"));
+    assert!(house.said(&bob).starts_with("1\n"));
+}
