@@ -13,7 +13,7 @@ const DURWARD: &str = env!("CARGO_BIN_EXE_durward");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+    testkit::process::free_port().expect("a port")
 }
 
 /// Runs until it ends, with no terminal to ask at.

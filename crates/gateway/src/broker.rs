@@ -128,7 +128,8 @@ impl<M: Mint> Broker<M> {
 
     async fn session(&self, mut accepted: Accepted) {
         if let Err(refused) = authenticate(&mut accepted, &Secret(&self.secret), &self.failures).await {
-            return tracing::warn!("a connection was refused: {refused}");
+            tracing::warn!("a connection was refused: {refused}");
+            return accepted.refuse(&refused.farewell()).await;
         }
         let mut upstream = match self.dial(&accepted).await {
             Ok(upstream) => upstream,

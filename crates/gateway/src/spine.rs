@@ -14,6 +14,7 @@ use policy::{Denied, Grant, Identity, Question, Verdict};
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Ticket};
+use crate::net::login::Refused;
 use crate::sessions::Ended;
 
 /// Runs one session. However it ends, the client is told and the journal gets its last line.
@@ -235,9 +236,9 @@ pub enum Stop {
     /// The target would not open the session, and this message of its own may be told.
     #[error("the target would not open the session")]
     Unopened(Vec<u8>),
-    /// The client's login failed; the words are for the log.
+    /// The client's login failed.
     #[error("login refused: {0}")]
-    Login(String),
+    Login(Refused),
     /// The client broke the protocol; it is told so.
     #[error("protocol violation by the client: {0}")]
     Violation(&'static str),

@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The kernel counts processor time of `/proc/PID/stat` in hundredths on every Linux that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Ports that are given out here: below those that Linux takes for outgoing connections, one of which could come between the
-/// choice of a port and its use.
-const PORTS: std::ops::Range<u32> = 16_000..32_000;
+/// Ports that are given out here: below those that a kernel takes for outgoing connections (32,768 and up on Linux by itself,
+/// 16,000 and up in gVisor), one of which could come between the choice of a port and its use.
+const PORTS: std::ops::Range<u32> = 10_000..16_000;
 
 /// A loopback port that was free a moment ago, and that this process has not given out lately.
 ///

@@ -76,6 +76,24 @@ impl Refused {
             Self::Protocol(_) => "protocol",
         }
     }
+
+    /// The last message to the client, the same for every token that is not taken.
+    pub fn farewell(&self) -> Vec<u8> {
+        let fields = match self {
+            Self::Token | Self::Issued(_) => ErrorFields::fatal("28P01", "the token is not valid")
+                .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name."),
+            Self::Asks => ErrorFields::fatal("28000", "a token is needed")
+                .hint("Get one where the server's answer says, and come again with it."),
+            Self::ClearText => {
+                ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
+                    .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name.")
+            }
+            Self::Protocol(_) => ErrorFields::fatal("08P01", "the login did not follow the protocol"),
+        };
+        let mut out = Vec::new();
+        build::error(&mut out, &fields);
+        out
+    }
 }
 
 impl From<ReadError> for Refused {
@@ -116,40 +134,22 @@ impl Failures {
     }
 }
 
-/// Asks for proof. On failure the client has been told.
+/// Asks for proof. Who fails waits here; the caller tells it, once that is on record.
 pub async fn authenticate<A: Authenticator>(
     accepted: &mut Accepted,
     authenticator: &A,
     failures: &Failures,
 ) -> Result<A::Proof, Refused> {
     let proof = tokio::time::timeout(PATIENCE, prove(accepted, authenticator)).await;
-    let refused = match proof.unwrap_or_else(|_| Err(Refused::Protocol("the login took too long".to_owned())))
-    {
-        Ok(proof) => {
-            failures.forgive(accepted.peer().ip());
-            return Ok(proof);
-        }
-        Err(refused) => refused,
-    };
-    let fields = match &refused {
-        Refused::Token | Refused::Issued(_) => {
+    let proof = proof.unwrap_or_else(|_| Err(Refused::Protocol("the login took too long".to_owned())));
+    match &proof {
+        Ok(_) => failures.forgive(accepted.peer().ip()),
+        Err(Refused::Token | Refused::Issued(_)) => {
             tokio::time::sleep(failures.penalty(accepted.peer().ip())).await;
-            ErrorFields::fatal("28P01", "the token is not valid")
-                .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name.")
         }
-        Refused::Asks => ErrorFields::fatal("28000", "a token is needed")
-            .hint("Get one where the server's answer says, and come again with it."),
-        Refused::ClearText => {
-            ErrorFields::fatal("28000", "a token is not taken over an unencrypted connection")
-                .hint("Connect with sslmode=require, or with the token's id (dwt_…) as the user name.")
-        }
-        Refused::Protocol(_) => ErrorFields::fatal("08P01", "the login did not follow the protocol"),
-    };
-    let mut out = Vec::new();
-    build::error(&mut out, &fields);
-    let _ = accepted.stream.write_all(&out).await;
-    let _ = accepted.stream.shutdown().await;
-    Err(refused)
+        Err(_) => {}
+    }
+    proof
 }
 
 async fn prove<A: Authenticator>(accepted: &mut Accepted, authenticator: &A) -> Result<A::Proof, Refused> {

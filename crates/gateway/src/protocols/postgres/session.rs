@@ -107,7 +107,7 @@ impl Protocol for PostgresSession {
                 audit
                     .login_refused(&self.origin, accepted.parameter("database").as_deref(), &refused)
                     .await?;
-                return Err(Stop::Login(refused.to_string()));
+                return Err(Stop::Login(refused));
             }
         };
         let target = accepted.target();
@@ -340,8 +340,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
             }
         }
         Stop::Unopened(message) => return message.clone(),
-        // The login layer has told the client already, in constant words.
-        Stop::Login(_) => return out,
+        Stop::Login(refused) => return refused.farewell(),
         Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
