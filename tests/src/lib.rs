@@ -9,6 +9,8 @@ mod caches;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod emergencies;
 #[cfg(test)]
 mod endings;
@@ -22,6 +24,8 @@ mod identity;
 mod invisible;
 #[cfg(test)]
 mod laptops;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

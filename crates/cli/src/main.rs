@@ -11,9 +11,11 @@ mod config;
 mod connect;
 mod doctor;
 mod exit;
+mod export;
 mod files;
 mod gate;
 mod init;
+mod lines;
 mod logs;
 mod mint;
 mod node;
@@ -22,17 +24,21 @@ mod reload;
 mod requests;
 mod revoke;
 mod run;
+mod schema;
 mod serve;
 mod sessions;
 mod show;
+mod status;
 mod targets;
 mod tokens;
 mod typed;
 mod up;
+mod version;
+mod wanted;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
 
@@ -54,6 +60,9 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
+        Command::Diff(args) => apply::diff(&client()?, &args),
+        Command::Export(args) => export::run(&client()?, &args),
+        Command::Status(args) => status::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
         Command::Connect(args) => connect::run(client, &args),
         Command::BreakGlass { command } => break_glass::run(&client()?, command),
@@ -64,7 +73,13 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),
         Command::Targets { command } => targets::run(&client()?, &command),
-        Command::Doctor(args) => doctor::run(&client()?, &args),
+        Command::Doctor(args) => doctor::run(gateway, &args),
+        Command::Schema { kind } => schema::run(kind),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "durward", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Version { json } => version::run(json),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

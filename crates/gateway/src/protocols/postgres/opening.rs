@@ -65,7 +65,9 @@ pub(super) async fn open(
         minor: accepted.minor(),
         parameters: &parameters,
     };
-    let upstream = dial(&target.address, &target.tls, &login).await.map_err(|error| {
+    let dialled = dial(&target.address, &target.tls, &login).await;
+    target.catalogue.met(dialled.is_ok());
+    let upstream = dialled.map_err(|error| {
         unreachable(error, if everything { Words::TheServers(login.password) } else { Words::Ours })
     })?;
     let session = Cancellable {
