@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod custody;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod emergencies;
 #[cfg(test)]
 mod endings;
@@ -32,6 +34,8 @@ mod late;
 mod nonsense;
 #[cfg(test)]
 mod oauth;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]

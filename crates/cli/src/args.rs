@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit;
 use crate::typed;
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Make a gateway's place anew from a backup; what may have changed since is revoked
     Restore(Restore),
-    /// Replace targets, tags and policies by those in a directory
+    /// Put targets, tags and policies of a directory in force, all of them or none
     Apply(Apply),
     /// Sign in at your issuer, in your browser; what is kept opens sessions and mints agents' tokens, and nothing else
     Login(Login),
@@ -50,6 +50,12 @@ pub(crate) enum Command {
     Logout(Logout),
     /// Say who is signed in
     Whoami(Whoami),
+    /// Show what `apply` would change; exit code 6 if something differs
+    Diff(Diff),
+    /// Write what is in force as files that `apply` reads
+    Export(Export),
+    /// Say how a running gateway is; exit code 6 if it is not ready or its files are not valid
+    Status(Status),
     /// Run a command that works on targets as an agent of yours; its exit status is the command's
     Run(Run),
     /// Run psql on a target with a fresh token of yours
@@ -104,6 +110,33 @@ pub(crate) enum Command {
     },
     /// Look at targets as a careful operator would
     Doctor(Doctor),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema {
+        /// Which; all of them, by name, where none is named
+        kind: Option<Kind>,
+    },
+    /// Print what makes a shell complete these commands
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version and what it was built with
+    Version {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Kind {
+    /// durward.toml: what `serve` is started with
+    Config,
+    /// *.toml in a directory that is applied: targets and tags
+    State,
+    /// *.test.toml: tests beside policies
+    Tests,
 }
 
 #[derive(Args)]
@@ -213,12 +246,45 @@ pub(crate) struct Restore {
 
 #[derive(Args)]
 pub(crate) struct Apply {
-    /// A directory with targets (*.toml) and policies (*.cedar)
+    /// A directory with targets and tags (*.toml) and policies (*.cedar)
     #[arg(short = 'f', long = "file", value_name = "DIR")]
     pub directory: PathBuf,
     /// Say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Remove what is in force and not in the directory; without it, that stays
+    #[arg(long)]
+    pub prune: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Diff {
+    /// A directory with targets and tags (*.toml) and policies (*.cedar)
+    #[arg(short = 'f', long = "file", value_name = "DIR")]
+    pub directory: PathBuf,
+    /// As `apply --prune`
+    #[arg(long)]
+    pub prune: bool,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// A directory that is empty or not there yet
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Status {
+    /// Ask only whether it is ready for clients; needs no secret
+    #[arg(long, conflicts_with = "json")]
+    pub ready: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -684,10 +750,21 @@ pub(crate) enum Targets {
     },
 }
 
+const DOCTOR: &str = "\
+Exit code 0 where nothing is bad, 6 where something is; with --strict a warning is bad as well. Where a gateway runs it is
+asked for its targets and policies, as its administrator; with -c or --data the files, ports and disk of this machine are
+looked at as well, and targets also while no gateway runs.";
+
 #[derive(Args)]
+#[command(after_help = DOCTOR)]
 pub(crate) struct Doctor {
     /// One target; all where none is named
     pub target: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
+    /// Take warnings as bad
+    #[arg(long)]
+    pub strict: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,

@@ -51,6 +51,15 @@ impl Client {
         read(request.call(), &self.base)
     }
 
+    /// Whether the gateway says that clients are welcome. No secret is sent.
+    pub(crate) fn is_ready(&self) -> anyhow::Result<bool> {
+        let at = self.base.trim_end_matches("/api/v1");
+        match self.agent.get(format!("{at}/readyz")).call() {
+            Ok(answer) => Ok(answer.status().is_success()),
+            Err(error) => Err(Fault::Unreachable(format!("no gateway answers at {at}: {error}")).into()),
+        }
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
         read(request.send_json(body), &self.base)

@@ -1,5 +1,6 @@
 //! `durward.toml`: what was typed, then what it means. Relative paths start at the file's directory.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use gateway::credentials::SourceConfig;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -41,7 +43,9 @@ pub(crate) struct Settings {
     pub limits: Limits,
     pub bounds: Bounds,
     /// Targets, tags and policies that are applied at the start and whenever the file is read again.
-    pub apply: Option<PathBuf>,
+    pub apply: Option<Applying>,
+    /// Whether files are read again when they change.
+    pub watch: bool,
     /// A command, given as its words, that hears of each break-glass code that is used.
     pub alarm: Option<Vec<String>>,
     /// Where passwords of targets are that do not lie in the store, by the names that targets use.
@@ -50,8 +54,15 @@ pub(crate) struct Settings {
     pub vault: Option<VaultSettings>,
 }
 
+/// A directory that is applied, and whether what it does not name goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applying {
+    pub directory: PathBuf,
+    pub prune: bool,
+}
+
 /// Where a secret comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Source {
     /// A file that only its owner can read. Of the master key, made where it is not there.
@@ -78,7 +89,7 @@ pub(crate) struct Log {
     pub level: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     #[default]
@@ -86,43 +97,61 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Typed {
+pub(crate) struct Typed {
+    /// Where state and journal are kept; `~/.local/share/durward` where it is not given.
     data: Option<PathBuf>,
+    /// What seals the targets' credentials; a file in the data directory where it is not given.
     master_key: Option<Source>,
+    /// A PostgreSQL server that keeps the state of several gateways.
     store: Option<TypedStore>,
+    /// Where passwords of targets are that do not lie in the store, by the names that targets use.
     #[serde(default)]
     credentials: BTreeMap<String, TypedCredential>,
+    /// The Vault or OpenBao that some of them are in.
     vault: Option<TypedVault>,
+    /// Where PostgreSQL clients come in.
     #[serde(default, deserialize_with = "reachable")]
     postgres: TypedPostgres,
+    /// The admin API, health and metrics.
     #[serde(default)]
     console: TypedConsole,
+    /// Where agents exchange tokens; not served where it is not given.
     agents: Option<TypedAgents>,
+    /// How the process logs, to its standard error.
     #[serde(default)]
     log: TypedLog,
+    /// Bounds of time.
     #[serde(default)]
     limits: TypedLimits,
+    /// How long what is over is kept.
     #[serde(default)]
     retention: TypedRetention,
+    /// Who hears of break-glass codes.
     #[serde(default)]
     break_glass: TypedBreakGlass,
-    apply: Option<PathBuf>,
+    /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
+    apply: Option<TypedApply>,
+    /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
+    watch: Option<bool>,
 }
+
+/// A user, and no password.
+const STORE: &str = r"^postgres(ql)?://([^:@/?]+@[^?]*(\?.*)?|[^?@]*\?(.*&)?user=.*)$";
 
 /// `store = "postgres://…"`, or a table with more.
-struct TypedStore {
-    url: String,
-    password: Option<Source>,
-    lease: Option<Time>,
-}
+struct TypedStore(TypedStoreTable);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedStoreTable {
+    /// `postgres://user@host:port/database`, without a password.
+    #[schemars(extend("pattern" = STORE))]
     url: String,
+    /// Where its password comes from.
     password: Option<Source>,
+    /// How old what a gateway knows of the store may be; at most a minute.
     lease: Option<Time>,
 }
 
@@ -139,34 +168,55 @@ impl<'de> Deserialize<'de> for TypedStore {
 
             fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<TypedStore, E> {
                 store::Address::parse(url).map_err(E::custom)?;
-                Ok(TypedStore { url: url.to_owned(), password: None, lease: None })
+                Ok(TypedStore(TypedStoreTable { url: url.to_owned(), password: None, lease: None }))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TypedStore, A::Error> {
                 let table = TypedStoreTable::deserialize(MapAccessDeserializer::new(map))?;
-                let TypedStoreTable { url, password, lease } = table;
-                store::Address::parse(&url).map_err(serde::de::Error::custom)?;
-                if lease.as_ref().is_some_and(|lease| lease.0 > LONGEST_LEASE) {
+                store::Address::parse(&table.url).map_err(serde::de::Error::custom)?;
+                if table.lease.as_ref().is_some_and(|lease| lease.0 > LONGEST_LEASE) {
                     let why = "a gateway that is cut off would act on old policy for longer than a minute";
                     return Err(serde::de::Error::custom(why));
                 }
-                Ok(TypedStore { url, password, lease })
+                Ok(TypedStore(table))
             }
         }
         deserializer.deserialize_any(UrlOrTable)
     }
 }
 
-#[derive(Default, Deserialize)]
+impl JsonSchema for TypedStore {
+    fn schema_name() -> Cow<'static, str> {
+        "Store".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<TypedStoreTable>();
+        json_schema!({ "anyOf": [{ "type": "string", "pattern": STORE }, table] })
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("not" = {
+    "properties": { "listen": { "type": "array", "maxItems": 0 }, "targets": { "maxProperties": 0 } },
+    "required": ["listen"]
+}))]
 struct TypedPostgres {
+    /// `127.0.0.1:7432` where it is not given.
     listen: Option<Addresses>,
+    /// Listeners of one target each, by its name: clients give the real database there.
     #[serde(default)]
-    targets: BTreeMap<String, SocketAddr>,
+    targets: BTreeMap<String, Listen>,
+    /// Listeners whose clients sign in by OAUTHBEARER.
     oauth: Option<Addresses>,
+    /// What clients are shown.
     tls: Option<TypedTls>,
+    /// So many at a time.
     connections: Option<usize>,
+    /// So many at a time from one address.
     connections_per_address: Option<usize>,
+    /// A login may take so long.
     login: Option<Time>,
 }
 
@@ -181,55 +231,114 @@ fn reachable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TypedPostgres
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedTls {
+    /// The chain, in PEM.
     certificate: PathBuf,
+    /// Its key, in PEM.
     key: PathBuf,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedConsole {
+    /// On this machine; `127.0.0.1:7300` where it is not given.
     listen: Option<Loopback>,
+    /// Names of a reverse proxy that encrypts.
     #[serde(default)]
     hosts: BTreeSet<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedAgents {
+    /// On this machine; `127.0.0.1:7380` where it is not given.
     listen: Option<Loopback>,
+    /// What clients call it from outside.
     #[serde(default)]
     urls: BTreeSet<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedLog {
     #[serde(default)]
     format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or for each module: `gateway=debug,info`.
     level: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedLimits {
+    /// How long a held statement waits for its answer.
     hold: Option<Time>,
+    /// The same inside a transaction, where it holds locks.
     hold_in_block: Option<Time>,
+    /// How long busy sessions may go on when the gateway ends.
     drain: Option<Time>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedRetention {
+    /// Tokens, from their expiry.
     tokens: Option<Time>,
+    /// Requests that are over, from when they were filed.
     requests: Option<Time>,
 }
 
-#[derive(Default, Deserialize)]
+/// A directory, or a directory and what becomes of what it does not name.
+struct TypedApply(TypedApplying);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedApplying {
+    /// The directory.
+    directory: PathBuf,
+    /// Whether what is in force and not in the directory is removed.
+    #[serde(default)]
+    prune: bool,
+}
+
+impl<'de> Deserialize<'de> for TypedApply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PathOrTable;
+        impl<'de> Visitor<'de> for PathOrTable {
+            type Value = TypedApply;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a directory, such as \"files\", or { directory = \"files\", prune = true }")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TypedApply, E> {
+                Ok(TypedApply(TypedApplying { directory: text.into(), prune: false }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TypedApply, A::Error> {
+                TypedApplying::deserialize(MapAccessDeserializer::new(map)).map(TypedApply)
+            }
+        }
+        deserializer.deserialize_any(PathOrTable)
+    }
+}
+
+impl JsonSchema for TypedApply {
+    fn schema_name() -> Cow<'static, str> {
+        "Apply".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<TypedApplying>();
+        json_schema!({ "anyOf": [{ "type": "string" }, table] })
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedBreakGlass {
+    /// A command, given as its words, that hears of each code that is used.
     command: Option<Vec<String>>,
 }
 
@@ -262,10 +371,39 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
+/// An address and a port.
+const ADDRESS: &str = r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]{1,5}$";
+
+impl JsonSchema for Addresses {
+    fn schema_name() -> Cow<'static, str> {
+        "Addresses".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let one = json_schema!({ "type": "string", "pattern": ADDRESS });
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
+/// The address of one listener.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = ADDRESS))]
+struct Listen(SocketAddr);
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        typed::address(&text).map(Self)
+    }
+}
+
 /// The admin API speaks plain http, so it stays on this machine.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "SocketAddr")]
-struct Loopback(SocketAddr);
+#[schemars(extend("type" = "string", "pattern" = r"^(\[::1\]|127\.[0-9.]+):[0-9]{1,5}$"))]
+struct Loopback(#[schemars(with = "String")] SocketAddr);
 
 impl TryFrom<SocketAddr> for Loopback {
     type Error = String;
@@ -326,6 +464,7 @@ impl Settings {
             limits: Limits::default(),
             bounds: Bounds::default(),
             apply: None,
+            watch: false,
             alarm: None,
             credentials: BTreeMap::new(),
             vault: None,
@@ -349,6 +488,7 @@ impl Settings {
             limits: _,
             bounds,
             apply: _,
+            watch: _,
             alarm,
             credentials,
             vault,
@@ -390,6 +530,7 @@ impl Typed {
             retention,
             break_glass,
             apply,
+            watch,
         } = self;
         let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests } = retention;
@@ -405,8 +546,8 @@ impl Typed {
             None => Source::File(data.join("master.key")),
             Some(source) => source.below(home),
         };
-        let lease = time(store.as_ref().and_then(|s| s.lease.clone()), usual.lease);
-        let store = store.map(|TypedStore { url, password, lease: _ }| SharedStore {
+        let lease = time(store.as_ref().and_then(|s| s.0.lease.clone()), usual.lease);
+        let store = store.map(|TypedStore(TypedStoreTable { url, password, lease: _ })| SharedStore {
             url,
             password: password.map(|source| source.below(home)),
         });
@@ -415,7 +556,7 @@ impl Typed {
             master_key,
             store,
             postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
-            targets,
+            targets: targets.into_iter().map(|(name, Listen(address))| (name, address)).collect(),
             oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
             tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
             console: console.map_or(here(7300), |c| c.0),
@@ -437,7 +578,11 @@ impl Typed {
                 per_address: connections_per_address.unwrap_or(bounds.per_address),
                 login: time(login, bounds.login),
             },
-            apply: apply.map(|directory| home.join(directory)),
+            apply: apply.map(|TypedApply(TypedApplying { directory, prune })| Applying {
+                directory: home.join(directory),
+                prune,
+            }),
+            watch: watch.unwrap_or(true),
             alarm,
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
@@ -480,7 +625,7 @@ mod tests {
     #[test]
     fn everything_that_can_be_said_is_taken() {
         let settings = read(
-            "data = \"state\"\napply = \"files\"\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
+            "data = \"state\"\napply = \"files\"\nwatch = false\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
              [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
              connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
@@ -498,8 +643,12 @@ mod tests {
         assert!(matches!(settings.master_key, Source::Command(_)));
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
         assert!(settings.hosts.contains("gate.example.com"));
+        let directory = PathBuf::from("/etc/durward/files");
+        assert_eq!(settings.apply, Some(Applying { directory: directory.clone(), prune: false }));
+        assert!(!settings.watch);
+        let pruned = read("apply = { directory = \"files\", prune = true }").expect("settings");
+        assert_eq!((pruned.apply, pruned.watch), (Some(Applying { directory, prune: true }), true));
         assert_eq!(settings.agents, Some((here(7380), ["https://gate.example.com".to_owned()].into())));
-        assert_eq!(settings.apply.as_deref(), Some(Path::new("/etc/durward/files")));
         assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
@@ -546,6 +695,8 @@ mod tests {
             ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
             ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),
             ("[postgres]\ntls = { certificate = \"c\" }", "durward.toml:2:7: missing field `key`"),
+            ("apply = { directory = \"x\", prun = true }", "durward.toml:1:28: unknown field `prun`"),
+            ("apply = true", "durward.toml:1:9: invalid type: boolean `true`, expected a directory"),
             ("a b", "durward.toml:1:"),
         ] {
             let error = read(text).expect_err("an error");

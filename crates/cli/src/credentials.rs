@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use gateway::credentials::{SourceConfig, Sources, Whence};
 use gateway::net::vault::{Login, Vault, VaultConfig};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{Settings, Source};
@@ -34,18 +35,31 @@ pub(crate) enum VaultLogin {
 }
 
 /// `[credentials.NAME]`: one of the places, and how long what was read there is used again.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "TypedCredentialTable")]
+#[schemars(with = "TypedCredentialTable")]
 pub(crate) struct TypedCredential(SourceConfig);
 
-#[derive(Deserialize)]
+/// One of `file`, `env`, `command` and `vault`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [{ "required": ["file"] }, { "required": ["env"] }, { "required": ["command"] }, { "required": ["vault"] }],
+    "dependentRequired" = { "key": ["vault"] }
+))]
 struct TypedCredentialTable {
+    /// A file that only its owner can read.
     file: Option<PathBuf>,
+    /// An environment variable.
     env: Option<String>,
+    /// The output of a command, given as its words.
     command: Option<Vec<String>>,
+    /// The path of a secret, without the mount: `databases/orders`.
+    #[schemars(extend("pattern" = "^[^/]+(/[^/]+)*$", "not" = { "pattern": r"(^|/)\.\.(/|$)" }))]
     vault: Option<String>,
+    /// The word in that secret; `password` where it is not given.
     key: Option<String>,
+    /// What was read is used again for so long; a minute where it is not given.
     cache: Option<Time>,
 }
 
@@ -76,20 +90,34 @@ impl TryFrom<TypedCredentialTable> for TypedCredential {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "TypedVaultTable")]
+#[schemars(with = "TypedVaultTable")]
 pub(crate) struct TypedVault(VaultSettings);
 
-#[derive(Deserialize)]
+/// It is logged in to with `token`, or with `role_id` and `secret_id`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "oneOf" = [{ "required": ["token"] }, { "required": ["role_id", "secret_id"] }],
+    "dependentRequired" = { "role_id": ["secret_id"], "secret_id": ["role_id"] }
+))]
 struct TypedVaultTable {
+    /// `https://vault.example.com:8200`.
     address: String,
+    /// A file with the authorities of its TLS, in PEM; the system's where it is not given.
     authorities: Option<PathBuf>,
+    /// The namespace that everything is in.
     namespace: Option<String>,
+    /// Where version 2 of the key-value engine is mounted; `secret` where it is not given.
     mount: Option<String>,
+    /// A token of the vault's.
     token: Option<Source>,
+    /// The role that AppRole knows the gateway by.
     role_id: Option<String>,
+    /// Its secret.
     secret_id: Option<Source>,
+    /// Where AppRole is mounted; `approle` where it is not given.
     approle: Option<String>,
 }
 

@@ -12,7 +12,7 @@ Exit codes:
   3  the gateway cannot be reached
   4  a secret is missing or wrong, or somebody else's
   5  there is no such thing
-  6  what was checked is not as it should be (audit verify, policy test, doctor)
+  6  what was checked is not as it should be (audit verify, policy test, doctor, status), or differs (diff)
 
 Commands that change or show a running gateway ask for the administrator's secret, or read it from
 DURWARD_ADMIN_SECRET; `requests --as NAME` for that approver's, DURWARD_APPROVER_SECRET. A program of the same user can read that variable: where an agent runs as

@@ -13,10 +13,12 @@ mod connect;
 mod credentials;
 mod doctor;
 mod exit;
+mod export;
 mod files;
 mod gate;
 mod init;
 mod keys;
+mod lines;
 mod login;
 mod logs;
 mod mint;
@@ -26,17 +28,21 @@ mod reload;
 mod requests;
 mod revoke;
 mod run;
+mod schema;
 mod serve;
 mod sessions;
 mod show;
+mod status;
 mod targets;
 mod tokens;
 mod typed;
 mod up;
+mod version;
+mod wanted;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Command};
 
@@ -71,6 +77,9 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Apply(args) => apply::run(&client()?, &args),
+        Command::Diff(args) => apply::diff(&client()?, &args),
+        Command::Export(args) => export::run(&client()?, &args),
+        Command::Status(args) => status::run(&client()?, &args),
         Command::Token { command } => tokens::run(&client()?, command),
         Command::Login(args) => login::login(&args),
         Command::Logout(args) => login::logout(&args),
@@ -84,7 +93,13 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),
         Command::Targets { command } => targets::run(&client()?, &command),
-        Command::Doctor(args) => doctor::run(&client()?, &args),
+        Command::Doctor(args) => doctor::run(gateway, &args),
+        Command::Schema { kind } => schema::run(kind),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "durward", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Version { json } => version::run(json),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

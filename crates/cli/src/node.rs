@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use gateway::break_glass::Alarm;
-use gateway::configure::Applied;
+use gateway::configure::{Applied, ConfigureError, Rest};
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
 use gateway::net::listen::Front;
@@ -24,10 +24,13 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::alarm::Told;
-use crate::config::{Settings, SharedStore, Source};
+use crate::config::{Applying, Settings, SharedStore, Source};
 use crate::exit::Fault;
-use crate::files::Wanted;
 use crate::reload::{self, Reload};
+use crate::wanted::Wanted;
+
+/// So often another gateway of the same store may be first.
+const MOST_RACES: u32 = 8;
 
 /// A gateway that is ready to serve: its listeners are bound, nobody is let in yet.
 pub(crate) struct Node {
@@ -38,6 +41,8 @@ pub(crate) struct Node {
     console: TcpListener,
     agents: Option<TcpListener>,
     settings: Settings,
+    /// What was read for what is applied.
+    files: Vec<PathBuf>,
 }
 
 /// The runtime of a gateway: statements are parsed by recursive code.
@@ -75,20 +80,21 @@ impl Node {
         let sources = crate::credentials::sources(&settings)?;
         let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources };
         let gateway = Gateway::start(config).await?;
-        if let Some(directory) = &settings.apply {
-            apply(&gateway, directory).await?;
+        let mut files = Vec::new();
+        if let Some(applying) = &settings.apply {
+            files = apply(&gateway, applying).await?.1;
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, agents, settings })
+        Ok(Self { gateway, store, fronts, certificate, console, agents, settings, files })
     }
 
-    /// Serves until a signal to end, then lets sessions end. At SIGHUP the file, if there is one, is read again.
+    /// Serves until a signal to end, then lets sessions end. At SIGHUP, and when it changes, the file, if there is one, is
+    /// read again.
     pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, certificate, console, agents, settings } = self;
+        let Self { gateway, store, fronts, certificate, console, agents, settings, files } = self;
         let names = settings.agents.as_ref().map(|(_, urls)| urls.clone()).unwrap_or_default();
         let hosts = settings.hosts.clone();
-        let mut reload =
-            Reload { file, settings, gateway: Arc::clone(&gateway), certificate: Arc::clone(&certificate) };
+        let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), Arc::clone(&certificate));
         let mut tasks = JoinSet::new();
         for front in fronts {
             tracing::info!(address = %front.address()?, "clients are served");
@@ -127,11 +133,29 @@ impl Node {
     }
 }
 
-/// Applies a directory of targets, tags and policies that the configuration names.
-pub(crate) async fn apply(gateway: &Gateway, directory: &Path) -> anyhow::Result<Applied> {
-    let wanted = Wanted::read(directory).with_context(|| format!("apply = \"{}\"", directory.display()))?;
-    let applied = gateway.apply(wanted.configuration, reload::BY).await;
-    applied.map_err(|error| Fault::Invalid(format!("{}: {error}", directory.display())).into())
+/// Applies the directory of targets, tags and policies that the configuration names; returns what was read for it, too.
+pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Result<(Applied, Vec<PathBuf>)> {
+    let Applying { directory, prune } = applying;
+    let Wanted { configuration, files, .. } =
+        Wanted::read(directory).with_context(|| format!("apply = \"{}\"", directory.display()))?;
+    let rest = if *prune { Rest::Prune } else { Rest::Keep };
+    let mut tries = 0;
+    let applied = loop {
+        match gateway.change(configuration.clone(), rest, reload::BY).await {
+            // Gateways of one store may be told of the same change at the same time.
+            Err(ConfigureError::Raced) if tries < MOST_RACES => tries += 1,
+            Err(
+                error @ (ConfigureError::Policies(_)
+                | ConfigureError::Target { .. }
+                | ConfigureError::Issuer { .. }),
+            ) => return Err(Fault::Invalid(format!("{}: {error}", directory.display())).into()),
+            Err(error @ (ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced)) => {
+                return Err(error.into());
+            }
+            Ok(applied) => break applied,
+        }
+    };
+    Ok((applied, files))
 }
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
@@ -198,16 +222,19 @@ fn cannot_listen(error: &io::Error, address: SocketAddr, whom: &str) -> anyhow::
     anyhow::anyhow!("cannot listen on {address} for {whom}: {error}; {advice}")
 }
 
-/// Resolves at SIGTERM or SIGINT. At SIGHUP the configuration is read again.
+/// Resolves at SIGTERM or SIGINT. At SIGHUP, and when its files have changed, the configuration is read again.
 async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
+    let mut looks = tokio::time::interval(reload::LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = term.recv() => return Ok("SIGTERM"),
             _ = int.recv() => return Ok("SIGINT"),
-            _ = hup.recv() => reload.again().await,
+            _ = hup.recv() => reload.again("SIGHUP").await,
+            _ = looks.tick() => reload.look().await,
         }
     }
 }

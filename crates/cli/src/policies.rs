@@ -12,6 +12,7 @@ use gateway::configure::PolicyFile;
 use gateway::explain::{Answer, Asked, Asker, Explained, some_moment};
 use model::{ColumnName, Effect, Facts, Inspect, Tag, TargetName};
 use policy::{Identity, Opinion, Policies, Source, TargetFacts};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -210,38 +211,51 @@ fn print(explained: &Explained) -> anyhow::Result<()> {
 
 // ---------------------------------------------------------------------- tests beside policies
 
-#[derive(Deserialize)]
+/// Tests of the policies beside them.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Tests {
+pub(crate) struct Tests {
+    /// The tests.
     case: Vec<Case>,
 }
 
 /// One test: a question, and the verdict that it must have.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Case {
+    /// What it shows, in a sentence.
     name: String,
+    /// Who asks: `agent:NAME` or `user:NAME`.
     principal: String,
+    /// The principal's groups.
     #[serde(default)]
     groups: Vec<String>,
+    /// Whom it acts for, nearest first.
     #[serde(default)]
     on_behalf_of: Vec<String>,
+    /// On which target.
     target: String,
+    /// Tags of the target, beside those that it is configured with.
     #[serde(default)]
     target_tags: BTreeSet<String>,
+    /// Of effects: the statement has no condition.
     #[serde(default)]
     without_where: bool,
+    /// Holds that were approved.
     #[serde(default)]
     approved: BTreeSet<String>,
+    /// What a statement would do: `ACTION=[KIND:]NAME[#TAG…]`.
     #[serde(default)]
     effects: Vec<String>,
+    /// Or the statement itself, which the target's catalogue understands.
     statement: Option<String>,
+    /// The verdict that it must have.
     expect: Expected,
     /// The policies that must decide, where it matters.
     by: Option<BTreeSet<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Expected {
     Allow,

@@ -1,10 +1,12 @@
 //! Small things that people type: times, TOML with its errors in place, and the word that was meant.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -44,6 +46,20 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^0*[1-9][0-9]*[smhd]$",
+            "description": "A time with its unit: 45s, 15m, 8h, 7d."
+        })
+    }
+}
+
 /// One text, or several in a list.
 pub(crate) struct OneOrMore(pub(crate) BTreeSet<String>);
 
@@ -73,6 +89,16 @@ impl<'de> Deserialize<'de> for OneOrMore {
     }
 }
 
+impl JsonSchema for OneOrMore {
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMore".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+    }
+}
+
 /// `127.0.0.1:7432`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
@@ -83,12 +109,17 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
 /// Reads TOML; an error says where it is and, of an unknown word, which one may be meant.
 pub(crate) fn toml<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        let (line, column) = place(text, at);
+        let start = error.span().map_or(0, |span| span.start);
         let message = error.message();
         let meant = nearest(message).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
-        format!("{}:{line}:{column}: {message}{meant}", file.display())
+        format!("{}: {message}{meant}", at(file, text, start))
     })
+}
+
+/// A place in a file: its path, line and column.
+pub(crate) fn at(file: &Path, text: &str, start: usize) -> String {
+    let (line, column) = place(text, start);
+    format!("{}:{line}:{column}", file.display())
 }
 
 /// Line and column, from 1, in characters.
@@ -103,23 +134,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
 fn nearest(message: &str) -> Option<&str> {
     let mut words = message.strip_prefix("unknown ")?.split('`').skip(1).step_by(2);
     let typed = words.next()?;
-    let most = typed.chars().count() / 3 + 1;
-    words.map(|word| (distance(typed, word), word)).filter(|(d, _)| *d <= most).min().map(|(_, word)| word)
-}
-
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((to, above), corner) in b.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((left + 1).min(above + 1).min(corner + usize::from(from != *to)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    policy::nearest(typed, words)
 }
 
 #[cfg(test)]

@@ -171,6 +171,9 @@ async fn look(gateway: &Gateway, name: &TargetName) -> anyhow::Result<()> {
             }
             Grade::Warning | Grade::Bad => {
                 say(format_args!("Note ({}): {}", check.what, show::line(&check.says)))?;
+                if let Some(mend) = &check.mend {
+                    say(format_args!("     → {}", show::line(mend)))?;
+                }
             }
         }
     }

@@ -9,11 +9,11 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use gateway::approvers::Caller;
 use gateway::break_glass::{CodeInfo, Made, NewCodes};
-use gateway::configure::{Applied, Configuration};
+use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
 use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
-use gateway::gateway::{Gateway, Health};
+use gateway::gateway::{Gateway, Status};
 use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
 use model::{Approver, Request, TargetName};
@@ -49,6 +49,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/explain", post(explain))
         .route("/targets/{name}/propose", post(propose))
         .route("/targets/{name}/doctor", get(doctor))
+        .route("/doctor", get(doctor_of_policies))
         .fallback(|| async { missing("the API has nothing at this path") })
 }
 
@@ -60,8 +61,8 @@ pub(crate) fn requests_router() -> Router<Arc<Gateway>> {
         .route("/requests/{id}/answer", post(answer))
 }
 
-async fn health(State(gateway): Gate) -> Json<Health> {
-    Json(gateway.health().await)
+async fn health(State(gateway): Gate) -> Json<Status> {
+    Json(gateway.status().await)
 }
 
 // ---------------------------------------------------------------------- held operations
@@ -236,12 +237,26 @@ async fn configuration(State(gateway): Gate) -> Answer<Configuration> {
     Ok(Json(gateway.export().await?))
 }
 
-async fn apply(State(gateway): Gate, wanted: Body<Configuration>) -> Answer<Applied> {
-    Ok(Json(gateway.apply(wanted?.0, &by()).await?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct How {
+    /// Whether what is not named goes.
+    #[serde(default)]
+    prune: bool,
 }
 
-async fn check(State(gateway): Gate, wanted: Body<Configuration>) -> Answer<Applied> {
-    Ok(Json(gateway.check(wanted?.0).await?))
+impl How {
+    fn rest(&self) -> Rest {
+        if self.prune { Rest::Prune } else { Rest::Keep }
+    }
+}
+
+async fn apply(State(gateway): Gate, Query(how): Query<How>, wanted: Body<Configuration>) -> Answer<Applied> {
+    Ok(Json(gateway.change(wanted?.0, how.rest(), &by()).await?))
+}
+
+async fn check(State(gateway): Gate, Query(how): Query<How>, wanted: Body<Configuration>) -> Answer<Applied> {
+    Ok(Json(gateway.check(wanted?.0, how.rest()).await?))
 }
 
 /// A question about policies. It changes nothing, and sends nothing of the statement anywhere.
@@ -257,4 +272,8 @@ async fn propose(State(gateway): Gate, Path(name): Path<String>) -> Answer<Value
 async fn doctor(State(gateway): Gate, Path(name): Path<String>) -> Answer<Vec<Check>> {
     let checks = gateway.doctor(&TargetName::new(name.as_str())).await;
     Ok(Json(checks.ok_or_else(|| missing(format!("there is no target \"{name}\"")))?))
+}
+
+async fn doctor_of_policies(State(gateway): Gate) -> Json<Vec<Check>> {
+    Json(gateway.doctor_of_policies().await)
 }

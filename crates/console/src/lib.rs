@@ -64,13 +64,13 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {
 
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let health = gateway.health().await;
-    let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, axum::Json(health)).into_response()
 }
 
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], gateway.metrics_page()).into_response()
+    ([(CONTENT_TYPE, kind)], gateway.metrics_page().await).into_response()
 }
 
 #[cfg(test)]

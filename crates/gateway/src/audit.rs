@@ -14,12 +14,13 @@ use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
 use model::{Action, Asserted, ColumnName, Effect, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
+use prometheus_client::metrics::counter::Counter;
 
 use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::lanes;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Stage};
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
 
@@ -125,6 +126,11 @@ impl Owed {
     pub fn then(&mut self, next: Self) {
         self.written = self.written.max(next.written);
         self.synced.extend(next.synced);
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_settled(&self) -> bool {
+        self.written.is_none() && self.synced.is_empty()
     }
 
     /// Waits until all of it is done. Cancel-safe.
@@ -276,6 +282,13 @@ impl Audit {
             tls: origin.tls,
             version: String::new(),
         };
+        tracing::info!(
+            session = &*self.session,
+            principal = %principal.id,
+            target_name = %grant.target(),
+            "session opened"
+        );
+        self.metrics.sessions_opened.inc();
         let position = self.append(&body, &[])?;
         Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position).begun()]) })
     }
@@ -291,7 +304,10 @@ impl Audit {
         let (message, permit) = pass.into_parts();
         let StatementNote { phase, fields, values, .. } = message.statement();
         let body = record::Body::Allowed { decision: &decision, phase, values: &self.commitments(&values) };
-        let written = self.permits.with(&permit, |permit| self.log.append_soon(&body, &[fields, permit]));
+        let rules = &self.metrics.rules;
+        let count = |policies: &[String]| rules.counters("allow", policies.iter().map(String::as_str));
+        let written =
+            self.permits.with(&permit, count, |permit| self.log.append_soon(&body, &[fields, permit]));
         let position = self.wrote(written)?;
         let mut owed = Owed { written: Some(position), ..Owed::default() };
         if !message.is_shape_only() && !is_plain_read(&message, &permit) {
@@ -329,6 +345,8 @@ impl Audit {
         }
         self.refusals += 1;
         self.metrics.denied.inc();
+        self.metrics.rules.count("deny", denied.policies.iter().map(String::as_str));
+        tracing::debug!(session = &*self.session, %decision, code = denied.code, "refused");
         Ok(Noted(decision))
     }
 
@@ -369,6 +387,8 @@ impl Audit {
         };
         let position = self.append(&body, &[fields])?;
         self.metrics.held.inc();
+        self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
+        tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
         self.synced(position).await
     }
 
@@ -387,6 +407,8 @@ impl Audit {
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
         let position = self.append(&body, &[])?;
         self.synced(position).await?;
+        self.metrics.answered(answer.word());
+        tracing::info!(session = &*self.session, request = ticket.id, "held operation: {}", answer.word());
         self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
         Ok(())
     }
@@ -404,6 +426,7 @@ impl Audit {
         let Outcome { decision, rows, duration, sqlstate } = outcome;
         self.rows += rows;
         self.metrics.rows.inc_by(rows);
+        self.metrics.stages.took(Stage::Answer, duration);
         if sqlstate.is_some() {
             self.metrics.failed.inc();
         }
@@ -536,31 +559,54 @@ pub fn fields(kind: &str, text: &str, effects: &[Effect]) -> Fields {
 
 /// What records say of the permits that a session got last.
 #[derive(Default)]
-struct Permits(VecDeque<(Permit, Fields)>);
+struct Permits(VecDeque<Known>);
+
+/// A permit, its fields, and the counters of the policies that decided it.
+struct Known {
+    permit: Permit,
+    fields: Fields,
+    counters: Arc<[Counter]>,
+}
 
 /// So many permits are kept.
 const MOST_PERMITS: usize = 8;
 
 impl Permits {
-    /// Calls a function with the fields of a permit. Permits of one verdict share their parts.
-    fn with<T>(&mut self, permit: &Permit, write: impl FnOnce(&Fields) -> T) -> T {
-        let same = |known: &Permit| {
-            Arc::ptr_eq(&known.policies, &permit.policies)
-                && Arc::ptr_eq(&known.version, &permit.version)
-                && Arc::ptr_eq(&known.reveal, &permit.reveal)
-                && known.approved == permit.approved
+    /// Counts a permit and calls a function with its fields. Permits of one verdict share their parts.
+    fn with<T>(
+        &mut self,
+        permit: &Permit,
+        counters: impl FnOnce(&[String]) -> Arc<[Counter]>,
+        write: impl FnOnce(&Fields) -> T,
+    ) -> T {
+        let same = |known: &&Known| {
+            Arc::ptr_eq(&known.permit.policies, &permit.policies)
+                && Arc::ptr_eq(&known.permit.version, &permit.version)
+                && Arc::ptr_eq(&known.permit.reveal, &permit.reveal)
+                && known.permit.approved == permit.approved
         };
-        if let Some((_, fields)) = self.0.iter().find(|(known, _)| same(known)) {
-            return write(fields);
+        if let Some(known) = self.0.iter().find(same) {
+            known.count();
+            return write(&known.fields);
         }
         let revealed: Vec<String> = permit.reveal.iter().map(ToString::to_string).collect();
         let fields = Fields::permit(&permit.policies, &permit.version, &revealed, &permit.approved);
-        let written = write(&fields);
+        let known = Known { permit: permit.clone(), fields, counters: counters(&permit.policies) };
+        known.count();
+        let written = write(&known.fields);
         if self.0.len() >= MOST_PERMITS {
             self.0.pop_front();
         }
-        self.0.push_back((permit.clone(), fields));
+        self.0.push_back(known);
         written
+    }
+}
+
+impl Known {
+    fn count(&self) {
+        self.counters.iter().for_each(|counter| {
+            counter.inc();
+        });
     }
 }
 

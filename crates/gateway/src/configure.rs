@@ -25,8 +25,11 @@ use crate::sessions::Ended;
 use crate::state::{Configured, State, StateError};
 use crate::targets::{Parts, Target};
 
-/// Everything that is configured. What is applied replaces all of it, but for passwords and proposals, which stay where
-/// nothing is said of them.
+mod merge;
+
+pub use merge::Rest;
+
+/// Everything that is configured. Passwords and proposals stay where nothing is said of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
@@ -209,9 +212,7 @@ fn build(
     let Configuration { targets, policies, issuers, clients } = configuration;
     let issuers =
         Issuers::build(issuers, clients).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
-    let sources: Vec<Source> =
-        policies.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect();
-    let policies = Policies::load(&sources).map_err(ConfigureError::Policies)?;
+    let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
         let parts = parts(target, credential(target, credentials, means.sources), means)
@@ -222,7 +223,8 @@ fn build(
             return Err(ConfigureError::Target { target: target.name.clone(), what });
         }
     }
-    Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers) })
+    let digest = merge::digest(configuration);
+    Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers), digest })
 }
 
 /// What a target logs in with.
@@ -295,7 +297,10 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
 }
 
 /// A target's name stands in connection strings and policies.
-fn check_name(name: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What it may be made of.
+pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 63 || !name.chars().all(fine) {
         return Err("a target's name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned());
@@ -303,7 +308,11 @@ fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn tag(word: &str) -> Result<Tag, String> {
+/// A tag of a column or a target.
+///
+/// # Errors
+/// What it may be made of.
+pub fn tag(word: &str) -> Result<Tag, String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if word.is_empty() || !word.chars().all(fine) {
         return Err(format!(
@@ -331,7 +340,7 @@ fn column_tags(columns: &BTreeMap<String, ColumnConfig>) -> Result<Vec<ColumnTag
 }
 
 /// `schema.table.column`; a part with a dot in it stands in double quotes.
-pub(crate) fn column_name(text: &str) -> Option<ColumnName> {
+pub fn column_name(text: &str) -> Option<ColumnName> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
@@ -363,8 +372,24 @@ pub(crate) fn column_text(column: &ColumnName) -> String {
 pub struct Applied {
     /// The policies' version.
     pub version: String,
+    /// Names the whole of what is in force then; passwords are no part of it.
+    pub configuration: String,
     /// One line for each difference.
     pub changes: Vec<String>,
+    /// What stays although it was not named, a line each.
+    pub stays: Vec<String>,
+}
+
+/// So many differences stand in a record, and then how many more there are.
+const MOST_CHANGES: usize = 200;
+
+/// A configuration that could be in force.
+struct Ready {
+    /// The version that it was made from.
+    was: i64,
+    wanted: Configuration,
+    in_force: InForce,
+    applied: Applied,
 }
 
 impl Gateway {
@@ -377,33 +402,44 @@ impl Gateway {
     /// # Errors
     /// What is wrong with it, with its place. The old one stays in force.
     pub async fn apply(&self, wanted: Configuration, by: &str) -> Result<Applied, ConfigureError> {
-        self.change(None, wanted, by).await
+        self.change(wanted, Rest::Prune, by).await
+    }
+
+    /// The same, where what is not named may stay. What changes nothing is no version of its own.
+    ///
+    /// # Errors
+    /// As [`Gateway::apply`].
+    pub async fn change(
+        &self,
+        wanted: Configuration,
+        rest: Rest,
+        by: &str,
+    ) -> Result<Applied, ConfigureError> {
+        self.put(None, wanted, rest, by).await
     }
 
     /// The same, where `seen` is the version that `wanted` was made from.
-    async fn change(
+    async fn put(
         &self,
         seen: Option<i64>,
-        mut wanted: Configuration,
+        wanted: Configuration,
+        rest: Rest,
         by: &str,
     ) -> Result<Applied, ConfigureError> {
         let _one_at_a_time = self.changing.lock().await;
-        let Configured { version: was, configuration: stored, credentials } =
-            self.state().configured().await?;
+        let Ready { was, wanted, mut in_force, applied } = self.ready(wanted, rest).await?;
         if seen.is_some_and(|seen| seen != was) {
             return Err(ConfigureError::Raced);
         }
-        keep_proposals(&stored, &mut wanted);
-        check_sources(&wanted, self.sources())?;
-        let mut in_force = build(was, &wanted, &credentials, self.means())?;
-        let changes = differences(&stored, &wanted);
-        let version = in_force.policies.version().to_owned();
+        if applied.changes.is_empty() {
+            return Ok(applied);
+        }
         let before = self.in_force.load_full();
         let staged = stage(&before, &mut in_force).await;
         self.note(&record::Body::Administered {
             who: by.to_owned(),
             what: "apply".to_owned(),
-            detail: format!("policies {version}; {}", changes.join("; ")),
+            detail: summary(&applied),
         })?;
         let Some(now) = self.state().replace(was, &wanted).await? else {
             self.note(&record::Body::Administered {
@@ -415,7 +451,7 @@ impl Gateway {
         };
         in_force.stored = now;
         self.take(&before, in_force, staged).await;
-        Ok(Applied { version, changes })
+        Ok(applied)
     }
 
     /// Takes what another gateway has stored, if it is not in force here already.
@@ -472,14 +508,30 @@ impl Gateway {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn check(&self, mut wanted: Configuration) -> Result<Applied, ConfigureError> {
+    pub async fn check(&self, wanted: Configuration, rest: Rest) -> Result<Applied, ConfigureError> {
+        Ok(self.ready(wanted, rest).await?.applied)
+    }
+
+    /// All that can be wrong is found here, before anything changes.
+    async fn ready(&self, mut wanted: Configuration, rest: Rest) -> Result<Ready, ConfigureError> {
+        check_sources(&wanted, self.sources())?;
         let Configured { version: was, configuration: stored, credentials } =
             self.state().configured().await?;
-        keep_proposals(&stored, &mut wanted);
-        check_sources(&wanted, self.sources())?;
+        let stays = merge::fold(&stored, &mut wanted, rest);
+        merge::forget_known_passwords(&mut wanted, &credentials);
         let in_force = build(was, &wanted, &credentials, self.means())?;
-        let version = in_force.policies.version().to_owned();
-        Ok(Applied { version, changes: differences(&stored, &wanted) })
+        let targets = wanted.targets.iter().map(|t| t.name.as_str()).collect();
+        let dangling = in_force.policies.dangling(&sources(&wanted.policies), &targets);
+        if !dangling.is_empty() {
+            return Err(ConfigureError::Policies(dangling));
+        }
+        let applied = Applied {
+            version: in_force.policies.version().to_owned(),
+            configuration: merge::digest(&wanted),
+            changes: merge::differences(&stored, &wanted),
+            stays,
+        };
+        Ok(Ready { was, wanted, in_force, applied })
     }
 
     /// The configuration as it is stored, without passwords.
@@ -514,10 +566,23 @@ impl Gateway {
             }
         }
         if !proposed.is_empty() {
-            self.change(Some(seen), wanted, by).await?;
+            self.put(Some(seen), wanted, Rest::Prune, by).await?;
         }
         Ok(proposed)
     }
+}
+
+/// What a record says of a version: its digest, its policies, and what it changed.
+fn summary(applied: &Applied) -> String {
+    let Applied { version, configuration, changes, stays: _ } = applied;
+    let mut lines: Vec<&str> = changes.iter().take(MOST_CHANGES).map(String::as_str).collect();
+    let more = changes.len().checked_sub(MOST_CHANGES + 1).map(|n| format!("and {} more", n + 1));
+    lines.extend(more.as_deref());
+    format!("configuration {configuration}; policies {version}; {}", lines.join("; "))
+}
+
+fn sources(files: &[PolicyFile]) -> Vec<Source> {
+    files.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect()
 }
 
 /// Lets new targets keep what was read of the same places before, under their new tags, and issuers their keys.
@@ -541,92 +606,6 @@ async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged
 /// Whether sessions on a target may go on under the new configuration.
 fn still_there(after: &InForce, name: &TargetName, old: &Target) -> bool {
     after.targets.get(name).is_some_and(|new| new.is_same_place(old))
-}
-
-/// Proposals stay where the new configuration knows the target and says nothing of the column.
-fn keep_proposals(stored: &Configuration, wanted: &mut Configuration) {
-    for target in &mut wanted.targets {
-        let Some(old) = stored.targets.iter().find(|t| t.name == target.name) else { continue };
-        for (name, column) in old.columns.iter().filter(|(_, c)| c.proposed) {
-            target.columns.entry(name.clone()).or_insert_with(|| column.clone());
-        }
-    }
-}
-
-/// What differs, in words, without any secret.
-fn differences(old: &Configuration, new: &Configuration) -> Vec<String> {
-    let mut lines = Vec::new();
-    let old_targets: BTreeMap<&str, &TargetConfig> =
-        old.targets.iter().map(|t| (t.name.as_str(), t)).collect();
-    let new_targets: BTreeMap<&str, &TargetConfig> =
-        new.targets.iter().map(|t| (t.name.as_str(), t)).collect();
-    for name in old_targets.keys().filter(|name| !new_targets.contains_key(*name)) {
-        lines.push(format!("target {name} removed"));
-    }
-    for (name, target) in &new_targets {
-        match old_targets.get(name) {
-            None => lines.push(format!("target {name} added")),
-            Some(before) => target_differences(before, target, &mut lines),
-        }
-    }
-    let old_files: BTreeMap<&str, &str> =
-        old.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
-    let new_files: BTreeMap<&str, &str> =
-        new.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
-    for name in old_files.keys().filter(|name| !new_files.contains_key(*name)) {
-        lines.push(format!("policy file {name} removed"));
-    }
-    for (name, text) in &new_files {
-        match old_files.get(name) {
-            None => lines.push(format!("policy file {name} added")),
-            Some(before) if before != text => lines.push(format!("policy file {name} changed")),
-            Some(_) => (),
-        }
-    }
-    let issuers = |c: &Configuration| c.issuers.iter().map(|i| (i.name.clone(), i.clone())).collect();
-    named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
-    let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
-    named_differences("client", &clients(old), &clients(new), &mut lines);
-    lines
-}
-
-fn named_differences<T: PartialEq>(
-    kind: &str,
-    old: &BTreeMap<String, T>,
-    new: &BTreeMap<String, T>,
-    lines: &mut Vec<String>,
-) {
-    for name in old.keys().filter(|name| !new.contains_key(*name)) {
-        lines.push(format!("{kind} {name} removed"));
-    }
-    for (name, now) in new {
-        match old.get(name) {
-            None => lines.push(format!("{kind} {name} added")),
-            Some(before) if before != now => lines.push(format!("{kind} {name} changed")),
-            Some(_) => (),
-        }
-    }
-}
-
-fn target_differences(old: &TargetConfig, new: &TargetConfig, lines: &mut Vec<String>) {
-    let name = &new.name;
-    if new.password.is_some() {
-        lines.push(format!("target {name}: password set"));
-    }
-    let place = |t: &TargetConfig| TargetConfig { password: None, columns: BTreeMap::new(), ..t.clone() };
-    if place(old) != place(new) {
-        lines.push(format!("target {name} changed"));
-    }
-    for column in old.columns.keys().filter(|c| !new.columns.contains_key(*c)) {
-        lines.push(format!("target {name}: column {column} no longer tagged"));
-    }
-    for (column, config) in &new.columns {
-        if old.columns.get(column) != Some(config) {
-            let tags: Vec<&str> = config.tags.iter().map(String::as_str).collect();
-            let how = if config.proposed { "proposed" } else { "tagged" };
-            lines.push(format!("target {name}: column {column} {how} [{}]", tags.join(", ")));
-        }
-    }
 }
 
 #[cfg(test)]

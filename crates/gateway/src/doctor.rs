@@ -1,27 +1,34 @@
 //! Looks at a target as a careful operator would before they let anybody in.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use journal::record;
 use model::TargetName;
+use policy::Policies;
 use serde::Serialize;
+use sql::postgres::catalog::Catalog;
 
 use crate::catalogue::ReadError;
 use crate::gateway::Gateway;
-use crate::net::dial::Address;
+use crate::net::dial::{self, Address};
 use crate::protocols::postgres::{Control, ControlError};
 use crate::targets::Target;
 
-/// The servers that are tested.
-const VERSIONS: std::ops::RangeInclusive<u32> = 13..=18;
+pub mod certificate;
+mod names;
+mod rights;
+
+/// The major versions of PostgreSQL that are tested.
+pub const VERSIONS: std::ops::RangeInclusive<u32> = 13..=18;
 /// So many seconds the target's clock may differ from ours.
 const SKEW: f64 = 5.0;
 
 /// Facts of the credential's role and the server, in one row. A closed list: it is run by `doctor` alone.
 const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), \
     pg_catalog.current_setting('server_encoding'), r.rolsuper, r.rolcreaterole, r.rolreplication, r.rolbypassrls, \
-    EXTRACT(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('is_superuser') \
+    EXTRACT(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('is_superuser'), \
+    r.rolcreatedb \
     FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) current_user";
 
 /// How one check went.
@@ -43,12 +50,21 @@ pub struct Check {
     pub what: &'static str,
     /// How it went.
     pub grade: Grade,
-    /// In a sentence, with what to do about it.
+    /// In a sentence.
     pub says: String,
+    /// The command or statement that mends it, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
 }
 
-fn check(what: &'static str, grade: Grade, says: impl Into<String>) -> Check {
-    Check { what, grade, says: says.into() }
+/// A check without a command that mends it.
+pub fn check(what: &'static str, grade: Grade, says: impl Into<String>) -> Check {
+    Check { what, grade, says: says.into(), mend: None }
+}
+
+/// A check with the command that mends it.
+pub fn mended(what: &'static str, grade: Grade, says: impl Into<String>, mend: impl Into<String>) -> Check {
+    Check { what, grade, says: says.into(), mend: Some(mend.into()) }
 }
 
 impl Gateway {
@@ -75,8 +91,15 @@ impl Gateway {
             Ok(mut control) => {
                 checks.push(check("reachable", Grade::Good, "the gateway can log in to it"));
                 checks.push(encryption(&target));
-                facts(&mut control, &mut checks).await;
-                tags(&target, &mut checks).await;
+                if let Some(der) = dial::shown(&target.address, &target.tls).await {
+                    checks.push(certificate::look(&der));
+                }
+                let in_force = self.in_force.load_full();
+                facts(&mut control, &target, &in_force.policies, &mut checks).await;
+                if let Some(catalogue) = catalogue(&target, &mut checks).await {
+                    checks.push(names::tags(&target, &catalogue));
+                    checks.extend(names::resources(&target, &catalogue, &in_force.policies.references()));
+                }
             }
         }
         Some(checks)
@@ -106,7 +129,7 @@ fn encryption(target: &Target) -> Check {
     }
 }
 
-async fn facts(control: &mut Control, checks: &mut Vec<Check>) {
+async fn facts(control: &mut Control, target: &Target, policies: &Policies, checks: &mut Vec<Check>) {
     let rows = match control.query(FACTS).await {
         Ok(rows) => rows,
         Err(error) => return checks.push(check("facts", Grade::Bad, format!("it cannot be asked: {error}"))),
@@ -128,53 +151,23 @@ async fn facts(control: &mut Control, checks: &mut Vec<Check>) {
         "UTF8" => check("encoding", Grade::Good, "UTF8"),
         other => check("encoding", Grade::Bad, format!("its encoding is {other}: only UTF8 is served")),
     });
-    let rights: Vec<&str> = [(2, "superuser"), (3, "createrole"), (4, "replication"), (5, "bypassrls")]
-        .into_iter()
-        .filter(|(index, _)| text(*index) == "t")
-        .map(|(_, word)| word)
-        .collect();
-    checks.push(if rights.is_empty() {
-        check("role", Grade::Good, "the credential's role has no rights over the server as a whole")
-    } else {
-        let says = format!(
-            "the credential's role has {}: give the gateway a role that can do no more than its most trusted principal may",
-            rights.join(", ")
-        );
-        check("role", Grade::Warning, says)
-    });
+    checks.extend(rights::look(control, &row, &target.user, &target.name, policies).await);
     let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
     let skew = text(6).parse::<f64>().map_or(f64::NAN, |theirs| theirs - ours);
     checks.push(if skew.abs() <= SKEW {
         check("clock", Grade::Good, "its clock is ours")
     } else {
-        let says =
-            format!("its clock differs by {skew:.0} s: records of both cannot be compared; set both by NTP");
-        check("clock", Grade::Warning, says)
+        let says = format!("its clock differs by {skew:.0} s: records of both cannot be compared");
+        mended("clock", Grade::Warning, says, "timedatectl set-ntp true")
     });
 }
 
-/// Tags that match no column protect nothing, and are most often misspelt.
-async fn tags(target: &Target, checks: &mut Vec<Check>) {
+async fn catalogue(target: &Target, checks: &mut Vec<Check>) -> Option<Arc<Catalog>> {
     if let Err(error) = target.catalogue.ready().await {
         let grade = if matches!(error, ReadError::Resting) { Grade::Warning } else { Grade::Bad };
-        return checks.push(check("catalogue", grade, format!("it cannot be read: {error}")));
+        checks.push(check("catalogue", grade, format!("it cannot be read: {error}")));
+        return None;
     }
-    let (catalogue, _) = target.catalogue.current();
     checks.push(check("catalogue", Grade::Good, "read"));
-    let tagging = target.catalogue.tagging();
-    let missing: BTreeSet<String> = tagging
-        .columns
-        .iter()
-        .map(|tagged| &tagged.column)
-        .filter(|c| {
-            catalogue.relation(&c.table.schema, &c.table.name).is_none_or(|r| r.column(&c.name).is_none())
-        })
-        .map(ToString::to_string)
-        .collect();
-    checks.push(if missing.is_empty() {
-        check("tags", Grade::Good, format!("{} tagged columns, all of them there", tagging.columns.len()))
-    } else {
-        let names: Vec<String> = missing.into_iter().collect();
-        check("tags", Grade::Warning, format!("tags of columns that are not there: {}", names.join(", ")))
-    });
+    Some(target.catalogue.current().0)
 }

@@ -2,7 +2,7 @@
 //! catalogue that could not be looked at for a while is dropped, and then nothing on its target is understood.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::{Address, Login};
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Rows};
-use crate::targets::Tagging;
+use crate::targets::{Contact, Tagging};
 
 /// After a failure the target's catalogue is left alone for so long, times the failures in a row.
 const BACKOFF: Duration = Duration::from_millis(500);
@@ -65,6 +65,8 @@ pub struct SharedCatalogue {
     /// When the last look that succeeded began.
     seen: ArcSwapOption<Instant>,
     reader: Arc<Mutex<Reader>>,
+    /// How the target was last met: a [`Contact`] as a number.
+    met: AtomicU8,
 }
 
 struct Version {
@@ -103,7 +105,22 @@ impl SharedCatalogue {
             wanted: AtomicBool::new(false),
             seen: ArcSwapOption::empty(),
             reader: Arc::default(),
+            met: AtomicU8::new(0),
         }
+    }
+
+    /// How the target was last met.
+    pub(crate) fn contact(&self) -> Contact {
+        match self.met.load(Ordering::Relaxed) {
+            0 => Contact::Unused,
+            1 => Contact::Reachable,
+            _ => Contact::Unreachable,
+        }
+    }
+
+    /// The target was met just now.
+    pub(crate) fn met(&self, answered: bool) {
+        self.met.store(if answered { 1 } else { 2 }, Ordering::Relaxed);
     }
 
     /// The newest catalogue and its version; one that knows nothing, of version 0, where there is none.
@@ -230,6 +247,7 @@ impl SharedCatalogue {
         match looked {
             Ok(()) => {
                 reader.failures = 0;
+                self.met(true);
                 self.seen.store(Some(Arc::new(now)));
                 Ok(())
             }
@@ -245,6 +263,7 @@ impl SharedCatalogue {
         reader.failures = reader.failures.saturating_add(1);
         reader.rest_until = Some(Instant::now() + (BACKOFF * reader.failures).min(LONGEST_BACKOFF));
         self.metrics.catalogue_failures.inc();
+        self.met(false);
         tracing::warn!(target_name = %self.place.target, %error, "the target's catalogue cannot be read");
         if self.seen.load().as_ref().is_none_or(|seen| seen.elapsed() > STALE) {
             self.lose(reader, "it could not be looked at for too long");

@@ -1,11 +1,11 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use journal::{Journal, record};
@@ -22,14 +22,14 @@ use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Snapshot, Stage};
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
 use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
 use crate::state::{Happened, Purged, State, StateError};
-use crate::targets::Target;
+use crate::targets::{Contact, Target};
 use crate::tokens::{Admitted, Entrance, Tokens};
 
 /// How often targets' catalogues are looked at.
@@ -120,6 +120,8 @@ pub(crate) struct InForce {
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
     pub issuers: Arc<Issuers>,
+    /// Names the configuration that both come from.
+    pub digest: String,
 }
 
 /// Everything that sessions share.
@@ -134,6 +136,8 @@ pub struct Gateway {
     cancels: CancelRegistry,
     failures: Failures,
     limits: ArcSwap<Limits>,
+    /// What is wrong with the files that should be in force, if something is.
+    files: ArcSwapOption<String>,
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
@@ -164,13 +168,14 @@ impl Gateway {
                 .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
-            holds: Holds::new(state.clone()),
+            holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             sessions: Sessions::default(),
             denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             limits: ArcSwap::from_pointee(limits),
+            files: ArcSwapOption::empty(),
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
@@ -253,7 +258,7 @@ impl Gateway {
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
-        let begun = Instant::now();
+        let begun = self.metrics.stages.begin(Stage::Decide);
         if self.lease.is_over(self.limits.load().lease) {
             return Verdict::Deny(message, lease::refusal());
         }
@@ -275,7 +280,7 @@ impl Gateway {
                 Verdict::Deny(message, denied)
             }
         };
-        self.metrics.decided_in(begun.elapsed());
+        self.metrics.stages.end(Stage::Decide, begun);
         verdict
     }
 
@@ -447,8 +452,26 @@ impl Gateway {
     }
 
     /// Everything that is counted, as text, for `GET /metrics`.
-    pub fn metrics_page(&self) -> String {
-        self.metrics.journal_up.set(i64::from(self.journal.is_up()));
+    pub async fn metrics_page(&self) -> String {
+        self.count_sessions();
+        let mut sessions = BTreeMap::<String, usize>::new();
+        self.sessions.for_each(|live| *sessions.entry(live.target.to_string()).or_default() += 1);
+        let Health { journal, store, targets, .. } = self.health().await;
+        let met = |contact: Contact| match contact {
+            Contact::Unused => None,
+            Contact::Reachable => Some(true),
+            Contact::Unreachable => Some(false),
+        };
+        let targets = targets.into_iter().map(|(name, contact)| {
+            let count = sessions.get(&name).copied().unwrap_or_default();
+            (name, count, met(contact))
+        });
+        self.metrics.observe(&Snapshot {
+            journal,
+            store,
+            lag: self.journal.lag(),
+            targets: targets.collect(),
+        });
         self.metrics.render()
     }
 
@@ -517,13 +540,39 @@ impl Gateway {
         self.draining.subscribe()
     }
 
+    /// Files were read again: what is wrong with them, if something is.
+    pub fn reloaded(&self, problem: Option<String>) {
+        self.metrics.reloaded(problem.is_none());
+        self.files.store(problem.map(Arc::new));
+    }
+
     /// Whether it can serve: the journal can be written and the store read.
     pub async fn health(&self) -> Health {
+        let in_force = self.in_force.load_full();
+        let journal = self.journal.is_up();
+        let store = self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false);
+        let draining = self.draining.borrow().is_some();
         Health {
-            journal: self.journal.is_up(),
-            store: self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false),
-            draining: self.draining.borrow().is_some(),
+            ready: journal && store && !draining,
+            journal,
+            store,
+            draining,
             sessions: self.sessions.count(),
+            files: if self.files.load().is_some() { Files::Invalid } else { Files::Valid },
+            issuers: self.issuers().standing().into_iter().map(|i| (i.name, i.usable)).collect(),
+            targets: in_force.targets.iter().map(|(name, t)| (name.to_string(), t.contact())).collect(),
+        }
+    }
+
+    /// The same, with what only an administrator is told.
+    pub async fn status(&self) -> Status {
+        let in_force = self.in_force.load_full();
+        Status {
+            health: self.health().await,
+            version: env!("CARGO_PKG_VERSION"),
+            configuration: in_force.digest.clone(),
+            policies: in_force.policies.version().to_owned(),
+            problem: self.files.load_full().map(|problem| problem.as_ref().clone()),
         }
     }
 
@@ -631,6 +680,8 @@ impl Gateway {
 /// How the gateway is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Health {
+    /// Whether new clients should be sent here.
+    pub ready: bool,
     /// The journal could be written when it last was.
     pub journal: bool,
     /// The store answers.
@@ -639,13 +690,38 @@ pub struct Health {
     pub draining: bool,
     /// Sessions open now.
     pub sessions: usize,
+    /// The files that should be in force, when they were last read.
+    pub files: Files,
+    /// Each issuer of tokens by its name, and whether its tokens can be checked.
+    pub issuers: BTreeMap<String, bool>,
+    /// Each target by its name. One that cannot be reached makes the gateway no less ready for the others.
+    pub targets: BTreeMap<String, Contact>,
 }
 
-impl Health {
-    /// Whether new clients should be sent here.
-    pub fn is_ready(&self) -> bool {
-        self.journal && self.store && !self.draining
-    }
+/// Whether files could be read and taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Files {
+    /// They are in force.
+    Valid,
+    /// They are not, and what was in force before is.
+    Invalid,
+}
+
+/// How the gateway is, with what only an administrator is told.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Status {
+    /// What everybody is told.
+    #[serde(flatten)]
+    pub health: Health,
+    /// The gateway's own.
+    pub version: &'static str,
+    /// Names the configuration in force.
+    pub configuration: String,
+    /// The version of the policies in force.
+    pub policies: String,
+    /// What is wrong with the files, if something is.
+    pub problem: Option<String>,
 }
 
 async fn keep(gateway: std::sync::Weak<Gateway>) {

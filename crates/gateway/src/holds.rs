@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status};
 use policy::{Denied, Grant, Question};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -49,10 +50,25 @@ pub struct Ticket {
 
 /// One session's claim of an approval. It is made by a task of its own, so that a session that hears something else
 /// meanwhile does not lose it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Claim {
     begun: AtomicBool,
     answer: Mutex<Option<Answer>>,
+    /// Counts those that there are.
+    waiting: Gauge,
+}
+
+impl Claim {
+    fn new(waiting: &Gauge) -> Arc<Self> {
+        waiting.inc();
+        Arc::new(Self { begun: AtomicBool::new(false), answer: Mutex::default(), waiting: waiting.clone() })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.waiting.dec();
+    }
 }
 
 /// The answer to a held operation. Silence is a refusal.
@@ -120,12 +136,13 @@ impl Answer {
 pub struct Holds {
     state: State,
     changed: Arc<Notify>,
+    waiting: Gauge,
 }
 
 impl Holds {
-    /// Over the gateway's state.
-    pub fn new(state: State) -> Self {
-        Self { state, changed: Arc::default() }
+    /// Over the gateway's state; the gauge tells how many sessions wait.
+    pub fn new(state: State, waiting: Gauge) -> Self {
+        Self { state, changed: Arc::default(), waiting }
     }
 
     /// Wakes the sessions that wait: somebody has answered.
@@ -183,7 +200,7 @@ impl Holds {
             how,
             patience,
             until: Instant::now() + patience,
-            claim: Arc::default(),
+            claim: Claim::new(&self.waiting),
         })
     }
 

@@ -2,13 +2,45 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use self::latency::Latency;
+pub use self::latency::{Begun, Stage, Stages};
+pub use self::rules::Rules;
+
+mod latency;
+mod rules;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabel {
+    target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabel {
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StrategyLabel {
+    strategy: &'static str,
+}
 
 /// All counters of one gateway. The verdicts are fields, so that counting is one atomic addition.
 pub struct Metrics {
@@ -37,8 +69,29 @@ pub struct Metrics {
     pub faults: Counter,
     /// 1 while the journal can be written.
     pub journal_up: Gauge,
-    /// How long a decision takes, in seconds.
-    decision: Histogram,
+    /// 1 while the store answers.
+    store_up: Gauge,
+    /// Records that are not on disk yet.
+    journal_lag: Gauge,
+    /// How long stages take.
+    pub stages: Stages,
+    /// Decisions by verdict and rule.
+    pub rules: Rules,
+    /// Sessions that stand still for an answer.
+    pub holds_waiting: Gauge,
+    holds_answered: Family<AnswerLabel, Counter>,
+    /// Sessions that were let in.
+    pub sessions_opened: Counter,
+    sessions_ended: Family<Why, Counter>,
+    target_sessions: Family<TargetLabel, Gauge>,
+    target_reachable: Family<TargetLabel, Gauge>,
+    masked: Family<StrategyLabel, Counter>,
+    /// Times that changed files were taken.
+    files_taken: Counter,
+    /// Times that changed files were not valid.
+    files_refused: Counter,
+    /// 1 while the files that should be in force are.
+    files_valid: Gauge,
     /// Times that a catalogue was read whole.
     pub catalogue_reads: Counter,
     /// Times that a target's catalogue could not be read.
@@ -63,21 +116,45 @@ impl Metrics {
         let failed = counter("operations_failed", "Allowed operations that failed at their target");
         let rows = counter("rows", "Rows returned or changed");
         let bytes = counter("answer_bytes", "Bytes of answers sent to clients");
+        let sessions_opened = counter("sessions_opened", "Sessions that were let in");
         let faults = counter("faults", "Sessions ended by a fault of the gateway itself");
         let catalogue_reads = counter("catalogue_reads", "Times that a catalogue was read whole");
         let catalogue_failures = counter("catalogue_failures", "Times that a catalogue could not be read");
-        let (sessions, journal_up) = (Gauge::default(), Gauge::default());
+        let files_taken = counter("files_taken", "Times that configuration files were read again and taken");
+        let files_refused =
+            counter("files_refused", "Times that configuration files were read again and not valid");
+        let (sessions, journal_up, files_valid) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("files_valid", "1 while the configuration files are in force", files_valid.clone());
+        files_valid.set(1);
         registry.register("sessions", "Sessions open now", sessions.clone());
         registry.register("journal_up", "1 while the journal can be written", journal_up.clone());
         journal_up.set(1);
-        // From one microsecond to about one second.
-        let decision = Histogram::new(exponential_buckets(1e-6, 4.0, 11));
-        registry.register_with_unit(
-            "decision",
-            "Time that one decision takes",
-            Unit::Seconds,
-            decision.clone(),
+        let times = Family::<StageLabel, Latency>::default();
+        let help = "Time that a stage takes; of what each statement goes through, one in sixteen is timed and counts for all";
+        registry.register_with_unit("stage", help, Unit::Seconds, times.clone());
+        let stages = Stages::new(|stage| times.get_or_create_owned(&StageLabel { stage: stage.as_str() }));
+        let rules = Rules::default();
+        let help = "Decisions by verdict and by each rule that decided; (none) where no rule allows";
+        registry.register("decisions", help, rules.family.clone());
+        let (store_up, journal_lag, holds_waiting) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("store_up", "1 while the store answers", store_up.clone());
+        registry.register("journal_lag_records", "Records that are not on disk yet", journal_lag.clone());
+        let help = "Sessions that stand still for a person's answer";
+        registry.register("holds_waiting", help, holds_waiting.clone());
+        let holds_answered = Family::default();
+        registry.register("holds_answered", "Held operations by their answer", holds_answered.clone());
+        let sessions_ended = Family::default();
+        registry.register(
+            "sessions_ended",
+            "Connections and sessions that ended, by why",
+            sessions_ended.clone(),
         );
+        let (target_sessions, target_reachable) = (Family::default(), Family::default());
+        registry.register("target_sessions", "Sessions open now, by target", target_sessions.clone());
+        let help = "1 where the target answered when it was last met, 0 where it did not";
+        registry.register("target_reachable", help, target_reachable.clone());
+        let masked = Family::default();
+        registry.register("values_masked", "Values that were masked, by strategy", masked.clone());
         Self {
             registry,
             sessions,
@@ -92,15 +169,66 @@ impl Metrics {
             failed,
             faults,
             journal_up,
-            decision,
+            store_up,
+            journal_lag,
+            stages,
+            rules,
+            holds_waiting,
+            holds_answered,
+            sessions_opened,
+            sessions_ended,
+            target_sessions,
+            target_reachable,
+            masked,
+            files_taken,
+            files_refused,
+            files_valid,
             catalogue_reads,
             catalogue_failures,
         }
     }
 
-    /// Notes how long one decision took.
-    pub fn decided_in(&self, took: Duration) {
-        self.decision.observe(took.as_secs_f64());
+    /// Notes that configuration files were read again, and whether they were taken.
+    pub fn reloaded(&self, taken: bool) {
+        if taken {
+            self.files_taken.inc()
+        } else {
+            self.files_refused.inc()
+        };
+        self.files_valid.set(i64::from(taken));
+    }
+
+    /// Notes how a held operation was answered.
+    pub fn answered(&self, answer: &'static str) {
+        self.holds_answered.get_or_create(&AnswerLabel { answer }).inc();
+    }
+
+    /// Notes why a connection ended.
+    pub fn ended(&self, why: &'static str) {
+        self.sessions_ended.get_or_create(&Why { why }).inc();
+    }
+
+    /// Notes that values were masked.
+    pub fn masked(&self, strategy: &'static str, values: u64) {
+        self.masked.get_or_create(&StrategyLabel { strategy }).inc_by(values);
+    }
+
+    /// Notes what is true at this moment, before it is shown.
+    pub fn observe(&self, moment: &Snapshot) {
+        let Snapshot { journal, store, lag, targets } = moment;
+        self.journal_up.set(i64::from(*journal));
+        self.store_up.set(i64::from(*store));
+        self.journal_lag.set(i64::try_from(*lag).unwrap_or(i64::MAX));
+        self.target_sessions.clear();
+        self.target_reachable.clear();
+        for (name, sessions, reachable) in targets {
+            let label = TargetLabel { target: name.clone() };
+            let sessions = i64::try_from(*sessions).unwrap_or(i64::MAX);
+            self.target_sessions.get_or_create(&label).set(sessions);
+            if let Some(reachable) = reachable {
+                self.target_reachable.get_or_create(&label).set(i64::from(*reachable));
+            }
+        }
     }
 
     /// Everything as text, for `GET /metrics`.
@@ -115,6 +243,19 @@ impl Metrics {
     }
 }
 
+/// What is true when somebody looks.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Whether the journal can be written.
+    pub journal: bool,
+    /// Whether the store answers.
+    pub store: bool,
+    /// How many records are not on disk.
+    pub lag: u64,
+    /// Each target with its sessions, and whether it answered when it was last met.
+    pub targets: Vec<(String, usize, Option<bool>)>,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -123,6 +264,8 @@ impl Default for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -130,12 +273,35 @@ mod tests {
         let metrics = Metrics::new();
         metrics.allowed.inc();
         metrics.sessions.set(3);
-        metrics.decided_in(Duration::from_micros(20));
+        metrics.stages.took(Stage::Answer, Duration::from_micros(20));
+        metrics.rules.count("deny", ["no-\"secrets\""]);
+        metrics.masked("partial", 7);
+        metrics.ended("client");
+        metrics.answered("approved");
+        let gone = Snapshot { targets: vec![("old".to_owned(), 1, None)], ..Snapshot::default() };
+        metrics.observe(&gone);
+        let targets = vec![("orders".to_owned(), 2, Some(true)), ("idle".to_owned(), 0, None)];
+        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, targets });
         let page = metrics.render();
-        for line in
-            ["durward_operations_allowed_total 1", "durward_sessions 3", "durward_decision_seconds_count 1"]
-        {
+        for line in [
+            "durward_operations_allowed_total 1",
+            "durward_sessions 3",
+            "durward_stage_seconds_bucket{le=\"0.000016\",stage=\"answer\"} 0",
+            "durward_stage_seconds_bucket{le=\"0.000064\",stage=\"answer\"} 1",
+            "durward_stage_seconds_bucket{le=\"+Inf\",stage=\"answer\"} 1",
+            "durward_stage_seconds_count{stage=\"answer\"} 1",
+            "durward_decisions_total{verdict=\"deny\",rule=\"no-\\\"secrets\\\"\"} 1",
+            "durward_values_masked_total{strategy=\"partial\"} 7",
+            "durward_sessions_ended_total{why=\"client\"} 1",
+            "durward_holds_answered_total{answer=\"approved\"} 1",
+            "durward_journal_lag_records 5",
+            "durward_target_sessions{target=\"orders\"} 2",
+            "durward_target_reachable{target=\"orders\"} 1",
+        ] {
             assert!(page.contains(line), "{line} is not in:\n{page}");
+        }
+        for line in ["target_reachable{target=\"idle\"}", "\"old\""] {
+            assert!(!page.contains(line), "{line} is in:\n{page}");
         }
     }
 }

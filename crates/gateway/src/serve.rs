@@ -149,6 +149,7 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
             stop
         }
     };
+    gateway.metrics().ended(stop.word());
     match stop {
         Stop::Done | Stop::Denied(_) | Stop::Unopened(_) | Stop::Login(_) | Stop::Ended(_) => {
             tracing::info!(session = id, "session ended: {stop}");

@@ -38,6 +38,22 @@ pub enum Ended {
     Narrowed,
 }
 
+impl Ended {
+    /// A word for it, among few.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Killed(_) => "killed",
+            Self::Revoked | Self::Denied(_) => "revoked",
+            Self::NotPermitted(_) => "not_permitted",
+            Self::Expired => "expired",
+            Self::TooOld => "too_old",
+            Self::Draining => "draining",
+            Self::Reconfigured => "reconfigured",
+            Self::Narrowed => "narrowed",
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -256,6 +256,23 @@ pub enum Stop {
     Broken(&'static str),
 }
 
+impl Stop {
+    /// A word for it, among few.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done => "client",
+            Self::Denied(_) => "denied",
+            Self::Unopened(_) => "unopened",
+            Self::Login(_) => "login",
+            Self::Violation(_) => "violation",
+            Self::Upstream(_) => "target",
+            Self::Ended(why) => why.word(),
+            Self::Journal => "journal",
+            Self::Broken(_) => "fault",
+        }
+    }
+}
+
 impl From<Denied> for Stop {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)

@@ -38,6 +38,18 @@ pub struct Target {
     pub(crate) meanings: Shared,
 }
 
+/// How the gateway last met a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contact {
+    /// Nobody has wanted to reach it yet.
+    Unused,
+    /// It answered.
+    Reachable,
+    /// It did not, or would not let the gateway in.
+    Unreachable,
+}
+
 /// Everything that a target is made of.
 pub(crate) struct Parts {
     pub name: TargetName,
@@ -71,6 +83,11 @@ impl Target {
     /// Whether another is the same server, database and login, so that what was read of the one is true of the other.
     pub(crate) fn is_same_place(&self, other: &Self) -> bool {
         self.catalogue.place == other.catalogue.place
+    }
+
+    /// How it was last met, by a session or by a look at its catalogue.
+    pub fn contact(&self) -> Contact {
+        self.catalogue.contact()
     }
 
     /// The strategy that the configuration names for a column with these tags; the one that shows least, if several.

@@ -267,6 +267,12 @@ impl Journal {
         self.0.shared.failed().is_none()
     }
 
+    /// How many records are not on disk yet.
+    pub fn lag(&self) -> u64 {
+        let appended = self.0.shared.tip().seq;
+        appended.saturating_sub(self.0.shared.progress().durable)
+    }
+
     /// Whether a record is in the file, so that it survives a crash of this process.
     pub fn is_written(&self, Position(position): Position) -> bool {
         self.0.shared.written.load(Ordering::Acquire) >= position

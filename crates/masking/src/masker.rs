@@ -74,8 +74,11 @@ impl ColumnShape {
 
 /// Replaces the values of one column.
 pub struct Masker {
+    strategy: Strategy,
     how: How,
     scratch: Vec<u8>,
+    /// Values that were replaced and are not counted yet.
+    replaced: u64,
 }
 
 enum How {
@@ -104,11 +107,12 @@ impl Masker {
                 How::Constant(constant::redacted(&shape))
             }
         };
-        Self { how, scratch: Vec::new() }
+        Self { strategy, how, scratch: Vec::new(), replaced: 0 }
     }
 
     /// What is shown instead of a value; `None` is NULL. (NULL itself stays NULL and is not asked for.)
     pub fn mask(&mut self, value: &[u8]) -> Option<&[u8]> {
+        self.replaced += 1;
         self.scratch.clear();
         match &self.how {
             How::Constant(constant) => return constant.as_deref(),
@@ -159,6 +163,16 @@ impl Plan {
     /// The masker of a column.
     pub fn column(&mut self, index: usize) -> Option<&mut Masker> {
         self.columns.get_mut(index)?.as_mut()
+    }
+
+    /// Hands over, by strategy, how many values were replaced since the last time.
+    pub fn take_counts(&mut self, mut count: impl FnMut(Strategy, u64)) {
+        for masker in self.columns.iter_mut().flatten() {
+            match std::mem::take(&mut masker.replaced) {
+                0 => (),
+                replaced => count(masker.strategy, replaced),
+            }
+        }
     }
 
     /// How many columns it is for.

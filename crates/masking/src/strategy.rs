@@ -48,10 +48,16 @@ impl Strategy {
     }
 }
 
+impl Strategy {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        WORDS.iter().find(|(_, strategy)| *strategy == self).map_or("redact", |(word, _)| word)
+    }
+}
+
 impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = WORDS.iter().find(|(_, s)| s == self).map_or("redact", |(word, _)| word);
-        f.write_str(word)
+        f.write_str(self.as_str())
     }
 }
 

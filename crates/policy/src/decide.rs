@@ -61,6 +61,14 @@ impl Policies {
         })
     }
 
+    pub(crate) fn all(&self) -> &[Policy] {
+        &self.all
+    }
+
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &HoldRule> {
+        self.holds.values()
+    }
+
     /// A digest of all texts.
     pub fn version(&self) -> &str {
         &self.version
@@ -195,10 +203,12 @@ impl Policies {
     pub fn could_write(&self, grant: &Grant, _facts: &TargetFacts) -> bool {
         let harmless = [Action::Connect, Action::Select, Action::Listen, Action::Reveal, Action::Probe];
         let mut writes = Action::ALL.iter().filter(|a| !harmless.contains(a));
-        writes.any(|action| {
-            let slice = self.slice(*action, grant.target());
-            slice.policies().any(|p| p.effect() == CedarEffect::Permit)
-        })
+        writes.any(|action| self.permits(*action, grant.target()))
+    }
+
+    /// Whether some policy could allow or hold an action on this target, whoever asks.
+    pub fn permits(&self, action: Action, target: &TargetName) -> bool {
+        self.slice(action, target).policies().any(|p| p.effect() == CedarEffect::Permit)
     }
 
     /// Whether leave to connect may end by itself, as time goes on.

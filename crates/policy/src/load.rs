@@ -7,6 +7,7 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 
 use crate::HoldRule;
+use crate::nearest::nearest;
 
 /// What may stand before a policy.
 const ANNOTATIONS: [&str; 9] =
@@ -98,7 +99,12 @@ fn in_order(set: &PolicySet) -> Vec<&Policy> {
 fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     for (name, _) in policy.annotations() {
         if !ANNOTATIONS.contains(&name) {
-            return Err(format!("unknown annotation @{name}; there are: @{}", ANNOTATIONS.join(", @")));
+            let meant =
+                nearest(name, ANNOTATIONS).map(|w| format!("; did you mean @{w}?")).unwrap_or_default();
+            return Err(format!(
+                "unknown annotation @{name}; there are: @{}{meant}",
+                ANNOTATIONS.join(", @")
+            ));
         }
     }
     let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or("every policy needs an @id(\"…\")")?;
@@ -121,9 +127,14 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     if quorum == 0 {
         return Err("@quorum is a number from 1".to_owned());
     }
+    let approvers: Vec<String> =
+        approvers.split(',').map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect();
+    if approvers.is_empty() {
+        return Err("@approvers names no group: nobody could answer".to_owned());
+    }
     let rule = HoldRule {
         id: id.to_owned(),
-        approvers: approvers.split(',').map(|g| g.trim().to_owned()).filter(|g| !g.is_empty()).collect(),
+        approvers,
         quorum,
         expires: duration(policy.annotation("expires"))?,
         valid_for: duration(policy.annotation("valid_for"))?,
@@ -174,7 +185,7 @@ fn validate(policies: &[Policy], places: &BTreeMap<String, (&Source, usize)>) ->
     problems
 }
 
-fn problem(source: &Source, at: usize, message: String) -> Problem {
+pub(crate) fn problem(source: &Source, at: usize, message: String) -> Problem {
     let before = source.text.get(..at).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |n| n + 1);
     Problem {

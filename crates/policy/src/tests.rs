@@ -308,3 +308,47 @@ fn a_verdict_is_remembered_unless_it_depends_on_the_moment_or_on_approvals() {
         assert_eq!(policies.remembered(), kept, "{text}");
     }
 }
+
+#[test]
+fn what_policies_name_is_found_and_what_is_not_there_is_told_with_its_place() {
+    let policies = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
+    let found = policies.references();
+    let set = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(found.targets, set(&["orders"]));
+    assert_eq!(found.schemas, set(&["orders/shop"]));
+    assert_eq!(found.tags, set(&["secret"]));
+    assert_eq!(found.groups, set(&["analysts"]));
+    assert_eq!(found.approvers, set(&["dba"]));
+
+    let sources = [Source { name: "p.cedar".to_owned(), text: RULES.to_owned() }];
+    assert_eq!(policies.dangling(&sources, &BTreeSet::from(["orders", "other"])), []);
+    let missing = policies.dangling(&sources, &BTreeSet::from(["order"]));
+    let told: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["p.cedar:2:76: there is no target \"orders\"; did you mean \"order\"?"]);
+}
+
+#[test]
+fn a_word_that_is_none_is_told_with_its_place_and_the_one_that_may_be_meant() {
+    for (text, place, says) in [
+        (
+            "\n  @id(\"a\") permit (principal, action == Action::\"selct\", resource);",
+            "p.cedar:2:",
+            "`Action::\"select\"`",
+        ),
+        (
+            "@id(\"a\") @aprovers(\"dba\") permit (principal, action, resource);",
+            "p.cedar:1:1:",
+            "did you mean @approvers?",
+        ),
+        (
+            "@id(\"a\") @approvers(\" ,\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            "p.cedar:1:1:",
+            "names no group",
+        ),
+        ("@id(\"a\") permit (principal in Grup::\"x\", action, resource);", "p.cedar:1:", "`Group`"),
+    ] {
+        let problems = load(text).err().unwrap_or_else(|| panic!("{text} was taken"));
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|t| t.starts_with(place) && t.contains(says)), "{text}: {told:?}");
+    }
+}

@@ -212,7 +212,7 @@ impl Durward {
         for (name, text) in files {
             fs::write(directory.join(name), text)?;
         }
-        text(self.command(&["apply", "-f"]).arg(directory.path()))?;
+        text(self.command(&["apply", "--prune", "-f"]).arg(directory.path()))?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Fault;
@@ -27,18 +27,15 @@ pub(super) async fn run(
         child.env_remove(name);
     }
     child.envs(environment.iter().map(|(name, value)| (name, value)));
-    let mut child =
-        child.spawn().map_err(|error| Fault::Missing(format!("cannot run {program}: {error}")))?;
-    passing_signals(&mut child).await
-}
-
-async fn passing_signals(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    // From before there is a child on, or one that comes meanwhile would end this process alone.
     let mut term = signal(SignalKind::terminate())?;
     let mut hup = signal(SignalKind::hangup())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     let mut one = signal(SignalKind::user_defined1())?;
     let mut two = signal(SignalKind::user_defined2())?;
+    let mut child =
+        child.spawn().map_err(|error| Fault::Missing(format!("cannot run {program}: {error}")))?;
     loop {
         let came = tokio::select! {
             status = child.wait() => return Ok(status?),

@@ -314,6 +314,22 @@ pub async fn cancel(
     timeout(PATIENCE, send).await.map_err(|_| DialError::Timeout)?
 }
 
+/// The certificate that a server shows to whoever asks, whether or not it would be trusted; `None` without TLS.
+pub async fn shown(address: &Address, tls: &UpstreamTls) -> Option<Vec<u8>> {
+    if tls.mode() == SslMode::Disable {
+        return None;
+    }
+    let unjudged = UpstreamTls::new(SslMode::Require, None, tls.is_direct());
+    let (stream, _) = timeout(PATIENCE, connect(address, &unjudged)).await.ok()?.ok()?;
+    match stream {
+        Stream::TlsClient(stream) => {
+            let shown = stream.get_ref().1.peer_certificates()?.first()?;
+            Some(shown.to_vec())
+        }
+        Stream::Tcp(_) | Stream::Unix(_) | Stream::TlsServer(_) => None,
+    }
+}
+
 /// A connection, encrypted as `sslmode` says, and the hash of the server's certificate.
 async fn reach(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option<Vec<u8>>), DialError> {
     let reaching = async {

@@ -59,7 +59,9 @@ pub(super) async fn open(
             )
         })?;
     }
-    let upstream = upstream(&target, accepted.minor(), &parameters, everything).await?;
+    let dialled = upstream(&target, accepted.minor(), &parameters, everything).await;
+    target.catalogue.met(dialled.is_ok());
+    let upstream = dialled?;
     let session = Cancellable {
         held: Arc::clone(cancel),
         address: target.address.clone(),

@@ -3,7 +3,7 @@
 mod open;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use masking::Masked;
 use model::TargetName;
@@ -13,13 +13,14 @@ use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 pub(super) use self::open::Open;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, ChunkKind};
 use super::conversation::Refusing;
 use super::operation::{Garbled, Request};
 use super::{answers, opening};
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
+use crate::metrics::Stage;
 use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
 use crate::net::listen::Accepted;
@@ -100,6 +101,7 @@ impl Protocol for PostgresSession {
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
         self.gateway.is_current()?;
+        let begun = Instant::now();
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
@@ -110,6 +112,7 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Login(refused));
             }
         };
+        self.gateway.metrics().stages.took(Stage::Login, begun.elapsed());
         let target = accepted.target();
         let admitted = self.gateway.break_glass(admitted, &target, &self.origin, audit).await?;
         self.place = Some(self.gateway.enter(&admitted, &target, &self.origin)?);
@@ -122,12 +125,14 @@ impl Protocol for PostgresSession {
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let session = &self.origin.session;
+        let begun = Instant::now();
         // A target may let one wait: whoever is to end meanwhile hears of it at once.
         let (opened, registration) = tokio::select! {
             biased;
             why = place.ended() => return Err(Stop::Ended(why)),
             opened = opening::open(&self.gateway, grant, accepted, audit, &self.cancel, session) => opened?,
         };
+        self.gateway.metrics().stages.took(Stage::Connect, begun.elapsed());
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
@@ -162,7 +167,7 @@ impl Protocol for PostgresSession {
             open.learn();
             if ears == Ears::Both
                 && open.answers.outcomes.is_empty()
-                && let Some(event) = open.listen().await?
+                && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
             {
                 return Ok(event);
             }
@@ -176,7 +181,11 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Done);
             }
             // Nothing leaves for the server but here.
-            open.owed.settle(self.gateway.journal()).await?;
+            if !open.owed.is_settled() {
+                let begun = self.gateway.metrics().stages.begin(Stage::Journal);
+                open.owed.settle(self.gateway.journal()).await?;
+                self.gateway.metrics().stages.end(Stage::Journal, begun);
+            }
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
@@ -221,9 +230,18 @@ impl Protocol for PostgresSession {
     }
 
     fn mask(&mut self, chunk: Chunk) -> Result<Masked<Chunk>, Stop> {
+        let metrics = Arc::clone(self.gateway.metrics());
         let open = self.open()?;
+        let nothing_to_mask = matches!(chunk.kind, ChunkKind::Frames);
         let plan = open.answers.plan_for(&chunk)?;
-        masking::apply(plan, chunk).map_err(|cut| {
+        if nothing_to_mask {
+            return masking::apply(plan, chunk).map_err(|_| Stop::Broken("nothing was masked, and failed"));
+        }
+        let begun = metrics.stages.begin(Stage::Mask);
+        let masked = masking::apply(plan, chunk);
+        metrics.stages.end(Stage::Mask, begun);
+        plan.plan.take_counts(|strategy, values| metrics.masked(strategy.as_str(), values));
+        masked.map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
             open.answers.fatal = true;
             Stop::Upstream(cut.to_string())

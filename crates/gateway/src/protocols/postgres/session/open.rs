@@ -6,6 +6,7 @@ use wire::postgres::build;
 
 use super::{PostgresSession, garbled_error};
 use crate::audit::Owed;
+use crate::metrics::{Stage, Stages};
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
 use crate::net::pump::{KEPT, Pump};
@@ -200,7 +201,7 @@ impl Open {
     }
 
     /// The client's next message that means something to the spine, from what has been read already.
-    pub(super) async fn listen(&mut self) -> Result<Option<Event<PostgresSession>>, Stop> {
+    pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some();
         if self.conversation.expected.is_full() {
             self.wait();
@@ -222,7 +223,10 @@ impl Open {
                 },
             };
             let whole = frame.whole.len();
-            let event = match self.conversation.client(&frame)? {
+            let begun = stages.begin(Stage::Describe);
+            let said = self.conversation.client(&frame)?;
+            stages.end(Stage::Describe, begun);
+            let event = match said {
                 Said::Relay => {
                     self.pump.upstream.output.extend(frame.whole);
                     None

@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+mod state;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -53,11 +55,17 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
+        Self::start_with("", |_| ())
+    }
+
+    /// With more settings, and with files that are there before it is started.
+    fn start_with(settings: &str, prepare: impl FnOnce(&Path)) -> Self {
         let place = tempfile::tempdir().expect("a directory");
+        prepare(place.path());
         let (clients, admin) = (free_port(), free_port());
         let config = place.path().join("durward.toml");
         let typed = format!(
-            "data = \"state\"\n[postgres]\nlisten = [\"127.0.0.1:{clients}\"]\n[console]\nlisten = \"127.0.0.1:{admin}\"\n\
+            "data = \"state\"\n{settings}[postgres]\nlisten = [\"127.0.0.1:{clients}\"]\n[console]\nlisten = \"127.0.0.1:{admin}\"\n\
              [log]\nformat = \"json\"\n"
         );
         std::fs::write(&config, typed).expect("written");
@@ -88,6 +96,16 @@ impl Gateway {
     fn run_as(&self, secret: &str, arguments: &[&str]) -> (i32, String, String) {
         let output = durward(arguments, &[("DURWARD_GATEWAY", &self.url), ("DURWARD_ADMIN_SECRET", secret)]);
         (output.status.code().expect("a code"), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// What everybody who reaches the admin listener may ask.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("connected");
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        answer
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,0 +1,258 @@
+//! The machine that the gateway runs on: who can read and change its files, its ports, its disk, and as whom it runs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use gateway::credentials::Whence;
+use gateway::doctor::certificate;
+use gateway::doctor::{Check, Grade, check, mended};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::config::{Settings, Source};
+use crate::credentials::VaultLogin;
+use crate::node;
+
+/// With less space than this for the journal, soon nothing is forwarded, in MiB.
+const LOW: u64 = 1024;
+/// With less than this it may be hours.
+const NEARLY_NONE: u64 = 100;
+
+/// Looks at everything that `settings` name. `runs` says whether a gateway answers at its admin API.
+pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<Check> {
+    let mut found = Vec::new();
+    let data = &settings.data;
+    if let Some(file) = file {
+        found.push(changed_by_its_owner("config", file));
+    }
+    match std::fs::metadata(data) {
+        Err(error) => found.push(mended(
+            "data",
+            Grade::Bad,
+            format!("{}: {error}", data.display()),
+            format!("durward init --data {}", data.display()),
+        )),
+        Ok(metadata) => {
+            found.push(private("data", data, "700"));
+            found.push(owner(data, metadata.uid(), &passwd()));
+            found.push(space(data));
+        }
+    }
+    for (what, secret) in secrets(settings).filter(|(_, secret)| secret.exists()) {
+        found.push(private(what, secret, "600"));
+    }
+    if settings.store.is_none() && data.is_dir() && !data.join("state.db").exists() {
+        let says = format!("{} holds no state yet", data.display());
+        found.push(mended("store", Grade::Bad, says, format!("durward init --data {}", data.display())));
+    }
+    if let Some((chain, key)) = &settings.tls {
+        found.extend(tls(chain, key));
+    }
+    if let Some(applying) = &settings.apply {
+        found.push(changed_by_its_owner("apply", &applying.directory));
+    }
+    found.extend(ports(settings, runs));
+    found
+}
+
+/// Files with secrets in them.
+fn secrets(settings: &Settings) -> impl Iterator<Item = (&'static str, &Path)> {
+    let store = settings.store.as_ref().and_then(|store| store.password.as_ref());
+    let vault = settings.vault.as_ref().map(|vault| match &vault.login {
+        VaultLogin::Token(secret) | VaultLogin::AppRole { secret, .. } => secret,
+    });
+    let own = [("key", Some(&settings.master_key)), ("store", store), ("vault", vault)];
+    let own = own.into_iter().filter_map(|(what, source)| match source {
+        Some(Source::File(file)) => Some((what, file.as_path())),
+        Some(Source::Env(_) | Source::Command(_)) | None => None,
+    });
+    let credentials = settings.credentials.values().filter_map(|source| match &source.from {
+        Whence::File(file) => Some(("credential", file.as_path())),
+        Whence::Env(_) | Whence::Command(_) | Whence::Vault { .. } => None,
+    });
+    own.chain(credentials)
+}
+
+/// Nobody but its owner can even read it.
+fn private(what: &'static str, path: &Path, right: &str) -> Check {
+    match mode(path) {
+        Err(error) => check(what, Grade::Bad, format!("{}: {error}", path.display())),
+        Ok(mode) if mode & 0o077 == 0 => {
+            check(what, Grade::Good, format!("{} is its owner's alone", path.display()))
+        }
+        Ok(mode) => mended(
+            what,
+            Grade::Bad,
+            format!("{} can be read by others (mode {mode:o})", path.display()),
+            format!("chmod {right} {}", path.display()),
+        ),
+    }
+}
+
+/// Others may read it, and not change it: whoever changes it changes what the gateway does.
+fn changed_by_its_owner(what: &'static str, path: &Path) -> Check {
+    match mode(path) {
+        Err(error) => check(what, Grade::Bad, format!("{}: {error}", path.display())),
+        Ok(mode) if mode & 0o022 == 0 => {
+            check(what, Grade::Good, format!("{} is changed by its owner alone", path.display()))
+        }
+        Ok(mode) => mended(
+            what,
+            Grade::Bad,
+            format!("{} can be changed by others (mode {mode:o})", path.display()),
+            format!("chmod go-w {}", path.display()),
+        ),
+    }
+}
+
+fn mode(path: &Path) -> std::io::Result<u32> {
+    Ok(std::fs::metadata(path)?.mode() & 0o777)
+}
+
+fn passwd() -> String {
+    std::fs::read_to_string("/etc/passwd").unwrap_or_default()
+}
+
+/// Same user is no boundary: whatever runs as the owner of the data has what the gateway has.
+fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()));
+    let name = entry.as_ref().and_then(|f| f.first()).map_or_else(|| uid.to_string(), Clone::clone);
+    let shell = entry.as_ref().and_then(|f| f.get(6)).map_or("", String::as_str);
+    let mend = format!(
+        "useradd --system --shell /usr/sbin/nologin durward && chown -R durward: {}, and run the gateway as durward",
+        data.display()
+    );
+    if uid == 0 {
+        let says = "the data belongs to root: the gateway needs none of root's rights";
+        return mended("same-user", Grade::Warning, says, mend);
+    }
+    if shell.is_empty() || shell.ends_with("/nologin") || shell.ends_with("/false") {
+        return check(
+            "same-user",
+            Grade::Good,
+            format!("the data belongs to {name}, as whom nobody logs in"),
+        );
+    }
+    let says = format!(
+        "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can read the key and the store"
+    );
+    mended("same-user", Grade::Warning, says, mend)
+}
+
+fn space(data: &Path) -> Check {
+    let journal = node::journal_in(data);
+    let place = if journal.is_dir() { journal.as_path() } else { data };
+    match rustix::fs::statvfs(place) {
+        Err(error) => check("disk", Grade::Warning, format!("it cannot be asked: {error}")),
+        Ok(of) => free(place, of.f_bavail.saturating_mul(of.f_frsize) / (1024 * 1024)),
+    }
+}
+
+fn free(place: &Path, mebibytes: u64) -> Check {
+    let says =
+        format!("{mebibytes} MiB are free for the journal; when it cannot be written, nothing is forwarded");
+    let grade = match mebibytes {
+        NEARLY_NONE.. if mebibytes >= LOW => {
+            return check("disk", Grade::Good, format!("{mebibytes} MiB are free"));
+        }
+        NEARLY_NONE.. => Grade::Warning,
+        _ => Grade::Bad,
+    };
+    mended(
+        "disk",
+        grade,
+        says,
+        format!("df -h {}, then give it more, or data = \"…\" on another disk", place.display()),
+    )
+}
+
+fn tls(chain: &Path, key: &Path) -> Vec<Check> {
+    let mut found = vec![private("tls-key", key, "600")];
+    let der = std::fs::read(chain).ok().and_then(|pem| CertificateDer::from_pem_slice(&pem).ok());
+    found.push(match der {
+        Some(der) => certificate::look(&der),
+        None => check("certificate", Grade::Bad, format!("{} is no certificate in PEM", chain.display())),
+    });
+    if let Err(error) = node::certificate(chain, key) {
+        found.push(check("tls", Grade::Bad, format!("{error:#}")));
+    }
+    found
+}
+
+/// Where a gateway runs its ports are taken, and should be.
+fn ports(settings: &Settings, runs: bool) -> Vec<Check> {
+    let mut wanted: Vec<SocketAddr> = settings.postgres.clone();
+    wanted.extend(settings.targets.values());
+    wanted.extend(&settings.oauth);
+    wanted.push(settings.console);
+    wanted.extend(settings.agents.iter().map(|(address, _)| address));
+    wanted.retain(|address| address.port() != 0);
+    let look = |address: SocketAddr| match (TcpListener::bind(address), runs) {
+        (Ok(_), false) => check("port", Grade::Good, format!("{address} is free")),
+        (Ok(_), true) => mended(
+            "port",
+            Grade::Bad,
+            format!("a gateway runs, and nobody listens on {address}"),
+            "durward serve: it must be started again for a new listener",
+        ),
+        (Err(_), true) => check("port", Grade::Good, format!("somebody listens on {address}")),
+        (Err(error), false) => mended(
+            "port",
+            Grade::Bad,
+            format!("{address} cannot be listened on: {error}"),
+            format!("ss -ltnp 'sport = :{}' shows who does", address.port()),
+        ),
+    };
+    wanted.into_iter().map(look).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_others_can_reach_is_told_with_what_mends_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("key");
+        std::fs::write(&file, "x").expect("written");
+        for (mode, secret, owned) in [
+            (0o600, Grade::Good, Grade::Good),
+            (0o644, Grade::Bad, Grade::Good),
+            (0o664, Grade::Bad, Grade::Bad),
+            (0o602, Grade::Bad, Grade::Bad),
+        ] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("set");
+            let (one, two) = (private("key", &file, "600"), changed_by_its_owner("config", &file));
+            assert_eq!((one.grade, two.grade), (secret, owned), "{mode:o}");
+            let mends = |check: &Check| check.mend.as_ref().is_some_and(|m| m.starts_with("chmod "));
+            assert_eq!((mends(&one), mends(&two)), (secret == Grade::Bad, owned == Grade::Bad));
+        }
+    }
+
+    #[test]
+    fn an_owner_who_logs_in_is_a_danger() {
+        let passwd = "root:x:0:0::/root:/bin/bash\nme:x:1000:1000::/home/me:/bin/zsh\ndurward:x:998:998::/:/usr/sbin/nologin\n";
+        for (uid, grade, says) in [
+            (0, Grade::Warning, "belongs to root"),
+            (1000, Grade::Warning, "whatever runs as me"),
+            (998, Grade::Good, "belongs to durward"),
+            (4242, Grade::Good, "belongs to 4242"),
+        ] {
+            let found = owner(Path::new("/data"), uid, passwd);
+            assert!(found.grade == grade && found.says.contains(says), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_is_told_before_it_is_full() {
+        for (free_mebibytes, grade) in
+            [(LOW, Grade::Good), (LOW - 1, Grade::Warning), (NEARLY_NONE, Grade::Warning), (0, Grade::Bad)]
+        {
+            assert_eq!(free(Path::new("/data"), free_mebibytes).grade, grade, "{free_mebibytes}");
+        }
+    }
+}

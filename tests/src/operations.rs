@@ -1,0 +1,197 @@
+//! What whoever operates it sees: metrics, readiness, and what `doctor` finds and how that is mended.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use testkit::durward::{Durward, Target};
+use testkit::json::Json;
+
+use crate::rig::{DATABASE, Rig, server};
+
+const SHOP: &str = "CREATE SCHEMA shop; \
+    CREATE TABLE shop.customers (id int PRIMARY KEY, name text, email text); \
+    INSERT INTO shop.customers VALUES (1, 'Ada', 'ada@example.com'), (2, 'Grace', 'grace@example.com');";
+
+const POLICY: &str = r#"
+@id("reads") permit (principal, action in [Action::"connect", Action::"read"], resource);
+@id("nothing-of-a-secret") forbid (principal, action, resource in Tag::"secrett");
+@id("no-such-table") forbid (principal, action, resource == Table::"sample/shop.custmers");
+@id("held") @approvers("dba") forbid (principal, action == Action::"lock_rows", resource)
+unless { context.approvals.contains("held") };
+"#;
+
+/// What everybody who reaches the admin listener may ask.
+fn get(gateway: &Durward, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.admin_port())).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn shop() -> Rig {
+    let server = server(&[]);
+    server.sql(DATABASE, SHOP).unwrap();
+    let columns = vec![
+        ("shop.customers.email".to_owned(), "pii.email".to_owned()),
+        ("shop.customers.nmae".to_owned(), "secret".to_owned()),
+    ];
+    let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
+    Rig::of(server, &target, "", POLICY)
+}
+
+#[test]
+fn metrics_tell_what_was_decided_masked_and_how_long_it_took_and_nothing_of_anybody() {
+    let rig = shop();
+    let ask = |sql: &str| rig.through().said(Command::new("psql").args(["-XAtc", sql]));
+    for _ in 0..20 {
+        assert!(ask("SELECT email FROM shop.customers").starts_with("***\n***\n"));
+    }
+    assert!(ask("DELETE FROM shop.customers WHERE name = 'Grace'").contains("not allowed"));
+    let page = get(&rig.gateway, "/metrics");
+    let value = |series: &str| -> f64 {
+        let line = page.lines().find(|line| line.starts_with(series));
+        let line = line.unwrap_or_else(|| panic!("{series} is not in\n{page}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(value("durward_decisions_total{verdict=\"allow\",rule=\"reads\"}") >= 20.0);
+    assert!(value("durward_decisions_total{verdict=\"deny\",rule=\"(none)\"}") >= 1.0);
+    assert_eq!(value("durward_values_masked_total{strategy=\"redact\"}"), 40.0);
+    assert_eq!(value("durward_sessions_opened_total"), 21.0);
+    assert_eq!(value("durward_target_reachable{target=\"sample\"}"), 1.0);
+    assert_eq!(value("durward_holds_waiting"), 0.0);
+    assert!(value("durward_sessions_ended_total{why=\"client\"}") >= 20.0);
+    for stage in ["login", "connect", "describe", "decide", "journal", "answer", "mask"] {
+        let count = value(&format!("durward_stage_seconds_count{{stage=\"{stage}\"}}"));
+        let sum = value(&format!("durward_stage_seconds_sum{{stage=\"{stage}\"}}"));
+        assert!(count > 0.0 && sum > 0.0, "{stage}: {count} {sum}");
+        assert_eq!(count, value(&format!("durward_stage_seconds_bucket{{le=\"+Inf\",stage=\"{stage}\"}}")));
+    }
+    for somebody in ["ada@example.com", "Grace", "tester", "dwt_", "127.0.0.1", "customers", "DELETE", "psql"]
+    {
+        assert!(!page.contains(somebody), "{somebody} is in\n{page}");
+    }
+}
+
+#[test]
+fn readiness_names_targets_with_their_state_and_does_not_fail_for_one_of_them() {
+    let rig = shop();
+    let ready = || get(&rig.gateway, "/readyz");
+    assert!(ready().contains("\"targets\":{\"sample\":\"unused\"}"), "{}", ready());
+    let ask = |sql: &str| rig.through().said(Command::new("psql").args(["-XAtc", sql]));
+    assert!(ask("SELECT 1").starts_with("1\n"));
+    let answer = ready();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"sample\":\"reachable\""), "{answer}");
+    let postmaster = std::fs::read_to_string(rig.server.directory().join("data/postmaster.pid")).unwrap();
+    let process = postmaster.lines().next().unwrap();
+    assert!(Command::new("kill").args(["-INT", process]).status().unwrap().success());
+    eventually("the target is known to be gone", || {
+        let _ = rig.through().said(Command::new("psql").args(["-XAtc", "SELECT 1"]));
+        get(&rig.gateway, "/readyz").contains("\"sample\":\"unreachable\"")
+    });
+    let answer = get(&rig.gateway, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"journal\":true"), "{answer}");
+    assert!(get(&rig.gateway, "/metrics").contains("durward_target_reachable{target=\"sample\"} 0"));
+    let status = rig.gateway.command(&["status"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&status.stdout).contains("sample: unreachable"), "{status:?}");
+}
+
+/// What was found: grade, what, words, and what mends it.
+fn findings(gateway: &Durward, part: &str) -> Vec<[String; 4]> {
+    let output = gateway.command(&["doctor", "--json", "-c"]).arg(gateway.config()).output().unwrap();
+    let report = Json::parse(&String::from_utf8_lossy(&output.stdout)).unwrap();
+    let found = match part.split_once('/') {
+        Some((outer, inner)) => report.at(outer).and_then(|r| r.at(inner)),
+        None => report.at(part),
+    };
+    let of = |check: &Json, name: &str| check.at(name).and_then(Json::text).unwrap_or_default().to_owned();
+    let items = found.unwrap_or_else(|| panic!("{output:?}")).items();
+    items.iter().map(|c| ["grade", "what", "says", "mend"].map(|name| of(c, name))).collect()
+}
+
+fn says(found: &[[String; 4]], what: &str, words: &str) -> Option<[String; 4]> {
+    found.iter().find(|[_, w, says, _]| w == what && says.contains(words)).cloned()
+}
+
+#[test]
+fn what_doctor_finds_is_mended_by_what_it_says() {
+    let server = server(&[]);
+    server.sql(DATABASE, SHOP).unwrap();
+    server
+        .sql(
+            DATABASE,
+            "CREATE ROLE \"Gate\" LOGIN CREATEROLE CREATEDB; GRANT pg_write_server_files TO \"Gate\"; \
+             GRANT USAGE ON SCHEMA shop TO \"Gate\"; GRANT SELECT, UPDATE ON shop.customers TO \"Gate\"",
+        )
+        .unwrap();
+    let columns = vec![("shop.customers.nmae".to_owned(), "secret".to_owned())];
+    let target =
+        Target { user: "Gate".to_owned(), columns, ..Target::new(DATABASE, server.port(), DATABASE) };
+    let rig = Rig::of(server, &target, "", POLICY);
+
+    let found = findings(&rig.gateway, "targets/sample");
+    for (what, words) in [
+        ("role", "the role has CREATEROLE, CREATEDB"),
+        ("role", "a member of pg_write_server_files"),
+        ("role", "may write 1 tables of shop"),
+    ] {
+        let [grade, _, _, mend] = says(&found, what, words).unwrap_or_else(|| panic!("{words}: {found:?}"));
+        assert_eq!(grade, "warning", "{words}");
+        rig.server.sql(DATABASE, &mend).unwrap();
+    }
+    let tags = says(&found, "tags", "shop.customers.nmae (did you mean shop.customers.name?)");
+    assert!(tags.is_some(), "{found:?}");
+    let named = says(&found, "policies", "table shop.custmers (did you mean shop.customers?)");
+    assert!(named.is_some(), "{found:?}");
+    let policies = findings(&rig.gateway, "policies");
+    assert!(says(&policies, "policies", "secrett (did you mean secret?)").is_some(), "{policies:?}");
+    let [_, _, _, mend] = says(&policies, "approvers", "policies ask dba").unwrap();
+    assert_eq!(mend, "durward approver add NAME --groups dba");
+    let words: Vec<&str> =
+        mend.split(' ').skip(1).map(|word| if word == "NAME" { "dora" } else { word }).collect();
+    assert!(rig.gateway.command(&words).output().unwrap().status.success());
+
+    let found = findings(&rig.gateway, "targets/sample");
+    assert!(says(&found, "role", "no more than policies could allow").is_some(), "{found:?}");
+    assert!(says(&findings(&rig.gateway, "policies"), "approvers", "somebody is in each group").is_some());
+    let here = findings(&rig.gateway, "here");
+    for (what, words) in
+        [("key", "its owner's alone"), ("port", "somebody listens on"), ("disk", "MiB are free")]
+    {
+        assert!(says(&here, what, words).is_some(), "{what}: {here:?}");
+    }
+}
+
+#[test]
+fn doctor_looks_at_targets_without_a_gateway_and_fails_for_what_is_bad_alone() {
+    let mut rig = shop();
+    rig.gateway.end();
+    let doctor = |more: &[&str]| {
+        let mut command = rig.gateway.command(&["doctor", "-c"]);
+        let output = command.arg(rig.gateway.config()).args(more).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = doctor(&[]);
+    assert!(code == 0 && said.contains("is free") && said.contains("the gateway can log in to it"), "{said}");
+    assert_eq!(doctor(&["--strict"]).0, 6, "warnings are bad where they are asked to be");
+    assert_eq!(doctor(&["none"]).0, 5);
+    let key = rig.gateway.data().join("master.key");
+    let chmod = |mode: &str| assert!(Command::new("chmod").arg(mode).arg(&key).status().unwrap().success());
+    chmod("644");
+    let output = rig.gateway.command(&["doctor", "--data"]).arg(rig.gateway.data()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(&format!("→ chmod 600 {}", key.display())), "{said}");
+    assert_eq!(output.status.code(), Some(6));
+    chmod("600");
+}
