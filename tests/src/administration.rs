@@ -378,7 +378,10 @@ fn at_sighup_the_configuration_is_read_again_and_what_cannot_change_is_said() {
     );
     fs::write(files.join("t.toml"), toml).unwrap();
     let config = fs::read_to_string(rig.gateway.config()).unwrap();
-    let changed = format!("apply = \"{}\"\n{config}\n[log]\nlevel = \"debug\"\n", files.display());
+    let changed = format!(
+        "apply = {{ directory = \"{}\", prune = true }}\n{config}\n[log]\nlevel = \"debug\"\n",
+        files.display()
+    );
     fs::write(rig.gateway.config(), &changed).unwrap();
     rig.gateway.reload().unwrap();
     eventually("it is read again", || rig.gateway.log().contains("read again").then_some(()));

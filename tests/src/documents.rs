@@ -55,14 +55,23 @@ fn script(blocks: &[Block]) -> String {
     let mut script = "set -e -o pipefail\ntrap 'echo \"ended in $at\"' EXIT\n".to_owned();
     for (n, Block { place, word, text }) in blocks.iter().enumerate() {
         let _ = writeln!(script, "at={place}");
-        let _ = match word.as_str() {
-            "sh" => writeln!(script, "{{\n{text}}} >out.{n} 2>&1"),
-            "sh fails" => writeln!(
-                script,
-                "if (\n{text}) >out.{n} 2>&1; then echo \"{place} did not fail\"; exit 1; fi"
-            ),
-            "sh background" => writeln!(script, "(\n{text}) >out.{n} 2>&1 &"),
-            _ => Ok(()),
+        let words: Vec<&str> = word.split(' ').collect();
+        let Some((&"sh", words)) = words.split_first() else { continue };
+        for word in words {
+            assert!(["fails", "background", "runner", "pod"].contains(word), "{place}: what is {word}?");
+        }
+        // In a job of a runner and in a pod the environment is another, and nothing of this machine is known.
+        let away = words.contains(&"runner") || words.contains(&"pod");
+        let text = if away { format!(". ./elsewhere\n{text}") } else { text.clone() };
+        let _ = if words.contains(&"fails") {
+            let why = format!("echo \"{place} did not fail\"; exit 1");
+            writeln!(script, "if (\n{text}) >out.{n} 2>&1; then {why}; fi")
+        } else if words.contains(&"background") {
+            writeln!(script, "(\n{text}) >out.{n} 2>&1 &")
+        } else if away {
+            writeln!(script, "(\n{text}) >out.{n} 2>&1")
+        } else {
+            writeln!(script, "{{\n{text}}} >out.{n} 2>&1")
         };
     }
     script.push_str("at='the end'\n");
