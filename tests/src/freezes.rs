@@ -289,7 +289,7 @@ async fn sessions_end_within_a_second_while_they_wait_and_while_they_run() {
         }
         // Who is killed may come again; others notice nothing.
         let mut config = rig.through().config();
-        config.password(&token).connect(NoTls).await.unwrap();
+        drop(config.password(&token).connect(NoTls).await.unwrap());
         ask(&other, "SELECT 1").await.unwrap();
     }
     let begun = Instant::now();
