@@ -26,6 +26,14 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
         Requests::Watch { json } => watch(client, json),
         Requests::Approve { id, say, json } => answer(client, name.as_deref(), &id, true, say, json),
         Requests::Deny { id, say, json } => answer(client, name.as_deref(), &id, false, say, json),
+        Requests::Rescind { id, json } => {
+            let rescinded =
+                client.post(&format!("/requests/{}/rescind", part(&id)), &json!({ "name": name }))?;
+            if json {
+                return Ok(show::json(&rescinded)?);
+            }
+            Ok(say(format_args!("The approval of request {id} is taken back: the statement asks anew."))?)
+        }
     }
 }
 
@@ -171,7 +179,7 @@ mod tests {
     #[test]
     fn an_approver_sees_what_a_statement_hides() {
         let request = json!({
-            "id": "r1", "status": "waiting", "principal": "agent:bot", "target": "orders",
+            "id": "r1", "status": "pending", "principal": "agent:bot", "target": "orders",
             "holds": [{"id": "held", "quorum": 2, "approvers": ["dba", "owners"], "reason": "why"}],
             "votes": [{"voter": "user:a", "approve": true, "words": "fine\nStatus    approved"}],
             "effects": ["update on shop.t"],

@@ -12,7 +12,7 @@ pub use journal::record::DecisionId;
 use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
-use model::{Action, Asserted, ColumnName, Effect, Inspect};
+use model::{Action, Asserted, ColumnName, Effect, Finish, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 use prometheus_client::metrics::counter::Counter;
 
@@ -341,7 +341,7 @@ impl Audit {
         };
         self.append(&body, &[fields])?;
         if let Some(request) = self.approved.take() {
-            self.holds.finish(request, "refused by the policy in force").await;
+            self.holds.finish(request, Finish::superseded("refused by the policy in force")).await;
         }
         self.refusals += 1;
         self.metrics.denied.inc();
@@ -386,6 +386,9 @@ impl Audit {
             version: question.version(),
         };
         let position = self.append(&body, &[fields])?;
+        if let Some(request) = self.approved.take() {
+            self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
+        }
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
@@ -434,10 +437,8 @@ impl Audit {
         }
         if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
             let (_, request) = self.running.swap_remove(at);
-            let how = sqlstate
-                .as_ref()
-                .map_or_else(|| format!("done, rows: {rows}"), |s| format!("failed with SQLSTATE {s}"));
-            self.holds.finish_soon(request, how);
+            let finish = sqlstate.as_ref().map_or_else(|| Finish::done(rows), |s| Finish::failed(s));
+            self.holds.finish_soon(request, finish);
         }
         let body = record::Body::Outcome {
             decision: &decision,
@@ -462,7 +463,8 @@ impl Audit {
             return;
         }
         for (_, request) in std::mem::take(&mut self.running) {
-            self.holds.finish(request, "the session ended before its outcome was known").await;
+            let why = "the session ended before its outcome was known";
+            self.holds.finish(request, Finish::unknown(why)).await;
         }
         if let Stop::Ended(why) = stop {
             let body = record::Body::Killed { why: why.to_string() };

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
+use model::{Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
@@ -123,7 +123,9 @@ impl Answer {
             ),
             Self::Expired => (
                 EXPIRED,
-                format!("request {ticket} has expired, or its approval was used; the statement did not run"),
+                format!(
+                    "request {ticket} has expired, or its approval was used or taken back; the statement did not run"
+                ),
                 Some("The same statement sent again asks anew.".to_owned()),
             ),
             Self::Withdrawn => (
@@ -237,9 +239,16 @@ impl Holds {
                     Ok(Standing { status, words }) => match status {
                         Status::Approved => self.begin_claim(ticket),
                         Status::Denied => return Answer::Denied(words),
-                        Status::Expired | Status::Used => return Answer::Expired,
+                        Status::Expired
+                        | Status::Claimed
+                        | Status::Lapsed
+                        | Status::Rescinded
+                        | Status::Superseded
+                        | Status::Done
+                        | Status::Failed
+                        | Status::OutcomeUnknown => return Answer::Expired,
                         Status::Withdrawn => return Answer::Withdrawn,
-                        Status::Waiting => (),
+                        Status::Pending => (),
                     },
                     Err(error) => tracing::error!(request = ticket.id, "a request cannot be read: {error}"),
                 }
@@ -281,16 +290,16 @@ impl Holds {
     }
 
     /// Notes what became of an approved operation.
-    pub async fn finish(&self, request: String, how: &str) {
-        if let Err(error) = self.state.finish(&request, how).await {
+    pub async fn finish(&self, request: String, finish: Finish) {
+        if let Err(error) = self.state.finish(&request, &finish).await {
             tracing::error!(request, "the outcome of a request cannot be noted: {error}");
         }
     }
 
     /// The same, without waiting for it.
-    pub fn finish_soon(&self, request: String, how: String) {
+    pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
-        tokio::spawn(async move { holds.finish(request, &how).await });
+        tokio::spawn(async move { holds.finish(request, finish).await });
     }
 }
 

@@ -379,7 +379,7 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
     let used = house.gateway.requests(&user("dora"), true).await.expect("requests");
     let used = used.iter().find(|r| r.id == *id).expect("the first");
-    assert_eq!(used.status, Status::Used);
+    assert_eq!(used.status, Status::Claimed);
 }
 
 #[tokio::test]

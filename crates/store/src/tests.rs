@@ -265,11 +265,11 @@ async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
     let id = filed(&store, "1", &[(1, 60), (2, 60)]).await;
     let no = Vote { approve: false, ..yes("user:a") };
     for (vote, now, expected) in [
-        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
-        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
+        (yes("user:a"), 0, Counted::Now(Status::Pending)),
+        (yes("user:a"), 0, Counted::Now(Status::Pending)),
         (yes("user:b"), 0, Counted::Now(Status::Approved)),
         (no.clone(), 0, Counted::TooLate(Status::Approved)),
-        (no.clone(), 60, Counted::TooLate(Status::Expired)),
+        (no.clone(), 60, Counted::TooLate(Status::Lapsed)),
     ] {
         assert_eq!(
             store.vote(&id, &vote, now, enough).await.expect("asked"),
