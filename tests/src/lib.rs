@@ -21,6 +21,8 @@ mod emergencies;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod exactly;
+#[cfg(test)]
 mod freezes;
 #[cfg(test)]
 mod hostile;

@@ -198,6 +198,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],

@@ -74,8 +74,33 @@ pub struct StatementNote<'a> {
     pub values: Vec<ValueNote<'a>>,
 }
 
-/// A value, on its way to its commitment. It is never printed.
-pub struct ValueNote<'a>(pub Option<&'a [u8]>);
+/// A value as its approver reads it: what it is, and what the client says of its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// `None` for NULL.
+    pub text: Option<String>,
+    /// `int4`; `int4, binary` where the text is its bytes in hexadecimal. Empty where nothing is said.
+    pub kind: String,
+}
+
+/// A value, on its way to its commitment or to an approver. It is never printed.
+pub struct ValueNote<'a> {
+    /// As it came.
+    pub bytes: Option<&'a [u8]>,
+    /// What the bytes are.
+    pub form: Form,
+}
+
+/// What the bytes of a value are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A literal of the statement's text.
+    Literal,
+    /// A parameter as text, and what the client says of its type: an OID of PostgreSQL's, 0 where it says nothing.
+    Text(u32),
+    /// The same in the type's binary format.
+    Binary(u32),
+}
 
 impl fmt::Debug for ValueNote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -516,8 +541,8 @@ impl Audit {
             let mut context = digest::Context::new(&digest::SHA256);
             context.update(&self.key);
             context.update(&(u128::from(self.decisions) << 64 | u128::from(wide(index))).to_be_bytes());
-            for ValueNote(value) in values {
-                match value {
+            for ValueNote { bytes, form: _ } in values {
+                match bytes {
                     None => context.update(&[0]),
                     Some(value) => {
                         context.update(&(1_u128 << 64 | u128::from(wide(value.len()))).to_be_bytes());

@@ -189,6 +189,7 @@ impl Backend for Memory {
                 summary: new.summary.clone(),
                 text: new.text.clone(),
                 values: new.values.clone(),
+                circumstances: new.circumstances.clone(),
                 effects: new.effects.clone(),
                 holds: new.holds.clone(),
                 filed: 0,

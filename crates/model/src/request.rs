@@ -23,6 +23,18 @@ pub struct HoldRule {
     pub reason: Option<String>,
 }
 
+/// What decides beside its text and values what an operation means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// What the client says of each value's type, and `binary` where the value is shown in hexadecimal; empty where nothing is
+    /// said.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Settings under which the target reads it, by name.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
+}
+
 /// A held operation to be filed.
 #[derive(Debug, Clone)]
 pub struct NewRequest {
@@ -44,6 +56,8 @@ pub struct NewRequest {
     pub text: String,
     /// The values of the placeholders; sealed where they rest.
     pub values: Vec<Option<String>>,
+    /// What decides beside text and values what it means.
+    pub circumstances: Circumstances,
     /// What it would do.
     pub effects: Vec<String>,
     /// The rules that hold it, every one of which must be met.
@@ -221,6 +235,8 @@ pub struct Request {
     pub text: String,
     /// The values of the placeholders; only where one request is shown.
     pub values: Vec<Option<String>>,
+    /// What decides beside text and values what it means.
+    pub circumstances: Circumstances,
     /// What it would do.
     pub effects: Vec<String>,
     /// The rules that hold it.

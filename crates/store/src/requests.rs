@@ -205,6 +205,7 @@ async fn insert(
         kind,
         text,
         values: _,
+        circumstances,
         effects,
         holds,
         version,
@@ -212,8 +213,8 @@ async fn insert(
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         sealed_values, effects, holds, version, filed, expires, circumstances) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(id)
     .bind(digest)
@@ -230,6 +231,7 @@ async fn insert(
     .bind(version)
     .bind(now)
     .bind(after(now, life))
+    .bind(crate::to_json(circumstances)?)
     .execute(work)
     .await?;
     Ok(())
@@ -255,6 +257,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         summary: row.try_get("summary")?,
         text: row.try_get("text")?,
         values: Vec::new(),
+        circumstances: crate::from_json(row.try_get("circumstances")?)?,
         effects: crate::from_json(row.try_get("effects")?)?,
         holds: crate::from_json(row.try_get("holds")?)?,
         filed: row.try_get("filed")?,

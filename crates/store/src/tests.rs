@@ -119,6 +119,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE cards SET number = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),

@@ -44,6 +44,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some("x".to_owned()), None],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![HoldRule {

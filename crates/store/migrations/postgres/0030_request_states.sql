@@ -9,3 +9,6 @@ UPDATE request SET status = CASE
     ELSE 'outcome_unknown' END
 WHERE status = 'used';
 CREATE UNIQUE INDEX request_open ON request (digest) WHERE status IN ('pending', 'approved');
+
+-- What decides beside text and values what an operation means, as JSON: types of its parameters, settings of its session.
+ALTER TABLE request ADD COLUMN circumstances TEXT NOT NULL DEFAULT '{}';
