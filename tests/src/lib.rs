@@ -19,11 +19,15 @@ mod emergencies;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod introspection;
 #[cfg(test)]
 mod invisible;
 #[cfg(test)]

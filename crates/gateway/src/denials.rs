@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use model::{Denial, Subject};
+use policy::identity::Groups;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -47,13 +48,13 @@ impl Denials {
     }
 
     /// Why a session may not be, if so.
-    pub(crate) fn of(&self, live: &Live, now: i64) -> Option<Denial> {
+    pub(crate) fn of(&self, live: &Live, groups: &Groups, now: i64) -> Option<Denial> {
         let known = self.known.load();
         if known.is_empty() {
             return None;
         }
         let holds = |subject: Subject| known.get(&subject).filter(|d| d.holds(now)).cloned();
-        subjects(live).find_map(holds).or_else(|| {
+        subjects(live, groups).find_map(holds).or_else(|| {
             // What an issuer said after somebody was signed out is another sign-in.
             live.principal.asserted.iter().find_map(|word| {
                 let (issuer, subject) = (word.issuer.clone(), word.subject.clone());
@@ -64,8 +65,12 @@ impl Denials {
 }
 
 /// Everything that a denial of this session could be about.
-fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
+fn subjects<'a>(live: &'a Live, groups: &'a Groups) -> impl Iterator<Item = Subject> + 'a {
     let who = &live.principal;
+    // Those whom it acts for are in groups of the gateway's own, too, be it by a group that an issuer says.
+    let said = || who.groups.iter().chain(who.asserted.iter().flat_map(|word| &word.groups));
+    let own = who.chain().flat_map(move |p| groups.of(p, said()).into_iter().map(str::to_owned));
+    let own = own.map(|group| Subject::Group { issuer: None, group });
     let any = who.groups.iter().map(|group| Subject::Group { issuer: None, group: group.clone() });
     let of_issuers = who.asserted.iter().flat_map(|word| {
         let groups = word.groups.iter().flat_map(|group| {
@@ -84,6 +89,7 @@ fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
         .map(|token| Subject::Token(token.clone()))
         .chain(who.chain().map(|p| Subject::Principal(p.clone())))
         .chain(any)
+        .chain(own)
         .chain(of_issuers)
 }
 
@@ -201,8 +207,9 @@ impl Gateway {
 
     /// Ends sessions that are denied; returns how many.
     fn end_denied(&self) -> usize {
-        let now = now();
-        self.sessions().end_where(|live| Some(Ended::Denied(self.denials().of(live, now)?.reason.into())))
+        let (now, groups) = (now(), self.groups());
+        self.sessions()
+            .end_where(|live| Some(Ended::Denied(self.denials().of(live, &groups, now)?.reason.into())))
     }
 
     /// The denials that hold, newest first.

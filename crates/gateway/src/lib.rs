@@ -16,6 +16,7 @@ pub mod explain;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+mod introspection;
 pub mod issuers;
 mod lanes;
 mod lease;

@@ -363,8 +363,13 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
             let code = match why {
-                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
+                Ended::Draining
+                | Ended::Killed(_)
+                | Ended::Reconfigured
+                | Ended::Regrouped
+                | Ended::Narrowed => "57P01",
                 Ended::Revoked
+                | Ended::Unasked
                 | Ended::Expired
                 | Ended::TooOld
                 | Ended::Denied(_)
