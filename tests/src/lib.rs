@@ -19,6 +19,8 @@ mod emergencies;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod freezes;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status};
+use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::{self, StatementNote};
+use crate::freezes::FROZEN;
 use crate::spine::Auditable;
 use crate::state::State;
 
@@ -44,6 +45,8 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    /// On which target.
+    pub target: TargetName,
     until: Instant,
     claim: Arc<Claim>,
 }
@@ -84,6 +87,8 @@ pub enum Answer {
     Expired,
     /// The client has cancelled.
     Withdrawn,
+    /// The target is frozen, for this reason; the request stays open.
+    Frozen(Arc<str>),
 }
 
 impl Answer {
@@ -95,6 +100,7 @@ impl Answer {
             Self::Pending => "pending",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
+            Self::Frozen(_) => "frozen",
         }
     }
 
@@ -124,6 +130,14 @@ impl Answer {
                 CANCELLED,
                 format!("canceling statement due to user request; request {ticket} was withdrawn"),
                 None,
+            ),
+            Self::Frozen(why) => (
+                FROZEN,
+                format!("the target is frozen: {why}; the statement did not run"),
+                Some(format!(
+                    "Request {ticket} stands: once the target is thawed and the request approved, send exactly the same \
+                     statement again."
+                )),
             ),
         };
         let policies = question.holds().iter().map(|h| h.id.clone()).collect();
@@ -199,13 +213,15 @@ impl Holds {
             summary: request.summary,
             how,
             patience,
+            target: request.target,
             until: Instant::now() + patience,
             claim: Claim::new(&self.waiting),
         })
     }
 
-    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
+    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -214,6 +230,9 @@ impl Holds {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
+                if let Some(why) = frozen() {
+                    return Answer::Frozen(why);
+                }
                 match self.state.standing(&ticket.id).await {
                     Ok(Standing { status, words }) => match status {
                         Status::Approved => self.begin_claim(ticket),
