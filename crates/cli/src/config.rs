@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
+use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};
 
 /// What is known of the store may not be older than this.
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub credentials: BTreeMap<String, SourceConfig>,
     /// The Vault or OpenBao that some of them are in.
     pub vault: Option<VaultSettings>,
+    /// Where spans go.
+    pub traces: Option<Tracing>,
 }
 
 /// A directory that is applied, and whether what it does not name goes.
@@ -131,6 +134,9 @@ pub(crate) struct Typed {
     /// Who hears of break-glass codes.
     #[serde(default)]
     break_glass: TypedBreakGlass,
+    /// A collector of OpenTelemetry's that gets traces.
+    #[cfg_attr(not(feature = "otel"), schemars(skip))]
+    traces: Option<TypedTraces>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -468,6 +474,7 @@ impl Settings {
             alarm: None,
             credentials: BTreeMap::new(),
             vault: None,
+            traces: None,
         }
     }
 
@@ -492,6 +499,7 @@ impl Settings {
             alarm,
             credentials,
             vault,
+            traces,
         } = self;
         [
             ("data", *data != new.data),
@@ -507,6 +515,7 @@ impl Settings {
             ("break_glass", *alarm != new.alarm),
             ("credentials", *credentials != new.credentials),
             ("vault", *vault != new.vault),
+            ("traces", *traces != new.traces),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -529,6 +538,7 @@ impl Typed {
             limits,
             retention,
             break_glass,
+            traces,
             apply,
             watch,
         } = self;
@@ -586,6 +596,7 @@ impl Typed {
             alarm,
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
+            traces: traces.map(|traces| traces.below(home)),
         }
     }
 }

@@ -35,6 +35,7 @@ mod show;
 mod status;
 mod targets;
 mod tokens;
+mod traces;
 mod typed;
 mod up;
 mod version;

@@ -15,6 +15,7 @@ use gateway::net::listen::Front;
 use gateway::net::tls::ServerTls;
 use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
+use gateway::traces::Traces;
 use journal::{Journal, Options};
 use model::TargetName;
 use store::{Address, Location, Locked, MasterError, MasterKey, Store};
@@ -78,7 +79,8 @@ impl Node {
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
         let sources = crate::credentials::sources(&settings)?;
-        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources };
+        let traces = crate::traces::start(settings.traces.as_ref())?;
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources, traces };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
         if let Some(applying) = &settings.apply {
@@ -127,6 +129,7 @@ impl Node {
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("not everybody left in time");
         }
+        gateway.flush_traces().await;
         store.close().await;
         tracing::info!("ended");
         Ok(())
@@ -164,7 +167,14 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     let journal = open_journal(&settings.data)?;
     let state = State::new(Embedded::new(store));
     let sources = crate::credentials::sources(settings)?;
-    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None, sources };
+    let config = Config {
+        journal,
+        state,
+        limits: settings.limits.clone(),
+        alarm: None,
+        sources,
+        traces: Traces::default(),
+    };
     Ok(Gateway::start(config).await?)
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::audit::{self, StatementNote};
 use crate::spine::Auditable;
 use crate::state::State;
+use crate::traces::Moment;
 
 /// Waiting for an answer.
 pub const PENDING: &str = "ZD001";
@@ -44,6 +45,9 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    /// When it was asked for.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nobody traces it"))]
+    pub(crate) asked: Moment,
     until: Instant,
     claim: Arc<Claim>,
 }
@@ -168,6 +172,7 @@ impl Holds {
             policies: question.holds().iter().map(|h| h.id.clone()).collect(),
             version: Arc::clone(question.version()),
         };
+        let asked = Moment::now();
         let request = describe(grant, question, session);
         let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
@@ -195,6 +200,7 @@ impl Holds {
             expires.div_ceil(60)
         );
         Ok(Ticket {
+            asked,
             id,
             summary: request.summary,
             how,

@@ -31,6 +31,7 @@ pub mod spine;
 pub mod state;
 pub mod targets;
 pub mod tokens;
+pub mod traces;
 
 #[cfg(test)]
 mod memory;

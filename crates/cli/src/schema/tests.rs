@@ -158,6 +158,12 @@ fn examples() -> Vec<(Kind, Value)> {
              [[clients]]\nname = 'nightly'\njwks_file = 'k.json'\nalgorithms = ['ES256']\ngroups = ['jobs']\n\
              agent_session = '1h'\nexchange_life = '1h'\n",
         ),
+        #[cfg(feature = "otel")]
+        (
+            Kind::Config,
+            "[traces]\nendpoint = 'https://collector.example:4318'\nheaders = { authorization = { env = 'T' } }\n\
+             authorities = 'ca.pem'\n",
+        ),
         (Kind::Config, "[postgres]\nlisten = []\ntargets = { orders = '127.0.0.1:7433' }\n"),
         (
             Kind::Tests,

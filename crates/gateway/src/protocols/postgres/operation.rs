@@ -10,6 +10,7 @@ use wire::postgres::backend::Field;
 
 use crate::audit::{self, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
+use crate::traces::Understood;
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
 /// messages that carry the same text.
@@ -226,6 +227,8 @@ pub struct Request {
     pub kind: RequestKind,
     /// What it means.
     pub operation: Arc<Operation>,
+    /// When that was understood.
+    pub understood: Understood,
 }
 
 /// The messages that carry intent.
@@ -292,6 +295,10 @@ impl Auditable for Request {
 
     fn is_shape_only(&self) -> bool {
         self.is_shape()
+    }
+
+    fn understood(&self) -> Understood {
+        self.understood
     }
 
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {

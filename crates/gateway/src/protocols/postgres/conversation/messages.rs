@@ -13,6 +13,7 @@ use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
+use crate::traces::Understood;
 
 /// Why names may not be changed now.
 const TOO_LATE: &str = "it changes names that open cursors or deferred triggers are still to find; close them or end the transaction first";
@@ -152,7 +153,12 @@ impl Conversation {
                 } else {
                     operation
                 };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::Query, operation })
+                Said::Request(Request {
+                    frame: frame.whole.to_vec(),
+                    kind: RequestKind::Query,
+                    operation,
+                    understood: Understood::default(),
+                })
             }
         }
     }
@@ -183,7 +189,12 @@ impl Conversation {
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+                Said::Request(Request {
+                    frame: frame.whole.to_vec(),
+                    kind,
+                    operation,
+                    understood: Understood::default(),
+                })
             }
         }
     }
@@ -220,7 +231,12 @@ impl Conversation {
         };
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
-        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+        Said::Request(Request {
+            frame: frame.whole.to_vec(),
+            kind,
+            operation,
+            understood: Understood::default(),
+        })
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
@@ -290,7 +306,12 @@ impl Conversation {
         if self.moves_too_late(&operation, None) {
             operation = self.understanding.uncertain(TOO_LATE);
         }
-        Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::FunctionCall, operation })
+        Said::Request(Request {
+            frame: frame.whole.to_vec(),
+            kind: RequestKind::FunctionCall,
+            operation,
+            understood: Understood::default(),
+        })
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
