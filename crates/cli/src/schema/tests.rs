@@ -158,6 +158,7 @@ fn examples() -> Vec<(Kind, Value)> {
              [[clients]]\nname = 'nightly'\njwks_file = 'k.json'\nalgorithms = ['ES256']\ngroups = ['jobs']\n\
              agent_session = '1h'\nexchange_life = '1h'\n",
         ),
+        (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
         #[cfg(feature = "otel")]
         (
             Kind::Config,
