@@ -19,6 +19,8 @@ mod emergencies;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod freezes;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;

@@ -13,6 +13,7 @@ use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
 use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
+use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
 use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
@@ -37,11 +38,13 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/approvers", get(approvers).post(add_approver))
         .route("/approvers/{name}/remove", post(remove_approver))
         .route("/sessions", get(sessions))
-        .route("/sessions/{id}/kill", post(kill))
+        .route("/sessions/kill", post(kill))
         .route("/tokens", get(tokens).post(issue))
         .route("/tokens/{id}/revoke", post(revoke))
         .route("/revocations", get(revocations).post(deny))
         .route("/revocations/{id}/lift", post(lift))
+        .route("/freezes", get(freezes).post(freeze))
+        .route("/freezes/{id}/thaw", post(lift))
         .route("/break-glass", get(codes).post(make_codes))
         .route("/break-glass/{id}/revoke", post(revoke_code))
         .route("/configuration", get(configuration).put(apply))
@@ -182,9 +185,9 @@ async fn sessions(State(gateway): Gate) -> Json<Vec<Session>> {
     Json(gateway.sessions().list().into_iter().map(Session::from).collect())
 }
 
-async fn kill(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
-    gateway.kill_session(&id, &by())?;
-    Ok(Json(json!({ "killed": id })))
+async fn kill(State(gateway): Gate, wanted: Body<NewEnd>) -> Answer<Value> {
+    let ended = gateway.end_sessions(&wanted?.0, &by()).await?;
+    Ok(Json(json!({ "sessions": ended })))
 }
 
 async fn tokens(State(gateway): Gate) -> Answer<Vec<TokenInfo>> {
@@ -208,6 +211,15 @@ async fn revocations(State(gateway): Gate) -> Answer<Vec<DenialInfo>> {
 async fn deny(State(gateway): Gate, wanted: Body<NewDenial>) -> Answer<Value> {
     let (denial, ended) = gateway.deny(&wanted?.0, &by()).await?;
     Ok(Json(json!({ "revocation": denial, "sessions": ended })))
+}
+
+async fn freezes(State(gateway): Gate) -> Json<Vec<DenialInfo>> {
+    Json(gateway.freezes())
+}
+
+async fn freeze(State(gateway): Gate, wanted: Body<NewFreeze>) -> Answer<Value> {
+    let (freeze, ended) = gateway.freeze(&wanted?.0, &by()).await?;
+    Ok(Json(json!({ "freeze": freeze, "sessions": ended })))
 }
 
 async fn lift(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {

@@ -36,6 +36,7 @@ async fn start() -> Running {
         limits: Limits::default(),
         alarm: None,
         sources: Sources::default(),
+        traces: gateway::traces::Traces::default(),
     };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -158,7 +159,12 @@ async fn a_configuration_is_checked_then_taken_and_a_token_issued_and_revoked() 
         ("/api/v1/tokens", r#"{"kind":"agent","nam":"bot","seconds":60}"#, 422),
         ("/api/v1/tokens", "{", 400),
         ("/api/v1/requests/r1/answer", r#"{"approve":true}"#, 404),
-        ("/api/v1/sessions/s1/kill", "", 404),
+        ("/api/v1/sessions/kill", r#"{"session":"s1"}"#, 404),
+        ("/api/v1/sessions/kill", r#"{"target":"nowhere"}"#, 404),
+        ("/api/v1/sessions/kill", r#"{"everybody":"x"}"#, 400),
+        ("/api/v1/freezes", r#"{"scope":"nowhere","reason":"x"}"#, 404),
+        ("/api/v1/freezes", r#"{"scope":"all","reason":" "}"#, 409),
+        ("/api/v1/freezes/dwr_0/thaw", "", 404),
     ] {
         assert_eq!(running.json("POST", path, Some(body)).await.0, expected, "{path} {body}");
     }

@@ -426,7 +426,9 @@ impl Audit {
     ) -> Result<(), JournalDown> {
         let policies = match answer {
             Answer::Approved(policies) => policies.clone(),
-            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn => Vec::new(),
+            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_) => {
+                Vec::new()
+            }
         };
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status};
+use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::{self, StatementNote};
+use crate::freezes::FROZEN;
 use crate::spine::Auditable;
 use crate::state::State;
 use crate::traces::Moment;
@@ -45,6 +46,8 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    /// On which target.
+    pub target: TargetName,
     /// When it was asked for.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nobody traces it"))]
     pub(crate) asked: Moment,
@@ -88,6 +91,8 @@ pub enum Answer {
     Expired,
     /// The client has cancelled.
     Withdrawn,
+    /// The target is frozen, for this reason; the request stays open.
+    Frozen(Arc<str>),
 }
 
 impl Answer {
@@ -99,6 +104,7 @@ impl Answer {
             Self::Pending => "pending",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
+            Self::Frozen(_) => "frozen",
         }
     }
 
@@ -128,6 +134,14 @@ impl Answer {
                 CANCELLED,
                 format!("canceling statement due to user request; request {ticket} was withdrawn"),
                 None,
+            ),
+            Self::Frozen(why) => (
+                FROZEN,
+                format!("the target is frozen: {why}; the statement did not run"),
+                Some(format!(
+                    "Request {ticket} stands: once the target is thawed and the request approved, send exactly the same \
+                     statement again."
+                )),
             ),
         };
         let policies = question.holds().iter().map(|h| h.id.clone()).collect();
@@ -205,13 +219,15 @@ impl Holds {
             summary: request.summary,
             how,
             patience,
+            target: request.target,
             until: Instant::now() + patience,
             claim: Claim::new(&self.waiting),
         })
     }
 
-    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
+    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -220,6 +236,9 @@ impl Holds {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
+                if let Some(why) = frozen() {
+                    return Answer::Frozen(why);
+                }
                 match self.state.standing(&ticket.id).await {
                     Ok(Standing { status, words }) => match status {
                         Status::Approved => self.begin_claim(ticket),

@@ -74,7 +74,7 @@ pub(super) async fn open(
         .register(cancellable, accepted.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
     if !everything {
-        check_encoding(&upstream)?;
+        check_reading(&upstream)?;
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
     Ok((Opened { target, upstream, everything, welcome }, registration))
@@ -144,6 +144,8 @@ fn parameters(
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
     if !everything {
         parameters.push(("client_encoding".to_owned(), b"UTF8".to_vec()));
+        // What a database or role has by default would be another way to read a text.
+        parameters.push((STRINGS.to_owned(), b"on".to_vec()));
     }
     parameters.extend(wanted.settings);
     if read_only {
@@ -177,13 +179,23 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.
-fn check_encoding(upstream: &Upstream) -> Result<(), Stop> {
+/// Whether a backslash in a string is only that.
+const STRINGS: &str = "standard_conforming_strings";
+
+/// A server that stores other encodings converts what it gets, and could read a text otherwise than we do; so could one that
+/// did not take the settings that the session began with.
+fn check_reading(upstream: &Upstream) -> Result<(), Stop> {
     let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
     if said("client_encoding").is_none_or(|v| v == b"UTF8")
         && said("server_encoding").is_none_or(|v| v == b"UTF8")
     {
-        return Ok(());
+        if said(STRINGS).is_none_or(|v| v == b"on") {
+            return Ok(());
+        }
+        return Err(denied(
+            "0A000",
+            "the target reads backslashes in strings otherwise, which is not supported",
+        ));
     }
     Err(denied("0A000", "the target's database is not encoded in UTF-8, which is not supported"))
 }

@@ -313,6 +313,11 @@ impl Request {
         matches!(self.kind, RequestKind::Parse { .. })
     }
 
+    /// Whether its target may be another one after it.
+    pub(super) fn may_change(&self) -> bool {
+        !self.operation.effects.iter().all(crate::freezes::is_read)
+    }
+
     /// Whether it came as a message that is answered with a ReadyForQuery of its own.
     pub(super) fn is_simple(&self) -> bool {
         matches!(self.kind, RequestKind::Query | RequestKind::FunctionCall)

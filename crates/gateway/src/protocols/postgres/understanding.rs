@@ -175,7 +175,7 @@ impl Understanding {
 
     /// Learns from the answers. Says whether names are certain now, or more must be asked.
     pub(super) fn learn(&mut self, purpose: own::Purpose, mut answers: Vec<Rows>) -> Result<bool, String> {
-        let facts = own::facts_of(&answers).ok_or("the server's answer is not what was asked for")?;
+        let facts = own::facts_of(&answers)?;
         match purpose {
             own::Purpose::SessionFacts => {
                 self.learned(facts);

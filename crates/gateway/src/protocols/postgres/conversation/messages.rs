@@ -382,10 +382,16 @@ fn interrupts_copy(message: &Frontend<'_>) -> bool {
     }
 }
 
-/// A name as text; the gateway's own name is not the client's to use.
+/// The server cuts names of statements and portals after so many bytes (`NAMEDATALEN`, less one), so that two which differ
+/// behind them are one.
+const LONGEST_NAME: usize = 63;
+
+/// A name as the server knows it, as text; the gateway's own name is not the client's to use.
 fn own_name(name: &[u8]) -> Result<String, Garbled> {
-    let name = std::str::from_utf8(name)
-        .map_err(|_| Garbled::new("22021", "a name that is not valid UTF-8".to_owned()))?;
+    let known = name.get(..LONGEST_NAME).unwrap_or(name);
+    let name = std::str::from_utf8(known).map_err(|_| {
+        Garbled::new("22021", "a name that is not valid UTF-8 where the server cuts it".to_owned())
+    })?;
     if name == own::RESERVED {
         return Err(Garbled::new("42939", "this name is reserved for the gateway".to_owned()));
     }
