@@ -1,7 +1,12 @@
 //! The agents' port: one token for another, for one target, for a while; chains of who acts for whom, as the target sees them.
 
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use testkit::Scratch;
+use testkit::certificates::Certificates;
 use testkit::durward::{Durward, Target};
 use testkit::http::{self, Answer};
 use testkit::issuer::Issuer;
@@ -468,4 +473,85 @@ async fn what_is_not_asked_as_the_standards_say_is_refused_in_their_words() {
     let metadata =
         http::request(house.port, "GET", "/.well-known/oauth-authorization-server", &[], b"").unwrap();
     assert!(metadata.body.contains("private_key_jwt") && metadata.status == 200);
+}
+
+/// What the agents' port answers by TLS to whoever trusts one authority; what OpenSSL says where it does not.
+fn by_tls(port: u16, authority: &Path, request: &str) -> String {
+    let mut client = Command::new("openssl");
+    client.args([
+        "s_client",
+        "-quiet",
+        "-ign_eof",
+        "-verify_return_error",
+        "-verify_ip",
+        "127.0.0.1",
+        "-CAfile",
+    ]);
+    client.arg(authority).args(["-connect", &format!("127.0.0.1:{port}")]);
+    let mut child =
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whoever does not trust it has left.
+    let _ = child.stdin.take().unwrap().write_all(request.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// With a certificate of its own the port takes nobody in clear and may be reached from elsewhere; the certificate is read
+/// again as that of PostgreSQL's port is.
+#[test]
+fn agents_may_come_by_tls_and_the_certificate_is_the_one_that_lies_there_now() {
+    let scratch = Scratch::new("agents").unwrap();
+    let make = |name: &str| {
+        std::fs::create_dir(scratch.join(name)).unwrap();
+        Certificates::make(&scratch.join(name), &["127.0.0.1"]).unwrap()
+    };
+    let (old, new) = (make("old"), make("new"));
+    let (chain, key) = (scratch.join("shown.pem"), scratch.join("shown.key"));
+    let install = |which: &Certificates| {
+        std::fs::copy(&which.key, &key).unwrap();
+        std::fs::copy(&which.certificate, &chain).unwrap();
+    };
+    install(&old);
+    let port = free_port().unwrap();
+    let settings = format!(
+        "\n[agents]\nlisten = \"0.0.0.0:{port}\"\nurls = [\"https://gate.example.com/\"]\n\
+         tls = {{ certificate = \"{}\", key = \"{}\" }}",
+        chain.display(),
+        key.display()
+    );
+    let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
+    let token = gateway.token("bot").unwrap();
+    let who = format!(
+        "POST /whoami HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let in_clear =
+        http::request(port, "POST", "/whoami", &[("authorization", &format!("Bearer {token}"))], b"");
+    assert!(in_clear.is_err(), "{in_clear:?}");
+    // Whoever says nothing holds up nobody.
+    let silent = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let said = by_tls(port, &old.authority, &who);
+    assert!(said.contains("200 OK") && said.contains("agent:bot"), "{said}");
+    drop(silent);
+    let said = by_tls(port, &new.authority, &who);
+    assert!(!said.contains("agent:bot") && said.contains("verify"), "another authority: {said}");
+    let metadata = "GET /.well-known/oauth-authorization-server HTTP/1.0\r\nHost: x\r\n\r\n";
+    let said = by_tls(port, &old.authority, metadata);
+    assert!(said.contains("\"https://gate.example.com/token\""), "{said}");
+
+    install(&new);
+    let until = Instant::now() + Duration::from_secs(30);
+    while !by_tls(port, &new.authority, &who).contains("agent:bot") {
+        assert!(Instant::now() < until, "the new one is not shown: {}", gateway.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!by_tls(port, &old.authority, &who).contains("agent:bot"));
+
+    // A key that is not the certificate's changes nothing.
+    std::fs::copy(&old.key, &key).unwrap();
+    gateway.reload().unwrap();
+    while !gateway.log().contains("what was in force stays in force: agents.tls") {
+        assert!(Instant::now() < until, "{}", gateway.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(by_tls(port, &new.authority, &who).contains("agent:bot"));
 }

@@ -33,6 +33,7 @@ use crate::spine::Auditable;
 use crate::state::{Happened, Purged, State, StateError};
 use crate::targets::{Contact, Target};
 use crate::tokens::{Admitted, Entrance, Tokens};
+use crate::traces::Traces;
 
 /// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub struct Config {
     pub alarm: Option<Arc<dyn Alarm>>,
     /// Where passwords of targets are that do not lie in the store.
     pub sources: Sources,
+    /// Where spans go, where traces are built in.
+    pub traces: Traces,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -149,6 +152,7 @@ pub struct Gateway {
     alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
     sources: Sources,
+    traces: Traces,
     lease: Lease,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
@@ -162,7 +166,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits, alarm, sources } = config;
+        let Config { journal, state, limits, alarm, sources, traces } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let asked = Moment::now();
@@ -190,6 +194,7 @@ impl Gateway {
             lease: Lease::new(state.is_shared(), asked),
             told: AtomicI64::new(told),
             sources,
+            traces,
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
@@ -548,6 +553,18 @@ impl Gateway {
         let mut bytes = [0; 6];
         rand::fill(&mut bytes).ok()?;
         Some(format!("s{}", audit::hex(&bytes)))
+    }
+
+    /// Waits, and not for long, until spans that are there are sent.
+    #[cfg_attr(not(feature = "otel"), expect(clippy::unused_async, reason = "there are none"))]
+    pub async fn flush_traces(&self) {
+        #[cfg(feature = "otel")]
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.traces.flush()).await;
+    }
+
+    /// Where spans go.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Writes a record that belongs to no session.

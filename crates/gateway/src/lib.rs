@@ -33,6 +33,7 @@ pub mod spine;
 pub mod state;
 pub mod targets;
 pub mod tokens;
+pub mod traces;
 
 #[cfg(test)]
 mod memory;

@@ -161,6 +161,13 @@ fn examples() -> Vec<(Kind, Value)> {
              introspection = { client_id = 'g', credential = 'c', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
              [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
         ),
+        (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
+        #[cfg(feature = "otel")]
+        (
+            Kind::Config,
+            "[traces]\nendpoint = 'https://collector.example:4318'\nheaders = { authorization = { env = 'T' } }\n\
+             authorities = 'ca.pem'\n",
+        ),
         (Kind::Config, "[postgres]\nlisten = []\ntargets = { orders = '127.0.0.1:7433' }\n"),
         (
             Kind::Tests,

@@ -1,6 +1,7 @@
 //! Small questions to servers of other kinds: an issuer's configuration and keys. Over TLS, or on this machine; no redirects,
 //! bounded in time and length.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ impl Client {
     pub async fn post_json(
         &self,
         address: &str,
-        headers: Vec<(&'static str, Zeroizing<String>)>,
+        headers: Vec<(Cow<'static, str>, Zeroizing<String>)>,
         body: Zeroizing<String>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
@@ -121,7 +122,7 @@ impl Client {
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.post(&address).header("content-type", "application/json");
             for (name, value) in &headers {
-                question = question.header(*name, sensitive(value)?);
+                question = question.header(&**name, sensitive(value)?);
             }
             read(question.send(body.as_str()), most)
         });

@@ -13,6 +13,7 @@ use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
+use crate::traces::Understood;
 
 /// Why names may not be changed now.
 const TOO_LATE: &str = "it changes names that open cursors or deferred triggers are still to find; close them or end the transaction first";
@@ -153,12 +154,7 @@ impl Conversation {
                     operation
                 };
                 let under = self.circumstances();
-                Said::Request(Request {
-                    frame: frame.whole.to_vec(),
-                    kind: RequestKind::Query,
-                    operation,
-                    under,
-                })
+                Said::Request(Request::new(frame.whole.to_vec(), RequestKind::Query, operation, under))
             }
         }
     }
@@ -191,7 +187,7 @@ impl Conversation {
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
+                Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
             }
         }
     }
@@ -229,7 +225,7 @@ impl Conversation {
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
-        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
+        Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
@@ -300,12 +296,7 @@ impl Conversation {
             operation = self.understanding.uncertain(TOO_LATE);
         }
         let under = self.circumstances();
-        Said::Request(Request {
-            frame: frame.whole.to_vec(),
-            kind: RequestKind::FunctionCall,
-            operation,
-            under,
-        })
+        Said::Request(Request::new(frame.whole.to_vec(), RequestKind::FunctionCall, operation, under))
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
