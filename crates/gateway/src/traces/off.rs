@@ -18,11 +18,11 @@ pub struct Moment;
 
 /// When an operation was understood.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Understood;
+pub struct Understood {}
 
 /// Time that was spent in pieces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent;
+pub struct Spent {}
 
 /// Who wants to know how long something was waited for.
 #[derive(Debug, Clone, Copy, Default)]

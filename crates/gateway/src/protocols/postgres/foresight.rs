@@ -14,7 +14,6 @@ use super::own;
 use super::understanding::Understanding;
 use crate::catalogue::ReadError;
 use crate::targets::Target;
-use crate::traces::Understood;
 
 /// Why it cannot be said what a text means.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,6 @@ use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
-use crate::traces::Understood;
 
 /// Why names may not be changed now.
 const TOO_LATE: &str = "it changes names that open cursors or deferred triggers are still to find; close them or end the transaction first";
