@@ -35,7 +35,7 @@ impl Moment {
     /// Now.
     #[inline]
     pub fn now() -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -43,7 +43,7 @@ impl Understood {
     /// It began then, and is done now.
     #[inline]
     pub fn since(_: Moment) -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -55,7 +55,7 @@ impl Spent {
     /// What was spent so far; it begins anew.
     #[inline]
     pub fn take(&mut self) -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -76,7 +76,7 @@ impl Waits {
 impl Tracer {
     #[inline]
     pub(crate) fn new(_: &Traces, _: &str) -> Self {
-        Self
+        Self {}
     }
 
     #[inline]
