@@ -10,7 +10,7 @@ use crate::spine::Stop;
 
 /// Where spans go: nowhere.
 #[derive(Debug, Clone, Default)]
-pub struct Traces;
+pub struct Traces {}
 
 /// A moment that nobody looks at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
