@@ -1,5 +1,5 @@
 """Secrets and changes by what a database's own definitions bring along: foreign tables below a table, columns that hold rows of a
-tagged table, columns that are computed when they are read, copies that are older than what made them, tagged columns that move."""
+tagged table, columns that are computed when they are read, tagged columns that move."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Callable, Iterator
 
-from suite.model import Case, Ctx, found, leak, same, write
-from suite.wire import Answer
+from suite.model import Case, Ctx, leak, same, write
 
 from .edges import SETTLES
 from .leak_values import C, WHO
@@ -99,9 +98,8 @@ NO_FAILS = "DROP TABLE IF EXISTS shop.hid_late, shop.hid_plain"
 LATE = ("SELECT part FROM shop.hid_late", "SELECT * FROM shop.hid_late", "SELECT h FROM shop.hid_late h", "COPY (SELECT part FROM shop.hid_late) TO STDOUT", "BEGIN; DECLARE k CURSOR FOR SELECT part FROM shop.hid_late; FETCH k", "ROLLBACK")
 
 
-# ---------------------------------------------------------------- older than what made it, or somewhere else now
+# ---------------------------------------------------------------- somewhere else now
 
-STALE = f"CREATE VIEW shop.hid_once AS SELECT id, email AS part FROM {C}; CREATE MATERIALIZED VIEW shop.hid_still AS SELECT * FROM shop.hid_once; CREATE OR REPLACE VIEW shop.hid_once AS SELECT id, name AS part FROM {C}"
 MOVES = {
     "column": ("ALTER TABLE shop.secrets RENAME api_key TO hid_word", "ALTER TABLE shop.secrets RENAME hid_word TO api_key", "TABLE shop.secrets", "SELECT hid_word FROM shop.secrets"),
     "table": ("ALTER TABLE shop.secrets RENAME TO hid_secrets", "ALTER TABLE shop.hid_secrets RENAME TO secrets", "SELECT api_key FROM shop.hid_secrets"),
@@ -113,16 +111,6 @@ MOVES = {
 }
 
 
-# ---------------------------------------------------------------- a password among the settings
-
-def in_clear(_: Ctx, answers: list[Answer]) -> str | None:
-    """Nothing is set on this server, and a mask of nothing is not nothing."""
-    return next(("shown as it is" for a in answers if [b""] in [list(row) for row in a.rows]), None)
-
-
-CONNECTION = {"show": "SHOW primary_conninfo", "function": "SELECT current_setting('primary_conninfo')", "view": "SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'"}
-
-
 CASES: list[Case] = [  # few, since each waits until the gateway has seen its ground
     amid(leak("more.definition.far", *FAR.values()), far, NEAR),
     changing("more.definition.far", far, NEAR, *REACHED.values()),
@@ -131,8 +119,5 @@ CASES: list[Case] = [  # few, since each waits until the gateway has seen its gr
     amid(same("more.definition.rows.others", "SELECT id FROM shop.hid_kept ORDER BY id", "SELECT (o).name, (o).price FROM shop.hid_deep ORDER BY 1", "SELECT count(*) FROM shop.hid_kept"), ROWS, NO_ROWS),
     amid(leak("more.definition.late", *LATE), FAILS, NO_FAILS, since=18),
     amid(same("more.definition.late.of-clear", "SELECT part FROM shop.hid_plain", "SELECT id FROM shop.hid_late"), FAILS, NO_FAILS, since=18),
-    amid(leak("more.definition.stale-copy", "TABLE shop.hid_still", "SELECT part FROM shop.hid_still"), STALE, "DROP VIEW IF EXISTS shop.hid_once CASCADE"),
     *(amid(leak(f"more.definition.moved.{n}", *asks), make, unmake) for n, (make, unmake, *asks) in MOVES.items()),
-    *(found(f"more.definition.connection.{n}", in_clear, sql) for n, sql in CONNECTION.items()),
-    same("more.definition.connection.others", "SHOW max_connections", "SELECT setting FROM pg_settings WHERE name = 'work_mem'", "SELECT current_setting('server_version')"),
 ]
