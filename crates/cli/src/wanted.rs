@@ -553,7 +553,7 @@ mod tests {
             ),
             (
                 "[[groups]]\nname = \"a\"\nmembers = [\"user:x\", \"usr:y\"]\n".to_owned(),
-                &["t.toml:3:22: \"usr:y\" is no member", "did you mean \"user:\"?"],
+                &["t.toml:3:11: \"usr:y\" is no member", "did you mean \"user:\"?"],
             ),
             (
                 "[[groups]]\nname = \"dba\"\nmembers = [\n  \"user:x\",\n  \"group:local/dbas\",\n]\n".to_owned(),

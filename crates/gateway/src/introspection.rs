@@ -147,6 +147,9 @@ pub(crate) async fn keep(gateway: Weak<Gateway>) {
 impl Gateway {
     /// Asks whom it is time to ask. Nobody waits for anybody's answer.
     fn ask_issuers(self: &Arc<Self>) {
+        if self.watched().locked().is_empty() {
+            return;
+        }
         let issuers = self.issuers();
         let mut live = BTreeSet::new();
         self.sessions().for_each(|session| live.extend(session.tokens().cloned()));

@@ -114,7 +114,15 @@ impl Issuers {
             return Introspected::is_active(&answer).map(|()| None);
         }
         let introspected = Introspected::read(Opaque::read(token.as_bytes())?, &answer)?;
-        issuer.identify_introspected(&introspected, now()).map(|known| Some(known.principal))
+        let known = match issuer.identify_introspected(&introspected, now()) {
+            // How old it may be is asked when it is brought; a session has an age of its own.
+            Err(Refusal::TooOld) => {
+                let issued = introspected.claims().moment("iat").ok().flatten().unwrap_or_default();
+                issuer.identify_introspected(&introspected, issued)?
+            }
+            other => other?,
+        };
+        Ok(Some(known.principal))
     }
 
     /// Whether its issuer was asked about a token.

@@ -157,7 +157,7 @@ mod tests {
             ("verification_uri", json!("javascript:alert(1)")),
             ("verification_uri", json!(null)),
             ("device_code", json!("")),
-            ("user_code", json!(7)),
+            ("user_code", json!("")),
             ("expires_in", json!("soon")),
         ] {
             let mut wrong = honest.clone();
