@@ -453,6 +453,14 @@ pub(crate) enum Requests {
         #[arg(long)]
         json: bool,
     },
+    /// Take back an approval that is not used yet
+    Rescind {
+        /// Its id
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]

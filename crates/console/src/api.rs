@@ -62,6 +62,7 @@ pub(crate) fn requests_router() -> Router<Arc<Gateway>> {
         .route("/requests", get(requests))
         .route("/requests/{id}", get(request))
         .route("/requests/{id}/answer", post(answer))
+        .route("/requests/{id}/rescind", post(rescind))
 }
 
 async fn health(State(gateway): Gate) -> Json<Status> {
@@ -111,15 +112,42 @@ async fn answer(
     answering: Body<Answering>,
 ) -> Answer<Value> {
     let Json(Answering { approve, words, name }) = answering?;
-    let own = caller.id().name;
-    if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(&own)) {
-        let reason = format!("this secret is {own}'s and not {name}'s");
-        return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", reason));
-    }
+    check_name(&caller, name)?;
     let answered = gateway.answer_request(&id, &caller.voter(), approve, words).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))
+}
+
+/// Who somebody means to be is who their secret says they are.
+fn check_name(caller: &Caller, name: Option<String>) -> Result<(), Failure> {
+    let own = caller.id().name;
+    match name.filter(|name| !name.eq_ignore_ascii_case(&own)) {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("this secret is {own}'s and not {name}'s");
+            Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", reason))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rescinding {
+    /// Who the caller means to be; refused where the secret is somebody else's.
+    #[serde(default)]
+    name: Option<String>,
+}
+
+async fn rescind(
+    State(gateway): Gate,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    rescinding: Body<Rescinding>,
+) -> Answer<Value> {
+    check_name(&caller, rescinding?.0.name)?;
+    gateway.rescind_request(&id, &caller.voter()).await?;
+    Ok(Json(json!({ "rescinded": id, "by": caller.id().to_string() })))
 }
 
 // ---------------------------------------------------------------------- who answers them

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Scope, Standing, Subject, Tag,
+    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, Request, Scope, Standing, Subject, Tag,
     TargetName, Vote, Which,
 };
 use policy::quorum;
@@ -175,8 +175,16 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.withdraw(id).await?) })
     }
 
-    fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.finish(id, how).await?) })
+    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.rescind(id, now()).await?) })
+    }
+
+    fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.finish(id, finish).await?) })
+    }
+
+    fn lose_track(&self) -> Reply<'_, u64> {
+        Box::pin(async move { Ok(self.0.lose_track().await?) })
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {

@@ -197,6 +197,13 @@ impl Gateway {
         gateway.note(&started)?;
         // Before anybody is let in.
         gateway.look_at_denials().await?;
+        // Nobody else can say what became of what was claimed before this gateway began.
+        if !gateway.state.is_shared() {
+            let lost = gateway.state.lose_track().await?;
+            if lost > 0 {
+                tracing::warn!("of {lost} approved operations nobody knows whether they ran");
+            }
+        }
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         Ok(gateway)

@@ -55,6 +55,7 @@ impl Foresight {
             frame: Vec::new(),
             kind: RequestKind::Query,
             operation,
+            under: Arc::default(),
             understood: Understood::default(),
         })
     }

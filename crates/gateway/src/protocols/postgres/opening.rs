@@ -77,7 +77,7 @@ pub(super) async fn open(
         check_reading(&upstream)?;
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
-    Ok((Opened { target, upstream, everything, welcome }, registration))
+    Ok((Opened { target, upstream, everything, welcome, begun: parameters }, registration))
 }
 
 /// The target's connection. A password that was kept and is not taken any more is read anew, once.
@@ -110,15 +110,23 @@ pub(super) struct Opened {
     upstream: Upstream,
     pub(super) everything: bool,
     welcome: Vec<u8>,
+    /// The start-up parameters.
+    begun: Vec<(String, Vec<u8>)>,
 }
 
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
-    let Opened { target, upstream, everything, welcome } = opened;
+    let Opened { target, upstream, everything, welcome, begun } = opened;
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
-    let conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
+    let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
+    for (name, value) in &upstream.parameters {
+        conversation.reported(name.as_bytes(), value);
+    }
+    for (name, value) in &begun {
+        conversation.begins_with(name, value);
+    }
     let mut open = Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }));
     if !everything {
         // The first statement will need it, and the client takes a while to send it.

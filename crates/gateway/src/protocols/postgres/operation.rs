@@ -8,7 +8,8 @@ use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
-use crate::audit::{self, StatementNote, ValueNote};
+use super::under::Under;
+use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
 
@@ -186,6 +187,8 @@ pub struct Prepared {
     pub text: Option<Arc<str>>,
     /// The types of parameters that its Parse names, where they are not the server's own.
     pub types: Vec<u32>,
+    /// All that its Parse says of types, by the parameters' numbers; 0 where it leaves one to the server.
+    pub declared: Arc<[u32]>,
     /// The name under which SQL's `PREPARE` made it.
     pub by_sql: Option<String>,
     /// What it means.
@@ -199,7 +202,8 @@ pub struct Prepared {
 impl Prepared {
     /// A statement that nobody has described yet.
     pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
-        Self { text, types: Vec::new(), by_sql: None, operation, epoch, fields: OnceLock::new() }
+        let (types, declared) = (Vec::new(), Arc::default());
+        Self { text, types, declared, by_sql: None, operation, epoch, fields: OnceLock::new() }
     }
 
     /// What stands for a statement that this session's messages did not prepare.
@@ -229,6 +233,8 @@ pub struct Request {
     pub operation: Arc<Operation>,
     /// When that was understood.
     pub understood: Understood,
+    /// Under which settings.
+    pub(super) under: Arc<Under>,
 }
 
 /// The messages that carry intent.
@@ -288,7 +294,11 @@ impl Auditable for Request {
             RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => Vec::new(),
         };
         // Literals are numbered behind the parameters.
-        values.extend(self.operation.literals().map(|l| ValueNote(Some(l.value.as_bytes()))));
+        values.extend(
+            self.operation
+                .literals()
+                .map(|l| ValueNote { bytes: Some(l.value.as_bytes()), form: Form::Literal }),
+        );
         let Written { text, fields } = self.operation.written();
         StatementNote { phase, kind: &self.operation.facts.kind, text, fields, values }
     }
@@ -303,6 +313,14 @@ impl Auditable for Request {
 
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {
         super::exact::exact(self, session, part);
+    }
+
+    fn shown(&self, value: &ValueNote<'_>) -> Shown {
+        super::shown::shown(value)
+    }
+
+    fn circumstances(&self) -> Vec<(String, String)> {
+        self.under.lines()
     }
 }
 
@@ -346,7 +364,21 @@ impl Request {
         else {
             return Vec::new();
         };
-        bind.values.iter().map(ValueNote).collect()
+        let declared: &[u32] = match &self.kind {
+            RequestKind::Bind { prepared, .. } => &prepared.declared,
+            RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => &[],
+        };
+        // One format stands for all, none for text.
+        let format = |n: usize| match bind.formats.as_slice() {
+            [] => 0,
+            [one] => *one,
+            each => each.get(n).copied().unwrap_or(0),
+        };
+        let note = |(n, bytes)| {
+            let oid = declared.get(n).copied().unwrap_or(0);
+            ValueNote { bytes, form: if format(n) == 0 { Form::Text(oid) } else { Form::Binary(oid) } }
+        };
+        bind.values.iter().enumerate().map(note).collect()
     }
 }
 

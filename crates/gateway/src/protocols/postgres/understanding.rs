@@ -224,6 +224,11 @@ impl Understanding {
         self.source.meanings().find(self.way()?, find)
     }
 
+    /// The role that decides about rights, as far as it is known.
+    pub(super) fn role(&self) -> &str {
+        &self.facts.role
+    }
+
     fn learned(&mut self, facts: SessionFacts) {
         if facts != self.facts {
             self.epoch.session += 1;
@@ -374,6 +379,7 @@ impl Understanding {
         let again = Prepared {
             by_sql: prepared.by_sql.clone(),
             types: prepared.types.clone(),
+            declared: Arc::clone(&prepared.declared),
             ..Prepared::new(Some(Arc::clone(text)), operation, self.epoch)
         };
         if let Some(known) = prepared.fields.get() {

@@ -153,11 +153,13 @@ impl Conversation {
                 } else {
                     operation
                 };
+                let under = self.circumstances();
                 Said::Request(Request {
                     frame: frame.whole.to_vec(),
                     kind: RequestKind::Query,
                     operation,
                     understood: Understood::default(),
+                    under,
                 })
             }
         }
@@ -181,11 +183,13 @@ impl Conversation {
             Err(garbled) => Said::Garbled(Garbled { unnamed: name.is_empty(), ..garbled }),
             Ok(operation) => {
                 let text = String::from_utf8_lossy(text).into();
+                let (declared, under) = (types.into(), self.circumstances());
                 // Below are the types that the server comes with.
                 let types: Vec<u32> = types.iter().copied().filter(|oid| *oid >= FIRST_OWN).collect();
                 let operation = self.understanding.typed(operation, &types);
                 let prepared = Prepared {
                     types,
+                    declared,
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
@@ -193,6 +197,7 @@ impl Conversation {
                     frame: frame.whole.to_vec(),
                     kind,
                     operation,
+                    under,
                     understood: Understood::default(),
                 })
             }
@@ -231,10 +236,12 @@ impl Conversation {
         };
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
+        let under = self.circumstances();
         Said::Request(Request {
             frame: frame.whole.to_vec(),
             kind,
             operation,
+            under,
             understood: Understood::default(),
         })
     }
@@ -306,11 +313,13 @@ impl Conversation {
         if self.moves_too_late(&operation, None) {
             operation = self.understanding.uncertain(TOO_LATE);
         }
+        let under = self.circumstances();
         Said::Request(Request {
             frame: frame.whole.to_vec(),
             kind: RequestKind::FunctionCall,
             operation,
             understood: Understood::default(),
+            under,
         })
     }
 
