@@ -241,6 +241,63 @@ async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
     }
 }
 
+/// Of an exchange with two tokens, either that is taken back takes along what was made of both, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
+    let house = house(POLICY);
+    let issued = |principal: &str| {
+        let mut command = house.gateway.command(&["token", "issue", "--json", principal]);
+        let said = Json::parse(&testkit::process::text(&mut command).unwrap()).unwrap();
+        said.at("token").and_then(Json::text).unwrap().to_owned()
+    };
+    let acting = |subject: &str, actor: &str| {
+        house.token(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", subject),
+            ("subject_token_type", JWT),
+            ("actor_token", actor),
+            ("actor_token_type", JWT),
+            ("audience", "sample"),
+        ])
+    };
+    let id = |token: &str| token.rsplit_once('_').unwrap().0.to_owned();
+    let by_issuer = house.issuer.token("coder", "one").unwrap();
+    let (subject, actor, bystander) = (issued("user:dora"), issued("agent:helper"), issued("agent:other"));
+    let denies = ["revoke", "token", "--reason", "it leaked"];
+    for (with, by) in
+        [(&actor, &["token", "revoke"][..]), (&by_issuer, &denies), (&subject, &["token", "revoke"])]
+    {
+        // Where it is the subject's that is taken back, somebody acts whose token stays.
+        let made = acting(&subject, if with == &subject { &bystander } else { with });
+        // An issuer's token is called by digits of its digest, which the record of the exchange has.
+        let journal = house.journal();
+        let issuers = || journal.rsplit_once("\"from\":\"jwt_").unwrap().1.split(' ').next().unwrap();
+        let revoked = if with == &by_issuer { format!("jwt_{}", issuers()) } else { id(with) };
+        // And once more, further down: a token of a token.
+        let further = house.token(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", &made),
+            ("subject_token_type", JWT),
+            ("audience", "sample"),
+        ]);
+        let neighbour = acting(&issued("user:emil"), &bystander);
+        let (mine, below) = (house.connect("sample", &made).await, house.connect("sample", &further).await);
+        let beside = house.connect("sample", &neighbour).await;
+        let begun = Instant::now();
+        assert!(house.gateway.command(&[by, &[&revoked]].concat()).status().unwrap().success(), "{revoked}");
+        let told = Instant::now();
+        while !(mine.is_closed() && below.is_closed()) {
+            assert!(told.elapsed() < Duration::from_secs(1), "{revoked}: {:?}", begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        beside.simple_query("SELECT 1").await.expect("the neighbour goes on");
+        for token in [&made, &further] {
+            let refused = house.refusal("sample", token).await;
+            assert!(refused.starts_with("28"), "{revoked}: {refused}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_acts_is_nobodys_to_say_but_the_gateways() {
     // Whoever may do everything, and whoever may configure: neither may this.

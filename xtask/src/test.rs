@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use testkit::Failure;
 
 use crate::build::{self, cargo, show};
-use crate::{acceptance, bench, demo, install, licences};
+use crate::{acceptance, bench, conformance, demo, install, licences};
 
 struct Step {
     name: &'static str,
@@ -80,16 +80,24 @@ fn harmful(major: &str) -> acceptance::Which<'_> {
     acceptance::Which { only: Some("leak,write"), major: Some(major), ..acceptance::Which::default() }
 }
 
-/// Many random statements; with `DURWARD_PG_SOURCE` (a folder of PostgreSQL's source) its regression tests, too.
+/// What the server's own analysis says of many random statements and of PostgreSQL's own regression tests, and what these
+/// do on each major version.
 fn soundness() -> Result<(), Failure> {
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--", "--ignored"]);
-    if std::env::var_os("DURWARD_PG_SOURCE").is_some() {
-        tests.arg("sound::");
-    } else {
-        println!("DURWARD_PG_SOURCE names no source of PostgreSQL: its regression tests are left out.");
-        tests.arg("many_random_statements");
+    let source = conformance::postgres_source()?;
+    let mut failed = Vec::new();
+    for major in [None, Some("13"), Some("14"), Some("16"), Some("17"), Some("18")] {
+        if major.is_some() && !cfg!(target_arch = "x86_64") {
+            continue;
+        }
+        println!("--- {}", major.unwrap_or("Debian's"));
+        let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "sound::", "--", "--ignored"]);
+        tests.args(["--nocapture", "--test-threads=1"]).env("DURWARD_PG_SOURCE", &source);
+        if let Some(major) = major {
+            tests.env("DURWARD_PG_BIN", install::server(major)?);
+        }
+        failed.extend(show(&mut tests).err());
     }
-    show(&mut tests)
+    failed.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// How soon a thousand sessions end, by the gateway as users run it: a second is short.

@@ -167,7 +167,8 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
             Err(
                 error @ (ConfigureError::Policies(_)
                 | ConfigureError::Target { .. }
-                | ConfigureError::Issuer { .. }),
+                | ConfigureError::Issuer { .. }
+                | ConfigureError::Groups(_)),
             ) => return Err(Fault::Invalid(format!("{}: {error}", directory.display())).into()),
             Err(error @ (ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced)) => {
                 return Err(error.into());

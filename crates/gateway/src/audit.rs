@@ -434,11 +434,11 @@ impl Audit {
             version: question.version(),
         };
         let position = self.append(&body, &[fields])?;
-        let understood = question.message().understood();
-        self.tracer.held(&Decided { decision: &decision, kind, understood, policies: &[] }, ticket);
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
         }
+        let understood = question.message().understood();
+        self.tracer.held(&Decided { decision: &decision, kind, understood, policies: &[] }, ticket);
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");

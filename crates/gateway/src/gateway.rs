@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::HashKey;
 use model::{Inspect, TargetName};
+use policy::identity::Groups;
 use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
 use crate::metrics::{Metrics, Snapshot, Stage};
@@ -123,6 +125,8 @@ pub(crate) struct InForce {
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
     pub issuers: Arc<Issuers>,
+    /// The gateway's own, and who is in them.
+    pub groups: Arc<Groups>,
     /// Names the configuration that both come from.
     pub digest: String,
 }
@@ -134,6 +138,7 @@ pub struct Gateway {
     state: State,
     holds: Holds,
     tokens: Tokens,
+    watched: Watched,
     sessions: Sessions,
     denials: Denials,
     cancels: CancelRegistry,
@@ -174,6 +179,7 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
+            watched: Watched::default(),
             sessions: Sessions::default(),
             denials: Denials::default(),
             cancels: CancelRegistry::default(),
@@ -206,6 +212,7 @@ impl Gateway {
         }
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
+        tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -336,7 +343,18 @@ impl Gateway {
 
     /// Knows tokens, its own and those of the issuers in force.
     pub fn authenticator(&self) -> Entrance<'_> {
-        Entrance { tokens: &self.tokens, issuers: self.issuers() }
+        let in_force = self.in_force.load();
+        let (issuers, groups) = (Arc::clone(&in_force.issuers), Arc::clone(&in_force.groups));
+        Entrance { tokens: &self.tokens, issuers, groups, watched: &self.watched }
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// The gateway's own groups, and who is in them.
+    pub(crate) fn groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.in_force.load().groups)
     }
 
     pub(crate) fn known_tokens(&self) -> &Tokens {
@@ -382,8 +400,8 @@ impl Gateway {
             until: admitted.expires(),
             oldest: now().saturating_add(admitted.session_age()),
         };
-        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
-        // session.
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away or changes who is in a group,
+        // is seen here or finds the session.
         let place = self.sessions.enter(live.clone());
         if !self.issuers().vouch_for(admitted.principal()) {
             return Err(Denied {
@@ -394,8 +412,18 @@ impl Gateway {
                 version: self.in_force.load().policies.version().into(),
             });
         }
+        let groups = self.groups();
+        if !groups.agree_with(admitted.principal()) {
+            return Err(Denied {
+                code: "28000",
+                reason: Ended::Regrouped.to_string(),
+                hint: None,
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
         self.count_sessions();
-        match self.denials.of(&live, now()) {
+        match self.denials.of(&live, &groups, now()) {
             None => Ok(place),
             Some(denial) => Err(Denied {
                 code: "28000",

@@ -17,6 +17,7 @@ pub mod freezes;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+mod introspection;
 pub mod issuers;
 mod lanes;
 mod lease;

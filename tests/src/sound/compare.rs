@@ -47,7 +47,7 @@ pub(super) fn held(text: &str) -> Option<String> {
 }
 
 /// A plan is shown, and no rows.
-fn is_explained(text: &str) -> bool {
+pub(super) fn is_explained(text: &str) -> bool {
     let parsed = pg_query::parse(text, pg_query::ParserOptions::DEFAULT).ok();
     let statement =
         parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| raw.stmt.as_deref());
@@ -131,7 +131,6 @@ impl Report {
     }
 
     fn refuse(&mut self, why: String) {
-        assert!(!why.contains("connection closed"), "the server is gone");
         *self.refused.entry(general(&why)).or_default() += 1;
     }
 
@@ -187,17 +186,21 @@ impl Report {
         lacks
     }
 
+    /// Whether a function is the server's own and calling it is no effect.
+    pub(super) fn is_harmless(&mut self, known: &Known, function: &FunctionName) -> bool {
+        let name = &function.name;
+        function.schema == "pg_catalog"
+            && *self.harmless.entry(name.clone()).or_insert_with(|| harmless(known, name))
+    }
+
     fn functions(&mut self, known: &Known, statement: &Statement, said: &Said, lacks: &mut Vec<String>) {
         for (schema, name) in &said.functions {
             let function = FunctionName { schema: schema.clone(), name: name.clone() };
             if statement.facts.functions.contains(&function) {
                 continue;
             }
-            if schema == "pg_catalog" {
-                let harmless = self.harmless.entry(name.clone()).or_insert_with(|| harmless(known, name));
-                if *harmless {
-                    continue;
-                }
+            if self.is_harmless(known, &function) {
+                continue;
             }
             lacks.push(format!("function {function}"));
         }
@@ -366,7 +369,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// A reason without the names in it, so that alike ones are counted together.
-fn general(why: &str) -> String {
+pub(super) fn general(why: &str) -> String {
     let named = ["function", "relation", "type", "view", "column", "aggregate", "of", "operator", "body"];
     let mut general: Vec<&str> = Vec::new();
     for word in why.split_whitespace() {

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use super::sample::{LAST, OBJECTS, PATHS, TYPES, speaking};
+
 /// Numbers that look random (xorshift).
 pub(super) struct Dice(u64);
 
@@ -27,53 +29,6 @@ impl Dice {
         items[self.below(items.len())]
     }
 }
-
-/// Types of columns, with a value of each.
-const TYPES: &[(&str, &str)] = &[
-    ("int", "7"),
-    ("text", "'word'"),
-    ("numeric", "1.5"),
-    ("boolean", "true"),
-    ("date", "'2024-01-02'::date"),
-    ("jsonb", "'{\"k\": 1}'::jsonb"),
-    ("int[]", "'{1,2}'::int[]"),
-    ("g0.positive", "3::g0.positive"),
-    ("g0.pair", "ROW(1, 'x')::g0.pair"),
-    ("g0.mood", "'good'::g0.mood"),
-];
-
-/// What every schema has beside its tables: names that shadow, and objects whose use is no call by name.
-const OBJECTS: &str = "
-DROP SCHEMA IF EXISTS g0, g1, g2 CASCADE;
-CREATE SCHEMA g0; CREATE SCHEMA g1; CREATE SCHEMA g2;
-CREATE TYPE g0.mood AS ENUM ('good', 'bad');
-CREATE TYPE g0.pair AS (a int, b text);
-CREATE FUNCTION g0.is_positive(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN $1 > 0; END';
-CREATE DOMAIN g0.positive AS int CHECK (g0.is_positive(VALUE));
-CREATE FUNCTION g1.upper(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
-CREATE FUNCTION g1.f(int) RETURNS int LANGUAGE sql AS 'SELECT $1 OPERATOR(pg_catalog.+) 1';
-CREATE FUNCTION g1.f(text) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
-CREATE FUNCTION g2.f(int, int DEFAULT 2) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN $2; END';
-CREATE FUNCTION g2.pairs(int) RETURNS SETOF g0.pair LANGUAGE plpgsql AS 'BEGIN RETURN NEXT ROW($1, 1)::g0.pair; END';
-CREATE FUNCTION g2.outs(int, OUT p int, OUT q text) LANGUAGE plpgsql AS 'BEGIN p := $1; END';
-CREATE FUNCTION g2.many(VARIADIC int[]) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
-CREATE FUNCTION g2.joined(text, int) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
-CREATE AGGREGATE g1.last_of(int) (SFUNC = g2.f, STYPE = int);
-CREATE FUNCTION g1.same(int, int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
-CREATE OPERATOR g1.= (LEFTARG = int, RIGHTARG = int, FUNCTION = g1.same);
-CREATE OPERATOR g1.<-> (LEFTARG = int, RIGHTARG = int, FUNCTION = g1.same);
-CREATE OPERATOR g2.+ (LEFTARG = text, RIGHTARG = int, FUNCTION = g2.joined);
-CREATE FUNCTION g2.negated(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
-CREATE OPERATOR g2.@ (RIGHTARG = text, FUNCTION = g2.negated);
-CREATE FUNCTION g0.first_of(g0.pair) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN ($1).a; END';
-CREATE CAST (g0.pair AS int) WITH FUNCTION g0.first_of(g0.pair) AS IMPLICIT;
-CREATE FUNCTION g0.mood_number(g0.mood) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
-CREATE CAST (g0.mood AS int) WITH FUNCTION g0.mood_number(g0.mood) AS ASSIGNMENT;
-CREATE FUNCTION g0.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-";
-
-const PATHS: &[&str] =
-    &["g0, public", "g1, g0", "g1, pg_catalog, g0", "g0, g2", "pg_catalog, g2, g1", "g2, g1, pg_catalog", ""];
 
 struct Table {
     schema: &'static str,
@@ -111,7 +66,7 @@ impl Generator {
 
     /// Statements that make the schema, one after the other.
     pub(super) fn schema(&mut self) -> Vec<String> {
-        let mut all: Vec<String> = vec![OBJECTS.to_owned()];
+        let mut all: Vec<String> = vec![speaking(OBJECTS)];
         for index in 0..5 {
             let schema = match index {
                 0 => "g0",
@@ -142,7 +97,9 @@ impl Generator {
                     "CREATE TABLE {schema}.{name}_child (extra int) INHERITS ({schema}.{name})"
                 ));
             }
+            let written = format!("{schema}.{name}");
             self.tables.push(Table { schema, name, columns, is_view: false });
+            all.extend(self.machinery(&written, index, !key.is_empty()));
         }
         all.push("SET search_path = pg_catalog, g1, g2, g0".to_owned());
         for index in 0..5 {
@@ -150,6 +107,51 @@ impl Generator {
             let schema = self.dice.of(&["g0", "g1", "g2"]);
             all.push(format!("CREATE VIEW {schema}.v{index} AS {query}"));
             self.tables.push(Table { schema, name: format!("v{index}"), columns, is_view: true });
+        }
+        all.push(LAST.to_owned());
+        all
+    }
+
+    /// What the server does by itself with a table's rows, and some rows.
+    fn machinery(&mut self, table: &str, index: usize, keyed: bool) -> Vec<String> {
+        let event = self.dice.of(&["INSERT", "UPDATE", "DELETE"]);
+        let row = if event == "DELETE" { "old" } else { "new" };
+        let mut possible = vec![
+            format!("ALTER TABLE {table} ADD COLUMN given int DEFAULT g0.given()"),
+            format!("ALTER TABLE {table} ADD COLUMN twice int GENERATED ALWAYS AS (g0.twice(c0)) STORED"),
+            format!("ALTER TABLE {table} ADD CHECK (g0.is_positive(c0))"),
+            format!("CREATE INDEX ON {table} (g0.twice(c0)) WHERE g0.fine(c0)"),
+            format!("CREATE RULE also AS ON {event} TO {table} DO ALSO INSERT INTO g0.log VALUES (g1.f({row}.c0))"),
+            format!(
+                "CREATE CONSTRAINT TRIGGER late AFTER {event} ON {table} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+                 WHEN (g0.fine({row}.c0)) EXECUTE FUNCTION g0.logs()"
+            ),
+            format!(
+                "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+                 CREATE POLICY some ON {table} USING (g0.fine(c0)) WITH CHECK (g0.is_positive(c0))"
+            ),
+        ];
+        if keyed {
+            possible.push(format!(
+                "CREATE TABLE g0.follows{index} (r int REFERENCES {table} ON DELETE CASCADE ON UPDATE SET NULL);
+                 CREATE TRIGGER noted AFTER UPDATE OR DELETE ON g0.follows{index} FOR EACH ROW EXECUTE FUNCTION g0.note()"
+            ));
+        }
+        let mut all: Vec<String> = possible.into_iter().filter(|_| self.dice.lucky(3)).collect();
+        let columns = self.tables.last().map(|t| t.columns.clone()).unwrap_or_default();
+        for row in 1..=2 {
+            let values =
+                columns.iter().map(|(name, of)| match (name.as_str(), TYPES.iter().find(|(t, _)| t == of)) {
+                    ("c0", _) => row.to_string(),
+                    (_, Some((_, value))) => (*value).to_owned(),
+                    (_, None) => "NULL".to_owned(),
+                });
+            let values = values.collect::<Vec<_>>().join(", ");
+            let names = columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            all.push(format!("INSERT INTO {table} ({names}) VALUES ({values})"));
+        }
+        if all.iter().any(|made| made.contains("follows")) {
+            all.push(format!("INSERT INTO g0.follows{index} VALUES (1), (2)"));
         }
         all
     }
@@ -191,7 +193,9 @@ impl Generator {
     /// One statement.
     pub(super) fn statement(&mut self) -> String {
         self.names = 0;
-        match self.dice.below(12) {
+        match self.dice.below(15) {
+            12 => self.utility(),
+            13 => self.merge(),
             0 => self.insert(),
             1 => self.update(),
             2 => self.delete(),
@@ -199,6 +203,51 @@ impl Generator {
             4 => self.set_operation(),
             _ => self.select(&[], 3).0,
         }
+    }
+
+    /// Statements that no function holds.
+    fn utility(&mut self) -> String {
+        let table = self.written_table();
+        let (query, _) = self.select(&[], 2);
+        let other = self.update();
+        let choices = [
+            format!("EXPLAIN ANALYZE {query}"),
+            format!("EXPLAIN {other}"),
+            format!("EXPLAIN ANALYZE {other}"),
+            format!("CREATE TEMP TABLE copied AS {query}"),
+            format!("CREATE TABLE g1.copied AS {query}"),
+            format!("CREATE VIEW g2.seen AS {query}"),
+            format!("DECLARE some CURSOR WITH HOLD FOR {query}"),
+            format!("DO 'BEGIN PERFORM g0.counted(); UPDATE {table} SET c0 = c0; END'"),
+            format!("ANALYZE {table}"),
+            format!("TRUNCATE {table} CASCADE"),
+            format!("LOCK TABLE {table} IN SHARE MODE"),
+            format!("CREATE INDEX ON {table} (g0.twice(c0))"),
+            format!("ALTER TABLE {table} ADD COLUMN more int DEFAULT g0.given()"),
+            format!("ALTER TABLE {table} ALTER COLUMN c0 TYPE bigint USING g0.twice(c0)"),
+            format!("ALTER TABLE {table} ADD CHECK (g0.fine(c0))"),
+            format!("COMMENT ON TABLE {table} IS 'x'"),
+            format!("DROP TABLE {table} CASCADE"),
+            "CALL g0.does(3)".to_owned(),
+            "ANALYZE g0.parts".to_owned(),
+            "REFRESH MATERIALIZED VIEW g1.stored".to_owned(),
+            "UPDATE g0.parts SET k = 3 - k".to_owned(),
+            "DELETE FROM g0.parts".to_owned(),
+            "CREATE INDEX ON g0.parts (g0.twice(k))".to_owned(),
+            "COPY g0.parts TO STDOUT".to_owned(),
+            "SELECT g0.counted(), pg_advisory_xact_lock(1)".to_owned(),
+        ];
+        choices[self.dice.below(choices.len())].clone()
+    }
+
+    fn merge(&mut self) -> String {
+        let (into, from) = (self.written_table(), self.written_table());
+        let action = self.dice.of(&["UPDATE SET c0 = q.c0", "DELETE", "DO NOTHING"]);
+        let value = self.expression("int", &[], 2);
+        format!(
+            "MERGE INTO {into} AS m USING {from} AS q ON m.c0 = q.c0 WHEN MATCHED THEN {action}
+             WHEN NOT MATCHED THEN INSERT (c0) VALUES ({value})"
+        )
     }
 
     fn with(&mut self) -> String {

@@ -5,7 +5,10 @@ mod compare;
 mod generate;
 mod machinery;
 mod objects;
+mod observe;
+mod sample;
 mod script;
+mod seen;
 mod server;
 mod tree;
 
@@ -14,11 +17,17 @@ use std::path::{Path, PathBuf};
 
 use compare::Report;
 use generate::Generator;
-use script::{Item, Script};
+use observe::Then;
+use script::{Item, Script, is_copied_out};
+use seen::Watch;
 use server::Server;
 
 /// Statements nest; frames of unoptimised code are large.
 const STACK: usize = 512 * 1024 * 1024;
+
+/// The server counts calls of functions. What it asks of itself between statements is planned under the settings that a script
+/// plays with, and is not to be compiled for that.
+const WATCHED: [&str; 2] = ["track_functions=all", "jit=off"];
 
 /// Runs something asynchronous on a large stack.
 #[track_caller]
@@ -30,40 +39,78 @@ fn on_large_stack<T: Send + 'static, F: Future<Output = T>>(run: impl FnOnce() -
     std::thread::Builder::new().stack_size(STACK).spawn(run).unwrap().join().unwrap()
 }
 
-/// Carries a script out, and compares each statement that a function can hold before that.
-async fn follow(server: &mut Server, report: &mut Report, text: &str, variables: &HashMap<String, String>) {
-    let mut script = Script::new(text, variables.clone());
-    while let Some(item) = script.next() {
-        let statement = match &item {
-            Item::Statement(statement) | Item::Gset(statement, _) | Item::Copy(statement, _) => {
-                statement.clone()
-            }
-        };
-        report.compare(server, &statement).await;
-        match item {
-            Item::Statement(statement) if is_copied_out(&statement) => (),
-            Item::Statement(statement) => drop(server.run(&statement).await),
-            Item::Gset(statement, prefix) => {
-                for (name, value) in server.one_row(&statement).await {
-                    script.variables.insert(format!("{prefix}{name}"), value);
-                }
-            }
-            Item::Copy(statement, data) => server.copy_in(&statement, data).await,
+/// What is made of each statement: a comparison before it is carried out, and with what it does then.
+#[derive(Default)]
+struct Judges {
+    report: Report,
+    watch: Option<Watch>,
+}
+
+impl Judges {
+    fn seeing() -> Self {
+        Self { report: Report::default(), watch: Some(Watch::default()) }
+    }
+
+    /// Fails where something is lacking, or where too little was compared to know.
+    #[track_caller]
+    fn judged(&self, least: usize) {
+        let report = &self.report;
+        println!("{report}");
+        for (why, count) in &report.refused {
+            println!("{count:>6} not taken: {why}");
         }
-        if changes(&statement) {
-            server.changed();
+        if let Some(watch) = &self.watch {
+            println!("{watch}");
+        }
+        assert!(report.compared >= least, "only {} statements were compared", report.compared);
+        assert!(report.unsound.is_empty(), "{} statements do more than we say", report.unsound.len());
+        if let Some(watch) = &self.watch {
+            assert!(watch.seen >= least, "only {} statements were seen", watch.seen);
+            assert!(watch.lacks.is_empty(), "{} statements did more than we say", watch.lacks.len());
         }
     }
 }
 
-/// Data that nobody here reads.
-fn is_copied_out(text: &str) -> bool {
-    let text = compare::shown(text).to_ascii_lowercase();
-    text.starts_with("copy") && text.contains("stdout")
+/// Carries a script out, and compares each statement.
+async fn follow(server: &mut Server, judges: &mut Judges, text: &str, variables: &HashMap<String, String>) {
+    let mut script = Script::new(text, variables.clone());
+    while let Some(item) = script.next() {
+        let (statement, data) = match &item {
+            Item::Statement(statement) | Item::Gset(statement, _) => (statement.clone(), None),
+            Item::Copy(statement, data) => (statement.clone(), Some(data.as_str())),
+        };
+        if server.client.is_closed() {
+            // Some scripts end their own session.
+            server.again().await;
+        }
+        judges.report.compare(server, &statement).await;
+        match (&item, judges.watch.as_mut()) {
+            (Item::Gset(_, prefix), _) => {
+                for (name, value) in server.one_row(&statement).await {
+                    script.variables.insert(format!("{prefix}{name}"), value);
+                }
+            }
+            (_, Some(watch)) => watch.observe(server, &statement, data, Then::Kept).await,
+            _ if is_copied_out(&statement) => (),
+            _ => drop(server.carry_out(&statement, data).await),
+        }
+        match changes(&statement) {
+            Changed::Nothing => (),
+            Changed::Names => server.moved(),
+            Changed::Objects => server.changed(),
+        }
+    }
 }
 
-/// Whether a statement may change what names mean.
-fn changes(text: &str) -> bool {
+/// What a statement may have changed.
+enum Changed {
+    Nothing,
+    /// The search path, the role.
+    Names,
+    Objects,
+}
+
+fn changes(text: &str) -> Changed {
     let text = compare::shown(text);
     let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let plain = [
@@ -86,18 +133,37 @@ fn changes(text: &str) -> bool {
         "prepare",
         "execute",
         "savepoint",
+        "release",
+        "start",
+        "grant",
+        "revoke",
+        "truncate",
+        "reindex",
+        "notify",
+        "listen",
+        "unlisten",
+        "deallocate",
+        "checkpoint",
         "show",
         "lock",
         "comment",
         "begin",
         "(select",
     ];
-    !plain.iter().any(|word| first.trim_end_matches([';', '(']) == *word)
-        || text.to_ascii_lowercase().contains(" into ")
+    let is = |words: &[&str]| words.contains(&first.trim_end_matches([';', '(']));
+    if is(&["set", "reset"]) || text.contains("set_config") {
+        return Changed::Names;
+    }
+    // Functions may make temporary tables, and a rolled back transaction unmakes what it made.
+    if is(&plain) && !text.to_ascii_lowercase().contains(" into ") {
+        Changed::Nothing
+    } else {
+        Changed::Objects
+    }
 }
 
 /// One file of the server's own regression tests, in the database that `test_setup.sql` prepares.
-async fn regress(report: &mut Report, port: u16, source: &Path, file: &Path) {
+async fn regress(judges: &mut Judges, port: u16, source: &Path, file: &Path) {
     let folder = source.join("src/test/regress");
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(port).user("postgres").dbname("regression");
@@ -119,11 +185,11 @@ async fn regress(report: &mut Report, port: u16, source: &Path, file: &Path) {
     .collect();
     let path = if file.exists() { file.to_owned() } else { folder.join("sql").join(file) };
     let text = std::fs::read(&path).unwrap();
-    follow(&mut server, report, &String::from_utf8_lossy(&text), &variables).await;
+    follow(&mut server, judges, &String::from_utf8_lossy(&text), &variables).await;
 }
 
 /// Random statements over the random schema of a seed.
-async fn random(report: &mut Report, config: &tokio_postgres::Config, seed: u64, statements: usize) {
+async fn random(judges: &mut Judges, config: &tokio_postgres::Config, seed: u64, statements: usize) {
     let mut server = Server::connect(config).await;
     let mut generator = Generator::new(seed);
     for statement in generator.schema() {
@@ -135,18 +201,24 @@ async fn random(report: &mut Report, config: &tokio_postgres::Config, seed: u64,
     for index in 0..statements {
         if index % 40 == 0 {
             server.run(&generator.path()).await.unwrap();
+            // Superusers are above row security, and own what they use.
+            let role = if index % 80 == 0 { "RESET ROLE" } else { "SET ROLE g_plain" };
+            server.run(role).await.unwrap();
             server.changed();
         }
         let text = generator.statement();
-        report.compare(&mut server, &text).await;
+        judges.report.compare(&mut server, &text).await;
+        if let Some(watch) = &mut judges.watch {
+            watch.observe(&mut server, &text, None, Then::Undone).await;
+        }
     }
 }
 
 /// The statements that are written in the cases of an acceptance suite, on its database.
-async fn acceptance(report: &mut Report, suite: &Path, python: &Path) {
+async fn acceptance(judges: &mut Judges, suite: &Path, python: &Path) {
     let settings =
         ["shared_preload_libraries=pg_stat_statements", "autovacuum=off", "max_prepared_transactions=5"];
-    let server = testkit::postgres::Postgres::start(&settings).unwrap();
+    let server = testkit::postgres::Postgres::start(&[&settings[..], &WATCHED].concat()).unwrap();
     server.sql("postgres", "CREATE DATABASE acceptance_shop").unwrap();
     let way = format!("host=127.0.0.1 port={} dbname=acceptance_shop user=postgres", server.port());
     let mut setup = std::process::Command::new(python);
@@ -160,23 +232,21 @@ async fn acceptance(report: &mut Report, suite: &Path, python: &Path) {
     config.host("127.0.0.1").port(server.port()).user("postgres").dbname("acceptance_shop");
     let mut session = Server::connect(&config).await;
     for path in ["\"$user\", public", "shop"] {
-        session.run(&format!("SET search_path = {path}")).await.unwrap();
+        let path = format!("SET search_path = {path}");
+        session.run(&path).await.unwrap();
         session.changed();
         for text in written.split('\0') {
-            report.compare(&mut session, text).await;
+            if session.client.is_closed() {
+                // Some cases end their own session.
+                session.again().await;
+                session.run(&path).await.unwrap();
+            }
+            judges.report.compare(&mut session, text).await;
+            if let Some(watch) = &mut judges.watch {
+                watch.observe(&mut session, text, None, Then::Undone).await;
+            }
         }
     }
-}
-
-/// Fails where something is lacking, or where too little was compared to know.
-#[track_caller]
-fn judged(report: &Report, least: usize) {
-    println!("{report}");
-    for (why, count) in &report.refused {
-        println!("{count:>6} not taken: {why}");
-    }
-    assert!(report.compared >= least, "only {} statements were compared", report.compared);
-    assert!(report.unsound.is_empty(), "{} statements do more than we say", report.unsound.len());
 }
 
 fn way(server: &testkit::postgres::Postgres, database: &str) -> tokio_postgres::Config {
@@ -187,31 +257,31 @@ fn way(server: &testkit::postgres::Postgres, database: &str) -> tokio_postgres::
 
 #[test]
 fn what_is_easily_overlooked_is_covered() {
-    let server = testkit::postgres::Postgres::start(&[]).unwrap();
+    let server = testkit::postgres::Postgres::start(&WATCHED).unwrap();
     let config = way(&server, "postgres");
-    let report = on_large_stack(move || async move {
-        let mut report = Report::default();
+    let judges = on_large_stack(move || async move {
+        let mut judges = Judges::seeing();
         let mut server = Server::connect(&config).await;
         let text = std::fs::read_to_string(crate::rig::folder("programs").join("sound.sql")).unwrap();
-        follow(&mut server, &mut report, &text, &HashMap::new()).await;
-        report
+        follow(&mut server, &mut judges, &text, &HashMap::new()).await;
+        judges
     });
-    judged(&report, 40);
+    judges.judged(40);
 }
 
 #[track_caller]
 fn seeds(seeds: std::ops::Range<u64>) {
-    let server = testkit::postgres::Postgres::start(&[]).unwrap();
+    let server = testkit::postgres::Postgres::start(&WATCHED).unwrap();
     let config = way(&server, "postgres");
     let least = 80 * usize::try_from(seeds.end - seeds.start).unwrap();
-    let report = on_large_stack(move || async move {
-        let mut report = Report::default();
+    let judges = on_large_stack(move || async move {
+        let mut judges = Judges::seeing();
         for seed in seeds {
-            random(&mut report, &config, seed, 160).await;
+            random(&mut judges, &config, seed, 160).await;
         }
-        report
+        judges
     });
-    judged(&report, least);
+    judges.judged(least);
 }
 
 #[test]
@@ -234,12 +304,12 @@ fn statements_of_the_acceptance_suite_are_covered() {
         return println!("there is no suite in {}", suite.display());
     }
     let python = crate::rig::python();
-    let report = on_large_stack(move || async move {
-        let mut report = Report::default();
-        acceptance(&mut report, &suite, &python).await;
-        report
+    let judges = on_large_stack(move || async move {
+        let mut judges = Judges::seeing();
+        acceptance(&mut judges, &suite, &python).await;
+        judges
     });
-    judged(&report, 200);
+    judges.judged(200);
 }
 
 /// PostgreSQL's own regression tests: `DURWARD_PG_SOURCE` is the folder of the server's sources, `DURWARD_SOUND_FILES` names
@@ -249,19 +319,28 @@ fn statements_of_the_acceptance_suite_are_covered() {
 fn regression_tests_of_the_server_are_covered() {
     let files = std::env::var("DURWARD_SOUND_FILES").unwrap_or_else(|_| REGRESS.to_owned());
     let source = PathBuf::from(std::env::var("DURWARD_PG_SOURCE").unwrap());
-    let server = testkit::postgres::Postgres::start(&["max_locks_per_transaction=512"]).unwrap();
+    let server =
+        testkit::postgres::Postgres::start(&[&["max_locks_per_transaction=512"][..], &WATCHED].concat())
+            .unwrap();
     let port = server.port();
-    let report = on_large_stack(move || async move {
-        let mut report = Report::default();
+    let judges = on_large_stack(move || async move {
+        let mut judges = Judges::seeing();
         for file in files.split_whitespace() {
-            let before = report.unsound.len();
-            regress(&mut report, port, &source, Path::new(file)).await;
-            println!("{file}: {} compared", report.compared);
+            let (before, unsaid) =
+                (judges.report.unsound.len(), judges.watch.as_ref().map_or(0, |w| w.lacks.len()));
+            regress(&mut judges, port, &source, Path::new(file)).await;
+            let (report, watch) = (&judges.report, judges.watch.iter());
+            println!(
+                "{file}: {} compared, {} seen",
+                report.compared,
+                watch.clone().map(|w| w.seen).sum::<usize>()
+            );
             report.unsound.iter().skip(before).for_each(|lack| println!("LACKS {lack}"));
+            watch.flat_map(|w| w.lacks.iter().skip(unsaid)).for_each(|lack| println!("UNSAID {lack}"));
         }
-        report
+        judges
     });
-    judged(&report, 1);
+    judges.judged(1);
 }
 
 /// In the order in which they build upon each other.

@@ -2,6 +2,27 @@
 
 use std::collections::HashMap;
 
+/// A statement's first words, as far as they tell what it is, in lower case.
+pub(super) fn words_of(text: &str) -> String {
+    let text = super::compare::shown(text).to_ascii_lowercase();
+    let words = text.trim_end_matches(';').split_whitespace();
+    words.take(8).collect::<Vec<_>>().join(" ")
+}
+
+/// Data that nobody here reads.
+pub(super) fn is_copied_out(text: &str) -> bool {
+    let text = super::compare::shown(text).to_ascii_lowercase();
+    text.starts_with("copy") && text.contains("stdout")
+}
+
+/// Data is to follow.
+pub(super) fn is_copied_in(text: &str) -> bool {
+    let text = super::compare::shown(text).to_ascii_lowercase();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.first() == Some(&"copy")
+        && words.windows(2).any(|two| matches!(two, ["from", source] if source.starts_with("stdin")))
+}
+
 /// What is next in a script.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -49,11 +70,7 @@ impl<'t> Script<'t> {
         let behind = self.buffer.get(rest..)?.to_owned();
         if self.buffer.as_bytes().get(end) == Some(&b';') {
             self.buffer = behind;
-            let lower = super::compare::shown(&statement).to_ascii_lowercase();
-            let words: Vec<&str> = lower.split_whitespace().collect();
-            if words.first() == Some(&"copy")
-                && words.windows(2).any(|w| w[0] == "from" && w[1].starts_with("stdin"))
-            {
+            if is_copied_in(&statement) {
                 let mut data = String::new();
                 for line in self.lines.by_ref().take_while(|line| *line != "\\.") {
                     data.push_str(line);

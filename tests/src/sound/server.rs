@@ -1,24 +1,36 @@
 //! A session on a real server: its catalogue as the gateway reads it, and its own analysis of a statement.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use sql::postgres::catalog::{self, Catalog, Questions};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::error::DbError;
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use super::machinery::{self, Changes};
 use super::objects::{Columns, Objects, Views};
+use super::script::is_copied_in;
 use super::tree;
 
 /// Where the functions are made that hold a statement for a moment.
 const SCHEMA: &str = "durward_sound";
 
+/// The first OID of what `initdb` did not make.
+pub(super) const FIRST_USER: u32 = 16_384;
+
+/// How much of what the server tells about one statement is kept: loops tell the same again and again.
+const MOST_NOTICES: usize = 5_000;
+
 /// A session.
 pub(super) struct Server {
-    client: Client,
+    pub(super) client: Client,
+    /// What the server told and nobody heard yet.
+    told: Arc<Mutex<Vec<DbError>>>,
     config: tokio_postgres::Config,
     version: u32,
     /// What names mean now; `None` where something may have changed.
     known: Option<Known>,
+    moved: bool,
 }
 
 /// What names mean in a session.
@@ -50,24 +62,50 @@ type Rows = Vec<Vec<Option<String>>>;
 
 impl Server {
     pub(super) async fn connect(config: &tokio_postgres::Config) -> Self {
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client.batch_execute("SET statement_timeout = '3s'; SET lock_timeout = '2s'").await.unwrap();
+        let (client, mut connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = told.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    let mut told = telling.lock().unwrap();
+                    if told.len() < MOST_NOTICES {
+                        told.push(notice);
+                    }
+                }
+            }
+        });
+        client.batch_execute("SET statement_timeout = '20s'; SET lock_timeout = '2s'").await.unwrap();
         // Whichever role a script takes on must be able to hold a statement.
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT ALL ON SCHEMA {SCHEMA} TO public");
         client.batch_execute(&schema).await.unwrap();
         let version = rows(&client, &catalog::who()).await.unwrap();
         let version = catalog::version(&version).unwrap();
-        Self { client, config: config.clone(), version, known: None }
+        Self { client, told, config: config.clone(), version, known: None, moved: false }
     }
 
     pub(super) fn major(&self) -> u32 {
         self.version / 10_000
     }
 
-    /// Something changed: names are read again.
+    /// What the server told since this was asked last.
+    pub(super) fn hear(&self) -> Vec<DbError> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
+    /// Something changed: the catalogue is read again.
     pub(super) fn changed(&mut self) {
         self.known = None;
+    }
+
+    /// The search path or the role may be another one.
+    pub(super) fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Another session in the place of one that is gone.
+    pub(super) async fn again(&mut self) {
+        *self = Self::connect(&self.config.clone()).await;
     }
 
     /// Carries a text out, in the session's own state of transaction.
@@ -88,11 +126,20 @@ impl Server {
             .collect()
     }
 
-    /// Carries out `COPY … FROM STDIN`. Where it fails, the client cannot always go on, so another takes its place.
-    pub(super) async fn copy_in(&mut self, text: &str, data: String) {
-        if self.try_copy_in(text, data).await.is_err() {
+    /// Carries a text out, or copies data in by it. Where that fails, the client cannot always go on, so another takes its
+    /// place.
+    pub(super) async fn carry_out(
+        &mut self,
+        text: &str,
+        data: Option<&str>,
+    ) -> Result<(), tokio_postgres::Error> {
+        // Who is asked for data must send some, or nobody goes on.
+        let Some(data) = data.or(is_copied_in(text).then_some("")) else { return self.run(text).await };
+        let done = self.try_copy_in(text, data.to_owned()).await;
+        if done.is_err() {
             *self = Self::connect(&self.config.clone()).await;
         }
+        done.map(drop)
     }
 
     async fn try_copy_in(&self, text: &str, data: String) -> Result<u64, tokio_postgres::Error> {
@@ -108,11 +155,16 @@ impl Server {
         if self.known.is_none() {
             let known = self.read().await?;
             self.known = Some(known);
+        } else if self.moved {
+            let (role, path) = self.names().await?;
+            self.known.iter_mut().for_each(|known| (known.role, known.path) = (role.clone(), path.clone()));
         }
+        self.moved = false;
         self.known.as_ref().ok_or_else(|| "the catalogue".to_owned())
     }
 
-    async fn read(&self) -> Result<Known, String> {
+    /// The role and the search path.
+    async fn names(&self) -> Result<(String, Vec<String>), String> {
         let said = |error: tokio_postgres::Error| words(&error);
         let own = "SELECT current_user, current_schemas(true)::text[]::text";
         let own = rows(&self.client, own).await.map_err(said)?;
@@ -120,8 +172,12 @@ impl Server {
         let role = cell(0).unwrap_or_default();
         let path = cell(1).unwrap_or_default();
         let path = path.trim_matches(['{', '}']).split(',').map(|s| s.trim_matches('"').to_owned());
-        let path = path.filter(|s| !s.is_empty()).collect();
+        Ok((role, path.filter(|s| !s.is_empty()).collect()))
+    }
 
+    async fn read(&self) -> Result<Known, String> {
+        let said = |error: tokio_postgres::Error| words(&error);
+        let (role, path) = self.names().await?;
         let back = self.set_aside().await?;
         let answers = self.answers().await;
         self.client.batch_execute(back).await.map_err(said)?;

@@ -1,6 +1,8 @@
 //! The long comparisons: every major version of the server, our own cases, and clients' own suites, directly and through a
 //! gateway that allows everything.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testkit::Failure;
@@ -34,6 +36,24 @@ pub(crate) fn run(wanted: &Wanted) -> Result<(), Failure> {
     let rest = if wanted.suites { Ok(()) } else { test::majors() };
     let clients = clients(wanted.only);
     rest.and(clients)
+}
+
+/// PostgreSQL's source of Debian's own major version, fetched once: its regression tests are statements, too.
+pub(crate) fn postgres_source() -> Result<PathBuf, Failure> {
+    if let Some(given) = std::env::var_os("DURWARD_PG_SOURCE") {
+        return Ok(given.into());
+    }
+    let folder = suites::folder().join("sound");
+    let source = folder.join("source");
+    if !source.join("src/test/regress").exists() {
+        install::packages("soundness", &["dpkg-dev"])?;
+        std::fs::create_dir_all(&folder)?;
+        let scripts = build::root().join("tests/suites");
+        let mut get = Command::new("sh");
+        get.arg("-eu").arg(scripts.join("source.sh")).env("SUITES", &scripts).env("SOURCES", &folder);
+        build::show(&mut get)?;
+    }
+    Ok(source)
 }
 
 /// One suite's row of the table.

@@ -30,7 +30,7 @@ impl TypedTraces {
 /// Starts nothing.
 pub(crate) fn start(tracing: Option<&Tracing>) -> anyhow::Result<Traces> {
     match tracing {
-        None => Ok(Traces),
+        None => Ok(Traces {}),
         Some(never) => match *never {},
     }
 }

@@ -171,16 +171,13 @@ impl Client {
         &self,
         address: &str,
         form: Vec<(String, String)>,
-        authorization: Option<String>,
+        authorization: Zeroizing<String>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
         let (agent, address) = (self.0.clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            let mut question = agent.post(&address).header("accept", "application/json");
-            if let Some(value) = authorization {
-                question = question.header("authorization", value);
-            }
-            read(question.send_form(form), most)
+            let question = agent.post(&address).header("accept", "application/json");
+            read(question.header("authorization", sensitive(&authorization)?).send_form(form), most)
         });
         asked.await.map_err(|_| WebError::Broken)?
     }

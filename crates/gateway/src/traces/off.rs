@@ -10,7 +10,7 @@ use crate::spine::Stop;
 
 /// Where spans go: nowhere.
 #[derive(Debug, Clone, Default)]
-pub struct Traces;
+pub struct Traces {}
 
 /// A moment that nobody looks at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub struct Moment;
 
 /// When an operation was understood.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Understood;
+pub struct Understood {}
 
 /// Time that was spent in pieces.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent;
+pub struct Spent {}
 
 /// Who wants to know how long something was waited for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +35,7 @@ impl Moment {
     /// Now.
     #[inline]
     pub fn now() -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -43,7 +43,7 @@ impl Understood {
     /// It began then, and is done now.
     #[inline]
     pub fn since(_: Moment) -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -55,7 +55,7 @@ impl Spent {
     /// What was spent so far; it begins anew.
     #[inline]
     pub fn take(&mut self) -> Self {
-        Self
+        Self {}
     }
 }
 
@@ -76,7 +76,7 @@ impl Waits {
 impl Tracer {
     #[inline]
     pub(crate) fn new(_: &Traces, _: &str) -> Self {
-        Self
+        Self {}
     }
 
     #[inline]

@@ -231,10 +231,10 @@ pub struct Request {
     pub kind: RequestKind,
     /// What it means.
     pub operation: Arc<Operation>,
-    /// When that was understood.
-    pub understood: Understood,
     /// Under which settings.
     pub(super) under: Arc<Under>,
+    /// When that was understood.
+    pub understood: Understood,
 }
 
 /// The messages that carry intent.
@@ -325,6 +325,16 @@ impl Auditable for Request {
 }
 
 impl Request {
+    /// One that was understood just now.
+    pub(super) fn new(
+        frame: Vec<u8>,
+        kind: RequestKind,
+        operation: Arc<Operation>,
+        under: Arc<Under>,
+    ) -> Self {
+        Self { frame, kind, operation, under, understood: Understood::default() }
+    }
+
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
     /// then. A shape that policy would hold goes through; its Bind is held.
     pub fn is_shape(&self) -> bool {

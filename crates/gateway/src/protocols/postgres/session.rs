@@ -383,9 +383,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
                 Ended::Draining
                 | Ended::Killed(_)
                 | Ended::Reconfigured
+                | Ended::Regrouped
                 | Ended::Frozen(_)
                 | Ended::Narrowed => "57P01",
                 Ended::Revoked
+                | Ended::Unasked
                 | Ended::Expired
                 | Ended::TooOld
                 | Ended::Denied(_)

@@ -13,7 +13,6 @@ use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
-use crate::traces::Understood;
 
 /// Why names may not be changed now.
 const TOO_LATE: &str = "it changes names that open cursors or deferred triggers are still to find; close them or end the transaction first";
@@ -154,13 +153,7 @@ impl Conversation {
                     operation
                 };
                 let under = self.circumstances();
-                Said::Request(Request {
-                    frame: frame.whole.to_vec(),
-                    kind: RequestKind::Query,
-                    operation,
-                    understood: Understood::default(),
-                    under,
-                })
+                Said::Request(Request::new(frame.whole.to_vec(), RequestKind::Query, operation, under))
             }
         }
     }
@@ -193,13 +186,7 @@ impl Conversation {
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request {
-                    frame: frame.whole.to_vec(),
-                    kind,
-                    operation,
-                    under,
-                    understood: Understood::default(),
-                })
+                Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
             }
         }
     }
@@ -237,13 +224,7 @@ impl Conversation {
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
-        Said::Request(Request {
-            frame: frame.whole.to_vec(),
-            kind,
-            operation,
-            under,
-            understood: Understood::default(),
-        })
+        Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
@@ -314,13 +295,7 @@ impl Conversation {
             operation = self.understanding.uncertain(TOO_LATE);
         }
         let under = self.circumstances();
-        Said::Request(Request {
-            frame: frame.whole.to_vec(),
-            kind: RequestKind::FunctionCall,
-            operation,
-            understood: Understood::default(),
-            under,
-        })
+        Said::Request(Request::new(frame.whole.to_vec(), RequestKind::FunctionCall, operation, under))
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
