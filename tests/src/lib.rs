@@ -5,6 +5,8 @@ mod administration;
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod attacks;
 #[cfg(test)]
 mod caches;
@@ -18,6 +20,10 @@ mod documents;
 mod emergencies;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
+mod exactly;
+#[cfg(test)]
+mod freezes;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -223,6 +223,27 @@ async fn what_one_gateway_changes_holds_on_all_within_a_second() {
         until(session, READ, Result::is_ok).await;
     }
 
+    // A freeze, which no approval lifts; and its end.
+    let said = three.run(0, &["freeze", "all", "--reason", "an incident", "--json"]);
+    let frozen = Instant::now();
+    for session in &sessions {
+        let left = SOON.saturating_sub(frozen.elapsed());
+        let is = |answer: &Result<(), String>| matches!(answer, Err(error) if error.starts_with("ZD005"));
+        let took = until(session, "UPDATE notes SET words = 'y'", is).await;
+        assert!(took <= left, "a freeze took {took:?}");
+        ask(session, READ).await.unwrap();
+    }
+    let id = said.split('"').find(|word| word.starts_with("dwr_")).expect("an id").to_owned();
+    three.run(1, &["thaw", &id]);
+
+    // A session is ended by another gateway than its own.
+    let doomed = three.session_soon(2, &token).await;
+    let live = tokio::task::block_in_place(|| three.gateways[2].last_session()).unwrap();
+    three.run(0, &["sessions", "kill", &live]);
+    let killed = Instant::now();
+    until(&doomed, READ, |answer| answer.is_err()).await;
+    assert!(killed.elapsed() < SOON, "an end took {:?}", killed.elapsed());
+
     // A revocation: no statement and no login by it a second later, and nobody else notices.
     let id: String = token.rsplit_once('_').unwrap().0.to_owned();
     three.run(0, &["token", "revoke", &id]);
@@ -274,6 +295,7 @@ async fn a_gateway_that_is_cut_off_does_nothing_new_when_its_lease_is_over() {
     let login = three.session(2, &token).await.map(drop).expect_err("nobody is let in");
     assert!(login.starts_with("57P03"), "{login}");
     // Others go on, by the new policy.
+    until(&near, READ, Result::is_err).await;
     assert!(ask(&near, READ).await.unwrap_err().starts_with("42501"));
     three.apply(1, POLICY);
     until(&near, READ, Result::is_ok).await;

@@ -15,6 +15,7 @@ mod doctor;
 mod exit;
 mod export;
 mod files;
+mod freeze;
 mod gate;
 mod init;
 mod keys;
@@ -86,6 +87,9 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Whoami(args) => login::whoami(&args),
         Command::Connect(args) => connect::run(client, &args),
         Command::BreakGlass { command } => break_glass::run(&client()?, command),
+        Command::Freeze(args) => freeze::run(&client()?, args),
+        Command::Freezes { json } => freeze::list(&client()?, json),
+        Command::Thaw { id, json } => freeze::thaw(&client()?, &id, json),
         Command::Revoke { command } => revoke::run(&client()?, command),
         Command::Approver { command } => approvers::run(&client()?, command),
         Command::Requests { name, command } => requests::run(gateway, name, command),

@@ -26,6 +26,14 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
         Requests::Watch { json } => watch(client, json),
         Requests::Approve { id, say, json } => answer(client, name.as_deref(), &id, true, say, json),
         Requests::Deny { id, say, json } => answer(client, name.as_deref(), &id, false, say, json),
+        Requests::Rescind { id, json } => {
+            let rescinded =
+                client.post(&format!("/requests/{}/rescind", part(&id)), &json!({ "name": name }))?;
+            if json {
+                return Ok(show::json(&rescinded)?);
+            }
+            Ok(say(format_args!("The approval of request {id} is taken back: the statement asks anew."))?)
+        }
     }
 }
 
@@ -130,19 +138,43 @@ fn whole(request: &Value) -> String {
     out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
     let mut everything = text;
     let values = request.get("values").and_then(Value::as_array);
+    let circumstances = request.get("circumstances");
+    let list = |name| circumstances.and_then(|c| c.get(name)).and_then(Value::as_array).into_iter().flatten();
+    let mut kinds = list("kinds");
     for (n, value) in (1..).zip(values.into_iter().flatten()) {
         let shown = match value.as_str() {
             None => "NULL".to_owned(),
             Some(text) => format!("'{}'", show::line(text)),
         };
-        out.push(format!("  ${n} = {shown}"));
+        let kind = kinds.next().and_then(Value::as_str).unwrap_or_default();
+        let kind = if kind.is_empty() { String::new() } else { format!(" ({})", show::line(kind)) };
+        out.push(format!("  ${n}{kind} = {shown}"));
         everything.push_str(value.as_str().unwrap_or_default());
+    }
+    let pair = |setting: &Value| {
+        let word = |at| setting.get(at).and_then(Value::as_str).unwrap_or_default();
+        format!("{} = {}", show::line(word(0)), show::line(word(1)))
+    };
+    let settings: Vec<String> = list("settings").map(pair).collect();
+    if !settings.is_empty() {
+        out.push(format!("Under: {}", settings.join(", ")));
+    }
+    if copies_in(request) {
+        out.push(
+            "The rows that are copied in come later and can be any: they are not part of this request."
+                .to_owned(),
+        );
     }
     let strangers = show::strangers(&everything);
     if !strangers.is_empty() {
         out.push(format!("Look twice, there are characters beyond ASCII: {}", strangers.join(", ")));
     }
     out.join("\n")
+}
+
+fn copies_in(request: &Value) -> bool {
+    let mut effects = request.get("effects").and_then(Value::as_array).into_iter().flatten();
+    effects.any(|effect| effect.as_str().is_some_and(|line| line.starts_with("copy_in ")))
 }
 
 /// `writes-held, for 2 of dba: because …`
@@ -171,7 +203,7 @@ mod tests {
     #[test]
     fn an_approver_sees_what_a_statement_hides() {
         let request = json!({
-            "id": "r1", "status": "waiting", "principal": "agent:bot", "target": "orders",
+            "id": "r1", "status": "pending", "principal": "agent:bot", "target": "orders",
             "holds": [{"id": "held", "quorum": 2, "approvers": ["dba", "owners"], "reason": "why"}],
             "votes": [{"voter": "user:a", "approve": true, "words": "fine\nStatus    approved"}],
             "effects": ["update on shop.t"],
@@ -181,7 +213,7 @@ mod tests {
         });
         let shown = whole(&request);
         for line in [
-            "Status    waiting",
+            "Status    pending",
             "Held by   held, for 2 of dba, owners: why",
             "Answer    approved by user:a: fine⟨U+000A⟩Status    approved",
             "  | UPDATE t SET a = $1 -- ⟨U+202E⟩x",

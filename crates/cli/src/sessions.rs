@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::args::Sessions;
-use crate::client::{Client, part};
+use crate::client::Client;
 use crate::exit::Fault;
 use crate::node;
 use crate::show::{self, field, say, time_field};
@@ -23,9 +23,23 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Sessions
             if json { Ok(show::json(&Value::Array(known))?) } else { list_known(&known) }
         }
         Sessions::Show { id, place, json } => one(&node::journal_in(&place.settings()?.data), &id, json),
-        Sessions::Kill { id } => {
-            client()?.post(&format!("/sessions/{}/kill", part(&id)), &Value::Null)?;
-            Ok(say(format_args!("Ended {id}."))?)
+        Sessions::Kill { id, principal, target, json } => {
+            let of = |name: &str, word: Option<String>| word.map(|word| json!({ name: word }));
+            let which = of("session", id.clone())
+                .or_else(|| of("principal", principal))
+                .or_else(|| of("target", target))
+                .ok_or_else(|| Fault::Invalid("which session?".to_owned()))?;
+            let ended = client()?.post("/sessions/kill", &which)?;
+            if json {
+                return Ok(show::json(&ended)?);
+            }
+            match (id, field(&ended, "sessions").as_str()) {
+                (Some(id), "1") => Ok(say(format_args!("Ended {id}."))?),
+                (Some(id), _) => {
+                    Ok(say(format_args!("Ended {id}, if it is at another gateway of the store."))?)
+                }
+                (None, count) => Ok(say(format_args!("Sessions ended: {count}."))?),
+            }
         }
     }
 }

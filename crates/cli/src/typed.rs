@@ -24,6 +24,14 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0).ok_or_else(bad)
 }
 
+/// A moment as RFC 3339 writes it, `2027-01-31T18:00:00Z`, in seconds since 1970.
+pub(crate) fn moment(text: &str) -> Result<i64, String> {
+    let moment: Result<jiff::Timestamp, _> = text.parse();
+    moment.map(jiff::Timestamp::as_second).map_err(|_| {
+        format!("\"{text}\" is no moment; write it with its offset, as 2027-01-31T18:00:00Z or 2027-01-31T18:00:00+01:00")
+    })
+}
+
 /// A time as people type it.
 #[derive(Clone)]
 pub(crate) struct Time(pub(crate) Duration);

@@ -13,6 +13,7 @@ use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
 use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
+use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
 use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
@@ -37,11 +38,13 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/approvers", get(approvers).post(add_approver))
         .route("/approvers/{name}/remove", post(remove_approver))
         .route("/sessions", get(sessions))
-        .route("/sessions/{id}/kill", post(kill))
+        .route("/sessions/kill", post(kill))
         .route("/tokens", get(tokens).post(issue))
         .route("/tokens/{id}/revoke", post(revoke))
         .route("/revocations", get(revocations).post(deny))
         .route("/revocations/{id}/lift", post(lift))
+        .route("/freezes", get(freezes).post(freeze))
+        .route("/freezes/{id}/thaw", post(lift))
         .route("/break-glass", get(codes).post(make_codes))
         .route("/break-glass/{id}/revoke", post(revoke_code))
         .route("/configuration", get(configuration).put(apply))
@@ -59,6 +62,7 @@ pub(crate) fn requests_router() -> Router<Arc<Gateway>> {
         .route("/requests", get(requests))
         .route("/requests/{id}", get(request))
         .route("/requests/{id}/answer", post(answer))
+        .route("/requests/{id}/rescind", post(rescind))
 }
 
 async fn health(State(gateway): Gate) -> Json<Status> {
@@ -108,15 +112,42 @@ async fn answer(
     answering: Body<Answering>,
 ) -> Answer<Value> {
     let Json(Answering { approve, words, name }) = answering?;
-    let own = caller.id().name;
-    if let Some(name) = name.filter(|name| !name.eq_ignore_ascii_case(&own)) {
-        let reason = format!("this secret is {own}'s and not {name}'s");
-        return Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", reason));
-    }
+    check_name(&caller, name)?;
     let answered = gateway.answer_request(&id, &caller.voter(), approve, words).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))
+}
+
+/// Who somebody means to be is who their secret says they are.
+fn check_name(caller: &Caller, name: Option<String>) -> Result<(), Failure> {
+    let own = caller.id().name;
+    match name.filter(|name| !name.eq_ignore_ascii_case(&own)) {
+        None => Ok(()),
+        Some(name) => {
+            let reason = format!("this secret is {own}'s and not {name}'s");
+            Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", reason))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rescinding {
+    /// Who the caller means to be; refused where the secret is somebody else's.
+    #[serde(default)]
+    name: Option<String>,
+}
+
+async fn rescind(
+    State(gateway): Gate,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    rescinding: Body<Rescinding>,
+) -> Answer<Value> {
+    check_name(&caller, rescinding?.0.name)?;
+    gateway.rescind_request(&id, &caller.voter()).await?;
+    Ok(Json(json!({ "rescinded": id, "by": caller.id().to_string() })))
 }
 
 // ---------------------------------------------------------------------- who answers them
@@ -182,9 +213,9 @@ async fn sessions(State(gateway): Gate) -> Json<Vec<Session>> {
     Json(gateway.sessions().list().into_iter().map(Session::from).collect())
 }
 
-async fn kill(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
-    gateway.kill_session(&id, &by())?;
-    Ok(Json(json!({ "killed": id })))
+async fn kill(State(gateway): Gate, wanted: Body<NewEnd>) -> Answer<Value> {
+    let ended = gateway.end_sessions(&wanted?.0, &by()).await?;
+    Ok(Json(json!({ "sessions": ended })))
 }
 
 async fn tokens(State(gateway): Gate) -> Answer<Vec<TokenInfo>> {
@@ -208,6 +239,15 @@ async fn revocations(State(gateway): Gate) -> Answer<Vec<DenialInfo>> {
 async fn deny(State(gateway): Gate, wanted: Body<NewDenial>) -> Answer<Value> {
     let (denial, ended) = gateway.deny(&wanted?.0, &by()).await?;
     Ok(Json(json!({ "revocation": denial, "sessions": ended })))
+}
+
+async fn freezes(State(gateway): Gate) -> Json<Vec<DenialInfo>> {
+    Json(gateway.freezes())
+}
+
+async fn freeze(State(gateway): Gate, wanted: Body<NewFreeze>) -> Answer<Value> {
+    let (freeze, ended) = gateway.freeze(&wanted?.0, &by()).await?;
+    Ok(Json(json!({ "freeze": freeze, "sessions": ended })))
 }
 
 async fn lift(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {

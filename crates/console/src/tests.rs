@@ -158,7 +158,12 @@ async fn a_configuration_is_checked_then_taken_and_a_token_issued_and_revoked() 
         ("/api/v1/tokens", r#"{"kind":"agent","nam":"bot","seconds":60}"#, 422),
         ("/api/v1/tokens", "{", 400),
         ("/api/v1/requests/r1/answer", r#"{"approve":true}"#, 404),
-        ("/api/v1/sessions/s1/kill", "", 404),
+        ("/api/v1/sessions/kill", r#"{"session":"s1"}"#, 404),
+        ("/api/v1/sessions/kill", r#"{"target":"nowhere"}"#, 404),
+        ("/api/v1/sessions/kill", r#"{"everybody":"x"}"#, 422),
+        ("/api/v1/freezes", r#"{"scope":"nowhere","reason":"x"}"#, 404),
+        ("/api/v1/freezes", r#"{"scope":"all","reason":" "}"#, 422),
+        ("/api/v1/freezes/dwr_0/thaw", "", 404),
     ] {
         assert_eq!(running.json("POST", path, Some(body)).await.0, expected, "{path} {body}");
     }
@@ -193,6 +198,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
@@ -203,7 +209,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
     let (_, listed) = running.ask("GET", "/api/v1/requests", Some(&running.secret), None).await;
     assert!(listed.contains(&id) && !listed.contains("x-value"), "{listed}");
     let (_, shown) = running.json("GET", &one, None).await;
-    assert_eq!((&shown["values"][0], &shown["status"]), (&"x-value".into(), &"waiting".into()));
+    assert_eq!((&shown["values"][0], &shown["status"]), (&"x-value".into(), &"pending".into()));
     for (body, status, expected) in [
         (r#"{"approve":true,"by":"user:other"}"#, 422, "unreadable"),
         (r#"{"approve":true,"words":"go"}"#, 200, "approved"),

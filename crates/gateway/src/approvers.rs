@@ -162,6 +162,22 @@ impl Gateway {
         Err(AdminError::Missing(format!("approver {name}")))
     }
 
+    /// Takes back an approval that is not used: what it was for is asked anew.
+    ///
+    /// # Errors
+    /// There is none, this is nobody who may answer it, or it cannot be stored or recorded.
+    pub async fn rescind_request(&self, id: &str, voter: &Voter) -> Result<(), AdminError> {
+        let found = self.state().request(id).await?.filter(|request| voter.is_asked(request));
+        let found = found.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
+        self.administered(&voter.id.to_string(), "approval taken back", id)?;
+        if self.state().rescind(id).await? {
+            self.holds().changed();
+            return Ok(());
+        }
+        let stands = self.state().request(id).await?.map_or(found.status, |now| now.status);
+        Err(AdminError::Refused(format!("request {id} is {stands}: there is no approval to take back")))
+    }
+
     /// Approves a held operation, or denies it.
     ///
     /// # Errors
@@ -198,7 +214,7 @@ impl Gateway {
         match counted {
             Counted::Now(status) => {
                 let now = self.state().request(id).await?.ok_or_else(missing)?;
-                let waits = status == Status::Waiting;
+                let waits = status == Status::Pending;
                 let waits_for = if waits { quorum::waits_for(&now.holds, &now.votes) } else { Vec::new() };
                 Ok(Answered { status, waits_for })
             }

@@ -12,7 +12,7 @@ pub use journal::record::DecisionId;
 use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
-use model::{Action, Asserted, ColumnName, Effect, Inspect};
+use model::{Action, Asserted, ColumnName, Effect, Finish, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 use prometheus_client::metrics::counter::Counter;
 
@@ -74,8 +74,33 @@ pub struct StatementNote<'a> {
     pub values: Vec<ValueNote<'a>>,
 }
 
-/// A value, on its way to its commitment. It is never printed.
-pub struct ValueNote<'a>(pub Option<&'a [u8]>);
+/// A value as its approver reads it: what it is, and what the client says of its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// `None` for NULL.
+    pub text: Option<String>,
+    /// `int4`; `int4, binary` where the text is its bytes in hexadecimal. Empty where nothing is said.
+    pub kind: String,
+}
+
+/// A value, on its way to its commitment or to an approver. It is never printed.
+pub struct ValueNote<'a> {
+    /// As it came.
+    pub bytes: Option<&'a [u8]>,
+    /// What the bytes are.
+    pub form: Form,
+}
+
+/// What the bytes of a value are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A literal of the statement's text.
+    Literal,
+    /// A parameter as text, and what the client says of its type: an OID of PostgreSQL's, 0 where it says nothing.
+    Text(u32),
+    /// The same in the type's binary format.
+    Binary(u32),
+}
 
 impl fmt::Debug for ValueNote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -341,7 +366,7 @@ impl Audit {
         };
         self.append(&body, &[fields])?;
         if let Some(request) = self.approved.take() {
-            self.holds.finish(request, "refused by the policy in force").await;
+            self.holds.finish(request, Finish::superseded("refused by the policy in force")).await;
         }
         self.refusals += 1;
         self.metrics.denied.inc();
@@ -386,6 +411,9 @@ impl Audit {
             version: question.version(),
         };
         let position = self.append(&body, &[fields])?;
+        if let Some(request) = self.approved.take() {
+            self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
+        }
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
@@ -401,7 +429,9 @@ impl Audit {
     ) -> Result<(), JournalDown> {
         let policies = match answer {
             Answer::Approved(policies) => policies.clone(),
-            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn => Vec::new(),
+            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_) => {
+                Vec::new()
+            }
         };
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
@@ -432,10 +462,8 @@ impl Audit {
         }
         if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
             let (_, request) = self.running.swap_remove(at);
-            let how = sqlstate
-                .as_ref()
-                .map_or_else(|| format!("done, rows: {rows}"), |s| format!("failed with SQLSTATE {s}"));
-            self.holds.finish_soon(request, how);
+            let finish = sqlstate.as_ref().map_or_else(|| Finish::done(rows), |s| Finish::failed(s));
+            self.holds.finish_soon(request, finish);
         }
         let body = record::Body::Outcome {
             decision: &decision,
@@ -460,7 +488,8 @@ impl Audit {
             return;
         }
         for (_, request) in std::mem::take(&mut self.running) {
-            self.holds.finish(request, "the session ended before its outcome was known").await;
+            let why = "the session ended before its outcome was known";
+            self.holds.finish(request, Finish::unknown(why)).await;
         }
         if let Stop::Ended(why) = stop {
             let body = record::Body::Killed { why: why.to_string() };
@@ -512,8 +541,8 @@ impl Audit {
             let mut context = digest::Context::new(&digest::SHA256);
             context.update(&self.key);
             context.update(&(u128::from(self.decisions) << 64 | u128::from(wide(index))).to_be_bytes());
-            for ValueNote(value) in values {
-                match value {
+            for ValueNote { bytes, form: _ } in values {
+                match bytes {
                     None => context.update(&[0]),
                     Some(value) => {
                         context.update(&(1_u128 << 64 | u128::from(wide(value.len()))).to_be_bytes());

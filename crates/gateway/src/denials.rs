@@ -1,11 +1,12 @@
-//! Access that is denied whatever policies say. It is kept in the store; what holds now is known here, so that a login asks
-//! nobody, and a denial that another gateway of the same store made is found when it is looked for next.
+//! What is denied whatever policies say: access, sessions that are to end, targets that are frozen. It is kept in the store;
+//! what holds now is known here, so that a login asks nobody, and a denial that another gateway of the same store made is
+//! found when it is looked for next.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use model::{Denial, Subject};
+use model::{Denial, Subject, Which};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -20,35 +21,52 @@ const PREFIX: &str = "dwr_";
 /// A reason is told to those concerned; it is not longer, in bytes.
 const LONGEST_REASON: usize = 500;
 
-/// What holds now, by whom it is about.
+/// What holds now.
 #[derive(Default)]
 pub(crate) struct Denials {
-    known: ArcSwap<HashMap<Subject, Denial>>,
+    known: ArcSwap<Known>,
     /// One change or look at a time, so that whoever denies can say how many sessions ended.
     looking: Mutex<()>,
+}
+
+#[derive(Default, PartialEq)]
+struct Known {
+    /// Whose sessions may not be; the longest denial of each.
+    by_subject: HashMap<Subject, Denial>,
+    /// Targets that are frozen.
+    frozen: Vec<Denial>,
 }
 
 impl Denials {
     /// Takes what the store says; whether it is other than before.
     pub(crate) async fn read(&self, state: &State) -> Result<bool, StateError> {
-        let mut by_subject: HashMap<Subject, Denial> = HashMap::new();
+        let mut read = Known::default();
         for denial in state.denials(now()).await? {
+            if matches!(denial.subject, Subject::Frozen { .. }) {
+                read.frozen.push(denial);
+                continue;
+            }
             let rank = |d: &Denial| (d.until.unwrap_or(i64::MAX), d.since);
-            let longest = by_subject.get(&denial.subject).is_none_or(|known| rank(known) < rank(&denial));
+            let longest = read.by_subject.get(&denial.subject).is_none_or(|d| rank(d) < rank(&denial));
             if longest {
-                by_subject.insert(denial.subject.clone(), denial);
+                read.by_subject.insert(denial.subject.clone(), denial);
             }
         }
-        let differs = **self.known.load() != by_subject;
+        let differs = **self.known.load() != read;
         if differs {
-            self.known.store(Arc::new(by_subject));
+            self.known.store(Arc::new(read));
         }
         Ok(differs)
     }
 
+    /// Every freeze that holds.
+    pub(crate) fn frozen(&self, now: i64) -> Vec<Denial> {
+        self.known.load().frozen.iter().filter(|denial| denial.holds(now)).cloned().collect()
+    }
+
     /// Why a session may not be, if so.
     pub(crate) fn of(&self, live: &Live, now: i64) -> Option<Denial> {
-        let known = self.known.load();
+        let known = &self.known.load().by_subject;
         if known.is_empty() {
             return None;
         }
@@ -61,6 +79,22 @@ impl Denials {
             })
         })
     }
+
+    /// The end of a session that began before, if there is one.
+    fn end_of(&self, live: &Live, now: i64) -> Option<Denial> {
+        let known = &self.known.load().by_subject;
+        let ends = |which| {
+            known.get(&Subject::Sessions(which)).filter(|d| d.holds(now) && live.since <= d.since).cloned()
+        };
+        if known.is_empty() { None } else { sessions_of(live).find_map(ends) }
+    }
+}
+
+/// Everything that an end of this session could be about.
+fn sessions_of(live: &Live) -> impl Iterator<Item = Which> {
+    [Which::Session(live.id.clone()), Which::On(live.target.clone())]
+        .into_iter()
+        .chain(live.principal.chain().map(|p| Which::Of(p.clone())))
 }
 
 /// Everything that a denial of this session could be about.
@@ -139,13 +173,7 @@ impl Gateway {
     /// It makes no sense, or cannot be stored or recorded.
     pub async fn deny(&self, wanted: &NewDenial, by: &str) -> Result<(DenialInfo, usize), AdminError> {
         let subject = subject(wanted)?;
-        let reason = wanted.reason.trim();
-        if reason.is_empty() || reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
-            let why =
-                format!("a reason is one line of 1 to {LONGEST_REASON} bytes: those concerned are told it");
-            return Err(AdminError::Refused(why));
-        }
-        self.deny_subject(subject, reason, wanted.seconds, by).await
+        self.deny_subject(subject, reason(&wanted.reason)?, wanted.seconds, by).await
     }
 
     /// The same, in the gateway's own words.
@@ -164,25 +192,31 @@ impl Gateway {
         let id = format!("{PREFIX}{}", hex(&chance));
         let denial = Denial { id, subject, reason: reason.to_owned(), by: by.to_owned(), since, until };
         let end = until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
-        self.administered(
-            by,
-            "access revoked",
-            &format!("{} {}, {end}: {reason}", denial.id, denial.subject),
-        )?;
+        let what = match &denial.subject {
+            Subject::Sessions(_) => "sessions ended",
+            Subject::Frozen { .. } => "frozen",
+            Subject::Principal(_)
+            | Subject::Token(_)
+            | Subject::Group { .. }
+            | Subject::Issuer(_)
+            | Subject::SignIn { .. }
+            | Subject::Account { .. } => "access revoked",
+        };
+        self.administered(by, what, &format!("{} {}, {end}: {reason}", denial.id, denial.subject))?;
         let _alone = self.denials().looking.lock().await;
         self.state().add_denial(&denial).await?;
         self.denials().read(self.state()).await?;
         Ok((denial.into(), self.end_denied()))
     }
 
-    /// Lifts a denial: whoever it was about may log in again, as policies say.
+    /// Lifts a denial: whoever it was about may log in again, as policies say, and what was frozen is frozen no more.
     ///
     /// # Errors
     /// There is none of this id, or it cannot be stored or recorded.
     pub async fn lift_denial(&self, id: &str, by: &str) -> Result<(), AdminError> {
-        self.administered(by, "revocation lifted", id)?;
+        self.administered(by, "lifted", id)?;
         if !self.state().lift_denial(id).await? {
-            return Err(AdminError::Missing(format!("revocation {id}")));
+            return Err(AdminError::Missing(format!("revocation or freeze {id}")));
         }
         Ok(self.look_at_denials().await?)
     }
@@ -199,19 +233,35 @@ impl Gateway {
         Ok(())
     }
 
-    /// Ends sessions that are denied; returns how many.
+    /// Ends sessions that are denied, and those that change what is frozen; returns how many.
     fn end_denied(&self) -> usize {
         let now = now();
-        self.sessions().end_where(|live| Some(Ended::Denied(self.denials().of(live, now)?.reason.into())))
+        let denied = self.sessions().end_where(|live| {
+            let killed = self.denials().end_of(live, now).map(|denial| Ended::Killed(denial.by));
+            killed.or_else(|| Some(Ended::Denied(self.denials().of(live, now)?.reason.into())))
+        });
+        denied + self.end_frozen()
     }
 
-    /// The denials that hold, newest first.
+    /// The denials of access that hold, newest first.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn list_denials(&self) -> Result<Vec<DenialInfo>, AdminError> {
-        Ok(self.state().denials(now()).await?.into_iter().map(DenialInfo::from).collect())
+        let of_access = |d: &Denial| !matches!(d.subject, Subject::Frozen { .. } | Subject::Sessions(_));
+        let all = self.state().denials(now()).await?;
+        Ok(all.into_iter().filter(of_access).map(DenialInfo::from).collect())
     }
+}
+
+/// A reason as it is kept.
+pub(crate) fn reason(typed: &str) -> Result<&str, AdminError> {
+    let reason = typed.trim();
+    if reason.is_empty() || reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
+        let why = format!("a reason is one line of 1 to {LONGEST_REASON} bytes: those concerned are told it");
+        return Err(AdminError::Refused(why));
+    }
+    Ok(reason)
 }
 
 fn subject(wanted: &NewDenial) -> Result<Subject, AdminError> {

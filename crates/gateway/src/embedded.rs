@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Counted, Denial, Filed, NewRequest, Principal, Request, Standing, Subject, TargetName, Vote,
+    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, Request, Scope, Standing, Subject, Tag,
+    TargetName, Vote, Which,
 };
 use policy::quorum;
 use store::Store;
@@ -174,8 +175,16 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.withdraw(id).await?) })
     }
 
-    fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.finish(id, how).await?) })
+    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.rescind(id, now()).await?) })
+    }
+
+    fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.finish(id, finish).await?) })
+    }
+
+    fn lose_track(&self) -> Reply<'_, u64> {
+        Box::pin(async move { Ok(self.0.lose_track().await?) })
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
@@ -239,6 +248,10 @@ fn denial_row(denial: &Denial) -> store::Denial {
         Subject::SignIn { issuer, session: name } | Subject::Account { issuer, subject: name } => {
             (name.clone(), Some(issuer.clone()))
         }
+        Subject::Sessions(Which::Session(id)) => (id.clone(), None),
+        Subject::Sessions(Which::Of(principal)) => (principal.to_string(), None),
+        Subject::Sessions(Which::On(target)) => (target.to_string(), None),
+        Subject::Frozen { scope, reads: _ } => (scope.to_string(), None),
     };
     store::Denial {
         id: id.clone(),
@@ -255,15 +268,25 @@ fn denial_row(denial: &Denial) -> store::Denial {
 /// One that cannot be read is an error for all: left out, it would allow.
 fn denial(row: store::Denial) -> Result<Denial, StateError> {
     let store::Denial { id, kind, name, issuer, reason, by, since, until } = row;
+    let principal = |name: &str| parse_principal(name).map_err(|error| StateError(error.to_string()));
+    let scope = |name: &str| match (name.split_once(':'), name) {
+        (Some(("target", name)), _) => Ok(Scope::Target(TargetName::new(name))),
+        (Some(("tag", name)), _) => Ok(Scope::Tag(Tag(name.to_owned()))),
+        (_, "all") => Ok(Scope::All),
+        (_, other) => Err(StateError(format!("\"{other}\" is nothing that can be frozen"))),
+    };
     let subject = match (kind.as_str(), issuer) {
         ("group", issuer) => Subject::Group { issuer, group: name },
         ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
         ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
-        ("principal", _) => {
-            Subject::Principal(parse_principal(&name).map_err(|error| StateError(error.to_string()))?)
-        }
+        ("principal", _) => Subject::Principal(principal(&name)?),
         ("token", _) => Subject::Token(name),
         ("issuer", _) => Subject::Issuer(name),
+        ("session", _) => Subject::Sessions(Which::Session(name)),
+        ("sessions-of", _) => Subject::Sessions(Which::Of(principal(&name)?)),
+        ("sessions-on", _) => Subject::Sessions(Which::On(TargetName::new(name))),
+        ("frozen", _) => Subject::Frozen { scope: scope(&name)?, reads: false },
+        ("frozen-wholly", _) => Subject::Frozen { scope: scope(&name)?, reads: true },
         (other, _) => return Err(StateError(format!("a denial of an unknown kind, \"{other}\""))),
     };
     Ok(Denial { id, subject, reason, by, since, until })

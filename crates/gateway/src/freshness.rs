@@ -434,6 +434,7 @@ fn parameters(user: &str, database: &str) -> Vec<(String, Vec<u8>)> {
         ("database", database),
         ("application_name", "durward"),
         ("client_encoding", "UTF8"),
+        ("standard_conforming_strings", "on"),
         ("default_transaction_read_only", "on"),
         ("search_path", "pg_catalog"),
         ("statement_timeout", "55s"),

@@ -192,6 +192,13 @@ impl Gateway {
         gateway.note(&started)?;
         // Before anybody is let in.
         gateway.look_at_denials().await?;
+        // Nobody else can say what became of what was claimed before this gateway began.
+        if !gateway.state.is_shared() {
+            let lost = gateway.state.lose_track().await?;
+            if lost > 0 {
+                tracing::warn!("of {lost} approved operations nobody knows whether they ran");
+            }
+        }
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
@@ -245,9 +252,10 @@ impl Gateway {
             (None, Answer::Approved(satisfied)) => {
                 self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
             }
-            (None, Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn) => {
-                self.decide_with(grant, message, now, &BTreeSet::new())
-            }
+            (
+                None,
+                Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_),
+            ) => self.decide_with(grant, message, now, &BTreeSet::new()),
         }
     }
 
@@ -261,6 +269,9 @@ impl Gateway {
         let begun = self.metrics.stages.begin(Stage::Decide);
         if self.lease.is_over(self.limits.load().lease) {
             return Verdict::Deny(message, lease::refusal());
+        }
+        if let Some(frozen) = self.frozen(grant.target(), &message) {
+            return Verdict::Deny(message, frozen);
         }
         let in_force = self.in_force.load();
         let verdict = match in_force.targets.get(grant.target()) {
@@ -305,7 +316,7 @@ impl Gateway {
 
     /// The answer to a held operation. Cancel-safe.
     pub async fn answer(&self, ticket: &Ticket) -> Answer {
-        self.holds.answer(ticket).await
+        self.holds.answer(ticket, || self.frozen_because(&ticket.target)).await
     }
 
     // ------------------------------------------------------------------ what a protocol asks
@@ -423,10 +434,12 @@ impl Gateway {
         in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.could_write(grant, &t.facts))
     }
 
-    /// Whether policy allows everything in a session, so that certainty about names changes nothing.
+    /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.
     pub fn allows_everything(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();
-        in_force.targets.contains_key(grant.target()) && in_force.policies.allows_everything()
+        in_force.targets.contains_key(grant.target())
+            && in_force.policies.allows_everything()
+            && !self.is_frozen(grant.target())
     }
 
     /// Whose statements can be cancelled.
@@ -523,11 +536,6 @@ impl Gateway {
     /// The live sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
-    }
-
-    /// Ends a session; whether there was one of this id.
-    pub fn kill(&self, session: &str, by: &str) -> bool {
-        self.sessions.end(&Ended::Killed(by.to_owned()), |live| live.id == session) > 0
     }
 
     /// Stops accepting, ends idle sessions, and gives the others this long. The listeners return when all have ended.

@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::{Filed, HoldRule, Inspect, NewRequest, Standing, Status};
+use model::{Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use crate::audit::{self, StatementNote};
+use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+use crate::freezes::FROZEN;
 use crate::spine::Auditable;
 use crate::state::State;
 
@@ -44,6 +45,8 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    /// On which target.
+    pub target: TargetName,
     until: Instant,
     claim: Arc<Claim>,
 }
@@ -84,6 +87,8 @@ pub enum Answer {
     Expired,
     /// The client has cancelled.
     Withdrawn,
+    /// The target is frozen, for this reason; the request stays open.
+    Frozen(Arc<str>),
 }
 
 impl Answer {
@@ -95,6 +100,7 @@ impl Answer {
             Self::Pending => "pending",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
+            Self::Frozen(_) => "frozen",
         }
     }
 
@@ -117,13 +123,23 @@ impl Answer {
             ),
             Self::Expired => (
                 EXPIRED,
-                format!("request {ticket} has expired, or its approval was used; the statement did not run"),
+                format!(
+                    "request {ticket} has expired, or its approval was used or taken back; the statement did not run"
+                ),
                 Some("The same statement sent again asks anew.".to_owned()),
             ),
             Self::Withdrawn => (
                 CANCELLED,
                 format!("canceling statement due to user request; request {ticket} was withdrawn"),
                 None,
+            ),
+            Self::Frozen(why) => (
+                FROZEN,
+                format!("the target is frozen: {why}; the statement did not run"),
+                Some(format!(
+                    "Request {ticket} stands: once the target is thawed and the request approved, send exactly the same \
+                     statement again."
+                )),
             ),
         };
         let policies = question.holds().iter().map(|h| h.id.clone()).collect();
@@ -199,13 +215,15 @@ impl Holds {
             summary: request.summary,
             how,
             patience,
+            target: request.target,
             until: Instant::now() + patience,
             claim: Claim::new(&self.waiting),
         })
     }
 
-    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+    /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
+    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -214,13 +232,23 @@ impl Holds {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
+                if let Some(why) = frozen() {
+                    return Answer::Frozen(why);
+                }
                 match self.state.standing(&ticket.id).await {
                     Ok(Standing { status, words }) => match status {
                         Status::Approved => self.begin_claim(ticket),
                         Status::Denied => return Answer::Denied(words),
-                        Status::Expired | Status::Used => return Answer::Expired,
+                        Status::Expired
+                        | Status::Claimed
+                        | Status::Lapsed
+                        | Status::Rescinded
+                        | Status::Superseded
+                        | Status::Done
+                        | Status::Failed
+                        | Status::OutcomeUnknown => return Answer::Expired,
                         Status::Withdrawn => return Answer::Withdrawn,
-                        Status::Waiting => (),
+                        Status::Pending => (),
                     },
                     Err(error) => tracing::error!(request = ticket.id, "a request cannot be read: {error}"),
                 }
@@ -262,16 +290,16 @@ impl Holds {
     }
 
     /// Notes what became of an approved operation.
-    pub async fn finish(&self, request: String, how: &str) {
-        if let Err(error) = self.state.finish(&request, how).await {
+    pub async fn finish(&self, request: String, finish: Finish) {
+        if let Err(error) = self.state.finish(&request, &finish).await {
             tracing::error!(request, "the outcome of a request cannot be noted: {error}");
         }
     }
 
     /// The same, without waiting for it.
-    pub fn finish_soon(&self, request: String, how: String) {
+    pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
-        tokio::spawn(async move { holds.finish(request, &how).await });
+        tokio::spawn(async move { holds.finish(request, finish).await });
     }
 }
 
@@ -298,7 +326,9 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
     message.exact(session, &mut part);
     let digest = audit::hex(digest.finish().as_ref());
 
-    let values = values.into_iter().map(|v| v.0.map(readable)).collect();
+    let numbered = numbered(text, &values);
+    let shown: Vec<Shown> = values.iter().map(|value| message.shown(value)).collect();
+    let kinds = shown.iter().map(|value| value.kind.clone()).collect();
     NewRequest {
         digest,
         principal: principal.id.to_string(),
@@ -307,20 +337,28 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
         session: session.to_owned(),
         summary: summary(kind, text, question.holds()),
         kind: kind.to_owned(),
-        text: text.to_owned(),
-        values,
+        text: numbered,
+        values: shown.into_iter().map(|value| value.text).collect(),
+        circumstances: Circumstances { kinds, settings: message.circumstances() },
         effects,
         holds: question.holds().to_vec(),
         version: question.version().to_string(),
     }
 }
 
-/// A value as an approver can read it: text, or bytes in hexadecimal.
-fn readable(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_whitespace()) => text.to_owned(),
-        _ => format!("\\x{}", audit::hex(bytes)),
+/// The text with the numbers of its values in the places of literals, where it is certain which is which: behind those of
+/// parameters, which have theirs.
+fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
+    let literals = values.iter().filter(|v| v.form == Form::Literal).count();
+    if text.matches('?').count() != literals {
+        return text.to_owned();
     }
+    let mut parts = text.split('?');
+    let mut numbered = parts.next().unwrap_or_default().to_owned();
+    for (number, part) in (values.len() - literals + 1..).zip(parts) {
+        let _ = write!(numbered, "${number}{part}");
+    }
+    numbered
 }
 
 fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {

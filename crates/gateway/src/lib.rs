@@ -13,6 +13,7 @@ pub mod embedded;
 mod endings;
 pub mod exchange;
 pub mod explain;
+pub mod freezes;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;

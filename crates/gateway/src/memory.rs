@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use model::{Approver, Counted, Denial, Filed, NewRequest, Request, Standing, Status, Vote};
+use model::{Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, Vote};
 use policy::quorum;
 use zeroize::Zeroizing;
 
@@ -169,19 +169,19 @@ impl Backend for Memory {
 
     fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
         self.with(|kept| {
-            let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
+            let open = |r: &Request| r.status.is_open();
             let mut filed = kept.requests.iter().zip(&kept.digests);
             if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r)) {
                 return Filed::Before(same.id.clone());
             }
-            let waiting = |r: &Request| r.status == Status::Waiting && r.principal == new.principal;
+            let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
             if kept.requests.iter().filter(|r| waiting(r)).count() >= most {
                 return Filed::TooMany;
             }
             let id = format!("r{}", kept.requests.len() + 1);
             let request = Request {
                 id: id.clone(),
-                status: Status::Waiting,
+                status: Status::Pending,
                 principal: new.principal.clone(),
                 on_behalf_of: new.on_behalf_of.clone(),
                 target: new.target.clone(),
@@ -189,6 +189,7 @@ impl Backend for Memory {
                 summary: new.summary.clone(),
                 text: new.text.clone(),
                 values: new.values.clone(),
+                circumstances: new.circumstances.clone(),
                 effects: new.effects.clone(),
                 holds: new.holds.clone(),
                 filed: 0,
@@ -212,7 +213,7 @@ impl Backend for Memory {
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
         self.with_request(id, |r| {
             (r.status == Status::Approved).then(|| {
-                r.status = Status::Used;
+                r.status = Status::Claimed;
                 r.holds.iter().map(|h| h.id.clone()).collect()
             })
         })
@@ -220,19 +221,41 @@ impl Backend for Memory {
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
         self.with_request(id, |r| {
-            if r.status == Status::Waiting {
+            if r.status == Status::Pending {
                 r.status = Status::Withdrawn;
             }
         })
     }
 
-    fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()> {
-        self.with_request(id, |r| r.outcome = Some(how.to_owned()))
+    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with_request(id, |r| {
+            let approved = r.status == Status::Approved;
+            if approved {
+                r.status = Status::Rescinded;
+            }
+            approved
+        })
+    }
+
+    fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()> {
+        self.with_request(id, |r| {
+            if matches!(r.status, Status::Claimed | Status::OutcomeUnknown) {
+                r.status = finish.status;
+                r.outcome = Some(finish.words.clone());
+            }
+        })
+    }
+
+    fn lose_track(&self) -> Reply<'_, u64> {
+        self.with(|kept| {
+            let claimed = kept.requests.iter_mut().filter(|r| r.status == Status::Claimed);
+            claimed.map(|r| r.status = Status::OutcomeUnknown).count() as u64
+        })
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
         self.with(|kept| {
-            let wanted = |r: &&Request| all || r.status == Status::Waiting;
+            let wanted = |r: &&Request| all || r.status == Status::Pending;
             kept.requests.iter().rev().filter(wanted).cloned().collect()
         })
     }
@@ -243,7 +266,7 @@ impl Backend for Memory {
 
     fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted> {
         self.with_request(id, |r| {
-            if r.status != Status::Waiting {
+            if r.status != Status::Pending {
                 return Counted::TooLate(r.status);
             }
             r.votes.retain(|v| v.voter != vote.voter);
@@ -251,7 +274,7 @@ impl Backend for Memory {
             r.status = match (vote.approve, quorum::is_met(&r.holds, &r.votes)) {
                 (false, _) => Status::Denied,
                 (true, true) => Status::Approved,
-                (true, false) => Status::Waiting,
+                (true, false) => Status::Pending,
             };
             Counted::Now(r.status)
         })
@@ -293,7 +316,7 @@ impl Backend for Memory {
                 return false;
             };
             let voter = format!("user:{}", kept.approvers.remove(at).name);
-            for request in kept.requests.iter_mut().filter(|r| r.status == Status::Waiting) {
+            for request in kept.requests.iter_mut().filter(|r| r.status == Status::Pending) {
                 request.votes.retain(|v| v.voter != voter);
             }
             true
@@ -305,7 +328,7 @@ impl Backend for Memory {
             let before = (kept.tokens.len(), kept.requests.len(), kept.denials.len());
             kept.denials.retain(|d| d.until.is_none_or(|until| until >= tokens));
             kept.tokens.retain(|t| t.expires >= tokens);
-            let open = |r: &Request| matches!(r.status, Status::Waiting | Status::Approved);
+            let open = |r: &Request| r.status.is_open();
             let mut stay =
                 kept.requests.iter().map(|r| open(r) || r.filed >= requests).collect::<Vec<_>>().into_iter();
             let mut stay_too = stay.clone();

@@ -203,15 +203,6 @@ impl Gateway {
         })
     }
 
-    /// Ends a session and writes down who did.
-    ///
-    /// # Errors
-    /// There is none of this id, or it cannot be recorded.
-    pub fn kill_session(&self, session: &str, by: &str) -> Result<(), AdminError> {
-        self.administered(by, "session killed", session)?;
-        if self.kill(session, by) { Ok(()) } else { Err(AdminError::Missing(format!("session {session}"))) }
-    }
-
     pub(crate) fn administered(&self, who: &str, what: &str, detail: &str) -> Result<(), AdminError> {
         let body = record::Body::Administered {
             who: who.to_owned(),

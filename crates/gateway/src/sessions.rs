@@ -34,6 +34,8 @@ pub enum Ended {
     Draining,
     /// Its target was removed, moved to another place, or tagged anew while it could not be reached.
     Reconfigured,
+    /// It had changed something on its target, or nothing in it was understood, when that was frozen for this reason.
+    Frozen(Arc<str>),
     /// It was opened when everything was allowed, so nothing in it was understood with certainty, and now something is not.
     Narrowed,
 }
@@ -49,6 +51,7 @@ impl Ended {
             Self::TooOld => "too_old",
             Self::Draining => "draining",
             Self::Reconfigured => "reconfigured",
+            Self::Frozen(_) => "frozen",
             Self::Narrowed => "narrowed",
         }
     }
@@ -65,6 +68,7 @@ impl fmt::Display for Ended {
             Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
+            Self::Frozen(reason) => write!(f, "the target was frozen: {reason}"),
             Self::Narrowed => f.write_str("not everything is allowed any more"),
         }
     }
@@ -119,6 +123,7 @@ struct Entry {
 struct Flags {
     busy: AtomicBool,
     unbounded: AtomicBool,
+    changes: AtomicBool,
 }
 
 impl Entry {
@@ -212,6 +217,16 @@ impl Sessions {
         self.end_entries(why, |e| e.flags.unbounded.load(Ordering::SeqCst))
     }
 
+    /// Ends every session that has changed something and not committed it, or in which nothing is understood, where there is
+    /// a reason for its target; returns how many.
+    pub fn end_changing(&self, judge: impl Fn(&TargetName) -> Option<Ended>) -> usize {
+        let concerns =
+            |e: &&Entry| e.flags.changes.load(Ordering::SeqCst) || e.flags.unbounded.load(Ordering::SeqCst);
+        let all = self.locked();
+        let ended = all.values().filter(concerns).filter_map(|e| Some((e, judge(&e.live.target)?)));
+        ended.filter(|(e, why)| e.end(why)).count()
+    }
+
     /// Ends every session that there is a reason for; returns how many.
     pub fn end_where(&self, judge: impl Fn(&Live) -> Option<Ended>) -> usize {
         self.locked()
@@ -251,6 +266,11 @@ impl Place {
     /// Says whether an operation is in flight or a transaction open: then a drain waits for it.
     pub fn set_busy(&self, busy: bool) {
         self.flags.busy.store(busy, Ordering::Relaxed);
+    }
+
+    /// Says whether something was sent that may change its target and is not committed.
+    pub fn set_changing(&self, changing: bool) {
+        self.flags.changes.store(changing, Ordering::SeqCst);
     }
 
     /// Says whether nothing in this session is understood with certainty, since everything is allowed.

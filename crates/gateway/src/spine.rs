@@ -180,6 +180,10 @@ pub trait Auditable {
     /// change before it is sent again (a prepared statement's name) adds the session, so that an approval cannot be used
     /// elsewhere.
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8]));
+    /// A value as an approver reads it.
+    fn shown(&self, value: &crate::audit::ValueNote<'_>) -> crate::audit::Shown;
+    /// What else decides what it means, by name: settings, a role.
+    fn circumstances(&self) -> Vec<(String, String)>;
 }
 
 /// What is counted of a response.

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Counted, Denial, Filed, NewRequest, Principal, PrincipalRef, Request, Standing, TargetName,
-    Vote,
+    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, PrincipalRef, Request, Standing,
+    TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -180,8 +180,12 @@ pub trait Backend: Send + Sync {
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>>;
     /// Takes a request back that waits.
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
-    /// Notes what became of an approved operation.
-    fn finish<'a>(&'a self, id: &'a str, how: &'a str) -> Reply<'a, ()>;
+    /// Takes an approval back that is not used; whether there was one.
+    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// Notes what became of an approval that was claimed.
+    fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()>;
+    /// Notes that nobody will say any more what became of claimed approvals; how many there were.
+    fn lose_track(&self) -> Reply<'_, u64>;
     /// Requests, newest first; all, or those that wait.
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>>;
     /// One request with its values.

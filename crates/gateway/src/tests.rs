@@ -14,7 +14,9 @@ use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
 use crate::approvers::Voter;
-use crate::audit::{self, Audit, Cleared, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote};
+use crate::audit::{
+    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote,
+};
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
@@ -102,7 +104,7 @@ impl Auditable for Wish {
             kind: &self.facts.kind,
             text: &self.text,
             fields: &self.written,
-            values: vec![ValueNote(Some(self.value.as_bytes()))],
+            values: vec![ValueNote { bytes: Some(self.value.as_bytes()), form: Form::Literal }],
         }
     }
 
@@ -113,6 +115,15 @@ impl Auditable for Wish {
     fn exact(&self, _session: &str, part: &mut dyn FnMut(&[u8])) {
         part(self.text.as_bytes());
         part(self.value.as_bytes());
+    }
+
+    fn shown(&self, value: &ValueNote<'_>) -> audit::Shown {
+        let text = value.bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        audit::Shown { text, kind: String::new() }
+    }
+
+    fn circumstances(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 }
 
@@ -379,7 +390,7 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
     let used = house.gateway.requests(&user("dora"), true).await.expect("requests");
     let used = used.iter().find(|r| r.id == *id).expect("the first");
-    assert_eq!(used.status, Status::Used);
+    assert_eq!(used.status, Status::Done);
 }
 
 #[tokio::test]

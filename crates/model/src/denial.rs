@@ -2,9 +2,41 @@
 
 use std::fmt;
 
-use crate::PrincipalRef;
+use crate::{PrincipalRef, Tag, TargetName};
 
-/// Whom a denial is about.
+/// Which targets are frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// All of them.
+    All,
+    /// One.
+    Target(TargetName),
+    /// Those with a tag.
+    Tag(Tag),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Target(name) => write!(f, "target:{name}"),
+            Self::Tag(tag) => write!(f, "tag:{tag}"),
+        }
+    }
+}
+
+/// Which sessions end, once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Which {
+    /// One, by its id.
+    Session(String),
+    /// Those of a principal, and of whoever acts for it.
+    Of(PrincipalRef),
+    /// Those on a target.
+    On(TargetName),
+}
+
+/// Whom or what a denial is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// A principal, and whoever acts for it.
@@ -34,6 +66,15 @@ pub enum Subject {
         /// What it calls them: `sub`.
         subject: String,
     },
+    /// Sessions that began before it. What begins later is not concerned.
+    Sessions(Which),
+    /// Nothing changes on these targets, whoever asks and whoever approved.
+    Frozen {
+        /// Which.
+        scope: Scope,
+        /// Whether nothing is read there either.
+        reads: bool,
+    },
 }
 
 impl Subject {
@@ -46,6 +87,11 @@ impl Subject {
             Self::Issuer(_) => "issuer",
             Self::SignIn { .. } => "sign-in",
             Self::Account { .. } => "account",
+            Self::Sessions(Which::Session(_)) => "session",
+            Self::Sessions(Which::Of(_)) => "sessions-of",
+            Self::Sessions(Which::On(_)) => "sessions-on",
+            Self::Frozen { reads: false, .. } => "frozen",
+            Self::Frozen { reads: true, .. } => "frozen-wholly",
         }
     }
 }
@@ -60,6 +106,11 @@ impl fmt::Display for Subject {
             Self::Issuer(issuer) => write!(f, "issuer {issuer}"),
             Self::SignIn { issuer, session } => write!(f, "sign-in {session} at {issuer}"),
             Self::Account { issuer, subject } => write!(f, "account {subject} at {issuer}, signed out"),
+            Self::Sessions(Which::Session(id)) => write!(f, "session {id}"),
+            Self::Sessions(Which::Of(principal)) => write!(f, "sessions of {principal}"),
+            Self::Sessions(Which::On(target)) => write!(f, "sessions on {target}"),
+            Self::Frozen { scope, reads: false } => write!(f, "writes on {scope}"),
+            Self::Frozen { scope, reads: true } => write!(f, "everything on {scope}"),
         }
     }
 }

@@ -8,8 +8,10 @@ mod principal;
 mod request;
 
 pub use action::Action;
-pub use denial::{Denial, Subject};
+pub use denial::{Denial, Scope, Subject, Which};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
-pub use request::{Approver, Counted, Filed, HoldRule, NewRequest, Request, Standing, Status, Vote};
+pub use request::{
+    Approver, Circumstances, Counted, Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, Vote,
+};

@@ -23,6 +23,18 @@ pub struct HoldRule {
     pub reason: Option<String>,
 }
 
+/// What decides beside its text and values what an operation means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// What the client says of each value's type, and `binary` where the value is shown in hexadecimal; empty where nothing is
+    /// said.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Settings under which the target reads it, by name.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
+}
+
 /// A held operation to be filed.
 #[derive(Debug, Clone)]
 pub struct NewRequest {
@@ -44,6 +56,8 @@ pub struct NewRequest {
     pub text: String,
     /// The values of the placeholders; sealed where they rest.
     pub values: Vec<Option<String>>,
+    /// What decides beside text and values what it means.
+    pub circumstances: Circumstances,
     /// What it would do.
     pub effects: Vec<String>,
     /// The rules that hold it, every one of which must be met.
@@ -63,39 +77,125 @@ pub enum Filed {
     TooMany,
 }
 
-/// Where a request stands.
+/// Where a request stands. Pending → approved, denied, expired or withdrawn; approved → claimed, lapsed or rescinded; claimed →
+/// done, failed, superseded or with an outcome that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Nobody has answered, or not enough have.
-    Waiting,
+    Pending,
     /// Approved, and not used yet.
     Approved,
     /// Somebody said no.
     Denied,
-    /// Its time is over.
+    /// Nobody answered in time.
     Expired,
     /// The client has taken it back.
     Withdrawn,
-    /// Approved, and used.
-    Used,
+    /// Approved, and used by a session; what comes of it is not known yet.
+    Claimed,
+    /// Approved, and not used in time.
+    Lapsed,
+    /// Approved, and taken back by somebody who may answer it.
+    Rescinded,
+    /// Used, and not run, since the policy then in force refused it or asked for more.
+    Superseded,
+    /// Used, and run.
+    Done,
+    /// Used, and the target said no.
+    Failed,
+    /// Used, and the gateway or the session ended before the target had answered.
+    OutcomeUnknown,
 }
 
 impl Status {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Approved, Self::Denied, Self::Expired, Self::Withdrawn, Self::Used];
+    pub const ALL: [Self; 12] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Denied,
+        Self::Expired,
+        Self::Withdrawn,
+        Self::Claimed,
+        Self::Lapsed,
+        Self::Rescinded,
+        Self::Superseded,
+        Self::Done,
+        Self::Failed,
+        Self::OutcomeUnknown,
+    ];
 
     /// The word for people and rows.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Denied => "denied",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
-            Self::Used => "used",
+            Self::Claimed => "claimed",
+            Self::Lapsed => "lapsed",
+            Self::Rescinded => "rescinded",
+            Self::Superseded => "superseded",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::OutcomeUnknown => "outcome_unknown",
         }
+    }
+
+    /// Whether it can still be answered or used.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Approved)
+    }
+
+    /// What time makes of it when its time is over.
+    #[must_use]
+    pub fn overdue(self) -> Self {
+        match self {
+            Self::Pending => Self::Expired,
+            Self::Approved => Self::Lapsed,
+            Self::Denied
+            | Self::Expired
+            | Self::Withdrawn
+            | Self::Claimed
+            | Self::Lapsed
+            | Self::Rescinded
+            | Self::Superseded
+            | Self::Done
+            | Self::Failed
+            | Self::OutcomeUnknown => self,
+        }
+    }
+}
+
+/// What became of an approval that was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// Done, failed, superseded or with an unknown outcome.
+    pub status: Status,
+    /// The same in words.
+    pub words: String,
+}
+
+impl Finish {
+    /// It ran, and so many rows were concerned.
+    pub fn done(rows: u64) -> Self {
+        Self { status: Status::Done, words: format!("done, rows: {rows}") }
+    }
+
+    /// The target said no.
+    pub fn failed(sqlstate: &str) -> Self {
+        Self { status: Status::Failed, words: format!("failed with SQLSTATE {sqlstate}") }
+    }
+
+    /// It did not run, by the policy of that moment.
+    pub fn superseded(why: &str) -> Self {
+        Self { status: Status::Superseded, words: why.to_owned() }
+    }
+
+    /// Nobody knows whether it ran.
+    pub fn unknown(why: &str) -> Self {
+        Self { status: Status::OutcomeUnknown, words: why.to_owned() }
     }
 }
 
@@ -135,6 +235,8 @@ pub struct Request {
     pub text: String,
     /// The values of the placeholders; only where one request is shown.
     pub values: Vec<Option<String>>,
+    /// What decides beside text and values what it means.
+    pub circumstances: Circumstances,
     /// What it would do.
     pub effects: Vec<String>,
     /// The rules that hold it.

@@ -100,7 +100,7 @@ impl Store {
         let Some(row) = gone else { return Ok(false) };
         let name: String = row.try_get(0)?;
         query(
-            "DELETE FROM vote WHERE voter = $1 AND request IN (SELECT id FROM request WHERE status = 'waiting')",
+            "DELETE FROM vote WHERE voter = $1 AND request IN (SELECT id FROM request WHERE status = 'pending')",
         )
         .bind(format!("user:{name}"))
         .execute(&mut work)

@@ -242,9 +242,12 @@ fn broken() -> StoreError {
 async fn revoke(work: &mut Work, detail: &str, now: i64) -> Result<Revoked, StoreError> {
     let revoked = Revoked {
         tokens: made("UPDATE token SET revoked = TRUE WHERE NOT revoked").execute(&mut *work).await?,
-        requests: made("UPDATE request SET status = 'withdrawn' WHERE status IN ('waiting', 'approved')")
-            .execute(&mut *work)
-            .await?,
+        requests: made(
+            "UPDATE request SET status = CASE status WHEN 'pending' THEN 'withdrawn' WHEN 'approved' THEN 'rescinded' \
+             ELSE 'outcome_unknown' END WHERE status IN ('pending', 'approved', 'claimed')",
+        )
+        .execute(&mut *work)
+        .await?,
         codes: made("UPDATE break_glass SET revoked = TRUE WHERE NOT revoked AND used IS NULL")
             .execute(&mut *work)
             .await?,

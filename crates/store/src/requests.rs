@@ -2,7 +2,7 @@
 //! the state it starts from, so that of two who race one loses.
 
 use aws_lc_rs::rand;
-use model::{Filed, HoldRule, NewRequest, Request, Standing, Status, TargetName, Vote};
+use model::{Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, TargetName, Vote};
 use zeroize::Zeroizing;
 
 use crate::database::{Work, whole};
@@ -24,7 +24,7 @@ impl Store {
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
-            query("SELECT id FROM request WHERE digest = $1 AND status IN ('waiting', 'approved')")
+            query("SELECT id FROM request WHERE digest = $1 AND status IN ('pending', 'approved')")
                 .bind(&new.digest)
                 .fetch_optional(&mut work)
                 .await?;
@@ -33,7 +33,7 @@ impl Store {
             return Ok(Filed::Before(id));
         }
         let waiting: i64 =
-            query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'waiting'")
+            query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'pending'")
                 .bind(&new.principal)
                 .fetch_one(&mut work)
                 .await?
@@ -68,7 +68,7 @@ impl Store {
     /// It cannot be written.
     pub async fn claim(&self, id: &str, now: i64) -> Result<Option<Vec<String>>, StoreError> {
         let claimed = query(
-            "UPDATE request SET status = 'used' WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
+            "UPDATE request SET status = 'claimed' WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
         )
         .bind(id)
         .bind(now)
@@ -79,29 +79,58 @@ impl Store {
         Ok(Some(holds.into_iter().map(|h| h.id).collect()))
     }
 
+    /// Takes an approval back that is not used; whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn rescind(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+        let taken = query(
+            "UPDATE request SET status = 'rescinded' WHERE id = $1 AND status = 'approved' AND expires > $2",
+        )
+        .bind(id)
+        .bind(now)
+        .execute(&self.database)
+        .await?;
+        Ok(taken == 1)
+    }
+
     /// Takes a request back that waits.
     ///
     /// # Errors
     /// It cannot be written.
     pub async fn withdraw(&self, id: &str) -> Result<(), StoreError> {
-        query("UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'waiting'")
+        query("UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'pending'")
             .bind(id)
             .execute(&self.database)
             .await?;
         Ok(())
     }
 
-    /// Notes what became of an approved operation.
+    /// Notes what became of an approval that was claimed.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn finish(&self, id: &str, how: &str) -> Result<(), StoreError> {
-        query("UPDATE request SET outcome = $1 WHERE id = $2")
-            .bind(how)
+    pub async fn finish(&self, id: &str, finish: &Finish) -> Result<(), StoreError> {
+        query(
+            "UPDATE request SET status = $1, outcome = $2 WHERE id = $3 AND status IN ('claimed', 'outcome_unknown')",
+        )
+            .bind(finish.status.as_str())
+            .bind(&finish.words)
             .bind(id)
             .execute(&self.database)
             .await?;
         Ok(())
+    }
+
+    /// Notes that nobody will say any more what became of approvals: claimed ones, of a store that no other gateway uses.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn lose_track(&self) -> Result<u64, StoreError> {
+        query("UPDATE request SET status = 'outcome_unknown', outcome = $1 WHERE status = 'claimed'")
+            .bind("the gateway ended before its outcome was known")
+            .execute(&self.database)
+            .await
     }
 
     /// Requests without their values, newest first; all, or those that wait.
@@ -110,7 +139,7 @@ impl Store {
     /// They cannot be read.
     pub async fn requests(&self, all: bool, now: i64) -> Result<Vec<Request>, StoreError> {
         let kept = query(
-            "SELECT * FROM request WHERE $1 OR (status = 'waiting' AND expires > $2) ORDER BY filed DESC, rowid DESC",
+            "SELECT * FROM request WHERE $1 OR (status = 'pending' AND expires > $2) ORDER BY filed DESC, rowid DESC",
         )
         .bind(all)
         .bind(now)
@@ -149,10 +178,13 @@ pub(crate) fn after(now: i64, seconds: u64) -> i64 {
 
 /// Makes what is true by the clock true in the rows.
 pub(crate) async fn expire(work: &mut Work, now: i64) -> Result<(), StoreError> {
-    query("UPDATE request SET status = 'expired' WHERE status IN ('waiting', 'approved') AND expires <= $1")
-        .bind(now)
-        .execute(work)
-        .await?;
+    query(
+        "UPDATE request SET status = CASE status WHEN 'pending' THEN 'expired' ELSE 'lapsed' END \
+         WHERE status IN ('pending', 'approved') AND expires <= $1",
+    )
+    .bind(now)
+    .execute(work)
+    .await?;
     Ok(())
 }
 
@@ -173,6 +205,7 @@ async fn insert(
         kind,
         text,
         values: _,
+        circumstances,
         effects,
         holds,
         version,
@@ -180,8 +213,8 @@ async fn insert(
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires) \
-         VALUES ($1, $2, 'waiting', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         sealed_values, effects, holds, version, filed, expires, circumstances) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(id)
     .bind(digest)
@@ -198,6 +231,7 @@ async fn insert(
     .bind(version)
     .bind(now)
     .bind(after(now, life))
+    .bind(crate::to_json(circumstances)?)
     .execute(work)
     .await?;
     Ok(())
@@ -209,11 +243,7 @@ pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
     let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
     let kept = kept.ok_or(StoreError::Unreadable("the status of a request"))?;
     let over = row.try_get::<i64, _>("expires")? <= now;
-    Ok(match kept {
-        Status::Waiting | Status::Approved if over => Status::Expired,
-        Status::Waiting | Status::Approved | Status::Denied => kept,
-        Status::Expired | Status::Withdrawn | Status::Used => kept,
-    })
+    Ok(if over { kept.overdue() } else { kept })
 }
 
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
@@ -227,6 +257,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         summary: row.try_get("summary")?,
         text: row.try_get("text")?,
         values: Vec::new(),
+        circumstances: crate::from_json(row.try_get("circumstances")?)?,
         effects: crate::from_json(row.try_get("effects")?)?,
         holds: crate::from_json(row.try_get("holds")?)?,
         filed: row.try_get("filed")?,

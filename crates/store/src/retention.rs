@@ -37,7 +37,7 @@ impl Store {
             requests: self
                 .delete(
                     "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < $1 \
-                     AND status NOT IN ('waiting', 'approved') ORDER BY filed LIMIT $2)",
+                     AND status NOT IN ('pending', 'approved', 'claimed') ORDER BY filed LIMIT $2)",
                     requests.min(now),
                 )
                 .await?,

@@ -119,6 +119,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE cards SET number = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
@@ -265,11 +266,11 @@ async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
     let id = filed(&store, "1", &[(1, 60), (2, 60)]).await;
     let no = Vote { approve: false, ..yes("user:a") };
     for (vote, now, expected) in [
-        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
-        (yes("user:a"), 0, Counted::Now(Status::Waiting)),
+        (yes("user:a"), 0, Counted::Now(Status::Pending)),
+        (yes("user:a"), 0, Counted::Now(Status::Pending)),
         (yes("user:b"), 0, Counted::Now(Status::Approved)),
         (no.clone(), 0, Counted::TooLate(Status::Approved)),
-        (no.clone(), 60, Counted::TooLate(Status::Expired)),
+        (no.clone(), 60, Counted::TooLate(Status::Lapsed)),
     ] {
         assert_eq!(
             store.vote(&id, &vote, now, enough).await.expect("asked"),

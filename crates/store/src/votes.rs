@@ -30,7 +30,7 @@ impl Store {
             .await?;
         let Some(row) = kept else { return Ok(None) };
         let stands = status(&row, now)?;
-        if stands != Status::Waiting {
+        if stands != Status::Pending {
             return Ok(Some(Counted::TooLate(stands)));
         }
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
@@ -58,7 +58,7 @@ impl Store {
             set(&mut work, id, "approved", after(now, life)).await?;
             Status::Approved
         } else {
-            Status::Waiting
+            Status::Pending
         };
         Ok(Some(Counted::Now(now_stands)))
         })

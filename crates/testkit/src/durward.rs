@@ -231,7 +231,7 @@ impl Durward {
     /// The gateway cannot be asked.
     pub fn waiting_request(&self) -> Result<Option<String>, Failure> {
         let requests = Json::parse(&text(&mut self.command(&["requests", "ls", "--json"]))?)?;
-        let waits = |r: &&Json| r.at("status").and_then(Json::text) == Some("waiting");
+        let waits = |r: &&Json| r.at("status").and_then(Json::text) == Some("pending");
         Ok(requests.items().iter().find(waits).and_then(|r| r.at("id")?.text()).map(str::to_owned))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, TargetName};
+use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, Status, TargetName};
 use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
@@ -44,6 +44,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),
+        circumstances: model::Circumstances::default(),
         values: vec![Some("x".to_owned()), None],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![HoldRule {
@@ -69,6 +70,8 @@ enum Step {
     No(usize, &'static str),
     Claim(usize),
     Withdraw(usize),
+    Rescind(usize),
+    LoseTrack,
     Stands(usize),
     Finish(usize),
     Waiting,
@@ -103,8 +106,10 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
             state.withdraw(&ids[*n]).await.expect("withdrawn");
             "done".to_owned()
         }
+        Step::Rescind(n) => state.rescind(&ids[*n]).await.expect("asked").to_string(),
+        Step::LoseTrack => state.lose_track().await.expect("written").to_string(),
         Step::Finish(n) => {
-            state.finish(&ids[*n], "done").await.expect("finished");
+            state.finish(&ids[*n], &Finish::done(1)).await.expect("finished");
             state.request(&ids[*n]).await.expect("read").expect("one").outcome.unwrap_or_default()
         }
         Step::Stands(n) => {
@@ -120,12 +125,14 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
 
 #[tokio::test]
 async fn requests_live_alike_wherever_they_are_kept() {
-    use Step::{All, Claim, File, Finish, No, Stands, Waiting, Withdraw, Yes};
+    use Step::{All, Claim, File, Finish, LoseTrack, No, Rescind, Stands, Waiting, Withdraw, Yes};
     let story = [
         (File("a", "agent:bot", 1), "now 0"),
         (File("a", "agent:bot", 1), "before 0"),
         (Claim(0), "nothing"),
-        (Stands(0), "waiting"),
+        (Stands(0), "pending"),
+        (Rescind(0), "false"),
+        (Finish(0), ""),
         (Yes(0, "user:dba"), "counted, approved"),
         (Stands(0), "approved"),
         (File("a", "agent:bot", 1), "before 0"),
@@ -135,12 +142,19 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (Stands(0), "approved"),
         (Claim(0), "held"),
         (Claim(0), "nothing"),
-        (Stands(0), "used"),
-        (Finish(0), "done"),
+        (Stands(0), "claimed"),
+        (Rescind(0), "false"),
+        (Finish(0), "done, rows: 1"),
+        (Stands(0), "done"),
+        (LoseTrack, "0"),
         (File("a", "agent:bot", 2), "now 1"),
-        (Yes(1, "user:dba"), "counted, waiting"),
-        (Yes(1, "user:dba"), "counted, waiting"),
+        (Yes(1, "user:dba"), "counted, pending"),
+        (Yes(1, "user:dba"), "counted, pending"),
         (Yes(1, "user:other"), "counted, approved"),
+        (Rescind(1), "true"),
+        (Rescind(1), "false"),
+        (Claim(1), "nothing"),
+        (Stands(1), "rescinded"),
         (File("b", "agent:bot", 1), "now 2"),
         (No(2, "user:dba"), "counted, denied"),
         (Stands(2), "denied: no"),
@@ -155,6 +169,13 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (File("c", "agent:bot", 1), "before 4"),
         (File("e", "agent:other", 1), "now 6"),
         (Waiting, "6,5,4"),
+        (Yes(4, "user:dba"), "counted, approved"),
+        (Claim(4), "held"),
+        (LoseTrack, "1"),
+        (Stands(4), "outcome_unknown"),
+        // The target's answer came late after all.
+        (Finish(4), "done, rows: 1"),
+        (Stands(4), "done"),
         (All, "6,5,4,3,2,1,0"),
     ];
     for (name, state, _place) in backends().await {
@@ -162,6 +183,123 @@ async fn requests_live_alike_wherever_they_are_kept() {
         for (n, (step, expected)) in story.iter().enumerate() {
             assert_eq!(run(&state, &mut ids, step).await, *expected, "step {n} in {name}");
         }
+    }
+}
+
+/// What two approvers, two gateways, the client and time may do to one request, each at any moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Yes,
+    No,
+    Claim,
+    ClaimElsewhere,
+    Withdraw,
+    Rescind,
+    Finish,
+    Crash,
+}
+
+/// What an act does to a request that stands so: the table of the states, in the words of the documentation.
+fn turns(stands: Status, act: Act) -> Status {
+    use Status::{Approved, Claimed, Denied, Done, OutcomeUnknown, Pending, Rescinded, Withdrawn};
+    match (stands, act) {
+        (Pending, Act::Yes) => Approved,
+        (Pending, Act::No) => Denied,
+        (Pending, Act::Withdraw) => Withdrawn,
+        (Approved, Act::Claim | Act::ClaimElsewhere) => Claimed,
+        (Approved, Act::Rescind) => Rescinded,
+        (Claimed | OutcomeUnknown, Act::Finish) => Done,
+        (Claimed, Act::Crash) => OutcomeUnknown,
+        (other, _) => other,
+    }
+}
+
+/// Runs an act; whether it was the one that used the approval.
+async fn act(state: &State, id: &str, act: Act) -> bool {
+    match act {
+        Act::Yes => drop(state.vote(id, &vote("user:one", true)).await.expect("voted")),
+        Act::No => drop(state.vote(id, &vote("user:two", false)).await.expect("voted")),
+        Act::Claim | Act::ClaimElsewhere => return state.claim(id).await.expect("asked").is_some(),
+        Act::Withdraw => state.withdraw(id).await.expect("withdrawn"),
+        Act::Rescind => drop(state.rescind(id).await.expect("asked")),
+        Act::Finish => state.finish(id, &Finish::done(1)).await.expect("finished"),
+        Act::Crash => drop(state.lose_track().await.expect("written")),
+    }
+    false
+}
+
+const ACTS: [Act; 8] = [
+    Act::Yes,
+    Act::No,
+    Act::Claim,
+    Act::ClaimElsewhere,
+    Act::Withdraw,
+    Act::Rescind,
+    Act::Finish,
+    Act::Crash,
+];
+
+/// Every order in which five of these may happen.
+#[tokio::test]
+async fn in_every_order_an_approval_is_used_once_and_only_while_it_stands() {
+    let mut orders: Vec<Vec<Act>> = vec![Vec::new()];
+    for _ in 0..5 {
+        let longer = |order: &Vec<Act>| {
+            let order = order.clone();
+            ACTS.into_iter().map(move |act| [order.clone(), vec![act]].concat())
+        };
+        orders = orders.iter().flat_map(longer).collect();
+    }
+    for order in &orders {
+        let state = State::new(Memory::default());
+        let Filed::Now(id) = state.file(&request("d", "agent:bot", 1), 2).await.expect("filed") else {
+            panic!("not new")
+        };
+        let (mut stands, mut used) = (Status::Pending, 0);
+        for one in order {
+            let before = stands;
+            stands = turns(before, *one);
+            let claimed = act(&state, &id, *one).await;
+            assert_eq!(
+                claimed,
+                before == Status::Approved && stands == Status::Claimed,
+                "{order:?} at {one:?}"
+            );
+            used += usize::from(claimed);
+            assert_eq!(state.standing(&id).await.expect("asked").status, stands, "{order:?} at {one:?}");
+        }
+        assert!(used <= 1, "{order:?}");
+    }
+}
+
+/// All of it at once, on what is really kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_those_who_race_for_an_approval_one_gets_it() {
+    for (name, state, _place) in backends().await {
+        let mut used = 0;
+        for round in 0..40 {
+            let new = request(&format!("d{round}"), &format!("agent:{round}"), 1);
+            let Filed::Now(id) = state.file(&new, 2).await.expect("filed") else { panic!("not new") };
+            if round % 2 == 0 {
+                act(&state, &id, Act::Yes).await;
+            }
+            let racers = [Act::Claim, Act::Yes, Act::ClaimElsewhere, Act::No, Act::Rescind, Act::Withdraw];
+            let tasks: Vec<_> = racers
+                .into_iter()
+                .map(|one| {
+                    let (state, id) = (state.clone(), id.clone());
+                    tokio::spawn(async move { act(&state, &id, one).await })
+                })
+                .collect();
+            let mut claims = 0;
+            for task in tasks {
+                claims += usize::from(task.await.expect("it ends"));
+            }
+            let stands = state.standing(&id).await.expect("asked").status;
+            assert_eq!(claims, usize::from(stands == Status::Claimed), "{name}: {stands}");
+            used += claims;
+        }
+        assert!(used > 0, "{name}: nobody ever got one");
     }
 }
 

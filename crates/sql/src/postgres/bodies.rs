@@ -18,9 +18,12 @@ impl<'a> Walk<'a> {
     /// The body of a function that is not of the server's own.
     pub(super) fn body(&mut self, function: &'a Function) -> Flow {
         let name = function.function_name();
-        for (setting, _) in &function.config {
+        for (setting, value) in &function.config {
             if setting != "search_path" {
                 self.found.control.push(Control::ChangesSettings);
+            }
+            if setting == "standard_conforming_strings" && value != "on" {
+                self.unknown(format!("function {name} reads backslashes in strings otherwise"));
             }
         }
         let path = function.config.iter().find(|(setting, _)| setting == "search_path");

@@ -13,9 +13,6 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
             name,
             "pg_statistic"
                 | "pg_statistic_ext_data"
-                | "pg_stats"
-                | "pg_stats_ext"
-                | "pg_stats_ext_exprs"
                 | "pg_largeobject"
                 | "pg_hba_file_rules"
                 | "pg_ident_file_mappings"
@@ -38,6 +35,15 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
 /// (`\des+`, `\dRs+`, dashboards of activity).
 pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&'static str> {
     match (schema, relation, column) {
+        // The planner's statistics: how many and how wide is told, values are not.
+        (
+            "pg_catalog",
+            "pg_stats" | "pg_stats_ext" | "pg_stats_ext_exprs",
+            "most_common_vals" | "most_common_val_nulls" | "most_common_elems" | "histogram_bounds"
+            | "elem_count_histogram" | "range_length_histogram" | "range_empty_frac" | "range_bounds_histogram",
+        )
+        // The value that old rows have of a column that was added with a default.
+        | ("pg_catalog", "pg_attribute", "attmissingval") => Some(SECRET),
         ("pg_catalog", "pg_stat_activity", "query")
         | ("pg_catalog", "pg_prepared_statements" | "pg_cursors", "statement")
         // The context of a cached plan is named by its statement.
@@ -63,8 +69,7 @@ mod tests {
 
     #[test]
     fn copies_of_data_and_secrets_are_withheld_as_a_whole() {
-        let names = "pg_statistic pg_statistic_ext_data pg_stats pg_stats_ext \
-            pg_stats_ext_exprs pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings";
+        let names = "pg_statistic pg_statistic_ext_data pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings";
         for name in names.split_whitespace() {
             assert_eq!(relation_tag("pg_catalog", name), Some(SECRET), "{name}");
             assert_eq!(relation_tag("shop", name), None, "a table of one's own by that name: {name}");
@@ -94,6 +99,10 @@ mod tests {
     fn single_columns_are_withheld_where_the_others_are_structure() {
         let table = [
             ("pg_stat_activity", "query", "state", QUERY),
+            ("pg_stats", "histogram_bounds", "null_frac", SECRET),
+            ("pg_stats_ext", "most_common_vals", "n_distinct", SECRET),
+            ("pg_stats_ext_exprs", "most_common_elems", "avg_width", SECRET),
+            ("pg_attribute", "attmissingval", "atthasmissing", SECRET),
             ("pg_prepared_statements", "statement", "name", QUERY),
             ("pg_cursors", "statement", "is_holdable", QUERY),
             ("pg_backend_memory_contexts", "ident", "total_bytes", QUERY),

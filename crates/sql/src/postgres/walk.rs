@@ -341,9 +341,11 @@ impl<'a> Walk<'a> {
         if let Flow::Unknown(why) = flow {
             self.unknown(why.clone());
         }
-        if !matches!(self.within, Within::View(_) | Within::Internal) {
-            for source in flow.sources() {
-                self.found.touches_tagged = true;
+        // What a view does with it is the view's to answer for, and an error there tells as much.
+        let answered_for = matches!(self.within, Within::View(_) | Within::Internal);
+        for source in flow.sources() {
+            self.found.touches_tagged = true;
+            if !answered_for {
                 self.effect(Effect {
                     tags: source.tags.clone(),
                     ..Effect::new(Action::Probe, Resource::Column(source.column.clone()))

@@ -150,7 +150,10 @@ impl Answers {
             {
                 Ok(Heard::Cut("texts would not be read as the gateway reads them"))
             }
-            Backend::ParameterStatus { .. } => Ok(Heard::Pass),
+            Backend::ParameterStatus { name, value } => {
+                c.reported(name, value);
+                Ok(Heard::Pass)
+            }
             Backend::ErrorResponse(_) => Ok(self.error(c, frame)),
             Backend::ReadyForQuery(status) => self.ready(c, status),
             Backend::ParseComplete => self.parsed(c),

@@ -17,6 +17,7 @@ use super::names::{Names, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
 use super::queue::Queue;
+use super::under::{self, Under, moves_reports};
 use super::understanding::Understanding;
 use crate::audit::DecisionId;
 
@@ -73,6 +74,12 @@ pub(super) struct Conversation {
     deferred: bool,
     /// Statements in flight change which names there are.
     names_moving: bool,
+    /// Settings under which the next statement runs.
+    under: Arc<Under>,
+    /// What the server reports of them may be another by now.
+    reports_moving: bool,
+    /// The end of the transaction may move it back.
+    reports_touched: bool,
     /// How many `COPY … FROM STDIN` wait for data of the client's.
     copies: usize,
     /// The server has begun one of them.
@@ -94,6 +101,9 @@ impl Conversation {
             touched: false,
             deferred: false,
             names_moving: false,
+            under: Arc::default(),
+            reports_moving: false,
+            reports_touched: false,
             copies: 0,
             copying_in: false,
         }
@@ -102,6 +112,35 @@ impl Conversation {
     /// Whether nothing is in flight and no transaction is open: then we may answer by ourselves.
     pub(super) fn is_idle(&self) -> bool {
         self.expected.is_empty() && !self.unsynced && self.status == TransactionStatus::Idle
+    }
+
+    /// Takes what the server reports of a setting.
+    pub(super) fn reported(&mut self, name: &[u8], value: &[u8]) {
+        if under::is_reported(name) {
+            Arc::make_mut(&mut self.under).report(name, value);
+        }
+    }
+
+    /// Takes a setting that the session begins with.
+    pub(super) fn begins_with(&mut self, name: &str, value: &[u8]) {
+        Arc::make_mut(&mut self.under).begin(name, value);
+    }
+
+    /// The settings under which a statement runs that is sent now.
+    fn circumstances(&mut self) -> Arc<Under> {
+        let role = self.understanding.role();
+        if !self.under.is_of(role) {
+            Arc::make_mut(&mut self.under).enter(role);
+        }
+        if self.reports_moving { Arc::new(self.under.moving()) } else { Arc::clone(&self.under) }
+    }
+
+    /// The server has said all that it says up to a ReadyForQuery.
+    fn settle_reports(&mut self) {
+        if self.expected.is_empty() {
+            self.reports_moving = false;
+            self.reports_touched &= self.in_block();
+        }
     }
 
     /// Whether a transaction block is open.
@@ -143,7 +182,15 @@ impl Conversation {
     /// Notes what an operation that runs now may move.
     fn running(&mut self, bound: &Bound) {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
+        let certain = self.is_idle();
         for control in bound.operation.controls() {
+            if self.under.concerns(control) {
+                Arc::make_mut(&mut self.under).take(control, certain);
+            }
+            if moves_reports(control) {
+                self.reports_touched = true;
+            }
+            self.reports_moving |= moves_reports(control) || ends_block(control) && self.reports_touched;
             self.names_moving |= moves_names(control);
             if control.moves_names() {
                 self.stale = true;
@@ -314,6 +361,7 @@ impl Conversation {
             self.touched = false;
             self.deferred = false;
         }
+        self.settle_reports();
         self.settled();
     }
 

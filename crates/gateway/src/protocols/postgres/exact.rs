@@ -16,8 +16,18 @@ pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8]
                 Some(text) if prepared.by_sql.is_none() => part(text.as_bytes()),
                 Some(_) | None => once(session, part),
             }
+            for oid in prepared.declared.iter() {
+                part(&oid.to_be_bytes());
+            }
             values(&request.frame, part);
         }
+    }
+    for (name, value) in request.under.lines() {
+        part(name.as_bytes());
+        part(value.as_bytes());
+    }
+    if !request.under.is_settled() {
+        once(session, part);
     }
     if request.operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. })) {
         once(session, part);

@@ -69,7 +69,8 @@ pub(super) fn copy(
     reveal: &BTreeSet<ColumnName>,
     c: &Conversation,
 ) -> Result<Option<Plan>, &'static str> {
-    if !c.understanding.may_mask() {
+    // Rows without columns show nothing.
+    if !c.understanding.may_mask() || count == 0 {
         return Ok(None);
     }
     let Outputs::Columns(columns) = outputs else {

@@ -17,6 +17,8 @@ mod own;
 mod queue;
 mod session;
 mod settings;
+mod shown;
+mod under;
 mod understanding;
 
 #[cfg(test)]

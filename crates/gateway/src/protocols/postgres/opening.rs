@@ -74,10 +74,10 @@ pub(super) async fn open(
         .register(session, accepted.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
     if !everything {
-        check_encoding(&upstream)?;
+        check_reading(&upstream)?;
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
-    Ok((Opened { target, upstream, everything, welcome }, registration))
+    Ok((Opened { target, upstream, everything, welcome, begun: parameters }, registration))
 }
 
 /// The target's connection. A password that was kept and is not taken any more is read anew, once.
@@ -109,15 +109,23 @@ pub(super) struct Opened {
     upstream: Upstream,
     pub(super) everything: bool,
     welcome: Vec<u8>,
+    /// The start-up parameters.
+    begun: Vec<(String, Vec<u8>)>,
 }
 
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
-    let Opened { target, upstream, everything, welcome } = opened;
+    let Opened { target, upstream, everything, welcome, begun } = opened;
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
-    let conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
+    let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
+    for (name, value) in &upstream.parameters {
+        conversation.reported(name.as_bytes(), value);
+    }
+    for (name, value) in &begun {
+        conversation.begins_with(name, value);
+    }
     let mut open = Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }));
     if !everything {
         // The first statement will need it, and the client takes a while to send it.
@@ -143,6 +151,8 @@ fn parameters(
         own.into_iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
     if !everything {
         parameters.push(("client_encoding".to_owned(), b"UTF8".to_vec()));
+        // What a database or role has by default would be another way to read a text.
+        parameters.push((STRINGS.to_owned(), b"on".to_vec()));
     }
     parameters.extend(wanted.settings);
     if read_only {
@@ -176,13 +186,23 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// A server that stores other encodings converts what it gets, and could read a text otherwise than we do.
-fn check_encoding(upstream: &Upstream) -> Result<(), Stop> {
+/// Whether a backslash in a string is only that.
+const STRINGS: &str = "standard_conforming_strings";
+
+/// A server that stores other encodings converts what it gets, and could read a text otherwise than we do; so could one that
+/// did not take the settings that the session began with.
+fn check_reading(upstream: &Upstream) -> Result<(), Stop> {
     let said = |name: &str| upstream.parameters.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
     if said("client_encoding").is_none_or(|v| v == b"UTF8")
         && said("server_encoding").is_none_or(|v| v == b"UTF8")
     {
-        return Ok(());
+        if said(STRINGS).is_none_or(|v| v == b"on") {
+            return Ok(());
+        }
+        return Err(denied(
+            "0A000",
+            "the target reads backslashes in strings otherwise, which is not supported",
+        ));
     }
     Err(denied("0A000", "the target's database is not encoded in UTF-8, which is not supported"))
 }

@@ -8,7 +8,8 @@ use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
-use crate::audit::{self, StatementNote, ValueNote};
+use super::under::Under;
+use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
@@ -185,6 +186,8 @@ pub struct Prepared {
     pub text: Option<Arc<str>>,
     /// The types of parameters that its Parse names, where they are not the server's own.
     pub types: Vec<u32>,
+    /// All that its Parse says of types, by the parameters' numbers; 0 where it leaves one to the server.
+    pub declared: Arc<[u32]>,
     /// The name under which SQL's `PREPARE` made it.
     pub by_sql: Option<String>,
     /// What it means.
@@ -198,7 +201,8 @@ pub struct Prepared {
 impl Prepared {
     /// A statement that nobody has described yet.
     pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
-        Self { text, types: Vec::new(), by_sql: None, operation, epoch, fields: OnceLock::new() }
+        let (types, declared) = (Vec::new(), Arc::default());
+        Self { text, types, declared, by_sql: None, operation, epoch, fields: OnceLock::new() }
     }
 
     /// What stands for a statement that this session's messages did not prepare.
@@ -226,6 +230,8 @@ pub struct Request {
     pub kind: RequestKind,
     /// What it means.
     pub operation: Arc<Operation>,
+    /// Under which settings.
+    pub(super) under: Arc<Under>,
 }
 
 /// The messages that carry intent.
@@ -285,7 +291,11 @@ impl Auditable for Request {
             RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => Vec::new(),
         };
         // Literals are numbered behind the parameters.
-        values.extend(self.operation.literals().map(|l| ValueNote(Some(l.value.as_bytes()))));
+        values.extend(
+            self.operation
+                .literals()
+                .map(|l| ValueNote { bytes: Some(l.value.as_bytes()), form: Form::Literal }),
+        );
         let Written { text, fields } = self.operation.written();
         StatementNote { phase, kind: &self.operation.facts.kind, text, fields, values }
     }
@@ -297,6 +307,14 @@ impl Auditable for Request {
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {
         super::exact::exact(self, session, part);
     }
+
+    fn shown(&self, value: &ValueNote<'_>) -> Shown {
+        super::shown::shown(value)
+    }
+
+    fn circumstances(&self) -> Vec<(String, String)> {
+        self.under.lines()
+    }
 }
 
 impl Request {
@@ -304,6 +322,11 @@ impl Request {
     /// then. A shape that policy would hold goes through; its Bind is held.
     pub fn is_shape(&self) -> bool {
         matches!(self.kind, RequestKind::Parse { .. })
+    }
+
+    /// Whether its target may be another one after it.
+    pub(super) fn may_change(&self) -> bool {
+        !self.operation.effects.iter().all(crate::freezes::is_read)
     }
 
     /// Whether it came as a message that is answered with a ReadyForQuery of its own.
@@ -334,7 +357,21 @@ impl Request {
         else {
             return Vec::new();
         };
-        bind.values.iter().map(ValueNote).collect()
+        let declared: &[u32] = match &self.kind {
+            RequestKind::Bind { prepared, .. } => &prepared.declared,
+            RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => &[],
+        };
+        // One format stands for all, none for text.
+        let format = |n: usize| match bind.formats.as_slice() {
+            [] => 0,
+            [one] => *one,
+            each => each.get(n).copied().unwrap_or(0),
+        };
+        let note = |(n, bytes)| {
+            let oid = declared.get(n).copied().unwrap_or(0);
+            ValueNote { bytes, form: if format(n) == 0 { Form::Text(oid) } else { Form::Binary(oid) } }
+        };
+        bind.values.iter().enumerate().map(note).collect()
     }
 }
 

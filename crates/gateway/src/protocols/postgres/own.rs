@@ -30,10 +30,11 @@ pub(super) enum Purpose {
 
 /// The effective schemas in their order, implicit ones included.
 const SEARCH_PATH: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))::pg_catalog.text";
-/// The role that decides about rights, and the schema of temporary objects (`-` for none). No operator and no unqualified
-/// function is used: a user's own could be found in their place.
+/// The role that decides about rights, the schema of temporary objects (`-` for none), and which triggers and rules fire. No
+/// operator and no unqualified function is used: a user's own could be found in their place.
 const ROLE: &str = "SELECT current_user::pg_catalog.text, \
-    pg_catalog.pg_my_temp_schema()::pg_catalog.regnamespace::pg_catalog.text";
+    pg_catalog.pg_my_temp_schema()::pg_catalog.regnamespace::pg_catalog.text, \
+    pg_catalog.current_setting('session_replication_role')";
 /// While the catalogue is read in a session of the client's, names must be printed qualified, so the search path is empty.
 /// Both settings are local to the transaction; the old value is put back by [`RESTORE_PATH`], and by the server itself where
 /// the transaction ends or fails. A `SET LOCAL` on top of the client's own `SET` or `SET LOCAL` with the same value in the
@@ -59,13 +60,20 @@ pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
 }
 
 /// The facts in the answers to either purpose.
-pub(super) fn facts_of(answers: &[Rows]) -> Option<SessionFacts> {
-    let [path, role, ..] = answers else { return None };
-    let [row] = role.as_slice() else { return None };
-    let [Some(role), temporary] = row.as_slice() else { return None };
-    let search_path = path.iter().map(|row| row.first().cloned().flatten()).collect::<Option<_>>()?;
-    let temporary = temporary.clone().filter(|name| name != "-");
-    Some(SessionFacts { search_path, role: role.clone(), temporary })
+pub(super) fn facts_of(answers: &[Rows]) -> Result<SessionFacts, &'static str> {
+    let read = || {
+        let [path, role, ..] = answers else { return None };
+        let [row] = role.as_slice() else { return None };
+        let [Some(role), temporary, Some(fires)] = row.as_slice() else { return None };
+        let search_path = path.iter().map(|row| row.first().cloned().flatten()).collect::<Option<_>>()?;
+        let temporary = temporary.clone().filter(|name| name != "-");
+        Some((SessionFacts { search_path, role: role.clone(), temporary }, fires))
+    };
+    match read() {
+        Some((facts, fires)) if fires == "origin" || fires == "local" => Ok(facts),
+        Some(_) => Err("session_replication_role is replica, so other triggers and rules fire than usually"),
+        None => Err("an unexpected answer about the session"),
+    }
 }
 
 /// The answers to the catalogue's own questions.
@@ -92,4 +100,23 @@ pub(super) fn fail_simple(out: &mut Vec<u8>) {
 /// one before it, so only the stand-in for such a Parse is one, too; others are parsed under the reserved name.
 pub(super) fn fail_extended(out: &mut Vec<u8>, unnamed: bool) {
     build::parse(out, if unnamed { "" } else { RESERVED }, CERTAIN_FAILURE, &[]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_other_triggers_fire_than_usually_nothing_is_certain() {
+        let row = |cells: &[Option<&str>]| cells.iter().map(|c| c.map(str::to_owned)).collect::<Vec<_>>();
+        let path = vec![row(&[Some("pg_catalog")]), row(&[Some("shop")])];
+        let facts = |role: &[Option<&str>]| facts_of(&[path.clone(), vec![row(role)]]);
+        for fires in ["origin", "local"] {
+            let known = facts(&[Some("app"), Some("-"), Some(fires)]).expect("facts");
+            assert_eq!((known.role.as_str(), known.temporary), ("app", None));
+            assert_eq!(known.search_path, ["pg_catalog", "shop"]);
+        }
+        assert!(facts(&[Some("app"), Some("-"), Some("replica")]).is_err_and(|why| why.contains("replica")));
+        assert!(facts(&[Some("app"), Some("-")]).is_err());
+    }
 }

@@ -192,6 +192,9 @@ impl Protocol for PostgresSession {
             let client = !open.client_ended && listens;
             let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
             place.set_busy(open.is_busy());
+            if open.conversation.is_idle() {
+                place.set_changing(false);
+            }
             let turn = tokio::select! {
                 biased;
                 why = place.ended() => return Err(Stop::Ended(why)),
@@ -218,8 +221,17 @@ impl Protocol for PostgresSession {
     }
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
-        let open = self.open()?;
         let (mut request, reveal, decision, owed) = message.into_parts();
+        if let (Some(place), Some(open)) = (&self.place, &self.live)
+            && request.may_change()
+        {
+            place.set_changing(true);
+            // In this order, so that a freeze which comes meanwhile is seen here or finds the session.
+            if let Some(why) = self.gateway.frozen_because(&open.target.name) {
+                return Err(Stop::Ended(Ended::Frozen(why)));
+            }
+        }
+        let open = self.open()?;
         open.owed.then(owed);
         open.pump.upstream.output.append(&mut request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
@@ -363,7 +375,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
         Stop::Ended(why) => {
             let code = match why {
-                Ended::Draining | Ended::Killed(_) | Ended::Reconfigured | Ended::Narrowed => "57P01",
+                Ended::Draining
+                | Ended::Killed(_)
+                | Ended::Reconfigured
+                | Ended::Frozen(_)
+                | Ended::Narrowed => "57P01",
                 Ended::Revoked
                 | Ended::Expired
                 | Ended::TooOld

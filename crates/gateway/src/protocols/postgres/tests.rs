@@ -509,6 +509,24 @@ fn sql_and_wire_share_the_names_of_prepared_statements() {
     ]);
 }
 
+/// The server keeps 63 bytes of a name: what differs behind them is one.
+#[test]
+fn names_that_the_server_cuts_are_one() {
+    let long = "n".repeat(63);
+    let (one, two) = (format!("{long}1"), format!("{long}2"));
+    check(&[
+        Client(of(&[p(&one, "SELECT 1"), sync()]), "PS", ""),
+        Server(of(&[bare("1"), idle()]), "1Z"),
+        Client(of(&[made(|out| build::close_statement(out, &two)), sync()]), "CS", ""),
+        Server(of(&[bare("3"), idle()]), "3Z"),
+        // It stands for nothing now, whichever of its names is used.
+        Client(of(&[b("", &one), sync()]), "", "EZ"),
+        // A name that is cut inside a letter is no text.
+        Client(of(&[p(&format!("{}é", "n".repeat(62)), "SELECT 1"), sync()]), "", "EZ"),
+        Client(of(&[p(&format!("{}éé", "n".repeat(61)), "SELECT 1"), sync()]), "PS", ""),
+    ]);
+}
+
 #[test]
 fn sql_that_speaks_of_names_waits_until_they_are_settled() {
     check(&[

@@ -175,7 +175,7 @@ impl Understanding {
 
     /// Learns from the answers. Says whether names are certain now, or more must be asked.
     pub(super) fn learn(&mut self, purpose: own::Purpose, mut answers: Vec<Rows>) -> Result<bool, String> {
-        let facts = own::facts_of(&answers).ok_or("the server's answer is not what was asked for")?;
+        let facts = own::facts_of(&answers)?;
         match purpose {
             own::Purpose::SessionFacts => {
                 self.learned(facts);
@@ -222,6 +222,11 @@ impl Understanding {
     /// What sessions that resolve names alike have understood.
     fn shared(&self, find: impl FnOnce(&Meanings) -> Option<&Arc<Operation>>) -> Option<Arc<Operation>> {
         self.source.meanings().find(self.way()?, find)
+    }
+
+    /// The role that decides about rights, as far as it is known.
+    pub(super) fn role(&self) -> &str {
+        &self.facts.role
     }
 
     fn learned(&mut self, facts: SessionFacts) {
@@ -374,6 +379,7 @@ impl Understanding {
         let again = Prepared {
             by_sql: prepared.by_sql.clone(),
             types: prepared.types.clone(),
+            declared: Arc::clone(&prepared.declared),
             ..Prepared::new(Some(Arc::clone(text)), operation, self.epoch)
         };
         if let Some(known) = prepared.fields.get() {

@@ -11,7 +11,8 @@ use crate::postgres::{proposals, system};
 /// Puts the tags into the catalogue.
 ///
 /// A row of a child is a row of its parents, too, so a column has the tags of the same column above it; and who reads a
-/// parent reads its children, so it has those of the same column below it.
+/// parent reads its children, so it has those of the same column below it. A generated column has those of all that it is
+/// computed from.
 pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
     let mut own: HashMap<Oid, HashMap<String, BTreeSet<Tag>>> = HashMap::new();
     for (column, tag) in configured {
@@ -23,6 +24,7 @@ pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
             own.entry(oid).or_default().entry(column.name.clone()).or_default().insert(tag.clone());
         }
     }
+    generated(catalog, &mut own);
     let mut seen = own.clone();
     for (oid, columns) in &own {
         for above in ancestors(catalog, *oid) {
@@ -44,6 +46,58 @@ pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
     catalog.column_tags = tagged;
     catalog.relation_tags.clear();
     built_in(catalog);
+}
+
+/// Gives generated columns the tags of the columns that their expressions name. None is computed from another.
+fn generated(catalog: &Catalog, own: &mut HashMap<Oid, HashMap<String, BTreeSet<Tag>>>) {
+    let mut found = Vec::new();
+    for (oid, columns) in &*own {
+        let all = catalog.relations.get(oid).into_iter().flat_map(|r| &r.columns);
+        for column in all.filter(|column| column.generated) {
+            let Some(expression) = &column.default else { continue };
+            let named = names_in(expression);
+            let sources = columns.iter().filter(|(name, _)| named.contains(name.as_str()));
+            let tags: BTreeSet<Tag> = sources.flat_map(|(_, tags)| tags.iter().cloned()).collect();
+            if !tags.is_empty() {
+                found.push((*oid, column.name.clone(), tags));
+            }
+        }
+    }
+    for (oid, name, tags) in found {
+        for below in catalog.with_descendants(oid) {
+            own.entry(below).or_default().entry(name.clone()).or_default().extend(tags.iter().cloned());
+        }
+    }
+}
+
+/// Every word of an expression that could be a column's name, as `pg_get_expr` prints it. Words in strings are among them: a
+/// tag too many hides, one too few shows.
+fn names_in(expression: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
+    let mut names: BTreeSet<String> =
+        expression.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let mut rest = expression;
+    while let Some((_, behind)) = rest.split_once('"') {
+        let mut name = String::new();
+        let mut signs = behind.char_indices().peekable();
+        let mut end = behind.len();
+        while let Some((at, sign)) = signs.next() {
+            match (sign, signs.peek()) {
+                ('"', Some((_, '"'))) => {
+                    signs.next();
+                    name.push('"');
+                }
+                ('"', _) => {
+                    end = at + 1;
+                    break;
+                }
+                (other, _) => name.push(other),
+            }
+        }
+        names.insert(name);
+        rest = behind.get(end..).unwrap_or_default();
+    }
+    names
 }
 
 fn ancestors(catalog: &Catalog, bottom: Oid) -> Vec<Oid> {
@@ -129,4 +183,24 @@ fn values_of(catalog: &Catalog, oid: Oid) -> String {
         }
     }
     String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_in;
+
+    #[test]
+    fn an_expression_names_columns_as_the_server_prints_them() {
+        for (expression, named) in [
+            ("lower(email)", &["email"][..]),
+            ("(((first_name)::text || ' '::text) || (last_name)::text)", &["first_name", "last_name"]),
+            ("(\"E Mail\" || \"a\"\"b\")", &["E Mail", "a\"b"]),
+            ("(profile ->> 'it''s'::text)", &["profile"]),
+            ("COALESCE(straße, ''::text)", &["straße"]),
+        ] {
+            let names = names_in(expression);
+            assert!(named.iter().all(|name| names.contains(*name)), "{expression}: {names:?}");
+        }
+        assert!(!names_in("lower(email)").contains("e"));
+    }
 }

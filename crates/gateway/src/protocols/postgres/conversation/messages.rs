@@ -152,7 +152,13 @@ impl Conversation {
                 } else {
                     operation
                 };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::Query, operation })
+                let under = self.circumstances();
+                Said::Request(Request {
+                    frame: frame.whole.to_vec(),
+                    kind: RequestKind::Query,
+                    operation,
+                    under,
+                })
             }
         }
     }
@@ -175,15 +181,17 @@ impl Conversation {
             Err(garbled) => Said::Garbled(Garbled { unnamed: name.is_empty(), ..garbled }),
             Ok(operation) => {
                 let text = String::from_utf8_lossy(text).into();
+                let (declared, under) = (types.into(), self.circumstances());
                 // Below are the types that the server comes with.
                 let types: Vec<u32> = types.iter().copied().filter(|oid| *oid >= FIRST_OWN).collect();
                 let operation = self.understanding.typed(operation, &types);
                 let prepared = Prepared {
                     types,
+                    declared,
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
             }
         }
     }
@@ -220,7 +228,8 @@ impl Conversation {
         };
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
-        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation })
+        let under = self.circumstances();
+        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
@@ -290,7 +299,13 @@ impl Conversation {
         if self.moves_too_late(&operation, None) {
             operation = self.understanding.uncertain(TOO_LATE);
         }
-        Said::Request(Request { frame: frame.whole.to_vec(), kind: RequestKind::FunctionCall, operation })
+        let under = self.circumstances();
+        Said::Request(Request {
+            frame: frame.whole.to_vec(),
+            kind: RequestKind::FunctionCall,
+            operation,
+            under,
+        })
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
@@ -361,10 +376,16 @@ fn interrupts_copy(message: &Frontend<'_>) -> bool {
     }
 }
 
-/// A name as text; the gateway's own name is not the client's to use.
+/// The server cuts names of statements and portals after so many bytes (`NAMEDATALEN`, less one), so that two which differ
+/// behind them are one.
+const LONGEST_NAME: usize = 63;
+
+/// A name as the server knows it, as text; the gateway's own name is not the client's to use.
 fn own_name(name: &[u8]) -> Result<String, Garbled> {
-    let name = std::str::from_utf8(name)
-        .map_err(|_| Garbled::new("22021", "a name that is not valid UTF-8".to_owned()))?;
+    let known = name.get(..LONGEST_NAME).unwrap_or(name);
+    let name = std::str::from_utf8(known).map_err(|_| {
+        Garbled::new("22021", "a name that is not valid UTF-8 where the server cuts it".to_owned())
+    })?;
     if name == own::RESERVED {
         return Err(Garbled::new("42939", "this name is reserved for the gateway".to_owned()));
     }

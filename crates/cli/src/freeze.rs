@@ -1,0 +1,59 @@
+//! `durward freeze`, `freezes` and `thaw`: nothing changes for a while, whatever policies say.
+
+use gateway::freezes::NewFreeze;
+use serde_json::Value;
+
+use crate::args::Freeze;
+use crate::client::{Client, part};
+use crate::exit::Fault;
+use crate::node;
+use crate::show::{self, field, say, time_field};
+
+pub(crate) fn run(client: &Client, args: Freeze) -> anyhow::Result<()> {
+    let Freeze { scope, reads, reason, until, lasting, json } = args;
+    let left = |until: i64| match u64::try_from(until - node::now()) {
+        Ok(left) if left > 0 => Ok(left),
+        Ok(_) | Err(_) => Err(Fault::Invalid("--until: that moment is over".to_owned())),
+    };
+    let seconds = until.map(left).transpose()?.or(lasting);
+    let done =
+        client.post("/freezes", &serde_json::to_value(NewFreeze { scope, reads, reason, seconds })?)?;
+    if json {
+        return Ok(show::json(&done)?);
+    }
+    let freeze = done.get("freeze").unwrap_or(&Value::Null);
+    let end = match time_field(freeze, "until") {
+        none if none.is_empty() => "until it is thawed".to_owned(),
+        until => format!("until {until}"),
+    };
+    let (subject, sessions) = (show::line(&field(freeze, "subject")), field(&done, "sessions"));
+    say(format_args!(
+        "Frozen {end}: {subject}. Sessions ended, since they had changed something and not committed it: {sessions}."
+    ))?;
+    Ok(say(format_args!("It is ended with: durward thaw {}", field(freeze, "id")))?)
+}
+
+pub(crate) fn thaw(client: &Client, id: &str, json: bool) -> anyhow::Result<()> {
+    let thawed = client.post(&format!("/freezes/{}/thaw", part(id)), &Value::Null)?;
+    if json {
+        return Ok(show::json(&thawed)?);
+    }
+    Ok(say(format_args!("Thawed {id}: policies decide again."))?)
+}
+
+pub(crate) fn list(client: &Client, json: bool) -> anyhow::Result<()> {
+    let freezes = client.get("/freezes")?;
+    if json {
+        return Ok(show::json(&freezes)?);
+    }
+    let row = |freeze: &Value| {
+        let of = |name| field(freeze, name);
+        let (since, until) = (time_field(freeze, "since"), time_field(freeze, "until"));
+        vec![of("id"), of("subject"), since, until, of("by"), of("reason")]
+    };
+    let rows: Vec<_> = freezes.as_array().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        return Ok(say("Nothing is frozen.")?);
+    }
+    Ok(show::table(&["ID", "FROZEN", "SINCE", "UNTIL", "BY", "REASON"], &rows)?)
+}
