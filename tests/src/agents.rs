@@ -1,7 +1,12 @@
 //! The agents' port: one token for another, for one target, for a while; chains of who acts for whom, as the target sees them.
 
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use testkit::Scratch;
+use testkit::certificates::Certificates;
 use testkit::durward::{Durward, Target};
 use testkit::http::{self, Answer};
 use testkit::issuer::Issuer;
@@ -236,6 +241,63 @@ async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
     }
 }
 
+/// Of an exchange with two tokens, either that is taken back takes along what was made of both, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
+    let house = house(POLICY);
+    let issued = |principal: &str| {
+        let mut command = house.gateway.command(&["token", "issue", "--json", principal]);
+        let said = Json::parse(&testkit::process::text(&mut command).unwrap()).unwrap();
+        said.at("token").and_then(Json::text).unwrap().to_owned()
+    };
+    let acting = |subject: &str, actor: &str| {
+        house.token(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", subject),
+            ("subject_token_type", JWT),
+            ("actor_token", actor),
+            ("actor_token_type", JWT),
+            ("audience", "sample"),
+        ])
+    };
+    let id = |token: &str| token.rsplit_once('_').unwrap().0.to_owned();
+    let by_issuer = house.issuer.token("coder", "one").unwrap();
+    let (subject, actor, bystander) = (issued("user:dora"), issued("agent:helper"), issued("agent:other"));
+    let denies = ["revoke", "token", "--reason", "it leaked"];
+    for (with, by) in
+        [(&actor, &["token", "revoke"][..]), (&by_issuer, &denies), (&subject, &["token", "revoke"])]
+    {
+        // Where it is the subject's that is taken back, somebody acts whose token stays.
+        let made = acting(&subject, if with == &subject { &bystander } else { with });
+        // An issuer's token is called by digits of its digest, which the record of the exchange has.
+        let journal = house.journal();
+        let issuers = || journal.rsplit_once("\"from\":\"jwt_").unwrap().1.split(' ').next().unwrap();
+        let revoked = if with == &by_issuer { format!("jwt_{}", issuers()) } else { id(with) };
+        // And once more, further down: a token of a token.
+        let further = house.token(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", &made),
+            ("subject_token_type", JWT),
+            ("audience", "sample"),
+        ]);
+        let neighbour = acting(&issued("user:emil"), &bystander);
+        let (mine, below) = (house.connect("sample", &made).await, house.connect("sample", &further).await);
+        let beside = house.connect("sample", &neighbour).await;
+        let begun = Instant::now();
+        assert!(house.gateway.command(&[by, &[&revoked]].concat()).status().unwrap().success(), "{revoked}");
+        let told = Instant::now();
+        while !(mine.is_closed() && below.is_closed()) {
+            assert!(told.elapsed() < Duration::from_secs(1), "{revoked}: {:?}", begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        beside.simple_query("SELECT 1").await.expect("the neighbour goes on");
+        for token in [&made, &further] {
+            let refused = house.refusal("sample", token).await;
+            assert!(refused.starts_with("28"), "{revoked}: {refused}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_acts_is_nobodys_to_say_but_the_gateways() {
     // Whoever may do everything, and whoever may configure: neither may this.
@@ -411,4 +473,85 @@ async fn what_is_not_asked_as_the_standards_say_is_refused_in_their_words() {
     let metadata =
         http::request(house.port, "GET", "/.well-known/oauth-authorization-server", &[], b"").unwrap();
     assert!(metadata.body.contains("private_key_jwt") && metadata.status == 200);
+}
+
+/// What the agents' port answers by TLS to whoever trusts one authority; what OpenSSL says where it does not.
+fn by_tls(port: u16, authority: &Path, request: &str) -> String {
+    let mut client = Command::new("openssl");
+    client.args([
+        "s_client",
+        "-quiet",
+        "-ign_eof",
+        "-verify_return_error",
+        "-verify_ip",
+        "127.0.0.1",
+        "-CAfile",
+    ]);
+    client.arg(authority).args(["-connect", &format!("127.0.0.1:{port}")]);
+    let mut child =
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whoever does not trust it has left.
+    let _ = child.stdin.take().unwrap().write_all(request.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// With a certificate of its own the port takes nobody in clear and may be reached from elsewhere; the certificate is read
+/// again as that of PostgreSQL's port is.
+#[test]
+fn agents_may_come_by_tls_and_the_certificate_is_the_one_that_lies_there_now() {
+    let scratch = Scratch::new("agents").unwrap();
+    let make = |name: &str| {
+        std::fs::create_dir(scratch.join(name)).unwrap();
+        Certificates::make(&scratch.join(name), &["127.0.0.1"]).unwrap()
+    };
+    let (old, new) = (make("old"), make("new"));
+    let (chain, key) = (scratch.join("shown.pem"), scratch.join("shown.key"));
+    let install = |which: &Certificates| {
+        std::fs::copy(&which.key, &key).unwrap();
+        std::fs::copy(&which.certificate, &chain).unwrap();
+    };
+    install(&old);
+    let port = free_port().unwrap();
+    let settings = format!(
+        "\n[agents]\nlisten = \"0.0.0.0:{port}\"\nurls = [\"https://gate.example.com/\"]\n\
+         tls = {{ certificate = \"{}\", key = \"{}\" }}",
+        chain.display(),
+        key.display()
+    );
+    let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
+    let token = gateway.token("bot").unwrap();
+    let who = format!(
+        "POST /whoami HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let in_clear =
+        http::request(port, "POST", "/whoami", &[("authorization", &format!("Bearer {token}"))], b"");
+    assert!(in_clear.is_err(), "{in_clear:?}");
+    // Whoever says nothing holds up nobody.
+    let silent = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let said = by_tls(port, &old.authority, &who);
+    assert!(said.contains("200 OK") && said.contains("agent:bot"), "{said}");
+    drop(silent);
+    let said = by_tls(port, &new.authority, &who);
+    assert!(!said.contains("agent:bot") && said.contains("verify"), "another authority: {said}");
+    let metadata = "GET /.well-known/oauth-authorization-server HTTP/1.0\r\nHost: x\r\n\r\n";
+    let said = by_tls(port, &old.authority, metadata);
+    assert!(said.contains("\"https://gate.example.com/token\""), "{said}");
+
+    install(&new);
+    let until = Instant::now() + Duration::from_secs(30);
+    while !by_tls(port, &new.authority, &who).contains("agent:bot") {
+        assert!(Instant::now() < until, "the new one is not shown: {}", gateway.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!by_tls(port, &old.authority, &who).contains("agent:bot"));
+
+    // A key that is not the certificate's changes nothing.
+    std::fs::copy(&old.key, &key).unwrap();
+    gateway.reload().unwrap();
+    while !gateway.log().contains("what was in force stays in force: agents.tls") {
+        assert!(Instant::now() < until, "{}", gateway.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(by_tls(port, &new.authority, &who).contains("agent:bot"));
 }

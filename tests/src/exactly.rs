@@ -41,7 +41,7 @@ impl Sent {
         let done = match &self.parameter {
             None => client.batch_execute(self.text).await,
             Some((kind, value)) => {
-                let statement = client.prepare_typed(self.text, &[kind.clone()]).await.unwrap();
+                let statement = client.prepare_typed(self.text, std::slice::from_ref(kind)).await.unwrap();
                 client.execute(&statement, &[value.as_ref()]).await.map(drop)
             }
         };

@@ -25,11 +25,15 @@ mod exactly;
 #[cfg(test)]
 mod freezes;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod introspection;
 #[cfg(test)]
 mod invisible;
 #[cfg(test)]

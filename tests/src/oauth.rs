@@ -12,10 +12,10 @@ use crate::rig::{self, DATABASE};
 const CLIENTS: &str = r#"{"algorithm":"EdDSA","clients":{"coder":{"secret":"one"}}}"#;
 
 /// A connection that has said who it is.
-struct Raw(TcpStream);
+pub(crate) struct Raw(TcpStream);
 
 impl Raw {
-    fn start(port: u16, user: &str) -> Self {
+    pub(crate) fn start(port: u16, user: &str) -> Self {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         let mut body = 196_608u32.to_be_bytes().to_vec();
         body.extend_from_slice(format!("user\0{user}\0database\0{DATABASE}\0\0").as_bytes());
@@ -24,7 +24,7 @@ impl Raw {
         Self(stream)
     }
 
-    fn next(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) fn next(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 5];
         self.0.read_exact(&mut head).unwrap();
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
@@ -40,7 +40,7 @@ impl Raw {
     }
 
     /// The mechanism and what libpq sends first with this token, which is empty where it asks for one.
-    fn initial(&mut self, token: &str) {
+    pub(crate) fn initial(&mut self, token: &str) {
         let auth = if token.is_empty() { String::new() } else { format!("Bearer {token}") };
         let first = format!("n,,\x01auth={auth}\x01\x01");
         let mut body = b"OAUTHBEARER\0".to_vec();

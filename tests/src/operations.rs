@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::durward::{Durward, Target};
 use testkit::json::Json;
 
-use crate::rig::{DATABASE, Rig, server};
+use crate::rig::{DATABASE, Rig, binary, server};
 
 const SHOP: &str = "CREATE SCHEMA shop; \
     CREATE TABLE shop.customers (id int PRIMARY KEY, name text, email text); \
@@ -49,6 +49,53 @@ fn shop() -> Rig {
     ];
     let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
     Rig::of(server, &target, "", POLICY)
+}
+
+/// Whoever has a client's error, a line of the log, a record or the target's own view of a session finds the others by it.
+#[test]
+fn one_id_leads_from_the_client_by_log_and_journal_to_the_target() {
+    let rig = shop();
+    let said = rig.through().said(Command::new("psql").args([
+        "-XAt",
+        "-c",
+        "SELECT 'at the target: ' || current_setting('durward.session')",
+        "-c",
+        "DELETE FROM shop.customers",
+    ]));
+    let session = said.lines().find_map(|line| line.strip_prefix("at the target: ")).expect("an id");
+    assert!(said.contains(&format!("Decision {session}.2.")), "the client is told: {said}");
+    let journal = std::fs::read_dir(rig.gateway.journal()).unwrap().flatten();
+    let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    assert!(journal.contains(&format!("\"{session}.2\"")), "it is on record");
+    eventually("begin and end are in the log", || {
+        let log = rig.gateway.log();
+        ["session opened", "session ended"]
+            .iter()
+            .all(|what| log.lines().any(|line| line.contains(what) && line.contains(session)))
+    });
+    // What goes wrong on the way to a target names the session, too.
+    rig.server.sql("postgres", "ALTER DATABASE sample ALLOW_CONNECTIONS false").unwrap();
+    rig.through().said(Command::new("psql").args(["-XAtc", "SELECT 1"]));
+    let last = rig.gateway.last_session().unwrap();
+    assert_ne!(last, session);
+    let log = rig.gateway.log();
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains(&last)), "{log}");
+}
+
+/// Whoever asks a binary for traces that it does not send hears so, and not by their absence.
+#[test]
+fn a_gateway_without_traces_refuses_to_be_asked_for_them() {
+    let version = testkit::process::text(Command::new(binary()).args(["version", "--json"])).unwrap();
+    if version.contains("\"traces\": true") {
+        return println!("this binary sends them: see crates/cli/tests/traces.rs");
+    }
+    let place = testkit::Scratch::new("traces").unwrap();
+    let config = place.join("durward.toml");
+    std::fs::write(&config, "data = \"data\"\n\n[traces]\nendpoint = \"http://127.0.0.1:4318\"\n").unwrap();
+    let output = Command::new(binary()).args(["serve", "-c"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("durward.toml:3:") && said.contains("was built without traces"), "{said}");
 }
 
 #[test]

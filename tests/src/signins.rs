@@ -24,7 +24,8 @@ forbid (principal is Agent, action == Action::"delete", resource) unless { conte
 "#;
 
 const PEOPLE: &str = r#"{"algorithm":"ES256","life":600,
-    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback"}},
+    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback","metadata":{"grant_types":[
+        "authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:device_code"]}}},
     "people":{"alice":{"groups":["dba"]},"mallory":{"groups":[]}}}"#;
 
 struct House {
@@ -42,17 +43,36 @@ fn house() -> House {
     server.sql(DATABASE, "CREATE TABLE t (n int)").unwrap();
     let target = Target::new(DATABASE, server.port(), DATABASE);
     let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n"), POLICY);
-    let issuers = format!(
-        "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"durward-cli\"\nalgorithms = [\"ES256\"]\n\
-         login_client = \"durward-cli\"\nlogin_scopes = \"openid profile email\"\n\n\
-         [[issuers.principals]]\nkind = \"user\"\nname = \"email\"\ngroups = [\"groups\"]\n",
-        issuer.url()
-    );
-    rig.gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuers)]).unwrap();
-    House { rig, issuer, home: Scratch::new("home").unwrap(), agents }
+    let house = House { rig, issuer, home: Scratch::new("home").unwrap(), agents };
+    house.apply("");
+    house
 }
 
 impl House {
+    /// Applies the issuer, with more said of it.
+    fn apply(&self, more: &str) {
+        let issuers = format!(
+            "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"durward-cli\"\nalgorithms = [\"ES256\"]\n\
+             login_client = \"durward-cli\"\nlogin_scopes = \"openid profile email\"\n{more}\n\
+             [[issuers.principals]]\nkind = \"user\"\nname = \"email\"\ngroups = [\"groups\"]\n",
+            self.issuer.url()
+        );
+        let target = Target::new(DATABASE, self.rig.server.port(), DATABASE);
+        self.rig.gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuers)]).unwrap();
+    }
+
+    /// Begins to sign in by a code; where it is entered, and the code.
+    fn begin_by_code(&self) -> (Child, String, String) {
+        let mut command = self.command(&["login", "--device", "--wait", "60s"]);
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut indented =
+            || lines.find_map(|line| line.strip_prefix("  ").map(str::to_owned)).expect("a line");
+        let (address, code) = (indented(), indented());
+        std::thread::spawn(move || lines.for_each(drop));
+        (child, address, code)
+    }
+
     /// The command line of somebody who has no administrator's secret.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.rig.gateway.command(arguments);
@@ -146,6 +166,10 @@ impl Browser {
                     cookies.insert(name.to_owned(), value.to_owned());
                 }
             }
+            let hidden = |name: &str| {
+                let (_, rest) = answer.body.split_once(&format!("name=\"{name}\" value=\""))?;
+                rest.split('"').next().map(str::to_owned)
+            };
             if let Some(location) = answer.headers.lines().find_map(|line| header(line, "location")) {
                 next = location;
             } else if answer.body.contains("name=\"login\"") {
@@ -154,6 +178,13 @@ impl Browser {
             } else if answer.body.contains("value=\"consent\"") {
                 form = Some("prompt=consent".to_owned());
                 next = path;
+            } else if let (Some(xsrf), Some(code)) = (hidden("xsrf"), hidden("user_code")) {
+                // A code: it is sent, and then confirmed.
+                let confirm = if hidden("confirm").is_some() { "&confirm=yes" } else { "" };
+                form = Some(format!("xsrf={xsrf}&user_code={code}{confirm}"));
+                next = "/device".to_owned();
+            } else if answer.body.contains("Sign-in Success") {
+                return path;
             } else {
                 panic!("no way on from {path}: {} {}", answer.status, answer.body);
             }
@@ -213,6 +244,32 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
     assert!(house.psql(&token, "SELECT 1").contains("the token is not valid"));
     assert!(house.said(&["whoami"]).contains("nobody is signed in"));
     assert!(house.said(&["run", "--", "true"]).contains("nobody is signed in"));
+}
+
+#[test]
+fn a_code_that_is_entered_elsewhere_signs_in_where_configuration_says_so() {
+    let house = house();
+    // Whoever is made to enter a code of somebody else's signs them in: so it is off.
+    let off = house.command(&["login", "--device"]).output().unwrap();
+    assert!(!off.status.success() && said(&off).contains("login_device = true"), "{}", said(&off));
+    house.apply("login_device = true\n");
+    let (mut child, address, code) = house.begin_by_code();
+    assert_eq!(address, format!("{}/device", house.issuer.url()));
+    assert!(code.len() >= 8 && child.try_wait().unwrap().is_none(), "{code}");
+    assert!(!house.kept().exists(), "nobody is signed in yet");
+    Browser::default().go(house.issuer.port(), &format!("{address}?user_code={code}"), "alice");
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && said(&output).contains("user:company/alice@example.com"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(house.said(&["connect", DATABASE, "--", "-XqAt", "-c", "SELECT 1"]), "1\n");
+    // A code is good once, and one that nobody enters signs nobody in.
+    assert!(house.said(&["logout"]).contains("Signed out"));
+    let unanswered = house.command(&["login", "--device", "--wait", "6s"]).output().unwrap();
+    assert_eq!(unanswered.status.code(), Some(4), "{}", said(&unanswered));
+    assert!(said(&unanswered).contains("nobody has entered the code") && !house.kept().exists());
 }
 
 /// A program of the same user has everything that this user's disk has: the kept token, the command line, the sockets.

@@ -21,9 +21,9 @@ cargo xtask demo [--tour]
 cargo xtask test [--fast]
     All that must hold for a change. --fast leaves out what takes minutes.
 cargo xtask conformance [--suites] [--only WORDS]
-    What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis, and
-    clients' own suites, directly and through the gateway. --suites leaves out all but the last; --only takes the suites
-    with WORDS in their names.
+    What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis,
+    how soon a thousand sessions end, what ten thousand idle ones take, and clients' own suites, directly and through the
+    gateway. --suites leaves out all but the last; --only takes the suites with WORDS in their names.
 cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
     --case narrow it; --major takes another server. Our own cases are in tests/acceptance.
@@ -34,6 +34,9 @@ cargo xtask bench login [--json FILE] [--seconds N] [--rounds N] [--only set-ups
     What it takes to open a session over TLS with libpq, by a dwt_ token, a signed token of an issuer and SCRAM, beside a
     direct connection and PgBouncer; and the memory of an idle session with TLS on both sides (of 1,000; --sessions takes
     others).
+cargo xtask bench idle [--sessions N]
+    The memory of an idle session with TLS on both sides where there are 10,000, with PgBouncer as the target of all of them;
+    fails above 48 KiB.
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -64,6 +67,9 @@ fn main() -> ExitCode {
         ["bench", "login", rest @ ..] => {
             let values = ["--json", "--seconds", "--rounds", "--only", "--sessions"];
             Options::read(rest, &[], &values).and_then(|o| bench::login(&o))
+        }
+        ["bench", "idle", rest @ ..] => {
+            Options::read(rest, &[], &["--sessions"]).and_then(|o| bench::idle(&o))
         }
         ["install"] => install::everything(),
         _ => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use testkit::Failure;
 
 use crate::build::{self, cargo, show};
-use crate::{acceptance, conformance, demo, install, licences};
+use crate::{acceptance, bench, conformance, demo, install, licences};
 
 struct Step {
     name: &'static str,
@@ -37,7 +37,8 @@ pub(crate) fn run(fast: bool) -> Result<(), Failure> {
     walk(STEPS.iter().filter(|step| !(fast && step.long)))
 }
 
-/// What takes too long for each change: every major version, our own cases, long comparisons with the server's analysis.
+/// What takes too long for each change: every major version, our own cases, long comparisons with the server's analysis, very
+/// many sessions.
 const MAJORS: &[Step] = &[
     Step { name: "install", long: false, run: installed },
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
@@ -57,6 +58,7 @@ const MAJORS: &[Step] = &[
     Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
     Step { name: "soundness", long: true, run: soundness },
     Step { name: "many sessions", long: true, run: many_sessions },
+    Step { name: "idle sessions", long: true, run: bench::judged_idle },
 ];
 
 pub(crate) fn majors() -> Result<(), Failure> {
@@ -99,10 +101,12 @@ fn soundness() -> Result<(), Failure> {
     failed.into_iter().next().map_or(Ok(()), Err)
 }
 
-/// How soon a thousand sessions end.
+/// How soon a thousand sessions end, by the gateway as users run it: a second is short.
 fn many_sessions() -> Result<(), Failure> {
-    let binary = build::gateway()?;
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--", "--ignored", "among_a_thousand"]);
+    let binary = build::fast_gateway()?;
+    let which = ["--ignored", "--nocapture", "among_a_thousand"];
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--"]);
+    tests.args(which);
     show(tests.env("DURWARD_BIN", binary))
 }
 

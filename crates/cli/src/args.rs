@@ -320,7 +320,10 @@ pub(crate) struct Login {
     /// Only say where to sign in, and open no browser
     #[arg(long)]
     pub no_browser: bool,
-    /// How long to wait for the browser
+    /// Show a code to enter on another device, where the issuer's entry has `login_device = true`
+    #[arg(long, conflicts_with = "no_browser")]
+    pub device: bool,
+    /// How long to wait for the browser, or for the code to be entered
     #[arg(long = "wait", default_value = "5m", value_parser = typed::seconds, value_name = "TIME")]
     pub patience: u64,
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
+use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};
 
 /// What is known of the store may not be older than this.
@@ -37,8 +38,8 @@ pub(crate) struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
     pub hosts: BTreeSet<String>,
-    /// Where agents get tokens, if they do, and the URLs by which they know the place.
-    pub agents: Option<(SocketAddr, BTreeSet<String>)>,
+    /// Where agents get tokens, if they do.
+    pub agents: Option<Agents>,
     pub log: Log,
     pub limits: Limits,
     pub bounds: Bounds,
@@ -52,6 +53,18 @@ pub(crate) struct Settings {
     pub credentials: BTreeMap<String, SourceConfig>,
     /// The Vault or OpenBao that some of them are in.
     pub vault: Option<VaultSettings>,
+    /// Where spans go.
+    pub traces: Option<Tracing>,
+}
+
+/// Where agents get tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agents {
+    pub listen: SocketAddr,
+    /// The URLs by which they know the place.
+    pub urls: BTreeSet<String>,
+    /// Certificate chain and key, in PEM; without them it is this machine alone that can come.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// A directory that is applied, and whether what it does not name goes.
@@ -118,6 +131,7 @@ pub(crate) struct Typed {
     #[serde(default)]
     console: TypedConsole,
     /// Where agents exchange tokens; not served where it is not given.
+    #[serde(default, deserialize_with = "private")]
     agents: Option<TypedAgents>,
     /// How the process logs, to its standard error.
     #[serde(default)]
@@ -131,6 +145,9 @@ pub(crate) struct Typed {
     /// Who hears of break-glass codes.
     #[serde(default)]
     break_glass: TypedBreakGlass,
+    /// A collector of OpenTelemetry's that gets traces.
+    #[cfg_attr(not(feature = "otel"), schemars(skip))]
+    traces: Option<TypedTraces>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -252,12 +269,32 @@ struct TypedConsole {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [
+    { "required": ["tls"] },
+    { "properties": { "listen": { "type": "string", "pattern": LOOPBACK } } }
+]))]
 struct TypedAgents {
-    /// On this machine; `127.0.0.1:7380` where it is not given.
-    listen: Option<Loopback>,
+    /// `127.0.0.1:7380` where it is not given; on this machine where there is no certificate.
+    listen: Option<Listen>,
     /// What clients call it from outside.
     #[serde(default)]
     urls: BTreeSet<String>,
+    /// What clients are shown, who then come by TLS alone.
+    tls: Option<TypedTls>,
+}
+
+/// Tokens are told there: they are encrypted, or stay on this machine.
+fn private<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TypedAgents>, D::Error> {
+    let typed = TypedAgents::deserialize(deserializer)?;
+    let open = typed.listen.as_ref().map(|listen| listen.0).filter(|address| !address.ip().is_loopback());
+    if let (Some(address), None) = (open, &typed.tls) {
+        return Err(serde::de::Error::custom(format!(
+            "{address} can be reached from elsewhere, and tokens are told there: give agents a certificate \
+             (tls = {{ certificate = …, key = … }}), or listen on 127.0.0.1 behind a reverse proxy that encrypts, and name it \
+             in agents.urls"
+        )));
+    }
+    Ok(Some(typed))
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -399,10 +436,13 @@ impl TryFrom<String> for Listen {
     }
 }
 
+/// The same of this machine alone.
+const LOOPBACK: &str = r"^(\[::1\]|127\.[0-9.]+):[0-9]{1,5}$";
+
 /// The admin API speaks plain http, so it stays on this machine.
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "SocketAddr")]
-#[schemars(extend("type" = "string", "pattern" = r"^(\[::1\]|127\.[0-9.]+):[0-9]{1,5}$"))]
+#[schemars(extend("type" = "string", "pattern" = LOOPBACK))]
 struct Loopback(#[schemars(with = "String")] SocketAddr);
 
 impl TryFrom<SocketAddr> for Loopback {
@@ -420,7 +460,7 @@ pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
     }
     Err(format!(
         "{address} can be reached from elsewhere, and what is said there is not encrypted: listen on 127.0.0.1 behind a \
-         reverse proxy that encrypts, and name it in console.hosts or agents.urls"
+         reverse proxy that encrypts, and name it in console.hosts"
     ))
 }
 
@@ -468,6 +508,7 @@ impl Settings {
             alarm: None,
             credentials: BTreeMap::new(),
             vault: None,
+            traces: None,
         }
     }
 
@@ -492,6 +533,7 @@ impl Settings {
             alarm,
             credentials,
             vault,
+            traces,
         } = self;
         [
             ("data", *data != new.data),
@@ -502,16 +544,23 @@ impl Settings {
             ("postgres.oauth", *oauth != new.oauth),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             ("console", *console != new.console || *hosts != new.hosts),
-            ("agents", *agents != new.agents),
+            ("agents", differ_for_good(agents.as_ref(), new.agents.as_ref())),
             ("log", *log != new.log),
             ("break_glass", *alarm != new.alarm),
             ("credentials", *credentials != new.credentials),
             ("vault", *vault != new.vault),
+            ("traces", *traces != new.traces),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
         .collect()
     }
+}
+
+/// Another certificate can be shown while it runs; whether there is one decides how clients come.
+fn differ_for_good(old: Option<&Agents>, new: Option<&Agents>) -> bool {
+    let for_good = |agents: &Agents| (agents.listen, agents.urls.clone(), agents.tls.is_some());
+    old.map(for_good) != new.map(for_good)
 }
 
 impl Typed {
@@ -529,6 +578,7 @@ impl Typed {
             limits,
             retention,
             break_glass,
+            traces,
             apply,
             watch,
         } = self;
@@ -540,6 +590,7 @@ impl Typed {
         let TypedLog { format, level } = log;
         let TypedLimits { hold, hold_in_block, drain } = limits;
         let (usual, bounds) = (Limits::default(), Bounds::default());
+        let below = |TypedTls { certificate, key }| (home.join(certificate), home.join(key));
         let time = |typed: Option<Time>, usual: Duration| typed.map_or(usual, |t| t.0);
         let data = data.map_or_else(crate::node::usual_data, |data| home.join(data));
         let master_key = match master_key {
@@ -558,10 +609,14 @@ impl Typed {
             postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
             targets: targets.into_iter().map(|(name, Listen(address))| (name, address)).collect(),
             oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
-            tls: tls.map(|TypedTls { certificate, key }| (home.join(certificate), home.join(key))),
+            tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
-            agents: agents.map(|TypedAgents { listen, urls }| (listen.map_or(here(7380), |l| l.0), urls)),
+            agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
+                listen: listen.map_or(here(7380), |l| l.0),
+                urls,
+                tls: tls.map(below),
+            }),
             log: Log { format, level: level.unwrap_or_else(|| "info".to_owned()) },
             limits: Limits {
                 hold: time(hold, usual.hold),
@@ -586,6 +641,7 @@ impl Typed {
             alarm,
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
+            traces: traces.map(|traces| traces.below(home)),
         }
     }
 }
@@ -648,7 +704,8 @@ mod tests {
         assert!(!settings.watch);
         let pruned = read("apply = { directory = \"files\", prune = true }").expect("settings");
         assert_eq!((pruned.apply, pruned.watch), (Some(Applying { directory, prune: true }), true));
-        assert_eq!(settings.agents, Some((here(7380), ["https://gate.example.com".to_owned()].into())));
+        let urls = BTreeSet::from(["https://gate.example.com".to_owned()]);
+        assert_eq!(settings.agents, Some(Agents { listen: here(7380), urls, tls: None }));
         assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
@@ -683,6 +740,10 @@ mod tests {
                 "durward.toml:2:10: 0.0.0.0:7300 can be reached from elsewhere",
             ),
             (
+                "[agents]\nlisten = \"0.0.0.0:7380\"",
+                "durward.toml:1:1: 0.0.0.0:7380 can be reached from elsewhere, and tokens are told there",
+            ),
+            (
                 "[limits]\nhold = 45",
                 "durward.toml:2:8: invalid type: integer `45`, expected a time with its unit",
             ),
@@ -701,6 +762,22 @@ mod tests {
         ] {
             let error = read(text).expect_err("an error");
             assert!(error.starts_with(begins), "{error}");
+        }
+    }
+
+    #[test]
+    fn agents_may_come_from_elsewhere_where_they_come_by_tls() {
+        let text = "[agents]\nlisten = \"0.0.0.0:7380\"\ntls = { certificate = \"c.pem\", key = \"k.pem\" }";
+        let settings = read(text).expect("settings");
+        let agents = settings.agents.as_ref().expect("agents");
+        assert_eq!(agents.tls, Some(("/etc/durward/c.pem".into(), "/etc/durward/k.pem".into())));
+        for (other, expected) in [
+            (text.replace("c.pem", "d.pem"), &[][..]),
+            (text.replace("7380", "7381"), &["agents"]),
+            ("[agents]\nlisten = \"127.0.0.1:7380\"".to_owned(), &["agents"]),
+            (String::new(), &["agents"]),
+        ] {
+            assert_eq!(settings.differs_for_good(&read(&other).expect("settings")), expected, "{other}");
         }
     }
 

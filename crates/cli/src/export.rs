@@ -39,13 +39,16 @@ pub(crate) fn run(client: &Client, args: &Export) -> anyhow::Result<()> {
 
 /// Names and texts.
 fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>> {
-    let Configuration { targets, policies, issuers, clients } = configuration;
+    let Configuration { targets, policies, issuers, clients, groups } = configuration;
     let mut files = Vec::new();
     for issuer in issuers {
         files.extend(named("issuers", &issuer.name, issuer)?);
     }
     for client in clients {
         files.extend(named("clients", &client.name, client)?);
+    }
+    for group in groups {
+        files.extend(named("groups", &group.name, group)?);
     }
     for target in targets {
         let mut target = target.clone();
@@ -66,10 +69,9 @@ fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>>
 /// As it is typed: times with their unit, and what is in files beside it.
 fn named<T: Serialize>(kind: &str, name: &str, config: &T) -> anyhow::Result<Vec<(String, String)>> {
     let mut typed = toml::Table::try_from(config)?;
-    for time in ["leeway", "max_age", "agent_session", "user_session", "exchange_life"] {
-        if let Some(seconds) = typed.get_mut(time) {
-            *seconds = toml::Value::String(format!("{seconds}s"));
-        }
+    in_seconds(&mut typed, &["leeway", "max_age", "agent_session", "user_session", "exchange_life"]);
+    if let Some(how) = typed.get_mut("introspection").and_then(toml::Value::as_table_mut) {
+        in_seconds(how, &["every", "grace"]);
     }
     let mut files = Vec::new();
     for (key, typed_key, end) in [("jwks", "jwks_file", "jwks.json"), ("ca", "ca_file", "ca.pem")] {
@@ -84,11 +86,19 @@ fn named<T: Serialize>(kind: &str, name: &str, config: &T) -> anyhow::Result<Vec
     Ok(files)
 }
 
+fn in_seconds(table: &mut toml::Table, times: &[&str]) {
+    for time in times {
+        if let Some(seconds) = table.get_mut(*time) {
+            *seconds = toml::Value::String(format!("{seconds}s"));
+        }
+    }
+}
+
 /// A policy file's name comes from whoever applied it: it stays within the directory.
 fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let within = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let seen = !name.split('/').any(|part| part.starts_with('.'));
-    let ours = ["targets/", "issuers/", "clients/"].iter().any(|folder| name.starts_with(folder));
+    let ours = ["targets/", "issuers/", "clients/", "groups/"].iter().any(|folder| name.starts_with(folder));
     if !within || !seen || !(name.ends_with(".cedar") || ours) {
         let why = format!("the policy file's name \"{name}\" cannot be a file's that apply would read again");
         return Err(Fault::Wrong(why).into());
@@ -122,10 +132,15 @@ mod tests {
             ],
             "issuers": [
                 { "name": "company", "preset": "keycloak", "issuer": "https://x.example", "audience": ["durward"],
+                  "login_client": "durward", "login_device": true,
+                  "introspection": { "client_id": "gate", "credential": "issuer", "endpoint": "https://x.example/ask",
+                                     "every": 10, "grace": 60, "opaque": true },
                   "algorithms": ["EdDSA"], "jwks": KEYS, "when": "azp == \"cli\"", "max_age": 3600, "leeway": 5,
                   "principals": [{ "kind": "user", "name": "email", "groups": ["groups"], "in_groups": ["staff"] }] }
             ],
             "clients": [{ "name": "nightly", "jwks": KEYS, "groups": ["jobs"], "exchange_life": 600 }],
+            "groups": [{ "name": "dba", "members": ["user:company/alice", "group:company/on call"] },
+                       { "name": "none", "members": [] }],
             "policies": [{ "name": "deep/x.cedar", "text": "@id(\"x\") permit (principal, action, resource);" }]
         });
         let configuration: Configuration = serde_json::from_value(json).expect("a configuration");

@@ -3,6 +3,7 @@
 
 mod callback;
 mod desk;
+mod device;
 mod flow;
 mod stored;
 
@@ -18,10 +19,15 @@ use crate::exit::Fault;
 use crate::show::{self, field, say, time};
 
 pub(crate) fn login(args: &Login) -> anyhow::Result<()> {
-    let Login { agents, issuer, no_browser, patience } = args;
+    let Login { agents, issuer, no_browser, device, patience } = args;
     let desk = Desk::new(agents)?;
     let issuer = chosen(&desk.issuers()?, issuer.as_deref())?;
-    let identity = flow::sign_in(&issuer, !no_browser, Duration::from_secs(*patience))?;
+    let patience = Duration::from_secs(*patience);
+    let identity = if *device {
+        device::sign_in(&issuer, patience)?
+    } else {
+        flow::sign_in(&issuer, !no_browser, patience)?
+    };
     let signed_in = desk.sign_in(&identity)?;
     let known = desk.who(&signed_in.token)?;
     let stored = Stored {

@@ -36,6 +36,7 @@ mod show;
 mod status;
 mod targets;
 mod tokens;
+mod traces;
 mod typed;
 mod up;
 mod version;
@@ -66,8 +67,19 @@ fn keep_memory_private() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
+/// A session takes two files, and the soft limit is 1024 in most places, for the sake of programs that cannot count further.
+fn raise_limit_of_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current: _, maximum } = getrlimit(Resource::Nofile);
+    // Where the system does not let us, the limit stays what it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
     let client = || client::Client::new(gateway);
+    if matches!(command, Command::Serve(_) | Command::Up(_)) {
+        raise_limit_of_files();
+    }
     let done = match command {
         // What it runs ends as it does.
         Command::Run(args) => return run::run(client, &args),

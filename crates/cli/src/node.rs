@@ -12,9 +12,10 @@ use gateway::configure::{Applied, ConfigureError, Rest};
 use gateway::embedded::Embedded;
 use gateway::gateway::{Config, Gateway};
 use gateway::net::listen::Front;
-use gateway::net::tls::ServerTls;
+use gateway::net::tls::{ServerTls, TlsError};
 use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
+use gateway::traces::Traces;
 use journal::{Journal, Options};
 use model::TargetName;
 use store::{Address, Location, Locked, MasterError, MasterKey, Store};
@@ -24,9 +25,9 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::alarm::Told;
-use crate::config::{Applying, Settings, SharedStore, Source};
+use crate::config::{Agents, Applying, Settings, SharedStore, Source};
 use crate::exit::Fault;
-use crate::reload::{self, Reload};
+use crate::reload::{self, Reload, Shown};
 use crate::wanted::Wanted;
 
 /// So often another gateway of the same store may be first.
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     certificate: Arc<Certificate>,
     console: TcpListener,
     agents: Option<TcpListener>,
+    /// What agents are shown; empty where they come in clear.
+    agents_certificate: Arc<Certificate>,
     settings: Settings,
     /// What was read for what is applied.
     files: Vec<PathBuf>,
@@ -52,7 +55,8 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 impl Node {
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
-        let tls = settings.tls.as_ref().map(|(chain, key)| certificate(chain, key)).transpose()?;
+        let tls = certificate(&settings)?;
+        let agents_tls = certificate_for_agents(&settings)?;
         let mut fronts = Vec::new();
         for address in &settings.postgres {
             fronts.push(front(*address, &settings).await?);
@@ -68,9 +72,9 @@ impl Node {
             .map_err(|error| cannot_listen(&error, settings.console, "the admin API"))?;
         let agents = match &settings.agents {
             None => None,
-            Some((address, _)) => {
-                let bound = TcpListener::bind(address).await;
-                Some(bound.map_err(|error| cannot_listen(&error, *address, "agents"))?)
+            Some(Agents { listen, .. }) => {
+                let bound = TcpListener::bind(listen).await;
+                Some(bound.map_err(|error| cannot_listen(&error, *listen, "agents"))?)
             }
         };
         let store = open_store(&settings).await?;
@@ -78,23 +82,37 @@ impl Node {
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
         let sources = crate::credentials::sources(&settings)?;
-        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources };
+        let traces = crate::traces::start(settings.traces.as_ref())?;
+        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources, traces };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
         if let Some(applying) = &settings.apply {
             files = apply(&gateway, applying).await?.1;
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, agents, settings, files })
+        let agents_certificate = Arc::new(Certificate::new(agents_tls.map(Arc::new)));
+        Ok(Self { gateway, store, fronts, certificate, console, agents, agents_certificate, settings, files })
     }
 
     /// Serves until a signal to end, then lets sessions end. At SIGHUP, and when it changes, the file, if there is one, is
     /// read again.
     pub(crate) async fn run(self, file: Option<PathBuf>) -> anyhow::Result<()> {
-        let Self { gateway, store, fronts, certificate, console, agents, settings, files } = self;
-        let names = settings.agents.as_ref().map(|(_, urls)| urls.clone()).unwrap_or_default();
+        let Self {
+            gateway,
+            store,
+            fronts,
+            certificate,
+            console,
+            agents,
+            agents_certificate,
+            settings,
+            files,
+        } = self;
+        let names = settings.agents.as_ref().map(|agents| agents.urls.clone()).unwrap_or_default();
+        let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
         let hosts = settings.hosts.clone();
-        let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), Arc::clone(&certificate));
+        let shown = Shown { clients: Arc::clone(&certificate), agents: Arc::clone(&agents_certificate) };
+        let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), shown);
         let mut tasks = JoinSet::new();
         for front in fronts {
             tracing::info!(address = %front.address()?, "clients are served");
@@ -108,7 +126,8 @@ impl Node {
         tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
         if let Some(agents) = agents {
             tracing::info!(address = %agents.local_addr()?, "agents are served");
-            tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names));
+            let certificate = by_tls.then_some(agents_certificate);
+            tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names, certificate));
         }
         tokio::select! {
             told = told_to_end(&mut reload) => {
@@ -127,6 +146,7 @@ impl Node {
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("not everybody left in time");
         }
+        gateway.flush_traces().await;
         store.close().await;
         tracing::info!("ended");
         Ok(())
@@ -147,7 +167,8 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
             Err(
                 error @ (ConfigureError::Policies(_)
                 | ConfigureError::Target { .. }
-                | ConfigureError::Issuer { .. }),
+                | ConfigureError::Issuer { .. }
+                | ConfigureError::Groups(_)),
             ) => return Err(Fault::Invalid(format!("{}: {error}", directory.display())).into()),
             Err(error @ (ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced)) => {
                 return Err(error.into());
@@ -164,7 +185,14 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     let journal = open_journal(&settings.data)?;
     let state = State::new(Embedded::new(store));
     let sources = crate::credentials::sources(settings)?;
-    let config = Config { journal, state, limits: settings.limits.clone(), alarm: None, sources };
+    let config = Config {
+        journal,
+        state,
+        limits: settings.limits.clone(),
+        alarm: None,
+        sources,
+        traces: Traces::default(),
+    };
     Ok(Gateway::start(config).await?)
 }
 
@@ -314,13 +342,34 @@ impl Source {
     }
 }
 
-/// A certificate chain and its key.
-pub(crate) fn certificate(chain: &Path, key: &Path) -> anyhow::Result<ServerTls> {
-    let read = |path: &Path| {
-        std::fs::read(path).with_context(|| format!("postgres.tls: cannot read {}", path.display()))
-    };
-    let key_bytes = zeroize::Zeroizing::new(read(key)?);
-    ServerTls::new(&read(chain)?, &key_bytes).with_context(|| format!("{} and its key", chain.display()))
+/// What clients of PostgreSQL are shown.
+pub(crate) fn certificate(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
+    read_certificate("postgres.tls", settings.tls.as_ref(), ServerTls::new)
+}
+
+/// What agents are shown at their own port.
+pub(crate) fn certificate_for_agents(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
+    let files = settings.agents.as_ref().and_then(|agents| agents.tls.as_ref());
+    read_certificate("agents.tls", files, ServerTls::for_http)
+}
+
+/// Whether a certificate chain and its key can be read and belong together.
+pub(crate) fn check_certificate(chain: &Path, key: &Path) -> anyhow::Result<()> {
+    let files = (chain.to_owned(), key.to_owned());
+    read_certificate("tls", Some(&files), ServerTls::new).map(drop)
+}
+
+/// A certificate chain and its key, where there are any.
+fn read_certificate(
+    what: &str,
+    files: Option<&(PathBuf, PathBuf)>,
+    make: impl Fn(&[u8], &[u8]) -> Result<ServerTls, TlsError>,
+) -> anyhow::Result<Option<ServerTls>> {
+    let Some((chain, key)) = files else { return Ok(None) };
+    let read =
+        |path: &Path| std::fs::read(path).with_context(|| format!("{what}: cannot read {}", path.display()));
+    let key = Zeroizing::new(read(key)?);
+    make(&read(chain)?, &key).map(Some).with_context(|| format!("{what}: {} and its key", chain.display()))
 }
 
 /// Says what is missing where there is no journal.

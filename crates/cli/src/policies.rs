@@ -123,6 +123,10 @@ fn of_effects(
     let target = configured.targets.iter().find(|t| t.name == who.target);
     let target = target.ok_or_else(|| Fault::Missing(format!("there is no target \"{}\"", who.target)))?;
     who.target_tags.extend(target.tags.iter().cloned());
+    let principal = who.principal().map_err(|error| Fault::Invalid(error.to_string()))?;
+    let own = policy::identity::Groups::new(&configured.groups)
+        .map_err(|_| Fault::Invalid("[[groups]]".to_owned()))?;
+    who.groups.extend(own.of(&principal.id, &principal.groups).into_iter().map(str::to_owned));
     let sources: Vec<Source> =
         configured.policies.into_iter().map(|p| Source { name: p.name, text: p.text }).collect();
     decide(&load(&sources)?, &who, questions, without_where)

@@ -29,8 +29,14 @@ pub(crate) struct Reload {
     /// What is in force.
     settings: Settings,
     gateway: Arc<Gateway>,
-    certificate: Arc<Certificate>,
+    shown: Shown,
     watched: Watched,
+}
+
+/// The certificates that others are shown.
+pub(crate) struct Shown {
+    pub clients: Arc<Certificate>,
+    pub agents: Arc<Certificate>,
 }
 
 /// What files looked like.
@@ -61,10 +67,10 @@ impl Reload {
         settings: Settings,
         read: Vec<PathBuf>,
         gateway: Arc<Gateway>,
-        certificate: Arc<Certificate>,
+        shown: Shown,
     ) -> Self {
         let watched = Watched { read, taken: Seen::new(), last: Seen::new(), retry: None };
-        let mut this = Self { file, settings, gateway, certificate, watched };
+        let mut this = Self { file, settings, gateway, shown, watched };
         this.watched.taken = this.seen();
         this
     }
@@ -117,7 +123,8 @@ impl Reload {
     /// All that can fail comes before anything changes.
     async fn take(&mut self, read: anyhow::Result<Settings>) -> anyhow::Result<()> {
         let new = read?;
-        let certificate = new.tls.as_ref().map(|(chain, key)| node::certificate(chain, key)).transpose()?;
+        let certificate = node::certificate(&new)?;
+        let for_agents = node::certificate_for_agents(&new)?;
         let mut files = Vec::new();
         if let Some(applying) = &new.apply {
             // What is not valid is watched as well, or its mending would not be seen.
@@ -128,7 +135,14 @@ impl Reload {
                 tracing::info!("applied: {change}");
             }
         }
-        self.certificate.store(certificate.map(Arc::new));
+        self.shown.clients.store(certificate.map(Arc::new));
+        if let (Some(agents), Some(new_agents)) = (&mut self.settings.agents, &new.agents)
+            && agents.tls.is_some()
+            && for_agents.is_some()
+        {
+            self.shown.agents.store(for_agents.map(Arc::new));
+            agents.tls.clone_from(&new_agents.tls);
+        }
         self.gateway.set_limits(new.limits.clone());
         for what in self.settings.differs_for_good(&new) {
             tracing::warn!(
@@ -146,7 +160,9 @@ impl Reload {
 
     fn seen(&self) -> Seen {
         let mut paths: BTreeSet<PathBuf> = self.file.iter().cloned().collect();
-        paths.extend(self.settings.tls.iter().flat_map(|(chain, key)| [chain.clone(), key.clone()]));
+        let of_agents = self.settings.agents.iter().filter_map(|agents| agents.tls.as_ref());
+        let shown = self.settings.tls.iter().chain(of_agents);
+        paths.extend(shown.flat_map(|(chain, key)| [chain.clone(), key.clone()]));
         if let Some(applying) = &self.settings.apply {
             paths.insert(applying.directory.clone());
             paths.extend(files::all(&applying.directory, &["toml", "cedar"]).unwrap_or_default());

@@ -21,9 +21,9 @@ pub(crate) fn run(kind: Option<Kind>) -> anyhow::Result<()> {
 fn of(kind: Kind) -> Schema {
     match kind {
         Kind::Config => schema::<crate::config::Typed>("durward.toml"),
-        Kind::State => {
-            schema::<crate::wanted::StateFile>("Targets, tags, issuers and clients, for durward apply")
-        }
+        Kind::State => schema::<crate::wanted::StateFile>(
+            "Targets, tags, issuers, clients and groups, for durward apply",
+        ),
         Kind::Tests => schema::<crate::policies::Tests>("Tests of policies, for durward policy test"),
     }
 }

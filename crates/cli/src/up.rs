@@ -135,9 +135,10 @@ async fn configure(
     }
     let is_starter = wanted.policies == starter;
     let invalid = |error: ConfigureError| match error {
-        ConfigureError::Target { .. } | ConfigureError::Policies(_) | ConfigureError::Issuer { .. } => {
-            Fault::Invalid(error.to_string()).into()
-        }
+        ConfigureError::Target { .. }
+        | ConfigureError::Policies(_)
+        | ConfigureError::Issuer { .. }
+        | ConfigureError::Groups(_) => Fault::Invalid(error.to_string()).into(),
         ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced => {
             anyhow::Error::from(error)
         }

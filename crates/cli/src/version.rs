@@ -11,7 +11,8 @@ pub(crate) fn run(as_json: bool) -> anyhow::Result<()> {
     let servers: Vec<u32> = gateway::doctor::VERSIONS.collect();
     if as_json {
         return Ok(show::json(&json!({
-            "version": version, "profile": profile, "os": os, "arch": arch, "postgresql": servers
+            "version": version, "profile": profile, "os": os, "arch": arch, "postgresql": servers,
+            "traces": cfg!(feature = "otel")
         }))?);
     }
     let (first, last) = (gateway::doctor::VERSIONS.start(), gateway::doctor::VERSIONS.end());

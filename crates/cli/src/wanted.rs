@@ -1,6 +1,7 @@
-//! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]`, `[[issuers]]` and `[[clients]]`, `*.cedar`
-//! with policies. `*.test.toml` are tests of policies. Every mistake is told with its place.
+//! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]`, `[[issuers]]`, `[[clients]]` and `[[groups]]`,
+//! `*.cedar` with policies. `*.test.toml` are tests of policies. Every mistake is told with its place.
 
+mod groups;
 mod issuers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,12 +17,13 @@ use serde_json::Value;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
+use self::groups::TypedGroup;
 use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
 use crate::files;
 use crate::typed::{self, Time};
 
-/// Targets, tags of their columns, issuers of tokens, and clients with keys.
+/// Targets, tags of their columns, issuers of tokens, clients with keys, and groups of the gateway's own.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateFile {
@@ -37,6 +39,9 @@ pub(crate) struct StateFile {
     /// Workloads that prove themselves with keys of their own.
     #[serde(default)]
     clients: Vec<TypedClient>,
+    /// Groups of the gateway's own, and who is in them.
+    #[serde(default)]
+    groups: Vec<TypedGroup>,
 }
 
 /// One service behind the gateway.
@@ -215,6 +220,7 @@ pub(crate) struct Wanted {
     places: BTreeMap<String, String>,
     /// Where each issuer and client is described.
     named_at: BTreeMap<String, String>,
+    groups_at: groups::Places,
     problems: Vec<String>,
 }
 
@@ -254,10 +260,11 @@ impl Wanted {
             }
             match typed::toml::<StateFile>(&file, &text) {
                 Err(problem) => wanted.problems.push(problem),
-                Ok(StateFile { targets, tags: apart, issuers, clients }) => {
+                Ok(StateFile { targets, tags: apart, issuers, clients, groups }) => {
                     let page = Page { file: &file, text: &text };
                     issuers.into_iter().for_each(|issuer| issuer.read(&page, &mut wanted));
                     clients.into_iter().for_each(|client| client.read(&page, &mut wanted));
+                    groups.into_iter().for_each(|group| group.read(&page, &mut wanted));
                     targets.into_iter().for_each(|target| wanted.add(target, &page));
                     tags.extend(apart.into_iter().map(|one| (page.at(&one.target), one)));
                 }
@@ -386,6 +393,7 @@ impl Wanted {
             let place = self.named_at.get(&name).map(|place| format!("{place}: ")).unwrap_or_default();
             self.problems.push(format!("{place}\"{name}\": {what}"));
         }
+        groups::judge(self);
         let whole = directory.is_file();
         let place = |name: &str| if whole { directory.to_owned() } else { directory.join(name) };
         let sources: Vec<policy::Source> = self
@@ -543,6 +551,29 @@ mod tests {
                 "[[issuers]]\nname = \"jobs\"\npreset = \"github-actions\"\naudience = \"durward\"\nwhen = \"repository = \"\n".to_owned(),
                 &["t.toml:2:8: \"jobs\": "],
             ),
+            (
+                "[[groups]]\nname = \"a\"\nmembers = [\"user:x\", \"usr:y\"]\n".to_owned(),
+                &["t.toml:3:22: \"usr:y\" is no member", "did you mean \"user:\"?"],
+            ),
+            (
+                "[[groups]]\nname = \"dba\"\nmembers = [\n  \"user:x\",\n  \"group:local/dbas\",\n]\n".to_owned(),
+                &["t.toml:5:3: \"dba\": there is no group \"local/dbas\"; did you mean \"group:local/dba\"?"],
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nmembers = [\"group:local/b\"]\n[[groups]]\nname = \"b\"\nmembers = [\"group:local/a\"]\n"
+                    .to_owned(),
+                &["t.toml:3:12: \"a\": \"local/b\" has it for a member already", "t.toml:6:12: \"b\": "],
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nmembers = [\"agent:local/coder\"]\n".to_owned(),
+                &["t.toml:3:12: \"a\": anybody who signs in can call an agent of theirs local/coder"],
+            ),
+            (
+                "[[groups]]\nname = \"a\"\nmembers = []\n[[groups]]\nname = \"a\"\nmembers = []\n".to_owned(),
+                &["t.toml:5:8: the group \"a\" is described at", "t.toml:2:8 already"],
+            ),
+            ("[[groups]]\nname = \"a b\"\nmembers = []\n".to_owned(), &["t.toml:2:8: a group's name has 1 to 63"]),
+            ("[[groups]]\nname = \"a\"\nmember = []\n".to_owned(), &["t.toml:3:1: unknown field", "did you mean `members`?"]),
             (TARGET.replace("orders", "or ders"), &["t.toml:2:8: a target's name has 1 to 63 letters"]),
             (TARGET.replace("\"db\"", "\"\""), &["t.toml:2:8: the host of \"orders\" is empty"]),
         ] {

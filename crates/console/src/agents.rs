@@ -17,6 +17,7 @@ use axum::{Json, Router};
 use gateway::exchange::{ExchangeError, Minted, Proof, Wanted};
 use gateway::gateway::Gateway;
 use gateway::logout::LogoutError;
+use gateway::serve::Certificate;
 use gateway::signin::{Bearer, SignIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -44,7 +45,8 @@ struct Desk {
     gateway: Arc<Gateway>,
     /// This endpoint's own names, for which clients make their assertions.
     audiences: BTreeSet<String>,
-    base: String,
+    /// Its own address, or the first name that it is given.
+    called: String,
 }
 
 /// Where a question comes from.
@@ -57,7 +59,8 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
     }
 }
 
-/// Serves agents until the gateway drains. `names` are URLs beside its own address by which clients know it.
+/// Serves agents until the gateway drains. `names` are URLs beside its own address by which clients know it. Where there is a
+/// certificate, they come by TLS alone.
 ///
 /// # Errors
 /// The listener fails.
@@ -65,18 +68,26 @@ pub async fn serve_agents(
     listener: TcpListener,
     gateway: Arc<Gateway>,
     names: BTreeSet<String>,
+    certificate: Option<Arc<Certificate>>,
 ) -> std::io::Result<()> {
-    let base = format!("http://{}", listener.local_addr()?);
+    let scheme = if certificate.is_some() { "https" } else { "http" };
+    let base = format!("{scheme}://{}", listener.local_addr()?);
     let mut draining = gateway.draining();
     let ended = async move {
         let _ = draining.wait_for(Option::is_some).await;
     };
     let service = router(gateway, base, &names).into_make_service_with_connect_info::<Peer>();
-    axum::serve(Bounded::new(listener), service).with_graceful_shutdown(ended).await
+    let bounded = Bounded::new(listener);
+    let bounded = match certificate {
+        Some(certificate) => bounded.by_tls(certificate),
+        None => bounded,
+    };
+    axum::serve(bounded, service).with_graceful_shutdown(ended).await
 }
 
 fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Router {
     let own = std::iter::once(&base).chain(names).map(|name| name.trim_end_matches('/'));
+    let called = names.first().map_or(&*base, |name| name.trim_end_matches('/')).to_owned();
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
     Router::new()
         .route("/token", post(token))
@@ -87,11 +98,12 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Rout
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .with_state(Arc::new(Desk { gateway, audiences, base }))
+        .with_state(Arc::new(Desk { gateway, audiences, called }))
 }
 
 async fn metadata(State(desk): State<Arc<Desk>>) -> Response {
-    let base = &desk.base;
+    // Behind a name it is the name by which clients come.
+    let base = &desk.called;
     Json(json!({
         "issuer": base,
         "token_endpoint": format!("{base}/token"),

@@ -56,9 +56,10 @@ impl From<ConfigureError> for Failure {
     fn from(error: ConfigureError) -> Self {
         let reason = error.to_string();
         match error {
-            ConfigureError::Policies(_) | ConfigureError::Target { .. } | ConfigureError::Issuer { .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", reason)
-            }
+            ConfigureError::Policies(_)
+            | ConfigureError::Target { .. }
+            | ConfigureError::Issuer { .. }
+            | ConfigureError::Groups(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", reason),
             ConfigureError::Raced => Self::new(StatusCode::CONFLICT, "raced", reason),
             ConfigureError::State(_) | ConfigureError::Journal(_) => unavailable(reason),
         }

@@ -141,6 +141,11 @@ impl Gateway {
         {
             return refused(format!("\"{wrong}\" is no group"));
         }
+        if let Some(own) = groups.iter().find(|group| policy::identity::is_local(group)) {
+            return refused(format!(
+                "\"{own}\" is a group of those who ask, from [[groups]]: approvers are in groups of their own"
+            ));
+        }
         self.administered(by, "approver added", &format!("{name} for {}", groups.join(", ")))?;
         match self.state().add_approver(name, groups, now()).await? {
             Some(secret) => Ok(secret),

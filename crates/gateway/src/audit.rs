@@ -23,6 +23,7 @@ use crate::lanes;
 use crate::metrics::{Metrics, Stage};
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
+use crate::traces::{Decided, Moment, Spent, Tracer, Waits};
 
 /// So many effects of one operation are listed, and then how many more there are.
 const MOST_EFFECTS: usize = 200;
@@ -57,6 +58,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// SQLSTATE, if it failed.
     pub sqlstate: Option<String>,
+    /// When its result was masked.
+    pub masking: Spent,
 }
 
 /// What the journal keeps of a statement: placeholders for its literals, commitments for their values.
@@ -144,6 +147,7 @@ impl<M> Cleared<M> {
 pub struct Owed {
     written: Option<Position>,
     synced: VecDeque<Synced>,
+    waits: Waits,
 }
 
 impl Owed {
@@ -151,6 +155,7 @@ impl Owed {
     pub fn then(&mut self, next: Self) {
         self.written = self.written.max(next.written);
         self.synced.extend(next.synced);
+        self.waits.then(next.waits);
     }
 
     /// Whether nothing is owed.
@@ -163,6 +168,7 @@ impl Owed {
     /// # Errors
     /// It may never be: nothing that waited for it may leave.
     pub async fn settle(&mut self, journal: &Journal) -> Result<(), JournalDown> {
+        self.waits.begin();
         if let Some(position) = self.written {
             if !journal.is_written(position) && !lanes::is_alone() {
                 // Other sessions of this thread have something to record, too: one write is enough for all.
@@ -175,6 +181,7 @@ impl Owed {
             first.await.map_err(|down| failed(&down))?;
             self.synced.pop_front();
         }
+        self.waits.end();
         Ok(())
     }
 }
@@ -241,6 +248,7 @@ pub struct Audit {
     approved: Option<String>,
     /// Approved operations that run, with their requests.
     running: Vec<(DecisionId, String)>,
+    tracer: Tracer,
     closed: bool,
 }
 
@@ -262,8 +270,14 @@ impl Audit {
             bytes: 0,
             approved: None,
             running: Vec::new(),
+            tracer: Tracer::new(gateway.traces(), session),
             closed: false,
         }
+    }
+
+    /// A stage of the session's beginning, which is over now.
+    pub(crate) fn began(&mut self, stage: Stage, begun: Moment) {
+        self.tracer.stage(stage, begun);
     }
 
     /// A client that was not let in.
@@ -314,8 +328,10 @@ impl Audit {
             "session opened"
         );
         self.metrics.sessions_opened.inc();
+        self.tracer.opened(grant.target());
         let position = self.append(&body, &[])?;
-        Ok(Owed { written: None, synced: VecDeque::from([self.journal.synced(position).begun()]) })
+        let synced = VecDeque::from([self.journal.synced(position).begun()]);
+        Ok(Owed { synced, ..Owed::default() })
     }
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
@@ -327,14 +343,17 @@ impl Audit {
     ) -> Result<Cleared<M>, JournalDown> {
         let decision = self.decision();
         let (message, permit) = pass.into_parts();
-        let StatementNote { phase, fields, values, .. } = message.statement();
+        let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
         let body = record::Body::Allowed { decision: &decision, phase, values: &self.commitments(&values) };
         let rules = &self.metrics.rules;
         let count = |policies: &[String]| rules.counters("allow", policies.iter().map(String::as_str));
         let written =
             self.permits.with(&permit, count, |permit| self.log.append_soon(&body, &[fields, permit]));
         let position = self.wrote(written)?;
-        let mut owed = Owed { written: Some(position), ..Owed::default() };
+        let understood = message.understood();
+        let decided = Decided { decision: &decision, kind, understood, policies: &permit.policies };
+        let waits = self.tracer.allowed(&decided, !message.is_shape_only());
+        let mut owed = Owed { written: Some(position), waits, ..Owed::default() };
         if !message.is_shape_only() && !is_plain_read(&message, &permit) {
             owed.synced.push_back(self.journal.synced(position));
         }
@@ -354,7 +373,7 @@ impl Audit {
         denied: &Denied,
     ) -> Result<Noted, JournalDown> {
         let decision = self.decision();
-        let StatementNote { phase, fields, values, .. } = message.statement();
+        let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
         let body = record::Body::Refused {
             decision: &decision,
             phase,
@@ -365,6 +384,9 @@ impl Audit {
             code: denied.code,
         };
         self.append(&body, &[fields])?;
+        let understood = message.understood();
+        let decided = Decided { decision: &decision, kind, understood, policies: &denied.policies };
+        self.tracer.refused(&decided, denied.code);
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("refused by the policy in force")).await;
         }
@@ -388,6 +410,7 @@ impl Audit {
             reason: &cut(garbled.reason()),
         };
         self.append(&body, &[])?;
+        self.tracer.unreadable(&decision, garbled.code());
         self.refusals += 1;
         self.metrics.unreadable.inc();
         Ok(Noted(decision))
@@ -400,7 +423,7 @@ impl Audit {
         question: &Question<M>,
         ticket: &Ticket,
     ) -> Result<(), JournalDown> {
-        let StatementNote { phase, fields, values, .. } = question.message().statement();
+        let StatementNote { phase, kind, fields, values, text: _ } = question.message().statement();
         let decision = self.decision();
         let body = record::Body::Held {
             decision: &decision,
@@ -414,6 +437,8 @@ impl Audit {
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
         }
+        let understood = question.message().understood();
+        self.tracer.held(&Decided { decision: &decision, kind, understood, policies: &[] }, ticket);
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
@@ -438,6 +463,7 @@ impl Audit {
         let position = self.append(&body, &[])?;
         self.synced(position).await?;
         self.metrics.answered(answer.word());
+        self.tracer.answered(answer.word());
         tracing::info!(session = &*self.session, request = ticket.id, "held operation: {}", answer.word());
         self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
         Ok(())
@@ -453,7 +479,8 @@ impl Audit {
 
     /// Writes down how an operation ended.
     pub fn outcome(&mut self, outcome: Outcome) -> Result<(), JournalDown> {
-        let Outcome { decision, rows, duration, sqlstate } = outcome;
+        self.tracer.outcome(&outcome);
+        let Outcome { decision, rows, duration, sqlstate, masking: _ } = outcome;
         self.rows += rows;
         self.metrics.rows.inc_by(rows);
         self.metrics.stages.took(Stage::Answer, duration);
@@ -501,6 +528,7 @@ impl Audit {
             refusals: self.refusals,
             rows: self.rows,
         };
+        self.tracer.close(stop);
         if self.append(&body, &[]).is_err() {
             tracing::error!(
                 session = &*self.session,

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{Audit, Origin};
 use crate::gateway::{Gateway, now};
-use crate::requests::{AdminError, parse_principal};
+use crate::requests::{AdminError, only_from_elsewhere, parse_principal};
 use crate::spine::Stop;
 use crate::state::StoredCode;
 use crate::tokens::{Admitted, ITERATIONS, new_secret};
@@ -112,6 +112,7 @@ impl Gateway {
         let NewCodes { principal, groups, target, lifetime, kept, count } = wanted;
         let refused = |why: &str| Err(AdminError::Refused(why.to_owned()));
         let principal = parse_principal(principal)?;
+        only_from_elsewhere(groups)?;
         if principal.kind != PrincipalKind::User {
             return refused("a break-glass code is for a person: user:NAME");
         }

@@ -2,7 +2,7 @@
 
 use masking::Strategy;
 use model::{ColumnName, Tag};
-use sql::postgres::catalog::{self, Catalog, Piece};
+use sql::postgres::catalog::{self, Catalog, Piece, Placed};
 
 use crate::protocols::postgres::{Control, ControlError, Rows};
 
@@ -63,6 +63,7 @@ pub(crate) async fn read(
     control: &mut Control,
     version: u32,
     tags: &[ColumnTag],
+    before: &Placed,
 ) -> Result<Catalog, ReadError> {
     let catalog::Questions { lists, pieces } = catalog::questions(version);
     let mut answers = Vec::with_capacity(lists.len() + pieces.len());
@@ -84,9 +85,10 @@ pub(crate) async fn read(
             Err(error) => return Err(error.into()),
         }
     }
-    let tags = pairs(tags);
+    let (tags, before) = (pairs(tags), before.clone());
     // A large catalogue takes a while, and other sessions must not wait for it.
-    let built = tokio::task::spawn_blocking(move || catalog::from_rows(version, &answers, &tags)).await;
+    let build = move || catalog::from_rows_after(version, &answers, &tags, before);
+    let built = tokio::task::spawn_blocking(build).await;
     built.map_err(|error| ReadError::Answer(error.to_string()))?.map_err(ReadError::Answer)
 }
 
@@ -104,8 +106,13 @@ pub(crate) fn questions(version: u32) -> Vec<String> {
 }
 
 /// What its answers say.
-pub(crate) fn build(version: u32, answers: &[Rows], tags: &[ColumnTag]) -> Result<Catalog, String> {
-    catalog::from_rows(version, answers, &pairs(tags))
+pub(crate) fn build(
+    version: u32,
+    answers: &[Rows],
+    tags: &[ColumnTag],
+    before: &Placed,
+) -> Result<Catalog, String> {
+    catalog::from_rows_after(version, answers, &pairs(tags), before.clone())
 }
 
 /// What a session asks for its own temporary objects alone.

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::Strategy;
 use model::{ColumnName, TableName, Tag, TargetName};
-use policy::identity::{ClientConfig, IssuerConfig};
+use policy::identity::{ClientConfig, GroupConfig, GroupProblem, Groups, IssuerConfig};
 use policy::{Policies, Problem, Source, TargetFacts};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -45,6 +45,9 @@ pub struct Configuration {
     /// Workloads without an issuer, each with a key of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientConfig>,
+    /// Groups of the gateway's own, with who is in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupConfig>,
 }
 
 /// One policy file.
@@ -173,6 +176,9 @@ pub enum ConfigureError {
         /// What is wrong, and what would be right.
         what: String,
     },
+    /// Groups that cannot be.
+    #[error("{}", problems(.0))]
+    Groups(Vec<GroupProblem>),
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
@@ -184,7 +190,7 @@ pub enum ConfigureError {
     Journal(#[from] JournalDown),
 }
 
-fn problems(all: &[Problem]) -> String {
+fn problems<P: ToString>(all: &[P]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -209,9 +215,10 @@ fn build(
     credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
     means: Means<'_>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies, issuers, clients } = configuration;
-    let issuers =
-        Issuers::build(issuers, clients).map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+    let Configuration { targets, policies, issuers, clients, groups } = configuration;
+    let groups = Groups::new(groups).map_err(ConfigureError::Groups)?;
+    let issuers = Issuers::build(issuers, clients, means.sources)
+        .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
@@ -224,7 +231,14 @@ fn build(
         }
     }
     let digest = merge::digest(configuration);
-    Ok(InForce { stored, policies, targets: built, issuers: Arc::new(issuers), digest })
+    Ok(InForce {
+        stored,
+        policies,
+        targets: built,
+        issuers: Arc::new(issuers),
+        groups: Arc::new(groups),
+        digest,
+    })
 }
 
 /// What a target logs in with.
@@ -254,6 +268,13 @@ fn check_sources(wanted: &Configuration, sources: &Sources) -> Result<(), Config
                 return wrong(format!("the gateway's durward.toml has no [credentials.{name}]"));
             }
             Some(_) | None => (),
+        }
+    }
+    for issuer in &wanted.issuers {
+        let credential = issuer.introspection.as_ref().map(|how| &how.credential);
+        if let Some(name) = credential.filter(|name| sources.find(name).is_none()) {
+            let what = format!("introspection: the gateway's durward.toml has no [credentials.{name}]");
+            return Err(ConfigureError::Issuer { issuer: issuer.name.clone(), what });
         }
     }
     Ok(())
@@ -499,6 +520,8 @@ impl Gateway {
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         let issuers = self.issuers();
         self.sessions().end(&Ended::Revoked, |live| !issuers.vouch_for(&live.principal));
+        // Those who lost a group and those who came into one alike: policies forbid by groups, too.
+        self.sessions().end(&Ended::Regrouped, |live| !in_force.groups.agree_with(&live.principal));
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
@@ -521,7 +544,8 @@ impl Gateway {
         merge::forget_known_passwords(&mut wanted, &credentials);
         let in_force = build(was, &wanted, &credentials, self.means())?;
         let targets = wanted.targets.iter().map(|t| t.name.as_str()).collect();
-        let dangling = in_force.policies.dangling(&sources(&wanted.policies), &targets);
+        let groups = in_force.groups.names().iter().map(String::as_str).collect();
+        let dangling = in_force.policies.dangling(&sources(&wanted.policies), &targets, &groups);
         if !dangling.is_empty() {
             return Err(ConfigureError::Policies(dangling));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use model::{Denial, Subject, Which};
+use policy::identity::Groups;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -65,13 +66,13 @@ impl Denials {
     }
 
     /// Why a session may not be, if so.
-    pub(crate) fn of(&self, live: &Live, now: i64) -> Option<Denial> {
+    pub(crate) fn of(&self, live: &Live, groups: &Groups, now: i64) -> Option<Denial> {
         let known = &self.known.load().by_subject;
         if known.is_empty() {
             return None;
         }
         let holds = |subject: Subject| known.get(&subject).filter(|d| d.holds(now)).cloned();
-        subjects(live).find_map(holds).or_else(|| {
+        subjects(live, groups).find_map(holds).or_else(|| {
             // What an issuer said after somebody was signed out is another sign-in.
             live.principal.asserted.iter().find_map(|word| {
                 let (issuer, subject) = (word.issuer.clone(), word.subject.clone());
@@ -98,8 +99,12 @@ fn sessions_of(live: &Live) -> impl Iterator<Item = Which> {
 }
 
 /// Everything that a denial of this session could be about.
-fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
+fn subjects<'a>(live: &'a Live, groups: &'a Groups) -> impl Iterator<Item = Subject> + 'a {
     let who = &live.principal;
+    // Those whom it acts for are in groups of the gateway's own, too, be it by a group that an issuer says.
+    let said = || who.groups.iter().chain(who.asserted.iter().flat_map(|word| &word.groups));
+    let own = who.chain().flat_map(move |p| groups.of(p, said()).into_iter().map(str::to_owned));
+    let own = own.map(|group| Subject::Group { issuer: None, group });
     let any = who.groups.iter().map(|group| Subject::Group { issuer: None, group: group.clone() });
     let of_issuers = who.asserted.iter().flat_map(|word| {
         let groups = word.groups.iter().flat_map(|group| {
@@ -118,6 +123,7 @@ fn subjects(live: &Live) -> impl Iterator<Item = Subject> {
         .map(|token| Subject::Token(token.clone()))
         .chain(who.chain().map(|p| Subject::Principal(p.clone())))
         .chain(any)
+        .chain(own)
         .chain(of_issuers)
 }
 
@@ -235,10 +241,10 @@ impl Gateway {
 
     /// Ends sessions that are denied, and those that change what is frozen; returns how many.
     fn end_denied(&self) -> usize {
-        let now = now();
+        let (now, groups) = (now(), self.groups());
         let denied = self.sessions().end_where(|live| {
             let killed = self.denials().end_of(live, now).map(|denial| Ended::Killed(denial.by));
-            killed.or_else(|| Some(Ended::Denied(self.denials().of(live, now)?.reason.into())))
+            killed.or_else(|| Some(Ended::Denied(self.denials().of(live, &groups, now)?.reason.into())))
         });
         denied + self.end_frozen()
     }

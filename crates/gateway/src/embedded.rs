@@ -326,7 +326,7 @@ fn code(row: store::Code) -> Result<StoredCode, StateError> {
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, parent, issued, expires, revoked } = token;
+    let StoredToken { id, verifier, principal, targets, parents, issued, expires, revoked } = token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -336,7 +336,8 @@ fn token_row(token: &StoredToken) -> store::Token {
         purpose: principal.purpose.clone(),
         asserted: principal.asserted.clone(),
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
-        parent: parent.clone(),
+        parent: parents.first().cloned(),
+        actor: parents.get(1).cloned(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -354,6 +355,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         asserted,
         targets,
         parent,
+        actor,
         issued,
         expires,
         revoked,
@@ -371,7 +373,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
             asserted,
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
-        parent,
+        parents: parent.into_iter().chain(actor).collect(),
         issued,
         expires,
         revoked,

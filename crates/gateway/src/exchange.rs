@@ -98,10 +98,10 @@ pub enum ExchangeError {
 /// Somebody who was proven, and the bounds of what can be made of that.
 pub(crate) struct Party {
     pub(crate) principal: Principal,
-    /// The token's id.
+    /// In records, the token's id.
     from: String,
-    /// The same, where it is of the gateway's own: what is made of it is good no longer.
-    parent: Option<String>,
+    /// The tokens that it rests on: what is made of them ends when one of them is revoked.
+    tokens: Vec<String>,
     life: i64,
     targets: Option<BTreeSet<TargetName>>,
     may_act: Option<MayAct>,
@@ -193,7 +193,10 @@ impl Gateway {
         };
         for target in &named {
             let within = party.targets.as_ref().is_none_or(|all| all.contains(target));
-            let identity = Identity::verified(principal.clone());
+            // What is kept of the token is without the gateway's own groups: they are those of each login.
+            let mut in_groups = principal.clone();
+            self.groups().settle(&mut in_groups);
+            let identity = Identity::verified(in_groups);
             if !within || self.authorize(identity, target, &context).is_err() {
                 return Err(ExchangeError::Target);
             }
@@ -203,7 +206,7 @@ impl Gateway {
             return Err(ExchangeError::Unproven("the subject token is not valid", Some(Refusal::Expired)));
         }
         let targets = if named.is_empty() { party.targets } else { Some(named) };
-        self.mint(principal, targets, seconds, &party.from, party.parent).await
+        self.mint(principal, targets, seconds, &party.from, party.tokens).await
     }
 
     /// Makes and keeps a token. It is in the journal before it exists.
@@ -213,7 +216,7 @@ impl Gateway {
         targets: Option<BTreeSet<TargetName>>,
         seconds: i64,
         from: &str,
-        parent: Option<String>,
+        parents: Vec<String>,
     ) -> Result<Minted, ExchangeError> {
         let (id, token) = new_token().ok_or(ExchangeError::Randomness)?;
         let mut salt = [0; 16];
@@ -236,7 +239,7 @@ impl Gateway {
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
             principal,
             targets,
-            parent,
+            parents,
             issued,
             expires,
             revoked: false,
@@ -257,7 +260,7 @@ impl Gateway {
             return Ok(Party {
                 principal: admitted.principal().clone(),
                 from: admitted.token().to_owned(),
-                parent: Some(admitted.token().to_owned()),
+                tokens: vec![admitted.token().to_owned()],
                 life: admitted.expires().saturating_sub(now()),
                 targets: admitted.targets().cloned(),
                 may_act: None,
@@ -265,8 +268,13 @@ impl Gateway {
         }
         let known = entrance.issuers.identify(token.as_bytes()).await;
         let known = known.map_err(|refusal| ExchangeError::Unproven(what, Some(refusal)))?;
+        if entrance.issuers.asks_about(&known) {
+            // What is made of it may be used for so long.
+            entrance.watched.keep(&known, token.as_bytes(), Some(now().saturating_add(known.exchange_life)));
+        }
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
-        Ok(Party { principal, from: id, parent: None, life: exchange_life, targets: None, may_act })
+        let tokens = vec![id.clone()];
+        Ok(Party { principal, from: id, tokens, life: exchange_life, targets: None, may_act })
     }
 
     /// An agent that acts for somebody: within the bounds of both.
@@ -295,7 +303,7 @@ impl Gateway {
         Ok(Party {
             principal,
             from: format!("{} for {}", actor.from, subject.from),
-            parent: subject.parent.or(actor.parent),
+            tokens: subject.tokens.into_iter().chain(actor.tokens).collect(),
             life: subject.life.min(actor.life),
             targets,
             may_act: None,
@@ -314,7 +322,8 @@ impl Gateway {
             return Err(refused(Refusal::Replayed));
         }
         let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
-        Ok(Party { principal, from: id, parent: None, life: exchange_life, targets: None, may_act: None })
+        let tokens = vec![id.clone()];
+        Ok(Party { principal, from: id, tokens, life: exchange_life, targets: None, may_act: None })
     }
 }
 

@@ -172,7 +172,11 @@ impl Gateway {
         let policies = given.as_ref().unwrap_or(&in_force.policies);
         let (facts, moment) = (who.facts(&target.facts), some_moment());
 
-        let identity = Identity::verified(who.principal()?);
+        let mut principal = who.principal()?;
+        let own = in_force.groups.of(&principal.id, &principal.groups);
+        let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
+        principal.groups.extend(own);
+        let identity = Identity::verified(principal);
         let grant = match policies.authorize(identity, &name, &facts, &moment) {
             Ok(grant) => grant,
             Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),

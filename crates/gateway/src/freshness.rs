@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use journal::{Journal, record};
 use model::TargetName;
-use sql::postgres::catalog::Catalog;
+use sql::postgres::catalog::{Catalog, Placed};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -67,6 +67,8 @@ pub struct SharedCatalogue {
     reader: Arc<Mutex<Reader>>,
     /// How the target was last met: a [`Contact`] as a number.
     met: AtomicU8,
+    /// Where configured columns were found so far; a catalogue that was dropped takes it nowhere.
+    placed: ArcSwap<Placed>,
 }
 
 struct Version {
@@ -106,6 +108,7 @@ impl SharedCatalogue {
             seen: ArcSwapOption::empty(),
             reader: Arc::default(),
             met: AtomicU8::new(0),
+            placed: ArcSwap::default(),
         }
     }
 
@@ -146,7 +149,8 @@ impl SharedCatalogue {
     /// # Errors
     /// They are not what was asked for.
     pub fn build(&self, answers: &[Rows]) -> Result<Catalog, String> {
-        catalogue::build(self.server.load(Ordering::Acquire), answers, &self.tagging.load().columns)
+        let (version, tagging) = (self.server.load(Ordering::Acquire), self.tagging.load());
+        catalogue::build(version, answers, &tagging.columns, &self.placed.load())
     }
 
     /// What a session asks over its own connection for its temporary objects alone.
@@ -327,14 +331,16 @@ impl SharedCatalogue {
         self.journal.append(&note).map_err(|_| ReadError::Journal)?;
         let began = Instant::now();
         let version = self.server.load(Ordering::Acquire);
-        let mut read = catalogue::read(control, version, &self.tagging.load().columns).await?;
+        let mut read =
+            catalogue::read(control, version, &self.tagging.load().columns, &self.placed.load_full()).await?;
         for _ in 1..READS {
             let after = catalogue::signature(control).await?;
             if after == signature {
                 break;
             }
             signature = after;
-            read = catalogue::read(control, version, &self.tagging.load().columns).await?;
+            read = catalogue::read(control, version, &self.tagging.load().columns, &self.placed.load_full())
+                .await?;
         }
         self.metrics.catalogue_reads.inc();
         let pause = LOCKED.max(began.elapsed() * SHARE);
@@ -345,6 +351,7 @@ impl SharedCatalogue {
 
     fn take(&self, read: Catalog) {
         let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.placed.store(Arc::new(read.placed().clone()));
         self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
     }
 

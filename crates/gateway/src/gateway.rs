@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::HashKey;
 use model::{Inspect, TargetName};
+use policy::identity::Groups;
 use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
 use tokio::sync::watch;
 
@@ -20,6 +21,7 @@ use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
 use crate::metrics::{Metrics, Snapshot, Stage};
@@ -31,6 +33,7 @@ use crate::spine::Auditable;
 use crate::state::{Happened, Purged, State, StateError};
 use crate::targets::{Contact, Target};
 use crate::tokens::{Admitted, Entrance, Tokens};
+use crate::traces::Traces;
 
 /// How often targets' catalogues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -51,6 +54,8 @@ pub struct Config {
     pub alarm: Option<Arc<dyn Alarm>>,
     /// Where passwords of targets are that do not lie in the store.
     pub sources: Sources,
+    /// Where spans go, where traces are built in.
+    pub traces: Traces,
 }
 
 /// Bounds, which may change while a gateway runs.
@@ -120,6 +125,8 @@ pub(crate) struct InForce {
     pub policies: Policies,
     pub targets: HashMap<TargetName, Arc<Target>>,
     pub issuers: Arc<Issuers>,
+    /// The gateway's own, and who is in them.
+    pub groups: Arc<Groups>,
     /// Names the configuration that both come from.
     pub digest: String,
 }
@@ -131,6 +138,7 @@ pub struct Gateway {
     state: State,
     holds: Holds,
     tokens: Tokens,
+    watched: Watched,
     sessions: Sessions,
     denials: Denials,
     cancels: CancelRegistry,
@@ -144,6 +152,7 @@ pub struct Gateway {
     alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
     sources: Sources,
+    traces: Traces,
     lease: Lease,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
@@ -157,7 +166,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits, alarm, sources } = config;
+        let Config { journal, state, limits, alarm, sources, traces } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let asked = Moment::now();
@@ -170,6 +179,7 @@ impl Gateway {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
+            watched: Watched::default(),
             sessions: Sessions::default(),
             denials: Denials::default(),
             cancels: CancelRegistry::default(),
@@ -184,6 +194,7 @@ impl Gateway {
             lease: Lease::new(state.is_shared(), asked),
             told: AtomicI64::new(told),
             sources,
+            traces,
             changing: tokio::sync::Mutex::default(),
             journal,
             state,
@@ -201,6 +212,7 @@ impl Gateway {
         }
         tokio::spawn(keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
+        tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
     }
 
@@ -331,7 +343,18 @@ impl Gateway {
 
     /// Knows tokens, its own and those of the issuers in force.
     pub fn authenticator(&self) -> Entrance<'_> {
-        Entrance { tokens: &self.tokens, issuers: self.issuers() }
+        let in_force = self.in_force.load();
+        let (issuers, groups) = (Arc::clone(&in_force.issuers), Arc::clone(&in_force.groups));
+        Entrance { tokens: &self.tokens, issuers, groups, watched: &self.watched }
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// The gateway's own groups, and who is in them.
+    pub(crate) fn groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.in_force.load().groups)
     }
 
     pub(crate) fn known_tokens(&self) -> &Tokens {
@@ -377,8 +400,8 @@ impl Gateway {
             until: admitted.expires(),
             oldest: now().saturating_add(admitted.session_age()),
         };
-        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away, is seen here or finds the
-        // session.
+        // In this order, so that a denial which comes meanwhile, or whoever takes an issuer away or changes who is in a group,
+        // is seen here or finds the session.
         let place = self.sessions.enter(live.clone());
         if !self.issuers().vouch_for(admitted.principal()) {
             return Err(Denied {
@@ -389,8 +412,18 @@ impl Gateway {
                 version: self.in_force.load().policies.version().into(),
             });
         }
+        let groups = self.groups();
+        if !groups.agree_with(admitted.principal()) {
+            return Err(Denied {
+                code: "28000",
+                reason: Ended::Regrouped.to_string(),
+                hint: None,
+                policies: Vec::new(),
+                version: self.in_force.load().policies.version().into(),
+            });
+        }
         self.count_sessions();
-        match self.denials.of(&live, now()) {
+        match self.denials.of(&live, &groups, now()) {
             None => Ok(place),
             Some(denial) => Err(Denied {
                 code: "28000",
@@ -520,6 +553,18 @@ impl Gateway {
         let mut bytes = [0; 6];
         rand::fill(&mut bytes).ok()?;
         Some(format!("s{}", audit::hex(&bytes)))
+    }
+
+    /// Waits, and not for long, until spans that are there are sent.
+    #[cfg_attr(not(feature = "otel"), expect(clippy::unused_async, reason = "there are none"))]
+    pub async fn flush_traces(&self) {
+        #[cfg(feature = "otel")]
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.traces.flush()).await;
+    }
+
+    /// Where spans go.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Writes a record that belongs to no session.

@@ -17,6 +17,7 @@ use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::freezes::FROZEN;
 use crate::spine::Auditable;
 use crate::state::State;
+use crate::traces::Moment;
 
 /// Waiting for an answer.
 pub const PENDING: &str = "ZD001";
@@ -47,6 +48,9 @@ pub struct Ticket {
     pub patience: Duration,
     /// On which target.
     pub target: TargetName,
+    /// When it was asked for.
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nobody traces it"))]
+    pub(crate) asked: Moment,
     until: Instant,
     claim: Arc<Claim>,
 }
@@ -184,6 +188,7 @@ impl Holds {
             policies: question.holds().iter().map(|h| h.id.clone()).collect(),
             version: Arc::clone(question.version()),
         };
+        let asked = Moment::now();
         let request = describe(grant, question, session);
         let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
@@ -211,6 +216,7 @@ impl Holds {
             expires.div_ceil(60)
         );
         Ok(Ticket {
+            asked,
             id,
             summary: request.summary,
             how,

@@ -2,18 +2,24 @@
 //!
 //! What a token means is decided in `policy::identity`; here is what needs sockets and a clock.
 
+mod introspection;
 mod source;
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use hashbrown::HashMap;
 use model::{Asserted, Principal};
 use policy::identity::{
-    self, Client, ClientConfig, IssuerConfig, KeysFrom, Known, LoggedOut, Refusal, Unproven,
+    self, Client, ClientConfig, Introspected, IssuerConfig, KeysFrom, Known, LoggedOut, Opaque, Refusal,
+    Unproven,
 };
 
+use self::introspection::Asker;
 use self::source::Source;
 pub use self::source::Standing;
+use crate::credentials::Sources;
 use crate::gateway::now;
 use crate::signin::SignIn;
 
@@ -24,6 +30,8 @@ pub struct Issuers {
     typed: Vec<IssuerConfig>,
     clients: identity::Clients,
     sources: HashMap<String, Arc<Source>>,
+    /// Those that are asked whether tokens are still good.
+    askers: HashMap<String, Arc<Asker>>,
 }
 
 impl Issuers {
@@ -31,16 +39,25 @@ impl Issuers {
     ///
     /// # Errors
     /// Which issuer, and what is wrong with it.
-    pub(crate) fn build(typed: &[IssuerConfig], clients: &[ClientConfig]) -> Result<Self, (String, String)> {
+    pub(crate) fn build(
+        typed: &[IssuerConfig],
+        clients: &[ClientConfig],
+        secrets: &Sources,
+    ) -> Result<Self, (String, String)> {
         let known = identity::Issuers::new(typed)?;
         let clients = identity::Clients::new(clients, &known)?;
-        let mut sources = HashMap::new();
+        let (mut sources, mut askers) = (HashMap::new(), HashMap::new());
         for issuer in known.iter() {
             let failed = |error: crate::net::web::WebError| (issuer.name().to_owned(), error.to_string());
+            if let Some(how) = issuer.introspection() {
+                let secret = secrets.find(how.credential());
+                let asker = Asker::new(Arc::clone(issuer), secret).map_err(failed)?;
+                askers.insert(issuer.name().to_owned(), Arc::new(asker));
+            }
             let source = Source::new(Arc::clone(issuer)).map_err(failed)?;
             sources.insert(issuer.name().to_owned(), Arc::new(source));
         }
-        Ok(Self { known, typed: typed.to_vec(), clients, sources })
+        Ok(Self { known, typed: typed.to_vec(), clients, sources, askers })
     }
 
     /// Takes over what another set has fetched, where it is of the very same issuers.
@@ -50,14 +67,83 @@ impl Issuers {
             if let Some(source) = before.sources.get(&typed.name).filter(|_| same) {
                 self.sources.insert(typed.name.clone(), Arc::clone(source));
             }
+            if let Some(asker) = before.askers.get(&typed.name).filter(|_| same) {
+                self.askers.insert(typed.name.clone(), Arc::clone(asker));
+            }
         }
     }
 
-    /// Who a token is.
+    /// Who a token is, as it is brought by who wants in: its issuer is asked, where it is to be.
     ///
     /// # Errors
     /// Why it is nobody.
     pub(crate) async fn identify(&self, token: &[u8]) -> Result<Known, Refusal> {
+        if !is_signed(token) {
+            let opaque = Opaque::read(token)?;
+            let issuer = self.known.of_opaque().ok_or(Refusal::Malformed)?;
+            let asker = self.askers.get(issuer.name()).ok_or(Refusal::Unasked)?;
+            let answer = asker.ask(opaque.text()).await?;
+            return issuer.identify_introspected(&Introspected::read(opaque, &answer)?, now());
+        }
+        let unproven = Unproven::read(token)?;
+        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
+        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
+        let proven = source.prove(unproven).await?;
+        let known = issuer.identify(&proven, now())?;
+        // Whoever is nobody anyway costs the issuer no answer.
+        if let Some(asker) = self.askers.get(issuer.name()) {
+            let text = std::str::from_utf8(token).map_err(|_| Refusal::Malformed)?;
+            Introspected::confirms(&asker.ask(text).await?, proven.claims())?;
+        }
+        Ok(known)
+    }
+
+    /// Whether a token that was taken is still good, and, where its issuer says that, who it is now.
+    ///
+    /// # Errors
+    /// It is not, or nobody can be asked.
+    pub(crate) async fn is_still_good(
+        &self,
+        issuer: &str,
+        token: &str,
+    ) -> Result<Option<Principal>, Refusal> {
+        let asker = self.askers.get(issuer).ok_or(Refusal::Unasked)?;
+        let issuer = self.known.by_name(issuer).ok_or(Refusal::Unasked)?;
+        let answer = asker.ask(token).await?;
+        if is_signed(token.as_bytes()) {
+            return Introspected::is_active(&answer).map(|()| None);
+        }
+        let introspected = Introspected::read(Opaque::read(token.as_bytes())?, &answer)?;
+        issuer.identify_introspected(&introspected, now()).map(|known| Some(known.principal))
+    }
+
+    /// Whether its issuer was asked about a token.
+    pub(crate) fn asks_about(&self, known: &Known) -> bool {
+        known.principal.asserted.first().is_some_and(|word| self.askers.contains_key(&word.issuer))
+    }
+
+    /// Whether tokens that say nothing by themselves are taken.
+    pub(crate) fn takes_opaque(&self) -> bool {
+        self.known.of_opaque().is_some()
+    }
+
+    /// How often an issuer is asked about the token of a live session.
+    pub(crate) fn asked_every(&self, name: &str) -> Option<Duration> {
+        let how = self.known.by_name(name)?.introspection()?;
+        Some(Duration::from_secs(u64::try_from(how.every()).unwrap_or_default()))
+    }
+
+    /// How long after its last yes a token may be used.
+    pub(crate) fn unasked_at_most(&self, name: &str) -> Option<Duration> {
+        let how = self.known.by_name(name)?.introspection()?;
+        Some(Duration::from_secs(u64::try_from(how.every().saturating_add(how.grace())).unwrap_or_default()))
+    }
+
+    /// Who an identity token is, which no issuer is asked about: it was made for who signs in, a moment ago.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub(crate) async fn identify_identity(&self, token: &[u8]) -> Result<Known, Refusal> {
         let unproven = Unproven::read(token)?;
         let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
         let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
@@ -85,6 +171,7 @@ impl Issuers {
                 client_id: typed.login_client.clone()?,
                 scopes: typed.login_scopes.clone().unwrap_or_else(|| "openid profile email".to_owned()),
                 ca: typed.ca.clone(),
+                device: typed.login_device,
             })
         };
         self.typed.iter().filter_map(sign_in).collect()
@@ -150,4 +237,9 @@ impl Issuers {
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
     }
+}
+
+/// Nothing else that may stand where a password does has two dots.
+pub(crate) fn is_signed(token: &[u8]) -> bool {
+    token.iter().filter(|byte| **byte == b'.').count() >= 2
 }

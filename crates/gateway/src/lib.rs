@@ -17,6 +17,7 @@ pub mod freezes;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+mod introspection;
 pub mod issuers;
 mod lanes;
 mod lease;
@@ -32,6 +33,7 @@ pub mod spine;
 pub mod state;
 pub mod targets;
 pub mod tokens;
+pub mod traces;
 
 #[cfg(test)]
 mod memory;

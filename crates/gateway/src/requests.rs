@@ -152,7 +152,7 @@ impl Gateway {
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
             principal,
             targets,
-            parent: None,
+            parents: Vec::new(),
             issued: now(),
             expires,
             revoked: false,
@@ -215,6 +215,7 @@ impl Gateway {
 
 fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
     let NewToken { kind, name, groups, on_behalf_of, purpose, targets: _, seconds: _ } = wanted;
+    only_from_elsewhere(groups)?;
     let acted_for = on_behalf_of.iter().map(|p| parse_principal(p)).collect::<Result<_, _>>()?;
     Ok(Principal {
         id: parse_principal(&format!("{kind}:{name}"))?,
@@ -223,6 +224,19 @@ fn principal(wanted: &NewToken) -> Result<Principal, AdminError> {
         purpose: purpose.clone(),
         asserted: Vec::new(),
     })
+}
+
+/// Who is in a group of the gateway's own is configuration: nobody is put into one with a token.
+pub(crate) fn only_from_elsewhere(groups: &[String]) -> Result<(), AdminError> {
+    match groups.iter().find(|group| policy::identity::is_local(group)) {
+        None => Ok(()),
+        Some(group) => {
+            let why = format!(
+                "who is in \"{group}\" is said in [[groups]], and holds for every token: apply it there"
+            );
+            Err(AdminError::Refused(why))
+        }
+    }
 }
 
 /// `agent:reporting-bot` or `user:alice`.

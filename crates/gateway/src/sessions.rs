@@ -24,8 +24,12 @@ pub enum Ended {
     Revoked,
     /// Access was revoked, for this reason.
     Denied(Arc<str>),
+    /// Who is in the gateway's own groups has changed, and its principal with it.
+    Regrouped,
     /// Policy does not permit it any more, for this reason.
     NotPermitted(Arc<str>),
+    /// Its issuer has not said for too long that its token is still good.
+    Unasked,
     /// Its token has expired.
     Expired,
     /// It is as old as a session of this principal may be.
@@ -46,7 +50,9 @@ impl Ended {
         match self {
             Self::Killed(_) => "killed",
             Self::Revoked | Self::Denied(_) => "revoked",
+            Self::Regrouped => "regrouped",
             Self::NotPermitted(_) => "not_permitted",
+            Self::Unasked => "unasked",
             Self::Expired => "expired",
             Self::TooOld => "too_old",
             Self::Draining => "draining",
@@ -63,7 +69,9 @@ impl fmt::Display for Ended {
             Self::Killed(by) => write!(f, "ended by {by}"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::Denied(reason) => write!(f, "access was revoked: {reason}"),
+            Self::Regrouped => f.write_str("the groups of its principal were changed: connect again"),
             Self::NotPermitted(reason) => write!(f, "policy does not permit this session any more: {reason}"),
+            Self::Unasked => f.write_str("its issuer cannot be asked whether the token is still good"),
             Self::Expired => f.write_str("the token has expired"),
             Self::TooOld => f.write_str("the session is too old: sign in again"),
             Self::Draining => f.write_str("the gateway is shutting down"),

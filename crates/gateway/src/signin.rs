@@ -31,6 +31,8 @@ pub struct SignIn {
     /// Authorities in PEM for its TLS, where they are not the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// Whether people may sign in there by a code that they enter on another device.
+    pub device: bool,
 }
 
 /// Whose token it is.
@@ -62,13 +64,14 @@ impl Gateway {
     pub(crate) async fn sign_in(&self, token: &str) -> Result<Minted, ExchangeError> {
         let issuers = self.issuers();
         let refused = |refusal| ExchangeError::Unproven("the identity token is not valid", refusal);
-        let known = issuers.identify(token.as_bytes()).await.map_err(|refusal| refused(Some(refusal)))?;
+        let known =
+            issuers.identify_identity(token.as_bytes()).await.map_err(|refusal| refused(Some(refusal)))?;
         let identity::Known { principal, id, session_age, .. } = known;
         let signs_in = principal.asserted.first().is_some_and(|word| issuers.signs_in(&word.issuer));
         if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() || !signs_in {
             return Err(refused(None));
         }
-        self.mint(principal, None, session_age, &id, None).await
+        self.mint(principal, None, session_age, &id, vec![id.clone()]).await
     }
 
     /// Whoever a person's agent is, made of their token: its name is said by them, and it has none of their groups.
@@ -98,10 +101,11 @@ impl Gateway {
     /// Whose token of the gateway's own this is.
     pub async fn bearer(&self, token: &str, from: SocketAddr) -> Option<Bearer> {
         let admitted = self.own_token(token, from).await?;
-        let principal = admitted.principal();
+        let mut principal = admitted.principal().clone();
+        self.groups().settle(&mut principal);
         Some(Bearer {
             principal: principal.id.to_string(),
-            groups: principal.groups.clone(),
+            groups: principal.groups,
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
             token: admitted.token().to_owned(),
             expires: admitted.expires(),

@@ -176,6 +176,8 @@ pub trait Auditable {
     fn statement(&self) -> crate::audit::StatementNote<'_>;
     /// Whether it only gives a statement a name, so that what it would do is asked about when its values are known.
     fn is_shape_only(&self) -> bool;
+    /// When it was understood, for whoever traces it.
+    fn understood(&self) -> crate::traces::Understood;
     /// Everything that makes it this operation and no other, in parts: texts and values. What depends on things that may
     /// change before it is sent again (a prepared statement's name) adds the session, so that an approval cannot be used
     /// elsewhere.

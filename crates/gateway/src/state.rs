@@ -32,8 +32,9 @@ pub struct StoredToken {
     pub principal: Principal,
     /// The targets that it is good for; `None` for all.
     pub targets: Option<BTreeSet<TargetName>>,
-    /// The token that it was minted with: it is good no longer than that one.
-    pub parent: Option<String>,
+    /// The tokens that it was minted with, that of whom is acted for first: it is good no longer than they are. Those of
+    /// issuers are not kept here and can be denied.
+    pub parents: Vec<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.

@@ -25,6 +25,7 @@ use crate::memory::Memory;
 use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
 use crate::state::State;
+use crate::traces::{Spent, Traces};
 
 const POLICIES: &str = r#"
 @id("in") permit (principal, action == Action::"connect", resource);
@@ -112,6 +113,10 @@ impl Auditable for Wish {
         false
     }
 
+    fn understood(&self) -> crate::traces::Understood {
+        crate::traces::Understood::default()
+    }
+
     fn exact(&self, _session: &str, part: &mut dyn FnMut(&[u8])) {
         part(self.text.as_bytes());
         part(self.value.as_bytes());
@@ -197,6 +202,7 @@ impl Protocol for Toy {
             rows: 3,
             duration: Duration::from_micros(5),
             sqlstate: None,
+            masking: Spent::default(),
         }));
         Ok(())
     }
@@ -265,8 +271,14 @@ async fn house() -> House {
     let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default())
         .expect("a journal");
     let state = State::new(Memory::default());
-    let config =
-        Config { journal, state, limits: Limits::default(), alarm: None, sources: Sources::default() };
+    let config = Config {
+        journal,
+        state,
+        limits: Limits::default(),
+        alarm: None,
+        sources: Sources::default(),
+        traces: Traces::default(),
+    };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
         name: "orders".to_owned(),

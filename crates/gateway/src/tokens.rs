@@ -1,19 +1,20 @@
 //! Tokens: who a client is. Only verifiers are kept; a token is shown once, when it is issued.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use model::{Principal, TargetName};
 use policy::Identity;
-use policy::identity::Known;
+use policy::identity::{Groups, Known};
 use wire::postgres::scram::ScramVerifier;
 
 use crate::audit::hex;
 use crate::break_glass::CODE_PREFIX;
 use crate::gateway::now;
-use crate::issuers::Issuers;
+use crate::introspection::Watched;
+use crate::issuers::{Issuers, is_signed};
 use crate::net::login::{Authenticator, Refused, TOKEN_PREFIX};
 use crate::state::{State, StateError, StoredToken};
 
@@ -22,8 +23,8 @@ pub(crate) const ITERATIONS: u32 = 4096;
 /// So many tokens that were checked lately are known by a keyed digest, to save their rounds.
 const REMEMBERED: usize = 10_000;
 
-/// A token is minted with another, and that with another, so often at most.
-const MOST_GENERATIONS: usize = 8;
+/// A token is minted with one or two others, and those with others, and so many there are of them at most.
+const MOST_ANCESTORS: usize = 16;
 
 /// A client whose token was checked.
 #[derive(Debug, Clone)]
@@ -136,7 +137,7 @@ struct Usable {
 
 impl From<Usable> for Admitted {
     fn from(Usable { stored, lineage }: Usable) -> Self {
-        let StoredToken { id, principal, targets, expires, verifier: _, parent: _, issued: _, revoked: _ } =
+        let StoredToken { id, principal, targets, expires, verifier: _, parents: _, issued: _, revoked: _ } =
             stored;
         Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None }
     }
@@ -173,12 +174,18 @@ impl Tokens {
     /// The stored token of an id that can be used now: neither it nor one that it was minted with has ended.
     async fn usable(&self, id: &str) -> Option<Usable> {
         let stored = self.good(id).await?;
-        let (mut lineage, mut parent) = (Vec::new(), stored.parent.clone());
-        while let Some(id) = parent {
-            if lineage.len() >= MOST_GENERATIONS {
+        let (mut lineage, mut next) = (Vec::new(), VecDeque::from(stored.parents.clone()));
+        while let Some(id) = next.pop_front() {
+            if lineage.contains(&id) {
+                continue;
+            }
+            if lineage.len() >= MOST_ANCESTORS {
                 return None;
             }
-            parent = self.good(&id).await?.parent;
+            // Issuers' are not kept here: whether one is denied is asked where a session is.
+            if id.starts_with(TOKEN_PREFIX) {
+                next.extend(self.good(&id).await?.parents);
+            }
             lineage.push(id);
         }
         Some(Usable { stored, lineage })
@@ -261,24 +268,17 @@ impl Tokens {
 pub struct Entrance<'a> {
     pub(crate) tokens: &'a Tokens,
     pub(crate) issuers: Arc<Issuers>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) watched: &'a Watched,
 }
 
 impl Authenticator for Entrance<'_> {
     type Proof = Admitted;
 
     async fn check(&self, password: &[u8]) -> Result<Admitted, Refused> {
-        if password.starts_with(CODE_PREFIX.as_bytes()) {
-            return self.tokens.check_code(password).await.ok_or(Refused::Token);
-        }
-        if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
-            return Ok(self.aged(admitted));
-        }
-        // Nothing else that may stand here has two dots, as a signed token has.
-        if password.iter().filter(|byte| **byte == b'.').count() < 2 {
-            return Err(Refused::Token);
-        }
-        Ok(self.issuers.identify(password).await?.into())
+        let mut admitted = self.recognize(password).await?;
+        self.groups.settle(&mut admitted.principal);
+        Ok(admitted)
     }
 
     fn discovery(&self, issuer: Option<&str>) -> Option<String> {
@@ -287,11 +287,34 @@ impl Authenticator for Entrance<'_> {
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         let (verifier, admitted) = self.tokens.verifier(user).await;
-        (verifier, admitted.map(|admitted| self.aged(admitted)))
+        let settled = |mut admitted: Admitted| {
+            self.groups.settle(&mut admitted.principal);
+            self.aged(admitted)
+        };
+        (verifier, admitted.map(settled))
     }
 }
 
 impl Entrance<'_> {
+    /// Whose it is, in the groups that others say.
+    async fn recognize(&self, password: &[u8]) -> Result<Admitted, Refused> {
+        if password.starts_with(CODE_PREFIX.as_bytes()) {
+            return self.tokens.check_code(password).await.ok_or(Refused::Token);
+        }
+        if password.starts_with(TOKEN_PREFIX.as_bytes()) {
+            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
+            return Ok(self.aged(admitted));
+        }
+        if !is_signed(password) && !self.issuers.takes_opaque() {
+            return Err(Refused::Token);
+        }
+        let known = self.issuers.identify(password).await?;
+        if self.issuers.asks_about(&known) {
+            self.watched.keep(&known, password, None);
+        }
+        Ok(known.into())
+    }
+
     /// A session of a token that was exchanged lasts no longer than one of what it was exchanged for.
     fn aged(&self, admitted: Admitted) -> Admitted {
         Admitted { session_age: self.issuers.session_age(&admitted.principal), ..admitted }

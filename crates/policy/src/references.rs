@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::Policies;
+use crate::identity::is_local;
 use crate::load::{Problem, Source, problem};
 use crate::nearest::nearest;
 
@@ -52,19 +53,37 @@ impl Policies {
         found
     }
 
-    /// Where they name a target that is none of these.
-    pub fn dangling(&self, sources: &[Source], targets: &BTreeSet<&str>) -> Vec<Problem> {
-        let missing = |name: &&String| !targets.contains(name.as_str());
-        self.references().targets.iter().filter(missing).map(|name| unknown(sources, name, targets)).collect()
+    /// Where they name a target that is none of these, or a group of the gateway's own that is none of these.
+    pub fn dangling(
+        &self,
+        sources: &[Source],
+        targets: &BTreeSet<&str>,
+        groups: &BTreeSet<&str>,
+    ) -> Vec<Problem> {
+        let named = self.references();
+        let targets_missing = named.targets.iter().filter(|name| !targets.contains(name.as_str()));
+        let of_target = |name: &String| {
+            let written = [format!("Target::{name:?}"), format!("::\"{name}/")];
+            unknown(sources, "target", name, &written, targets)
+        };
+        // Who is in other groups, issuers say, and which there are is not known here.
+        let groups_missing = named.groups.iter().filter(|n| is_local(n) && !groups.contains(n.as_str()));
+        let of_group = |name: &String| unknown(sources, "group", name, &[format!("Group::{name:?}")], groups);
+        targets_missing.map(of_target).chain(groups_missing.map(of_group)).collect()
     }
 }
 
-fn unknown(sources: &[Source], name: &str, targets: &BTreeSet<&str>) -> Problem {
-    let meant = nearest(name, targets.iter().copied())
+fn unknown(
+    sources: &[Source],
+    kind: &str,
+    name: &str,
+    written: &[String],
+    known: &BTreeSet<&str>,
+) -> Problem {
+    let meant = nearest(name, known.iter().copied())
         .map(|word| format!("; did you mean \"{word}\"?"))
         .unwrap_or_default();
-    let message = format!("there is no target \"{name}\"{meant}");
-    let written = [format!("Target::{name:?}"), format!("::\"{name}/")];
+    let message = format!("there is no {kind} \"{name}\"{meant}");
     let found = sources.iter().find_map(|source| {
         let at = written.iter().filter_map(|w| source.text.find(w)).min()?;
         Some((source, at))

@@ -321,10 +321,25 @@ fn what_policies_name_is_found_and_what_is_not_there_is_told_with_its_place() {
     assert_eq!(found.approvers, set(&["dba"]));
 
     let sources = [Source { name: "p.cedar".to_owned(), text: RULES.to_owned() }];
-    assert_eq!(policies.dangling(&sources, &BTreeSet::from(["orders", "other"])), []);
-    let missing = policies.dangling(&sources, &BTreeSet::from(["order"]));
+    let none = BTreeSet::new();
+    assert_eq!(policies.dangling(&sources, &BTreeSet::from(["orders", "other"]), &none), []);
+    let missing = policies.dangling(&sources, &BTreeSet::from(["order"]), &none);
     let told: Vec<String> = missing.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["p.cedar:2:76: there is no target \"orders\"; did you mean \"order\"?"]);
+
+    // Groups of the gateway's own are known, those of issuers are not.
+    let text = "@id(\"g\") permit (principal in Group::\"local/dbas\", action, resource);";
+    let sources = [Source { name: "g.cedar".to_owned(), text: text.to_owned() }];
+    let policies = load(text).unwrap_or_else(|p| panic!("{p:?}"));
+    let with = |groups: &[&str]| -> Vec<String> {
+        let groups = groups.iter().copied().collect();
+        policies.dangling(&sources, &none, &groups).iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(with(&["local/dbas"]), [""; 0]);
+    assert_eq!(
+        with(&["local/dba"]),
+        ["g.cedar:1:31: there is no group \"local/dbas\"; did you mean \"local/dba\"?"]
+    );
 }
 
 #[test]

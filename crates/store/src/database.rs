@@ -45,6 +45,22 @@ impl Database {
         }
     }
 
+    /// Something that only reads, all of it as of one moment, and never loses against another: it is not run again, so that
+    /// what it reads need not be kept.
+    pub(crate) async fn look(&self) -> Result<Work, StoreError> {
+        match self {
+            // Writers go on beside it.
+            Self::Sqlite(pool) => Ok(Work::Sqlite(pool.begin_with("BEGIN DEFERRED").await?)),
+            Self::Postgres(_) => {
+                let mut work = self.begin().await?;
+                // Waits until no writer that is under way could make what it sees impossible.
+                let safe = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE";
+                crate::query::made(safe).execute(&mut work).await?;
+                Ok(work)
+            }
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,

@@ -8,7 +8,7 @@ use sqlx::migrate::Migrator;
 use crate::database::{Database, Work, whole};
 use crate::happened::note;
 use crate::open::{Location, Locked, OpenError, POSTGRES, SQLITE};
-use crate::query::{Value, either, made};
+use crate::query::{Found, Value, either, made};
 use crate::{Store, StoreError};
 
 /// The word for bytes in a line.
@@ -47,27 +47,26 @@ pub struct Revoked {
 }
 
 impl Store {
-    /// Writes all rows, as of one moment. What is sealed stays sealed.
+    /// Writes all rows, as of one moment and as they come. What is sealed stays sealed.
     ///
     /// # Errors
     /// They cannot be read or written.
     pub async fn dump(&self, out: &mut (dyn Write + Send)) -> Result<(), StoreError> {
-        let lines: Vec<String> = whole!(self, work => { lines(&self.database, &mut work).await })?;
-        for line in lines {
-            writeln!(out, "{line}").map_err(|error| StoreError::Copy(error.to_string()))?;
-        }
-        Ok(())
+        let mut work = self.database.look().await?;
+        write(&self.database, &mut work, out).await?;
+        work.commit().await
     }
 }
 
-async fn lines(database: &Database, work: &mut Work) -> Result<Vec<String>, StoreError> {
+async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send)) -> Result<(), StoreError> {
+    let mut line = |line: Json| writeln!(out, "{line}").map_err(|error| StoreError::Copy(error.to_string()));
     let schema = migrations(database).iter().map(|m| m.version).max().unwrap_or(0);
-    let mut lines = vec![json!({ "schema": schema }).to_string()];
+    line(json!({ "schema": schema }))?;
     for Table { name, columns } in tables(work).await? {
         let names: Vec<String> = columns.iter().map(|c| quoted(&c.name)).collect();
         let order = if name == "happened" { "number" } else { order(database, &columns) };
         let rows = made(&format!("SELECT {} FROM {} ORDER BY {order}", names.join(", "), quoted(&name)));
-        for row in rows.fetch_all(&mut *work).await? {
+        let one = |row: Found| {
             let mut fields = Map::new();
             for Column { name, kind } in &columns {
                 let name_here: &str = name;
@@ -82,10 +81,11 @@ async fn lines(database: &Database, work: &mut Work) -> Result<Vec<String>, Stor
                 };
                 fields.insert(name.clone(), value.unwrap_or_default());
             }
-            lines.push(json!({ "table": name, "row": fields }).to_string());
-        }
+            line(json!({ "table": name, "row": fields }))
+        };
+        rows.each(work, one).await?;
     }
-    Ok(lines)
+    Ok(())
 }
 
 /// The order in which rows came; on a server, tables in which it matters have a column for it.

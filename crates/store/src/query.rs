@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, ColumnIndex, Decode, Encode, Postgres, Sqlite, Type};
@@ -81,6 +82,29 @@ impl Query {
                 within(*patience, self.postgres().fetch_all(&mut **open)).await.map(of_postgres)
             }
         }
+    }
+
+    /// Each row as it comes: of a large table none is kept.
+    pub(crate) async fn each(
+        self,
+        work: &mut Work,
+        mut row: impl FnMut(Found) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match work {
+            Work::Sqlite(open) => {
+                let mut rows = self.sqlite().fetch(&mut **open);
+                while let Some(next) = rows.try_next().await? {
+                    row(Found::Sqlite(next))?;
+                }
+            }
+            Work::Postgres(ServerWork { open, patience }) => {
+                let mut rows = self.postgres().fetch(&mut **open);
+                while let Some(next) = within(*patience, rows.try_next()).await? {
+                    row(Found::Postgres(next))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn fetch_optional<'w>(self, on: impl Into<On<'w>>) -> Result<Option<Found>, StoreError> {

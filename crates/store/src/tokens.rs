@@ -28,6 +28,8 @@ pub struct Token {
     pub targets: Option<BTreeSet<String>>,
     /// The token that it was minted with.
     pub parent: Option<String>,
+    /// The token of who acts, where it was minted with that of whom they act for.
+    pub actor: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -48,6 +50,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         asserted: crate::from_json(row.try_get("asserted")?)?,
         targets: targets.map(crate::from_json).transpose()?,
         parent: row.try_get("parent")?,
+        actor: row.try_get("actor")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -89,14 +92,15 @@ impl Store {
             asserted,
             targets,
             parent,
+            actor,
             issued,
             expires,
             revoked,
         } = token;
         query(
             "INSERT INTO token \
-             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, issued, expires, revoked) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, actor, issued, expires, revoked) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(id)
         .bind(verifier)
@@ -107,6 +111,7 @@ impl Store {
         .bind(crate::to_json(asserted)?)
         .bind(targets.as_ref().map(crate::to_json).transpose()?)
         .bind(parent)
+        .bind(actor)
         .bind(issued)
         .bind(expires)
         .bind(revoked)

@@ -53,11 +53,19 @@ impl Issuer {
     /// # Errors
     /// It gives none.
     pub fn token(&self, client: &str, secret: &str) -> Result<String, Failure> {
+        self.token_for(client, secret, "urn:durward")
+    }
+
+    /// The same for another resource: `urn:AUDIENCE`, or `urn:opaque:AUDIENCE` for one that says nothing by itself.
+    ///
+    /// # Errors
+    /// It gives none.
+    pub fn token_for(&self, client: &str, secret: &str, resource: &str) -> Result<String, Failure> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", client),
             ("client_secret", secret),
-            ("resource", "urn:durward"),
+            ("resource", resource),
         ];
         let answer = http::post_form(self.port, "/token", &form, &[])?;
         let token = Json::parse(&answer.body)
@@ -66,8 +74,19 @@ impl Issuer {
         token.ok_or_else(|| format!("the issuer gives no token: {} {}", answer.status, answer.body).into())
     }
 
+    /// Takes a token back, as its client.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn revoke(&self, client: &str, secret: &str, token: &str) -> Result<(), Failure> {
+        let form = [("client_id", client), ("client_secret", secret), ("token", token)];
+        let answer = http::post_form(self.port, "/token/revocation", &form, &[])?;
+        if answer.status == 200 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.body).into()) }
+    }
+
     /// Changes its keys: `rotate` makes a new one that signs from now on and still publishes the old, `retire` takes all but
-    /// the newest back. Anything else changes nothing. What it says counts how often its keys were fetched.
+    /// the newest back. `deaf` makes it answer nothing about tokens, until `hear`. Anything else changes nothing. What it says
+    /// counts how often its keys were fetched and it was asked about tokens.
     ///
     /// # Errors
     /// It does not answer.

@@ -17,14 +17,14 @@ use super::{DATABASE, POLICY};
 use crate::{Options, build, install};
 
 /// The client.
-const CLIENT: &str = include_str!("login.py");
+pub(super) const CLIENT: &str = include_str!("login.py");
 /// The role of the direct way, of PgBouncer and of the gateway.
-const ROLE: &str = "app";
+pub(super) const ROLE: &str = "app";
 const PASSWORD: &str = "a long password of the role";
 /// A role whose password takes one round of PBKDF2 instead of 4096, so that a direct set-up takes what it would if clients kept
 /// the keys that they work out, as the gateway does. Its verifier is for the password "known".
-const QUICK: (&str, &str) = ("quick", "known");
-const QUICK_VERIFIER: &str = "SCRAM-SHA-256$1:ZHVyd2FyZC1iZW5jaC0xNg==$LjT8pUGwyvYLKWgniGCCVLZ70Jq7AtPAgAb/mxe7T1o=:\
+pub(super) const QUICK: (&str, &str) = ("quick", "known");
+pub(super) const QUICK_VERIFIER: &str = "SCRAM-SHA-256$1:ZHVyd2FyZC1iZW5jaC0xNg==$LjT8pUGwyvYLKWgniGCCVLZ70Jq7AtPAgAb/mxe7T1o=:\
                               qfpJpMcOA9BvbVfa/xI/fTMiBJtmDYx6tYhquW+/KkI=";
 const ISSUER: &str = "https://issuer.bench.invalid";
 const AUDIENCE: &str = "durward";
@@ -34,7 +34,7 @@ const CLIENTS: [u32; 2] = [1, 8];
 /// What a median set-up with a `dwt_` token may take, in direct ones.
 const MOST_SET_UP: f64 = 1.1;
 /// What an idle session may take, in KiB.
-const MOST_IDLE: f64 = 48.0;
+pub(super) const MOST_IDLE: f64 = 48.0;
 
 pub(crate) fn run(options: &Options<'_>) -> Result<(), Failure> {
     let (seconds, rounds) = (options.number("--seconds", 4)?, options.number("--rounds", 5)?);
@@ -66,17 +66,17 @@ struct Bench {
 }
 
 /// The credentials, in files that the server's account can read.
-struct Files {
-    authority: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
+pub(super) struct Files {
+    pub(super) authority: PathBuf,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
     jwks: PathBuf,
     jwt: String,
-    password: PathBuf,
+    pub(super) password: PathBuf,
 }
 
 impl Files {
-    fn make(credentials: &Path, scratch: &Scratch) -> Result<Self, Failure> {
+    pub(super) fn make(credentials: &Path, scratch: &Scratch) -> Result<Self, Failure> {
         let mut command = Command::new(credentials);
         text(command.arg(scratch.path()).args([ISSUER, AUDIENCE]))?;
         let password = scratch.join("password");

@@ -11,12 +11,14 @@ use crate::{Options, build, install};
 
 mod load;
 mod login;
+mod many;
 mod peers;
 mod report;
 mod scale;
 
 use load::{Load, Work};
 pub(crate) use login::run as login;
+pub(crate) use many::{judged as judged_idle, run as idle};
 use peers::Peer;
 use report::{Report, Sample, Title};
 

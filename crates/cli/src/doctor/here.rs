@@ -46,7 +46,8 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
         let says = format!("{} holds no state yet", data.display());
         found.push(mended("store", Grade::Bad, says, format!("durward init --data {}", data.display())));
     }
-    if let Some((chain, key)) = &settings.tls {
+    let of_agents = settings.agents.iter().filter_map(|agents| agents.tls.as_ref());
+    for (chain, key) in settings.tls.iter().chain(of_agents) {
         found.extend(tls(chain, key));
     }
     if let Some(applying) = &settings.apply {
@@ -175,7 +176,7 @@ fn tls(chain: &Path, key: &Path) -> Vec<Check> {
         Some(der) => certificate::look(&der),
         None => check("certificate", Grade::Bad, format!("{} is no certificate in PEM", chain.display())),
     });
-    if let Err(error) = node::certificate(chain, key) {
+    if let Err(error) = node::check_certificate(chain, key) {
         found.push(check("tls", Grade::Bad, format!("{error:#}")));
     }
     found
@@ -187,7 +188,7 @@ fn ports(settings: &Settings, runs: bool) -> Vec<Check> {
     wanted.extend(settings.targets.values());
     wanted.extend(&settings.oauth);
     wanted.push(settings.console);
-    wanted.extend(settings.agents.iter().map(|(address, _)| address));
+    wanted.extend(settings.agents.iter().map(|agents| agents.listen));
     wanted.retain(|address| address.port() != 0);
     let look = |address: SocketAddr| match (TcpListener::bind(address), runs) {
         (Ok(_), false) => check("port", Grade::Good, format!("{address} is free")),

@@ -114,6 +114,7 @@ impl Desk {
             client: field(said, "client_id"),
             scopes: field(said, "scopes"),
             ca: said.get("ca").and_then(Value::as_str).map(str::to_owned),
+            device: said.get("device") == Some(&Value::Bool(true)),
         };
         Ok(answer.as_array().into_iter().flatten().map(issuer).collect())
     }

@@ -27,6 +27,8 @@ pub(crate) struct Issuer {
     pub scopes: String,
     /// Authorities in PEM for its TLS, where they are not the system's.
     pub ca: Option<String>,
+    /// Whether people may sign in by a code.
+    pub device: bool,
 }
 
 /// What the issuer says of itself.
@@ -67,16 +69,23 @@ pub(super) fn sign_in(
     ensure!(status == 200, "the issuer gives no token: {}", desk::reason(&answer));
     let identity =
         answer.get("id_token").and_then(Value::as_str).context("the issuer gives no identity token")?;
-    check(identity, issuer, &nonce)?;
+    check(identity, issuer, Some(&nonce))?;
     Ok(Zeroizing::new(identity.to_owned()))
 }
 
-fn discover(web: &Web, issuer: &Issuer) -> anyhow::Result<Discovered> {
+/// What an issuer says of itself.
+pub(super) fn described(web: &Web, issuer: &Issuer) -> anyhow::Result<Value> {
     let address = format!("{}/.well-known/openid-configuration", issuer.url.trim_end_matches('/'));
     let (status, said) = web.get(&address)?;
     ensure!(status == 200, "{address} answered {status}");
+    let named = field(&said, "issuer");
+    ensure!(named == issuer.url, "{address} is of another issuer, {}", show::line(&named));
+    Ok(said)
+}
+
+fn discover(web: &Web, issuer: &Issuer) -> anyhow::Result<Discovered> {
+    let said = described(web, issuer)?;
     let of = |name: &str| field(&said, name);
-    ensure!(of("issuer") == issuer.url, "{address} is of another issuer, {}", show::line(&of("issuer")));
     let found = Discovered {
         authorization: of("authorization_endpoint"),
         token: of("token_endpoint"),
@@ -131,14 +140,15 @@ fn answered<'a>(
 }
 
 /// That the token answers this very question. Its signature is the gateway's to check.
-fn check(token: &str, issuer: &Issuer, nonce: &str) -> anyhow::Result<()> {
+pub(super) fn check(token: &str, issuer: &Issuer, nonce: Option<&str>) -> anyhow::Result<()> {
     let claims = token
         .split('.')
         .nth(1)
         .and_then(|part| BASE64.decode(part).ok())
         .context("the identity token is none")?;
     let claims: Value = serde_json::from_slice(&claims).context("the identity token is none")?;
-    ensure!(same(&field(&claims, "nonce"), nonce), "the identity token answers another question");
+    let answers = nonce.is_none_or(|nonce| same(&field(&claims, "nonce"), nonce));
+    ensure!(answers, "the identity token answers another question");
     ensure!(field(&claims, "iss") == issuer.url, "the identity token is of another issuer");
     let heard = match claims.get("aud") {
         Some(Value::Array(all)) => all.iter().any(|a| a.as_str() == Some(&issuer.client)),
@@ -193,6 +203,7 @@ mod tests {
             client: "durward".to_owned(),
             scopes: "openid groups".to_owned(),
             ca: None,
+            device: false,
         }
     }
 
@@ -244,7 +255,7 @@ mod tests {
             (r#"{"iss":"https://id.example.com","aud":"other","nonce":"n"}"#, false),
             ("{", false),
         ] {
-            assert_eq!(check(&token(claims), &issuer(), "n").is_ok(), fits, "{claims}");
+            assert_eq!(check(&token(claims), &issuer(), Some("n")).is_ok(), fits, "{claims}");
         }
     }
 }

@@ -151,12 +151,22 @@ fn examples() -> Vec<(Kind, Value)> {
         (
             Kind::State,
             "[[issuers]]\nname = 'jobs'\npreset = 'github-actions'\naudience = 'durward'\nwhen = 'repository == \"acme/api\"'\n\
-             leeway = '5s'\nlogin_client = 'durward'\nlogin_scopes = 'openid groups'\nmax_age = '10m'\nagent_session = '1h'\nuser_session = '8h'\nexchange_life = '1h'\n\
+             leeway = '5s'\nlogin_client = 'durward'\nlogin_scopes = 'openid groups'\nlogin_device = true\nmax_age = '10m'\nagent_session = '1h'\nuser_session = '8h'\nexchange_life = '1h'\n\
              [[issuers]]\nname = 'company'\nissuer = 'https://x.example'\naudience = ['a', 'b']\nalgorithms = ['RS256']\n\
              jwks_uri = 'https://x.example/keys'\nca_file = 'ca.pem'\njwks_file = 'k.json'\nprefix = 'c/'\n\
              principals = [{ when = 'x', kind = 'user', name = 'email', groups = ['g'], in_groups = ['h'], unverified_email = true }]\n\
              [[clients]]\nname = 'nightly'\njwks_file = 'k.json'\nalgorithms = ['ES256']\ngroups = ['jobs']\n\
-             agent_session = '1h'\nexchange_life = '1h'\n",
+             agent_session = '1h'\nexchange_life = '1h'\n\
+             [[issuers]]\nname = 'asked'\nissuer = 'https://y.example'\naudience = 'a'\n\
+             introspection = { client_id = 'g', credential = 'c', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
+             [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
+        ),
+        (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
+        #[cfg(feature = "otel")]
+        (
+            Kind::Config,
+            "[traces]\nendpoint = 'https://collector.example:4318'\nheaders = { authorization = { env = 'T' } }\n\
+             authorities = 'ca.pem'\n",
         ),
         (Kind::Config, "[postgres]\nlisten = []\ntargets = { orders = '127.0.0.1:7433' }\n"),
         (

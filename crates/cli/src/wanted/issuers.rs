@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use policy::identity::{ClientConfig, IssuerConfig, Kind, Preset, PrincipalConfig};
+use policy::identity::{ClientConfig, IntrospectionConfig, IssuerConfig, Kind, Preset, PrincipalConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -57,6 +57,30 @@ pub(super) struct TypedIssuer {
     login_client: Option<String>,
     /// What that asks for; `openid profile email` where nothing is said.
     login_scopes: Option<String>,
+    /// Whether they may sign in by a code that they enter on another device (`durward login --device`).
+    #[serde(default)]
+    login_device: bool,
+    /// How it is asked whether its tokens are still good.
+    introspection: Option<TypedIntrospection>,
+}
+
+/// How an issuer is asked whether its tokens are still good (RFC 7662).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedIntrospection {
+    /// What the gateway is called there.
+    client_id: String,
+    /// A source of its secret there, by its name in the gateway's `durward.toml`.
+    credential: String,
+    /// Where it is asked, if discovery is not to say it.
+    endpoint: Option<String>,
+    /// How often it is asked about the tokens of live sessions; `1m` where nothing is said.
+    every: Option<Time>,
+    /// How long live sessions go on while it cannot be asked; `5m` where nothing is said.
+    grace: Option<Time>,
+    /// Whether tokens that say nothing by themselves are taken, too.
+    #[serde(default)]
+    opaque: bool,
 }
 
 /// Which principal a token is.
@@ -152,6 +176,8 @@ impl TypedIssuer {
             exchange_life,
             login_client,
             login_scopes,
+            login_device,
+            introspection,
         } = self;
         let place = page.at(&spanned);
         let name = spanned.into_inner();
@@ -160,6 +186,12 @@ impl TypedIssuer {
         let agent_session = seconds("agent_session", agent_session);
         let user_session = seconds("user_session", user_session);
         let exchange_life = seconds("exchange_life", exchange_life);
+        let introspection = introspection.map(|typed| {
+            let TypedIntrospection { client_id, credential, endpoint, every, grace, opaque } = typed;
+            let (every, grace) =
+                (seconds("introspection.every", every), seconds("introspection.grace", grace));
+            IntrospectionConfig { client_id, credential, endpoint, every, grace, opaque }
+        });
         let jwks = jwks_file.and_then(|file| wanted.text(&file, page));
         let ca = ca_file.and_then(|file| wanted.text(&file, page));
         wanted.named_at.entry(name.clone()).or_insert(place);
@@ -182,6 +214,8 @@ impl TypedIssuer {
             exchange_life,
             login_client,
             login_scopes,
+            login_device,
+            introspection,
         });
     }
 }

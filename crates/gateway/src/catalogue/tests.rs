@@ -36,7 +36,7 @@ async fn login(server: &Postgres, user: &str, path: &str) -> Control {
 
 async fn read_all(control: &mut Control, tags: &[ColumnTag]) -> Catalog {
     let version = version(control).await.expect("it is served");
-    read(control, version, tags).await.expect("it can be read")
+    read(control, version, tags, &Placed::default()).await.expect("it can be read")
 }
 
 /// The answers in the order of [`questions`], as a session gets them.
@@ -86,7 +86,8 @@ async fn everything_is_read_from_every_version_under_any_path_and_by_any_role() 
             let mut control = login(&server, user, path).await;
             let catalog = read_all(&mut control, &[tag("shop", "people", "email", "pii.email")]).await;
             check(&catalog, version, &["staff"]);
-            let again = build(version, &answers(&mut control, version).await, &[]).expect("it can be built");
+            let again = build(version, &answers(&mut control, version).await, &[], &Placed::default())
+                .expect("it can be built");
             assert_eq!(again.relations().count(), catalog.relations().count(), "{version} {user} {path:?}");
         }
     }
@@ -445,7 +446,7 @@ async fn twenty_thousand_relations_are_read_in_three_seconds() {
     let tags = [tag("big", "t3", "email", "pii.email")];
     for _ in 0..3 {
         let began = std::time::Instant::now();
-        let catalog = read(&mut control, version, &tags).await.expect("it can be read");
+        let catalog = read(&mut control, version, &tags, &Placed::default()).await.expect("it can be read");
         let took = began.elapsed();
         let began = std::time::Instant::now();
         let again = retagged(&catalog, &tags);

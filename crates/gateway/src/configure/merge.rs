@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_lc_rs::digest;
+use policy::identity::GroupConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -57,12 +58,18 @@ pub(super) fn fold(stored: &Configuration, wanted: &mut Configuration, rest: Res
             stays.push(format!("client {}", old.name));
             wanted.clients.push(old.clone());
         }
+        let named: BTreeSet<String> = wanted.groups.iter().map(|g| g.name.clone()).collect();
+        for old in stored.groups.iter().filter(|g| !named.contains(&g.name)) {
+            stays.push(format!("group {}", old.name));
+            wanted.groups.push(old.clone());
+        }
     }
     // The same things have the same digest, in whatever order they were read.
     wanted.targets.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.policies.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.issuers.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.clients.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted.groups.sort_by(|a, b| a.name.cmp(&b.name));
     stays
 }
 
@@ -120,7 +127,29 @@ pub(super) fn differences(old: &Configuration, new: &Configuration) -> Vec<Strin
     named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
     let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
     named_differences("client", &clients(old), &clients(new), &mut lines);
+    group_differences(&old.groups, &new.groups, &mut lines);
     lines
+}
+
+/// Member by member: who got in and who is out is what somebody who reads them looks for.
+fn group_differences(old: &[GroupConfig], new: &[GroupConfig], lines: &mut Vec<String>) {
+    let members = |all: &[GroupConfig]| -> BTreeMap<String, BTreeSet<String>> {
+        all.iter().map(|g| (g.name.clone(), g.members.clone())).collect()
+    };
+    let (old, new) = (members(old), members(new));
+    let none = BTreeSet::new();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        let (before, after) = (old.get(name), new.get(name));
+        match (before, after) {
+            (None, Some(_)) => lines.push(format!("group {name} added")),
+            (Some(_), None) => lines.push(format!("group {name} removed")),
+            (Some(_), Some(_)) | (None, None) => (),
+        }
+        let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+        lines.extend(after.difference(before).map(|who| format!("group {name}: {who} is in")));
+        lines.extend(before.difference(after).map(|who| format!("group {name}: {who} is out")));
+    }
 }
 
 fn named_differences<T: Serialize>(
@@ -212,6 +241,10 @@ mod tests {
             .expect("an issuer")
     }
 
+    fn group(name: &str, members: &[&str]) -> GroupConfig {
+        GroupConfig { name: name.to_owned(), members: members.iter().map(|m| (*m).to_owned()).collect() }
+    }
+
     fn file(name: &str, text: &str) -> PolicyFile {
         PolicyFile { name: name.to_owned(), text: text.to_owned() }
     }
@@ -222,12 +255,14 @@ mod tests {
             targets: vec![target("a", &[("s.t.kept", false), ("s.t.guess", true)]), target("b", &[])],
             policies: vec![file("one.cedar", "1"), file("two.cedar", "2")],
             issuers: vec![issuer("company")],
+            groups: vec![group("dba", &["user:alice", "user:bob"]), group("old", &["user:x"])],
             ..Configuration::default()
         };
         let fresh = || Configuration {
             targets: vec![target("c", &[]), target("a", &[("s.t.new", false)])],
             policies: vec![file("two.cedar", "3")],
             issuers: vec![IssuerConfig { leeway: Some(5), ..issuer("jobs") }],
+            groups: vec![group("ops", &["user:carol"]), group("dba", &["user:alice", "agent:a"])],
             ..Configuration::default()
         };
         let names = |c: &Configuration| c.targets.iter().map(|t| t.name.clone()).collect::<Vec<_>>();
@@ -239,7 +274,7 @@ mod tests {
         let stays = fold(&stored, &mut kept, Rest::Keep);
         assert_eq!(
             stays,
-            ["target a: column s.t.kept", "target b", "policy file one.cedar", "issuer company"]
+            ["target a: column s.t.kept", "target b", "policy file one.cedar", "issuer company", "group old"]
         );
         assert_eq!(names(&kept), ["a", "b", "c"]);
         assert_eq!(columns(&kept), ["s.t.guess", "s.t.kept", "s.t.new"]);
@@ -249,12 +284,20 @@ mod tests {
                 "target a: column s.t.new tagged [pii]",
                 "target c added",
                 "policy file two.cedar changed",
-                "issuer jobs added"
+                "issuer jobs added",
+                "group dba: agent:a is in",
+                "group dba: user:bob is out",
+                "group ops added",
+                "group ops: user:carol is in"
             ]
         );
 
         let mut pruned = fresh();
         assert!(fold(&stored, &mut pruned, Rest::Prune).is_empty());
+        let gone = differences(&stored, &pruned);
+        assert!(
+            ["group old removed", "group old: user:x is out"].iter().all(|l| gone.iter().any(|g| g == l))
+        );
         assert_eq!(
             (names(&pruned), columns(&pruned)),
             (vec!["a".into(), "c".into()], vec!["s.t.guess".into(), "s.t.new".into()])

@@ -54,8 +54,9 @@ pub struct Standing {
     pub failed: Option<String>,
 }
 
+/// Why something could not be fetched.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error("{0}: {1}")]
     Web(String, WebError),
     #[error("{0}")]
@@ -147,32 +148,14 @@ impl Source {
         let address = match self.issuer.keys() {
             KeysFrom::Given(keys) => return Ok(keys.clone()),
             KeysFrom::Address(address) => address.clone(),
-            KeysFrom::Discovery => self.discover().await?,
+            KeysFrom::Discovery => discovered(&self.client, &self.issuer, "jwks_uri").await?,
         };
         let body = self.get(&address).await?;
         Keys::parse(&body).map_err(|error| FetchError::Document(format!("{address}: {error}")))
     }
 
-    /// OpenID Connect Discovery §4: the document must be this very issuer's.
-    async fn discover(&self) -> Result<String, FetchError> {
-        let url = self.issuer.url();
-        let address = discovery(&self.issuer);
-        let body = self.get(&address).await?;
-        let wrong = |what: &str| FetchError::Document(format!("{address}: {what}"));
-        let document = Claims::parse(&body).ok_or_else(|| wrong("it is no JSON object"))?;
-        if document.text("issuer") != Some(url) {
-            return Err(wrong("it speaks of another issuer"));
-        }
-        let keys = document.text("jwks_uri").ok_or_else(|| wrong("it has no jwks_uri"))?;
-        if let Err(why) = is_address(keys) {
-            return Err(wrong(&format!("its jwks_uri {why}")));
-        }
-        Ok(keys.to_owned())
-    }
-
     async fn get(&self, address: &str) -> Result<Vec<u8>, FetchError> {
-        let answer = self.client.get(address, LONGEST_JWKS).await;
-        answer.map_err(|error| FetchError::Web(address.to_owned(), error))
+        fetched(&self.client, address).await
     }
 
     fn failed_at(&self) -> Option<Instant> {
@@ -194,6 +177,25 @@ impl Source {
                 .map(|(_, why)| why.clone()),
         }
     }
+}
+
+/// An address that an issuer names (OpenID Connect Discovery §4): the document must be this very issuer's.
+pub(super) async fn discovered(client: &Client, issuer: &Issuer, name: &str) -> Result<String, FetchError> {
+    let address = discovery(issuer);
+    let body = fetched(client, &address).await?;
+    let wrong = |what: String| FetchError::Document(format!("{address}: {what}"));
+    let document = Claims::parse(&body).ok_or_else(|| wrong("it is no JSON object".to_owned()))?;
+    if document.text("issuer") != Some(issuer.url()) {
+        return Err(wrong("it speaks of another issuer".to_owned()));
+    }
+    let found = document.text(name).ok_or_else(|| wrong(format!("it has no {name}")))?;
+    is_address(found).map_err(|why| wrong(format!("its {name} {why}")))?;
+    Ok(found.to_owned())
+}
+
+async fn fetched(client: &Client, address: &str) -> Result<Vec<u8>, FetchError> {
+    let answer = client.get(address, LONGEST_JWKS).await;
+    answer.map_err(|error| FetchError::Web(address.to_owned(), error))
 }
 
 /// Where an issuer describes itself.

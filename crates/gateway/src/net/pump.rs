@@ -208,7 +208,7 @@ where
     /// Sends what is left to both sides and closes them. The caller bounds the time.
     pub async fn finish(&mut self) {
         // Neither waits for the other: one of them may not read.
-        tokio::join!(self.upstream.finish(), self.client.finish());
+        tokio::join!(self.client.finish(), self.upstream.finish());
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, ears: Ears) -> Poll<Result<Turn, Broken>> {

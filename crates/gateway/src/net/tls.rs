@@ -288,6 +288,20 @@ pub struct ServerTls {
 impl ServerTls {
     /// From a certificate chain and its key, in PEM.
     pub fn new(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::speaking(ALPN, chain, key)
+    }
+
+    /// The same for HTTP.
+    pub fn for_http(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::speaking(b"http/1.1", chain, key)
+    }
+
+    /// What a handshake needs.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    fn speaking(protocol: &[u8], chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(|e| bad_pem("the certificate", &e))?;
@@ -297,7 +311,7 @@ impl ServerTls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         // As PostgreSQL itself: libpq never resumes a session, and tickets would be made and sent in vain.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -136,7 +136,7 @@ impl Vault {
         let asked = Instant::now();
         let body = Zeroizing::new(json!({ "role_id": role, "secret_id": secret.as_str() }).to_string());
         let address = format!("{}/v1/auth/{mount}/login", self.base());
-        let headers = self.namespace().into_iter().collect();
+        let headers = self.namespace().into_iter().map(|(name, value)| (name.into(), value)).collect();
         let answer = Zeroizing::new(self.client.post_json(&address, headers, body, MOST).await?);
         let answer: Value = serde_json::from_slice(&answer).map_err(|_| WebError::Body)?;
         let auth = answer.get("auth").ok_or(WebError::Body)?;

@@ -1,6 +1,7 @@
 //! Small questions to servers of other kinds: an issuer's configuration and keys. Over TLS, or on this machine; no redirects,
 //! bounded in time and length.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ impl Client {
     pub async fn post_json(
         &self,
         address: &str,
-        headers: Vec<(&'static str, Zeroizing<String>)>,
+        headers: Vec<(Cow<'static, str>, Zeroizing<String>)>,
         body: Zeroizing<String>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
@@ -121,7 +122,7 @@ impl Client {
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.post(&address).header("content-type", "application/json");
             for (name, value) in &headers {
-                question = question.header(*name, sensitive(value)?);
+                question = question.header(&**name, sensitive(value)?);
             }
             read(question.send(body.as_str()), most)
         });
@@ -170,16 +171,13 @@ impl Client {
         &self,
         address: &str,
         form: Vec<(String, String)>,
-        authorization: Option<String>,
+        authorization: Zeroizing<String>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
         let (agent, address) = (self.0.clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            let mut question = agent.post(&address).header("accept", "application/json");
-            if let Some(value) = authorization {
-                question = question.header("authorization", value);
-            }
-            read(question.send_form(form), most)
+            let question = agent.post(&address).header("accept", "application/json");
+            read(question.header("authorization", sensitive(&authorization)?).send_form(form), most)
         });
         asked.await.map_err(|_| WebError::Broken)?
     }

@@ -335,7 +335,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
             }],
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
-        parent: None,
+        parents: vec!["dwt_subject".to_owned(), "jwt_actor".to_owned()],
         issued,
         expires: issued + 100,
         revoked: false,
@@ -351,8 +351,8 @@ async fn tokens_live_alike_wherever_they_are_kept() {
             state.add_token(&kept).await.expect("kept");
             let back = state.token(&kept.id).await.expect("read").expect("one");
             assert_eq!(
-                (back.principal, back.targets, back.issued, back.expires, back.verifier),
-                (kept.principal, kept.targets, kept.issued, kept.expires, kept.verifier),
+                (back.principal, back.targets, back.parents, back.issued, back.expires, back.verifier),
+                (kept.principal, kept.targets, kept.parents, kept.issued, kept.expires, kept.verifier),
                 "{name}"
             );
         }

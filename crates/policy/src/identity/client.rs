@@ -107,6 +107,11 @@ impl Client {
         if groups.iter().any(|group| !names::is_group(group)) {
             return Err("a group is empty or too long".to_owned());
         }
+        if let Some(group) = groups.iter().find(|group| super::is_local(group)) {
+            return Err(format!(
+                "who is in \"{group}\" is said in [[groups]]: add \"agent:{name}\" to its members"
+            ));
+        }
         Ok(Self {
             name: name.clone(),
             keys: Keys::parse(jwks.as_bytes()).map_err(|error| format!("its jwks: {error}"))?,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::introspection::IntrospectionConfig;
 use super::preset::Preset;
 
 /// An issuer of tokens whose word is taken for some principals.
@@ -64,6 +65,12 @@ pub struct IssuerConfig {
     /// What `durward login` asks for; `openid profile email` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_scopes: Option<String>,
+    /// Whether people may sign in by a code that they enter on another device (RFC 8628).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub login_device: bool,
+    /// How it is asked whether tokens are still good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionConfig>,
 }
 
 /// Which principal a token is.

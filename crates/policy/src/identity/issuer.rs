@@ -7,6 +7,7 @@ use model::{Asserted, Principal, PrincipalKind, PrincipalRef};
 use super::claims::Claims;
 use super::condition::Condition;
 use super::config::{IssuerConfig, Kind, PrincipalConfig};
+use super::introspection::{Introspected, Introspection};
 use super::keys::{Algorithm, Keys};
 use super::names::{self, Template};
 use super::refusal::Refusal;
@@ -33,6 +34,7 @@ pub struct Issuer {
     algorithms: Vec<Algorithm>,
     keys: KeysFrom,
     ca: Option<String>,
+    introspection: Option<Introspection>,
     when: Option<Condition>,
     principals: Vec<Mapping>,
     pub(super) prefix: String,
@@ -90,6 +92,8 @@ impl Issuer {
             exchange_life,
             login_client,
             login_scopes,
+            login_device,
+            introspection,
         } = typed;
         let usual = preset.map(super::preset::Preset::usual);
         names::check_word(name)?;
@@ -124,6 +128,7 @@ impl Issuer {
                 );
             }
             (None, Some(_)) => return Err("`login_scopes` needs `login_client`".to_owned()),
+            (None, None) if *login_device => return Err("`login_device` needs `login_client`".to_owned()),
             (Some(_) | None, _) => (),
         }
         let named: Vec<&str> = match (algorithms, &usual) {
@@ -152,6 +157,7 @@ impl Issuer {
             algorithms: algorithms_of(&named)?,
             keys,
             ca: ca.clone(),
+            introspection: introspection.as_ref().map(Introspection::new).transpose()?,
             when,
             principals,
             prefix: names::check_prefix(prefix.clone().unwrap_or_else(|| format!("{name}/")))?,
@@ -182,6 +188,11 @@ impl Issuer {
     /// Authorities in PEM for its TLS, where they are not the system's.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_deref()
+    }
+
+    /// How it is asked whether tokens are still good, if it is.
+    pub fn introspection(&self) -> Option<&Introspection> {
+        self.introspection.as_ref()
     }
 
     /// How long a session of one of its principals may last, in seconds.
@@ -216,6 +227,31 @@ impl Issuer {
         if claims.text("iss") != Some(&self.url) {
             return Err(Refusal::Issuer);
         }
+        self.identify_claims(claims, claims.text("sub"), token.id(), now)
+    }
+
+    /// Who a token is of which its issuer says whose it is.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub fn identify_introspected(&self, token: &Introspected, now: i64) -> Result<Known, Refusal> {
+        let claims = token.claims();
+        // It is this issuer that was asked: it need not say so, and must not say that it is another.
+        if claims.mentions("iss") && claims.text("iss") != Some(&self.url) {
+            return Err(Refusal::Issuer);
+        }
+        // A client's own token has nobody for its subject. No name is made of this: claims stay as they are.
+        let subject = if claims.mentions("sub") { claims.text("sub") } else { claims.text("client_id") };
+        self.identify_claims(claims, subject, token.id(), now)
+    }
+
+    fn identify_claims(
+        &self,
+        claims: &Claims,
+        subject: Option<&str>,
+        token: &str,
+        now: i64,
+    ) -> Result<Known, Refusal> {
         // A logout token (OIDC) has all that an identity token has, and this.
         if claims.mentions("events") {
             return Err(Refusal::Type);
@@ -230,8 +266,7 @@ impl Issuer {
         }
         let fits = |mapping: &&Mapping| mapping.when.as_ref().is_none_or(|when| when.fits(claims));
         let mapping = self.principals.iter().find(fits).ok_or(Refusal::Condition)?;
-        let subject =
-            claims.text("sub").filter(|sub| !sub.is_empty() && sub.len() <= 255).ok_or(Refusal::Claims)?;
+        let subject = subject.filter(|sub| !sub.is_empty() && sub.len() <= 255).ok_or(Refusal::Claims)?;
         let named = PrincipalRef { kind: mapping.kind, name: self.own(&mapping.name.fill(claims)?)? };
         let actors = chain::actors(claims, &self.url)?;
         let mut said = self.groups(mapping, claims)?;
@@ -262,7 +297,7 @@ impl Issuer {
         chain::check(&principal)?;
         Ok(Known {
             principal,
-            id: token.id().to_owned(),
+            id: token.to_owned(),
             expires,
             session_age,
             exchange_life: self.exchange_life,

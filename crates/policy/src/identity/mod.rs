@@ -9,6 +9,8 @@ mod claims;
 mod client;
 mod condition;
 mod config;
+mod groups;
+mod introspection;
 mod issuer;
 mod keys;
 mod logout;
@@ -26,6 +28,8 @@ pub use claims::Claims;
 pub use client::{Client, ClientConfig, Clients, Once};
 pub use condition::Condition;
 pub use config::{IssuerConfig, Kind, PrincipalConfig};
+pub use groups::{GroupConfig, GroupProblem, Groups, Member, check_group, is_local};
+pub use introspection::{Introspected, Introspection, IntrospectionConfig, LONGEST_ANSWER, Opaque};
 pub use issuer::{Issuer, KeysFrom};
 pub use keys::{Algorithm, Keys, LONGEST_JWKS, NoKeys};
 pub use logout::LoggedOut;
@@ -85,6 +89,15 @@ impl Issuers {
                         other.name()
                     )));
                 }
+                let takes_opaque = |i: &Issuer| i.introspection().is_some_and(Introspection::opaque);
+                if takes_opaque(other) && takes_opaque(&issuer) {
+                    let what = format!(
+                        "introspection: \"{}\" takes opaque tokens already, and nothing tells whose one is: an issuer \
+                         would be shown another's",
+                        other.name()
+                    );
+                    return Err(failed(what));
+                }
                 if other.prefix == issuer.prefix {
                     let what = format!(
                         "it has the prefix of \"{}\", so that one's principals could be the other's",
@@ -111,6 +124,11 @@ impl Issuers {
     /// The issuer of a name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Issuer>> {
         self.0.iter().find(|issuer| issuer.name() == name)
+    }
+
+    /// The issuer that is asked about tokens that say nothing by themselves.
+    pub fn of_opaque(&self) -> Option<&Arc<Issuer>> {
+        self.0.iter().find(|issuer| issuer.introspection().is_some_and(Introspection::opaque))
     }
 
     /// All of them.

@@ -27,6 +27,12 @@ pub enum Refusal {
     /// The issuer's keys could not be fetched.
     #[error("its issuer's keys cannot be fetched")]
     Unreachable,
+    /// It could not be asked whether it is still good, or what was answered makes no sense.
+    #[error("its issuer cannot be asked about it")]
+    Unasked,
+    /// Its issuer says that it is not good any more, or never was.
+    #[error("its issuer says that it is not active")]
+    Inactive,
     /// The signature is not by that key.
     #[error("its signature is wrong")]
     Signature,
@@ -71,6 +77,8 @@ impl Refusal {
             Self::Issuer => "jwt_issuer",
             Self::Key => "jwt_key",
             Self::Unreachable => "jwt_unreachable",
+            Self::Unasked => "jwt_unasked",
+            Self::Inactive => "jwt_inactive",
             Self::Signature => "jwt_signature",
             Self::Claims => "jwt_claims",
             Self::Audience => "jwt_audience",

@@ -102,6 +102,57 @@ fn an_honest_token_is_who_its_issuer_says() {
     assert_eq!((known.principal.id.to_string().as_str(), known.session_age), ("agent:company/bot", 3600));
 }
 
+/// Whatever an issuer may put in front of names, and whatever its tokens say.
+#[test]
+fn no_issuer_puts_anybody_into_a_group_of_the_gateways_own() {
+    let members = ["user:company/alice".to_owned(), "group:company/on call".to_owned()].into();
+    let groups = Groups::new(&[GroupConfig { name: "dba".to_owned(), members }]).expect("groups");
+    for prefix in ["", "l", "loc", "local", "local/", "/", "company", "company/"] {
+        let mut strange = company();
+        (strange.name, strange.prefix) = ("strange".to_owned(), Some(prefix.to_owned()));
+        let mut company = company();
+        company.issuer = Some("https://company.example.com".to_owned());
+        if prefix == "company/" {
+            assert!(Issuers::new(&[company, strange]).is_err(), "two of one prefix");
+            continue;
+        }
+        let issuers = Issuers::new(&[company, strange]).expect("issuers");
+        let strange = issuers.by_url(URL).expect("the strange one");
+        let cut = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+        let mut said = Vec::new();
+        for name in ["local/dba", "company/on call", "dba"] {
+            for group in [
+                name.to_owned(),
+                cut(name),
+                format!("/{name}"),
+                format!("/{}", cut(name)),
+                format!("//{name}"),
+            ] {
+                said.push(serde_json::json!({ "groups": [group] }));
+                said.push(serde_json::json!({ "groups": group }));
+                said.push(serde_json::json!({ "realm_access": { "roles": ["x", group] } }));
+            }
+        }
+        for name in ["company/alice", "alice", "/alice", "any/alice"] {
+            said.push(serde_json::json!({ "email": cut(name) }));
+            said.push(serde_json::json!({ "client": true, "sub": cut(name), "act": { "sub": name } }));
+        }
+        for claims_said in said {
+            let token = ring().rsa.sign(&claims(claims_said.clone())).expect("signed");
+            let proven =
+                Unproven::read(token.as_bytes()).expect("a token").verify(&keys(), strange.algorithms());
+            let Ok(mut known) = strange.identify(&proven.expect("signed by its key"), NOW) else { continue };
+            assert!(known.principal.groups.iter().all(|group| !is_local(group)), "{prefix} {claims_said}");
+            groups.settle(&mut known.principal);
+            assert!(
+                known.principal.groups.iter().all(|group| !is_local(group)),
+                "{prefix} {claims_said}: {:?}",
+                known.principal
+            );
+        }
+    }
+}
+
 #[test]
 fn a_header_cannot_choose_how_it_is_checked() {
     let Keyring { rsa, ec, foreign, forged, .. } = ring();

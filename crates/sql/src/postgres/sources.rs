@@ -137,7 +137,7 @@ impl<'a> Walk<'a> {
             return Entry { alias: Some(Cow::Owned(shown.to_owned())), ..entry(None, Columns::Open(flow)) };
         };
         let columns = self.relation_columns(relation);
-        self.reads(relation);
+        self.reads_of(relation, range.inh);
         Entry {
             alias: Some(Cow::Owned(shown.to_owned())),
             relation: Some(relation),

@@ -304,8 +304,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Rows of a relation are read.
+    /// Rows of a relation are read, and of those below it.
     pub(super) fn reads(&mut self, relation: &'a Relation) {
+        self.reads_of(relation, true);
+    }
+
+    /// The same, where those below it may be left out (`ONLY`).
+    pub(super) fn reads_of(&mut self, relation: &'a Relation, all: bool) {
         self.found.tables.insert(relation.table_name());
         let effect = self.on(Action::Select, relation);
         self.effect(effect);
@@ -315,11 +320,22 @@ impl<'a> Walk<'a> {
         }
         let parent = relation.table_name();
         let mut below = Vec::new();
-        self.descendants(relation, &mut |child| below.push(child));
+        if all {
+            self.descendants(relation, &mut |child| below.push(child));
+        }
+        for relation in std::iter::once(relation).chain(below.iter().copied()) {
+            // What is computed as it is read fails with words of its own.
+            let computed = |c: &&Column| c.generated && !self.catalog.tags(relation.oid, c.number).is_empty();
+            self.found.touches_tagged |= relation.columns.iter().any(|c| computed(&c));
+        }
         for child in below {
             let mut effect = self.on(Action::Select, child);
             effect.via = Some(parent.clone());
             self.effect(effect);
+            if child.kind == RelationKind::Foreign {
+                let why = format!("{}, below {parent}, is a foreign table", child.table_name());
+                self.effect(Effect::new(Action::Egress, Resource::Target).because(why));
+            }
         }
         for expression in relation.row_security.iter().flatten() {
             self.internal(expression, relation);

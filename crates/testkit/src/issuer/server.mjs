@@ -73,8 +73,8 @@ function provider(keys) {
           if (!resource.startsWith('urn:')) throw new errors.InvalidTarget();
           return {
             scope: 'openid',
-            audience: resource.slice('urn:'.length),
-            accessTokenFormat: 'jwt',
+            audience: resource.split(':').at(-1),
+            accessTokenFormat: resource.startsWith('urn:opaque:') ? 'opaque' : 'jwt',
             accessTokenTTL: settings.life ?? 600,
             jwt: { sign: { alg: settings.algorithm } },
           };
@@ -88,7 +88,8 @@ function provider(keys) {
 
 let keys = [key(settings.algorithm)];
 let handle = provider(keys);
-const counts = { jwks: 0, discovery: 0 };
+const counts = { jwks: 0, discovery: 0, introspection: 0 };
+let deaf = false;
 
 createServer((request, response) => {
   if (request.method === 'POST' && request.url.startsWith('/control/')) {
@@ -96,6 +97,8 @@ createServer((request, response) => {
     // rotate: a new key signs, the old one is still published. retire: only the newest is left.
     if (what === 'rotate') keys = [key(settings.algorithm), ...keys];
     if (what === 'retire') keys = keys.slice(0, 1);
+    // deaf: nobody is answered about tokens, until hear.
+    if (what === 'deaf' || what === 'hear') deaf = what === 'deaf';
     if (what === 'rotate' || what === 'retire') handle = provider(keys);
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ ...counts, keys: keys.map((k) => k.kid) }));
@@ -103,5 +106,13 @@ createServer((request, response) => {
   }
   if (request.url.startsWith('/jwks')) counts.jwks += 1;
   if (request.url.startsWith('/.well-known/')) counts.discovery += 1;
+  if (request.url.startsWith('/token/introspection')) {
+    counts.introspection += 1;
+    if (deaf) {
+      response.statusCode = 503;
+      response.end();
+      return;
+    }
+  }
   handle(request, response);
 }).listen(port, '127.0.0.1');

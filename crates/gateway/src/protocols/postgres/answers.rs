@@ -17,6 +17,7 @@ use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
 use crate::spine::Stop;
+use crate::traces::Spent;
 
 /// What the client gets for one message of the server's.
 pub(super) enum Heard {
@@ -46,6 +47,8 @@ pub(super) struct Answers {
     pub(super) own_failed: Option<String>,
     /// Operations that ended, for the journal.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// How long the result that is coming now was masked.
+    pub(super) masking: Spent,
     /// The client has been told that the session ends.
     pub(super) fatal: bool,
     /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
@@ -62,6 +65,7 @@ impl Answers {
             own_rows: Vec::new(),
             own_failed: None,
             outcomes: VecDeque::new(),
+            masking: Spent::default(),
             fatal: false,
             refresh: false,
         }
@@ -382,6 +386,7 @@ fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {
         rows: affected(tag).unwrap_or(run.rows),
         duration: run.started.elapsed(),
         sqlstate: failed.map(str::to_owned),
+        masking: Spent::default(),
     }
 }
 

@@ -52,17 +52,17 @@ pub(super) async fn open(
         // How names are resolved is asked on this very connection, whenever it may have moved.
         audit.gateway(target.name.as_str(), "session names")?;
         target.catalogue.ready().await.map_err(|error| {
-            tracing::warn!(%error, "the target's catalogue cannot be read");
+            tracing::warn!(session, %error, "the target's catalogue cannot be read");
             denied(
                 "08004",
                 "the gateway cannot read the target's catalogue, without which it understands no statement",
             )
         })?;
     }
-    let dialled = upstream(&target, accepted.minor(), &parameters, everything).await;
+    let dialled = upstream(&target, accepted.minor(), &parameters, everything, session).await;
     target.catalogue.met(dialled.is_ok());
     let upstream = dialled?;
-    let session = Cancellable {
+    let cancellable = Cancellable {
         held: Arc::clone(cancel),
         address: target.address.clone(),
         tls: target.tls.clone(),
@@ -71,7 +71,7 @@ pub(super) async fn open(
     };
     let registration = gateway
         .cancels()
-        .register(session, accepted.minor())
+        .register(cancellable, accepted.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
     if !everything {
         check_reading(&upstream)?;
@@ -86,11 +86,12 @@ async fn upstream(
     minor: u16,
     parameters: &[(String, Vec<u8>)],
     everything: bool,
+    session: &str,
 ) -> Result<Upstream, Stop> {
     let mut anew = false;
     loop {
         let password = target.credential.password().await;
-        let password = password.map_err(|error| unreachable(error.into(), Words::Ours))?;
+        let password = password.map_err(|error| unreachable(error.into(), Words::Ours, session))?;
         let login = Login { user: &target.user, password: password.as_deref(), minor, parameters };
         let words = if everything { Words::TheServers(login.password) } else { Words::Ours };
         match dial(&target.address, &target.tls, &login).await {
@@ -98,7 +99,7 @@ async fn upstream(
             Err(error) if !anew && error.is_login() && target.credential.refused(password.as_ref()) => {
                 anew = true
             }
-            Err(error) => return Err(unreachable(error, words)),
+            Err(error) => return Err(unreachable(error, words, session)),
         }
     }
 }
@@ -232,8 +233,8 @@ enum Words<'a> {
     Ours,
 }
 
-fn unreachable(error: DialError, words: Words) -> Stop {
-    tracing::warn!(%error, "the target cannot be used");
+fn unreachable(error: DialError, words: Words, session: &str) -> Stop {
+    tracing::warn!(session, %error, "the target cannot be used");
     if let Words::TheServers(password) = words
         && let Some(message) = error.own_words(password)
     {

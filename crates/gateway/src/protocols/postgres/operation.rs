@@ -11,6 +11,7 @@ use wire::postgres::backend::Field;
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
+use crate::traces::Understood;
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
 /// messages that carry the same text.
@@ -232,6 +233,8 @@ pub struct Request {
     pub operation: Arc<Operation>,
     /// Under which settings.
     pub(super) under: Arc<Under>,
+    /// When that was understood.
+    pub understood: Understood,
 }
 
 /// The messages that carry intent.
@@ -304,6 +307,10 @@ impl Auditable for Request {
         self.is_shape()
     }
 
+    fn understood(&self) -> Understood {
+        self.understood
+    }
+
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {
         super::exact::exact(self, session, part);
     }
@@ -318,6 +325,16 @@ impl Auditable for Request {
 }
 
 impl Request {
+    /// One that was understood just now.
+    pub(super) fn new(
+        frame: Vec<u8>,
+        kind: RequestKind,
+        operation: Arc<Operation>,
+        under: Arc<Under>,
+    ) -> Self {
+        Self { frame, kind, operation, under, understood: Understood::default() }
+    }
+
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
     /// then. A shape that policy would hold goes through; its Bind is held.
     pub fn is_shape(&self) -> bool {

@@ -27,6 +27,7 @@ use crate::net::listen::Accepted;
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Turn};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
+use crate::traces::Moment;
 
 /// What is still to be said when a session ends may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -101,7 +102,7 @@ impl Protocol for PostgresSession {
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
         self.gateway.is_current()?;
-        let begun = Instant::now();
+        let (begun, moment) = (Instant::now(), Moment::now());
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
@@ -113,6 +114,7 @@ impl Protocol for PostgresSession {
             }
         };
         self.gateway.metrics().stages.took(Stage::Login, begun.elapsed());
+        audit.began(Stage::Login, moment);
         let target = accepted.target();
         let admitted = self.gateway.break_glass(admitted, &target, &self.origin, audit).await?;
         self.place = Some(self.gateway.enter(&admitted, &target, &self.origin)?);
@@ -125,7 +127,7 @@ impl Protocol for PostgresSession {
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let session = &self.origin.session;
-        let begun = Instant::now();
+        let (begun, moment) = (Instant::now(), Moment::now());
         // A target may let one wait: whoever is to end meanwhile hears of it at once.
         let (opened, registration) = tokio::select! {
             biased;
@@ -133,6 +135,7 @@ impl Protocol for PostgresSession {
             opened = opening::open(&self.gateway, grant, accepted, audit, &self.cancel, session) => opened?,
         };
         self.gateway.metrics().stages.took(Stage::Connect, begun.elapsed());
+        audit.began(Stage::Connect, moment);
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
@@ -145,7 +148,8 @@ impl Protocol for PostgresSession {
     async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop> {
         loop {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
-            if let Some(outcome) = open.answers.outcomes.pop_front() {
+            if let Some(mut outcome) = open.answers.outcomes.pop_front() {
+                outcome.masking = open.answers.masking.take();
                 // The client need not wait for what is written down of it, but for a catalogue that is to be read first.
                 if !open.answers.refresh {
                     // That it has gone is noticed at the next turn, behind what is written down.
@@ -158,13 +162,13 @@ impl Protocol for PostgresSession {
                 open.target.catalogue.refresh().await;
                 open.answers.refresh = false;
             }
-            open.learn();
+            open.learn(&self.origin.session);
             if !open.pump.client.is_full()
                 && let Some(chunk) = open.hear()?
             {
                 return Ok(Event::Response(chunk));
             }
-            open.learn();
+            open.learn(&self.origin.session);
             if ears == Ears::Both
                 && open.answers.outcomes.is_empty()
                 && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
@@ -249,10 +253,11 @@ impl Protocol for PostgresSession {
         if nothing_to_mask {
             return masking::apply(plan, chunk).map_err(|_| Stop::Broken("nothing was masked, and failed"));
         }
-        let begun = metrics.stages.begin(Stage::Mask);
+        let (begun, moment) = (metrics.stages.begin(Stage::Mask), Moment::now());
         let masked = masking::apply(plan, chunk);
         metrics.stages.end(Stage::Mask, begun);
         plan.plan.take_counts(|strategy, values| metrics.masked(strategy.as_str(), values));
+        open.answers.masking.add(moment);
         masked.map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
             open.answers.fatal = true;
@@ -334,7 +339,7 @@ impl Protocol for PostgresSession {
                 if let (Stop::Ended(_), true, Some(registration)) = (stop, runs, &self.registration) {
                     let Cancellable { held: _, address, tls, process, secret } = registration.session();
                     if let Err(error) = dial::cancel(address, tls, *process, secret).await {
-                        tracing::warn!(%error, "what an ended session ran could not be cancelled at its target");
+                        tracing::warn!(session = self.origin.session, %error, "what an ended session ran could not be cancelled at its target");
                     }
                 }
             };
@@ -378,9 +383,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
                 Ended::Draining
                 | Ended::Killed(_)
                 | Ended::Reconfigured
+                | Ended::Regrouped
                 | Ended::Frozen(_)
                 | Ended::Narrowed => "57P01",
                 Ended::Revoked
+                | Ended::Unasked
                 | Ended::Expired
                 | Ended::TooOld
                 | Ended::Denied(_)

@@ -8,7 +8,7 @@ use model::{ColumnName, Tag};
 use super::cells::rows;
 use super::queries::{self, List};
 use super::texts::{Piece, Texts};
-use super::{Catalog, EventTrigger, Oid, objects, polled, relations, tags};
+use super::{Catalog, EventTrigger, Oid, Placed, objects, polled, relations, tags};
 
 /// The rows of one answer, as text.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -102,7 +102,20 @@ pub fn pulse() -> &'static str {
 /// # Errors
 /// The server is not one that is served, or an answer is not what was asked for.
 pub fn from_rows(version: u32, answers: &[Rows], tags: &[(ColumnName, Tag)]) -> Result<Catalog, String> {
-    let mut catalog = Catalog { server_version: version, ..Catalog::default() };
+    from_rows_after(version, answers, tags, Placed::default())
+}
+
+/// The same where it is known at which places configured columns were found before.
+///
+/// # Errors
+/// As [`from_rows`].
+pub fn from_rows_after(
+    version: u32,
+    answers: &[Rows],
+    tags: &[(ColumnName, Tag)],
+    before: Placed,
+) -> Result<Catalog, String> {
+    let mut catalog = Catalog { server_version: version, placed: before, ..Catalog::default() };
     add(&mut catalog, &Answers::new(&List::ALL, answers)?, tags)?;
     Ok(catalog)
 }

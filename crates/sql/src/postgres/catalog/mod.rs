@@ -24,8 +24,8 @@ mod when;
 
 pub(crate) use derived::Derived;
 pub use load::{
-    Questions, Rows, UNREADABLE, from_rows, proposals, pulse, queries, questions, retagged, signature,
-    temporary_queries, version, who, with_temporary,
+    Questions, Rows, UNREADABLE, from_rows, from_rows_after, proposals, pulse, queries, questions, retagged,
+    signature, temporary_queries, version, who, with_temporary,
 };
 pub(crate) use queries::FIRST_USER_OID;
 #[cfg(test)]
@@ -35,6 +35,11 @@ pub use texts::Piece;
 /// A PostgreSQL object identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Oid(pub u32);
+
+/// Where configured columns were found, by relation and number of the column. A tag stays with a column that was renamed, or
+/// whose table was renamed, moved or swapped with another.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placed(pub(crate) HashMap<ColumnName, BTreeSet<(Oid, i16)>>);
 
 /// A server's objects. Rows of dropped columns and toast tables are not in it.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +67,8 @@ pub struct Catalog {
     /// Tags of columns: configured ones, proposed ones, those inherited from parents and partitioned tables, and the
     /// built-in ones of system columns. Columns of views are not in it: theirs follow from their definitions.
     pub(crate) column_tags: HashMap<(Oid, i16), BTreeSet<Tag>>,
+    /// Where configured columns were found, here and in the catalogues before.
+    pub(crate) placed: Placed,
     /// Tags of whole relations: the system's own copies of data (`system.secret`).
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
     /// What is asked often and follows from the rest.
@@ -493,6 +500,11 @@ impl Catalog {
     /// and texts that are [`UNREADABLE`]. While there are any, it is worth reading again.
     pub fn unreadable(&self) -> usize {
         self.unreadable
+    }
+
+    /// Where configured columns were found so far.
+    pub fn placed(&self) -> &Placed {
+        &self.placed
     }
 
     /// The tags of a table's column.

@@ -5,25 +5,27 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use model::{ColumnName, Tag};
 
-use super::{Catalog, Oid, RelationKind, TypeKind};
+use super::{Catalog, Oid, Placed, RelationKind, TypeKind};
 use crate::postgres::{proposals, system};
 
 /// Puts the tags into the catalogue.
 ///
 /// A row of a child is a row of its parents, too, so a column has the tags of the same column above it; and who reads a
 /// parent reads its children, so it has those of the same column below it. A generated column has those of all that it is
-/// computed from.
+/// computed from, and one that holds rows of a table those of all of its columns.
 pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
-    let mut own: HashMap<Oid, HashMap<String, BTreeSet<Tag>>> = HashMap::new();
+    let mut own = Tagged::new();
+    let placed = place(catalog, configured);
     for (column, tag) in configured {
-        let Some(relation) = catalog.relation(&column.table.schema, &column.table.name) else { continue };
-        if relation.column(&column.name).is_none() {
-            continue;
-        }
-        for oid in catalog.with_descendants(relation.oid) {
-            own.entry(oid).or_default().entry(column.name.clone()).or_default().insert(tag.clone());
+        for (oid, number) in placed.0.get(column).into_iter().flatten() {
+            let there = catalog.relations.get(oid).into_iter().flat_map(|r| &r.columns);
+            let Some(there) = there.into_iter().find(|c| c.number == *number) else { continue };
+            for oid in catalog.with_descendants(*oid) {
+                own.entry(oid).or_default().entry(there.name.clone()).or_default().insert(tag.clone());
+            }
         }
     }
+    catalog.placed = placed;
     generated(catalog, &mut own);
     let mut seen = own.clone();
     for (oid, columns) in &own {
@@ -34,6 +36,7 @@ pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
             }
         }
     }
+    held_in_rows(catalog, &mut seen);
     let mut tagged = HashMap::new();
     for (oid, mut columns) in seen {
         for column in catalog.relations.get(&oid).into_iter().flat_map(|r| &r.columns) {
@@ -48,8 +51,72 @@ pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
     built_in(catalog);
 }
 
+/// Tags by relation and name of the column.
+type Tagged = HashMap<Oid, HashMap<String, BTreeSet<Tag>>>;
+
+/// Where configured columns are and were: by their names now, and by number in relations in which they were found before.
+fn place(catalog: &Catalog, configured: &[(ColumnName, Tag)]) -> Placed {
+    let mut placed = Placed::default();
+    for (column, _) in configured {
+        let places = placed.0.entry(column.clone()).or_default();
+        places.extend(catalog.placed.0.get(column).into_iter().flatten());
+        let relation = catalog.relation(&column.table.schema, &column.table.name);
+        let found = relation.and_then(|r| Some((r.oid, r.column(&column.name)?.number)));
+        places.extend(found);
+    }
+    placed
+}
+
+/// Gives columns whose values are or hold rows of a tagged table all of that table's tags: arrays, domains, ranges and
+/// composites of them, too.
+fn held_in_rows(catalog: &Catalog, seen: &mut Tagged) {
+    while !seen.is_empty() {
+        let mut found = Vec::new();
+        for (oid, relation) in &catalog.relations {
+            if is_system(&relation.schema) || matches!(relation.kind, RelationKind::View) {
+                continue;
+            }
+            for column in &relation.columns {
+                let Some(rows) = rows_in(catalog, column.type_oid) else { continue };
+                let tags: BTreeSet<Tag> = seen
+                    .get(&rows)
+                    .into_iter()
+                    .flat_map(|columns| columns.values().flatten().cloned())
+                    .collect();
+                let known = seen.get(oid).and_then(|columns| columns.get(&column.name));
+                if !tags.iter().all(|tag| known.is_some_and(|known| known.contains(tag))) {
+                    found.push((*oid, column.name.clone(), tags));
+                }
+            }
+        }
+        if found.is_empty() {
+            return;
+        }
+        for (oid, name, tags) in found {
+            seen.entry(oid).or_default().entry(name).or_default().extend(tags);
+        }
+    }
+}
+
+/// The relation whose rows a value of a type is or holds.
+fn rows_in(catalog: &Catalog, oid: Oid) -> Option<Oid> {
+    let mut oid = oid;
+    // A domain may be over an array of a domain, and so on.
+    for _ in 0..32 {
+        let each = catalog.types.get(&oid)?;
+        oid = match each.kind {
+            TypeKind::Composite => return Some(each.relation),
+            TypeKind::Domain => each.base,
+            TypeKind::Range | TypeKind::Multirange => each.bound,
+            TypeKind::Base if each.is_array() => each.element,
+            TypeKind::Base | TypeKind::Enum | TypeKind::Pseudo => return None,
+        };
+    }
+    None
+}
+
 /// Gives generated columns the tags of the columns that their expressions name. None is computed from another.
-fn generated(catalog: &Catalog, own: &mut HashMap<Oid, HashMap<String, BTreeSet<Tag>>>) {
+fn generated(catalog: &Catalog, own: &mut Tagged) {
     let mut found = Vec::new();
     for (oid, columns) in &*own {
         let all = catalog.relations.get(oid).into_iter().flat_map(|r| &r.columns);

@@ -153,12 +153,7 @@ impl Conversation {
                     operation
                 };
                 let under = self.circumstances();
-                Said::Request(Request {
-                    frame: frame.whole.to_vec(),
-                    kind: RequestKind::Query,
-                    operation,
-                    under,
-                })
+                Said::Request(Request::new(frame.whole.to_vec(), RequestKind::Query, operation, under))
             }
         }
     }
@@ -191,7 +186,7 @@ impl Conversation {
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
+                Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
             }
         }
     }
@@ -229,7 +224,7 @@ impl Conversation {
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
-        Said::Request(Request { frame: frame.whole.to_vec(), kind, operation, under })
+        Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
     }
 
     fn execute(&mut self, portal: &[u8]) -> Said {
@@ -300,12 +295,7 @@ impl Conversation {
             operation = self.understanding.uncertain(TOO_LATE);
         }
         let under = self.circumstances();
-        Said::Request(Request {
-            frame: frame.whole.to_vec(),
-            kind: RequestKind::FunctionCall,
-            operation,
-            under,
-        })
+        Said::Request(Request::new(frame.whole.to_vec(), RequestKind::FunctionCall, operation, under))
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {

@@ -17,6 +17,7 @@ use crate::protocols::postgres::operation::Garbled;
 use crate::protocols::postgres::own;
 use crate::spine::{Event, Stop};
 use crate::targets::Target;
+use crate::traces::{Moment, Understood};
 
 /// The longest Query, Parse or Bind, in bytes: it is kept in memory whole.
 const LONGEST_STATEMENT: usize = 64 * 1024 * 1024;
@@ -223,7 +224,7 @@ impl Open {
                 },
             };
             let whole = frame.whole.len();
-            let begun = stages.begin(Stage::Describe);
+            let (begun, moment) = (stages.begin(Stage::Describe), Moment::now());
             let said = self.conversation.client(&frame)?;
             stages.end(Stage::Describe, begun);
             let event = match said {
@@ -254,12 +255,13 @@ impl Open {
                         return Ok(None);
                     }
                 }
-                Said::Request(request) => {
+                Said::Request(mut request) => {
                     if request.operation.unresolved() && !std::mem::replace(&mut self.retried, true) {
                         self.target.catalogue.refresh_if_moved().await;
                         continue;
                     }
                     self.retried = false;
+                    request.understood = Understood::since(moment);
                     Some(Event::Request(request))
                 }
                 Said::Garbled(garbled) => Some(Event::Unreadable(garbled)),
@@ -346,7 +348,7 @@ impl Open {
     }
 
     /// Learns from the answer to a statement of ours, once it is whole.
-    pub(super) fn learn(&mut self) {
+    pub(super) fn learn(&mut self, session: &str) {
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
         let ahead = std::mem::take(&mut self.ahead);
@@ -354,7 +356,7 @@ impl Open {
             Some(state) => Err(state),
             None => {
                 self.conversation.understanding.learn(purpose, self.answers.take_results()).map_err(|why| {
-                    tracing::warn!(why, "names of a session cannot be learnt");
+                    tracing::warn!(session, why, "names of a session cannot be learnt");
                     "58000".to_owned()
                 })
             }

@@ -1,0 +1,285 @@
+//! An issuer is asked about tokens (RFC 7662): when somebody comes in, and again while they stay. What it takes back ends,
+//! what was made of it too, and who cannot be asked has not said yes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use testkit::durward::{Durward, Target};
+use testkit::issuer::Issuer;
+use testkit::json::Json;
+use testkit::jwt::{self, Signer};
+use testkit::postgres::{Postgres, SUPERUSER};
+use testkit::process::free_port;
+use testkit::{Scratch, http};
+use tokio_postgres::{Client, NoTls};
+
+use crate::rig::{self, DATABASE};
+
+const POLICY: &str = "@id(\"dba\") permit (principal in Group::\"company/dba\", action, resource);\n";
+/// A secret with signs in it that have a meaning in headers and forms.
+const SECRET: &str = "g:+te %20&=";
+const CLIENTS: &str = r#"{"algorithm":"ES256","life":600,"clients":{
+    "gate":{"secret":"g:+te %20&=","metadata":{"token_endpoint_auth_method":"client_secret_basic"}},
+    "coder":{"secret":"one","groups":["dba"]},"other":{"secret":"two","groups":["dba"]},"guest":{"secret":"three"}}}"#;
+const OPAQUE: &str = "urn:opaque:durward";
+
+struct House {
+    // In this order: the gateway ends before the server that it leads to.
+    gateway: Durward,
+    server: Postgres,
+    agents: u16,
+    _secret: Scratch,
+}
+
+fn house(secret: &str) -> House {
+    let (server, agents) = (rig::server(&[]), free_port().unwrap());
+    let place = Scratch::new("secret").unwrap();
+    std::fs::write(place.join("secret"), format!("{secret}\n")).unwrap();
+    let settings = format!(
+        "\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n[credentials.company]\nfile = \"{}\"\n",
+        place.join("secret").display()
+    );
+    let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
+    House { gateway, server, agents, _secret: place }
+}
+
+impl House {
+    fn apply(&self, issuer: &str, how: &str, keys: &[(&str, &str)]) {
+        let state = format!(
+            "[[issuers]]\nname = \"company\"\nissuer = \"{issuer}\"\naudience = \"durward\"\n\
+             introspection = {{ client_id = \"gate\", credential = \"company\", {how} }}\n{}\n\
+             [[issuers.principals]]\nkind = \"agent\"\nname = \"client_id\"\ngroups = [\"groups\"]\n",
+            if keys.is_empty() { "" } else { "jwks_file = \"keys.json\"" }
+        );
+        let files = [&[("issuers.toml", state.as_str())], keys].concat();
+        let target = Target::new(DATABASE, self.server.port(), DATABASE);
+        self.gateway.apply_with(&[target], &[("test", POLICY)], &files).unwrap();
+    }
+
+    async fn open(&self, password: &str) -> Result<Session, String> {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host("127.0.0.1")
+            .port(self.gateway.port())
+            .user(SUPERUSER)
+            .dbname(DATABASE)
+            .password(password);
+        let (client, connection) = config.connect(NoTls).await.map_err(|e| words(&e))?;
+        let end = tokio::spawn(async move { connection.await.err().map(|e| words(&e)).unwrap_or_default() });
+        client.simple_query("SELECT 1").await.map_err(|e| words(&e))?;
+        Ok(Session { client, end })
+    }
+
+    #[track_caller]
+    fn refused(&self, password: &str) -> impl Future<Output = String> {
+        let place = std::panic::Location::caller();
+        async move {
+            let opened = self.open(password).await;
+            opened.err().unwrap_or_else(|| panic!("{place}: it opens a session"))
+        }
+    }
+
+    fn exchanged(&self, subject: &str) -> String {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", subject),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ("audience", DATABASE),
+        ];
+        let answer = http::post_form(self.agents, "/token", &form, &[]).unwrap();
+        let token =
+            Json::parse(&answer.body).ok().and_then(|j| Some(j.at("access_token")?.text()?.to_owned()));
+        token.unwrap_or_else(|| panic!("{} {}", answer.status, answer.body))
+    }
+
+    fn journal(&self) -> String {
+        let files = std::fs::read_dir(self.gateway.journal()).unwrap().flatten();
+        files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+    }
+}
+
+struct Session {
+    client: Client,
+    end: tokio::task::JoinHandle<String>,
+}
+
+impl Session {
+    async fn works(&self) {
+        self.client.simple_query("SELECT 1").await.expect("it goes on");
+    }
+
+    /// Its last words, and how long after a moment they came.
+    async fn ends(self, since: Instant) -> (String, Duration) {
+        let words = tokio::time::timeout(Duration::from_secs(30), self.end).await.expect("it ends").unwrap();
+        (words, since.elapsed())
+    }
+}
+
+fn words(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |e| format!("{} {}", e.code().code(), e.message()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_says_nothing_opens_what_its_issuer_says_of_it() {
+    let issuer = Issuer::start(&rig::npm(), CLIENTS).unwrap();
+    let house = house(SECRET);
+    let asked = || issuer.control("count").unwrap().at("introspection").and_then(Json::number).unwrap();
+    let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+    house.apply(&issuer.url(), "every = \"1s\"", &[]);
+    assert_eq!(
+        house.refused(&token).await,
+        "28P01 the token is not valid",
+        "they are not taken by themselves"
+    );
+    assert_eq!(asked(), 0.0);
+    house.apply(&issuer.url(), "every = \"1m\", opaque = true", &[]);
+    house.open(&token).await.unwrap().works().await;
+    house.open(&house.exchanged(&token)).await.expect("exchanged");
+    assert!(house.journal().contains(r#""principal":"agent:company/coder""#));
+    for secret in [&token, SECRET] {
+        assert!(!house.journal().contains(secret) && !house.gateway.log().contains(secret), "it is nowhere");
+    }
+    // Its neighbours: of nobody who may, for somebody else, changed, made up; and what no issuer is asked about.
+    let guest = issuer.token_for("guest", "three", OPAQUE).unwrap();
+    assert!(house.refused(&guest).await.starts_with("42501"), "a guest is known and may nothing");
+    let elsewhere = issuer.token_for("coder", "one", "urn:opaque:elsewhere").unwrap();
+    let made_up = "x".repeat(token.len());
+    for wrong in [&elsewhere, &format!("{token}x"), &made_up] {
+        assert_eq!(house.refused(wrong).await, "28P01 the token is not valid", "{wrong}");
+    }
+    let before = asked();
+    for wrong in ["hunter2", "correct horse battery staple", SECRET] {
+        assert_eq!(house.refused(wrong).await, "28P01 the token is not valid", "{wrong}");
+    }
+    assert_eq!(asked(), before, "nobody's password is shown to an issuer");
+    for reason in ["jwt_inactive", "jwt_audience", "jwt_malformed"] {
+        assert!(house.journal().contains(reason), "{reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_issuer_takes_back_ends_and_what_was_exchanged_for_it() {
+    let issuer = Issuer::start(&rig::npm(), CLIENTS).unwrap();
+    let house = house(SECRET);
+    house.apply(&issuer.url(), "every = \"1s\", opaque = true", &[]);
+    let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+    let other = issuer.token_for("other", "two", OPAQUE).unwrap();
+    let exchanged = house.exchanged(&token);
+    let (first, second) = (house.open(&token).await.unwrap(), house.open(&exchanged).await.unwrap());
+    let neighbour = house.open(&other).await.unwrap();
+    // They are asked about, and nothing ends by it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for goes_on in [&first, &second, &neighbour] {
+        goes_on.works().await;
+    }
+    let since = Instant::now();
+    issuer.revoke("coder", "one", &token).unwrap();
+    for session in [first, second] {
+        let (words, took) = session.ends(since).await;
+        assert!(words.starts_with("28000") && words.contains("not active any more at company"), "{words}");
+        assert!(took < Duration::from_secs(4), "{took:?} where it is asked each second");
+    }
+    neighbour.works().await;
+    assert_eq!(house.refused(&token).await, "28P01 the token is not valid");
+    assert!(house.refused(&exchanged).await.contains("not active any more at company"));
+    house.open(&other).await.expect("the neighbour");
+    assert!(house.journal().contains(r#""who":"issuer:company","what":"access revoked""#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_an_issuer_cannot_be_asked_nobody_comes_in_and_who_is_in_stays_for_a_while() {
+    let issuer = Issuer::start(&rig::npm(), CLIENTS).unwrap();
+    let house = house(SECRET);
+    house.apply(&issuer.url(), "every = \"1s\", grace = \"5s\", opaque = true", &[]);
+    let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+    let session = house.open(&token).await.unwrap();
+    let since = Instant::now();
+    issuer.control("deaf").unwrap();
+    assert_eq!(house.refused(&token).await, "28P01 the token is not valid", "it fails closed");
+    assert!(house.journal().contains("jwt_unasked"));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    session.works().await;
+    // An outage that is over before the time is: nothing has happened.
+    issuer.control("hear").unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    session.works().await;
+    assert!(since.elapsed() > Duration::from_secs(7));
+    house.open(&token).await.expect("it comes in again");
+    // One that is not.
+    let since = Instant::now();
+    issuer.control("deaf").unwrap();
+    let (words, took) = session.ends(since).await;
+    assert!(words.starts_with("28000") && words.contains("cannot be asked whether the token"), "{words}");
+    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{took:?}");
+}
+
+/// An issuer that answers with what it is told to.
+fn answers() -> (u16, Arc<Mutex<(u16, String)>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = Arc::new(Mutex::new((200, String::new())));
+    let told = Arc::clone(&answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, told) = (stream.unwrap(), Arc::clone(&told));
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = n.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            let _ = reader.read_exact(&mut body);
+            let (status, text) = told.lock().unwrap().clone();
+            let head =
+                format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", text.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(text.as_bytes()));
+        }
+    });
+    (port, answer)
+}
+
+/// Of signed tokens the real issuer of these tests says nothing, so that its answers are made here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_token_needs_its_issuers_yes_as_well() {
+    let (port, answer) = answers();
+    let (house, key) = (house("one"), Signer::p256("k").unwrap());
+    let how = format!("endpoint = \"http://127.0.0.1:{port}/ask\", every = \"1s\"");
+    house.apply("https://login.example.com", &how, &[("keys.json", &jwt::jwks(&[&key]))]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(
+        r#"{{"iss":"https://login.example.com","aud":"durward","sub":"s","client_id":"coder","groups":["dba"],"iat":{now},"exp":{}}}"#,
+        now + 600
+    );
+    let token = key.sign(&claims).unwrap();
+    let say = |status: u16, text: &str| *answer.lock().unwrap() = (status, text.to_owned());
+    for (status, text) in [
+        (200, r#"{"active":false}"#),
+        (200, r#"{"active":"true"}"#),
+        (200, r#"{"active":false,"active":true}"#),
+        (200, r#"{"active":true,"sub":"somebody else"}"#),
+        (200, "{}"),
+        (200, "yes"),
+        (302, r#"{"active":true}"#),
+        (401, r#"{"active":true}"#),
+        (500, r#"{"active":true}"#),
+    ] {
+        say(status, text);
+        assert_eq!(house.refused(&token).await, "28P01 the token is not valid", "{status} {text}");
+    }
+    say(200, r#"{"active":true,"sub":"s","scope":"x"}"#);
+    let session = house.open(&token).await.unwrap();
+    let forged = Signer::p256("k").unwrap().sign(&claims).unwrap();
+    assert_eq!(house.refused(&forged).await, "28P01 the token is not valid", "a yes mends no signature");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    session.works().await;
+    let since = Instant::now();
+    say(200, r#"{"active":false}"#);
+    let (words, took) = session.ends(since).await;
+    assert!(words.contains("not active any more at company"), "{words}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
