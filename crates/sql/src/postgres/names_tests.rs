@@ -378,6 +378,13 @@ fn rows_behind_a_view_are_locked_through_it() {
 }
 
 #[test]
+fn a_type_that_is_altered_may_be_that_of_tables() {
+    has(PUBLIC, "ALTER TYPE shop.addr RENAME ATTRIBUTE street TO road CASCADE", "alter the target");
+    has(PUBLIC, "ALTER TYPE shop.addr ADD ATTRIBUTE more text CASCADE", "alter the target");
+    has_not(PUBLIC, "ALTER TABLE shop.products RENAME COLUMN name TO title", "alter the target");
+}
+
+#[test]
 fn an_index_is_its_tables() {
     for (text, effect) in [
         ("DROP INDEX shop.products_pkey", "index shop.products"),

@@ -436,6 +436,10 @@ impl<'a> Walk<'a> {
     fn rename(&mut self, rename: &RenameStmt) {
         self.defines();
         if let Some(range) = &rename.relation {
+            if rename.rename_type() == ObjectType::ObjectAttribute {
+                // With `CASCADE` typed tables change, too, wherever they are.
+                self.does(Action::Alter, Resource::Target);
+            }
             self.on_range(range, Action::Alter);
             self.launders(range);
             return;
