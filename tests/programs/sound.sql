@@ -136,3 +136,26 @@ SELECT DISTINCT p FROM a.base;
 SELECT p FROM a.base UNION SELECT p FROM a.heir;
 SELECT array_agg(p ORDER BY p), rank() OVER (ORDER BY p) FROM a.base GROUP BY p;
 SELECT DISTINCT ON (p) id FROM a.base;
+
+-- That there is a value tells nothing where there always is one, and something elsewhere.
+CREATE TABLE a.there (id int NOT NULL, sort text NOT NULL, note text);
+CREATE TABLE a.there_too () INHERITS (a.there);
+CREATE VIEW a.there_seen AS SELECT id, sort AS kind, nullif(sort, 'x') AS odd FROM a.there;
+SELECT count(id), count(sort) FILTER (WHERE sort IS NOT NULL), count(*) FROM a.there WHERE id IS NOT NULL;
+SELECT count(kind), count(t.sort) OVER (ORDER BY v.id) FROM a.there_seen v LEFT JOIN a.there t USING (id) GROUP BY v.id, t.sort;
+SELECT count(note), count(DISTINCT sort), count(odd) FROM a.there JOIN a.there_seen USING (id) WHERE note IS NULL OR odd IS NULL;
+SELECT count(x.s), x.t IS NULL FROM (SELECT sort AS s, CASE WHEN sort = 'x' THEN sort END AS t FROM a.there) x GROUP BY x.t;
+ALTER TABLE a.there_too ALTER COLUMN sort DROP NOT NULL;
+SELECT count(sort), count(id) FROM a.there WHERE sort IS NOT NULL;
+
+-- A session may begin as a replica's.
+CREATE TABLE a.replicated (id int);
+CREATE RULE elsewhere AS ON INSERT TO a.replicated DO INSTEAD INSERT INTO a.noted VALUES (new.id);
+ALTER TABLE a.replicated ENABLE REPLICA RULE elsewhere;
+CREATE TRIGGER then_gone AFTER UPDATE ON a.replicated FOR EACH ROW EXECUTE FUNCTION b.gone();
+ALTER TABLE a.replicated ENABLE REPLICA TRIGGER then_gone;
+INSERT INTO a.replicated VALUES (1);
+SET session_replication_role = replica;
+INSERT INTO a.replicated VALUES (2);
+UPDATE a.replicated SET id = 3;
+RESET session_replication_role;

@@ -310,3 +310,38 @@ async fn what_event_triggers_call_is_seen() {
         client.batch_execute(honest).await.unwrap_or_else(|error| panic!("{honest}: {error:?}"));
     }
 }
+
+/// What is done to the index of a partitioned table is done to its partitions', which policy may keep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_of_partitions_do_not_go_with_the_one_above() {
+    let policy = "@id(\"all\")\npermit (principal, action, resource);\n\
+        @id(\"kept\")\n@reason(\"nobody defines there\")\n\
+        forbid (principal, action in [Action::\"define\", Action::\"maintain\"], resource in Schema::\"sample/kept\");\n";
+    let rig = Rig::start(&["autovacuum=off"], policy);
+    let sample = "CREATE SCHEMA kept; CREATE SCHEMA mine;
+        CREATE TABLE mine.all_of_it (id integer, k integer) PARTITION BY LIST (k);
+        CREATE TABLE kept.one PARTITION OF mine.all_of_it FOR VALUES IN (1);
+        CREATE INDEX above ON mine.all_of_it (id);
+        CREATE TABLE mine.other (id integer, k integer) PARTITION BY LIST (k);
+        CREATE TABLE mine.other_one PARTITION OF mine.other FOR VALUES IN (1); CREATE INDEX beside ON mine.other (id)";
+    rig.server.sql(DATABASE, sample).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let server = rig.direct().connect().await;
+    let indexes = "SELECT string_agg(pg_relation_filenode(indexrelid)::text, ' ') FROM pg_index
+        WHERE indrelid = 'kept.one'::regclass";
+    let before: Option<String> = server.query_one(indexes, &[]).await.unwrap().get(0);
+    for attack in ["DROP INDEX mine.above", "DROP INDEX mine.above CASCADE", "REINDEX INDEX mine.above"] {
+        let client = rig.through().connect().await;
+        let said = client.batch_execute(attack).await;
+        let code = said.err().and_then(|e| e.code().cloned()).map(|c| c.code().to_owned());
+        assert_eq!(code.as_deref(), Some("42501"), "{attack}");
+        let after: Option<String> = server.query_one(indexes, &[]).await.unwrap().get(0);
+        assert_eq!((after.is_some(), &after), (true, &before), "{attack}");
+    }
+    let client = rig.through().connect().await;
+    for honest in
+        ["SELECT id FROM mine.all_of_it WHERE id = 1", "REINDEX INDEX mine.beside", "DROP INDEX mine.beside"]
+    {
+        client.batch_execute(honest).await.unwrap_or_else(|error| panic!("{honest}: {error:?}"));
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::sample::{LAST, OBJECTS, PATHS, TYPES, speaking};
+use super::sample::{LAST, OBJECTS, PATHS, STATISTICS, TYPES, speaking};
 
 /// Numbers that look random (xorshift).
 pub(super) struct Dice(u64);
@@ -66,7 +66,7 @@ impl Generator {
 
     /// Statements that make the schema, one after the other.
     pub(super) fn schema(&mut self) -> Vec<String> {
-        let mut all: Vec<String> = vec![speaking(OBJECTS)];
+        let mut all: Vec<String> = vec![speaking(OBJECTS), STATISTICS.to_owned()];
         for index in 0..5 {
             let schema = match index {
                 0 => "g0",

@@ -72,6 +72,10 @@ type Levels<'t> = Vec<&'t Node>;
 /// Columns (relation, number) whose values come out or decide something.
 pub(super) struct Columns<'t> {
     pub(super) found: BTreeSet<(u32, i16)>,
+    /// Columns of which is asked whether there is a value, and no more.
+    pub(super) present: BTreeSet<(u32, i16)>,
+    /// Something that was followed is more than a column.
+    computed: bool,
     views: &'t Views,
     seen: HashSet<(usize, i64, bool)>,
     depth: usize,
@@ -81,15 +85,22 @@ pub(super) struct Columns<'t> {
 const ALL: i64 = -1;
 /// `SETOP_UNION`
 const UNION: i64 = 1;
+/// `count("any")`
+const COUNT: i64 = 2147;
 /// None of them: only what decides which rows there are.
 const NONE: i64 = 0;
 
 impl<'t> Columns<'t> {
-    pub(super) fn of(part: &'t Part, views: &'t Views, rows: bool) -> BTreeSet<(u32, i16)> {
+    pub(super) fn of(part: &'t Part, views: &'t Views, rows: bool) -> Self {
         let wanted = if rows { ALL } else { NONE };
-        let mut this = Self { found: BTreeSet::new(), views, seen: HashSet::new(), depth: 0 };
+        let mut this = Self::none(views);
         part.nodes(&mut |query| this.query(&vec![query], wanted, false));
-        this.found
+        this
+    }
+
+    fn none(views: &'t Views) -> Self {
+        let (found, present) = (BTreeSet::new(), BTreeSet::new());
+        Self { found, present, computed: false, views, seen: HashSet::new(), depth: 0 }
     }
 
     /// A query of which one column is wanted, or all, or none. Within a view's definition only where values come from
@@ -202,6 +213,10 @@ impl<'t> Columns<'t> {
     }
 
     fn value(&mut self, levels: &Levels<'t>, node: &'t Node, values_only: bool) {
+        self.computed |= !matches!(node.kind.as_str(), "VAR" | "RELABELTYPE" | "TARGETENTRY");
+        if self.asks_for_presence(levels, node) {
+            return self.field(levels, node, "aggfilter", values_only);
+        }
         match node.kind.as_str() {
             "VAR" => {
                 let up = usize::try_from(node.number("varlevelsup")).unwrap_or(0);
@@ -232,6 +247,23 @@ impl<'t> Columns<'t> {
                 }
             }
         }
+    }
+
+    /// `column IS NULL`, `count(column)`, where it is a column of a table in the end.
+    fn asks_for_presence(&mut self, levels: &Levels<'t>, node: &'t Node) -> bool {
+        let name = match node.kind.as_str() {
+            "NULLTEST" => "arg",
+            "AGGREF" if node.number("aggfnoid") == COUNT && node.list("aggdistinct").is_empty() => "args",
+            "WINDOWFUNC" if node.number("winfnoid") == COUNT => "args",
+            _ => return false,
+        };
+        let mut inside = Self::none(self.views);
+        inside.field(levels, node, name, true);
+        if inside.computed {
+            return false;
+        }
+        self.present.extend(inside.found);
+        true
     }
 
     /// A column of an item of `FROM`; number 0 is the whole row.

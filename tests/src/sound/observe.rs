@@ -29,6 +29,8 @@ pub(super) struct Happened {
     pub(super) advisory: bool,
     /// The transaction has a number: something was written.
     pub(super) wrote: bool,
+    /// Default partitions, as they were before: their bounds change whenever a sibling comes or goes.
+    pub(super) defaults: BTreeSet<u32>,
     /// Settings that have another value.
     pub(super) configured: BTreeSet<String>,
     /// The server's refusal.
@@ -184,6 +186,7 @@ impl Happened {
 
     /// What a state has that was not so before.
     fn differs(&mut self, before: &[Vec<Option<String>>], after: &[Vec<Option<String>>]) {
+        self.defaults = before.iter().filter_map(|row| default_partition(row)).collect();
         let before: BTreeSet<&[Option<String>]> = before.iter().map(Vec::as_slice).collect();
         for row in after.iter().filter(|row| !before.contains(row.as_slice())) {
             let [Some(what), Some(oid), value] = row.as_slice() else { continue };
@@ -194,12 +197,18 @@ impl Happened {
                 "update" => drop(self.rows.insert((oid, Change::Update))),
                 "delete" => drop(self.rows.insert((oid, Change::Delete))),
                 "function" => drop(self.functions.insert(oid)),
+                "default" => (),
                 "advisory" => self.advisory = true,
                 "transaction" => self.wrote = true,
                 _ => self.configured.extend(value.clone()),
             }
         }
     }
+}
+
+fn default_partition(row: &[Option<String>]) -> Option<u32> {
+    let [Some(what), Some(oid), _] = row else { return None };
+    (what == "default").then(|| oid.parse().unwrap())
 }
 
 /// What the server counts and holds for this session now.
@@ -223,6 +232,8 @@ fn state() -> String {
          UNION ALL SELECT 'function', p.oid::pg_catalog.text, pg_catalog.pg_stat_get_xact_function_calls(p.oid)::pg_catalog.text
          FROM pg_catalog.pg_proc p WHERE p.oid OPERATOR(pg_catalog.>=) '{FIRST_USER}'
          AND pg_catalog.pg_stat_get_xact_function_calls(p.oid) IS NOT NULL
+         UNION ALL SELECT 'default', p.partdefid::pg_catalog.text, NULL FROM pg_catalog.pg_partitioned_table p
+         WHERE p.partdefid OPERATOR(pg_catalog.<>) '0'
          UNION ALL SELECT 'transaction', '0', pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text
          UNION ALL SELECT 'setting', '0', pg_catalog.concat(s.name, ' = ', s.setting) FROM pg_catalog.pg_settings s
          WHERE pg_catalog.strpos(s.name, '.') OPERATOR(pg_catalog.=) 0",

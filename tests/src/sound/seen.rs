@@ -190,9 +190,12 @@ impl Watch {
             }
             // A key that goes or is made anew is locked on both sides; who may do that needs no right to the other.
             let lower = text.to_ascii_lowercase();
-            let unreferred =
-                (lower.contains("drop") || lower.contains(" type ")) && is_key(known, &said, *oid);
-            if let Some(mode) = strong.filter(|_| !explained && !unreferred)
+            // The same where a partition brings its table's keys with it, to a partitioned table and what is below that.
+            let unreferred = ["drop", " type ", " partition "].iter().any(|word| lower.contains(word))
+                && (is_key(known, &said, *oid) || is_below_key(known, &said, *oid));
+            // What a default partition takes is what its siblings do not: it is locked with the table above it.
+            let beside = happened.defaults.contains(oid) && is_below_changed(known, &said, *oid);
+            if let Some(mode) = strong.filter(|_| !explained && !unreferred && !beside)
                 && !said.more_than_reads(&table)
                 && !said.is_about_an_index_of(known, *oid)
             {
@@ -295,7 +298,8 @@ impl<'a> Told<'a> {
                 matches!(action, Action::Insert | Action::CopyIn | Action::Maintain | Action::Alter)
             }
             Change::Update => action == Action::Update,
-            Change::Delete => action == Action::Delete,
+            // A materialized view that is refreshed beside its readers loses the rows that are no longer.
+            Change::Delete => matches!(action, Action::Delete | Action::Maintain),
         })
     }
 
@@ -333,6 +337,12 @@ fn is_key(known: &Known, said: &Told<'_>, oid: u32) -> bool {
     })
 }
 
+/// The same of a partition by the tables above it.
+fn is_below_key(known: &Known, said: &Told<'_>, oid: u32) -> bool {
+    let parents = known.catalog.relation_by_oid(Oid(oid)).into_iter().flat_map(|r| &r.parents);
+    parents.into_iter().any(|parent| is_key(known, said, parent.0) || is_below_key(known, said, parent.0))
+}
+
 /// What a relation of users was called before. Indexes and row types are not spoken of.
 fn name(known: &Known, oid: u32) -> Option<TableName> {
     let relation = known.catalog.relation_by_oid(Oid(oid)).filter(|_| oid >= FIRST_USER)?;
@@ -344,6 +354,12 @@ fn is_partition(known: &Known, oid: u32) -> bool {
     let parents = known.catalog.relation_by_oid(Oid(oid)).into_iter().flat_map(|r| &r.parents);
     let mut parents = parents.filter_map(|parent| known.catalog.relation_by_oid(*parent));
     parents.any(|parent| parent.kind == RelationKind::Partitioned)
+}
+
+fn is_below_changed(known: &Known, said: &Told<'_>, oid: u32) -> bool {
+    let parents = known.catalog.relation_by_oid(Oid(oid)).into_iter().flat_map(|r| &r.parents);
+    let mut parents = parents.filter_map(|parent| known.catalog.relation_by_oid(*parent));
+    parents.any(|parent| said.more_than_reads(&parent.table_name()))
 }
 
 fn is_sequence(known: &Known, oid: u32) -> bool {

@@ -281,8 +281,37 @@ impl Server {
             self.machinery(changes, &mut objects).await?;
         }
         let views = self.close(&mut objects).await?;
-        let columns = Columns::of(&body, &views, rows);
+        let Columns { found: mut columns, present, .. } = Columns::of(&body, &views, rows);
+        columns.extend(self.may_lack(present).await?);
         self.named(&objects, &rights, columns).await
+    }
+
+    /// Those of these columns that may be without a value. That one is there tells nothing of the others.
+    async fn may_lack(&self, mut columns: BTreeSet<(u32, i16)>) -> Result<BTreeSet<(u32, i16)>, String> {
+        if columns.is_empty() {
+            return Ok(columns);
+        }
+        let list: Vec<String> =
+            columns.iter().map(|(relation, number)| format!("({relation}, {number})")).collect();
+        let text = format!(
+            "WITH RECURSIVE below(top, oid) AS (
+                 SELECT c.oid, c.oid FROM pg_catalog.pg_class c UNION
+                 SELECT b.top, h.inhrelid FROM below b
+                 JOIN pg_catalog.pg_inherits h ON h.inhparent OPERATOR(pg_catalog.=) b.oid)
+             SELECT a.attrelid::pg_catalog.text, a.attnum::pg_catalog.text FROM pg_catalog.pg_attribute a
+             WHERE (a.attrelid, a.attnum) IN ({}) AND NOT EXISTS (SELECT FROM below b
+                 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) b.oid
+                 LEFT JOIN pg_catalog.pg_attribute s ON s.attrelid OPERATOR(pg_catalog.=) b.oid
+                 AND s.attname OPERATOR(pg_catalog.=) a.attname AND s.attnotnull
+                 WHERE b.top OPERATOR(pg_catalog.=) a.attrelid AND (s.attrelid IS NULL OR c.relkind NOT IN ('r', 'p')))",
+            list.join(", ")
+        );
+        for row in self.rows(&text).await? {
+            if let [Some(relation), Some(number)] = row.as_slice() {
+                columns.remove(&(relation.parse().unwrap(), number.parse().unwrap()));
+            }
+        }
+        Ok(columns)
     }
 
     pub(super) async fn rows(&self, text: &str) -> Result<Rows, String> {

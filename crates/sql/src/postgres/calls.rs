@@ -43,8 +43,10 @@ impl<'a> Walk<'a> {
             return cast;
         }
         let mut flow = Flow::Clear;
-        for value in &values {
-            flow = flow.both(self.consume(value));
+        if !self.counts_rows(call, &candidates, &values) {
+            for value in &values {
+                flow = flow.both(self.consume(value));
+            }
         }
         let mut values = values;
         for sort in &call.agg_order {

@@ -153,14 +153,15 @@ fn reads(view: &Relation, relation: &Relation) -> bool {
     let Some(definition) = &view.definition else { return false };
     let written = |name: &str| [name.to_owned(), format!("\"{}\"", name.replace('"', "\"\""))];
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
-    written(&relation.schema).iter().any(|schema| {
-        written(&relation.name).iter().any(|name| {
-            let qualified = format!("{schema}.{name}");
-            definition.match_indices(&qualified).any(|(at, _)| {
-                let (before, behind) = (definition.get(..at), definition.get(at + qualified.len()..));
-                !before.unwrap_or_default().ends_with(is_part)
-                    && !behind.unwrap_or_default().starts_with(is_part)
-            })
+    let is_in = |words: &str| {
+        definition.match_indices(words).any(|(at, _)| {
+            let (before, behind) = (definition.get(..at), definition.get(at + words.len()..));
+            !before.unwrap_or_default().ends_with(is_part) && !behind.unwrap_or_default().starts_with(is_part)
         })
+    };
+    written(&relation.name).iter().any(|name| {
+        // What is temporary is found by every path, and written without a schema.
+        (relation.temporary && is_in(name))
+            || written(&relation.schema).iter().any(|schema| is_in(&format!("{schema}.{name}")))
     })
 }

@@ -57,7 +57,7 @@ impl<'a> Walk<'a> {
                 let parts = expression.args.iter();
                 told(parts.fold(Flow::Clear, |flow, node| flow.both(self.tells(node, scope).flow)))
             }
-            NodeEnum::NullTest(test) => told(self.uses_boxed(&test.arg, scope)),
+            NodeEnum::NullTest(test) => told(self.null_test(test, scope)),
             NodeEnum::BooleanTest(test) => {
                 told(test.arg.as_deref().map(|node| self.tells(node, scope).flow).unwrap_or_default())
             }

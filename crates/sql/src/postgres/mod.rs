@@ -24,6 +24,7 @@ mod moves;
 mod names;
 mod operators;
 mod parse;
+mod presence;
 mod proposals;
 mod query;
 mod references;

@@ -378,6 +378,13 @@ fn rows_behind_a_view_are_locked_through_it() {
 }
 
 #[test]
+fn a_type_that_is_altered_may_be_that_of_tables() {
+    has(PUBLIC, "ALTER TYPE shop.addr RENAME ATTRIBUTE street TO road CASCADE", "alter the target");
+    has(PUBLIC, "ALTER TYPE shop.addr ADD ATTRIBUTE more text CASCADE", "alter the target");
+    has_not(PUBLIC, "ALTER TABLE shop.products RENAME COLUMN name TO title", "alter the target");
+}
+
+#[test]
 fn an_index_is_its_tables() {
     for (text, effect) in [
         ("DROP INDEX shop.products_pkey", "index shop.products"),
@@ -391,7 +398,12 @@ fn an_index_is_its_tables() {
 }
 
 #[test]
-fn an_index_on_a_partitioned_table_is_made_on_its_partitions() {
+fn what_is_made_on_a_partitioned_table_is_made_on_its_partitions() {
     has(PUBLIC, "CREATE INDEX ON shop.orders (status)", "index shop.orders_2024 via shop.orders");
     has_not(PUBLIC, "CREATE INDEX ON ONLY shop.orders (status)", "shop.orders_2024");
+    has(PUBLIC, "DROP INDEX shop.orders_pkey", "index shop.orders_2024 via shop.orders");
+    has(PUBLIC, "REINDEX INDEX shop.orders_pkey", "maintain shop.orders_2024 via shop.orders");
+    has_not(PUBLIC, "DROP INDEX shop.orders_2024_pkey", "shop.orders_2025");
+    let refers = "CREATE TABLE own (o bigint, at timestamptz, FOREIGN KEY (o, at) REFERENCES shop.orders)";
+    has(PUBLIC, refers, "alter shop.orders_2024 via shop.orders");
 }

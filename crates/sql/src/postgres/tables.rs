@@ -1,6 +1,6 @@
 //! Statements about tables: what they compute when they are made, altered and tended.
 
-use model::{Action, Resource};
+use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterDomainStmt, AlterTableStmt, ConstrType, Constraint, CreateStmt, Node, ObjectType,
@@ -78,6 +78,16 @@ impl<'a> Walk<'a> {
             {
                 let effect = self.on(Action::Alter, relation).because("a foreign key will refer to it");
                 self.effect(effect);
+                // Its partitions get the triggers that watch over the key.
+                if relation.kind == RelationKind::Partitioned {
+                    let mut below = Vec::new();
+                    self.descendants(relation, &mut |child| below.push(child));
+                    for child in below {
+                        let via = Some(relation.table_name());
+                        let effect = Effect { via, ..self.on(Action::Alter, child) };
+                        self.effect(effect);
+                    }
+                }
                 if self.is_tagged(relation) {
                     let columns = self.stored_columns(relation);
                     for column in columns.iter() {

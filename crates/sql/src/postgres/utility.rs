@@ -6,7 +6,7 @@ use pg_query::protobuf::{CreateTableAsStmt, IntoClause, Node, ObjectType, RangeV
 
 use super::Control;
 use super::bodies::own_entry;
-use super::catalog::{Event, Relation};
+use super::catalog::{Event, Relation, RelationKind};
 use super::query::Rows;
 use super::scope::{Scope, Visible};
 use super::tree::{inner, kind, qualified, strings};
@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
                     let effect = self.on(Action::Index, relation);
                     self.effect(effect);
                     let mut below = Vec::new();
-                    if relation.kind == super::catalog::RelationKind::Partitioned
+                    if relation.kind == RelationKind::Partitioned
                         && index.relation.as_ref().is_some_and(|range| range.inh)
                     {
                         self.descendants(relation, &mut |child| below.push(child));
@@ -352,6 +352,15 @@ impl<'a> Walk<'a> {
                     let action = if action == Action::Maintain { action } else { Action::Index };
                     let effect = self.on(action, table);
                     self.effect(effect);
+                    // Indexes of partitions go and are made anew with the one above them.
+                    if table.kind == RelationKind::Partitioned {
+                        let mut below = Vec::new();
+                        self.descendants(table, &mut |child| below.push(child));
+                        for child in below {
+                            let effect = Effect { via: Some(table.table_name()), ..self.on(action, child) };
+                            self.effect(effect);
+                        }
+                    }
                 }
                 let mut below = Vec::new();
                 self.descendants(relation, &mut |child| below.push(child));
@@ -427,6 +436,10 @@ impl<'a> Walk<'a> {
     fn rename(&mut self, rename: &RenameStmt) {
         self.defines();
         if let Some(range) = &rename.relation {
+            if rename.rename_type() == ObjectType::ObjectAttribute {
+                // With `CASCADE` typed tables change, too, wherever they are.
+                self.does(Action::Alter, Resource::Target);
+            }
             self.on_range(range, Action::Alter);
             self.launders(range);
             return;

@@ -160,6 +160,8 @@ pub struct Column {
     pub generated: bool,
     /// An identity column: an insert advances its sequence.
     pub identity: bool,
+    /// `NOT NULL`, and every row was held against it. Tables below may see that otherwise.
+    pub not_null: bool,
 }
 
 /// A rewrite rule.

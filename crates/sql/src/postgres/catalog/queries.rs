@@ -14,7 +14,8 @@ pub(super) enum List {
     Schemas,
     /// oid, schema, name, kind, temporary, row security, the table of an index
     Relations,
-    /// relation, `number type modifier g|i|d|-` of all columns (generated, identity, default), their names as JSON
+    /// relation, `number type modifier g|i|d|-` of all columns (generated, identity, default; then `!` where none is NULL),
+    /// their names as JSON
     Columns,
     /// oid, relation, name, event, instead
     Rules,
@@ -193,24 +194,29 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relper
     WHERE c.relkind =. ANY ('{r,p,v,m,f,S,c,i,I}'::pg_catalog.\"char\"[]) AND NOT pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_toast') \
     AND NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
+/// That a column is NOT NULL may not hold yet of rows that were there before (from 18 on).
 const COLUMNS: &str = "SELECT a.attrelid, pg_catalog.string_agg(pg_catalog.concat_ws(' ', a.attnum, a.atttypid, \
-    a.atttypmod, CASE WHEN a.attgenerated <>. '' THEN 'g' WHEN a.attidentity <>. '' THEN 'i' \
-    WHEN a.atthasdef THEN 'd' ELSE '-' END), ' ' \
+    a.atttypmod, pg_catalog.concat(CASE WHEN a.attgenerated <>. '' THEN 'g' WHEN a.attidentity <>. '' THEN 'i' \
+    WHEN a.atthasdef THEN 'd' ELSE '-' END, CASE WHEN a.attnotnull AND v.oid IS NULL THEN '!' END)), ' ' \
     ORDER BY a.attnum), pg_catalog.array_to_json(pg_catalog.array_agg(a.attname ORDER BY a.attnum)) \
     FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid =. a.attrelid \
+    LEFT JOIN pg_catalog.pg_constraint AS v ON v.conrelid =. a.attrelid AND v.contype =. 'n' \
+    AND NOT v.convalidated AND a.attnum =. ANY (v.conkey) \
     WHERE a.attnum >=. 1 AND NOT a.attisdropped \
     AND c.relkind =. ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) GROUP BY a.attrelid";
 
-const RULES: &str = "SELECT r.oid, r.ev_class, r.rulename, r.ev_type, r.is_instead \
+/// Which of them fire depends on a setting that a role may begin with (`session_replication_role`): all that are not disabled
+/// are counted. What is for replicas alone takes nothing's place.
+const RULES: &str = "SELECT r.oid, r.ev_class, r.rulename, r.ev_type, r.is_instead AND r.ev_enabled <>. 'R' \
     FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid =. r.ev_class \
-    WHERE r.rulename <>. '_RETURN' AND r.ev_enabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    WHERE r.rulename <>. '_RETURN' AND r.ev_enabled <>. 'D' \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const TRIGGERS: &str = "SELECT t.oid, t.tgrelid, t.tgname, t.tgtype, t.tgfoid::pg_catalog.oid, t.tgqual IS NOT NULL, \
     t.tgdeferrable \
     FROM pg_catalog.pg_trigger AS t JOIN pg_catalog.pg_class AS c ON c.oid =. t.tgrelid \
-    WHERE {not_internal} AND t.tgenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[]) \
+    WHERE {not_internal} AND t.tgenabled <>. 'D' \
     AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)";
 
 const CHECKS: &str = "SELECT k.oid, k.conrelid, k.contypid FROM pg_catalog.pg_constraint AS k \
@@ -276,7 +282,7 @@ const CASTS: &str =
     "SELECT c.castsource, c.casttarget, c.castfunc, c.castcontext FROM pg_catalog.pg_cast AS c";
 
 const EVENT_TRIGGERS: &str = "SELECT e.evtname, e.evtevent, e.evtfoid FROM pg_catalog.pg_event_trigger AS e \
-    WHERE e.evtenabled =. ANY ('{O,A}'::pg_catalog.\"char\"[])";
+    WHERE e.evtenabled <>. 'D'";
 
 /// What the server's own families have for the server's own types is not in it: nobody can put something else there.
 const FAMILIES: &str = "WITH entries AS MATERIALIZED (SELECT p.amprocfamily AS family, p.amproclefttype AS l, \

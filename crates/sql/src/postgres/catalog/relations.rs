@@ -81,7 +81,8 @@ fn columns(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<()
         for name in row.list()? {
             let (attribute, type_oid) = (number::<i16>(word()?)?, Oid(number(word()?)?));
             let (type_modifier, how) = (number(word()?)?, word()?);
-            let has_default = matches!(how, "g" | "d");
+            let is = |letter: char| how.contains(letter);
+            let has_default = is('g') || is('d');
             let default =
                 has_default.then(|| catalog.printed(texts.of(Text::Default, oid, i32::from(attribute))));
             columns.push(Column {
@@ -90,8 +91,9 @@ fn columns(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<()
                 type_oid,
                 type_modifier,
                 default,
-                generated: how == "g",
-                identity: how == "i",
+                generated: is('g'),
+                identity: is('i'),
+                not_null: is('!'),
             });
         }
         if let Some(relation) = catalog.relations.get_mut(&oid) {

@@ -1,0 +1,137 @@
+//! What it tells that a value is there: nothing, where it is that of a column that always has one.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{FuncCall, Node, NullTest};
+
+use super::catalog::{Function, RelationKind};
+use super::scope::Scope;
+use super::tree::{kind, qualified};
+use super::value::{Flow, Value};
+use super::walk::Walk;
+
+impl<'a> Walk<'a> {
+    /// `IS NULL`, `IS NOT NULL`: a use of the value, unless the answer is known without it.
+    pub(super) fn null_test(&mut self, test: &NullTest, scope: &Scope<'_, 'a>) -> Flow {
+        let Some(node) = test.arg.as_deref() else { return Flow::Clear };
+        let value = self.value(node, scope);
+        if self.always_there(node, &value) { Flow::Clear } else { self.consume(&value) }
+    }
+
+    /// Whether a call is `count(column)` of such a column, which counts rows.
+    pub(super) fn counts_rows(&self, call: &FuncCall, candidates: &[&'a Function], values: &[Value]) -> bool {
+        let is_count = qualified(&call.funcname).is_some_and(|q| q.name == "count")
+            && !candidates.is_empty()
+            && candidates.iter().all(|function| function.is_builtin());
+        let plain = !call.agg_distinct && !call.func_variadic && call.agg_order.is_empty();
+        match (call.args.as_slice(), values) {
+            ([node], [value]) => is_count && plain && self.always_there(node, value),
+            _ => false,
+        }
+    }
+
+    /// Whether an expression is a column alone, and whatever makes it NULL is no value of a tagged column: a row that an
+    /// outer join or a sub-query did not find. What decides about that is a use of its own.
+    fn always_there(&self, node: &Node, value: &Value) -> bool {
+        let alone = matches!(kind(node), Some(NodeEnum::ColumnRef(_))) && value.row.is_none();
+        let Flow::Plain(sources) = &value.flow else { return false };
+        alone && sources.iter().all(|source| self.never_null(&source.column))
+    }
+
+    /// `NOT NULL` holds where it is stored: foreign tables only promise it, and tables below may be without it.
+    fn never_null(&self, column: &model::ColumnName) -> bool {
+        let table = &column.table;
+        let Some(relation) = self.catalog.relation(&table.schema, &table.name) else { return false };
+        let holds = |relation: &super::catalog::Relation| {
+            matches!(relation.kind, RelationKind::Table | RelationKind::Partitioned)
+                && relation.column(&column.name).is_some_and(|c| c.not_null)
+        };
+        let mut everywhere = holds(relation);
+        self.descendants(relation, &mut |child| everywhere &= holds(child));
+        everywhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Action, Resource};
+
+    use crate::postgres::catalog::shop;
+    use crate::postgres::tests::{NoNames, under};
+    use crate::postgres::{Analysis, Lineage, Options, Outputs, Session, analyse};
+
+    /// The columns that a statement lets decide, and whether an output depends on a tagged column.
+    fn uses(analysis: &Analysis) -> (Vec<String>, bool) {
+        let effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        let probed = effects.filter(|e| e.action == Action::Probe).map(|e| {
+            let Resource::Column(column) = &e.resource else { panic!("{} is no column", e.resource) };
+            column.name.clone()
+        });
+        let outputs = analysis.statements.iter().flat_map(|s| match &s.outputs {
+            Outputs::Columns(columns) => columns.as_slice(),
+            Outputs::None | Outputs::Opaque(_) => &[],
+        });
+        (probed.collect(), outputs.into_iter().any(|output| output.lineage != Lineage::Clear))
+    }
+
+    #[track_caller]
+    fn check(text: &str, probed: &[&str], tells: bool) {
+        let analysis = under(&["pg_catalog", "shop"], text).unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!(uses(&analysis), (probed.iter().map(|c| (*c).to_owned()).collect(), tells), "{text}");
+    }
+
+    #[test]
+    fn that_a_value_is_there_tells_nothing_where_one_always_is() {
+        check("SELECT count(email), count(c.ssn) FROM customers c", &[], false);
+        check("SELECT count(email) OVER (ORDER BY id) FROM customers", &[], false);
+        check("SELECT count(email) FILTER (WHERE email IS NOT NULL) FROM customers", &[], false);
+        check("SELECT email IS NULL FROM customers WHERE ssn IS NOT NULL", &[], false);
+        check(
+            "SELECT c.id, count(t.customer_email) FROM customers c LEFT JOIN tickets t USING (id) GROUP BY c.id",
+            &[],
+            false,
+        );
+        check("SELECT count(x.e) FROM (SELECT email AS e FROM customers) x", &[], false);
+        check(
+            "WITH x AS (SELECT email FROM customers UNION ALL SELECT ssn FROM customers) SELECT count(email) FROM x",
+            &[],
+            false,
+        );
+    }
+
+    #[test]
+    fn all_else_about_it_tells_something() {
+        check("SELECT count(notes) FROM customers", &["notes"], true);
+        check("SELECT count(DISTINCT email) FROM customers", &["email"], true);
+        check("SELECT count(email ORDER BY email) FROM customers", &["email"], true);
+        check("SELECT count(nullif(email, 'x')) FROM customers", &["email"], true);
+        check("SELECT nullif(email, 'x') IS NULL FROM customers", &["email"], true);
+        check("SELECT count(x.e) FROM (SELECT nullif(email, 'x') AS e FROM customers) x", &["email"], true);
+        check("SELECT CASE WHEN email = 'x' THEN ssn END IS NULL FROM customers", &["email", "ssn"], true);
+        check(
+            "SELECT x.s IS NULL FROM (SELECT CASE WHEN email = 'x' THEN ssn END AS s FROM customers) x",
+            &["email", "ssn"],
+            true,
+        );
+        check("SELECT max(email) IS NULL FROM customers", &["email"], true);
+        check("SELECT count(email) FILTER (WHERE email = 'x') FROM customers", &["email"], true);
+        check("SELECT 1 FROM customers WHERE notes IS NULL", &["notes"], false);
+        check("SELECT 1 FROM customers WHERE email ISNULL OR email = 'x'", &["email"], false);
+        check(
+            "SELECT c.id, t.customer_email IS NULL FROM customers c LEFT JOIN tickets t ON t.customer_email = c.email",
+            &["customer_email", "email"],
+            false,
+        );
+    }
+
+    #[test]
+    fn tables_below_may_be_without_the_constraint() {
+        let mut catalog = shop();
+        let heir =
+            catalog.relations.values_mut().find(|r| r.name == "customers_vip").expect("it is in the sample");
+        heir.columns.iter_mut().for_each(|column| column.not_null = false);
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis = analyse("SELECT count(email) FROM customers", &session, &Options::default());
+        assert_eq!(uses(&analysis.expect("it is understood")), (vec!["email".to_owned()], true));
+    }
+}
