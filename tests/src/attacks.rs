@@ -339,9 +339,14 @@ async fn indexes_of_partitions_do_not_go_with_the_one_above() {
         assert_eq!((after.is_some(), &after), (true, &before), "{attack}");
     }
     let client = rig.through().connect().await;
+    let number: String = server.query_one("SHOW server_version_num", &[]).await.unwrap().get(0);
     for honest in
         ["SELECT id FROM mine.all_of_it WHERE id = 1", "REINDEX INDEX mine.beside", "DROP INDEX mine.beside"]
     {
+        // Version 13 makes no index of a partitioned table anew.
+        if honest.starts_with("REINDEX") && number.parse::<u32>().unwrap() < 140_000 {
+            continue;
+        }
         client.batch_execute(honest).await.unwrap_or_else(|error| panic!("{honest}: {error:?}"));
     }
 }
