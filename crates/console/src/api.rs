@@ -44,7 +44,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/revocations", get(revocations).post(deny))
         .route("/revocations/{id}/lift", post(lift))
         .route("/freezes", get(freezes).post(freeze))
-        .route("/freezes/{id}/thaw", post(lift))
+        .route("/freezes/{id}/thaw", post(thaw))
         .route("/break-glass", get(codes).post(make_codes))
         .route("/break-glass/{id}/revoke", post(revoke_code))
         .route("/configuration", get(configuration).put(apply))
@@ -248,6 +248,11 @@ async fn freezes(State(gateway): Gate) -> Json<Vec<DenialInfo>> {
 async fn freeze(State(gateway): Gate, wanted: Body<NewFreeze>) -> Answer<Value> {
     let (freeze, ended) = gateway.freeze(&wanted?.0, &by()).await?;
     Ok(Json(json!({ "freeze": freeze, "sessions": ended })))
+}
+
+async fn thaw(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {
+    gateway.thaw(&id, &by()).await?;
+    Ok(Json(json!({ "thawed": id })))
 }
 
 async fn lift(State(gateway): Gate, Path(id): Path<String>) -> Answer<Value> {

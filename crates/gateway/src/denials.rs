@@ -215,14 +215,26 @@ impl Gateway {
         Ok((denial.into(), self.end_denied()))
     }
 
-    /// Lifts a denial: whoever it was about may log in again, as policies say, and what was frozen is frozen no more.
+    /// Lifts a denial: whoever it was about may log in again, as policies say.
     ///
     /// # Errors
     /// There is none of this id, or it cannot be stored or recorded.
     pub async fn lift_denial(&self, id: &str, by: &str) -> Result<(), AdminError> {
-        self.administered(by, "lifted", id)?;
+        self.lift(id, false, by).await
+    }
+
+    /// Lifts what is of one kind alone: whoever thaws does not let anybody in again by a wrong id.
+    pub(crate) async fn lift(&self, id: &str, frozen: bool, by: &str) -> Result<(), AdminError> {
+        let what = if frozen { "freeze" } else { "revocation" };
+        let missing = || AdminError::Missing(format!("{what} {id}"));
+        let all = self.state().denials(now()).await?;
+        let is_one = |d: &Denial| d.id == id && matches!(d.subject, Subject::Frozen { .. }) == frozen;
+        if !all.iter().any(is_one) {
+            return Err(missing());
+        }
+        self.administered(by, if frozen { "thawed" } else { "revocation lifted" }, id)?;
         if !self.state().lift_denial(id).await? {
-            return Err(AdminError::Missing(format!("revocation or freeze {id}")));
+            return Err(missing());
         }
         Ok(self.look_at_denials().await?)
     }

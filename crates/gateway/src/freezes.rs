@@ -57,6 +57,14 @@ impl Gateway {
         self.deny_subject(subject, reason(why)?, *seconds, by).await
     }
 
+    /// Ends a freeze.
+    ///
+    /// # Errors
+    /// There is none of this id, or it cannot be stored or recorded.
+    pub async fn thaw(&self, id: &str, by: &str) -> Result<(), AdminError> {
+        self.lift(id, true, by).await
+    }
+
     /// What is frozen, newest first.
     pub fn freezes(&self) -> Vec<DenialInfo> {
         self.denials().frozen(now()).into_iter().map(DenialInfo::from).collect()

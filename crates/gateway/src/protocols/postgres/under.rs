@@ -33,30 +33,10 @@ impl Under {
 
     /// Whether a statement changes anything here.
     pub(super) fn concerns(&self, control: &Control) -> bool {
-        match control {
-            Control::Set { name, .. } => decides(name),
-            Control::Reset(_) => !self.set.is_empty() || self.unsettled,
-            Control::Discard(what) => what.is_all() && (!self.set.is_empty() || self.unsettled),
-            Control::Begin { .. }
-            | Control::Commit { .. }
-            | Control::Rollback { .. }
-            | Control::Savepoint(_)
-            | Control::RollbackTo(_)
-            | Control::Release(_)
-            | Control::PrepareTransaction
-            | Control::Prepare { .. }
-            | Control::Execute { .. }
-            | Control::Deallocate(_)
-            | Control::Declare { .. }
-            | Control::Fetch { .. }
-            | Control::CloseCursor(_)
-            | Control::CopyIn
-            | Control::CopyOut(_)
-            | Control::Listen
-            | Control::SetRole
-            | Control::Ddl
-            | Control::TempObject
-            | Control::ChangesSettings => false,
+        match touched(control) {
+            Touched::One(name) => decides(name),
+            Touched::All => !self.set.is_empty() || self.unsettled,
+            Touched::Unknown | Touched::Nothing => false,
         }
     }
 
@@ -125,12 +105,31 @@ fn decides(name: &str) -> bool {
 
 /// Whether a statement may change what the server reports.
 pub(super) fn moves_reports(control: &Control) -> bool {
+    match touched(control) {
+        Touched::One(name) => REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name)),
+        Touched::All | Touched::Unknown => true,
+        Touched::Nothing => false,
+    }
+}
+
+/// Which settings a statement changes.
+enum Touched<'a> {
+    One(&'a str),
+    /// Each goes back to what the session began with.
+    All,
+    /// What code that runs may change.
+    Unknown,
+    Nothing,
+}
+
+fn touched(control: &Control) -> Touched<'_> {
     match control {
-        Control::Set { name, .. } => REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name)),
-        Control::Reset(Some(name)) => REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name)),
-        Control::Reset(None) | Control::ChangesSettings => true,
-        Control::Discard(what) => what.is_all(),
-        Control::Begin { .. }
+        Control::Set { name, .. } | Control::Reset(Some(name)) => Touched::One(name),
+        Control::Reset(None) => Touched::All,
+        Control::Discard(what) if what.is_all() => Touched::All,
+        Control::ChangesSettings => Touched::Unknown,
+        Control::Discard(_)
+        | Control::Begin { .. }
         | Control::Commit { .. }
         | Control::Rollback { .. }
         | Control::Savepoint(_)
@@ -148,7 +147,7 @@ pub(super) fn moves_reports(control: &Control) -> bool {
         | Control::Listen
         | Control::SetRole
         | Control::Ddl
-        | Control::TempObject => false,
+        | Control::TempObject => Touched::Nothing,
     }
 }
 
