@@ -24,6 +24,7 @@ pub use self::proofs::{Cleared, Noted, Owed, Recorded};
 use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
+use crate::lanes;
 use crate::metrics::{Metrics, Stage};
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
@@ -351,6 +352,26 @@ impl Audit {
         self.append(&body, &[]).map(|_| ())
     }
 
+    /// Writes down that a session was ended from outside, before it is told. Where many end at once, they share a write.
+    pub async fn ending(&mut self, stop: &Stop) {
+        let Stop::Ended(why) = stop else { return };
+        let written = self.log.append_soon(&record::Body::Killed { why: why.to_string() }, &[]);
+        // A journal that is down keeps no session that is to end.
+        if let Ok(position) = self.wrote(written) {
+            self.write_together(position).await;
+        }
+    }
+
+    /// Writes a record, and those of others that have one at this moment.
+    async fn write_together(&self, position: Position) {
+        if !lanes::is_alone() {
+            tokio::task::yield_now().await;
+        }
+        if let Err(down) = self.journal.write(position) {
+            tracing::error!(session = &*self.session, "the journal cannot be written: {down}");
+        }
+    }
+
     /// The last line of a session. Nothing can be done about a journal that fails here but to say so.
     pub async fn close(&mut self, stop: &Stop) {
         if std::mem::replace(&mut self.closed, true) {
@@ -360,10 +381,6 @@ impl Audit {
             let why = "the session ended before its outcome was known";
             self.holds.finish(request, Finish::unknown(why)).await;
         }
-        if let Stop::Ended(why) = stop {
-            let body = record::Body::Killed { why: why.to_string() };
-            let _ = self.append(&body, &[]);
-        }
         let body = record::Body::Closed {
             why: cut(&stop.to_string()),
             operations: self.operations,
@@ -371,11 +388,12 @@ impl Audit {
             rows: self.rows,
         };
         self.tracer.close(stop);
-        if self.append(&body, &[]).is_err() {
-            tracing::error!(
+        match self.log.append_soon(&body, &[]) {
+            Ok(position) => self.write_together(position).await,
+            Err(down) => tracing::error!(
                 session = &*self.session,
-                "a session's last line could not be written to the journal"
-            );
+                "a session's last line could not be written to the journal: {down}"
+            ),
         }
     }
 
