@@ -251,8 +251,12 @@ async fn what_others_change_is_seen() {
         other.batch_execute(LATER).await.unwrap();
         let mut tries = 0;
         if beside {
-            // It is polled; a machine that is busy takes its time.
-            while client.batch_execute("SELECT public.later()").await.is_ok() && tries < 100 {
+            // It is polled; a machine that is busy takes its time. Until then the server refuses what turns out to write.
+            let seen = async || {
+                let done = client.batch_execute("SELECT public.later()").await;
+                done.is_err_and(|error| error.code().is_some_and(|code| code.code() == "42501"))
+            };
+            while !seen().await && tries < 100 {
                 tries += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             }
