@@ -147,9 +147,7 @@ impl<'a> Walk<'a> {
         let trigger = matches!(function.returns.0, TRIGGER | EVENT_TRIGGER);
         let mut arguments = self.arguments(function, true);
         if trigger {
-            arguments
-                .named
-                .extend(TRIGGER_NAMES.iter().map(|name| (Some((*name).to_owned()), Value::default())));
+            arguments.named.extend(self.trigger_names());
         }
         for type_oid in function.arguments.iter().chain([&function.returns]) {
             self.must_pass(*type_oid);
@@ -172,10 +170,7 @@ impl<'a> Walk<'a> {
             (false, _, true) => "RETURNS SETOF pg_catalog.record",
             (false, _, false) => "",
         };
-        let special = TRIGGER_NAMES.iter().filter(|_| trigger).map(|name| {
-            let type_name = if matches!(*name, "new" | "old") { "record" } else { "text" };
-            format!("{} pg_catalog.{type_name}", ident(name))
-        });
+        let special = trigger_parameters().filter(|_| trigger);
         let (what, returns) = match function.kind {
             FunctionKind::Procedure => ("PROCEDURE", ""),
             FunctionKind::Function | FunctionKind::Aggregate | FunctionKind::Window => ("FUNCTION", returns),
@@ -183,6 +178,21 @@ impl<'a> Walk<'a> {
         let parameters: Vec<String> = inputs.chain(outputs).chain(special).collect();
         let head = format!("CREATE {what} body({}) {returns}", parameters.join(", "));
         self.plpgsql(&head, &function.source, arguments, &function.name)
+    }
+
+    /// What a trigger's function finds beside its own variables.
+    pub(super) fn trigger_names(&self) -> Vec<(Option<String>, Value)> {
+        let value = |name: &str| match &self.trigger_row {
+            Some(row) if matches!(name, "new" | "old") => row.clone(),
+            Some(_) | None => Value::default(),
+        };
+        TRIGGER_NAMES.iter().map(|name| (Some((*name).to_owned()), value(name))).collect()
+    }
+
+    /// How the parser is told of them.
+    pub(super) fn trigger_head(&self) -> String {
+        let parameters: Vec<String> = trigger_parameters().collect();
+        format!("CREATE FUNCTION body({}) RETURNS pg_catalog.record", parameters.join(", "))
     }
 
     /// PL/pgSQL: its static SQL is read; text that it runs is not.
@@ -298,6 +308,10 @@ impl<'a> Walk<'a> {
             Json::Array(items) => items.iter().for_each(|item| walk.code(item, scope, name, flow)),
             Json::Object(fields) => {
                 for (key, value) in fields {
+                    if key == "PLpgSQL_stmt_return" && returns_row(value) {
+                        // The row that a trigger was given goes where it was going.
+                        continue;
+                    }
                     if key.starts_with("PLpgSQL_stmt_dyn") || key == "dynquery" {
                         walk.unknown(format!("{name} runs text as SQL"));
                         walk.found.control.push(Control::ChangesSettings);
@@ -453,6 +467,19 @@ const TRIGGER_NAMES: &[&str] = &[
     "tg_event",
     "tg_tag",
 ];
+
+/// `RETURN NEW`, `RETURN OLD`
+fn returns_row(statement: &Json) -> bool {
+    let query = statement.pointer("/expr/PLpgSQL_expr/query").and_then(Json::as_str).unwrap_or_default();
+    matches!(query.trim().to_ascii_lowercase().as_str(), "new" | "old")
+}
+
+fn trigger_parameters() -> impl Iterator<Item = String> {
+    TRIGGER_NAMES.iter().map(|name| {
+        let type_name = if matches!(*name, "new" | "old") { "record" } else { "text" };
+        format!("{} pg_catalog.{type_name}", ident(name))
+    })
+}
 
 fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

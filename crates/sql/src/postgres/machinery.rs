@@ -165,7 +165,14 @@ impl<'a> Walk<'a> {
                     walk.uses(node, &scope);
                 }
                 for action in &rule.actions {
-                    walk.perform(kind(action), &scope);
+                    let rows = walk.perform(kind(action), &scope);
+                    let changes = matches!(
+                        kind(action),
+                        Some(NodeEnum::InsertStmt(_) | NodeEnum::UpdateStmt(_) | NodeEnum::DeleteStmt(_))
+                    );
+                    if changes && !rows.columns.as_ref().is_some_and(|columns| columns.is_empty()) {
+                        walk.returned.insert(relation.oid, rows);
+                    }
                 }
             });
         });
@@ -176,7 +183,7 @@ impl<'a> Walk<'a> {
         self.inside(Within::Internal, |walk| walk.text_expression(text, &scope));
     }
 
-    fn old_and_new<'s>(&mut self, relation: &'a Relation) -> Scope<'s, 'a> {
+    pub(super) fn old_and_new<'s>(&mut self, relation: &'a Relation) -> Scope<'s, 'a> {
         let mut scope = Scope::default();
         for name in ["old", "new"] {
             let mut entry = own_entry(self, relation);

@@ -11,6 +11,7 @@ pub mod catalog;
 mod classes;
 pub mod copy;
 mod copy_statement;
+mod definitions;
 mod drops;
 mod expression;
 mod findings;
@@ -47,6 +48,8 @@ mod walk;
 
 #[cfg(test)]
 mod names_tests;
+#[cfg(test)]
+mod resolution_tests;
 #[cfg(test)]
 mod tests;
 

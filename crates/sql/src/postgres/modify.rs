@@ -9,7 +9,7 @@ use pg_query::protobuf::{
 use super::bodies::own_entry;
 use super::catalog::{Event, Oid, Relation};
 use super::query::Rows;
-use super::scope::{Arguments, Entry, Scope, Visible};
+use super::scope::{Arguments, Columns, Entry, Scope, Visible};
 use super::tree::{inner, kind};
 use super::truth::always;
 use super::value::{Flow, Value};
@@ -261,6 +261,9 @@ impl<'a> Walk<'a> {
     ) -> Rows {
         let Some(clause) = clause else { return Rows::known(Vec::new()) };
         self.reads(relation);
+        if let Some(returned) = self.returned.get(&relation.oid).cloned() {
+            self.returned_by_rule(relation, &returned, scope);
+        }
         if !clause.options.is_empty() {
             self.needs(18, "RETURNING WITH");
         }
@@ -282,6 +285,25 @@ impl<'a> Walk<'a> {
             }
         }
         self.targets(&clause.exprs, scope)
+    }
+
+    /// A rule that acts instead gives values of its own in place of the columns.
+    fn returned_by_rule(&mut self, relation: &'a Relation, returned: &Rows, scope: &mut Scope<'_, 'a>) {
+        let of_target = |entry: &&mut Entry<'a>| entry.relation.is_some_and(|r| r.oid == relation.oid);
+        for entry in scope.entries.iter_mut().filter(of_target) {
+            let all = entry.all().zip(returned.columns.clone()).filter(|(own, made)| own.len() == made.len());
+            entry.columns = match all {
+                Some((own, made)) => {
+                    let both = own.iter().zip(made.iter());
+                    let either = both.map(|(own, made)| {
+                        let either = own.value.clone().either(made.value.clone());
+                        own.with(Value { type_oid: own.value.type_oid, ..either })
+                    });
+                    Columns::Listed(either.collect())
+                }
+                None => Columns::Open(Flow::Unknown("what a rule gives".to_owned())),
+            };
+        }
     }
 
     /// Whether a row of one's own collides tells what others hold.

@@ -5,8 +5,8 @@ use pg_query::protobuf::{AExpr, AExprKind, Node};
 
 use super::catalog::{Oid, TypeKind};
 use super::scope::Scope;
-use super::tree::{kind, qualified};
-use super::value::{BOOL, Flow, INT4, NUMERIC, TEXT, UNKNOWN, Value};
+use super::tree::{inner, kind, qualified};
+use super::value::{BOOL, Col, Flow, INT4, NUMERIC, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
 /// Operators between two operands whose results are Booleans wherever they are PostgreSQL's own.
@@ -38,6 +38,12 @@ impl<'a> Walk<'a> {
         }
         let (l, r) = (left.as_ref().and_then(|v| v.type_oid), right.as_ref().and_then(|v| v.type_oid));
         let result = match operation.kind() {
+            AExprKind::AexprOp | AExprKind::AexprDistinct | AExprKind::AexprNotDistinct
+                if both_rows(operation) =>
+            {
+                self.operator_of_rows(&operation.name, left.as_ref(), right.as_ref());
+                Some(BOOL)
+            }
             AExprKind::AexprOp => self.operator(&operation.name, left.as_ref().map(|_| l), Some(r)),
             AExprKind::AexprOpAny | AExprKind::AexprOpAll => {
                 let element =
@@ -73,6 +79,19 @@ impl<'a> Walk<'a> {
             }
         };
         Value { flow, type_oid: result, row: None }
+    }
+
+    /// Rows that are written out are compared column by column, each by the operator of its types.
+    fn operator_of_rows(&mut self, name: &[Node], left: Option<&Value>, right: Option<&Value>) {
+        let row = |value: Option<&Value>| value.and_then(|value| value.row.clone());
+        let (Some(left), Some(right)) = (row(left), row(right)) else {
+            self.operator(name, Some(None), Some(None));
+            return;
+        };
+        for (l, r) in left.iter().zip(right.iter()) {
+            let known = |column: &Col| column.value.type_oid;
+            self.operator(name, Some(known(l)), Some(known(r)));
+        }
     }
 
     fn may_be_text(&self, value: Option<&Value>) -> bool {
@@ -183,6 +202,11 @@ impl<'a> Walk<'a> {
         }
         this
     }
+}
+
+fn both_rows(operation: &AExpr) -> bool {
+    let is_row = |node: &Option<Box<Node>>| matches!(inner(node), Some(NodeEnum::RowExpr(_)));
+    is_row(&operation.lexpr) && is_row(&operation.rexpr)
 }
 
 /// What two numbers of different types are taken for between the server's own operators.

@@ -12,7 +12,7 @@ use pg_query::protobuf::{
 use super::query::Rows;
 use super::scope::Scope;
 use super::settings::{self, Setting};
-use super::tree::{constant, inner, is_on, kind, options};
+use super::tree::{constant, inner, is_on, kind, options, text_constant};
 use super::value::{Col, Flow, TEXT, Value};
 use super::walk::{IN_FUNCTION, Walk};
 use super::{Control, Discard, Lineage, Outputs, Statement, shape};
@@ -232,18 +232,25 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn explain(&mut self, explain: &ExplainStmt, scope: &Scope<'_, 'a>) -> Rows {
-        let mut runs = false;
+        let (mut runs, mut serializes) = (false, false);
         for option in options(&explain.options) {
             match option.defname.as_str() {
                 "analyze" => runs = is_on(option),
+                // How long the rows are is counted before anything in them is masked.
+                "serialize" => {
+                    serializes = inner(&option.arg).and_then(text_constant) != Some("none");
+                }
                 "verbose" | "costs" | "buffers" | "timing" | "summary" | "format" | "settings" | "wal"
-                | "memory" | "serialize" | "generic_plan" => (),
+                | "memory" | "generic_plan" => (),
                 _ => self.unknown(format!("the option {} of EXPLAIN is not understood", option.defname)),
             }
         }
         let query = inner(&explain.query);
         if runs {
-            self.perform(query, scope);
+            let rows = self.perform(query, scope);
+            if serializes {
+                self.consume_flow(&rows.all());
+            }
         } else {
             // It is planned, which runs functions that are said to be immutable, but nothing is written.
             let statement = self.apart(query);

@@ -50,7 +50,7 @@ impl<'a> Walk<'a> {
                     {
                         self.type_named(name);
                     }
-                    self.constraints(&column.constraints);
+                    self.constraints(&column.constraints, &new_table());
                 }
                 Some(NodeEnum::TableLikeClause(like)) => {
                     if let Some(relation) = like.relation.as_ref().and_then(|range| self.relation(range)) {
@@ -58,18 +58,39 @@ impl<'a> Walk<'a> {
                         self.held(relation);
                     }
                 }
-                Some(NodeEnum::Constraint(_)) => self.constraints(std::slice::from_ref(element)),
+                Some(NodeEnum::Constraint(_)) => {
+                    self.constraints(std::slice::from_ref(element), &new_table());
+                }
                 _ => self.unknown("a part of CREATE TABLE that is not understood"),
             }
         }
-        self.constraints(&create.constraints);
+        self.constraints(&create.constraints, &new_table());
+    }
+
+    /// Rows that are there are held against each other or against those of another table, and whether they pass is told.
+    pub(super) fn held_against<'n>(&mut self, names: impl Iterator<Item = &'n str>, scope: &Scope<'_, 'a>) {
+        for name in names.filter(|name| !name.is_empty()) {
+            let value = scope.column(name).unwrap_or_default();
+            self.consume(&value);
+        }
     }
 
     /// A foreign key looks into the table that it refers to, and locks it.
-    fn constraints(&mut self, nodes: &[Node]) {
+    fn constraints(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) {
         for node in nodes {
             if let Some(NodeEnum::Constraint(constraint)) = kind(node) {
-                self.excluded(constraint);
+                self.excluded(constraint, scope);
+                let (keys, refers) = (constraint.keys.iter(), constraint.fk_attrs.iter());
+                match constraint.contype() {
+                    ConstrType::ConstrUnique | ConstrType::ConstrPrimary | ConstrType::ConstrNotnull => {
+                        self.held_against(keys.filter_map(super::tree::string), scope);
+                    }
+                    // Later, too, what is done to the other table tells what stands here.
+                    ConstrType::ConstrForeign => {
+                        self.held_against(refers.filter_map(super::tree::string), scope);
+                    }
+                    _ => (),
+                }
             }
             if let Some(NodeEnum::Constraint(constraint)) = kind(node)
                 && constraint.contype() == ConstrType::ConstrForeign
@@ -99,21 +120,21 @@ impl<'a> Walk<'a> {
     }
 
     /// An exclusion constraint's index is made at once: functions that are said to be immutable run.
-    fn excluded(&mut self, constraint: &Constraint) {
-        let scope = new_table();
+    fn excluded(&mut self, constraint: &Constraint, scope: &Scope<'_, 'a>) {
         for pair in &constraint.exclusions {
             let Some(NodeEnum::List(pair)) = kind(pair) else { continue };
-            if let Some(NodeEnum::IndexElem(element)) = pair.items.first().and_then(kind)
-                && let Some(node) = element.expr.as_deref()
-            {
-                self.compares(node, &scope);
+            if let Some(NodeEnum::IndexElem(element)) = pair.items.first().and_then(kind) {
+                match element.expr.as_deref() {
+                    Some(node) => drop(self.compares(node, scope)),
+                    None => self.held_against(std::iter::once(element.name.as_str()), scope),
+                }
             }
             if let Some(NodeEnum::List(operator)) = pair.items.get(1).and_then(kind) {
                 self.operator(&operator.items, Some(None), Some(None));
             }
         }
         if let Some(node) = constraint.where_clause.as_deref() {
-            self.tells(node, &scope);
+            self.tells(node, scope);
         }
     }
 
@@ -143,6 +164,7 @@ impl<'a> Walk<'a> {
         self.on_range(range, Action::Alter);
         let Some(relation) = self.relation(range) else { return };
         let scope = self.over(relation);
+        self.found.touches_tagged |= self.is_tagged(relation);
         // Rows may be written anew, and are held against what is new.
         self.rewritten(relation);
         for command in &alter.cmds {
@@ -157,6 +179,17 @@ impl<'a> Walk<'a> {
             ) {
                 let effect = self.on(Action::Drop, relation);
                 self.effect(effect);
+            }
+            let is_null = |column: &super::catalog::Column| !column.not_null;
+            match command.subtype() {
+                // What was its parent's goes on without the parent's tags.
+                Kind::AtDropInherit => self.untagged(relation),
+                // What was computed from others stays as it is, of no origin.
+                Kind::AtDropExpression => self.held_against(std::iter::once(command.name.as_str()), &scope),
+                Kind::AtSetNotNull if relation.column(&command.name).is_some_and(is_null) => {
+                    self.held_against(std::iter::once(command.name.as_str()), &scope);
+                }
+                _ => (),
             }
             if command.subtype() == Kind::AtChangeOwner {
                 let effect = self.on(Action::Grant, relation);
@@ -191,6 +224,9 @@ impl<'a> Walk<'a> {
                         self.on_range(range, Action::Alter);
                         if let Some(partition) = self.relation(range) {
                             self.rewritten(partition);
+                            if command.subtype() == Kind::AtDetachPartition {
+                                self.untagged(partition);
+                            }
                         }
                     }
                     if let Some(bounds) = &partition.bound {
@@ -203,9 +239,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What a table holds may lose the tags that it has.
+    pub(super) fn untagged(&mut self, relation: &'a Relation) {
+        for column in self.stored_columns(relation).iter() {
+            self.consume(&column.value);
+        }
+    }
+
     /// Constraints that are checked against the rows that are there.
     fn checks(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) {
-        self.constraints(nodes);
+        self.constraints(nodes, scope);
         for node in nodes {
             if let Some(NodeEnum::Constraint(constraint)) = kind(node)
                 && let Some(node) = constraint.raw_expr.as_deref()

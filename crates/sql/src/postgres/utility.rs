@@ -128,7 +128,16 @@ impl<'a> Walk<'a> {
                         let effect = Effect { via, ..self.on(Action::Index, child) };
                         self.effect(effect);
                     }
+                    // What is too long or not unique stands in the server's words.
+                    self.found.touches_tagged |= self.is_tagged(relation);
                     let scope = self.over(relation);
+                    if index.unique {
+                        let names = index.index_params.iter().filter_map(|node| match kind(node) {
+                            Some(NodeEnum::IndexElem(element)) => Some(element.name.as_str()),
+                            _ => None,
+                        });
+                        self.held_against(names, &scope);
+                    }
                     for node in index.index_params.iter().chain(&index.index_including_params) {
                         let Some(NodeEnum::IndexElem(element)) = kind(node) else { continue };
                         match element.expr.as_deref() {
@@ -201,10 +210,12 @@ impl<'a> Walk<'a> {
             NodeEnum::CreateTrigStmt(trigger) => {
                 self.defines();
                 self.maybe(trigger.relation.as_ref(), Action::Create);
+                self.defines_trigger(trigger);
             }
             NodeEnum::RuleStmt(rule) => {
                 self.defines();
                 self.maybe(rule.relation.as_ref(), Action::Create);
+                self.defines_rule(rule);
             }
             NodeEnum::CreatePolicyStmt(policy) => {
                 self.defines();
@@ -218,6 +229,7 @@ impl<'a> Walk<'a> {
                 self.defines();
                 let resource = self.function_resource(&create.funcname);
                 self.does(Action::Create, resource);
+                self.replaces_function(create);
             }
             NodeEnum::AlterFunctionStmt(alter) => {
                 self.defines();

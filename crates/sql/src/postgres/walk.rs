@@ -64,6 +64,10 @@ pub(super) struct Walk<'a> {
     pub views: Vec<Oid>,
     /// What the call that was read last could mean.
     pub chosen: Vec<&'a Function>,
+    /// What a trigger's function finds in `new` and `old`, where its definition is read.
+    pub trigger_row: Option<Value>,
+    /// What the `RETURNING` of rules gives in place of a relation's columns.
+    pub returned: HashMap<Oid, super::query::Rows>,
     /// How the first column is called of sub-queries that stand as values, by where they are in the tree.
     pub first_names: HashMap<usize, Option<std::sync::Arc<str>>>,
     /// A common table expression was named that stands further down.
@@ -96,6 +100,8 @@ impl<'a> Walk<'a> {
             parameters: 0,
             views: Vec::new(),
             chosen: Vec::new(),
+            trigger_row: None,
+            returned: HashMap::new(),
             first_names: HashMap::new(),
             forward: false,
             references: 0,

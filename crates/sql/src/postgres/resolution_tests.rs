@@ -1,0 +1,267 @@
+//! Which column a name means, and how many columns a star has, where the server's rules are easily mistaken: a column that we
+//! find nearer than the server does would hide the tagged one that it goes on to.
+
+use super::tests::under;
+use super::*;
+
+const PUBLIC: &[&str] = &["pg_catalog", "public"];
+
+/// What a text shows or uses of tagged columns, in a line: outputs' sources, probes, and what is not known.
+#[track_caller]
+fn tagged(text: &str) -> String {
+    let analysis = under(PUBLIC, text).unwrap_or_else(|refusal| panic!("{text}: {refusal}"));
+    let mut all = Vec::new();
+    for statement in &analysis.statements {
+        match &statement.outputs {
+            Outputs::None => (),
+            Outputs::Opaque(why) => all.push(format!("unknown {why}")),
+            Outputs::Columns(columns) => all.extend(columns.iter().flat_map(|c| match &c.lineage {
+                Lineage::Clear => Vec::new(),
+                Lineage::Plain(s) | Lineage::Derived(s) => {
+                    s.iter().map(|s| format!("shows {}", s.column)).collect()
+                }
+                Lineage::Unknown(why) => vec![format!("unknown {why}")],
+            })),
+        }
+        for effect in &statement.effects {
+            if matches!(effect.action, model::Action::Probe | model::Action::Unknown) {
+                all.push(format!(
+                    "{} {} {}",
+                    effect.action.as_str(),
+                    effect.resource,
+                    effect.why.as_deref().unwrap_or_default()
+                ));
+            }
+        }
+    }
+    all.join("; ")
+}
+
+#[track_caller]
+fn reaches(texts: &[&str], columns: &str) {
+    for text in texts {
+        let found = tagged(text);
+        assert!(found.contains(columns) || found.contains("unknown"), "{text}: {found}");
+    }
+}
+
+#[track_caller]
+fn is_clear(texts: &[&str]) {
+    for text in texts {
+        assert_eq!(tagged(text), "", "{text}");
+    }
+}
+
+#[test]
+fn only_stored_rows_have_system_columns_and_joins_hide_them() {
+    reaches(
+        &[
+            "SELECT (SELECT xmin FROM shop.v_sales_daily LIMIT 1) FROM (SELECT email AS xmin FROM shop.customers) c",
+            "SELECT (SELECT ctid FROM pg_tables LIMIT 1) FROM (SELECT email AS ctid FROM shop.customers) c",
+            "SELECT (SELECT xmin FROM shop.products a JOIN shop.products b ON true LIMIT 1) \
+                FROM (SELECT email AS xmin FROM shop.customers) c",
+            "SELECT (SELECT xmin FROM shop.products a CROSS JOIN shop.products b LIMIT 1) \
+                FROM (SELECT email AS xmin FROM shop.customers) c",
+        ],
+        "shop.customers.email",
+    );
+    is_clear(&[
+        "SELECT (SELECT xmin FROM shop.products LIMIT 1) FROM (SELECT email AS xmin FROM shop.customers) c",
+        "SELECT xmin, ctid, name FROM shop.products",
+        "SELECT a.xmin FROM shop.products a JOIN shop.products b ON a.id = b.id",
+        "SELECT 1 FROM shop.products a JOIN shop.products b ON a.xmin = b.xmin AND a.id = b.id",
+    ]);
+}
+
+#[test]
+fn what_a_join_or_a_sample_does_not_see_it_does_not_find() {
+    reaches(
+        &[
+            "SELECT (SELECT count(*) FROM (SELECT 1 AS e) z, (SELECT 1) a JOIN (SELECT 1) b ON e LIKE 's%') \
+                FROM (SELECT email AS e FROM shop.customers) c",
+            "SELECT (SELECT count(*) FROM (SELECT 1 AS e) z, (SELECT 1) a JOIN (SELECT 1) b ON z.e LIKE 's%') \
+                FROM (SELECT email AS e FROM shop.customers) z",
+        ],
+        "shop.customers.email",
+    );
+    reaches(
+        &["SELECT (SELECT count(*) FROM (SELECT 5 AS p) z, shop.products TABLESAMPLE bernoulli (p)) \
+            FROM (SELECT salary AS p FROM shop.staff) s"],
+        "probe column shop.staff.salary",
+    );
+    is_clear(&[
+        "SELECT (SELECT count(*) FROM shop.products p JOIN shop.order_items i ON i.product_id = p.id AND i.order_id = o.id) \
+            FROM shop.orders o",
+        "SELECT 1 FROM (SELECT 1 AS e) z JOIN (SELECT 1 AS f) y ON e = f JOIN (SELECT 1 AS g) x ON g = e AND z.e = y.f",
+        "SELECT 1 FROM (SELECT 1 AS e) z, LATERAL (SELECT z.e AS f) y JOIN LATERAL (SELECT y.f AS g) x ON true",
+    ]);
+}
+
+#[test]
+fn names_that_the_server_makes_up_hide_none_of_an_outer_query() {
+    reaches(
+        &[
+            "SELECT (SELECT \"?column?\" FROM current_date) FROM (SELECT email AS \"?column?\" FROM shop.customers) c",
+            "SELECT (SELECT \"?column?\" FROM coalesce(1, 2)) FROM (SELECT email AS \"?column?\" FROM shop.customers) c",
+            "SELECT (SELECT concat FROM uuid(concat('a'))) FROM (SELECT email AS concat FROM shop.customers) c",
+            "SELECT (SELECT a FROM jsonb_populate_record((SELECT (array_agg(x))[1] FROM (SELECT NULL::shop.addr AS x) y), \
+                '{}') AS a) FROM (SELECT email AS a FROM shop.customers) c",
+            "SELECT (SELECT \"?column?\" FROM (SELECT (SELECT * FROM (SELECT 1 AS x) y)) n) \
+                FROM (SELECT email AS \"?column?\" FROM shop.customers) c",
+            "SELECT (SELECT y FROM (SELECT (SELECT y.* FROM (SELECT 1 AS x) y)) n) FROM (SELECT email AS y FROM shop.customers) c",
+            "SELECT (SELECT int4 FROM (SELECT (SELECT 1)::int) n) FROM (SELECT email AS int4 FROM shop.customers) c",
+            "SELECT (SELECT \"case\" FROM (SELECT CASE WHEN true THEN 1 ELSE (SELECT 1) END) n) \
+                FROM (SELECT email AS \"case\" FROM shop.customers) c",
+            // Whatever the name is in truth.
+            "SELECT (SELECT lower FROM (SELECT lower('A')) n) FROM (SELECT email AS lower FROM shop.customers) c",
+        ],
+        "shop.customers.email",
+    );
+    is_clear(&[
+        "SELECT current_date FROM current_date",
+        "SELECT d FROM current_date AS d",
+        "SELECT coalesce FROM coalesce(1, 2)",
+        "SELECT uuid FROM uuid(concat('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'))",
+        "SELECT g, n FROM shop.products, generate_series(1, 3) WITH ORDINALITY AS s(g, n)",
+        "SELECT town FROM jsonb_populate_record(NULL::shop.addr, '{\"town\": \"x\"}') AS a",
+        "SELECT x FROM (SELECT (SELECT * FROM (SELECT 1 AS x) y)) n",
+        "SELECT \"?column?\" FROM (SELECT (SELECT 1)::int) n",
+        "SELECT (SELECT name FROM shop.products p WHERE p.id = c.id) FROM shop.customers c",
+    ]);
+}
+
+#[test]
+fn rows_are_joined_place_by_place_and_have_the_names_of_their_type() {
+    reaches(
+        &[
+            "SELECT (q.r).email FROM (SELECT f AS r FROM json_populate_record(NULL::shop.customers, '{}') f \
+                UNION ALL SELECT c FROM shop.customers c) q",
+            "SELECT (r).b FROM (SELECT x AS r FROM (SELECT 1 AS a, 'b' AS b) x \
+                UNION ALL SELECT y FROM (SELECT id AS a, email AS b FROM shop.customers) y) q",
+            "SELECT (q.r).email FROM (SELECT c AS r FROM shop.customers AS c(id, email, name)) q",
+            "SELECT ((SELECT c)).email FROM shop.customers AS c(id, email, name)",
+            "SELECT z.* FROM (SELECT c AS r FROM shop.customers c UNION ALL SELECT NULL::record) x, LATERAL (SELECT (x.r).*) z",
+            "SELECT v.column2 FROM (SELECT id, email FROM shop.customers) c, LATERAL (VALUES ((c).*, 'x')) v",
+            "SELECT (ROW(c.*, 'x')).f2 FROM (SELECT id, email FROM shop.customers) c",
+        ],
+        "shop.customers.email",
+    );
+    is_clear(&[
+        "SELECT (q.r).name FROM (SELECT f AS r FROM json_populate_record(NULL::shop.products, '{}') f \
+            UNION ALL SELECT c FROM shop.products c) q",
+        "SELECT (q.r).name FROM (SELECT c AS r FROM shop.products AS c(a, b, d)) q",
+        "SELECT (q.r).id FROM (SELECT c AS r FROM shop.customers c) q",
+        "SELECT (ROW(c.*, 'x')).f1 FROM (SELECT id, name FROM shop.products) c",
+    ]);
+}
+
+#[test]
+fn recursion_is_followed_to_its_end() {
+    let shift = |source: &str, width: usize| {
+        let columns: Vec<String> = (0..width).map(|n| format!("c{n}")).collect();
+        let rest = columns.get(..width - 1).unwrap_or_default().join(", ");
+        format!(
+            "WITH RECURSIVE r(q, {}) AS (SELECT 1, {source}, {} UNION ALL SELECT q + 1, 'y', {rest} FROM r WHERE q < {width}) \
+                SELECT c{} FROM r",
+            columns.join(", "),
+            vec!["'x'"; width - 1].join(", "),
+            width - 1
+        )
+        .replace("UNION ALL", if source == "email" { "FROM shop.customers UNION ALL" } else { "FROM shop.products UNION ALL" })
+    };
+    for width in [2, 13, 40] {
+        reaches(&[&shift("email", width)], "shop.customers.email");
+        is_clear(&[&shift("name", width)]);
+    }
+    is_clear(&[
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT n FROM r",
+        "WITH RECURSIVE r AS (SELECT id, name, 1 AS n FROM shop.products UNION SELECT id, name, n + 1 FROM r WHERE n < 3) SELECT * FROM r",
+    ]);
+}
+
+#[test]
+fn columns_of_search_and_cycle_are_left_out_of_stars_below() {
+    let cycle = "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM r WHERE a < 1) CYCLE a SET cyc USING path ";
+    let search = "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM r WHERE a < 1) SEARCH BREADTH FIRST BY a SET seq ";
+    for (with, below) in [
+        (search, "SELECT (SELECT s.e) FROM (SELECT r.*, c.email FROM r, shop.customers c) s(a1, e)"),
+        (cycle, "SELECT (SELECT e) FROM (SELECT r.*, c.email, 1 FROM r, shop.customers c) s(a1, e)"),
+        (
+            cycle,
+            "SELECT (SELECT e) FROM (SELECT *, 1 FROM r JOIN (SELECT email FROM shop.customers) c ON true) s(a1, e)",
+        ),
+        (cycle, "SELECT (SELECT e) FROM (SELECT (r).*, c.email, 1, 2 FROM r, shop.customers c) s(a1, e)"),
+    ] {
+        reaches(&[&format!("{with}{below}")], "shop.customers.email");
+    }
+    is_clear(&[
+        &format!("{search}SELECT * FROM r"),
+        &format!("{cycle}SELECT e FROM (SELECT r.*, p.name FROM r, shop.products p) s(a1, e)"),
+        &format!("{cycle}SELECT s.cyc FROM (SELECT cyc FROM r) s"),
+    ]);
+}
+
+#[test]
+fn lengths_of_rows_are_told_by_serialize() {
+    let analysis = |text: &str| {
+        let mut catalog = super::catalog::shop();
+        catalog.server_version = 180_000;
+        let path: Vec<String> = PUBLIC.iter().map(|s| (*s).to_owned()).collect();
+        let session = Session {
+            catalog: &catalog,
+            search_path: &path,
+            role: "postgres",
+            prepared: &super::tests::NoNames,
+        };
+        let analysis = analyse(text, &session, &Options::default()).unwrap();
+        analysis.statements.iter().flat_map(|s| s.effects.clone()).any(|e| e.action == model::Action::Probe)
+    };
+    assert!(analysis("EXPLAIN (ANALYZE, SERIALIZE) SELECT email FROM shop.customers"));
+    assert!(analysis("EXPLAIN (ANALYZE, SERIALIZE BINARY) SELECT email FROM shop.customers"));
+    assert!(!analysis("EXPLAIN (ANALYZE, SERIALIZE NONE) SELECT email FROM shop.customers"));
+    assert!(!analysis("EXPLAIN (ANALYZE, SERIALIZE) SELECT name FROM shop.products"));
+    assert!(!analysis("EXPLAIN ANALYZE SELECT email FROM shop.customers"));
+}
+
+#[test]
+fn definitions_that_tell_or_carry_values_are_uses_of_them() {
+    for (text, column) in [
+        ("CREATE UNIQUE INDEX i ON shop.staff (salary)", "shop.staff.salary"),
+        ("ALTER TABLE shop.staff ADD CONSTRAINT u UNIQUE (salary)", "shop.staff.salary"),
+        ("ALTER TABLE shop.staff ADD CONSTRAINT x EXCLUDE USING btree (salary WITH =)", "shop.staff.salary"),
+        (
+            "ALTER TABLE shop.secrets ADD FOREIGN KEY (api_key) REFERENCES shop.products (name) NOT VALID",
+            "shop.secrets.api_key",
+        ),
+        ("ALTER TABLE shop.customers ALTER COLUMN notes SET NOT NULL", "shop.customers.notes"),
+        ("ALTER TABLE shop.customers_vip NO INHERIT shop.customers", "email"),
+        ("ALTER TABLE shop.customers ALTER COLUMN email DROP EXPRESSION", "shop.customers.email"),
+        (
+            "CREATE RULE r AS ON UPDATE TO shop.customers DO ALSO INSERT INTO shop.products (name) VALUES (OLD.email)",
+            "shop.customers.email",
+        ),
+        (
+            "CREATE RULE r AS ON UPDATE TO shop.customers WHERE OLD.email LIKE 's%' DO ALSO NOTHING",
+            "shop.customers.email",
+        ),
+        (
+            "CREATE TRIGGER t BEFORE UPDATE ON shop.customers FOR EACH ROW WHEN (OLD.email LIKE 's%') EXECUTE FUNCTION shop.stamp_order()",
+            "shop.customers.email",
+        ),
+        (
+            "CREATE TRIGGER t AFTER UPDATE ON shop.customers REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION shop.stamp_order()",
+            "shop.customers.email",
+        ),
+    ] {
+        let found = tagged(text);
+        assert!(found.contains("probe column") && found.contains(column), "{text}: {found}");
+    }
+    is_clear(&[
+        "CREATE INDEX i ON shop.staff (salary)",
+        "CREATE UNIQUE INDEX i ON shop.products (name)",
+        "ALTER TABLE shop.customers ADD COLUMN x int",
+        "ALTER TABLE shop.products ALTER COLUMN name SET NOT NULL",
+        "CREATE RULE r AS ON UPDATE TO shop.customers DO ALSO INSERT INTO shop.products (id) VALUES (OLD.id)",
+        "CREATE TRIGGER t BEFORE UPDATE ON shop.customers FOR EACH ROW EXECUTE FUNCTION shop.stamp_order()",
+    ]);
+}
