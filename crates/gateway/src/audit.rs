@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
 pub use journal::record::DecisionId;
@@ -13,8 +13,11 @@ use journal::record::{Commitment, Fields};
 use journal::{Journal, Position, SessionLog, Synced, record};
 use masking::Masked;
 use model::{Action, Asserted, ColumnName, Effect, Finish, Inspect};
-use policy::{Denied, Grant, Pass, Permit, Question};
+use policy::{Denied, Grant, Pass, Permit, Question, Record};
 use prometheus_client::metrics::counter::Counter;
+use recording::event::What;
+use recording::{Began, Mode, Recorder, Tape};
+use serde_json::json;
 
 use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
@@ -33,6 +36,9 @@ const MOST_VALUES: usize = 200;
 const LONGEST_TEXT: usize = 256 * 1024;
 /// Other texts of a record are cut here, in bytes.
 const LONGEST_WORDS: usize = 2048;
+
+/// A session whose recording takes nothing more for so long ends.
+const ROOM: Duration = Duration::from_secs(10);
 
 /// Where a client comes from.
 #[derive(Debug, Clone)]
@@ -115,6 +121,17 @@ impl fmt::Debug for ValueNote<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the journal cannot be written")]
 pub struct JournalDown;
+
+/// What must be on record is not, and nothing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+    /// The session's recording cannot be written, and policy wants that it is.
+    #[error("the recording cannot be written")]
+    Recording,
+}
 
 /// An operation that is allowed *and* on record, behind which its bytes leave ([`Owed`]). Only [`Audit::allowed`] makes one.
 ///
@@ -249,6 +266,9 @@ pub struct Audit {
     /// Approved operations that run, with their requests.
     running: Vec<(DecisionId, String)>,
     tracer: Tracer,
+    recorder: Recorder,
+    /// What the session looks like to its principal; none where policy wants none, or before it is admitted.
+    tape: Option<Tape>,
     closed: bool,
 }
 
@@ -271,6 +291,8 @@ impl Audit {
             approved: None,
             running: Vec::new(),
             tracer: Tracer::new(gateway.traces(), session),
+            recorder: gateway.recorder().clone(),
+            tape: None,
             closed: false,
         }
     }
@@ -307,7 +329,8 @@ impl Audit {
     }
 
     /// A session that begins. The target may be dialled while its record is on its way to the disk.
-    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, JournalDown> {
+    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, Unwritten> {
+        self.tape = self.begin_tape(grant, &origin)?;
         let principal = grant.principal();
         let body = record::Body::Opened {
             principal: principal.id.to_string(),
@@ -320,6 +343,7 @@ impl Audit {
             application: cut(&origin.application),
             tls: origin.tls,
             version: String::new(),
+            recording: grant.record().as_str(),
         };
         tracing::info!(
             session = &*self.session,
@@ -336,19 +360,25 @@ impl Audit {
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
     /// that is only prepared runs nothing: its Bind waits, for both.
-    pub fn allowed<M: Inspect + Auditable>(
+    pub async fn allowed<M: Inspect + Auditable>(
         &mut self,
         _grant: &Grant,
         pass: Pass<M>,
-    ) -> Result<Cleared<M>, JournalDown> {
+    ) -> Result<Cleared<M>, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let (message, permit) = pass.into_parts();
         let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
         let body = record::Body::Allowed { decision: &decision, phase, values: &self.commitments(&values) };
         let rules = &self.metrics.rules;
         let count = |policies: &[String]| rules.counters("allow", policies.iter().map(String::as_str));
-        let written =
-            self.permits.with(&permit, count, |permit| self.log.append_soon(&body, &[fields, permit]));
+        let (log, tape) = (&mut self.log, &mut self.tape);
+        let written = self.permits.with(&permit, count, |permit| {
+            if let Some(tape) = tape {
+                tape.allowed(decision.n, phase, fields, permit);
+            }
+            log.append_soon(&body, &[fields, permit])
+        });
         let position = self.wrote(written)?;
         let understood = message.understood();
         let decided = Decided { decision: &decision, kind, understood, policies: &permit.policies };
@@ -371,7 +401,8 @@ impl Audit {
         _grant: &Grant,
         message: &M,
         denied: &Denied,
-    ) -> Result<Noted, JournalDown> {
+    ) -> Result<Noted, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
         let body = record::Body::Refused {
@@ -384,6 +415,14 @@ impl Audit {
             code: denied.code,
         };
         self.append(&body, &[fields])?;
+        self.tape(decision.n, |tape, n| {
+            let hint = denied.hint.as_deref().map(cut);
+            let words = json!({
+                "phase": phase, "policies": denied.policies, "version": denied.version,
+                "reason": cut(&denied.reason), "hint": hint, "code": denied.code(),
+            });
+            tape.put(n, What::Refused(&with(&words, fields)));
+        });
         let understood = message.understood();
         let decided = Decided { decision: &decision, kind, understood, policies: &denied.policies };
         self.tracer.refused(&decided, denied.code);
@@ -402,7 +441,8 @@ impl Audit {
         &mut self,
         _grant: &Grant,
         garbled: &G,
-    ) -> Result<Noted, JournalDown> {
+    ) -> Result<Noted, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let body = record::Body::Unreadable {
             decision: &decision,
@@ -410,6 +450,10 @@ impl Audit {
             reason: &cut(garbled.reason()),
         };
         self.append(&body, &[])?;
+        self.tape(decision.n, |tape, n| {
+            let words = json!({ "code": garbled.code(), "reason": cut(garbled.reason()) });
+            tape.put(n, What::Unreadable(words.to_string().as_bytes()));
+        });
         self.tracer.unreadable(&decision, garbled.code());
         self.refusals += 1;
         self.metrics.unreadable.inc();
@@ -422,7 +466,8 @@ impl Audit {
         _grant: &Grant,
         question: &Question<M>,
         ticket: &Ticket,
-    ) -> Result<(), JournalDown> {
+    ) -> Result<(), Unwritten> {
+        self.room().await?;
         let StatementNote { phase, kind, fields, values, text: _ } = question.message().statement();
         let decision = self.decision();
         let body = record::Body::Held {
@@ -434,6 +479,13 @@ impl Audit {
             version: question.version(),
         };
         let position = self.append(&body, &[fields])?;
+        self.tape(decision.n, |tape, n| {
+            let holds: Vec<&str> = question.holds().iter().map(|h| h.id.as_str()).collect();
+            let words = json!({
+                "phase": phase, "request": ticket.id, "holds": holds, "version": question.version(),
+            });
+            tape.put(n, What::Held(&with(&words, fields)));
+        });
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
         }
@@ -442,7 +494,7 @@ impl Audit {
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
-        self.synced(position).await
+        Ok(self.synced(position).await?)
     }
 
     /// Writes down how a held operation was answered.
@@ -458,6 +510,10 @@ impl Audit {
                 Vec::new()
             }
         };
+        self.tape(0, |tape, n| {
+            let words = json!({ "request": ticket.id, "answer": answer.word(), "policies": policies });
+            tape.put(n, What::Answered(words.to_string().as_bytes()));
+        });
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
         let position = self.append(&body, &[])?;
@@ -469,12 +525,16 @@ impl Audit {
         Ok(())
     }
 
-    /// Counts what is about to be shown.
-    pub fn record<C: Measured>(&mut self, masked: Masked<C>) -> Recorded<Masked<C>> {
+    /// Counts what is about to be shown, and records it.
+    pub async fn record<C: Measured>(&mut self, masked: Masked<C>) -> Result<Recorded<Masked<C>>, Unwritten> {
         let bytes = masked.get().bytes();
         self.bytes += bytes;
         self.metrics.bytes.inc_by(bytes);
-        Recorded(masked)
+        if let Some(tape) = &mut self.tape {
+            masked.get().pieces(&mut |piece| tape.answer(piece));
+        }
+        self.room().await?;
+        Ok(Recorded(masked))
     }
 
     /// Writes down how an operation ended.
@@ -492,12 +552,12 @@ impl Audit {
             let finish = sqlstate.as_ref().map_or_else(|| Finish::done(rows), |s| Finish::failed(s));
             self.holds.finish_soon(request, finish);
         }
-        let body = record::Body::Outcome {
-            decision: &decision,
-            rows,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            sqlstate: sqlstate.as_deref(),
-        };
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.tape(decision.n, |tape, n| {
+            tape.outcome(n, rows, duration_us, sqlstate.as_deref().unwrap_or_default());
+        });
+        let body =
+            record::Body::Outcome { decision: &decision, rows, duration_us, sqlstate: sqlstate.as_deref() };
         // Nothing waits for it: what was done is on record already.
         let written = self.log.append_soon(&body, &[]);
         self.wrote(written).map(|_| ())
@@ -529,12 +589,72 @@ impl Audit {
             rows: self.rows,
         };
         self.tracer.close(stop);
+        if let Some(mut tape) = self.tape.take() {
+            let Self { operations, refusals, rows, .. } = self;
+            let words = json!({
+                "why": cut(&stop.to_string()), "operations": operations, "refusals": refusals, "rows": rows,
+            });
+            tape.end(words.to_string().as_bytes());
+        }
         if self.append(&body, &[]).is_err() {
             tracing::error!(
                 session = &*self.session,
                 "a session's last line could not be written to the journal"
             );
         }
+    }
+
+    /// Begins the recording of a session, unless policy wants none.
+    fn begin_tape(&self, grant: &Grant, origin: &Origin) -> Result<Option<Tape>, Unwritten> {
+        let mode = match grant.record() {
+            Record::Off => return Ok(None),
+            Record::BestEffort => Mode::BestEffort,
+            Record::Required => Mode::Required,
+        };
+        let principal = grant.principal();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let words = json!({
+            "session": self.session,
+            "principal": principal.id.to_string(),
+            "on_behalf_of": principal.on_behalf_of.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "purpose": principal.purpose.as_deref().map(cut),
+            "target": grant.target().to_string(),
+            "address": origin.address.to_string(),
+            "application": cut(&origin.application),
+            "began_us": u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+            "record": grant.record().as_str(),
+        });
+        let words = words.to_string();
+        let began = Began { session: &self.session, mode, words: words.as_bytes() };
+        match (self.recorder.begin(&began), mode) {
+            (Ok(tape), _) => Ok(Some(tape)),
+            (Err(down), Mode::BestEffort) => {
+                tracing::error!(session = &*self.session, "{down}: the session goes on without one");
+                Ok(None)
+            }
+            (Err(down), Mode::Required) => {
+                tracing::error!(session = &*self.session, "{down}");
+                Err(Unwritten::Recording)
+            }
+        }
+    }
+
+    fn tape(&mut self, n: u64, put: impl FnOnce(&mut Tape, u64)) {
+        if let Some(tape) = &mut self.tape {
+            put(tape, n);
+        }
+    }
+
+    /// Waits until the recording takes more.
+    async fn room(&self) -> Result<(), Unwritten> {
+        let Some(tape) = self.tape.as_ref().filter(|tape| !tape.has_room()) else { return Ok(()) };
+        let down = match tokio::time::timeout(ROOM, tape.room()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(down)) => down.to_string(),
+            Err(_) => "the recording is not written in time".to_owned(),
+        };
+        tracing::error!(session = &*self.session, "{down}");
+        Err(Unwritten::Recording)
     }
 
     fn decision(&mut self) -> DecisionId {
@@ -588,6 +708,16 @@ impl Audit {
         }
         all
     }
+}
+
+/// An object of words and of fields that are written as JSON already.
+fn with(words: &serde_json::Value, fields: &Fields) -> Vec<u8> {
+    let mut all = words.to_string().into_bytes();
+    all.pop();
+    all.push(b',');
+    all.extend_from_slice(fields.as_bytes());
+    all.push(b'}');
+    all
 }
 
 fn wide(n: usize) -> u64 {

@@ -1,6 +1,7 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use masking::HashKey;
 use model::{Inspect, TargetName};
 use policy::identity::Groups;
 use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
+use recording::Recorder;
 use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
@@ -27,6 +29,7 @@ use crate::lease::{self, Lease, Moment};
 use crate::metrics::{Metrics, Snapshot, Stage};
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::recordings::Readers;
 use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
@@ -46,6 +49,8 @@ const FORGET: Duration = Duration::from_secs(3600);
 pub struct Config {
     /// Where its records go.
     pub journal: Journal,
+    /// The directory of its sessions' recordings.
+    pub recordings: PathBuf,
     /// Its state.
     pub state: State,
     /// Bounds.
@@ -71,6 +76,8 @@ pub struct Limits {
     pub retention: Retention,
     /// How old what is known of a store that others change may be.
     pub lease: Duration,
+    /// How much of one operation's answer a recording keeps, in bytes.
+    pub recorded: usize,
 }
 
 /// How long what is over is kept.
@@ -80,12 +87,14 @@ pub struct Retention {
     pub tokens: Duration,
     /// Requests that do not wait any more, from when they were filed.
     pub requests: Duration,
+    /// Recordings, from when they were written last.
+    pub recordings: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         let usual = Duration::from_secs(90 * 24 * 3600);
-        Self { tokens: usual, requests: usual }
+        Self { tokens: usual, requests: usual, recordings: usual }
     }
 }
 
@@ -97,6 +106,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             retention: Retention::default(),
             lease: Duration::from_secs(5),
+            recorded: 256 * 1024,
         }
     }
 }
@@ -110,6 +120,9 @@ pub enum StartError {
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalDown),
+    /// There is no place for recordings.
+    #[error("recordings cannot be written to {}: {}", .0.display(), .1)]
+    Recordings(PathBuf, std::io::Error),
     /// The stored configuration is not valid, and there is no older one to go on with.
     #[error("the stored configuration is not valid: {0}")]
     Configuration(String),
@@ -135,6 +148,8 @@ pub(crate) struct InForce {
 pub struct Gateway {
     pub(crate) in_force: ArcSwap<InForce>,
     journal: Journal,
+    recorder: Recorder,
+    readers: Readers,
     state: State,
     holds: Holds,
     tokens: Tokens,
@@ -166,9 +181,16 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits, alarm, sources, traces } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
+        let options = recording::Options {
+            directory: recordings.clone(),
+            key: recording::Key::new(keys.recordings),
+            keeps: limits.recorded,
+        };
+        let recorder = Recorder::start(options, journal.clone())
+            .map_err(|error| StartError::Recordings(recordings, error))?;
         let asked = Moment::now();
         let told = state.last_happened().await?;
         let in_force =
@@ -197,6 +219,8 @@ impl Gateway {
             traces,
             changing: tokio::sync::Mutex::default(),
             journal,
+            recorder,
+            readers: Readers::default(),
             state,
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -453,6 +477,7 @@ impl Gateway {
 
     /// Replaces the bounds. What waits already waits as it was told.
     pub fn set_limits(&self, limits: Limits) {
+        self.recorder.keep(limits.recorded);
         self.limits.store(Arc::new(limits));
     }
 
@@ -490,6 +515,21 @@ impl Gateway {
     /// Where records go.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Where sessions are recorded.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Who reads recordings.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Writes what there is of recordings, and ends with it: for a gateway whose sessions have ended.
+    pub fn finish_recordings(&self) {
+        self.recorder.finish();
     }
 
     /// What is counted.
@@ -727,6 +767,7 @@ impl Gateway {
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
         }
+        self.forget_recordings(retention.recordings);
     }
 }
 
