@@ -612,11 +612,14 @@ pub(crate) enum Sessions {
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {
-    /// Check that no record was changed, removed or moved; needs the journal's files and no gateway
+    /// Check that no record and no recording was changed, removed or moved; needs their files and no gateway
     Verify {
         /// The journal's directory itself
         #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "data"])]
         journal: Option<PathBuf>,
+        /// Where recordings are, if elsewhere; with --journal they are checked only where this is given
+        #[arg(long, value_name = "DIR")]
+        recordings: Option<PathBuf>,
         #[command(flatten)]
         place: Place,
         /// Write JSON

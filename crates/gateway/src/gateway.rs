@@ -556,6 +556,7 @@ impl Gateway {
             journal,
             store,
             lag: self.journal.lag(),
+            recorded: self.recorder.counts(),
             targets: targets.collect(),
         });
         self.metrics.render()
