@@ -169,6 +169,7 @@ async fn every_mode(client: &mut Client) {
     // A row that is longer than a chunk, and rows behind what fails.
     client.simple_query("SELECT repeat('long ', 30000), 1").await.unwrap();
     client.simple_query("SELECT 1 / (id - 3) FROM people ORDER BY id LIMIT 5").await.unwrap_err();
+    client.simple_query("SELECT 1 / 0").await.unwrap_err();
     client.simple_query("DELETE FROM people WHERE id = 1").await.unwrap_err();
     client.simple_query("SELECT nothing FROM people").await.unwrap_err();
 }

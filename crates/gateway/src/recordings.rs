@@ -75,7 +75,8 @@ impl Gateway {
         let until = tokio::time::Instant::now() + patience;
         let length = || std::fs::metadata(&path).map_or(0, |of| of.len());
         loop {
-            let (seen, live) = (length(), self.sessions().is_live(session));
+            // In this order: where it is over before it is read, all of it is read.
+            let (live, seen) = (self.recorder().is_open(session), length());
             let (recorder, name, these) = (self.recorder().clone(), session.to_owned(), wanted.clone());
             let read =
                 move |key: &Key, recorder: &Recorder| steps::page(recorder.directory(), key, &name, &these);
@@ -85,7 +86,7 @@ impl Gateway {
             if has_news || tokio::time::Instant::now() >= until {
                 return Ok(page);
             }
-            while length() == seen && self.sessions().is_live(session) && tokio::time::Instant::now() < until
+            while length() == seen && self.recorder().is_open(session) && tokio::time::Instant::now() < until
             {
                 tokio::time::sleep(LOOK).await;
             }

@@ -260,11 +260,6 @@ impl Sessions {
         all
     }
 
-    /// Whether a session is live here.
-    pub fn is_live(&self, id: &str) -> bool {
-        self.locked().contains_key(id)
-    }
-
     /// How many there are.
     pub fn count(&self) -> usize {
         self.locked().len()

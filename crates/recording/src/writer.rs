@@ -1,5 +1,6 @@
 //! The thread that writes what sessions put down, and has the journal say how far their recordings are.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ use crate::tape::{Began, Down, Inner, Mode, Pending, Tape};
 /// What a session puts down is written after this long; until then a crash of the process may lose it.
 const SOON: Duration = Duration::from_millis(250);
 /// The journal says how far a recording is after this long at the latest, or after so many blocks.
-const SAID_AFTER: Duration = Duration::from_secs(5);
-const SAID_BLOCKS: u64 = 64;
+const SAID_AFTER: Duration = Duration::from_secs(1);
+const SAID_BLOCKS: u64 = 16;
 
 /// What a recorder is started with.
 pub struct Options {
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     key: Key,
     directory: PathBuf,
     keeps: AtomicUsize,
+    /// Sessions whose recordings are being written.
+    open: Mutex<HashSet<String>>,
     written: AtomicU64,
     lost: AtomicU64,
 }
@@ -55,6 +58,10 @@ struct Queue {
 }
 
 impl Shared {
+    fn open(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,6 +122,7 @@ impl Recorder {
             key,
             directory,
             keeps: AtomicUsize::new(keeps),
+            open: Mutex::default(),
             written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         });
@@ -136,6 +144,7 @@ impl Recorder {
             crate::path(&shared.directory, session).ok_or_else(|| Down("no session's id".to_owned()))?;
         let output = Output::create(&*shared.disk, path, &shared.key, session)
             .map_err(|error| Down(error.to_string()))?;
+        shared.open().insert(session.to_owned());
         let inner =
             Inner { id: session.to_owned(), mode, pending: Mutex::default(), output: Mutex::new(output) };
         let keeps = shared.keeps.load(Ordering::Relaxed);
@@ -145,6 +154,11 @@ impl Recorder {
     /// Of sessions that begin from now on so much of one operation's answer is kept, in bytes.
     pub fn keep(&self, bytes: usize) {
         self.0.shared.keeps.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more may come of a session's recording.
+    pub fn is_open(&self, session: &str) -> bool {
+        self.0.shared.open().contains(session)
     }
 
     /// Where recordings are.
@@ -184,6 +198,9 @@ fn run(shared: &Shared) {
         let (listed, stop) = await_work(shared, !unsaid.is_empty());
         for tape in listed {
             let (ended, is_first) = write(shared, &tape);
+            if ended {
+                shared.open().remove(&tape.id);
+            }
             match unsaid.iter_mut().find(|u| Arc::ptr_eq(&u.tape, &tape)) {
                 Some(known) => known.ended |= ended,
                 None => {

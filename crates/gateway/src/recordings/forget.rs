@@ -18,7 +18,7 @@ impl Gateway {
             Ok(old) => old,
             Err(error) => return tracing::error!("recordings cannot be looked at: {error}"),
         };
-        let old: Vec<_> = old.into_iter().filter(|(session, _)| !self.sessions().is_live(session)).collect();
+        let old: Vec<_> = old.into_iter().filter(|(session, _)| !self.recorder().is_open(session)).collect();
         for some in old.chunks(MOST_NAMED) {
             let names: Vec<&str> = some.iter().map(|(session, _)| session.as_str()).collect();
             let told = self.note(&Body::Administered {
