@@ -53,6 +53,8 @@ mod recordings;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod second_lock;
+#[cfg(test)]
 mod shared;
 #[cfg(test)]
 mod signins;

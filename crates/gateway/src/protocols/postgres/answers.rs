@@ -13,6 +13,7 @@ use super::control::Rows;
 use super::conversation::Conversation;
 use super::errors;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
+use super::guard;
 use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
@@ -157,6 +158,12 @@ impl Answers {
             {
                 Ok(Heard::Cut("texts would not be read as the gateway reads them"))
             }
+            // What the gateway sets is not the client's to see.
+            Backend::ParameterStatus { name, .. }
+                if name == guard::SETTING.as_bytes() && !c.guard.is_off() =>
+            {
+                Ok(Heard::Swallow)
+            }
             Backend::ParameterStatus { name, value } => {
                 c.reported(name, value);
                 Ok(Heard::Pass)
@@ -205,7 +212,7 @@ impl Answers {
                 c.settled();
                 Ok(Heard::Pass)
             }
-            Some(Expected::Own(OwnPart::Parse)) => Ok(Heard::Swallow),
+            Some(Expected::Own(OwnPart::Parse) | Expected::Guard(OwnPart::Parse, _)) => Ok(Heard::Swallow),
             _ => Err(unexpected()),
         }
     }
@@ -221,6 +228,7 @@ impl Answers {
                 self.own_rows.push(Rows::new());
                 Ok(Heard::Swallow)
             }
+            Some(Expected::Guard(OwnPart::Bind, _)) => Ok(Heard::Swallow),
             _ => Err(unexpected()),
         }
     }
@@ -235,7 +243,10 @@ impl Answers {
                 c.names.drop_portal(&name);
                 Heard::Pass
             }
-            Some(Expected::Own(OwnPart::ClosePortal | OwnPart::CloseStatement)) => Heard::Swallow,
+            Some(
+                Expected::Own(OwnPart::ClosePortal | OwnPart::CloseStatement)
+                | Expected::Guard(OwnPart::ClosePortal | OwnPart::CloseStatement, _),
+            ) => Heard::Swallow,
             _ => return Err(unexpected()),
         };
         c.settled();
@@ -264,7 +275,7 @@ impl Answers {
                 c.settled();
                 Ok(Heard::Pass)
             }
-            Some(Expected::Own(OwnPart::Execute)) => {
+            Some(Expected::Own(OwnPart::Execute) | Expected::Guard(OwnPart::Execute, _)) => {
                 c.expected.pop_front();
                 Ok(Heard::Swallow)
             }
@@ -301,7 +312,7 @@ impl Answers {
                 Heard::Pass
             }
             Some(Expected::Sync) => Heard::Pass,
-            Some(Expected::Own(OwnPart::Sync)) => Heard::Swallow,
+            Some(Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)) => Heard::Swallow,
             _ => return Err(unexpected()),
         };
         c.ready(status);
@@ -328,6 +339,12 @@ impl Answers {
                     c.failed_extended();
                 }
                 return Heard::Instead(error);
+            }
+            Some(Expected::Guard(_, locking)) => {
+                let locking = *locking;
+                c.guard.failed(locking);
+                c.failed_extended();
+                return Heard::Swallow;
             }
             Some(Expected::Own(_)) => {
                 self.own_failed = Some(state);
@@ -408,7 +425,7 @@ fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
         }
         Some(Expected::Bind { bound, .. }) => errors::notice(frame, touches_tagged(&bound.operation)),
         Some(Expected::Parse { prepared, .. }) => errors::notice(frame, touches_tagged(&prepared.operation)),
-        Some(Expected::Own(_)) => Heard::Swallow,
+        Some(Expected::Own(_) | Expected::Guard(..)) => Heard::Swallow,
         Some(
             Expected::Sync
             | Expected::Refused(_)
