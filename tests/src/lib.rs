@@ -49,6 +49,8 @@ mod operations;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod recordings;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod second_lock;

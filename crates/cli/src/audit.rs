@@ -1,7 +1,10 @@
 //! `durward audit`: needs files and nothing else.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 use journal::verify::{Failure, Report, verify};
+use recording::verify::Report as Recorded;
 use serde_json::json;
 
 use crate::args::Audit;
@@ -10,10 +13,13 @@ use crate::node;
 use crate::show::{self, say};
 
 pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
-    let Audit::Verify { journal, place, json } = command;
-    let directory = match journal {
-        Some(directory) => directory.clone(),
-        None => node::journal_in(&place.settings()?.data),
+    let Audit::Verify { journal, recordings, place, json } = command;
+    let (directory, recordings) = match journal {
+        Some(directory) => (directory.clone(), recordings.clone()),
+        None => {
+            let settings = place.settings()?;
+            (node::journal_in(&settings.data), Some(recordings.clone().unwrap_or(settings.recordings)))
+        }
     };
     node::must_have_journal(&directory)?;
     let Report { records, head, open, sessions, torn } =
@@ -23,10 +29,17 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
                 Fault::Wrong(format!("the journal does not verify: {failure}")).into()
             }
         })?;
+    let recorded = recordings.map(|recordings| recorded(&directory, &recordings)).transpose()?;
     if *json {
-        let report = json!({
+        let mut report = json!({
             "records": records, "head": head, "sessions": sessions, "open": open, "torn": torn
         });
+        if let (Some(Recorded { whole, open, forgotten, lossy }), Some(fields)) =
+            (recorded, report.as_object_mut())
+        {
+            let words = json!({ "whole": whole, "open": open, "forgotten": forgotten, "lossy": lossy });
+            fields.insert("recordings".to_owned(), words);
+        }
         return Ok(show::json(&report)?);
     }
     say(format_args!(
@@ -42,5 +55,25 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
             "The last line is not whole ({torn} bytes): it is being written, or a crash cut it off."
         ))?;
     }
+    if let Some(Recorded { whole, open, forgotten, lossy }) = recorded {
+        say(format_args!(
+            "{whole} recordings are whole and as the journal knows them; {} more up to what it last said of them; {forgotten} \
+             were forgotten.",
+            open.len()
+        ))?;
+        if !lossy.is_empty() {
+            say(format_args!("They say themselves that they lost something: {}", lossy.join(", ")))?;
+        }
+    }
     Ok(())
+}
+
+/// Recordings need no key to be checked.
+fn recorded(journal: &Path, directory: &Path) -> anyhow::Result<Recorded> {
+    recording::verify::verify(journal, directory).map_err(|failure| match failure {
+        recording::verify::Failure::Io(..) => anyhow!(failure),
+        recording::verify::Failure::Tampered { .. } => {
+            Fault::Wrong(format!("a recording does not verify: {failure}")).into()
+        }
+    })
 }

@@ -13,6 +13,9 @@ use crate::exit::Fault;
 const SECRET: &str = "DURWARD_ADMIN_SECRET";
 const APPROVERS_SECRET: &str = "DURWARD_APPROVER_SECRET";
 
+/// An answer is not longer, in bytes.
+const LONGEST_ANSWER: u64 = 256 * 1024 * 1024;
+
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
@@ -117,7 +120,7 @@ fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, base: &st
     };
     let mut answer = answer.map_err(unreachable)?;
     let status = answer.status().as_u16();
-    let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+    let text = answer.body_mut().with_config().limit(LONGEST_ANSWER).read_to_string().map_err(unreachable)?;
     let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     if (200..300).contains(&status) {
         return Ok(value);

@@ -22,10 +22,15 @@ use crate::typed::{self, Time};
 /// What is known of the store may not be older than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
 
+/// So much of one operation's answer can be recorded, in bytes.
+const MOST_RECORDED: usize = 8 * 1024 * 1024;
+
 /// What a process is started with.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub data: PathBuf,
+    /// Where recordings are.
+    pub recordings: PathBuf,
     pub master_key: Source,
     /// The server that keeps the state; a file in `data` where there is none.
     pub store: Option<SharedStore>,
@@ -139,6 +144,9 @@ pub(crate) struct Typed {
     /// Bounds of time.
     #[serde(default)]
     limits: TypedLimits,
+    /// How sessions are recorded. Which are is policy's: `@record`.
+    #[serde(default)]
+    recordings: TypedRecordings,
     /// How long what is over is kept.
     #[serde(default)]
     retention: TypedRetention,
@@ -324,6 +332,30 @@ struct TypedRetention {
     tokens: Option<Time>,
     /// Requests that are over, from when they were filed.
     requests: Option<Time>,
+    /// Recordings, from when they were written last.
+    recordings: Option<Time>,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedRecordings {
+    /// Where they are; `recordings` in the data directory where it is not given.
+    directory: Option<PathBuf>,
+    /// So many bytes of each operation's answer are kept, and a digest of the rest; 262144 where it is not given.
+    #[schemars(range(max = 8_388_608))]
+    #[serde(default, deserialize_with = "bounded")]
+    bytes_per_operation: Option<usize>,
+}
+
+/// What of one answer is kept is written in one piece.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let bytes = usize::deserialize(deserializer)?;
+    if bytes > MOST_RECORDED {
+        return Err(serde::de::Error::custom(format!(
+            "at most {MOST_RECORDED}: more of one answer is not kept"
+        )));
+    }
+    Ok(Some(bytes))
 }
 
 /// A directory, or a directory and what becomes of what it does not name.
@@ -492,6 +524,7 @@ impl Settings {
         Self {
             master_key: Source::File(data.join("master.key")),
             store: None,
+            recordings: data.join("recordings"),
             data,
             postgres: vec![postgres],
             targets: BTreeMap::new(),
@@ -516,6 +549,7 @@ impl Settings {
     pub(crate) fn differs_for_good(&self, new: &Self) -> Vec<&'static str> {
         let Self {
             data,
+            recordings,
             master_key,
             store,
             postgres,
@@ -537,6 +571,7 @@ impl Settings {
         } = self;
         [
             ("data", *data != new.data),
+            ("recordings.directory", *recordings != new.recordings),
             ("master_key", *master_key != new.master_key),
             ("store", *store != new.store),
             ("postgres.listen", *postgres != new.postgres),
@@ -576,6 +611,7 @@ impl Typed {
             agents,
             log,
             limits,
+            recordings,
             retention,
             break_glass,
             traces,
@@ -583,7 +619,8 @@ impl Typed {
             watch,
         } = self;
         let TypedBreakGlass { command: alarm } = break_glass;
-        let TypedRetention { tokens, requests } = retention;
+        let TypedRetention { tokens, requests, recordings: recordings_kept } = retention;
+        let TypedRecordings { directory, bytes_per_operation } = recordings;
         let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
             postgres;
         let TypedConsole { listen: console, hosts } = console;
@@ -603,6 +640,7 @@ impl Typed {
             password: password.map(|source| source.below(home)),
         });
         Settings {
+            recordings: directory.map_or_else(|| data.join("recordings"), |directory| home.join(directory)),
             data,
             master_key,
             store,
@@ -626,7 +664,9 @@ impl Typed {
                 retention: Retention {
                     tokens: time(tokens, usual.retention.tokens),
                     requests: time(requests, usual.retention.requests),
+                    recordings: time(recordings_kept, usual.retention.recordings),
                 },
+                recorded: bytes_per_operation.unwrap_or(usual.recorded),
             },
             bounds: Bounds {
                 connections: connections.unwrap_or(bounds.connections),
@@ -687,7 +727,8 @@ mod tests {
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
-             [retention]\ntokens = \"30d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
+             [recordings]\ndirectory = \"/mnt/rec\"\nbytes_per_operation = 4096\n\
+             [retention]\ntokens = \"30d\"\nrecordings = \"1d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
         .expect("settings");
         assert_eq!(settings.data, Path::new("/etc/durward/state"));
@@ -708,7 +749,13 @@ mod tests {
         assert_eq!(settings.agents, Some(Agents { listen: here(7380), urls, tls: None }));
         assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
-        assert_eq!(settings.limits.retention, Retention { tokens: days(30), requests: days(90) });
+        assert_eq!(
+            settings.limits.retention,
+            Retention { tokens: days(30), requests: days(90), recordings: days(1) }
+        );
+        assert_eq!((settings.recordings, settings.limits.recorded), (PathBuf::from("/mnt/rec"), 4096));
+        let usual = read("data = \"state\"").expect("settings");
+        assert_eq!((usual.recordings, usual.limits.recorded), (usual.data.join("recordings"), 262_144));
     }
 
     #[test]
@@ -727,6 +774,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_with_its_place() {
         for (text, begins) in [
+            ("[recordings]\nbytes_per_operation = 9000000", "durward.toml:2:23: at most 8388608"),
             ("store = \"mysql://x\"", "durward.toml:1:9: a store is written postgres://"),
             ("store = \"postgres://u:hunter2@h/d\"", "durward.toml:1:9: there is a password in the address"),
             (

@@ -83,7 +83,15 @@ impl Node {
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
         let sources = crate::credentials::sources(&settings)?;
         let traces = crate::traces::start(settings.traces.as_ref())?;
-        let config = Config { journal, state, limits: settings.limits.clone(), alarm, sources, traces };
+        let config = Config {
+            journal,
+            recordings: settings.recordings.clone(),
+            state,
+            limits: settings.limits.clone(),
+            alarm,
+            sources,
+            traces,
+        };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
         if let Some(applying) = &settings.apply {
@@ -146,6 +154,7 @@ impl Node {
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("not everybody left in time");
         }
+        gateway.finish_recordings();
         gateway.flush_traces().await;
         store.close().await;
         tracing::info!("ended");
@@ -187,6 +196,7 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
     let sources = crate::credentials::sources(settings)?;
     let config = Config {
         journal,
+        recordings: settings.recordings.clone(),
         state,
         limits: settings.limits.clone(),
         alarm: None,

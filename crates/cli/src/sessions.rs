@@ -1,5 +1,10 @@
 //! `durward sessions`: live ones from the gateway, all from the journal.
 
+mod cast;
+mod play;
+mod screen;
+mod search;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,6 +28,10 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Sessions
             if json { Ok(show::json(&Value::Array(known))?) } else { list_known(&known) }
         }
         Sessions::Show { id, place, json } => one(&node::journal_in(&place.settings()?.data), &id, json),
+        Sessions::Play(args) => play::play(&client()?, &args),
+        Sessions::Tail { id, rows, json } => play::tail(&client()?, &id, rows, json),
+        Sessions::Export(args) => cast::export(&client()?, &args),
+        Sessions::Search(args) => search::run(&client()?, &args),
         Sessions::Kill { id, principal, target, json } => {
             let of = |name: &str, word: Option<String>| word.map(|word| json!({ name: word }));
             let which = of("session", id.clone())

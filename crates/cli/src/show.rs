@@ -76,6 +76,11 @@ pub(crate) fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string())
 }
 
+/// Microseconds since 1970 as a date and time in UTC.
+pub(crate) fn micros(micros: i64) -> String {
+    jiff::Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |t| format!("{t:.3}"))
+}
+
 /// A field of a JSON object as text; a list's items with commas between.
 pub(crate) fn field(value: &Value, name: &str) -> String {
     match value.get(name) {

@@ -145,6 +145,15 @@ fn nearest(message: &str) -> Option<&str> {
     policy::nearest(typed, words)
 }
 
+/// How fast something is played; `max` is as fast as it goes.
+pub(crate) fn speed(text: &str) -> Result<f64, String> {
+    if text == "max" {
+        return Ok(f64::INFINITY);
+    }
+    let factor: Option<f64> = text.parse().ok().filter(|factor| (0.01..=1000.0).contains(factor));
+    factor.ok_or_else(|| "a factor from 0.01 to 1000, or max".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;

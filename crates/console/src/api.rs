@@ -1,6 +1,7 @@
 //! `/api/v1`: what an administrator does, and what approvers answer. Every call here has passed the door.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -15,6 +16,7 @@ use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
 use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
+use gateway::recordings::{Found, Page, Search, Wanted};
 use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
 use model::{Approver, Request, TargetName};
@@ -39,6 +41,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/approvers/{name}/remove", post(remove_approver))
         .route("/sessions", get(sessions))
         .route("/sessions/kill", post(kill))
+        .route("/sessions/search", get(search))
+        .route("/sessions/{id}/recording", get(recording))
         .route("/tokens", get(tokens).post(issue))
         .route("/tokens/{id}/revoke", post(revoke))
         .route("/revocations", get(revocations).post(deny))
@@ -216,6 +220,35 @@ async fn sessions(State(gateway): Gate) -> Json<Vec<Session>> {
 async fn kill(State(gateway): Gate, wanted: Body<NewEnd>) -> Answer<Value> {
     let ended = gateway.end_sessions(&wanted?.0, &by()).await?;
     Ok(Json(json!({ "sessions": ended })))
+}
+
+/// Which part of a recording, and how long to wait for it where it is still to come.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct Part {
+    from: u64,
+    limit: Option<usize>,
+    rows: usize,
+    only: Option<String>,
+    find: Option<String>,
+    wire: bool,
+    /// In seconds.
+    wait: u64,
+}
+
+/// Somebody who waits is told that there is nothing after so many seconds, and asks again.
+const LONGEST_WAIT: u64 = 30;
+
+async fn recording(State(gateway): Gate, Path(id): Path<String>, Query(part): Query<Part>) -> Answer<Page> {
+    let Part { from, limit, rows, only, find, wire, wait } = part;
+    let wanted = Wanted { from, limit, rows, only, find, wire };
+    let patience = Duration::from_secs(wait.min(LONGEST_WAIT));
+    Ok(Json(gateway.recording(&id, wanted, patience, &by()).await?))
+}
+
+async fn search(State(gateway): Gate, Query(wanted): Query<Search>) -> Answer<Found> {
+    Ok(Json(gateway.search(wanted, &by()).await?))
 }
 
 async fn tokens(State(gateway): Gate) -> Answer<Vec<TokenInfo>> {

@@ -32,6 +32,7 @@ async fn start() -> Running {
     let state = State::new(Embedded::new(kept));
     let config = Config {
         journal,
+        recordings: place.path().join("recordings"),
         state: state.clone(),
         limits: Limits::default(),
         alarm: None,

@@ -3,6 +3,7 @@
 mod notes;
 mod permits;
 mod proofs;
+mod tape;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use journal::{Journal, Position, SessionLog, record};
 use masking::Masked;
 use model::{Action, Asserted, Effect, Finish, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
+use recording::{Recorder, Tape};
 
 pub use self::notes::{Form, Shown, StatementNote, ValueNote, fields};
 use self::notes::{commitments, cut};
@@ -63,6 +65,17 @@ pub struct Outcome {
 #[error("the journal cannot be written")]
 pub struct JournalDown;
 
+/// What must be on record is not, and nothing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+    /// The session's recording cannot be written, and policy wants that it is.
+    #[error("the recording cannot be written")]
+    Recording,
+}
+
 pub(crate) fn word(asserted: &Asserted) -> record::Word {
     let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
     record::Word { issuer: issuer.clone(), subject: cut(subject), at: *at }
@@ -88,6 +101,9 @@ pub struct Audit {
     /// Approved operations that run, with their requests.
     running: Vec<(DecisionId, String)>,
     tracer: Tracer,
+    recorder: Recorder,
+    /// What the session looks like to its principal; none where policy wants none, or before it is admitted.
+    tape: Option<Tape>,
     closed: bool,
 }
 
@@ -110,6 +126,8 @@ impl Audit {
             approved: None,
             running: Vec::new(),
             tracer: Tracer::new(gateway.traces(), session),
+            recorder: gateway.recorder().clone(),
+            tape: None,
             closed: false,
         }
     }
@@ -146,7 +164,8 @@ impl Audit {
     }
 
     /// A session that begins. The target may be dialled while its record is on its way to the disk.
-    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, JournalDown> {
+    pub fn admitted(&mut self, grant: &Grant, origin: Origin) -> Result<Owed, Unwritten> {
+        self.tape = tape::begin(&self.recorder, grant, &origin)?;
         let principal = grant.principal();
         let body = record::Body::Opened {
             principal: principal.id.to_string(),
@@ -159,6 +178,7 @@ impl Audit {
             application: cut(&origin.application),
             tls: origin.tls,
             version: String::new(),
+            recording: grant.record().as_str(),
         };
         tracing::info!(
             session = &*self.session,
@@ -175,11 +195,12 @@ impl Audit {
 
     /// Writes an allowed operation down; what it returns may be forwarded. All but a plain read owes the disk. A statement
     /// that is only prepared runs nothing: its Bind waits, for both.
-    pub fn allowed<M: Inspect + Auditable>(
+    pub async fn allowed<M: Inspect + Auditable>(
         &mut self,
         _grant: &Grant,
         pass: Pass<M>,
-    ) -> Result<Cleared<M>, JournalDown> {
+    ) -> Result<Cleared<M>, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let (message, permit) = pass.into_parts();
         let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
@@ -190,8 +211,13 @@ impl Audit {
         };
         let rules = &self.metrics.rules;
         let count = |policies: &[String]| rules.counters("allow", policies.iter().map(String::as_str));
-        let written =
-            self.permits.with(&permit, count, |permit| self.log.append_soon(&body, &[fields, permit]));
+        let (log, tape) = (&mut self.log, &mut self.tape);
+        let written = self.permits.with(&permit, count, |permit| {
+            if let Some(tape) = tape {
+                tape.allowed(decision.n, phase, fields, permit);
+            }
+            log.append_soon(&body, &[fields, permit])
+        });
         let position = self.wrote(written)?;
         let understood = message.understood();
         let decided = Decided { decision: &decision, kind, understood, policies: &permit.policies };
@@ -214,7 +240,8 @@ impl Audit {
         _grant: &Grant,
         message: &M,
         denied: &Denied,
-    ) -> Result<Noted, JournalDown> {
+    ) -> Result<Noted, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
         let body = record::Body::Refused {
@@ -227,6 +254,7 @@ impl Audit {
             code: denied.code,
         };
         self.append(&body, &[fields])?;
+        self.on_tape(|tape| tape::refused(tape, &decision, phase, denied, fields));
         let understood = message.understood();
         let decided = Decided { decision: &decision, kind, understood, policies: &denied.policies };
         self.tracer.refused(&decided, denied.code);
@@ -245,7 +273,8 @@ impl Audit {
         &mut self,
         _grant: &Grant,
         garbled: &G,
-    ) -> Result<Noted, JournalDown> {
+    ) -> Result<Noted, Unwritten> {
+        self.room().await?;
         let decision = self.decision();
         let body = record::Body::Unreadable {
             decision: &decision,
@@ -253,6 +282,7 @@ impl Audit {
             reason: &cut(garbled.reason()),
         };
         self.append(&body, &[])?;
+        self.on_tape(|tape| tape::unreadable(tape, &decision, garbled));
         self.tracer.unreadable(&decision, garbled.code());
         self.refusals += 1;
         self.metrics.unreadable.inc();
@@ -265,7 +295,8 @@ impl Audit {
         _grant: &Grant,
         question: &Question<M>,
         ticket: &Ticket,
-    ) -> Result<(), JournalDown> {
+    ) -> Result<(), Unwritten> {
+        self.room().await?;
         let StatementNote { phase, kind, fields, values, text: _ } = question.message().statement();
         let decision = self.decision();
         let body = record::Body::Held {
@@ -277,6 +308,7 @@ impl Audit {
             version: question.version(),
         };
         let position = self.append(&body, &[fields])?;
+        self.on_tape(|tape| tape::held(tape, &decision, phase, question, ticket, fields));
         if let Some(request) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
         }
@@ -285,7 +317,7 @@ impl Audit {
         self.metrics.held.inc();
         self.metrics.rules.count("hold", question.holds().iter().map(|h| h.id.as_str()));
         tracing::info!(session = &*self.session, %decision, request = ticket.id, "held for an approval");
-        self.synced(position).await
+        Ok(self.synced(position).await?)
     }
 
     /// Writes down how a held operation was answered.
@@ -301,6 +333,7 @@ impl Audit {
                 Vec::new()
             }
         };
+        self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
         let position = self.append(&body, &[])?;
@@ -312,12 +345,16 @@ impl Audit {
         Ok(())
     }
 
-    /// Counts what is about to be shown.
-    pub fn record<C: Measured>(&mut self, masked: Masked<C>) -> Recorded<Masked<C>> {
+    /// Counts what is about to be shown, and records it.
+    pub async fn record<C: Measured>(&mut self, masked: Masked<C>) -> Result<Recorded<Masked<C>>, Unwritten> {
         let bytes = masked.get().bytes();
         self.bytes += bytes;
         self.metrics.bytes.inc_by(bytes);
-        Recorded(masked)
+        if let Some(tape) = &mut self.tape {
+            masked.get().pieces(&mut |piece| tape.answer(piece));
+        }
+        self.room().await?;
+        Ok(Recorded(masked))
     }
 
     /// Writes down how an operation ended.
@@ -335,12 +372,12 @@ impl Audit {
             let finish = sqlstate.as_ref().map_or_else(|| Finish::done(rows), |s| Finish::failed(s));
             self.holds.finish_soon(request, finish);
         }
-        let body = record::Body::Outcome {
-            decision: &decision,
-            rows,
-            duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            sqlstate: sqlstate.as_deref(),
-        };
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.on_tape(|tape| {
+            tape.outcome(decision.n, rows, duration_us, sqlstate.as_deref().unwrap_or_default());
+        });
+        let body =
+            record::Body::Outcome { decision: &decision, rows, duration_us, sqlstate: sqlstate.as_deref() };
         // Nothing waits for it: what was done is on record already.
         let written = self.log.append_soon(&body, &[]);
         self.wrote(written).map(|_| ())
@@ -388,12 +425,30 @@ impl Audit {
             rows: self.rows,
         };
         self.tracer.close(stop);
+        if let Some(mut tape) = self.tape.take() {
+            let (operations, refusals, rows) = (self.operations, self.refusals, self.rows);
+            tape::end(&mut tape, stop, operations, refusals, rows);
+        }
         match self.log.append_soon(&body, &[]) {
             Ok(position) => self.write_together(position).await,
             Err(down) => tracing::error!(
                 session = &*self.session,
                 "a session's last line could not be written to the journal: {down}"
             ),
+        }
+    }
+
+    fn on_tape(&mut self, put: impl FnOnce(&mut Tape)) {
+        if let Some(tape) = &mut self.tape {
+            put(tape);
+        }
+    }
+
+    /// Waits until the recording takes more.
+    async fn room(&self) -> Result<(), Unwritten> {
+        match &self.tape {
+            Some(tape) if !tape.has_room() => tape::room(tape, &self.session).await,
+            Some(_) | None => Ok(()),
         }
     }
 

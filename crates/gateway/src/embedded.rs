@@ -41,6 +41,7 @@ impl Backend for Embedded {
                 verifiers: *self.0.made_key("verifiers").await?,
                 masks: *self.0.made_key("masks").await?,
                 commitments: *self.0.made_key("commitments").await?,
+                recordings: *self.0.made_key("recordings").await?,
             })
         })
     }

@@ -1,5 +1,6 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +13,7 @@ use masking::HashKey;
 use model::TargetName;
 use policy::identity::Groups;
 use policy::{Context, Denied, Grant, Policies};
+use recording::Recorder;
 use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
@@ -26,6 +28,7 @@ use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::recordings::Readers;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
 use crate::targets::Target;
@@ -44,6 +47,8 @@ pub use limits::{Limits, Retention};
 pub struct Config {
     /// Where its records go.
     pub journal: Journal,
+    /// The directory of its sessions' recordings.
+    pub recordings: PathBuf,
     /// Its state.
     pub state: State,
     /// Bounds.
@@ -65,6 +70,9 @@ pub enum StartError {
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalDown),
+    /// There is no place for recordings.
+    #[error("recordings cannot be written to {}: {}", .0.display(), .1)]
+    Recordings(PathBuf, std::io::Error),
     /// The stored configuration is not valid, and there is no older one to go on with.
     #[error("the stored configuration is not valid: {0}")]
     Configuration(String),
@@ -90,6 +98,8 @@ pub(crate) struct InForce {
 pub struct Gateway {
     pub(crate) in_force: ArcSwap<InForce>,
     journal: Journal,
+    recorder: Recorder,
+    readers: Readers,
     state: State,
     holds: Holds,
     tokens: Tokens,
@@ -121,9 +131,16 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, state, limits, alarm, sources, traces } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
+        let options = recording::Options {
+            directory: recordings.clone(),
+            key: recording::Key::new(keys.recordings),
+            keeps: limits.recorded,
+        };
+        let recorder = Recorder::start(options, journal.clone())
+            .map_err(|error| StartError::Recordings(recordings, error))?;
         let asked = Moment::now();
         let told = state.last_happened().await?;
         let in_force =
@@ -152,6 +169,8 @@ impl Gateway {
             traces,
             changing: tokio::sync::Mutex::default(),
             journal,
+            recorder,
+            readers: Readers::default(),
             state,
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -293,6 +312,7 @@ impl Gateway {
 
     /// Replaces the bounds. What waits already waits as it was told.
     pub fn set_limits(&self, limits: Limits) {
+        self.recorder.keep(limits.recorded);
         self.limits.store(Arc::new(limits));
     }
 
@@ -330,6 +350,21 @@ impl Gateway {
     /// Where records go.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Where sessions are recorded.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Who reads recordings.
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    /// Writes what there is of recordings, and ends with it: for a gateway whose sessions have ended.
+    pub fn finish_recordings(&self) {
+        self.recorder.finish();
     }
 
     /// What is counted.

@@ -25,6 +25,7 @@ pub mod logout;
 pub mod metrics;
 pub mod net;
 pub mod protocols;
+pub mod recordings;
 pub mod requests;
 pub mod serve;
 pub mod sessions;

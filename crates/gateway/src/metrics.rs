@@ -73,6 +73,10 @@ pub struct Metrics {
     store_up: Gauge,
     /// Records that are not on disk yet.
     journal_lag: Gauge,
+    /// Bytes of recordings.
+    recorded: Gauge,
+    /// Events of recordings that were lost.
+    unrecorded: Gauge,
     /// How long stages take.
     pub stages: Stages,
     /// Decisions by verdict and rule.
@@ -139,6 +143,14 @@ impl Metrics {
         let (store_up, journal_lag, holds_waiting) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register("store_up", "1 while the store answers", store_up.clone());
         registry.register("journal_lag_records", "Records that are not on disk yet", journal_lag.clone());
+        let (recorded, unrecorded) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "recordings_written_bytes",
+            "Bytes of recordings since the start",
+            recorded.clone(),
+        );
+        let help = "Events of recordings that could not be written since the start";
+        registry.register("recordings_lost_events", help, unrecorded.clone());
         let help = "Sessions that stand still for a person's answer";
         registry.register("holds_waiting", help, holds_waiting.clone());
         let holds_answered = Family::default();
@@ -171,6 +183,8 @@ impl Metrics {
             journal_up,
             store_up,
             journal_lag,
+            recorded,
+            unrecorded,
             stages,
             rules,
             holds_waiting,
@@ -215,7 +229,9 @@ impl Metrics {
 
     /// Notes what is true at this moment, before it is shown.
     pub fn observe(&self, moment: &Snapshot) {
-        let Snapshot { journal, store, lag, targets } = moment;
+        let Snapshot { journal, store, lag, recorded, targets } = moment;
+        self.recorded.set(i64::try_from(recorded.0).unwrap_or(i64::MAX));
+        self.unrecorded.set(i64::try_from(recorded.1).unwrap_or(i64::MAX));
         self.journal_up.set(i64::from(*journal));
         self.store_up.set(i64::from(*store));
         self.journal_lag.set(i64::try_from(*lag).unwrap_or(i64::MAX));
@@ -252,6 +268,8 @@ pub struct Snapshot {
     pub store: bool,
     /// How many records are not on disk.
     pub lag: u64,
+    /// Bytes of recordings that were written, and events that were lost, since the start.
+    pub recorded: (u64, u64),
     /// Each target with its sessions, and whether it answered when it was last met.
     pub targets: Vec<(String, usize, Option<bool>)>,
 }
@@ -281,7 +299,7 @@ mod tests {
         let gone = Snapshot { targets: vec![("old".to_owned(), 1, None)], ..Snapshot::default() };
         metrics.observe(&gone);
         let targets = vec![("orders".to_owned(), 2, Some(true)), ("idle".to_owned(), 0, None)];
-        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, targets });
+        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, recorded: (70, 3), targets });
         let page = metrics.render();
         for line in [
             "durward_operations_allowed_total 1",
@@ -295,6 +313,8 @@ mod tests {
             "durward_sessions_ended_total{why=\"client\"} 1",
             "durward_holds_answered_total{answer=\"approved\"} 1",
             "durward_journal_lag_records 5",
+            "durward_recordings_written_bytes 70",
+            "durward_recordings_lost_events 3",
             "durward_target_sessions{target=\"orders\"} 2",
             "durward_target_reachable{target=\"orders\"} 1",
         ] {

@@ -155,7 +155,9 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
             tracing::info!(session = id, "session ended: {stop}");
         }
         Stop::Violation(_) | Stop::Upstream(_) => tracing::warn!(session = id, "session ended: {stop}"),
-        Stop::Journal | Stop::Broken(_) => tracing::error!(session = id, "session ended: {stop}"),
+        Stop::Journal | Stop::Recording | Stop::Broken(_) => {
+            tracing::error!(session = id, "session ended: {stop}")
+        }
     }
 }
 

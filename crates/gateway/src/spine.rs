@@ -11,7 +11,7 @@ use masking::{Maskable, Masked};
 use model::{Inspect, TargetName};
 use policy::{Denied, Grant, Identity, Question, Verdict};
 
-use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded};
+use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Ticket};
 use crate::net::login::Refused;
@@ -38,7 +38,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
         match listen(s, gateway, &mut held).await? {
             Event::Request(message) => match gateway.decide(&grant, message, &s.context()) {
                 Verdict::Allow(pass) => {
-                    let cleared = audit.allowed(&grant, pass)?;
+                    let cleared = audit.allowed(&grant, pass).await?;
                     s.forward(cleared).await?;
                 }
                 Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
@@ -55,7 +55,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                 audit.answered(&grant, &ticket, &answer).await?;
                 match gateway.redecide(&grant, question, &ticket, &answer, &s.context()) {
                     Verdict::Allow(pass) => {
-                        let cleared = audit.allowed(&grant, pass)?;
+                        let cleared = audit.allowed(&grant, pass).await?;
                         s.forward(cleared).await?;
                     }
                     Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
@@ -65,7 +65,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
             }
             Event::Response(chunk) => {
                 let masked = s.mask(chunk)?;
-                s.deliver(audit.record(masked)).await?;
+                s.deliver(audit.record(masked).await?).await?;
             }
             Event::Outcome(outcome) => audit.outcome(outcome)?,
         }
@@ -190,10 +190,12 @@ pub trait Auditable {
     fn circumstances(&self) -> Vec<(String, String)>;
 }
 
-/// What is counted of a response.
+/// What is counted and recorded of a response.
 pub trait Measured {
     /// How many bytes the client will get.
     fn bytes(&self) -> u64;
+    /// All of it, in order, with what it takes to read it again.
+    fn pieces(&self, put: &mut dyn FnMut(&recording::Piece<'_>));
 }
 
 /// What the journal needs of something that could not be understood.
@@ -259,6 +261,9 @@ pub enum Stop {
     /// The journal cannot be written: nothing may be forwarded.
     #[error("the journal cannot be written")]
     Journal,
+    /// The session's recording cannot be written, and policy wants that it is.
+    #[error("the recording cannot be written")]
+    Recording,
     /// A fault of the gateway itself.
     #[error("internal fault: {0}")]
     Broken(&'static str),
@@ -276,6 +281,7 @@ impl Stop {
             Self::Upstream(_) => "target",
             Self::Ended(why) => why.word(),
             Self::Journal => "journal",
+            Self::Recording => "recording",
             Self::Broken(_) => "fault",
         }
     }
@@ -290,6 +296,15 @@ impl From<Denied> for Stop {
 impl From<JournalDown> for Stop {
     fn from(JournalDown: JournalDown) -> Self {
         Self::Journal
+    }
+}
+
+impl From<Unwritten> for Stop {
+    fn from(unwritten: Unwritten) -> Self {
+        match unwritten {
+            Unwritten::Journal(_) => Self::Journal,
+            Unwritten::Recording => Self::Recording,
+        }
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Keys {
     pub masks: [u8; 32],
     /// Of the values' commitments in the journal.
     pub commitments: [u8; 32],
+    /// What wraps the keys of sessions' recordings.
+    pub recordings: [u8; 32],
 }
 
 /// What is on its way from the state.

@@ -158,6 +158,10 @@ impl Measured for Piece {
     fn bytes(&self) -> u64 {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
+
+    fn pieces(&self, put: &mut dyn FnMut(&recording::Piece<'_>)) {
+        put(&recording::Piece::Bytes(0, self.0.as_bytes()));
+    }
 }
 
 impl Protocol for Toy {
@@ -273,6 +277,7 @@ async fn house() -> House {
     let state = State::new(Memory::default());
     let config = Config {
         journal,
+        recordings: directory.path().join("recordings"),
         state,
         limits: Limits::default(),
         alarm: None,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -88,6 +88,7 @@ pub(crate) struct Shared {
     pub wake: Condvar,
     options: Options,
     new_segment: NewSegment,
+    directory: PathBuf,
     /// Held while the journal is open, so that there is one writer.
     _lock: File,
 }
@@ -226,11 +227,17 @@ impl Journal {
     ///
     /// # Errors
     /// Another process has it open, it cannot be read or written, or its last segment does not verify.
-    pub fn open(directory: &std::path::Path, options: Options) -> Result<Self, crate::OpenError> {
+    pub fn open(directory: &Path, options: Options) -> Result<Self, crate::OpenError> {
         crate::open::open(directory, options)
     }
 
-    pub(crate) fn over(lock: File, tip: Tip, options: Options, new_segment: NewSegment) -> io::Result<Self> {
+    pub(crate) fn over(
+        lock: File,
+        tip: Tip,
+        options: Options,
+        new_segment: NewSegment,
+        directory: &Path,
+    ) -> io::Result<Self> {
         let durable = tip.seq;
         let shared = Arc::new(Shared {
             tip: Mutex::new(tip),
@@ -240,6 +247,7 @@ impl Journal {
             wake: Condvar::new(),
             options,
             new_segment,
+            directory: directory.to_owned(),
             _lock: lock,
         });
         let thread = {
@@ -260,6 +268,19 @@ impl Journal {
     /// It cannot be written; the next one may.
     pub fn append(&self, body: &Body<'_>) -> Result<Position, Down> {
         self.0.shared.append(None, body, &[], true)
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.0.shared.directory
+    }
+
+    /// Writes all records that wait, for whoever reads the files.
+    ///
+    /// # Errors
+    /// They cannot be written; they go on waiting.
+    pub fn write_all(&self) -> Result<(), Down> {
+        self.0.shared.flush(&mut self.0.shared.tip())
     }
 
     /// Whether all is well. What failed is tried again all the time, and is well when it was written and is on disk.

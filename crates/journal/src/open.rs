@@ -97,7 +97,7 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         sync_directory(&home)?;
         Ok(Arc::new(made))
     });
-    let journal = Journal::over(lock, tip, options, new_segment).map_err(fault(directory))?;
+    let journal = Journal::over(lock, tip, options, new_segment, directory).map_err(fault(directory))?;
     if let Some(body) = mended {
         journal.append(&body)?;
     }

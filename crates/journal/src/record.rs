@@ -89,7 +89,8 @@ impl Fields {
         Self(inside.unwrap_or("\"statement\":null").to_owned())
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// As they stand in a JSON object, without its braces.
+    pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
@@ -144,6 +145,8 @@ pub enum Body<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         tls: Option<String>,
         version: String,
+        /// What becomes of it where its recording cannot be written; `off` where there is none.
+        recording: &'static str,
     },
     /// An operation may go on; it is forwarded behind this record. With the fields of its operation and its permit.
     Allowed { decision: &'a DecisionId, phase: &'static str, values: &'a [Commitment] },
@@ -195,6 +198,9 @@ pub enum Body<'a> {
         expires: i64,
         from: String,
     },
+    /// How far a session's recording is: its file's first blocks, their bytes with its head, and the digest of both; how many
+    /// events it lost, and whether it has ended.
+    Recorded { recording: String, blocks: u64, bytes: u64, digest: String, lost: u64, ended: bool },
     /// Configuration, tokens or requests were changed.
     Administered { who: String, what: String, detail: String },
     /// A session has ended; nothing of it follows.
@@ -248,6 +254,7 @@ impl Body<'_> {
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
+            | Self::Recorded { .. }
             | Self::Issued { .. }
             | Self::Closed { .. } => self.write_any(out),
         }

@@ -201,7 +201,7 @@ fn over(directory: &Path, mode: &Arc<AtomicU8>, disks: &Arc<Mutex<Vec<Arc<Faulty
         waiting: 0,
     };
     let lock = File::create(directory.join("lock")).expect("lock");
-    Journal::over(lock, tip, Options::default(), Box::new(make)).expect("opened")
+    Journal::over(lock, tip, Options::default(), Box::new(make), directory).expect("opened")
 }
 
 /// Whoever has other things to do before it waits finds the disk done.

@@ -12,7 +12,7 @@ use model::{Action, Effect, Facts, Inspect, Principal, PrincipalKind, Resource, 
 
 use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
-use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Verdict, facts};
+use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Record, Verdict, facts};
 
 /// What stands for opening a session where operations have their shape, which are digests.
 const CONNECT: [u8; 16] = [0xff; 16];
@@ -28,6 +28,8 @@ pub struct TargetFacts {
 pub struct Policies {
     all: Vec<Policy>,
     holds: BTreeMap<String, HoldRule>,
+    /// How sessions are recorded, by the policies that say so.
+    records: BTreeMap<String, Record>,
     version: Arc<str>,
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
@@ -55,6 +57,7 @@ impl Policies {
             everything: permits && all.iter().any(is_unconditional),
             all,
             holds: loaded.holds,
+            records: loaded.records,
             version: version(sources).into(),
             slices: Mutex::default(),
             remembered: Remembered::new(sources),
@@ -90,26 +93,38 @@ impl Policies {
         let none = BTreeSet::new();
         let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
         match key.and_then(|key| self.remembered.get(key)) {
-            Some(Said::Allow(_)) => return Ok(grant),
+            Some(Said::Allow(permit)) => return Ok(self.recorded(grant, &permit)),
             Some(Said::Deny(denied)) => return Err(denied),
             Some(Said::Hold(_)) | None => (),
         }
         let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &none);
-        let said = if answer.allowed {
-            Said::Allow(Permit {
-                policies: answer.policies.into(),
-                version: Arc::clone(&self.version),
-                reveal: Arc::default(),
-                approved: Vec::new(),
-                everything: self.everything,
-            })
-        } else {
-            Said::Deny(self.denied(&grant, &connect, &answer, 1))
+        let keep = |said: Said| {
+            if let Some(key) = key {
+                self.remembered.keep(key, said);
+            }
         };
-        if let Some(key) = key {
-            self.remembered.keep(key, said.clone());
+        if !answer.allowed {
+            let denied = self.denied(&grant, &connect, &answer, 1);
+            keep(Said::Deny(denied.clone()));
+            return Err(denied);
         }
-        if let Said::Deny(denied) = said { Err(denied) } else { Ok(grant) }
+        let permit = Permit {
+            policies: answer.policies.into(),
+            version: Arc::clone(&self.version),
+            reveal: Arc::default(),
+            approved: Vec::new(),
+            everything: self.everything,
+        };
+        keep(Said::Allow(permit.clone()));
+        Ok(self.recorded(grant, &permit))
+    }
+
+    /// The grant of a session that is recorded as the strictest of those policies wants that allow it.
+    fn recorded(&self, grant: Grant, permit: &Permit) -> Grant {
+        // Whoever says nothing wants what is strictest.
+        let words = permit.policies.iter().map(|id| self.records.get(id).copied().unwrap_or_default());
+        let record = words.max().unwrap_or_default();
+        Grant { record, ..grant }
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.
@@ -367,7 +382,7 @@ fn hint(effect: &Effect) -> Option<String> {
     Some(hint.to_owned())
 }
 
-fn covers(policy: &Policy, action: Action) -> bool {
+pub(crate) fn covers(policy: &Policy, action: Action) -> bool {
     let names = |uid: &cedar_policy::EntityUid| {
         let id = uid.id().unescaped();
         id == action.as_str() || Some(id) == action.group()

@@ -34,7 +34,7 @@ impl Identity {
 ///
 /// ```compile_fail,E0451
 /// fn forge(principal: model::Principal, target: model::TargetName) -> policy::Grant {
-///     policy::Grant { principal, target, break_glass: true, key: "key".into() }
+///     policy::Grant { principal, target, break_glass: true, record: Default::default(), key: "key".into() }
 /// }
 /// ```
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub struct Grant {
     pub(crate) principal: Principal,
     pub(crate) target: TargetName,
     pub(crate) break_glass: bool,
+    pub(crate) record: Record,
     /// Everything of the principal and the target that a policy may ask about, as one text.
     pub(crate) key: Arc<str>,
 }
@@ -55,7 +56,7 @@ impl Grant {
         let key =
             format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?} {break_glass}")
                 .into();
-        Self { principal, target, break_glass, key }
+        Self { principal, target, break_glass, record: Record::default(), key }
     }
 
     /// Who.
@@ -66,6 +67,38 @@ impl Grant {
     /// On what.
     pub fn target(&self) -> &TargetName {
         &self.target
+    }
+
+    /// How the session is recorded.
+    pub fn record(&self) -> Record {
+        self.record
+    }
+}
+
+/// How a session is recorded (`@record`), the strictest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Record {
+    /// Not at all. The journal has its records all the same.
+    Off,
+    /// As well as it goes: where the recording cannot be written, it says so and the session goes on.
+    BestEffort,
+    /// Always: a session whose recording cannot be written ends.
+    #[default]
+    Required,
+}
+
+impl Record {
+    /// As it stands in policies and in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::BestEffort => "best-effort",
+            Self::Required => "required",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Off, Self::BestEffort, Self::Required].into_iter().find(|record| record.as_str() == word)
     }
 }
 

@@ -16,7 +16,7 @@ mod verdict;
 
 pub use decide::{PROTECTED, Policies, TargetFacts};
 pub use explain::{Explanation, Opinion, Word};
-pub use grant::{Context, Grant, Identity};
+pub use grant::{Context, Grant, Identity, Record};
 pub use load::{Problem, Source};
 pub use model::HoldRule;
 pub use nearest::nearest;

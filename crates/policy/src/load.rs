@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
+use model::Action;
 
-use crate::HoldRule;
+use crate::decide::covers;
 use crate::nearest::nearest;
+use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 9] =
-    ["id", "description", "reason", "hint", "approvers", "quorum", "expires", "valid_for", "self"];
+const ANNOTATIONS: [&str; 10] =
+    ["id", "description", "reason", "hint", "approvers", "quorum", "expires", "valid_for", "self", "record"];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
 
@@ -42,11 +44,12 @@ pub struct Problem {
 pub(crate) struct Loaded {
     pub policies: Vec<Policy>,
     pub holds: BTreeMap<String, HoldRule>,
+    pub records: BTreeMap<String, Record>,
 }
 
 pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut loaded = Loaded { policies: Vec::new(), holds: BTreeMap::new() };
+    let mut loaded = Loaded { policies: Vec::new(), holds: BTreeMap::new(), records: BTreeMap::new() };
     let mut places: BTreeMap<String, (&Source, usize)> = BTreeMap::new();
     for source in sources {
         let set = match PolicySet::from_str(&source.text) {
@@ -74,6 +77,8 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
                     if places.insert(id.clone(), (source, at)).is_some() {
                         problems.push(problem(source, at, format!("a second policy with @id(\"{id}\")")));
                     }
+                    let record = policy.annotation("record").and_then(Record::parse);
+                    loaded.records.extend(record.map(|record| (id.clone(), record)));
                     loaded.holds.extend(hold.map(|hold| (id.clone(), hold)));
                     loaded.policies.push(policy.new_id(PolicyId::new(id)));
                 }
@@ -108,6 +113,16 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         }
     }
     let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or("every policy needs an @id(\"…\")")?;
+    if let Some(word) = policy.annotation("record") {
+        if Record::parse(word).is_none() {
+            return Err("@record is \"required\", \"best-effort\" or \"off\"".to_owned());
+        }
+        if policy.effect() != Effect::Permit || !covers(policy, Action::Connect) {
+            return Err(
+                "@record stands before a permit of the action connect: it is asked of sessions".to_owned()
+            );
+        }
+    }
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
     let asks = dense.matches("approvals").count();
     let asks_for_itself = dense.matches(&format!("context.approvals.contains(\"{id}\")")).count();

@@ -393,3 +393,38 @@ fn a_word_that_is_none_is_told_with_its_place_and_the_one_that_may_be_meant() {
         assert!(told.iter().any(|t| t.starts_with(place) && t.contains(says)), "{text}: {told:?}");
     }
 }
+
+#[test]
+fn a_session_is_recorded_as_the_strictest_of_the_policies_that_allow_it_wants() {
+    let permit = |id: &str, record: &str, when: &str| {
+        let record = if record.is_empty() { String::new() } else { format!("@record(\"{record}\") ") };
+        format!("@id(\"{id}\") {record}permit (principal, action == Action::\"connect\", resource){when};\n")
+    };
+    let never = " when { principal in Group::\"others\" }";
+    for (policies, record) in [
+        (permit("a", "", ""), Record::Required),
+        (permit("a", "required", ""), Record::Required),
+        (permit("a", "best-effort", ""), Record::BestEffort),
+        (permit("a", "off", ""), Record::Off),
+        (permit("a", "off", "") + &permit("b", "best-effort", ""), Record::BestEffort),
+        (permit("a", "off", "") + &permit("b", "", ""), Record::Required),
+        (permit("a", "off", "") + &permit("b", "required", never), Record::Off),
+        ("@id(\"all\") @record(\"off\") permit (principal, action, resource);".to_owned(), Record::Off),
+    ] {
+        let loaded = load(&policies).expect("they load");
+        // The second is remembered.
+        assert_eq!([grant(&loaded).record(), grant(&loaded).record()], [record, record], "{policies}");
+    }
+    for (wrong, why) in [
+        (permit("a", "always", ""), "\"required\", \"best-effort\" or \"off\""),
+        (
+            "@id(\"a\") @record(\"off\") permit (principal, action == Action::\"select\", resource);"
+                .to_owned(),
+            "connect",
+        ),
+        ("@id(\"a\") @record(\"off\") forbid (principal, action, resource);".to_owned(), "connect"),
+    ] {
+        let problems = load(&wrong).err().expect("it does not load");
+        assert!(problems[0].message.contains(why), "{problems:?}");
+    }
+}

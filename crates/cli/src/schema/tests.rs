@@ -119,7 +119,8 @@ fn examples() -> Vec<(Kind, Value)> {
              [postgres]\nlisten = ['0.0.0.0:7432', '[::]:7432']\ntls = { certificate = 'c', key = 'k' }\nconnections = 10\n\
              connections_per_address = 3\nlogin = '5s'\ntargets = { orders = '127.0.0.1:7433' }\n\
              [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\n[log]\nformat = 'json'\nlevel = 'info'\n\
-             [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\n[retention]\ntokens = '30d'\nrequests = '1d'\n",
+             [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
+             [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n",
         ),
         (
             Kind::Config,

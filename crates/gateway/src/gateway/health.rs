@@ -73,6 +73,7 @@ impl Gateway {
             journal,
             store,
             lag: self.journal.lag(),
+            recorded: self.recorder.counts(),
             targets: targets.collect(),
         });
         self.metrics.render()

@@ -15,6 +15,8 @@ pub struct Limits {
     pub retention: Retention,
     /// How old what is known of a store that others change may be.
     pub lease: Duration,
+    /// How much of one operation's answer a recording keeps, in bytes.
+    pub recorded: usize,
 }
 
 /// How long what is over is kept.
@@ -24,12 +26,14 @@ pub struct Retention {
     pub tokens: Duration,
     /// Requests that do not wait any more, from when they were filed.
     pub requests: Duration,
+    /// Recordings, from when they were written last.
+    pub recordings: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         let usual = Duration::from_secs(90 * 24 * 3600);
-        Self { tokens: usual, requests: usual }
+        Self { tokens: usual, requests: usual, recordings: usual }
     }
 }
 
@@ -41,6 +45,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             retention: Retention::default(),
             lease: Duration::from_secs(5),
+            recorded: 256 * 1024,
         }
     }
 }

@@ -113,6 +113,7 @@ impl Gateway {
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
         }
+        self.forget_recordings(retention.recordings);
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Answers {
     pub(super) own_failed: Option<String>,
     /// Operations that ended, for the journal.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// How the rows that come now are to be read, for the recording, until it is told.
+    pub(super) shape: Option<Vec<u8>>,
     /// How long the result that is coming now was masked.
     pub(super) masking: Spent,
     /// The client has been told that the session ends.
@@ -66,6 +68,7 @@ impl Answers {
             own_rows: Vec::new(),
             own_failed: None,
             outcomes: VecDeque::new(),
+            shape: None,
             masking: Spent::default(),
             fatal: false,
             refresh: false,
@@ -204,7 +207,7 @@ impl Answers {
 
     fn parsed(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
         match c.expected.pop_front() {
-            Some(Expected::Parse { name, prepared }) => {
+            Some(Expected::Parse { name, prepared, operation: _ }) => {
                 c.names.keep_statement(name, prepared);
                 c.settled();
                 Ok(Heard::Pass)
@@ -360,7 +363,7 @@ impl Answers {
                 withheld(frame, shy, &run.bound.operation)
             }
             Some(Expected::Bind { bound, .. }) => withheld(frame, shy, &bound.operation),
-            Some(Expected::Parse { prepared, name }) => {
+            Some(Expected::Parse { prepared, name, operation: _ }) => {
                 let heard = withheld(frame, shy, &prepared.operation);
                 if name.is_empty() {
                     c.names.drop_statement("");

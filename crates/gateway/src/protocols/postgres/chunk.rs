@@ -1,6 +1,7 @@
 //! A piece of a response: whole frames, as they were read, that share one masking plan.
 
 use masking::{Cut, Maskable, Plan};
+use recording::Piece;
 use wire::postgres::copy::CopyRewriter;
 use wire::postgres::row::{self, Cell, Cells};
 
@@ -12,6 +13,27 @@ pub struct Chunk {
     pub kind: ChunkKind,
     /// How many rows begin in it.
     pub rows: u64,
+    /// The decision on the operation that its beginning answers; 0 where it answers none.
+    pub answers: u64,
+    /// What the recording is told beside the bytes, in order.
+    pub notes: Vec<Note>,
+}
+
+/// Something about a chunk's bytes from one of them on. Of rows that are masked all notes stand at their beginning, so that it does
+/// not matter where the others move.
+pub struct Note {
+    /// From which byte on.
+    pub at: usize,
+    /// What.
+    pub what: Noted,
+}
+
+/// What a note says.
+pub enum Noted {
+    /// They answer the operation of another decision.
+    Answers(u64),
+    /// The rows that follow are to be read by this RowDescription.
+    Shape(Vec<u8>),
 }
 
 /// What the frames of a chunk are.
@@ -43,7 +65,24 @@ impl RowPlan {
 impl Chunk {
     /// Frames that hold nothing of the target's data, or nothing to mask.
     pub fn frames(bytes: Vec<u8>, rows: u64) -> Self {
-        Self { bytes, kind: ChunkKind::Frames, rows }
+        Self { bytes, kind: ChunkKind::Frames, rows, answers: 0, notes: Vec::new() }
+    }
+
+    /// What is appended next answers this operation.
+    pub fn turn_to(&mut self, operation: u64) {
+        if self.bytes.is_empty() {
+            self.answers = operation;
+            return;
+        }
+        let turned = |note: &Note| if let Noted::Answers(n) = note.what { Some(n) } else { None };
+        if self.notes.iter().rev().find_map(turned).unwrap_or(self.answers) != operation {
+            self.notes.push(Note { at: self.bytes.len(), what: Noted::Answers(operation) });
+        }
+    }
+
+    /// The rows that are appended next are to be read by this RowDescription.
+    pub fn shape(&mut self, description: Vec<u8>) {
+        self.notes.push(Note { at: self.bytes.len(), what: Noted::Shape(description) });
     }
 }
 
@@ -66,13 +105,31 @@ impl Maskable for Chunk {
             };
             rewritten.map_err(|_| Cut::Malformed)?;
         }
-        Ok(Self { bytes: out, kind: self.kind, rows: self.rows })
+        Ok(Self { bytes: out, ..self })
     }
 }
 
 impl crate::spine::Measured for Chunk {
     fn bytes(&self) -> u64 {
         u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+    }
+
+    fn pieces(&self, put: &mut dyn FnMut(&Piece<'_>)) {
+        let (mut from, mut answers) = (0, self.answers);
+        for Note { at, what } in &self.notes {
+            match what {
+                Noted::Answers(next) => {
+                    put(&Piece::Bytes(answers, self.bytes.get(from..*at).unwrap_or_default()));
+                    (from, answers) = (*at, *next);
+                }
+                Noted::Shape(description) => {
+                    put(&Piece::Bytes(answers, self.bytes.get(from..*at).unwrap_or_default()));
+                    put(&Piece::Shape(answers, description));
+                    from = *at;
+                }
+            }
+        }
+        put(&Piece::Bytes(answers, self.bytes.get(from..).unwrap_or_default()));
     }
 }
 

@@ -286,7 +286,9 @@ impl Conversation {
             }
             RequestKind::Parse { name, prepared } => {
                 let describe = self.understanding.wants_fields(&prepared);
-                self.extended(Expected::Parse { name: name.clone(), prepared: Arc::clone(&prepared) });
+                let (name_there, kept) = (name.clone(), Arc::clone(&prepared));
+                let operation = bound.decision.n;
+                self.extended(Expected::Parse { name: name_there, prepared: kept, operation });
                 if describe {
                     self.describe_for_us(&mut behind, &name, prepared);
                 }

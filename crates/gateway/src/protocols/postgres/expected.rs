@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use model::ColumnName;
 use wire::postgres::backend::Field;
+use wire::postgres::build;
 
 use super::operation::{Operation, Prepared};
 use crate::audit::DecisionId;
@@ -20,6 +21,8 @@ pub(super) enum Expected {
         name: String,
         /// What is kept under it once the server says so.
         prepared: Arc<Prepared>,
+        /// The number of the decision that let it pass.
+        operation: u64,
     },
     /// BindComplete.
     Bind {
@@ -138,6 +141,25 @@ impl Bound {
         }
     }
 
+    /// How its rows are to be read, as a RowDescription; nothing where nobody has described them.
+    pub(super) fn shape(&self) -> Option<Vec<u8>> {
+        // A cursor's description has its formats in it, a statement's has not: they are the portal's.
+        let (fields, formats) = match &self.prepared {
+            Some(prepared) => (prepared.fields.get()?, self.formats.as_slice()),
+            None => (self.fields.get()?, [].as_slice()),
+        };
+        let mut out = Vec::new();
+        if formats.is_empty() {
+            build::row_description(&mut out, fields);
+        } else {
+            let format = |index| formats.get(index).or(formats.first()).copied().unwrap_or_default();
+            let fields: Vec<Field> =
+                fields.iter().enumerate().map(|(i, f)| Field { format: format(i), ..f.clone() }).collect();
+            build::row_description(&mut out, &fields);
+        }
+        Some(out)
+    }
+
     /// Whether it calls code whose names the server finds whenever rows are fetched.
     pub(super) fn is_late(&self) -> bool {
         self.operation.statements.iter().any(|s| s.by_path)
@@ -151,6 +173,24 @@ impl Run {
 }
 
 impl Expected {
+    /// The number of the decision on the operation that is answered; 0 where it is none of the client's.
+    pub(super) fn operation(&self) -> u64 {
+        match self {
+            Self::Query(run) | Self::Execute(run) | Self::FunctionCall(run) => run.bound.decision.n,
+            Self::Bind { bound, .. } | Self::DescribePortal { bound: Some(bound), .. } => bound.decision.n,
+            Self::Parse { operation, .. } => *operation,
+            Self::DescribePortal { bound: None, .. }
+            | Self::DescribeStatement { .. }
+            | Self::CloseStatement(_)
+            | Self::ClosePortal(_)
+            | Self::Sync
+            | Self::Own(_)
+            | Self::Guard(..)
+            | Self::Refused(_)
+            | Self::CopyEnd => 0,
+        }
+    }
+
     /// Whether an error before it does not reach beyond it.
     pub(super) fn ends_segment(&self) -> bool {
         match self {

@@ -16,6 +16,7 @@ mod opening;
 mod operation;
 mod own;
 mod queue;
+pub(crate) mod replay;
 mod session;
 mod settings;
 mod shown;

@@ -281,7 +281,7 @@ mod tests {
         let bound = || Arc::new(Bound::of(Arc::new(Operation::nothing())));
         let prepared = || Arc::new(Prepared::missing("", super::super::operation::Epoch::default()));
         match number % 16 {
-            0..=2 => Expected::Parse { name, prepared: prepared() },
+            0..=2 => Expected::Parse { name, prepared: prepared(), operation: 1 },
             3..=5 => Expected::Bind { portal: name, bound: bound() },
             6 => Expected::CloseStatement(name),
             7 => Expected::ClosePortal(name),

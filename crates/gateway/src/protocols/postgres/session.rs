@@ -331,7 +331,7 @@ impl Protocol for PostgresSession {
             // A client may send its last words and leave at once.
             let owed = open.owed.settle(self.gateway.journal());
             let owed = tokio::time::timeout(LAST_WORDS, owed).await;
-            if matches!((stop, owed), (Stop::Journal, _) | (_, Err(_) | Ok(Err(_)))) {
+            if matches!((stop, owed), (Stop::Journal | Stop::Recording, _) | (_, Err(_) | Ok(Err(_)))) {
                 // What waited for the disk never leaves.
                 open.pump.upstream.output = Buffer::default();
             } else {
@@ -411,6 +411,11 @@ fn farewell(stop: &Stop) -> Vec<u8> {
         }
         Stop::Journal => {
             ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
+                .hint("Try again when the gateway's operator has made room.")
+        }
+        Stop::Recording => {
+            ErrorFields::fatal("58030", "the gateway cannot write this session's recording, so it ends here")
+                .detail("Policy lets this session happen only if it is recorded.")
                 .hint("Try again when the gateway's operator has made room.")
         }
         Stop::Broken(_) => ErrorFields::fatal("XX000", "internal error of the gateway"),

@@ -48,6 +48,7 @@ impl Answers {
                     return Ok(());
                 }
                 let bound = Arc::clone(&run.bound);
+                self.shape = bound.shape();
                 self.plan_portal(&bound, c)
             }
             _ => Ok(()),

@@ -13,6 +13,7 @@ use crate::net::pump::{KEPT, Pump};
 use crate::protocols::postgres::answers::{self, Answers, Heard};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
+use crate::protocols::postgres::expected::Expected;
 use crate::protocols::postgres::operation::Garbled;
 use crate::protocols::postgres::own;
 use crate::spine::{Event, Stop};
@@ -46,6 +47,8 @@ pub(in crate::protocols::postgres) struct Open {
     ask_failed: Option<Garbled>,
     /// Rows that came behind messages that are handed on first.
     stash: Option<Chunk>,
+    /// The decision on the operation that the last bytes answered.
+    answering: u64,
     /// The memory of the last chunk, for the next one.
     spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.
@@ -77,6 +80,7 @@ impl Open {
             ahead: false,
             ask_failed: None,
             stash: None,
+            answering: 0,
             spare: Vec::new(),
             owed: Owed::default(),
             waiting: false,
@@ -100,7 +104,7 @@ impl Open {
                 let mut bytes = std::mem::take(&mut self.spare);
                 bytes.clear();
                 bytes.reserve(self.pump.upstream.input.len().min(CHUNK));
-                Chunk::frames(bytes, 0)
+                Chunk { answers: self.answering, ..Chunk::frames(bytes, 0) }
             }
         };
         while chunk.bytes.len() < CHUNK {
@@ -109,6 +113,9 @@ impl Open {
                 let n = self.passing.min(input.len());
                 if n == 0 {
                     break;
+                }
+                if let Some(shape) = self.answers.shape.take() {
+                    chunk.shape(shape);
                 }
                 chunk.bytes.extend_from_slice(input.filled().get(..n).unwrap_or_default());
                 input.consume(n);
@@ -130,8 +137,13 @@ impl Open {
             if !is_row && !matches!(chunk.kind, ChunkKind::Frames) {
                 break;
             }
+            let answers = self.conversation.expected.front().map_or(0, Expected::operation);
             let heard = self.answers.server(&mut self.conversation, &frame)?;
             let whole = frame.whole.len();
+            if answers != self.answering && !matches!(heard, Heard::Swallow) {
+                self.answering = answers;
+                chunk.turn_to(answers);
+            }
             match heard {
                 Heard::Pass => chunk.bytes.extend_from_slice(frame.whole),
                 Heard::Swallow => (),
@@ -139,11 +151,19 @@ impl Open {
                 Heard::Cut(why) => return Err(self.cut(why)),
                 Heard::Row => {
                     let kind = self.answers.row_kind();
+                    let shape = self.answers.shape.take();
                     if kind == chunk.kind {
+                        if let Some(shape) = shape {
+                            chunk.shape(shape);
+                        }
                         chunk.bytes.extend_from_slice(frame.whole);
                         chunk.rows += 1;
                     } else {
-                        let rows = Chunk { bytes: frame.whole.to_vec(), kind, rows: 1 };
+                        let mut rows = Chunk { answers, kind, ..Chunk::frames(Vec::new(), 1) };
+                        if let Some(shape) = shape {
+                            rows.shape(shape);
+                        }
+                        rows.bytes.extend_from_slice(frame.whole);
                         if chunk.bytes.is_empty() {
                             chunk = rows;
                         } else {
