@@ -101,9 +101,11 @@ impl Search {
     }
 
     fn fits_time(&self, time: &str) -> bool {
-        // The journal's times are written alike, so that their order is that of their letters.
-        self.since.as_deref().is_none_or(|since| time >= since)
-            && self.until.as_deref().is_none_or(|until| time < until)
+        // The journal's times are written alike, so that their order is that of their letters; a second's fractions stand
+        // behind it.
+        let is_from = |since: &str| time >= since.trim_end_matches('Z');
+        let is_before = |until: &str| time < until.trim_end_matches('Z');
+        self.since.as_deref().is_none_or(is_from) && self.until.as_deref().is_none_or(is_before)
     }
 
     fn fits_effects(&self, effects: &[&str]) -> bool {
@@ -282,6 +284,23 @@ mod tests {
         ] {
             let search = Search { table: Some(table.to_owned()), ..Search::default() };
             assert_eq!(search.fits_effects(&[effect]), found, "{table} in {effect}");
+        }
+    }
+
+    #[test]
+    fn moments_are_compared_to_the_fraction() {
+        let time = "2026-11-26T13:19:01.029551Z";
+        for (since, until, fits) in [
+            (None, None, true),
+            (Some("2026-11-26T13:19:01Z"), None, true),
+            (Some("2026-11-26T13:19:02Z"), None, false),
+            (Some("2026-11-26"), Some("2026-11-27"), true),
+            (None, Some("2026-11-26T13:19:01Z"), false),
+            (None, Some("2026-11-26T13:19:01.03Z"), true),
+        ] {
+            let (since, until) = (since.map(str::to_owned), until.map(str::to_owned));
+            let search = Search { since, until, ..Search::default() };
+            assert_eq!(search.fits_time(time), fits, "{search:?}");
         }
     }
 
