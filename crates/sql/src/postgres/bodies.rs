@@ -6,7 +6,7 @@ use pg_query::protobuf::Node;
 use pg_query::{NodeEnum, ParserOptions};
 use serde_json::Value as Json;
 
-use super::catalog::{Function, FunctionKind, Relation};
+use super::catalog::{Function, FunctionKind, Relation, RelationKind};
 use super::query::Rows;
 use super::scope::{Arguments, Entry, Scope, Visible};
 use super::tree::{inner, kind};
@@ -394,15 +394,39 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A relation under its own name, for its own expressions.
+/// A relation under its own name, for its own expressions and for the rows that a statement changes.
 pub(super) fn own_entry<'a>(walk: &mut Walk<'a>, relation: &'a Relation) -> Entry<'a> {
+    // What a view's columns hold its definition says.
+    let columns = match relation.kind {
+        RelationKind::View => walk.relation_columns(relation),
+        RelationKind::Table
+        | RelationKind::Partitioned
+        | RelationKind::Foreign
+        | RelationKind::MaterializedView
+        | RelationKind::Sequence
+        | RelationKind::Composite
+        | RelationKind::Index => super::scope::Columns::Listed(walk.stored_columns(relation)),
+    };
     Entry {
         alias: Some(Cow::Borrowed(&relation.name)),
         relation: Some(relation),
         schema: Some(&relation.schema),
-        columns: super::scope::Columns::Listed(walk.stored_columns(relation)),
-        system_columns: true,
+        columns,
+        system_columns: has_system_columns(relation),
+        scalar: false,
         qualified_only: false,
+    }
+}
+
+/// Whether its rows have `ctid` and its kin: rows that are stored have.
+pub(super) fn has_system_columns(relation: &Relation) -> bool {
+    match relation.kind {
+        RelationKind::Table
+        | RelationKind::Partitioned
+        | RelationKind::Foreign
+        | RelationKind::MaterializedView
+        | RelationKind::Sequence => true,
+        RelationKind::View | RelationKind::Composite | RelationKind::Index => false,
     }
 }
 

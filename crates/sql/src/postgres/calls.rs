@@ -35,12 +35,16 @@ impl<'a> Walk<'a> {
             && candidates.is_empty()
         {
             // `column(row)` is the column.
+            self.chosen = Vec::new();
             return column.value.clone();
         }
-        if let ([value], true, false) = (values.as_slice(), plain, call.func_variadic)
-            && let Some(cast) = self.cast_by_call(&call.funcname, value, candidates.is_empty())
-        {
-            return cast;
+        let mut cast = None;
+        if let ([value], true, false) = (values.as_slice(), plain, call.func_variadic) {
+            cast = self.cast_by_call(&call.funcname, value);
+            if let Some(target) = cast.filter(|_| candidates.is_empty()) {
+                self.chosen = Vec::new();
+                return Value { flow: self.consume(value), type_oid: Some(target), row: None };
+            }
         }
         let mut flow = Flow::Clear;
         if !self.counts_rows(call, &candidates, &values) {
@@ -82,12 +86,13 @@ impl<'a> Walk<'a> {
         {
             flow = flow.both(column.value.flow.clone());
         }
-        Value { flow: flow.both(result.flow), type_oid: result.type_oid, row: None }
+        // Where a function and a cast could be meant the type is certain that both give.
+        let type_oid = result.type_oid.filter(|made| cast.is_none_or(|target| target == *made));
+        Value { flow: flow.both(result.flow), type_oid, row: None }
     }
 
-    /// `type(value)` where no function has that name and takes it. Where one may, it is the function's value, but a type
-    /// of the same name could be meant as well.
-    fn cast_by_call(&mut self, name: &[Node], value: &Value, no_function: bool) -> Option<Value> {
+    /// `type(value)` is a cast where no function has that name and takes it. Says which type could be meant.
+    fn cast_by_call(&mut self, name: &[Node], value: &Value) -> Option<Oid> {
         let names = super::tree::strings(name)?;
         let (schema, name) = match names.as_slice() {
             [name] => (None, *name),
@@ -109,7 +114,7 @@ impl<'a> Walk<'a> {
         for target in types {
             self.cast(target, value);
         }
-        no_function.then(|| Value { flow: self.consume(value), type_oid: Some(target), row: None })
+        Some(target)
     }
 
     /// `row.name` where `name` is a function.
@@ -302,18 +307,10 @@ impl<'a> Walk<'a> {
             if declared.kind != super::catalog::TypeKind::Pseudo {
                 return Some(f.returns);
             }
-            // anyelement, anynonarray, anycompatible, …: the type of an argument that is declared alike.
-            let same = f.arguments.iter().position(|a| *a == f.returns);
-            if let Some(index) = same {
-                return values.get(index)?.type_oid.filter(|t| *t != UNKNOWN);
-            }
-            let first = values.first()?.type_oid.and_then(|t| self.catalog.type_by_oid(t))?;
-            match f.returns.0 {
-                2277 | 5078 => Some(first.array_type).filter(|t| t.0 != 0),
-                2283 | 5077 if first.is_array() => Some(first.element),
-                2283 | 5077 => bounds(first.oid),
-                _ => None,
-            }
+            let types: Vec<Option<Oid>> = values.iter().map(|value| value.type_oid).collect();
+            // What is VARIADIC stands for elements or the array.
+            let fixed = f.arguments.len() - usize::from(f.variadic);
+            self.polymorphic(f.returns, f.arguments.get(..fixed)?, &types)
         });
         let first = results.next()??;
         results.all(|r| r == Some(first)).then_some(first)
@@ -547,20 +544,6 @@ const CONSTRUCTORS: [&str; 5] = [
     "multirange_constructor1",
     "multirange_constructor2",
 ];
-
-/// What the bounds of the server's own ranges and multiranges are.
-fn bounds(range: Oid) -> Option<Oid> {
-    let bound = match range.0 {
-        3904 | 4451 => 23,
-        3926 | 4536 => 20,
-        3906 | 4532 => 1700,
-        3908 | 4533 => 1114,
-        3910 | 4534 => 1184,
-        3912 | 4535 => 1082,
-        _ => return None,
-    };
-    Some(Oid(bound))
-}
 
 /// A type's name as the server's messages spell it.
 fn shown_type(of: &super::catalog::Type) -> &str {

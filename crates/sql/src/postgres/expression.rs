@@ -87,11 +87,12 @@ impl<'a> Walk<'a> {
                 if case.arg.is_some() {
                     self.operators_of_grammar();
                 }
-                if let Some(node) = case.defresult.as_deref() {
-                    let value = self.value(node, scope);
-                    result = Some(self.or(result, value));
-                }
-                let result = result.unwrap_or_default();
+                let value = match case.defresult.as_deref() {
+                    Some(node) => self.value(node, scope),
+                    // A null.
+                    None => Value::clear(Some(UNKNOWN)),
+                };
+                let result = self.or(result, value).settled();
                 Value { flow: flow.both(self.consume(&result)), type_oid: result.type_oid, row: None }
             }
             NodeEnum::CoalesceExpr(expression) => self.one_of(&expression.args, scope),
@@ -109,25 +110,27 @@ impl<'a> Walk<'a> {
                 }
                 let type_oid = element
                     .type_oid
-                    .map(|t| if t == UNKNOWN { TEXT } else { t })
                     .and_then(|t| self.catalog.type_by_oid(t))
+                    .filter(|t| t.is_array() || !self.is_array(t.oid))
                     .map(|t| if t.is_array() { t.oid } else { t.array_type });
                 Value { flow: element.flow, type_oid, row: None }
             }
             NodeEnum::RowExpr(row) => {
-                let columns: Arc<[Col]> = row
-                    .args
-                    .iter()
-                    .enumerate()
-                    .map(|(index, node)| {
-                        let mut value = self.value(node, scope);
-                        if self.takes_its_type(node, &value) {
-                            value.type_oid = Some(UNKNOWN);
-                        }
-                        Col { name: format!("f{}", index + 1).into(), value }
-                    })
-                    .collect();
-                let whole = Value::whole(Arc::clone(&columns), Some(RECORD));
+                let whole = match self.listed(&row.args, scope) {
+                    Ok(values) => {
+                        // With a star among them places do not say which is a parameter.
+                        let is_same = values.len() == row.args.len();
+                        let columns = values.into_iter().enumerate().map(|(index, mut value)| {
+                            let node = row.args.get(index).filter(|_| is_same);
+                            if node.is_some_and(|node| self.takes_its_type(node, &value)) {
+                                value.type_oid = Some(UNKNOWN);
+                            }
+                            Col::new(format!("f{}", index + 1), value)
+                        });
+                        Value::whole(columns.collect(), Some(RECORD))
+                    }
+                    Err(flow) => Value { flow, type_oid: Some(RECORD), row: None },
+                };
                 self.consume(&whole);
                 whole
             }
@@ -173,7 +176,8 @@ impl<'a> Walk<'a> {
                     Some(NodeEnum::ResTarget(target)) => flow.both(self.uses_boxed(&target.val, scope)),
                     _ => flow.both(self.uses(node, scope)),
                 });
-                Value { flow: named, type_oid: Some(Oid(142)), row: None }
+                let type_oid = if xml.op() == XmlExprOp::IsDocument { BOOL } else { Oid(142) };
+                Value { flow: named, type_oid: Some(type_oid), row: None }
             }
             NodeEnum::XmlSerialize(xml) => {
                 let node = xml.expr.as_deref();
@@ -215,8 +219,13 @@ impl<'a> Walk<'a> {
             self.consume(&value);
             one = Some(self.or(one, value));
         }
-        let one = one.unwrap_or_default();
+        let one = one.unwrap_or_default().settled();
         Value { flow: one.flow.computed(), type_oid: one.type_oid, row: None }
+    }
+
+    /// Whether values of a type are arrays, be it a domain over them.
+    fn is_array(&self, oid: Oid) -> bool {
+        self.catalog.type_by_oid(self.base(oid)).is_some_and(super::catalog::Type::is_array)
     }
 
     /// One value or another.
@@ -244,7 +253,9 @@ impl<'a> Walk<'a> {
         let tested = link.testexpr.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
         let compared = link.testexpr.as_deref().map(|node| (node, tested.clone()));
         let (tested, left) = (self.consume(&tested), tested.type_oid);
-        let rows = self.subquery(inner(&link.subselect), scope);
+        let rows = self.subquery(inner(&link.subselect), scope).settled();
+        let first = rows.columns.as_deref().and_then(<[Col]>::first).map(|column| Arc::clone(&column.name));
+        self.first_names.insert(super::query::place(link), first);
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => Value::clear(Some(BOOL)),
             SubLinkType::ExprSublink => match rows.columns.as_deref() {
@@ -334,6 +345,10 @@ fn literal(constant: &AConst) -> Value {
             match number.fval.parse::<i64>() {
                 Ok(n) if i32::try_from(n).is_ok() => INT4,
                 Ok(_) => Oid(20),
+                // Not decimal, or with `_` between the digits.
+                Err(_) if number.fval.contains(['_', 'x', 'X', 'o', 'O', 'b', 'B']) => {
+                    return Value::clear(None);
+                }
                 Err(_) => NUMERIC,
             }
         }

@@ -52,7 +52,7 @@ impl<'a> Walk<'a> {
                         self.unknown("a part of JSON_OBJECT that is not understood");
                     }
                 }
-                self.made(flow, object.output.as_ref(), JSON)
+                self.made(flow, object.output.as_ref(), Oid(0))
             }
             NodeEnum::JsonArrayConstructor(array) => {
                 self.needs(16, "JSON_ARRAY()");
@@ -64,14 +64,14 @@ impl<'a> Walk<'a> {
                         flow = flow.both(self.uses(item, scope));
                     }
                 }
-                self.made(flow, array.output.as_ref(), JSON)
+                self.made(flow, array.output.as_ref(), Oid(0))
             }
             NodeEnum::JsonArrayQueryConstructor(array) => {
                 self.needs(16, "JSON_ARRAY()");
                 let rows = self.subquery(super::tree::inner(&array.query), scope);
                 rows.columns.iter().flat_map(|c| c.iter()).for_each(|c| self.shown_as_json(&c.value));
                 let flow = self.consume_flow(&rows.all());
-                self.made(flow, array.output.as_ref(), JSON)
+                self.made(flow, array.output.as_ref(), Oid(0))
             }
             NodeEnum::JsonObjectAgg(object) => {
                 self.needs(16, "JSON_OBJECTAGG()");
@@ -109,6 +109,7 @@ impl<'a> Walk<'a> {
         self.consume(&value)
     }
 
+    /// The default is 0 where it is `json` or `jsonb` by what goes in.
     fn made(&mut self, flow: Flow, output: Option<&JsonOutput>, default: Oid) -> Value {
         let type_oid = match output.and_then(|o| o.type_name.as_ref()) {
             Some(name) => self.returned(name),
@@ -150,7 +151,7 @@ impl<'a> Walk<'a> {
         if let Some(window) = &constructor.over {
             self.window(window, scope);
         }
-        self.made(flow, constructor.output.as_ref(), JSON)
+        self.made(flow, constructor.output.as_ref(), Oid(0))
     }
 
     fn passing(&mut self, nodes: &[Node], scope: &Scope<'_, 'a>) -> Flow {
@@ -183,10 +184,15 @@ impl<'a> Walk<'a> {
         flow = flow.both(self.behaviour(table.on_error.as_deref(), scope));
         let mut columns = Vec::new();
         self.json_columns(&table.columns, &flow, &mut columns, scope);
-        super::sources::entry(table.alias.as_ref(), Columns::Listed(columns.into()))
+        let mut entry = super::sources::entry(table.alias.as_ref(), Columns::Listed(columns.into()));
+        entry.columns = super::sources::rename(entry.columns, &super::sources::aliases(table.alias.as_ref()));
+        entry.alias.get_or_insert(std::borrow::Cow::Borrowed("json_table"));
+        entry
     }
 
+    /// The columns of one level, and behind them those of the levels that are nested in it.
     fn json_columns(&mut self, nodes: &[Node], flow: &Flow, columns: &mut Vec<Col>, scope: &Scope<'_, 'a>) {
+        let mut nested = Vec::new();
         for node in nodes {
             let Some(NodeEnum::JsonTableColumn(column)) = kind(node) else {
                 self.unknown("a column of JSON_TABLE that is not understood");
@@ -200,13 +206,14 @@ impl<'a> Walk<'a> {
             flow = flow.both(self.behaviour(column.on_error.as_deref(), scope));
             if column.columns.is_empty() {
                 let type_oid = column.type_name.as_ref().and_then(|name| self.returned(name));
-                columns.push(Col {
-                    name: column.name.as_str().into(),
-                    value: Value { flow: flow.computed(), type_oid, row: None },
-                });
+                let value = Value { flow: flow.computed(), type_oid, row: None };
+                columns.push(Col::guessed(column.name.as_str(), value));
             } else {
-                self.deeper(|walk| walk.json_columns(&column.columns, &flow, columns, scope));
+                nested.push((&column.columns, flow));
             }
+        }
+        for (below, flow) in nested {
+            self.deeper(|walk| walk.json_columns(below, &flow, columns, scope));
         }
     }
 }

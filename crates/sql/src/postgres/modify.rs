@@ -126,9 +126,10 @@ impl<'a> Walk<'a> {
         let effect = self.on(Action::Merge, relation);
         self.effect(effect);
         self.reads(relation);
-        self.target(merge.relation.as_ref(), relation, &mut scope);
+        // What is merged is read without the target in sight, and comes first in `RETURNING *`.
         let source = self.item(inner(&merge.source_relation), &mut scope);
         scope.visible.extend(source);
+        self.target(merge.relation.as_ref(), relation, &mut scope);
         if let Some(node) = merge.join_condition.as_deref() {
             self.tells(node, &scope);
         }

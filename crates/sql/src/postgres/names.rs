@@ -3,24 +3,27 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{
-    AExprKind, CoercionForm, MinMaxOp, Node, SqlValueFunctionOp, SubLinkType, XmlExprOp,
+    AExprKind, CoercionForm, MinMaxOp, Node, SqlValueFunctionOp, SubLink, SubLinkType, XmlExprOp,
 };
 
-use super::tree::{inner, kind, string};
+use super::tree::{kind, string};
+
+/// How the first column of a sub-query is called that stands as a value.
+type First<'n> = dyn Fn(&SubLink) -> Option<&'n str> + 'n;
 
 /// The name of an output in a server of this major version.
-pub(super) fn of(node: &Node, major: u32) -> &str {
-    figure(node, major).map_or("?column?", |(name, _)| name)
+pub(super) fn of<'n>(node: &'n Node, major: u32, first: &First<'n>) -> &'n str {
+    figure(node, major, first).map_or("?column?", |(name, _)| name)
 }
 
 /// A name, and whether it is so weak that a cast's type would be preferred.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other expression has no name")]
-fn figure(node: &Node, major: u32) -> Option<(&str, bool)> {
+fn figure<'n>(node: &'n Node, major: u32, first: &First<'n>) -> Option<(&'n str, bool)> {
     match kind(node)? {
         NodeEnum::ColumnRef(reference) => Some((last(&reference.fields)?, false)),
         NodeEnum::AIndirection(indirection) => match last(&indirection.indirection) {
             Some(name) => Some((name, false)),
-            None => indirection.arg.as_deref().and_then(|node| figure(node, major)),
+            None => indirection.arg.as_deref().and_then(|node| figure(node, major, first)),
         },
         // EXTRACT was a call of another function.
         NodeEnum::FuncCall(call) if major < 14 && call.funcformat() == CoercionForm::CoerceSqlSyntax => {
@@ -32,41 +35,26 @@ fn figure(node: &Node, major: u32) -> Option<(&str, bool)> {
             Some(("bool", true))
         }
         NodeEnum::AExpr(expression) if expression.kind() == AExprKind::AexprNullif => Some(("nullif", false)),
-        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(|node| figure(node, major)) {
+        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(|node| figure(node, major, first)) {
             Some((name, false)) => Some((name, false)),
             weak => cast.type_name.as_ref().and_then(|t| last(&t.names)).map(|name| (name, true)).or(weak),
         },
-        NodeEnum::CollateClause(collate) => collate.arg.as_deref().and_then(|node| figure(node, major)),
+        NodeEnum::CollateClause(collate) => {
+            collate.arg.as_deref().and_then(|node| figure(node, major, first))
+        }
         NodeEnum::GroupingFunc(_) => Some(("grouping", false)),
         NodeEnum::MergeSupportFunc(_) => Some(("merge_action", false)),
         NodeEnum::SubLink(link) => match link.sub_link_type() {
             SubLinkType::ExistsSublink => Some(("exists", false)),
             SubLinkType::ArraySublink => Some(("array", false)),
-            SubLinkType::ExprSublink => {
-                let NodeEnum::SelectStmt(select) = inner(&link.subselect)? else { return None };
-                // A set operation has the names of its first side.
-                let mut select = &**select;
-                while let Some(first) = select.larg.as_deref() {
-                    select = first;
-                }
-                if !select.values_lists.is_empty() {
-                    return Some(("column1", false));
-                }
-                let NodeEnum::ResTarget(target) = select.target_list.first().and_then(kind)? else {
-                    return None;
-                };
-                if target.name.is_empty() {
-                    target.val.as_deref().and_then(|node| figure(node, major)).map(|(name, _)| (name, false))
-                } else {
-                    Some((&target.name, false))
-                }
-            }
+            // A sub-query has been read by then: its first column has a name, and be it "?column?".
+            SubLinkType::ExprSublink => Some((first(link).unwrap_or("?column?"), false)),
             _ => None,
         },
         NodeEnum::CaseExpr(case) => case
             .defresult
             .as_deref()
-            .and_then(|node| figure(node, major))
+            .and_then(|node| figure(node, major, first))
             .filter(|(_, weak)| !weak)
             .or(Some(("case", true))),
         NodeEnum::AArrayExpr(_) => Some(("array", false)),

@@ -6,13 +6,13 @@ use pg_query::protobuf::{AExpr, AExprKind, Node};
 use super::catalog::{Oid, TypeKind};
 use super::scope::Scope;
 use super::tree::{kind, qualified};
-use super::value::{BOOL, Flow, TEXT, UNKNOWN, Value};
+use super::value::{BOOL, Flow, INT4, NUMERIC, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 
-/// Operators whose results are Booleans wherever they are PostgreSQL's own.
+/// Operators between two operands whose results are Booleans wherever they are PostgreSQL's own.
 const TELLING: &[&str] = &[
-    "=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*", "&&", "@>",
-    "<@", "?", "?|", "?&", "@@", "@@@", "@?",
+    "=", "<>", "!=", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~", "~*", "!~*", "@>", "<@",
+    "?", "?|", "?&", "@@", "@@@", "@?",
 ];
 
 impl<'a> Walk<'a> {
@@ -45,11 +45,10 @@ impl<'a> Walk<'a> {
                 self.operator(&operation.name, Some(l), Some(element));
                 Some(BOOL)
             }
-            AExprKind::AexprDistinct
-            | AExprKind::AexprNotDistinct
-            | AExprKind::AexprLike
-            | AExprKind::AexprIlike
-            | AExprKind::AexprSimilar => {
+            AExprKind::AexprLike | AExprKind::AexprIlike | AExprKind::AexprSimilar => {
+                self.operator(&operation.name, Some(l), Some(r))
+            }
+            AExprKind::AexprDistinct | AExprKind::AexprNotDistinct => {
                 self.operator(&operation.name, Some(l), Some(r));
                 Some(BOOL)
             }
@@ -59,7 +58,7 @@ impl<'a> Walk<'a> {
             }
             AExprKind::AexprNullif => {
                 self.operator(&operation.name, Some(l), Some(r));
-                l
+                self.of_nullif(l, r)
             }
             AExprKind::AexprBetween
             | AExprKind::AexprNotBetween
@@ -104,7 +103,7 @@ impl<'a> Walk<'a> {
         if let Some(made) = made {
             return made;
         }
-        if TELLING.contains(&q.name) {
+        if left.is_some() && TELLING.contains(&q.name) {
             return Some(BOOL);
         }
         self.result_of(q.name, left.map(|_| l), r)
@@ -123,24 +122,18 @@ impl<'a> Walk<'a> {
             all.iter().find(|o| (prefix || Some(o.left) == l) && Some(o.right) == r).map(|o| o.result)
         };
         let literal = |t: Option<Oid>| t == Some(UNKNOWN);
-        let becomes = |from: Option<Oid>, to: Option<Oid>| {
-            literal(from)
-                || from.zip(to).is_some_and(|(from, to)| self.catalog.derived().is_implicit(from, to))
-        };
         if let Some(result) = exact(l, r) {
             return Some(result);
         }
+        // A literal is first taken for what stands beside it.
         if !prefix
-            && !literal(l)
-            && becomes(r, l)
-            && let Some(result) = exact(l, l)
+            && (literal(l) != literal(r))
+            && let Some(result) = exact(if literal(l) { r } else { l }, if literal(r) { l } else { r })
         {
             return Some(result);
         }
-        if !prefix
-            && !literal(r)
-            && becomes(l, r)
-            && let Some(result) = exact(r, r)
+        if let (false, Some(both)) = (prefix, l.zip(r).and_then(|(l, r)| numbers(l, r)))
+            && let Some(result) = exact(Some(both), Some(both))
         {
             return Some(result);
         }
@@ -163,14 +156,20 @@ impl<'a> Walk<'a> {
         if declared.kind != TypeKind::Pseudo {
             return Some(declared.oid);
         }
-        let given = if operator.left == operator.result {
-            l
-        } else if operator.right == operator.result {
-            r
-        } else {
-            None
-        };
-        given.filter(|t| *t != UNKNOWN)
+        self.polymorphic(declared.oid, &[operator.left, operator.right], &[l, r])
+    }
+
+    /// `NULLIF` gives its first value as the operator `=` takes it.
+    fn of_nullif(&self, left: Option<Oid>, right: Option<Oid>) -> Option<Oid> {
+        let (l, r) = (left?, right?);
+        match (l == UNKNOWN, r == UNKNOWN) {
+            (true, true) => return Some(TEXT),
+            (false, false) if l != r => return None,
+            (true, false) | (false, true) | (false, false) => (),
+        }
+        let taken = if l == UNKNOWN { r } else { l };
+        let mut equals = self.catalog.operators_named("=");
+        equals.any(|o| o.left == taken && o.right == taken).then_some(taken)
     }
 
     /// A type, or of a domain what is under it.
@@ -183,5 +182,18 @@ impl<'a> Walk<'a> {
             }
         }
         this
+    }
+}
+
+/// What two numbers of different types are taken for between the server's own operators.
+fn numbers(l: Oid, r: Oid) -> Option<Oid> {
+    const EXACT: [Oid; 3] = [Oid(21), INT4, Oid(20)];
+    const REAL: Oid = Oid(700);
+    const DOUBLE: Oid = Oid(701);
+    let is = |t: Oid| EXACT.contains(&t) || t == NUMERIC;
+    match (l, r) {
+        (NUMERIC, other) | (other, NUMERIC) if EXACT.contains(&other) => Some(NUMERIC),
+        (REAL | DOUBLE, other) | (other, REAL | DOUBLE) if is(other) => Some(DOUBLE),
+        _ => None,
     }
 }

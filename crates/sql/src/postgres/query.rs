@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CommonTableExpr, Node, ResTarget, SelectStmt, SetOperation, WithClause};
+use pg_query::protobuf::{CommonTableExpr, Node, SelectStmt, SetOperation, SubLink, WithClause};
 
 use super::catalog::Oid;
 use super::names;
 use super::scope::{Cte, Scope, Visible};
 use super::tree::{inner, integer_constant, kind, string};
-use super::value::{Col, Flow, Value};
+use super::value::{Col, Flow, UNKNOWN, Value};
 use super::walk::Walk;
 
 /// Rows that a statement or a sub-query gives.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Rows {
     /// Their columns; `None` where these are not known.
     pub columns: Option<Arc<[Col]>>,
@@ -26,6 +26,46 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn known(columns: Vec<Col>) -> Self {
         Self { columns: Some(columns.into()), flow: Flow::Clear }
+    }
+
+    /// The same of a sub-query: literals in it are texts.
+    pub(super) fn settled(mut self) -> Self {
+        let is_literal = |column: &Col| column.value.type_oid == Some(UNKNOWN);
+        if let Some(columns) = self.columns.as_ref().filter(|columns| columns.iter().any(is_literal)) {
+            self.columns = Some(columns.iter().map(|c| c.with(c.value.clone().settled())).collect());
+        }
+        self
+    }
+
+    /// What comes out of a recursive expression: what is known of it, of the types that this has, and what came out now.
+    fn joined(self, now: Self) -> Self {
+        let flow = self.flow.either(now.flow);
+        let columns = match (self.columns, now.columns) {
+            (Some(known), Some(now)) if known.len() == now.len() => {
+                let both = known.iter().zip(now.iter());
+                Some(
+                    both.map(|(known, now)| {
+                        let either = known.value.clone().either(now.value.clone());
+                        known.with(Value { type_oid: known.value.type_oid, ..either })
+                    })
+                    .collect(),
+                )
+            }
+            (known, now) => {
+                let of = |columns: Option<Arc<[Col]>>| Rows { columns, flow: Flow::Clear }.all();
+                return Self { columns: None, flow: flow.both(of(known)).both(of(now)) };
+            }
+        };
+        Self { columns, flow }
+    }
+
+    /// Whatever is in one column may be in any.
+    fn mix(&mut self) {
+        let all = self.all();
+        if let Some(columns) = &self.columns {
+            let mixed = |c: &Col| c.with(Value { flow: all.clone(), row: None, ..c.value.clone() });
+            self.columns = Some(columns.iter().map(mixed).collect());
+        }
     }
 
     /// What any column depends on.
@@ -99,46 +139,60 @@ impl<'a> Walk<'a> {
         Rows::known(
             l.iter()
                 .zip(r.iter())
-                .map(|(a, b)| Col {
-                    name: Arc::clone(&a.name),
-                    value: a.value.clone().either(b.value.clone()),
-                })
+                .map(|(a, b)| a.with(a.value.clone().either(b.value.clone()).settled()))
                 .collect(),
         )
     }
 
     fn values(&mut self, lists: &[Node], scope: &Scope<'_, 'a>) -> Rows {
         let mut columns: Vec<Col> = Vec::new();
+        let mut unknown: Option<Flow> = None;
         for list in lists {
             let Some(NodeEnum::List(list)) = kind(list) else {
                 self.unknown("a row of VALUES that is not understood");
                 continue;
             };
-            let mut row = Vec::with_capacity(list.items.len());
-            for item in &list.items {
-                match self.star_in_values(item, scope) {
-                    Some(spread) => row.extend(spread.iter().map(|column| column.value.clone())),
-                    None => row.push(self.value(item, scope)),
+            let row = match self.listed(&list.items, scope) {
+                Ok(row) => row,
+                Err(flow) => {
+                    unknown = Some(unknown.unwrap_or_default().both(flow));
+                    continue;
                 }
-            }
+            };
             for (index, value) in row.into_iter().enumerate() {
                 match columns.get_mut(index) {
                     Some(column) => {
                         self.meets(&column.value, &value);
                         column.value = std::mem::take(&mut column.value).either(value);
                     }
-                    None => columns.push(Col { name: format!("column{}", index + 1).into(), value }),
+                    None => columns.push(Col::new(format!("column{}", index + 1), value)),
                 }
             }
         }
-        Rows::known(columns)
+        match unknown {
+            None => Rows::known(columns),
+            Some(flow) => Rows { flow: flow.both(Rows::known(columns).all()), columns: None },
+        }
     }
 
-    /// `VALUES (t.*)` has a column for each of `t`.
-    fn star_in_values(&mut self, item: &Node, scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
-        let Some(NodeEnum::ColumnRef(reference)) = kind(item) else { return None };
-        let (last, qualifier) = reference.fields.split_last()?;
-        matches!(kind(last), Some(NodeEnum::AStar(_))).then(|| self.star_of(qualifier, scope)).flatten()
+    /// The values of `VALUES (…)` or `ROW (…)`, where a star stands for each of its columns. An error where these are not
+    /// known, with what all depends on.
+    pub(super) fn listed(&mut self, items: &[Node], scope: &Scope<'_, 'a>) -> Result<Vec<Value>, Flow> {
+        let mut values = Vec::with_capacity(items.len());
+        let mut unknown: Option<Flow> = None;
+        for item in items {
+            match self.star(Some(item), scope) {
+                Some(Ok(spread)) => values.extend(spread.iter().map(|column| column.value.clone())),
+                Some(Err(flow)) => unknown = Some(unknown.unwrap_or_default().both(flow)),
+                None => {
+                    values.push(self.value(item, scope));
+                }
+            }
+        }
+        match unknown {
+            None => Ok(values),
+            Some(flow) => Err(values.into_iter().fold(flow, |flow, value| flow.both(value.flow))),
+        }
     }
 
     fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
@@ -190,15 +244,19 @@ impl<'a> Walk<'a> {
                 self.unknown("an item of a select list that is not understood");
                 continue;
             };
-            match self.star(target, scope) {
-                Some(Some(spread)) => columns.extend_from_slice(&spread),
-                Some(None) => unknown = Some(unknown.unwrap_or_default().both(self.everything(scope))),
+            match self.star(target.val.as_deref(), scope) {
+                Some(Ok(spread)) => columns.extend_from_slice(&spread),
+                Some(Err(flow)) => unknown = Some(unknown.unwrap_or_default().both(flow)),
                 None => {
                     let Some(node) = target.val.as_deref() else { continue };
                     let value = self.value(node, scope);
-                    let name =
-                        if target.name.is_empty() { names::of(node, self.major) } else { &target.name };
-                    columns.push(Col { name: name.into(), value });
+                    columns.push(if !target.name.is_empty() {
+                        Col::new(target.name.as_str(), value)
+                    } else if matches!(kind(node), Some(NodeEnum::ColumnRef(_))) {
+                        Col::new(self.name_of(node), value)
+                    } else {
+                        Col::guessed(self.name_of(node), value)
+                    });
                 }
             }
         }
@@ -208,10 +266,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What `*` or `t.*` or `(expression).*` spreads to: `None` for no star, `Some(None)` for one whose columns are not known.
+    /// The name that the server gives an expression that has just been read.
+    pub(super) fn name_of(&self, node: &Node) -> Arc<str> {
+        let first = |link: &SubLink| self.first_names.get(&place(link)).and_then(Option::as_deref);
+        names::of(node, self.major, &first).into()
+    }
+
+    /// What `*` or `t.*` or `(expression).*` spreads to: `None` for no star, an error for one whose columns are not known,
+    /// with what they depend on.
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other expression can be a star")]
-    fn star(&mut self, target: &ResTarget, scope: &Scope<'_, 'a>) -> Option<Option<Arc<[Col]>>> {
-        match inner(&target.val)? {
+    fn star(&mut self, node: Option<&Node>, scope: &Scope<'_, 'a>) -> Option<Result<Arc<[Col]>, Flow>> {
+        match kind(node?)? {
             NodeEnum::ColumnRef(reference) => {
                 let (last, qualifier) = reference.fields.split_last()?;
                 if !matches!(kind(last), Some(NodeEnum::AStar(_))) {
@@ -225,13 +290,13 @@ impl<'a> Walk<'a> {
                     return None;
                 }
                 let value = self.indirected(indirection.arg.as_deref(), before, scope);
-                Some(self.fields(&value))
+                Some(self.spread_row(&value))
             }
             _ => None,
         }
     }
 
-    fn star_of(&mut self, qualifier: &[Node], scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
+    fn star_of(&mut self, qualifier: &[Node], scope: &Scope<'_, 'a>) -> Result<Arc<[Col]>, Flow> {
         let names: Vec<&str> = qualifier.iter().filter_map(string).collect();
         let columns = match names.as_slice() {
             [] => return self.spread(scope),
@@ -241,28 +306,43 @@ impl<'a> Walk<'a> {
         };
         let Some(entry) = columns else {
             if let Some(value) = names.first().and_then(|name| self.argument(name, scope)) {
-                return self.fields(&value);
+                return self.spread_row(&value);
             }
-            self.missing(format!("missing FROM-clause entry for table \"{}\"", names.join(".")));
-            return None;
+            let why = format!("missing FROM-clause entry for table \"{}\"", names.join("."));
+            self.missing(why.clone());
+            return Err(Flow::Unknown(why));
         };
-        let all = entry.all();
-        self.seen(all.as_deref());
+        let all = entry.all().map(shown).ok_or_else(|| entry.column("").unwrap_or_default().flow);
+        self.seen(all.as_deref().ok());
         all
     }
 
-    fn spread(&mut self, scope: &Scope<'_, 'a>) -> Option<Arc<[Col]>> {
+    /// The columns of a value that is a row, for `*`.
+    fn spread_row(&mut self, value: &Value) -> Result<Arc<[Col]>, Flow> {
+        match self.fields(value) {
+            // Whether what `*` leaves out is left out of a row depends on how the row is written.
+            Some(fields) if fields.iter().all(|column| !column.hidden) => Ok(fields),
+            Some(_) | None => Err(self.consume(value)),
+        }
+    }
+
+    fn spread(&mut self, scope: &Scope<'_, 'a>) -> Result<Arc<[Col]>, Flow> {
         let mut columns: Vec<Col> = Vec::new();
         for visible in &scope.visible {
             match visible {
                 Visible::Column(column) => columns.push(column.clone()),
-                Visible::Entry(index) => {
-                    columns.extend_from_slice(&scope.entries.get(*index)?.all()?);
+                Visible::Entry(index) | Visible::Joined(index) => {
+                    let all = scope.entries.get(*index).and_then(super::scope::Entry::all);
+                    match all {
+                        Some(all) => columns.extend_from_slice(&all),
+                        None => return Err(self.everything(scope)),
+                    }
                 }
             }
         }
+        let columns = shown(columns.into());
         self.seen(Some(&columns));
-        Some(columns.into())
+        Ok(columns)
     }
 
     /// What all items of `FROM` depend on.
@@ -444,37 +524,52 @@ impl<'a> Walk<'a> {
         if cte.search_clause.is_some() || cte.cycle_clause.is_some() {
             self.needs(14, "SEARCH or CYCLE");
         }
-        let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
-        let mut rows = Rows::default();
-        if recursive {
-            // The first round sees the expression itself as columns that depend on nothing; later ones as what came out
-            // before, until nothing more comes.
-            let start = self.recursion_start(inner(&cte.ctequery), scope);
-            let mut known = renamed(start, &aliases);
-            self.numbers(cte, &mut known);
-            for _ in 0..8 {
-                scope.ctes.push(Cte {
-                    name: cte.ctename.clone(),
-                    columns: known.columns.clone(),
-                    flow: known.flow.clone(),
-                    pending: false,
-                });
-                rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
-                scope.ctes.pop();
-                self.numbers(cte, &mut rows);
-                if flows(&rows) == flows(&known) {
-                    break;
-                }
-                known = rows.clone();
-            }
+        let rows = if recursive {
+            self.recursion(cte, scope)
         } else {
-            rows = renamed(self.subquery(inner(&cte.ctequery), scope), &aliases);
-        }
+            let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
+            renamed(self.subquery(inner(&cte.ctequery), scope).settled(), &aliases)
+        };
         let (columns, flow) = (rows.columns, rows.flow);
         scope.ctes.push(Cte { name: cte.ctename.clone(), columns, flow, pending: false });
     }
 
-    /// The columns that `SEARCH` and `CYCLE` add, which hold the values of those that they name.
+    /// The first round sees the expression itself as what its part that is not recursive gives; later ones as what came
+    /// out before, too, until nothing more comes.
+    fn recursion(&mut self, cte: &CommonTableExpr, scope: &mut Scope<'_, 'a>) -> Rows {
+        let aliases: Vec<&str> = cte.aliascolnames.iter().filter_map(string).collect();
+        let start = self.recursion_start(inner(&cte.ctequery), scope);
+        let is_recursive = start.is_some();
+        let mut known = renamed(start.unwrap_or_default().settled(), &aliases);
+        self.numbers(cte, &mut known);
+        for round in 0..ROUNDS {
+            let Rows { columns, flow } = known.clone();
+            scope.ctes.push(Cte { name: cte.ctename.clone(), columns, flow, pending: false });
+            let mut rows = renamed(self.subquery(inner(&cte.ctequery), scope).settled(), &aliases);
+            scope.ctes.pop();
+            self.numbers(cte, &mut rows);
+            if !is_recursive {
+                return rows;
+            }
+            let mut next = known.clone().joined(rows);
+            if next == known {
+                return known;
+            }
+            // What goes from column to column a round at a time may go to any.
+            if round >= ROUNDS / 2 {
+                next.mix();
+            }
+            known = next;
+        }
+        self.unknown("a recursive expression whose columns are not certain");
+        Rows {
+            columns: None,
+            flow: Flow::Unknown("a recursive expression whose columns are not certain".to_owned()),
+        }
+    }
+
+    /// The columns that `SEARCH` and `CYCLE` add, which hold the values of those that they name. Queries within the one that
+    /// the expression belongs to do not see them in `*`.
     fn numbers(&mut self, cte: &CommonTableExpr, rows: &mut Rows) {
         if cte.search_clause.is_none() && cte.cycle_clause.is_none() {
             return;
@@ -483,7 +578,9 @@ impl<'a> Walk<'a> {
         let of_all =
             self.consume_flow(&Rows { columns: Some(Arc::clone(&columns)), flow: Flow::Clear }.all());
         let mut columns = columns.to_vec();
-        let mut add = |name: &str| columns.push(Col { name: name.into(), value: Value::of(of_all.clone()) });
+        let mut add = |name: &str| {
+            columns.push(Col { hidden: true, ..Col::new(name, Value::of(of_all.clone())) });
+        };
         if let Some(search) = &cte.search_clause {
             add(&search.search_seq_column);
         }
@@ -494,8 +591,9 @@ impl<'a> Walk<'a> {
         rows.columns = Some(columns.into());
     }
 
-    /// The columns of the part of a recursive expression that is not recursive: its left side.
-    fn recursion_start(&mut self, query: Option<&NodeEnum>, scope: &Scope<'_, 'a>) -> Rows {
+    /// The columns of the part of a recursive expression that is not recursive: its left side. `None` for what is not
+    /// recursive in truth, and cannot see itself.
+    fn recursion_start(&mut self, query: Option<&NodeEnum>, scope: &Scope<'_, 'a>) -> Option<Rows> {
         match query {
             Some(NodeEnum::SelectStmt(select)) if select.op() != SetOperation::SetopNone => {
                 // Its own WITH is in sight of both sides.
@@ -503,16 +601,27 @@ impl<'a> Walk<'a> {
                 if let Some(with) = &select.with_clause {
                     self.with(with, &mut level);
                 }
-                select.larg.as_deref().map(|left| self.select(left, &level)).unwrap_or_default()
+                select.larg.as_deref().map(|left| self.select(left, &level))
             }
-            // Not recursive in truth: it cannot see itself.
-            _ => Rows::default(),
+            Some(_) | None => None,
         }
     }
 }
 
-fn flows(rows: &Rows) -> Option<Vec<Flow>> {
-    rows.columns.as_ref().map(|columns| columns.iter().map(|c| c.value.flow.clone()).collect())
+/// How often a recursive expression is read again.
+const ROUNDS: usize = 16;
+
+/// Where something is in the tree.
+pub(super) fn place<T>(node: &T) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+/// What `*` shows.
+fn shown(columns: Arc<[Col]>) -> Arc<[Col]> {
+    if columns.iter().all(|column| !column.hidden) {
+        return columns;
+    }
+    columns.iter().filter(|column| !column.hidden).cloned().collect()
 }
 
 /// The same columns under other names, as far as these go.
@@ -521,9 +630,9 @@ pub(super) fn renamed(rows: Rows, names: &[&str]) -> Rows {
     let columns = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| Col {
-            name: names.get(index).map_or_else(|| Arc::clone(&column.name), |name| (*name).into()),
-            value: column.value.clone(),
+        .map(|(index, column)| match names.get(index) {
+            Some(name) => Col { name: (*name).into(), sure: true, ..column.clone() },
+            None => column.clone(),
         })
         .collect();
     Rows { columns: Some(columns), flow: rows.flow }

@@ -21,10 +21,14 @@ impl<'a> Walk<'a> {
             return self.row_reference(&reference.fields, scope);
         };
         let found = match names.as_slice() {
-            [name] => scope
-                .column(name)
-                .or_else(|| self.argument(name, scope))
-                .or_else(|| self.whole_row(None, name, scope)),
+            [name] => match scope.column(name) {
+                Some(value) => Some(value),
+                // In SQL a row comes before an argument, in PL/pgSQL a setting says which.
+                None => match (self.whole_row(None, name, scope), self.argument(name, scope)) {
+                    (Some(row), Some(argument)) => Some(row.either(argument)),
+                    (row, argument) => row.or(argument),
+                },
+            },
             [table, name] => self.member(None, table, name, scope),
             [schema, table, name] | [_, schema, table, name] => self.member(Some(schema), table, name, scope),
             _ => None,
@@ -92,12 +96,17 @@ impl<'a> Walk<'a> {
         let entry = scope.entry(schema, name)?;
         let type_oid = entry.relation.and_then(|r| self.row_type(r));
         let whole = match entry.all() {
+            // The value of a function that is no row is its only column.
+            Some(columns) if entry.scalar => {
+                Value { row: None, ..columns.first().map(|c| c.value.clone()).unwrap_or_default() }
+            }
             Some(columns) => {
-                // A function in FROM with one column is that column.
-                match (&*columns, entry.relation) {
-                    ([column], None) => Value { row: None, ..column.value.clone() },
-                    _ => Value::whole(columns, type_oid),
-                }
+                // Aliases end with the query: elsewhere a table's row has the columns of its type.
+                let own = entry.relation.is_none_or(|relation| {
+                    relation.columns.iter().map(|c| c.name.as_str()).eq(columns.iter().map(|c| &*c.name))
+                });
+                let whole = Value::whole(columns, type_oid);
+                if own { whole } else { Value { row: None, ..whole } }
             }
             None => Value { type_oid, ..entry.column("").unwrap_or_default() },
         };
@@ -223,9 +232,8 @@ impl<'a> Walk<'a> {
         }
         let relation = self.catalog.relation_by_oid(row_type.relation)?;
         let flow = self.consume(value);
-        let columns = relation.columns.iter().map(|c| Col {
-            name: c.name.as_str().into(),
-            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        let columns = relation.columns.iter().map(|c| {
+            Col::new(c.name.as_str(), Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None })
         });
         Some(columns.collect())
     }

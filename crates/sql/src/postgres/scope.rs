@@ -17,8 +17,10 @@ pub(super) struct Entry<'a> {
     pub schema: Option<&'a str>,
     /// Its columns.
     pub columns: Columns<'a>,
-    /// A row of a relation has system columns (`ctid`, …).
+    /// A row of a table has system columns (`ctid`, …), that of a view has none.
     pub system_columns: bool,
+    /// A function's value that is no row: its name as a value is its only column.
+    pub scalar: bool,
     /// Only this kind of reference sees it: `EXCLUDED`, `OLD` and `NEW` give no unqualified names.
     pub qualified_only: bool,
 }
@@ -37,12 +39,17 @@ pub(super) enum Columns<'a> {
 impl Entry<'_> {
     /// A column by name.
     pub(super) fn column(&self, name: &str) -> Option<Value> {
+        self.named(name).map(|(value, _)| value)
+    }
+
+    /// The same, and whether it is certain that the server has a column of that name here.
+    fn named(&self, name: &str) -> Option<(Value, bool)> {
         match &self.columns {
             Columns::Untagged(relation) => {
-                relation.column(name).map(|column| Value::clear(Some(column.type_oid)))
+                relation.column(name).map(|column| (Value::clear(Some(column.type_oid)), true))
             }
-            Columns::Listed(columns) => columns.iter().find(|c| &*c.name == name).map(|c| c.value.clone()),
-            Columns::Open(flow) => Some(Value::of(flow.clone())),
+            Columns::Listed(columns) => columns.iter().find(|c| &*c.name == name).map(sure),
+            Columns::Open(flow) => Some((Value::of(flow.clone()), false)),
         }
     }
 
@@ -57,7 +64,7 @@ impl Entry<'_> {
                 relation
                     .columns
                     .iter()
-                    .map(|c| Col { name: c.name.as_str().into(), value: Value::clear(Some(c.type_oid)) })
+                    .map(|c| Col::new(c.name.as_str(), Value::clear(Some(c.type_oid))))
                     .collect(),
             ),
             Columns::Listed(columns) => Some(Arc::clone(columns)),
@@ -71,6 +78,8 @@ impl Entry<'_> {
 pub(super) enum Visible {
     /// All columns of an entry.
     Entry(usize),
+    /// The same through a join, which has no system columns.
+    Joined(usize),
     /// One column: merged by `USING`, or of a join that has merged ones.
     Column(Col),
 }
@@ -92,6 +101,8 @@ pub(super) struct Scope<'s, 'a> {
     pub parent: Option<&'s Scope<'s, 'a>>,
     pub entries: Vec<Entry<'a>>,
     pub visible: Vec<Visible>,
+    /// Qualifiers see the entries from here on: the condition of a join sees its two sides alone.
+    pub first: usize,
     pub ctes: Vec<Cte>,
     /// A function's arguments by name, and its own name, which may qualify them.
     pub arguments: Option<&'s Arguments>,
@@ -112,20 +123,27 @@ impl<'s, 'a> Scope<'s, 'a> {
         Self { parent: Some(parent), ..Self::default() }
     }
 
+    /// What is around a query, without what stands in its own `FROM` so far.
+    pub(super) fn alone(&self) -> Self {
+        Self { arguments: self.arguments, ctes: self.ctes.clone(), parent: self.parent, ..Self::default() }
+    }
+
     /// This level and those above it.
     pub(super) fn levels(&self) -> impl Iterator<Item = &Scope<'s, 'a>> {
         std::iter::successors(Some(self), |scope| scope.parent)
     }
 
-    /// A common table expression by name.
-    pub(super) fn cte(&self, name: &str) -> Option<&Cte> {
-        self.levels().find_map(|scope| scope.ctes.iter().rev().find(|cte| cte.name == name))
+    /// A common table expression by name, and whether it is of this very level.
+    pub(super) fn cte(&self, name: &str) -> Option<(&Cte, bool)> {
+        self.levels().enumerate().find_map(|(level, scope)| {
+            scope.ctes.iter().rev().find(|cte| cte.name == name).map(|cte| (cte, level == 0))
+        })
     }
 
     /// The entry that a qualifier names.
     pub(super) fn entry(&self, schema: Option<&str>, name: &str) -> Option<&Entry<'a>> {
         self.levels().find_map(|scope| {
-            scope.entries.iter().find(|entry| {
+            scope.entries.iter().skip(scope.first).find(|entry| {
                 entry.alias.as_deref() == Some(name)
                     && schema.is_none_or(|schema| entry.schema == Some(schema))
             })
@@ -133,24 +151,25 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     /// What an unqualified name means, at the nearest level that has it. Entries whose columns are not known may have
-    /// it, too.
+    /// it, too; and where the nearest name is one that we made up as we think the server does, the server may go on to
+    /// the levels above.
     pub(super) fn column(&self, name: &str) -> Option<Value> {
         let mut possible: Option<Value> = None;
         for scope in self.levels() {
             let mut found: Option<Value> = None;
             for visible in &scope.visible {
                 let value = match visible {
-                    Visible::Column(column) => (&*column.name == name).then(|| column.value.clone()),
-                    Visible::Entry(index) => match scope.entries.get(*index) {
-                        Some(entry) if entry.is_open() => {
-                            possible = joined(possible, entry.column(name));
-                            None
-                        }
-                        Some(entry) => entry.column(name).or_else(|| system(entry, name)),
-                        None => None,
-                    },
+                    Visible::Column(column) => (&*column.name == name).then(|| sure(column)),
+                    Visible::Entry(index) => scope.entries.get(*index).and_then(|entry| {
+                        entry.named(name).or_else(|| system(entry, name).map(|value| (value, true)))
+                    }),
+                    Visible::Joined(index) => scope.entries.get(*index).and_then(|entry| entry.named(name)),
                 };
-                found = joined(found, value);
+                match value {
+                    Some((value, true)) => found = joined(found, Some(value)),
+                    Some((value, false)) => possible = joined(possible, Some(value)),
+                    None => (),
+                }
             }
             if let Some(value) = found {
                 return joined(possible, Some(value));
@@ -158,6 +177,10 @@ impl<'s, 'a> Scope<'s, 'a> {
         }
         possible
     }
+}
+
+fn sure(column: &Col) -> (Value, bool) {
+    (column.value.clone(), column.sure)
 }
 
 fn joined(a: Option<Value>, b: Option<Value>) -> Option<Value> {

@@ -277,7 +277,7 @@ fn read_only(nodes: &[Node]) -> Option<bool> {
 }
 
 fn texts(names: &[&str]) -> Rows {
-    let columns = names.iter().map(|name| Col { name: (*name).into(), value: Value::clear(Some(TEXT)) });
+    let columns = names.iter().map(|name| Col::new(*name, Value::clear(Some(TEXT))));
     Rows::known(columns.collect())
 }
 
@@ -288,10 +288,7 @@ fn rows_of(outputs: &Outputs) -> Rows {
         Outputs::Columns(columns) => Rows::known(
             columns
                 .iter()
-                .map(|column| Col {
-                    name: column.name.as_str().into(),
-                    value: Value::of(flow_of(&column.lineage)),
-                })
+                .map(|column| Col::new(column.name.as_str(), Value::of(flow_of(&column.lineage))))
                 .collect(),
         ),
     }

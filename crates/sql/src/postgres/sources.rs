@@ -6,11 +6,12 @@ use std::sync::Arc;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{Alias, FuncCall, JoinExpr, List, Node, RangeFunction, RangeVar};
 
-use super::catalog::{Relation, RelationKind, Type, TypeKind};
+use super::bodies::has_system_columns;
+use super::catalog::{Function, Oid, Relation, RelationKind, Type, TypeKind};
 use super::query::renamed;
 use super::scope::{Columns, Entry, Scope, Visible};
 use super::tree::{inner, kind, string};
-use super::value::{Col, Flow, RECORD, Value};
+use super::value::{Col, Flow, Value};
 use super::walk::{Walk, written};
 
 /// One item, or a join of several: its entries are in the scope already.
@@ -36,15 +37,9 @@ impl<'a> Walk<'a> {
                     self.subquery(inner(&sub.subquery), scope)
                 } else {
                     // A sub-query does not see its neighbours.
-                    let outside = Scope {
-                        arguments: scope.arguments,
-                        ctes: scope.ctes.clone(),
-                        parent: scope.parent,
-                        ..Scope::default()
-                    };
-                    self.subquery(inner(&sub.subquery), &outside)
+                    self.subquery(inner(&sub.subquery), &scope.alone())
                 };
-                let rows = renamed(rows, &aliases(sub.alias.as_ref()));
+                let rows = renamed(rows.settled(), &aliases(sub.alias.as_ref()));
                 let columns = rows.columns.map_or(Columns::Open(rows.flow), Columns::Listed);
                 add(scope, entry(sub.alias.as_ref(), columns))
             }
@@ -55,8 +50,10 @@ impl<'a> Walk<'a> {
             Some(NodeEnum::JoinExpr(join)) => self.deeper(|walk| walk.join(join, scope)),
             Some(NodeEnum::RangeTableSample(sample)) => {
                 let names = self.item(inner(&sample.relation), scope);
+                // No neighbours, but the queries around this one.
+                let outside = scope.alone();
                 for node in sample.args.iter().chain(sample.repeatable.as_deref()) {
-                    self.assigns_node(node, scope);
+                    self.assigns_node(node, &outside);
                 }
                 let own = super::tree::qualified(&sample.method).is_some_and(|q| {
                     matches!((q.schema, q.name), (None | Some("pg_catalog"), "bernoulli" | "system"))
@@ -92,9 +89,8 @@ impl<'a> Walk<'a> {
                     let type_oid = column.type_name.as_ref().and_then(|t| self.cast_to(t, None));
                     columns.push((column.colname.clone(), type_oid));
                 }
-                let listed = columns.into_iter().map(|(name, type_oid)| Col {
-                    name: name.into(),
-                    value: Value { flow: flow.clone(), type_oid, row: None },
+                let listed = columns.into_iter().map(|(name, type_oid)| {
+                    Col::guessed(name, Value { flow: flow.clone(), type_oid, row: None })
                 });
                 let listed = Columns::Listed(listed.collect());
                 let mut entry = entry(table.alias.as_ref(), listed);
@@ -121,10 +117,18 @@ impl<'a> Walk<'a> {
         let names = aliases(alias);
         let shown = alias.map_or(range.relname.as_str(), |a| a.aliasname.as_str());
         if range.schemaname.is_empty()
-            && let Some(cte) = scope.cte(&range.relname)
+            && let Some((cte, is_here)) = scope.cte(&range.relname)
         {
             self.forward |= cte.pending;
-            let columns = cte.columns.clone().map_or(Columns::Open(cte.flow.clone()), Columns::Listed);
+            let columns = cte.columns.clone().map(|columns| {
+                // What `SEARCH` and `CYCLE` add is left out of `*` within the query that the expression belongs to.
+                if is_here && columns.iter().any(|column| column.hidden) {
+                    columns.iter().map(|column| Col { hidden: false, ..column.clone() }).collect()
+                } else {
+                    columns
+                }
+            });
+            let columns = columns.map_or(Columns::Open(cte.flow.clone()), Columns::Listed);
             let columns = rename(columns, &names);
             return Entry {
                 alias: Some(Cow::Owned(shown.to_owned())),
@@ -143,7 +147,8 @@ impl<'a> Walk<'a> {
             relation: Some(relation),
             schema: alias.is_none().then_some(relation.schema.as_str()),
             columns: rename(columns, &names),
-            system_columns: true,
+            system_columns: has_system_columns(relation),
+            scalar: false,
             qualified_only: false,
         }
     }
@@ -173,36 +178,44 @@ impl<'a> Walk<'a> {
         let mut columns: Option<Vec<Col>> = Some(Vec::new());
         let mut flow = Flow::Clear;
         let names = aliases(function.alias.as_ref());
-        let functions: Vec<Node> = function.functions.iter().flat_map(unnested).collect();
+        let functions: Vec<Node> = function
+            .functions
+            .iter()
+            .flat_map(|item| unnested(item, !function.coldeflist.is_empty()))
+            .collect();
         let alone = functions.len() == 1;
+        let mut scalar = alone && !function.ordinality;
+        let mut default: Option<Arc<str>> = None;
         for item in &functions {
             let Some(NodeEnum::List(pair)) = kind(item) else {
                 self.unknown("a function in FROM that is not understood");
+                columns = None;
                 continue;
             };
             let (Some(call), definitions) = (pair.items.first(), pair.items.get(1)) else { continue };
-            if let Some(own) = self.unnested(call, scope) {
-                flow = own.iter().fold(flow, |flow, column| flow.both(column.value.flow.clone()));
-                if let Some(columns) = &mut columns {
-                    columns.extend(own);
-                }
-                continue;
-            }
             let value = self.value(call, scope);
+            // The call was read just now: what it could mean is known.
+            let chosen = match kind(call) {
+                Some(NodeEnum::FuncCall(_)) => std::mem::take(&mut self.chosen),
+                Some(_) | None => Vec::new(),
+            };
             self.consume(&value);
+            let called = self.name_of(call);
+            default.get_or_insert_with(|| Arc::clone(&called));
             let own = match definitions.and_then(kind) {
-                Some(NodeEnum::List(list)) => Some(self.definitions(&list.items, &value.flow)),
+                Some(NodeEnum::List(list)) => Some((self.definitions(&list.items, &value.flow), false)),
                 _ if alone && !function.coldeflist.is_empty() => {
-                    Some(self.definitions(&function.coldeflist, &value.flow))
+                    Some((self.definitions(&function.coldeflist, &value.flow), false))
                 }
                 _ => {
-                    let name = function.alias.as_ref().filter(|_| alone).map(|a| a.aliasname.as_str());
-                    self.function_columns(kind(call), &value, name)
+                    let alias = function.alias.as_ref().filter(|_| alone).map(|a| a.aliasname.as_str());
+                    self.function_columns(&chosen, &value, alias.unwrap_or(&called))
                 }
             };
             flow = flow.both(value.flow.clone());
+            scalar &= own.as_ref().is_some_and(|(_, scalar)| *scalar);
             match (&mut columns, own) {
-                (Some(all), Some(own)) => all.extend(own),
+                (Some(all), Some((own, _))) => all.extend(own),
                 (_, None) => columns = None,
                 (None, _) => (),
             }
@@ -210,38 +223,15 @@ impl<'a> Walk<'a> {
         if function.ordinality
             && let Some(columns) = &mut columns
         {
-            columns
-                .push(Col { name: "ordinality".into(), value: Value::clear(Some(super::catalog::Oid(20))) });
+            columns.push(Col::guessed("ordinality", Value::clear(Some(Oid(20)))));
         }
-        let default = match function.functions.first().and_then(kind) {
-            Some(NodeEnum::List(pair)) => pair.items.first().map(|call| super::names::of(call, self.major)),
-            _ => None,
-        };
         let columns = columns.map_or(Columns::Open(flow.computed()), |c| Columns::Listed(c.into()));
         let mut entry = entry(function.alias.as_ref(), rename(columns, &names));
+        entry.scalar = scalar;
         if entry.alias.is_none() {
-            entry.alias = default.map(|name| Cow::Owned(name.to_owned()));
+            entry.alias = default.map(|name| Cow::Owned(name.as_ref().to_owned()));
         }
         entry
-    }
-
-    /// `unnest` of several arrays is one call for each.
-    fn unnested(&mut self, call: &Node, scope: &Scope<'_, 'a>) -> Option<Vec<Col>> {
-        let Some(NodeEnum::FuncCall(call)) = kind(call) else { return None };
-        let several = call.args.len() > 1 && !call.func_variadic && call.agg_order.is_empty();
-        if !several || super::tree::strings(&call.funcname).as_deref() != Some(&["unnest"]) {
-            return None;
-        }
-        let mut columns = Vec::new();
-        for argument in &call.args {
-            let mut one = call.clone();
-            one.args = vec![argument.clone()];
-            let call = NodeEnum::FuncCall(one);
-            let value = self.value(&Node { node: Some(call.clone()) }, scope);
-            self.consume(&value);
-            columns.extend(self.function_columns(Some(&call), &value, None)?);
-        }
-        Some(columns)
     }
 
     /// `AS (name type, …)`
@@ -251,79 +241,58 @@ impl<'a> Walk<'a> {
             if let Some(NodeEnum::ColumnDef(definition)) = kind(node) {
                 let type_oid = definition.type_name.as_ref().and_then(|t| self.cast_to(t, None));
                 let value = Value { flow: flow.clone().computed(), type_oid, row: None };
-                columns.push(Col { name: definition.colname.as_str().into(), value });
+                columns.push(Col::new(definition.colname.as_str(), value));
             }
         }
         columns
     }
 
-    /// The columns of a function's rows; `None` where these are not certain.
+    /// The columns of a function's rows, and whether it is one that is no row; `None` where these are not certain. What no
+    /// function gives, a cast or `current_date`, is of the type that it is.
     fn function_columns(
         &mut self,
-        call: Option<&NodeEnum>,
+        chosen: &[&'a Function],
         value: &Value,
-        alias: Option<&str>,
-    ) -> Option<Vec<Col>> {
+        name: &str,
+    ) -> Option<(Vec<Col>, bool)> {
         let flow = value.flow.clone().computed();
-        let one = |name: &str, type_oid| {
-            vec![Col { name: name.into(), value: Value { flow: flow.clone(), type_oid, row: None } }]
-        };
-        let Some(NodeEnum::FuncCall(_)) = call else {
-            // `current_date` and its kin, casts.
-            return Some(one(alias.unwrap_or("?column?"), value.type_oid));
-        };
-        // The call was read just now: what it could mean is known.
-        let candidates = std::mem::take(&mut self.chosen);
-        let mut shapes: Vec<Vec<Col>> = Vec::new();
-        for function in candidates {
-            let shape = if !function.out_columns.is_empty() {
-                if function.out_columns.len() == 1 {
-                    let (name, type_oid) = function.out_columns.first()?;
-                    let own = if name.is_empty() { alias.unwrap_or(&function.name) } else { name };
-                    one(own, Some(*type_oid))
-                } else {
-                    function
-                        .out_columns
-                        .iter()
-                        .enumerate()
-                        .map(|(index, (name, type_oid))| Col {
-                            name: if name.is_empty() {
-                                format!("column{}", index + 1).into()
-                            } else {
-                                name.as_str().into()
-                            },
-                            value: Value { flow: flow.clone(), type_oid: Some(*type_oid), row: None },
-                        })
-                        .collect()
-                }
-            } else {
-                let mut returns = self.catalog.type_by_oid(function.returns);
-                // A domain over rows has their columns.
-                while let Some(domain) = returns.filter(|t| t.kind == TypeKind::Domain) {
-                    returns = self.catalog.type_by_oid(domain.base);
-                }
-                match returns.map(|t| t.kind) {
-                    Some(TypeKind::Composite) => self.attributes(returns?, &flow)?,
+        if chosen.is_empty() {
+            return self.columns_of_type(value.type_oid?, &flow, name);
+        }
+        let mut shapes: Vec<(Vec<Col>, bool)> = Vec::new();
+        for function in chosen {
+            let shape = match function.out_columns.as_slice() {
+                [] | [_] => {
+                    let returns = self.catalog.type_by_oid(function.returns)?;
                     // Polymorphic results are rows only where an argument says so.
-                    Some(TypeKind::Pseudo) => {
-                        let mut made = value.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-                        while let Some(domain) = made.filter(|t| t.kind == TypeKind::Domain) {
-                            made = self.catalog.type_by_oid(domain.base);
+                    let type_oid = match returns.kind {
+                        TypeKind::Pseudo if !matches!(returns.name.as_str(), "void" | "cstring") => {
+                            value.type_oid?
                         }
-                        if let Some(made) = made.filter(|t| t.kind == TypeKind::Composite)
-                            && function.returns != RECORD
-                        {
-                            self.attributes(made, &flow)?
-                        } else if function.returns == RECORD {
-                            return None;
-                        } else {
-                            one(alias.unwrap_or(&function.name), value.type_oid)
-                        }
-                    }
-                    Some(_) | None => one(alias.unwrap_or(&function.name), Some(function.returns)),
+                        TypeKind::Pseudo
+                        | TypeKind::Base
+                        | TypeKind::Domain
+                        | TypeKind::Enum
+                        | TypeKind::Composite
+                        | TypeKind::Range
+                        | TypeKind::Multirange => returns.oid,
+                    };
+                    let own = function.out_columns.first().map(|(own, _)| own.as_str());
+                    self.columns_of_type(type_oid, &flow, own.filter(|own| !own.is_empty()).unwrap_or(name))?
+                }
+                several => {
+                    let column = |(index, (name, type_oid)): (usize, &(String, Oid))| {
+                        let made_up = || format!("column{}", index + 1);
+                        let name = if name.is_empty() { made_up() } else { name.clone() };
+                        let is_certain =
+                            self.catalog.type_by_oid(*type_oid).is_some_and(|t| t.kind != TypeKind::Pseudo);
+                        let type_oid = Some(*type_oid).filter(|_| is_certain);
+                        Col::guessed(name, Value { flow: flow.clone(), type_oid, row: None })
+                    };
+                    (several.iter().enumerate().map(column).collect(), false)
                 }
             };
-            if !shapes.iter().any(|s| same_names(s, &shape)) {
+            if !shapes.iter().any(|(columns, scalar)| *scalar == shape.1 && same_names(columns, &shape.0)) {
                 shapes.push(shape);
             }
         }
@@ -333,12 +302,31 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A row has its columns, also by a domain over it, and whatever else there is one of that name.
+    fn columns_of_type(&self, oid: Oid, flow: &Flow, name: &str) -> Option<(Vec<Col>, bool)> {
+        let this = self.catalog.type_by_oid(self.base(oid))?;
+        match this.kind {
+            TypeKind::Composite => Some((self.attributes(this, flow)?, false)),
+            // What rows these are only the call's definitions of columns say.
+            TypeKind::Pseudo if !matches!(this.name.as_str(), "void" | "cstring") => None,
+            TypeKind::Pseudo
+            | TypeKind::Base
+            | TypeKind::Domain
+            | TypeKind::Enum
+            | TypeKind::Range
+            | TypeKind::Multirange => {
+                let value = Value { flow: flow.clone(), type_oid: Some(oid), row: None };
+                Some((vec![Col::guessed(name, value)], true))
+            }
+        }
+    }
+
     /// The columns of a composite type.
     fn attributes(&self, composite: &Type, flow: &Flow) -> Option<Vec<Col>> {
         let relation = self.catalog.relation_by_oid(composite.relation)?;
-        let column = |c: &super::catalog::Column| Col {
-            name: c.name.as_str().into(),
-            value: Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None },
+        let column = |c: &super::catalog::Column| {
+            let value = Value { flow: flow.clone(), type_oid: Some(c.type_oid), row: None };
+            Col::guessed(c.name.as_str(), value)
         };
         Some(relation.columns.iter().map(column).collect())
     }
@@ -378,11 +366,16 @@ impl<'a> Walk<'a> {
             self.needs(14, "an alias of JOIN USING");
         }
         if let Some(condition) = join.quals.as_deref() {
-            let seen = scope.visible.len();
-            scope.visible.extend(names.iter().cloned());
-            // The condition sees the two sides alone; what stands before them in FROM gives errors at worst.
+            // The condition sees the two sides, and then what is around the query: not what stands before them in FROM.
+            let visible = std::mem::replace(&mut scope.visible, names.clone());
+            let first = std::mem::replace(&mut scope.first, before);
             self.tells(condition, scope);
-            scope.visible.truncate(seen);
+            (scope.visible, scope.first) = (visible, first);
+        }
+        for name in &mut names {
+            if let Visible::Entry(index) = name {
+                *name = Visible::Joined(*index);
+            }
         }
         if let Some(alias) = &join.alias {
             // An alias hides what it is made of.
@@ -425,7 +418,12 @@ impl<'a> Walk<'a> {
             self.meets(&l.value, &r.value);
             // Whichever `=` the path shows.
             self.operators(None, "=", l.value.type_oid, r.value.type_oid);
-            names.push(Visible::Column(Col { name: Arc::clone(&l.name), value: l.value.either(r.value) }));
+            if l.hidden || r.hidden {
+                self.unknown("a join by columns of SEARCH or CYCLE");
+            }
+            let sure = l.sure && r.sure;
+            let value = l.value.either(r.value);
+            names.push(Visible::Column(Col { name: l.name, value, sure, hidden: false }));
         }
         let rest = left.into_iter().chain(right).filter(|c| !using.iter().any(|u| **u == *c.name));
         names.extend(rest.map(Visible::Column));
@@ -433,17 +431,26 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// `unnest` of several arrays stands for one of each, side by side.
-fn unnested(item: &Node) -> Vec<Node> {
+/// `unnest` of several arrays stands for one of each of the server's own, side by side.
+fn unnested(item: &Node, defined: bool) -> Vec<Node> {
     let call = match kind(item) {
         Some(NodeEnum::List(pair)) => match pair.items.first().and_then(kind) {
-            Some(NodeEnum::FuncCall(call)) => Some(&**call),
+            Some(NodeEnum::FuncCall(call)) if pair.items.get(1).and_then(kind).is_none() => Some(&**call),
             _ => None,
         },
         _ => None,
     };
     let is_unnest = |call: &&FuncCall| {
-        matches!(call.funcname.as_slice(), [name] if string(name) == Some("unnest")) && call.args.len() > 1
+        let plain = call.agg_order.is_empty()
+            && call.agg_filter.is_none()
+            && call.over.is_none()
+            && !call.agg_star
+            && !call.agg_distinct
+            && !call.func_variadic;
+        plain
+            && !defined
+            && matches!(call.funcname.as_slice(), [name] if string(name) == Some("unnest"))
+            && call.args.len() > 1
     };
     let Some(call) = call.filter(is_unnest) else { return vec![item.clone()] };
     let name = |part: &str| Node {
@@ -467,7 +474,9 @@ fn listed(names: &Names, scope: &Scope<'_, '_>) -> Option<Vec<Col>> {
     for name in names {
         match name {
             Visible::Column(column) => columns.push(column.clone()),
-            Visible::Entry(index) => columns.extend_from_slice(&scope.entries.get(*index)?.all()?),
+            Visible::Entry(index) | Visible::Joined(index) => {
+                columns.extend_from_slice(&scope.entries.get(*index)?.all()?);
+            }
         }
     }
     Some(columns)
@@ -486,16 +495,17 @@ pub(super) fn entry<'a>(alias: Option<&Alias>, columns: Columns<'a>) -> Entry<'a
         schema: None,
         columns,
         system_columns: false,
+        scalar: false,
         qualified_only: false,
     }
 }
 
 /// The column names of an alias.
-fn aliases(alias: Option<&Alias>) -> Vec<&str> {
+pub(super) fn aliases(alias: Option<&Alias>) -> Vec<&str> {
     alias.map(|alias| alias.colnames.iter().filter_map(string).collect()).unwrap_or_default()
 }
 
-fn rename<'a>(columns: Columns<'a>, names: &[&str]) -> Columns<'a> {
+pub(super) fn rename<'a>(columns: Columns<'a>, names: &[&str]) -> Columns<'a> {
     if names.is_empty() {
         return columns;
     }

@@ -240,6 +240,10 @@ impl<'a> Walk<'a> {
         if given.kind == TypeKind::Pseudo {
             return true;
         }
+        // What becomes of a domain's base becomes of the domain, and is held against its checks.
+        if wanted.kind == TypeKind::Domain {
+            return self.stands_for(from, self.base(declared));
+        }
         if self.catalog.derived().is_implicit(from, declared) {
             return true;
         }
@@ -251,6 +255,48 @@ impl<'a> Walk<'a> {
             }
             TypeKind::Base | TypeKind::Enum | TypeKind::Range | TypeKind::Multirange | TypeKind::Pseudo => {
                 false
+            }
+        }
+    }
+
+    /// What a polymorphic result is (`anyelement`, `anyarray` and their kin) where declared arguments take values of these
+    /// types, if that is certain.
+    pub(super) fn polymorphic(&self, result: Oid, declared: &[Oid], given: &[Option<Oid>]) -> Option<Oid> {
+        let (result, compatible) = shape_of(result)?;
+        let mut all: Vec<(Shape, Oid)> = Vec::new();
+        for (declared, given) in declared.iter().zip(given) {
+            let Some((shape, family)) = shape_of(*declared) else { continue };
+            if family != compatible || *given == Some(UNKNOWN) {
+                continue;
+            }
+            match given {
+                Some(given) => all.push((shape, *given)),
+                // One of several that become of one type: any.
+                None if compatible => return None,
+                // All are of one type.
+                None => (),
+            }
+        }
+        let element = |(shape, given): &(Shape, Oid)| match shape {
+            Shape::Element => Some(*given),
+            Shape::Array => {
+                self.catalog.type_by_oid(self.base(*given)).filter(|t| t.is_array()).map(|t| t.element)
+            }
+            Shape::Range | Shape::Multirange => self.catalog.type_by_oid(self.base(*given)).map(|t| t.bound),
+        };
+        let elements: Option<Vec<Oid>> = all.iter().map(element).collect();
+        let elements = elements?;
+        let first = elements.first().copied().filter(|t| t.0 != 0)?;
+        // Of one type alone nothing becomes another, but for domains.
+        let is_same = elements.iter().all(|t| *t == first);
+        if !is_same || compatible && self.base(first) != first {
+            return None;
+        }
+        match result {
+            Shape::Element => Some(first),
+            Shape::Array => self.catalog.type_by_oid(first).map(|t| t.array_type).filter(|t| t.0 != 0),
+            Shape::Range | Shape::Multirange => {
+                all.iter().find(|(shape, _)| *shape == result).map(|(_, given)| self.base(*given))
             }
         }
     }
@@ -323,4 +369,30 @@ impl<'a> Walk<'a> {
             f.language == "c" && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
         })
     }
+}
+
+/// What a polymorphic type stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Element,
+    Array,
+    Range,
+    Multirange,
+}
+
+/// A polymorphic type, and whether it is of those that values become of a common type for (`anycompatible`).
+fn shape_of(oid: Oid) -> Option<(Shape, bool)> {
+    Some(match oid.0 {
+        // anyelement, anynonarray, anyenum
+        2283 | 2776 | 3500 => (Shape::Element, false),
+        2277 => (Shape::Array, false),
+        3831 => (Shape::Range, false),
+        4537 => (Shape::Multirange, false),
+        // anycompatible, anycompatiblenonarray
+        5077 | 5079 => (Shape::Element, true),
+        5078 => (Shape::Array, true),
+        5080 => (Shape::Range, true),
+        4538 => (Shape::Multirange, true),
+        _ => return None,
+    })
 }

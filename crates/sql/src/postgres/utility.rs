@@ -29,7 +29,7 @@ impl<'a> Walk<'a> {
             | NodeEnum::MergeStmt(_) => return self.subquery(Some(statement), scope),
             NodeEnum::ReturnStmt(r) => {
                 let value = r.returnval.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
-                return Rows::known(vec![super::value::Col { name: "return".into(), value }]);
+                return Rows::known(vec![super::value::Col::new("return", value)]);
             }
             NodeEnum::CallStmt(call) => {
                 return call.funccall.as_deref().map(|call| self.procedure(call, scope)).unwrap_or_default();

@@ -94,7 +94,7 @@ impl From<Flow> for Lineage {
 }
 
 /// A value: what it depends on, and its type where that is certain.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Value {
     pub flow: Flow,
     pub type_oid: Option<Oid>,
@@ -121,34 +121,70 @@ impl Value {
 
     /// One or the other.
     pub(super) fn either(self, other: Self) -> Self {
-        let type_oid = match (self.type_oid, other.type_oid) {
-            (Some(a), Some(b)) if a == b => Some(a),
-            (Some(UNKNOWN), known) | (known, Some(UNKNOWN)) => known,
-            (Some(a), Some(b)) => common(a, b),
-            (None, _) | (_, None) => None,
+        let type_oid = common(self.type_oid, other.type_oid);
+        // Columns of rows go by their places, and have the names of the first.
+        let row = match (self.row, other.row) {
+            (Some(a), Some(b)) if Arc::ptr_eq(&a, &b) => Some(a),
+            (Some(a), Some(b)) if a.len() == b.len() => {
+                let both = a.iter().zip(b.iter());
+                Some(both.map(|(a, b)| a.with(a.value.clone().either(b.value.clone()))).collect())
+            }
+            (Some(_), _) | (None, _) => None,
         };
-        Self { flow: self.flow.either(other.flow), type_oid, row: self.row.or(other.row) }
+        Self { flow: self.flow.either(other.flow), type_oid, row }
+    }
+
+    /// What stands alone is a text where nothing says what else a literal is.
+    pub(super) fn settled(self) -> Self {
+        let type_oid = self.type_oid.map(|t| if t == UNKNOWN { TEXT } else { t });
+        Self { type_oid, ..self }
     }
 }
 
 /// Numbers, from the narrowest to the widest: of two the wider is what both become.
 const NUMBERS: [Oid; 6] = [Oid(21), INT4, Oid(20), NUMERIC, Oid(700), Oid(701)];
-/// `varchar`, `bpchar`, `name`: with another text they become `text`.
-const TEXTS: [Oid; 4] = [TEXT, Oid(1043), Oid(1042), Oid(19)];
+/// From here on types may be domains, which become what is under them wherever they meet anything else.
+const FIRST_MADE: u32 = 10_000;
 
-/// What values of two types become together, for the types where that needs no catalogue.
-fn common(a: Oid, b: Oid) -> Option<Oid> {
+/// What values of two types become together, where that needs no catalogue and no order: of several texts it is now the
+/// first and now the other.
+fn common(a: Option<Oid>, b: Option<Oid>) -> Option<Oid> {
+    let (a, b) = (a?, b?);
     let rank = |t: Oid| NUMBERS.iter().position(|n| *n == t);
     match (rank(a), rank(b)) {
+        _ if a == b => Some(a),
+        _ if a == UNKNOWN => Some(b).filter(|t| t.0 < FIRST_MADE),
+        _ if b == UNKNOWN => Some(a).filter(|t| t.0 < FIRST_MADE),
         (Some(x), Some(y)) => NUMBERS.get(x.max(y)).copied(),
-        _ if TEXTS.contains(&a) && TEXTS.contains(&b) => Some(TEXT),
         _ => None,
     }
 }
 
 /// A column of a row, a sub-query or a function's result.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Col {
     pub name: Arc<str>,
     pub value: Value,
+    /// The name stands in the statement or in the catalogue. Where the server makes one up, it may be another than the one
+    /// that we do: then an outer query's column may be meant.
+    pub sure: bool,
+    /// `*` leaves it out.
+    pub hidden: bool,
+}
+
+impl Col {
+    /// A column under a name that is written somewhere.
+    pub(super) fn new(name: impl Into<Arc<str>>, value: Value) -> Self {
+        Self { name: name.into(), value, sure: true, hidden: false }
+    }
+
+    /// A column under a name that the server makes up.
+    pub(super) fn guessed(name: impl Into<Arc<str>>, value: Value) -> Self {
+        Self { sure: false, ..Self::new(name, value) }
+    }
+
+    /// The same column with another value.
+    pub(super) fn with(&self, value: Value) -> Self {
+        Self { value, ..self.clone() }
+    }
 }

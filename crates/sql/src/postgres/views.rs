@@ -61,7 +61,7 @@ impl<'a> Walk<'a> {
                 flow = flow.either(Flow::Plain(vec![source]));
             }
             let value = Value { flow, type_oid: Some(own.type_oid), row: None };
-            Col { name: own.name.as_str().into(), value }
+            Col::new(own.name.as_str(), value)
         });
         Columns::Listed(columns.collect())
     }

@@ -64,6 +64,8 @@ pub(super) struct Walk<'a> {
     pub views: Vec<Oid>,
     /// What the call that was read last could mean.
     pub chosen: Vec<&'a Function>,
+    /// How the first column is called of sub-queries that stand as values, by where they are in the tree.
+    pub first_names: HashMap<usize, Option<std::sync::Arc<str>>>,
     /// A common table expression was named that stands further down.
     pub forward: bool,
     /// How many names of columns and rows were read.
@@ -94,6 +96,7 @@ impl<'a> Walk<'a> {
             parameters: 0,
             views: Vec::new(),
             chosen: Vec::new(),
+            first_names: HashMap::new(),
             forward: false,
             references: 0,
         }
@@ -281,7 +284,7 @@ impl<'a> Walk<'a> {
         relation
             .columns
             .iter()
-            .map(|column| Col { name: column.name.as_str().into(), value: self.stored(relation, column) })
+            .map(|column| Col::new(column.name.as_str(), self.stored(relation, column)))
             .collect()
     }
 

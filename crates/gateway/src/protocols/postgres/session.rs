@@ -237,6 +237,11 @@ impl Protocol for PostgresSession {
         }
         let open = self.open()?;
         open.owed.then(owed);
+        let rest = open.pump.client.input.filled();
+        let before = open.conversation.guarded(&request.kind, &request.operation, rest);
+        if !before.is_empty() {
+            open.pump.upstream.output.extend(&before);
+        }
         open.pump.upstream.output.append(&mut request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
         if !behind.is_empty() {
