@@ -212,7 +212,7 @@ pub trait Backend: Send + Sync {
     fn forget_asked<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
     /// Where tagged columns of a target were found on a server.
     fn places<'a>(&'a self, target: &'a TargetName, server: &'a str) -> Reply<'a, Placed>;
-    /// Adds where they were found, and forgets those of other servers and of columns that are not tagged any more.
+    /// Adds where they were found, and forgets those of columns that are not tagged any more.
     fn keep_places<'a>(
         &'a self,
         target: &'a TargetName,

@@ -38,7 +38,8 @@ impl Store {
         kept.iter().map(place).collect()
     }
 
-    /// Adds what was found; of what others found stays what is of the same server and of columns that are named here.
+    /// Adds what was found. What others found stays, also on another server, to which a target may go back; of columns that
+    /// are not named here nothing does.
     ///
     /// # Errors
     /// It cannot be written.
@@ -50,11 +51,6 @@ impl Store {
         found: &BTreeSet<Place>,
     ) -> Result<(), StoreError> {
         whole!(self, work => {
-            query("DELETE FROM place WHERE target = $1 AND server <> $2")
-                .bind(target)
-                .bind(server)
-                .execute(&mut work)
-                .await?;
             let kept = query("SELECT DISTINCT column_name FROM place WHERE target = $1");
             for row in kept.bind(target).fetch_all(&mut work).await? {
                 let column: String = row.try_get("column_name")?;
