@@ -30,7 +30,7 @@ struct House {
     gateway: Durward,
     server: Postgres,
     agents: u16,
-    _secret: Scratch,
+    secret: Scratch,
 }
 
 fn house(secret: &str) -> House {
@@ -38,11 +38,11 @@ fn house(secret: &str) -> House {
     let place = Scratch::new("secret").unwrap();
     std::fs::write(place.join("secret"), format!("{secret}\n")).unwrap();
     let settings = format!(
-        "\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n[credentials.company]\nfile = \"{}\"\n",
+        "\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n[credentials.company]\nfile = \"{}\"\ncache = \"1s\"\n",
         place.join("secret").display()
     );
     let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
-    House { gateway, server, agents, _secret: place }
+    House { gateway, server, agents, secret: place }
 }
 
 impl House {
@@ -213,6 +213,105 @@ async fn while_an_issuer_cannot_be_asked_nobody_comes_in_and_who_is_in_stays_for
     let (words, took) = session.ends(since).await;
     assert!(words.starts_with("28000") && words.contains("cannot be asked whether the token"), "{words}");
     assert!(took > Duration::from_secs(4) && took < Duration::from_secs(9), "{took:?}");
+}
+
+/// Without any secret that both know: the gateway signs with a key that it alone has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_asks_by_a_key_of_its_own_and_says_how_its_issuer_answers() {
+    for key in [Signer::p256("k1").unwrap(), Signer::rsa("k1").unwrap()] {
+        let clients = format!(
+            r#"{{"algorithm":"ES256","clients":{{
+                "gate":{{"metadata":{{"token_endpoint_auth_method":"private_key_jwt",
+                    "token_endpoint_auth_signing_alg":"{}","jwks":{}}}}},
+                "coder":{{"secret":"one","groups":["dba"]}}}}}}"#,
+            key.algorithm(),
+            jwt::jwks(&[&key])
+        );
+        let issuer = Issuer::start(&rig::npm(), &clients).unwrap();
+        let house = house(key.pem().unwrap().trim_end());
+        let page =
+            |path: &str| http::request(house.gateway.admin_port(), "GET", path, &[], b"").unwrap().body;
+        let how = "auth = \"private_key_jwt\", key_id = \"k1\", every = \"1s\", opaque = true";
+        house.apply(&issuer.url(), how, &[]);
+        assert!(page("/readyz").contains(r#""introspection":{"company":"unused"}"#), "{}", page("/readyz"));
+        let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+        let session = house.open(&token).await.unwrap();
+        assert!(
+            page("/readyz").contains(r#""introspection":{"company":"reachable"}"#),
+            "{}",
+            page("/readyz")
+        );
+        assert_eq!(house.refused(&format!("{token}x")).await, "28P01 the token is not valid");
+        for line in [
+            r#"durward_introspections_total{issuer="company",answer="yes"}"#,
+            r#"durward_introspections_total{issuer="company",answer="no"} 1"#,
+            r#"durward_introspection_reachable{issuer="company"} 1"#,
+        ] {
+            assert!(page("/metrics").contains(line), "{line}: {}", page("/metrics"));
+        }
+        issuer.revoke("coder", "one", &token).unwrap();
+        assert!(session.ends(Instant::now()).await.0.contains("not active any more"));
+        // Another's key is nobody's.
+        let other = Signer::p256("k1").unwrap();
+        std::fs::write(house.secret.join("secret"), other.pem().unwrap()).unwrap();
+        house.gateway.reload().unwrap();
+        let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+        let begun = Instant::now();
+        while house.open(&token).await.is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the new key is read");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let page = page("/metrics");
+        assert!(page.contains(r#"durward_introspection_reachable{issuer="company"} 0"#), "{page}");
+        assert!(house.gateway.log().contains("it cannot be asked about tokens"));
+        assert!(!house.gateway.log().contains("PRIVATE KEY"));
+    }
+}
+
+/// What was exchanged for a token ends with it although the gateway that exchanged it was started anew meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_exchanged_ends_with_its_token_also_over_a_restart() {
+    let issuer = Issuer::start(&rig::npm(), CLIENTS).unwrap();
+    let mut house = house(SECRET);
+    house.apply(&issuer.url(), "every = \"1s\", opaque = true", &[]);
+    let token = issuer.token_for("coder", "one", OPAQUE).unwrap();
+    let other = issuer.token_for("other", "two", OPAQUE).unwrap();
+    let (exchanged, neighbour) = (house.exchanged(&token), house.exchanged(&other));
+    tokio::task::block_in_place(|| house.gateway.restart()).unwrap();
+    let sessions = [house.open(&exchanged).await.unwrap(), house.open(&neighbour).await.unwrap()];
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for session in &sessions {
+        session.works().await;
+    }
+    let [session, goes_on] = sessions;
+    let since = Instant::now();
+    issuer.revoke("coder", "one", &token).unwrap();
+    let (words, took) = session.ends(since).await;
+    assert!(words.contains("not active any more at company"), "{words}");
+    assert!(took < Duration::from_secs(4), "{took:?} where it is asked each second");
+    assert!(house.refused(&exchanged).await.contains("not active any more at company"));
+    goes_on.works().await;
+    // One that nobody used while it was taken back ends as soon as somebody does.
+    let again = issuer.token_for("other", "two", OPAQUE).unwrap();
+    let unused = house.exchanged(&again);
+    issuer.revoke("other", "two", &again).unwrap();
+    tokio::task::block_in_place(|| house.gateway.restart()).unwrap();
+    let since = Instant::now();
+    let ended = match house.open(&unused).await {
+        Ok(session) => session.ends(since).await.0,
+        Err(words) => words,
+    };
+    assert!(ended.contains("not active any more at company"), "{ended}");
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    // The tokens themselves lie nowhere in clear.
+    let state = house.gateway.data();
+    for file in std::fs::read_dir(state).unwrap().flatten().filter(|f| f.path().is_file()) {
+        let bytes = std::fs::read(file.path()).unwrap();
+        for secret in [&token, &other, &again] {
+            let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!found, "{}", file.path().display());
+        }
+    }
 }
 
 /// An issuer that answers with what it is told to.

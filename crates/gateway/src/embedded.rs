@@ -9,22 +9,47 @@ use model::{
     TargetName, Vote, Which,
 };
 use policy::quorum;
+use sql::postgres::catalog::Placed;
 use store::Store;
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
+use crate::audit::hex;
 use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
-use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken};
+use crate::state::{
+    Asked, Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+};
+
+mod kept;
+
+/// A gateway that has claimed an approval is believed to carry it out for so long, in seconds, before it says so again.
+const CLAIM: i64 = 60;
 
 /// A [`Backend`] over a store.
-pub struct Embedded(Store);
+pub struct Embedded(Store, Run);
+
+/// Names this run of this gateway among those of the store.
+struct Run(String);
+
+impl Run {
+    fn new() -> Self {
+        let mut chance = [0; 12];
+        // Whoever has no randomness opens no session and claims nothing.
+        let _ = aws_lc_rs::rand::fill(&mut chance);
+        Self(format!("{}-{}", std::process::id(), hex(&chance)))
+    }
+
+    fn claims(&self, seconds: i64) -> store::Claimant {
+        store::Claimant { gateway: self.0.clone(), until: now().saturating_add(seconds) }
+    }
+}
 
 impl Embedded {
     /// Over an open store.
     pub fn new(store: Store) -> Self {
-        Self(store)
+        Self(store, Run::new())
     }
 }
 
@@ -169,7 +194,7 @@ impl Backend for Embedded {
     }
 
     fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
-        Box::pin(async move { Ok(self.0.claim(id, now()).await?) })
+        Box::pin(async move { Ok(self.0.claim(id, &self.1.claims(CLAIM), now()).await?) })
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
@@ -186,6 +211,41 @@ impl Backend for Embedded {
 
     fn lose_track(&self) -> Reply<'_, u64> {
         Box::pin(async move { Ok(self.0.lose_track().await?) })
+    }
+
+    fn keep_claims(&self, seconds: i64) -> Reply<'_, u64> {
+        Box::pin(async move { Ok(self.0.keep_claims(&self.1.claims(seconds), now()).await?) })
+    }
+
+    fn keep_asked<'a>(&'a self, id: &'a str, asked: &'a Asked, until: i64) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.keep_asked(id, &kept::asked_row(asked)?, until).await?) })
+    }
+
+    fn asked<'a>(&'a self, id: &'a str) -> Reply<'a, Option<(Asked, i64)>> {
+        Box::pin(async move {
+            let kept = self.0.asked(id, now()).await?;
+            kept.map(|(row, until)| Ok((kept::asked(&row)?, until))).transpose()
+        })
+    }
+
+    fn forget_asked<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.forget_asked(id).await?) })
+    }
+
+    fn places<'a>(&'a self, target: &'a TargetName, server: &'a str) -> Reply<'a, Placed> {
+        Box::pin(async move { kept::placed(&self.0.places(target.as_str(), server).await?) })
+    }
+
+    fn keep_places<'a>(
+        &'a self,
+        target: &'a TargetName,
+        server: &'a str,
+        placed: &'a Placed,
+    ) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let (columns, found) = kept::place_rows(placed)?;
+            Ok(self.0.keep_places(target.as_str(), server, &columns, &found).await?)
+        })
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {

@@ -269,8 +269,7 @@ impl Gateway {
         let known = entrance.issuers.identify(token.as_bytes()).await;
         let known = known.map_err(|refusal| ExchangeError::Unproven(what, Some(refusal)))?;
         if entrance.issuers.asks_about(&known) {
-            // What is made of it may be used for so long.
-            entrance.watched.keep(&known, token.as_bytes(), Some(now().saturating_add(known.exchange_life)));
+            self.keep_asked(&known, token).await?;
         }
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
         let tokens = vec![id.clone()];

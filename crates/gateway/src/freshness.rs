@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::{Address, Login};
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Rows};
+use crate::state::State;
 use crate::targets::{Contact, Tagging};
 
 /// After a failure the target's catalogue is left alone for so long, times the failures in a row.
@@ -53,6 +54,7 @@ pub struct SharedCatalogue {
     pub(crate) place: Place,
     pub(crate) tagging: ArcSwap<Tagging>,
     journal: Journal,
+    state: State,
     metrics: Arc<Metrics>,
     current: ArcSwapOption<Version>,
     /// Shown where there is none.
@@ -69,6 +71,8 @@ pub struct SharedCatalogue {
     met: AtomicU8,
     /// Where configured columns were found so far; a catalogue that was dropped takes it nowhere.
     placed: ArcSwap<Placed>,
+    /// What the store has of it; none before it was asked.
+    kept: ArcSwapOption<Placed>,
 }
 
 struct Version {
@@ -94,11 +98,18 @@ struct Reader {
 }
 
 impl SharedCatalogue {
-    pub(crate) fn new(place: Place, tagging: Tagging, journal: Journal, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        place: Place,
+        tagging: Tagging,
+        journal: Journal,
+        state: State,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             place,
             tagging: ArcSwap::from_pointee(tagging),
             journal,
+            state,
             metrics,
             current: ArcSwapOption::empty(),
             nothing: Arc::new(Catalog::unknown()),
@@ -109,6 +120,7 @@ impl SharedCatalogue {
             reader: Arc::default(),
             met: AtomicU8::new(0),
             placed: ArcSwap::default(),
+            kept: ArcSwapOption::empty(),
         }
     }
 
@@ -253,6 +265,7 @@ impl SharedCatalogue {
                 reader.failures = 0;
                 self.met(true);
                 self.seen.store(Some(Arc::new(now)));
+                self.remember().await;
                 Ok(())
             }
             Err(error) => {
@@ -329,6 +342,7 @@ impl SharedCatalogue {
         let note =
             record::Body::Gateway { target: self.place.target.to_string(), purpose: purpose.to_owned() };
         self.journal.append(&note).map_err(|_| ReadError::Journal)?;
+        self.recall().await?;
         let began = Instant::now();
         let version = self.server.load(Ordering::Acquire);
         let mut read =
@@ -347,6 +361,35 @@ impl SharedCatalogue {
         let again = (read.unreadable() > 0).then(|| Instant::now() + pause);
         self.take(read);
         Ok((signature, again))
+    }
+
+    /// Takes over where columns were found before this gateway began. Without that it would not know a renamed one again.
+    async fn recall(&self) -> Result<(), ReadError> {
+        if self.kept.load().is_some() {
+            return Ok(());
+        }
+        let kept = self.state.places(&self.place.target, &self.place.server()).await;
+        let kept = kept.map_err(|error| ReadError::Store(error.0))?;
+        let mut placed = Placed::clone(&self.placed.load());
+        kept.places().for_each(|(column, relation, number)| placed.add(column.clone(), relation, number));
+        self.placed.store(Arc::new(placed));
+        self.kept.store(Some(Arc::new(kept)));
+        Ok(())
+    }
+
+    /// Keeps where columns were found, where that is other than what is kept. What cannot be kept now is tried again at the
+    /// next look.
+    async fn remember(&self) {
+        let placed = self.placed.load_full();
+        if self.kept.load().as_ref().is_none_or(|kept| **kept == *placed) {
+            return;
+        }
+        match self.state.keep_places(&self.place.target, &self.place.server(), &placed).await {
+            Ok(()) => self.kept.store(Some(placed)),
+            Err(error) => {
+                tracing::error!(target_name = %self.place.target, "where tagged columns are cannot be kept: {error}");
+            }
+        }
     }
 
     fn take(&self, read: Catalog) {
@@ -409,6 +452,11 @@ impl Staged {
 }
 
 impl Place {
+    /// Whose relations and numbers are meant, by what it is configured to be.
+    fn server(&self) -> String {
+        format!("{}/{}", self.address, self.database)
+    }
+
     /// A new connection of our own.
     pub(crate) async fn control(&self) -> Result<Control, ControlError> {
         self.connect(&parameters(&self.user, &self.database)).await

@@ -143,10 +143,12 @@ impl Gateway {
             .map_err(|error| StartError::Recordings(recordings, error))?;
         let asked = Moment::now();
         let told = state.last_happened().await?;
-        let in_force =
-            crate::configure::load(&state, Means { journal: &journal, metrics: &metrics, sources: &sources })
-                .await
-                .map_err(|problem| StartError::Configuration(problem.to_string()))?;
+        let in_force = crate::configure::load(
+            &state,
+            Means { journal: &journal, state: &state, metrics: &metrics, sources: &sources },
+        )
+        .await
+        .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
@@ -185,6 +187,9 @@ impl Gateway {
             }
         }
         tokio::spawn(upkeep::keep(Arc::downgrade(&gateway)));
+        if gateway.state.is_shared() {
+            tokio::spawn(upkeep::keep_claims(Arc::downgrade(&gateway)));
+        }
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
         Ok(gateway)

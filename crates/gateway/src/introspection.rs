@@ -1,5 +1,6 @@
 //! Tokens of live sessions whose issuer is asked about them again and again: one that is not good any more ends them, and
-//! what was exchanged for it. The tokens lie in memory alone, for as long as somebody uses them.
+//! what was exchanged for it. The tokens lie in memory for as long as somebody uses them; those that others were made of lie
+//! sealed in the store, too, so that another gateway, or this one after a restart, can ask.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,8 +11,11 @@ use model::{Principal, PrincipalRef, Subject};
 use policy::identity::{Known, Refusal};
 use zeroize::Zeroizing;
 
+use crate::break_glass::CODE_PREFIX;
 use crate::gateway::{Gateway, now};
+use crate::net::login::TOKEN_PREFIX;
 use crate::sessions::Ended;
+use crate::state::{Asked, StateError};
 
 /// How often it is looked whether somebody is to be asked.
 const LOOK: Duration = Duration::from_millis(500);
@@ -19,12 +23,14 @@ const LOOK: Duration = Duration::from_millis(500);
 const MEANWHILE: i64 = 60;
 /// What was exchanged for a token lives for a day at most, in seconds: so long it is denied.
 const DENIED: u64 = 25 * 3600;
-/// So many tokens are kept for what was exchanged for them; where there are more, those live as long as they were made for.
-const MOST: usize = 4096;
 
 /// Tokens that issuers are asked about.
 #[derive(Default)]
-pub(crate) struct Watched(Mutex<HashMap<String, Watch>>);
+pub(crate) struct Watched {
+    all: Mutex<HashMap<String, Watch>>,
+    /// Tokens of live sessions that the store does not have: nobody is to be asked about them.
+    others: Mutex<BTreeSet<String>>,
+}
 
 struct Watch {
     token: Zeroizing<String>,
@@ -33,8 +39,8 @@ struct Watch {
     said: Said,
     /// When its issuer said yes last.
     good: Instant,
-    /// When it was asked last.
-    tried: Instant,
+    /// When it was asked last by this gateway.
+    tried: Option<Instant>,
     asking: bool,
     /// It is kept so long although no session uses it, in seconds since 1970.
     until: i64,
@@ -62,17 +68,13 @@ struct Due {
 }
 
 impl Watched {
-    /// Keeps a token that its issuer has just said yes to: for a session that begins, or until what was exchanged for it ends.
-    pub(crate) fn keep(&self, known: &Known, token: &[u8], until: Option<i64>) {
+    /// Keeps a token that its issuer has just said yes to, for a session that begins.
+    pub(crate) fn keep(&self, known: &Known, token: &[u8]) {
         let (Some(word), Ok(token)) = (known.principal.asserted.first(), std::str::from_utf8(token)) else {
             return;
         };
         let mut all = self.locked();
-        if until.is_some() && all.len() >= MOST && !all.contains_key(&known.id) {
-            tracing::warn!("too many tokens are exchanged for one more to be asked about: it lives its time");
-            return;
-        }
-        let until = until.unwrap_or_else(|| now().saturating_add(MEANWHILE));
+        let until = now().saturating_add(MEANWHILE);
         let moment = Instant::now();
         let before = all.get(&known.id);
         let until = before.map_or(until, |watch| watch.until.max(until));
@@ -83,11 +85,36 @@ impl Watched {
             issuer: word.issuer.clone(),
             said,
             good: moment,
-            tried: moment,
+            tried: Some(moment),
             asking: false,
             until,
         };
         all.insert(known.id.clone(), watch);
+        self.others().remove(&known.id);
+    }
+
+    /// Takes one over that another gateway was told of, or this one before it began again: it is asked about at once.
+    fn take_over(&self, id: String, asked: Asked) {
+        let Asked { token, issuer, principal, groups } = asked;
+        let watch = Watch {
+            token,
+            issuer,
+            said: Said { id: principal, groups },
+            good: Instant::now(),
+            tried: None,
+            asking: false,
+            until: now().saturating_add(MEANWHILE),
+        };
+        self.locked().entry(id).or_insert(watch);
+    }
+
+    /// Those of live sessions that are not known yet.
+    fn unknown(&self, live: &BTreeSet<String>) -> Vec<String> {
+        let all = self.locked();
+        let mut others = self.others();
+        others.retain(|id| live.contains(id));
+        let is_new = |id: &&String| !all.contains_key(*id) && !others.contains(*id);
+        live.iter().filter(is_new).cloned().collect()
     }
 
     /// Those that are to be asked about now, of those that live sessions rest on; others are forgotten in time.
@@ -99,11 +126,11 @@ impl Watched {
         for (id, watch) in all.iter_mut().filter(|(id, watch)| live.contains(*id) && !watch.asking) {
             // Nobody is asked whom configuration does not name any more.
             let Some(every) = every(&watch.issuer) else { continue };
-            if watch.tried.elapsed() < every {
+            if watch.tried.is_some_and(|tried| tried.elapsed() < every) {
                 continue;
             }
             watch.asking = true;
-            watch.tried = Instant::now();
+            watch.tried = Some(Instant::now());
             let (token, issuer) = (watch.token.clone(), watch.issuer.clone());
             due.push(Due { id: id.clone(), token, issuer, said: watch.said.clone() });
         }
@@ -129,7 +156,11 @@ impl Watched {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Watch>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn others(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,19 +171,20 @@ pub(crate) async fn keep(gateway: Weak<Gateway>) {
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
-        gateway.ask_issuers();
+        gateway.ask_issuers().await;
     }
 }
 
 impl Gateway {
     /// Asks whom it is time to ask. Nobody waits for anybody's answer.
-    fn ask_issuers(self: &Arc<Self>) {
-        if self.watched().locked().is_empty() {
+    async fn ask_issuers(self: &Arc<Self>) {
+        let issuers = self.issuers();
+        if !issuers.asks_anybody() {
             return;
         }
-        let issuers = self.issuers();
         let mut live = BTreeSet::new();
         self.sessions().for_each(|session| live.extend(session.tokens().cloned()));
+        self.recall(&live).await;
         for due in self.watched().due(&live, |name| issuers.asked_every(name)) {
             let gateway = Arc::downgrade(self);
             let issuers = Arc::clone(&issuers);
@@ -168,6 +200,39 @@ impl Gateway {
         if !stale.is_empty() {
             self.sessions().end(&Ended::Unasked, |live| live.tokens().any(|token| stale.contains(token)));
         }
+    }
+
+    /// Finds the tokens of issuers that those of live sessions were made of.
+    async fn recall(&self, live: &BTreeSet<String>) {
+        for id in self.watched().unknown(live) {
+            // The gateway's own are nobody's to be asked about.
+            let kept = if id.starts_with(TOKEN_PREFIX) || id.starts_with(CODE_PREFIX) {
+                Ok(None)
+            } else {
+                self.state().asked(&id).await
+            };
+            match kept {
+                Ok(Some((asked, _))) => self.watched().take_over(id, asked),
+                Ok(None) => drop(self.watched().others().insert(id)),
+                // It is tried again; a store that stays away ends the lease.
+                Err(error) => tracing::error!("a token that is asked about cannot be read: {error}"),
+            }
+        }
+    }
+
+    /// Keeps a token that another is made of, as long as that may be used.
+    ///
+    /// # Errors
+    /// It cannot be kept: then none is made of it.
+    pub(crate) async fn keep_asked(&self, known: &Known, token: &str) -> Result<(), StateError> {
+        let Some(word) = known.principal.asserted.first() else { return Ok(()) };
+        let Said { id: principal, groups } = Said::from(&known.principal);
+        let token = Zeroizing::new(token.to_owned());
+        let asked = Asked { token, issuer: word.issuer.clone(), principal, groups };
+        let until = now().saturating_add(known.exchange_life);
+        self.state().keep_asked(&known.id, &asked, until).await?;
+        self.watched().others().remove(&known.id);
+        Ok(())
     }
 
     async fn heard(&self, due: Due, asked: Instant, still: Result<Option<Principal>, Refusal>) {
@@ -191,7 +256,12 @@ impl Gateway {
                 let denied = Subject::Token(id.clone());
                 let by = format!("issuer:{issuer}");
                 match self.deny_subject(denied, &reason, Some(DENIED), &by).await {
-                    Ok(_) => self.watched().forget(&id),
+                    Ok(_) => {
+                        self.watched().forget(&id);
+                        if let Err(error) = self.state().forget_asked(&id).await {
+                            tracing::error!("a token that is not good any more is kept: {error}");
+                        }
+                    }
                     Err(error) => {
                         tracing::error!("what an issuer took back cannot be kept: {error}");
                         self.watched().answered(&id, None);

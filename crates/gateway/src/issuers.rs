@@ -2,11 +2,12 @@
 //!
 //! What a token means is decided in `policy::identity`; here is what needs sockets and a clock.
 
+mod assertion;
 mod introspection;
 mod source;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -21,7 +22,9 @@ use self::source::Source;
 pub use self::source::Standing;
 use crate::credentials::Sources;
 use crate::gateway::now;
+use crate::metrics::Metrics;
 use crate::signin::SignIn;
+use crate::targets::Contact;
 
 /// The issuers in force, each with its keys.
 #[derive(Default)]
@@ -43,6 +46,7 @@ impl Issuers {
         typed: &[IssuerConfig],
         clients: &[ClientConfig],
         secrets: &Sources,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, (String, String)> {
         let known = identity::Issuers::new(typed)?;
         let clients = identity::Clients::new(clients, &known)?;
@@ -51,7 +55,7 @@ impl Issuers {
             let failed = |error: crate::net::web::WebError| (issuer.name().to_owned(), error.to_string());
             if let Some(how) = issuer.introspection() {
                 let secret = secrets.find(how.credential());
-                let asker = Asker::new(Arc::clone(issuer), secret).map_err(failed)?;
+                let asker = Asker::new(Arc::clone(issuer), secret, Arc::clone(metrics)).map_err(failed)?;
                 askers.insert(issuer.name().to_owned(), Arc::new(asker));
             }
             let source = Source::new(Arc::clone(issuer)).map_err(failed)?;
@@ -83,7 +87,8 @@ impl Issuers {
             let issuer = self.known.of_opaque().ok_or(Refusal::Malformed)?;
             let asker = self.askers.get(issuer.name()).ok_or(Refusal::Unasked)?;
             let answer = asker.ask(opaque.text()).await?;
-            return issuer.identify_introspected(&Introspected::read(opaque, &answer)?, now());
+            let introspected = asker.counted(Introspected::read(opaque, &answer))?;
+            return issuer.identify_introspected(&introspected, now());
         }
         let unproven = Unproven::read(token)?;
         let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
@@ -93,7 +98,8 @@ impl Issuers {
         // Whoever is nobody anyway costs the issuer no answer.
         if let Some(asker) = self.askers.get(issuer.name()) {
             let text = std::str::from_utf8(token).map_err(|_| Refusal::Malformed)?;
-            Introspected::confirms(&asker.ask(text).await?, proven.claims())?;
+            let answer = asker.ask(text).await?;
+            asker.counted(Introspected::confirms(&answer, proven.claims()))?;
         }
         Ok(known)
     }
@@ -111,9 +117,9 @@ impl Issuers {
         let issuer = self.known.by_name(issuer).ok_or(Refusal::Unasked)?;
         let answer = asker.ask(token).await?;
         if is_signed(token.as_bytes()) {
-            return Introspected::is_active(&answer).map(|()| None);
+            return asker.counted(Introspected::is_active(&answer)).map(|()| None);
         }
-        let introspected = Introspected::read(Opaque::read(token.as_bytes())?, &answer)?;
+        let introspected = asker.counted(Introspected::read(Opaque::read(token.as_bytes())?, &answer))?;
         let known = match issuer.identify_introspected(&introspected, now()) {
             // How old it may be is asked when it is brought; a session has an age of its own.
             Err(Refusal::TooOld) => {
@@ -123,6 +129,16 @@ impl Issuers {
             other => other?,
         };
         Ok(Some(known.principal))
+    }
+
+    /// Whether any issuer is asked about tokens.
+    pub(crate) fn asks_anybody(&self) -> bool {
+        !self.askers.is_empty()
+    }
+
+    /// How each issuer that is asked about tokens was last met.
+    pub(crate) fn met(&self) -> BTreeMap<String, Contact> {
+        self.askers.iter().map(|(name, asker)| (name.clone(), asker.met())).collect()
     }
 
     /// Whether its issuer was asked about a token.

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use model::{Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, Vote};
+use model::{
+    Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Vote,
+};
 use policy::quorum;
+use sql::postgres::catalog::Placed;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
+use crate::state::{Asked, Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -27,6 +30,7 @@ struct Kept {
     /// The digests of the requests, in their order.
     digests: Vec<String>,
     approvers: Vec<Approver>,
+    placed: BTreeMap<(TargetName, String), Placed>,
     made: u32,
 }
 
@@ -251,6 +255,35 @@ impl Backend for Memory {
             let claimed = kept.requests.iter_mut().filter(|r| r.status == Status::Claimed);
             claimed.map(|r| r.status = Status::OutcomeUnknown).count() as u64
         })
+    }
+
+    fn keep_claims(&self, _seconds: i64) -> Reply<'_, u64> {
+        self.with(|_| 0)
+    }
+
+    fn keep_asked<'a>(&'a self, _id: &'a str, _asked: &'a Asked, _until: i64) -> Reply<'a, ()> {
+        self.with(|_| ())
+    }
+
+    fn asked<'a>(&'a self, _id: &'a str) -> Reply<'a, Option<(Asked, i64)>> {
+        self.with(|_| None)
+    }
+
+    fn forget_asked<'a>(&'a self, _id: &'a str) -> Reply<'a, ()> {
+        self.with(|_| ())
+    }
+
+    fn places<'a>(&'a self, target: &'a TargetName, server: &'a str) -> Reply<'a, Placed> {
+        self.with(|kept| kept.placed.get(&(target.clone(), server.to_owned())).cloned().unwrap_or_default())
+    }
+
+    fn keep_places<'a>(
+        &'a self,
+        target: &'a TargetName,
+        server: &'a str,
+        placed: &'a Placed,
+    ) -> Reply<'a, ()> {
+        self.with(|kept| drop(kept.placed.insert((target.clone(), server.to_owned()), placed.clone())))
     }
 
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {

@@ -38,6 +38,17 @@ struct AnswerLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabel {
+    issuer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IntrospectionLabel {
+    issuer: String,
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StrategyLabel {
     strategy: &'static str,
 }
@@ -90,6 +101,8 @@ pub struct Metrics {
     target_sessions: Family<TargetLabel, Gauge>,
     target_reachable: Family<TargetLabel, Gauge>,
     masked: Family<StrategyLabel, Counter>,
+    introspections: Family<IntrospectionLabel, Counter>,
+    introspection_reachable: Family<IssuerLabel, Gauge>,
     /// Times that changed files were taken.
     files_taken: Counter,
     /// Times that changed files were not valid.
@@ -167,6 +180,12 @@ impl Metrics {
         registry.register("target_reachable", help, target_reachable.clone());
         let masked = Family::default();
         registry.register("values_masked", "Values that were masked, by strategy", masked.clone());
+        let introspections = Family::default();
+        let help = "Questions to issuers about tokens, by what they said: yes, no, or none where there was no answer";
+        registry.register("introspections", help, introspections.clone());
+        let introspection_reachable = Family::default();
+        let help = "1 while an issuer answers about tokens; none before it was asked";
+        registry.register("introspection_reachable", help, introspection_reachable.clone());
         Self {
             registry,
             sessions,
@@ -194,6 +213,8 @@ impl Metrics {
             target_sessions,
             target_reachable,
             masked,
+            introspections,
+            introspection_reachable,
             files_taken,
             files_refused,
             files_valid,
@@ -229,9 +250,14 @@ impl Metrics {
 
     /// Notes what is true at this moment, before it is shown.
     pub fn observe(&self, moment: &Snapshot) {
-        let Snapshot { journal, store, lag, recorded, targets } = moment;
+        let Snapshot { journal, store, lag, recorded, targets, askers } = moment;
         self.recorded.set(i64::try_from(recorded.0).unwrap_or(i64::MAX));
         self.unrecorded.set(i64::try_from(recorded.1).unwrap_or(i64::MAX));
+        self.introspection_reachable.clear();
+        for (issuer, reachable) in askers {
+            let label = IssuerLabel { issuer: issuer.clone() };
+            self.introspection_reachable.get_or_create(&label).set(i64::from(*reachable));
+        }
         self.journal_up.set(i64::from(*journal));
         self.store_up.set(i64::from(*store));
         self.journal_lag.set(i64::try_from(*lag).unwrap_or(i64::MAX));
@@ -245,6 +271,11 @@ impl Metrics {
                 self.target_reachable.get_or_create(&label).set(i64::from(*reachable));
             }
         }
+    }
+
+    /// An issuer was asked about a token: it said `yes` or `no`, or there was no answer (`none`).
+    pub(crate) fn introspected(&self, issuer: &str, answer: &'static str) {
+        self.introspections.get_or_create(&IntrospectionLabel { issuer: issuer.to_owned(), answer }).inc();
     }
 
     /// Everything as text, for `GET /metrics`.
@@ -272,6 +303,8 @@ pub struct Snapshot {
     pub recorded: (u64, u64),
     /// Each target with its sessions, and whether it answered when it was last met.
     pub targets: Vec<(String, usize, Option<bool>)>,
+    /// Each issuer that was asked about tokens, and whether it answered last.
+    pub askers: Vec<(String, bool)>,
 }
 
 impl Default for Metrics {
@@ -299,7 +332,9 @@ mod tests {
         let gone = Snapshot { targets: vec![("old".to_owned(), 1, None)], ..Snapshot::default() };
         metrics.observe(&gone);
         let targets = vec![("orders".to_owned(), 2, Some(true)), ("idle".to_owned(), 0, None)];
-        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, recorded: (70, 3), targets });
+        metrics.introspected("company", "no");
+        let askers = vec![("company".to_owned(), false)];
+        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, recorded: (70, 3), targets, askers });
         let page = metrics.render();
         for line in [
             "durward_operations_allowed_total 1",
@@ -310,6 +345,8 @@ mod tests {
             "durward_stage_seconds_count{stage=\"answer\"} 1",
             "durward_decisions_total{verdict=\"deny\",rule=\"no-\\\"secrets\\\"\"} 1",
             "durward_values_masked_total{strategy=\"partial\"} 7",
+            "durward_introspections_total{issuer=\"company\",answer=\"no\"} 1",
+            "durward_introspection_reachable{issuer=\"company\"} 0",
             "durward_sessions_ended_total{why=\"client\"} 1",
             "durward_holds_answered_total{answer=\"approved\"} 1",
             "durward_journal_lag_records 5",

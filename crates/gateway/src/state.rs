@@ -11,6 +11,8 @@ use model::{
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
+use sql::postgres::catalog::Placed;
+
 use crate::configure::Configuration;
 
 /// The store cannot be read or written.
@@ -120,6 +122,18 @@ pub struct Keys {
     pub recordings: [u8; 32],
 }
 
+/// A token of an issuer's that others were made of, so that whoever uses those asks its issuer about it.
+pub struct Asked {
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// Its issuer, by name.
+    pub issuer: String,
+    /// Who it was.
+    pub principal: PrincipalRef,
+    /// In which groups.
+    pub groups: BTreeSet<String>,
+}
+
 /// What is on its way from the state.
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
@@ -189,6 +203,24 @@ pub trait Backend: Send + Sync {
     fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()>;
     /// Notes that nobody will say any more what became of claimed approvals; how many there were.
     fn lose_track(&self) -> Reply<'_, u64>;
+    /// Says that this gateway still carries out what it claimed and will say so again within so many seconds, and that nobody
+    /// will say what became of what others claimed who did not say so in time; how many those were.
+    fn keep_claims(&self, seconds: i64) -> Reply<'_, u64>;
+    /// Keeps a token that its issuer is to be asked about until a moment, or longer where it is kept longer already.
+    fn keep_asked<'a>(&'a self, id: &'a str, asked: &'a Asked, until: i64) -> Reply<'a, ()>;
+    /// One that is kept now, and until when.
+    fn asked<'a>(&'a self, id: &'a str) -> Reply<'a, Option<(Asked, i64)>>;
+    /// Forgets one.
+    fn forget_asked<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
+    /// Where tagged columns of a target were found on a server.
+    fn places<'a>(&'a self, target: &'a TargetName, server: &'a str) -> Reply<'a, Placed>;
+    /// Adds where they were found, and forgets those of columns that are not tagged any more.
+    fn keep_places<'a>(
+        &'a self,
+        target: &'a TargetName,
+        server: &'a str,
+        placed: &'a Placed,
+    ) -> Reply<'a, ()>;
     /// Requests, newest first; all, or those that wait.
     fn requests(&self, all: bool) -> Reply<'_, Vec<Request>>;
     /// One request with its values.

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::Address;
 use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Shared};
+use crate::state::State;
 
 /// One service behind the gateway, as it is configured now.
 pub struct Target {
@@ -61,12 +62,13 @@ pub(crate) struct Parts {
     pub credential: Credential,
     pub columns: Vec<ColumnTag>,
     pub journal: Journal,
+    pub state: State,
     pub metrics: Arc<Metrics>,
 }
 
 impl Target {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, facts, address, tls, user, database, credential, columns, journal, metrics } =
+        let Parts { name, facts, address, tls, user, database, credential, columns, journal, state, metrics } =
             parts;
         let place = Place {
             target: name.clone(),
@@ -76,7 +78,7 @@ impl Target {
             database: database.clone(),
             credential: credential.clone(),
         };
-        let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, metrics));
+        let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, state, metrics));
         Self { name, facts, address, tls, user, database, catalogue, credential, meanings: Shared::default() }
     }
 

@@ -310,7 +310,7 @@ impl Entrance<'_> {
         }
         let known = self.issuers.identify(password).await?;
         if self.issuers.asks_about(&known) {
-            self.watched.keep(&known, password, None);
+            self.watched.keep(&known, password);
         }
         Ok(known.into())
     }

@@ -4,6 +4,7 @@
 
 mod administrator;
 mod approvers;
+mod asked;
 mod backup;
 mod break_glass;
 mod changes;
@@ -15,6 +16,7 @@ mod happened;
 mod keys;
 mod master;
 mod open;
+mod places;
 mod query;
 mod requests;
 mod retention;
@@ -35,6 +37,8 @@ pub use dump::Revoked;
 pub use happened::Happened;
 pub use master::{Keys, MasterError, MasterKey, secret_of};
 pub use open::{Location, Locked, OpenError, Store};
+pub use places::Place;
+pub use requests::Claimant;
 pub use retention::Purged;
 pub use rotate::Rotated;
 pub use server::Address;

@@ -10,6 +10,15 @@ use crate::query::{Found, query};
 use crate::vault::Row;
 use crate::{Store, StoreError};
 
+/// A gateway that carries out what was approved, and until when it is believed to without saying so again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Names one run of one gateway.
+    pub gateway: String,
+    /// In seconds since 1970.
+    pub until: i64,
+}
+
 impl Store {
     /// Files a request, unless one of the same digest waits or is approved and not used.
     ///
@@ -62,16 +71,45 @@ impl Store {
         kept.map(|row| Ok(Standing { status: status(&row, now)?, words: row.try_get(2)? })).transpose()
     }
 
+    /// Says that a gateway still carries out what it claimed, and that nobody will say any more what became of what others
+    /// claimed and did not say so in time; how many those are.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn keep_claims(&self, by: &Claimant, now: i64) -> Result<u64, StoreError> {
+        // On a server others are told of an update that changes nothing, too.
+        let claimed = query("SELECT 1 AS one FROM request WHERE status = 'claimed' LIMIT 1");
+        if claimed.fetch_optional(&self.database).await?.is_none() {
+            return Ok(0);
+        }
+        query("UPDATE request SET claimed_until = $2 WHERE status = 'claimed' AND claimed_by = $1")
+            .bind(&by.gateway)
+            .bind(by.until)
+            .execute(&self.database)
+            .await?;
+        query(
+            "UPDATE request SET status = 'outcome_unknown', outcome = $1 \
+             WHERE status = 'claimed' AND (claimed_until IS NULL OR claimed_until < $2)",
+        )
+        .bind("the gateway that carried it out was lost before its outcome was known")
+        .bind(now)
+        .execute(&self.database)
+        .await
+    }
+
     /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn claim(&self, id: &str, now: i64) -> Result<Option<Vec<String>>, StoreError> {
+    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Vec<String>>, StoreError> {
         let claimed = query(
-            "UPDATE request SET status = 'claimed' WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
+            "UPDATE request SET status = 'claimed', claimed_by = $3, claimed_until = $4 \
+             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
         )
         .bind(id)
         .bind(now)
+        .bind(&by.gateway)
+        .bind(by.until)
         .fetch_optional(&self.database)
         .await?;
         let Some(row) = claimed else { return Ok(None) };

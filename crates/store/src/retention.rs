@@ -48,6 +48,8 @@ impl Store {
                 )
                 .await?,
         };
+        self.delete("DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE until < $1 LIMIT $2)", now)
+            .await?;
         match &self.database {
             Database::Sqlite(_) if purged != Purged::default() => {
                 query("PRAGMA incremental_vacuum").execute(&self.database).await?;

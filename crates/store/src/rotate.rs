@@ -10,8 +10,12 @@ use crate::{Store, StoreError};
 use std::sync::Arc;
 
 /// Where sealed values are: table, the column that names the row, the sealed column. Whoever adds a sealed column adds it here.
-pub(crate) const SEALED: [(&str, &str, &str); 3] =
-    [("made_key", "name", "sealed"), ("credential", "target", "sealed"), ("request", "id", "sealed_values")];
+pub(crate) const SEALED: [(&str, &str, &str); 4] = [
+    ("made_key", "name", "sealed"),
+    ("credential", "target", "sealed"),
+    ("request", "id", "sealed_values"),
+    ("asked", "id", "sealed"),
+];
 
 /// What a rotation did.
 #[derive(Debug, Clone, PartialEq, Eq)]

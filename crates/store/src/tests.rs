@@ -7,8 +7,15 @@ use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
+use self::kept::{
+    a_token_that_is_asked_about_is_kept_sealed_for_its_time,
+    what_a_lost_gateway_carried_out_is_unknown_to_the_others,
+    where_columns_were_found_is_kept_by_target_and_server,
+};
 use super::*;
 use crate::query::{either, query};
+
+mod kept;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
@@ -91,6 +98,9 @@ both! {
     a_newer_schema_is_refused,
     another_master_key_does_not_open_the_store,
     an_approver_is_known_by_their_own_secret_until_they_are_removed,
+    what_a_lost_gateway_carried_out_is_unknown_to_the_others,
+    a_token_that_is_asked_about_is_kept_sealed_for_its_time,
+    where_columns_were_found_is_kept_by_target_and_server,
 }
 
 async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8])]) {
@@ -132,6 +142,10 @@ async fn filed(store: &Store, digest: &str, holds: &[(u32, u64)]) -> String {
         Filed::Now(id) => id,
         other @ (Filed::Before(_) | Filed::TooMany) => panic!("{other:?}"),
     }
+}
+
+fn by(gateway: &str, until: i64) -> Claimant {
+    Claimant { gateway: gateway.to_owned(), until }
 }
 
 fn yes(voter: &str) -> Vote {
@@ -230,12 +244,12 @@ fn is_private(path: &Path) -> bool {
 async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
-    assert_eq!(store.claim(&id, 0).await.expect("asked"), None, "before it is approved");
+    assert_eq!(store.claim(&id, &by("one", 60), 0).await.expect("asked"), None, "before it is approved");
     store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
     let tries: Vec<_> = (0..20)
         .map(|_| {
             let (store, id) = (store.clone(), id.clone());
-            tokio::spawn(async move { store.claim(&id, 0).await.expect("asked") })
+            tokio::spawn(async move { store.claim(&id, &by("one", 60), 0).await.expect("asked") })
         })
         .collect();
     let mut won = Vec::new();
@@ -256,7 +270,7 @@ async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
     assert_eq!(store.file(&request("2", &[(1, 60)]), 1, 0).await.expect("asked"), Filed::TooMany);
     store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
     assert_eq!(again(1).await, Filed::Before(id.clone()), "approved and not used");
-    store.claim(&id, 1).await.expect("asked").expect("claimed");
+    store.claim(&id, &by("one", 60), 1).await.expect("asked").expect("claimed");
     assert!(matches!(again(2).await, Filed::Now(_)), "used");
     assert!(matches!(again(1000).await, Filed::Now(_)), "expired");
 }
@@ -399,7 +413,7 @@ async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
                     Filed::Before(_) => 0,
                     Filed::TooMany => panic!("there are few"),
                 };
-                let claimed = store.claim(&id, 0).await.expect("asked").map_or(0, |_| 1);
+                let claimed = store.claim(&id, &by("one", 60), 0).await.expect("asked").map_or(0, |_| 1);
                 let made = store.make_administrator().await.expect("asked").map_or(0, |_| 1);
                 let added = store.add_approver("Dora", &[], 0).await.expect("asked").map_or(0, |_| 1);
                 // Each is one of many different things, too: none of them is lost.
@@ -457,10 +471,11 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
     with_password(&store, &["a"], &[("a", PASSWORD)]).await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     let masks = store.made_key("masks").await.expect("a key");
+    store.keep_asked("t", PASSWORD, 100).await.expect("kept");
 
     MasterKey::write_file(&keys, &[&new, &old]).expect("written");
     let rotated = store.rotate(&new, 7).await.expect("rotated");
-    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 4));
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 5));
     MasterKey::write_file(&keys, &[&new]).expect("written");
 
     for store in [&store, &other] {

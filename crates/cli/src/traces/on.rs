@@ -23,6 +23,7 @@ pub(crate) struct Tracing {
     endpoint: String,
     headers: BTreeMap<String, Source>,
     authorities: Option<PathBuf>,
+    sample: Option<Sample>,
 }
 
 /// The same as it is typed.
@@ -36,6 +37,31 @@ pub(crate) struct TypedTraces {
     headers: BTreeMap<String, Source>,
     /// A file with the authorities of its certificate, in PEM; the system's where it is not given.
     authorities: Option<PathBuf>,
+    /// The part of all traces that is sent, from 0 to 1; all where nothing is said. What was refused or held is always sent.
+    sample: Option<Sample>,
+}
+
+/// A part of all traces, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "f64")]
+#[schemars(with = "f64", extend("minimum" = 0, "maximum" = 1))]
+struct Sample(u32);
+
+impl Sample {
+    const ALL: Self = Self(1_000_000);
+}
+
+impl TryFrom<f64> for Sample {
+    type Error = String;
+
+    fn try_from(part: f64) -> Result<Self, String> {
+        if !(0.0..=1.0).contains(&part) {
+            return Err(format!("{part} is no part of all traces, from 0 to 1"));
+        }
+        // Within the bounds of the number, as was just asked.
+        let millionths = format!("{:.0}", part * 1_000_000.0);
+        millionths.parse().map(Self).map_err(|_| format!("{part} is no part of all traces, from 0 to 1"))
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -57,9 +83,9 @@ impl TryFrom<String> for Endpoint {
 
 impl TypedTraces {
     pub(crate) fn below(self, home: &Path) -> Tracing {
-        let Self { endpoint: Endpoint(endpoint), headers, authorities } = self;
+        let Self { endpoint: Endpoint(endpoint), headers, authorities, sample } = self;
         let headers = headers.into_iter().map(|(name, source)| (name, source.below(home))).collect();
-        Tracing { endpoint, headers, authorities: authorities.map(|file| home.join(file)) }
+        Tracing { endpoint, headers, authorities: authorities.map(|file| home.join(file)), sample }
     }
 }
 
@@ -79,7 +105,7 @@ pub(crate) fn start(tracing: Option<&Tracing>) -> anyhow::Result<Traces> {
 }
 
 fn by_file(tracing: &Tracing, var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Collector> {
-    let Tracing { endpoint, headers, authorities } = tracing;
+    let Tracing { endpoint, headers, authorities, sample } = tracing;
     let headers = headers
         .iter()
         .map(|(name, source)| Ok((name.clone(), source.read(&format!("traces.headers.{name}"))?)));
@@ -89,7 +115,28 @@ fn by_file(tracing: &Tracing, var: &dyn Fn(&str) -> Option<String>) -> anyhow::R
         headers: headers.collect::<anyhow::Result<_>>()?,
         authorities,
         service: var("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE.to_owned()),
+        sample: sample.map_or_else(|| sampled(var), Ok)?.0,
     })
+}
+
+/// What the standard variables say of sampling. Nobody's trace is a parent of the gateway's.
+fn sampled(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Sample> {
+    let word = var("OTEL_TRACES_SAMPLER").unwrap_or_default();
+    let argument = || {
+        let Some(text) = var("OTEL_TRACES_SAMPLER_ARG") else { return Ok(Sample::ALL) };
+        let part = text.trim().parse::<f64>().map_err(|_| format!("\"{text}\" is no number"));
+        part.and_then(Sample::try_from)
+            .map_err(|why| Fault::Invalid(format!("OTEL_TRACES_SAMPLER_ARG: {why}")).into())
+    };
+    match word.strip_prefix("parentbased_").unwrap_or(&word) {
+        "" | "always_on" => Ok(Sample::ALL),
+        "always_off" => Ok(Sample(0)),
+        "traceidratio" => argument(),
+        _ => Err(Fault::Invalid(format!(
+            "OTEL_TRACES_SAMPLER is {word}: known are always_on, always_off and traceidratio, also behind parentbased_"
+        ))
+        .into()),
+    }
 }
 
 /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
@@ -111,7 +158,7 @@ fn by_environment(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Option
     let authorities = of_traces("CERTIFICATE").map(|file| read(Path::new(&file))).transpose()?;
     let headers = of_traces("HEADERS").map_or_else(|| Ok(Vec::new()), |text| listed(&text))?;
     let service = var("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE.to_owned());
-    Ok(Some(Collector { address, headers, authorities, service }))
+    Ok(Some(Collector { address, headers, authorities, service, sample: sampled(var)?.0 }))
 }
 
 fn below(base: &str) -> String {
@@ -179,6 +226,31 @@ mod tests {
             collector.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(headers, [("authorization", "Bearer x"), ("a", "b=c")]);
         assert_eq!(collector.service, "gate");
+    }
+
+    #[test]
+    fn the_standard_variables_say_how_much_is_sent() {
+        for (sampler, argument, part) in [
+            ("", "", Some(1_000_000)),
+            ("always_off", "", Some(0)),
+            ("parentbased_always_on", "", Some(1_000_000)),
+            ("traceidratio", "0.25", Some(250_000)),
+            ("parentbased_traceidratio", "0.000001", Some(1)),
+            ("traceidratio", "", Some(1_000_000)),
+            ("traceidratio", "2", None),
+            ("traceidratio", "NaN", None),
+            ("traceidratio", "-0.1", None),
+            ("traceidratio", "many", None),
+            ("jaeger_remote", "", None),
+        ] {
+            let set = |value: &str| Some(value.to_owned()).filter(|value| !value.is_empty());
+            let var = |name: &str| match name {
+                "OTEL_TRACES_SAMPLER" => set(sampler),
+                "OTEL_TRACES_SAMPLER_ARG" => set(argument),
+                _ => None,
+            };
+            assert_eq!(sampled(&var).ok().map(|sample| sample.0), part, "{sampler} {argument}");
+        }
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use policy::identity::{ClientConfig, IntrospectionConfig, IssuerConfig, Kind, Preset, PrincipalConfig};
+use policy::identity::{
+    AuthenticationConfig, ClientConfig, IntrospectionConfig, IssuerConfig, Kind, Preset, PrincipalConfig,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -64,14 +66,30 @@ pub(super) struct TypedIssuer {
     introspection: Option<TypedIntrospection>,
 }
 
+/// How the gateway proves at an issuer who it is.
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum AuthWord {
+    /// With a secret.
+    #[default]
+    ClientSecretBasic,
+    /// With a private key (RFC 7523): the source gives it in PEM.
+    PrivateKeyJwt,
+}
+
 /// How an issuer is asked whether its tokens are still good (RFC 7662).
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedIntrospection {
     /// What the gateway is called there.
     client_id: String,
-    /// A source of its secret there, by its name in the gateway's `durward.toml`.
+    /// A source of its secret or private key there, by its name in the gateway's `durward.toml`.
     credential: String,
+    /// How it proves there who it is; `client_secret_basic` where nothing is said.
+    #[serde(default)]
+    auth: AuthWord,
+    /// The name that its private key has there (`kid`), if it has one.
+    key_id: Option<String>,
     /// Where it is asked, if discovery is not to say it.
     endpoint: Option<String>,
     /// How often it is asked about the tokens of live sessions; `1m` where nothing is said.
@@ -187,10 +205,15 @@ impl TypedIssuer {
         let user_session = seconds("user_session", user_session);
         let exchange_life = seconds("exchange_life", exchange_life);
         let introspection = introspection.map(|typed| {
-            let TypedIntrospection { client_id, credential, endpoint, every, grace, opaque } = typed;
+            let TypedIntrospection { client_id, credential, auth, key_id, endpoint, every, grace, opaque } =
+                typed;
+            let auth = match auth {
+                AuthWord::ClientSecretBasic => AuthenticationConfig::ClientSecretBasic,
+                AuthWord::PrivateKeyJwt => AuthenticationConfig::PrivateKeyJwt,
+            };
             let (every, grace) =
                 (seconds("introspection.every", every), seconds("introspection.grace", grace));
-            IntrospectionConfig { client_id, credential, endpoint, every, grace, opaque }
+            IntrospectionConfig { client_id, credential, auth, key_id, endpoint, every, grace, opaque }
         });
         let jwks = jwks_file.and_then(|file| wanted.text(&file, page));
         let ca = ca_file.and_then(|file| wanted.text(&file, page));

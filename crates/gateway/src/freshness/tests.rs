@@ -8,6 +8,7 @@ use super::*;
 use crate::catalogue::ColumnTag;
 use crate::catalogue::tests::tls;
 use crate::credentials::Credential;
+use crate::memory::Memory;
 
 struct Rig {
     shared: Arc<SharedCatalogue>,
@@ -48,8 +49,8 @@ fn rig() -> Rig {
         .expect("a table");
     let directory = tempfile::tempdir().expect("a directory");
     let journal = Journal::open(directory.path(), journal::Options::default()).expect("a journal");
-    let metrics = Arc::new(Metrics::new());
-    let shared = SharedCatalogue::new(place(server.port()), tagging(&["email"]), journal, metrics);
+    let (state, metrics) = (State::new(Memory::default()), Arc::new(Metrics::new()));
+    let shared = SharedCatalogue::new(place(server.port()), tagging(&["email"]), journal, state, metrics);
     Rig { shared: Arc::new(shared), server, _directory: directory }
 }
 
@@ -62,6 +63,12 @@ impl SharedCatalogue {
 }
 
 impl Rig {
+    /// What another gateway of the same state makes of a place, or this one when it begins again.
+    fn again(&self, place: Place, columns: &[&str]) -> SharedCatalogue {
+        let (journal, state) = (self.shared.journal.clone(), self.shared.state.clone());
+        SharedCatalogue::new(place, tagging(columns), journal, state, Arc::new(Metrics::new()))
+    }
+
     fn reads(&self) -> u64 {
         self.shared.metrics.catalogue_reads.get()
     }
@@ -164,8 +171,32 @@ async fn a_database_of_another_encoding_is_refused() {
         .sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
         .expect("a database");
     let latin = Place { database: "latin".to_owned(), ..place(rig.server.port()) };
-    let shared =
-        SharedCatalogue::new(latin, tagging(&[]), rig.shared.journal.clone(), Arc::new(Metrics::new()));
+    let shared = rig.again(latin, &[]);
     let refused = shared.ready().await.expect_err("it is refused").to_string();
     assert!(refused.contains("LATIN1"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_tag_stays_with_what_was_renamed_also_over_a_restart() {
+    let rig = rig();
+    rig.shared.ready().await.expect("it is read");
+    rig.server.sql("postgres", "ALTER TABLE people RENAME COLUMN email TO mail").expect("renamed");
+    rig.shared.refresh().await;
+    assert!(is_tagged(&rig.shared.current().0, "mail"));
+    // One that begins again has never seen the column under the name that is configured.
+    let again = rig.again(place(rig.server.port()), &["email"]);
+    again.ready().await.expect("it is read");
+    assert!(is_tagged(&again.current().0, "mail"));
+    // What is renamed while no gateway looks is known again, too.
+    rig.server.sql("postgres", "ALTER TABLE people RENAME TO persons").expect("renamed");
+    let third = rig.again(place(rig.server.port()), &["email"]);
+    third.ready().await.expect("it is read");
+    let (catalogue, _) = third.current();
+    let persons = catalogue.relation("public", "persons").expect("it is there");
+    assert!(!catalogue.tags(persons.oid, persons.column("mail").expect("a column").number).is_empty());
+    // Numbers of another server's relations are not this one's.
+    let elsewhere = Place { address: Address::new("localhost", rig.server.port()), ..place(0) };
+    let elsewhere = rig.again(elsewhere, &["email"]);
+    elsewhere.ready().await.expect("it is read");
+    assert!(!elsewhere.current().0.any_tags());
 }

@@ -23,6 +23,8 @@ pub struct Health {
     pub files: Files,
     /// Each issuer of tokens by its name, and whether its tokens can be checked.
     pub issuers: BTreeMap<String, bool>,
+    /// Each issuer that is asked about tokens, and how it was last met. While it cannot be asked nobody comes in by its word.
+    pub introspection: BTreeMap<String, Contact>,
     /// Each target by its name. One that cannot be reached makes the gateway no less ready for the others.
     pub targets: BTreeMap<String, Contact>,
 }
@@ -59,7 +61,7 @@ impl Gateway {
         self.count_sessions();
         let mut sessions = BTreeMap::<String, usize>::new();
         self.sessions.for_each(|live| *sessions.entry(live.target.to_string()).or_default() += 1);
-        let Health { journal, store, targets, .. } = self.health().await;
+        let Health { journal, store, targets, introspection, .. } = self.health().await;
         let met = |contact: Contact| match contact {
             Contact::Unused => None,
             Contact::Reachable => Some(true),
@@ -75,6 +77,7 @@ impl Gateway {
             lag: self.journal.lag(),
             recorded: self.recorder.counts(),
             targets: targets.collect(),
+            askers: introspection.into_iter().filter_map(|(name, c)| Some((name, met(c)?))).collect(),
         });
         self.metrics.render()
     }
@@ -93,6 +96,7 @@ impl Gateway {
             sessions: self.sessions.count(),
             files: if self.files.load().is_some() { Files::Invalid } else { Files::Valid },
             issuers: self.issuers().standing().into_iter().map(|i| (i.name, i.usable)).collect(),
+            introspection: in_force.issuers.met(),
             targets: in_force.targets.iter().map(|(name, t)| (name.to_string(), t.contact())).collect(),
         }
     }

@@ -131,3 +131,32 @@ pub(super) async fn keep(gateway: std::sync::Weak<Gateway>) {
         }
     }
 }
+
+/// Who has claimed approvals is believed to carry them out for so many leases without saying so again.
+const CLAIMS: u32 = 6;
+
+/// Says that this gateway lives, and finds out what others that do not any more have left undone.
+pub(super) async fn keep_claims(gateway: std::sync::Weak<Gateway>) {
+    loop {
+        let Some(this) = gateway.upgrade() else { return };
+        let lease = this.limits.load().lease;
+        let seconds = (lease * CLAIMS).as_secs().max(1);
+        match this.state.keep_claims(i64::try_from(seconds).unwrap_or(i64::MAX)).await {
+            Ok(0) => (),
+            Ok(lost) => {
+                let detail =
+                    format!("{lost} approved operations that gateways which are lost were carrying out");
+                tracing::warn!("the outcome is unknown: {detail}");
+                // It is so whether or not it can be written down; a journal that is down says so by itself.
+                let _ = this.note(&record::Body::Administered {
+                    who: "gateway".to_owned(),
+                    what: "outcome unknown".to_owned(),
+                    detail,
+                });
+            }
+            Err(error) => tracing::debug!("what this gateway claimed cannot be kept: {error}"),
+        }
+        drop(this);
+        tokio::time::sleep(lease).await;
+    }
+}

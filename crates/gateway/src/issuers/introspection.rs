@@ -1,21 +1,28 @@
 //! The question to an issuer whether a token is still good (RFC 7662). Whoever cannot be asked has not said yes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use policy::identity::{Issuer, LONGEST_ANSWER, Refusal};
+use policy::identity::{Authentication, Issuer, LONGEST_ANSWER, Refusal};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use super::assertion::{self, KeyError};
 use super::source::{FetchError, discovered};
 use crate::credentials::{SourceError, Sourced};
+use crate::gateway::now;
+use crate::metrics::Metrics;
 use crate::net::web::{Client, WebError};
+use crate::targets::Contact;
 
 /// So many questions to one issuer are under way at once.
 const AT_ONCE: usize = 32;
+const UNUSED: u8 = 0;
+const ANSWERS: u8 = 1;
+const SILENT: u8 = 2;
 
 /// Asks one issuer.
 pub(super) struct Asker {
@@ -26,7 +33,9 @@ pub(super) struct Asker {
     /// Where discovery says that it is asked.
     found: ArcSwapOption<String>,
     turns: Semaphore,
-    silent: AtomicBool,
+    /// How it was last met: a [`Contact`] as a number.
+    met: AtomicU8,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +44,8 @@ enum AskError {
     NoSource(String),
     #[error("its secret: {0}")]
     Secret(#[from] SourceError),
+    #[error("its key: {0}")]
+    Key(#[from] KeyError),
     #[error("{0}")]
     Discovery(#[from] FetchError),
     #[error("{0}: {1}")]
@@ -44,14 +55,19 @@ enum AskError {
 }
 
 impl Asker {
-    pub(super) fn new(issuer: Arc<Issuer>, secret: Option<Arc<Sourced>>) -> Result<Self, WebError> {
+    pub(super) fn new(
+        issuer: Arc<Issuer>,
+        secret: Option<Arc<Sourced>>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, WebError> {
         Ok(Self {
             client: Client::new(issuer.ca())?,
             issuer,
             secret,
             found: ArcSwapOption::empty(),
             turns: Semaphore::new(AT_ONCE),
-            silent: AtomicBool::new(false),
+            met: AtomicU8::new(UNUSED),
+            metrics,
         })
     }
 
@@ -60,7 +76,7 @@ impl Asker {
         let name = self.issuer.name();
         match self.answer(token).await {
             Ok(answer) => {
-                if self.silent.swap(false, Ordering::Relaxed) {
+                if self.met.swap(ANSWERS, Ordering::Relaxed) == SILENT {
                     tracing::info!(issuer = name, "it answers about tokens again");
                 }
                 Ok(answer)
@@ -68,7 +84,8 @@ impl Asker {
             Err(error) => {
                 // It may have moved.
                 self.found.store(None);
-                if !self.silent.swap(true, Ordering::Relaxed) {
+                self.metrics.introspected(name, "none");
+                if self.met.swap(SILENT, Ordering::Relaxed) != SILENT {
                     tracing::warn!(issuer = name, "it cannot be asked about tokens: {error}");
                 }
                 Err(Refusal::Unasked)
@@ -76,18 +93,43 @@ impl Asker {
         }
     }
 
+    /// Counts what it said.
+    pub(super) fn counted<T>(&self, said: Result<T, Refusal>) -> Result<T, Refusal> {
+        self.metrics.introspected(self.issuer.name(), if said.is_ok() { "yes" } else { "no" });
+        said
+    }
+
+    /// How it was last met.
+    pub(super) fn met(&self) -> Contact {
+        match self.met.load(Ordering::Relaxed) {
+            UNUSED => Contact::Unused,
+            ANSWERS => Contact::Reachable,
+            _ => Contact::Unreachable,
+        }
+    }
+
     async fn answer(&self, token: &str) -> Result<Vec<u8>, AskError> {
-        let how = self.issuer.introspection();
-        let (client, credential) = how.map_or(("", ""), |how| (how.client_id(), how.credential()));
-        let secret = self.secret.as_ref().ok_or_else(|| AskError::NoSource(credential.to_owned()))?;
+        let Some(how) = self.issuer.introspection() else { return Err(AskError::Closed) };
+        let client = how.client_id();
+        let secret = self.secret.as_ref().ok_or_else(|| AskError::NoSource(how.credential().to_owned()))?;
         let _turn = self.turns.acquire().await.map_err(|_| AskError::Closed)?;
-        let endpoint = self.endpoint(how.and_then(|how| how.endpoint())).await?;
+        let endpoint = self.endpoint(how.endpoint()).await?;
         let password = secret.password().await?;
-        let form = vec![
+        let mut form = vec![
             ("token".to_owned(), token.to_owned()),
             ("token_type_hint".to_owned(), "access_token".to_owned()),
         ];
-        let authorization = basic(client, password.reveal());
+        let mut authorization = None;
+        match how.authentication() {
+            Authentication::ClientSecretBasic => authorization = Some(basic(client, password.reveal())),
+            Authentication::PrivateKeyJwt { key_id } => {
+                let said = assertion::Said { client, audience: self.issuer.url(), key_id: key_id.as_deref() };
+                let assertion = assertion::sign(password.reveal(), &said, now())?;
+                form.push(("client_id".to_owned(), client.to_owned()));
+                form.push(("client_assertion_type".to_owned(), assertion::KIND.to_owned()));
+                form.push(("client_assertion".to_owned(), assertion));
+            }
+        }
         let answer = self.client.post_form(&endpoint, form, authorization, LONGEST_ANSWER).await;
         if matches!(answer, Err(WebError::Status(401))) {
             // A secret that was changed is read anew for whoever comes next.

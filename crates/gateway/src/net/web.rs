@@ -163,7 +163,8 @@ impl Client {
         asked.await.map_err(|_| WebError::Broken)?
     }
 
-    /// The same for a form that is posted, as OAuth's endpoints take it. `authorization` is the header of that name.
+    /// The same for a form that is posted, as OAuth's endpoints take it. `authorization` is the header of that name,
+    /// where there is one.
     ///
     /// # Errors
     /// There is no answer.
@@ -171,13 +172,16 @@ impl Client {
         &self,
         address: &str,
         form: Vec<(String, String)>,
-        authorization: Zeroizing<String>,
+        authorization: Option<Zeroizing<String>>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
         let (agent, address) = (self.0.clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
-            let question = agent.post(&address).header("accept", "application/json");
-            read(question.header("authorization", sensitive(&authorization)?).send_form(form), most)
+            let mut question = agent.post(&address).header("accept", "application/json");
+            if let Some(authorization) = authorization {
+                question = question.header("authorization", sensitive(&authorization)?);
+            }
+            read(question.send_form(form), most)
         });
         asked.await.map_err(|_| WebError::Broken)?
     }

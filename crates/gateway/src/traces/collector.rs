@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Traces;
 use super::otlp;
-use super::span::{Clock, Span};
+use super::span::{Clock, Ids, Span};
 use crate::net::web::{Client, WebError};
 
 /// So many operations may wait for the exporter.
@@ -38,6 +38,8 @@ pub struct Collector {
     pub authorities: Option<String>,
     /// What this gateway is called there.
     pub service: String,
+    /// Of a million traces so many are sent.
+    pub sample: u32,
 }
 
 /// Why nothing can be sent.
@@ -67,9 +69,17 @@ enum Message {
 pub(super) struct Sender {
     channel: mpsc::Sender<Message>,
     dropped: Arc<AtomicU64>,
+    /// Traces whose number is not above this are sent.
+    last: Option<u64>,
 }
 
 impl Sender {
+    /// Whether a trace is one of those that are sent. By its id alone, so that everybody who knows it says the same.
+    pub(super) fn takes(&self, ids: &Ids) -> bool {
+        let number = ids.trace.last_chunk().copied().map_or(0, u64::from_be_bytes);
+        self.last.is_some_and(|last| number <= last)
+    }
+
     pub(super) fn send(&self, spans: Vec<Span>) {
         let count = spans.len() as u64;
         if self.channel.try_send(Message::Spans(spans)).is_err() {
@@ -127,7 +137,9 @@ pub fn start(collector: Collector) -> Result<(Traces, Exporter), CollectorError>
     let client = Client::new(collector.authorities.as_deref())?;
     let (sender, channel) = mpsc::channel(MOST_WAITING);
     let dropped = Arc::<AtomicU64>::default();
-    let traces = Traces(Some(Sender { channel: sender, dropped: Arc::clone(&dropped) }));
+    let last = u128::from(collector.sample) * u128::from(u64::MAX) / 1_000_000;
+    let last = (collector.sample > 0).then(|| u64::try_from(last).unwrap_or(u64::MAX));
+    let traces = Traces(Some(Sender { channel: sender, dropped: Arc::clone(&dropped), last }));
     Ok((traces, Exporter { client, collector, channel, dropped, failing: false }))
 }
 

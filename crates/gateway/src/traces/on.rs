@@ -141,6 +141,9 @@ impl Tracer {
     /// A stage of the session itself, which began then and is over now.
     pub(crate) fn stage(&mut self, stage: Stage, Moment(begun): Moment) {
         let (Some(out), Some(begun)) = (&self.out, begun) else { return };
+        if !out.takes(&self.ids) {
+            return;
+        }
         self.count += 1;
         let span = Span {
             ids: self.ids.nth(self.count),
@@ -165,7 +168,9 @@ impl Tracer {
 
     /// An operation that may go on, when its record is written.
     pub(crate) fn allowed(&mut self, decided: &Decided<'_>, runs: bool) -> Waits {
-        if self.out.is_none() {
+        let Some(out) = &self.out else { return Waits::default() };
+        // What was held is always sent, as what is refused is.
+        if self.held.is_none() && !out.takes(&Ids::of_operation(decided.decision)) {
             return Waits::default();
         }
         let spans = self.decided(decided, "allow", None);

@@ -13,7 +13,13 @@ use crate::spine::Stop;
 
 fn collector(address: &str, headers: &[(&str, &str)]) -> Collector {
     let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned().into())).collect();
-    Collector { address: address.to_owned(), headers, authorities: None, service: "test".to_owned() }
+    Collector {
+        address: address.to_owned(),
+        headers,
+        authorities: None,
+        service: "test".to_owned(),
+        sample: 1_000_000,
+    }
 }
 
 #[test]
@@ -112,4 +118,36 @@ async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
     traces.flush().await;
     drop((traces, tracer));
     task.await.expect("it ends when nobody is left");
+}
+
+/// Of many traces about as many are sent as was asked for, each time the same, and what was refused in any case.
+#[tokio::test]
+async fn so_many_traces_are_sent_as_was_asked_for_and_every_refusal() {
+    for (sample, least, most) in [(0, 0, 0), (100_000, 800, 1200), (1_000_000, 10_000, 10_000)] {
+        let address = "http://127.0.0.1:1/v1/traces";
+        let (traces, _exporter) = start(Collector { sample, ..collector(address, &[]) }).expect("a way");
+        let sender = traces.0.clone().expect("a way");
+        let decision = |n| DecisionId { session: "s1".into(), n };
+        let taken = (1..=10_000).filter(|n| sender.takes(&Ids::of_operation(&decision(*n)))).count();
+        assert!((least..=most).contains(&taken), "{taken} of {sample} in a million");
+        // Nobody takes what waits, so that what is sent beyond the bound is counted.
+        let mut tracer = Tracer::new(&traces, "s1");
+        let said = |n| {
+            let id = decision(n);
+            (id, Understood::since(Moment::now()))
+        };
+        for n in 1..=5_000 {
+            let (decision, understood) = said(n);
+            let decided = Decided { decision: &decision, kind: "select", understood, policies: &[] };
+            tracer.refused(&decided, "42501");
+        }
+        assert!(sender.dropped() > 0, "each refusal is sent, with {sample} in a million");
+        let before = sender.dropped();
+        for n in 5_001..=6_000 {
+            let (decision, understood) = said(n);
+            let decided = Decided { decision: &decision, kind: "select", understood, policies: &[] };
+            let _ = tracer.allowed(&decided, false);
+        }
+        assert_eq!(sender.dropped() > before, sample > 0, "{sample} in a million");
+    }
 }

@@ -29,6 +29,12 @@ pub struct IntrospectionConfig {
     pub client_id: String,
     /// The source of its secret there, by its name in the gateway's `durward.toml` (`[credentials.NAME]`).
     pub credential: String,
+    /// How it proves there who it is.
+    #[serde(default, skip_serializing_if = "AuthenticationConfig::is_usual")]
+    pub auth: AuthenticationConfig,
+    /// The name that its key has there, where it proves itself with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
     /// Where it is asked, if discovery is not to say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -43,10 +49,40 @@ pub struct IntrospectionConfig {
     pub opaque: bool,
 }
 
+/// How the gateway proves at an issuer who it is, as it is typed: the names of OpenID Connect Core §9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticationConfig {
+    /// With a secret that both know.
+    #[default]
+    ClientSecretBasic,
+    /// With a private key, which the gateway alone has.
+    PrivateKeyJwt,
+}
+
+impl AuthenticationConfig {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How the gateway proves at an issuer who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// With a secret that both know.
+    ClientSecretBasic,
+    /// With a private key.
+    PrivateKeyJwt {
+        /// The name that the key has there.
+        key_id: Option<String>,
+    },
+}
+
 /// How an issuer is asked.
 #[derive(Debug, Clone)]
 pub struct Introspection {
     client_id: String,
+    authentication: Authentication,
     credential: String,
     endpoint: Option<String>,
     every: i64,
@@ -56,7 +92,18 @@ pub struct Introspection {
 
 impl Introspection {
     pub(super) fn new(typed: &IntrospectionConfig) -> Result<Self, String> {
-        let IntrospectionConfig { client_id, credential, endpoint, every, grace, opaque } = typed;
+        let IntrospectionConfig { client_id, credential, auth, key_id, endpoint, every, grace, opaque } =
+            typed;
+        let authentication = match (auth, key_id) {
+            (AuthenticationConfig::PrivateKeyJwt, key_id) => {
+                Authentication::PrivateKeyJwt { key_id: key_id.clone() }
+            }
+            (AuthenticationConfig::ClientSecretBasic, None) => Authentication::ClientSecretBasic,
+            (AuthenticationConfig::ClientSecretBasic, Some(_)) => {
+                return Err("introspection: `key_id` names a key, which auth = \"private_key_jwt\" asks for"
+                    .to_owned());
+            }
+        };
         if client_id.is_empty() || client_id.chars().any(char::is_control) {
             return Err("introspection: `client_id` is empty or has control characters".to_owned());
         }
@@ -66,6 +113,7 @@ impl Introspection {
         }
         Ok(Self {
             client_id: client_id.clone(),
+            authentication,
             credential: credential.clone(),
             endpoint: endpoint.as_deref().map(names::check_address).transpose()?,
             every,
@@ -77,6 +125,11 @@ impl Introspection {
     /// What the gateway is called at the issuer.
     pub fn client_id(&self) -> &str {
         &self.client_id
+    }
+
+    /// How it proves there who it is.
+    pub fn authentication(&self) -> &Authentication {
+        &self.authentication
     }
 
     /// The name of the source of its secret.

@@ -29,7 +29,10 @@ pub use client::{Client, ClientConfig, Clients, Once};
 pub use condition::Condition;
 pub use config::{IssuerConfig, Kind, PrincipalConfig};
 pub use groups::{GroupConfig, GroupProblem, Groups, Member, check_group, is_local};
-pub use introspection::{Introspected, Introspection, IntrospectionConfig, LONGEST_ANSWER, Opaque};
+pub use introspection::{
+    Authentication, AuthenticationConfig, Introspected, Introspection, IntrospectionConfig, LONGEST_ANSWER,
+    Opaque,
+};
 pub use issuer::{Issuer, KeysFrom};
 pub use keys::{Algorithm, Keys, LONGEST_JWKS, NoKeys};
 pub use logout::LoggedOut;

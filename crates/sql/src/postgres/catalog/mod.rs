@@ -41,6 +41,25 @@ pub struct Oid(pub u32);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placed(pub(crate) HashMap<ColumnName, BTreeSet<(Oid, i16)>>);
 
+impl Placed {
+    /// Adds a place where a column was found.
+    pub fn add(&mut self, column: ColumnName, relation: Oid, number: i16) {
+        self.0.entry(column).or_default().insert((relation, number));
+    }
+
+    /// The columns that were looked for.
+    pub fn columns(&self) -> impl Iterator<Item = &ColumnName> {
+        self.0.keys()
+    }
+
+    /// Each place where one was found.
+    pub fn places(&self) -> impl Iterator<Item = (&ColumnName, Oid, i16)> {
+        self.0
+            .iter()
+            .flat_map(|(column, places)| places.iter().map(move |(oid, number)| (column, *oid, *number)))
+    }
+}
+
 /// A server's objects. Rows of dropped columns and toast tables are not in it.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
