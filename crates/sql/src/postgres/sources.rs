@@ -36,6 +36,7 @@ impl<'a> Walk<'a> {
                     self.subquery(inner(&sub.subquery), scope)
                 } else {
                     // A sub-query does not see its neighbours.
+                    self.spend(scope.ctes.len());
                     let outside = Scope {
                         arguments: scope.arguments,
                         ctes: scope.ctes.clone(),
@@ -117,6 +118,7 @@ impl<'a> Walk<'a> {
 
     /// A relation or common table expression by name.
     fn range(&mut self, range: &RangeVar, scope: &Scope<'_, 'a>) -> Entry<'a> {
+        self.spend(1 + scope.breadth() / 8);
         let alias = range.alias.as_ref();
         let names = aliases(alias);
         let shown = alias.map_or(range.relname.as_str(), |a| a.aliasname.as_str());
@@ -136,6 +138,9 @@ impl<'a> Walk<'a> {
             let flow = Flow::Unknown(format!("relation \"{}\" does not exist", written(range)));
             return Entry { alias: Some(Cow::Owned(shown.to_owned())), ..entry(None, Columns::Open(flow)) };
         };
+        // Of a partitioned table all partitions are looked at for each column.
+        let below = relation.children.len();
+        self.spend(relation.columns.len() * (1 + below) / 16);
         let columns = self.relation_columns(relation);
         self.reads_of(relation, range.inh);
         Entry {
@@ -234,9 +239,14 @@ impl<'a> Walk<'a> {
         }
         let mut columns = Vec::new();
         for argument in &call.args {
-            let mut one = call.clone();
-            one.args = vec![argument.clone()];
-            let call = NodeEnum::FuncCall(one);
+            let one = FuncCall {
+                funcname: call.funcname.clone(),
+                args: vec![argument.clone()],
+                funcformat: call.funcformat,
+                location: call.location,
+                ..FuncCall::default()
+            };
+            let call = NodeEnum::FuncCall(Box::new(one));
             let value = self.value(&Node { node: Some(call.clone()) }, scope);
             self.consume(&value);
             columns.extend(self.function_columns(Some(&call), &value, None)?);
@@ -347,6 +357,9 @@ impl<'a> Walk<'a> {
         let before = scope.entries.len();
         let left = self.item(inner(&join.larg), scope);
         // A lateral right side sees the left one.
+        if !self.spend(left.len()) {
+            return left;
+        }
         let seen = scope.visible.len();
         scope.visible.extend(left.iter().cloned());
         let right = self.item(inner(&join.rarg), scope);
@@ -411,6 +424,9 @@ impl<'a> Walk<'a> {
             self.unknown("a join by names of columns that are not known");
             return left.iter().chain(right).cloned().collect();
         };
+        if !self.spend((left.len() + right.len()) * (1 + using.len() / 4) / 2) {
+            return Vec::new();
+        }
         let mut names = Vec::new();
         for name in using {
             let side = |columns: &[Col]| columns.iter().find(|c| *c.name == **name).cloned();

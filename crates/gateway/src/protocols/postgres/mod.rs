@@ -19,6 +19,7 @@ mod queue;
 mod session;
 mod settings;
 mod shown;
+mod thinking;
 mod under;
 mod understanding;
 
