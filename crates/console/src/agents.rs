@@ -128,20 +128,20 @@ async fn token(
         Err(refused) => return refused.into_response(),
     };
     match desk.gateway.exchange(&asked.proof, &asked.wanted, peer).await {
-        Ok(minted) => granted(&minted, asked.wanted.purpose.as_deref()),
+        Ok(minted) => granted(&minted),
         Err(error) => Refused::of(&error, &asked.proof).into_response(),
     }
 }
 
-fn granted(minted: &Minted, purpose: Option<&str>) -> Response {
+fn granted(minted: &Minted) -> Response {
     let mut answer = json!({
         "access_token": minted.token.as_str(),
         "issued_token_type": ACCESS_TOKEN,
         "token_type": "Bearer",
         "expires_in": minted.seconds,
     });
-    if let (Some(purpose), Some(object)) = (purpose, answer.as_object_mut()) {
-        object.insert("scope".to_owned(), purpose.into());
+    if let (Some(purpose), Some(object)) = (&minted.purpose, answer.as_object_mut()) {
+        object.insert("scope".to_owned(), purpose.as_str().into());
     }
     ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(answer)).into_response()
 }
@@ -375,6 +375,7 @@ impl Refused {
             (ExchangeError::Unproven(what, _), Proof::Tokens { .. } | Proof::SignIn { .. }) => {
                 Self::request(what)
             }
+            (ExchangeError::Purpose, _) => Self::new("invalid_scope", error.to_string()),
             (ExchangeError::Target, _) => Self::new("invalid_target", error.to_string()),
             (ExchangeError::Request(what), _) => Self::request(what),
             (ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness, _) => {

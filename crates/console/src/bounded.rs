@@ -1,30 +1,33 @@
-//! Connections within bounds: whoever opens thousands and says nothing keeps neither the administrator nor clients out for
-//! long. Over TLS where there is a certificate.
+//! Connections within bounds: whoever opens thousands keeps neither the administrator nor clients out. Where all places are
+//! taken, whoever comes gets that of the one who waited longest, among those of the address that has most of them. Over TLS
+//! where there is a certificate.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use gateway::serve::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 /// Connections at a time.
 const MOST: usize = 256;
-/// A connection on which nothing has moved for so long is cut; the slowest answer (`doctor`) comes sooner.
+/// A connection is cut when no answer has begun so long after its last one, or after its request has: one that comes byte by
+/// byte gets no more time than others. The slowest answer (`doctor`) comes sooner.
 const IDLE: Duration = Duration::from_secs(90);
 
 pub(crate) struct Bounded {
     tcp: TcpListener,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     idle: Duration,
     /// What clients are shown; none where they come in clear.
     certificate: Option<Arc<Certificate>>,
@@ -32,7 +35,7 @@ pub(crate) struct Bounded {
 
 impl Bounded {
     pub(crate) fn new(tcp: TcpListener) -> Self {
-        Self { tcp, slots: Arc::new(Semaphore::new(MOST)), idle: IDLE, certificate: None }
+        Self { tcp, places: Arc::new(Places::new(MOST)), idle: IDLE, certificate: None }
     }
 
     /// Over TLS alone, with the certificate of the moment in which a client comes.
@@ -54,13 +57,13 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // A connection that waits for its slot waits in the kernel's queue.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { continue };
             match self.tcp.accept().await {
                 Ok((stream, peer)) => {
                     let Some(stream) = self.wire(stream) else { continue };
                     let idle = Box::pin(sleep(self.idle));
-                    return (Connection { stream, idle, patience: self.idle, _slot: slot }, peer);
+                    let place = Places::enter(&self.places, peer.ip());
+                    let patience = self.idle;
+                    return (Connection { stream, idle, patience, reading: false, place }, peer);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
@@ -75,12 +78,116 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that is cut when nothing moves.
+/// Who is connected, in the order of when each was last answered.
+struct Places {
+    most: usize,
+    all: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    next: u64,
+    by_turn: BTreeMap<u64, (IpAddr, Arc<Cut>)>,
+}
+
+/// How a connection is told that its place went to another.
+#[derive(Default)]
+struct Cut {
+    cut: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// A place among the connections.
+struct Place {
+    places: Arc<Places>,
+    turn: u64,
+    cut: Arc<Cut>,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self { most, all: Mutex::default() }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for whoever comes; of another, where all are taken.
+    fn enter(places: &Arc<Self>, address: IpAddr) -> Place {
+        let cut = Arc::<Cut>::default();
+        let mut taken = places.taken();
+        while taken.by_turn.len() >= places.most {
+            let Some((_, loser)) = taken.first_of_most().and_then(|turn| taken.by_turn.remove(&turn)) else {
+                break;
+            };
+            loser.end();
+        }
+        let turn = taken.turn();
+        taken.by_turn.insert(turn, (address, Arc::clone(&cut)));
+        drop(taken);
+        Place { places: Arc::clone(places), turn, cut }
+    }
+}
+
+impl Taken {
+    fn turn(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// The one who waited longest, of the address that has most.
+    fn first_of_most(&self) -> Option<u64> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for (address, _) in self.by_turn.values() {
+            *counts.entry(*address).or_default() += 1;
+        }
+        let most = counts.values().max()?;
+        let of_most = |address: &IpAddr| counts.get(address) == Some(most);
+        self.by_turn.iter().find(|(_, (address, _))| of_most(address)).map(|(turn, _)| *turn)
+    }
+}
+
+impl Cut {
+    fn end(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it has ended; else whoever reads is woken when it does.
+    fn is_ended(&self, cx: &Context<'_>) -> bool {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        self.cut.load(Ordering::SeqCst)
+    }
+}
+
+impl Place {
+    /// It was answered: others have waited longer now.
+    fn answered(&mut self) {
+        let mut taken = self.places.taken();
+        if let Some(own) = taken.by_turn.remove(&self.turn) {
+            self.turn = taken.turn();
+            taken.by_turn.insert(self.turn, own);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.taken().by_turn.remove(&self.turn);
+    }
+}
+
+/// A connection that is cut when no answer begins.
 pub(crate) struct Connection {
     stream: Wire,
     idle: Pin<Box<Sleep>>,
     patience: Duration,
-    _slot: OwnedSemaphorePermit,
+    /// A request has begun and no answer yet.
+    reading: bool,
+    place: Place,
 }
 
 /// A socket, what becomes of one by TLS, and one that failed at it.
@@ -126,15 +233,30 @@ macro_rules! of {
 }
 
 impl Connection {
-    /// What a read or write came to, or the end of patience.
+    /// Patience begins anew.
+    fn renew(&mut self) {
+        self.idle.as_mut().reset(Instant::now() + self.patience);
+    }
+
+    /// What a read or write came to, or the end of patience or of its place.
     fn within<T>(&mut self, cx: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + self.patience);
             return moved;
+        }
+        if self.place.cut.is_ended(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         match self.idle.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether it may go on at all.
+    fn goes_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.within::<()>(cx, Poll::Pending) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
 }
@@ -145,7 +267,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.goes_on(cx)?;
         let moved = of!(self.stream, cx, stream => stream.poll_read(cx, buffer));
+        if moved.is_ready() && !std::mem::replace(&mut self.reading, true) {
+            self.renew();
+        }
         self.within(cx, moved)
     }
 }
@@ -153,6 +279,11 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let moved = of!(self.stream, cx, stream => stream.poll_write(cx, bytes));
+        if moved.is_ready() {
+            self.reading = false;
+            self.renew();
+            self.place.answered();
+        }
         self.within(cx, moved)
     }
 
@@ -167,26 +298,89 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
 
     use super::*;
 
-    #[tokio::test]
-    async fn who_says_nothing_is_cut_and_gives_its_slot_back() {
+    async fn bounded(most: usize, idle: Duration) -> (Bounded, SocketAddr) {
         let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let mut bounded = Bounded {
-            slots: Arc::new(Semaphore::new(1)),
-            idle: Duration::from_millis(50),
-            ..Bounded::new(tcp)
-        };
+        let bounded = Bounded { places: Arc::new(Places::new(most)), idle, ..Bounded::new(tcp) };
         let address = bounded.local_addr().expect("an address");
-        let (_silent, _next) = (TcpStream::connect(address).await, TcpStream::connect(address).await);
+        (bounded, address)
+    }
+
+    /// A client of an address of its own.
+    async fn client(from: &str, to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(format!("{from}:0").parse().expect("an address")).expect("bound");
+        socket.connect(to).await.expect("connected")
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_cut() {
+        let (mut bounded, address) = bounded(2, Duration::from_millis(50)).await;
+        let _silent = client("127.0.0.1", address).await;
         let (mut first, _) = bounded.accept().await;
-        let second = tokio::time::timeout(Duration::from_millis(20), bounded.accept()).await;
-        assert!(second.is_err(), "there is one slot");
         assert_eq!(first.read_u8().await.expect_err("cut").kind(), io::ErrorKind::TimedOut);
-        drop(first);
-        let second = tokio::time::timeout(Duration::from_secs(5), bounded.accept()).await;
-        assert!(second.is_ok(), "the slot is free again");
+    }
+
+    #[tokio::test]
+    async fn who_says_it_byte_by_byte_is_cut_and_who_is_answered_is_not() {
+        for answered in [false, true] {
+            let (mut bounded, address) = bounded(2, Duration::from_millis(200)).await;
+            let mut slow = client("127.0.0.1", address).await;
+            let (mut connection, _) = bounded.accept().await;
+            let mut outcome = Ok(());
+            for _ in 0..20 {
+                // It may be cut by now.
+                let _ = slow.write_all(b"a").await;
+                outcome = connection.read_u8().await.map(drop);
+                if outcome.is_err() {
+                    break;
+                }
+                if answered {
+                    connection.write_all(b"b").await.expect("it is told");
+                }
+                sleep(Duration::from_millis(30)).await;
+            }
+            assert_eq!(outcome.is_ok(), answered, "{outcome:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_takes_the_place_of_who_waited_longest() {
+        let (mut bounded, address) = bounded(2, Duration::from_secs(60)).await;
+        let mut clients = Vec::new();
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            clients.push(client("127.0.0.1", address).await);
+            connections.push(bounded.accept().await.0);
+        }
+        let (mut second, mut first) = (connections.pop().expect("two"), connections.pop().expect("two"));
+        first.write_all(b"an answer").await.expect("it is told");
+        let waits = tokio::spawn(async move { second.read_u8().await });
+        tokio::task::yield_now().await;
+        clients.push(client("127.0.0.1", address).await);
+        let (_third, _) = bounded.accept().await;
+        let cut =
+            tokio::time::timeout(Duration::from_secs(5), waits).await.expect("at once").expect("it ends");
+        assert_eq!(cut.expect_err("cut").kind(), io::ErrorKind::ConnectionAborted);
+        clients.first_mut().expect("the first").write_all(b"c").await.expect("sent");
+        assert_eq!(first.read_u8().await.expect("it lives on"), b'c');
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_many_places_takes_none_of_others() {
+        let (mut bounded, address) = bounded(3, Duration::from_secs(60)).await;
+        let mut other = client("127.0.0.2", address).await;
+        let (mut its_own, _) = bounded.accept().await;
+        let (mut clients, mut connections) = (Vec::new(), Vec::new());
+        for _ in 0..10 {
+            clients.push(client("127.0.0.1", address).await);
+            connections.push(bounded.accept().await.0);
+        }
+        other.write_all(b"c").await.expect("sent");
+        assert_eq!(its_own.read_u8().await.expect("it lives on"), b'c');
     }
 }

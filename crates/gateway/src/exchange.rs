@@ -70,6 +70,8 @@ pub struct Minted {
     pub expires: i64,
     /// How long that is, in seconds.
     pub seconds: i64,
+    /// What it is for, where that was said.
+    pub purpose: Option<String>,
 }
 
 /// Why no token is made.
@@ -81,6 +83,9 @@ pub enum ExchangeError {
     /// A target does not exist, or policy would not let the principal connect to it: which of the two is not said.
     #[error("no token for this target")]
     Target,
+    /// What it would be for is not what the tokens are for that were brought.
+    #[error("a token that is made of another is for the same purpose")]
+    Purpose,
     /// What is asked for is not possible.
     #[error("{0}")]
     Request(&'static str),
@@ -104,6 +109,8 @@ pub(crate) struct Party {
     tokens: Vec<String>,
     life: i64,
     targets: Option<BTreeSet<TargetName>>,
+    /// What the tokens are for that were made for something.
+    purposes: BTreeSet<String>,
     may_act: Option<MayAct>,
 }
 
@@ -131,6 +138,7 @@ impl Gateway {
                 ExchangeError::Unproven(_, Some(refusal)) => refusal.code(),
                 ExchangeError::Unproven(_, None) => "token",
                 ExchangeError::Target => "target",
+                ExchangeError::Purpose => "purpose",
                 ExchangeError::Request(_) => return minted,
                 ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness => {
                     tracing::error!("no token is made: {error}");
@@ -180,9 +188,7 @@ impl Gateway {
         };
         let named: BTreeSet<TargetName> = wanted.targets.iter().map(TargetName::new).collect();
         let mut principal = party.principal;
-        if wanted.purpose.is_some() {
-            principal.purpose.clone_from(&wanted.purpose);
-        }
+        principal.purpose = purpose(party.purposes, wanted.purpose.clone())?;
         let context = Context {
             now: now(),
             address: from.ip(),
@@ -234,6 +240,7 @@ impl Gateway {
             expires,
             from: from.to_owned(),
         })?;
+        let purpose = principal.purpose.clone();
         let stored = StoredToken {
             id: id.clone(),
             verifier: ScramVerifier::new(token.as_bytes(), &salt, ITERATIONS),
@@ -245,7 +252,7 @@ impl Gateway {
             revoked: false,
         };
         self.state().add_token(&stored).await?;
-        Ok(Minted { token, id, expires, seconds })
+        Ok(Minted { token, id, expires, seconds, purpose })
     }
 
     /// Whoever a token is. What is made of a token of the gateway's own is never more than that.
@@ -263,6 +270,7 @@ impl Gateway {
                 tokens: vec![admitted.token().to_owned()],
                 life: admitted.expires().saturating_sub(now()),
                 targets: admitted.targets().cloned(),
+                purposes: admitted.principal().purpose.iter().cloned().collect(),
                 may_act: None,
             });
         }
@@ -273,7 +281,8 @@ impl Gateway {
         }
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
         let tokens = vec![id.clone()];
-        Ok(Party { principal, from: id, tokens, life: exchange_life, targets: None, may_act })
+        let (targets, purposes) = (None, BTreeSet::new());
+        Ok(Party { principal, from: id, tokens, life: exchange_life, targets, purposes, may_act })
     }
 
     /// An agent that acts for somebody: within the bounds of both.
@@ -305,6 +314,7 @@ impl Gateway {
             tokens: subject.tokens.into_iter().chain(actor.tokens).collect(),
             life: subject.life.min(actor.life),
             targets,
+            purposes: subject.purposes.into_iter().chain(actor.purposes).collect(),
             may_act: None,
         })
     }
@@ -322,8 +332,17 @@ impl Gateway {
         }
         let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
         let tokens = vec![id.clone()];
-        Ok(Party { principal, from: id, tokens, life: exchange_life, targets: None, may_act: None })
+        let (targets, purposes) = (None, BTreeSet::new());
+        Ok(Party { principal, from: id, tokens, life: exchange_life, targets, purposes, may_act: None })
     }
+}
+
+/// What a token is for: what those are for that it is made of, or what is asked for where they are for nothing in particular.
+fn purpose(bound: BTreeSet<String>, wanted: Option<String>) -> Result<Option<String>, ExchangeError> {
+    let mut all: BTreeSet<String> = bound;
+    all.extend(wanted);
+    let one = all.pop_first();
+    if all.is_empty() { Ok(one) } else { Err(ExchangeError::Purpose) }
 }
 
 fn check(wanted: &Wanted, proof: &Proof) -> Result<(), ExchangeError> {
@@ -347,4 +366,26 @@ fn check(wanted: &Wanted, proof: &Proof) -> Result<(), ExchangeError> {
         return Err(ExchangeError::Request("a token lives for at least a second"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::purpose;
+
+    #[test]
+    fn a_token_is_for_what_those_are_for_that_it_is_made_of() {
+        for (bound, wanted, made) in [
+            (&[][..], None, Some(None)),
+            (&[], Some("report"), Some(Some("report"))),
+            (&["report"], None, Some(Some("report"))),
+            (&["report"], Some("report"), Some(Some("report"))),
+            (&["report"], Some("incident"), None),
+            (&["report", "incident"], None, None),
+            (&["report", "incident"], Some("report"), None),
+        ] {
+            let bound = bound.iter().map(ToString::to_string).collect();
+            let made = made.map(|made| made.map(str::to_owned));
+            assert_eq!(purpose(bound, wanted.map(str::to_owned)).ok(), made);
+        }
+    }
 }

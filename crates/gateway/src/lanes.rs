@@ -32,7 +32,11 @@ impl Lanes {
         let mut jobs = Vec::with_capacity(count);
         for index in 0..count {
             let (sender, receiver) = unbounded_channel();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            // Long statements are understood on threads of its own, by the same recursive code.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .thread_stack_size(THREAD_STACK)
+                .enable_all()
+                .build()?;
             // It ends when its sender is dropped and its sessions have ended.
             std::thread::Builder::new()
                 .name(format!("sessions-{index}"))

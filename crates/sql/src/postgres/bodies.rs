@@ -111,6 +111,9 @@ impl<'a> Walk<'a> {
             None => Cow::Borrowed(&function.source),
         };
         self.found.by_path |= function.sql_body.is_none();
+        if !self.spend(text.len() / 8) {
+            return Flow::Clear;
+        }
         let Ok(parsed) = parse::parse(&text, self.major, self.options) else {
             self.unknown(format!("the body of function {} cannot be read", function.name));
             return Flow::Unknown("a body that cannot be read".to_owned());
@@ -198,6 +201,9 @@ impl<'a> Walk<'a> {
     /// PL/pgSQL: its static SQL is read; text that it runs is not.
     pub(super) fn plpgsql(&mut self, head: &str, source: &str, mut arguments: Arguments, name: &str) -> Flow {
         self.found.by_path = true;
+        if !self.spend(source.len() / 4) {
+            return Flow::Clear;
+        }
         let source = self.declarations(source, &mut arguments);
         let quote =
             (0..1_000).map(|n| format!("$durward{n}$")).find(|quote| !source.contains(quote.as_str()));
@@ -348,6 +354,9 @@ impl<'a> Walk<'a> {
                 ParserOptions::PLPGSQL_ASSIGN3,
             ],
         };
+        if !self.spend(text.len() / 4) {
+            return Flow::Clear;
+        }
         let parsed = modes.iter().find_map(|mode| pg_query::parse(text, *mode).ok());
         let Some(parsed) = parsed else {
             self.unknown(format!("the body of {name} has an expression that cannot be read"));
@@ -383,6 +392,7 @@ impl<'a> Walk<'a> {
 
     /// An expression, or several with commas between, as text with qualified names.
     pub(super) fn text_expression(&mut self, text: &str, scope: &Scope<'_, 'a>) {
+        self.spend(text.len() / 8);
         let parsed = pg_query::parse(&format!("SELECT {text}"), 0).ok();
         let target = parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| inner(&raw.stmt));
         let Some(NodeEnum::SelectStmt(select)) = target else {

@@ -400,6 +400,7 @@ impl<'a> Walk<'a> {
                 "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "ts_stat"
             )
         });
+        self.spend(text.map_or(0, |text| text.len() / 8));
         let parsed = text.and_then(|text| parse::parse(text, self.major, self.options).ok());
         let Some(parsed) = parsed.filter(|p| p.statements.len() == 1) else {
             return self.unknown(format!("function {name} runs text as SQL, or reads what a text names"));

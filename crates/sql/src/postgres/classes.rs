@@ -32,7 +32,11 @@ impl<'a> Walk<'a> {
     /// The same of all columns of rows.
     pub(super) fn compared_rows(&mut self, rows: &Rows) {
         match &rows.columns {
-            Some(columns) => columns.iter().for_each(|column| self.compared(&column.value)),
+            Some(columns) => {
+                if self.spend(1 + columns.len() / 4) {
+                    columns.iter().for_each(|column| self.compared(&column.value));
+                }
+            }
             None => self.compared_type(None),
         }
     }

@@ -53,6 +53,11 @@ impl Findings {
         self.effects.iter().filter(through).cloned().collect()
     }
 
+    /// How much it is to copy.
+    pub(super) fn size(&self) -> usize {
+        self.effects.len() + self.tables.len() + self.functions.len() + self.control.len()
+    }
+
     /// Whether something is not understood.
     pub(super) fn has_unknown(&self) -> bool {
         self.effects.iter().any(|e| e.action == Action::Unknown)

@@ -128,6 +128,7 @@ impl<'a> Walk<'a> {
 
     /// The tables behind a view that PostgreSQL updates by itself.
     fn behind(&mut self, view: &'a Relation, event: Event) {
+        self.spend(view.definition.as_ref().map_or(0, |text| text.len() / 8));
         let parsed = view.definition.as_deref().and_then(|text| pg_query::parse(text, 0).ok());
         let statement =
             parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| inner(&raw.stmt));
@@ -150,6 +151,7 @@ impl<'a> Walk<'a> {
 
     /// A rule's actions happen, too. Its text has `old` and `new` for the rows.
     fn rule(&mut self, definition: &str, relation: &'a Relation) {
+        self.spend(definition.len() / 8);
         let parsed = pg_query::parse(definition, 0).ok();
         let statement =
             parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| inner(&raw.stmt));

@@ -54,6 +54,7 @@ impl<'a> Message<'a> {
         walk.moved = self.moved.then(|| ONE_AT_A_TIME.to_owned());
         walk.prepared = std::mem::take(&mut self.prepared);
         walk.cursors = std::mem::take(&mut self.cursors);
+        walk.spend(10);
         let node = inner(&raw.stmt);
         let rows = walk.perform(node, &Scope::default());
         if let Some(refusal) = walk.refusal.take() {

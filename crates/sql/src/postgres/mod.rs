@@ -45,6 +45,8 @@ mod utility;
 mod value;
 mod views;
 mod walk;
+mod words;
+mod work;
 
 #[cfg(test)]
 mod names_tests;
@@ -52,9 +54,12 @@ mod names_tests;
 mod resolution_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work_tests;
 
 use catalog::Catalog;
 pub use template::{Template, template};
+pub use work::Work;
 
 /// Under which names a text is understood.
 pub struct Session<'a> {
@@ -83,11 +88,15 @@ pub struct Options {
     pub longest: usize,
     /// The deepest nesting of the parse tree.
     pub deepest: usize,
+    /// The most words and signs of one text: each takes some hundred bytes while it is read.
+    pub wordiest: usize,
+    /// The work that is left for it.
+    pub work: Work,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { longest: 64 * 1024 * 1024, deepest: 2_000 }
+        Self { longest: 64 * 1024 * 1024, deepest: 2_000, wordiest: 1_000_000, work: Work::default() }
     }
 }
 
@@ -313,6 +322,12 @@ pub enum Refusal {
     /// It is longer or deeper than the gateway takes.
     #[error("{0}")]
     TooComplex(String),
+    /// It makes more work than the gateway takes upon itself.
+    #[error("the statement is too complex to be understood in reasonable time")]
+    TooMuchWork,
+    /// A list has more columns than the server takes.
+    #[error("{0}")]
+    TooManyColumns(String),
     /// It uses grammar that the target's version does not have or reads otherwise.
     #[error("{0}")]
     OtherVersion(String),
@@ -323,7 +338,8 @@ impl Refusal {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::Syntax { .. } => "42601",
-            Self::TooComplex(_) => "54001",
+            Self::TooComplex(_) | Self::TooMuchWork => "54001",
+            Self::TooManyColumns(_) => "54011",
             // The server may well read it, in another way: this is a refusal of ours.
             Self::OtherVersion(_) => "42501",
         }
@@ -332,8 +348,10 @@ impl Refusal {
     /// What would help.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Syntax { .. } => None,
-            Self::TooComplex(_) => Some("Send the work in smaller statements.".to_owned()),
+            Self::Syntax { .. } | Self::TooManyColumns(_) => None,
+            Self::TooComplex(_) | Self::TooMuchWork => {
+                Some("Send the work in smaller statements.".to_owned())
+            }
             Self::OtherVersion(_) => {
                 Some("Write it in the form that the server's own version documents.".to_owned())
             }
@@ -344,7 +362,7 @@ impl Refusal {
     pub fn position(&self) -> Option<u32> {
         match self {
             Self::Syntax { position, .. } => *position,
-            Self::TooComplex(_) | Self::OtherVersion(_) => None,
+            Self::TooComplex(_) | Self::TooMuchWork | Self::TooManyColumns(_) | Self::OtherVersion(_) => None,
         }
     }
 }
@@ -383,6 +401,7 @@ pub fn analyse(text: &str, session: &Session<'_>, options: &Options) -> Result<A
     let parsed = parse::parse(text, major, options)?;
     let mut message = message::Message::new(session, options);
     let mut statements = Vec::with_capacity(parsed.statements.len());
+    let mut effects = 0;
     for raw in &parsed.statements {
         let start = usize::try_from(raw.stmt_location).unwrap_or(0);
         let end = match usize::try_from(raw.stmt_len) {
@@ -390,7 +409,13 @@ pub fn analyse(text: &str, session: &Session<'_>, options: &Options) -> Result<A
             _ => text.len(),
         };
         let normal = text::normalise(text, &parsed.tokens, start, end);
-        statements.push(Arc::new(message.statement(raw, normal)?));
+        let statement = message.statement(raw, normal)?;
+        effects += statement.effects.len();
+        if effects > work::MOST_EFFECTS {
+            let most = work::MOST_EFFECTS;
+            return Err(Refusal::TooComplex(format!("the statement would do more than {most} things")));
+        }
+        statements.push(Arc::new(statement));
     }
     let shape = match statements.as_slice() {
         [one] => one.shape,

@@ -14,6 +14,8 @@ use super::{Options, Refusal};
 const SHORT: usize = 3_000;
 /// So many places are tried to find where a syntax error is.
 const PLACES: usize = 64;
+/// And so many bytes are read for that, about.
+const LONG: usize = 4 * 1024 * 1024;
 
 /// A text that the grammar accepts.
 pub(super) struct Parsed {
@@ -36,6 +38,13 @@ pub(super) fn parse(text: &str, major: u32, options: &Options) -> Result<Parsed,
             message: "a statement cannot contain a NUL".to_owned(),
             position: None,
         });
+    }
+    // A text cannot have more words than bytes.
+    if text.len() > options.wordiest && super::words::words(text) > options.wordiest {
+        return Err(Refusal::TooComplex(format!(
+            "a statement of more than {} words and signs is more than the gateway takes",
+            options.wordiest
+        )));
     }
     let tokens = tokens(text).map_err(|error| syntax(text, &error))?;
     if tokens.is_empty() {
@@ -160,7 +169,8 @@ fn place(text: &str, message: &str) -> Option<usize> {
         return Some(text.len());
     }
     let near = message.split_once(" at or near \"")?.1.strip_suffix('"')?;
-    let mut places = text.match_indices(near).map(|(at, _)| at).take(PLACES);
+    let most = PLACES.min(LONG / text.len().max(1));
+    let mut places = text.match_indices(near).map(|(at, _)| at).take(most);
     places.find(|at| {
         let end = at + near.len();
         // An unfinished quote or comment is reported with all that follows it.

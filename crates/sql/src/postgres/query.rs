@@ -13,6 +13,7 @@ use super::scope::{Cte, Scope, Visible};
 use super::tree::{inner, integer_constant, kind, string};
 use super::value::{Col, Flow, UNKNOWN, Value};
 use super::walk::Walk;
+use super::work::MOST_COLUMNS;
 
 /// Rows that a statement or a sub-query gives.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -133,6 +134,7 @@ impl<'a> Walk<'a> {
         let (Some(l), Some(r)) = (&left.columns, &right.columns) else {
             return Rows { columns: None, flow: left.all().both(right.all()) };
         };
+        self.spend(l.len() / 8);
         for (a, b) in l.iter().zip(r.iter()) {
             self.meets(&a.value, &b.value);
         }
@@ -159,6 +161,9 @@ impl<'a> Walk<'a> {
                     continue;
                 }
             };
+            if !self.fits(row.len()) {
+                return Rows::default();
+            }
             for (index, value) in row.into_iter().enumerate() {
                 match columns.get_mut(index) {
                     Some(column) => {
@@ -187,6 +192,9 @@ impl<'a> Walk<'a> {
                 None => {
                     values.push(self.value(item, scope));
                 }
+            }
+            if values.len() > MOST_COLUMNS {
+                break;
             }
         }
         match unknown {
@@ -259,6 +267,12 @@ impl<'a> Walk<'a> {
                     });
                 }
             }
+            if columns.len() > MOST_COLUMNS {
+                break;
+            }
+        }
+        if !self.fits(columns.len()) {
+            return Rows::default();
         }
         match unknown {
             None => Rows::known(columns),
@@ -339,6 +353,9 @@ impl<'a> Walk<'a> {
                     }
                 }
             }
+            if !self.fits(columns.len()) {
+                return Err(Flow::Unknown("more columns than a list may have".to_owned()));
+            }
         }
         let columns = shown(columns.into());
         self.seen(Some(&columns));
@@ -387,6 +404,9 @@ impl<'a> Walk<'a> {
     /// A clause that may name an output by its position or name, else an expression. Where a name could be either, it is both.
     fn by_output(&mut self, node: &Node, rows: &Rows, scope: &Scope<'_, 'a>, only_outputs: bool) {
         let Some(expression) = kind(node) else { return };
+        if !self.spend(1 + rows.columns.as_ref().map_or(0, |columns| columns.len() / 16)) {
+            return;
+        }
         if let Some(position) = integer_constant(expression) {
             self.found.literals = true;
             let index = usize::try_from(position).unwrap_or(0).saturating_sub(1);
@@ -456,6 +476,9 @@ impl<'a> Walk<'a> {
                 if let Some(NodeEnum::RangeVar(r)) = kind(node) { Some(r.relname.as_str()) } else { None }
             })
             .collect();
+        if !self.spend(scope.entries.len() * (1 + wanted.len() / 8)) {
+            return;
+        }
         let relations: Vec<_> = scope
             .entries
             .iter()
@@ -499,6 +522,10 @@ impl<'a> Walk<'a> {
         }));
         let mut put_off = 0;
         while let Some(cte) = expressions.pop_front() {
+            // What was found so far is set aside.
+            if !self.spend(self.found.size() + self.called.len() + scope.ctes.len()) {
+                return;
+            }
             let before = (
                 (self.found.clone(), self.called.clone(), self.checked.clone()),
                 (self.compared.clone(), self.written.clone()),

@@ -16,6 +16,7 @@ impl<'a> Walk<'a> {
     /// or a function of that row.
     pub(super) fn reference(&mut self, reference: &ColumnRef, scope: &Scope<'_, 'a>) -> Value {
         self.references += 1;
+        self.spend(scope.breadth() / 8);
         let Some(names) = strings(&reference.fields) else {
             // `t.*` as a value: the whole row.
             return self.row_reference(&reference.fields, scope);

@@ -133,6 +133,11 @@ impl<'s, 'a> Scope<'s, 'a> {
         std::iter::successors(Some(self), |scope| scope.parent)
     }
 
+    /// How many things are looked at to find a name here, about.
+    pub(super) fn breadth(&self) -> usize {
+        self.levels().map(|s| 1 + s.entries.len() + s.visible.len() + s.ctes.len()).sum()
+    }
+
     /// A common table expression by name, and whether it is of this very level.
     pub(super) fn cte(&self, name: &str) -> Option<(&Cte, bool)> {
         self.levels().enumerate().find_map(|(level, scope)| {

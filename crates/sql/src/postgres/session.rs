@@ -220,10 +220,12 @@ impl<'a> Walk<'a> {
         walk.path = self.path.clone();
         walk.unsettled = self.unsettled.clone();
         walk.moved = self.moved.clone();
-        walk.prepared = self.prepared.clone();
-        walk.cursors = self.cursors.clone();
+        walk.prepared = std::mem::take(&mut self.prepared);
+        walk.cursors = std::mem::take(&mut self.cursors);
         walk.depth = self.depth;
         let rows = walk.perform(statement, &Scope::default());
+        self.prepared = std::mem::take(&mut walk.prepared);
+        self.cursors = std::mem::take(&mut walk.cursors);
         if let Some(refusal) = walk.refusal.take() {
             self.refuse(refusal);
         }

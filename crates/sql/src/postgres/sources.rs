@@ -37,6 +37,7 @@ impl<'a> Walk<'a> {
                     self.subquery(inner(&sub.subquery), scope)
                 } else {
                     // A sub-query does not see its neighbours.
+                    self.spend(scope.ctes.len());
                     self.subquery(inner(&sub.subquery), &scope.alone())
                 };
                 let rows = renamed(rows.settled(), &aliases(sub.alias.as_ref()));
@@ -113,6 +114,7 @@ impl<'a> Walk<'a> {
 
     /// A relation or common table expression by name.
     fn range(&mut self, range: &RangeVar, scope: &Scope<'_, 'a>) -> Entry<'a> {
+        self.spend(1 + scope.breadth() / 8);
         let alias = range.alias.as_ref();
         let names = aliases(alias);
         let shown = alias.map_or(range.relname.as_str(), |a| a.aliasname.as_str());
@@ -140,6 +142,9 @@ impl<'a> Walk<'a> {
             let flow = Flow::Unknown(format!("relation \"{}\" does not exist", written(range)));
             return Entry { alias: Some(Cow::Owned(shown.to_owned())), ..entry(None, Columns::Open(flow)) };
         };
+        // Of a partitioned table all partitions are looked at for each column.
+        let below = relation.children.len();
+        self.spend(relation.columns.len() * (1 + below) / 16);
         let columns = self.relation_columns(relation);
         self.reads_of(relation, range.inh);
         Entry {
@@ -335,6 +340,9 @@ impl<'a> Walk<'a> {
         let before = scope.entries.len();
         let left = self.item(inner(&join.larg), scope);
         // A lateral right side sees the left one.
+        if !self.spend(left.len()) {
+            return left;
+        }
         let seen = scope.visible.len();
         scope.visible.extend(left.iter().cloned());
         let right = self.item(inner(&join.rarg), scope);
@@ -404,6 +412,9 @@ impl<'a> Walk<'a> {
             self.unknown("a join by names of columns that are not known");
             return left.iter().chain(right).cloned().collect();
         };
+        if !self.spend((left.len() + right.len()) * (1 + using.len() / 4) / 2) {
+            return Vec::new();
+        }
         let mut names = Vec::new();
         for name in using {
             let side = |columns: &[Col]| columns.iter().find(|c| *c.name == **name).cloned();

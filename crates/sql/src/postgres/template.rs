@@ -32,6 +32,7 @@ fn scanned(text: &str) -> Option<Template> {
     let tokens = tokens(text).ok()?;
     let mut template = Template { key: String::with_capacity(text.len() + 16), literals: Vec::new() };
     let (mut last_end, mut before, mut before_that) = (0, "", "");
+    let mut behind_literal = false;
     for token in &tokens {
         let at = usize::try_from(token.start).ok()?;
         let word = piece(text, token);
@@ -65,11 +66,13 @@ fn scanned(text: &str) -> Option<Template> {
             Token::Iconst | Token::Fconst => return None,
             _ => {
                 template.key.push_str(word);
-                (before_that, before) = (before, word);
+                before_that = if std::mem::take(&mut behind_literal) { "" } else { before };
+                before = word;
                 continue;
             }
         };
         template.literal(mark, word, before);
+        behind_literal = true;
         before_that = "";
     }
     Some(template)

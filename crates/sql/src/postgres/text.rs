@@ -20,10 +20,12 @@ pub(super) fn normalise(text: &str, tokens: &[ScanToken], start: usize, end: usi
     let mut normal = Normal { text: String::with_capacity(end.saturating_sub(start)), literals: Vec::new() };
     let mut last_end = start;
     let mut before = "";
-    for token in tokens {
+    // The statements of a long message have few tokens each.
+    let first = tokens.partition_point(|token| usize::try_from(token.start).unwrap_or(0) < start);
+    for token in tokens.get(first..).unwrap_or_default() {
         let at = usize::try_from(token.start).unwrap_or(0);
-        if at < start || at >= end {
-            continue;
+        if at >= end {
+            break;
         }
         let word = piece(text, token);
         let kind = token.token();

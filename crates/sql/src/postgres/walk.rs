@@ -110,6 +110,9 @@ impl<'a> Walk<'a> {
 
     /// Goes one level deeper, if that is not too deep.
     pub(super) fn deeper<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        if !self.spend(1) {
+            return T::default();
+        }
         if self.depth >= self.options.deepest {
             self.refuse(Refusal::TooComplex(format!(
                 "the statement is nested more than {} levels deep",
@@ -337,6 +340,7 @@ impl<'a> Walk<'a> {
             let computed = |c: &&Column| c.generated && !self.catalog.tags(relation.oid, c.number).is_empty();
             self.found.touches_tagged |= relation.columns.iter().any(|c| computed(&c));
         }
+        self.spend(below.len());
         for child in below {
             let mut effect = self.on(Action::Select, child);
             effect.via = Some(parent.clone());
@@ -353,6 +357,10 @@ impl<'a> Walk<'a> {
 
     /// A value decides something, or something is computed from it.
     pub(super) fn consume(&mut self, value: &Value) -> Flow {
+        // Rows of rows share what they hold, so that a short text can make many of few.
+        if !self.spend(1 + value.flow.sources().len() / 4) {
+            return Flow::Clear;
+        }
         if let Some(row) = &value.row {
             for column in row.iter() {
                 self.consume(&column.value);

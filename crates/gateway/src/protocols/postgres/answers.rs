@@ -220,6 +220,7 @@ impl Answers {
     fn bound(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
         match c.expected.pop_front() {
             Some(Expected::Bind { portal, bound }) => {
+                c.planned(&bound);
                 c.names.keep_portal(portal, bound);
                 c.settled();
                 Ok(Heard::Pass)
@@ -264,13 +265,13 @@ impl Answers {
                 run.described = false;
                 run.rows = 0;
                 let bound = Arc::clone(&run.bound);
-                apply(c, &bound, current);
+                apply(c, &bound, current, tag);
                 Ok(Heard::Pass)
             }
             Some(Expected::Execute(_)) => {
                 let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
                 self.outcomes.push_back(outcome(&run, tag, None));
-                apply(c, &run.bound, 0);
+                apply(c, &run.bound, 0, tag);
                 c.executed(&run.bound);
                 c.settled();
                 Ok(Heard::Pass)
@@ -308,6 +309,7 @@ impl Answers {
             Some(Expected::FunctionCall(run)) => {
                 if run.failed.is_none() {
                     self.outcomes.push_back(outcome(&run, "", None));
+                    run.bound.operation.statements.iter().for_each(|statement| c.ran(statement, ""));
                 }
                 Heard::Pass
             }
@@ -328,6 +330,7 @@ impl Answers {
         let state = errors::sqlstate(frame.body);
         let shy = !c.understanding.is_indifferent();
         self.fatal |= errors::is_fatal(frame.body);
+        c.failed();
         let heard = match c.expected.front_mut() {
             Some(Expected::Refused(refused)) => {
                 let error = std::mem::take(&mut refused.error);
@@ -387,8 +390,8 @@ impl Answers {
     }
 }
 
-/// What a completed statement did to the session's names.
-fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize) {
+/// What a completed statement did to the session's names and settings.
+fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) {
     let Some(statement) = bound.operation.statements.get(index) else { return };
     if statement.control.is_empty() {
         return;
@@ -398,6 +401,7 @@ fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize) {
     for control in &statement.control {
         c.names.completed(control, &run, epoch);
     }
+    c.ran(statement, tag);
 }
 
 fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::ColumnName;
-use sql::postgres::Control;
+use sql::postgres::{Control, Statement};
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
@@ -20,7 +20,8 @@ use super::names::{Names, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
 use super::queue::Queue;
-use super::under::{self, Under, moves_reports};
+use super::thinking::Thought;
+use super::under::{self, Under, moves_reports, moves_settings};
 use super::understanding::Understanding;
 use crate::audit::DecisionId;
 
@@ -38,6 +39,8 @@ pub(super) enum Said {
     Wait,
     /// The server must first be asked how names are resolved now.
     Ask(own::Purpose),
+    /// Its text takes long to understand, and must first be read elsewhere.
+    Think(Thought),
     /// It carries intent.
     Request(Request),
     /// It cannot be understood, or names something that is not there.
@@ -81,10 +84,12 @@ pub(super) struct Conversation {
     names_moving: bool,
     /// Settings under which the next statement runs.
     under: Arc<Under>,
-    /// What the server reports of them may be another by now.
+    /// They may be others by now, as soon as the server has said so.
     reports_moving: bool,
     /// The end of the transaction may move it back.
     reports_touched: bool,
+    /// The server has failed since it was last ready.
+    settings_failed: bool,
     /// How many `COPY … FROM STDIN` wait for data of the client's.
     copies: usize,
     /// The server has begun one of them.
@@ -110,6 +115,7 @@ impl Conversation {
             under: Arc::default(),
             reports_moving: false,
             reports_touched: false,
+            settings_failed: false,
             copies: 0,
             copying_in: false,
         }
@@ -134,9 +140,9 @@ impl Conversation {
 
     /// The settings under which a statement runs that is sent now.
     fn circumstances(&mut self) -> Arc<Under> {
-        let role = self.understanding.role();
-        if !self.under.is_of(role) {
-            Arc::make_mut(&mut self.under).enter(role);
+        let (role, path) = (self.understanding.role(), self.understanding.path());
+        if !self.under.is_of(role, path) {
+            Arc::make_mut(&mut self.under).enter(role, path);
         }
         if self.reports_moving { Arc::new(self.under.moving()) } else { Arc::clone(&self.under) }
     }
@@ -188,16 +194,10 @@ impl Conversation {
     /// Notes what an operation that runs now may move.
     fn running(&mut self, bound: &Bound) {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
-        let certain = self.is_idle();
         for control in bound.operation.controls() {
             self.guard.running(control);
-            if self.under.concerns(control) {
-                Arc::make_mut(&mut self.under).take(control, certain);
-            }
-            if moves_reports(control) {
-                self.reports_touched = true;
-            }
-            self.reports_moving |= moves_reports(control) || ends_block(control) && self.reports_touched;
+            self.reports_touched |= moves_reports(control) || moves_settings(control);
+            self.reports_moving |= moves_settings(control) || ends_block(control) && self.reports_touched;
             self.names_moving |= moves_names(control);
             if control.moves_names() {
                 self.stale = true;
@@ -409,7 +409,11 @@ impl Conversation {
     /// ReadyForQuery.
     pub(super) fn ready(&mut self, status: TransactionStatus) {
         self.status = status;
+        let failed = std::mem::take(&mut self.settings_failed);
         if status == TransactionStatus::Idle {
+            if self.under.is_in_transaction() {
+                Arc::make_mut(&mut self.under).ended(!failed);
+            }
             self.names.transaction_ended();
             // What was set in a transaction that failed is undone by now.
             self.stale |= self.touched;
@@ -418,6 +422,29 @@ impl Conversation {
         }
         self.settle_reports();
         self.settled();
+    }
+
+    /// A statement is done, as its tag says.
+    pub(super) fn ran(&mut self, statement: &Statement, tag: &str) {
+        let plainly = statement.facts.kind != "select";
+        for control in statement.control.iter().filter(|control| moves_settings(control)) {
+            Arc::make_mut(&mut self.under).completed(control, plainly);
+        }
+        if self.under.is_in_transaction() && statement.control.iter().any(ends_transaction) {
+            Arc::make_mut(&mut self.under).ended(!tag.starts_with("ROLLBACK"));
+        }
+    }
+
+    /// A statement was bound: functions that say that they only compute were run, perhaps.
+    pub(super) fn planned(&mut self, bound: &Bound) {
+        if bound.operation.controls().any(|control| matches!(control, Control::ChangesSettings)) {
+            Arc::make_mut(&mut self.under).completed(&Control::ChangesSettings, false);
+        }
+    }
+
+    /// The server has failed: what was set since the last transaction ended will not have been.
+    pub(super) fn failed(&mut self) {
+        self.settings_failed = true;
     }
 
     /// A statement of the extended protocol is done. After the end of a failed transaction the server can be asked again,
@@ -442,6 +469,10 @@ pub(super) enum Refusing {
     ByOurselves(Vec<u8>),
     /// These bytes go to the server and fail there; the error is replaced in its place.
     ByTheServer(Vec<u8>),
+}
+
+fn ends_transaction(control: &Control) -> bool {
+    matches!(control, Control::Rollback { .. } | Control::Commit { .. } | Control::PrepareTransaction)
 }
 
 fn ends_block(control: &Control) -> bool {

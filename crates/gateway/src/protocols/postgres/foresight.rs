@@ -38,7 +38,7 @@ pub(crate) async fn begin(target: &Arc<Target>, indifferent: bool) -> Result<For
         answers.push(control.query(&question).await?);
     }
     let source: Arc<dyn super::understanding::Source> = Arc::clone(target) as _;
-    let mut understanding = Understanding::new(source, indifferent);
+    let mut understanding = Understanding::new(source, indifferent).unhurried();
     understanding.learn(own::Purpose::SessionFacts, answers).map_err(Unclear::Answer)?;
     Ok(Foresight(understanding))
 }

@@ -20,6 +20,7 @@ pub(crate) mod replay;
 mod session;
 mod settings;
 mod shown;
+mod thinking;
 mod under;
 mod understanding;
 

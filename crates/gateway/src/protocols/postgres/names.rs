@@ -14,7 +14,7 @@ const MOST: usize = 100_000;
 const MOST_TEXT: usize = 64 * 1024 * 1024;
 
 /// What the server has confirmed.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Names {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Arc<Bound>>,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
+use hashbrown::HashSet;
 use journal::record::Fields;
 use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
@@ -94,12 +95,7 @@ impl Operation {
     }
 
     fn of(statements: Vec<Arc<Statement>>, shape: [u8; 16]) -> Self {
-        let mut effects: Vec<Effect> = Vec::new();
-        for effect in statements.iter().flat_map(|s| &s.effects) {
-            if !effects.contains(effect) {
-                effects.push(effect.clone());
-            }
-        }
+        let effects = each_once(statements.iter().flat_map(|s| &s.effects));
         let mut tagged: BTreeMap<ColumnName, BTreeSet<Tag>> = BTreeMap::new();
         for (column, tags) in statements.iter().flat_map(|s| tagged_outputs(s)) {
             tagged.entry(column).or_default().extend(tags);
@@ -159,6 +155,12 @@ impl Operation {
     pub fn unresolved(&self) -> bool {
         self.statements.iter().any(|s| s.unresolved)
     }
+}
+
+/// Effects, each once, in their order.
+fn each_once<'e>(all: impl Iterator<Item = &'e Effect>) -> Vec<Effect> {
+    let mut seen = HashSet::new();
+    all.filter(|effect| seen.insert(*effect)).cloned().collect()
 }
 
 fn tagged_outputs(statement: &Statement) -> Vec<(ColumnName, BTreeSet<Tag>)> {

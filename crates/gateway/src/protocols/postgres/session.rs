@@ -202,6 +202,11 @@ impl Protocol for PostgresSession {
             let turn = tokio::select! {
                 biased;
                 why = place.ended() => return Err(Stop::Ended(why)),
+                thought = open::read_elsewhere(&mut open.thinking) => {
+                    open.thinking = None;
+                    open.conversation.understanding.thought(thought);
+                    continue;
+                }
                 turn = open.pump.turn(Sockets { client, upstream: true }) => turn.map_err(broken)?,
             };
             match turn {

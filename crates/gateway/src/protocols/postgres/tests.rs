@@ -118,6 +118,13 @@ impl Talk {
                     return (up, back, false);
                 }
                 Said::Ask(_) => panic!("names are certain"),
+                Said::Think(thought) => {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                    let mut thinking = thought.begin();
+                    let thought = runtime.expect("a runtime").block_on(thinking.result());
+                    c.understanding.thought(thought);
+                    continue;
+                }
                 Said::Answer(bytes) => back.extend(bytes),
                 Said::Request(request) if refused(&request.frame, &request.kind) => {
                     let (simple, unnamed) = (request.is_simple(), request.is_unnamed_parse());

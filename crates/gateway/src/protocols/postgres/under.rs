@@ -3,24 +3,47 @@
 
 use std::collections::BTreeMap;
 
+use policy::PROTECTED;
 use sql::postgres::Control;
 
 /// Settings that the server reports whenever they change, and under which it reads dates, times and intervals.
 const REPORTED: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
-/// Settings that decide how values become texts, which it does not report.
-const UNREPORTED: [&str; 2] = ["bytea_output", "extra_float_digits"];
+/// What the gateway's own login begins every session with, by name.
+const OWN: [&str; 4] = ["user", "database", "client_encoding", "standard_conforming_strings"];
 
-/// The circumstances of one operation.
+/// The circumstances of one operation: everything that the session has set, since a statement can read each setting.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Under {
     /// By what the server reported last.
     reported: BTreeMap<&'static str, String>,
-    /// What the session was seen to set.
-    set: BTreeMap<String, Option<String>>,
+    /// What the session began with, which `RESET` puts back.
+    begun: BTreeMap<String, Option<String>>,
+    /// What it has set since, as the server confirmed it.
+    set: Set,
+    /// What becomes of that at the end of the transaction in which something was set.
+    transaction: Option<Box<Transaction>>,
     /// The role that decides about rights.
     role: String,
-    /// Whether something is on its way that may change it, or may have been undone unseen: then the same cannot be told again.
-    unsettled: bool,
+    /// The schemas in which names are found, in order.
+    path: Vec<String>,
+    /// Something is on its way that may change it.
+    moving: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Set {
+    /// Values by name; none where the value cannot be told.
+    values: BTreeMap<String, Option<String>>,
+    /// Something may have been set, or undone, that nobody saw: then the same cannot be told again.
+    lost: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Transaction {
+    /// If it is rolled back.
+    before: Set,
+    /// If it is committed: without what was set for it alone.
+    after: Set,
 }
 
 impl Under {
@@ -31,66 +54,105 @@ impl Under {
         }
     }
 
-    /// Whether a statement changes anything here.
-    pub(super) fn concerns(&self, control: &Control) -> bool {
-        match touched(control) {
-            Touched::One(name) => decides(name),
-            Touched::All => !self.set.is_empty() || self.unsettled,
-            Touched::Unknown | Touched::Nothing => false,
-        }
-    }
-
-    /// Takes what a statement sets that concerns it. `certain` says that nothing is in flight before it and no transaction
-    /// open that could undo it.
-    pub(super) fn take(&mut self, control: &Control, certain: bool) {
-        if let Control::Set { name, value, local } = control {
-            self.set.insert(name.clone(), value.clone());
-            self.unsettled |= *local || !certain || value.is_none();
-        } else if let Control::Reset(Some(name)) = control {
-            self.unsettled |= self.set.remove(name).is_some() && !certain;
-        } else {
-            // `RESET ALL` and `DISCARD ALL`.
-            self.unsettled = !certain && (self.unsettled || !self.set.is_empty());
-            self.set.clear();
-        }
-    }
-
     /// Takes what a session begins with.
     pub(super) fn begin(&mut self, name: &str, value: &[u8]) {
         let name = name.to_ascii_lowercase();
-        if decides(&name) {
-            self.set.insert(name, Some(String::from_utf8_lossy(value).into_owned()));
+        if !OWN.contains(&name.as_str()) && !name.starts_with(PROTECTED) && !is_reported_in_lower_case(&name)
+        {
+            self.begun.insert(name, Some(String::from_utf8_lossy(value).into_owned()));
         }
     }
 
-    /// Whether the session is of this role.
-    pub(super) fn is_of(&self, role: &str) -> bool {
-        self.role == role
+    /// Takes what a statement has set that the server has run. `plainly` says that it sets it for certain: `SET`, and not
+    /// a function in an expression that may not have been evaluated.
+    pub(super) fn completed(&mut self, control: &Control, plainly: bool) {
+        match touched(control) {
+            Touched::One(name) if is_reported_in_lower_case(name) => (),
+            Touched::One(_) => {
+                let (name, value, local) = match control {
+                    Control::Set { name, value, local } => (name, value.clone().filter(|_| plainly), *local),
+                    Control::Reset(Some(name)) => (name, None, false),
+                    _ => return,
+                };
+                let resets = matches!(control, Control::Reset(_)) && plainly;
+                self.change(local, |set| {
+                    if resets {
+                        set.values.remove(name);
+                    } else {
+                        set.values.insert(name.clone(), value.clone());
+                    }
+                });
+            }
+            Touched::All => self.change(false, |set| *set = Set::default()),
+            Touched::Unknown => self.change(false, |set| set.lost = true),
+            Touched::Nothing => match control {
+                // Which of it was set behind the savepoint is not followed.
+                Control::RollbackTo(_) if self.transaction.is_some() => {
+                    self.change(false, |set| set.lost = true);
+                }
+                _ => (),
+            },
+        }
     }
 
-    /// The session is of this role now.
-    pub(super) fn enter(&mut self, role: &str) {
+    fn change(&mut self, local: bool, change: impl Fn(&mut Set)) {
+        let set = &self.set;
+        let begun = || Box::new(Transaction { before: set.clone(), after: set.clone() });
+        let transaction = self.transaction.get_or_insert_with(begun);
+        if !local {
+            change(&mut transaction.after);
+        }
+        change(&mut self.set);
+    }
+
+    /// A transaction has ended.
+    pub(super) fn ended(&mut self, committed: bool) {
+        if let Some(transaction) = self.transaction.take() {
+            let Transaction { before, after } = *transaction;
+            self.set = if committed { after } else { before };
+        }
+    }
+
+    /// Whether something was set in the transaction that is open.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Whether the session is of this role and finds names here.
+    pub(super) fn is_of(&self, role: &str, path: &[String]) -> bool {
+        self.role == role && self.path == path
+    }
+
+    /// The session is of this role now, and finds names here.
+    pub(super) fn enter(&mut self, role: &str, path: &[String]) {
         role.clone_into(&mut self.role);
+        path.clone_into(&mut self.path);
     }
 
     /// The same while something is on its way that may change it.
     pub(super) fn moving(&self) -> Self {
-        Self { unsettled: true, ..self.clone() }
+        Self { moving: true, ..self.clone() }
     }
 
     /// Whether it is certain, so that the same circumstances can be had again.
     pub(super) fn is_settled(&self) -> bool {
-        !self.unsettled
+        !self.moving && !self.set.lost && self.set.values.values().all(Option::is_some)
     }
 
     /// All of it, for people and digests.
     pub(crate) fn lines(&self) -> Vec<(String, String)> {
         let reported = self.reported.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let set = self.set.iter().map(|(name, value)| {
+        let own = [("role".to_owned(), self.role.clone()), ("schemas".to_owned(), self.path.join(", "))];
+        let begun = self.begun.iter().filter(|(name, _)| !self.set.values.contains_key(*name));
+        let set = begun.chain(&self.set.values).map(|(name, value)| {
             (name.clone(), value.clone().unwrap_or_else(|| "what cannot be told".to_owned()))
         });
-        reported.chain([("role".to_owned(), self.role.clone())]).chain(set).collect()
+        reported.chain(own).chain(set).collect()
     }
+}
+
+fn is_reported_in_lower_case(name: &str) -> bool {
+    REPORTED.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Whether the server reports a setting that matters here.
@@ -98,15 +160,15 @@ pub(super) fn is_reported(name: &[u8]) -> bool {
     REPORTED.iter().any(|known| known.as_bytes() == name)
 }
 
-/// Whether a setting decides how values become texts.
-fn decides(name: &str) -> bool {
-    UNREPORTED.contains(&name)
+/// Whether a statement may change any setting, once it has run.
+pub(super) fn moves_settings(control: &Control) -> bool {
+    !matches!(touched(control), Touched::Nothing) || matches!(control, Control::RollbackTo(_))
 }
 
 /// Whether a statement may change what the server reports.
 pub(super) fn moves_reports(control: &Control) -> bool {
     match touched(control) {
-        Touched::One(name) => REPORTED.iter().any(|reported| reported.eq_ignore_ascii_case(name)),
+        Touched::One(name) => is_reported_in_lower_case(name),
         Touched::All | Touched::Unknown => true,
         Touched::Nothing => false,
     }
@@ -162,25 +224,107 @@ mod tests {
         Control::Set { name: name.to_owned(), value: Some(value.to_owned()), local }
     }
 
+    /// What is done, and whether it ends a transaction that commits or rolls back.
+    enum Step {
+        Runs(Control),
+        InAnExpression(Control),
+        Commits,
+        RollsBack,
+    }
+
     #[test]
-    fn what_may_have_been_undone_cannot_be_had_again() {
-        for (controls, settled, lines) in [
-            (vec![(set("bytea_output", "escape", false), true)], true, 1),
-            (vec![(set("bytea_output", "escape", true), true)], false, 1),
-            (vec![(set("bytea_output", "escape", false), false)], false, 1),
-            (vec![(set("work_mem", "1MB", false), false)], true, 0),
-            (vec![(set("bytea_output", "escape", false), true), (Control::Reset(None), true)], true, 0),
-            (vec![(set("bytea_output", "escape", true), true), (Control::Reset(None), true)], true, 0),
-            (vec![(set("bytea_output", "escape", false), true), (Control::Reset(None), false)], false, 0),
+    fn everything_that_was_set_is_known_as_the_server_confirmed_it() {
+        use Step::{Commits, InAnExpression, RollsBack, Runs};
+        let name = || set("application_name", "a", false);
+        let local = || set("work_mem", "1MB", true);
+        for (case, steps, settled, lines) in [
+            ("set", vec![Runs(name()), Commits], true, &["application_name=a"][..]),
+            ("undone", vec![Runs(name()), RollsBack], true, &[]),
+            ("for one transaction", vec![Runs(local())], true, &["work_mem=1MB"]),
+            ("which is over", vec![Runs(local()), Commits], true, &[]),
+            ("both", vec![Runs(name()), Runs(local()), Commits], true, &["application_name=a"]),
+            (
+                "set again",
+                vec![Runs(name()), Commits, Runs(set("application_name", "b", false)), RollsBack],
+                true,
+                &["application_name=a"],
+            ),
+            (
+                "reset",
+                vec![
+                    Runs(name()),
+                    Commits,
+                    Runs(Control::Reset(Some("application_name".to_owned()))),
+                    Commits,
+                ],
+                true,
+                &[],
+            ),
+            ("all reset", vec![Runs(name()), Commits, Runs(Control::Reset(None)), Commits], true, &[]),
+            (
+                "perhaps",
+                vec![InAnExpression(name()), Commits],
+                false,
+                &["application_name=what cannot be told"],
+            ),
+            ("by code", vec![Runs(Control::ChangesSettings), Commits], false, &[]),
+            ("by code, undone", vec![Runs(Control::ChangesSettings), RollsBack], true, &[]),
+            (
+                "by code, all reset",
+                vec![Runs(Control::ChangesSettings), Commits, Runs(Control::Reset(None)), Commits],
+                true,
+                &[],
+            ),
+            (
+                "behind a savepoint",
+                vec![Runs(name()), Runs(Control::RollbackTo("s".to_owned())), Commits],
+                false,
+                &["application_name=a"],
+            ),
         ] {
             let mut under = Under::default();
-            for (control, certain) in &controls {
-                if under.concerns(control) {
-                    under.take(control, *certain);
+            for step in &steps {
+                match step {
+                    Runs(control) => under.completed(control, true),
+                    InAnExpression(control) => under.completed(control, false),
+                    Commits => under.ended(true),
+                    RollsBack => under.ended(false),
                 }
             }
-            assert_eq!((under.is_settled(), under.set.len()), (settled, lines), "{controls:?}");
+            let own = ["role", "schemas"];
+            let all: Vec<String> = under
+                .lines()
+                .into_iter()
+                .filter(|(n, _)| !own.contains(&n.as_str()))
+                .map(|(n, v)| format!("{n}={v}"))
+                .collect();
+            assert_eq!(
+                (under.is_settled(), all),
+                (settled, lines.iter().map(ToString::to_string).collect()),
+                "{case}"
+            );
         }
+    }
+
+    #[test]
+    fn what_a_session_began_with_comes_back() {
+        let mut under = Under::default();
+        under.begin("Application_Name", b"psql");
+        under.begin("client_encoding", b"UTF8");
+        under.begin("durward.principal", b"agent:a");
+        let name = |under: &Under| {
+            under
+                .lines()
+                .into_iter()
+                .filter(|(n, _)| n == "application_name")
+                .map(|(_, v)| v)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((name(&under), under.begun.len()), (vec!["psql".to_owned()], 1));
+        under.completed(&set("application_name", "x", false), true);
+        assert_eq!(name(&under), ["x"]);
+        under.completed(&Control::Reset(None), true);
+        assert_eq!(name(&under), ["psql"]);
     }
 
     #[test]

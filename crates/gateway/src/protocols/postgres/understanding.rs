@@ -7,7 +7,8 @@ use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid, Type};
 use sql::postgres::{
-    Analysis, Control, Literal, Named, Options, Refusal, Session, Statement, Template, analyse, template,
+    Analysis, Control, Literal, Named, Options, Refusal, Session, Statement, Template, Work, analyse,
+    template,
 };
 
 use super::control::Rows;
@@ -16,6 +17,7 @@ use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
 use super::operation::{Epoch, Garbled, Operation, Prepared};
 use super::own;
+use super::thinking::{self, Thought, Thoughtful};
 use crate::targets::Target;
 
 /// Longer texts are not remembered, in bytes.
@@ -100,6 +102,12 @@ pub(super) struct Understanding {
     ddl: bool,
     /// Whether the server makes transactions read only by itself, as it was when it was asked first.
     read_only: Option<bool>,
+    /// What is to be read elsewhere before the client's message can be understood.
+    wanted: Option<Thought>,
+    /// What was read elsewhere.
+    thought: Option<Thoughtful>,
+    /// Nobody else waits for the thread: everything is read here.
+    unhurried: bool,
 }
 
 impl Understanding {
@@ -115,7 +123,25 @@ impl Understanding {
             remembered: Meanings::default(),
             ddl: false,
             read_only: None,
+            wanted: None,
+            thought: None,
+            unhurried: false,
         }
+    }
+
+    /// One whose thread nobody else waits for.
+    pub(super) fn unhurried(self) -> Self {
+        Self { unhurried: true, ..self }
+    }
+
+    /// What must be read elsewhere before the last message can be understood: then it is looked at again.
+    pub(super) fn take_wanted(&mut self) -> Option<Thought> {
+        self.wanted.take()
+    }
+
+    /// Takes what was read elsewhere.
+    pub(super) fn thought(&mut self, thought: Thoughtful) {
+        self.thought = Some(thought);
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -238,6 +264,11 @@ impl Understanding {
         &self.facts.role
     }
 
+    /// The schemas in which names are found, as far as they are known.
+    pub(super) fn path(&self) -> &[String] {
+        &self.facts.search_path
+    }
+
     fn learned(&mut self, facts: SessionFacts) {
         if facts != self.facts {
             self.epoch.session += 1;
@@ -293,14 +324,16 @@ impl Understanding {
             self.remembered.keep_text(text, &known);
             return Ok(known);
         }
-        let (utf8, analysis) = match self.read(text, names, simple) {
+        let analysis = match self.read(text, names) {
             Ok(read) => read,
-            Err(garbled) if self.indifferent => return Ok(self.not_read(text, &garbled)),
-            Err(garbled) => return Err(garbled),
+            Err(not_read) if self.indifferent && self.wanted.is_none() => {
+                return Ok(self.not_read(text, &not_read.garbled(simple)));
+            }
+            Err(not_read) => return Err(not_read.garbled(simple)),
         };
         let mut operation = Operation::new(analysis);
         if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
-            operation.text = Some(utf8.into());
+            operation.text = Some(String::from_utf8_lossy(text).into());
         }
         let operation = Arc::new(operation);
         if let Some(key) = key.filter(|_| short && operation.is_template()) {
@@ -317,15 +350,32 @@ impl Understanding {
         Ok(operation)
     }
 
-    fn read<'t>(&self, text: &'t [u8], names: &Names, simple: bool) -> Result<(&'t str, Analysis), Garbled> {
-        let utf8 = std::str::from_utf8(text).map_err(|_| Garbled {
-            hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
-            simple,
-            ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
-        })?;
-        let analysis =
-            self.analyse(utf8, &InForce { understanding: self, names }).map_err(|r| garbled(&r, simple))?;
-        Ok((utf8, analysis))
+    /// Reads a text, here if that does not take long.
+    fn read(&mut self, text: &[u8], names: &Names) -> Result<Analysis, NotRead> {
+        let thought = self.thought.take().and_then(|thought| thought.of(text, self.epoch));
+        if let Some(found) = thought {
+            return found;
+        }
+        let here = |work: Work| {
+            self.view().read(text, &InForce { view: self.view(), names, work: work.clone() }, work)
+        };
+        if self.unhurried {
+            return here(Work::default());
+        }
+        if text.len() <= thinking::SHORT {
+            match here(Work::of(thinking::FEW)) {
+                Err(NotRead::Refused(Refusal::TooMuchWork)) => (),
+                read => return read,
+            }
+        }
+        let names = if depends_on_names(text) { names.clone() } else { Names::default() };
+        let (catalogue, facts, epoch) = (Arc::clone(&self.catalogue), self.facts.clone(), self.epoch);
+        self.wanted = Some(Thought { text: text.into(), catalogue, facts, epoch, names });
+        Err(NotRead::Refused(Refusal::TooMuchWork))
+    }
+
+    fn view(&self) -> View<'_> {
+        View { catalogue: &self.catalogue, facts: &self.facts, epoch: self.epoch }
     }
 
     /// A text that cannot be read, of somebody who may do the unknown where nothing is masked: policy decides on that, and
@@ -348,8 +398,8 @@ impl Understanding {
         }
         let cast =
             |value: &str, to: &Type| format!("CAST({value} AS {}.{})", quoted(&to.schema), quoted(&to.name));
-        let (mut values, mut others) = (Vec::with_capacity(types.len()), Vec::new());
-        for oid in types {
+        let (mut values, mut others) = (Vec::new(), Vec::new());
+        for oid in types.iter().collect::<BTreeSet<_>>() {
             let Some(named) = self.catalogue.type_by_oid(Oid(*oid)) else {
                 return self.uncertain("a parameter of a type that is not in the catalogue");
             };
@@ -361,7 +411,7 @@ impl Understanding {
         let conditions = values.join(" AND ");
         values.append(&mut others);
         let text = format!("SELECT DISTINCT {} WHERE {conditions}", values.join(", "));
-        match self.analyse(&text, &NoNames) {
+        match self.view().analyse(&text, &NoNames, Work::of(thinking::FEW)) {
             Ok(analysis) => Arc::new(operation.with_types(&analysis)),
             Err(_) => self.uncertain("a parameter of a type that cannot be named"),
         }
@@ -413,7 +463,8 @@ impl Understanding {
             quoted(&function.name),
             arguments.join(", ")
         );
-        match self.analyse(&text, &InForce { understanding: self, names }) {
+        let work = Work::of(thinking::FEW);
+        match self.view().analyse(&text, &InForce { view: self.view(), names, work: work.clone() }, work) {
             Ok(analysis) => Arc::new(Operation::new(analysis)),
             Err(_) => self.uncertain("a function call that cannot be written as a statement"),
         }
@@ -433,39 +484,82 @@ impl Understanding {
     pub(super) fn wants_fields_of(&self, bound: &Bound) -> bool {
         self.may_mask() && bound.fields.get().is_none() && returns_rows(&bound.operation)
     }
+}
 
-    fn analyse(&self, text: &str, names: &dyn Named) -> Result<Analysis, Refusal> {
+/// What a text's meaning depends on beside the text and the session's names.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub catalogue: &'a Catalog,
+    pub facts: &'a SessionFacts,
+    pub epoch: Epoch,
+}
+
+impl View<'_> {
+    /// Reads a text as it came.
+    pub(super) fn read(self, text: &[u8], names: &dyn Named, work: Work) -> Result<Analysis, NotRead> {
+        let utf8 = std::str::from_utf8(text).map_err(|_| NotRead::NotText)?;
+        self.analyse(utf8, names, work).map_err(NotRead::Refused)
+    }
+
+    fn analyse(self, text: &str, names: &dyn Named, work: Work) -> Result<Analysis, Refusal> {
         let session = Session {
-            catalog: &self.catalogue,
+            catalog: self.catalogue,
             search_path: &self.facts.search_path,
             role: &self.facts.role,
             prepared: names,
         };
-        analyse(text, &session, &Options::default())
+        analyse(text, &session, &Options { work, ..Options::default() })
     }
 }
 
-/// The session's names as the server would understand them now.
-struct InForce<'a> {
-    understanding: &'a Understanding,
-    names: &'a Names,
+/// Why a text was not read.
+pub(super) enum NotRead {
+    /// It is not valid UTF-8.
+    NotText,
+    /// The analysis refuses it.
+    Refused(Refusal),
+    /// The analysis failed.
+    Fault,
+}
+
+impl NotRead {
+    fn garbled(&self, simple: bool) -> Garbled {
+        match self {
+            Self::NotText => Garbled {
+                hint: Some("Only client_encoding = UTF8 is supported here.".to_owned()),
+                simple,
+                ..Garbled::new("22021", "the statement is not valid UTF-8".to_owned())
+            },
+            Self::Refused(refusal) => garbled(refusal, simple),
+            Self::Fault => {
+                let why = "the statement cannot be read with certainty";
+                Garbled { simple, ..Garbled::new("54001", why.to_owned()) }
+            }
+        }
+    }
+}
+
+/// The session's names as the server would understand them now. What is read for them is part of the same work.
+pub(super) struct InForce<'a> {
+    pub view: View<'a>,
+    pub names: &'a Names,
+    pub work: Work,
 }
 
 impl Named for InForce<'_> {
     fn prepared(&self, name: &str) -> Option<Arc<Statement>> {
         let prepared = self.names.statement(name)?;
-        let understanding = self.understanding;
         if prepared.operation.speaks_of_names() {
             // The wire can prepare the EXECUTE of another one. What that stands for now is not followed.
             return Some(no_longer_understood());
         }
-        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != understanding.epoch) else {
+        let Some(text) = prepared.text.as_ref().filter(|_| prepared.epoch != self.view.epoch) else {
             return prepared.operation.statements.first().cloned();
         };
         if !prepared.types.is_empty() {
             return Some(no_longer_understood());
         }
-        let analysis = understanding.analyse(text, &NoNames).ok();
+        let analysis = self.view.analyse(text, &NoNames, self.work.clone()).ok();
         Some(match (analysis, &prepared.by_sql) {
             (Some(analysis), None) => analysis.statements.into_iter().next()?,
             (Some(analysis), Some(name)) => prepared_in(&analysis.statements, name),

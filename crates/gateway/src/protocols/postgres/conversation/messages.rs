@@ -34,7 +34,7 @@ impl Conversation {
         if self.copies > 0 && interrupts_copy(&message) {
             return Ok(self.interrupt_copy(frame.kind));
         }
-        Ok(match message {
+        let said = match message {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
             Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
@@ -66,7 +66,8 @@ impl Conversation {
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Said::Drop,
             Frontend::Terminate => Said::Quit,
             Frontend::Password(_) => return Err(Malformed("a password after login")),
-        })
+        };
+        Ok(self.understanding.take_wanted().map_or(said, Said::Think))
     }
 
     /// For any other message within a COPY that has begun, PostgreSQL ends the session. It gets an empty one of the same

@@ -16,6 +16,7 @@ use crate::protocols::postgres::conversation::{Conversation, Said};
 use crate::protocols::postgres::expected::Expected;
 use crate::protocols::postgres::operation::Garbled;
 use crate::protocols::postgres::own;
+use crate::protocols::postgres::thinking::{Thinking, Thoughtful};
 use crate::spine::{Event, Stop};
 use crate::targets::Target;
 use crate::traces::{Moment, Understood};
@@ -55,6 +56,8 @@ pub(in crate::protocols::postgres) struct Open {
     pub(super) owed: Owed,
     /// The client's next message waits for answers in flight.
     pub(super) waiting: bool,
+    /// The text of the client's next message is read elsewhere.
+    pub(super) thinking: Option<Thinking>,
     /// Whether an unresolved name was looked up again since the last message.
     retried: bool,
     pub(super) client_ended: bool,
@@ -84,6 +87,7 @@ impl Open {
             spare: Vec::new(),
             owed: Owed::default(),
             waiting: false,
+            thinking: None,
             retried: false,
             client_ended: false,
             upstream_ended: false,
@@ -223,7 +227,7 @@ impl Open {
 
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
-        self.waiting = self.asking.is_some();
+        self.waiting = self.asking.is_some() || self.thinking.is_some();
         if self.conversation.expected.is_full() {
             self.wait();
         }
@@ -275,6 +279,11 @@ impl Open {
                         self.waiting = true;
                         return Ok(None);
                     }
+                }
+                Said::Think(thought) => {
+                    self.thinking = Some(thought.begin());
+                    self.waiting = true;
+                    return Ok(None);
                 }
                 Said::Request(mut request) => {
                     if request.operation.unresolved() && !std::mem::replace(&mut self.retried, true) {
@@ -400,6 +409,14 @@ impl Open {
                 }
             }
         }
+    }
+}
+
+/// What came of a text that is read elsewhere, once it is read. Cancel-safe.
+pub(super) async fn read_elsewhere(thinking: &mut Option<Thinking>) -> Thoughtful {
+    match thinking {
+        Some(thinking) => thinking.result().await,
+        None => std::future::pending().await,
     }
 }
 
