@@ -51,6 +51,8 @@ mod plain;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod second_lock;
+#[cfg(test)]
 mod shared;
 #[cfg(test)]
 mod signins;

@@ -1,21 +1,26 @@
 //! The record of one session. An operation is written here before it leaves, a refusal before it is told.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
+mod notes;
+mod permits;
+mod proofs;
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 pub use journal::record::DecisionId;
-use journal::record::{Commitment, Fields};
-use journal::{Journal, Position, SessionLog, Synced, record};
+use journal::record::Fields;
+use journal::{Journal, Position, SessionLog, record};
 use masking::Masked;
-use model::{Action, Asserted, ColumnName, Effect, Finish, Inspect};
+use model::{Action, Asserted, Effect, Finish, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
-use prometheus_client::metrics::counter::Counter;
 
+pub use self::notes::{Form, Shown, StatementNote, ValueNote, fields};
+use self::notes::{commitments, cut};
+pub(crate) use self::notes::{hex, line};
+use self::permits::Permits;
+pub use self::proofs::{Cleared, Noted, Owed, Recorded};
 use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
@@ -23,16 +28,7 @@ use crate::lanes;
 use crate::metrics::{Metrics, Stage};
 use crate::net::login::Refused;
 use crate::spine::{Auditable, AuditableGarbled, Measured, Stop};
-use crate::traces::{Decided, Moment, Spent, Tracer, Waits};
-
-/// So many effects of one operation are listed, and then how many more there are.
-const MOST_EFFECTS: usize = 200;
-/// So many values of one operation have commitments of their own; those behind share one.
-const MOST_VALUES: usize = 200;
-/// A statement's text is cut here, in bytes.
-const LONGEST_TEXT: usize = 256 * 1024;
-/// Other texts of a record are cut here, in bytes.
-const LONGEST_WORDS: usize = 2048;
+use crate::traces::{Decided, Moment, Spent, Tracer};
 
 /// Where a client comes from.
 #[derive(Debug, Clone)]
@@ -62,167 +58,10 @@ pub struct Outcome {
     pub masking: Spent,
 }
 
-/// What the journal keeps of a statement: placeholders for its literals, commitments for their values.
-#[derive(Debug)]
-pub struct StatementNote<'a> {
-    /// In which message it came.
-    pub phase: &'static str,
-    /// `select`, `update`, …
-    pub kind: &'a str,
-    /// With placeholders.
-    pub text: &'a str,
-    /// Both and its effects as they stand in records, see [`fields`].
-    pub fields: &'a Fields,
-    /// The values, in order.
-    pub values: Vec<ValueNote<'a>>,
-}
-
-/// A value as its approver reads it: what it is, and what the client says of its type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
-    /// `None` for NULL.
-    pub text: Option<String>,
-    /// `int4`; `int4, binary` where the text is its bytes in hexadecimal. Empty where nothing is said.
-    pub kind: String,
-}
-
-/// A value, on its way to its commitment or to an approver. It is never printed.
-pub struct ValueNote<'a> {
-    /// As it came.
-    pub bytes: Option<&'a [u8]>,
-    /// What the bytes are.
-    pub form: Form,
-}
-
-/// What the bytes of a value are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// A literal of the statement's text.
-    Literal,
-    /// A parameter as text, and what the client says of its type: an OID of PostgreSQL's, 0 where it says nothing.
-    Text(u32),
-    /// The same in the type's binary format.
-    Binary(u32),
-}
-
-impl fmt::Debug for ValueNote<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ValueNote")
-    }
-}
-
 /// The journal cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the journal cannot be written")]
 pub struct JournalDown;
-
-/// An operation that is allowed *and* on record, behind which its bytes leave ([`Owed`]). Only [`Audit::allowed`] makes one.
-///
-/// ```compile_fail,E0451
-/// use gateway::audit::{Cleared, DecisionId, Owed};
-///
-/// fn forge(decision: DecisionId) -> Cleared<&'static str> {
-///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default() }
-/// }
-/// ```
-#[must_use]
-pub struct Cleared<M> {
-    message: M,
-    reveal: Arc<BTreeSet<ColumnName>>,
-    decision: DecisionId,
-    owed: Owed,
-}
-
-impl<M> Cleared<M> {
-    /// What is forwarded, the columns that it may show clear, the decision, and what must be on disk before it leaves.
-    pub fn into_parts(self) -> (M, Arc<BTreeSet<ColumnName>>, DecisionId, Owed) {
-        (self.message, self.reveal, self.decision, self.owed)
-    }
-}
-
-/// Records that must be written, and those that must be on disk, before a byte behind them leaves for the target.
-/// Operations that come together wait together, and none leaves before its record.
-#[must_use]
-#[derive(Default)]
-pub struct Owed {
-    written: Option<Position>,
-    synced: VecDeque<Synced>,
-    waits: Waits,
-}
-
-impl Owed {
-    /// What must be done before these bytes and the next leave.
-    pub fn then(&mut self, next: Self) {
-        self.written = self.written.max(next.written);
-        self.synced.extend(next.synced);
-        self.waits.then(next.waits);
-    }
-
-    /// Whether nothing is owed.
-    pub fn is_settled(&self) -> bool {
-        self.written.is_none() && self.synced.is_empty()
-    }
-
-    /// Waits until all of it is done. Cancel-safe.
-    ///
-    /// # Errors
-    /// It may never be: nothing that waited for it may leave.
-    pub async fn settle(&mut self, journal: &Journal) -> Result<(), JournalDown> {
-        self.waits.begin();
-        if let Some(position) = self.written {
-            if !journal.is_written(position) && !lanes::is_alone() {
-                // Other sessions of this thread have something to record, too: one write is enough for all.
-                tokio::task::yield_now().await;
-            }
-            journal.write(position).map_err(|down| failed(&down))?;
-            self.written = None;
-        }
-        while let Some(first) = self.synced.front_mut() {
-            first.await.map_err(|down| failed(&down))?;
-            self.synced.pop_front();
-        }
-        self.waits.end();
-        Ok(())
-    }
-}
-
-fn failed(down: &journal::Down) -> JournalDown {
-    tracing::error!("the journal cannot be written: {down}");
-    JournalDown
-}
-
-/// A response that is on record and may now be shown. Only [`Audit::record`] makes one.
-///
-/// ```compile_fail,E0603
-/// let forged = gateway::audit::Recorded("secret");
-/// ```
-#[must_use]
-pub struct Recorded<T>(T);
-
-impl<T> Recorded<T> {
-    /// What is delivered.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-/// A refusal that is on record, in the words that the client gets of it.
-///
-/// ```compile_fail,E0423
-/// use gateway::audit::{DecisionId, Noted};
-///
-/// fn forge(decision: DecisionId) -> Noted {
-///     Noted(decision)
-/// }
-/// ```
-#[derive(Debug)]
-pub struct Noted(DecisionId);
-
-impl fmt::Display for Noted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Decision {}.", self.0)
-    }
-}
 
 pub(crate) fn word(asserted: &Asserted) -> record::Word {
     let Asserted { issuer, subject, at, session: _, groups: _ } = asserted;
@@ -344,7 +183,11 @@ impl Audit {
         let decision = self.decision();
         let (message, permit) = pass.into_parts();
         let StatementNote { phase, kind, fields, values, text: _ } = message.statement();
-        let body = record::Body::Allowed { decision: &decision, phase, values: &self.commitments(&values) };
+        let body = record::Body::Allowed {
+            decision: &decision,
+            phase,
+            values: &commitments(&self.key, self.decisions, &values),
+        };
         let rules = &self.metrics.rules;
         let count = |policies: &[String]| rules.counters("allow", policies.iter().map(String::as_str));
         let written =
@@ -377,7 +220,7 @@ impl Audit {
         let body = record::Body::Refused {
             decision: &decision,
             phase,
-            values: &self.commitments(&values),
+            values: &commitments(&self.key, self.decisions, &values),
             policies: &denied.policies,
             version: &denied.version,
             reason: &cut(&denied.reason),
@@ -429,7 +272,7 @@ impl Audit {
             decision: &decision,
             request: &ticket.id,
             phase,
-            values: &self.commitments(&values),
+            values: &commitments(&self.key, self.decisions, &values),
             holds: question.holds().iter().map(|h| h.id.as_str()).collect(),
             version: question.version(),
         };
@@ -509,6 +352,26 @@ impl Audit {
         self.append(&body, &[]).map(|_| ())
     }
 
+    /// Writes down that a session was ended from outside, before it is told. Where many end at once, they share a write.
+    pub async fn ending(&mut self, stop: &Stop) {
+        let Stop::Ended(why) = stop else { return };
+        let written = self.log.append_soon(&record::Body::Killed { why: why.to_string() }, &[]);
+        // A journal that is down keeps no session that is to end.
+        if let Ok(position) = self.wrote(written) {
+            self.write_together(position).await;
+        }
+    }
+
+    /// Writes a record, and those of others that have one at this moment.
+    async fn write_together(&self, position: Position) {
+        if !lanes::is_alone() {
+            tokio::task::yield_now().await;
+        }
+        if let Err(down) = self.journal.write(position) {
+            tracing::error!(session = &*self.session, "the journal cannot be written: {down}");
+        }
+    }
+
     /// The last line of a session. Nothing can be done about a journal that fails here but to say so.
     pub async fn close(&mut self, stop: &Stop) {
         if std::mem::replace(&mut self.closed, true) {
@@ -518,10 +381,6 @@ impl Audit {
             let why = "the session ended before its outcome was known";
             self.holds.finish(request, Finish::unknown(why)).await;
         }
-        if let Stop::Ended(why) = stop {
-            let body = record::Body::Killed { why: why.to_string() };
-            let _ = self.append(&body, &[]);
-        }
         let body = record::Body::Closed {
             why: cut(&stop.to_string()),
             operations: self.operations,
@@ -529,11 +388,12 @@ impl Audit {
             rows: self.rows,
         };
         self.tracer.close(stop);
-        if self.append(&body, &[]).is_err() {
-            tracing::error!(
+        match self.log.append_soon(&body, &[]) {
+            Ok(position) => self.write_together(position).await,
+            Err(down) => tracing::error!(
                 session = &*self.session,
-                "a session's last line could not be written to the journal"
-            );
+                "a session's last line could not be written to the journal: {down}"
+            ),
         }
     }
 
@@ -560,38 +420,6 @@ impl Audit {
             JournalDown
         })
     }
-
-    /// Commitments that can be checked by who has the session's key, and tell nothing to others: not even whether two
-    /// values are equal. One is the first half of the SHA-256 of key, decision, index, and each value behind its length;
-    /// the half that is not shown is what continuing it would take.
-    fn commitments(&self, values: &[ValueNote<'_>]) -> Vec<Commitment> {
-        let one = |index: usize, values: &[ValueNote<'_>]| {
-            let mut context = digest::Context::new(&digest::SHA256);
-            context.update(&self.key);
-            context.update(&(u128::from(self.decisions) << 64 | u128::from(wide(index))).to_be_bytes());
-            for ValueNote { bytes, form: _ } in values {
-                match bytes {
-                    None => context.update(&[0]),
-                    Some(value) => {
-                        context.update(&(1_u128 << 64 | u128::from(wide(value.len()))).to_be_bytes());
-                        context.update(value);
-                    }
-                }
-            }
-            Commitment(context.finish().as_ref().first_chunk().copied().unwrap_or_default())
-        };
-        let (single, shared) = values.split_at(values.len().min(MOST_VALUES));
-        let mut all: Vec<Commitment> =
-            single.iter().enumerate().map(|(i, v)| one(i, std::slice::from_ref(v))).collect();
-        if !shared.is_empty() {
-            all.push(one(single.len(), shared));
-        }
-        all
-    }
-}
-
-fn wide(n: usize) -> u64 {
-    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// Whether an operation only reads, and shows nothing that is tagged: then its record need not be on disk before it runs.
@@ -603,103 +431,4 @@ fn is_plain_read<M: Inspect>(message: &M, permit: &Permit) -> bool {
         matches!(e.action, Action::Connect | Action::Select) || by_grammar && e.action == Action::Unknown
     };
     permit.reveal.is_empty() && permit.approved.is_empty() && message.effects().iter().all(reads)
-}
-
-/// What records say of an operation, bounded.
-pub fn fields(kind: &str, text: &str, effects: &[Effect]) -> Fields {
-    let mut lines: Vec<String> = effects.iter().take(MOST_EFFECTS).map(line).collect();
-    if effects.len() > MOST_EFFECTS {
-        lines.push(format!("and {} more", effects.len() - MOST_EFFECTS));
-    }
-    Fields::operation(kind, &bounded(text), &lines)
-}
-
-/// What records say of the permits that a session got last.
-#[derive(Default)]
-struct Permits(VecDeque<Known>);
-
-/// A permit, its fields, and the counters of the policies that decided it.
-struct Known {
-    permit: Permit,
-    fields: Fields,
-    counters: Arc<[Counter]>,
-}
-
-/// So many permits are kept.
-const MOST_PERMITS: usize = 8;
-
-impl Permits {
-    /// Counts a permit and calls a function with its fields. Permits of one verdict share their parts.
-    fn with<T>(
-        &mut self,
-        permit: &Permit,
-        counters: impl FnOnce(&[String]) -> Arc<[Counter]>,
-        write: impl FnOnce(&Fields) -> T,
-    ) -> T {
-        let same = |known: &&Known| {
-            Arc::ptr_eq(&known.permit.policies, &permit.policies)
-                && Arc::ptr_eq(&known.permit.version, &permit.version)
-                && Arc::ptr_eq(&known.permit.reveal, &permit.reveal)
-                && known.permit.approved == permit.approved
-        };
-        if let Some(known) = self.0.iter().find(same) {
-            known.count();
-            return write(&known.fields);
-        }
-        let revealed: Vec<String> = permit.reveal.iter().map(ToString::to_string).collect();
-        let fields = Fields::permit(&permit.policies, &permit.version, &revealed, &permit.approved);
-        let known = Known { permit: permit.clone(), fields, counters: counters(&permit.policies) };
-        known.count();
-        let written = write(&known.fields);
-        if self.0.len() >= MOST_PERMITS {
-            self.0.pop_front();
-        }
-        self.0.push_back(known);
-        written
-    }
-}
-
-impl Known {
-    fn count(&self) {
-        self.counters.iter().for_each(|counter| {
-            counter.inc();
-        });
-    }
-}
-
-/// One effect in a line: `update public.orders`, `select public.t via public.v`, `unknown the target: why`.
-pub(crate) fn line(effect: &Effect) -> String {
-    let mut line = format!("{} {}", effect.action.as_str(), effect.resource);
-    if let Some(view) = &effect.via {
-        line.push_str(" via ");
-        line.push_str(&view.to_string());
-    }
-    if let Some(why) = &effect.why {
-        line.push_str(": ");
-        line.push_str(&cut(why));
-    }
-    line
-}
-
-/// A statement's text, bounded.
-fn bounded(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST_TEXT {
-        return Cow::Borrowed(text);
-    }
-    let cut = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
-    Cow::Owned(format!("{cut}…"))
-}
-
-fn cut(words: &str) -> String {
-    if words.len() <= LONGEST_WORDS {
-        return words.to_owned();
-    }
-    let mut short = words.get(..words.floor_char_boundary(LONGEST_WORDS)).unwrap_or_default().to_owned();
-    short.push('…');
-    short
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }

@@ -1,18 +1,17 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::AtomicI64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::HashKey;
-use model::{Inspect, TargetName};
+use model::TargetName;
 use policy::identity::Groups;
-use policy::{Context, Denied, Grant, Identity, Policies, Question, Verdict};
+use policy::{Context, Denied, Grant, Policies};
 use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
@@ -20,27 +19,26 @@ use crate::break_glass::Alarm;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
-use crate::holds::{Answer, Holds, Ticket};
+use crate::holds::Holds;
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
-use crate::metrics::{Metrics, Snapshot, Stage};
+use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
-use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
-use crate::spine::Auditable;
-use crate::state::{Happened, Purged, State, StateError};
-use crate::targets::{Contact, Target};
+use crate::state::{State, StateError};
+use crate::targets::Target;
 use crate::tokens::{Admitted, Entrance, Tokens};
 use crate::traces::Traces;
 
-/// How often targets' catalogues are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often the store is looked at: a session ends within a second, with time to spare for the look itself.
-const LOOK_AT_STORE: Duration = Duration::from_millis(400);
-/// How often what is over for long is forgotten.
-const FORGET: Duration = Duration::from_secs(3600);
+mod deciding;
+mod health;
+mod limits;
+mod upkeep;
+
+pub use health::{Files, Health, Status};
+pub use limits::{Limits, Retention};
 
 /// What a gateway is started with.
 pub struct Config {
@@ -56,49 +54,6 @@ pub struct Config {
     pub sources: Sources,
     /// Where spans go, where traces are built in.
     pub traces: Traces,
-}
-
-/// Bounds, which may change while a gateway runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a held operation waits for its answer outside a transaction block.
-    pub hold: Duration,
-    /// The same inside one, where it holds locks.
-    pub hold_in_block: Duration,
-    /// How long sessions that are busy may go on when the gateway drains.
-    pub drain: Duration,
-    /// How long what is over is kept in the store. The journal keeps what happened.
-    pub retention: Retention,
-    /// How old what is known of a store that others change may be.
-    pub lease: Duration,
-}
-
-/// How long what is over is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retention {
-    /// Tokens, from their expiry.
-    pub tokens: Duration,
-    /// Requests that do not wait any more, from when they were filed.
-    pub requests: Duration,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        let usual = Duration::from_secs(90 * 24 * 3600);
-        Self { tokens: usual, requests: usual }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            hold: Duration::from_secs(45),
-            hold_in_block: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
-            retention: Retention::default(),
-            lease: Duration::from_secs(5),
-        }
-    }
 }
 
 /// Why a gateway cannot start.
@@ -210,125 +165,10 @@ impl Gateway {
                 tracing::warn!("of {lost} approved operations nobody knows whether they ran");
             }
         }
-        tokio::spawn(keep(Arc::downgrade(&gateway)));
+        tokio::spawn(upkeep::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
         Ok(gateway)
-    }
-
-    // ------------------------------------------------------------------ what the spine asks
-
-    /// Whether a principal may open a session on a target.
-    ///
-    /// # Errors
-    /// The refusal. It does not tell whether the target exists.
-    pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
-        self.is_current()?;
-        let in_force = self.in_force.load();
-        let facts = in_force.targets.get(target).map(|t| t.facts.clone());
-        let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
-        match facts {
-            Some(_) => Ok(grant),
-            None => Err(Denied {
-                code: "3D000",
-                reason: format!("there is no target \"{target}\""),
-                hint: Some(
-                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
-                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
-                        .to_owned(),
-                ),
-                policies: Vec::new(),
-                version: in_force.policies.version().into(),
-            }),
-        }
-    }
-
-    /// What policy says of an operation.
-    pub fn decide<M: Inspect + Auditable>(&self, grant: &Grant, message: M, now: &Context) -> Verdict<M> {
-        self.decide_with(grant, message, now, &BTreeSet::new())
-    }
-
-    /// What policy says of an operation that was held, now that its answer is known.
-    pub fn redecide<M: Inspect + Auditable>(
-        &self,
-        grant: &Grant,
-        question: Question<M>,
-        ticket: &Ticket,
-        answer: &Answer,
-        now: &Context,
-    ) -> Verdict<M> {
-        let refusal = answer.refusal(&question, &ticket.id);
-        let message = question.withdraw();
-        match (refusal, answer) {
-            (Some(denied), _) => Verdict::Deny(message, denied),
-            (None, Answer::Approved(satisfied)) => {
-                self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
-            }
-            (
-                None,
-                Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_),
-            ) => self.decide_with(grant, message, now, &BTreeSet::new()),
-        }
-    }
-
-    fn decide_with<M: Inspect + Auditable>(
-        &self,
-        grant: &Grant,
-        message: M,
-        now: &Context,
-        approved: &BTreeSet<String>,
-    ) -> Verdict<M> {
-        let begun = self.metrics.stages.begin(Stage::Decide);
-        if self.lease.is_over(self.limits.load().lease) {
-            return Verdict::Deny(message, lease::refusal());
-        }
-        if let Some(frozen) = self.frozen(grant.target(), &message) {
-            return Verdict::Deny(message, frozen);
-        }
-        let in_force = self.in_force.load();
-        let verdict = match in_force.targets.get(grant.target()) {
-            // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
-            Some(target) if message.is_shape_only() => {
-                in_force.policies.decide_shape(grant, &target.facts, message, now)
-            }
-            Some(target) => in_force.policies.decide(grant, &target.facts, message, now, approved),
-            None => {
-                let denied = Denied {
-                    code: "42501",
-                    reason: format!("the target \"{}\" was removed from the gateway", grant.target()),
-                    hint: None,
-                    policies: Vec::new(),
-                    version: in_force.policies.version().into(),
-                };
-                Verdict::Deny(message, denied)
-            }
-        };
-        self.metrics.stages.end(Stage::Decide, begun);
-        verdict
-    }
-
-    /// Files a held operation.
-    ///
-    /// # Errors
-    /// Why it cannot be, as a refusal.
-    pub async fn file<M: Inspect + Auditable>(
-        &self,
-        grant: &Grant,
-        question: &Question<M>,
-        session: &str,
-        patience: Duration,
-    ) -> Result<Ticket, Denied> {
-        self.holds.file(grant, question, session, patience).await
-    }
-
-    /// The client no longer waits for a held operation.
-    pub async fn withdraw(&self, ticket: &Ticket) {
-        self.holds.withdraw(ticket).await;
-    }
-
-    /// The answer to a held operation. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket) -> Answer {
-        self.holds.answer(ticket, || self.frozen_because(&ticket.target)).await
     }
 
     // ------------------------------------------------------------------ what a protocol asks
@@ -464,7 +304,7 @@ impl Gateway {
     /// Whether policy could allow or hold a write in a session, so that it must be one that can.
     pub fn could_write(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();
-        in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.could_write(grant, &t.facts))
+        in_force.targets.contains_key(grant.target()) && in_force.policies.could_write(grant)
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.
@@ -495,30 +335,6 @@ impl Gateway {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// Everything that is counted, as text, for `GET /metrics`.
-    pub async fn metrics_page(&self) -> String {
-        self.count_sessions();
-        let mut sessions = BTreeMap::<String, usize>::new();
-        self.sessions.for_each(|live| *sessions.entry(live.target.to_string()).or_default() += 1);
-        let Health { journal, store, targets, .. } = self.health().await;
-        let met = |contact: Contact| match contact {
-            Contact::Unused => None,
-            Contact::Reachable => Some(true),
-            Contact::Unreachable => Some(false),
-        };
-        let targets = targets.into_iter().map(|(name, contact)| {
-            let count = sessions.get(&name).copied().unwrap_or_default();
-            (name, count, met(contact))
-        });
-        self.metrics.observe(&Snapshot {
-            journal,
-            store,
-            lag: self.journal.lag(),
-            targets: targets.collect(),
-        });
-        self.metrics.render()
     }
 
     pub(crate) fn sources(&self) -> &Sources {
@@ -599,196 +415,8 @@ impl Gateway {
         self.files.store(problem.map(Arc::new));
     }
 
-    /// Whether it can serve: the journal can be written and the store read.
-    pub async fn health(&self) -> Health {
-        let in_force = self.in_force.load_full();
-        let journal = self.journal.is_up();
-        let store = self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false);
-        let draining = self.draining.borrow().is_some();
-        Health {
-            ready: journal && store && !draining,
-            journal,
-            store,
-            draining,
-            sessions: self.sessions.count(),
-            files: if self.files.load().is_some() { Files::Invalid } else { Files::Valid },
-            issuers: self.issuers().standing().into_iter().map(|i| (i.name, i.usable)).collect(),
-            targets: in_force.targets.iter().map(|(name, t)| (name.to_string(), t.contact())).collect(),
-        }
-    }
-
-    /// The same, with what only an administrator is told.
-    pub async fn status(&self) -> Status {
-        let in_force = self.in_force.load_full();
-        Status {
-            health: self.health().await,
-            version: env!("CARGO_PKG_VERSION"),
-            configuration: in_force.digest.clone(),
-            policies: in_force.policies.version().to_owned(),
-            problem: self.files.load_full().map(|problem| problem.as_ref().clone()),
-        }
-    }
-
     fn count_sessions(&self) {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
-    }
-
-    /// What is done every second: catalogues of targets in use are looked at.
-    fn look_around(&self) {
-        self.count_sessions();
-        // Also where the store is slow to answer.
-        self.end_expired();
-        let mut used = BTreeSet::new();
-        self.sessions.for_each(|live| {
-            used.insert(live.target.clone());
-        });
-        for target in used.iter().filter_map(|name| self.target(name)) {
-            tokio::spawn(async move { target.catalogue.poll().await });
-        }
-        self.issuers().refresh();
-    }
-
-    /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
-    pub(crate) async fn look_at_store(&self) {
-        let asked = Moment::now();
-        let looked = self.follow_store().await;
-        if looked.is_ok() {
-            self.lease.renew(asked);
-        }
-        let length = self.limits.load().lease;
-        let detail = match (self.lease.turned(length), looked) {
-            (Some(true), looked) => {
-                let why = looked.err().unwrap_or_default();
-                tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
-                format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
-            }
-            (Some(false), _) => {
-                tracing::info!("the store is back");
-                "is back".to_owned()
-            }
-            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
-            (None, Ok(())) => return,
-        };
-        // It is so whether or not it can be written down; a journal that is down says so by itself.
-        let _ = self.note(&record::Body::Administered {
-            who: "gateway".to_owned(),
-            what: "store".to_owned(),
-            detail,
-        });
-    }
-
-    /// All at once, since the lease counts from when the first of it was asked for.
-    async fn follow_store(&self) -> Result<(), String> {
-        let (followed, told, denied, ended) = tokio::join!(
-            self.follow(),
-            self.tell_what_happened(),
-            self.look_at_denials(),
-            self.end_revoked()
-        );
-        followed.map_err(|error| error.to_string())?;
-        told.map_err(|error| error.to_string())?;
-        denied.map_err(|error| error.to_string())?;
-        ended.map_err(|error| error.to_string())
-    }
-
-    /// Writes into the journal what commands did to the store.
-    async fn tell_what_happened(&self) -> Result<(), AdminError> {
-        for Happened { number, what, detail } in
-            self.state.happened(self.told.load(Ordering::Acquire)).await?
-        {
-            self.administered("command line", &what, &detail)?;
-            self.told.store(number, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// How often the store is looked at where nothing is heard from it.
-    pub(crate) fn look_often(&self) -> Duration {
-        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
-    }
-
-    /// Forgets what is over for long.
-    async fn forget_old(&self) {
-        let retention = &self.limits.load().retention;
-        let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
-        match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
-            Ok(Purged { tokens: 0, requests: 0, denials: 0 }) => (),
-            Ok(Purged { tokens, requests, denials }) => {
-                let detail = format!(
-                    "{tokens} expired tokens, {requests} requests that were over, {denials} revocations that had ended"
-                );
-                tracing::info!("forgotten: {detail}");
-                // It is done and harms nobody: a journal that is down says so by itself.
-                let _ = self.note(&record::Body::Administered {
-                    who: "gateway".to_owned(),
-                    what: "forgotten".to_owned(),
-                    detail,
-                });
-            }
-            Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
-        }
-    }
-}
-
-/// How the gateway is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Health {
-    /// Whether new clients should be sent here.
-    pub ready: bool,
-    /// The journal could be written when it last was.
-    pub journal: bool,
-    /// The store answers.
-    pub store: bool,
-    /// It is about to end.
-    pub draining: bool,
-    /// Sessions open now.
-    pub sessions: usize,
-    /// The files that should be in force, when they were last read.
-    pub files: Files,
-    /// Each issuer of tokens by its name, and whether its tokens can be checked.
-    pub issuers: BTreeMap<String, bool>,
-    /// Each target by its name. One that cannot be reached makes the gateway no less ready for the others.
-    pub targets: BTreeMap<String, Contact>,
-}
-
-/// Whether files could be read and taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Files {
-    /// They are in force.
-    Valid,
-    /// They are not, and what was in force before is.
-    Invalid,
-}
-
-/// How the gateway is, with what only an administrator is told.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Status {
-    /// What everybody is told.
-    #[serde(flatten)]
-    pub health: Health,
-    /// The gateway's own.
-    pub version: &'static str,
-    /// Names the configuration in force.
-    pub configuration: String,
-    /// The version of the policies in force.
-    pub policies: String,
-    /// What is wrong with the files, if something is.
-    pub problem: Option<String>,
-}
-
-async fn keep(gateway: std::sync::Weak<Gateway>) {
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut forgotten: Option<Instant> = None;
-    loop {
-        ticks.tick().await;
-        let Some(gateway) = gateway.upgrade() else { return };
-        gateway.look_around();
-        if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
-            gateway.forget_old().await;
-            forgotten = Some(Instant::now());
-        }
     }
 }
 

@@ -17,9 +17,11 @@ use crate::holds::{Answer, Ticket};
 use crate::net::login::Refused;
 use crate::sessions::Ended;
 
-/// Runs one session. However it ends, the client is told and the journal gets its last line.
+/// Runs one session. However it ends, the client is told and the journal gets its last line; that somebody ended it is on
+/// record before.
 pub async fn serve<P: Protocol>(mut session: P, gateway: &Gateway, audit: &mut Audit) -> Stop {
     let Err(stop) = run(&mut session, gateway, audit).await;
+    audit.ending(&stop).await;
     session.close(&stop).await;
     audit.close(&stop).await;
     stop

@@ -8,7 +8,7 @@ use cedar_policy::{
     ResourceConstraint,
 };
 use hashbrown::HashMap;
-use model::{Action, Effect, Facts, Inspect, Resource, Tag, TargetName};
+use model::{Action, Effect, Facts, Inspect, Principal, PrincipalKind, Resource, Tag, TargetName};
 
 use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
@@ -200,10 +200,11 @@ impl Policies {
     }
 
     /// Whether some policy could allow or hold a write of this principal here, so that its session needs one that writes.
-    pub fn could_write(&self, grant: &Grant, _facts: &TargetFacts) -> bool {
+    pub fn could_write(&self, grant: &Grant) -> bool {
         let harmless = [Action::Connect, Action::Select, Action::Listen, Action::Reveal, Action::Probe];
         let mut writes = Action::ALL.iter().filter(|a| !harmless.contains(a));
-        writes.any(|action| self.permits(*action, grant.target()))
+        let permits = |p: &Policy| p.effect() == CedarEffect::Permit && concerns(p, grant.principal());
+        writes.any(|action| self.slice(*action, grant.target()).policies().any(permits))
     }
 
     /// Whether some policy could allow or hold an action on this target, whoever asks.
@@ -375,6 +376,27 @@ fn covers(policy: &Policy, action: Action) -> bool {
         ActionConstraint::Any => true,
         ActionConstraint::In(uids) => uids.iter().any(names),
         ActionConstraint::Eq(uid) => uid.id().unescaped() == action.as_str(),
+    }
+}
+
+/// Whether a policy's scope leaves this principal in.
+fn concerns(policy: &Policy, who: &Principal) -> bool {
+    let kind = match who.id.kind {
+        PrincipalKind::User => "User",
+        PrincipalKind::Agent => "Agent",
+    };
+    let named = |uid: &cedar_policy::EntityUid| {
+        let id = uid.id().unescaped();
+        match uid.type_name().to_string().as_str() {
+            "Group" => who.groups.iter().any(|group| group == id),
+            of => of == kind && id == who.id.name,
+        }
+    };
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any => true,
+        PrincipalConstraint::Is(of) => of.to_string() == kind,
+        PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) => named(&uid),
+        PrincipalConstraint::IsIn(of, uid) => of.to_string() == kind && named(&uid),
     }
 }
 

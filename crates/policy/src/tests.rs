@@ -228,9 +228,35 @@ fn only_a_bare_permit_allows_everything() {
            @id("r") permit (principal, action in Action::"read", resource);"#,
     )
     .unwrap_or_else(|p| panic!("{p:?}"));
-    assert!(!reads.could_write(&grant(&reads), &TargetFacts::default()));
+    assert!(!reads.could_write(&grant(&reads)));
     let writes = load(RULES).unwrap_or_else(|p| panic!("{p:?}"));
-    assert!(writes.could_write(&grant(&writes), &TargetFacts::default()));
+    assert!(writes.could_write(&grant(&writes)));
+}
+
+#[test]
+fn a_session_writes_only_where_a_policy_speaks_of_who_has_it() {
+    let who = grant(&load(RULES).unwrap_or_else(|p| panic!("{p:?}")));
+    let (name, group) = (who.principal().id.name.clone(), who.principal().groups.first().cloned());
+    let group = group.expect("a group");
+    for (scope, expected) in [
+        ("principal".to_owned(), true),
+        ("principal is Agent".to_owned(), true),
+        ("principal is User".to_owned(), false),
+        (format!("principal == Agent::\"{name}\""), true),
+        ("principal == Agent::\"another\"".to_owned(), false),
+        (format!("principal == User::\"{name}\""), false),
+        (format!("principal in Group::\"{group}\""), true),
+        ("principal in Group::\"another\"".to_owned(), false),
+        (format!("principal is Agent in Group::\"{group}\""), true),
+        (format!("principal is User in Group::\"{group}\""), false),
+    ] {
+        let text = format!(
+            "@id(\"c\") permit (principal, action == Action::\"connect\", resource);
+             @id(\"w\") permit ({scope}, action in Action::\"write\", resource);"
+        );
+        let policies = load(&text).unwrap_or_else(|p| panic!("{p:?}"));
+        assert_eq!(policies.could_write(&grant(&policies)), expected, "{scope}");
+    }
 }
 
 #[test]

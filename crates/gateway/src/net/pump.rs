@@ -123,7 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         self.output.len() >= HIGH_WATER
     }
 
-    async fn finish(&mut self) {
+    /// Sends what is left and closes it. The caller bounds the time.
+    pub async fn finish(&mut self) {
         let _ = self.stream.write_all(self.output.filled()).await;
         let _ = self.stream.shutdown().await;
         self.output = Buffer::default();
@@ -203,12 +204,6 @@ where
     /// Sends the client what it takes at once of what is to be sent to it. Cancel-safe.
     pub async fn send_to_client(&mut self) -> Result<(), Broken> {
         poll_fn(|cx| Poll::Ready(self.client.poll_write(cx).map_err(Broken::Client))).await
-    }
-
-    /// Sends what is left to both sides and closes them. The caller bounds the time.
-    pub async fn finish(&mut self) {
-        // Neither waits for the other: one of them may not read.
-        tokio::join!(self.client.finish(), self.upstream.finish());
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, ears: Ears) -> Poll<Result<Turn, Broken>> {

@@ -13,6 +13,7 @@ use super::control::Rows;
 use super::conversation::Conversation;
 use super::errors;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
+use super::guard;
 use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
@@ -154,6 +155,12 @@ impl Answers {
             {
                 Ok(Heard::Cut("texts would not be read as the gateway reads them"))
             }
+            // What the gateway sets is not the client's to see.
+            Backend::ParameterStatus { name, .. }
+                if name == guard::SETTING.as_bytes() && !c.guard.is_off() =>
+            {
+                Ok(Heard::Swallow)
+            }
             Backend::ParameterStatus { name, value } => {
                 c.reported(name, value);
                 Ok(Heard::Pass)
@@ -202,7 +209,7 @@ impl Answers {
                 c.settled();
                 Ok(Heard::Pass)
             }
-            Some(Expected::Own(OwnPart::Parse)) => Ok(Heard::Swallow),
+            Some(Expected::Own(OwnPart::Parse) | Expected::Guard(OwnPart::Parse, _)) => Ok(Heard::Swallow),
             _ => Err(unexpected()),
         }
     }
@@ -218,6 +225,7 @@ impl Answers {
                 self.own_rows.push(Rows::new());
                 Ok(Heard::Swallow)
             }
+            Some(Expected::Guard(OwnPart::Bind, _)) => Ok(Heard::Swallow),
             _ => Err(unexpected()),
         }
     }
@@ -232,7 +240,10 @@ impl Answers {
                 c.names.drop_portal(&name);
                 Heard::Pass
             }
-            Some(Expected::Own(OwnPart::ClosePortal | OwnPart::CloseStatement)) => Heard::Swallow,
+            Some(
+                Expected::Own(OwnPart::ClosePortal | OwnPart::CloseStatement)
+                | Expected::Guard(OwnPart::ClosePortal | OwnPart::CloseStatement, _),
+            ) => Heard::Swallow,
             _ => return Err(unexpected()),
         };
         c.settled();
@@ -261,7 +272,7 @@ impl Answers {
                 c.settled();
                 Ok(Heard::Pass)
             }
-            Some(Expected::Own(OwnPart::Execute)) => {
+            Some(Expected::Own(OwnPart::Execute) | Expected::Guard(OwnPart::Execute, _)) => {
                 c.expected.pop_front();
                 Ok(Heard::Swallow)
             }
@@ -298,7 +309,7 @@ impl Answers {
                 Heard::Pass
             }
             Some(Expected::Sync) => Heard::Pass,
-            Some(Expected::Own(OwnPart::Sync)) => Heard::Swallow,
+            Some(Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)) => Heard::Swallow,
             _ => return Err(unexpected()),
         };
         c.ready(status);
@@ -325,6 +336,12 @@ impl Answers {
                     c.failed_extended();
                 }
                 return Heard::Instead(error);
+            }
+            Some(Expected::Guard(_, locking)) => {
+                let locking = *locking;
+                c.guard.failed(locking);
+                c.failed_extended();
+                return Heard::Swallow;
             }
             Some(Expected::Own(_)) => {
                 self.own_failed = Some(state);
@@ -405,7 +422,7 @@ fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
         }
         Some(Expected::Bind { bound, .. }) => errors::notice(frame, touches_tagged(&bound.operation)),
         Some(Expected::Parse { prepared, .. }) => errors::notice(frame, touches_tagged(&prepared.operation)),
-        Some(Expected::Own(_)) => Heard::Swallow,
+        Some(Expected::Own(_) | Expected::Guard(..)) => Heard::Swallow,
         Some(
             Expected::Sync
             | Expected::Refused(_)

@@ -4,6 +4,8 @@
 mod in_flight;
 mod messages;
 
+use self::in_flight::Found;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
+use super::guard::{self, Guard};
 use super::names::{Names, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
@@ -72,6 +75,8 @@ pub(super) struct Conversation {
     touched: bool,
     /// Triggers may run as late as at the end of the transaction, and find their names then.
     deferred: bool,
+    /// Whether the server itself would refuse to write.
+    pub(super) guard: Guard,
     /// Statements in flight change which names there are.
     names_moving: bool,
     /// Settings under which the next statement runs.
@@ -100,6 +105,7 @@ impl Conversation {
             stale: true,
             touched: false,
             deferred: false,
+            guard: Guard::Off,
             names_moving: false,
             under: Arc::default(),
             reports_moving: false,
@@ -184,6 +190,7 @@ impl Conversation {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
         let certain = self.is_idle();
         for control in bound.operation.controls() {
+            self.guard.running(control);
             if self.under.concerns(control) {
                 Arc::make_mut(&mut self.under).take(control, certain);
             }
@@ -206,6 +213,55 @@ impl Conversation {
                 self.understanding.ddl_sent();
             }
         }
+    }
+
+    /// What goes to the server before an operation that is allowed, so that it writes where this one does more than read, and
+    /// refuses to where it does not. `rest` is what the client has sent behind it.
+    pub(super) fn guarded(&mut self, kind: &RequestKind, operation: &Operation, rest: &[u8]) -> Vec<u8> {
+        if self.guard.is_off() {
+            return Vec::new();
+        }
+        let reads = operation.reads();
+        let known = |name: &[u8]| self.reads_statement(name);
+        let reads = match kind {
+            RequestKind::Query | RequestKind::FunctionCall => reads,
+            _ if self.unsynced => return Vec::new(),
+            RequestKind::Parse { name, .. } => {
+                guard::segment_reads(rest, Some((name.as_bytes(), reads)), known)
+            }
+            RequestKind::Bind { .. } => reads && guard::segment_reads(rest, None, known),
+        };
+        self.shift_guard(reads)
+    }
+
+    /// The same before a message of the extended protocol that carries no intent of its own.
+    fn guarded_segment(&mut self, rest: &[u8]) -> Vec<u8> {
+        if self.guard.is_off() || self.unsynced {
+            return Vec::new();
+        }
+        let reads = guard::segment_reads(rest, None, |name| self.reads_statement(name));
+        self.shift_guard(reads)
+    }
+
+    fn shift_guard(&mut self, reads: bool) -> Vec<u8> {
+        let mut out = Vec::new();
+        // A transaction is what it began as.
+        if self.unsynced || self.in_block() {
+            return out;
+        }
+        if let Some(locking) = self.guard.shift(reads, self.expected.is_empty()) {
+            own::ask(&mut out, own::lock(locking));
+            build::sync(&mut out);
+            for part in OwnPart::EACH.into_iter().chain([OwnPart::Sync]) {
+                self.expected.push_back(Expected::Guard(part, locking));
+            }
+        }
+        out
+    }
+
+    fn reads_statement(&self, name: &[u8]) -> bool {
+        let name = std::str::from_utf8(name).unwrap_or(own::RESERVED);
+        matches!(self.find_statement(name), Found::Here(prepared) if prepared.operation.reads())
     }
 
     /// Registers an operation that is allowed and on record. Returns what goes to the server behind it.
@@ -288,13 +344,7 @@ impl Conversation {
     pub(super) fn ask(&mut self, out: &mut Vec<u8>, texts: &[String]) {
         for text in texts {
             own::ask(out, text);
-            for part in [
-                OwnPart::Parse,
-                OwnPart::Bind,
-                OwnPart::Execute,
-                OwnPart::ClosePortal,
-                OwnPart::CloseStatement,
-            ] {
+            for part in OwnPart::EACH {
                 self.expected.push_back(Expected::Own(part));
             }
         }
@@ -312,7 +362,10 @@ impl Conversation {
     /// After an error in the extended protocol the server skips to the next Sync: what stands before it gets no answer.
     pub(super) fn failed_extended(&mut self) {
         while let Some(front) = self.expected.front() {
-            if matches!(front, Expected::Sync | Expected::Own(OwnPart::Sync)) {
+            if matches!(
+                front,
+                Expected::Sync | Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)
+            ) {
                 self.copies = 0;
                 self.copying_in = false;
                 return;

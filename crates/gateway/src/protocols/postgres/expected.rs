@@ -54,6 +54,8 @@ pub(super) enum Expected {
     FunctionCall(Run),
     /// Part of a statement of ours.
     Own(OwnPart),
+    /// Part of the statement that locks or lifts the second lock (`guard`): whether it locks.
+    Guard(OwnPart, bool),
     /// A stand-in that certainly fails; its error is replaced by this one.
     Refused(Refused),
     /// No answer: here the client ended the data of a COPY that had not begun yet. Every Sync before it is data, too,
@@ -80,6 +82,12 @@ pub(super) enum OwnPart {
     ClosePortal,
     CloseStatement,
     Sync,
+}
+
+impl OwnPart {
+    /// Those of each statement.
+    pub(super) const EACH: [Self; 5] =
+        [Self::Parse, Self::Bind, Self::Execute, Self::ClosePortal, Self::CloseStatement];
 }
 
 /// A portal: a statement with its values.
@@ -146,7 +154,11 @@ impl Expected {
     /// Whether an error before it does not reach beyond it.
     pub(super) fn ends_segment(&self) -> bool {
         match self {
-            Self::Query(_) | Self::Sync | Self::FunctionCall(_) | Self::Own(OwnPart::Sync) => true,
+            Self::Query(_)
+            | Self::Sync
+            | Self::FunctionCall(_)
+            | Self::Own(OwnPart::Sync)
+            | Self::Guard(OwnPart::Sync, _) => true,
             Self::Refused(refused) => refused.simple,
             Self::Parse { .. }
             | Self::Bind { .. }
@@ -156,7 +168,8 @@ impl Expected {
             | Self::CloseStatement(_)
             | Self::ClosePortal(_)
             | Self::CopyEnd
-            | Self::Own(_) => false,
+            | Self::Own(_)
+            | Self::Guard(..) => false,
         }
     }
 }

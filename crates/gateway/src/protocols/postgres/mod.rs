@@ -8,6 +8,7 @@ mod errors;
 mod exact;
 mod expected;
 pub(crate) mod foresight;
+mod guard;
 mod masks;
 mod meanings;
 mod names;

@@ -9,6 +9,7 @@ use wire::postgres::build;
 
 use super::answers::Answers;
 use super::conversation::Conversation;
+use super::guard::{Guard, SETTING};
 use super::masks::Masks;
 use super::session::Open;
 use super::settings;
@@ -21,9 +22,6 @@ use crate::net::listen::Accepted;
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
 use crate::targets::Target;
-
-/// The setting that makes a session refuse most writes by itself, should the analysis ever be wrong.
-const READ_ONLY: &str = "default_transaction_read_only";
 
 /// Opens the session, all but the client's own part of it: see [`enter`].
 pub(super) async fn open(
@@ -50,7 +48,7 @@ pub(super) async fn open(
     parameters.extend(who_acts(grant, session));
     if !everything {
         // How names are resolved is asked on this very connection, whenever it may have moved.
-        audit.gateway(target.name.as_str(), "session names")?;
+        audit.gateway(target.name.as_str(), "session names, and read only outside of what writes")?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(session, %error, "the target's catalogue cannot be read");
             denied(
@@ -77,7 +75,8 @@ pub(super) async fn open(
         check_reading(&upstream)?;
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
-    Ok((Opened { target, upstream, everything, welcome, begun: parameters }, registration))
+    let guard = if everything || read_only { Guard::Off } else { Guard::Waiting };
+    Ok((Opened { target, upstream, everything, guard, welcome, begun: parameters }, registration))
 }
 
 /// The target's connection. A password that was kept and is not taken any more is read anew, once.
@@ -109,6 +108,7 @@ pub(super) struct Opened {
     target: Arc<Target>,
     upstream: Upstream,
     pub(super) everything: bool,
+    guard: Guard,
     welcome: Vec<u8>,
     /// The start-up parameters.
     begun: Vec<(String, Vec<u8>)>,
@@ -116,11 +116,12 @@ pub(super) struct Opened {
 
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
-    let Opened { target, upstream, everything, welcome, begun } = opened;
+    let Opened { target, upstream, everything, guard, welcome, begun } = opened;
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
+    conversation.guard = guard;
     for (name, value) in &upstream.parameters {
         conversation.reported(name.as_bytes(), value);
     }
@@ -157,7 +158,7 @@ fn parameters(
     }
     parameters.extend(wanted.settings);
     if read_only {
-        parameters.push((READ_ONLY.to_owned(), b"on".to_vec()));
+        parameters.push((SETTING.to_owned(), b"on".to_vec()));
     }
     Ok(parameters)
 }
@@ -215,7 +216,7 @@ fn welcome(upstream: &Upstream, secret: &[u8], read_only: bool) -> Vec<u8> {
     build::authentication_ok(&mut out);
     for (name, value) in &upstream.parameters {
         // What the gateway set is not the client's to see: it sees the server's own default.
-        let value: &[u8] = if read_only && name == READ_ONLY { b"off" } else { value };
+        let value: &[u8] = if read_only && name == SETTING { b"off" } else { value };
         build::parameter_status(&mut out, name, value);
     }
     build::backend_key_data(&mut out, upstream.process, secret);

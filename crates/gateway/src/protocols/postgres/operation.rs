@@ -8,6 +8,7 @@ use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
+use super::guard;
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::spine::{Auditable, AuditableGarbled};
@@ -31,6 +32,7 @@ pub struct Meaning {
     facts: Facts,
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
+    reads: bool,
     written: OnceLock<Written>,
 }
 
@@ -104,7 +106,9 @@ impl Operation {
         }
         let facts = joined_facts(&statements);
         let tagged_outputs = tagged.into_iter().collect();
-        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, written: OnceLock::new() };
+        let reads = effects.iter().all(crate::freezes::is_read) && statements.iter().all(|s| guard::suits(s));
+        let written = OnceLock::new();
+        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, reads, written };
         Self { meaning: Arc::new(meaning), literals: None, text: None }
     }
 
@@ -144,6 +148,11 @@ impl Operation {
     pub fn means(&self, other: &Self) -> bool {
         let outputs = |o: &Self| o.statements.iter().map(|s| s.outputs.clone()).collect::<Vec<_>>();
         self.shape == other.shape && outputs(self) == outputs(other)
+    }
+
+    /// Whether it only reads, so that it can run where the server refuses to write.
+    pub fn reads(&self) -> bool {
+        self.reads
     }
 
     /// Whether a name was not found; the catalogue may be old.

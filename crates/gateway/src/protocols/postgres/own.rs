@@ -30,11 +30,13 @@ pub(super) enum Purpose {
 
 /// The effective schemas in their order, implicit ones included.
 const SEARCH_PATH: &str = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))::pg_catalog.text";
-/// The role that decides about rights, the schema of temporary objects (`-` for none), and which triggers and rules fire. No
+/// The role that decides about rights, the schema of temporary objects (`-` for none), which triggers and rules fire, and whether
+/// transactions begin read only. No
 /// operator and no unqualified function is used: a user's own could be found in their place.
 const ROLE: &str = "SELECT current_user::pg_catalog.text, \
     pg_catalog.pg_my_temp_schema()::pg_catalog.regnamespace::pg_catalog.text, \
-    pg_catalog.current_setting('session_replication_role')";
+    pg_catalog.current_setting('session_replication_role'), \
+    pg_catalog.current_setting('default_transaction_read_only')";
 /// While the catalogue is read in a session of the client's, names must be printed qualified, so the search path is empty.
 /// Both settings are local to the transaction; the old value is put back by [`RESTORE_PATH`], and by the server itself where
 /// the transaction ends or fails. A `SET LOCAL` on top of the client's own `SET` or `SET LOCAL` with the same value in the
@@ -59,18 +61,25 @@ pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
     all
 }
 
-/// The facts in the answers to either purpose.
-pub(super) fn facts_of(answers: &[Rows]) -> Result<SessionFacts, &'static str> {
+/// Lets the server refuse to write, or not: see [`super::guard`].
+pub(super) fn lock(on: bool) -> &'static str {
+    if on { "SET default_transaction_read_only = on" } else { "SET default_transaction_read_only = off" }
+}
+
+/// The facts in the answers to either purpose, and whether transactions begin read only.
+pub(super) fn facts_of(answers: &[Rows]) -> Result<(SessionFacts, bool), &'static str> {
     let read = || {
         let [path, role, ..] = answers else { return None };
         let [row] = role.as_slice() else { return None };
-        let [Some(role), temporary, Some(fires)] = row.as_slice() else { return None };
+        let [Some(role), temporary, Some(fires), Some(read_only)] = row.as_slice() else { return None };
         let search_path = path.iter().map(|row| row.first().cloned().flatten()).collect::<Option<_>>()?;
         let temporary = temporary.clone().filter(|name| name != "-");
-        Some((SessionFacts { search_path, role: role.clone(), temporary }, fires))
+        Some((SessionFacts { search_path, role: role.clone(), temporary }, fires, read_only))
     };
     match read() {
-        Some((facts, fires)) if fires == "origin" || fires == "local" => Ok(facts),
+        Some((facts, fires, read_only)) if fires == "origin" || fires == "local" => {
+            Ok((facts, read_only == "on"))
+        }
         Some(_) => Err("session_replication_role is replica, so other triggers and rules fire than usually"),
         None => Err("an unexpected answer about the session"),
     }
@@ -112,11 +121,16 @@ mod tests {
         let path = vec![row(&[Some("pg_catalog")]), row(&[Some("shop")])];
         let facts = |role: &[Option<&str>]| facts_of(&[path.clone(), vec![row(role)]]);
         for fires in ["origin", "local"] {
-            let known = facts(&[Some("app"), Some("-"), Some(fires)]).expect("facts");
+            let (known, read_only) =
+                facts(&[Some("app"), Some("-"), Some(fires), Some("on")]).expect("facts");
+            assert!(read_only);
             assert_eq!((known.role.as_str(), known.temporary), ("app", None));
             assert_eq!(known.search_path, ["pg_catalog", "shop"]);
         }
-        assert!(facts(&[Some("app"), Some("-"), Some("replica")]).is_err_and(|why| why.contains("replica")));
+        assert!(
+            facts(&[Some("app"), Some("-"), Some("replica"), Some("off")])
+                .is_err_and(|why| why.contains("replica"))
+        );
         assert!(facts(&[Some("app"), Some("-")]).is_err());
     }
 }

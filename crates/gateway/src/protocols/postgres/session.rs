@@ -24,7 +24,7 @@ use crate::metrics::Stage;
 use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
 use crate::net::listen::Accepted;
-use crate::net::pump::{Broken, Buffer, Ears as Sockets, Turn};
+use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::traces::Moment;
@@ -237,6 +237,11 @@ impl Protocol for PostgresSession {
         }
         let open = self.open()?;
         open.owed.then(owed);
+        let rest = open.pump.client.input.filled();
+        let before = open.conversation.guarded(&request.kind, &request.operation, rest);
+        if !before.is_empty() {
+            open.pump.upstream.output.extend(&before);
+        }
         open.pump.upstream.output.append(&mut request.frame);
         let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
         if !behind.is_empty() {
@@ -333,7 +338,15 @@ impl Protocol for PostgresSession {
                 build::terminate(open.pump.upstream.output.tail());
             }
             let runs = open.is_busy();
-            let flush = open.pump.finish();
+            let Pump { client, upstream } = &mut open.pump;
+            let upstream = async {
+                // Where many sessions end at once, all clients are told before the first server's process ends: a thousand
+                // of those keep a machine busy.
+                if matches!(stop, Stop::Ended(_)) {
+                    tokio::task::yield_now().await;
+                }
+                upstream.finish().await;
+            };
             let cancel = async {
                 // What was told to end does not go on at its target.
                 if let (Stop::Ended(_), true, Some(registration)) = (stop, runs, &self.registration) {
@@ -343,8 +356,9 @@ impl Protocol for PostgresSession {
                     }
                 }
             };
-            let both = async { tokio::join!(flush, cancel) };
-            let _ = tokio::time::timeout(LAST_WORDS, both).await;
+            // None waits for another: one of the sides may not read.
+            let all = async { tokio::join!(client.finish(), cancel, upstream) };
+            let _ = tokio::time::timeout(LAST_WORDS, all).await;
         } else if let Some(accepted) = self.accepted.take() {
             accepted.refuse(&farewell).await;
         }

@@ -16,6 +16,7 @@ use wire::postgres::error::ErrorFields;
 use super::answers::{Answers, Heard};
 use super::control::Rows;
 use super::conversation::{Conversation, Refusing, Said};
+use super::guard::Guard;
 use super::masks::Masks;
 use super::meanings::Shared;
 use super::operation::RequestKind;
@@ -84,6 +85,13 @@ impl Talk {
         Self::of(true)
     }
 
+    /// Of somebody who may write, at a server that writes by itself.
+    fn guarded() -> Self {
+        let mut talk = Self::of(false);
+        talk.conversation.guard = Guard::Lifted;
+        talk
+    }
+
     fn of(indifferent: bool) -> Self {
         let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default()));
         let mut conversation = Conversation::new(Understanding::new(source, indifferent));
@@ -97,7 +105,8 @@ impl Talk {
         let (mut up, mut back) = (Vec::new(), Vec::new());
         while let Some(frame) = wire::postgres::split(bytes, usize::MAX).expect("a frame") {
             let c = &mut self.conversation;
-            match c.client(&frame).expect("a message") {
+            let rest = &bytes[frame.whole.len()..];
+            match c.client(&frame, rest).expect("a message") {
                 Said::Relay => up.extend_from_slice(frame.whole),
                 Said::RelayBehind(first) => up.extend(first.into_iter().chain(frame.whole.iter().copied())),
                 Said::Replace(instead) => up.extend(instead),
@@ -115,6 +124,7 @@ impl Talk {
                     refuse(c, simple, unnamed, &mut up, &mut back);
                 }
                 Said::Request(request) => {
+                    up.extend(c.guarded(&request.kind, &request.operation, rest));
                     up.extend_from_slice(&request.frame);
                     up.extend(c.forward(
                         request.kind,
@@ -644,4 +654,126 @@ fn a_pipeline_of_many_thousands_is_taken_until_it_is_full() {
         sent += 1;
     }
     assert_eq!(sent, 50_000);
+}
+
+// ---------------------------------------------------------------------- the second lock
+
+/// The answers to the statement that locks or lifts it, with what a newer server reports of it.
+fn shifted(on: &str) -> Vec<u8> {
+    let report = made(|out| build::parameter_status(out, "default_transaction_read_only", on.as_bytes()));
+    of(&[bare("12"), tag("SET"), bare("33"), report, idle()])
+}
+
+#[test]
+fn while_a_session_reads_the_server_refuses_to_write() {
+    let read = || of(&[row(), tag("SELECT 1"), idle()]);
+    let talk = checked(
+        Talk::guarded(),
+        &[
+            Client(q("SELECT 1"), "PBECCSQ", ""),
+            Server(of(&[shifted("on"), read()]), "TDCZ"),
+            // It stays so as long as nothing else is sent.
+            Client(q("SELECT 2"), "Q", ""),
+            Server(read(), "TDCZ"),
+            Client(extended("SELECT 1"), "PBES", ""),
+            Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+            Client(q("INSERT INTO t VALUES (1)"), "PBECCSQ", ""),
+            Server(of(&[shifted("off"), tag("INSERT 0 1"), idle()]), "CZ"),
+            Client(extended("INSERT INTO t VALUES (1)"), "PBES", ""),
+            Server(of(&[bare("12"), tag("INSERT 0 1"), idle()]), "12CZ"),
+            Client(extended("SELECT 1"), "PBECCSPBES", ""),
+            // Behind reads in flight, too: none of them opens a block.
+            Client(extended("INSERT INTO t VALUES (1)"), "PBECCSPBES", ""),
+            // And not before it is quiet again.
+            Client(q("SELECT 1"), "Q", ""),
+            Server(of(&[shifted("on"), bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+            Server(of(&[shifted("off"), bare("12"), tag("INSERT 0 1"), idle()]), "12CZ"),
+            Server(read(), "TDCZ"),
+        ],
+    );
+    assert!(talk.conversation.is_idle() && talk.conversation.guard == Guard::Lifted);
+}
+
+#[test]
+fn a_block_is_what_its_client_wants() {
+    for (begin, read) in [("BEGIN", "SELECT 1"), ("BEGIN READ ONLY", "SELECT 1")] {
+        checked(
+            Talk::guarded(),
+            &[
+                Client(q("SELECT 1"), "PBECCSQ", ""),
+                Server(of(&[shifted("on"), row(), tag("SELECT 1"), idle()]), "TDCZ"),
+                Client(q(begin), "PBECCSQ", ""),
+                Server(of(&[shifted("off"), tag("BEGIN"), in_block()]), "CZ"),
+                Client(q(read), "Q", ""),
+                Server(of(&[row(), tag("SELECT 1"), in_block()]), "TDCZ"),
+                Client(q("INSERT INTO t VALUES (1)"), "Q", ""),
+                Server(of(&[tag("INSERT 0 1"), in_block()]), "CZ"),
+                Client(q("COMMIT"), "Q", ""),
+                Server(of(&[tag("COMMIT"), idle()]), "CZ"),
+                Client(q(read), "PBECCSQ", ""),
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_is_sent_up_to_a_sync_is_one_transaction() {
+    let insert = || of(&[p("", "INSERT INTO t VALUES (1)"), b("", ""), e("")]);
+    let select = || of(&[p("", "SELECT 1"), b("", ""), e("")]);
+    for (segment, up) in [
+        (of(&[select(), sync()]), "PBES"),
+        (of(&[p("s", "SELECT 1"), sync()]), "PS"),
+        (of(&[p("s", "INSERT INTO t VALUES (1)"), sync()]), "PS"),
+        // A write that stands behind a read, and what stands behind is not known.
+        (of(&[select(), insert(), sync()]), "PBECCSPBEPBES"),
+        (select(), "PBECCSPBE"),
+        // What has no intent of its own begins a transaction, too.
+        (of(&[made(|out| build::close_statement(out, "x")), insert(), sync()]), "PBECCSCPBES"),
+        (of(&[made(|out| build::close_statement(out, "x")), sync()]), "CS"),
+    ] {
+        let mut talk = Talk::guarded();
+        talk.conversation.guard = Guard::Locked;
+        checked(talk, &[Client(segment, up, "")]);
+    }
+}
+
+#[test]
+fn the_lock_goes_with_what_the_client_asks_for() {
+    for (text, then) in [
+        ("SET default_transaction_read_only = on", Guard::Off),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", Guard::Off),
+        ("RESET ALL", Guard::Lifted),
+        ("DISCARD ALL", Guard::Lifted),
+        ("RESET work_mem", Guard::Locked),
+        ("SET work_mem = '8MB'", Guard::Locked),
+        ("SHOW transaction_read_only", Guard::Lifted),
+        ("SHOW work_mem", Guard::Locked),
+    ] {
+        let mut talk = Talk::guarded();
+        talk.client(&q(text));
+        assert_eq!(talk.conversation.guard, then, "{text}");
+    }
+    let mut talk = Talk::new();
+    for (own, then) in [(true, Guard::Off), (false, Guard::Lifted)] {
+        talk.conversation.guard = Guard::Waiting;
+        talk.conversation.guard.learned(own);
+        assert_eq!(talk.conversation.guard, then);
+    }
+}
+
+#[test]
+fn a_lock_that_the_server_did_not_take_is_tried_again() {
+    let cancelled = || of(&[failed("57014"), idle()]);
+    checked(
+        Talk::guarded(),
+        &[
+            Client(q("SELECT 1"), "PBECCSQ", ""),
+            Server(of(&[cancelled(), row(), tag("SELECT 1"), idle()]), "TDCZ"),
+            Client(q("SELECT 1"), "PBECCSQ", ""),
+            Server(of(&[shifted("on"), row(), tag("SELECT 1"), idle()]), "TDCZ"),
+            Client(q("INSERT INTO t VALUES (1)"), "PBECCSQ", ""),
+            Server(of(&[cancelled(), failed("25006"), idle()]), "EZ"),
+            Client(q("INSERT INTO t VALUES (1)"), "PBECCSQ", ""),
+        ],
+    );
 }

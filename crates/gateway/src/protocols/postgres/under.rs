@@ -113,16 +113,19 @@ pub(super) fn moves_reports(control: &Control) -> bool {
 }
 
 /// Which settings a statement changes.
-enum Touched<'a> {
+pub(super) enum Touched<'a> {
+    /// This one.
     One(&'a str),
     /// Each goes back to what the session began with.
     All,
     /// What code that runs may change.
     Unknown,
+    /// None.
     Nothing,
 }
 
-fn touched(control: &Control) -> Touched<'_> {
+/// Which settings a statement changes.
+pub(super) fn touched(control: &Control) -> Touched<'_> {
     match control {
         Control::Set { name, .. } | Control::Reset(Some(name)) => Touched::One(name),
         Control::Reset(None) => Touched::All,

@@ -98,6 +98,8 @@ pub(super) struct Understanding {
     indifferent: bool,
     remembered: Meanings,
     ddl: bool,
+    /// Whether the server makes transactions read only by itself, as it was when it was asked first.
+    read_only: Option<bool>,
 }
 
 impl Understanding {
@@ -112,11 +114,17 @@ impl Understanding {
             indifferent,
             remembered: Meanings::default(),
             ddl: false,
+            read_only: None,
         }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether the server makes transactions read only by itself, once it was asked.
+    pub(super) fn read_only(&self) -> Option<bool> {
+        self.read_only
     }
 
     /// Whether certainty about names changes nothing for this session.
@@ -175,7 +183,8 @@ impl Understanding {
 
     /// Learns from the answers. Says whether names are certain now, or more must be asked.
     pub(super) fn learn(&mut self, purpose: own::Purpose, mut answers: Vec<Rows>) -> Result<bool, String> {
-        let facts = own::facts_of(&answers)?;
+        let (facts, read_only) = own::facts_of(&answers)?;
+        self.read_only.get_or_insert(read_only);
         match purpose {
             own::Purpose::SessionFacts => {
                 self.learned(facts);

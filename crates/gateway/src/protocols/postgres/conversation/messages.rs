@@ -21,8 +21,12 @@ const TOO_LATE: &str = "it changes names that open cursors or deferred triggers 
 const FIRST_OWN: u32 = 16_384;
 
 impl Conversation {
-    /// What one message of the client's leads to. Registers what is relayed.
-    pub(in crate::protocols::postgres) fn client(&mut self, frame: &Frame<'_>) -> Result<Said, Malformed> {
+    /// What one message of the client's leads to; `rest` is what it has sent behind that. Registers what is relayed.
+    pub(in crate::protocols::postgres) fn client(
+        &mut self,
+        frame: &Frame<'_>,
+        rest: &[u8],
+    ) -> Result<Said, Malformed> {
         let message = wire::postgres::frontend::frontend(frame)?;
         if self.skipping != Skipping::No {
             return Ok(self.while_skipping(&message));
@@ -34,10 +38,10 @@ impl Conversation {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
             Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
-            Frontend::Execute { portal, .. } => self.execute(portal),
+            Frontend::Execute { portal, .. } => self.execute(portal, rest),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
-            Frontend::Describe(kind, name) => self.describe(kind, name),
-            Frontend::Close(kind, name) => self.close(kind, name),
+            Frontend::Describe(kind, name) => self.describe(kind, name, rest),
+            Frontend::Close(kind, name) => self.close(kind, name, rest),
             Frontend::Sync => self.sync(),
             Frontend::Flush => {
                 self.flushed = true;
@@ -227,7 +231,7 @@ impl Conversation {
         Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
     }
 
-    fn execute(&mut self, portal: &[u8]) -> Said {
+    fn execute(&mut self, portal: &[u8], rest: &[u8]) -> Said {
         let indifferent = self.understanding.is_indifferent();
         if self.names_moving && !self.expected.is_empty() && !indifferent {
             return Said::Wait;
@@ -268,14 +272,14 @@ impl Conversation {
                 ..Garbled::new("55000", TOO_LATE.to_owned())
             });
         }
+        let mut first = self.guarded_segment(rest);
         self.running(&bound);
-        let mut first = Vec::new();
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
             build::describe(&mut first, b'P', &name);
             self.extended(Expected::DescribePortal { bound: Some(Arc::clone(&bound)), ours: true });
         }
         self.extended(Expected::Execute(Run::new(bound)));
-        if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
+        relay_behind(first)
     }
 
     /// Whether a bound `EXECUTE` or `FETCH` still means what it did: the server looks the name up when it runs.
@@ -298,7 +302,7 @@ impl Conversation {
         Said::Request(Request::new(frame.whole.to_vec(), RequestKind::FunctionCall, operation, under))
     }
 
-    fn describe(&mut self, kind: Kind, name: &[u8]) -> Said {
+    fn describe(&mut self, kind: Kind, name: &[u8], rest: &[u8]) -> Said {
         let name = match own_name(name) {
             Ok(name) => name,
             Err(garbled) => return Said::Garbled(garbled),
@@ -320,20 +324,22 @@ impl Conversation {
                 Expected::DescribeStatement { prepared, ours: false }
             }
         };
+        let first = self.guarded_segment(rest);
         self.extended(expected);
-        Said::Relay
+        relay_behind(first)
     }
 
-    fn close(&mut self, kind: Kind, name: &[u8]) -> Said {
+    fn close(&mut self, kind: Kind, name: &[u8], rest: &[u8]) -> Said {
         let name = match own_name(name) {
             Ok(name) => name,
             Err(garbled) => return Said::Garbled(garbled),
         };
+        let first = self.guarded_segment(rest);
         self.extended(match kind {
             Kind::Portal => Expected::ClosePortal(name),
             Kind::Statement => Expected::CloseStatement(name),
         });
-        Said::Relay
+        relay_behind(first)
     }
 
     fn sync(&mut self) -> Said {
@@ -380,6 +386,10 @@ fn own_name(name: &[u8]) -> Result<String, Garbled> {
         return Err(Garbled::new("42939", "this name is reserved for the gateway".to_owned()));
     }
     Ok(name.to_owned())
+}
+
+fn relay_behind(first: Vec<u8>) -> Said {
+    if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
 }
 
 fn too_many() -> Garbled {

@@ -225,7 +225,8 @@ impl Open {
             };
             let whole = frame.whole.len();
             let (begun, moment) = (stages.begin(Stage::Describe), Moment::now());
-            let said = self.conversation.client(&frame)?;
+            let rest = input.get(whole..).unwrap_or_default();
+            let said = self.conversation.client(&frame, rest)?;
             stages.end(Stage::Describe, begun);
             let event = match said {
                 Said::Relay => {
@@ -362,7 +363,12 @@ impl Open {
             }
         };
         match learned {
-            Ok(certain) => self.conversation.stale = !certain,
+            Ok(certain) => {
+                self.conversation.stale = !certain;
+                if let Some(read_only) = self.conversation.understanding.read_only() {
+                    self.conversation.guard.learned(read_only);
+                }
+            }
             // Nobody waits for it: the client's first statement asks again.
             Err(_) if ahead && self.pump.client.input.is_empty() => (),
             Err(state) => {

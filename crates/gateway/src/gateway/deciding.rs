@@ -1,0 +1,128 @@
+//! What the spine asks of policy, and of people.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use model::{Inspect, TargetName};
+use policy::{Context, Denied, Grant, Identity, Question, Verdict};
+
+use super::Gateway;
+use crate::holds::{Answer, Ticket};
+use crate::lease;
+use crate::metrics::Stage;
+use crate::spine::Auditable;
+
+impl Gateway {
+    /// Whether a principal may open a session on a target.
+    ///
+    /// # Errors
+    /// The refusal. It does not tell whether the target exists.
+    pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
+        self.is_current()?;
+        let in_force = self.in_force.load();
+        let facts = in_force.targets.get(target).map(|t| t.facts.clone());
+        let grant = in_force.policies.authorize(identity, target, &facts.clone().unwrap_or_default(), now)?;
+        match facts {
+            Some(_) => Ok(grant),
+            None => Err(Denied {
+                code: "3D000",
+                reason: format!("there is no target \"{target}\""),
+                hint: Some(
+                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
+                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
+                        .to_owned(),
+                ),
+                policies: Vec::new(),
+                version: in_force.policies.version().into(),
+            }),
+        }
+    }
+
+    /// What policy says of an operation.
+    pub fn decide<M: Inspect + Auditable>(&self, grant: &Grant, message: M, now: &Context) -> Verdict<M> {
+        self.decide_with(grant, message, now, &BTreeSet::new())
+    }
+
+    /// What policy says of an operation that was held, now that its answer is known.
+    pub fn redecide<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: Question<M>,
+        ticket: &Ticket,
+        answer: &Answer,
+        now: &Context,
+    ) -> Verdict<M> {
+        let refusal = answer.refusal(&question, &ticket.id);
+        let message = question.withdraw();
+        match (refusal, answer) {
+            (Some(denied), _) => Verdict::Deny(message, denied),
+            (None, Answer::Approved(satisfied)) => {
+                self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
+            }
+            (
+                None,
+                Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_),
+            ) => self.decide_with(grant, message, now, &BTreeSet::new()),
+        }
+    }
+
+    fn decide_with<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        message: M,
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> Verdict<M> {
+        let begun = self.metrics.stages.begin(Stage::Decide);
+        if self.lease.is_over(self.limits.load().lease) {
+            return Verdict::Deny(message, lease::refusal());
+        }
+        if let Some(frozen) = self.frozen(grant.target(), &message) {
+            return Verdict::Deny(message, frozen);
+        }
+        let in_force = self.in_force.load();
+        let verdict = match in_force.targets.get(grant.target()) {
+            // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
+            Some(target) if message.is_shape_only() => {
+                in_force.policies.decide_shape(grant, &target.facts, message, now)
+            }
+            Some(target) => in_force.policies.decide(grant, &target.facts, message, now, approved),
+            None => {
+                let denied = Denied {
+                    code: "42501",
+                    reason: format!("the target \"{}\" was removed from the gateway", grant.target()),
+                    hint: None,
+                    policies: Vec::new(),
+                    version: in_force.policies.version().into(),
+                };
+                Verdict::Deny(message, denied)
+            }
+        };
+        self.metrics.stages.end(Stage::Decide, begun);
+        verdict
+    }
+
+    /// Files a held operation.
+    ///
+    /// # Errors
+    /// Why it cannot be, as a refusal.
+    pub async fn file<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: &Question<M>,
+        session: &str,
+        patience: Duration,
+    ) -> Result<Ticket, Denied> {
+        self.holds.file(grant, question, session, patience).await
+    }
+
+    /// The client no longer waits for a held operation.
+    pub async fn withdraw(&self, ticket: &Ticket) {
+        self.holds.withdraw(ticket).await;
+    }
+
+    /// The answer to a held operation. Cancel-safe.
+    pub async fn answer(&self, ticket: &Ticket) -> Answer {
+        self.holds.answer(ticket, || self.frozen_because(&ticket.target)).await
+    }
+}

@@ -1,0 +1,132 @@
+//! What a gateway does by itself: it looks at its targets and its store, and forgets what is over.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use journal::record;
+
+use super::{Gateway, now};
+use crate::lease::Moment;
+use crate::requests::AdminError;
+use crate::state::{Happened, Purged};
+
+/// How often targets' catalogues are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the store is looked at: a session ends within a second, with time to spare for the look itself.
+const LOOK_AT_STORE: Duration = Duration::from_millis(400);
+/// How often what is over for long is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+
+impl Gateway {
+    /// What is done every second: catalogues of targets in use are looked at.
+    fn look_around(&self) {
+        self.count_sessions();
+        // Also where the store is slow to answer.
+        self.end_expired();
+        let mut used = BTreeSet::new();
+        self.sessions.for_each(|live| {
+            used.insert(live.target.clone());
+        });
+        for target in used.iter().filter_map(|name| self.target(name)) {
+            tokio::spawn(async move { target.catalogue.poll().await });
+        }
+        self.issuers().refresh();
+    }
+
+    /// Looks at the store: what others have changed there is in force here, and tokens that ended end their sessions.
+    pub(crate) async fn look_at_store(&self) {
+        let asked = Moment::now();
+        let looked = self.follow_store().await;
+        if looked.is_ok() {
+            self.lease.renew(asked);
+        }
+        let length = self.limits.load().lease;
+        let detail = match (self.lease.turned(length), looked) {
+            (Some(true), looked) => {
+                let why = looked.err().unwrap_or_default();
+                tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
+                format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
+            }
+            (Some(false), _) => {
+                tracing::info!("the store is back");
+                "is back".to_owned()
+            }
+            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
+            (None, Ok(())) => return,
+        };
+        // It is so whether or not it can be written down; a journal that is down says so by itself.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "store".to_owned(),
+            detail,
+        });
+    }
+
+    /// All at once, since the lease counts from when the first of it was asked for.
+    async fn follow_store(&self) -> Result<(), String> {
+        let (followed, told, denied, ended) = tokio::join!(
+            self.follow(),
+            self.tell_what_happened(),
+            self.look_at_denials(),
+            self.end_revoked()
+        );
+        followed.map_err(|error| error.to_string())?;
+        told.map_err(|error| error.to_string())?;
+        denied.map_err(|error| error.to_string())?;
+        ended.map_err(|error| error.to_string())
+    }
+
+    /// Writes into the journal what commands did to the store.
+    async fn tell_what_happened(&self) -> Result<(), AdminError> {
+        for Happened { number, what, detail } in
+            self.state.happened(self.told.load(Ordering::Acquire)).await?
+        {
+            self.administered("command line", &what, &detail)?;
+            self.told.store(number, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// How often the store is looked at where nothing is heard from it.
+    pub(crate) fn look_often(&self) -> Duration {
+        if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
+    }
+
+    /// Forgets what is over for long.
+    async fn forget_old(&self) {
+        let retention = &self.limits.load().retention;
+        let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
+        match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
+            Ok(Purged { tokens: 0, requests: 0, denials: 0 }) => (),
+            Ok(Purged { tokens, requests, denials }) => {
+                let detail = format!(
+                    "{tokens} expired tokens, {requests} requests that were over, {denials} revocations that had ended"
+                );
+                tracing::info!("forgotten: {detail}");
+                // It is done and harms nobody: a journal that is down says so by itself.
+                let _ = self.note(&record::Body::Administered {
+                    who: "gateway".to_owned(),
+                    what: "forgotten".to_owned(),
+                    detail,
+                });
+            }
+            Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
+        }
+    }
+}
+
+pub(super) async fn keep(gateway: std::sync::Weak<Gateway>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut forgotten: Option<Instant> = None;
+    loop {
+        ticks.tick().await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.look_around();
+        if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
+            gateway.forget_old().await;
+            forgotten = Some(Instant::now());
+        }
+    }
+}
