@@ -6,7 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{ColumnRef, Node};
 
 use super::catalog::{Oid, TypeKind};
-use super::scope::Scope;
+use super::scope::{Entry, Scope};
 use super::tree::{kind, string, strings};
 use super::value::{Col, Flow, JSONB, Value};
 use super::walk::{Walk, Within};
@@ -165,7 +165,19 @@ impl<'a> Walk<'a> {
 
     /// `(expression).field`, `array[1]`.
     pub(super) fn indirected(&mut self, base: Option<&Node>, steps: &[Node], scope: &Scope<'_, 'a>) -> Value {
-        let mut value = base.map(|node| self.value(node, scope)).unwrap_or_default();
+        // Of a row that stands here by its name the names are those that the query gives its columns.
+        let (mut value, steps) = match (base.and_then(|node| row_named(node, scope)), steps.split_first()) {
+            (Some(entry), Some((first, rest)))
+                if let Some(name) = string(first)
+                    && let Some(column) =
+                        entry.column(name).or_else(|| super::scope::system(entry, name)) =>
+            {
+                self.references += 1;
+                self.read_in_body(&column);
+                (column, rest)
+            }
+            _ => (base.map(|node| self.value(node, scope)).unwrap_or_default(), steps),
+        };
         for step in steps {
             match kind(step) {
                 Some(NodeEnum::String(name)) => value = self.field(&value, &name.sval, scope),
@@ -238,4 +250,13 @@ impl<'a> Walk<'a> {
         });
         Some(columns.collect())
     }
+}
+
+/// The item of `FROM` whose row a name stands for. A name alone is a column first.
+fn row_named<'s, 'a>(node: &Node, scope: &'s Scope<'_, 'a>) -> Option<&'s Entry<'a>> {
+    let Some(NodeEnum::ColumnRef(reference)) = kind(node) else { return None };
+    let names = strings(&reference.fields)?;
+    let [name] = names.as_slice() else { return None };
+    let entry = scope.entry(None, name).filter(|entry| !entry.scalar && !entry.is_open())?;
+    scope.column(name).is_none().then_some(entry)
 }

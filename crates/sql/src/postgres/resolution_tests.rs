@@ -265,3 +265,19 @@ fn definitions_that_tell_or_carry_values_are_uses_of_them() {
         "CREATE TRIGGER t BEFORE UPDATE ON shop.customers FOR EACH ROW EXECUTE FUNCTION shop.stamp_order()",
     ]);
 }
+
+#[test]
+fn a_row_that_stands_by_its_name_has_the_names_that_the_query_gives() {
+    is_clear(&[
+        "SELECT (c).d FROM shop.products AS c(a, b, d)",
+        "SELECT (c).id FROM shop.customers AS c(id, email, name)",
+        "SELECT (c).ctid FROM shop.products c",
+    ]);
+    reaches(
+        &[
+            "SELECT (c).x FROM shop.customers AS c(id, name, x)",
+            "SELECT (c).email FROM shop.customers AS c(a, b)",
+        ],
+        "shop.customers.email",
+    );
+}

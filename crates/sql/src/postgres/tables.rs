@@ -81,15 +81,9 @@ impl<'a> Walk<'a> {
             if let Some(NodeEnum::Constraint(constraint)) = kind(node) {
                 self.excluded(constraint, scope);
                 let (keys, refers) = (constraint.keys.iter(), constraint.fk_attrs.iter());
-                match constraint.contype() {
-                    ConstrType::ConstrUnique | ConstrType::ConstrPrimary | ConstrType::ConstrNotnull => {
-                        self.held_against(keys.filter_map(super::tree::string), scope);
-                    }
-                    // Later, too, what is done to the other table tells what stands here.
-                    ConstrType::ConstrForeign => {
-                        self.held_against(refers.filter_map(super::tree::string), scope);
-                    }
-                    _ => (),
+                if constraint.contype() != ConstrType::ConstrCheck {
+                    // Of a foreign key, later, too: what is done to the other table tells what stands here.
+                    self.held_against(keys.chain(refers).filter_map(super::tree::string), scope);
                 }
             }
             if let Some(NodeEnum::Constraint(constraint)) = kind(node)
@@ -181,15 +175,16 @@ impl<'a> Walk<'a> {
                 self.effect(effect);
             }
             let is_null = |column: &super::catalog::Column| !column.not_null;
-            match command.subtype() {
+            if command.subtype() == Kind::AtDropInherit {
                 // What was its parent's goes on without the parent's tags.
-                Kind::AtDropInherit => self.untagged(relation),
-                // What was computed from others stays as it is, of no origin.
-                Kind::AtDropExpression => self.held_against(std::iter::once(command.name.as_str()), &scope),
-                Kind::AtSetNotNull if relation.column(&command.name).is_some_and(is_null) => {
-                    self.held_against(std::iter::once(command.name.as_str()), &scope);
-                }
-                _ => (),
+                self.untagged(relation);
+            }
+            // What was computed from others stays as it is, of no origin; and whether there are nulls is told.
+            if command.subtype() == Kind::AtDropExpression
+                || command.subtype() == Kind::AtSetNotNull
+                    && relation.column(&command.name).is_some_and(is_null)
+            {
+                self.held_against(std::iter::once(command.name.as_str()), &scope);
             }
             if command.subtype() == Kind::AtChangeOwner {
                 let effect = self.on(Action::Grant, relation);
