@@ -350,7 +350,7 @@ async fn what_a_killed_gateway_carried_out_is_unknown_to_the_others() {
         assert!(begun.elapsed() < PATIENCE, "both are carried out");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Whoever lives is believed for as long as it lives: a minute at first, and then six leases each time.
+    // Whoever lives is believed for as long as it lives: it says so again and again, for six leases each time.
     tokio::task::block_in_place(|| three.gateways[0].kill());
     let killed = Instant::now();
     while stand(&three, "outcome_unknown") < 1 {

@@ -134,6 +134,8 @@ pub(super) async fn keep(gateway: std::sync::Weak<Gateway>) {
 
 /// Who has claimed approvals is believed to carry them out for so many leases without saying so again.
 const CLAIMS: u32 = 6;
+/// It says so at least this often.
+const SAYS_SO: Duration = Duration::from_secs(5);
 
 /// Says that this gateway lives, and finds out what others that do not any more have left undone.
 pub(super) async fn keep_claims(gateway: std::sync::Weak<Gateway>) {
@@ -157,6 +159,6 @@ pub(super) async fn keep_claims(gateway: std::sync::Weak<Gateway>) {
             Err(error) => tracing::debug!("what this gateway claimed cannot be kept: {error}"),
         }
         drop(this);
-        tokio::time::sleep(lease).await;
+        tokio::time::sleep(lease.min(SAYS_SO)).await;
     }
 }

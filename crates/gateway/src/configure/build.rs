@@ -1,0 +1,247 @@
+//! From what was typed to what it means.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use journal::Journal;
+use masking::Strategy;
+use model::{ColumnName, TableName, Tag, TargetName};
+use policy::identity::Groups;
+use policy::{Policies, Source, TargetFacts};
+use zeroize::Zeroizing;
+
+use super::{ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, merge};
+use crate::catalogue::ColumnTag;
+use crate::credentials::{Credential, Sources};
+use crate::gateway::InForce;
+use crate::issuers::Issuers;
+use crate::metrics::Metrics;
+use crate::net::dial::{self, Address};
+use crate::net::tls::{SslMode, UpstreamTls};
+use crate::state::State;
+use crate::targets::{Parts, Target};
+
+/// What targets are built with.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub journal: &'a Journal,
+    pub state: &'a State,
+    pub metrics: &'a Arc<Metrics>,
+    pub sources: &'a Sources,
+}
+
+/// Reads the stored configuration and builds what is in force.
+pub(crate) async fn load(state: &State, means: Means<'_>) -> Result<InForce, ConfigureError> {
+    let stored = state.configured().await?;
+    build(stored.version, &stored.configuration, &stored.credentials, means)
+}
+
+/// From what was typed to what it means.
+pub(super) fn build(
+    stored: i64,
+    configuration: &Configuration,
+    credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    means: Means<'_>,
+) -> Result<InForce, ConfigureError> {
+    let Configuration { targets, policies, issuers, clients, groups } = configuration;
+    let groups = Groups::new(groups).map_err(ConfigureError::Groups)?;
+    let issuers = Issuers::build(issuers, clients, means.sources, means.metrics)
+        .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+    let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
+    let mut built = HashMap::new();
+    for target in targets {
+        let parts = parts(target, credential(target, credentials, means.sources), means)
+            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+        let name = parts.name.clone();
+        if built.insert(name, Arc::new(Target::new(parts))).is_some() {
+            let what = "there are two of this name".to_owned();
+            return Err(ConfigureError::Target { target: target.name.clone(), what });
+        }
+    }
+    let digest = merge::digest(configuration);
+    Ok(InForce {
+        stored,
+        policies,
+        targets: built,
+        issuers: Arc::new(issuers),
+        groups: Arc::new(groups),
+        digest,
+    })
+}
+
+/// What a target logs in with.
+fn credential(
+    target: &TargetConfig,
+    kept: &BTreeMap<String, Zeroizing<Vec<u8>>>,
+    sources: &Sources,
+) -> Credential {
+    if let Some(name) = &target.credential {
+        let found = sources.find(name).map(Credential::Sourced);
+        return found.unwrap_or_else(|| Credential::Missing(name.clone()));
+    }
+    let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
+    let password = given.or_else(|| kept.get(&target.name).cloned());
+    password.map_or(Credential::None, |bytes| Credential::Kept(Arc::new(dial::Password::new(bytes))))
+}
+
+/// A source that this gateway does not have is a mistake of whoever applies; of what another gateway took it is that target's.
+pub(super) fn check_sources(wanted: &Configuration, sources: &Sources) -> Result<(), ConfigureError> {
+    for target in &wanted.targets {
+        let wrong = |what: String| Err(ConfigureError::Target { target: target.name.clone(), what });
+        match &target.credential {
+            Some(_) if target.password.is_some() => {
+                return wrong("it has a password and a credential: one of them".to_owned());
+            }
+            Some(name) if sources.find(name).is_none() => {
+                return wrong(format!("the gateway's durward.toml has no [credentials.{name}]"));
+            }
+            Some(_) | None => (),
+        }
+    }
+    for issuer in &wanted.issuers {
+        let credential = issuer.introspection.as_ref().map(|how| &how.credential);
+        if let Some(name) = credential.filter(|name| sources.find(name).is_none()) {
+            let what = format!("introspection: the gateway's durward.toml has no [credentials.{name}]");
+            return Err(ConfigureError::Issuer { issuer: issuer.name.clone(), what });
+        }
+    }
+    Ok(())
+}
+
+fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Result<Parts, String> {
+    let TargetConfig {
+        name,
+        host,
+        port,
+        user,
+        database,
+        password: _,
+        credential: _,
+        sslmode,
+        sslrootcert,
+        direct_tls,
+        tags,
+        columns,
+    } = target;
+    check_name(name)?;
+    for (what, value) in [("host", host), ("user", user), ("database", database)] {
+        if value.is_empty() || value.contains('\0') {
+            return Err(format!("its {what} is empty or has a zero byte"));
+        }
+    }
+    let roots = sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec());
+    let tls = UpstreamTls::new(sslmode.parse::<SslMode>()?, roots, *direct_tls);
+    Ok(Parts {
+        name: TargetName::new(name),
+        facts: TargetFacts { tags: tags.iter().map(|t| tag(t)).collect::<Result<_, _>>()? },
+        address: Address::new(host, *port),
+        tls,
+        user: user.clone(),
+        database: database.clone(),
+        credential,
+        columns: column_tags(columns)?,
+        journal: means.journal.clone(),
+        state: means.state.clone(),
+        metrics: Arc::clone(means.metrics),
+    })
+}
+
+/// A target's name stands in connection strings and policies.
+///
+/// # Errors
+/// What it may be made of.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 63 || !name.chars().all(fine) {
+        return Err("a target's name has 1 to 63 letters, digits, `-`, `_` and `.`".to_owned());
+    }
+    Ok(())
+}
+
+/// A tag of a column or a target.
+///
+/// # Errors
+/// What it may be made of.
+pub fn tag(word: &str) -> Result<Tag, String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if word.is_empty() || !word.chars().all(fine) {
+        return Err(format!(
+            "the tag \"{word}\" has other characters than letters, digits, `-`, `_` and `.`"
+        ));
+    }
+    Ok(Tag(word.to_owned()))
+}
+
+fn column_tags(columns: &BTreeMap<String, ColumnConfig>) -> Result<Vec<ColumnTag>, String> {
+    let mut all = Vec::new();
+    for (name, ColumnConfig { tags, strategy, proposed: _ }) in columns {
+        let column = column_name(name)
+            .ok_or_else(|| format!("\"{name}\" is no column: it is written schema.table.column"))?;
+        let strategy = strategy
+            .as_deref()
+            .map(str::parse::<Strategy>)
+            .transpose()
+            .map_err(|e| format!("{name}: {e}"))?;
+        for word in tags {
+            all.push(ColumnTag { column: column.clone(), tag: tag(word)?, strategy });
+        }
+    }
+    Ok(all)
+}
+
+/// `schema.table.column`; a part with a dot in it stands in double quotes.
+pub fn column_name(text: &str) -> Option<ColumnName> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, behind) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => rest.split_at_checked(rest.find('.').unwrap_or(rest.len()))?,
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part.to_owned());
+        if behind.is_empty() {
+            break;
+        }
+        rest = behind.strip_prefix('.')?;
+    }
+    let [schema, name, column] = parts.try_into().ok()?;
+    Some(ColumnName { table: TableName { schema, name }, name: column })
+}
+
+/// The text that [`column_name`] reads.
+pub(crate) fn column_text(column: &ColumnName) -> String {
+    let part = |p: &str| if p.contains('.') { format!("\"{p}\"") } else { p.to_owned() };
+    format!("{}.{}.{}", part(&column.table.schema), part(&column.table.name), part(&column.name))
+}
+
+pub(super) fn sources(files: &[PolicyFile]) -> Vec<Source> {
+    files.iter().map(|p| Source { name: p.name.clone(), text: p.text.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_written_with_its_schema_and_table() {
+        for (text, fits) in [
+            ("shop.customers.email", true),
+            ("shop.\"odd.table\".email", true),
+            ("customers.email", false),
+            ("a.b.c.d", false),
+            ("a..c", false),
+            ("", false),
+            ("a.\"b.c", false),
+        ] {
+            let read = column_name(text);
+            assert_eq!(read.is_some(), fits, "{text}");
+            if let Some(column) = read {
+                assert_eq!(column_text(&column), text);
+            }
+        }
+    }
+}
