@@ -432,6 +432,7 @@ impl Audit {
             values: &self.commitments(&values),
             holds: question.holds().iter().map(|h| h.id.as_str()).collect(),
             version: question.version(),
+            changed: ticket.changed.as_deref(),
         };
         let position = self.append(&body, &[fields])?;
         if let Some(request) = self.approved.take() {
@@ -454,9 +455,12 @@ impl Audit {
     ) -> Result<(), JournalDown> {
         let policies = match answer {
             Answer::Approved(policies) => policies.clone(),
-            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_) => {
-                Vec::new()
-            }
+            Answer::Denied(_)
+            | Answer::Pending
+            | Answer::Expired
+            | Answer::Withdrawn
+            | Answer::Frozen(_)
+            | Answer::Moved => Vec::new(),
         };
         let body =
             record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };

@@ -20,7 +20,7 @@ use crate::break_glass::Alarm;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
-use crate::holds::{Answer, Holds, Ticket};
+use crate::holds::{Answer, Asked, Holds, Known, Ticket};
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
@@ -266,7 +266,12 @@ impl Gateway {
             }
             (
                 None,
-                Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_),
+                Answer::Denied(_)
+                | Answer::Pending
+                | Answer::Expired
+                | Answer::Withdrawn
+                | Answer::Frozen(_)
+                | Answer::Moved,
             ) => self.decide_with(grant, message, now, &BTreeSet::new()),
         }
     }
@@ -317,8 +322,10 @@ impl Gateway {
         question: &Question<M>,
         session: &str,
         patience: Duration,
-    ) -> Result<Ticket, Denied> {
-        self.holds.file(grant, question, session, patience).await
+    ) -> Result<Asked, Denied> {
+        let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
+        let known = Known { catalogue, version: question.message().catalogue() };
+        self.holds.file(grant, question, session, patience, known).await
     }
 
     /// The client no longer waits for a held operation.

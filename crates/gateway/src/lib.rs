@@ -34,6 +34,7 @@ pub mod state;
 pub mod targets;
 pub mod tokens;
 pub mod traces;
+pub mod visible;
 
 #[cfg(test)]
 mod memory;

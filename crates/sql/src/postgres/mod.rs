@@ -7,6 +7,7 @@ use model::{ColumnName, Effect, Facts, Tag};
 
 mod bodies;
 mod calls;
+mod canonical;
 pub mod catalog;
 mod classes;
 pub mod copy;
@@ -50,6 +51,7 @@ mod names_tests;
 #[cfg(test)]
 mod tests;
 
+pub use canonical::canonical;
 use catalog::Catalog;
 pub use template::{Template, template};
 

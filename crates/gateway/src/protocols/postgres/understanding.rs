@@ -14,7 +14,7 @@ use super::control::Rows;
 use super::expected::Bound;
 use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
-use super::operation::{Epoch, Garbled, Operation, Prepared};
+use super::operation::{Epoch, Garbled, Operation, Prepared, Seen};
 use super::own;
 use crate::targets::Target;
 
@@ -117,6 +117,11 @@ impl Understanding {
 
     pub(super) fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// By what it understands.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { catalogue: Arc::clone(&self.catalogue), version: self.epoch.catalogue }
     }
 
     /// Whether certainty about names changes nothing for this session.
