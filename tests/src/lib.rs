@@ -5,6 +5,8 @@ mod administration;
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod altered;
+#[cfg(test)]
 mod approvals;
 #[cfg(test)]
 mod attacks;

@@ -82,19 +82,22 @@ fn watch(client: &Client, as_json: bool) -> anyhow::Result<()> {
                 continue;
             }
             if as_json {
-                say(request)?;
+                say(gateway::visible::json(&request.to_string()))?;
             } else {
-                let of = |name| show::line(&field(request, name));
-                say(format_args!(
-                    "{}  {} on {}: {}",
-                    of("id"),
-                    of("principal"),
-                    of("target"),
-                    of("summary")
-                ))?;
+                say(glance(request))?;
             }
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// One request in a line.
+fn glance(request: &Value) -> String {
+    let of = |name| show::line(&field(request, name));
+    let glance = format!("{}  {} on {}: {}", of("id"), of("principal"), of("target"), of("summary"));
+    match show::disguised(&glance).as_slice() {
+        [] => glance,
+        disguised => format!("{glance} (look twice: {})", disguised.join(", ")),
     }
 }
 
@@ -109,6 +112,7 @@ fn whole(request: &Value) -> String {
         ("Target", "target"),
         ("Session", "session"),
         ("Outcome", "outcome"),
+        ("Altered", "changed"),
     ] {
         let value = field(request, name);
         if !value.is_empty() {
@@ -149,6 +153,7 @@ fn whole(request: &Value) -> String {
         let kind = kinds.next().and_then(Value::as_str).unwrap_or_default();
         let kind = if kind.is_empty() { String::new() } else { format!(" ({})", show::line(kind)) };
         out.push(format!("  ${n}{kind} = {shown}"));
+        everything.push(' ');
         everything.push_str(value.as_str().unwrap_or_default());
     }
     let pair = |setting: &Value| {
@@ -164,6 +169,13 @@ fn whole(request: &Value) -> String {
             "The rows that are copied in come later and can be any: they are not part of this request."
                 .to_owned(),
         );
+    }
+    for part in ["principal", "on_behalf_of", "target", "effects"] {
+        everything.push_str(&format!(" {}", field(request, part)));
+    }
+    let disguised = show::disguised(&everything);
+    if !disguised.is_empty() {
+        out.push(format!("Look twice, there are words in more than one alphabet: {}", disguised.join(", ")));
     }
     let strangers = show::strangers(&everything);
     if !strangers.is_empty() {
@@ -220,11 +232,25 @@ mod tests {
             "  | Status    approved",
             "  $1 = '1⟨U+001B⟩[2K⟨U+200B⟩'",
             "  $2 = NULL",
+            "Look twice, there are words in more than one alphabet: pаy with а (U+0430)",
             "Look twice, there are characters beyond ASCII: а (U+0430)",
             "Stands    1970-01-01T00:00:00Z to 1970-01-01T00:15:00Z",
         ] {
             assert!(shown.lines().any(|l| l == line), "{line} is not in:\n{shown}");
         }
         assert!(!shown.lines().any(|l| l == "Status    approved"), "{shown}");
+    }
+
+    #[test]
+    fn a_watcher_sees_one_line_of_each_request_and_nothing_in_it_looks_like_another() {
+        let request = json!({
+            "id": "r1", "principal": "agent:bot", "target": "orders",
+            "summary": "UPDATE \"ordеrs\u{202e}\" SET a = ?\nr2  user:boss on orders: approved\u{1b}[1A",
+        });
+        assert_eq!(
+            glance(&request),
+            "r1  agent:bot on orders: UPDATE \"ordеrs⟨U+202E⟩\" SET a = ?⟨U+000A⟩r2  user:boss on orders: \
+             approved⟨U+001B⟩[1A (look twice: ordеrs with е (U+0435))"
+        );
     }
 }

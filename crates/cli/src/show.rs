@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+pub(crate) use gateway::visible::{disguised, line, lines, strangers};
 use serde_json::Value;
 
 /// Writes a line.
@@ -11,46 +12,7 @@ pub(crate) fn say(text: impl std::fmt::Display) -> io::Result<()> {
 
 /// Writes JSON.
 pub(crate) fn json(value: &Value) -> io::Result<()> {
-    say(format_args!("{value:#}"))
-}
-
-/// One line: every character that cannot be seen, or changes how others are seen, is written as its number.
-pub(crate) fn line(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// The same, where line breaks are line breaks.
-pub(crate) fn lines(text: &str) -> String {
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The characters of a text that are not ASCII and can be seen: letters that look like others are among them.
-pub(crate) fn strangers(text: &str) -> Vec<String> {
-    let mut found: Vec<char> = text.chars().filter(|c| !c.is_ascii() && !is_hidden(*c)).collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into_iter().map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect()
-}
-
-/// Control and format characters, separators, fillers, selectors, tags and private use (Unicode's Cc, Cf, Zl, Zp, Co and
-/// what is drawn as nothing).
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(u32::from(c),
-            0xAD | 0x34F | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2
-            | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
-            | 0x2060..=0x206F | 0x2800 | 0x3164 | 0xE000..=0xF8FF | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0
-            | 0xFFF0..=0xFFFB | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3
-            | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF | 0xF0000..=0x10FFFF)
+    say(gateway::visible::json(&format!("{value:#}")))
 }
 
 /// Rows under their headings, each column as wide as its widest.
@@ -97,27 +59,4 @@ pub(crate) fn field(value: &Value, name: &str) -> String {
 /// A field that is a time.
 pub(crate) fn time_field(value: &Value, name: &str) -> String {
     value.get(name).and_then(Value::as_i64).map(time).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_hides_or_turns_text_is_written_as_its_number() {
-        for (text, shown) in [
-            ("SELECT 'ü'", "SELECT 'ü'"),
-            ("a\u{202e}b", "a⟨U+202E⟩b"),
-            ("\u{1b}[2J", "⟨U+001B⟩[2J"),
-            ("a\nb\tc\r", "a⟨U+000A⟩b⟨U+0009⟩c⟨U+000D⟩"),
-            ("x\u{200b}\u{2066}\u{feff}", "x⟨U+200B⟩⟨U+2066⟩⟨U+FEFF⟩"),
-            ("n\u{a0}b", "n⟨U+00A0⟩b"),
-            ("t\u{e0041}", "t⟨U+E0041⟩"),
-            ("c\u{9b}31m", "c⟨U+009B⟩31m"),
-        ] {
-            assert_eq!(line(text), shown);
-        }
-        assert_eq!(lines("a\nb\u{7}"), "a\nb⟨U+0007⟩");
-        assert_eq!(strangers("пay ü"), ["ü (U+00FC)", "п (U+043F)"]);
-    }
 }

@@ -193,6 +193,8 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
     };
     let new = NewRequest {
         digest: "d".to_owned(),
+        subject: "s".to_owned(),
+        touched: Vec::new(),
         principal: "agent:bot".to_owned(),
         on_behalf_of: Vec::new(),
         target: TargetName::new("orders"),

@@ -306,6 +306,7 @@ impl Audit {
             values: &commitments(&self.key, self.decisions, &values),
             holds: question.holds().iter().map(|h| h.id.as_str()).collect(),
             version: question.version(),
+            changed: ticket.changed.as_deref(),
         };
         let position = self.append(&body, &[fields])?;
         self.on_tape(|tape| tape::held(tape, &decision, phase, question, ticket, fields));
@@ -329,9 +330,12 @@ impl Audit {
     ) -> Result<(), JournalDown> {
         let policies = match answer {
             Answer::Approved(policies) => policies.clone(),
-            Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_) => {
-                Vec::new()
-            }
+            Answer::Denied(_)
+            | Answer::Pending
+            | Answer::Expired
+            | Answer::Withdrawn
+            | Answer::Frozen(_)
+            | Answer::Moved => Vec::new(),
         };
         self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
         let body =

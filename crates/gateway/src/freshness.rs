@@ -226,6 +226,21 @@ impl SharedCatalogue {
         }
     }
 
+    /// The version of what is there at this moment: of what a look finds that begins now.
+    ///
+    /// # Errors
+    /// Why it cannot be looked at.
+    pub async fn version_now(&self) -> Result<u64, ReadError> {
+        let asked = Instant::now();
+        let mut reader = self.reader.lock().await;
+        if self.wanted.load(Ordering::Acquire) && !self.was_seen_since(asked) {
+            // Somebody waits for it, so it is tried however lately it failed.
+            reader.rest_until = None;
+            self.look(&mut reader).await?;
+        }
+        Ok(self.version())
+    }
+
     /// Looks again because time has passed, if nobody does so already and not so often that the server would feel it.
     pub async fn poll(&self) {
         let Ok(mut reader) = self.reader.try_lock() else { return };

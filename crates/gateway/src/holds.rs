@@ -7,17 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
-use model::{Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName};
+use model::{
+    Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName, Touched,
+};
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
+use crate::freshness::SharedCatalogue;
 use crate::spine::Auditable;
 use crate::state::State;
 use crate::traces::Moment;
+use crate::visible;
 
 /// Waiting for an answer.
 pub const PENDING: &str = "ZD001";
@@ -46,13 +51,50 @@ pub struct Ticket {
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
+    /// What was altered since the same was asked for before, if so.
+    pub changed: Option<String>,
     /// On which target.
     pub target: TargetName,
+    catalogue: Known,
     /// When it was asked for.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nobody traces it"))]
     pub(crate) asked: Moment,
     until: Instant,
     claim: Arc<Claim>,
+}
+
+/// What the target held when an operation was understood.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// Where it is looked up; `None` where there is no such target any more.
+    pub catalogue: Option<Arc<SharedCatalogue>>,
+    /// The version that was known then.
+    pub version: u64,
+}
+
+impl Known {
+    /// Looks at the target whether anything has been altered since.
+    async fn has_moved(&self) -> Result<bool, ReadError> {
+        match &self.catalogue {
+            Some(catalogue) => Ok(catalogue.version_now().await? != self.version),
+            None => Ok(false),
+        }
+    }
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "version {}", self.version)
+    }
+}
+
+/// What comes of asking.
+#[derive(Debug)]
+pub enum Asked {
+    /// It is filed.
+    Filed(Ticket),
+    /// The target's objects were altered since the operation was understood: it has to be understood again.
+    Moved,
 }
 
 /// One session's claim of an approval. It is made by a task of its own, so that a session that hears something else
@@ -93,6 +135,9 @@ pub enum Answer {
     Withdrawn,
     /// The target is frozen, for this reason; the request stays open.
     Frozen(Arc<str>),
+    /// The target's objects were altered since it was asked: the operation has to be understood again, and is asked for anew
+    /// where it means something else or touches what was altered.
+    Moved,
 }
 
 impl Answer {
@@ -105,6 +150,7 @@ impl Answer {
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
             Self::Frozen(_) => "frozen",
+            Self::Moved => "moved",
         }
     }
 
@@ -145,6 +191,13 @@ impl Answer {
                      statement again."
                 )),
             ),
+            Self::Moved => (
+                PENDING,
+                format!(
+                    "the target's objects were altered since request {ticket} was asked for; the statement did not run"
+                ),
+                Some("Send exactly the same statement again.".to_owned()),
+            ),
         };
         let policies = question.holds().iter().map(|h| h.id.clone()).collect();
         Some(Denied { code, reason, hint, policies, version: Arc::clone(question.version()) })
@@ -174,13 +227,14 @@ impl Holds {
     ///
     /// # Errors
     /// A refusal for the client: too many wait, or the store cannot be written.
-    pub async fn file<M: Inspect + Auditable>(
+    pub(crate) async fn file<M: Inspect + Auditable>(
         &self,
         grant: &Grant,
         question: &Question<M>,
         session: &str,
         patience: Duration,
-    ) -> Result<Ticket, Denied> {
+        catalogue: Known,
+    ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
             reason,
@@ -189,6 +243,12 @@ impl Holds {
             version: Arc::clone(question.version()),
         };
         let asked = Moment::now();
+        match catalogue.has_moved().await {
+            Ok(true) => return Ok(Asked::Moved),
+            Ok(false) => (),
+            // It is looked at again before an approval is used.
+            Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
+        }
         let request = describe(grant, question, session);
         let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
@@ -199,8 +259,13 @@ impl Holds {
                 hint,
             )
         })?;
-        let id = match filed {
-            Filed::Now(id) | Filed::Before(id) => id,
+        let (id, changed) = match filed {
+            Filed::Now(id) | Filed::Before(id) => (id, None),
+            Filed::Anew(id, changed) => {
+                // Whoever waits for what it takes the place of asks for it, too.
+                self.changed();
+                (id, Some(changed))
+            }
             Filed::TooMany => {
                 let reason = format!(
                     "this statement needs an approval, and {MOST_OPEN} requests of yours wait already"
@@ -215,16 +280,18 @@ impl Holds {
             patience.as_secs(),
             expires.div_ceil(60)
         );
-        Ok(Ticket {
+        Ok(Asked::Filed(Ticket {
             asked,
             id,
+            changed,
+            catalogue,
             summary: request.summary,
             how,
             patience,
             target: request.target,
             until: Instant::now() + patience,
             claim: Claim::new(&self.waiting),
-        })
+        }))
     }
 
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
@@ -249,10 +316,10 @@ impl Holds {
                         | Status::Claimed
                         | Status::Lapsed
                         | Status::Rescinded
-                        | Status::Superseded
                         | Status::Done
                         | Status::Failed
                         | Status::OutcomeUnknown => return Answer::Expired,
+                        Status::Superseded => return Answer::Moved,
                         Status::Withdrawn => return Answer::Withdrawn,
                         Status::Pending => (),
                     },
@@ -273,19 +340,31 @@ impl Holds {
             return;
         }
         let (holds, id, claim) = (self.clone(), ticket.id.clone(), Arc::clone(&ticket.claim));
+        let known = ticket.catalogue.clone();
         tokio::spawn(async move {
-            let answer = match holds.state.claim(&id).await {
-                Ok(Some(policies)) => Answer::Approved(policies),
-                // Another session sent the same statement and was first.
-                Ok(None) => Answer::Expired,
+            let answer = match known.has_moved().await {
+                Ok(false) => holds.claim(&id).await,
+                Ok(true) => Answer::Moved,
                 Err(error) => {
-                    tracing::error!(request = id, "an approval cannot be claimed: {error}");
+                    tracing::error!(request = id, %error, "an approval is not used: its target cannot be looked at");
                     Answer::Pending
                 }
             };
             *claim.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
             holds.changed();
         });
+    }
+
+    async fn claim(&self, id: &str) -> Answer {
+        match self.state.claim(id).await {
+            Ok(Some(policies)) => Answer::Approved(policies),
+            // Another session sent the same statement and was first.
+            Ok(None) => Answer::Expired,
+            Err(error) => {
+                tracing::error!(request = id, "an approval cannot be claimed: {error}");
+                Answer::Pending
+            }
+        }
     }
 
     /// The client has cancelled or left: the request is no longer asked.
@@ -317,26 +396,29 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
     let principal = grant.principal();
     let on_behalf_of: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
 
-    let mut digest = Digest::new(&SHA256);
-    let mut part = |bytes: &[u8]| {
-        digest.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-        digest.update(bytes);
-    };
-    part(principal.id.to_string().as_bytes());
-    on_behalf_of.iter().for_each(|p| part(p.as_bytes()));
-    part(b"on");
-    part(grant.target().as_str().as_bytes());
-    part(&message.shape());
-    effects.iter().for_each(|e| part(e.as_bytes()));
-    part(b"exactly");
-    message.exact(session, &mut part);
-    let digest = audit::hex(digest.finish().as_ref());
+    let mut subject = Parts::default();
+    subject.take(principal.id.to_string().as_bytes());
+    on_behalf_of.iter().for_each(|p| subject.take(p.as_bytes()));
+    subject.take(b"on");
+    subject.take(grant.target().as_str().as_bytes());
+    message.exact(session, &mut |part| subject.take(part));
+    let mut digest = subject.clone();
+    digest.take(b"as");
+    digest.take(&message.shape());
+    effects.iter().for_each(|e| digest.take(e.as_bytes()));
+    let touched = message.touched();
+    for Touched { what, mark } in &touched {
+        digest.take(what.as_bytes());
+        digest.take(mark.as_bytes());
+    }
 
     let numbered = numbered(text, &values);
     let shown: Vec<Shown> = values.iter().map(|value| message.shown(value)).collect();
     let kinds = shown.iter().map(|value| value.kind.clone()).collect();
     NewRequest {
-        digest,
+        digest: digest.finish(),
+        subject: subject.finish(),
+        touched,
         principal: principal.id.to_string(),
         on_behalf_of,
         target: grant.target().clone(),
@@ -349,6 +431,27 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
         effects,
         holds: question.holds().to_vec(),
         version: question.version().to_string(),
+    }
+}
+
+/// A digest of parts, each with its length.
+#[derive(Clone)]
+struct Parts(Digest);
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self(Digest::new(&SHA256))
+    }
+}
+
+impl Parts {
+    fn take(&mut self, part: &[u8]) {
+        self.0.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(part);
+    }
+
+    fn finish(self) -> String {
+        audit::hex(self.0.finish().as_ref())
     }
 }
 
@@ -368,8 +471,7 @@ fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
 }
 
 fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
-    let mut summary: String =
-        text.chars().take(SUMMARY).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut summary = visible::line(&text.chars().take(SUMMARY).collect::<String>());
     if summary.is_empty() {
         summary.push_str(kind);
     }

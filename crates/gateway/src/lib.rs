@@ -35,6 +35,7 @@ pub mod state;
 pub mod targets;
 pub mod tokens;
 pub mod traces;
+pub mod visible;
 
 #[cfg(test)]
 mod memory;

@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Vote,
+    Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Touched,
+    Vote,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -29,6 +30,8 @@ struct Kept {
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
     digests: Vec<String>,
+    /// Their subjects and what they touch, likewise.
+    subjects: Vec<(String, Vec<Touched>)>,
     approvers: Vec<Approver>,
     placed: BTreeMap<(TargetName, String), Placed>,
     made: u32,
@@ -179,10 +182,22 @@ impl Backend for Memory {
                 return Filed::Before(same.id.clone());
             }
             let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
-            if kept.requests.iter().filter(|r| waiting(r)).count() >= most {
+            let others = kept.requests.iter().zip(&kept.subjects);
+            let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
+            if others.count() >= most {
                 return Filed::TooMany;
             }
             let id = format!("r{}", kept.requests.len() + 1);
+            let mut changed = None;
+            let former = kept.requests.iter_mut().zip(&kept.subjects);
+            for (former, (_, touched)) in
+                former.filter(|(r, (subject, _))| open(r) && *subject == new.subject)
+            {
+                let (altered, since) = (new.altered(touched), former.status.since());
+                former.status = Status::Superseded;
+                former.outcome = Some(format!("{altered} since it was {since}"));
+                changed = Some(format!("{altered} since request {} was {since}", former.id));
+            }
             let request = Request {
                 id: id.clone(),
                 status: Status::Pending,
@@ -195,6 +210,7 @@ impl Backend for Memory {
                 values: new.values.clone(),
                 circumstances: new.circumstances.clone(),
                 effects: new.effects.clone(),
+                changed: changed.clone(),
                 holds: new.holds.clone(),
                 filed: 0,
                 expires: i64::MAX,
@@ -203,7 +219,11 @@ impl Backend for Memory {
             };
             kept.requests.push(request);
             kept.digests.push(new.digest.clone());
-            Filed::Now(id)
+            kept.subjects.push((new.subject.clone(), new.touched.clone()));
+            match changed {
+                Some(changed) => Filed::Anew(id, changed),
+                None => Filed::Now(id),
+            }
         })
     }
 
@@ -364,9 +384,10 @@ impl Backend for Memory {
             let open = |r: &Request| r.status.is_open();
             let mut stay =
                 kept.requests.iter().map(|r| open(r) || r.filed >= requests).collect::<Vec<_>>().into_iter();
-            let mut stay_too = stay.clone();
+            let (mut stay_too, mut stay_three) = (stay.clone(), stay.clone());
             kept.requests.retain(|_| stay.next().unwrap_or_default());
             kept.digests.retain(|_| stay_too.next().unwrap_or_default());
+            kept.subjects.retain(|_| stay_three.next().unwrap_or_default());
             Purged {
                 tokens: (before.0 - kept.tokens.len()).try_into().expect("small"),
                 requests: (before.1 - kept.requests.len()).try_into().expect("small"),

@@ -13,7 +13,7 @@ use policy::{Denied, Grant, Identity, Question, Verdict};
 
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
 use crate::gateway::Gateway;
-use crate::holds::{Answer, Ticket};
+use crate::holds::{Answer, Asked, Ticket};
 use crate::net::login::Refused;
 use crate::sessions::Ended;
 
@@ -53,6 +53,10 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                     return Err(Stop::Broken("an answer to no question"));
                 };
                 audit.answered(&grant, &ticket, &answer).await?;
+                if answer == Answer::Moved {
+                    s.unread(question.withdraw())?;
+                    continue;
+                }
                 match gateway.redecide(&grant, question, &ticket, &answer, &s.context()) {
                     Verdict::Allow(pass) => {
                         let cleared = audit.allowed(&grant, pass).await?;
@@ -117,7 +121,11 @@ async fn hold<P: Protocol>(
     question: Question<P::Message>,
 ) -> Result<Option<Held<P::Message>>, Stop> {
     let ticket = match gateway.file(grant, &question, &s.origin().session, s.patience()).await {
-        Ok(ticket) => ticket,
+        Ok(Asked::Filed(ticket)) => ticket,
+        Ok(Asked::Moved) => {
+            s.unread(question.withdraw())?;
+            return Ok(None);
+        }
         Err(denied) => {
             let message = question.withdraw();
             refuse(s, audit, grant, message, denied).await?;
@@ -162,6 +170,8 @@ pub trait Protocol: Sized {
     async fn refuse_unreadable(&mut self, garbled: Self::Garbled, noted: Noted) -> Result<(), Stop>;
     /// Tells the client that its operation waits for an approval.
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop>;
+    /// Takes an operation back as if it had not been read yet: it is described again, by what its target holds now.
+    fn unread(&mut self, message: Self::Message) -> Result<(), Stop>;
     /// How long a held operation may wait in this state of the session.
     fn patience(&self) -> std::time::Duration;
     /// The facts of this moment that a policy may ask about.
@@ -188,6 +198,10 @@ pub trait Auditable {
     fn shown(&self, value: &crate::audit::ValueNote<'_>) -> crate::audit::Shown;
     /// What else decides what it means, by name: settings, a role.
     fn circumstances(&self) -> Vec<(String, String)>;
+    /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
+    fn touched(&self) -> Vec<model::Touched>;
+    /// The version of the target's catalogue by which it was understood.
+    fn catalogue(&self) -> u64;
 }
 
 /// What is counted and recorded of a response.

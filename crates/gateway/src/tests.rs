@@ -130,6 +130,14 @@ impl Auditable for Wish {
     fn circumstances(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+
+    fn touched(&self) -> Vec<model::Touched> {
+        Vec::new()
+    }
+
+    fn catalogue(&self) -> u64 {
+        0
+    }
 }
 
 struct Noise;
@@ -234,6 +242,11 @@ impl Protocol for Toy {
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
         assert!(ticket.how.contains(&ticket.id));
         self.seen.push("held");
+        Ok(())
+    }
+
+    fn unread(&mut self, message: Wish) -> Result<(), Stop> {
+        self.inbox.push_front(Event::Request(message));
         Ok(())
     }
 

@@ -170,6 +170,9 @@ pub enum Body<'a> {
         values: &'a [Commitment],
         holds: Vec<&'a str>,
         version: &'a str,
+        /// What was altered since the same was asked for before: it takes that request's place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changed: Option<&'a str>,
     },
     /// A held operation has its answer.
     Answered { request: String, answer: String, policies: Vec<String> },

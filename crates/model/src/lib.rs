@@ -13,5 +13,6 @@ pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, Circumstances, Counted, Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, Vote,
+    Approver, Circumstances, Counted, Filed, Finish, HoldRule, NewRequest, Request, Standing, Status,
+    Touched, Vote,
 };

@@ -35,11 +35,24 @@ pub struct Circumstances {
     pub settings: Vec<(String, String)>,
 }
 
+/// One object that an operation touches, as it was when the operation was understood.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Touched {
+    /// Which, in words: `the table shop.orders`.
+    pub what: String,
+    /// A digest of all that decides what is done with it: another one where it was altered.
+    pub mark: String,
+}
+
 /// A held operation to be filed.
 #[derive(Debug, Clone)]
 pub struct NewRequest {
     /// Of everything that makes the operation this one.
     pub digest: String,
+    /// The same without what the target's objects decide of it: what is sent again after one of them was altered.
+    pub subject: String,
+    /// The objects that it touches.
+    pub touched: Vec<Touched>,
     /// Who asks.
     pub principal: String,
     /// For whom.
@@ -66,19 +79,51 @@ pub struct NewRequest {
     pub version: String,
 }
 
+impl NewRequest {
+    /// What was altered since the same was asked for before, as a clause. Several are told up to a number.
+    pub fn altered(&self, before: &[Touched]) -> String {
+        const SAID: usize = 5;
+        // What it touches now alone, or does no more, follows from something else that was altered.
+        let is_altered =
+            |now: &&Touched| before.iter().any(|then| then.what == now.what && then.mark != now.mark);
+        let mut whats: Vec<&str> = self.touched.iter().filter(is_altered).map(|t| t.what.as_str()).collect();
+        whats.sort_unstable();
+        match whats.as_slice() {
+            [] => "what it would do has changed".to_owned(),
+            [one] => format!("{one} was altered"),
+            [rest @ .., last] if whats.len() <= SAID => {
+                format!("{} and {last} were altered", rest.join(", "))
+            }
+            many => {
+                let said: Vec<&str> = many.iter().take(SAID).copied().collect();
+                format!("{} and {} others were altered", said.join(", "), many.len() - said.len())
+            }
+        }
+    }
+}
+
+impl Status {
+    /// What had happened to an open request, for whoever is told what changed since.
+    pub fn since(self) -> &'static str {
+        if self == Self::Approved { "approved" } else { "asked for" }
+    }
+}
+
 /// How filing went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filed {
     /// It is new; its id.
     Now(String),
+    /// It is new, and takes the place of what was asked before something was altered: its id, and what was altered since when.
+    Anew(String, String),
     /// It waits or was approved already; its id.
     Before(String),
     /// Its principal has too many that wait.
     TooMany,
 }
 
-/// Where a request stands. Pending → approved, denied, expired or withdrawn; approved → claimed, lapsed or rescinded; claimed →
-/// done, failed, superseded or with an outcome that nobody knows.
+/// Where a request stands. Pending → approved, denied, expired, withdrawn or superseded; approved → claimed, lapsed, rescinded or
+/// superseded; claimed → done, failed, superseded or with an outcome that nobody knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -98,7 +143,8 @@ pub enum Status {
     Lapsed,
     /// Approved, and taken back by somebody who may answer it.
     Rescinded,
-    /// Used, and not run, since the policy then in force refused it or asked for more.
+    /// Never run: what it touches was altered, so that it was asked for anew; or it was used, and the policy then in force refused
+    /// it or asked for more.
     Superseded,
     /// Used, and run.
     Done,
@@ -239,6 +285,8 @@ pub struct Request {
     pub circumstances: Circumstances,
     /// What it would do.
     pub effects: Vec<String>,
+    /// What was altered since the same was asked for before, and since which request.
+    pub changed: Option<String>,
     /// The rules that hold it.
     pub holds: Vec<HoldRule>,
     /// When it was filed, in seconds since 1970.

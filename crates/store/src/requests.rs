@@ -2,7 +2,7 @@
 //! the state it starts from, so that of two who race one loses.
 
 use aws_lc_rs::rand;
-use model::{Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, TargetName, Vote};
+use model::{Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, TargetName, Touched, Vote};
 use zeroize::Zeroizing;
 
 use crate::database::{Work, whole};
@@ -42,17 +42,19 @@ impl Store {
             return Ok(Filed::Before(id));
         }
         let waiting: i64 =
-            query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'pending'")
+            query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'pending' AND subject <> $2")
                 .bind(&new.principal)
+                .bind(&new.subject)
                 .fetch_one(&mut work)
                 .await?
                 .try_get(0)?;
         if usize::try_from(waiting).unwrap_or(usize::MAX) >= most {
             return Ok(Filed::TooMany);
         }
+        let changed = supersede(&mut work, new).await?;
         let sealed = self.seal(&mut work, values_of(&id), &clear).await?;
-            insert(&mut work, &id, new, &sealed, now).await?;
-        Ok(Filed::Now(id.clone()))
+            insert(&mut work, &id, new, &sealed, changed.as_deref(), now).await?;
+        Ok(changed.map_or_else(|| Filed::Now(id.clone()), |changed| Filed::Anew(id.clone(), changed)))
         })
     }
 
@@ -226,15 +228,43 @@ pub(crate) async fn expire(work: &mut Work, now: i64) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// What was asked for before of the same subject is not any more: something that it touches was altered. Says what, for the
+/// request that takes its place.
+async fn supersede(work: &mut Work, new: &NewRequest) -> Result<Option<String>, StoreError> {
+    let former = query(
+        "SELECT id, status, touched FROM request WHERE subject = $1 AND status IN ('pending', 'approved') ORDER BY filed",
+    )
+    .bind(&new.subject)
+    .fetch_all(&mut *work)
+    .await?;
+    let mut changed = None;
+    for row in &former {
+        let id: &str = row.try_get(0)?;
+        let since = kept_status(row)?.since();
+        let before: Vec<Touched> = crate::from_json(row.try_get(2)?)?;
+        let altered = new.altered(&before);
+        query("UPDATE request SET status = 'superseded', outcome = $1 WHERE id = $2")
+            .bind(format!("{altered} since it was {since}"))
+            .bind(id)
+            .execute(&mut *work)
+            .await?;
+        changed = Some(format!("{altered} since request {id} was {since}"));
+    }
+    Ok(changed)
+}
+
 async fn insert(
     work: &mut Work,
     id: &str,
     new: &NewRequest,
     sealed: &[u8],
+    changed: Option<&str>,
     now: i64,
 ) -> Result<(), StoreError> {
     let NewRequest {
         digest,
+        subject,
+        touched,
         principal,
         on_behalf_of,
         target,
@@ -251,8 +281,8 @@ async fn insert(
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires, circumstances) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(id)
     .bind(digest)
@@ -270,6 +300,9 @@ async fn insert(
     .bind(now)
     .bind(after(now, life))
     .bind(crate::to_json(circumstances)?)
+    .bind(subject)
+    .bind(crate::to_json(touched)?)
+    .bind(changed)
     .execute(work)
     .await?;
     Ok(())
@@ -277,11 +310,15 @@ async fn insert(
 
 /// An open request whose time is over has expired, whether or not its row says so yet.
 pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
-    let word: &str = row.try_get("status")?;
-    let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
-    let kept = kept.ok_or(StoreError::Unreadable("the status of a request"))?;
+    let kept = kept_status(row)?;
     let over = row.try_get::<i64, _>("expires")? <= now;
     Ok(if over { kept.overdue() } else { kept })
+}
+
+fn kept_status(row: &Found) -> Result<Status, StoreError> {
+    let word: &str = row.try_get("status")?;
+    let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
+    kept.ok_or(StoreError::Unreadable("the status of a request"))
 }
 
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
@@ -297,6 +334,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         values: Vec::new(),
         circumstances: crate::from_json(row.try_get("circumstances")?)?,
         effects: crate::from_json(row.try_get("effects")?)?,
+        changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,

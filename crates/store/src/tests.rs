@@ -122,6 +122,8 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
     };
     NewRequest {
         digest: digest.to_owned(),
+        subject: format!("of {digest}"),
+        touched: Vec::new(),
         principal: "agent:bot".to_owned(),
         on_behalf_of: vec!["user:alice".to_owned()],
         target: TargetName::new("orders"),
@@ -140,7 +142,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
 async fn filed(store: &Store, digest: &str, holds: &[(u32, u64)]) -> String {
     match store.file(&request(digest, holds), 50, 0).await.expect("filed") {
         Filed::Now(id) => id,
-        other @ (Filed::Before(_) | Filed::TooMany) => panic!("{other:?}"),
+        other @ (Filed::Anew(..) | Filed::Before(_) | Filed::TooMany) => panic!("{other:?}"),
     }
 }
 
@@ -409,7 +411,7 @@ async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
             tasks.push(tokio::spawn(async move {
                 let new = request("same", &[(1, 60)]);
                 let filed = match store.file(&new, 50, 0).await.expect("filed") {
-                    Filed::Now(_) => 1,
+                    Filed::Now(_) | Filed::Anew(..) => 1,
                     Filed::Before(_) => 0,
                     Filed::TooMany => panic!("there are few"),
                 };

@@ -379,6 +379,105 @@ async fn the_pulse_stands_still_only_while_nothing_is_written() {
     }
 }
 
+const MARKED: &str = "
+    CREATE SCHEMA m;
+    CREATE DOMAIN m.amount AS integer CHECK (VALUE >= 0);
+    CREATE FUNCTION m.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TABLE m.orders (id integer PRIMARY KEY, total m.amount DEFAULT 1 CHECK (total < 1000), note text);
+    CREATE TABLE m.items (id integer PRIMARY KEY, orders integer REFERENCES m.orders ON DELETE CASCADE);
+    CREATE TABLE m.log (id integer, k integer) PARTITION BY RANGE (k);
+    CREATE TABLE m.log_1 PARTITION OF m.log FOR VALUES FROM (0) TO (10);
+    CREATE VIEW m.open AS SELECT id FROM m.orders;
+    CREATE TRIGGER stamp BEFORE UPDATE ON m.orders FOR EACH ROW EXECUTE FUNCTION m.stamp();
+    CREATE INDEX ON m.orders (note);
+    CREATE ROLE marked;
+    INSERT INTO m.orders SELECT n, n, 'n' FROM generate_series(1, 100) n;";
+
+#[tokio::test]
+async fn a_mark_moves_with_what_decides_what_a_statement_does_and_with_nothing_else() {
+    const ORDERS: &[&str] = &["the table m.orders"];
+    const BOTH: &[&str] = &["the table m.items", "the table m.orders"];
+    const LOG: &[&str] = &["the table m.log"];
+    const OPEN: &[&str] = &["the view m.open"];
+    const STAMP: &[&str] = &["the function m.stamp"];
+    for server in servers() {
+        let mut control = login(&server, "postgres", "").await;
+        server.sql("postgres", MARKED).expect("the sample");
+        let table = |name: &str| TableName { schema: "m".to_owned(), name: name.to_owned() };
+        let tables = ["orders", "items", "log", "open"].map(table).into();
+        let facts = model::Facts { tables, ..model::Facts::default() };
+        let mut before = read_all(&mut control, &[]).await.touched(&facts, &[]);
+        let whats: Vec<&str> = before.iter().map(|t| t.what.as_str()).collect();
+        assert_eq!(whats, [STAMP, &["the table m.items"], LOG, ORDERS, OPEN].concat());
+        let mut signed = signature(&mut control).await.expect("signed");
+        for (statement, altered) in [
+            ("ANALYZE m.orders", &[][..]),
+            ("VACUUM FULL m.orders", &[]),
+            ("INSERT INTO m.orders SELECT n, n, 'n' FROM generate_series(101, 200) n", &[]),
+            ("TRUNCATE m.log", &[]),
+            ("REINDEX TABLE m.orders", &[]),
+            ("CREATE INDEX plain ON m.orders (total)", &[]),
+            ("CREATE TABLE m.other (id integer)", &[]),
+            ("ALTER TABLE m.other ADD b integer", &[]),
+            ("COMMENT ON TABLE m.orders IS 'x'", &[]),
+            ("GRANT SELECT ON m.orders TO marked", &[]),
+            ("ALTER TABLE m.orders SET (fillfactor = 90)", &[]),
+            ("ALTER TABLE m.orders ADD city text", ORDERS),
+            ("ALTER TABLE m.orders DROP city", ORDERS),
+            ("ALTER TABLE m.orders ALTER note TYPE varchar(40)", ORDERS),
+            ("ALTER TABLE m.orders ALTER note SET NOT NULL", ORDERS),
+            ("ALTER TABLE m.orders ALTER note DROP NOT NULL", ORDERS),
+            ("ALTER TABLE m.orders ALTER note SET DEFAULT 'a'", ORDERS),
+            ("ALTER TABLE m.orders ALTER note SET DEFAULT 'b'", ORDERS),
+            ("ALTER TABLE m.orders ALTER note TYPE text COLLATE \"C\"", ORDERS),
+            ("ALTER TABLE m.orders ADD CONSTRAINT few CHECK (id < 5000) NOT VALID", ORDERS),
+            ("ALTER TABLE m.orders VALIDATE CONSTRAINT few", ORDERS),
+            ("CREATE UNIQUE INDEX one ON m.orders (total)", ORDERS),
+            ("DROP INDEX m.one", ORDERS),
+            ("ALTER TABLE m.orders DISABLE TRIGGER stamp", &["the function m.stamp", "the table m.orders"]),
+            ("ALTER TABLE m.orders ENABLE ALWAYS TRIGGER stamp", ORDERS),
+            ("ALTER TABLE m.items DISABLE TRIGGER ALL", &["the table m.items"]),
+            ("CREATE RULE quiet AS ON DELETE TO m.orders DO INSTEAD NOTHING", ORDERS),
+            ("CREATE POLICY all_rows ON m.orders USING (id > 1)", ORDERS),
+            ("ALTER TABLE m.orders ENABLE ROW LEVEL SECURITY", ORDERS),
+            ("ALTER TABLE m.orders FORCE ROW LEVEL SECURITY", ORDERS),
+            ("ALTER POLICY all_rows ON m.orders TO marked", ORDERS),
+            ("ALTER POLICY all_rows ON m.orders USING (id > 2)", ORDERS),
+            ("ALTER TABLE m.orders OWNER TO marked", ORDERS),
+            ("CREATE TABLE m.third (orders integer REFERENCES m.orders)", ORDERS),
+            ("ALTER TABLE m.items ALTER CONSTRAINT items_orders_fkey DEFERRABLE", BOTH),
+            ("ALTER DOMAIN m.amount DROP CONSTRAINT amount_check", ORDERS),
+            ("CREATE OR REPLACE VIEW m.open AS SELECT id + 1 AS id FROM m.orders", OPEN),
+            ("ALTER VIEW m.open SET (security_barrier)", OPEN),
+            ("CREATE TABLE m.log_2 PARTITION OF m.log FOR VALUES FROM (10) TO (20)", LOG),
+            ("ALTER TABLE m.log_1 ALTER id SET DEFAULT 5", LOG),
+            (
+                "CREATE OR REPLACE FUNCTION m.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+                STAMP,
+            ),
+            ("ALTER FUNCTION m.stamp() SECURITY DEFINER", STAMP),
+        ] {
+            server.sql("postgres", statement).expect(statement);
+            let after = read_all(&mut control, &[]).await.touched(&facts, &[]);
+            let mut found: Vec<&str> = Vec::new();
+            for one in before.iter().filter(|one| !after.contains(one)) {
+                found.push(&one.what);
+            }
+            assert_eq!(found, altered, "{statement}");
+            let moved = signature(&mut control).await.expect("signed");
+            assert!(altered.is_empty() || moved != signed, "{statement} is not seen");
+            (before, signed) = (after, moved);
+        }
+        // A session sees in the same words what all see, whatever it has set.
+        let mut session = login(&server, "postgres", "").await;
+        session.query("SET bytea_output = 'escape'; SET datestyle = 'German'").await.expect("set");
+        let version = version(&mut session).await.expect("it is served");
+        let answers = answers(&mut session, version).await;
+        let own = build(version, &answers, &[], &Placed::default()).expect("a catalogue");
+        assert_eq!(own.touched(&facts, &[]), before);
+    }
+}
+
 /// `DURWARD_FIXTURE_SCHEMA` is a script of the acceptance suite's database, `DURWARD_FIXTURE` the file to write.
 #[tokio::test]
 #[ignore = "writes the fixture of crate `sql`"]

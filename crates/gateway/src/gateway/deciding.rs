@@ -1,13 +1,14 @@
 //! What the spine asks of policy, and of people.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Inspect, TargetName};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
-use crate::holds::{Answer, Ticket};
+use crate::holds::{Answer, Asked, Known, Ticket};
 use crate::lease;
 use crate::metrics::Stage;
 use crate::spine::Auditable;
@@ -61,7 +62,12 @@ impl Gateway {
             }
             (
                 None,
-                Answer::Denied(_) | Answer::Pending | Answer::Expired | Answer::Withdrawn | Answer::Frozen(_),
+                Answer::Denied(_)
+                | Answer::Pending
+                | Answer::Expired
+                | Answer::Withdrawn
+                | Answer::Frozen(_)
+                | Answer::Moved,
             ) => self.decide_with(grant, message, now, &BTreeSet::new()),
         }
     }
@@ -112,8 +118,10 @@ impl Gateway {
         question: &Question<M>,
         session: &str,
         patience: Duration,
-    ) -> Result<Ticket, Denied> {
-        self.holds.file(grant, question, session, patience).await
+    ) -> Result<Asked, Denied> {
+        let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
+        let known = Known { catalogue, version: question.message().catalogue() };
+        self.holds.file(grant, question, session, patience, known).await
     }
 
     /// The client no longer waits for a held operation.

@@ -64,6 +64,13 @@ impl Buffer {
         self.tail().extend_from_slice(more);
     }
 
+    /// Puts bytes back in front of all that is in it.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        let rest = self.filled().to_vec();
+        *self = Self { bytes, start: 0 };
+        self.bytes.extend_from_slice(&rest);
+    }
+
     /// Appends what nobody else needs: where nothing is in the buffer, its memory changes hands.
     pub fn append(&mut self, more: &mut Vec<u8>) {
         if self.is_empty() {

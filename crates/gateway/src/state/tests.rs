@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, Status, TargetName};
+use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, Status, TargetName, Touched};
 use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
@@ -37,6 +37,9 @@ enum Place {
 fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
     NewRequest {
         digest: digest.to_owned(),
+        // A digit is a version of the table.
+        subject: format!("of {}", digest.trim_end_matches(|c: char| c.is_ascii_digit())),
+        touched: vec![Touched { what: "the table shop.t".to_owned(), mark: digest.to_owned() }],
         principal: principal.to_owned(),
         on_behalf_of: vec!["user:alice".to_owned()],
         target: TargetName::new("orders"),
@@ -91,6 +94,14 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
                 Filed::Now(id) => {
                     ids.push(id);
                     format!("now {}", ids.len() - 1)
+                }
+                Filed::Anew(id, changed) => {
+                    ids.push(id);
+                    let named = |word: &str| match ids.iter().position(|id| id == word) {
+                        Some(n) => n.to_string(),
+                        None => word.to_owned(),
+                    };
+                    changed.split(' ').map(named).collect::<Vec<_>>().join(" ")
                 }
                 Filed::Before(id) => format!("before {}", number(ids, &id)),
                 Filed::TooMany => "too many".to_owned(),
@@ -176,7 +187,20 @@ async fn requests_live_alike_wherever_they_are_kept() {
         // The target's answer came late after all.
         (Finish(4), "done, rows: 1"),
         (Stands(4), "done"),
-        (All, "6,5,4,3,2,1,0"),
+        // Another of these waits, and nobody may have more of them.
+        (Yes(5, "user:dba"), "counted, approved"),
+        (File("g1", "agent:bot", 1), "now 7"),
+        (File("f", "agent:bot", 1), "now 8"),
+        (File("g2", "agent:bot", 1), "the table shop.t was altered since request 7 was asked for"),
+        (Stands(7), "superseded"),
+        (Yes(7, "user:dba"), "too late, superseded"),
+        (Yes(9, "user:dba"), "counted, approved"),
+        (File("g2", "agent:bot", 1), "before 9"),
+        (File("g1", "agent:bot", 1), "the table shop.t was altered since request 9 was approved"),
+        (Stands(9), "superseded"),
+        (Claim(9), "nothing"),
+        (Stands(10), "pending"),
+        (All, "10,9,8,7,6,5,4,3,2,1,0"),
     ];
     for (name, state, _place) in backends().await {
         let mut ids = Vec::new();

@@ -7,6 +7,7 @@ use model::{ColumnName, Effect, Facts, Tag};
 
 mod bodies;
 mod calls;
+mod canonical;
 pub mod catalog;
 mod classes;
 pub mod copy;
@@ -57,6 +58,7 @@ mod tests;
 #[cfg(test)]
 mod work_tests;
 
+pub use canonical::canonical;
 use catalog::Catalog;
 pub use template::{Template, template};
 pub use work::Work;

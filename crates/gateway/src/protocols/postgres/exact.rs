@@ -1,19 +1,23 @@
 //! What makes one operation this one and no other: an approval of it is good for nothing else.
 
-use sql::postgres::Control;
+use sql::postgres::{Control, canonical};
 use wire::postgres::frontend::{Frontend, frontend};
 
 use super::operation::{Request, RequestKind};
 
-/// Hands over the texts and values of a request, in parts. What depends on something that this session could change before
+/// Hands over the texts and values of a request, in parts. Comments and white space between the words of a text are none. What depends on something that this session could change before
 /// it sends the same again (`EXECUTE name`, `FETCH name`, a statement that SQL prepared) is bound to the session and its
 /// moment, so that an approval of it can only be waited for.
 pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8])) {
     match &request.kind {
-        RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => part(&request.frame),
+        RequestKind::Query => match query(&request.frame) {
+            Some(sql) => text(&sql, part),
+            None => part(&request.frame),
+        },
+        RequestKind::Parse { .. } | RequestKind::FunctionCall => part(&request.frame),
         RequestKind::Bind { prepared, .. } => {
             match &prepared.text {
-                Some(text) if prepared.by_sql.is_none() => part(text.as_bytes()),
+                Some(sql) if prepared.by_sql.is_none() => text(sql, part),
                 Some(_) | None => once(session, part),
             }
             for oid in prepared.declared.iter() {
@@ -31,6 +35,26 @@ pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8]
     }
     if request.operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. })) {
         once(session, part);
+    }
+}
+
+/// The text of a Query.
+fn query(frame: &[u8]) -> Option<String> {
+    let frame = wire::postgres::split(frame, usize::MAX).ok().flatten()?;
+    let Ok(Frontend::Query(text)) = frontend(&frame) else { return None };
+    String::from_utf8(text.to_vec()).ok()
+}
+
+fn text(sql: &str, part: &mut dyn FnMut(&[u8])) {
+    match canonical(sql) {
+        Some(canonical) => {
+            part(b"text");
+            part(canonical.as_bytes());
+        }
+        None => {
+            part(b"bytes");
+            part(sql.as_bytes());
+        }
     }
 }
 

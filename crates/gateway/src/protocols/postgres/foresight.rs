@@ -50,7 +50,7 @@ impl Foresight {
     /// What a text would mean, or how it would be refused before policy is asked.
     pub(crate) fn of(&mut self, text: &str) -> Result<Request, Garbled> {
         let operation = self.0.understand(text.as_bytes(), &Names::default(), true)?;
-        Ok(Request::new(Vec::new(), RequestKind::Query, operation, Arc::default()))
+        Ok(Request::new(Vec::new(), RequestKind::Query, operation, Arc::default(), self.0.seen()))
     }
 
     /// What would become of its result, where only these columns may be shown in clear.

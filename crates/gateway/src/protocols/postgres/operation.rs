@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
 use journal::record::Fields;
-use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Tag, Touched};
+use sql::postgres::catalog::Catalog;
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
@@ -234,6 +235,14 @@ pub struct Epoch {
     pub catalogue: u64,
 }
 
+/// What the target held, as far as its session knew when it understood an operation.
+pub(super) struct Seen {
+    /// As the session sees it.
+    pub(super) catalogue: Arc<Catalog>,
+    /// The version of the catalogue that all sessions share.
+    pub(super) version: u64,
+}
+
 /// One message that carries intent.
 pub struct Request {
     /// The message as it came, whole.
@@ -244,6 +253,8 @@ pub struct Request {
     pub operation: Arc<Operation>,
     /// Under which settings.
     pub(super) under: Arc<Under>,
+    /// By which catalogue.
+    pub(super) seen: Seen,
     /// When that was understood.
     pub understood: Understood,
 }
@@ -333,6 +344,14 @@ impl Auditable for Request {
     fn circumstances(&self) -> Vec<(String, String)> {
         self.under.lines()
     }
+
+    fn touched(&self) -> Vec<Touched> {
+        self.seen.catalogue.touched(&self.operation.facts, &self.operation.effects)
+    }
+
+    fn catalogue(&self) -> u64 {
+        self.seen.version
+    }
 }
 
 impl Request {
@@ -342,8 +361,9 @@ impl Request {
         kind: RequestKind,
         operation: Arc<Operation>,
         under: Arc<Under>,
+        seen: Seen,
     ) -> Self {
-        Self { frame, kind, operation, under, understood: Understood::default() }
+        Self { frame, kind, operation, under, seen, understood: Understood::default() }
     }
 
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again

@@ -304,11 +304,16 @@ impl Protocol for PostgresSession {
 
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
         let mut out = Vec::new();
-        let notice = ErrorFields::notice("01000", &format!("waiting for approval of request {}", ticket.id))
-            .detail(&ticket.summary)
-            .hint(&ticket.how);
+        let changed = ticket.changed.as_ref().map(|changed| format!(": {changed}")).unwrap_or_default();
+        let waiting = format!("waiting for approval of request {}{changed}", ticket.id);
+        let notice = ErrorFields::notice("01000", &waiting).detail(&ticket.summary).hint(&ticket.how);
         build::notice(&mut out, &notice);
         self.open()?.pump.client.output.extend(&out);
+        Ok(())
+    }
+
+    fn unread(&mut self, message: Request) -> Result<(), Stop> {
+        self.open()?.pump.client.input.put_back(message.frame);
         Ok(())
     }
 

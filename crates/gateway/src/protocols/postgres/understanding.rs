@@ -15,7 +15,7 @@ use super::control::Rows;
 use super::expected::Bound;
 use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
-use super::operation::{Epoch, Garbled, Operation, Prepared};
+use super::operation::{Epoch, Garbled, Operation, Prepared, Seen};
 use super::own;
 use super::thinking::{self, Thought, Thoughtful};
 use crate::targets::Target;
@@ -151,6 +151,11 @@ impl Understanding {
     /// Whether the server makes transactions read only by itself, once it was asked.
     pub(super) fn read_only(&self) -> Option<bool> {
         self.read_only
+    }
+
+    /// By what it understands.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { catalogue: Arc::clone(&self.catalogue), version: self.epoch.catalogue }
     }
 
     /// Whether certainty about names changes nothing for this session.

@@ -20,6 +20,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod touched;
 mod when;
 
 pub(crate) use derived::Derived;
@@ -160,6 +161,8 @@ pub struct Relation {
     pub table: Option<Oid>,
     /// A temporary table of some session.
     pub temporary: bool,
+    /// A digest of all that belongs to its definition; empty for the system's own.
+    pub mark: String,
 }
 
 /// A column of a relation.

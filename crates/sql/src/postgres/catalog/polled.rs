@@ -22,7 +22,7 @@ const OID: &str = "x.oid::pg_catalog.int8";
 const ALL: &str = "true";
 
 /// All but `pg_class` and `pg_attribute`.
-const CATALOGUES: [Rows; 23] = [
+const CATALOGUES: [Rows; 25] = [
     rows("pg_namespace", OID, "NOT (x.oid =. ANY (SELECT s.oid FROM temporary_schemas AS s))"),
     rows("pg_attrdef", OID, "NOT (x.adrelid =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_rewrite", OID, "NOT (x.ev_class =. ANY (SELECT t.oid FROM temporary AS t))"),
@@ -57,6 +57,8 @@ const CATALOGUES: [Rows; 23] = [
     rows("pg_statistic_ext", OID, "NOT (x.stxrelid =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_event_trigger", OID, ALL),
     rows("pg_extension", OID, ALL),
+    rows("pg_foreign_table", "x.ftrelid::pg_catalog.int8", ALL),
+    rows("pg_foreign_server", OID, ALL),
     rows(
         "pg_depend",
         "x.objid::pg_catalog.int8",
@@ -66,7 +68,7 @@ const CATALOGUES: [Rows; 23] = [
 
 /// One row, one column.
 pub(super) fn signature() -> String {
-    let mut columns = vec![RELATIONS.to_owned(), COLUMNS.to_owned()];
+    let mut columns = vec![RELATIONS.to_owned(), VIEWS.to_owned(), COLUMNS.to_owned()];
     columns.extend(CATALOGUES.iter().map(|Rows { catalogue, key, counted }| {
         format!("(SELECT {} FROM pg_catalog.{catalogue} AS x WHERE {counted})", sum(key))
     }));
@@ -96,8 +98,15 @@ const TEMPORARY: &str = "WITH temporary AS MATERIALIZED (SELECT c.oid FROM pg_ca
 const RELATIONS: &str = "(SELECT pg_catalog.concat_ws(':', pg_catalog.count(*), \
     pg_catalog.sum(pg_catalog.hashnameextended(c.relname, pg_catalog.hashint8extended(\
     c.relnamespace::pg_catalog.int8, pg_catalog.hashcharextended(c.relkind, \
-    CASE WHEN c.relrowsecurity THEN c.oid::pg_catalog.int8 ELSE pg_catalog.int8um(c.oid::pg_catalog.int8) END))))) \
+    pg_catalog.int8pl(CASE WHEN c.relforcerowsecurity THEN 8589934592 ELSE 0 END, \
+    CASE WHEN c.relrowsecurity THEN c.oid::pg_catalog.int8 ELSE pg_catalog.int8um(c.oid::pg_catalog.int8) END)))))) \
     FROM pg_catalog.pg_class AS c WHERE c.relpersistence <>. 't' AND c.relkind <>. 't')";
+
+/// Whose rights a view reads with is one of its options. Of tables, owners are in their types' rows, too, and options decide
+/// nothing.
+const VIEWS: &str = "(SELECT pg_catalog.sum(pg_catalog.hashtextextended(\
+    pg_catalog.array_to_string(c.reloptions, ','), c.oid::pg_catalog.int8)) FROM pg_catalog.pg_class AS c \
+    WHERE c.relkind =. 'v' AND c.relpersistence <>. 't')";
 
 /// Looking each column's relation up would take longer than all the rest, so those of temporary relations, which are few,
 /// are summed up apart; what is left of the difference is the rest's.

@@ -54,11 +54,13 @@ pub(super) enum List {
     Extensions,
     /// `f` or `t`, oid, extension
     Members,
+    /// relation that users made, a digest of all that belongs to its definition
+    Marks,
 }
 
 impl List {
     /// All of them, in order.
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Server,
         Self::Schemas,
         Self::Relations,
@@ -81,10 +83,11 @@ impl List {
         Self::Statistics,
         Self::Extensions,
         Self::Members,
+        Self::Marks,
     ];
 
     /// Those in which a session's temporary objects are; the others are of the whole database.
-    pub(super) const OF_TEMPORARY: [Self; 17] = [
+    pub(super) const OF_TEMPORARY: [Self; 18] = [
         Self::Server,
         Self::Schemas,
         Self::Relations,
@@ -102,6 +105,7 @@ impl List {
         Self::Aggregates,
         Self::Operators,
         Self::Statistics,
+        Self::Marks,
     ];
 
     /// The statement that asks for it.
@@ -129,6 +133,7 @@ impl List {
             Self::Statistics => STATISTICS,
             Self::Extensions => EXTENSIONS,
             Self::Members => MEMBERS,
+            Self::Marks => MARKS,
         };
         short(&for_version(text, version))
     }
@@ -161,7 +166,12 @@ fn for_version(text: &str, version: u32) -> String {
     } else {
         ("(t.typlen =. -1 AND t.typelem <>. 0)", "false", "r.rngtypid =. t.oid", "false")
     };
+    let since = |first: u32, there: &'static str| if version >= first { there } else { "NULL" };
     [
+        ("{detaches}", since(140_000, "h.inhdetachpending")),
+        ("{nulls}", since(150_000, "i.indnullsnotdistinct")),
+        ("{set_columns}", since(150_000, "k.confdelsetcols")),
+        ("{enforced}", since(180_000, "k.conenforced")),
         ("{not_internal}", not_internal),
         ("{array}", array),
         ("{body}", body),
@@ -308,3 +318,45 @@ const MEMBERS: &str = "SELECT \
     WHERE d.refclassid =. 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid AND d.deptype =. 'e' \
     AND (d.classid =. 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid \
     OR d.classid =. 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid)";
+
+/// A digest of each relation's definition, beside its columns: whatever decides what a statement does with it, and nothing that
+/// ANALYZE, VACUUM, TRUNCATE, REINDEX or a new plain index writes. Expressions are taken as the server keeps them: printing them
+/// would have to wait for locks; rules, which are long, by who wrote them. Triggers of foreign keys follow from those, unless they
+/// are disabled.
+const MARKS: &str = "SELECT p.relation, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg(\
+    p.part, ';' ORDER BY p.part COLLATE pg_catalog.\"C\"), 'UTF8')), 'hex') FROM (\
+    SELECT c.oid AS relation, ROW(1, n.nspname, c.relname, c.relkind, c.relowner, c.relpersistence, c.relrowsecurity, \
+    c.relforcerowsecurity, c.reloftype, c.relpartbound, CASE c.relkind WHEN 'v' THEN c.reloptions END)\
+    ::pg_catalog.text AS part FROM pg_catalog.pg_class AS c \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid =. c.relnamespace \
+    WHERE c.relkind =. ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) UNION ALL \
+    SELECT a.attrelid, ROW(2, a.attnum, a.attidentity, a.attcollation)::pg_catalog.text \
+    FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid =. a.atttypid WHERE a.attrelid >=. {user} \
+    AND a.attnum >=. 1 AND (a.attidentity <>. '' OR a.attcollation <>. t.typcollation) UNION ALL \
+    SELECT d.adrelid, ROW(3, d.adnum, d.adbin)::pg_catalog.text FROM pg_catalog.pg_attrdef AS d UNION ALL \
+    SELECT k.conrelid, ROW(4, k.conname, k.contype, k.condeferrable, k.condeferred, k.convalidated, k.conkey, k.confrelid, \
+    k.confkey, k.confupdtype, k.confdeltype, k.confmatchtype, k.conexclop, k.conbin, {set_columns}, {enforced})\
+    ::pg_catalog.text FROM pg_catalog.pg_constraint AS k WHERE k.conrelid <>. 0 UNION ALL \
+    SELECT k.confrelid, ROW(5, k.conrelid, k.conname, k.condeferrable, k.condeferred, k.confkey, k.confupdtype, k.confdeltype)::pg_catalog.text \
+    FROM pg_catalog.pg_constraint AS k WHERE k.contype =. 'f' UNION ALL \
+    SELECT t.tgrelid, ROW(6, t.tgname, t.tgfoid::pg_catalog.oid, t.tgtype, t.tgenabled, t.tgconstrrelid, t.tgdeferrable, \
+    t.tginitdeferred, t.tgattr, pg_catalog.encode(t.tgargs, 'hex'), t.tgqual, t.tgoldtable, t.tgnewtable)\
+    ::pg_catalog.text FROM pg_catalog.pg_trigger AS t WHERE NOT t.tgisinternal OR t.tgenabled <>. 'O' UNION ALL \
+    SELECT r.ev_class, ROW(7, r.rulename, r.ev_type, r.ev_enabled, r.is_instead, r.xmin)::pg_catalog.text \
+    FROM pg_catalog.pg_rewrite AS r UNION ALL \
+    SELECT p.polrelid, ROW(8, p.polname, p.polcmd, p.polpermissive, p.polroles, p.polqual, p.polwithcheck)\
+    ::pg_catalog.text FROM pg_catalog.pg_policy AS p UNION ALL \
+    SELECT i.indrelid, ROW(9, i.indisunique, i.indisprimary, i.indimmediate, i.indisready, i.indkey, i.indcollation, \
+    i.indclass, i.indexprs, i.indpred, {nulls})::pg_catalog.text FROM pg_catalog.pg_index AS i \
+    WHERE i.indisunique OR i.indisexclusion UNION ALL \
+    SELECT h.inhrelid, ROW(10, h.inhparent, h.inhseqno, {detaches})::pg_catalog.text \
+    FROM pg_catalog.pg_inherits AS h UNION ALL \
+    SELECT h.inhparent, ROW(11, h.inhrelid)::pg_catalog.text FROM pg_catalog.pg_inherits AS h UNION ALL \
+    SELECT k.partrelid, ROW(12, k.partstrat, k.partattrs, k.partclass, k.partcollation, k.partexprs)::pg_catalog.text \
+    FROM pg_catalog.pg_partitioned_table AS k UNION ALL \
+    SELECT f.ftrelid, ROW(13, f.ftserver, f.ftoptions, s.srvoptions)::pg_catalog.text \
+    FROM pg_catalog.pg_foreign_table AS f JOIN pg_catalog.pg_foreign_server AS s ON s.oid =. f.ftserver) AS p \
+    JOIN pg_catalog.pg_class AS c ON c.oid =. p.relation \
+    WHERE p.relation >=. {user} AND c.relkind =. ANY ('{r,p,v,m,f,S,c}'::pg_catalog.\"char\"[]) \
+    AND NOT pg_catalog.starts_with(c.relnamespace::pg_catalog.regnamespace::pg_catalog.text, 'pg_toast') \
+    AND NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace) GROUP BY p.relation";

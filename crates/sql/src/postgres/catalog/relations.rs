@@ -23,7 +23,8 @@ pub(super) fn read(catalog: &mut Catalog, answers: &Answers<'_>) -> Result<(), S
     answers.read(List::Statistics, |answer| statistics(catalog, texts, answer))?;
     answers.read(List::Policies, |answer| policies(catalog, texts, answer))?;
     answers.read(List::Inheritance, |answer| inheritance(catalog, answer))?;
-    answers.read(List::PartitionKeys, |answer| partition_keys(catalog, texts, answer))
+    answers.read(List::PartitionKeys, |answer| partition_keys(catalog, texts, answer))?;
+    answers.read(List::Marks, |answer| marks(catalog, answer))
 }
 
 fn relations(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
@@ -52,6 +53,7 @@ fn relations(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
             refers_to: Vec::new(),
             table: (table != Oid(0)).then_some(table),
             temporary,
+            mark: String::new(),
         };
         catalog.relations.insert(oid, relation);
     }
@@ -276,6 +278,16 @@ fn inheritance(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
         }
         if let Some(relation) = catalog.relations.get_mut(&parent) {
             relation.children.push(child);
+        }
+    }
+    Ok(())
+}
+
+fn marks(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
+    for mut row in rows(answer) {
+        let (oid, mark) = (row.oid()?, row.string()?);
+        if let Some(relation) = catalog.relations.get_mut(&oid) {
+            relation.mark = mark;
         }
     }
     Ok(())

@@ -158,7 +158,13 @@ impl Conversation {
                     operation
                 };
                 let under = self.circumstances();
-                Said::Request(Request::new(frame.whole.to_vec(), RequestKind::Query, operation, under))
+                Said::Request(Request::new(
+                    frame.whole.to_vec(),
+                    RequestKind::Query,
+                    operation,
+                    under,
+                    self.understanding.seen(),
+                ))
             }
         }
     }
@@ -191,7 +197,13 @@ impl Conversation {
                     ..Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch())
                 };
                 let kind = RequestKind::Parse { name, prepared: Arc::new(prepared) };
-                Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
+                Said::Request(Request::new(
+                    frame.whole.to_vec(),
+                    kind,
+                    operation,
+                    under,
+                    self.understanding.seen(),
+                ))
             }
         }
     }
@@ -229,7 +241,7 @@ impl Conversation {
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
-        Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under))
+        Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, self.understanding.seen()))
     }
 
     fn execute(&mut self, portal: &[u8], rest: &[u8]) -> Said {
@@ -300,7 +312,13 @@ impl Conversation {
             operation = self.understanding.uncertain(TOO_LATE);
         }
         let under = self.circumstances();
-        Said::Request(Request::new(frame.whole.to_vec(), RequestKind::FunctionCall, operation, under))
+        Said::Request(Request::new(
+            frame.whole.to_vec(),
+            RequestKind::FunctionCall,
+            operation,
+            under,
+            self.understanding.seen(),
+        ))
     }
 
     fn describe(&mut self, kind: Kind, name: &[u8], rest: &[u8]) -> Said {

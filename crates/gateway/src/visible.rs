@@ -1,0 +1,134 @@
+//! What others wrote, made visible for people who decide by it: nothing moves a cursor, hides, or turns the direction of text,
+//! and letters that look like others are named.
+
+/// One line: every character that cannot be seen, or changes how others are seen, is written as its number.
+pub fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// The same, where line breaks are line breaks.
+pub fn lines(text: &str) -> String {
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The characters of a text that are not ASCII and can be seen: letters that look like others are among them.
+pub fn strangers(text: &str) -> Vec<String> {
+    let mut found: Vec<char> = text.chars().filter(|c| !c.is_ascii() && !is_hidden(*c)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(named).collect()
+}
+
+/// The words of a text in which letters of ASCII and letters that look like some of them stand side by side, each with those
+/// that are not what they seem. A word in one alphabet, and one with accents, is none.
+pub fn disguised(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for word in text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')) {
+        if !word.chars().any(|c| c.is_ascii_alphabetic()) {
+            continue;
+        }
+        let mut others: Vec<char> = word.chars().filter(|c| is_of_another_alphabet(*c)).collect();
+        others.sort_unstable();
+        others.dedup();
+        if others.is_empty() {
+            continue;
+        }
+        let others: Vec<String> = others.into_iter().map(named).collect();
+        let said = format!("{word} with {}", others.join(" and "));
+        if !found.contains(&said) {
+            found.push(said);
+        }
+    }
+    found
+}
+
+fn named(c: char) -> String {
+    format!("{c} (U+{:04X})", u32::from(c))
+}
+
+/// Letters that are not Latin, and Latin's own doubles: of full width, and of mathematics.
+fn is_of_another_alphabet(c: char) -> bool {
+    let is_latin = matches!(u32::from(c), 0xAA | 0xBA | 0xC0..=0x24F | 0x1E00..=0x1EFF);
+    !c.is_ascii() && !is_latin && c.is_alphabetic()
+}
+
+/// Control and format characters, separators, fillers, selectors, tags and private use (Unicode's Cc, Cf, Zl, Zp, Co and
+/// what is drawn as nothing).
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(u32::from(c),
+            0xAD | 0x34F | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2
+            | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
+            | 0x2060..=0x206F | 0x2800 | 0x3164 | 0xE000..=0xF8FF | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0
+            | 0xFFF0..=0xFFFB | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x16FE4 | 0x1BCA0..=0x1BCA3
+            | 0x1D159 | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF | 0xF0000..=0x10FFFF)
+}
+
+/// JSON in which every such character is escaped: a program reads the same, and a person who looks at it is not misled.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // What is not ASCII is within a string.
+        if !c.is_ascii() && is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    // Of ASCII this is the only one that JSON takes as it is.
+    out.replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_or_turns_text_is_written_as_its_number() {
+        for (text, shown) in [
+            ("SELECT 'ü'", "SELECT 'ü'"),
+            ("a\u{202e}b", "a⟨U+202E⟩b"),
+            ("\u{1b}[2J", "⟨U+001B⟩[2J"),
+            ("a\nb\tc\r", "a⟨U+000A⟩b⟨U+0009⟩c⟨U+000D⟩"),
+            ("x\u{200b}\u{2066}\u{feff}", "x⟨U+200B⟩⟨U+2066⟩⟨U+FEFF⟩"),
+            ("n\u{a0}b", "n⟨U+00A0⟩b"),
+            ("t\u{e0041}", "t⟨U+E0041⟩"),
+            ("c\u{9b}31m", "c⟨U+009B⟩31m"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(lines("a\nb\u{7}"), "a\nb⟨U+0007⟩");
+        assert_eq!(strangers("пay ü"), ["ü (U+00FC)", "п (U+043F)"]);
+    }
+
+    #[test]
+    fn words_that_mix_alphabets_are_named_and_honest_ones_are_not() {
+        for (text, named) in [
+            ("UPDATE ordеrs SET a = 1", &["ordеrs with е (U+0435)"][..]),
+            ("ＤROP", &["ＤROP with Ｄ (U+FF24)"]),
+            ("xα, x_α and xα", &["xα with α (U+03B1)", "x_α with α (U+03B1)"]),
+            ("SELECT 'Zürich', 'заказы', '東京', 'Łódź', \"naïve\", 'e\u{301}t\u{e9}'", &[]),
+        ] {
+            assert_eq!(disguised(text), named, "{text}");
+        }
+    }
+
+    #[test]
+    fn json_means_the_same_and_hides_nothing() {
+        let value = serde_json::json!({ "a\u{202e}": "x\u{200b}\u{7f}\u{9b}\u{e0041}ü\u{1b}\"" });
+        let shown = json(&value.to_string());
+        assert!(shown.chars().all(|c| !is_hidden(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+    }
+}
