@@ -121,7 +121,6 @@ impl Policies {
 
     /// The grant of a session that is recorded as the strictest of those policies wants that allow it.
     fn recorded(&self, grant: Grant, permit: &Permit) -> Grant {
-        // Whoever says nothing wants what is strictest.
         let words = permit.policies.iter().map(|id| self.records.get(id).copied().unwrap_or_default());
         let record = words.max().unwrap_or_default();
         Grant { record, ..grant }

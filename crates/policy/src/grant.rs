@@ -78,12 +78,12 @@ impl Grant {
 /// How a session is recorded (`@record`), the strictest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Record {
-    /// Not at all. The journal has its records all the same.
+    /// Not at all. The journal has its records all the same. So it is where no policy says anything.
+    #[default]
     Off,
     /// As well as it goes: where the recording cannot be written, it says so and the session goes on.
     BestEffort,
     /// Always: a session whose recording cannot be written ends.
-    #[default]
     Required,
 }
 

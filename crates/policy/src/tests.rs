@@ -402,12 +402,13 @@ fn a_session_is_recorded_as_the_strictest_of_the_policies_that_allow_it_wants() 
     };
     let never = " when { principal in Group::\"others\" }";
     for (policies, record) in [
-        (permit("a", "", ""), Record::Required),
+        (permit("a", "", ""), Record::Off),
         (permit("a", "required", ""), Record::Required),
         (permit("a", "best-effort", ""), Record::BestEffort),
         (permit("a", "off", ""), Record::Off),
         (permit("a", "off", "") + &permit("b", "best-effort", ""), Record::BestEffort),
-        (permit("a", "off", "") + &permit("b", "", ""), Record::Required),
+        (permit("a", "off", "") + &permit("b", "", ""), Record::Off),
+        (permit("a", "best-effort", "") + &permit("b", "", ""), Record::BestEffort),
         (permit("a", "off", "") + &permit("b", "required", never), Record::Off),
         ("@id(\"all\") @record(\"off\") permit (principal, action, resource);".to_owned(), Record::Off),
     ] {
