@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -27,6 +27,7 @@ use crate::lease::{self, Lease, Moment};
 use crate::metrics::{Metrics, Snapshot, Stage};
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::net::refusals::Refusals;
 use crate::requests::AdminError;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::spine::Auditable;
@@ -134,6 +135,8 @@ pub(crate) struct InForce {
 /// Everything that sessions share.
 pub struct Gateway {
     pub(crate) in_force: ArcSwap<InForce>,
+    /// How often that was replaced.
+    pub(crate) turns: AtomicU64,
     journal: Journal,
     state: State,
     holds: Holds,
@@ -143,6 +146,7 @@ pub struct Gateway {
     denials: Denials,
     cancels: CancelRegistry,
     failures: Failures,
+    refusals: Refusals,
     limits: ArcSwap<Limits>,
     /// What is wrong with the files that should be in force, if something is.
     files: ArcSwapOption<String>,
@@ -177,6 +181,7 @@ impl Gateway {
                 .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
+            turns: AtomicU64::default(),
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             watched: Watched::default(),
@@ -184,6 +189,7 @@ impl Gateway {
             denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
+            refusals: Refusals::default(),
             limits: ArcSwap::from_pointee(limits),
             files: ArcSwapOption::empty(),
             metrics,
@@ -371,6 +377,21 @@ impl Gateway {
         &self.failures
     }
 
+    /// Which refusals of logins are written down one by one.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Writes down how many refusals were not, of a minute that is over.
+    pub(crate) fn note_folded(&self) {
+        for (address, folded) in self.refusals.folded() {
+            let address = address.map_or_else(|| "many".to_owned(), |address| address.to_string());
+            let reason = format!("{folded} more like those before");
+            // What cannot be written is in the log, and nothing goes on without the journal anyway.
+            let _ = self.note(&record::Body::LoginRefused { address, target: None, reason });
+        }
+    }
+
     /// Gives an admitted client its place among the live sessions.
     ///
     /// # Errors
@@ -465,6 +486,11 @@ impl Gateway {
     pub fn could_write(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();
         in_force.targets.get(grant.target()).is_some_and(|t| in_force.policies.could_write(grant, &t.facts))
+    }
+
+    /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst) + self.denials.turns()
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.

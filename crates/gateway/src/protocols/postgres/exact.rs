@@ -11,6 +11,8 @@ use super::operation::{Request, RequestKind};
 pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8])) {
     match &request.kind {
         RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => part(&request.frame),
+        // Its values were told when it was bound, and not kept.
+        RequestKind::Execute { .. } => once(session, part),
         RequestKind::Bind { prepared, .. } => {
             match &prepared.text {
                 Some(text) if prepared.by_sql.is_none() => part(text.as_bytes()),
