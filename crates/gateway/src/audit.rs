@@ -143,8 +143,14 @@ impl Audit {
         origin: &Origin,
         database: Option<&str>,
         refused: &Refused,
+        is_written: bool,
     ) -> Result<(), JournalDown> {
         self.metrics.logins_refused.inc();
+        if !is_written {
+            // It is counted with others, and there is nothing that a last line could close.
+            self.closed = true;
+            return Ok(());
+        }
         // What the client typed as a database's name may be anything, also a password in the wrong place.
         let target = database.filter(|name| name.len() <= 63 && !name.starts_with("dwt_"));
         let body = record::Body::LoginRefused {

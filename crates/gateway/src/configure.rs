@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use journal::record;
 use model::TargetName;
@@ -199,6 +200,7 @@ impl Gateway {
         }
         let in_force = Arc::new(in_force);
         self.in_force.store(Arc::clone(&in_force));
+        self.turns.fetch_add(1, Ordering::SeqCst);
         self.issuers().refresh();
         self.sessions().end(&Ended::Reconfigured, |live| stale.contains(&live.target));
         let issuers = self.issuers();

@@ -3,6 +3,7 @@
 //! found when it is looked for next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
@@ -26,6 +27,8 @@ const LONGEST_REASON: usize = 500;
 #[derive(Default)]
 pub(crate) struct Denials {
     known: ArcSwap<Known>,
+    /// How often it became another.
+    turns: AtomicU64,
     /// One change or look at a time, so that whoever denies can say how many sessions ended.
     looking: Mutex<()>,
 }
@@ -56,8 +59,14 @@ impl Denials {
         let differs = **self.known.load() != read;
         if differs {
             self.known.store(Arc::new(read));
+            self.turns.fetch_add(1, Ordering::SeqCst);
         }
         Ok(differs)
+    }
+
+    /// How often it became another.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst)
     }
 
     /// Every freeze that holds.

@@ -27,6 +27,7 @@ pub(crate) async fn keep(gateway: Weak<Gateway>) {
     loop {
         let Some(gateway) = gateway.upgrade() else { return };
         gateway.end_expired();
+        gateway.note_folded();
         gateway.look_at_store().await;
         let in_force = gateway.in_force.load_full();
         let is_new = !std::ptr::eq(permitted_by.as_ptr(), Arc::as_ptr(&in_force));

@@ -146,11 +146,13 @@ impl Gateway {
                 }
             };
             self.metrics().logins_refused.inc();
-            self.note(&record::Body::LoginRefused {
-                address: from.to_string(),
-                target: None,
-                reason: format!("exchange: {reason}"),
-            })?;
+            if self.refusals().is_written(from.ip()) {
+                self.note(&record::Body::LoginRefused {
+                    address: from.to_string(),
+                    target: None,
+                    reason: format!("exchange: {reason}"),
+                })?;
+            }
             tokio::time::sleep(self.failures().penalty(from.ip())).await;
         } else {
             self.failures().forgive(from.ip());

@@ -158,6 +158,11 @@ impl Gateway {
         self.freeze_of(target).map(|(_, denial)| denial.reason.into())
     }
 
+    /// Why nothing is read on a target either, if so.
+    pub(crate) fn frozen_wholly_because(&self, target: &TargetName) -> Option<Arc<str>> {
+        self.freeze_of(target).filter(|(reads, _)| *reads).map(|(_, denial)| denial.reason.into())
+    }
+
     /// The refusal of an operation that a freeze does not let through.
     pub(crate) fn frozen<M: Inspect>(&self, target: &TargetName, message: &M) -> Option<Denied> {
         let (reads, denial) = self.freeze_of(target)?;
@@ -180,11 +185,13 @@ impl Gateway {
         })
     }
 
-    /// Ends sessions that have changed something on a frozen target and could commit it, and those in which nothing was
-    /// understood. What waits for an approval hears of it.
+    /// Ends sessions that have changed something on a frozen target and could commit it, those in which nothing was
+    /// understood, and where nothing is read either those that run something. What waits for an approval hears of it.
     pub(crate) fn end_frozen(&self) -> usize {
         self.holds().changed();
-        self.sessions().end_changing(|target| Some(Ended::Frozen(self.frozen_because(target)?)))
+        let sessions = self.sessions();
+        sessions.end_changing(|target| Some(Ended::Frozen(self.frozen_because(target)?)))
+            + sessions.end_running(|target| Some(Ended::Frozen(self.frozen_wholly_because(target)?)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -28,6 +28,7 @@ use crate::lease::{self, Lease, Moment};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
+use crate::net::refusals::Refusals;
 use crate::recordings::Readers;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
@@ -97,6 +98,8 @@ pub(crate) struct InForce {
 /// Everything that sessions share.
 pub struct Gateway {
     pub(crate) in_force: ArcSwap<InForce>,
+    /// How often that was replaced.
+    pub(crate) turns: AtomicU64,
     journal: Journal,
     recorder: Recorder,
     readers: Readers,
@@ -108,6 +111,7 @@ pub struct Gateway {
     denials: Denials,
     cancels: CancelRegistry,
     failures: Failures,
+    refusals: Refusals,
     limits: ArcSwap<Limits>,
     /// What is wrong with the files that should be in force, if something is.
     files: ArcSwapOption<String>,
@@ -151,6 +155,7 @@ impl Gateway {
         .map_err(|problem| StartError::Configuration(problem.to_string()))?;
         let gateway = Arc::new(Self {
             in_force: ArcSwap::from_pointee(in_force),
+            turns: AtomicU64::default(),
             holds: Holds::new(state.clone(), metrics.holds_waiting.clone()),
             tokens: Tokens::new(state.clone(), keys.verifiers),
             watched: Watched::default(),
@@ -158,6 +163,7 @@ impl Gateway {
             denials: Denials::default(),
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
+            refusals: Refusals::default(),
             limits: ArcSwap::from_pointee(limits),
             files: ArcSwapOption::empty(),
             metrics,
@@ -233,6 +239,21 @@ impl Gateway {
     /// Recent failed logins.
     pub fn failures(&self) -> &Failures {
         &self.failures
+    }
+
+    /// Which refusals of logins are written down one by one.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Writes down how many refusals were not, of a minute that is over.
+    pub(crate) fn note_folded(&self) {
+        for (address, folded) in self.refusals.folded() {
+            let address = address.map_or_else(|| "many".to_owned(), |address| address.to_string());
+            let reason = format!("{folded} more like those before");
+            // What cannot be written is in the log, and nothing goes on without the journal anyway.
+            let _ = self.note(&record::Body::LoginRefused { address, target: None, reason });
+        }
     }
 
     /// Gives an admitted client its place among the live sessions.
@@ -330,6 +351,11 @@ impl Gateway {
     pub fn could_write(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();
         in_force.targets.contains_key(grant.target()) && in_force.policies.could_write(grant)
+    }
+
+    /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst) + self.denials.turns()
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.

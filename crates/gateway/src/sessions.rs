@@ -132,6 +132,7 @@ struct Flags {
     busy: AtomicBool,
     unbounded: AtomicBool,
     changes: AtomicBool,
+    runs: AtomicBool,
 }
 
 impl Entry {
@@ -235,6 +236,13 @@ impl Sessions {
         ended.filter(|(e, why)| e.end(why)).count()
     }
 
+    /// Ends every session that runs something, where there is a reason for its target; returns how many.
+    pub fn end_running(&self, judge: impl Fn(&TargetName) -> Option<Ended>) -> usize {
+        let all = self.locked();
+        let running = all.values().filter(|e| e.flags.runs.load(Ordering::SeqCst));
+        running.filter_map(|e| Some((e, judge(&e.live.target)?))).filter(|(e, why)| e.end(why)).count()
+    }
+
     /// Ends every session that there is a reason for; returns how many.
     pub fn end_where(&self, judge: impl Fn(&Live) -> Option<Ended>) -> usize {
         self.locked()
@@ -279,6 +287,11 @@ impl Place {
     /// Says whether something was sent that may change its target and is not committed.
     pub fn set_changing(&self, changing: bool) {
         self.flags.changes.store(changing, Ordering::SeqCst);
+    }
+
+    /// Says whether something runs at its target.
+    pub fn set_running(&self, running: bool) {
+        self.flags.runs.store(running, Ordering::SeqCst);
     }
 
     /// Says whether nothing in this session is understood with certainty, since everything is allowed.

@@ -5,6 +5,7 @@ pub mod dial;
 pub mod listen;
 pub mod login;
 pub mod pump;
+pub(crate) mod refusals;
 pub mod stream;
 pub mod tls;
 pub mod vault;

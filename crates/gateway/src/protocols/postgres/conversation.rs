@@ -67,6 +67,8 @@ pub(super) struct Conversation {
     pub(super) names: Names,
     pub(super) understanding: Understanding,
     pub(super) status: TransactionStatus,
+    /// The gateway's turn at which the client's messages are looked at.
+    pub(super) turn: u64,
     skipping: Skipping,
     /// Messages of the extended protocol went to the server and no Sync behind them.
     unsynced: bool,
@@ -103,6 +105,7 @@ impl Conversation {
             names: Names::default(),
             understanding,
             status: TransactionStatus::Idle,
+            turn: 0,
             skipping: Skipping::No,
             unsynced: false,
             flushed: false,
@@ -230,6 +233,7 @@ impl Conversation {
                 guard::segment_reads(rest, Some((name.as_bytes(), reads)), known)
             }
             RequestKind::Bind { .. } => reads && guard::segment_reads(rest, None, known),
+            RequestKind::Execute { .. } => guard::segment_reads(rest, None, known),
         };
         self.shift_guard(reads)
     }
@@ -271,9 +275,10 @@ impl Conversation {
         operation: Arc<Operation>,
         reveal: Arc<BTreeSet<ColumnName>>,
         decision: DecisionId,
+        turn: u64,
     ) -> Vec<u8> {
         let mut behind = Vec::new();
-        let bound = Bound { reveal, decision, ..Bound::of(operation) };
+        let bound = Bound { reveal, decision, turn, ..Bound::of(operation) };
         match kind {
             RequestKind::Query => {
                 self.running(&bound);
@@ -283,6 +288,13 @@ impl Conversation {
             RequestKind::FunctionCall => {
                 self.running(&bound);
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
+            }
+            RequestKind::Execute { portal, bound: old } => {
+                let Bound { reveal, decision, .. } = bound;
+                let bound = Arc::new(old.again(reveal, decision, turn));
+                self.names.renew_portal(&portal, &old, &bound);
+                self.running(&bound);
+                self.extended(Expected::Execute(Run::new(bound)));
             }
             RequestKind::Parse { name, prepared } => {
                 let describe = self.understanding.wants_fields(&prepared);

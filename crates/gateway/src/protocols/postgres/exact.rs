@@ -15,6 +15,8 @@ pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8]
             None => part(&request.frame),
         },
         RequestKind::Parse { .. } | RequestKind::FunctionCall => part(&request.frame),
+        // Its values were told when it was bound, and not kept.
+        RequestKind::Execute { .. } => once(session, part),
         RequestKind::Bind { prepared, .. } => {
             match &prepared.text {
                 Some(sql) if prepared.by_sql.is_none() => text(sql, part),

@@ -109,6 +109,8 @@ pub(super) struct Bound {
     pub decision: DecisionId,
     /// Whether it survives the end of its transaction.
     pub holdable: bool,
+    /// The turn of the gateway's at which that was decided: after another one it is decided anew.
+    pub turn: u64,
 }
 
 /// An operation that is running.
@@ -138,6 +140,27 @@ impl Bound {
             reveal: Arc::default(),
             decision: DecisionId::default(),
             holdable: false,
+            turn: 0,
+        }
+    }
+
+    /// How many bytes it takes to keep it, about: the statement that it was made of may have another name, or none any more.
+    pub(super) fn weight(&self) -> usize {
+        let kept = self.prepared.as_ref().map_or_else(|| self.operation.weight(), |p| p.weight());
+        256 + kept + 2 * self.formats.len()
+    }
+
+    /// The same as it was decided again.
+    pub(super) fn again(&self, reveal: Arc<BTreeSet<ColumnName>>, decision: DecisionId, turn: u64) -> Self {
+        Self {
+            operation: Arc::clone(&self.operation),
+            prepared: self.prepared.clone(),
+            formats: self.formats.clone(),
+            fields: self.fields.clone(),
+            reveal,
+            decision,
+            holdable: self.holdable,
+            turn,
         }
     }
 

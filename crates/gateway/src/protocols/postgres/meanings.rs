@@ -8,6 +8,8 @@ use super::operation::Operation;
 
 /// So many texts, and so many templates of texts, are remembered with what they mean.
 const MOST: usize = 512;
+/// What takes more bytes is not remembered: a short text can stand for many columns.
+const HEAVIEST: usize = 32 * 1024;
 /// Sessions that resolve names in so many ways share what they understood.
 const MOST_WAYS: usize = 32;
 
@@ -29,6 +31,9 @@ impl Meanings {
     }
 
     pub(super) fn keep_text(&mut self, text: &[u8], operation: &Arc<Operation>) {
+        if operation.weight() > HEAVIEST {
+            return;
+        }
         if self.texts.len() >= MOST {
             self.texts.clear();
         }
@@ -36,6 +41,9 @@ impl Meanings {
     }
 
     pub(super) fn keep_template(&mut self, key: String, operation: &Arc<Operation>) {
+        if operation.weight() > HEAVIEST {
+            return;
+        }
         if self.templates.len() >= MOST {
             self.templates.clear();
         }

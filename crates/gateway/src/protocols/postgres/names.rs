@@ -10,8 +10,8 @@ use super::operation::{Epoch, Operation, Prepared};
 
 /// How many statements and portals one session may keep.
 const MOST: usize = 100_000;
-/// How many bytes of statement text one session may keep.
-const MOST_TEXT: usize = 64 * 1024 * 1024;
+/// How many bytes one session may keep under names.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the server has confirmed.
 #[derive(Default, Clone)]
@@ -20,13 +20,14 @@ pub(super) struct Names {
     portals: HashMap<String, Arc<Bound>>,
     /// Portals whose rows were all made when their transaction ended.
     made: HashSet<String>,
-    text: usize,
+    /// What all of these weigh.
+    bytes: usize,
 }
 
 impl Names {
     /// Whether one more would exceed what a session may keep.
     pub(super) fn is_full(&self) -> bool {
-        self.statements.len() >= MOST || self.portals.len() >= MOST || self.text >= MOST_TEXT
+        self.statements.len() >= MOST || self.portals.len() >= MOST || self.bytes >= MOST_BYTES
     }
 
     pub(super) fn statement(&self, name: &str) -> Option<Arc<Prepared>> {
@@ -38,9 +39,9 @@ impl Names {
     }
 
     pub(super) fn keep_statement(&mut self, name: String, prepared: Arc<Prepared>) {
-        self.text += size(&prepared);
+        self.bytes += prepared.weight();
         if let Some(old) = self.statements.insert(name, prepared) {
-            self.text = self.text.saturating_sub(size(&old));
+            self.lost(old.weight());
         }
     }
 
@@ -50,7 +51,12 @@ impl Names {
             && Arc::ptr_eq(kept, old)
         {
             *kept = Arc::clone(new);
+            self.bytes = (self.bytes + new.weight()).saturating_sub(old.weight());
         }
+    }
+
+    fn lost(&mut self, weight: usize) {
+        self.bytes = self.bytes.saturating_sub(weight);
     }
 
     /// Whether code of a portal other than this one is still to find its names.
@@ -62,23 +68,47 @@ impl Names {
 
     pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
         self.made.remove(&name);
-        self.portals.insert(name, bound);
+        self.bytes += bound.weight();
+        if let Some(old) = self.portals.insert(name, bound) {
+            self.lost(old.weight());
+        }
+    }
+
+    /// Keeps a portal as it was decided again in the place of what it was.
+    pub(super) fn renew_portal(&mut self, name: &str, old: &Arc<Bound>, new: &Arc<Bound>) {
+        if let Some(kept) = self.portals.get_mut(name)
+            && Arc::ptr_eq(kept, old)
+        {
+            *kept = Arc::clone(new);
+        }
     }
 
     pub(super) fn drop_statement(&mut self, name: &str) {
         if let Some(old) = self.statements.remove(name) {
-            self.text = self.text.saturating_sub(size(&old));
+            self.lost(old.weight());
         }
     }
 
     pub(super) fn drop_portal(&mut self, name: &str) {
-        self.portals.remove(name);
+        if let Some(old) = self.portals.remove(name) {
+            self.lost(old.weight());
+        }
     }
 
     /// Portals end with their transaction, unless they were declared `WITH HOLD`.
     pub(super) fn transaction_ended(&mut self) {
-        self.portals.retain(|_, bound| bound.holdable);
+        self.keep_portals(|bound| bound.holdable);
         self.made = self.portals.keys().cloned().collect();
+    }
+
+    fn keep_portals(&mut self, keep: impl Fn(&Bound) -> bool) {
+        let mut lost = 0;
+        self.portals.retain(|_, bound| {
+            let kept = keep(bound);
+            lost += if kept { 0 } else { bound.weight() };
+            kept
+        });
+        self.lost(lost);
     }
 
     /// A simple Query drops the unnamed statement and portal.
@@ -104,15 +134,16 @@ impl Names {
                     reveal: Arc::clone(&run.bound.reveal),
                     decision: run.bound.decision.clone(),
                     holdable: *hold,
+                    turn: run.bound.turn,
                     ..Bound::of(Arc::new(Operation::single(Arc::clone(inner))))
                 };
                 self.keep_portal(name.clone(), Arc::new(bound));
             }
             Control::CloseCursor(Some(name)) => self.drop_portal(name),
-            Control::CloseCursor(None) => self.portals.clear(),
+            Control::CloseCursor(None) => self.keep_portals(|_| false),
             Control::Discard(what) if what.is_all() => {
                 self.forget_statements();
-                self.portals.clear();
+                self.keep_portals(|_| false);
             }
             Control::Begin { .. }
             | Control::Commit { .. }
@@ -137,13 +168,14 @@ impl Names {
     }
 
     fn forget_statements(&mut self) {
-        self.statements.clear();
-        self.text = 0;
+        let lost = self.statements.drain().map(|(_, old)| old.weight()).sum();
+        self.lost(lost);
     }
 }
 
-fn size(prepared: &Prepared) -> usize {
-    prepared.text.as_ref().map_or(64, |t| t.len() + 64)
+/// Whether a statement adds to what is kept under names.
+pub(super) fn adds_names(control: &Control) -> bool {
+    matches!(control, Control::Prepare { .. } | Control::Declare { .. })
 }
 
 /// Whether a statement changes which names there are, so that what follows must wait until it is done.

@@ -10,6 +10,7 @@ use sql::postgres::catalog::Catalog;
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
+use super::expected::Bound;
 use super::guard;
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
@@ -35,6 +36,8 @@ pub struct Meaning {
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
     reads: bool,
+    /// How many bytes it takes, about.
+    weight: usize,
     written: OnceLock<Written>,
 }
 
@@ -104,8 +107,8 @@ impl Operation {
         let facts = joined_facts(&statements);
         let tagged_outputs = tagged.into_iter().collect();
         let reads = effects.iter().all(crate::freezes::is_read) && statements.iter().all(|s| guard::suits(s));
-        let written = OnceLock::new();
-        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, reads, written };
+        let (weight, written) = (statements.iter().map(|s| statement_weight(s)).sum(), OnceLock::new());
+        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, reads, weight, written };
         Self { meaning: Arc::new(meaning), literals: None, text: None }
     }
 
@@ -147,6 +150,12 @@ impl Operation {
         self.shape == other.shape && outputs(self) == outputs(other)
     }
 
+    /// How many bytes it takes to keep it, about.
+    pub fn weight(&self) -> usize {
+        let literals = self.literals.iter().flatten().map(literal_weight).sum::<usize>();
+        self.weight + literals + self.text.as_ref().map_or(0, |text| text.len())
+    }
+
     /// Whether it only reads, so that it can run where the server refuses to write.
     pub fn reads(&self) -> bool {
         self.reads
@@ -156,6 +165,36 @@ impl Operation {
     pub fn unresolved(&self) -> bool {
         self.statements.iter().any(|s| s.unresolved)
     }
+}
+
+fn literal_weight(literal: &Literal) -> usize {
+    literal.value.len() + 32
+}
+
+/// How many bytes a statement takes, about; its effects stand in the operation once more.
+fn statement_weight(statement: &Statement) -> usize {
+    let outputs = match &statement.outputs {
+        Outputs::Columns(columns) => columns
+            .iter()
+            .map(|column| match &column.lineage {
+                Lineage::Plain(sources) | Lineage::Derived(sources) => 256 + 256 * sources.len(),
+                Lineage::Clear | Lineage::Unknown(_) => 256,
+            })
+            .sum(),
+        Outputs::None | Outputs::Opaque(_) => 0,
+    };
+    let prepared = statement.control.iter().map(|control| {
+        if let Control::Prepare { inner, .. } | Control::Declare { inner, .. } = control {
+            statement_weight(inner)
+        } else if let Control::Set { value, .. } = control {
+            128 + value.as_ref().map_or(0, String::len)
+        } else {
+            128
+        }
+    });
+    let effects = statement.effects.len() * 512;
+    let literals = statement.literals.iter().map(literal_weight).sum::<usize>();
+    512 + statement.text.len() + literals + effects + outputs + prepared.sum::<usize>()
 }
 
 /// Effects, each once, in their order.
@@ -216,6 +255,12 @@ impl Prepared {
     pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
         let (types, declared) = (Vec::new(), Arc::default());
         Self { text, types, declared, by_sql: None, operation, epoch, fields: OnceLock::new() }
+    }
+
+    /// How many bytes it takes to keep it, about.
+    pub fn weight(&self) -> usize {
+        let texts = self.text.as_ref().map_or(0, |text| text.len());
+        128 + texts + 4 * (self.types.len() + self.declared.len()) + self.operation.weight()
     }
 
     /// What stands for a statement that this session's messages did not prepare.
@@ -283,6 +328,13 @@ pub enum RequestKind {
     },
     /// A call by the function's OID.
     FunctionCall,
+    /// What was bound under other policies, tags or freezes than those of now is to run.
+    Execute {
+        /// The portal's name; empty for the unnamed one.
+        portal: String,
+        /// As it was bound.
+        bound: Arc<Bound>,
+    },
 }
 
 impl Inspect for Request {
@@ -310,10 +362,14 @@ impl Auditable for Request {
             RequestKind::Parse { .. } => "parse",
             RequestKind::Bind { .. } => "bind",
             RequestKind::FunctionCall => "function call",
+            RequestKind::Execute { .. } => "execute",
         };
         let mut values = match &self.kind {
             RequestKind::Bind { .. } => self.bound_values(),
-            RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => Vec::new(),
+            RequestKind::Query
+            | RequestKind::Parse { .. }
+            | RequestKind::FunctionCall
+            | RequestKind::Execute { .. } => Vec::new(),
         };
         // Literals are numbered behind the parameters.
         values.extend(
@@ -407,7 +463,10 @@ impl Request {
         };
         let declared: &[u32] = match &self.kind {
             RequestKind::Bind { prepared, .. } => &prepared.declared,
-            RequestKind::Query | RequestKind::Parse { .. } | RequestKind::FunctionCall => &[],
+            RequestKind::Query
+            | RequestKind::Parse { .. }
+            | RequestKind::FunctionCall
+            | RequestKind::Execute { .. } => &[],
         };
         // One format stands for all, none for text.
         let format = |n: usize| match bind.formats.as_slice() {

@@ -3,6 +3,7 @@
 mod open;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use masking::Masked;
@@ -43,6 +44,8 @@ pub struct PostgresSession {
     place: Option<Place>,
     cancel: Arc<Notify>,
     registration: Option<Registration>,
+    /// The gateway's turn at which policy was asked last, or an earlier one.
+    asked_at: AtomicU64,
 }
 
 impl PostgresSession {
@@ -62,6 +65,7 @@ impl PostgresSession {
             place: None,
             cancel: Arc::new(Notify::new()),
             registration: None,
+            asked_at: AtomicU64::default(),
         }
     }
 
@@ -107,9 +111,9 @@ impl Protocol for PostgresSession {
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
-                audit
-                    .login_refused(&self.origin, accepted.parameter("database").as_deref(), &refused)
-                    .await?;
+                let is_written = self.gateway.refusals().is_written(self.origin.address.ip());
+                let database = accepted.parameter("database");
+                audit.login_refused(&self.origin, database.as_deref(), &refused, is_written).await?;
                 return Err(Stop::Login(refused));
             }
         };
@@ -169,6 +173,7 @@ impl Protocol for PostgresSession {
                 return Ok(Event::Response(chunk));
             }
             open.learn(&self.origin.session);
+            open.conversation.turn = self.gateway.turn();
             if ears == Ears::Both
                 && open.answers.outcomes.is_empty()
                 && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
@@ -196,6 +201,14 @@ impl Protocol for PostgresSession {
             let client = !open.client_ended && listens;
             let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
             place.set_busy(open.is_busy());
+            place.set_running(!open.conversation.expected.is_empty());
+            // In this order, so that a freeze which comes meanwhile is seen here or finds the session.
+            if !open.conversation.expected.is_empty()
+                && self.gateway.turn() != open.conversation.turn
+                && let Some(why) = self.gateway.frozen_wholly_because(&open.target.name)
+            {
+                return Err(Stop::Ended(Ended::Frozen(why)));
+            }
             if open.conversation.is_idle() {
                 place.set_changing(false);
             }
@@ -240,6 +253,7 @@ impl Protocol for PostgresSession {
                 return Err(Stop::Ended(Ended::Frozen(why)));
             }
         }
+        let turn = self.asked_at.load(Ordering::Relaxed);
         let open = self.open()?;
         open.owed.then(owed);
         let rest = open.pump.client.input.filled();
@@ -248,7 +262,7 @@ impl Protocol for PostgresSession {
             open.pump.upstream.output.extend(&before);
         }
         open.pump.upstream.output.append(&mut request.frame);
-        let behind = open.conversation.forward(request.kind, request.operation, reveal, decision);
+        let behind = open.conversation.forward(request.kind, request.operation, reveal, decision, turn);
         if !behind.is_empty() {
             open.pump.upstream.output.extend(&behind);
         }
@@ -323,6 +337,8 @@ impl Protocol for PostgresSession {
     }
 
     fn context(&self) -> policy::Context {
+        // Whoever asks for this is about to decide.
+        self.asked_at.store(self.gateway.turn(), Ordering::Relaxed);
         let in_transaction = self.live.as_ref().is_some_and(|open| open.conversation.in_block());
         self.gateway.context(&self.origin, in_transaction)
     }

@@ -138,6 +138,7 @@ impl Talk {
                         request.operation,
                         Arc::default(),
                         DecisionId::default(),
+                        self.conversation.turn,
                     ));
                 }
                 Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),
@@ -783,4 +784,109 @@ fn a_lock_that_the_server_did_not_take_is_tried_again() {
             Client(q("INSERT INTO t VALUES (1)"), "PBECCSQ", ""),
         ],
     );
+}
+
+// ---------------------------------------------------------------------- what changes, and what is kept
+
+/// The first message of these, as it is understood.
+fn said(talk: &mut Talk, bytes: &[u8]) -> Said {
+    let frame = wire::postgres::split(bytes, usize::MAX).expect("a frame").expect("a whole one");
+    talk.conversation.client(&frame, &[]).expect("a message")
+}
+
+#[test]
+fn what_was_bound_before_something_changed_is_decided_anew_once() {
+    let mut talk = check(&[
+        Client(q("BEGIN"), "Q", ""),
+        Server(of(&[tag("BEGIN"), in_block()]), "CZ"),
+        Client(of(&[p("", "SELECT 1"), b("p", ""), e("p"), sync()]), "PBES", ""),
+        Server(of(&[bare("12"), bare_row(), bare("s"), in_block()]), "12DsZ"),
+        Client(of(&[e("p"), sync()]), "ES", ""),
+        Server(of(&[bare_row(), bare("s"), in_block()]), "DsZ"),
+    ]);
+    talk.conversation.turn += 1;
+    let Said::Request(request) = said(&mut talk, &e("p")) else { panic!("it is decided") };
+    assert!(matches!(&request.kind, RequestKind::Execute { portal, .. } if portal == "p"));
+    // Allowed, it goes on, and is not asked about again.
+    checked(
+        talk,
+        &[
+            Client(of(&[e("p"), sync()]), "ES", ""),
+            Server(of(&[bare_row(), bare("s"), in_block()]), "DsZ"),
+            Client(of(&[e("p"), sync()]), "ES", ""),
+            Server(of(&[bare_row(), tag("SELECT 1"), in_block()]), "DCZ"),
+        ],
+    );
+}
+
+#[test]
+fn a_long_text_is_read_elsewhere_and_goes_on_as_it_came() {
+    let long = format!("SELECT '{}'", "x".repeat(10_000));
+    let mut talk = Talk::new();
+    assert!(matches!(said(&mut talk, &q(&long)), Said::Think(_)));
+    assert!(matches!(said(&mut Talk::new(), &q("SELECT 1")), Said::Request(_)));
+    checked(
+        Talk::new(),
+        &[
+            Client(q(&long), "Q", ""),
+            Server(of(&[bare_row(), tag("SELECT 1"), idle()]), "DCZ"),
+            Client(extended(&long), "PBES", ""),
+            Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
+            Client(q(&format!("{long} FROM FROM")), "", "EZ"),
+        ],
+    );
+}
+
+#[test]
+fn what_is_kept_under_names_is_bounded_by_every_way_in() {
+    let value = "x".repeat(8 * 1024 * 1024);
+    let ways: [fn(usize, &str) -> Vec<u8>; 3] = [
+        |n, value| q(&format!("PREPARE s{n} AS SELECT '{value}'")),
+        |n, value| q(&format!("DECLARE c{n} CURSOR WITH HOLD FOR SELECT '{value}'")),
+        |n, value| of(&[p("", &format!("SELECT '{value}'")), b(&format!("p{n}"), ""), sync()]),
+    ];
+    for (way, make) in ways.into_iter().enumerate() {
+        let mut talk = checked(
+            Talk::new(),
+            &[Client(q("BEGIN"), "Q", ""), Server(of(&[tag("BEGIN"), in_block()]), "CZ")],
+        );
+        let mut kept = 0;
+        while kept < 20 && !talk.conversation.names.is_full() {
+            talk.client(&make(kept, &value));
+            let done = ["PREPARE", "DECLARE CURSOR"].get(way).map(|done| tag(done));
+            talk.server(&of(&[done.unwrap_or_else(|| bare("12")), in_block()]));
+            kept += 1;
+        }
+        assert!((1..10).contains(&kept), "way {way}: {kept} are kept");
+        let more = if way == 2 { b("q", "") } else { q("PREPARE q AS SELECT 1") };
+        assert!(matches!(said(&mut talk, &more), Said::Garbled(_)), "way {way}");
+        assert!(matches!(said(&mut talk, &q("SELECT 1")), Said::Request(_)), "way {way}: others go on");
+    }
+}
+
+#[test]
+fn a_setting_counts_once_the_server_has_taken_it() {
+    let name = |talk: &mut Talk| {
+        let Said::Request(request) = said(talk, &q("SELECT 1")) else { panic!("it is understood") };
+        let lines = request.under.lines();
+        (request.under.is_settled(), lines.into_iter().find(|(n, _)| n == "application_name").map(|(_, v)| v))
+    };
+    let mut talk = check(&[Client(q("SET application_name = 'a'"), "Q", "")]);
+    assert!(!name(&mut talk).0, "it is on its way");
+    talk.server(&of(&[failed("22023"), idle()]));
+    assert_eq!(name(&mut talk), (true, None), "it failed");
+    talk.client(&q("SET application_name = 'a'"));
+    talk.server(&of(&[tag("SET"), idle()]));
+    assert_eq!(name(&mut talk), (true, Some("a".to_owned())));
+    for (end, stays) in [("ROLLBACK", "a"), ("COMMIT", "b")] {
+        for (sql, done, status) in [
+            ("BEGIN", "BEGIN", in_block()),
+            ("SET application_name = 'b'", "SET", in_block()),
+            ("COMMIT", end, idle()),
+        ] {
+            talk.client(&q(sql));
+            talk.server(&of(&[tag(done), status]));
+        }
+        assert_eq!(name(&mut talk), (true, Some(stays.to_owned())), "{end}");
+    }
 }

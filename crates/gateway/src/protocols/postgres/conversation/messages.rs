@@ -10,6 +10,7 @@ use wire::postgres::{Frame, build};
 use super::in_flight::Found;
 use super::{Conversation, Said, Skipping, ends_block};
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
+use crate::protocols::postgres::names::adds_names;
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::understanding::depends_on_names;
@@ -38,7 +39,7 @@ impl Conversation {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
             Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
-            Frontend::Execute { portal, .. } => self.execute(portal, rest),
+            Frontend::Execute { portal, .. } => self.execute(frame, portal, rest),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
             Frontend::Describe(kind, name) => self.describe(kind, name, rest),
             Frontend::Close(kind, name) => self.close(kind, name, rest),
@@ -133,6 +134,11 @@ impl Conversation {
         Some(Said::Ask(self.understanding.purpose()))
     }
 
+    /// Whether SQL would keep more under names where the session keeps as much as it may.
+    fn adds_too_much(&self, operation: &Operation) -> bool {
+        self.names.is_full() && operation.controls().any(adds_names)
+    }
+
     /// Whether a text may speak of prepared statements or cursors while it is not settled which there are.
     fn speaks_of_names_in_flight(&self, text: &[u8]) -> bool {
         !self.understanding.is_indifferent() && self.expected.moves_names() && depends_on_names(text)
@@ -148,6 +154,9 @@ impl Conversation {
         let uncertain = (self.touched || self.stale) && self.in_block();
         match self.understanding.understand(text, &self.names, true) {
             Err(garbled) => Said::Garbled(garbled),
+            Ok(operation) if self.adds_too_much(&operation) => {
+                Said::Garbled(Garbled { simple: true, ..too_many() })
+            }
             Ok(operation) => {
                 let operation = if uncertain && ends_block_midway(&operation.statements) {
                     self.understanding
@@ -238,13 +247,16 @@ impl Conversation {
             // through to the server, which knows whether a function prepared it.
             None => Arc::new(Prepared::missing(&name, self.understanding.epoch())),
         };
+        if self.adds_too_much(&prepared.operation) {
+            return Said::Garbled(too_many());
+        }
         let operation = Arc::clone(&prepared.operation);
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
         Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, self.understanding.seen()))
     }
 
-    fn execute(&mut self, portal: &[u8], rest: &[u8]) -> Said {
+    fn execute(&mut self, frame: &Frame<'_>, portal: &[u8], rest: &[u8]) -> Said {
         let indifferent = self.understanding.is_indifferent();
         if self.names_moving && !self.expected.is_empty() && !indifferent {
             return Said::Wait;
@@ -262,7 +274,9 @@ impl Conversation {
                 return Said::Garbled(Garbled::new("34000", format!("portal \"{name}\" does not exist")));
             }
         };
-        if bound.operation.speaks_of_names() && !indifferent {
+        // What may have become another decision since is asked about again.
+        let outdated = bound.turn != self.turn && !indifferent;
+        if (bound.operation.speaks_of_names() || outdated) && !indifferent {
             if let Some(first) = self.before_names() {
                 return first;
             }
@@ -271,7 +285,7 @@ impl Conversation {
             }
             if !self.still_means(&bound) {
                 return Said::Garbled(Garbled {
-                    hint: Some("Bind it again.".to_owned()),
+                    hint: Some("Bind it again; of a cursor that SQL declared, FETCH its rows.".to_owned()),
                     ..Garbled::new(
                         "55000",
                         format!("what portal \"{name}\" names has changed since it was bound"),
@@ -284,6 +298,11 @@ impl Conversation {
                 hint: Some("Close the cursors and portals, or end the transaction, before that.".to_owned()),
                 ..Garbled::new("55000", TOO_LATE.to_owned())
             });
+        }
+        if outdated {
+            let (operation, under) = (Arc::clone(&bound.operation), self.circumstances());
+            let kind = RequestKind::Execute { portal: name, bound };
+            return Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under));
         }
         let mut first = self.guarded_segment(rest);
         self.running(&bound);
