@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::sample::{LAST, OBJECTS, PATHS, STATISTICS, TYPES, speaking};
+use super::shadows::shadowed;
 
 /// Numbers that look random (xorshift).
 pub(super) struct Dice(u64);
@@ -13,7 +14,7 @@ impl Dice {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    fn below(&mut self, count: usize) -> usize {
+    pub(super) fn below(&mut self, count: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -25,7 +26,7 @@ impl Dice {
         self.below(10) < chances
     }
 
-    fn of<'t, T: ?Sized>(&mut self, items: &[&'t T]) -> &'t T {
+    pub(super) fn of<'t, T: ?Sized>(&mut self, items: &[&'t T]) -> &'t T {
         items[self.below(items.len())]
     }
 }
@@ -193,7 +194,8 @@ impl Generator {
     /// One statement.
     pub(super) fn statement(&mut self) -> String {
         self.names = 0;
-        match self.dice.below(15) {
+        match self.dice.below(18) {
+            15..=17 => self.shadowed(),
             12 => self.utility(),
             13 => self.merge(),
             0 => self.insert(),
@@ -203,6 +205,17 @@ impl Generator {
             4 => self.set_operation(),
             _ => self.select(&[], 3).0,
         }
+    }
+
+    /// Names and stars that are easily mistaken.
+    fn shadowed(&mut self) -> String {
+        let index = self.dice.below(5).min(self.tables.len() - 1);
+        let views: Vec<String> = self.tables.iter().filter(|t| t.is_view).map(Table::written).collect();
+        let table = &self.tables[index];
+        let view =
+            if views.is_empty() { table.written() } else { views[self.dice.below(views.len())].clone() };
+        let columns: Vec<String> = table.columns.iter().map(|(name, _)| name.clone()).collect();
+        shadowed(&mut self.dice, &table.written(), &columns, &view)
     }
 
     /// Statements that no function holds.

@@ -10,6 +10,7 @@ mod sample;
 mod script;
 mod seen;
 mod server;
+mod shadows;
 mod tree;
 
 use std::collections::HashMap;

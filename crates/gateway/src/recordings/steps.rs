@@ -324,10 +324,10 @@ impl<'a> Reading<'a> {
         } else {
             (rows > 0).then(|| Replay::new(rows))
         };
-        let said = match said() {
-            Value::Null => Value::Object(serde_json::Map::new()),
-            said => said,
-        };
+        let mut said = said();
+        if said.is_null() {
+            said = Value::Object(serde_json::Map::new());
+        }
         let step = Step {
             index,
             n,

@@ -274,6 +274,7 @@ impl Tracer {
             | Stop::Violation(_)
             | Stop::Upstream(_)
             | Stop::Journal
+            | Stop::Recording
             | Stop::Broken(_) => Some(stop.word().to_owned()),
         };
         self.send(vec![Span {

@@ -80,7 +80,8 @@ impl Guard {
 /// Whether a statement is sent under the lock, if it does no more than read.
 pub(super) fn suits(statement: &Statement) -> bool {
     let begins = statement.control.iter().any(|control| matches!(control, Control::Begin { .. }));
-    !begins && !(statement.facts.kind == "show" && statement.text.to_ascii_lowercase().contains(ASKED))
+    let asks = statement.facts.kind == "show" && statement.text.to_ascii_lowercase().contains(ASKED);
+    !begins && !asks
 }
 
 /// Whether what a client sends up to its next Sync, of which these are the bytes behind the message at hand, only reads.
@@ -108,7 +109,6 @@ pub(super) fn segment_reads(
                 }
             }
             Ok(Frontend::Describe(..) | Frontend::Execute { .. } | Frontend::Close(..) | Frontend::Flush) => {
-                ()
             }
             Ok(
                 Frontend::Query(_)

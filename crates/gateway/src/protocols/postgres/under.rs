@@ -69,10 +69,12 @@ impl Under {
         match touched(control) {
             Touched::One(name) if is_reported_in_lower_case(name) => (),
             Touched::One(_) => {
-                let (name, value, local) = match control {
-                    Control::Set { name, value, local } => (name, value.clone().filter(|_| plainly), *local),
-                    Control::Reset(Some(name)) => (name, None, false),
-                    _ => return,
+                let (name, value, local) = if let Control::Set { name, value, local } = control {
+                    (name, value.clone().filter(|_| plainly), *local)
+                } else if let Control::Reset(Some(name)) = control {
+                    (name, None, false)
+                } else {
+                    return;
                 };
                 let resets = matches!(control, Control::Reset(_)) && plainly;
                 self.change(local, |set| {
@@ -85,13 +87,11 @@ impl Under {
             }
             Touched::All => self.change(false, |set| *set = Set::default()),
             Touched::Unknown => self.change(false, |set| set.lost = true),
-            Touched::Nothing => match control {
-                // Which of it was set behind the savepoint is not followed.
-                Control::RollbackTo(_) if self.transaction.is_some() => {
-                    self.change(false, |set| set.lost = true);
-                }
-                _ => (),
-            },
+            // Which of it was set behind the savepoint is not followed.
+            Touched::Nothing if matches!(control, Control::RollbackTo(_)) && self.transaction.is_some() => {
+                self.change(false, |set| set.lost = true);
+            }
+            Touched::Nothing => (),
         }
     }
 
