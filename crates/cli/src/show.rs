@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use gateway::visible::is_hidden;
 use serde_json::Value;
 
 /// Writes a line.
@@ -38,19 +39,6 @@ pub(crate) fn strangers(text: &str) -> Vec<String> {
     found.sort_unstable();
     found.dedup();
     found.into_iter().map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect()
-}
-
-/// Control and format characters, separators, fillers, selectors, tags and private use (Unicode's Cc, Cf, Zl, Zp, Co and
-/// what is drawn as nothing).
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(u32::from(c),
-            0xAD | 0x34F | 0x600..=0x605 | 0x61C | 0x6DD | 0x70F | 0x890..=0x891 | 0x8E2
-            | 0x115F..=0x1160 | 0x17B4..=0x17B5 | 0x180B..=0x180F | 0x200B..=0x200F | 0x2028..=0x202E
-            | 0x2060..=0x206F | 0x2800 | 0x3164 | 0xE000..=0xF8FF | 0xFE00..=0xFE0F | 0xFEFF | 0xFFA0
-            | 0xFFF0..=0xFFFB | 0x110BD | 0x110CD | 0x13430..=0x1343F | 0x1BCA0..=0x1BCA3
-            | 0x1D173..=0x1D17A | 0xE0000..=0xE0FFF | 0xF0000..=0x10FFFF)
 }
 
 /// Rows under their headings, each column as wide as its widest.

@@ -6,6 +6,7 @@ pub mod break_glass;
 pub mod broker;
 pub mod catalogue;
 pub mod configure;
+pub mod console_login;
 pub mod credentials;
 pub mod denials;
 pub mod doctor;
@@ -24,6 +25,8 @@ mod lease;
 pub mod logout;
 pub mod metrics;
 pub mod net;
+pub mod people;
+pub mod presence;
 pub mod protocols;
 pub mod requests;
 pub mod serve;
@@ -34,6 +37,7 @@ pub mod state;
 pub mod targets;
 pub mod tokens;
 pub mod traces;
+pub mod visible;
 
 #[cfg(test)]
 mod memory;

@@ -1,5 +1,7 @@
 //! The gateway's state in memory, for tests.
 
+mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -27,6 +29,7 @@ struct Kept {
     /// The digests of the requests, in their order.
     digests: Vec<String>,
     approvers: Vec<Approver>,
+    people: people::Known,
     made: u32,
 }
 
@@ -181,6 +184,7 @@ impl Backend for Memory {
             let id = format!("r{}", kept.requests.len() + 1);
             let request = Request {
                 id: id.clone(),
+                digest: new.digest.clone(),
                 status: Status::Pending,
                 principal: new.principal.clone(),
                 on_behalf_of: new.on_behalf_of.clone(),

@@ -15,6 +15,7 @@ mod happened;
 mod keys;
 mod master;
 mod open;
+mod people;
 mod query;
 mod requests;
 mod retention;

@@ -249,6 +249,7 @@ pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
     Ok(Request {
         id: row.try_get("id")?,
+        digest: row.try_get("digest")?,
         status: status(row, now)?,
         principal: row.try_get("principal")?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,

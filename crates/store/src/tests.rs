@@ -135,7 +135,7 @@ async fn filed(store: &Store, digest: &str, holds: &[(u32, u64)]) -> String {
 }
 
 fn yes(voter: &str) -> Vote {
-    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None }
+    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None, proof: None }
 }
 
 /// The rule is the policy's; here as many as the largest quorum are enough.
