@@ -16,7 +16,9 @@ const check = (fine, words) => { if (!fine) throw new Error(words); };
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run'],
+  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run',
+    // Issuers' own pages may name others; nothing is asked of anybody else.
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1'],
 });
 
 // Somebody with a browser, and an authenticator that knows them.
@@ -67,6 +69,7 @@ const asked = async (statement) => {
 };
 
 const looks = async (page, name) => {
+  if (process.env.CONSOLE_QUICK) return;
   const before = page.viewportSize();
   for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
     for (const colorScheme of ['light', 'dark']) {
@@ -135,6 +138,7 @@ const flows = {
     await join(dora, process.env.CONSOLE_DBA);
     const held = await asked('DELETE FROM orders WHERE id = 4');
     await dora.page.locator(`#r-${held.id} a`).click();
+    await dora.page.getByText('Add a comment').click();
     await dora.page.getByLabel(/A comment/).fill('not before noon');
     await dora.page.getByRole('button', { name: 'Deny' }).click();
     const said = await held.ended;
@@ -184,13 +188,14 @@ const flows = {
     await page.goto(`${origin}/requests/${held.id}`);
     await looks(page, 'signin-issuer');
     await page.getByRole('button', { name: 'Continue with company' }).click();
-    await page.waitForURL(/interaction/);
+    await page.waitForURL(/interaction/, { waitUntil: 'commit' });
     await signIn();
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.waitForURL(`${origin}/requests/${held.id}`);
     await page.getByRole('button', { name: 'Approve' }).click();
-    await page.waitForURL(/interaction/);
+    await page.waitForURL(/interaction/, { waitUntil: 'commit' });
     await signIn();
+    await page.getByRole('button', { name: 'Continue' }).click();
     await page.waitForURL(/confirm=approve/);
     check(!/UPDATE 1/.test(held.said()), 'a GET approved');
     await page.getByText('You have signed in again').waitFor();
@@ -248,7 +253,7 @@ const flows = {
     await dora.page.goto(`${origin}/requests/${held.id}`);
     const theirs = { ...approve, csrf: await hidden(dora.page, 'csrf'), signed: stolen };
     check((await sent(dora.page, path, theirs)).status() === 422, "another's proof");
-    check(!/DELETE/.test(held.said()), held.said());
+    check(!/DELETE 1/.test(held.said()), held.said());
     // Its honest neighbour.
     check((await sent(page, path, { ...approve, signed: await proof(held.id, {}) })).status() === 303, 'a real proof');
     const said = await held.ended;
@@ -303,11 +308,12 @@ const flows = {
   },
 
   async 'a statement cannot dress up'() {
-    const text = "UPDATE orders SET status = '\u202e<script>window.evil = 1</script><b>Status: approved</b>\u200b\u001b[2J' WHERE id = 11 -- pаid";
+    const name = '"\u202e<b>Status: approved</b>\u200b pаid"';
+    const text = `UPDATE orders AS ${name} SET status = '<script>window.evil = 1</script>' WHERE ${name}.id = 11`;
     const held = await asked(text);
     const { page } = ada;
     await page.goto(`${origin}/requests/${held.id}`);
-    for (const words of ['U+202E', 'U+200B', 'U+001B', '<script>window.evil = 1</script>', '<b>Status: approved</b>']) {
+    for (const words of ['U+202E', 'U+200B', 'а (U+0430)', '<script>window.evil = 1</script>', '<b>Status: approved</b>']) {
       check((await page.locator('main').textContent()).includes(words), `${words} is not seen`);
     }
     check(await page.evaluate(() => window.evil) === undefined, 'it ran');
@@ -328,7 +334,7 @@ const flows = {
     const mallory = await somebody();
     await mallory.page.goto(`${origin}/requests/${held.id}`);
     await mallory.page.getByRole('button', { name: 'Continue with company' }).click();
-    await mallory.page.waitForURL(/interaction/);
+    await mallory.page.waitForURL(/interaction/, { waitUntil: 'commit' });
     await mallory.page.locator('[name=login]').fill('mallory');
     await mallory.page.locator('[name=password]').fill('any');
     await mallory.page.getByRole('button', { name: 'Sign-in' }).click();
@@ -355,7 +361,11 @@ const flows = {
 try {
   for (const [name, flow] of Object.entries(flows)) {
     const start = Date.now();
-    await flow().catch((error) => { throw new Error(`${name}: ${error.stack}`); });
+    await flow().catch(async (error) => {
+      const seen = await Promise.all([ada, eve, dora, alice].map(async ({ page }) =>
+        `${page.url()}: ${await page.locator('main').first().innerText({ timeout: 2000 }).catch(() => '')}`));
+      throw new Error(`${name}: ${error.stack}\n${seen.join('\n')}`);
+    });
     console.log(`ok ${name} (${Date.now() - start} ms)`);
   }
   console.log(`${Object.keys(flows).length} flows in ${Math.round((Date.now() - begun) / 1000)} s`);

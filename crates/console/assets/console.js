@@ -150,6 +150,8 @@
     state.textContent = words;
     state.classList.toggle('lost', lost);
     state.hidden = !words;
+    clearTimeout(tell.until);
+    if (!lost && words) tell.until = setTimeout(() => tell(''), 8000);
   };
 
   // A part is replaced where its mark differs, so that nothing moves that did not change and nobody loses what they type. In a

@@ -65,11 +65,20 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port:
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .nest("/api/v1", guarded)
-        .fallback(|| async { failure::missing("there is nothing at this path") })
+        .fallback(nothing)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(gateway)
         .merge(people)
         .layer(from_fn_with_state(door, door::for_this_host))
+}
+
+/// People are told by a page, programs in words that they read.
+async fn nothing(headers: axum::http::HeaderMap) -> Response {
+    let accept = headers.get(axum::http::header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
+    if accept.is_some_and(|kinds| kinds.contains("text/html")) {
+        return pages::nothing();
+    }
+    failure::missing("there is nothing at this path").into_response()
 }
 
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {

@@ -40,14 +40,19 @@ pub(super) async fn ours(State(pages): State<Arc<Pages>>, request: Request, next
         Err(response) => *response,
     };
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    protect(headers);
     if pages.is_encrypted() {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// What tells a browser to let a page be as it is.
+pub(super) fn protect(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 fn check(pages: &Pages, request: &Request) -> Result<(), Box<Response>> {

@@ -94,7 +94,7 @@ fn card(pages: &Pages, visitor: &Visitor, request: &Request) -> Markup {
             p.foot {
                 (chip(request.status))
                 @if request.status == Status::Pending {
-                    span { "until " (words::moment(request.expires)) }
+                    span { "ends " (words::moment(request.expires)) }
                     @if !mine { span { "not yours to answer" } }
                     @for wait in &waits { span { "waits for " (words::visible(wait)) } }
                 } @else {

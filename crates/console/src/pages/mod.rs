@@ -24,12 +24,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use gateway::gateway::Gateway;
 use gateway::people::Roles;
 use gateway::presence::Place;
 use policy::rights::Right;
+
+use self::problem::Problem;
 
 /// A form is not larger than this, in bytes.
 const LONGEST_FORM: usize = 256 * 1024;
@@ -106,6 +110,14 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         .layer(from_fn_with_state(Arc::clone(&pages), guard::ours))
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
         .with_state(pages)
+}
+
+/// Where there is no page.
+pub(crate) fn nothing() -> Response {
+    let says = "There is no page at this address.";
+    let mut response = Problem::new(StatusCode::NOT_FOUND, "There is nothing here", says).into_response();
+    guard::protect(response.headers_mut());
+    response
 }
 
 /// The hosts by which this listener may be asked.

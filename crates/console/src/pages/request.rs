@@ -114,7 +114,7 @@ fn standing(request: &Request) -> Markup {
     html! {
         p.standing {
             (chip(request.status))
-            @if request.status.is_open() { span { "until " (words::moment(request.expires)) } }
+            @if request.status.is_open() { span { "ends " (words::moment(request.expires)) } }
             @for wait in quorum::waits_for(&request.holds, &request.votes).iter().filter(|_| request.status == Status::Pending) {
                 span { "waits for " (words::visible(wait)) }
             }
@@ -242,8 +242,11 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
             @if how.confirm { input type="hidden" name="confirm" value="yes"; }
             @if said { p.hint { "You have said yes already; it waits for somebody else." } }
             @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
-            label for="words" { "A comment, if you like. Whoever asks sees it where you deny." }
-            textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
+            details.comment open[!how.words.is_empty()] {
+                summary { "Add a comment" }
+                label for="words" { "A comment; whoever asks sees it where you deny" }
+                textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
+            }
             p.problem role="alert" hidden {}
             div.buttons {
                 button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } }
