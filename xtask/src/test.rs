@@ -133,7 +133,8 @@ fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {
 
 fn installed() -> Result<(), Failure> {
     install::need(install::BUILD)?;
-    install::need(install::POSTGRES)
+    install::need(install::POSTGRES)?;
+    install::need(install::BROWSER)
 }
 
 fn clippy() -> Result<(), Failure> {

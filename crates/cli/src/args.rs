@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::access::{Approver, BreakGlass, Freeze, Reason, Revoke, Token};
+pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revoke, Token};
 use crate::exit;
 use crate::typed;
 
@@ -106,6 +106,11 @@ pub(crate) enum Command {
     Approver {
         #[command(subcommand)]
         command: Approver,
+    },
+    /// Say who comes to the console by a passkey
+    People {
+        #[command(subcommand)]
+        command: People,
     },
     /// See and end sessions
     Sessions {

@@ -93,6 +93,11 @@ impl Client {
     }
 }
 
+/// Whether the administrator's secret is given, so that nobody is asked for it.
+pub(crate) fn has_secret() -> bool {
+    std::env::var_os(SECRET).is_some()
+}
+
 /// The secret is never an argument: arguments can be read by every process.
 fn ask(name: Option<&str>) -> anyhow::Result<Zeroizing<String>> {
     let (whose, variable) = match name {

@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use console::Public;
 use gateway::credentials::SourceConfig;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
+use gateway::people::Roles;
+use policy::rights::Role;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -43,6 +46,8 @@ pub(crate) struct Settings {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
     pub hosts: BTreeSet<String>,
+    /// Where the console is for people, and what they are there.
+    pub public: Public,
     /// Where agents get tokens, if they do.
     pub agents: Option<Agents>,
     pub log: Log,
@@ -273,6 +278,68 @@ struct TypedConsole {
     /// Names of a reverse proxy that encrypts.
     #[serde(default)]
     hosts: BTreeSet<String>,
+    /// Where people's browsers find it: the address of a reverse proxy that encrypts. Passkeys are bound to its name.
+    public_url: Option<PublicUrl>,
+    /// What people who sign in at issuers are in the console: groups, and people as `user:NAME`.
+    #[serde(default)]
+    roles: TypedRoles,
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TypedRoles {
+    /// Who may see and do everything.
+    #[serde(default)]
+    administrator: BTreeSet<String>,
+    /// Who may change policies.
+    #[serde(default)]
+    policy_editor: BTreeSet<String>,
+    /// Who may see everything, and change nothing.
+    #[serde(default)]
+    auditor: BTreeSet<String>,
+}
+
+impl TypedRoles {
+    fn read(self) -> Roles {
+        let Self { administrator, policy_editor, auditor } = self;
+        let all = [
+            (Role::Administrator, administrator),
+            (Role::PolicyEditor, policy_editor),
+            (Role::Auditor, auditor),
+        ];
+        Roles(all.into_iter().filter(|(_, who)| !who.is_empty()).collect())
+    }
+}
+
+const PUBLIC_URL: &str = r"^https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?/?$";
+
+/// `https://gate.example.com`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("type" = "string", "pattern" = PUBLIC_URL))]
+struct PublicUrl(String);
+
+impl TryFrom<String> for PublicUrl {
+    type Error = String;
+
+    fn try_from(url: String) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "\"{url}\" is no address of the console: it is https://NAME, in small letters, with a port at most. Browsers keep \
+                 passkeys for the name, and only where it is encrypted"
+            )
+        };
+        let rest = url.strip_prefix("https://").ok_or_else(wrong)?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = authority.split_once(':').map_or((authority, None), |(h, p)| (h, Some(p)));
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+        let ends = |c: &str| !c.starts_with(['.', '-']) && !c.ends_with(['.', '-']);
+        let fine = !host.is_empty() && host.chars().all(plain) && ends(host);
+        // Passkeys are for names.
+        let named = host.parse::<std::net::Ipv4Addr>().is_err();
+        let port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 443 && port != 0));
+        if fine && named && port { Ok(Self(format!("https://{authority}"))) } else { Err(wrong()) }
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -532,6 +599,7 @@ impl Settings {
             tls: None,
             console,
             hosts: BTreeSet::new(),
+            public: Public::default(),
             agents: None,
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
@@ -558,6 +626,7 @@ impl Settings {
             tls: _,
             console,
             hosts,
+            public,
             agents,
             log,
             limits: _,
@@ -578,7 +647,7 @@ impl Settings {
             ("postgres.targets", *targets != new.targets),
             ("postgres.oauth", *oauth != new.oauth),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
-            ("console", *console != new.console || *hosts != new.hosts),
+            ("console", *console != new.console || *hosts != new.hosts || *public != new.public),
             ("agents", differ_for_good(agents.as_ref(), new.agents.as_ref())),
             ("log", *log != new.log),
             ("break_glass", *alarm != new.alarm),
@@ -623,7 +692,7 @@ impl Typed {
         let TypedRecordings { directory, bytes_per_operation } = recordings;
         let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
             postgres;
-        let TypedConsole { listen: console, hosts } = console;
+        let TypedConsole { listen: console, hosts, public_url, roles } = console;
         let TypedLog { format, level } = log;
         let TypedLimits { hold, hold_in_block, drain } = limits;
         let (usual, bounds) = (Limits::default(), Bounds::default());
@@ -650,6 +719,7 @@ impl Typed {
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
+            public: Public { url: public_url.map(|url| url.0), roles: roles.read() },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,

@@ -1,7 +1,12 @@
 //! `durward init`: the administrator's secret, shown once.
 
 use anyhow::bail;
+use gateway::embedded::Embedded;
+use gateway::people::{self, NewMember};
+use gateway::presence::Place;
+use gateway::state::State;
 use serde_json::json;
+use store::Store;
 
 use crate::args::Init;
 use crate::node;
@@ -13,21 +18,42 @@ pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
     let made = node::runtime()?.block_on(async {
         let store = node::open_store(&settings).await?;
         let made = store.make_administrator().await?;
+        let link = match made {
+            Some(_) => {
+                Some(first_link(&settings.public.place(settings.console.port()), store.clone()).await?)
+            }
+            None => None,
+        };
         store.close().await;
-        anyhow::Ok(made)
+        anyhow::Ok(made.zip(link))
     })?;
-    let Some(secret) = made else {
+    let Some((secret, link)) = made else {
         bail!(
             "{data} has an administrator already; its secret was shown once and cannot be shown again. If it is \
              lost, begin with another data directory and apply your configuration there"
         );
     };
     if args.json {
-        show::json(&json!({ "data": data, "administrator_secret": secret.as_str() }))?;
+        show::json(&json!({ "data": data, "administrator_secret": secret.as_str(), "console": link }))?;
         return Ok(());
     }
     say(format_args!("Made {data}.\n"))?;
-    show_secret(&secret)
+    show_secret(&secret)?;
+    say(
+        "Once the gateway serves, the first person comes to its console by this link, which is good once, for a day:",
+    )?;
+    Ok(say(format_args!("\n    {link}\n"))?)
+}
+
+/// By which the first person comes to the console, who may do everything there.
+pub(crate) async fn first_link(place: &Place, store: Store) -> anyhow::Result<String> {
+    let name = std::env::var("USER").unwrap_or_default();
+    let plain =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let name = if plain && name != "root" { name } else { "admin".to_owned() };
+    let state = State::new(Embedded::new(store));
+    let invitation = people::invite(&state, &NewMember::administrator(&name)).await?;
+    Ok(place.link_of(&invitation.secret))
 }
 
 /// The one time that it is shown.

@@ -46,6 +46,16 @@ pub(crate) fn login(args: &Login) -> anyhow::Result<()> {
     Ok(say(format_args!("Signed in as {who} until {}.", time(stored.expires)))?)
 }
 
+/// Whether somebody is signed in on this machine.
+pub(crate) fn is_somebody() -> anyhow::Result<bool> {
+    Ok(Stored::read()?.is_some())
+}
+
+/// Opens the browser, where there is one.
+pub(crate) fn show_browser(address: &str) {
+    flow::open_browser(address);
+}
+
 fn chosen(issuers: &[flow::Issuer], name: Option<&str>) -> anyhow::Result<flow::Issuer> {
     let names = || issuers.iter().map(|i| show::line(&i.name)).collect::<Vec<_>>().join(", ");
     match (name, issuers) {

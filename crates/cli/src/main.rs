@@ -24,6 +24,7 @@ mod login;
 mod logs;
 mod mint;
 mod node;
+mod people;
 mod policies;
 mod reload;
 mod requests;
@@ -104,6 +105,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Thaw { id, json } => freeze::thaw(&client()?, &id, json),
         Command::Revoke { command } => revoke::run(&client()?, command),
         Command::Approver { command } => approvers::run(&client()?, command),
+        Command::People { command } => people::run(&client()?, command),
         Command::Requests { name, command } => requests::run(gateway, name, command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),

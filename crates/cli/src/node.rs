@@ -118,7 +118,7 @@ impl Node {
         } = self;
         let names = settings.agents.as_ref().map(|agents| agents.urls.clone()).unwrap_or_default();
         let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
-        let hosts = settings.hosts.clone();
+        let (hosts, public) = (settings.hosts.clone(), settings.public.clone());
         let shown = Shown { clients: Arc::clone(&certificate), agents: Arc::clone(&agents_certificate) };
         let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), shown);
         let mut tasks = JoinSet::new();
@@ -130,8 +130,8 @@ impl Node {
                 Ok(())
             });
         }
-        tracing::info!(address = %console.local_addr()?, "the admin API is served");
-        tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts));
+        tracing::info!(address = %console.local_addr()?, "the console and the admin API are served");
+        tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts, public));
         if let Some(agents) = agents {
             tracing::info!(address = %agents.local_addr()?, "agents are served");
             let certificate = by_tls.then_some(agents_certificate);

@@ -24,7 +24,13 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
             if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
         }
         Requests::Watch { json } => watch(client, json),
-        Requests::Approve { id, say, json } => answer(client, name.as_deref(), &id, true, say, json),
+        Requests::Approve { id, say, json } => {
+            // A person who signed in on this machine shows in the browser that they are there; what `login` keeps approves nothing.
+            if name.is_none() && !crate::client::has_secret() && crate::login::is_somebody()? {
+                return in_browser(gateway, &id);
+            }
+            answer(client, name.as_deref(), &id, true, say, json)
+        }
         Requests::Deny { id, say, json } => answer(client, name.as_deref(), &id, false, say, json),
         Requests::Rescind { id, json } => {
             let rescinded =
@@ -35,6 +41,14 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
             Ok(say(format_args!("The approval of request {id} is taken back: the statement asks anew."))?)
         }
     }
+}
+
+/// The page of a request, where it is seen, and approved with proof of presence.
+fn in_browser(gateway: &str, id: &str) -> anyhow::Result<()> {
+    let address = format!("{}/requests/{}", gateway.trim_end_matches('/'), part(id));
+    say(format_args!("Approve it in your browser, where you show that it is you:\n\n  {address}\n"))?;
+    crate::login::show_browser(&address);
+    Ok(())
 }
 
 fn answer(

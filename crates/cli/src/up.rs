@@ -56,6 +56,7 @@ async fn up(
     given: Option<Zeroizing<String>>,
 ) -> anyhow::Result<()> {
     let data = settings.data.clone();
+    let place = settings.public.place(settings.console.port());
     let node = Node::start(settings).await?;
     let before = node.gateway.export().await?;
     let kept = node.store.configured().await?.credentials.remove(name.as_str());
@@ -84,6 +85,10 @@ async fn up(
     let issued = node.gateway.issue_token(&wanted, BY).await?;
     // Made last: it is shown once, so nothing that can fail comes between.
     let secret = node.store.make_administrator().await?;
+    let link = match node.gateway.members().await?.is_empty() {
+        true => Some(crate::init::first_link(&place, node.store.clone()).await?),
+        false => None,
+    };
     words::Welcome {
         target: name.as_str(),
         listen: args.listen,
@@ -92,6 +97,8 @@ async fn up(
         token: &issued.token,
         expires: issued.expires,
         secret: secret.as_ref().map(|s| s.as_str()),
+        console: place.origin,
+        link: link.as_deref(),
         starter,
         proposed,
     }

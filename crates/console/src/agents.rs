@@ -24,11 +24,10 @@ use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
 use crate::bounded::Bounded;
+use crate::form::Form;
 
 /// Two of the longest tokens, each of whose signs may take three, and a little.
 const LONGEST_BODY: usize = 512 * 1024;
-/// So many parameters a question may have.
-const MOST_PARAMETERS: usize = 100;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -159,7 +158,7 @@ fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> 
         return Err(Refused::client("clients prove themselves by client_assertion"));
     }
     let form = form(headers, body)?;
-    let proof = match form.one("grant_type")? {
+    let proof = match one(&form, "grant_type")? {
         Some(EXCHANGE) => tokens(&form)?,
         Some("client_credentials") => assertion(&form, desk)?,
         Some(_) => {
@@ -177,8 +176,8 @@ fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> 
             .ok_or_else(|| Refused::new("invalid_target", "a resource is urn:durward:target:NAME"))?;
         wanted.targets.insert(name.to_owned());
     }
-    wanted.purpose = form.one("scope")?.map(str::to_owned);
-    if let Some(seconds) = form.one("lifetime")? {
+    wanted.purpose = one(&form, "scope")?.map(str::to_owned);
+    if let Some(seconds) = one(&form, "lifetime")? {
         wanted.seconds =
             Some(seconds.parse().map_err(|_| Refused::request("lifetime is a number of seconds"))?);
     }
@@ -210,7 +209,7 @@ async fn give_back(
     body: Bytes,
 ) -> Result<Json<Value>, Refused> {
     let form = form(&headers, &body)?;
-    let token = form.one("token")?.ok_or_else(|| Refused::request("token is missing"))?;
+    let token = one(&form, "token")?.ok_or_else(|| Refused::request("token is missing"))?;
     let given = desk.gateway.give_back(token, peer).await;
     given.map(|()| Json(json!({}))).map_err(|error| {
         tracing::error!("a token cannot be taken back: {error}");
@@ -226,7 +225,7 @@ async fn logged_out(
     body: Bytes,
 ) -> Result<Response, Refused> {
     let form = form(&headers, &body)?;
-    let token = form.one("logout_token")?.ok_or_else(|| Refused::request("logout_token is missing"))?;
+    let token = one(&form, "logout_token")?.ok_or_else(|| Refused::request("logout_token is missing"))?;
     match desk.gateway.logged_out(token, peer).await {
         Ok(_) => Ok(([(CACHE_CONTROL, "no-store")], StatusCode::OK).into_response()),
         Err(LogoutError::Token(_)) => Err(Refused::request("the logout token is not valid")),
@@ -247,96 +246,60 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<Form, Refused> {
 }
 
 fn tokens(form: &Form) -> Result<Proof, Refused> {
-    let known = |name: &str| match form.one(name)? {
+    let known = |name: &str| match one(form, name)? {
         Some(kind) if TOKEN_TYPES.contains(&kind) => Ok(true),
         Some(_) => Err(Refused::request("tokens of this type are not taken")),
         None => Ok(false),
     };
-    let sign_in = match form.one("requested_token_type")? {
+    let sign_in = match one(form, "requested_token_type")? {
         None | Some(ACCESS_TOKEN) => false,
         Some(SIGN_IN) => true,
         Some(_) => {
             return Err(Refused::request("tokens of the requested type are not issued: access_token is"));
         }
     };
-    if form.one("client_assertion")?.is_some() {
+    if one(form, "client_assertion")?.is_some() {
         return Err(Refused::request(
             "client_assertion goes with client_credentials; here an actor brings actor_token",
         ));
     }
-    let subject = form.one("subject_token")?.ok_or_else(|| Refused::request("subject_token is missing"))?;
+    let subject = one(form, "subject_token")?.ok_or_else(|| Refused::request("subject_token is missing"))?;
     if !known("subject_token_type")? {
         return Err(Refused::request("subject_token_type is missing"));
     }
     if sign_in {
         return Ok(Proof::SignIn { identity: Zeroizing::new(subject.to_owned()) });
     }
-    let actor = form.one("actor_token")?;
+    let actor = one(form, "actor_token")?;
     if known("actor_token_type")? != actor.is_some() {
         return Err(Refused::request("actor_token and actor_token_type go together"));
     }
     Ok(Proof::Tokens {
         subject: Zeroizing::new(subject.to_owned()),
         actor: actor.map(|token| Zeroizing::new(token.to_owned())),
-        agent: form.one("agent")?.map(str::to_owned),
+        agent: one(form, "agent")?.map(str::to_owned),
     })
 }
 
 fn assertion(form: &Form, desk: &Desk) -> Result<Proof, Refused> {
-    if form.one("client_assertion_type")? != Some(ASSERTION) {
+    if one(form, "client_assertion_type")? != Some(ASSERTION) {
         return Err(Refused::client(
             "client_assertion_type must be jwt-bearer: clients prove themselves by a key",
         ));
     }
     let assertion =
-        form.one("client_assertion")?.ok_or_else(|| Refused::client("client_assertion is missing"))?;
+        one(form, "client_assertion")?.ok_or_else(|| Refused::client("client_assertion is missing"))?;
     Ok(Proof::Assertion {
         assertion: Zeroizing::new(assertion.to_owned()),
         audiences: desk.audiences.clone(),
     })
 }
 
-/// A form, of which only what may come several times may.
-struct Form(Vec<(String, Zeroizing<String>)>);
-
-impl Form {
-    fn read(body: &[u8]) -> Option<Self> {
-        let body = std::str::from_utf8(body).ok()?;
-        let pairs = body.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(name)?, Zeroizing::new(decoded(value)?)))
-        });
-        let pairs: Vec<_> = pairs.collect::<Option<_>>()?;
-        (pairs.len() <= MOST_PARAMETERS).then_some(Self(pairs))
-    }
-
-    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
-    }
-
-    /// A parameter without a value counts as none (RFC 6749 §3.2).
-    fn one(&self, name: &str) -> Result<Option<&str>, Refused> {
-        let mut all = self.all(name);
-        let first = all.next();
-        if all.next().is_some() { Err(Refused::request("a parameter comes twice")) } else { Ok(first) }
-    }
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut signs = text.bytes();
-    while let Some(sign) = signs.next() {
-        bytes.push(match sign {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(signs.next()?)?, digit(signs.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
+/// A parameter without a value counts as none (RFC 6749 §3.2).
+fn one<'f>(form: &'f Form, name: &str) -> Result<Option<&'f str>, Refused> {
+    let mut all = form.all(name);
+    let first = all.next();
+    if all.next().is_some() { Err(Refused::request("a parameter comes twice")) } else { Ok(first) }
 }
 
 /// A refusal as RFC 6749 §5.2 words it.
@@ -399,11 +362,11 @@ mod tests {
     #[test]
     fn a_form_is_read_as_browsers_write_it() {
         let form = Form::read(b"a=x+y&b=%C3%A9&audience=one&audience=two&c=&d").expect("a form");
-        assert_eq!(form.one("a").ok().flatten(), Some("x y"));
-        assert_eq!(form.one("b").ok().flatten(), Some("\u{e9}"));
+        assert_eq!(one(&form, "a").ok().flatten(), Some("x y"));
+        assert_eq!(one(&form, "b").ok().flatten(), Some("\u{e9}"));
         assert_eq!(form.all("audience").collect::<Vec<_>>(), ["one", "two"]);
-        assert!(form.one("audience").is_err(), "twice");
-        assert_eq!((form.one("c").ok().flatten(), form.one("d").ok().flatten()), (None, None));
+        assert!(one(&form, "audience").is_err(), "twice");
+        assert_eq!((one(&form, "c").ok().flatten(), one(&form, "d").ok().flatten()), (None, None));
         for wrong in [&b"a=%"[..], b"a=%4", b"a=%zz", b"a=%ff", &[0xff]] {
             assert!(Form::read(wrong).is_none(), "{wrong:?}");
         }

@@ -16,10 +16,11 @@ use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
 use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
+use gateway::people::NewMember;
 use gateway::recordings::{Found, Page, Search, Wanted};
 use gateway::requests::{NewToken, TokenInfo};
 use gateway::sessions::Live;
-use model::{Approver, Request, TargetName};
+use model::{Approver, Member, Request, TargetName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -39,6 +40,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/health", get(health))
         .route("/approvers", get(approvers).post(add_approver))
         .route("/approvers/{name}/remove", post(remove_approver))
+        .route("/people", get(people).post(invite))
+        .route("/people/{name}/remove", post(remove_person))
         .route("/sessions", get(sessions))
         .route("/sessions/kill", post(kill))
         .route("/sessions/search", get(search))
@@ -117,7 +120,7 @@ async fn answer(
 ) -> Answer<Value> {
     let Json(Answering { approve, words, name }) = answering?;
     check_name(&caller, name)?;
-    let answered = gateway.answer_request(&id, &caller.voter(), approve, words).await?;
+    let answered = gateway.answer_request(&id, &caller.voter(), approve, words, None).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))
@@ -175,6 +178,22 @@ async fn add_approver(State(gateway): Gate, wanted: Body<NewApprover>) -> Answer
 
 async fn remove_approver(State(gateway): Gate, Path(name): Path<String>) -> Answer<Value> {
     gateway.remove_approver(&name, &by()).await?;
+    Ok(Json(json!({ "removed": name })))
+}
+
+async fn people(State(gateway): Gate) -> Answer<Vec<Member>> {
+    Ok(Json(gateway.members().await?))
+}
+
+async fn invite(State(gateway): Gate, wanted: Body<NewMember>) -> Answer<Value> {
+    let Json(wanted) = wanted?;
+    let invitation = gateway.invite(&wanted, &by()).await?;
+    let link = gateway.link_of(&invitation.secret);
+    Ok(Json(json!({ "name": wanted.name, "link": link, "expires": invitation.expires })))
+}
+
+async fn remove_person(State(gateway): Gate, Path(name): Path<String>) -> Answer<Value> {
+    gateway.remove_member(&name, &by()).await?;
     Ok(Json(json!({ "removed": name })))
 }
 

@@ -1,4 +1,4 @@
-//! The admin API: health, metrics, requests, tokens, configuration. It reaches sessions through the gateway's handles alone,
+//! The web console for people, and the admin API: health, metrics, requests, tokens, configuration. It reaches sessions through the gateway's handles alone,
 //! and is on another listener than clients, with another secret. And, on a listener of its own from which there is no way to
 //! any of that, the agents' port (`agents`).
 
@@ -7,6 +7,8 @@ mod api;
 mod bounded;
 mod door;
 mod failure;
+mod form;
+mod pages;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio::net::TcpListener;
 pub use crate::agents::serve_agents;
 use crate::bounded::Bounded;
 use crate::door::Door;
+pub use crate::pages::Public;
 
 /// A configuration is not larger than this, in bytes.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
@@ -37,16 +40,22 @@ pub async fn serve(
     listener: TcpListener,
     gateway: Arc<Gateway>,
     hosts: BTreeSet<String>,
+    public: Public,
 ) -> std::io::Result<()> {
+    let port = listener.local_addr()?.port();
     let mut draining = gateway.draining();
     let ended = async move {
         // An error means that the gateway is gone, which is an end as well.
         let _ = draining.wait_for(Option::is_some).await;
     };
-    axum::serve(Bounded::new(listener), router(gateway, hosts)).with_graceful_shutdown(ended).await
+    axum::serve(Bounded::new(listener), router(gateway, hosts, &public, port))
+        .with_graceful_shutdown(ended)
+        .await
 }
 
-fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {
+fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port: u16) -> Router {
+    let people = pages::router(&gateway, public, port);
+    let hosts = pages::hosts(public, hosts);
     let door = Arc::new(Door::new(Arc::clone(&gateway), hosts));
     let requests = api::requests_router().layer(from_fn_with_state(Arc::clone(&door), door::people));
     let guarded =
@@ -56,10 +65,20 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .nest("/api/v1", guarded)
-        .fallback(|| async { failure::missing("there is nothing at this path") })
+        .fallback(nothing)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .layer(from_fn_with_state(door, door::for_this_host))
         .with_state(gateway)
+        .merge(people)
+        .layer(from_fn_with_state(door, door::for_this_host))
+}
+
+/// People are told by a page, programs in words that they read.
+async fn nothing(headers: axum::http::HeaderMap) -> Response {
+    let accept = headers.get(axum::http::header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
+    if accept.is_some_and(|kinds| kinds.contains("text/html")) {
+        return pages::nothing();
+    }
+    failure::missing("there is nothing at this path").into_response()
 }
 
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {

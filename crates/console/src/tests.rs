@@ -42,7 +42,8 @@ async fn start() -> Running {
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let task = tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new()));
+    let task =
+        tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new(), super::Public::default()));
     Running { address, secret, gateway, state, task, place }
 }
 

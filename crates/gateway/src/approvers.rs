@@ -6,10 +6,11 @@ use policy::quorum;
 use zeroize::Zeroizing;
 
 use crate::gateway::{Gateway, now};
+use crate::presence::{Act, Proof};
 use crate::requests::{AdminError, parse_principal};
 
 /// Names that are somebody's already.
-const TAKEN: &str = "administrator";
+pub(crate) const TAKEN: &str = "administrator";
 
 /// Somebody who has proved with a secret who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +46,27 @@ impl Caller {
 pub struct Voter {
     id: PrincipalRef,
     groups: Vec<String>,
+    by: By,
+}
+
+/// What shows that it is them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A secret that lies in no file, typed or given for this call.
+    Secret,
+    /// What a browser keeps: good to see, and to say no.
+    Visit,
 }
 
 impl Voter {
     /// After somebody has proved who they are, and nowhere else.
     pub fn proved(id: PrincipalRef, groups: Vec<String>) -> Self {
-        Self { id, groups }
+        Self { id, groups, by: By::Secret }
+    }
+
+    /// Of somebody who is in the console. Their yes takes a proof of presence.
+    pub(crate) fn visiting(id: PrincipalRef, groups: Vec<String>) -> Self {
+        Self { id, groups, by: By::Visit }
     }
 
     /// Whether a request is one that they may see and answer.
@@ -146,6 +162,11 @@ impl Gateway {
                 "\"{own}\" is a group of those who ask, from [[groups]]: approvers are in groups of their own"
             ));
         }
+        if self.state().member(name).await?.is_some() {
+            return refused(format!(
+                "there is a person {name} of the console already: two votes would be one person's"
+            ));
+        }
         self.administered(by, "approver added", &format!("{name} for {}", groups.join(", ")))?;
         match self.state().add_approver(name, groups, now()).await? {
             Some(secret) => Ok(secret),
@@ -183,7 +204,8 @@ impl Gateway {
         Err(AdminError::Refused(format!("request {id} is {stands}: there is no approval to take back")))
     }
 
-    /// Approves a held operation, or denies it.
+    /// Approves a held operation, or denies it. Whoever is in the console by a visit approves with a proof that it is them, and
+    /// that they mean this; whoever came by a secret has shown it with that.
     ///
     /// # Errors
     /// It is not open, or this is nobody who may answer it: its own requester, whom it is done for, an agent, or somebody of
@@ -194,6 +216,7 @@ impl Gateway {
         voter: &Voter,
         approve: bool,
         words: Option<String>,
+        proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
@@ -212,8 +235,20 @@ impl Gateway {
                 voter.groups.join(", ")
             )));
         }
-        self.administered(&name, if approve { "request approved" } else { "request denied" }, id)?;
-        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words };
+        let proof = match voter.by {
+            By::Secret => Some("secret".to_owned()),
+            // What was read a moment ago is what is approved: the proof is of its digest.
+            By::Visit => proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve), &voter.id)),
+        };
+        if approve && proof.is_none() {
+            let why =
+                "approving takes your passkey, or a fresh sign-in, for exactly this request as it is now";
+            return Err(AdminError::Refused(why.to_owned()));
+        }
+        let by = proof.as_ref().map(|proof| format!(" by {proof}, digest {}", found.digest));
+        let detail = format!("{id}{}", by.unwrap_or_default());
+        self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
+        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use model::{Denial, Subject, Which};
+use model::{Denial, Principal, Subject, Which};
 use policy::identity::Groups;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -76,14 +76,34 @@ impl Denials {
 
     /// Why a session may not be, if so.
     pub(crate) fn of(&self, live: &Live, groups: &Groups, now: i64) -> Option<Denial> {
+        self.of_subjects(
+            live.tokens().map(|token| Subject::Token(token.clone())),
+            &live.principal,
+            groups,
+            now,
+        )
+    }
+
+    /// Why somebody may not be here without a token, if so.
+    pub(crate) fn of_principal(&self, who: &Principal, groups: &Groups, now: i64) -> Option<Denial> {
+        self.of_subjects(std::iter::empty(), who, groups, now)
+    }
+
+    fn of_subjects(
+        &self,
+        tokens: impl Iterator<Item = Subject>,
+        who: &Principal,
+        groups: &Groups,
+        now: i64,
+    ) -> Option<Denial> {
         let known = &self.known.load().by_subject;
         if known.is_empty() {
             return None;
         }
         let holds = |subject: Subject| known.get(&subject).filter(|d| d.holds(now)).cloned();
-        subjects(live, groups).find_map(holds).or_else(|| {
+        tokens.chain(subjects(who, groups)).find_map(holds).or_else(|| {
             // What an issuer said after somebody was signed out is another sign-in.
-            live.principal.asserted.iter().find_map(|word| {
+            who.asserted.iter().find_map(|word| {
                 let (issuer, subject) = (word.issuer.clone(), word.subject.clone());
                 holds(Subject::Account { issuer, subject }).filter(|denial| word.at <= denial.since)
             })
@@ -107,9 +127,8 @@ fn sessions_of(live: &Live) -> impl Iterator<Item = Which> {
         .chain(live.principal.chain().map(|p| Which::Of(p.clone())))
 }
 
-/// Everything that a denial of this session could be about.
-fn subjects<'a>(live: &'a Live, groups: &'a Groups) -> impl Iterator<Item = Subject> + 'a {
-    let who = &live.principal;
+/// Everything that a denial of somebody could be about, beside tokens.
+fn subjects<'a>(who: &'a Principal, groups: &'a Groups) -> impl Iterator<Item = Subject> + 'a {
     // Those whom it acts for are in groups of the gateway's own, too, be it by a group that an issuer says.
     let said = || who.groups.iter().chain(who.asserted.iter().flat_map(|word| &word.groups));
     let own = who.chain().flat_map(move |p| groups.of(p, said()).into_iter().map(str::to_owned));
@@ -128,12 +147,7 @@ fn subjects<'a>(live: &'a Live, groups: &'a Groups) -> impl Iterator<Item = Subj
             .map(|session| Subject::SignIn { issuer: issuer(), session: session.clone() });
         std::iter::once(Subject::Issuer(issuer())).chain(sign_in).chain(groups)
     });
-    live.tokens()
-        .map(|token| Subject::Token(token.clone()))
-        .chain(who.chain().map(|p| Subject::Principal(p.clone())))
-        .chain(any)
-        .chain(own)
-        .chain(of_issuers)
+    who.chain().map(|p| Subject::Principal(p.clone())).chain(any).chain(own).chain(of_issuers)
 }
 
 /// What to deny.

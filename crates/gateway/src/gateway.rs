@@ -1,8 +1,8 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,8 +10,9 @@ use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::HashKey;
-use model::TargetName;
+use model::{PrincipalRef, TargetName};
 use policy::identity::Groups;
+use policy::rights::{Rights, Role};
 use policy::{Context, Denied, Grant, Policies};
 use recording::Recorder;
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
 use crate::net::refusals::Refusals;
+use crate::people::Roles;
+use crate::presence;
 use crate::recordings::Readers;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
@@ -123,6 +126,10 @@ pub struct Gateway {
     sources: Sources,
     traces: Traces,
     lease: Lease,
+    /// Who may do what in the console.
+    rights: Rights,
+    /// Where the console is, and what people of issuers are there.
+    console: OnceLock<(presence::Place, Roles)>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
     /// One change of the configuration at a time.
@@ -172,6 +179,8 @@ impl Gateway {
             alarm,
             draining: watch::Sender::new(None),
             lease: Lease::new(state.is_shared(), asked),
+            rights: Rights::new().map_err(StartError::Configuration)?,
+            console: OnceLock::new(),
             told: AtomicI64::new(told),
             sources,
             traces,
@@ -417,6 +426,27 @@ impl Gateway {
 
     pub(crate) fn denials(&self) -> &Denials {
         &self.denials
+    }
+
+    pub(crate) fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// Says, once, where the console is, and what people of issuers are there.
+    pub fn set_console(&self, place: presence::Place, roles: Roles) {
+        self.holds.set_console(&place);
+        if self.console.set((place, roles)).is_err() {
+            tracing::error!("where the console is was said already");
+        }
+    }
+
+    /// Where an invitation's secret leads.
+    pub fn link_of(&self, invitation: &str) -> Option<String> {
+        self.console.get().map(|(place, _)| place.link_of(invitation))
+    }
+
+    pub(crate) fn roles_of(&self, who: &PrincipalRef, groups: &[String]) -> BTreeSet<Role> {
+        self.console.get().map(|(_, roles)| roles.of(who, groups)).unwrap_or_default()
     }
 
     pub(crate) fn state(&self) -> &State {

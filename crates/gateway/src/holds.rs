@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
@@ -19,6 +19,7 @@ use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
+use crate::presence::Place;
 use crate::spine::Auditable;
 use crate::state::State;
 use crate::traces::Moment;
@@ -209,18 +210,33 @@ impl Answer {
 pub struct Holds {
     state: State,
     changed: Arc<Notify>,
+    /// Rings for whoever watches, at what is filed as well.
+    news: Arc<Notify>,
+    /// Where people answer, once that is known.
+    console: Arc<OnceLock<Place>>,
     waiting: Gauge,
 }
 
 impl Holds {
     /// Over the gateway's state; the gauge tells how many sessions wait.
     pub fn new(state: State, waiting: Gauge) -> Self {
-        Self { state, changed: Arc::default(), waiting }
+        Self { state, changed: Arc::default(), news: Arc::default(), console: Arc::default(), waiting }
+    }
+
+    /// Says where people answer.
+    pub(crate) fn set_console(&self, place: &Place) {
+        let _ = self.console.set(place.clone());
     }
 
     /// Wakes the sessions that wait: somebody has answered.
     pub fn changed(&self) {
         self.changed.notify_waiters();
+        self.news.notify_waiters();
+    }
+
+    /// Resolves when something was filed, answered or finished after this call.
+    pub fn news(&self) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.news).notified_owned()
     }
 
     /// Files a question, unless the very same one waits already or was approved and not used.
@@ -259,6 +275,7 @@ impl Holds {
                 hint,
             )
         })?;
+        self.news.notify_waiters();
         let (id, changed) = match filed {
             Filed::Now(id) | Filed::Before(id) => (id, None),
             Filed::Anew(id, changed) => {
@@ -276,7 +293,8 @@ impl Holds {
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
         let how = format!(
-            "To approve: durward requests approve {id}. This session waits {} s; the request stands for {} min.",
+            "To approve: durward requests approve {id}{}. This session waits {} s; the request stands for {} min.",
+            self.console.get().map(|place| format!(", or {}", place.request(&id))).unwrap_or_default(),
             patience.as_secs(),
             expires.div_ceil(60)
         );

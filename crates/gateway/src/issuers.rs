@@ -13,16 +13,19 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::{Asserted, Principal};
 use policy::identity::{
-    self, Client, ClientConfig, Introspected, IssuerConfig, KeysFrom, Known, LoggedOut, Opaque, Refusal,
-    Unproven,
+    self, Claims, Client, ClientConfig, Introspected, IssuerConfig, KeysFrom, Known, LoggedOut, Opaque,
+    Refusal, Unproven,
 };
+
+use zeroize::Zeroizing;
 
 use self::introspection::Asker;
 use self::source::Source;
 pub use self::source::Standing;
-use crate::credentials::Sources;
+use crate::credentials::{Sourced, Sources};
 use crate::gateway::now;
 use crate::metrics::Metrics;
+use crate::requests::AdminError;
 use crate::signin::SignIn;
 use crate::targets::Contact;
 
@@ -35,6 +38,36 @@ pub struct Issuers {
     sources: HashMap<String, Arc<Source>>,
     /// Those that are asked whether tokens are still good.
     askers: HashMap<String, Arc<Asker>>,
+    /// The console's own secrets at issuers.
+    console_secrets: HashMap<String, Arc<Sourced>>,
+}
+
+/// An issuer at which people sign in to the console.
+pub(crate) struct AtConsole {
+    pub name: String,
+    /// Its `iss`.
+    pub url: String,
+    pub client: String,
+    pub scopes: String,
+    pub ca: Option<String>,
+    /// Where it describes itself.
+    pub discovery: String,
+    /// Where the console's secret there comes from, if it has one.
+    credential: Option<String>,
+    secret: Option<Arc<Sourced>>,
+}
+
+impl AtConsole {
+    /// The console's own secret there, where it has one.
+    pub(crate) async fn secret(&self) -> Result<Option<Zeroizing<String>>, AdminError> {
+        let Some(credential) = &self.credential else { return Ok(None) };
+        let none = || AdminError::Refused(format!("durward.toml has no [credentials.{credential}]"));
+        let password = self.secret.as_ref().ok_or_else(none)?.password().await;
+        let password = password.map_err(|error| AdminError::Refused(format!("{credential}: {error}")))?;
+        let text = String::from_utf8(password.reveal().to_vec());
+        let text = text.map_err(|_| AdminError::Refused(format!("{credential}: it is no text")))?;
+        Ok(Some(Zeroizing::new(text)))
+    }
 }
 
 impl Issuers {
@@ -50,7 +83,7 @@ impl Issuers {
     ) -> Result<Self, (String, String)> {
         let known = identity::Issuers::new(typed)?;
         let clients = identity::Clients::new(clients, &known)?;
-        let (mut sources, mut askers) = (HashMap::new(), HashMap::new());
+        let (mut sources, mut askers, mut console_secrets) = (HashMap::new(), HashMap::new(), HashMap::new());
         for issuer in known.iter() {
             let failed = |error: crate::net::web::WebError| (issuer.name().to_owned(), error.to_string());
             if let Some(how) = issuer.introspection() {
@@ -58,10 +91,15 @@ impl Issuers {
                 let asker = Asker::new(Arc::clone(issuer), secret, Arc::clone(metrics)).map_err(failed)?;
                 askers.insert(issuer.name().to_owned(), Arc::new(asker));
             }
+            let credential =
+                typed.iter().find(|t| t.name == issuer.name()).and_then(|t| t.console_credential.as_ref());
+            if let Some(secret) = credential.and_then(|name| secrets.find(name)) {
+                console_secrets.insert(issuer.name().to_owned(), secret);
+            }
             let source = Source::new(Arc::clone(issuer)).map_err(failed)?;
             sources.insert(issuer.name().to_owned(), Arc::new(source));
         }
-        Ok(Self { known, typed: typed.to_vec(), clients, sources, askers })
+        Ok(Self { known, typed: typed.to_vec(), clients, sources, askers, console_secrets })
     }
 
     /// Takes over what another set has fetched, where it is of the very same issuers.
@@ -199,6 +237,51 @@ impl Issuers {
             })
         };
         self.typed.iter().filter_map(sign_in).collect()
+    }
+
+    /// Where people sign in to the console.
+    pub(crate) fn at_console(&self) -> impl Iterator<Item = AtConsole> {
+        self.typed.iter().filter_map(|typed| {
+            Some(AtConsole {
+                name: typed.name.clone(),
+                url: self.url_of(&typed.name)?.to_owned(),
+                client: typed.console_client.clone()?,
+                scopes: typed.login_scopes.clone().unwrap_or_else(|| "openid profile email".to_owned()),
+                ca: typed.ca.clone(),
+                discovery: source::discovery(self.known.by_name(&typed.name)?),
+                credential: typed.console_credential.clone(),
+                secret: self.console_secrets.get(&typed.name).cloned(),
+            })
+        })
+    }
+
+    /// Who an identity token is that the console was given, and what it says.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub(crate) async fn identify_at_console(
+        &self,
+        token: &[u8],
+        at: &AtConsole,
+    ) -> Result<(Known, Claims), Refusal> {
+        let unproven = Unproven::read(token)?;
+        if unproven.issuer() != Some(&at.url) {
+            return Err(Refusal::Issuer);
+        }
+        let issuer = self.known.by_name(&at.name).ok_or(Refusal::Issuer)?;
+        let source = self.sources.get(&at.name).ok_or(Refusal::Issuer)?;
+        let proven = source.prove(unproven).await?;
+        let claims = proven.claims();
+        // It is for the console and nobody else, or for the console among others by name (OpenID Connect Core §3.1.3.7).
+        let heard = claims.texts("aud").ok_or(Refusal::Claims)?;
+        let party = claims.text("azp");
+        let ours = heard.contains(&at.client.as_str())
+            && (heard.len() == 1 || party.is_some())
+            && party.is_none_or(|party| party == at.client);
+        if !ours {
+            return Err(Refusal::Audience);
+        }
+        Ok((issuer.identify(&proven, now())?, claims.clone()))
     }
 
     /// Whether people sign in at an issuer by the command line.

@@ -1,5 +1,7 @@
 //! The gateway's state in memory, for tests.
 
+mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +36,7 @@ struct Kept {
     subjects: Vec<(String, Vec<Touched>)>,
     approvers: Vec<Approver>,
     placed: BTreeMap<(TargetName, String), Placed>,
+    people: people::Known,
     made: u32,
 }
 
@@ -200,6 +203,7 @@ impl Backend for Memory {
             }
             let request = Request {
                 id: id.clone(),
+                digest: new.digest.clone(),
                 status: Status::Pending,
                 principal: new.principal.clone(),
                 on_behalf_of: new.on_behalf_of.clone(),

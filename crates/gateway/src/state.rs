@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use sql::postgres::catalog::Placed;
 
 use crate::configure::Configuration;
+pub use people::People;
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +139,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: Send + Sync {
+pub trait Backend: People {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -265,5 +266,6 @@ impl std::ops::Deref for State {
     }
 }
 
+mod people;
 #[cfg(test)]
 mod tests;

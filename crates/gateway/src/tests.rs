@@ -407,12 +407,12 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
         (of(PrincipalKind::User, "erik", &["sales"]), "of another group"),
         (of(PrincipalKind::User, "erik", &[]), "of no group"),
     ] {
-        assert!(house.gateway.answer_request(id, &voter, true, None).await.is_err(), "{why}");
+        assert!(house.gateway.answer_request(id, &voter, true, None, None).await.is_err(), "{why}");
     }
     let erik = of(PrincipalKind::User, "erik", &["sales"]);
     assert!(house.gateway.requests(&erik, true).await.expect("requests").is_empty(), "nor does he see it");
     assert!(house.gateway.request(id, &erik, "user:erik").await.is_err());
-    let answered = house.gateway.answer_request(id, &user("dora"), true, None).await.expect("approved");
+    let answered = house.gateway.answer_request(id, &user("dora"), true, None, None).await.expect("approved");
     assert_eq!(answered.status, Status::Approved);
 
     assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
@@ -440,7 +440,7 @@ async fn who_waits_is_woken_by_the_answer() {
         };
         house
             .gateway
-            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()))
+            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()), None)
             .await
             .expect("answered");
         let seen = waits.await.expect("no panic");

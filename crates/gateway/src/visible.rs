@@ -62,7 +62,7 @@ fn is_of_another_alphabet(c: char) -> bool {
 
 /// Control and format characters, separators, fillers, selectors, tags and private use (Unicode's Cc, Cf, Zl, Zp, Co and
 /// what is drawn as nothing).
-fn is_hidden(c: char) -> bool {
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(u32::from(c),

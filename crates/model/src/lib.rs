@@ -4,6 +4,7 @@ mod action;
 mod denial;
 mod name;
 mod operation;
+mod people;
 mod principal;
 mod request;
 
@@ -11,6 +12,7 @@ pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
+pub use people::{Member, Passkey, Signed, Visit};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, Circumstances, Counted, Filed, Finish, HoldRule, NewRequest, Request, Standing, Status,

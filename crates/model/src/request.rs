@@ -265,6 +265,8 @@ pub struct Standing {
 pub struct Request {
     /// Its id.
     pub id: String,
+    /// Of everything that makes the operation this one: what an answer is bound to.
+    pub digest: String,
     /// Where it stands.
     pub status: Status,
     /// Who asks.
@@ -310,6 +312,9 @@ pub struct Vote {
     pub approve: bool,
     /// What they said.
     pub words: Option<String>,
+    /// How they showed that they were there and meant this: `passkey …`, `sign-in …`, `secret`.
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// How an answer was taken.

@@ -55,7 +55,7 @@ mod tests {
 
     fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-        Vote { voter: format!("user:{voter}"), groups, approve, words: None }
+        Vote { voter: format!("user:{voter}"), groups, approve, words: None, proof: None }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Revoked {
     pub requests: u64,
     /// One-time codes: they may have been used meanwhile.
     pub codes: u64,
-    /// Approvers: some may have been removed meanwhile.
+    /// Approvers and people of the console: some may have been removed meanwhile.
     pub approvers: u64,
 }
 
@@ -256,8 +256,13 @@ async fn revoke(work: &mut Work, detail: &str, now: i64) -> Result<Revoked, Stor
         codes: made("UPDATE break_glass SET revoked = TRUE WHERE NOT revoked AND used IS NULL")
             .execute(&mut *work)
             .await?,
-        approvers: made("DELETE FROM approver").execute(&mut *work).await?,
+        approvers: made("DELETE FROM approver").execute(&mut *work).await?
+            + made("DELETE FROM member").execute(&mut *work).await?,
     };
+    // Whoever came by these may have been shut out meanwhile.
+    for sql in ["DELETE FROM passkey", "DELETE FROM visit", "DELETE FROM once"] {
+        made(sql).execute(&mut *work).await?;
+    }
     note(work, "restored", detail, now).await?;
     Ok(revoked)
 }

@@ -16,6 +16,7 @@ mod happened;
 mod keys;
 mod master;
 mod open;
+mod people;
 mod places;
 mod query;
 mod requests;

@@ -324,6 +324,7 @@ fn kept_status(row: &Found) -> Result<Status, StoreError> {
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
     Ok(Request {
         id: row.try_get("id")?,
+        digest: row.try_get("digest")?,
         status: status(row, now)?,
         principal: row.try_get("principal")?,
         on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,

@@ -50,6 +50,12 @@ impl Store {
         };
         self.delete("DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE until < $1 LIMIT $2)", now)
             .await?;
+        for sql in [
+            "DELETE FROM visit WHERE mark IN (SELECT mark FROM visit WHERE expires < $1 LIMIT $2)",
+            "DELETE FROM once WHERE mark IN (SELECT mark FROM once WHERE expires < $1 LIMIT $2)",
+        ] {
+            self.delete(sql, now).await?;
+        }
         match &self.database {
             Database::Sqlite(_) if purged != Purged::default() => {
                 query("PRAGMA incremental_vacuum").execute(&self.database).await?;

@@ -151,7 +151,7 @@ fn by(gateway: &str, until: i64) -> Claimant {
 }
 
 fn yes(voter: &str) -> Vote {
-    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None }
+    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None, proof: None }
 }
 
 /// The rule is the policy's; here as many as the largest quorum are enough.

@@ -36,15 +36,16 @@ impl Store {
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
         query(
-            "INSERT INTO vote (request, voter, groups, approve, words) VALUES ($1, $2, $3, $4, $5) \
+            "INSERT INTO vote (request, voter, groups, approve, words, proof) VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
-             words = excluded.words",
+             words = excluded.words, proof = excluded.proof",
         )
         .bind(id)
         .bind(&vote.voter)
         .bind(crate::to_json(&vote.groups)?)
         .bind(vote.approve)
         .bind(&vote.words)
+        .bind(&vote.proof)
         .execute(&mut work)
         .await?;
         let votes =
@@ -84,6 +85,7 @@ fn read(row: &Found) -> Result<Vote, StoreError> {
         groups: crate::from_json(row.try_get("groups")?)?,
         approve: row.try_get("approve")?,
         words: row.try_get("words")?,
+        proof: row.try_get("proof")?,
     })
 }
 

@@ -185,6 +185,39 @@ pub(crate) enum Approver {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum People {
+    /// Show a link, this once, by which somebody comes to the console with a passkey that they make then; it is good once, for a
+    /// day. Somebody who is there already gets new roles, new groups and a new passkey
+    Invite {
+        /// Their name, as in user:NAME: they cannot approve what is done by or for that user
+        name: String,
+        /// What they may do: administrator, policy_editor or auditor; several with commas between
+        #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', required_unless_present = "groups")]
+        roles: Vec<String>,
+        /// A group that policies name in @approvers, for which they answer; several with commas between
+        #[arg(long = "group", value_name = "GROUP", value_delimiter = ',')]
+        groups: Vec<String>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List those who came
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shut somebody out: their passkeys, where they are signed in, and their answers to what still waits
+    Remove {
+        /// Their name
+        name: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Args)]
 pub(crate) struct Freeze {
     /// all, a target, or a tag of targets; target:NAME and tag:TAG where a word could be both

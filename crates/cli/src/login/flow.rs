@@ -173,9 +173,13 @@ fn chance() -> anyhow::Result<Zeroizing<String>> {
 /// Opens the browser, and says where to go if it does not come up.
 fn show_browser(address: &str, browser: bool) {
     eprintln!("Sign in at:\n\n  {address}\n");
-    if !browser {
-        return;
+    if browser {
+        open_browser(address);
     }
+}
+
+/// Opens the browser, where there is one.
+pub(super) fn open_browser(address: &str) {
     let given = std::env::var("BROWSER").ok().filter(|b| !b.is_empty());
     if given.is_none() && !std::io::stderr().is_terminal() {
         return;

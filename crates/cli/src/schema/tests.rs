@@ -118,7 +118,8 @@ fn examples() -> Vec<(Kind, Value)> {
             "data = 'state'\nwatch = true\nmaster_key = { file = 'k' }\napply = 'files'\n\
              [postgres]\nlisten = ['0.0.0.0:7432', '[::]:7432']\ntls = { certificate = 'c', key = 'k' }\nconnections = 10\n\
              connections_per_address = 3\nlogin = '5s'\ntargets = { orders = '127.0.0.1:7433' }\n\
-             [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\n[log]\nformat = 'json'\nlevel = 'info'\n\
+             [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\npublic_url = 'https://gate.example.com'\n\
+             [console.roles]\nadministrator = ['company/platform']\npolicy_editor = ['company/dba']\nauditor = ['user:company/eve']\n[log]\nformat = 'json'\nlevel = 'info'\n\
              [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
              [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n",
         ),
@@ -152,7 +153,7 @@ fn examples() -> Vec<(Kind, Value)> {
         (
             Kind::State,
             "[[issuers]]\nname = 'jobs'\npreset = 'github-actions'\naudience = 'durward'\nwhen = 'repository == \"acme/api\"'\n\
-             leeway = '5s'\nlogin_client = 'durward'\nlogin_scopes = 'openid groups'\nlogin_device = true\nmax_age = '10m'\nagent_session = '1h'\nuser_session = '8h'\nexchange_life = '1h'\n\
+             leeway = '5s'\nlogin_client = 'durward'\nlogin_scopes = 'openid groups'\nlogin_device = true\nconsole_client = 'durward'\nconsole_credential = 'at-issuer'\nmax_age = '10m'\nagent_session = '1h'\nuser_session = '8h'\nexchange_life = '1h'\n\
              [[issuers]]\nname = 'company'\nissuer = 'https://x.example'\naudience = ['a', 'b']\nalgorithms = ['RS256']\n\
              jwks_uri = 'https://x.example/keys'\nca_file = 'ca.pem'\njwks_file = 'k.json'\nprefix = 'c/'\n\
              principals = [{ when = 'x', kind = 'user', name = 'email', groups = ['g'], in_groups = ['h'], unverified_email = true }]\n\

@@ -16,6 +16,10 @@ pub(crate) struct Welcome<'a> {
     pub expires: i64,
     /// The administrator's secret, where it was made just now.
     pub secret: Option<&'a str>,
+    /// Where the console is.
+    pub console: String,
+    /// By which the first person comes to it, where nobody has yet.
+    pub link: Option<&'a str>,
     /// Whether the starter policies are in force.
     pub starter: bool,
     /// The tags that were proposed.
@@ -35,7 +39,16 @@ impl Welcome<'_> {
         if let Some(secret) = self.secret {
             show_secret(secret)?;
         }
-        say("To see and answer what waits (the secret is asked for):\n")?;
+        match self.link {
+            Some(link) => {
+                say(
+                    "To see and answer what waits, open this in your browser, once: it makes a passkey of yours.\n",
+                )?;
+                say(format_args!("    {link}\n"))?;
+            }
+            None => say(format_args!("To see and answer what waits: {}\n", self.console))?,
+        }
+        say("The same here (the secret is asked for):\n")?;
         say("    durward requests watch")?;
         say("    durward requests approve ID\n")?;
         self.neighbours()?;

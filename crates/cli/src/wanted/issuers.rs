@@ -62,6 +62,10 @@ pub(super) struct TypedIssuer {
     /// Whether they may sign in by a code that they enter on another device (`durward login --device`).
     #[serde(default)]
     login_device: bool,
+    /// The client as which people sign in to the console at it; its redirect is `/signin/callback` at the console's address.
+    console_client: Option<String>,
+    /// A source of the console's secret there, by its name in the gateway's `durward.toml`; none where it is a public client.
+    console_credential: Option<String>,
     /// How it is asked whether its tokens are still good.
     introspection: Option<TypedIntrospection>,
 }
@@ -195,6 +199,8 @@ impl TypedIssuer {
             login_client,
             login_scopes,
             login_device,
+            console_client,
+            console_credential,
             introspection,
         } = self;
         let place = page.at(&spanned);
@@ -238,6 +244,8 @@ impl TypedIssuer {
             login_client,
             login_scopes,
             login_device,
+            console_client,
+            console_credential,
             introspection,
         });
     }

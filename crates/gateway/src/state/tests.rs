@@ -64,7 +64,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
 
 fn vote(by: &str, approve: bool) -> Vote {
     let words = (!approve).then(|| "no".to_owned());
-    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words }
+    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words, proof: None }
 }
 
 enum Step {

@@ -68,6 +68,13 @@ pub struct IssuerConfig {
     /// Whether people may sign in by a code that they enter on another device (RFC 8628).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub login_device: bool,
+    /// What the console is called there, where people sign in to it: a client that has a redirect to `/signin/callback` at the
+    /// console's address. It is in `audience`, since identity tokens are for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_client: Option<String>,
+    /// A source of the console's secret there, by its name in `durward.toml`; none where it is a public client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console_credential: Option<String>,
     /// How it is asked whether tokens are still good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection: Option<IntrospectionConfig>,

@@ -93,6 +93,8 @@ impl Issuer {
             login_client,
             login_scopes,
             login_device,
+            console_client,
+            console_credential,
             introspection,
         } = typed;
         let usual = preset.map(super::preset::Preset::usual);
@@ -116,6 +118,14 @@ impl Issuer {
             return Err("`audience` is empty: without one, tokens that are meant for others would be taken"
                 .to_owned());
         }
+        if let Some(client) = console_client.as_ref().filter(|client| !audience.contains(*client)) {
+            return Err(format!(
+                "`audience` has no \"{client}\": identity tokens of those who sign in are for `console_client`"
+            ));
+        }
+        if console_credential.is_some() && console_client.is_none() {
+            return Err("`console_credential` needs `console_client`".to_owned());
+        }
         match (login_client, login_scopes) {
             (Some(client), _) if !audience.contains(client) => {
                 return Err(format!(
@@ -127,7 +137,9 @@ impl Issuer {
                     "`login_scopes` must have \"openid\": without it there is no identity token".to_owned()
                 );
             }
-            (None, Some(_)) => return Err("`login_scopes` needs `login_client`".to_owned()),
+            (None, Some(_)) if console_client.is_none() => {
+                return Err("`login_scopes` needs `login_client` or `console_client`".to_owned());
+            }
             (None, None) if *login_device => return Err("`login_device` needs `login_client`".to_owned()),
             (Some(_) | None, _) => (),
         }

@@ -1,0 +1,142 @@
+//! What waits for somebody's answer, first come first; and what was answered.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Html;
+use axum::routing::get;
+use maud::{Markup, html};
+use model::{Request, Status};
+use policy::quorum;
+use policy::rights::Right;
+
+use super::frame::{self, Page};
+use super::problem::Problem;
+use super::visitor::Visitor;
+use super::{Pages, Routes, live, words};
+
+/// So many are shown at once.
+const MOST: usize = 100;
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    live::routes(routes.page("/", Right::Inbox, get(inbox)).page("/requests", Right::Inbox, get(history)))
+}
+
+async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
+    let mut waiting = pages.gateway.requests_seen_by(visitor.guest(), false).await?;
+    // As they came: what comes in later moves nothing that somebody reads.
+    waiting.reverse();
+    let count = waiting.len();
+    let title = if count == 0 { "Inbox".to_owned() } else { format!("({count}) Inbox") };
+    let body = html! {
+        main #main {
+            div.head {
+                h1 { "Inbox" }
+                p.count #count data-live-part=(count) {
+                    @match count { 0 => { "nothing waits" } 1 => { "one waits" } _ => { (count) " wait" } }
+                }
+            }
+            ul.cards #waiting data-live-list {
+                @for request in waiting.iter().take(MOST) { (card(&pages, &visitor, request)) }
+            }
+            @if count > MOST { p.hint { "The first " (MOST) " of " (count) " are shown." } }
+            div #empty data-live-part=(count == 0) { @if count == 0 { (empty()) } }
+        }
+    };
+    let page = Page { title: &title, at: "/", body, live: Some("/live".to_owned()) };
+    Ok(frame::page(&pages, &visitor, page))
+}
+
+/// What an empty inbox teaches.
+fn empty() -> Markup {
+    html! {
+        section.empty {
+            h2 { "Nothing waits for you" }
+            p {
+                "When an agent sends a statement that a policy holds, it appears here by itself: what it would do, who asks, and why \
+                 it was held. It runs once, when enough of those who may approve have said yes."
+            }
+            p { "Keep this page open on your phone or in a tab; the tab's title counts what waits." }
+        }
+    }
+}
+
+async fn history(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
+    let mut all = pages.gateway.requests_seen_by(visitor.guest(), true).await?;
+    all.retain(|request| request.status != Status::Pending);
+    let body = html! {
+        main #main {
+            div.head { h1 { "History" } p.count { "what was asked, and what became of it" } }
+            @if all.is_empty() {
+                section.empty { h2 { "Nothing was answered yet" } p { "What you and others answer stays here with its outcome." } }
+            }
+            ul.cards { @for request in all.iter().take(MOST) { (card(&pages, &visitor, request)) } }
+            @if all.len() > MOST { p.hint { "The newest " (MOST) " of " (all.len()) " are shown; the journal has all." } }
+        }
+    };
+    Ok(frame::page(&pages, &visitor, Page { title: "History", at: "/requests", body, live: None }))
+}
+
+fn card(pages: &Pages, visitor: &Visitor, request: &Request) -> Markup {
+    let waits = quorum::waits_for(&request.holds, &request.votes);
+    let key = format!("{} {}", request.status, request.votes.len());
+    let mine = pages.gateway.may_answer(visitor.guest(), request);
+    html! {
+        li.card id={ "r-" (request.id) } data-live-part=(key) {
+            a.cover href={ "/requests/" (request.id) } {
+                span.line {
+                    strong { (words::visible(&request.principal)) }
+                    @for person in &request.on_behalf_of { span.for { " for " (words::visible(person)) } }
+                    " on " strong { (words::visible(request.target.as_str())) }
+                }
+                code.sql.short { (words::statement(&short(&request.text))) }
+            }
+            p.foot {
+                (chip(request.status))
+                @if request.status == Status::Pending {
+                    span { "ends " (words::moment(request.expires)) }
+                    @if !mine { span { "not yours to answer" } }
+                    @for wait in &waits { span { "waits for " (words::visible(wait)) } }
+                } @else {
+                    span { (words::moment(request.filed)) }
+                    @if let Some(outcome) = &request.outcome { span { (words::visible(outcome)) } }
+                }
+            }
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(240).map(|c| if c == '\n' { ' ' } else { c }).collect();
+    if text.chars().nth(240).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Where a request stands, in a word.
+pub(super) fn chip(status: Status) -> Markup {
+    let class = match status {
+        Status::Pending => "chip wait",
+        Status::Approved | Status::Claimed | Status::Done => "chip good",
+        Status::Denied | Status::Failed | Status::OutcomeUnknown => "chip bad",
+        Status::Expired | Status::Withdrawn | Status::Lapsed | Status::Rescinded | Status::Superseded => {
+            "chip"
+        }
+    };
+    let word = match status {
+        Status::Pending => "waits",
+        Status::OutcomeUnknown => "outcome unknown",
+        Status::Approved
+        | Status::Denied
+        | Status::Expired
+        | Status::Withdrawn
+        | Status::Claimed
+        | Status::Lapsed
+        | Status::Rescinded
+        | Status::Superseded
+        | Status::Done
+        | Status::Failed => status.as_str(),
+    };
+    html! { span class=(class) { (word) } }
+}

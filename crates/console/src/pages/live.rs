@@ -1,0 +1,114 @@
+//! News for a page that is open, as server-sent events: that something changed, and nothing of what. The page asks for itself
+//! again, by the way that shows it to whoever may see it.
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream;
+use gateway::people::Guest;
+use policy::rights::Right;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::problem::Problem;
+use super::visitor::{Cookie, Visitor};
+use super::{Pages, Routes};
+
+/// What another gateway of the same store changed is seen this late.
+const LOOK: Duration = Duration::from_millis(1000);
+/// A connection on which nothing moves is cut; this moves.
+const ALIVE: Duration = Duration::from_secs(20);
+/// So many pages are kept up to date at once, so that others still reach the console.
+const MOST: usize = 128;
+
+static OPEN: Semaphore = Semaphore::const_new(MOST);
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.page("/live", Right::Inbox, get(news))
+}
+
+#[derive(Deserialize)]
+struct About {
+    /// One request; what waits where none is named.
+    #[serde(default)]
+    request: Option<String>,
+}
+
+struct Watching {
+    pages: Arc<Pages>,
+    /// Whoever watches is looked up each time: they may have left, or been shut out.
+    secret: Zeroizing<String>,
+    request: Option<String>,
+    seen: Option<u64>,
+    _slot: tokio::sync::SemaphorePermit<'static>,
+}
+
+async fn news(
+    State(pages): State<Arc<Pages>>,
+    headers: HeaderMap,
+    _visitor: Visitor,
+    Query(about): Query<About>,
+) -> Result<Response, Problem> {
+    let secret = Cookie::Visit.read(&pages, &headers).ok_or_else(Problem::not_yours)?;
+    let full = |_| {
+        let says = "Too many pages are open; this one does not change by itself.";
+        Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open", says)
+    };
+    let slot = OPEN.try_acquire().map_err(full)?;
+    let watching = Watching { pages, secret, request: about.request, seen: None, _slot: slot };
+    let events = stream::unfold(watching, |mut watching| async move {
+        watching
+            .changed()
+            .await
+            .then(|| (Ok::<_, Infallible>(Event::default().event("changed").data("look")), watching))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response())
+}
+
+impl Watching {
+    /// Resolves when there is something to see: true, or that there is nobody any more to see it.
+    async fn changed(&mut self) -> bool {
+        let mut draining = self.pages.gateway.draining();
+        loop {
+            if draining.borrow().is_some() {
+                return false;
+            }
+            let news = self.pages.gateway.news();
+            let Some(guest) = self.pages.gateway.guest(&self.secret).await else { return false };
+            if let Some(now) = self.look(&guest).await {
+                let before = self.seen.replace(now);
+                // The first look is told, too: the page may be older than it.
+                if before != Some(now) {
+                    return true;
+                }
+            }
+            tokio::select! {
+                () = news => (),
+                () = tokio::time::sleep(LOOK) => (),
+                _ = draining.changed() => (),
+            }
+        }
+    }
+
+    async fn look(&self, guest: &Guest) -> Option<u64> {
+        let gateway = &self.pages.gateway;
+        let mut seen = DefaultHasher::new();
+        match &self.request {
+            Some(id) => gateway.standing_seen_by(guest, id).await.ok()?.hash(&mut seen),
+            None => {
+                for request in gateway.requests_seen_by(guest, false).await.ok()? {
+                    (request.id, request.status.as_str(), request.votes.len()).hash(&mut seen);
+                }
+            }
+        }
+        Some(seen.finish())
+    }
+}

@@ -1,0 +1,81 @@
+//! How a form proves that somebody is there and means it: a passkey's signature that came with it, or a fresh sign-in that it
+//! confirms. Where it has neither, and the person came by an issuer, they are sent there.
+
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use gateway::presence::{Act, Brought, Proof, Question};
+use maud::{Markup, html};
+
+use super::problem::Problem;
+use super::visitor::{Cookie, Visitor};
+use super::{Pages, frame};
+use crate::form::Form;
+
+/// What a form came to.
+pub(super) enum Presence {
+    /// It is proved.
+    Proved(Proof),
+    /// The browser goes to the issuer first.
+    Away(Response),
+}
+
+/// Takes the proof that a form brings for an act. `back` is where a fresh sign-in comes back to, to be confirmed.
+pub(super) async fn of_form(
+    pages: &Pages,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    form: &Form,
+    act: Act,
+    back: &str,
+) -> Result<Presence, Problem> {
+    let brought = form.text("signed");
+    if !brought.is_empty() {
+        let brought = Brought::read(brought)?;
+        let proof = pages.gateway.signed(&pages.place, act, Some(visitor.guest()), &brought).await?;
+        return Ok(Presence::Proved(proof));
+    }
+    if !form.text("confirm").is_empty()
+        && let Some(secret) = Cookie::Confirm.read(pages, headers)
+    {
+        return Ok(Presence::Proved(pages.gateway.confirmed(&secret, act, visitor.guest()).await?));
+    }
+    let away = pages.gateway.send_for(&pages.place, act, visitor.guest(), back).await?;
+    Ok(Presence::Away(gone(pages, &away)))
+}
+
+/// Sends a browser to an issuer. It is told by a page: a redirect of a form would have to be allowed by our own policy.
+pub(super) fn gone(pages: &Pages, away: &gateway::console_login::Away) -> Response {
+    let mut response = frame::bare(
+        "Signing in",
+        &html! {
+            main.narrow #main {
+                h1 { "Going to your issuer" }
+                p { "You come back here when you have signed in." }
+                p { a.button href=(away.address) data-follow { "Go on" } }
+            }
+        },
+    )
+    .into_response();
+    Cookie::Away.keep(pages, &mut response, &away.secret, 600);
+    response
+}
+
+/// Fields that a form has for it; the script fills them.
+pub(super) fn fields(visitor: &Visitor) -> Markup {
+    html! {
+        input type="hidden" name="csrf" value=(visitor.csrf());
+        input type="hidden" name="signed" value="";
+    }
+}
+
+/// A question for the script.
+pub(super) fn question(asked: Result<Question, gateway::requests::AdminError>) -> Response {
+    match asked {
+        Ok(question) => axum::Json(question).into_response(),
+        Err(error) => {
+            let problem = Problem::from(error);
+            let (status, says) = problem.says();
+            (status, axum::Json(serde_json::json!({ "says": says }))).into_response()
+        }
+    }
+}

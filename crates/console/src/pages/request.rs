@@ -1,0 +1,334 @@
+//! One held operation: what it is, what it would do, who asks and why it was held; and the answer, which is to exactly what is
+//! shown here.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use gateway::presence::Act;
+use maud::{Markup, html};
+use model::{Request, Status, Vote};
+use policy::quorum;
+use policy::rights::Right;
+use serde::Deserialize;
+
+use super::frame::{self, Page};
+use super::inbox::chip;
+use super::presence::{Presence, fields, of_form, question};
+use super::problem::Problem;
+use super::visitor::{Cookie, Submitted, Visitor};
+use super::{Pages, Routes, words};
+
+/// What is said with an answer, in characters.
+const LONGEST_WORDS: usize = 1000;
+/// So many of the principal's other requests are shown.
+const RECENT: usize = 6;
+
+type Here = State<Arc<Pages>>;
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes
+        .page("/requests/{id}", Right::Inbox, get(page))
+        .page("/requests/{id}/question", Right::Inbox, post(ask))
+        .page("/requests/{id}/answer", Right::Inbox, post(answer))
+        .page("/requests/{id}/rescind", Right::Inbox, post(rescind))
+}
+
+#[derive(Deserialize)]
+struct Confirming {
+    /// Set where somebody has signed in anew to approve.
+    #[serde(default)]
+    confirm: Option<String>,
+    /// What they had said.
+    #[serde(default)]
+    words: String,
+}
+
+async fn page(
+    State(pages): Here,
+    headers: HeaderMap,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(confirming): Query<Confirming>,
+) -> Result<Html<String>, Problem> {
+    let request = pages.gateway.request_seen_by(visitor.guest(), &id).await?;
+    let others = pages.gateway.requests_seen_by(visitor.guest(), true).await?;
+    let others: Vec<Request> =
+        others.into_iter().filter(|o| o.principal == request.principal && o.id != id).take(RECENT).collect();
+    let has_keys = !pages.gateway.passkeys(visitor.guest()).await?.is_empty();
+    let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
+    let mine = pages.gateway.may_answer(visitor.guest(), &request);
+    let key = format!("{} {}", request.status, request.votes.len());
+    let how = How { has_keys, confirm, words: &confirming.words };
+    let body = html! {
+        main.request #main {
+            p.back { a href="/" { "← Inbox" } }
+            div.head {
+                h1 { (words::visible(&request.principal)) " asks" }
+                div #standing data-live-part=(key) { (standing(&request)) }
+            }
+            (who(&request))
+            section.panel aria-labelledby="effects" {
+                h2 #effects { "What it would do" }
+                (effects(&request))
+            }
+            section.panel aria-labelledby="statement" {
+                h2 #statement { "The statement" }
+                pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
+                (values(&request))
+                (doubts(&request))
+            }
+            section.panel aria-labelledby="held" {
+                h2 #held { "Why it was held" }
+                (rules(&request))
+            }
+            div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
+            div #history data-live-part=(key) { (history(&request)) }
+            @if !others.is_empty() {
+                section.panel aria-labelledby="recent" {
+                    h2 #recent { "What " (words::visible(&request.principal)) " asked before" }
+                    ul.rows {
+                        @for other in &others {
+                            li {
+                                a href={ "/requests/" (other.id) } { code.sql.short { (words::statement(&one_line(&other.text))) } }
+                                span.foot { (chip(other.status)) span { (words::moment(other.filed)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    let title = format!("Request {id}");
+    let live = format!("/live?request={}", words::encoded(&id));
+    Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/", body, live: Some(live) }))
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().take(120).map(|c| if c == '\n' { ' ' } else { c }).collect()
+}
+
+fn standing(request: &Request) -> Markup {
+    html! {
+        p.standing {
+            (chip(request.status))
+            @if request.status.is_open() { span { "ends " (words::moment(request.expires)) } }
+            @for wait in quorum::waits_for(&request.holds, &request.votes).iter().filter(|_| request.status == Status::Pending) {
+                span { "waits for " (words::visible(wait)) }
+            }
+        }
+        @if let Some(outcome) = &request.outcome { p.outcome { (words::visible(outcome)) } }
+    }
+}
+
+fn who(request: &Request) -> Markup {
+    html! {
+        dl.facts {
+            div { dt { "Asked by" } dd { (words::visible(&request.principal)) } }
+            @if !request.on_behalf_of.is_empty() {
+                div { dt { "For" } dd { @for person in &request.on_behalf_of { span { (words::visible(person)) " " } } } }
+            }
+            div { dt { "On" } dd { (words::visible(request.target.as_str())) } }
+            div { dt { "Asked" } dd { (words::moment(request.filed)) } }
+            div { dt { "Session" } dd { code { (words::visible(&request.session)) } } }
+        }
+    }
+}
+
+fn effects(request: &Request) -> Markup {
+    html! {
+        @if request.effects.is_empty() { p { "Nothing that the gateway knows of." } }
+        ul.effects {
+            @for line in &request.effects {
+                @let (words, danger) = words::effect(line);
+                li.danger[danger] { (words::visible(&words)) }
+            }
+        }
+        @if request.effects.iter().any(|line| line.starts_with("copy_in ")) {
+            p.problem { "The rows that are copied in come later and can be any: they are not part of this request." }
+        }
+    }
+}
+
+fn values(request: &Request) -> Markup {
+    let kinds = request.circumstances.kinds.iter().map(Some).chain(std::iter::repeat(None));
+    html! {
+        @if !request.values.is_empty() {
+            table.values {
+                caption { "Its values" }
+                tbody {
+                    @for ((n, value), kind) in (1..).zip(&request.values).zip(kinds) {
+                        tr {
+                            th scope="row" { code.sql-place { "$" (n) } }
+                            td { @match value { Some(text) => { code { (words::visible(text)) } } None => { em { "NULL" } } } }
+                            td.kind { @if let Some(kind) = kind { (words::visible(kind)) } }
+                        }
+                    }
+                }
+            }
+        }
+        @if !request.circumstances.settings.is_empty() {
+            p.under {
+                "Under "
+                @for (name, value) in &request.circumstances.settings { code { (words::visible(name)) " = " (words::visible(value)) } " " }
+            }
+        }
+    }
+}
+
+/// What an approver must look at twice.
+fn doubts(request: &Request) -> Markup {
+    let mut everything = request.text.clone();
+    request.values.iter().flatten().for_each(|value| everything.push_str(value));
+    let strangers = words::strangers(&everything);
+    let hidden = everything.chars().any(|c| c != '\n' && gateway::visible::is_hidden(c));
+    html! {
+        @if hidden { p.problem { "Look twice: there are characters that cannot be seen. They are written as their numbers." } }
+        @if !strangers.is_empty() {
+            p.problem { "Look twice: there are characters beyond ASCII: " (strangers.join(", ")) "." }
+        }
+    }
+}
+
+fn rules(request: &Request) -> Markup {
+    html! {
+        ul.rows {
+            @for rule in &request.holds {
+                li {
+                    strong { (words::visible(&rule.id)) }
+                    @if let Some(reason) = &rule.reason { p { (words::visible(reason)) } }
+                    p.foot { "takes " (rule.quorum) " of " (words::visible(&rule.approvers.join(" or "))) }
+                }
+            }
+        }
+    }
+}
+
+/// How somebody can show that they are there.
+struct How<'a> {
+    has_keys: bool,
+    /// They have signed in anew to approve, a moment ago.
+    confirm: bool,
+    words: &'a str,
+}
+
+fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) -> Markup {
+    if request.status == Status::Approved && mine {
+        return html! {
+            form.answer method="post" action={ "/requests/" (request.id) "/rescind" } {
+                input type="hidden" name="csrf" value=(visitor.csrf());
+                p { "It runs when the very same statement is sent again. Until then the approval can be taken back." }
+                div.buttons { button type="submit" { "Take the approval back" } }
+            }
+        };
+    }
+    if request.status != Status::Pending {
+        return html! {};
+    }
+    if !mine {
+        return html! {
+            section.panel { p { "This is not yours to answer: it is for others, or you ask for it yourself." } }
+        };
+    }
+    let said = request.votes.iter().any(|vote| vote.voter == visitor.guest().id().to_string());
+    let by = if how.has_keys { "with your passkey" } else { "by signing in again" };
+    html! {
+        form.answer method="post" action={ "/requests/" (request.id) "/answer" }
+            data-passkey=[how.has_keys.then(|| format!("/requests/{}/question", request.id))] data-keys {
+            (fields(visitor))
+            input type="hidden" name="digest" value=(request.digest);
+            @if how.confirm { input type="hidden" name="confirm" value="yes"; }
+            @if said { p.hint { "You have said yes already; it waits for somebody else." } }
+            @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
+            details.comment open[!how.words.is_empty()] {
+                summary { "Add a comment" }
+                label for="words" { "A comment; whoever asks sees it where you deny" }
+                textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
+            }
+            p.problem role="alert" hidden {}
+            div.buttons {
+                button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } }
+                button.primary type="submit" name="answer" value="approve" data-key="a" data-presence {
+                    "Approve" span.by { " " (by) } kbd { "a" }
+                }
+            }
+        }
+    }
+}
+
+fn history(request: &Request) -> Markup {
+    html! {
+        @if !request.votes.is_empty() {
+            section.panel aria-labelledby="answers" {
+                h2 #answers { "Answers" }
+                ul.rows {
+                    @for Vote { voter, groups: _, approve, words, proof } in &request.votes {
+                        li {
+                            strong { (words::visible(voter)) } " " @if *approve { "approved" } @else { "denied" }
+                            @if let Some(proof) = proof { span.for { " by " (words::visible(proof)) } }
+                            @if let Some(words) = words { p { "“" (words::visible(words)) "”" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------- answers
+
+/// The answer that a form is about, to exactly what its page showed.
+fn act(id: &str, form: &crate::form::Form, approve: bool) -> Act {
+    Act::answer(id, form.text("digest"), approve)
+}
+
+async fn ask(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Response {
+    let act = act(&id, &sent.form, true);
+    question(pages.gateway.ask_to_sign(&pages.place, act, Some(sent.visitor.guest())).await)
+}
+
+async fn answer(
+    State(pages): Here,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    sent: Submitted,
+) -> Result<Response, Problem> {
+    let Submitted { visitor, form } = sent;
+    let here = format!("/requests/{}", words::encoded(&id));
+    let again = |problem: Problem| problem.with_onward("Look again", here.clone());
+    let approve = match form.text("answer") {
+        "approve" => true,
+        "deny" => false,
+        _ => {
+            let says = "An answer is to approve or to deny.";
+            return Err(again(Problem::new(axum::http::StatusCode::BAD_REQUEST, "This is no answer", says)));
+        }
+    };
+    let said: String = form.text("words").trim().chars().take(LONGEST_WORDS).collect();
+    let proof = if approve {
+        let back = format!("{here}?confirm=approve&words={}", words::encoded(&said));
+        match of_form(&pages, &visitor, &headers, &form, act(&id, &form, true), &back).await {
+            Ok(Presence::Proved(proof)) => Some(proof),
+            Ok(Presence::Away(response)) => return Ok(response),
+            Err(problem) => return Err(again(problem)),
+        }
+    } else {
+        None
+    };
+    let said = (!said.is_empty()).then_some(said);
+    let voter = visitor.guest().voter();
+    pages.gateway.answer_request(&id, &voter, approve, said, proof).await.map_err(|e| again(e.into()))?;
+    let mut response = Redirect::to(&here).into_response();
+    Cookie::Confirm.forget(&pages, &mut response);
+    Ok(response)
+}
+
+async fn rescind(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Result<Response, Problem> {
+    let here = format!("/requests/{}", words::encoded(&id));
+    let voter = sent.visitor.guest().voter();
+    let taken = pages.gateway.rescind_request(&id, &voter).await;
+    taken.map_err(|error| Problem::from(error).with_onward("Look again", here.clone()))?;
+    Ok(Redirect::to(&here).into_response())
+}

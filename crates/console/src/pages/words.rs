@@ -1,0 +1,340 @@
+//! How things are written: what others wrote so that it is seen as it is, statements with their words told apart, effects as
+//! sentences, moments as distances.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use maud::{Markup, html};
+
+/// Text of somebody else's: every character that cannot be seen, or changes how others are seen, is written as its number.
+pub(super) fn visible(text: &str) -> Markup {
+    html! { @for (hidden, part) in parts(text, false) { @if hidden { (stranger(part)) } @else { (part) } } }
+}
+
+/// The same, where line breaks are line breaks.
+pub(super) fn visible_lines(text: &str) -> Markup {
+    html! { @for (hidden, part) in parts(text, true) { @if hidden { (stranger(part)) } @else { (part) } } }
+}
+
+fn stranger(part: &str) -> Markup {
+    html! { @for c in part.chars() { span.stranger title="a character that is not seen" { (format!("U+{:04X}", u32::from(c))) } } }
+}
+
+/// Runs of characters that can be seen, and of those that cannot.
+fn parts(text: &str, breaks: bool) -> Vec<(bool, &str)> {
+    let mut parts = Vec::new();
+    let (mut start, mut was) = (0, false);
+    for (at, c) in text.char_indices() {
+        let hidden = is_hidden(c) && !(breaks && c == '\n');
+        if hidden != was && at > start {
+            parts.push((was, text.get(start..at).unwrap_or_default()));
+            start = at;
+        }
+        was = hidden;
+    }
+    if start < text.len() {
+        parts.push((was, text.get(start..).unwrap_or_default()));
+    }
+    parts
+}
+
+/// The characters beyond ASCII that can be seen: letters that look like others are among them.
+pub(super) fn strangers(text: &str) -> Vec<String> {
+    let mut found: Vec<char> = text.chars().filter(|c| !c.is_ascii() && !is_hidden(*c)).collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect()
+}
+
+use gateway::visible::is_hidden;
+
+/// What is at a place of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Word,
+    Keyword,
+    Danger,
+    Text,
+    Number,
+    Place,
+    Comment,
+    Other,
+}
+
+impl Kind {
+    fn class(self) -> Option<&'static str> {
+        match self {
+            Self::Word | Self::Other => None,
+            Self::Keyword => Some("sql-key"),
+            Self::Danger => Some("sql-danger"),
+            Self::Text => Some("sql-text"),
+            Self::Number => Some("sql-number"),
+            Self::Place => Some("sql-place"),
+            Self::Comment => Some("sql-comment"),
+        }
+    }
+}
+
+/// Words that take something away.
+const DANGER: &[&str] = &["DELETE", "DROP", "TRUNCATE", "GRANT", "REVOKE", "CASCADE"];
+const KEYWORDS: &[&str] = &[
+    "ADD",
+    "ALL",
+    "ALTER",
+    "ALWAYS",
+    "AND",
+    "ANY",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BETWEEN",
+    "BY",
+    "CALL",
+    "CASE",
+    "CHECK",
+    "COLUMN",
+    "COMMIT",
+    "CONFLICT",
+    "CONSTRAINT",
+    "COPY",
+    "CREATE",
+    "CROSS",
+    "CURRENT",
+    "DEFAULT",
+    "DESC",
+    "DISTINCT",
+    "DO",
+    "ELSE",
+    "END",
+    "EXCEPT",
+    "EXISTS",
+    "EXPLAIN",
+    "FALSE",
+    "FETCH",
+    "FOR",
+    "FOREIGN",
+    "FROM",
+    "FULL",
+    "FUNCTION",
+    "GROUP",
+    "HAVING",
+    "IF",
+    "ILIKE",
+    "IN",
+    "INDEX",
+    "INNER",
+    "INSERT",
+    "INTERSECT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "KEY",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "LOCK",
+    "MERGE",
+    "NOT",
+    "NOTHING",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "ONLY",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "PARTITION",
+    "PRIMARY",
+    "REFERENCES",
+    "RENAME",
+    "RETURNING",
+    "RIGHT",
+    "ROLLBACK",
+    "SCHEMA",
+    "SELECT",
+    "SET",
+    "SHARE",
+    "SOME",
+    "TABLE",
+    "THEN",
+    "TO",
+    "TRUE",
+    "UNION",
+    "UNIQUE",
+    "UPDATE",
+    "USING",
+    "VALUES",
+    "VIEW",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+];
+
+/// A statement, its words told apart by eye. This decides nothing: where it is wrong about a quote, a colour is wrong.
+pub(super) fn statement(text: &str) -> Markup {
+    html! {
+        @for (kind, part) in tokens(text) {
+            @match kind.class() {
+                Some(class) => { span class=(class) { (visible_lines(part)) } }
+                None => { (visible_lines(part)) }
+            }
+        }
+    }
+}
+
+fn tokens(text: &str) -> Vec<(Kind, &str)> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (kind, length) = token(first, rest);
+        let (part, after) = rest.split_at_checked(length.max(first.len_utf8())).unwrap_or((rest, ""));
+        tokens.push((kind, part));
+        rest = after;
+    }
+    tokens
+}
+
+fn token(first: char, rest: &str) -> (Kind, usize) {
+    let run = |fits: fn(char) -> bool| rest.find(|c| !fits(c)).unwrap_or(rest.len());
+    let until = |skip: usize, end: &str| {
+        let tail = rest.get(skip..).unwrap_or_default();
+        tail.find(end).map_or(rest.len(), |at| skip + at + end.len())
+    };
+    if rest.starts_with("--") {
+        return (Kind::Comment, until(2, "\n"));
+    }
+    if rest.starts_with("/*") {
+        return (Kind::Comment, until(2, "*/"));
+    }
+    match first {
+        '\'' => (Kind::Text, until(1, "'")),
+        '"' => (Kind::Word, until(1, "\"")),
+        '$' => {
+            let digits =
+                rest.get(1..).map_or(0, |r| r.find(|c: char| !c.is_ascii_digit()).unwrap_or(r.len()));
+            if digits > 0 { (Kind::Place, 1 + digits) } else { (Kind::Other, 1) }
+        }
+        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_ascii_alphanumeric() || c == '.')),
+        c if c.is_alphabetic() || c == '_' => {
+            let length = run(|c| c.is_alphanumeric() || c == '_' || c == '$');
+            let word = rest.get(..length).unwrap_or_default().to_ascii_uppercase();
+            let kind = if DANGER.contains(&word.as_str()) {
+                Kind::Danger
+            } else if KEYWORDS.contains(&word.as_str()) {
+                Kind::Keyword
+            } else {
+                Kind::Word
+            };
+            (kind, length)
+        }
+        _ => (Kind::Other, 0),
+    }
+}
+
+/// An effect's line as a sentence, and whether it takes something away.
+pub(super) fn effect(line: &str) -> (String, bool) {
+    let (action, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let danger = matches!(
+        action,
+        "delete"
+            | "truncate"
+            | "drop"
+            | "grant"
+            | "program"
+            | "server_file"
+            | "other_session"
+            | "unknown"
+            | "run_code"
+    );
+    let verb = match action {
+        "connect" => "opens a session on",
+        "select" => "reads",
+        "insert" => "adds rows to",
+        "update" => "changes rows of",
+        "delete" => "deletes rows of",
+        "merge" => "merges rows into",
+        "truncate" => "empties",
+        "copy_in" => "copies rows into",
+        "lock_rows" => "locks rows of",
+        "lock_table" => "locks",
+        "sequence" => "moves the sequence",
+        "large_object" => "touches large objects of",
+        "create" => "creates something in",
+        "alter" => "alters",
+        "drop" => "drops",
+        "index" => "makes an index on",
+        "comment" => "comments on",
+        "grant" => "changes rights on",
+        "maintain" => "does maintenance on",
+        "call" => "calls",
+        "run_code" => "runs code on",
+        "configure" => "changes",
+        "listen" => "listens on",
+        "notify" => "notifies others on",
+        "server_file" => "touches files of the server of",
+        "program" => "runs a program on the server of",
+        "other_session" => "touches other sessions of",
+        "replicate" => "replicates",
+        "egress" => "reaches out from",
+        "reveal" => "shows clear values of",
+        "probe" => "lets clear values decide: of",
+        "unknown" => "does something that is not understood to",
+        other => return (line.to_owned(), !other.is_empty()),
+    };
+    (format!("{verb} {rest}"), danger)
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+/// A moment as a distance from now, with the exact one at hand. The script keeps it true.
+pub(super) fn moment(seconds: i64) -> Markup {
+    let exact = exact(seconds);
+    html! { time datetime=(exact) title=(exact) data-at=(seconds) { (distance(seconds - now())) } }
+}
+
+/// `in 12 min`, `3 h ago`.
+fn distance(seconds: i64) -> String {
+    let far = seconds.unsigned_abs();
+    let (count, unit) = match far {
+        0..=44 => return if seconds < 0 { "just now".to_owned() } else { "in a moment".to_owned() },
+        45..=5399 => (far.div_ceil(60).max(1), "min"),
+        5400..=129_599 => ((far + 1800) / 3600, "h"),
+        _ => ((far + 43_200) / 86_400, "days"),
+    };
+    if seconds < 0 { format!("{count} {unit} ago") } else { format!("in {count} {unit}") }
+}
+
+/// RFC 3339, in UTC. The days are counted as Howard Hinnant does ("chrono-compatible low-level date algorithms").
+pub(super) fn exact(seconds: i64) -> String {
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// For an address.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

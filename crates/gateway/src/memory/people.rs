@@ -1,0 +1,117 @@
+//! People in the console, in memory.
+
+use model::{Member, Passkey, Visit};
+
+use super::Memory;
+use crate::state::{People, Reply};
+
+#[derive(Default)]
+pub(super) struct Known {
+    members: Vec<Member>,
+    keys: Vec<Passkey>,
+    visits: Vec<Visit>,
+    once: Vec<(String, String)>,
+}
+
+impl People for Memory {
+    fn members(&self) -> Reply<'_, Vec<Member>> {
+        self.with(|kept| kept.people.members.clone())
+    }
+
+    fn member<'a>(&'a self, name: &'a str) -> Reply<'a, Option<Member>> {
+        self.with(|kept| kept.people.members.iter().find(|m| m.name.eq_ignore_ascii_case(name)).cloned())
+    }
+
+    fn admit<'a>(&'a self, member: &'a Member, key: &'a Passkey) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let people = &mut kept.people;
+            if people.keys.iter().any(|k| k.id == key.id) {
+                return false;
+            }
+            people.members.retain(|m| !m.name.eq_ignore_ascii_case(&member.name));
+            people.keys.retain(|k| k.owner != key.owner);
+            people.visits.retain(|v| v.owner != key.owner);
+            people.members.push(member.clone());
+            people.keys.push(key.clone());
+            true
+        })
+    }
+
+    fn remove_member<'a>(&'a self, name: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let (people, owner) = (&mut kept.people, format!("user:{name}"));
+            let before = people.members.len();
+            people.members.retain(|m| !m.name.eq_ignore_ascii_case(name));
+            people.keys.retain(|k| k.owner != owner);
+            people.visits.retain(|v| v.owner != owner);
+            people.members.len() < before
+        })
+    }
+
+    fn passkeys<'a>(&'a self, owner: &'a str) -> Reply<'a, Vec<Passkey>> {
+        self.with(|kept| kept.people.keys.iter().filter(|k| k.owner == owner).cloned().collect())
+    }
+
+    fn passkey<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Passkey>> {
+        self.with(|kept| kept.people.keys.iter().find(|k| k.id == id).cloned())
+    }
+
+    fn add_passkey<'a>(&'a self, key: &'a Passkey) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let new = kept.people.keys.iter().all(|k| k.id != key.id);
+            if new {
+                kept.people.keys.push(key.clone());
+            }
+            new
+        })
+    }
+
+    fn use_passkey<'a>(&'a self, id: &'a str, was: i64, counter: i64) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let key = kept.people.keys.iter_mut().find(|k| k.id == id && k.counter == was);
+            key.map(|key| key.counter = counter).is_some()
+        })
+    }
+
+    fn remove_passkey<'a>(&'a self, owner: &'a str, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let before = kept.people.keys.len();
+            kept.people.keys.retain(|k| k.id != id || k.owner != owner);
+            kept.people.keys.len() < before
+        })
+    }
+
+    fn begin_visit<'a>(&'a self, visit: &'a Visit, before: Option<&'a str>) -> Reply<'a, ()> {
+        self.with(|kept| {
+            kept.people.visits.retain(|v| Some(v.mark.as_str()) != before);
+            kept.people.visits.push(visit.clone());
+        })
+    }
+
+    fn visit<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<Visit>> {
+        self.with(|kept| kept.people.visits.iter().find(|v| v.mark == mark).cloned())
+    }
+
+    fn see_visit<'a>(&'a self, _mark: &'a str) -> Reply<'a, ()> {
+        self.with(|_| ())
+    }
+
+    fn end_visit<'a>(&'a self, mark: &'a str) -> Reply<'a, ()> {
+        self.with(|kept| kept.people.visits.retain(|v| v.mark != mark))
+    }
+
+    fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, _expires: i64) -> Reply<'a, ()> {
+        self.with(|kept| kept.people.once.push((mark.to_owned(), body.to_owned())))
+    }
+
+    fn take_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>> {
+        self.with(|kept| {
+            let at = kept.people.once.iter().position(|(m, _)| m == mark)?;
+            Some(kept.people.once.remove(at).1)
+        })
+    }
+
+    fn look_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>> {
+        self.with(|kept| kept.people.once.iter().find(|(m, _)| m == mark).map(|(_, body)| body.clone()))
+    }
+}

@@ -1,0 +1,472 @@
+//! Proof of presence: that a person is there now, and means exactly this. A passkey signs a question that commits to the act;
+//! where there is none, whoever it is signs in anew for the act (`console_login`). Each question is good once, for one visit.
+
+use aws_lc_rs::{digest, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use model::{Member, Passkey, PrincipalKind, PrincipalRef};
+use policy::passkey::{self, Assertion, Expected, NewKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::audit::hex;
+use crate::gateway::{Gateway, now};
+use crate::people::{Guest, NewMember, mark};
+use crate::requests::AdminError;
+
+/// A question stands so long, in seconds.
+const QUESTION: i64 = 300;
+/// Somebody has so many passkeys at most.
+const MOST_KEYS: usize = 20;
+/// What a passkey is called, in characters.
+const LONGEST_LABEL: usize = 60;
+
+/// Where the console is, as browsers know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `https://gate.example.com`, `http://localhost:7300`.
+    pub origin: String,
+    /// Its host.
+    pub host: String,
+}
+
+impl Place {
+    /// Where an invitation's secret leads. Behind the `#` no server and no log sees it.
+    pub fn link_of(&self, invitation: &str) -> String {
+        format!("{}/join#{invitation}", self.origin)
+    }
+
+    /// Where a request is seen and answered.
+    pub fn request(&self, id: &str) -> String {
+        let only = if self.origin.starts_with("https://") {
+            ""
+        } else {
+            " (on the gateway's own machine alone: it has no console.public_url)"
+        };
+        format!("{}/requests/{id}{only}", self.origin)
+    }
+}
+
+/// Something that a person does. Two acts that differ in anything have different digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Act([u8; 32]);
+
+impl Act {
+    /// Of a kind, with everything that makes it this one.
+    pub fn new(kind: &str, parts: &[&str]) -> Self {
+        let mut whole = digest::Context::new(&digest::SHA256);
+        for part in ["durward act", kind].iter().chain(parts) {
+            whole.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            whole.update(part.as_bytes());
+        }
+        let mut act = [0; 32];
+        act.iter_mut().zip(whole.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Self(act)
+    }
+
+    /// Answering a held operation: this request, this meaning, this answer.
+    pub fn answer(request: &str, digest: &str, approve: bool) -> Self {
+        Self::new("answer", &[request, digest, if approve { "approve" } else { "deny" }])
+    }
+
+    /// Coming in.
+    pub fn sign_in() -> Self {
+        Self::new("sign in", &[])
+    }
+
+    /// Adding a passkey of one's own.
+    pub fn add_passkey() -> Self {
+        Self::new("add passkey", &[])
+    }
+
+    pub(crate) fn text(self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// That somebody did an act, there and then. Made where a signature or an issuer's word was checked, spent once.
+#[derive(Debug)]
+pub struct Proof {
+    act: Act,
+    how: String,
+    who: PrincipalRef,
+}
+
+impl Proof {
+    /// How it was shown, where it is of this act by this person.
+    pub(crate) fn of(self, act: Act, who: &PrincipalRef) -> Option<String> {
+        (self.act == act && self.who == *who).then_some(self.how)
+    }
+
+    pub(crate) fn shown(act: Act, how: String, who: PrincipalRef) -> Self {
+        Self { act, how, who }
+    }
+}
+
+/// What is kept of something that is good once.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Pledge {
+    /// An invitation.
+    Invitation(NewMember),
+    /// A question to make a passkey: for a visit, or for an invitation, by their marks.
+    Made { nonce: String, of: String },
+    /// A question to sign for an act: in a visit, or in none.
+    Signed { nonce: String, act: String, of: Option<String> },
+    /// A sign-in that is under way at an issuer.
+    SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
+    /// An act for which somebody has signed in anew and which they have not confirmed yet.
+    Signing { act: String, of: String, how: String },
+}
+
+impl Pledge {
+    pub(crate) fn text(&self) -> Result<String, AdminError> {
+        serde_json::to_string(self).map_err(|error| AdminError::Refused(error.to_string()))
+    }
+
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// What a browser asks an authenticator.
+#[derive(Debug, Serialize)]
+pub struct Question {
+    /// In base64url.
+    pub challenge: String,
+    /// The host that keys are bound to.
+    pub rp_id: String,
+    /// Keys of whoever is asked, or that they have already, in base64url.
+    pub keys: Vec<String>,
+    /// Whom a new key is for; nobody where one is to sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// The kinds of keys that are taken.
+    pub algorithms: [i64; 3],
+    /// In milliseconds.
+    pub timeout: i64,
+}
+
+/// Whom a key is for.
+#[derive(Debug, Serialize)]
+pub struct User {
+    /// Tells nobody who it is; in base64url.
+    pub id: String,
+    /// Their name.
+    pub name: String,
+}
+
+/// What a browser brings back, in base64url.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Brought {
+    /// The key's name.
+    pub id: String,
+    /// `clientDataJSON`.
+    pub client_data: String,
+    /// `attestationObject`, of a new key.
+    #[serde(default)]
+    pub attestation: Option<String>,
+    /// `authenticatorData`.
+    #[serde(default)]
+    pub data: Option<String>,
+    /// `signature`.
+    #[serde(default)]
+    pub signature: Option<String>,
+}
+
+impl Brought {
+    /// From a form's field.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(text: &str) -> Result<Self, AdminError> {
+        serde_json::from_str(text).map_err(|_| refused("what the browser brought cannot be read"))
+    }
+}
+
+fn refused(why: impl Into<String>) -> AdminError {
+    AdminError::Refused(why.into())
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, AdminError> {
+    if text.len() > passkey::LONGEST * 2 {
+        return Err(refused("what the browser brought is too long"));
+    }
+    BASE64.decode(text).map_err(|_| refused("what the browser brought cannot be read"))
+}
+
+/// The question of a nonce: it commits to what it is about.
+fn challenge(nonce: &str, about: &str) -> [u8; 32] {
+    Act::new("question", &[nonce, about]).0
+}
+
+/// The challenge in what a browser brings, by which the question is found. What it says is checked against that later.
+fn challenge_in(client_data: &[u8]) -> Result<Vec<u8>, AdminError> {
+    #[derive(Deserialize)]
+    struct Said {
+        challenge: String,
+    }
+    let said: Said = serde_json::from_slice(client_data).map_err(|_| refused("it cannot be read"))?;
+    bytes(&said.challenge)
+}
+
+fn nonce() -> Result<String, AdminError> {
+    let mut chance = [0; 32];
+    rand::fill(&mut chance).map_err(|_| refused("the system gives no randomness"))?;
+    Ok(hex(&chance))
+}
+
+fn over() -> AdminError {
+    refused("this question is over, or was answered already: ask again")
+}
+
+impl Gateway {
+    /// Asks for a signature that somebody means an act. `guest` is who is signed in, if somebody is.
+    ///
+    /// # Errors
+    /// There is no passkey that could, or it cannot be stored.
+    pub async fn ask_to_sign(
+        &self,
+        place: &Place,
+        act: Act,
+        guest: Option<&Guest>,
+    ) -> Result<Question, AdminError> {
+        let keys = match guest {
+            Some(guest) => self.passkeys(guest).await?.into_iter().map(|key| key.id).collect(),
+            None => Vec::new(),
+        };
+        if guest.is_some() && keys.is_empty() {
+            return Err(AdminError::Missing("passkey of yours".to_owned()));
+        }
+        let nonce = nonce()?;
+        let of = guest.map(|guest| guest.mark().to_owned());
+        let pledge = Pledge::Signed { nonce: nonce.clone(), act: act.text(), of };
+        self.ask(place, &nonce, &act.text(), &pledge, keys, None).await
+    }
+
+    /// Asks for a new passkey: of whoever is signed in, or of whom an invitation is for.
+    ///
+    /// # Errors
+    /// There are too many, the invitation is none, or it cannot be stored.
+    pub async fn ask_to_make(&self, place: &Place, whose: &Whose<'_>) -> Result<Question, AdminError> {
+        let (owner, of) = self.owner(whose).await?;
+        let keys: Vec<String> = match whose {
+            Whose::Invited(_) => Vec::new(),
+            Whose::Here(_) => {
+                self.state().passkeys(&owner.to_string()).await?.into_iter().map(|key| key.id).collect()
+            }
+        };
+        if keys.len() >= MOST_KEYS {
+            return Err(refused(format!("you have {MOST_KEYS} passkeys: remove one first")));
+        }
+        let nonce = nonce()?;
+        let handle = digest::digest(&digest::SHA256, owner.to_string().to_lowercase().as_bytes());
+        let user = User { id: BASE64.encode(handle.as_ref()), name: owner.name };
+        let pledge = Pledge::Made { nonce: nonce.clone(), of: of.clone() };
+        self.ask(place, &nonce, &of, &pledge, keys, Some(user)).await
+    }
+
+    async fn ask(
+        &self,
+        place: &Place,
+        nonce: &str,
+        about: &str,
+        pledge: &Pledge,
+        keys: Vec<String>,
+        user: Option<User>,
+    ) -> Result<Question, AdminError> {
+        let challenge = challenge(nonce, about);
+        let expires = now().saturating_add(QUESTION);
+        self.state().keep_once(&mark(&hex(&challenge)), &pledge.text()?, expires).await?;
+        Ok(Question {
+            challenge: BASE64.encode(challenge),
+            rp_id: place.host.clone(),
+            keys,
+            user,
+            algorithms: passkey::ALGORITHMS,
+            timeout: QUESTION * 1000,
+        })
+    }
+
+    async fn owner(&self, whose: &Whose<'_>) -> Result<(PrincipalRef, String), AdminError> {
+        match whose {
+            Whose::Here(guest) => Ok((guest.id().clone(), guest.mark().to_owned())),
+            Whose::Invited(secret) => {
+                let no = || refused("this invitation is over, or was used already: ask for another");
+                let NewMember { name, .. } = self.invitation(secret).await?.ok_or_else(no)?;
+                Ok((PrincipalRef { kind: PrincipalKind::User, name }, mark(secret)))
+            }
+        }
+    }
+
+    /// Takes a question up by what a browser brings, whatever comes of it then.
+    async fn answered(&self, client_data: &[u8]) -> Result<(Pledge, Vec<u8>), AdminError> {
+        let challenge = challenge_in(client_data)?;
+        let kept = self.state().take_once(&mark(&hex(&challenge))).await?;
+        let pledge = kept.and_then(|body| Pledge::read(&body)).ok_or_else(over)?;
+        Ok((pledge, challenge))
+    }
+
+    /// Checks that a passkey signed for an act, in this visit, and says whose it is.
+    ///
+    /// # Errors
+    /// It did not.
+    pub async fn signed(
+        &self,
+        place: &Place,
+        act: Act,
+        guest: Option<&Guest>,
+        brought: &Brought,
+    ) -> Result<Proof, AdminError> {
+        let client_data = bytes(&brought.client_data)?;
+        let (pledge, asked) = self.answered(&client_data).await?;
+        let Pledge::Signed { nonce, act: meant, of } = pledge else { return Err(over()) };
+        if meant != act.text() || of.as_deref() != guest.map(Guest::mark) {
+            return Err(refused("the passkey signed for something else"));
+        }
+        if challenge(&nonce, &meant) != *asked {
+            return Err(over());
+        }
+        let unknown = || refused("this passkey is not known here");
+        let key = self.state().passkey(&brought.id).await?.ok_or_else(unknown)?;
+        let who = crate::requests::parse_principal(&key.owner)?;
+        if guest.is_some_and(|guest| !is_same(guest.id(), &who)) {
+            return Err(refused("this passkey is somebody else's"));
+        }
+        let (data, signature) = (brought.data.as_deref(), brought.signature.as_deref());
+        let (data, signature) = (bytes(data.unwrap_or_default())?, bytes(signature.unwrap_or_default())?);
+        let assertion = Assertion { client_data: &client_data, data: &data, signature: &signature };
+        let expected = Expected { challenge: &asked, origin: &place.origin, rp_id: &place.host };
+        let counter = u32::try_from(key.counter).unwrap_or(u32::MAX);
+        let counted = passkey::signed(expected, assertion, &key.key, counter)
+            .map_err(|why| refused(why.to_string()))?;
+        if !self.state().use_passkey(&key.id, key.counter, i64::from(counted)).await? {
+            return Err(refused("the passkey was used elsewhere at the same moment: ask again"));
+        }
+        let short: String = key.id.chars().take(12).collect();
+        let who = guest.map_or(who, |guest| guest.id().clone());
+        Ok(Proof { act, how: format!("passkey {short}"), who })
+    }
+
+    /// Keeps a passkey that was made, and whose. Whoever was invited is a member then.
+    ///
+    /// # Errors
+    /// It was made for something else, is known already, or cannot be stored or recorded.
+    pub async fn made(
+        &self,
+        place: &Place,
+        whose: &Whose<'_>,
+        proof: Option<Proof>,
+        label: &str,
+        brought: &Brought,
+    ) -> Result<PrincipalRef, AdminError> {
+        let client_data = bytes(&brought.client_data)?;
+        let (pledge, asked) = self.answered(&client_data).await?;
+        let Pledge::Made { nonce, of } = pledge else { return Err(over()) };
+        let (owner, meant) = self.owner(whose).await?;
+        if of != meant || challenge(&nonce, &of) != *asked {
+            return Err(refused("the passkey was made for something else"));
+        }
+        let attestation = bytes(brought.attestation.as_deref().unwrap_or_default())?;
+        let expected = Expected { challenge: &asked, origin: &place.origin, rp_id: &place.host };
+        let NewKey { id, key, counter } =
+            passkey::made(expected, &client_data, &attestation).map_err(|why| refused(why.to_string()))?;
+        let label: String = label.trim().chars().take(LONGEST_LABEL).collect();
+        let key = Passkey {
+            id: BASE64.encode(id),
+            owner: owner.to_string(),
+            key,
+            counter: i64::from(counter),
+            label: if label.is_empty() { "passkey".to_owned() } else { label },
+            added: now(),
+            used: None,
+        };
+        let new = match whose {
+            Whose::Here(guest) => {
+                let how = proof.and_then(|proof| proof.of(Act::add_passkey(), guest.id()));
+                let how = how.ok_or_else(|| refused("adding a passkey takes a sign-in for just that"))?;
+                self.administered(&key.owner, "passkey added", &format!("{}, by {how}", key.id))?;
+                self.state().add_passkey(&key).await?
+            }
+            Whose::Invited(secret) => {
+                // Used up here, so that of two who follow one link one comes in.
+                let kept = self.state().take_once(&mark(secret)).await?;
+                let Some(Pledge::Invitation(member)) = kept.and_then(|body| Pledge::read(&body)) else {
+                    return Err(over());
+                };
+                let NewMember { name, roles, groups } = member;
+                self.administered(&key.owner, "person came by invitation", &key.id)?;
+                let member = Member { name, roles, groups, added: now() };
+                self.state().admit(&member, &key).await?
+            }
+        };
+        if new { Ok(owner) } else { Err(refused("this passkey is known already")) }
+    }
+
+    /// Somebody's passkeys.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn passkeys(&self, guest: &Guest) -> Result<Vec<Passkey>, AdminError> {
+        Ok(self.state().passkeys(&guest.id().to_string()).await?)
+    }
+
+    /// Forgets one of somebody's passkeys. A member keeps one at least.
+    ///
+    /// # Errors
+    /// There is none of this name, it is the last, or it cannot be stored or recorded.
+    pub async fn remove_passkey(&self, guest: &Guest, id: &str) -> Result<(), AdminError> {
+        if guest.word().is_none() && self.passkeys(guest).await?.len() < 2 {
+            return Err(refused("this is your only passkey: add another first, or nobody lets you in"));
+        }
+        let owner = guest.id().to_string();
+        self.administered(&owner, "passkey removed", id)?;
+        if self.state().remove_passkey(&owner, id).await? {
+            return Ok(());
+        }
+        Err(AdminError::Missing("passkey of yours with this name".to_owned()))
+    }
+
+    /// Somebody comes in by their passkey; what their browser is to keep.
+    ///
+    /// # Errors
+    /// They do not.
+    pub async fn come_in(
+        &self,
+        place: &Place,
+        brought: &Brought,
+        before: Option<&str>,
+    ) -> Result<Zeroizing<String>, AdminError> {
+        let Proof { act: _, how: _, who } = self.signed(place, Act::sign_in(), None, brought).await?;
+        self.let_in(&who, before).await
+    }
+
+    /// The same for whoever just made a key by invitation.
+    ///
+    /// # Errors
+    /// They are no member.
+    pub async fn let_in(
+        &self,
+        who: &PrincipalRef,
+        before: Option<&str>,
+    ) -> Result<Zeroizing<String>, AdminError> {
+        // Passkeys of those who sign in at an issuer prove acts; that they are still somebody there, the issuer says.
+        if self.state().member(&who.name).await?.is_none() {
+            return Err(refused(format!("{who} signs in at their issuer: choose it below")));
+        }
+        self.begin_visit(who, None, Vec::new(), i64::MAX, before).await
+    }
+}
+
+/// Whose passkey is made.
+pub enum Whose<'a> {
+    /// Of whoever is signed in; they show that they mean it when it is kept.
+    Here(&'a Guest),
+    /// Of whom an invitation is for, by its secret.
+    Invited(&'a str),
+}
+
+fn is_same(a: &PrincipalRef, b: &PrincipalRef) -> bool {
+    a.kind == b.kind && a.name.to_lowercase() == b.name.to_lowercase()
+}

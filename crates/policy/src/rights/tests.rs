@@ -1,0 +1,79 @@
+use model::{Circumstances, PrincipalKind, Request as Held, Status, TargetName};
+
+use super::*;
+
+fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
+    Held {
+        id: "r1".to_owned(),
+        digest: String::new(),
+        status: Status::Pending,
+        principal: principal.to_owned(),
+        on_behalf_of: on_behalf_of.iter().map(|p| (*p).to_owned()).collect(),
+        target: TargetName::new("t"),
+        session: String::new(),
+        summary: String::new(),
+        text: String::new(),
+        values: Vec::new(),
+        circumstances: Circumstances::default(),
+        effects: Vec::new(),
+        holds: vec![HoldRule {
+            id: "h".to_owned(),
+            approvers: vec!["dba".to_owned()],
+            quorum: 1,
+            expires: 1,
+            valid_for: 1,
+            reason: None,
+        }],
+        filed: 0,
+        expires: 1,
+        votes: Vec::new(),
+        outcome: None,
+    }
+}
+
+#[test]
+fn who_may_see_and_answer_a_request() {
+    let rights = Rights::new().unwrap();
+    let (agents, own, for_alice) =
+        (held("agent:bot", &[]), held("user:Alice", &[]), held("agent:bot", &["user:alice"]));
+    for (roles, groups, request, sees, answers) in [
+        (&[][..], &["dba"][..], &agents, true, true),
+        (&[], &["sales"], &agents, false, false),
+        (&[], &[], &agents, false, false),
+        (&[Role::Administrator], &[], &agents, true, true),
+        (&[], &["admins"], &agents, true, true),
+        (&[Role::Auditor], &[], &agents, true, false),
+        (&[Role::PolicyEditor], &[], &agents, false, false),
+        (&[Role::Auditor], &["dba"], &agents, true, true),
+        (&[], &["dba"], &own, true, false),
+        (&[Role::Administrator], &["dba"], &own, true, false),
+        (&[Role::Administrator], &["dba"], &for_alice, true, false),
+    ] {
+        let id = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
+        let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
+        let who = Person { id: &id, roles: &roles.iter().copied().collect(), groups: &groups };
+        assert_eq!(rights.may_see(who, request), sees, "{roles:?} {groups:?} {}", request.principal);
+        assert_eq!(rights.may_answer(who, request), answers, "{roles:?} {groups:?} {}", request.principal);
+    }
+}
+
+#[test]
+fn roles_give_their_rights_and_no_others() {
+    let rights = Rights::new().unwrap();
+    let id = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
+    let may = |roles: &[Role], right| {
+        rights.may(
+            Person { id: &id, roles: &roles.iter().copied().collect(), groups: &["dba".to_owned()] },
+            right,
+        )
+    };
+    for right in Right::ALL.iter().copied() {
+        let own = matches!(right, Right::Inbox | Right::OwnPasskeys);
+        let changes = right.as_str().starts_with("change_") || right == Right::EndSessions;
+        let edits = matches!(right, Right::SeePolicies | Right::ChangePolicies | Right::SeeTargets);
+        assert!(may(&[Role::Administrator], right), "{right:?}");
+        assert_eq!(may(&[], right), own, "{right:?}");
+        assert_eq!(may(&[Role::Auditor], right), !changes, "{right:?}");
+        assert_eq!(may(&[Role::PolicyEditor], right), own || edits, "{right:?}");
+    }
+}

@@ -1,0 +1,374 @@
+// The console in a real browser: Debian's Chromium by Playwright, with a virtual authenticator. Each flow is a sentence; what
+// fails ends the program. Where CONSOLE_SHOTS names a folder, each page is kept there as a picture.
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+const { CONSOLE_NPM, CONSOLE_ORIGIN: origin, CONSOLE_SHOTS: shots } = process.env;
+const require = createRequire(`${CONSOLE_NPM}/package.json`);
+const { chromium } = require('playwright-core');
+const { AxeBuilder } = require('@axe-core/playwright');
+
+if (shots) mkdirSync(shots, { recursive: true });
+const begun = Date.now();
+const check = (fine, words) => { if (!fine) throw new Error(words); };
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--no-first-run',
+    // Issuers' own pages may name others; nothing is asked of anybody else.
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1'],
+});
+
+// Somebody with a browser, and an authenticator that knows them.
+const somebody = async (options = {}) => {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15000);
+  page.on('pageerror', (error) => { throw error; });
+  const refused = [];
+  page.on('console', (message) => { if (/Content Security Policy|Trusted/.test(message.text())) refused.push(message.text()); });
+  const device = await context.newCDPSession(page);
+  await device.send('WebAuthn.enable');
+  const { authenticatorId } = await device.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  });
+  const verified = (isUserVerified) => device.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified });
+  return { context, page, verified, refused };
+};
+
+const join = async (who, link) => {
+  await who.page.goto(link);
+  await who.page.getByRole('button', { name: 'Make a passkey' }).click();
+  await who.page.waitForURL(`${origin}/`);
+};
+
+// A statement that psql sends and waits for.
+const psql = (statement) => {
+  const child = spawn('psql', ['-XAtc', statement], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stdout.on('data', (text) => { said += text; });
+  child.stderr.on('data', (text) => { said += text; });
+  const ended = new Promise((resolve) => child.on('close', () => resolve(said)));
+  return { ended, said: () => said, end: () => child.kill() };
+};
+
+// The request that a statement waits for, once it says so.
+const asked = async (statement) => {
+  const client = psql(statement);
+  for (let tries = 0; tries < 300; tries += 1) {
+    const id = client.said().match(/requests approve (r[0-9a-f]+)/)?.[1];
+    if (id) return { ...client, id };
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`it is not held: ${client.said()}`);
+};
+
+const looks = async (page, name) => {
+  if (process.env.CONSOLE_QUICK) return;
+  const before = page.viewportSize();
+  for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      const { violations } = await new AxeBuilder({ page })
+        .withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']).analyze();
+      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`);
+      check(!serious.length, `${name}, ${size}, ${colorScheme}: ${said.join('\n')}`);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      check(wide <= 0, `${name}, ${size}: it is ${wide} px too wide`);
+      if (shots) await page.screenshot({ path: `${shots}/${name}-${size}-${colorScheme}.png`, fullPage: size === 'wide' });
+    }
+  }
+  await page.setViewportSize(before);
+  await page.emulateMedia({ colorScheme: 'light' });
+};
+
+// What a form of a page would send, sent by somebody's script: with their cookies, and what they like for the rest.
+const sent = (page, path, fields, headers = {}) => page.request.post(`${origin}${path}`, {
+  form: fields, headers: { origin, ...headers }, maxRedirects: 0, failOnStatusCode: false,
+});
+const hidden = (page, name) => page.locator(`form.answer [name=${name}]`).inputValue();
+
+const [ada, eve, dora, alice] = [await somebody(), await somebody(), await somebody(), await somebody()];
+
+const flows = {
+  async 'the first administrator comes by a link that is good once'() {
+    await ada.page.goto(process.env.CONSOLE_LINK);
+    check(!ada.page.url().includes('#'), 'the secret stays in the address');
+    await looks(ada.page, 'welcome');
+    await join(ada, process.env.CONSOLE_LINK);
+    await ada.page.getByText('Nothing waits for you').waitFor();
+    await looks(ada.page, 'empty');
+    const second = await somebody();
+    await second.page.goto(process.env.CONSOLE_LINK);
+    await second.page.getByRole('button', { name: 'Make a passkey' }).click();
+    await second.page.getByRole('alert').filter({ hasText: 'used already' }).waitFor();
+    await second.page.goto(origin);
+    check(new URL(second.page.url()).pathname === '/signin', 'nobody is let in');
+    await looks(second.page, 'signin');
+    await second.context.close();
+  },
+
+  async 'a held statement appears by itself, and approving lets it through'() {
+    const held = await asked("UPDATE orders SET status = 'paid' WHERE id = 3");
+    const card = ada.page.locator(`#r-${held.id}`);
+    await card.waitFor();
+    check(/^\(1\)/.test(await ada.page.title()), 'the title counts');
+    await looks(ada.page, 'inbox');
+    await card.getByRole('link').click();
+    await ada.page.getByText('changes rows of public.orders').waitFor();
+    await ada.page.getByText('writes to production are looked at').waitFor();
+    await looks(ada.page, 'request');
+    await ada.page.keyboard.press('a');
+    const said = await held.ended;
+    check(/UPDATE 1/.test(said), said);
+    await ada.page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await ada.page.getByText('by passkey').waitFor();
+    await looks(ada.page, 'done');
+    check(!ada.refused.length, ada.refused.join('\n'));
+  },
+
+  async 'denying tells the client why'() {
+    await join(dora, process.env.CONSOLE_DBA);
+    const held = await asked('DELETE FROM orders WHERE id = 4');
+    await dora.page.locator(`#r-${held.id} a`).click();
+    await dora.page.getByText('Add a comment').click();
+    await dora.page.getByLabel(/A comment/).fill('not before noon');
+    await dora.page.getByRole('button', { name: 'Deny' }).click();
+    const said = await held.ended;
+    check(/not before noon/.test(said), said);
+    await dora.page.locator('.chip', { hasText: 'denied' }).first().waitFor();
+  },
+
+  async 'what somebody else answers leaves the inbox without anything moving'() {
+    await dora.page.goto(origin);
+    const [first, second] = [await asked('DELETE FROM orders WHERE id = 5'), await asked('DELETE FROM orders WHERE id = 6')];
+    await dora.page.locator(`#r-${second.id}`).waitFor();
+    const place = await dora.page.locator(`#r-${second.id}`).boundingBox();
+    first.end();
+    await dora.page.locator(`#r-${first.id}.gone`).waitFor();
+    const now = await dora.page.locator(`#r-${second.id}`).boundingBox();
+    check(place.y === now.y, 'it moved');
+    second.end();
+  },
+
+  async 'a request that nobody answers expires'() {
+    const held = await asked('INSERT INTO orders VALUES (99)');
+    await ada.page.goto(`${origin}/requests/${held.id}`);
+    await ada.page.locator('.chip', { hasText: 'expired' }).first().waitFor();
+    check(await ada.page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can still be approved');
+    held.end();
+  },
+
+  async 'who signed out comes in again by the passkey'() {
+    await ada.page.getByRole('button', { name: 'Sign out' }).click();
+    await ada.page.getByRole('button', { name: 'Sign in with a passkey' }).click();
+    await ada.page.waitForURL(`${origin}/`);
+    await ada.page.goto(`${origin}/me`);
+    await ada.page.getByRole('button', { name: 'Add a passkey' }).waitFor();
+    await looks(ada.page, 'you');
+    await ada.page.goto(`${origin}/requests`);
+    await looks(ada.page, 'history');
+  },
+
+  async 'who signs in at their issuer approves by a fresh sign-in'() {
+    const { page } = alice;
+    const signIn = async () => {
+      await page.locator('[name=login]').fill('alice');
+      await page.locator('[name=password]').fill('any');
+      await page.getByRole('button', { name: 'Sign-in' }).click();
+    };
+    const held = await asked("UPDATE orders SET status = 'sent' WHERE id = 7");
+    await page.goto(`${origin}/requests/${held.id}`);
+    await looks(page, 'signin-issuer');
+    await page.getByRole('button', { name: 'Continue with company' }).click();
+    await page.waitForURL(/interaction/, { waitUntil: 'commit' });
+    await signIn();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.waitForURL(`${origin}/requests/${held.id}`);
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.waitForURL(/interaction/, { waitUntil: 'commit' });
+    await signIn();
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.waitForURL(/confirm=approve/);
+    check(!/UPDATE 1/.test(held.said()), 'a GET approved');
+    await page.getByText('You have signed in again').waitFor();
+    await page.getByRole('button', { name: 'Approve' }).click();
+    const said = await held.ended;
+    check(/UPDATE 1/.test(said), said);
+    await page.getByText('by sign-in at company').waitFor();
+  },
+
+  async 'cookies alone approve nothing, and neither does a proof for something else'() {
+    const held = await asked('DELETE FROM orders WHERE id = 8');
+    const other = await asked('DELETE FROM orders WHERE id = 9');
+    const { page } = ada;
+    await page.goto(`${origin}/requests/${held.id}`);
+    const [csrf, digest] = [await hidden(page, 'csrf'), await hidden(page, 'digest')];
+    const path = `/requests/${held.id}/answer`;
+    const approve = { csrf, digest, answer: 'approve' };
+    // An agent of the same user has every cookie and every page.
+    check((await sent(page, path, approve)).status() === 422, 'a cookie approved');
+    check((await sent(page, path, { ...approve, confirm: 'yes' })).status() === 422, 'a confirmation of nothing approved');
+    // A real proof, for another request, for another digest, twice, without verification.
+    const proof = (of, fields) => page.evaluate(async ([id, more]) => {
+      const form = new URLSearchParams(more);
+      const question = await (await fetch(`/requests/${id}/question`, { method: 'POST', body: form })).json();
+      const bytes = (t) => Uint8Array.from(atob(t.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
+      const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+      const given = await navigator.credentials.get({ publicKey: {
+        challenge: bytes(question.challenge), rpId: question.rp_id, userVerification: more.uv ?? 'required',
+        allowCredentials: question.keys.map((key) => ({ type: 'public-key', id: bytes(key) })),
+      } });
+      return JSON.stringify({
+        id: text(given.rawId), client_data: text(given.response.clientDataJSON),
+        data: text(given.response.authenticatorData), signature: text(given.response.signature),
+      });
+    }, [of, { csrf, digest, ...fields }]);
+    const refused = async (what, fields, words) => {
+      const answer = await sent(page, path, { ...approve, ...fields });
+      const body = await answer.text();
+      check(answer.status() === 422 && body.includes(words), `${what}: ${answer.status()} ${body}`);
+    };
+    await refused('for another request', { signed: await proof(other.id, {}) }, 'signed for something else');
+    await refused('for another digest', { signed: await proof(held.id, { digest: 'f'.repeat(64) }) }, 'signed for something else');
+    const elsewhere = { digest: 'f'.repeat(64) };
+    await refused('for a digest that it is not', { ...elsewhere, signed: await proof(held.id, elsewhere) }, 'exactly this request');
+    const good = await proof(held.id, {});
+    const forged = JSON.parse(good);
+    forged.signature = `${forged.signature.slice(0, -4)}AAAA`;
+    await refused('forged', { signed: JSON.stringify(forged) }, 'signature is wrong');
+    await refused('a question that was answered', { signed: good }, 'answered already');
+    await ada.verified(false);
+    await refused('nobody verified', { signed: await proof(held.id, { uv: 'discouraged' }) }, 'did not ask who it is');
+    await ada.verified(true);
+    // The same proof by somebody else's cookies.
+    const stolen = await proof(held.id, {});
+    await dora.page.goto(`${origin}/requests/${held.id}`);
+    const theirs = { ...approve, csrf: await hidden(dora.page, 'csrf'), signed: stolen };
+    check((await sent(dora.page, path, theirs)).status() === 422, "another's proof");
+    check(!/DELETE 1/.test(held.said()), held.said());
+    // Its honest neighbour.
+    check((await sent(page, path, { ...approve, signed: await proof(held.id, {}) })).status() === 303, 'a real proof');
+    const said = await held.ended;
+    check(/DELETE 1/.test(said), said);
+    await refused('used again', { signed: await proof(held.id, {}) }, 'already');
+    other.end();
+  },
+
+  async 'other sites, forged forms, frames and other names do nothing'() {
+    const held = await asked('DELETE FROM orders WHERE id = 10');
+    const { page } = ada;
+    await page.goto(`${origin}/requests/${held.id}`);
+    const [csrf, digest] = [await hidden(page, 'csrf'), await hidden(page, 'digest')];
+    const path = `/requests/${held.id}/answer`;
+    const deny = { csrf, digest, answer: 'deny' };
+    for (const [what, fields, headers, status] of [
+      ['another origin', deny, { origin: 'http://evil.example.com' }, 403],
+      ['no origin', deny, { origin: '' }, 403],
+      ['a sandboxed page', deny, { origin: 'null' }, 403],
+      ['another port', deny, { origin: 'http://localhost:1' }, 403],
+      ['another site', deny, { 'sec-fetch-site': 'cross-site' }, 403],
+      ['another host', deny, { host: 'evil.example.com' }, 421],
+      ['no token', { digest, answer: 'deny' }, {}, 403],
+      ['a wrong token', { ...deny, csrf: 'x' }, {}, 403],
+      ['the token of another visit', { ...deny, csrf: csrf.replace(/^./, (c) => (c === '0' ? '1' : '0')) }, {}, 403],
+    ]) {
+      const answer = await sent(page, path, fields, headers);
+      check(answer.status() === status, `${what}: ${answer.status()}`);
+    }
+    check((await page.request.get(`${origin}${path}`, { failOnStatusCode: false })).status() === 405, 'a GET decides');
+    // A real page elsewhere: it sends a form, and frames ours.
+    const evil = createServer((_, response) => {
+      response.setHeader('content-type', 'text/html');
+      response.end(`<iframe src="${origin}/requests/${held.id}"></iframe>
+        <form method="post" action="${origin}${path}"><input name="csrf" value="${csrf}"><input name="digest" value="${digest}">
+        <input name="answer" value="deny"><button>Win a prize</button></form>`);
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => evil.on('listening', resolve));
+    const tab = await ada.context.newPage();
+    await tab.goto(`http://127.0.0.1:${evil.address().port}/`);
+    const framed = tab.frames().find((frame) => frame !== tab.mainFrame());
+    check(!(await framed.content()).includes('orders'), 'it is framed');
+    await tab.getByRole('button', { name: 'Win a prize' }).click();
+    await tab.getByText('This did not come from here').waitFor();
+    await looks(tab, 'problem');
+    await tab.close();
+    evil.close();
+    await page.reload();
+    await page.locator('.chip', { hasText: 'waits' }).first().waitFor();
+    check((await sent(page, path, deny)).status() === 303, 'the honest form');
+    check(/denied/.test(await held.ended), 'it was denied');
+  },
+
+  async 'a statement cannot dress up'() {
+    const name = '"\u202e<b>Status: approved</b>\u200b pаid"';
+    const text = `UPDATE orders AS ${name} SET status = '<script>window.evil = 1</script>' WHERE ${name}.id = 11`;
+    const held = await asked(text);
+    const { page } = ada;
+    await page.goto(`${origin}/requests/${held.id}`);
+    for (const words of ['U+202E', 'U+200B', 'а (U+0430)', '<script>window.evil = 1</script>', '<b>Status: approved</b>']) {
+      check((await page.locator('main').textContent()).includes(words), `${words} is not seen`);
+    }
+    check(await page.evaluate(() => window.evil) === undefined, 'it ran');
+    await page.getByText('characters that cannot be seen').waitFor();
+    await looks(page, 'disguised');
+    check(!ada.refused.length, ada.refused.join('\n'));
+    held.end();
+  },
+
+  async 'an auditor sees and answers nothing, and who is not asked does not see'() {
+    const held = await asked('DELETE FROM orders WHERE id = 12');
+    await join(eve, process.env.CONSOLE_AUDITOR);
+    await eve.page.goto(`${origin}/requests/${held.id}`);
+    await eve.page.getByText('not yours to answer').waitFor();
+    const csrf = await eve.page.locator('[name=csrf]').first().inputValue();
+    const deny = { csrf, digest: 'x', answer: 'deny' };
+    check((await sent(eve.page, `/requests/${held.id}/answer`, deny)).status() === 422, 'an auditor denied');
+    const mallory = await somebody();
+    await mallory.page.goto(`${origin}/requests/${held.id}`);
+    await mallory.page.getByRole('button', { name: 'Continue with company' }).click();
+    await mallory.page.waitForURL(/interaction/, { waitUntil: 'commit' });
+    await mallory.page.locator('[name=login]').fill('mallory');
+    await mallory.page.locator('[name=password]').fill('any');
+    await mallory.page.getByRole('button', { name: 'Sign-in' }).click();
+    await mallory.page.getByRole('button', { name: 'Continue' }).click();
+    await mallory.page.getByText('There is no such thing').waitFor();
+    await mallory.context.close();
+    held.end();
+  },
+
+  async 'a phone is enough'() {
+    const held = await asked("UPDATE orders SET status = 'paid' WHERE id = 13");
+    const { page } = dora;
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.goto(origin);
+    await page.locator(`#r-${held.id} a`).click();
+    const button = page.getByRole('button', { name: 'Approve' });
+    const box = await button.boundingBox();
+    check(box.y + box.height <= 844 && box.height >= 44, 'it is not within reach of a thumb');
+    await button.click();
+    check(/UPDATE 1/.test(await held.ended), 'it ran');
+  },
+};
+
+try {
+  for (const [name, flow] of Object.entries(flows)) {
+    const start = Date.now();
+    await flow().catch(async (error) => {
+      const seen = await Promise.all([ada, eve, dora, alice].map(async ({ page }) =>
+        `${page.url()}: ${await page.locator('main').first().innerText({ timeout: 2000 }).catch(() => '')}`));
+      throw new Error(`${name}: ${error.stack}\n${seen.join('\n')}`);
+    });
+    console.log(`ok ${name} (${Date.now() - start} ms)`);
+  }
+  console.log(`${Object.keys(flows).length} flows in ${Math.round((Date.now() - begun) / 1000)} s`);
+} finally {
+  await browser.close();
+}

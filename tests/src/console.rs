@@ -1,0 +1,105 @@
+//! People in the console, in a real browser with an authenticator of its own: coming in, approving exactly what is shown, and
+//! everything by which somebody else might.
+
+use std::process::Command;
+
+use testkit::durward::{Durward, Target};
+use testkit::issuer::Issuer;
+use testkit::json::Json;
+use testkit::process::text;
+
+use crate::rig::{self, DATABASE, Rig};
+
+const POLICY: &str = r#"
+@id("connect") permit (principal, action == Action::"connect", resource);
+@id("reads") permit (principal, action in Action::"read", resource);
+@id("writes") permit (principal, action in Action::"write", resource);
+@id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")
+forbid (principal, action in [Action::"update", Action::"delete"], resource)
+unless { context.approvals.contains("writes-held") };
+@id("inserts-held") @approvers("dba") @expires("3s")
+forbid (principal, action == Action::"insert", resource) unless { context.approvals.contains("inserts-held") };
+"#;
+
+fn issuer(gateway: &Durward) -> Issuer {
+    let settings = format!(
+        r#"{{"algorithm":"ES256","life":600,
+            "clients":{{"console":{{"redirect":"http://localhost:{}/signin/callback"}}}},
+            "people":{{"alice":{{"groups":["dba"]}},"mallory":{{"groups":[]}}}}}}"#,
+        gateway.admin_port()
+    );
+    Issuer::start(&rig::npm(), &settings).unwrap()
+}
+
+#[test]
+fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
+    let rig = Rig::start(&[], POLICY);
+    rig.server
+        .sql(
+            DATABASE,
+            "CREATE TABLE orders (id int PRIMARY KEY, status text, total int); \
+             INSERT INTO orders SELECT n, 'new', n FROM generate_series(1, 20) n",
+        )
+        .unwrap();
+    let gateway = &rig.gateway;
+    let issuer = issuer(gateway);
+    let issuers = format!(
+        "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"console\"\nalgorithms = [\"ES256\"]\n\
+         console_client = \"console\"\n\
+         [[issuers.principals]]\nkind = \"user\"\nname = \"email\"\ngroups = [\"groups\"]\n",
+        issuer.url()
+    );
+    let target = Target::new(DATABASE, rig.server.port(), DATABASE);
+    gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuers)]).unwrap();
+    let invited = |arguments: &[&str]| {
+        let said =
+            text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
+        let link = Json::parse(&said).unwrap();
+        link.at("link").and_then(Json::text).unwrap().to_owned()
+    };
+    let mut browser = rig.through().command("node");
+    browser.arg(rig::folder("programs").join("console.mjs"));
+    browser
+        .env("CONSOLE_NPM", rig::npm())
+        .env("CONSOLE_ORIGIN", format!("http://localhost:{}", gateway.admin_port()))
+        .env("CONSOLE_LINK", invited(&["ada", "--role", "administrator"]))
+        .env("CONSOLE_AUDITOR", invited(&["eve", "--role", "auditor"]))
+        .env("CONSOLE_DBA", invited(&["dora", "--group", "dba"]))
+        .env("CONSOLE_ISSUER", issuer.url());
+    if let Some(shots) = std::env::var_os("DURWARD_SHOTS") {
+        browser.env("CONSOLE_SHOTS", shots);
+    }
+    let output = browser.output().unwrap();
+    let said = format!(
+        "{}{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        gateway.log()
+    );
+    assert!(output.status.success(), "{said}");
+    // What was done is on record, with who and how.
+    let journal = std::fs::read_dir(gateway.journal()).unwrap().flatten();
+    let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    for (who, what) in [
+        ("user:ada", "person came by invitation"),
+        ("user:ada", "request approved"),
+        ("user:dora", "request denied"),
+        ("user:company/alice@example.com", "request approved"),
+    ] {
+        let is_it = |line: &str| line.contains(&format!("\"{who}\"")) && line.contains(what);
+        assert!(journal.lines().any(is_it), "{who}: {what}");
+    }
+    assert!(journal.contains("by passkey") && journal.contains("by sign-in at company"), "how");
+}
+
+/// The first link is shown when the gateway is made, and is good once.
+#[test]
+fn the_first_person_is_invited_where_the_gateway_is_made() {
+    let scratch = testkit::Scratch::new("first").unwrap();
+    let mut init = Command::new(rig::binary());
+    init.args(["init", "--json", "--data"]).arg(scratch.join("data")).env("USER", "ada");
+    let said = Json::parse(&text(&mut init).unwrap()).unwrap();
+    let link = said.at("console").and_then(Json::text).unwrap().to_owned();
+    assert!(link.starts_with("http://localhost:") && link.contains("/join#"), "{link}");
+    assert!(text(Command::new(rig::binary()).args(["init", "--data"]).arg(scratch.join("data"))).is_err());
+}
