@@ -7,8 +7,14 @@ use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
+use self::people::{
+    what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
+    whoever_is_removed_has_no_key_visit_or_vote,
+};
 use super::*;
 use crate::query::{either, query};
+
+mod people;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
@@ -76,6 +82,9 @@ macro_rules! both {
 }
 
 both! {
+    whoever_comes_again_leaves_nothing_of_before,
+    whoever_is_removed_has_no_key_visit_or_vote,
+    what_is_good_once_is_used_once_and_in_time,
     another_master_key_wraps_everything_and_the_old_one_opens_nothing,
     a_rotation_that_is_cut_off_leaves_what_was,
     what_a_command_did_is_told_in_its_order,
