@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod pages;
+
 struct Running {
     address: SocketAddr,
     secret: String,
@@ -67,6 +69,19 @@ impl Running {
         stream.read_to_string(&mut answer).await.expect("read");
         let status = answer.get(9..12).and_then(|s| s.parse().ok()).expect("a status");
         (status, answer.split_once("\r\n\r\n").expect("a body").1.to_owned())
+    }
+
+    /// The head of one answer.
+    async fn head(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{headers}Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        answer.split_once("\r\n\r\n").expect("a head").0.to_owned()
     }
 
     async fn json(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {

@@ -11,11 +11,15 @@ use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
     where_columns_were_found_is_kept_by_target_and_server,
+use self::people::{
+    what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
+    whoever_is_removed_has_no_key_visit_or_vote,
 };
 use super::*;
 use crate::query::{either, query};
 
 mod kept;
+mod people;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
@@ -83,6 +87,9 @@ macro_rules! both {
 }
 
 both! {
+    whoever_comes_again_leaves_nothing_of_before,
+    whoever_is_removed_has_no_key_visit_or_vote,
+    what_is_good_once_is_used_once_and_in_time,
     another_master_key_wraps_everything_and_the_old_one_opens_nothing,
     a_rotation_that_is_cut_off_leaves_what_was,
     what_a_command_did_is_told_in_its_order,

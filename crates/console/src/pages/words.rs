@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use gateway::visible::is_hidden;
 use maud::{Markup, html};
 
 /// Text of somebody else's: every character that cannot be seen, or changes how others are seen, is written as its number.
@@ -44,8 +45,6 @@ pub(super) fn strangers(text: &str) -> Vec<String> {
     found.dedup();
     found.into_iter().map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect()
 }
-
-use gateway::visible::is_hidden;
 
 /// What is at a place of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,3 +337,6 @@ pub(super) fn encoded(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

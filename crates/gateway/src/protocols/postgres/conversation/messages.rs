@@ -302,7 +302,8 @@ impl Conversation {
         if outdated {
             let (operation, under) = (Arc::clone(&bound.operation), self.circumstances());
             let kind = RequestKind::Execute { portal: name, bound };
-            return Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under));
+            let seen = self.understanding.seen();
+            return Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, seen));
         }
         let mut first = self.guarded_segment(rest);
         self.running(&bound);
