@@ -406,12 +406,12 @@ struct TypedRetention {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedRecordings {
-    /// Where they are; `recordings` in the data directory where it is not given.
-    directory: Option<PathBuf>,
     /// So many bytes of each operation's answer are kept, and a digest of the rest; 262144 where it is not given.
     #[schemars(range(max = 8_388_608))]
     #[serde(default, deserialize_with = "bounded")]
     bytes_per_operation: Option<usize>,
+    /// Where they are; `recordings` in the data directory where it is not given.
+    directory: Option<PathBuf>,
 }
 
 /// What of one answer is kept is written in one piece.
@@ -906,7 +906,7 @@ mod tests {
             ("", &[][..]),
             ("apply = \"x\"\n[limits]\nhold = \"1m\"\n[retention]\ntokens = \"1d\"", &[]),
             ("[postgres]\ntls = { certificate = \"c\", key = \"k\" }", &[]),
-            ("data = \"x\"", &["data", "master_key"]),
+            ("data = \"x\"", &["data", "recordings.directory", "master_key"]),
             ("[postgres]\nlisten = [\"127.0.0.1:1\"]", &["postgres.listen"]),
             ("[console]\nhosts = [\"h\"]\n[log]\nlevel = \"debug\"", &["console", "log"]),
         ] {

@@ -69,12 +69,12 @@ pub(super) fn end(ended: &Value, look: Look) -> Vec<String> {
 
 /// One step; nothing of what shows nothing.
 pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
-    let of = |name: &str| field(step, name);
+    let of = |name: &str| line(&field(step, name));
     let at = step.get("at_us").and_then(Value::as_u64).unwrap_or_default();
     let head = format!("{:>10}  #{}", clock(at), of("index"));
     let mut out = vec![String::new()];
     let results: Vec<&Value> = step.get("results").and_then(Value::as_array).into_iter().flatten().collect();
-    let statement = || format!("{}=> {}", line(target), crate::show::lines(&of("text")));
+    let statement = || format!("{}=> {}", line(target), crate::show::lines(&field(step, "text")));
     let verdict = of("verdict");
     match verdict.as_str() {
         "allowed" => {
@@ -82,7 +82,7 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
             if of("phase") == "parse" && !failed {
                 return Vec::new();
             }
-            out.push(look.paint(Colour::Dim, &format!("{head}  allowed by {}", line(&of("policies")))));
+            out.push(look.paint(Colour::Dim, &format!("{head}  allowed by {}", of("policies"))));
             out.extend(statement().lines().map(|l| look.paint(Colour::Green, l)));
         }
         "refused" | "unreadable" => {
@@ -90,25 +90,22 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
             if !of("text").is_empty() {
                 out.extend(statement().lines().map(|l| look.paint(Colour::Green, l)));
             }
-            let words = format!("{} ({}): {}", verdict.to_uppercase(), of("code"), line(&of("reason")));
+            let words = format!("{} ({}): {}", verdict.to_uppercase(), of("code"), of("reason"));
             out.push(look.paint(Colour::Red, &words));
             if !of("hint").is_empty() {
-                out.push(format!("HINT: {}", line(&of("hint"))));
+                out.push(format!("HINT: {}", of("hint")));
             }
         }
         "held" => {
-            out.push(look.paint(Colour::Dim, &format!("{head}  held by {}", line(&of("holds")))));
+            out.push(look.paint(Colour::Dim, &format!("{head}  held by {}", of("holds"))));
             out.extend(statement().lines().map(|l| look.paint(Colour::Green, l)));
             out.push(
-                look.paint(
-                    Colour::Yellow,
-                    &format!("HELD: request {} waits for people", line(&of("request"))),
-                ),
+                look.paint(Colour::Yellow, &format!("HELD: request {} waits for people", of("request"))),
             );
         }
         "answered" => {
             out.push(look.paint(Colour::Dim, &head));
-            let words = format!("ANSWERED: request {}: {}", line(&of("request")), line(&of("answer")));
+            let words = format!("ANSWERED: request {}: {}", of("request"), of("answer"));
             out.push(look.paint(Colour::Yellow, &words));
         }
         "lost" => {
@@ -161,8 +158,8 @@ fn result(shown: &Value, look: Look, out: &mut Vec<String>) {
     if let Some(rest) = shown.get("rest") {
         let words = format!(
             "… and {} bytes that are not kept, of SHA-256 {}",
-            field(rest, "bytes"),
-            field(rest, "sha256")
+            line(&field(rest, "bytes")),
+            line(&field(rest, "sha256"))
         );
         out.push(look.paint(Colour::Dim, &words));
     }
