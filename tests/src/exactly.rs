@@ -89,8 +89,9 @@ async fn the_same_text_and_bytes_that_mean_something_else_ask_anew() {
             plain("SET intervalstyle = 'sql_standard'", by_span),
             false,
         ),
-        // What decides nothing asks for nothing.
-        (plain("SET timezone = 'UTC'", by_time), plain("SET work_mem = '8MB'", by_time), true),
+        // A statement can read each of them: current_setting('work_mem').
+        (plain("SET timezone = 'UTC'", by_time), plain("SET work_mem = '8MB'", by_time), false),
+        (plain("SET work_mem = '8MB'", by_time), plain("SET work_mem = '8MB'", by_time), true),
     ] {
         let what = format!("{} {}, then {}", approved.text, approved.before, sent.before);
         let (first, second) = (rig.through().connect().await, rig.through().connect().await);
