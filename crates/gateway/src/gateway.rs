@@ -1,5 +1,6 @@
 //! What all sessions share: policy, journal, store, targets, live sessions.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -11,6 +11,7 @@ use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
     where_columns_were_found_is_kept_by_target_and_server,
+};
 use self::people::{
     what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
     whoever_is_removed_has_no_key_visit_or_vote,

@@ -293,7 +293,7 @@ pub struct Request {
     /// The message as it came, whole.
     pub frame: Vec<u8>,
     /// Which message, and what it refers to.
-    pub kind: RequestKind,
+    pub(super) kind: RequestKind,
     /// What it means.
     pub operation: Arc<Operation>,
     /// Under which settings.
@@ -305,7 +305,7 @@ pub struct Request {
 }
 
 /// The messages that carry intent.
-pub enum RequestKind {
+pub(super) enum RequestKind {
     /// A simple Query.
     Query,
     /// A statement to keep under a name; decided on its shape.

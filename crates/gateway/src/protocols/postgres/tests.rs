@@ -104,6 +104,7 @@ impl Talk {
     fn client(&mut self, mut bytes: &[u8]) -> (Vec<u8>, Vec<u8>, bool) {
         let (mut up, mut back) = (Vec::new(), Vec::new());
         while let Some(frame) = wire::postgres::split(bytes, usize::MAX).expect("a frame") {
+            let turn = self.conversation.turn;
             let c = &mut self.conversation;
             let rest = &bytes[frame.whole.len()..];
             match c.client(&frame, rest).expect("a message") {
@@ -138,7 +139,7 @@ impl Talk {
                         request.operation,
                         Arc::default(),
                         DecisionId::default(),
-                        self.conversation.turn,
+                        turn,
                     ));
                 }
                 Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),
