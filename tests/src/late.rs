@@ -3,7 +3,9 @@
 
 use tokio_postgres::Client;
 
-use crate::rig::{DATABASE, Rig};
+use testkit::durward::Target;
+
+use crate::rig::{DATABASE, Rig, server};
 
 const POLICY: &str = "@id(\"all\")\npermit (principal, action, resource);\n\
      @id(\"kept\")\nforbid (principal, action in Action::\"write\", resource in Schema::\"sample/kept\");\n\
@@ -206,4 +208,44 @@ async fn code_that_runs_later_does_what_was_decided() {
         wrong.extend(failed.into_iter().map(|failed| format!("honest: {failed}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Who may write, and see no clear value. A foreign key is deferred to the end of the transaction, and quotes what it misses.
+const QUOTING: &str = "@id(\"in\") permit (principal, action in [Action::\"connect\", Action::\"read\", Action::\"write\"], resource);\n\
+     @id(\"settings\") permit (principal, action == Action::\"configure\", resource);\n";
+const OWED: &str = "CREATE TABLE lenders (card text PRIMARY KEY);
+    CREATE TABLE loans (id int, card text REFERENCES lenders DEFERRABLE INITIALLY DEFERRED);
+    INSERT INTO lenders VALUES ('csecret'); INSERT INTO loans VALUES (1, 'csecret')";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_transaction_has_put_off_quotes_no_tagged_value() {
+    let server = server(&[]);
+    server.sql(DATABASE, OWED).unwrap();
+    let mut target = Target::new(DATABASE, server.port(), DATABASE);
+    target.columns = ["lenders.card", "loans.card"]
+        .map(|column| (format!("public.{column}"), "pii".to_owned()))
+        .into_iter()
+        .collect();
+    let rig = Rig::of(server, &target, "", QUOTING);
+    let client = rig.through().connect().await;
+    for messages in [
+        &["DELETE FROM lenders"][..],
+        &["BEGIN", "DELETE FROM lenders", "COMMIT"],
+        &["BEGIN", "DELETE FROM lenders", "SET CONSTRAINTS ALL IMMEDIATE"],
+        &["BEGIN; DELETE FROM lenders; COMMIT"],
+    ] {
+        let (last, before) = messages.split_last().expect("a message");
+        for message in before {
+            client.batch_execute(message).await.unwrap();
+        }
+        let error = client.batch_execute(last).await.expect_err("a loan is left");
+        let said = error.as_db_error().expect("the server's word");
+        assert_eq!(said.code().code(), "23503", "{messages:?}");
+        assert!(!format!("{said:?}").contains("csecret"), "{messages:?}: {said:?}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+    // What fails for itself is told as it is.
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    let error = client.batch_execute("SELECT 1 / 0").await.expect_err("it fails");
+    assert!(error.as_db_error().expect("the server's word").message().contains("division by zero"));
 }

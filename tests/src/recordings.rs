@@ -15,7 +15,7 @@ use testkit::json::Json;
 use testkit::process::text;
 use tokio_postgres::{Client, NoTls};
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, server};
+use crate::rig::{DATABASE, Rig, Way, binary, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -362,7 +362,7 @@ async fn on_a_full_disk_a_session_that_must_be_recorded_ends_and_its_neighbour_g
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_leaves_recordings_that_can_be_read_and_verified() {
-    let mut rig = Rig::start(&[], ALLOW_ALL);
+    let mut rig = Rig::start(&[], "@id(\"all\") @record(\"required\") permit (principal, action, resource);");
     let (client, connection) = rig.through().config().connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     let begun = Instant::now();

@@ -328,7 +328,7 @@ impl Answers {
         self.plan = None;
         self.kind = None;
         let state = errors::sqlstate(frame.body);
-        let shy = !c.understanding.is_indifferent();
+        let (shy, quoting) = (!c.understanding.is_indifferent(), c.quoting);
         self.fatal |= errors::is_fatal(frame.body);
         c.failed();
         let heard = match c.expected.front_mut() {
@@ -357,17 +357,17 @@ impl Answers {
             Some(Expected::Query(run) | Expected::FunctionCall(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
                 run.failed = Some(state);
-                let heard = withheld(frame, shy, &run.bound.operation);
+                let heard = withheld(frame, shy, quoting, &run.bound.operation);
                 c.query_ended();
                 return heard;
             }
             Some(Expected::Execute(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
-                withheld(frame, shy, &run.bound.operation)
+                withheld(frame, shy, quoting, &run.bound.operation)
             }
-            Some(Expected::Bind { bound, .. }) => withheld(frame, shy, &bound.operation),
+            Some(Expected::Bind { bound, .. }) => withheld(frame, shy, quoting, &bound.operation),
             Some(Expected::Parse { prepared, name, operation: _ }) => {
-                let heard = withheld(frame, shy, &prepared.operation);
+                let heard = withheld(frame, shy, quoting, &prepared.operation);
                 if name.is_empty() {
                     c.names.drop_statement("");
                 }
@@ -425,14 +425,16 @@ fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
     }
     match c.expected.front() {
         Some(Expected::Query(run) | Expected::Execute(run) | Expected::FunctionCall(run)) => {
-            errors::notice(frame, touches_tagged(&run.bound.operation))
+            errors::notice(frame, quotes(&run.bound.operation, c.quoting))
         }
-        Some(Expected::Bind { bound, .. }) => errors::notice(frame, touches_tagged(&bound.operation)),
-        Some(Expected::Parse { prepared, .. }) => errors::notice(frame, touches_tagged(&prepared.operation)),
+        Some(Expected::Bind { bound, .. }) => errors::notice(frame, quotes(&bound.operation, c.quoting)),
+        Some(Expected::Parse { prepared, .. }) => {
+            errors::notice(frame, quotes(&prepared.operation, c.quoting))
+        }
         Some(Expected::Own(_) | Expected::Guard(..)) => Heard::Swallow,
+        Some(Expected::Sync) => errors::notice(frame, c.quoting),
         Some(
-            Expected::Sync
-            | Expected::Refused(_)
+            Expected::Refused(_)
             | Expected::DescribeStatement { .. }
             | Expected::DescribePortal { .. }
             | Expected::CopyEnd
@@ -443,12 +445,15 @@ fn notice(c: &Conversation, frame: &Frame<'_>) -> Heard {
     }
 }
 
-fn touches_tagged(operation: &Operation) -> bool {
-    operation.statements.iter().any(|s| s.touches_tagged)
+/// Whether the server's words about an operation may quote values of tagged columns: its own, or what its transaction has put
+/// off until now (`quoting`), as constraints and triggers that are deferred.
+fn quotes(operation: &Operation, quoting: bool) -> bool {
+    let settles = |kind: &str| matches!(kind, "commit" | "set constraints" | "prepare transaction");
+    operation.statements.iter().any(|s| s.touches_tagged || quoting && settles(&s.facts.kind))
 }
 
-fn withheld(frame: &Frame<'_>, shy: bool, operation: &Operation) -> Heard {
-    errors::withhold_if(frame, shy && touches_tagged(operation))
+fn withheld(frame: &Frame<'_>, shy: bool, quoting: bool, operation: &Operation) -> Heard {
+    errors::withhold_if(frame, shy && quotes(operation, quoting))
 }
 
 fn unexpected() -> Stop {

@@ -80,6 +80,8 @@ pub(super) struct Conversation {
     touched: bool,
     /// Triggers may run as late as at the end of the transaction, and find their names then.
     deferred: bool,
+    /// Something in this transaction may fail as late as at its end, in words that quote values of tagged columns.
+    pub(super) quoting: bool,
     /// Whether the server itself would refuse to write.
     pub(super) guard: Guard,
     /// Statements in flight change which names there are.
@@ -113,6 +115,7 @@ impl Conversation {
             stale: true,
             touched: false,
             deferred: false,
+            quoting: false,
             guard: Guard::Off,
             names_moving: false,
             under: Arc::default(),
@@ -197,6 +200,7 @@ impl Conversation {
     /// Notes what an operation that runs now may move.
     fn running(&mut self, bound: &Bound) {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
+        self.quoting |= bound.operation.statements.iter().any(|s| s.touches_tagged);
         for control in bound.operation.controls() {
             self.guard.running(control);
             self.reports_touched |= moves_reports(control) || moves_settings(control);
@@ -431,6 +435,7 @@ impl Conversation {
             self.stale |= self.touched;
             self.touched = false;
             self.deferred = false;
+            self.quoting = false;
         }
         self.settle_reports();
         self.settled();
