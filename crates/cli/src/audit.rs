@@ -55,7 +55,8 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
             "The last line is not whole ({torn} bytes): it is being written, or a crash cut it off."
         ))?;
     }
-    if let Some(Recorded { whole, open, forgotten, lossy }) = recorded {
+    let any = |r: &Recorded| r.whole > 0 || !r.open.is_empty() || r.forgotten > 0;
+    if let Some(Recorded { whole, open, forgotten, lossy }) = recorded.filter(any) {
         say(format_args!(
             "{whole} recordings are whole and as the journal knows them; {} more up to what it last said of them; {forgotten} \
              were forgotten.",

@@ -82,7 +82,12 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
             if of("phase") == "parse" && !failed {
                 return Vec::new();
             }
-            out.push(look.paint(Colour::Dim, &format!("{head}  allowed by {}", of("policies"))));
+            let by = match of("policies") {
+                // What has no effect needs no policy.
+                none if none.is_empty() => String::new(),
+                policies => format!(" by {policies}"),
+            };
+            out.push(look.paint(Colour::Dim, &format!("{head}  allowed{by}")));
             out.extend(statement().lines().map(|l| look.paint(Colour::Green, l)));
         }
         "refused" | "unreadable" => {

@@ -302,7 +302,8 @@ async fn of_those_who_race_for_an_approval_one_gets_it() {
     for (name, state, _place) in backends().await {
         let mut used = 0;
         for round in 0..40 {
-            let new = request(&format!("d{round}"), &format!("agent:{round}"), 1);
+            // A request of its own, and no other version of one that an earlier round left open.
+            let new = request(&format!("d{round}."), &format!("agent:{round}"), 1);
             let Filed::Now(id) = state.file(&new, 2).await.expect("filed") else { panic!("not new") };
             if round % 2 == 0 {
                 act(&state, &id, Act::Yes).await;

@@ -4,8 +4,6 @@
 mod in_flight;
 mod messages;
 
-use self::in_flight::Found;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use sql::postgres::{Control, Statement};
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
+use self::in_flight::Found;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::guard::{self, Guard};
 use super::names::{Names, moves_names};

@@ -48,7 +48,7 @@ pub(super) async fn open(
     parameters.extend(who_acts(grant, session));
     if !everything {
         // How names are resolved is asked on this very connection, whenever it may have moved.
-        audit.gateway(target.name.as_str(), "session names, and read only outside of what writes")?;
+        audit.gateway(target.name.as_str(), "session names; read only between writes")?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(session, %error, "the target's catalogue cannot be read");
             denied(
