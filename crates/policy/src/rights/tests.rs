@@ -28,6 +28,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
         expires: 1,
         votes: Vec::new(),
         outcome: None,
+        changed: None,
     }
 }
 

@@ -233,38 +233,38 @@ fn joined_facts(statements: &[Arc<Statement>]) -> Facts {
 }
 
 /// A prepared statement, the wire's or SQL's: they share their names.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` the whole message.
-    pub text: Option<Arc<str>>,
+    pub(super) text: Option<Arc<str>>,
     /// The types of parameters that its Parse names, where they are not the server's own.
-    pub types: Vec<u32>,
+    pub(super) types: Vec<u32>,
     /// All that its Parse says of types, by the parameters' numbers; 0 where it leaves one to the server.
-    pub declared: Arc<[u32]>,
+    pub(super) declared: Arc<[u32]>,
     /// The name under which SQL's `PREPARE` made it.
-    pub by_sql: Option<String>,
+    pub(super) by_sql: Option<String>,
     /// What it means.
-    pub operation: Arc<Operation>,
+    pub(super) operation: Arc<Operation>,
     /// Under which names it was understood.
-    pub epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// Its result as the server described it.
-    pub fields: OnceLock<Arc<[Field]>>,
+    pub(super) fields: OnceLock<Arc<[Field]>>,
 }
 
 impl Prepared {
     /// A statement that nobody has described yet.
-    pub fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
+    pub(super) fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
         let (types, declared) = (Vec::new(), Arc::default());
         Self { text, types, declared, by_sql: None, operation, epoch, fields: OnceLock::new() }
     }
 
     /// How many bytes it takes to keep it, about.
-    pub fn weight(&self) -> usize {
+    pub(super) fn weight(&self) -> usize {
         let texts = self.text.as_ref().map_or(0, |text| text.len());
         128 + texts + 4 * (self.types.len() + self.declared.len()) + self.operation.weight()
     }
 
     /// What stands for a statement that this session's messages did not prepare.
-    pub fn missing(name: &str, epoch: Epoch) -> Self {
+    pub(super) fn missing(name: &str, epoch: Epoch) -> Self {
         let statement =
             Statement::opaque(Effect::unknown(format!("prepared statement \"{name}\" does not exist")));
         Self::new(None, Arc::new(Operation::single(Arc::new(statement))), epoch)
@@ -273,11 +273,11 @@ impl Prepared {
 
 /// Names under which a statement was understood: it is understood again when one of them has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Epoch {
+pub(super) struct Epoch {
     /// Counts changes of search path, role and temporary schema of this session.
-    pub session: u64,
+    pub(super) session: u64,
     /// The catalogue's version.
-    pub catalogue: u64,
+    pub(super) catalogue: u64,
 }
 
 /// What the target held, as far as its session knew when it understood an operation.
