@@ -10,7 +10,7 @@ use testkit::process::text;
 use crate::rig::{DATABASE, Rig};
 
 /// Whatever is waited for comes within this.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
@@ -30,17 +30,17 @@ fn rig() -> Rig {
 }
 
 /// A statement that is sent and waits.
-fn send(rig: &Rig, statement: &str) -> Child {
+pub(crate) fn send(rig: &Rig, statement: &str) -> Child {
     let mut psql = rig.through().command("psql");
     psql.args(["-XAtc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[track_caller]
-fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = found() {

@@ -68,3 +68,5 @@ mod signouts;
 mod sound;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod webhooks;

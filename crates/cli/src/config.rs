@@ -21,6 +21,7 @@ use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
 use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};
+use crate::webhooks::{TypedWebhook, WebhookSettings};
 
 /// What is known of the store may not be older than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub vault: Option<VaultSettings>,
     /// Where spans go.
     pub traces: Option<Tracing>,
+    /// Who is told what becomes of requests, by name.
+    pub webhooks: BTreeMap<String, WebhookSettings>,
 }
 
 /// Where agents get tokens.
@@ -161,6 +164,9 @@ pub(crate) struct Typed {
     /// A collector of OpenTelemetry's that gets traces.
     #[cfg_attr(not(feature = "otel"), schemars(skip))]
     traces: Option<TypedTraces>,
+    /// Who is told over HTTP what becomes of requests, by names that nobody else sees.
+    #[serde(default)]
+    webhooks: BTreeMap<String, TypedWebhook>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -607,6 +613,7 @@ impl Settings {
             credentials: BTreeMap::new(),
             vault: None,
             traces: None,
+            webhooks: BTreeMap::new(),
         }
     }
 
@@ -634,6 +641,7 @@ impl Settings {
             credentials,
             vault,
             traces,
+            webhooks,
         } = self;
         [
             ("data", *data != new.data),
@@ -651,6 +659,7 @@ impl Settings {
             ("credentials", *credentials != new.credentials),
             ("vault", *vault != new.vault),
             ("traces", *traces != new.traces),
+            ("webhooks", *webhooks != new.webhooks),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -681,6 +690,7 @@ impl Typed {
             retention,
             break_glass,
             traces,
+            webhooks,
             apply,
             watch,
         } = self;
@@ -749,6 +759,7 @@ impl Typed {
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
             traces: traces.map(|traces| traces.below(home)),
+            webhooks: webhooks.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
         }
     }
 }

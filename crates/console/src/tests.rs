@@ -206,6 +206,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         expires: 600,
         valid_for: 600,
         reason: None,
+        carry: false,
     };
     let new = NewRequest {
         digest: "d".to_owned(),

@@ -1,6 +1,7 @@
 //! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
+mod bulletin;
 mod people;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! The gateway's state in memory, for tests.
 
+mod bulletin;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};

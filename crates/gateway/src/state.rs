@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use sql::postgres::catalog::Placed;
 
 use crate::configure::Configuration;
+pub use bulletin::Bulletin;
 pub use people::People;
 
 /// The store cannot be read or written.
@@ -139,7 +140,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People {
+pub trait Backend: People + Bulletin {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -266,6 +267,7 @@ impl std::ops::Deref for State {
     }
 }
 
+mod bulletin;
 mod people;
 #[cfg(test)]
 mod tests;

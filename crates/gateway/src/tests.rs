@@ -296,6 +296,7 @@ async fn house() -> House {
         alarm: None,
         sources: Sources::default(),
         traces: Traces::default(),
+        webhooks: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {

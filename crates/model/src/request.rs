@@ -21,6 +21,20 @@ pub struct HoldRule {
     /// `@reason`
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether those who are told elsewhere see its text and values (`@carry("values")`).
+    #[serde(default)]
+    pub carry: bool,
+}
+
+/// That a request has come to a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The request's id.
+    pub request: String,
+    /// Which state.
+    pub status: Status,
+    /// When, in seconds since 1970.
+    pub at: i64,
 }
 
 /// What decides beside its text and values what an operation means.

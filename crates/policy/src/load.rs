@@ -12,8 +12,19 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 10] =
-    ["id", "description", "reason", "hint", "approvers", "quorum", "expires", "valid_for", "self", "record"];
+const ANNOTATIONS: [&str; 11] = [
+    "id",
+    "description",
+    "reason",
+    "hint",
+    "approvers",
+    "quorum",
+    "expires",
+    "valid_for",
+    "self",
+    "record",
+    "carry",
+];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
 
@@ -147,6 +158,17 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     if approvers.is_empty() {
         return Err("@approvers names no group: nobody could answer".to_owned());
     }
+    let carry = match policy.annotation("carry") {
+        None => false,
+        Some("values") => true,
+        Some(_) => {
+            return Err(
+                "@carry(\"values\") shows a statement's text and values to those who are told elsewhere; without it they see its \
+                 shape"
+                    .to_owned(),
+            );
+        }
+    };
     let rule = HoldRule {
         id: id.to_owned(),
         approvers,
@@ -154,6 +176,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         expires: duration(policy.annotation("expires"))?,
         valid_for: duration(policy.annotation("valid_for"))?,
         reason: policy.annotation("reason").map(str::to_owned),
+        carry,
     };
     Ok((id.to_owned(), Some(rule)))
 }

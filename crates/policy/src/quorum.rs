@@ -50,7 +50,15 @@ mod tests {
 
     fn rule(approvers: &[&str], quorum: u32) -> HoldRule {
         let approvers = approvers.iter().map(|g| (*g).to_owned()).collect();
-        HoldRule { id: "h".to_owned(), approvers, quorum, expires: 1, valid_for: 1, reason: None }
+        HoldRule {
+            id: "h".to_owned(),
+            approvers,
+            quorum,
+            expires: 1,
+            valid_for: 1,
+            reason: None,
+            carry: false,
+        }
     }
 
     fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {

@@ -1,21 +1,12 @@
 //! What became of requests, for whoever is told of it elsewhere. The database itself notes it, in the transaction that makes it
 //! so: nothing is told that did not happen, and nothing that happened is lost.
 
+use model::News;
+
 use crate::database::whole;
 use crate::query::{Found, query};
-use crate::requests::expire;
+use crate::requests::{expire, kept_status};
 use crate::{Claimant, Store, StoreError};
-
-/// That a request has come to a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// The request's id.
-    pub request: String,
-    /// `pending`, `approved` …
-    pub status: String,
-    /// When, by the database's clock, in seconds since 1970.
-    pub at: i64,
-}
 
 impl Store {
     /// Whether a gateway is the one that tells a carrier, until it was to say so again: one does at a time. Whoever is new is
@@ -59,7 +50,7 @@ impl Store {
         })
     }
 
-    /// What a carrier was not told yet and what is not too old to be of use, in the order in which it happened.
+    /// What a carrier was not told yet and what has happened since a moment, by the database's clock, in the order in which it happened.
     ///
     /// # Errors
     /// It cannot be read.
@@ -74,11 +65,7 @@ impl Store {
         .fetch_all(&self.database)
         .await?;
         let read = |row: &Found| {
-            Ok(News {
-                request: row.try_get("request")?,
-                status: row.try_get("status")?,
-                at: row.try_get("at")?,
-            })
+            Ok(News { request: row.try_get("request")?, status: kept_status(row)?, at: row.try_get("at")? })
         };
         kept.iter().map(read).collect()
     }
@@ -94,7 +81,7 @@ impl Store {
         )
         .bind(carrier)
         .bind(&news.request)
-        .bind(&news.status)
+        .bind(news.status.as_str())
         .execute(&self.database)
         .await
         .map(drop)

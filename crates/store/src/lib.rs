@@ -33,7 +33,6 @@ pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
 pub use backup::{RecoveryKey, Sealer, unseal};
 pub use break_glass::Code;
-pub use carriers::News;
 pub use configuration::Configured;
 pub use denials::Denial;
 pub use dump::Revoked;

@@ -315,7 +315,7 @@ pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
     Ok(if over { kept.overdue() } else { kept })
 }
 
-fn kept_status(row: &Found) -> Result<Status, StoreError> {
+pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
     let word: &str = row.try_get("status")?;
     let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
     kept.ok_or(StoreError::Unreadable("the status of a request"))

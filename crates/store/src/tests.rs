@@ -130,6 +130,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         id: format!("hold-{n}"),
         approvers: vec!["dba".to_owned()],
         reason: None,
+        carry: false,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,

@@ -57,6 +57,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             expires: 600,
             valid_for: 600,
             reason: None,
+            carry: false,
         }],
         version: "v".to_owned(),
     }

@@ -23,6 +23,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             expires: 1,
             valid_for: 1,
             reason: None,
+            carry: false,
         }],
         filed: 0,
         expires: 1,

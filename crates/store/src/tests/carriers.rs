@@ -7,7 +7,7 @@ use crate::Store;
 
 async fn untold(store: &Store, carrier: &str) -> Vec<String> {
     let news = store.untold(carrier, 0, 100).await.expect("read");
-    news.into_iter().map(|n| format!("{} {}", n.request, n.status)).collect()
+    news.into_iter().map(|n| format!("{} {}", n.request, n.status.as_str())).collect()
 }
 
 pub(super) async fn each_state_of_a_request_is_told_once_in_its_order(place: &Place) {
