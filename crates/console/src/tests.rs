@@ -206,6 +206,8 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         expires: 600,
         valid_for: 600,
         reason: None,
+        ceiling: None,
+        tolerance: 0,
     };
     let new = NewRequest {
         digest: "d".to_owned(),
@@ -222,6 +224,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     };
     let Filed::Now(id) = running.state.file(&new, 10).await.expect("filed") else { panic!("not new") };
