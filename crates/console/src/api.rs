@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use gateway::approvers::Caller;
+use gateway::approvers::{Caller, Said};
 use gateway::break_glass::{CodeInfo, Made, NewCodes};
 use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
@@ -107,6 +107,9 @@ struct Answering {
     approve: bool,
     #[serde(default)]
     words: Option<String>,
+    /// How many rows it may change at most.
+    #[serde(default)]
+    most: Option<u64>,
     /// Who the caller means to be; refused where the secret is somebody else's.
     #[serde(default)]
     name: Option<String>,
@@ -118,9 +121,9 @@ async fn answer(
     Path(id): Path<String>,
     answering: Body<Answering>,
 ) -> Answer<Value> {
-    let Json(Answering { approve, words, name }) = answering?;
+    let Json(Answering { approve, words, most, name }) = answering?;
     check_name(&caller, name)?;
-    let answered = gateway.answer_request(&id, &caller.voter(), approve, words, None).await?;
+    let answered = gateway.answer_request(&id, &caller.voter(), approve, Said { words, most }, None).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))

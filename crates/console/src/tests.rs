@@ -208,6 +208,8 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         valid_for: 600,
         reason: None,
         carry: false,
+        ceiling: None,
+        tolerance: 0,
     };
     let new = NewRequest {
         digest: "d".to_owned(),
@@ -224,6 +226,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     };
     let Filed::Now(id) = running.state.file(&new, 10).await.expect("filed") else { panic!("not new") };

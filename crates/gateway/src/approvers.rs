@@ -1,7 +1,7 @@
 //! Who answers held operations, and how it is known that it is them. The rest of the gateway is handed a [`Voter`] and asks
 //! no more; another way to prove oneself makes one here, too.
 
-use model::{Approver, Counted, PrincipalKind, PrincipalRef, Request, Status, Vote};
+use model::{Approver, Ceiling, Counted, PrincipalKind, PrincipalRef, Request, Status, Vote};
 use policy::quorum;
 use zeroize::Zeroizing;
 
@@ -78,6 +78,15 @@ impl Voter {
     fn is(&self, principal: &str) -> bool {
         self.id.to_string().to_lowercase() == principal.to_lowercase()
     }
+}
+
+/// What somebody says with an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// To whoever asked.
+    pub words: Option<String>,
+    /// How many rows it may change at most, of a yes.
+    pub most: Option<u64>,
 }
 
 /// What became of an answer.
@@ -215,9 +224,10 @@ impl Gateway {
         id: &str,
         voter: &Voter,
         approve: bool,
-        words: Option<String>,
+        said: Said,
         proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
+        let Said { words, most } = said;
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
         let name = voter.id.to_string();
@@ -235,10 +245,16 @@ impl Gateway {
                 voter.groups.join(", ")
             )));
         }
+        let most = most.filter(|_| approve);
+        if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
+            return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
+        }
         let proof = match voter.by {
             By::Secret => Some("secret".to_owned()),
             // What was read a moment ago is what is approved: the proof is of its digest.
-            By::Visit => proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve), &voter.id)),
+            By::Visit => {
+                proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve, most), &voter.id))
+            }
         };
         if approve && proof.is_none() {
             let why =
@@ -246,9 +262,10 @@ impl Gateway {
             return Err(AdminError::Refused(why.to_owned()));
         }
         let by = proof.as_ref().map(|proof| format!(" by {proof}, digest {}", found.digest));
-        let detail = format!("{id}{}", by.unwrap_or_default());
+        let most_words = most.map(|most| format!(" for at most {most} rows")).unwrap_or_default();
+        let detail = format!("{id}{most_words}{}", by.unwrap_or_default());
         self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
-        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof };
+        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {

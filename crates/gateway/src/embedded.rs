@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, Request, Scope, Standing, Subject, Tag,
-    TargetName, Vote, Which,
+    Approver, Claim, Counted, Denial, Filed, Finish, NewRequest, Principal, Request, Scope, Standing,
+    Subject, Tag, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -197,7 +197,7 @@ impl Backend for Embedded {
         Box::pin(async move { self.0.standing(id, now()).await?.ok_or_else(|| missing(id)) })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         Box::pin(async move { Ok(self.0.claim(id, &self.1.claims(CLAIM), now()).await?) })
     }
 

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Touched,
-    Vote,
+    Approver, Claim, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName,
+    Touched, Vote,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -217,6 +217,7 @@ impl Backend for Memory {
                 effects: new.effects.clone(),
                 changed: changed.clone(),
                 holds: new.holds.clone(),
+                ceiling: new.ceiling.clone(),
                 filed: 0,
                 expires: i64::MAX,
                 votes: Vec::new(),
@@ -239,11 +240,11 @@ impl Backend for Memory {
         })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         self.with_request(id, |r| {
             (r.status == Status::Approved).then(|| {
                 r.status = Status::Claimed;
-                r.holds.iter().map(|h| h.id.clone()).collect()
+                Claim::of(r.holds.clone(), r.ceiling.clone(), &r.votes)
             })
         })
     }

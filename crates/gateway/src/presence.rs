@@ -74,9 +74,12 @@ impl Act {
         Self(act)
     }
 
-    /// Answering a held operation: this request, this meaning, this answer.
-    pub fn answer(request: &str, digest: &str, approve: bool) -> Self {
-        Self::new("answer", &[request, digest, if approve { "approve" } else { "deny" }])
+    /// Answering a held operation: this request, this meaning, this answer, and so many rows where that is said.
+    pub fn answer(request: &str, digest: &str, approve: bool, most: Option<u64>) -> Self {
+        let most = most.map(|most| most.to_string());
+        let word = if approve { "approve" } else { "deny" };
+        let parts: Vec<&str> = [request, digest, word].into_iter().chain(most.as_deref()).collect();
+        Self::new("answer", &parts)
     }
 
     /// Coming in.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, PrincipalRef, Request, Standing,
+    Approver, Claim, Counted, Denial, Filed, Finish, NewRequest, Principal, PrincipalRef, Request, Standing,
     TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
@@ -195,8 +195,8 @@ pub trait Backend: People + Bulletin {
     fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
     /// Where a request stands.
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing>;
-    /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>>;
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>>;
     /// Takes a request back that waits.
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
     /// Takes an approval back that is not used; whether there was one.

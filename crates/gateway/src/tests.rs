@@ -13,14 +13,14 @@ use model::{
 use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
-use crate::approvers::Voter;
+use crate::approvers::{Said, Voter};
 use crate::audit::{
-    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote,
+    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, Terms, ValueNote,
 };
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
-use crate::holds::Ticket;
+use crate::holds::{Countable, Ticket};
 use crate::memory::Memory;
 use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
@@ -135,6 +135,10 @@ impl Auditable for Wish {
         Vec::new()
     }
 
+    fn countable(&self) -> Countable {
+        Countable::Rows(Vec::new())
+    }
+
     fn catalogue(&self) -> u64 {
         0
     }
@@ -206,7 +210,7 @@ impl Protocol for Toy {
     }
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
-        let (wish, _, decision, mut owed) = message.into_parts();
+        let (wish, Terms { decision, .. }, mut owed) = message.into_parts();
         owed.settle(&self.journal).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
@@ -215,6 +219,7 @@ impl Protocol for Toy {
             duration: Duration::from_micros(5),
             sqlstate: None,
             masking: Spent::default(),
+            stopped: None,
         }));
         Ok(())
     }
@@ -408,12 +413,16 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
         (of(PrincipalKind::User, "erik", &["sales"]), "of another group"),
         (of(PrincipalKind::User, "erik", &[]), "of no group"),
     ] {
-        assert!(house.gateway.answer_request(id, &voter, true, None, None).await.is_err(), "{why}");
+        assert!(
+            house.gateway.answer_request(id, &voter, true, Said::default(), None).await.is_err(),
+            "{why}"
+        );
     }
     let erik = of(PrincipalKind::User, "erik", &["sales"]);
     assert!(house.gateway.requests(&erik, true).await.expect("requests").is_empty(), "nor does he see it");
     assert!(house.gateway.request(id, &erik, "user:erik").await.is_err());
-    let answered = house.gateway.answer_request(id, &user("dora"), true, None, None).await.expect("approved");
+    let answered =
+        house.gateway.answer_request(id, &user("dora"), true, Said::default(), None).await.expect("approved");
     assert_eq!(answered.status, Status::Approved);
 
     assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
@@ -441,7 +450,13 @@ async fn who_waits_is_woken_by_the_answer() {
         };
         house
             .gateway
-            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()), None)
+            .answer_request(
+                &id,
+                &user("dora"),
+                approve,
+                Said { words: Some("fine".to_owned()), most: None },
+                None,
+            )
             .await
             .expect("answered");
         let seen = waits.await.expect("no panic");

@@ -12,7 +12,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 11] = [
+const ANNOTATIONS: [&str; 13] = [
     "id",
     "description",
     "reason",
@@ -21,6 +21,8 @@ const ANNOTATIONS: [&str; 11] = [
     "quorum",
     "expires",
     "valid_for",
+    "ceiling",
+    "tolerance",
     "self",
     "record",
     "carry",
@@ -137,7 +139,22 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
     let asks = dense.matches("approvals").count();
     let asks_for_itself = dense.matches(&format!("context.approvals.contains(\"{id}\")")).count();
+    let ceiling = match policy.annotation("ceiling").map(str::parse::<u64>) {
+        None => None,
+        Some(Ok(rows)) => Some(rows),
+        Some(Err(_)) => return Err("@ceiling is a number of rows".to_owned()),
+    };
+    let tolerance = match policy.annotation("tolerance").map(percent) {
+        None => 0,
+        Some(Some(percent)) => percent,
+        Some(None) => return Err("@tolerance is a number of percent from 0% to 1000%".to_owned()),
+    };
     let Some(approvers) = policy.annotation("approvers") else {
+        if policy.annotation("ceiling").or(policy.annotation("tolerance")).is_some() {
+            return Err(
+                "@ceiling and @tolerance are asked of approvals: they need @approvers(\"group\")".to_owned()
+            );
+        }
         return match asks {
             0 => Ok((id.to_owned(), None)),
             _ => Err("a policy that asks for approvals needs @approvers(\"group\")".to_owned()),
@@ -177,8 +194,15 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         valid_for: duration(policy.annotation("valid_for"))?,
         reason: policy.annotation("reason").map(str::to_owned),
         carry,
+        ceiling,
+        tolerance,
     };
     Ok((id.to_owned(), Some(rule)))
+}
+
+/// `20%`.
+fn percent(text: &str) -> Option<u32> {
+    text.strip_suffix('%')?.parse().ok().filter(|percent| *percent <= 1000)
 }
 
 /// `30s`, `15m`, `2h`.

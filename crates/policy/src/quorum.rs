@@ -58,12 +58,14 @@ mod tests {
             valid_for: 1,
             reason: None,
             carry: false,
+            ceiling: None,
+            tolerance: 0,
         }
     }
 
     fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-        Vote { voter: format!("user:{voter}"), groups, approve, words: None, proof: None }
+        Vote { voter: format!("user:{voter}"), groups, approve, words: None, proof: None, most: None }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! the state it starts from, so that of two who race one loses.
 
 use aws_lc_rs::rand;
-use model::{Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, TargetName, Touched, Vote};
+use model::{
+    Ceiling, Claim, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Touched, Vote,
+};
 use zeroize::Zeroizing;
 
 use crate::database::{Work, whole};
@@ -99,24 +101,28 @@ impl Store {
         .await
     }
 
-    /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Vec<String>>, StoreError> {
+    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Claim>, StoreError> {
+        whole!(self, work => {
         let claimed = query(
             "UPDATE request SET status = 'claimed', claimed_by = $3, claimed_until = $4 \
-             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
+             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds, ceiling",
         )
         .bind(id)
         .bind(now)
         .bind(&by.gateway)
         .bind(by.until)
-        .fetch_optional(&self.database)
+        .fetch_optional(&mut work)
         .await?;
         let Some(row) = claimed else { return Ok(None) };
-        let holds: Vec<HoldRule> = crate::from_json(row.try_get(0)?)?;
-        Ok(Some(holds.into_iter().map(|h| h.id).collect()))
+        let (holds, ceiling) = (crate::from_json(row.try_get("holds")?)?, ceiling(&row)?);
+        let votes = query("SELECT * FROM vote WHERE request = $1").bind(id).fetch_all(&mut work).await?;
+        let votes: Vec<Vote> = votes.iter().map(crate::votes::read).collect::<Result<_, _>>()?;
+        Ok(Some(Claim::of(holds, ceiling, &votes)))
+        })
     }
 
     /// Takes an approval back that is not used; whether there was one.
@@ -276,13 +282,14 @@ async fn insert(
         circumstances,
         effects,
         holds,
+        ceiling,
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(id)
     .bind(digest)
@@ -303,6 +310,7 @@ async fn insert(
     .bind(subject)
     .bind(crate::to_json(touched)?)
     .bind(changed)
+    .bind(crate::to_json(ceiling)?)
     .execute(work)
     .await?;
     Ok(())
@@ -321,6 +329,11 @@ pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
     kept.ok_or(StoreError::Unreadable("the status of a request"))
 }
 
+fn ceiling(row: &Found) -> Result<Ceiling, StoreError> {
+    let kept: Option<&str> = row.try_get("ceiling")?;
+    kept.map_or_else(|| Ok(Ceiling::default()), crate::from_json)
+}
+
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
     Ok(Request {
         id: row.try_get("id")?,
@@ -337,6 +350,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         effects: crate::from_json(row.try_get("effects")?)?,
         changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
+        ceiling: ceiling(row)?,
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,
         votes,

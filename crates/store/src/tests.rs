@@ -134,6 +134,8 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,
+        ceiling: None,
+        tolerance: 0,
     };
     NewRequest {
         digest: digest.to_owned(),
@@ -150,6 +152,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v1".to_owned(),
     }
 }
@@ -166,7 +169,14 @@ fn by(gateway: &str, until: i64) -> Claimant {
 }
 
 fn yes(voter: &str) -> Vote {
-    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None, proof: None }
+    Vote {
+        voter: voter.to_owned(),
+        groups: vec!["dba".to_owned()],
+        approve: true,
+        words: None,
+        proof: None,
+        most: None,
+    }
 }
 
 /// The rule is the policy's; here as many as the largest quorum are enough.
@@ -273,7 +283,8 @@ async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     for one in tries {
         won.extend(one.await.expect("no panic"));
     }
-    assert_eq!(won, [["hold-0"]]);
+    let ceiling = model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() };
+    assert_eq!(won, [model::Claim { policies: vec!["hold-0".to_owned()], ceiling }]);
 }
 
 async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {

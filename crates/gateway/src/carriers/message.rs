@@ -31,6 +31,7 @@ pub(super) fn of(news: &News, request: &Request, place: Option<&Place>) -> Messa
         effects,
         changed,
         holds,
+        ceiling,
         filed,
         expires,
         votes,
@@ -48,6 +49,7 @@ pub(super) fn of(news: &News, request: &Request, place: Option<&Place>) -> Messa
         "effects": effects,
         "changed": changed,
         "rules": holds.iter().map(rule).collect::<Vec<_>>(),
+        "ceiling": ceiling,
         "filed": time(*filed),
         "expires": time(*expires),
         "votes": votes.iter().map(vote).collect::<Vec<_>>(),
@@ -69,13 +71,14 @@ pub(super) fn of(news: &News, request: &Request, place: Option<&Place>) -> Messa
 }
 
 fn rule(hold: &HoldRule) -> Value {
-    let HoldRule { id, approvers, quorum, expires: _, valid_for: _, reason, carry: _ } = hold;
-    json!({ "id": id, "approvers": approvers, "quorum": quorum, "reason": reason })
+    let HoldRule { id, approvers, quorum, expires: _, valid_for: _, reason, carry: _, ceiling, tolerance: _ } =
+        hold;
+    json!({ "id": id, "approvers": approvers, "quorum": quorum, "reason": reason, "ceiling": ceiling })
 }
 
 fn vote(vote: &Vote) -> Value {
-    let Vote { voter, groups: _, approve, words: _, proof } = vote;
-    json!({ "voter": voter, "approve": approve, "proof": proof })
+    let Vote { voter, groups: _, approve, words: _, proof, most } = vote;
+    json!({ "voter": voter, "approve": approve, "proof": proof, "most": most })
 }
 
 /// RFC 3339, in UTC.

@@ -11,6 +11,8 @@ fn request(carry: &[bool]) -> Request {
         valid_for: 900,
         reason: Some("writes are looked at".to_owned()),
         carry: *carry,
+        ceiling: None,
+        tolerance: 0,
     };
     let vote = Vote {
         voter: "user:ada".to_owned(),
@@ -18,6 +20,7 @@ fn request(carry: &[bool]) -> Request {
         approve: true,
         words: Some("x-words".to_owned()),
         proof: Some("passkey".to_owned()),
+        most: None,
     };
     Request {
         id: "r1".to_owned(),
@@ -34,6 +37,7 @@ fn request(carry: &[bool]) -> Request {
         effects: vec!["update public.t".to_owned()],
         changed: None,
         holds: carry.iter().map(hold).collect(),
+        ceiling: model::Ceiling::default(),
         filed: 0,
         expires: 900,
         votes: vec![vote],

@@ -57,8 +57,8 @@ impl Gateway {
         let message = question.withdraw();
         match (refusal, answer) {
             (Some(denied), _) => Verdict::Deny(message, denied),
-            (None, Answer::Approved(satisfied)) => {
-                self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
+            (None, Answer::Approved(claim)) => {
+                self.decide_with(grant, message, now, &claim.policies.iter().cloned().collect())
             }
             (
                 None,

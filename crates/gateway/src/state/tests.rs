@@ -58,14 +58,17 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             valid_for: 600,
             reason: None,
             carry: false,
+            ceiling: None,
+            tolerance: 0,
         }],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     }
 }
 
 fn vote(by: &str, approve: bool) -> Vote {
     let words = (!approve).then(|| "no".to_owned());
-    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words, proof: None }
+    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words, proof: None, most: None }
 }
 
 enum Step {
@@ -111,7 +114,7 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
         Step::Yes(n, by) => voted(state.vote(&ids[*n], &vote(by, true)).await.expect("voted")),
         Step::No(n, by) => voted(state.vote(&ids[*n], &vote(by, false)).await.expect("voted")),
         Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
-            Some(policies) => policies.join(","),
+            Some(claim) => claim.policies.join(","),
             None => "nothing".to_owned(),
         },
         Step::Withdraw(n) => {
