@@ -335,7 +335,7 @@ impl Audit {
         answer: &Answer,
     ) -> Result<(), JournalDown> {
         let policies = match answer {
-            Answer::Approved(policies) => policies.clone(),
+            Answer::Approved(rules) => rules.iter().map(|rule| rule.id.clone()).collect(),
             Answer::Denied(_)
             | Answer::Pending
             | Answer::Expired

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName, Touched,
+    Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName, Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,7 +35,7 @@ pub const EXPIRED: &str = "ZD003";
 const CANCELLED: &str = "57014";
 
 /// So many of one principal's requests may wait at a time.
-const MOST_OPEN: usize = 50;
+pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A summary is cut here, in characters.
@@ -124,8 +124,8 @@ impl Drop for Claim {
 /// The answer to a held operation. Silence is a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Approved and claimed by this session: the ids of the policies that are satisfied.
-    Approved(Vec<String>),
+    /// Approved and claimed by this session: the rules that are satisfied, as they were when it was asked for.
+    Approved(Vec<HoldRule>),
     /// Somebody said no, with their words.
     Denied(Option<String>),
     /// Nobody answered while the session waited; the request stays open.
@@ -136,8 +136,8 @@ pub enum Answer {
     Withdrawn,
     /// The target is frozen, for this reason; the request stays open.
     Frozen(Arc<str>),
-    /// The target's objects were altered since it was asked: the operation has to be understood again, and is asked for anew
-    /// where it means something else or touches what was altered.
+    /// The target's objects were altered since it was asked, or the policies that ask: the operation has to be understood and
+    /// decided again, and is asked for anew where it means something else, touches what was altered or is asked for otherwise.
     Moved,
 }
 
@@ -195,7 +195,7 @@ impl Answer {
             Self::Moved => (
                 PENDING,
                 format!(
-                    "the target's objects were altered since request {ticket} was asked for; the statement did not run"
+                    "the target's objects or policies were altered since request {ticket} was asked for; the statement did not run"
                 ),
                 Some("Send exactly the same statement again.".to_owned()),
             ),
@@ -250,6 +250,7 @@ impl Holds {
         session: &str,
         patience: Duration,
         catalogue: Known,
+        room: &Room,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
@@ -266,7 +267,7 @@ impl Holds {
             Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
         }
         let request = describe(grant, question, session);
-        let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
+        let filed = self.state.file(&request, room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
             refuse(
@@ -285,10 +286,12 @@ impl Holds {
             }
             Filed::TooMany => {
                 let reason = format!(
-                    "this statement needs an approval, and {MOST_OPEN} requests of yours wait already"
+                    "this statement needs an approval, and {} requests of yours wait already",
+                    room.waiting
                 );
                 return Err(refuse("53400", reason, "Wait until some of them are answered."));
             }
+            Filed::NoRoom { bytes, taken, all } => return Err(no_room(room, bytes, taken, all, refuse)),
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
@@ -313,8 +316,14 @@ impl Holds {
     }
 
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
-    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
+    /// nothing on the target runs, if so; then none is claimed. `asks` says whether rules are those in force: where they are not, the
+    /// question is another one by now. Cancel-safe.
+    pub async fn answer(
+        &self,
+        ticket: &Ticket,
+        frozen: impl Fn() -> Option<Arc<str>>,
+        asks: impl Fn(&[HoldRule]) -> bool,
+    ) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -327,7 +336,12 @@ impl Holds {
                     return Answer::Frozen(why);
                 }
                 match self.state.standing(&ticket.id).await {
-                    Ok(Standing { status, words }) => match status {
+                    Ok(Standing { status: Status::Pending | Status::Approved, words: _, holds })
+                        if !asks(&holds) =>
+                    {
+                        return Answer::Moved;
+                    }
+                    Ok(Standing { status, words, holds: _ }) => match status {
                         Status::Approved => self.begin_claim(ticket),
                         Status::Denied => return Answer::Denied(words),
                         Status::Expired
@@ -375,7 +389,7 @@ impl Holds {
 
     async fn claim(&self, id: &str) -> Answer {
         match self.state.claim(id).await {
-            Ok(Some(policies)) => Answer::Approved(policies),
+            Ok(Some(rules)) => Answer::Approved(rules),
             // Another session sent the same statement and was first.
             Ok(None) => Answer::Expired,
             Err(error) => {
@@ -404,6 +418,33 @@ impl Holds {
         let holds = self.clone();
         tokio::spawn(async move { holds.finish(request, finish).await });
     }
+}
+
+/// There is no room for a request, and what would make some.
+fn no_room(
+    room: &Room,
+    bytes: u64,
+    taken: u64,
+    all: bool,
+    refuse: impl Fn(&'static str, String, &str) -> Denied,
+) -> Denied {
+    let mb = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
+    let (whose, most, limit) = if all {
+        ("all requests", room.all, "requests_in_all")
+    } else {
+        ("your requests", room.one, "requests_of_one")
+    };
+    let reason = format!(
+        "this statement needs an approval, and its request would take {}: {} of {} are taken by {whose}",
+        mb(bytes),
+        mb(taken),
+        mb(most)
+    );
+    let hint = format!(
+        "Send smaller values, or ask the gateway's operator to raise {limit} in [limits] or to keep requests for less long \
+         (requests in [retention])."
+    );
+    refuse("53400", reason, &hint)
 }
 
 /// What is filed: everything that makes the operation this one and no other.

@@ -264,7 +264,7 @@ fn history(request: &Request) -> Markup {
             section.panel aria-labelledby="answers" {
                 h2 #answers { "Answers" }
                 ul.rows {
-                    @for Vote { voter, groups: _, approve, words, proof } in &request.votes {
+                    @for Vote { voter, groups: _, approve, words, proof, names: _ } in &request.votes {
                         li {
                             strong { (words::visible(voter)) } " " @if *approve { "approved" } @else { "denied" }
                             @if let Some(proof) = proof { span.for { " by " (words::visible(proof)) } }
