@@ -59,6 +59,8 @@ mod recordings;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod second_lock;
 #[cfg(test)]
 mod shared;

@@ -393,6 +393,19 @@ struct TypedLimits {
     hold_in_block: Option<Time>,
     /// How long busy sessions may go on when the gateway ends.
     drain: Option<Time>,
+    /// How many sessions one principal may have on one target, and one person's agents together; three quarters of the target's
+    /// connections where it is not given.
+    #[schemars(range(min = 1))]
+    sessions_of_one: Option<std::num::NonZeroUsize>,
+    /// How many tokens that were made of others may be good at a time, of one person and their agents; 1000 where it is not given.
+    #[schemars(range(min = 1))]
+    tokens_of_one: Option<std::num::NonZeroUsize>,
+    /// How many bytes of one person's held statements are kept, answered ones too; 134217728 where it is not given.
+    #[schemars(range(min = 1))]
+    requests_of_one: Option<std::num::NonZeroU64>,
+    /// How many bytes of all held statements are kept; 1073741824 where it is not given.
+    #[schemars(range(min = 1))]
+    requests_in_all: Option<std::num::NonZeroU64>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -701,7 +714,15 @@ impl Typed {
             postgres;
         let TypedConsole { listen: console, hosts, public_url, roles } = console;
         let TypedLog { format, level } = log;
-        let TypedLimits { hold, hold_in_block, drain } = limits;
+        let TypedLimits {
+            hold,
+            hold_in_block,
+            drain,
+            sessions_of_one,
+            tokens_of_one,
+            requests_of_one,
+            requests_in_all,
+        } = limits;
         let (usual, bounds) = (Limits::default(), Bounds::default());
         let below = |TypedTls { certificate, key }| (home.join(certificate), home.join(key));
         let time = |typed: Option<Time>, usual: Duration| typed.map_or(usual, |t| t.0);
@@ -737,6 +758,10 @@ impl Typed {
                 hold: time(hold, usual.hold),
                 hold_in_block: time(hold_in_block, usual.hold_in_block),
                 drain: time(drain, usual.drain),
+                sessions_of_one: sessions_of_one.map(std::num::NonZeroUsize::get).or(usual.sessions_of_one),
+                tokens_of_one: tokens_of_one.map_or(usual.tokens_of_one, std::num::NonZeroUsize::get),
+                requests_of_one: requests_of_one.map_or(usual.requests_of_one, std::num::NonZeroU64::get),
+                requests_in_all: requests_in_all.map_or(usual.requests_in_all, std::num::NonZeroU64::get),
                 lease,
                 retention: Retention {
                     tokens: time(tokens, usual.retention.tokens),
@@ -805,6 +830,7 @@ mod tests {
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
+             sessions_of_one = 20\ntokens_of_one = 30\nrequests_of_one = 1000\nrequests_in_all = 2000\n\
              [recordings]\ndirectory = \"/mnt/rec\"\nbytes_per_operation = 4096\n\
              [retention]\ntokens = \"30d\"\nrecordings = \"1d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
@@ -814,6 +840,8 @@ mod tests {
         assert_eq!((settings.bounds.connections, settings.bounds.per_address), (10, 3));
         assert_eq!(settings.bounds.login, Duration::from_secs(5));
         assert_eq!(settings.limits.hold, Duration::from_secs(60));
+        assert_eq!((settings.limits.sessions_of_one, settings.limits.tokens_of_one), (Some(20), 30));
+        assert_eq!((settings.limits.requests_of_one, settings.limits.requests_in_all), (1000, 2000));
         assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
         assert!(matches!(settings.master_key, Source::Command(_)));
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));

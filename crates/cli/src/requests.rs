@@ -15,9 +15,16 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> anyhow::Result<()> {
     let client = &Client::new(gateway)?.with_name(name.as_deref());
     match command {
-        Requests::Ls { all, json } => {
-            let found = client.get(if all { "/requests?all=true" } else { "/requests" })?;
-            if json { Ok(show::json(&found)?) } else { list(&found) }
+        Requests::Ls { all, most, before, json } => {
+            let before = before.map(|id| format!("&before={}", part(&id))).unwrap_or_default();
+            let found = client.get(&format!("/requests?all={all}&most={most}{before}"))?;
+            if json {
+                show::json(&found)?;
+            } else {
+                list(&found)?;
+            }
+            show::older(&found, usize::from(most));
+            Ok(())
         }
         Requests::Show { id, json } => {
             let request = client.get(&format!("/requests/{}", part(&id)))?;

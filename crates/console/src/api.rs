@@ -18,7 +18,7 @@ use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
 use gateway::people::NewMember;
 use gateway::recordings::{Found, Page, Search, Wanted};
-use gateway::requests::{NewToken, TokenInfo};
+use gateway::requests::{MOST_LISTED, NewToken, TokenInfo};
 use gateway::sessions::Live;
 use model::{Approver, Member, Request, TargetName};
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,12 @@ async fn health(State(gateway): Gate) -> Json<Status> {
 struct Which {
     #[serde(default)]
     all: bool,
+    /// So many at most.
+    #[serde(default)]
+    most: Option<usize>,
+    /// Those that came before this one.
+    #[serde(default)]
+    before: Option<String>,
 }
 
 async fn requests(
@@ -90,7 +96,8 @@ async fn requests(
     Extension(caller): Extension<Caller>,
     Query(which): Query<Which>,
 ) -> Answer<Vec<Request>> {
-    Ok(Json(gateway.requests(&caller.voter(), which.all).await?))
+    let part = model::Part { most: which.most.unwrap_or(MOST_LISTED), before: which.before };
+    Ok(Json(gateway.requests(&caller.voter(), which.all, &part).await?))
 }
 
 async fn request(
@@ -171,11 +178,14 @@ async fn approvers(State(gateway): Gate) -> Answer<Vec<Approver>> {
 struct NewApprover {
     name: String,
     groups: Vec<String>,
+    /// What they are called at issuers.
+    #[serde(default)]
+    names: Vec<String>,
 }
 
 async fn add_approver(State(gateway): Gate, wanted: Body<NewApprover>) -> Answer<Value> {
-    let Json(NewApprover { name, groups }) = wanted?;
-    let secret = gateway.add_approver(&name, &groups, &by()).await?;
+    let Json(NewApprover { name, groups, names }) = wanted?;
+    let secret = gateway.add_approver(&name, &groups, &names, &by()).await?;
     Ok(Json(json!({ "name": name, "groups": groups, "secret": secret.as_str() })))
 }
 
@@ -273,8 +283,20 @@ async fn search(State(gateway): Gate, Query(wanted): Query<Search>) -> Answer<Fo
     Ok(Json(gateway.search(wanted, &by()).await?))
 }
 
-async fn tokens(State(gateway): Gate) -> Answer<Vec<TokenInfo>> {
-    Ok(Json(gateway.tokens().await?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    /// So many at most.
+    #[serde(default)]
+    most: Option<usize>,
+    /// Those that came before this one.
+    #[serde(default)]
+    before: Option<String>,
+}
+
+async fn tokens(State(gateway): Gate, Query(listing): Query<Listing>) -> Answer<Vec<TokenInfo>> {
+    let part = model::Part { most: listing.most.unwrap_or(MOST_LISTED), before: listing.before };
+    Ok(Json(gateway.tokens(&part).await?))
 }
 
 async fn issue(State(gateway): Gate, wanted: Body<NewToken>) -> Answer<Value> {

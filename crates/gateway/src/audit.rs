@@ -346,7 +346,8 @@ impl Audit {
             | Answer::Frozen(_)
             | Answer::Moved => Claim::default(),
         };
-        let Claim { policies, ceiling } = claim;
+        let Claim { rules, ceiling } = claim;
+        let policies: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
         self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
         let most = if let Ceiling::Rows { most, .. } = &ceiling { Some(*most) } else { None };
         let body = record::Body::Answered {

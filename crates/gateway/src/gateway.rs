@@ -24,6 +24,7 @@ use crate::carriers::Webhook;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
+use crate::exchange::Minting;
 use crate::holds::Holds;
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
@@ -44,6 +45,7 @@ use crate::traces::Traces;
 mod deciding;
 mod health;
 mod limits;
+mod room;
 mod upkeep;
 
 pub use health::{Files, Health, Status};
@@ -119,6 +121,7 @@ pub struct Gateway {
     cancels: CancelRegistry,
     failures: Failures,
     refusals: Refusals,
+    pub(crate) minting: Minting,
     limits: ArcSwap<Limits>,
     /// What is wrong with the files that should be in force, if something is.
     files: ArcSwapOption<String>,
@@ -175,6 +178,7 @@ impl Gateway {
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             refusals: Refusals::default(),
+            minting: Minting::default(),
             limits: ArcSwap::from_pointee(limits),
             files: ArcSwapOption::empty(),
             metrics,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName,
+    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName,
     Touched,
 };
 use policy::{Denied, Grant, Question};
@@ -36,7 +36,7 @@ pub const EXPIRED: &str = "ZD003";
 const CANCELLED: &str = "57014";
 
 /// So many of one principal's requests may wait at a time.
-const MOST_OPEN: usize = 50;
+pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many rows may change where neither policy nor an approver says so, and nobody counted.
@@ -150,8 +150,8 @@ pub enum Answer {
     Withdrawn,
     /// The target is frozen, for this reason; the request stays open.
     Frozen(Arc<str>),
-    /// The target's objects were altered since it was asked: the operation has to be understood again, and is asked for anew
-    /// where it means something else or touches what was altered.
+    /// The target's objects were altered since it was asked, or the policies that ask: the operation has to be understood and
+    /// decided again, and is asked for anew where it means something else, touches what was altered or is asked for otherwise.
     Moved,
 }
 
@@ -209,7 +209,7 @@ impl Answer {
             Self::Moved => (
                 PENDING,
                 format!(
-                    "the target's objects were altered since request {ticket} was asked for; the statement did not run"
+                    "the target's objects or policies were altered since request {ticket} was asked for; the statement did not run"
                 ),
                 Some("Send exactly the same statement again.".to_owned()),
             ),
@@ -264,6 +264,7 @@ impl Holds {
         session: &str,
         patience: Duration,
         catalogue: Known,
+        room: &Room,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
@@ -288,7 +289,7 @@ impl Holds {
             }
         };
         let request = describe(grant, question, session, ceiling);
-        let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
+        let filed = self.state.file(&request, room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
             refuse(
@@ -307,10 +308,12 @@ impl Holds {
             }
             Filed::TooMany => {
                 let reason = format!(
-                    "this statement needs an approval, and {MOST_OPEN} requests of yours wait already"
+                    "this statement needs an approval, and {} requests of yours wait already",
+                    room.waiting
                 );
                 return Err(refuse("53400", reason, "Wait until some of them are answered."));
             }
+            Filed::NoRoom { bytes, taken, all } => return Err(no_room(room, bytes, taken, all, refuse)),
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
@@ -335,8 +338,14 @@ impl Holds {
     }
 
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
-    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
+    /// nothing on the target runs, if so; then none is claimed. `asks` says whether rules are those in force: where they are not, the
+    /// question is another one by now. Cancel-safe.
+    pub async fn answer(
+        &self,
+        ticket: &Ticket,
+        frozen: impl Fn() -> Option<Arc<str>>,
+        asks: impl Fn(&[HoldRule]) -> bool,
+    ) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -349,7 +358,12 @@ impl Holds {
                     return Answer::Frozen(why);
                 }
                 match self.state.standing(&ticket.id).await {
-                    Ok(Standing { status, words }) => match status {
+                    Ok(Standing { status: Status::Pending | Status::Approved, words: _, holds })
+                        if !asks(&holds) =>
+                    {
+                        return Answer::Moved;
+                    }
+                    Ok(Standing { status, words, holds: _ }) => match status {
                         Status::Approved => self.begin_claim(ticket),
                         Status::Denied => return Answer::Denied(words),
                         Status::Expired
@@ -440,6 +454,33 @@ fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)
         Some(most) => Ceiling::Rows { most, from: "policy".to_owned(), of },
         None => Ceiling::Rows { most: UNCOUNTED, from: "default".to_owned(), of },
     }
+}
+
+/// There is no room for a request, and what would make some.
+fn no_room(
+    room: &Room,
+    bytes: u64,
+    taken: u64,
+    all: bool,
+    refuse: impl Fn(&'static str, String, &str) -> Denied,
+) -> Denied {
+    let mb = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
+    let (whose, most, limit) = if all {
+        ("all requests", room.all, "requests_in_all")
+    } else {
+        ("your requests", room.one, "requests_of_one")
+    };
+    let reason = format!(
+        "this statement needs an approval, and its request would take {}: {} of {} are taken by {whose}",
+        mb(bytes),
+        mb(taken),
+        mb(most)
+    );
+    let hint = format!(
+        "Send smaller values, or ask the gateway's operator to raise {limit} in [limits] or to keep requests for less long \
+         (requests in [retention])."
+    );
+    refuse("53400", reason, &hint)
 }
 
 /// What is filed: everything that makes the operation this one and no other.

@@ -290,7 +290,7 @@ fn history(request: &Request) -> Markup {
             section.panel aria-labelledby="answers" {
                 h2 #answers { "Answers" }
                 ul.rows {
-                    @for Vote { voter, groups: _, approve, words, proof, most } in &request.votes {
+                    @for Vote { voter, groups: _, approve, words, proof, most, names: _ } in &request.votes {
                         li {
                             strong { (words::visible(voter)) } " " @if *approve { "approved" } @else { "denied" }
                             @if let Some(most) = most { " at most " (most) " rows" }

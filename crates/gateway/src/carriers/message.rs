@@ -77,7 +77,7 @@ fn rule(hold: &HoldRule) -> Value {
 }
 
 fn vote(vote: &Vote) -> Value {
-    let Vote { voter, groups: _, approve, words: _, proof, most } = vote;
+    let Vote { voter, groups: _, approve, words: _, proof, most, names: _ } = vote;
     json!({ "voter": voter, "approve": approve, "proof": proof, "most": most })
 }
 

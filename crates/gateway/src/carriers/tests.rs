@@ -21,6 +21,7 @@ fn request(carry: &[bool]) -> Request {
         words: Some("x-words".to_owned()),
         proof: Some("passkey".to_owned()),
         most: None,
+        names: Vec::new(),
     };
     Request {
         id: "r1".to_owned(),

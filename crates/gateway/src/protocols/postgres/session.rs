@@ -390,7 +390,8 @@ impl Protocol for PostgresSession {
             let cancel = async {
                 // What was told to end does not go on at its target.
                 if let (Stop::Ended(_), true, Some(registration)) = (stop, runs, &self.registration) {
-                    let Cancellable { held: _, address, tls, process, secret } = registration.session();
+                    let Cancellable { held: _, address, tls, process, secret, client: _ } =
+                        registration.session();
                     if let Err(error) = dial::cancel(address, tls, *process, secret).await {
                         tracing::warn!(session = self.origin.session, %error, "what an ended session ran could not be cancelled at its target");
                     }
