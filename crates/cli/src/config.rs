@@ -747,7 +747,7 @@ impl Typed {
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
-            public: Public { url: public_url.map(|url| url.0), roles: roles.read() },
+            public: Public { url: public_url.map(|url| url.0), roles: roles.read(), clients: None },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,

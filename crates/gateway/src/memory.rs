@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
 use crate::gateway::now;
-use crate::state::{Asked, Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
+use crate::state::{
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken,
+};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -26,6 +28,7 @@ pub(crate) struct Memory(Mutex<Kept>);
 struct Kept {
     version: i64,
     configuration: Configuration,
+    former: Vec<Former>,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
     denials: Vec<Denial>,
@@ -94,7 +97,11 @@ impl Backend for Memory {
         Box::pin(std::future::pending())
     }
 
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
+    fn former(&self) -> Reply<'_, Vec<Former>> {
+        self.with(|kept| kept.former.iter().rev().cloned().collect())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>> {
         self.with(|kept| {
             if kept.version != was {
                 return None;
@@ -109,6 +116,12 @@ impl Backend for Memory {
                     kept.credentials.insert(target.name.clone(), clear);
                 }
             }
+            kept.former.push(Former {
+                version: kept.version,
+                at: now(),
+                by: by.to_owned(),
+                configuration: kept.configuration.clone(),
+            });
             Some(kept.version)
         })
     }

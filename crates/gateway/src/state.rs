@@ -103,6 +103,19 @@ pub struct Configured {
     pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
+/// A configuration that was in force.
+#[derive(Debug, Clone)]
+pub struct Former {
+    /// Its version.
+    pub version: i64,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// Who wanted it.
+    pub by: String,
+    /// Without passwords.
+    pub configuration: Configuration,
+}
+
 /// Something that was done to the store by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -154,8 +167,10 @@ pub trait Backend: People + Bulletin {
     /// The version of what is configured, which is cheap to ask for.
     fn version(&self) -> Reply<'_, i64>;
     /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
-    /// another was first. A target without a password keeps the one it has.
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>>;
+    /// another was first. A target without a password keeps the one it has. `by` is who wants it.
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>>;
+    /// What was configured and is, the newest first, as far as it is kept.
+    fn former(&self) -> Reply<'_, Vec<Former>>;
     /// What commands did behind a number, in its order.
     fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>>;
     /// The number of what they did last.

@@ -33,7 +33,7 @@ pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;
 pub use backup::{RecoveryKey, Sealer, unseal};
 pub use break_glass::Code;
-pub use configuration::Configured;
+pub use configuration::{Configured, Former};
 pub use denials::Denial;
 pub use dump::Revoked;
 pub use happened::Happened;

@@ -127,7 +127,7 @@ async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8
     let targets: BTreeSet<&str> = targets.iter().copied().collect();
     let passwords: BTreeMap<&str, &[u8]> = passwords.iter().copied().collect();
     let was = store.version().await.expect("read");
-    let now = store.replace(was, "{}", &targets, &passwords).await.expect("replaced");
+    let now = store.replace(was, "{}", &targets, &passwords, ("user:ada", 5)).await.expect("replaced");
     assert_eq!(now, Some(was + 1));
 }
 
@@ -485,7 +485,12 @@ async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
     for round in 0..10 {
         let replace = |store: &Store, body: &'static str| {
             let store = store.clone();
-            async move { store.replace(round, body, &BTreeSet::new(), &BTreeMap::new()).await.expect("asked") }
+            async move {
+                store
+                    .replace(round, body, &BTreeSet::new(), &BTreeMap::new(), ("user:ada", 5))
+                    .await
+                    .expect("asked")
+            }
         };
         let (a, b) = tokio::join!(replace(&gateways[0], "a"), replace(&gateways[1], "b"));
         let stands = gateways[0].configured().await.expect("read");

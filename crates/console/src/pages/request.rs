@@ -20,7 +20,7 @@ use super::inbox::chip;
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, lately, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -89,7 +89,8 @@ async fn page(
                 (rules(&request))
             }
             div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
-            div #history data-live-part=(key) { (history(&request)) }
+            div #history data-live-part=(key) { (history(&request)) (lately::history(&pages, &request).await) }
+            (lately::statements(&pages, &visitor, &request).await)
             @if !others.is_empty() {
                 section.panel aria-labelledby="recent" {
                     h2 #recent { "What " (words::visible(&request.principal)) " asked before" }
@@ -110,7 +111,7 @@ async fn page(
     Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/", body, live: Some(live) }))
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().take(120).map(|c| if c == '\n' { ' ' } else { c }).collect()
 }
 

@@ -537,8 +537,16 @@ async fn a_configuration_comes_back_without_its_passwords() {
                 ..Configuration::default()
             };
             let was = state.version().await.expect("read");
-            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
-            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("replaced"),
+                Some(was + 1),
+                "{name}"
+            );
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("asked"),
+                None,
+                "{name}: that was replaced"
+            );
             let expected = Configuration {
                 targets: vec![target(None)],
                 policies: policies.clone(),
@@ -549,8 +557,17 @@ async fn a_configuration_comes_back_without_its_passwords() {
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
         let was = state.version().await.expect("read");
-        state.replace(was, &Configuration::default()).await.expect("replaced");
+        state.replace(was, &Configuration::default(), "user:ada").await.expect("replaced");
         assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
+        let former = state.former().await.expect("read");
+        let said: Vec<_> =
+            former.iter().map(|f| (f.version, f.by.as_str(), f.configuration.targets.len())).collect();
+        assert_eq!(
+            said,
+            [(4, "user:ada", 0), (3, "user:ada", 1), (2, "user:ada", 1), (1, "user:ada", 1)],
+            "{name}"
+        );
+        assert!(!format!("{former:?}").contains("hunter2"), "{name}: passwords are no part of it");
     }
 }
 
