@@ -226,7 +226,7 @@ impl Store {
         // What is long is not read to be thrown away.
         let kept = query(
             "SELECT id, digest, status, principal, on_behalf_of, target, session, summary, \
-             substr(text, 1, 2000) AS text, '{}' AS circumstances, \
+             substr(text, 1, 2000) AS text, '{}' AS circumstances, ceiling, \
              CASE WHEN length(effects) <= 4000 THEN effects ELSE '[]' END AS effects, \
              changed, holds, filed, expires, outcome \
              FROM request WHERE ($1 OR (status = 'pending' AND expires > $2)) AND \
