@@ -13,6 +13,8 @@ mod attacks;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
+mod carriers;
+#[cfg(test)]
 mod ceilings;
 #[cfg(test)]
 mod console;
@@ -72,5 +74,3 @@ mod signouts;
 mod sound;
 #[cfg(test)]
 mod tls;
-#[cfg(test)]
-mod webhooks;

@@ -17,11 +17,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
 use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};
-use crate::webhooks::{TypedWebhook, WebhookSettings};
 
 /// What is known of the store may not be older than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
@@ -68,6 +68,8 @@ pub(crate) struct Settings {
     pub traces: Option<Tracing>,
     /// Who is told what becomes of requests, by name.
     pub webhooks: BTreeMap<String, WebhookSettings>,
+    /// A channel that is told, too.
+    pub slack: Option<SlackSettings>,
 }
 
 /// Where agents get tokens.
@@ -167,6 +169,8 @@ pub(crate) struct Typed {
     /// Who is told over HTTP what becomes of requests, by names that nobody else sees.
     #[serde(default)]
     webhooks: BTreeMap<String, TypedWebhook>,
+    /// A channel of Slack's that is told what becomes of requests.
+    slack: Option<TypedSlack>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -627,6 +631,7 @@ impl Settings {
             vault: None,
             traces: None,
             webhooks: BTreeMap::new(),
+            slack: None,
         }
     }
 
@@ -655,6 +660,7 @@ impl Settings {
             vault,
             traces,
             webhooks,
+            slack,
         } = self;
         [
             ("data", *data != new.data),
@@ -673,6 +679,7 @@ impl Settings {
             ("vault", *vault != new.vault),
             ("traces", *traces != new.traces),
             ("webhooks", *webhooks != new.webhooks),
+            ("slack", *slack != new.slack),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -704,6 +711,7 @@ impl Typed {
             break_glass,
             traces,
             webhooks,
+            slack,
             apply,
             watch,
         } = self;
@@ -785,6 +793,7 @@ impl Typed {
             vault: vault.map(|vault| vault.below(home)),
             traces: traces.map(|traces| traces.below(home)),
             webhooks: webhooks.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
+            slack: slack.map(|slack| slack.below(home)),
         }
     }
 }

@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod backup;
 mod break_glass;
+mod carriers;
 mod client;
 mod config;
 mod connect;
@@ -42,7 +43,6 @@ mod typed;
 mod up;
 mod version;
 mod wanted;
-mod webhooks;
 
 use std::process::ExitCode;
 

@@ -91,7 +91,7 @@ impl Node {
             alarm,
             sources,
             traces,
-            webhooks: crate::webhooks::all(&settings.webhooks)?,
+            carriers: crate::carriers::all(&settings)?,
         };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
@@ -205,7 +205,7 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
         sources,
         traces: Traces::default(),
         // A command tells nobody; a gateway does when it runs.
-        webhooks: Vec::new(),
+        carriers: Vec::new(),
     };
     Ok(Gateway::start(config).await?)
 }

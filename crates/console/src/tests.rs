@@ -40,7 +40,7 @@ async fn start() -> Running {
         alarm: None,
         sources: Sources::default(),
         traces: gateway::traces::Traces::default(),
-        webhooks: Vec::new(),
+        carriers: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -2,6 +2,7 @@
 //! across restarts and by one gateway at a time. They decide nothing here: one that is down holds up and approves nothing.
 
 mod message;
+mod slack;
 mod webhook;
 
 use std::sync::Weak;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use journal::record;
 use model::News;
 
+use self::message::Message;
+pub use self::slack::Slack;
 pub use self::webhook::{Webhook, WebhookError};
 use crate::gateway::{Gateway, now};
 use crate::state::StateError;
@@ -30,11 +33,48 @@ const OLD: i64 = 3 * 86_400;
 /// is of use.
 const TRIES: u32 = 9;
 
+/// One who is told.
+#[derive(Debug)]
+pub enum Carrier {
+    /// Over HTTP.
+    Webhook(Webhook),
+    /// In a channel of Slack's.
+    Slack(Slack),
+}
+
+impl Carrier {
+    /// What it is called here, each otherwise.
+    fn name(&self) -> &str {
+        match self {
+            Self::Webhook(webhook) => webhook.name(),
+            Self::Slack(slack) => slack.name(),
+        }
+    }
+
+    /// Tells it; `mark` is what it called the first message of the same request.
+    async fn deliver(&self, message: &Message<'_>, mark: Option<String>) -> Told {
+        match self {
+            Self::Webhook(webhook) => webhook.deliver(message).await,
+            Self::Slack(slack) => slack.deliver(message, mark).await,
+        }
+    }
+
+    /// Whether what it calls a message matters.
+    fn marks(&self) -> bool {
+        match self {
+            Self::Webhook(_) => false,
+            Self::Slack(_) => true,
+        }
+    }
+}
+
 /// What came of one message.
+#[derive(Debug, PartialEq, Eq)]
 enum Told {
-    Taken,
-    /// It was understood and is not wanted, with the status that said so: the next one may be.
-    Refused(u16),
+    /// It was taken; what it is called there, if it matters.
+    Taken(Option<String>),
+    /// It was understood and is not wanted, in these words: the next one may be.
+    Refused(String),
     /// Nobody was there to take it.
     Down(String),
 }
@@ -62,23 +102,23 @@ impl Trouble {
     }
 }
 
-/// Tells a webhook until the gateway ends.
-pub(crate) async fn keep(gateway: Weak<Gateway>, webhook: Webhook) {
+/// Tells a carrier until the gateway ends.
+pub(crate) async fn keep(gateway: Weak<Gateway>, carrier: Carrier) {
     let mut trouble = Trouble::default();
     loop {
         let Some(this) = gateway.upgrade() else { return };
         let news = this.holds().news();
-        let told = tell_all(&this, &webhook, &mut trouble).await;
+        let told = tell_all(&this, &carrier, &mut trouble).await;
         match told {
             Ok(()) if trouble.failures > 0 => {
-                say(&this, &webhook, "carrier is back", "it takes messages again");
+                say(&this, &carrier, "carrier is back", "it takes messages again");
                 trouble = Trouble::default();
             }
             Ok(()) => (),
             Err(why) => {
                 trouble.failures = trouble.failures.saturating_add(1);
                 if trouble.failures == 1 {
-                    say(&this, &webhook, "carrier is down", &why);
+                    say(&this, &carrier, "carrier is down", &why);
                 }
             }
         }
@@ -92,16 +132,16 @@ pub(crate) async fn keep(gateway: Weak<Gateway>, webhook: Webhook) {
 }
 
 /// It is on record and in the log; a journal that is down says so by itself.
-fn say(gateway: &Gateway, webhook: &Webhook, what: &str, why: &str) {
-    let detail = format!("webhook {}: {why}", webhook.name());
+fn say(gateway: &Gateway, carrier: &Carrier, what: &str, why: &str) {
+    let detail = format!("{}: {why}", carrier.name());
     tracing::warn!("{what}: {detail}");
     let body = record::Body::Administered { who: "gateway".to_owned(), what: what.to_owned(), detail };
     let _ = gateway.note(&body);
 }
 
 /// Tells everything that there is; else why not.
-async fn tell_all(gateway: &Gateway, webhook: &Webhook, trouble: &mut Trouble) -> Result<(), String> {
-    let name = webhook.name();
+async fn tell_all(gateway: &Gateway, carrier: &Carrier, trouble: &mut Trouble) -> Result<(), String> {
+    let name = carrier.name();
     let state = gateway.state();
     let unreadable = |error: StateError| format!("the store cannot be used: {error}");
     // Of a store of one gateway's own nobody else tells, and the next run of it begins at once.
@@ -117,29 +157,33 @@ async fn tell_all(gateway: &Gateway, webhook: &Webhook, trouble: &mut Trouble) -
             return Ok(());
         }
         for news in all {
+            let mut mark = None;
             // What has been forgotten meanwhile is told nobody.
             if let Some(request) = state.request(&news.request).await.map_err(unreadable)? {
-                let message = message::of(&news, &request, gateway.console_place());
-                match webhook.deliver(&message).await {
-                    Told::Taken => gateway.metrics().carried(name, "taken"),
-                    Told::Refused(status) if trouble.is_hopeless(&news) => {
+                let before = match carrier.marks() {
+                    true => state.mark(name, &news.request).await.map_err(unreadable)?,
+                    false => None,
+                };
+                let message = Message::of(&news, &request, gateway.console_place());
+                match carrier.deliver(&message, before).await {
+                    Told::Taken(called) => {
+                        gateway.metrics().carried(name, "taken");
+                        mark = called;
+                    }
+                    Told::Refused(why) if trouble.is_hopeless(&news) => {
                         gateway.metrics().carried(name, "dropped");
-                        let (what, answer) = (&message.id, format!("it answers {status}"));
-                        say(gateway, webhook, "carrier was not told", &format!("{what}: {answer}"));
+                        let what = message.id();
+                        say(gateway, carrier, "carrier was not told", &format!("{what}: {why}"));
                         // The next one is another matter.
                         trouble.failures = 0;
                     }
-                    Told::Refused(status) => {
-                        gateway.metrics().carried(name, "failed");
-                        return Err(format!("it answers {status}"));
-                    }
-                    Told::Down(why) => {
+                    Told::Refused(why) | Told::Down(why) => {
                         gateway.metrics().carried(name, "failed");
                         return Err(why);
                     }
                 }
             }
-            state.tell(name, &news).await.map_err(unreadable)?;
+            state.tell(name, &news, mark.as_deref()).await.map_err(unreadable)?;
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
-use crate::carriers::Webhook;
+use crate::carriers::Carrier;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
@@ -68,7 +68,7 @@ pub struct Config {
     /// Where spans go, where traces are built in.
     pub traces: Traces,
     /// Who is told elsewhere what becomes of requests.
-    pub webhooks: Vec<Webhook>,
+    pub carriers: Vec<Carrier>,
 }
 
 /// Why a gateway cannot start.
@@ -149,7 +149,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, recordings, state, limits, alarm, sources, traces, webhooks } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces, carriers } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let options = recording::Options {
@@ -215,8 +215,8 @@ impl Gateway {
         }
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
-        for webhook in webhooks {
-            tokio::spawn(crate::carriers::keep(Arc::downgrade(&gateway), webhook));
+        for carrier in carriers {
+            tokio::spawn(crate::carriers::keep(Arc::downgrade(&gateway), carrier));
         }
         Ok(gateway)
     }

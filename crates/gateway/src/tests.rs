@@ -301,7 +301,7 @@ async fn house() -> House {
         alarm: None,
         sources: Sources::default(),
         traces: Traces::default(),
-        webhooks: Vec::new(),
+        carriers: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {

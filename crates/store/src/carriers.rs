@@ -70,21 +70,36 @@ impl Store {
         kept.iter().map(read).collect()
     }
 
-    /// Notes that a carrier was told, or will not take it.
+    /// Notes that a carrier was told, or will not take it; and what it calls the message, if it matters.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn tell(&self, carrier: &str, news: &News) -> Result<(), StoreError> {
+    pub async fn tell(&self, carrier: &str, news: &News, mark: Option<&str>) -> Result<(), StoreError> {
         query(
-            "INSERT INTO told (carrier, request, status) VALUES ($1, $2, $3) \
+            "INSERT INTO told (carrier, request, status, mark) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (carrier, request, status) DO NOTHING",
         )
         .bind(carrier)
         .bind(&news.request)
         .bind(news.status.as_str())
+        .bind(mark)
         .execute(&self.database)
         .await
         .map(drop)
+    }
+
+    /// What a carrier calls the message that it was told of a request.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn mark(&self, carrier: &str, request: &str) -> Result<Option<String>, StoreError> {
+        let kept =
+            query("SELECT mark FROM told WHERE carrier = $1 AND request = $2 AND mark IS NOT NULL LIMIT 1")
+                .bind(carrier)
+                .bind(request)
+                .fetch_optional(&self.database)
+                .await?;
+        Ok(kept.map(|row| row.try_get("mark")).transpose()?)
     }
 
     /// Makes it so that requests whose time is over have expired, where there are any.

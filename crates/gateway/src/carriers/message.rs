@@ -6,68 +6,88 @@ use serde_json::{Value, json};
 
 use crate::presence::Place;
 
-/// One message. The same one has the same id whenever it is sent.
-pub(super) struct Message {
-    /// `r1234567890.approved`.
-    pub id: String,
-    /// JSON.
-    pub body: String,
+/// One message: that a request has come to a state.
+pub(super) struct Message<'a> {
+    pub news: &'a News,
+    pub request: &'a Request,
+    pub place: Option<&'a Place>,
 }
 
-/// What is told of a request that has come to a state.
-pub(super) fn of(news: &News, request: &Request, place: Option<&Place>) -> Message {
-    let Request {
-        id,
-        digest,
-        status,
-        principal,
-        on_behalf_of,
-        target,
-        session,
-        summary,
-        text,
-        values,
-        circumstances: _,
-        effects,
-        changed,
-        holds,
-        ceiling,
-        filed,
-        expires,
-        votes,
-        outcome: _,
-    } = request;
-    let mut told = json!({
-        "id": id,
-        "digest": digest,
-        "status": status.as_str(),
-        "principal": principal,
-        "on_behalf_of": on_behalf_of,
-        "target": target.as_str(),
-        "session": session,
-        "shape": summary,
-        "effects": effects,
-        "changed": changed,
-        "rules": holds.iter().map(rule).collect::<Vec<_>>(),
-        "ceiling": ceiling,
-        "filed": time(*filed),
-        "expires": time(*expires),
-        "votes": votes.iter().map(vote).collect::<Vec<_>>(),
-    });
-    if let Some(fields) = told.as_object_mut() {
-        if !holds.is_empty() && holds.iter().all(|hold| hold.carry) {
-            fields.insert("text".to_owned(), json!(text));
-            fields.insert("values".to_owned(), json!(values));
-        }
-        if let Some(place) = place {
-            fields.insert("link".to_owned(), json!(place.link(id)));
-            // A link that opens on one machine alone is better said to be one.
-            fields.insert("link_is_local".to_owned(), json!(!place.is_for_all()));
-        }
+impl<'a> Message<'a> {
+    pub(super) fn of(news: &'a News, request: &'a Request, place: Option<&'a Place>) -> Self {
+        Self { news, request, place }
     }
-    let word = news.status.as_str();
-    let body = json!({ "type": format!("request.{word}"), "timestamp": time(news.at), "data": told });
-    Message { id: format!("{id}.{word}"), body: body.to_string() }
+
+    /// `r1234567890.approved`: the same one has the same id whenever it is sent.
+    pub(super) fn id(&self) -> String {
+        format!("{}.{}", self.request.id, self.news.status.as_str())
+    }
+
+    /// Whether policy shows its text and values elsewhere.
+    pub(super) fn carries_values(&self) -> bool {
+        let holds = &self.request.holds;
+        !holds.is_empty() && holds.iter().all(|hold| hold.carry)
+    }
+
+    /// As JSON.
+    pub(super) fn json(&self) -> String {
+        let word = self.news.status.as_str();
+        let body = json!({ "type": format!("request.{word}"), "timestamp": time(self.news.at), "data": self.data() });
+        body.to_string()
+    }
+
+    fn data(&self) -> Value {
+        let Request {
+            id,
+            digest,
+            status,
+            principal,
+            on_behalf_of,
+            target,
+            session,
+            summary,
+            text,
+            values,
+            circumstances: _,
+            effects,
+            changed,
+            holds,
+            ceiling,
+            filed,
+            expires,
+            votes,
+            outcome: _,
+        } = self.request;
+        let mut told = json!({
+            "id": id,
+            "digest": digest,
+            "status": status.as_str(),
+            "principal": principal,
+            "on_behalf_of": on_behalf_of,
+            "target": target.as_str(),
+            "session": session,
+            "shape": summary,
+            "effects": effects,
+            "changed": changed,
+            "rules": holds.iter().map(rule).collect::<Vec<_>>(),
+            "ceiling": ceiling,
+            "filed": time(*filed),
+            "expires": time(*expires),
+            "votes": votes.iter().map(vote).collect::<Vec<_>>(),
+        });
+        if let Some(fields) = told.as_object_mut() {
+            if self.carries_values() {
+                fields.insert("text".to_owned(), json!(text));
+                fields.insert("values".to_owned(), json!(values));
+            }
+            if let Some(place) = self.place {
+                fields.insert("link".to_owned(), json!(place.link(id)));
+                // A link that opens on one machine alone is better said to be one.
+                fields.insert("link_is_local".to_owned(), json!(!place.is_for_all()));
+            }
+        }
+        told
+    }
 }
 
 fn rule(hold: &HoldRule) -> Value {

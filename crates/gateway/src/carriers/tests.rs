@@ -2,7 +2,7 @@ use model::{Circumstances, HoldRule, Request, Status, TargetName, Vote};
 
 use super::*;
 
-fn request(carry: &[bool]) -> Request {
+pub(super) fn request(carry: &[bool]) -> Request {
     let hold = |carry: &bool| HoldRule {
         id: "writes-held".to_owned(),
         approvers: vec!["dba".to_owned()],
@@ -59,10 +59,12 @@ fn values_are_carried_where_every_rule_says_so_and_words_and_rows_never() {
         (&[true][..], true),
         (&[true, true][..], true),
     ] {
-        let told = message::of(&news(Status::Failed), &request(carry), None);
-        assert_eq!(told.body.contains("x-value"), shows, "{carry:?}");
+        let (news, request) = (news(Status::Failed), request(carry));
+        let told = Message::of(&news, &request, None);
+        let body = told.json();
+        assert_eq!(body.contains("x-value"), shows, "{carry:?}");
         for hidden in ["x-words", "x-row"] {
-            assert!(!told.body.contains(hidden), "{hidden}");
+            assert!(!body.contains(hidden), "{hidden}");
         }
         for shown in [
             "request.failed",
@@ -72,9 +74,9 @@ fn values_are_carried_where_every_rule_says_so_and_words_and_rows_never() {
             "agent:bot",
             "update public.t",
         ] {
-            assert!(told.body.contains(shown), "{shown} in {}", told.body);
+            assert!(body.contains(shown), "{shown} in {}", body);
         }
-        assert_eq!(told.id, "r1.failed");
+        assert_eq!(told.id(), "r1.failed");
     }
 }
 

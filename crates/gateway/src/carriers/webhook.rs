@@ -49,31 +49,31 @@ impl Webhook {
             return Err(WebhookError::Secret);
         }
         Ok(Self {
-            name: name.to_owned(),
+            name: format!("webhook {name}"),
             url: url.to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             client: Client::new(authorities)?,
         })
     }
 
-    /// What it is called here.
+    /// `webhook ops`.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) async fn deliver(&self, message: &Message) -> Told {
-        let Message { id, body } = message;
-        let time = now();
+    pub(super) async fn deliver(&self, message: &Message<'_>) -> Told {
+        let (id, time, body) = (message.id(), now(), message.json());
+        let signature = self.signature(&id, time, &body);
         let headers = vec![
-            ("webhook-id", id.clone()),
+            ("webhook-id", id),
             ("webhook-timestamp", time.to_string()),
-            ("webhook-signature", self.signature(id, time, body)),
+            ("webhook-signature", signature),
         ];
-        match self.client.deliver(&self.url, headers, body.clone()).await {
-            Ok(200..=299) => Told::Taken,
+        match self.client.deliver(&self.url, headers, body).await {
+            Ok(200..=299) => Told::Taken(None),
             // It asks for time.
             Ok(status @ (408 | 425 | 429)) => Told::Down(format!("it answers {status}")),
-            Ok(status @ 400..=499) => Told::Refused(status),
+            Ok(status @ 400..=499) => Told::Refused(format!("it answers {status}")),
             Ok(status) => Told::Down(format!("it answers {status}")),
             Err(error) => Told::Down(error.to_string()),
         }

@@ -15,8 +15,12 @@ impl Bulletin for Embedded {
         Box::pin(async move { Ok(self.0.untold(carrier, since, most).await?) })
     }
 
-    fn tell<'a>(&'a self, carrier: &'a str, news: &'a News) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.tell(carrier, news).await?) })
+    fn tell<'a>(&'a self, carrier: &'a str, news: &'a News, mark: Option<&'a str>) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.tell(carrier, news, mark).await?) })
+    }
+
+    fn mark<'a>(&'a self, carrier: &'a str, request: &'a str) -> Reply<'a, Option<String>> {
+        Box::pin(async move { Ok(self.0.mark(carrier, request).await?) })
     }
 
     fn expire(&self) -> Reply<'_, ()> {

@@ -14,8 +14,12 @@ impl Bulletin for Memory {
         self.with(|_| Vec::new())
     }
 
-    fn tell<'a>(&'a self, _carrier: &'a str, _news: &'a News) -> Reply<'a, ()> {
+    fn tell<'a>(&'a self, _carrier: &'a str, _news: &'a News, _mark: Option<&'a str>) -> Reply<'a, ()> {
         self.with(|_| ())
+    }
+
+    fn mark<'a>(&'a self, _carrier: &'a str, _request: &'a str) -> Reply<'a, Option<String>> {
+        self.with(|_| None)
     }
 
     fn expire(&self) -> Reply<'_, ()> {

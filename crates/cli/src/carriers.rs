@@ -1,20 +1,19 @@
-//! `[webhooks.NAME]` in `durward.toml`: who is told over HTTP what becomes of requests.
+//! `[webhooks.NAME]` and `[slack]` in `durward.toml`: who is told what becomes of requests.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use gateway::carriers::Webhook;
+use gateway::carriers::{Carrier, Slack, Webhook};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::Source;
+use crate::config::{Settings, Source};
 use crate::exit::Fault;
 
 /// Encrypted, or on this machine.
 const URL: &str = r"^(https://[^/@?#]+|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]{1,5})?)(/[^#]*)?$";
 
-/// One of them, before its secret is read.
+/// A webhook, before its secret is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WebhookSettings {
     pub url: String,
@@ -79,9 +78,66 @@ impl TypedWebhook {
     }
 }
 
+/// A channel of Slack's, before its token is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SlackSettings {
+    pub channel: String,
+    pub token: Source,
+    pub api: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TypedSlack {
+    /// The channel's id, which stands at the end of what Slack shows about it.
+    #[schemars(with = "String", extend("pattern" = CHANNEL))]
+    channel: Channel,
+    /// The token of a bot that may write there (`chat:write`): `xoxb-…`.
+    token: Source,
+    /// Where its methods are; `https://slack.com/api` where it is not given.
+    #[schemars(with = "Option<String>", extend("pattern" = URL))]
+    api: Option<Url>,
+}
+
+const CHANNEL: &str = "^[CGD][A-Z0-9]{2,30}$";
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Channel(String);
+
+impl TryFrom<String> for Channel {
+    type Error = String;
+
+    fn try_from(id: String) -> Result<Self, String> {
+        let rest = id.strip_prefix(['C', 'G', 'D']).unwrap_or_default();
+        if (2..=30).contains(&rest.len())
+            && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        {
+            return Ok(Self(id));
+        }
+        Err(format!(
+            "\"{id}\" is no channel's id, such as C0123456789: it stands at the end of what Slack shows about a channel"
+        ))
+    }
+}
+
+impl TypedSlack {
+    /// Files' names start at a directory.
+    pub(crate) fn below(self, home: &Path) -> SlackSettings {
+        let Self { channel, token, api } = self;
+        let api = api.map_or_else(|| "https://slack.com/api".to_owned(), |api| api.0);
+        SlackSettings { channel: channel.0, token: token.below(home), api }
+    }
+}
+
 /// Reads their secrets.
-pub(crate) fn all(settings: &BTreeMap<String, WebhookSettings>) -> anyhow::Result<Vec<Webhook>> {
-    settings.iter().map(|(name, settings)| one(name, settings)).collect()
+pub(crate) fn all(settings: &Settings) -> anyhow::Result<Vec<Carrier>> {
+    let webhooks = settings.webhooks.iter().map(|(name, settings)| one(name, settings).map(Carrier::Webhook));
+    let slack = settings.slack.iter().map(|SlackSettings { channel, token, api }| {
+        let token = token.read("slack.token")?;
+        Ok(Carrier::Slack(Slack::new(api, token.trim(), channel)?))
+    });
+    webhooks.chain(slack).collect()
 }
 
 fn one(name: &str, settings: &WebhookSettings) -> anyhow::Result<Webhook> {

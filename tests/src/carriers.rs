@@ -147,3 +147,53 @@ fn everything_is_told_signed_and_in_order_whoever_fails_meanwhile() {
         assert!(journal.contains(words), "{words}");
     }
 }
+
+/// Slack cannot be reached from here: what stands for it checks what Slack's documents say of the two methods.
+#[test]
+fn a_channel_has_one_message_of_each_request_that_changes_with_it() {
+    const TOKEN: &str = "xoxb-x-token";
+    let place = Scratch::new("slack").unwrap();
+    let (token, port) = (place.join("token"), free_port().unwrap());
+    std::fs::write(&token, TOKEN).unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut command = Command::new(issuer::node(&rig::npm()));
+    command.arg(rig::folder("programs").join("slack.mjs")).env("SLACK_PORT", port.to_string());
+    let mut slack =
+        Running::start(command.env("SLACK_TOKEN", TOKEN), &place.join("log"), Stop::Terminate).unwrap();
+    slack.wait_for_port(port).unwrap();
+    let settings = format!(
+        "[slack]\nchannel = \"C0123456789\"\napi = \"http://127.0.0.1:{port}/api\"\ntoken = {{ file = \"{}\" }}\n",
+        token.display()
+    );
+    let server = rig::server(&[]);
+    server.sql(DATABASE, "CREATE TABLE shop (id int, note text); INSERT INTO shop VALUES (1, '')").unwrap();
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, &settings, POLICY);
+    let (id, output) = approve(&rig, send(&rig, "UPDATE shop SET note = 'x-secret' WHERE id = 1"));
+    assert!(output.status.success(), "{}", said(&output));
+    let calls = || {
+        let printed = slack.printed();
+        let lines = printed.lines().filter(|line| line.starts_with('{')).map(|line| Json::parse(line).unwrap());
+        lines.collect::<Vec<_>>()
+    };
+    let text = |call: &Json, path: &[&str]| {
+        let found = path.iter().try_fold(call, |json, name| json.at(name));
+        found.and_then(Json::text).unwrap_or_default().to_owned()
+    };
+    eventually("it is done", || {
+        calls().last().is_some_and(|call| text(call, &["body", "text"]).ends_with(", done")).then_some(())
+    });
+    let calls = calls();
+    let methods: Vec<String> = calls.iter().map(|call| text(call, &["method"])).collect();
+    assert_eq!(methods, ["chat.postMessage", "chat.update", "chat.update", "chat.update"]);
+    let posted = text(&calls[0], &["answer", "ts"]);
+    for call in &calls[1..] {
+        assert_eq!(text(call, &["body", "ts"]), posted);
+    }
+    assert!(text(&calls[3], &["body", "text"]).contains("Approved by user:administrator"));
+    let printed = slack.printed();
+    assert!(printed.contains(&format!("durward requests show {id}")) && !printed.contains("\"ok\":false"), "{printed}");
+    for hidden in ["x-secret", "x-words", TOKEN] {
+        assert!(!printed.contains(hidden) && !rig.gateway.log().contains(hidden), "{hidden}");
+    }
+}
