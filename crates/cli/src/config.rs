@@ -289,14 +289,11 @@ struct TypedConsole {
 #[serde(deny_unknown_fields)]
 struct TypedRoles {
     /// Who may see and do everything.
-    #[serde(default)]
-    administrator: BTreeSet<String>,
+    administrator: Option<BTreeSet<String>>,
     /// Who may change policies.
-    #[serde(default)]
-    policy_editor: BTreeSet<String>,
+    policy_editor: Option<BTreeSet<String>>,
     /// Who may see everything, and change nothing.
-    #[serde(default)]
-    auditor: BTreeSet<String>,
+    auditor: Option<BTreeSet<String>>,
 }
 
 impl TypedRoles {
@@ -307,7 +304,7 @@ impl TypedRoles {
             (Role::PolicyEditor, policy_editor),
             (Role::Auditor, auditor),
         ];
-        Roles(all.into_iter().filter(|(_, who)| !who.is_empty()).collect())
+        Roles(all.into_iter().filter_map(|(role, who)| who.map(|who| (role, who))).collect())
     }
 }
 

@@ -247,7 +247,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
     let (_, all) = running.json("GET", "/api/v1/requests?all=true", None).await;
     assert_eq!(
         all[0]["votes"][0],
-        serde_json::json!({"voter": "user:administrator", "groups": ["admins"], "approve": true, "words": "go"})
+        serde_json::json!({"voter": "user:administrator", "groups": ["admins"], "approve": true, "words": "go", "proof": "secret"})
     );
     let mut journalled = Vec::new();
     journal::read::records(&running.place.path().join("journal"), |r| journalled.push(r["what"].clone()))

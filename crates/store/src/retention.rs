@@ -67,6 +67,7 @@ impl Store {
         ] {
             self.delete(sql, now).await?;
         }
+        self.forget_news().await?;
         match &self.database {
             Database::Sqlite(_) if purged != Purged::default() => {
                 query("PRAGMA incremental_vacuum").execute(&self.database).await?;

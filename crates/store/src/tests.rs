@@ -7,6 +7,9 @@ use model::{Counted, Filed, HoldRule, NewRequest, Part, Room, Status, TargetName
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
+use self::carriers::{
+    each_state_of_a_request_is_told_once_in_its_order, one_gateway_tells_a_carrier_at_a_time,
+};
 use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
@@ -22,6 +25,7 @@ use self::people::{
 use super::*;
 use crate::query::{either, query};
 
+mod carriers;
 mod kept;
 mod people;
 
@@ -92,6 +96,8 @@ macro_rules! both {
 
 both! {
     whoever_comes_again_leaves_nothing_of_before,
+    each_state_of_a_request_is_told_once_in_its_order,
+    one_gateway_tells_a_carrier_at_a_time,
     whoever_is_removed_has_no_key_visit_or_vote,
     what_is_good_once_is_used_once_and_in_time,
     another_master_key_wraps_everything_and_the_old_one_opens_nothing,

@@ -830,7 +830,7 @@ fn a_long_text_is_read_elsewhere_and_goes_on_as_it_came() {
         Talk::new(),
         &[
             Client(q(&long), "Q", ""),
-            Server(of(&[bare_row(), tag("SELECT 1"), idle()]), "DCZ"),
+            Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
             Client(extended(&long), "PBES", ""),
             Server(of(&[bare("12"), bare_row(), tag("SELECT 1"), idle()]), "12DCZ"),
             Client(q(&format!("{long} FROM FROM")), "", "EZ"),
