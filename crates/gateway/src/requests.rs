@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use journal::record;
 use model::{Principal, PrincipalKind, PrincipalRef, Request, TargetName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -20,7 +21,7 @@ use crate::tokens::{ITERATIONS, new_token};
 pub const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Whom a token is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// `agent` or `user`.
@@ -54,7 +55,7 @@ pub struct Issued {
 }
 
 /// A token without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenInfo {
     /// Its id.
     pub id: String,
