@@ -91,6 +91,7 @@ impl Node {
             alarm,
             sources,
             traces,
+            webhooks: crate::webhooks::all(&settings.webhooks)?,
         };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
@@ -203,6 +204,8 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
         alarm: None,
         sources,
         traces: Traces::default(),
+        // A command tells nobody; a gateway does when it runs.
+        webhooks: Vec::new(),
     };
     Ok(Gateway::start(config).await?)
 }

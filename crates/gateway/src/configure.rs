@@ -157,6 +157,7 @@ impl Gateway {
         };
         in_force.stored = now;
         self.take(&before, in_force, staged).await;
+        self.end_outruled().await;
         Ok(applied)
     }
 

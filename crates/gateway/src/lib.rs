@@ -4,6 +4,7 @@ pub mod approvers;
 pub mod audit;
 pub mod break_glass;
 pub mod broker;
+pub mod carriers;
 pub mod catalogue;
 pub mod configure;
 pub mod console_login;

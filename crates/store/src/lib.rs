@@ -7,6 +7,7 @@ mod approvers;
 mod asked;
 mod backup;
 mod break_glass;
+mod carriers;
 mod changes;
 mod configuration;
 mod database;

@@ -45,7 +45,7 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
     let gateway = &pages.gateway;
     let members = gateway.members().await?;
     let approvers = gateway.approvers().await?;
-    let tokens = gateway.tokens().await?;
+    let tokens = gateway.tokens(&model::Part::newest(10 * MOST_TOKENS)).await?;
     let denials = gateway.list_denials().await?;
     let issuers = gateway.health().await.issuers;
     let (_, configured) = gateway.configured().await?;
@@ -216,7 +216,7 @@ fn of_tokens(visitor: &Visitor, tokens: &[TokenInfo], may: bool) -> Markup {
                     }
                 }
             }
-            @if good.len() > MOST_TOKENS { p.hint { "The newest " (MOST_TOKENS) " of " (good.len()) " are shown." } }
+            @if good.len() > MOST_TOKENS { p.hint { "The newest " (MOST_TOKENS) " are shown; " code { "durward token ls" } " has the others." } }
         }
     }
 }
