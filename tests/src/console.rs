@@ -11,7 +11,7 @@ use testkit::process::text;
 use crate::rig::{self, DATABASE, Rig};
 
 const POLICY: &str = r#"
-@id("connect") permit (principal, action == Action::"connect", resource);
+@id("connect") @record("required") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
 @id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")

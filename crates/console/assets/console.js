@@ -131,7 +131,7 @@
 
   const distance = (seconds) => {
     const far = Math.abs(seconds);
-    if (far < 45) return seconds < 0 ? 'just now' : 'in a moment';
+    if (far < 45) return seconds <= 0 ? 'just now' : 'in a moment';
     const [count, unit] = far < 5400 ? [Math.max(1, Math.ceil(far / 60)), 'min']
       : far < 129600 ? [Math.round(far / 3600), 'h'] : [Math.round(far / 86400), 'days'];
     return seconds < 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;

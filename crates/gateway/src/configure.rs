@@ -8,6 +8,7 @@ use journal::record;
 use model::TargetName;
 use policy::Problem;
 use policy::identity::GroupProblem;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::audit::JournalDown;
@@ -68,7 +69,7 @@ fn problems<P: ToString>(all: &[P]) -> String {
 }
 
 /// What an `apply` changed, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Applied {
     /// The policies' version.
     pub version: String,

@@ -74,9 +74,9 @@ pub struct PolicyEdit {
 
 impl PolicyEdit {
     fn make(&self, wanted: &mut Configuration) -> Result<(), AdminError> {
-        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fine) {
-            let why = "a file's name has 1 to 100 letters, digits, `-`, `_` and `.`";
+            let why = "a file's name has 1 to 100 letters, digits, `-`, `_`, `.` and `/`";
             return Err(AdminError::Refused(why.to_owned()));
         }
         let known = wanted.policies.iter().position(|file| file.name == self.name);

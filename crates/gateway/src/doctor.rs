@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use journal::record;
 use model::TargetName;
 use policy::Policies;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sql::postgres::catalog::Catalog;
 
@@ -32,7 +33,7 @@ const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), \
     FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) current_user";
 
 /// How one check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     /// As it should be.
@@ -44,7 +45,7 @@ pub enum Grade {
 }
 
 /// One check of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What was looked at.
     pub what: &'static str,

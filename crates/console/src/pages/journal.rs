@@ -178,7 +178,7 @@ fn row(record: &Record, may_ask: bool) -> Markup {
                 @if name == "refused" && may_ask && !statement.is_empty() {
                     a href={ "/policies/explain?principal=" (words::encoded(record.principal.as_deref().unwrap_or_default()))
                         "&target=" (words::encoded(record.target.as_deref().unwrap_or_default()))
-                        "&statement=" (words::encoded(&cut(statement))) } { "Why was this refused?" }
+                        "&statement=" (words::encoded(&statement.replace('?', "NULL"))) } { "Why was this refused?" }
                 }
             }
         }

@@ -30,7 +30,7 @@ const MOST: usize = 50;
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .page("/policies", Right::SeePolicies, get(page))
-        .page("/policies/files/{name}", Right::SeePolicies, get(file))
+        .page("/policies/files/{*name}", Right::SeePolicies, get(file))
         .page("/policies/new", Right::ChangePolicies, get(new))
         .page("/policies/check", Right::ChangePolicies, post(check))
         .page("/policies/question", Right::ChangePolicies, post(ask))
@@ -129,7 +129,7 @@ fn editing(pages: &Pages, visitor: &Visitor, edit: &PolicyEdit, is_new: bool, sa
                         input type="hidden" name="name" value=(edit.name);
                     }
                     label for="text" { "Policies, in Cedar" }
-                    textarea.code #text name="text" rows="22" spellcheck="false" autocapitalize="off" autocomplete="off" { (text) }
+                    textarea.code #text name="text" rows="22" spellcheck="false" autocapitalize="off" autocomplete="off" { "\n" (text) }
                     div.buttons {
                         button type="submit" formaction="/policies/check" { "Check" }
                         button.primary type="submit" data-presence { "Save" span.by { " with your passkey" } }
@@ -182,7 +182,7 @@ async fn check(State(pages): Here, Submitted { visitor, form }: Submitted) -> Re
     let edit = edit(&form);
     let says = match pages.gateway.check_policy_for(visitor.guest(), &edit).await {
         Ok(applied) => html! {
-            div.notice role="status" {
+            div.notice.good role="status" {
                 strong { "Valid." } " "
                 @if applied.changes.is_empty() { "It changes nothing." }
                 @else { "Saved, it would change: " ul { @for change in &applied.changes { li { (words::visible(change)) } } } }
@@ -306,6 +306,7 @@ async fn why(
                 select #target name="target" { @for target in &configured.targets { option value=(target.name) selected[target.name == asked.target] { (words::visible(&target.name)) } } }
                 label for="statement" { "The statement" }
                 textarea.code #statement name="statement" rows="4" spellcheck="false" autocapitalize="off" required { (asked.statement) }
+                p.hint { "The journal keeps no values: in statements from there, NULL stands in their place." }
                 details open[!asked.groups.is_empty() || !asked.on_behalf_of.is_empty()] {
                     summary { "Groups, and for whom" }
                     label for="groups" { "Groups, with commas between" }

@@ -7,6 +7,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use gateway::recordings::{Moment, Page as Recorded, Step, Wanted};
+use gateway::records::Look;
+use gateway::requests::AdminError;
 use maud::{Markup, html};
 use policy::rights::Right;
 use serde::Deserialize;
@@ -68,9 +70,12 @@ async fn page(
     Query(place): Query<Place>,
 ) -> Result<Response, Problem> {
     let by = visitor.guest().id().to_string();
-    let none = |problem: Problem| problem.with_onward("Back to the sessions", "/sessions");
-    let whole = pages.gateway.whole_recording(&id, wanted(place.step, AT_ONCE), &by).await;
-    let (recorded, moments) = whole.map_err(|error| none(error.into()))?;
+    let (recorded, moments) = match pages.gateway.whole_recording(&id, wanted(place.step, AT_ONCE), &by).await
+    {
+        Ok(whole) => whole,
+        Err(AdminError::Missing(_)) => return unrecorded(&pages, &visitor, &id).await,
+        Err(error) => return Err(back(error)),
+    };
     let total = u64::try_from(moments.len()).unwrap_or(u64::MAX);
     if total > 0 && place.step >= total {
         return Ok(
@@ -100,6 +105,40 @@ async fn page(
     };
     Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/sessions", body, live: None })
         .into_response())
+}
+
+fn back(error: AdminError) -> Problem {
+    Problem::from(error).with_onward("Back to the sessions", "/sessions")
+}
+
+/// A session of which there is no recording: what the journal knows of it is all there is.
+async fn unrecorded(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Response, Problem> {
+    let look = Look { session: id.to_owned(), ..Look::default() };
+    let known = pages.gateway.records(look).await?.found;
+    let live = pages.gateway.sessions().list().into_iter().find(|live| live.id == id);
+    if known.is_empty() && live.is_none() {
+        return Err(back(AdminError::Missing(format!("session {id}, as far back as was looked"))));
+    }
+    let may_end = live.is_some() && pages.gateway.may(visitor.guest(), Right::EndSessions);
+    let may_look = pages.gateway.may(visitor.guest(), Right::SeeJournal);
+    let title = format!("Session {id}");
+    let body = html! {
+        main #main {
+            p.back { a href="/sessions" { "← Sessions" } }
+            div.head {
+                h1 { (words::visible(known.iter().find_map(|record| record.principal.as_deref()).unwrap_or("A session"))) }
+                p.count { @if live.is_some() { span.chip.good { "live" } } @else { span.chip { "over" } } }
+            }
+            section.panel {
+                h2 { "There is no recording of it" }
+                p { "Policies say what is recorded: a policy with " code { "@record(\"required\")" } " has its sessions recorded, as their clients saw them. What was decided stands in the journal all the same." }
+                @if may_look { p { a.button href={ "/journal?session=" (words::encoded(id)) } { "See what was decided" } } }
+            }
+            @if may_end { (sessions::ending(visitor, id)) }
+        }
+    };
+    let page = Page { title: &title, at: "/sessions", body, live: None };
+    Ok(frame::page(pages, visitor, page).into_response())
 }
 
 fn facts(id: &str, recorded: &Recorded, moments: &[Moment]) -> Markup {
@@ -351,16 +390,19 @@ fn search(id: &str, place: &Place, found: Option<&Found>) -> Markup {
 // ---------------------------------------------------------------------- watching it
 
 /// The last steps of a session, and those that come.
-async fn tail(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> Result<Html<String>, Problem> {
+async fn tail(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> Result<Response, Problem> {
     let by = visitor.guest().id().to_string();
-    let none = |problem: Problem| problem.with_onward("Back to the sessions", "/sessions");
     let found = pages.gateway.sessions().list().into_iter().find(|live| live.id == id);
     let is_live = found.is_some();
     let gateway = &pages.gateway;
     let ask = |from| gateway.recording(&id, wanted(from, AT_ONCE), std::time::Duration::ZERO, &by);
     // How many there are is known when it was gone through.
-    let known = ask(u64::MAX).await.map_err(|error| none(error.into()))?.known;
-    let read = ask(known.saturating_sub(LAST)).await.map_err(|error| none(error.into()))?;
+    let known = match ask(u64::MAX).await {
+        Ok(whole) => whole.known,
+        Err(AdminError::Missing(_)) => return unrecorded(&pages, &visitor, &id).await,
+        Err(error) => return Err(back(error)),
+    };
+    let read = ask(known.saturating_sub(LAST)).await.map_err(back)?;
     let said = |name: &str| read.session.get(name).and_then(Value::as_str).unwrap_or_default();
     let path = format!("/sessions/{}", words::encoded(&id));
     let may_end = is_live && pages.gateway.may(visitor.guest(), Right::EndSessions);
@@ -391,5 +433,5 @@ async fn tail(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
         }
     };
     let live = Some(format!("/live?session={}", words::encoded(&id)));
-    Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/sessions", body, live }))
+    Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/sessions", body, live }).into_response())
 }

@@ -322,7 +322,7 @@ fn read_time(written: &str) -> Option<i64> {
 fn distance(seconds: i64) -> String {
     let far = seconds.unsigned_abs();
     let (count, unit) = match far {
-        0..=44 => return if seconds < 0 { "just now".to_owned() } else { "in a moment".to_owned() },
+        0..=44 => return if seconds <= 0 { "just now".to_owned() } else { "in a moment".to_owned() },
         45..=5399 => (far.div_ceil(60).max(1), "min"),
         5400..=129_599 => ((far + 1800) / 3600, "h"),
         _ => ((far + 43_200) / 86_400, "days"),

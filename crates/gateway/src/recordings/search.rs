@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hashbrown::{HashMap, HashSet};
 use recording::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ const MOST: usize = 1000;
 const MOST_RECORDINGS: usize = 500;
 
 /// What is looked for: all that is given must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Search {
     /// Who: `agent:ci`, or a part of it; also who is acted for.
@@ -50,7 +51,7 @@ pub struct Search {
 }
 
 /// What was found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Found {
     /// The newest first.
     pub hits: Vec<Hit>,
@@ -59,7 +60,7 @@ pub struct Found {
 }
 
 /// One operation that fits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hit {
     /// Its session.
     pub session: String,

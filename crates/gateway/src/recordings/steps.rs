@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use recording::Key;
 use recording::event::{Event, Events, What};
 use recording::read::{Cursor, ReadError, Reader};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ const MOST_ROWS: usize = 100_000;
 const MOST_SHOWN: usize = 8 * 1024 * 1024;
 
 /// Which part of a recording is wanted, and how much of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wanted {
     /// The first step, from 0.
@@ -39,7 +40,7 @@ pub struct Wanted {
 }
 
 /// A part of a recording.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Page {
     /// Who, on what, when; `began_us` is in microseconds since 1970.
     pub session: Value,
@@ -58,7 +59,7 @@ pub struct Page {
 }
 
 /// What became of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It was allowed.
@@ -96,7 +97,7 @@ impl Verdict {
 }
 
 /// One step.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Step {
     /// Its number in the recording, from 0.
     pub index: u64,
