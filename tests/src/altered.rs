@@ -42,8 +42,14 @@ fn said(output: &Output) -> String {
 
 /// A statement sent with psql.
 fn send(rig: &Rig, statement: &str) -> Child {
+    send_all(rig, &[statement])
+}
+
+/// Each in a message of its own.
+fn send_all(rig: &Rig, statements: &[&str]) -> Child {
     let mut psql = rig.through().command("psql");
-    psql.args(["-XAt", "-v", "VERBOSITY=verbose", "-c", statement]);
+    psql.args(["-XAt", "-v", "VERBOSITY=verbose"]);
+    psql.args(statements.iter().flat_map(|statement| ["-c", statement]));
     psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -150,8 +156,8 @@ fn who_waits_while_it_is_altered_is_told_and_waits_for_the_new_request() {
         (false, "ALTER TABLE shop.other ADD more text", false),
     ] {
         let before: i32 = changed(&rig).parse().unwrap();
-        let statement = if block { format!("BEGIN; {UPDATE}; COMMIT") } else { UPDATE.to_owned() };
-        let waits = send(&rig, &statement);
+        let statements: &[&str] = if block { &["BEGIN", UPDATE, "COMMIT"] } else { &[UPDATE] };
+        let waits = send_all(&rig, statements);
         let id = waiting(&rig);
         rig.server.sql(DATABASE, altered).unwrap();
         run(&rig, &["requests", "approve", &id]);

@@ -173,7 +173,8 @@ fn a_channel_has_one_message_of_each_request_that_changes_with_it() {
     assert!(output.status.success(), "{}", said(&output));
     let calls = || {
         let printed = slack.printed();
-        let lines = printed.lines().filter(|line| line.starts_with('{')).map(|line| Json::parse(line).unwrap());
+        let lines =
+            printed.lines().filter(|line| line.starts_with('{')).map(|line| Json::parse(line).unwrap());
         lines.collect::<Vec<_>>()
     };
     let text = |call: &Json, path: &[&str]| {
@@ -192,7 +193,10 @@ fn a_channel_has_one_message_of_each_request_that_changes_with_it() {
     }
     assert!(text(&calls[3], &["body", "text"]).contains("Approved by user:administrator"));
     let printed = slack.printed();
-    assert!(printed.contains(&format!("durward requests show {id}")) && !printed.contains("\"ok\":false"), "{printed}");
+    assert!(
+        printed.contains(&format!("durward requests show {id}")) && !printed.contains("\"ok\":false"),
+        "{printed}"
+    );
     for hidden in ["x-secret", "x-words", TOKEN] {
         assert!(!printed.contains(hidden) && !rig.gateway.log().contains(hidden), "{hidden}");
     }

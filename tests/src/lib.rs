@@ -33,6 +33,8 @@ mod exactly;
 #[cfg(test)]
 mod freezes;
 #[cfg(test)]
+mod fresh;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;

@@ -132,7 +132,10 @@ impl TypedSlack {
 
 /// Reads their secrets.
 pub(crate) fn all(settings: &Settings) -> anyhow::Result<Vec<Carrier>> {
-    let webhooks = settings.webhooks.iter().map(|(name, settings)| one(name, settings).map(Carrier::Webhook));
+    let webhooks = settings
+        .webhooks
+        .iter()
+        .map(|(name, settings)| one(name, settings).map(|webhook| Carrier::Webhook(Box::new(webhook))));
     let slack = settings.slack.iter().map(|SlackSettings { channel, token, api }| {
         let token = token.read("slack.token")?;
         Ok(Carrier::Slack(Slack::new(api, token.trim(), channel)?))

@@ -114,13 +114,14 @@ async fn configure(
     password: Option<Zeroizing<String>>,
 ) -> anyhow::Result<bool> {
     let mut wanted: Configuration = gateway.export().await?;
-    let (tags, columns) = match wanted.targets.iter().position(|t| t.name == name.as_str()) {
-        Some(known) => {
-            let known = wanted.targets.remove(known);
-            (known.tags, known.columns)
-        }
-        None => Default::default(),
-    };
+    let (tags, columns, read_only, freshness) =
+        match wanted.targets.iter().position(|t| t.name == name.as_str()) {
+            Some(known) => {
+                let known = wanted.targets.remove(known);
+                (known.tags, known.columns, known.read_only, known.freshness)
+            }
+            None => Default::default(),
+        };
     wanted.targets.push(TargetConfig {
         name: name.to_string(),
         host: database.host.clone(),
@@ -132,6 +133,8 @@ async fn configure(
         credential: None,
         sslrootcert: database.root_certificates()?,
         direct_tls: database.direct_tls,
+        read_only,
+        freshness,
         tags,
         columns,
     });

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use gateway::configure::{
-    ColumnConfig, Configuration, Password, PolicyFile, TargetConfig, check_name, column_name, tag,
+    ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig, check_name,
+    column_name, tag,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -78,6 +79,12 @@ struct TypedTarget {
     /// TLS from the first byte.
     #[serde(default)]
     direct_tls: bool,
+    /// How far the server itself refuses to write; `usual` where it is not given.
+    #[serde(default)]
+    read_only: ReadOnlyWord,
+    /// How certain it is that a statement finds what it was judged by; `polled` where it is not given.
+    #[serde(default)]
+    freshness: FreshnessWord,
     /// What a policy may ask of it: `production`.
     #[serde(default)]
     tags: BTreeSet<TagWord>,
@@ -179,6 +186,28 @@ impl SslModeWord {
             Self::VerifyFull => "verify-full",
         }
     }
+}
+
+/// How far the server itself refuses to write, where policy lets the principal write.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ReadOnlyWord {
+    /// While nothing but reads is sent, outside of transaction blocks.
+    #[default]
+    Usual,
+    /// In blocks that begin with a read as well: these stay read only.
+    Strict,
+}
+
+/// How certain it is that a statement finds what it was judged by.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum FreshnessWord {
+    /// The target's definitions are looked at again and again.
+    #[default]
+    Polled,
+    /// They are looked at for each statement, when what it names is locked already.
+    Strict,
 }
 
 /// How a value is replaced.
@@ -292,6 +321,8 @@ impl Wanted {
             sslmode,
             sslrootcert,
             direct_tls,
+            read_only,
+            freshness,
             tags,
             columns,
         } = typed;
@@ -343,6 +374,14 @@ impl Wanted {
             sslmode: sslmode.unwrap_or(SslModeWord::Prefer).as_str().to_owned(),
             sslrootcert,
             direct_tls,
+            read_only: match read_only {
+                ReadOnlyWord::Usual => ReadOnly::Usual,
+                ReadOnlyWord::Strict => ReadOnly::Strict,
+            },
+            freshness: match freshness {
+                FreshnessWord::Polled => Freshness::Polled,
+                FreshnessWord::Strict => Freshness::Strict,
+            },
             tags: tags.into_iter().map(|TagWord(tag)| tag).collect(),
             columns: columns.into_iter().map(column).collect(),
         });

@@ -37,7 +37,7 @@ const TRIES: u32 = 9;
 #[derive(Debug)]
 pub enum Carrier {
     /// Over HTTP.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
     /// In a channel of Slack's.
     Slack(Slack),
 }

@@ -26,7 +26,7 @@ pub(crate) use build::{Means, column_text, load};
 use build::{build, check_sources, sources};
 pub use build::{check_name, column_name, tag};
 pub use merge::Rest;
-pub use typed::{ColumnConfig, Configuration, Password, PolicyFile, TargetConfig};
+pub use typed::{ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig};
 
 /// Why a configuration was not taken. The one in force stays.
 #[derive(Debug, thiserror::Error)]
@@ -357,5 +357,5 @@ async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged
 
 /// Whether sessions on a target may go on under the new configuration.
 fn still_there(after: &InForce, name: &TargetName, old: &Target) -> bool {
-    after.targets.get(name).is_some_and(|new| new.is_same_place(old))
+    after.targets.get(name).is_some_and(|new| new.is_same_place(old) && new.care == old.care)
 }

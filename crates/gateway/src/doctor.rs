@@ -8,9 +8,10 @@ use model::TargetName;
 use policy::Policies;
 use schemars::JsonSchema;
 use serde::Serialize;
-use sql::postgres::catalog::Catalog;
+use sql::postgres::catalog::{Catalog, tells};
 
 use crate::catalogue::ReadError;
+use crate::configure::Freshness;
 use crate::gateway::Gateway;
 use crate::net::dial::{self, Address};
 use crate::protocols::postgres::{Control, ControlError};
@@ -103,6 +104,7 @@ impl Gateway {
                 let in_force = self.in_force.load_full();
                 facts(&mut control, target, &in_force.policies, &mut checks).await;
                 if let Some(catalogue) = catalogue(target, &mut checks).await {
+                    checks.push(definitions(target, &catalogue));
                     checks.push(names::tags(target, &catalogue));
                     checks.extend(names::resources(target, &catalogue, &in_force.policies.references()));
                 }
@@ -133,6 +135,22 @@ fn encryption(target: &Target) -> Check {
             check("tls", Grade::Bad, "the connection may be in clear text: use sslmode verify-full")
         }
     }
+}
+
+/// How soon altered definitions are seen.
+fn definitions(target: &Target, catalogue: &Catalog) -> Check {
+    const WHAT: &str = "definitions";
+    if catalogue.tells_of_definitions() {
+        return check(WHAT, Grade::Good, "it tells of altered definitions at once, by an event trigger");
+    }
+    let says = match target.care.freshness {
+        Freshness::Polled => "altered definitions are seen within about a second",
+        Freshness::Strict => {
+            "they are looked at for each statement; those that are altered meanwhile cost it another try"
+        }
+    };
+    let says = format!("{says}; an event trigger, which a superuser can make, tells of them at once");
+    mended(WHAT, Grade::Good, says, tells::definition())
 }
 
 async fn facts(control: &mut Control, target: &Target, policies: &Policies, checks: &mut Vec<Check>) {

@@ -1,6 +1,8 @@
 //! The catalogue of a target, shared by its sessions and kept fresh. What is not known to be fresh is not used: a
 //! catalogue that could not be looked at for a while is dropped, and then nothing on its target is understood.
 
+mod heard;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -64,6 +66,8 @@ pub struct SharedCatalogue {
     server: AtomicU32,
     /// Somebody needed it. Sessions that need no certainty about names never have it read.
     wanted: AtomicBool,
+    /// Somebody listens to what the target tells.
+    hearing: AtomicBool,
     /// When the last look that succeeded began.
     seen: ArcSwapOption<Instant>,
     reader: Arc<Mutex<Reader>>,
@@ -120,6 +124,7 @@ impl SharedCatalogue {
             versions: AtomicU64::new(0),
             server: AtomicU32::new(0),
             wanted: AtomicBool::new(false),
+            hearing: AtomicBool::new(false),
             seen: ArcSwapOption::empty(),
             reader: Arc::default(),
             room: AtomicUsize::new(0),

@@ -9,6 +9,7 @@ use model::{Tag, TargetName};
 use policy::TargetFacts;
 
 use crate::catalogue::ColumnTag;
+use crate::configure::{Freshness, ReadOnly};
 use crate::credentials::Credential;
 use crate::freshness::{Place, SharedCatalogue};
 use crate::metrics::Metrics;
@@ -35,8 +36,17 @@ pub struct Target {
     /// that they see new tags, too.
     pub catalogue: Arc<SharedCatalogue>,
     pub(crate) credential: Credential,
+    /// What is asked of its sessions beyond policy.
+    pub(crate) care: Care,
     /// What its sessions have understood.
     pub(crate) meanings: Shared,
+}
+
+/// How careful the gateway is with a target beyond what policy says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Care {
+    pub read_only: ReadOnly,
+    pub freshness: Freshness,
 }
 
 /// How the gateway last met a target.
@@ -61,6 +71,7 @@ pub(crate) struct Parts {
     pub database: String,
     pub credential: Credential,
     pub columns: Vec<ColumnTag>,
+    pub care: Care,
     pub journal: Journal,
     pub state: State,
     pub metrics: Arc<Metrics>,
@@ -68,8 +79,20 @@ pub(crate) struct Parts {
 
 impl Target {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { name, facts, address, tls, user, database, credential, columns, journal, state, metrics } =
-            parts;
+        let Parts {
+            name,
+            facts,
+            address,
+            tls,
+            user,
+            database,
+            credential,
+            columns,
+            care,
+            journal,
+            state,
+            metrics,
+        } = parts;
         let place = Place {
             target: name.clone(),
             address: address.clone(),
@@ -79,7 +102,18 @@ impl Target {
             credential: credential.clone(),
         };
         let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, state, metrics));
-        Self { name, facts, address, tls, user, database, catalogue, credential, meanings: Shared::default() }
+        Self {
+            name,
+            facts,
+            address,
+            tls,
+            user,
+            database,
+            catalogue,
+            credential,
+            care,
+            meanings: Shared::default(),
+        }
     }
 
     /// Whether another is the same server, database and login, so that what was read of the one is true of the other.

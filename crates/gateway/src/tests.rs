@@ -315,6 +315,8 @@ async fn house() -> House {
         credential: None,
         sslrootcert: None,
         direct_tls: false,
+        read_only: Default::default(),
+        freshness: Default::default(),
         tags: BTreeSet::new(),
         columns: std::collections::BTreeMap::new(),
     };

@@ -28,6 +28,8 @@ pub struct Target {
     pub authority: Option<PathBuf>,
     /// A file with the role's password, if it has one.
     pub password: Option<PathBuf>,
+    /// More lines of its description: `read_only = "strict"`.
+    pub more: String,
 }
 
 impl Target {
@@ -35,11 +37,20 @@ impl Target {
     pub fn new(name: &str, port: u16, database: &str) -> Self {
         let user = crate::postgres::SUPERUSER.to_owned();
         let (name, database) = (name.to_owned(), database.to_owned());
-        Self { name, port, user, database, columns: Vec::new(), authority: None, password: None }
+        Self {
+            name,
+            port,
+            user,
+            database,
+            columns: Vec::new(),
+            authority: None,
+            password: None,
+            more: String::new(),
+        }
     }
 
     fn toml(&self) -> String {
-        let Self { name, port, user, database, columns, authority, password } = self;
+        let Self { name, port, user, database, columns, authority, password, more } = self;
         let tls = authority.as_ref().map_or_else(
             || "sslmode = \"disable\"".to_owned(),
             |file| format!("sslmode = \"verify-full\"\nsslrootcert = \"{}\"", file.display()),
@@ -49,7 +60,7 @@ impl Target {
             .map_or_else(String::new, |file| format!("password_file = \"{}\"\n", file.display()));
         let mut text = format!(
             "[[targets]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{user}\"\n\
-             database = \"{database}\"\n{password}{tls}\n\n[targets.columns]\n"
+             database = \"{database}\"\n{password}{tls}\n{more}\n\n[targets.columns]\n"
         );
         for (column, tag) in columns {
             let _ = writeln!(text, "\"{column}\" = {{ tags = [\"{tag}\"] }}");

@@ -42,6 +42,8 @@ CREATE FUNCTION g2.negated(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN 
 CREATE OPERATOR g2.@ (RIGHTARG = text, FUNCTION = g2.negated);
 CREATE FUNCTION g0.first_of(g0.pair) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN ($1).a; END';
 CREATE CAST (g0.pair AS int) WITH FUNCTION g0.first_of(g0.pair) AS IMPLICIT;
+CREATE FUNCTION g0.shown(g0.pair) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN ($1).b; END';
+CREATE CAST (g0.pair AS text) WITH FUNCTION g0.shown(g0.pair) AS ASSIGNMENT;
 CREATE FUNCTION g0.mood_number(g0.mood) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE CAST (g0.mood AS int) WITH FUNCTION g0.mood_number(g0.mood) AS ASSIGNMENT;
 CREATE FUNCTION g0.note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN coalesce(NEW, OLD); END';

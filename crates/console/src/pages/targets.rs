@@ -312,6 +312,8 @@ impl Typed {
             direct_tls: false,
             tags: tags.collect(),
             columns: Default::default(),
+            read_only: Default::default(),
+            freshness: Default::default(),
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::state::State;
-use crate::targets::{Parts, Target};
+use crate::targets::{Care, Parts, Target};
 
 /// What targets are built with.
 #[derive(Clone, Copy)]
@@ -126,6 +126,8 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         sslmode,
         sslrootcert,
         direct_tls,
+        read_only,
+        freshness,
         tags,
         columns,
     } = target;
@@ -146,6 +148,7 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         database: database.clone(),
         credential,
         columns: column_tags(columns)?,
+        care: Care { read_only: *read_only, freshness: *freshness },
         journal: means.journal.clone(),
         state: means.state.clone(),
         metrics: Arc::clone(means.metrics),

@@ -71,12 +71,40 @@ pub struct TargetConfig {
     /// TLS from the first byte.
     #[serde(default, skip_serializing_if = "is_false")]
     pub direct_tls: bool,
+    /// How far the server itself refuses to write.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub read_only: ReadOnly,
+    /// How certain it is that a statement finds what it was judged by.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub freshness: Freshness,
     /// What a policy may ask of it: `production`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
     /// Tags of columns, by `schema.table.column`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnConfig>,
+}
+
+/// How far the server itself refuses to write in the sessions of a target whose principal may write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadOnly {
+    /// While nothing but reads is sent, outside of transaction blocks.
+    #[default]
+    Usual,
+    /// In blocks that begin with a read as well: these stay read only.
+    Strict,
+}
+
+/// How certain it is that the server's definitions are those by which a statement was judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Freshness {
+    /// They are looked at again and again.
+    #[default]
+    Polled,
+    /// They are looked at for each statement, when what it names is locked already.
+    Strict,
 }
 
 /// What is said of one column.
@@ -134,6 +162,10 @@ fn default_sslmode() -> String {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+fn is_usual<T: Default + PartialEq>(word: &T) -> bool {
+    *word == T::default()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ impl Gateway {
             used.insert(live.target.clone());
         });
         for target in used.iter().filter_map(|name| self.target(name)) {
+            target.catalogue.hear();
             tokio::spawn(async move { target.catalogue.poll().await });
         }
         self.issuers().refresh();

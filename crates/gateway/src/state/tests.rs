@@ -522,6 +522,8 @@ async fn a_configuration_comes_back_without_its_passwords() {
         credential: None,
         sslrootcert: None,
         direct_tls: false,
+        read_only: Default::default(),
+        freshness: Default::default(),
         tags: BTreeSet::new(),
         columns: BTreeMap::new(),
     };

@@ -11,7 +11,7 @@ use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{constant, kind, qualified, text_constant};
-use super::value::{Flow, UNKNOWN, Value};
+use super::value::{Flow, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 use super::{Control, parse};
 
@@ -283,6 +283,14 @@ impl<'a> Walk<'a> {
     pub(super) fn fitting(&self, candidates: Vec<&'a Function>, values: &[Value]) -> Vec<&'a Function> {
         if candidates.len() < 2 {
             return candidates;
+        }
+        // A literal alone is text for the server where one of its own functions takes that, and no other is there
+        // (`func_select_candidate`: the category of strings first, and in it the preferred type).
+        if let [Value { type_oid: Some(UNKNOWN), .. }] = values
+            && candidates.iter().all(|f| f.is_builtin())
+            && let Some(text) = candidates.iter().find(|f| f.arguments == [TEXT] && !f.variadic)
+        {
+            return vec![*text];
         }
         let fits = |function: &&'a Function| {
             values.iter().enumerate().all(|(index, value)| {

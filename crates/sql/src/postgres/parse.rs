@@ -17,6 +17,9 @@ const PLACES: usize = 64;
 /// And so many bytes are read for that, about.
 const LONG: usize = 4 * 1024 * 1024;
 
+/// So many levels of the tree a CASE is: itself, its list, its arm and what stands in that.
+const CASE: usize = 4;
+
 /// A text that the grammar accepts.
 pub(super) struct Parsed {
     /// Its statements, in order.
@@ -77,7 +80,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<ScanToken>, pg_query::Error> {
 }
 
 /// An upper bound of how deep the tree can be: brackets, and within a bracket what stands between commas. Lists of AND
-/// and OR are flat; joins, set operations and CASE are not.
+/// and OR are flat, and so are the arms of a CASE, which is a bracket of its own up to its END; joins and set operations are
+/// not.
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other token is counted alike")]
 fn chain(text: &str, tokens: &[ScanToken]) -> usize {
     #[derive(Default, Clone)]
@@ -85,39 +89,69 @@ fn chain(text: &str, tokens: &[ScanToken]) -> usize {
         fixed: usize,
         run: usize,
         between: bool,
+        /// A CASE has begun it.
+        is_case: bool,
+    }
+    impl Level {
+        /// How deep what it begins stands in what is around it.
+        fn step(&self) -> usize {
+            if self.is_case { CASE } else { 1 }
+        }
     }
     let mut above: Vec<Level> = Vec::new();
     let mut level = Level::default();
     let (mut sum, mut deepest) = (0_usize, 0_usize);
+    // Behind a dot and behind AS every word is a name.
+    let mut names = false;
     for token in tokens {
+        if matches!(token.token(), Token::SqlComment | Token::CComment) {
+            continue;
+        }
         let word = piece(text, token);
+        let is_name = std::mem::replace(&mut names, word == "." || token.token() == Token::As);
         match word {
             "(" | "[" => {
-                sum += level.fixed + level.run + 1;
-                above.push(std::mem::take(&mut level));
+                let inner = Level::default();
+                sum += level.fixed + level.run + inner.step();
+                above.push(std::mem::replace(&mut level, inner));
                 continue;
             }
             ")" | "]" => {
-                if let Some(before) = above.pop() {
-                    level = before;
-                    sum = sum.saturating_sub(level.fixed + level.run + 1);
+                // What looked like a CASE was a name, where it has no END before the bracket's.
+                while let Some(before) = above.pop() {
+                    let ended = std::mem::replace(&mut level, before);
+                    sum = sum.saturating_sub(level.fixed + level.run + ended.step());
+                    if !ended.is_case {
+                        break;
+                    }
                 }
                 level.run += 1;
             }
-            "," => level = Level { fixed: level.fixed, ..Level::default() },
-            ";" => level = Level::default(),
+            "," => level = Level { fixed: level.fixed, is_case: level.is_case, ..Level::default() },
+            ";" => level = Level { is_case: level.is_case, ..Level::default() },
             _ => match token.token() {
+                Token::Case if !is_name => {
+                    let inner = Level { is_case: true, ..Level::default() };
+                    sum += level.fixed + level.run + inner.step();
+                    above.push(std::mem::replace(&mut level, inner));
+                    continue;
+                }
+                Token::EndP if level.is_case && !is_name => {
+                    if let Some(before) = above.pop() {
+                        let ended = std::mem::replace(&mut level, before);
+                        sum = sum.saturating_sub(level.fixed + level.run + ended.step());
+                    }
+                    level.run += 1;
+                }
+                Token::When | Token::Then | Token::Else if level.is_case && !is_name => {
+                    level = Level { is_case: true, ..Level::default() };
+                }
                 Token::And | Token::Or if !level.between => level.run = 0,
                 Token::Between => {
                     level.between = true;
                     level.run += 1;
                 }
-                Token::Join
-                | Token::Union
-                | Token::Intersect
-                | Token::Except
-                | Token::Case
-                | Token::Select => {
+                Token::Join | Token::Union | Token::Intersect | Token::Except | Token::Select => {
                     level.fixed += 1;
                 }
                 _ => level.run += 1,

@@ -492,7 +492,29 @@ fn depth_is_bounded_and_length_is_not_depth() {
         assert_eq!(under(&["pg_catalog"], &deep).expect_err("deep").sqlstate(), "54001");
         let chain = format!("SELECT {}", vec!["'a'"; 20_000].join(" || "));
         assert_eq!(under(&["pg_catalog"], &chain).expect_err("chain").sqlstate(), "54001");
+        let minus = "- ".repeat(500);
+        for nested in [
+            "CASE WHEN true THEN ".repeat(5_000) + "1" + &" END".repeat(5_000),
+            format!("CASE WHEN true THEN {minus}").repeat(50) + "1" + &" END".repeat(50),
+            // What only looks like an end of it, or like an arm.
+            format!("CASE WHEN {minus}x.end = {minus}").repeat(50) + "1" + &" THEN 1 END".repeat(50),
+            format!("CASE WHEN {minus}x.when + {minus}x.then = ").repeat(50)
+                + "1"
+                + &" THEN 1 END".repeat(50),
+            "CASE WHEN true THEN (".repeat(5_000) + "1" + &") END".repeat(5_000),
+        ] {
+            let refusal = under(&["pg_catalog"], &format!("SELECT {nested} FROM x")).expect_err("nested");
+            assert_eq!(refusal.sqlstate(), "54001", "{}", &nested[..60]);
+        }
         for honest in [
+            format!("SELECT CASE 1 {} ELSE 0 END", "WHEN 1 THEN 2 ".repeat(5_000)),
+            format!(
+                "UPDATE shop.products SET price = CASE {} END WHERE id IN (1)",
+                "WHEN id = 1 AND name = 'x' THEN price * 2 + 1 ".repeat(2_000)
+            ),
+            format!("SELECT {} 1", "CASE WHEN true THEN 1 END, ".repeat(1_000)),
+            format!("SELECT 1 AS case, 2 AS end, 3 AS when {}", ", 4 AS then".repeat(100)),
+            format!("SELECT 1 {}", "/* a comment */ -- another\n".repeat(10_000)),
             format!("SELECT {}", vec!["'a'"; 200].join(" || ")),
             format!("SELECT 1 WHERE 1 IN ({})", vec!["1"; 20_000].join(", ")),
             format!("SELECT 1 WHERE {}", vec!["1 = 2"; 20_000].join(" OR ")),

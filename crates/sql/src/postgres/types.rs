@@ -226,7 +226,12 @@ impl<'a> Walk<'a> {
         };
         if wanted.kind == TypeKind::Pseudo {
             return match wanted.name.as_str() {
-                "anyarray" | "anycompatiblearray" => given.is_array() || given.kind != TypeKind::Base,
+                "anyarray" | "anycompatiblearray" => {
+                    given.is_array() || matches!(given.kind, TypeKind::Domain | TypeKind::Pseudo)
+                }
+                "record" => {
+                    matches!(given.kind, TypeKind::Composite | TypeKind::Domain | TypeKind::Pseudo)
+                }
                 "anynonarray" | "anycompatiblenonarray" => !given.is_array(),
                 "anyenum" => matches!(given.kind, TypeKind::Enum | TypeKind::Domain),
                 "anyrange" | "anycompatiblerange" => matches!(given.kind, TypeKind::Range | TypeKind::Domain),

@@ -324,7 +324,9 @@ impl<'a> Walk<'a> {
 
     fn fires(&mut self) {
         for trigger in self.catalog.event_triggers() {
-            self.call_oid(trigger.function);
+            if !self.catalog.only_tells(trigger.function) {
+                self.call_oid(trigger.function);
+            }
         }
     }
 

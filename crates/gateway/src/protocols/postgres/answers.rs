@@ -14,7 +14,7 @@ use super::control::Rows;
 use super::conversation::Conversation;
 use super::errors;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
-use super::guard;
+use super::guard::{self, Lock};
 use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
@@ -367,11 +367,12 @@ impl Answers {
                 }
                 return Heard::Instead(error);
             }
-            Some(Expected::Guard(_, locking)) => {
-                let locking = *locking;
-                c.guard.failed(locking);
+            Some(Expected::Guard(_, lock)) => {
+                let lock = *lock;
+                c.guard.failed(lock);
                 c.failed_extended();
-                return Heard::Swallow;
+                // Where it stands among the client's own messages, those fail with it.
+                return if lock == (Lock::Block { apart: false }) { Heard::Pass } else { Heard::Swallow };
             }
             Some(Expected::Own(_)) => {
                 self.own_error = match errors::withhold_if(frame, shy && quoting) {

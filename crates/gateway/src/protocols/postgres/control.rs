@@ -96,6 +96,25 @@ impl Control {
         timeout(PATIENCE, self.asked(sql)).await.map_err(|_| ControlError::Timeout)?
     }
 
+    /// Waits for a notification on a channel that is listened to.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub async fn notified(&mut self) -> Result<(), ControlError> {
+        loop {
+            let message = message(&mut self.upstream.stream, LONGEST).await?;
+            let frame = message.frame()?;
+            let heard = backend(&frame)?;
+            if let Backend::NotificationResponse { .. } = heard {
+                return Ok(());
+            }
+            if let Backend::ErrorResponse(_) = heard {
+                let words = wire::postgres::error::field(frame.body, b'M').unwrap_or_default();
+                return Err(ControlError::Refused { code: errors::sqlstate(frame.body), message: words });
+            }
+        }
+    }
+
     async fn asked(&mut self, sql: &str) -> Result<Rows, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();

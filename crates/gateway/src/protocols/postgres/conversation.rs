@@ -15,7 +15,7 @@ use wire::postgres::build;
 use self::in_flight::Found;
 use super::ceiling::{Capped, Limit};
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
-use super::guard::{self, Guard};
+use super::guard::{self, Block, Fits, Guard, Lock};
 use super::names::{Names, moves_names};
 use super::operation::{Garbled, Operation, Prepared, Request, RequestKind};
 use super::own;
@@ -84,8 +84,12 @@ pub(super) struct Conversation {
     pub(super) quoting: bool,
     /// Whether the server itself would refuse to write.
     pub(super) guard: Guard,
+    /// What the block that is open began with, where its target is strict.
+    pub(super) block: Block,
     /// Statements in flight change which names there are.
     names_moving: bool,
+    /// A transaction has begun in which something is locked for the client's next message, and nothing else is in it.
+    locking: bool,
     /// Settings under which the next statement runs.
     under: Arc<Under>,
     /// They may be others by now, as soon as the server has said so.
@@ -119,7 +123,9 @@ impl Conversation {
             deferred: false,
             quoting: false,
             guard: Guard::Off,
+            block: Block::Unguarded,
             names_moving: false,
+            locking: false,
             under: Arc::default(),
             reports_moving: false,
             reports_touched: false,
@@ -222,6 +228,7 @@ impl Conversation {
     fn running(&mut self, bound: &Bound) {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
         self.quoting |= bound.operation.statements.iter().any(|s| s.touches_tagged);
+        self.block.running(&bound.operation);
         for control in bound.operation.controls() {
             self.guard.running(control);
             self.reports_touched |= moves_reports(control) || moves_settings(control);
@@ -246,10 +253,21 @@ impl Conversation {
     /// What goes to the server before an operation that is allowed, so that it writes where this one does more than read, and
     /// refuses to where it does not. `rest` is what the client has sent behind it.
     pub(super) fn guarded(&mut self, kind: &RequestKind, operation: &Operation, rest: &[u8]) -> Vec<u8> {
-        if self.guard.is_off() {
+        // The transaction in which it will run has begun.
+        if self.locking {
             return Vec::new();
         }
-        let reads = operation.reads();
+        let in_block = match kind {
+            RequestKind::Query
+            | RequestKind::FunctionCall
+            | RequestKind::Bind { .. }
+            | RequestKind::Execute { .. } => self.locked_block(operation),
+            RequestKind::Parse { .. } => Vec::new(),
+        };
+        if self.guard.is_off() || !in_block.is_empty() {
+            return in_block;
+        }
+        let reads = operation.reads() || self.block.fits(operation) == Fits::Beginning;
         let known = |name: &[u8]| self.reads_statement(name);
         let reads = match kind {
             RequestKind::Query | RequestKind::FunctionCall => reads,
@@ -278,14 +296,69 @@ impl Conversation {
         if self.unsynced || self.in_block() {
             return out;
         }
-        if let Some(locking) = self.guard.shift(reads, self.expected.is_empty()) {
-            own::ask(&mut out, own::lock(locking));
-            build::sync(&mut out);
-            for part in OwnPart::EACH.into_iter().chain([OwnPart::Sync]) {
-                self.expected.push_back(Expected::Guard(part, locking));
-            }
+        if let Some(lock) = self.guard.shift(reads, self.expected.is_empty()) {
+            self.send_lock(&mut out, lock);
         }
         out
+    }
+
+    fn send_lock(&mut self, out: &mut Vec<u8>, lock: Lock) {
+        own::ask(out, own::lock(lock));
+        let sync = (lock != Lock::Block { apart: false }).then_some(OwnPart::Sync);
+        if sync.is_some() {
+            build::sync(out);
+        } else {
+            self.flushed = false;
+        }
+        for part in OwnPart::EACH.into_iter().chain(sync) {
+            self.expected.push_back(Expected::Guard(part, lock));
+        }
+    }
+
+    /// What makes the block that is open read only before an operation in it, where its target is strict.
+    fn locked_block(&mut self, operation: &Operation) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.block.fits(operation) == Fits::Locked && self.status != TransactionStatus::Failed {
+            self.send_lock(&mut out, Lock::Block { apart: !self.unsynced });
+            self.block = Block::Reads { locked: true };
+        }
+        out
+    }
+
+    /// What must happen before an operation may be sent, where its target is strict about blocks.
+    fn before_block(&self, operation: &Operation) -> Option<Said> {
+        if self.block == Block::Unguarded {
+            return None;
+        }
+        if self.status == TransactionStatus::Failed {
+            // What is in flight may make it go on.
+            if !self.expected.is_empty() {
+                return Some(Said::Wait);
+            }
+            // Else the server does nothing in it but end it, or go back in it.
+            if !operation.controls().any(guard::returns) {
+                return None;
+            }
+        }
+        // What was said of transactions to come may be taken back by the end of one that is being opened.
+        let opening = self.guard == Guard::Locked && self.block != Block::None && !self.in_block();
+        let garbled = |message: &str, hint: &str| {
+            let hint = Some(hint.to_owned());
+            Some(Said::Garbled(Garbled { hint, ..Garbled::new("25006", message.to_owned()) }))
+        };
+        match self.block.fits(operation) {
+            _ if opening && !self.expected.is_empty() => Some(Said::Wait),
+            Fits::Beginning if !self.guard.is_off() && !self.expected.is_empty() => Some(Said::Wait),
+            Fits::Plainly | Fits::Locked | Fits::Beginning => None,
+            Fits::Not => garbled(
+                "a transaction that began with a read stays read only on this target",
+                "End it, and begin the next one with what writes, or with SELECT … FOR UPDATE.",
+            ),
+            Fits::Midway => garbled(
+                "a transaction that reads cannot be made read only in the middle of a message",
+                "Send BEGIN, or ROLLBACK TO, as a message of its own.",
+            ),
+        }
     }
 
     fn reads_statement(&self, name: &[u8]) -> bool {
@@ -303,6 +376,8 @@ impl Conversation {
         let mut behind = Vec::new();
         let Running { reveal, decision, turn, limit } = terms;
         let bound = Bound { reveal, decision, turn, limit, ..Bound::of(operation) };
+        // The client's own message ends it.
+        self.locking = false;
         match kind {
             RequestKind::Query => {
                 self.running(&bound);
@@ -396,10 +471,39 @@ impl Conversation {
                 self.expected.push_back(Expected::Own(part));
             }
         }
-        if self.unsynced {
+        if self.unsynced || self.locking {
             build::flush(out);
             self.flushed = true;
         } else {
+            build::sync(out);
+            self.expected.push_back(Expected::Own(OwnPart::Sync));
+        }
+    }
+
+    /// Whether a transaction has failed and is to be ended.
+    pub(super) fn is_failed(&self) -> bool {
+        self.status == TransactionStatus::Failed
+    }
+
+    /// Appends a statement of our own that is prepared and never run, in the transaction in which the client's next one will
+    /// run.
+    pub(super) fn lock(&mut self, out: &mut Vec<u8>, text: &str) {
+        own::prepare(out, text);
+        self.expected.push_back(Expected::Own(OwnPart::Parse));
+        self.expected.push_back(Expected::Own(OwnPart::CloseStatement));
+        if self.in_block() && !self.unsynced {
+            build::sync(out);
+            self.expected.push_back(Expected::Own(OwnPart::Sync));
+        } else {
+            build::flush(out);
+            self.flushed = true;
+            self.locking = !self.unsynced;
+        }
+    }
+
+    /// Ends the transaction that was begun by a lock, if nothing of the client's is in it.
+    pub(super) fn unlock(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.locking) {
             build::sync(out);
             self.expected.push_back(Expected::Own(OwnPart::Sync));
         }
@@ -466,6 +570,9 @@ impl Conversation {
             self.touched = false;
             self.deferred = false;
             self.quoting = false;
+        }
+        if self.expected.is_empty() {
+            self.block.settled(self.in_block());
         }
         self.settle_reports();
         self.settled();

@@ -9,6 +9,7 @@ use wire::postgres::backend::Field;
 use wire::postgres::build;
 
 use super::ceiling::Limit;
+use super::guard::Lock;
 use super::operation::{Operation, Prepared};
 use crate::audit::DecisionId;
 
@@ -58,8 +59,8 @@ pub(super) enum Expected {
     FunctionCall(Run),
     /// Part of a statement of ours.
     Own(OwnPart),
-    /// Part of the statement that locks or lifts the second lock (`guard`): whether it locks.
-    Guard(OwnPart, bool),
+    /// Part of the statement that locks or lifts the second lock (`guard`).
+    Guard(OwnPart, Lock),
     /// A stand-in that certainly fails; its error is replaced by this one.
     Refused(Refused),
     /// No answer: here the client ended the data of a COPY that had not begun yet. Every Sync before it is data, too,

@@ -4,15 +4,29 @@
 //! It goes along with what a session may do by itself: `default_transaction_read_only` decides when a transaction begins, and
 //! read only is not all (`SECURITY.md`).
 
+use model::Action;
 use sql::postgres::{Control, Statement};
 use wire::postgres::frontend::{Frontend, frontend};
 
+use super::operation::Operation;
 use super::under::{Touched, touched};
+use crate::freezes::is_read;
 
 /// The setting.
 pub(super) const SETTING: &str = "default_transaction_read_only";
 /// A statement that asks for it, or for what it decides, is told the server's own value.
 const ASKED: &str = "transaction_read_only";
+
+/// A statement of the gateway's about what the server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Transactions are read only from now on.
+    On,
+    /// They are not.
+    Off,
+    /// The transaction that is open is read only. Whether the statement stands apart, before a Sync of its own.
+    Block { apart: bool },
+}
 
 /// What the server would do with a write that is sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,20 +57,24 @@ impl Guard {
     /// What is to be set before something that reads, or does more than that, is sent outside of a block. `quiet` says that
     /// nothing is in flight. While it is locked only reads are in flight, none of which opens a block, so it can be lifted at
     /// any time.
-    pub(super) fn shift(&mut self, reads: bool, quiet: bool) -> Option<bool> {
+    pub(super) fn shift(&mut self, reads: bool, quiet: bool) -> Option<Lock> {
         let next = match self {
             Self::Locked if !reads => Self::Lifted,
             Self::Lifted if reads && quiet => Self::Locked,
             Self::Off | Self::Waiting | Self::Locked | Self::Lifted => return None,
         };
         *self = next;
-        Some(next == Self::Locked)
+        Some(if next == Self::Locked { Lock::On } else { Lock::Off })
     }
 
     /// The server did not take it.
-    pub(super) fn failed(&mut self, locking: bool) {
+    pub(super) fn failed(&mut self, lock: Lock) {
         if !self.is_off() {
-            *self = if locking { Self::Lifted } else { Self::Locked };
+            *self = match lock {
+                Lock::On => Self::Lifted,
+                Lock::Off => Self::Locked,
+                Lock::Block { .. } => *self,
+            };
         }
     }
 
@@ -75,6 +93,158 @@ impl Guard {
             Touched::One(_) | Touched::Unknown | Touched::Nothing => (),
         }
     }
+}
+
+/// Transaction blocks of a target that is `read_only = "strict"`: one that begins with a read stays read only. What is told
+/// here is told in the order in which it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Block {
+    /// The target is not, or the server refuses all writes of the session.
+    #[default]
+    Unguarded,
+    /// No block is open.
+    None,
+    /// Nothing but settings and savepoints came so far.
+    Begun,
+    /// It began with a read. Whether the server knows that it is read only.
+    Reads { locked: bool },
+    /// It began with something else.
+    Writes,
+}
+
+/// What an operation is to a strict block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fits {
+    /// It goes as it is.
+    Plainly,
+    /// The block is made read only before it.
+    Locked,
+    /// It is a message that begins a block and reads in it: transactions are made read only before it.
+    Beginning,
+    /// It would write in a block that began with a read.
+    Not,
+    /// What it begins, it cannot be made read only in the middle of.
+    Midway,
+}
+
+impl Block {
+    /// What sending an operation now means.
+    pub(super) fn fits(self, operation: &Operation) -> Fits {
+        let (mut block, mut begun, mut returned) = (self, None, false);
+        let mut fits = Fits::Plainly;
+        for (index, statement) in operation.statements.iter().enumerate() {
+            let reads = only_reads(statement);
+            match block {
+                Self::Unguarded => return Fits::Plainly,
+                Self::Reads { .. } if !reads => return Fits::Not,
+                Self::Begun | Self::Reads { locked: false } if reads && !is_neutral(statement) => match begun
+                {
+                    // It is open since before this message, so it can be told before it.
+                    None if !returned => fits = Fits::Locked,
+                    Some(0) if self == Self::None => fits = Fits::Beginning,
+                    Some(_) | None => return Fits::Midway,
+                },
+                Self::None | Self::Begun | Self::Reads { .. } | Self::Writes => (),
+            }
+            returned |= statement.control.iter().any(returns);
+            begun = begun.or_else(|| statement.control.iter().any(begins).then_some(index));
+            block = block.after(statement);
+        }
+        // There all of it runs in transactions that are read only by themselves.
+        let usual = |control| !matches!(control, &Control::Begin { read_only: Some(false) });
+        let all = || operation.statements.iter().all(|s| only_reads(s)) && operation.controls().all(usual);
+        if fits == Fits::Beginning && !all() { Fits::Midway } else { fits }
+    }
+
+    /// Notes that an operation is sent, the block having been made read only where that was to be.
+    pub(super) fn running(&mut self, operation: &Operation) {
+        for statement in &operation.statements {
+            *self = self.after(statement);
+        }
+        // Before it, or before its BEGIN, the server was told.
+        if *self == (Self::Reads { locked: false }) && !operation.controls().any(returns) {
+            *self = Self::Reads { locked: true };
+        }
+    }
+
+    /// The server says whether a block is open, and nothing is in flight.
+    pub(super) fn settled(&mut self, open: bool) {
+        *self = match *self {
+            Self::Unguarded => Self::Unguarded,
+            _ if !open => Self::None,
+            // A function cannot open one; whatever did is not known.
+            Self::None => Self::Begun,
+            known @ (Self::Begun | Self::Reads { .. } | Self::Writes) => known,
+        };
+    }
+
+    fn after(self, statement: &Statement) -> Self {
+        if self == Self::Unguarded {
+            return self;
+        }
+        let mut block = self;
+        for control in &statement.control {
+            let reads = matches!(block, Self::Reads { .. });
+            if matches!(control, Control::Begin { .. }) {
+                block = if block == Self::None { Self::Begun } else { block };
+            } else if begins(control) {
+                // What is chained is what the one before was.
+                block = if reads { block } else { Self::Begun };
+            } else if ends(control) {
+                block = Self::None;
+            } else if returns(control) && reads {
+                // The server forgets what was said of the block behind the savepoint.
+                block = Self::Reads { locked: false };
+            }
+        }
+        if block == Self::Begun && !is_neutral(statement) {
+            block = if only_reads(statement) { Self::Reads { locked: false } } else { Self::Writes };
+        }
+        block
+    }
+}
+
+/// Whether a statement goes back to a savepoint, or forgets it.
+pub(super) fn returns(control: &Control) -> bool {
+    matches!(control, Control::RollbackTo(_) | Control::Release(_))
+}
+
+fn begins(control: &Control) -> bool {
+    matches!(
+        control,
+        Control::Begin { .. } | Control::Commit { chain: true } | Control::Rollback { chain: true }
+    )
+}
+
+fn ends(control: &Control) -> bool {
+    matches!(control, Control::Commit { .. } | Control::Rollback { .. } | Control::PrepareTransaction)
+}
+
+/// Whether the server does all of it in a transaction that is read only.
+fn only_reads(statement: &Statement) -> bool {
+    statement.effects.iter().all(|effect| is_read(effect) || effect.action == Action::Listen)
+}
+
+/// Whether a statement neither reads nor writes: a block that begins with it may still become either.
+fn is_neutral(statement: &Statement) -> bool {
+    const NEUTRAL: [&str; 15] = [
+        "begin",
+        "commit",
+        "rollback",
+        "savepoint",
+        "release savepoint",
+        "rollback to savepoint",
+        "prepare transaction",
+        "set",
+        "show",
+        "set constraints",
+        "deallocate",
+        "discard",
+        "close",
+        "listen",
+        "unlisten",
+    ];
+    NEUTRAL.contains(&statement.facts.kind.as_str()) && only_reads(statement)
 }
 
 /// Whether a statement is sent under the lock, if it does no more than read.

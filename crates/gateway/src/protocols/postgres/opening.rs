@@ -9,12 +9,13 @@ use wire::postgres::build;
 
 use super::answers::Answers;
 use super::conversation::Conversation;
-use super::guard::{Guard, SETTING};
+use super::guard::{Block, Guard, SETTING};
 use super::masks::Masks;
 use super::session::Open;
 use super::settings;
 use super::understanding::Understanding;
 use crate::audit::Audit;
+use crate::configure::{Freshness, ReadOnly};
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial::{DialError, Login, Password, Upstream, dial};
@@ -48,7 +49,11 @@ pub(super) async fn open(
     parameters.extend(who_acts(grant, session));
     if !everything {
         // How names are resolved is asked on this very connection, whenever it may have moved.
-        audit.gateway(target.name.as_str(), "session names; read only between writes")?;
+        let purpose = match target.care.freshness {
+            Freshness::Polled => "session names; read only between writes",
+            Freshness::Strict => "session names; read only between writes; locks before statements",
+        };
+        audit.gateway(target.name.as_str(), purpose)?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(session, %error, "the target's catalogue cannot be read");
             denied(
@@ -78,7 +83,9 @@ pub(super) async fn open(
     }
     let welcome = welcome(&upstream, registration.secret(), read_only);
     let guard = if everything || read_only { Guard::Off } else { Guard::Waiting };
-    Ok((Opened { target, upstream, everything, guard, welcome, begun: parameters }, registration))
+    let strict = target.care.read_only == ReadOnly::Strict && !everything && !read_only;
+    let block = if strict { Block::None } else { Block::Unguarded };
+    Ok((Opened { target, upstream, everything, guard, block, welcome, begun: parameters }, registration))
 }
 
 /// The target's connection. A password that was kept and is not taken any more is read anew, once.
@@ -111,6 +118,7 @@ pub(super) struct Opened {
     upstream: Upstream,
     pub(super) everything: bool,
     guard: Guard,
+    block: Block,
     welcome: Vec<u8>,
     /// The start-up parameters.
     begun: Vec<(String, Vec<u8>)>,
@@ -118,12 +126,13 @@ pub(super) struct Opened {
 
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
-    let Opened { target, upstream, everything, guard, welcome, begun } = opened;
+    let Opened { target, upstream, everything, guard, block, welcome, begun } = opened;
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
     conversation.guard = guard;
+    conversation.block = block;
     for (name, value) in &upstream.parameters {
         conversation.reported(name.as_bytes(), value);
     }

@@ -4,9 +4,13 @@
 //! what they were, and without a Sync where the client's own sequence is not at its end, so that no transaction of the
 //! client's is committed by us.
 
+use std::collections::BTreeSet;
+
+use model::TableName;
 use wire::postgres::build;
 
 use super::control::Rows;
+use super::guard::Lock;
 use super::understanding::SessionFacts;
 
 /// The name of our statement and portal at the server. Clients may not use it.
@@ -62,8 +66,12 @@ pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
 }
 
 /// Lets the server refuse to write, or not: see [`super::guard`].
-pub(super) fn lock(on: bool) -> &'static str {
-    if on { "SET default_transaction_read_only = on" } else { "SET default_transaction_read_only = off" }
+pub(super) fn lock(lock: Lock) -> &'static str {
+    match lock {
+        Lock::On => "SET default_transaction_read_only = on",
+        Lock::Off => "SET default_transaction_read_only = off",
+        Lock::Block { .. } => "SET TRANSACTION READ ONLY",
+    }
 }
 
 /// The facts in the answers to either purpose, and whether transactions begin read only.
@@ -97,6 +105,19 @@ pub(super) fn ask(out: &mut Vec<u8>, sql: &str) {
     build::bind(out, RESERVED, RESERVED, &[], &[], &[]);
     build::execute(out, RESERVED, 0);
     build::close_portal(out, RESERVED);
+    build::close_statement(out, RESERVED);
+}
+
+/// A statement that is only prepared: that locks these relations until the transaction ends, against being altered or dropped.
+pub(super) fn lock_tables(tables: &BTreeSet<TableName>) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let names = tables.iter().map(|t| format!("{}.{}", quoted(&t.schema), quoted(&t.name)));
+    format!("SELECT FROM {}", names.collect::<Vec<_>>().join(", "))
+}
+
+/// Appends a statement of ours that is prepared and dropped again, and not run.
+pub(super) fn prepare(out: &mut Vec<u8>, sql: &str) {
+    build::parse(out, RESERVED, sql, &[]);
     build::close_statement(out, RESERVED);
 }
 

@@ -1,5 +1,6 @@
 //! One PostgreSQL session as the spine sees it: both sockets, and the conversation between them.
 
+mod locks;
 mod open;
 mod settling;
 
@@ -336,7 +337,10 @@ impl Protocol for PostgresSession {
         let waiting = format!("waiting for approval of request {}{changed}", ticket.id);
         let notice = ErrorFields::notice("01000", &waiting).detail(&ticket.summary).hint(&ticket.how);
         build::notice(&mut out, &notice);
-        self.open()?.pump.client.output.extend(&out);
+        let open = self.open()?;
+        // A person may take their time.
+        open.unlock();
+        open.pump.client.output.extend(&out);
         Ok(())
     }
 
@@ -409,6 +413,7 @@ impl Protocol for PostgresSession {
 impl PostgresSession {
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
         let open = self.open()?;
+        open.unlock();
         match open.conversation.refuse(error, simple, unnamed) {
             Refusing::ByOurselves(answer) => open.pump.client.output.extend(&answer),
             Refusing::ByTheServer(stand_in) => open.pump.upstream.output.extend(&stand_in),

@@ -4,6 +4,7 @@
 //! <https://www.postgresql.org/docs/18/protocol-overview.html#PROTOCOL-FORMAT-CODES> leaves them to be.
 
 use crate::audit::{Form, Shown, ValueNote};
+use crate::visible;
 
 /// The OIDs and names of types that clients send (`pg_type.dat`).
 const TYPES: [(u32, &str); 34] = [
@@ -59,10 +60,27 @@ pub(super) fn shown(value: &ValueNote<'_>) -> Shown {
         Some(text) => Shown { text: Some(text), kind },
         None => {
             let comma = if kind.is_empty() { "" } else { ", " };
-            let text = format!("\\x{}", crate::audit::hex(bytes));
+            let mut text = format!("\\x{}", crate::audit::hex(bytes));
+            if let Some(seen) = with_hidden_signs(form, bytes) {
+                text.push_str(&format!(", which reads {seen}"));
+            }
             Shown { text: Some(text), kind: format!("{kind}{comma}binary") }
         }
     }
+}
+
+/// A text in which something cannot be seen: what cannot is written as its number. The bytes stand before it, since such a
+/// number may also be what somebody wrote.
+fn with_hidden_signs(form: &Form, bytes: &[u8]) -> Option<String> {
+    let text = match form {
+        Form::Literal | Form::Text(_) => bytes,
+        Form::Binary(oid) => match type_name(*oid).as_str() {
+            "text" | "varchar" | "bpchar" | "name" | "json" | "xml" => bytes,
+            "jsonb" => bytes.strip_prefix(&[1])?,
+            _ => return None,
+        },
+    };
+    std::str::from_utf8(text).ok().map(visible::line)
 }
 
 /// What a client said the type of a parameter is; nothing where it leaves that to the server.
@@ -190,6 +208,23 @@ fn numeric(bytes: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_with_a_sign_that_cannot_be_seen_is_shown_with_it() {
+        let bidi = "a\u{202e}b";
+        for (form, bytes, expected) in [
+            (Form::Literal, &b"v\x1bx"[..], "\\x761b78, which reads v⟨U+001B⟩x"),
+            (Form::Text(25), b"v\x1bx", "\\x761b78, which reads v⟨U+001B⟩x"),
+            (Form::Binary(25), b"v\x1b", "\\x761b, which reads v⟨U+001B⟩"),
+            (Form::Binary(3802), b"\x01\"\x07\"", "\\x01220722, which reads \"⟨U+0007⟩\""),
+            (Form::Binary(17), b"v\x1b", "\\x761b"),
+            (Form::Literal, b"\xff\x1b", "\\xff1b"),
+            (Form::Literal, bidi.as_bytes(), bidi),
+        ] {
+            let shown = shown(&ValueNote { bytes: Some(bytes), form });
+            assert_eq!(shown.text.as_deref(), Some(expected), "{bytes:?}");
+        }
+    }
 
     #[test]
     fn a_value_in_the_binary_format_is_read_as_the_server_reads_it() {

@@ -16,7 +16,7 @@ use wire::postgres::error::ErrorFields;
 use super::answers::{Answers, Heard};
 use super::control::Rows;
 use super::conversation::{Conversation, Refusing, Running, Said};
-use super::guard::Guard;
+use super::guard::{Block, Guard};
 use super::masks::Masks;
 use super::meanings::Shared;
 use super::operation::RequestKind;
@@ -718,6 +718,79 @@ fn a_block_is_what_its_client_wants() {
                 Client(q(read), "PBECCSQ", ""),
             ],
         );
+    }
+}
+
+/// The answers to the statement that makes a block read only.
+fn made_read_only() -> Vec<u8> {
+    of(&[bare("12"), tag("SET"), bare("33")])
+}
+
+#[test]
+fn at_a_strict_target_a_block_that_began_with_a_read_stays_read_only() {
+    let strict = || {
+        let mut talk = Talk::guarded();
+        talk.conversation.block = Block::None;
+        talk
+    };
+    let read = || of(&[row(), tag("SELECT 1"), in_block()]);
+    let begun = || [Client(q("BEGIN"), "Q", ""), Server(of(&[tag("BEGIN"), in_block()]), "CZ")];
+    let after = |steps: Vec<Step>| checked(strict(), &begun().into_iter().chain(steps).collect::<Vec<_>>());
+    after(vec![
+        Client(q("SET LOCAL work_mem = '8MB'"), "Q", ""),
+        Server(of(&[tag("SET"), in_block()]), "CZ"),
+        Client(q("SELECT 1"), "PBECCSQ", ""),
+        Server(of(&[made_read_only(), in_block(), read()]), "TDCZ"),
+        // Once is enough.
+        Client(q("SELECT 2"), "Q", ""),
+        Server(read(), "TDCZ"),
+        // What would write is refused in a way that fails the block.
+        Client(q("INSERT INTO t VALUES (1)"), "Q", ""),
+        Server(of(&[failed("42601"), in_failed()]), "EZ"),
+        Client(q("ROLLBACK"), "Q", ""),
+        Server(of(&[tag("ROLLBACK"), idle()]), "CZ"),
+        Client(q("INSERT INTO t VALUES (1)"), "Q", ""),
+    ]);
+    // A savepoint takes back what was said behind it.
+    after(vec![
+        Client(q("SAVEPOINT a"), "Q", ""),
+        Server(of(&[tag("SAVEPOINT"), in_block()]), "CZ"),
+        Client(q("SELECT 1"), "PBECCSQ", ""),
+        Server(of(&[made_read_only(), in_block(), read()]), "TDCZ"),
+        Client(q("ROLLBACK TO a"), "Q", ""),
+        Server(of(&[tag("ROLLBACK"), in_block()]), "CZ"),
+        Client(q("SELECT 1"), "PBECCSQ", ""),
+    ]);
+    // A block that begins with a write is what it always was.
+    after(vec![
+        Client(q("INSERT INTO t VALUES (1)"), "Q", ""),
+        Server(of(&[tag("INSERT 0 1"), in_block()]), "CZ"),
+        Client(q("SELECT 1"), "Q", ""),
+    ]);
+    // In the extended protocol, within the client's own segment.
+    let begin = of(&[p("", "BEGIN"), b("", ""), e("")]);
+    let select = of(&[p("", "SELECT 1"), b("", ""), e(""), sync()]);
+    checked(
+        strict(),
+        &[
+            Client(of(&[begin, select]), "PBEPPBECCBES", ""),
+            Server(of(&[bare("12"), tag("BEGIN"), bare("1"), made_read_only(), bare("2")]), "12C12"),
+            Server(of(&[bare_row(), tag("SELECT 1"), in_block()]), "DCZ"),
+        ],
+    );
+    // In one message the transaction begins read only.
+    checked(
+        strict(),
+        &[
+            Client(q("BEGIN; SELECT 1"), "PBECCSQ", ""),
+            Server(of(&[shifted("on"), tag("BEGIN"), row(), tag("SELECT 1"), in_block()]), "CTDCZ"),
+            Client(q("SELECT 1; COMMIT"), "Q", ""),
+            Server(of(&[row(), tag("SELECT 1"), tag("COMMIT"), idle()]), "TDCCZ"),
+            Client(q("INSERT INTO t VALUES (1)"), "PBECCSQ", ""),
+        ],
+    );
+    for midway in ["BEGIN READ WRITE; SELECT 1", "BEGIN; SELECT 1; COMMIT; BEGIN; INSERT INTO t VALUES (1)"] {
+        checked(strict(), &[Client(q(midway), "", "EZ")]);
     }
 }
 

@@ -18,6 +18,7 @@ mod relations;
 mod sample;
 
 mod tags;
+pub mod tells;
 #[cfg(test)]
 mod tests;
 mod texts;

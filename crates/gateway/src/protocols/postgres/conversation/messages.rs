@@ -168,6 +168,9 @@ impl Conversation {
                 } else {
                     operation
                 };
+                if let Some(first) = self.before_block(&operation) {
+                    return simply(first);
+                }
                 let under = self.circumstances();
                 Said::Request(Request::new(
                     frame.whole.to_vec(),
@@ -253,6 +256,9 @@ impl Conversation {
             return Said::Garbled(too_many());
         }
         let operation = Arc::clone(&prepared.operation);
+        if let Some(first) = self.before_block(&operation) {
+            return first;
+        }
         let kind = RequestKind::Bind { portal, statement: name, prepared, formats };
         let under = self.circumstances();
         Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, self.understanding.seen()))
@@ -301,6 +307,9 @@ impl Conversation {
                 ..Garbled::new("55000", TOO_LATE.to_owned())
             });
         }
+        if let Some(first) = self.before_block(&bound.operation) {
+            return first;
+        }
         if outdated {
             let (operation, under) = (Arc::clone(&bound.operation), self.circumstances());
             let kind = RequestKind::Execute { portal: name, bound };
@@ -308,6 +317,7 @@ impl Conversation {
             return Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, seen));
         }
         let mut first = self.guarded_segment(rest);
+        first.extend(self.locked_block(&bound.operation));
         self.running(&bound);
         self.caps(&bound);
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
@@ -333,6 +343,9 @@ impl Conversation {
         let mut operation = self.understanding.function_call(function, &self.names);
         if self.moves_too_late(&operation, None) {
             operation = self.understanding.uncertain(TOO_LATE);
+        }
+        if let Some(first) = self.before_block(&operation) {
+            return simply(first);
         }
         let under = self.circumstances();
         Said::Request(Request::new(
@@ -432,6 +445,11 @@ fn own_name(name: &[u8]) -> Result<String, Garbled> {
 
 fn relay_behind(first: Vec<u8>) -> Said {
     if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
+}
+
+/// The same for a message that is answered with a ReadyForQuery.
+fn simply(said: Said) -> Said {
+    if let Said::Garbled(garbled) = said { Said::Garbled(Garbled { simple: true, ..garbled }) } else { said }
 }
 
 fn too_many() -> Garbled {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use wire::postgres::build;
 
+use super::locks::{Locks, Looked};
 use super::{PostgresSession, garbled_error};
 use crate::audit::Owed;
+use crate::configure::Freshness;
 use crate::metrics::{Stage, Stages};
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
@@ -54,6 +56,9 @@ pub(in crate::protocols::postgres) struct Open {
     spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.
     pub(super) owed: Owed,
+    /// Each statement is judged by what its target holds once its tables are locked.
+    pub(super) strict: bool,
+    pub(super) locks: Locks,
     /// The client's next message waits for answers in flight.
     pub(super) waiting: bool,
     /// The text of the client's next message is read elsewhere.
@@ -72,6 +77,9 @@ impl Open {
         answers: Answers,
     ) -> Self {
         Self {
+            strict: target.care.freshness == Freshness::Strict
+                && !conversation.understanding.is_indifferent(),
+            locks: Locks::default(),
             target,
             pump,
             conversation,
@@ -233,7 +241,7 @@ impl Open {
 
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
-        self.waiting = self.asking.is_some() || self.thinking.is_some();
+        self.waiting = self.asking.is_some() || self.thinking.is_some() || self.locks.asked;
         if self.conversation.expected.is_full() || self.conversation.is_settling() {
             self.wait();
         }
@@ -254,6 +262,14 @@ impl Open {
                 },
             };
             let whole = frame.whole.len();
+            if self.locks.is_due() {
+                let simple = matches!(frame.kind, b'Q' | b'F');
+                if let Some(garbled) = self.look().await {
+                    self.pump.client.input.consume(whole);
+                    return Ok(Some(Event::Unreadable(Garbled { simple, ..garbled })));
+                }
+                continue;
+            }
             let (begun, moment) = (stages.begin(Stage::Describe), Moment::now());
             let rest = input.get(whole..).unwrap_or_default();
             let said = self.conversation.client(&frame, rest)?;
@@ -297,6 +313,18 @@ impl Open {
                         continue;
                     }
                     self.retried = false;
+                    match self.is_fresh(&request, whole) {
+                        Looked::Fresh => (),
+                        Looked::Again => continue,
+                        Looked::Wait => {
+                            self.wait();
+                            return Ok(None);
+                        }
+                        Looked::Never(garbled) => {
+                            self.pump.client.input.consume(whole);
+                            return Ok(Some(Event::Unreadable(garbled)));
+                        }
+                    }
                     request.understood = Understood::since(moment);
                     Some(Event::Request(request))
                 }
@@ -389,6 +417,7 @@ impl Open {
 
     /// Learns from the answer to a statement of ours, once it is whole.
     pub(super) fn learn(&mut self, session: &str) {
+        self.locked();
         let Some(purpose) = self.asking.filter(|_| !self.conversation.has_own()) else { return };
         self.asking = None;
         let ahead = std::mem::take(&mut self.ahead);

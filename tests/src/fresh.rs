@@ -1,0 +1,244 @@
+//! `freshness = "strict"`: what alters a definition by another way than the gateway is seen by the next statement, and not
+//! between a statement's being understood and its running.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use testkit::durward::Target;
+use testkit::json::Json;
+use tokio_postgres::SimpleQueryMessage;
+
+use crate::rig::{DATABASE, Rig, server};
+
+const POLICY: &str = r#"
+@id("reads") permit (principal, action in [Action::"connect", Action::"read"], resource);
+@id("writes") permit (principal, action in Action::"write", resource) when { context.statement.kind != "select" };
+@id("defines") permit (principal, action in [Action::"define", Action::"maintain"], resource);
+"#;
+const SAMPLE: &str = "CREATE TABLE visits (n int);
+    CREATE TABLE staffers (id int PRIMARY KEY, email text, note text);
+    INSERT INTO staffers VALUES (1, 'secret@example.com', 'hello');
+    CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.visits'";
+const CHANGED: &str = "CREATE OR REPLACE FUNCTION total() RETURNS bigint LANGUAGE sql AS
+    'WITH w AS (DELETE FROM public.visits RETURNING 1) SELECT count(*) FROM w'";
+const AS_IT_WAS: &str = "CREATE OR REPLACE FUNCTION total() RETURNS bigint LANGUAGE sql AS
+    'SELECT count(*) FROM public.visits'";
+/// The two columns change their names.
+const SWAPPED: &str =
+    "BEGIN; ALTER TABLE staffers RENAME email TO other; ALTER TABLE staffers RENAME note TO email;
+    ALTER TABLE staffers RENAME other TO note; COMMIT";
+
+fn rig() -> Rig {
+    rig_with("freshness = \"strict\"")
+}
+
+fn rig_with(more: &str) -> Rig {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let target = Target {
+        columns: vec![("public.staffers.email".to_owned(), "pii".to_owned())],
+        more: more.to_owned(),
+        ..Target::new(DATABASE, server.port(), DATABASE)
+    };
+    Rig::of(server, &target, "", POLICY)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_that_has_just_been_replaced_is_judged_as_it_is() {
+    let rig = rig();
+    let client = rig.through().connect().await;
+    for round in 1..=6 {
+        // Where something was written already, no second lock stands behind the first.
+        client.batch_execute("BEGIN; INSERT INTO visits VALUES (1)").await.unwrap();
+        let seen: i64 = client.query_one("SELECT total()", &[]).await.unwrap().get(0);
+        assert_eq!(seen, round);
+        rig.server.sql(DATABASE, CHANGED).unwrap();
+        let tried = if round % 2 == 0 {
+            client.batch_execute("SELECT total()").await
+        } else {
+            client.query_one("SELECT total()", &[]).await.map(drop)
+        };
+        assert_eq!(tried.expect_err("it writes").code().unwrap().code(), "42501");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        rig.server.sql(DATABASE, AS_IT_WAS).unwrap();
+        client.batch_execute("INSERT INTO visits VALUES (1)").await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_altered_all_the_time_never_shows_what_is_tagged() {
+    let rig = rig();
+    let client = rig.through().connect().await;
+    // Where the tagged column is, is known from now on.
+    client.query_one("SELECT p.note FROM staffers p", &[]).await.unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let altering = {
+        let (way, ended) = (rig.direct(), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let client = way.connect().await;
+            let mut swaps = 0;
+            while !ended.load(Ordering::Relaxed) {
+                client.batch_execute(SWAPPED).await.unwrap();
+                swaps += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            swaps
+        })
+    };
+    let (mut clear, mut refused) = (0, 0);
+    for round in 0..120 {
+        let text = "SELECT (SELECT p.note || '' FROM staffers p) AS x";
+        let answer = if round % 2 == 0 {
+            client.query_one(text, &[]).await.map(|row| row.get::<_, Option<String>>(0))
+        } else {
+            client.simple_query(text).await.map(|messages| {
+                messages.iter().find_map(|message| {
+                    if let SimpleQueryMessage::Row(row) = message {
+                        row.get(0).map(str::to_owned)
+                    } else {
+                        None
+                    }
+                })
+            })
+        };
+        match answer {
+            Ok(value) => {
+                assert!(value.as_deref().is_none_or(|v| !v.contains("secret")), "{round}: {value:?}");
+                clear += usize::from(value.as_deref() == Some("hello"));
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+    let swaps = altering.await.unwrap();
+    assert!(swaps > 10 && clear > 0, "{swaps} times altered, {clear} shown, {refused} not");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_feels_it_who_alters_nothing() {
+    let rig = rig();
+    let mut client = rig.through().connect().await;
+    client.batch_execute("CREATE TEMP TABLE mine (n int)").await.unwrap();
+    for text in [
+        "SELECT 1",
+        "INSERT INTO visits VALUES (1); SELECT n FROM visits; INSERT INTO visits VALUES (2)",
+        "BEGIN; SELECT n FROM visits; INSERT INTO visits VALUES (3); COMMIT",
+        "CREATE TABLE made (n int)",
+        "INSERT INTO made VALUES (4)",
+        "INSERT INTO mine SELECT n FROM visits",
+        "PREPARE p AS SELECT n FROM visits; EXECUTE p; DEALLOCATE p",
+        "VACUUM",
+        "SELECT relname FROM pg_class LIMIT 1",
+        "EXPLAIN SELECT n FROM visits",
+        "TABLE visits",
+    ] {
+        client.batch_execute(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    }
+    let read = client.prepare("SELECT count(*) FROM visits").await.unwrap();
+    let write = client.prepare("INSERT INTO visits VALUES ($1)").await.unwrap();
+    // Sent at once, and answered in their order.
+    let (a, b, c) = tokio::join!(
+        client.query_one(&read, &[]),
+        client.execute(&write, &[&5]),
+        client.query_one(&read, &[])
+    );
+    let (before, after): (i64, i64) = (a.unwrap().get(0), c.unwrap().get(0));
+    assert_eq!((after - before, b.unwrap()), (1, 1));
+    let block = client.transaction().await.unwrap();
+    block
+        .batch_execute("DECLARE c CURSOR FOR SELECT n FROM visits ORDER BY n; FETCH 2 FROM c")
+        .await
+        .unwrap();
+    block.execute(&write, &[&6]).await.unwrap();
+    let portal = block.bind(&read, &[]).await.unwrap();
+    assert_eq!(block.query_portal(&portal, 1).await.unwrap().len(), 1);
+    block.commit().await.unwrap();
+    // What is refused, or fails, leaves no lock behind, and the session as it was.
+    for (text, code) in [
+        ("SELECT id FROM staffers WHERE email = 'x'", "42501"),
+        ("SELECT n / 0 FROM visits", "22012"),
+        ("SELECT n FROM nowhere", "42P01"),
+    ] {
+        for simple in [true, false] {
+            let tried = if simple {
+                client.batch_execute(text).await
+            } else {
+                client.query(text, &[]).await.map(drop)
+            };
+            assert_eq!(tried.expect_err(text).code().unwrap().code(), code, "{text}");
+            rig.server
+                .sql(
+                    DATABASE,
+                    "SET lock_timeout = '2s'; ALTER TABLE staffers SET (fillfactor = 90);
+                ALTER TABLE visits SET (fillfactor = 90)",
+                )
+                .unwrap();
+        }
+    }
+    let masked: String = client.query_one("SELECT email FROM staffers", &[]).await.unwrap().get(0);
+    assert!(!masked.contains("secret"), "{masked}");
+}
+
+/// How long it takes until a function that was replaced is judged as it is, half the time at most.
+async fn seen_after(rig: &Rig, client: &tokio_postgres::Client) -> Duration {
+    let mut took = Vec::new();
+    for _ in 0..7 {
+        // It is looked at every second: the moments between are met alike.
+        tokio::time::sleep(Duration::from_millis(130)).await;
+        rig.server.sql(DATABASE, CHANGED).unwrap();
+        let begun = Instant::now();
+        while client
+            .query_one("SELECT total()", &[])
+            .await
+            .err()
+            .is_none_or(|e| e.code().unwrap().code() != "42501")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        took.push(begun.elapsed());
+        rig.server.sql(DATABASE, AS_IT_WAS).unwrap();
+        while client.query_one("SELECT total()", &[]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    took.sort();
+    took[took.len() / 2]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_with_the_event_trigger_that_doctor_offers_tells_at_once() {
+    let rig = rig_with("");
+    let client = rig.through().connect().await;
+    client.batch_execute("CREATE TABLE before (n int)").await.unwrap();
+    // What it says of definitions, and the statement that it offers.
+    let doctor = || {
+        let said = rig.gateway.command(&["doctor", DATABASE, "--json"]).output().unwrap();
+        let json = Json::parse(&String::from_utf8(said.stdout).unwrap()).unwrap();
+        let checks = json.at("targets").and_then(|targets| targets.at(DATABASE)).unwrap();
+        let check = checks.items().iter().find(|c| c.at("what").and_then(Json::text) == Some("definitions"));
+        check.unwrap().at("mend").and_then(Json::text).map(str::to_owned)
+    };
+    let offered = doctor();
+    let looking = seen_after(&rig, &client).await;
+    rig.server.sql(DATABASE, &offered.expect("an event trigger is offered")).unwrap();
+    // It is seen with the next look, and listened to from then on.
+    let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN durward_definitions%'";
+    let begun = Instant::now();
+    while rig.server.sql(DATABASE, listens).unwrap().trim() != "1" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nobody listens");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let told = seen_after(&rig, &client).await;
+    assert!(told < looking, "told after {told:?}, seen by looking after {looking:?}");
+    assert_eq!(doctor(), None, "it is there");
+    // Who defines something does not notify: policy permits that to nobody.
+    client.batch_execute("CREATE TABLE after (n int)").await.unwrap();
+    let noise =
+        "CREATE FUNCTION noise() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN NOTIFY others; END';
+        CREATE EVENT TRIGGER noise ON ddl_command_end EXECUTE FUNCTION noise()";
+    rig.server.sql(DATABASE, noise).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let refused = client.batch_execute("CREATE TABLE more (n int)").await.expect_err("it notifies");
+    assert_eq!(refused.code().unwrap().code(), "42501");
+}
