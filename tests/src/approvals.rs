@@ -138,13 +138,13 @@ fn what_a_crash_leaves_unknown_is_said_and_not_run_again() {
     assert!(said(&journal).contains(&id));
 }
 
-/// The sample target behind a gateway whose sessions wait two seconds for their answer.
+/// The sample target behind a gateway whose sessions wait a second for their answer.
 #[track_caller]
 fn impatient(policy: &str) -> (Rig, Target) {
     let server = crate::rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     server.sql(DATABASE, "CREATE TABLE shop (id int PRIMARY KEY, total int, note text)").unwrap();
-    let settings = "[limits]\nhold = \"2s\"\nrequests_of_one = 1000000\n";
+    let settings = "[limits]\nhold = \"1s\"\nrequests_of_one = 1000000\n";
     (Rig::of(server, &target, settings, policy), target)
 }
 
