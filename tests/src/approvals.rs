@@ -138,6 +138,7 @@ fn what_a_crash_leaves_unknown_is_said_and_not_run_again() {
     assert!(said(&journal).contains(&id));
 }
 
+<<<<<<< HEAD
 /// What is in a statement is not to look like anything else: not like a line of ours, not in another order, not like another name.
 #[test]
 fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
@@ -177,12 +178,15 @@ fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
 }
 
 /// The sample target behind a gateway whose sessions wait two seconds for their answer.
+=======
+/// The sample target behind a gateway whose sessions wait a second for their answer.
+>>>>>>> w-hold
 #[track_caller]
 fn impatient(policy: &str) -> (Rig, Target) {
     let server = crate::rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     server.sql(DATABASE, "CREATE TABLE shop (id int PRIMARY KEY, total int, note text)").unwrap();
-    let settings = "[limits]\nhold = \"2s\"\nrequests_of_one = 1000000\n";
+    let settings = "[limits]\nhold = \"1s\"\nrequests_of_one = 1000000\n";
     (Rig::of(server, &target, settings, policy), target)
 }
 

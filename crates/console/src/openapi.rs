@@ -214,6 +214,8 @@ mod tests {
             "{asked}"
         );
         let target = document.pointer("/components/schemas/TargetConfig/properties/password").expect("in");
-        assert!(target.to_string().contains("string"), "{target}");
+        assert_eq!(target["writeOnly"], true, "{target}");
+        let password = document.pointer("/components/schemas/Password").expect("a schema");
+        assert!(password.to_string().contains("string"), "{password}");
     }
 }

@@ -32,7 +32,8 @@ impl Store {
     }
 
     /// Takes somebody in with their passkey, both or neither. Somebody of this name who is there already gets the roles, the
-    /// groups and the passkey, and what they had signs nobody in any more. Whether the passkey is new.
+    /// groups and the passkey, and what they had signs nobody in any more; where they lost a group, their answers to what waits or is
+    /// approved and not used are gone. Whether the passkey is new.
     ///
     /// # Errors
     /// It cannot be written.
@@ -48,7 +49,16 @@ impl Store {
         ] {
             query(sql).bind(&key.owner).execute(&mut work).await?;
         }
-        query("DELETE FROM member WHERE lower(name) = lower($1)").bind(&new.name).execute(&mut work).await?;
+        let before = query("DELETE FROM member WHERE lower(name) = lower($1) RETURNING groups")
+            .bind(&new.name)
+            .fetch_optional(&mut work)
+            .await?;
+        if let Some(row) = before {
+            let groups: Vec<String> = crate::from_json(row.try_get(0)?)?;
+            if !groups.iter().all(|group| new.groups.contains(group)) {
+                disown(&mut work, &key.owner).await?;
+            }
+        }
         query("INSERT INTO member (name, roles, groups, added) VALUES ($1, $2, $3, $4)")
             .bind(&new.name)
             .bind(crate::to_json(&new.roles)?)

@@ -54,6 +54,14 @@ pub(super) async fn whoever_comes_again_leaves_nothing_of_before(place: &Place) 
     assert_eq!(keys, ["k3"]);
     assert_eq!(store.visit("m1", 6).await.expect("read"), None, "who was signed in is not any more");
     assert_eq!(store.members().await.expect("read"), [member("ada")]);
+    // Who comes for other groups has not answered for those.
+    let id = filed(&store, "d", &[(2, 60)]).await;
+    store.vote(&id, &yes("user:ada"), 1, |_, _| false).await.expect("voted");
+    for (number, groups, votes) in [(4, member("ada").groups, 1), (5, Vec::new(), 0)] {
+        let again = Member { groups, ..member("ada") };
+        store.admit(&again, &key(&format!("k{number}"), "user:ada")).await.expect("admitted");
+        assert_eq!(store.request(&id, 1).await.expect("read").expect("there").votes.len(), votes, "{number}");
+    }
 }
 
 pub(super) async fn whoever_is_removed_has_no_key_visit_or_vote(place: &Place) {
