@@ -138,7 +138,6 @@ fn what_a_crash_leaves_unknown_is_said_and_not_run_again() {
     assert!(said(&journal).contains(&id));
 }
 
-<<<<<<< HEAD
 /// What is in a statement is not to look like anything else: not like a line of ours, not in another order, not like another name.
 #[test]
 fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
@@ -177,10 +176,7 @@ fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
     assert!(text.contains(&format!("\"{TABLE}\"")), "{text:?}");
 }
 
-/// The sample target behind a gateway whose sessions wait two seconds for their answer.
-=======
 /// The sample target behind a gateway whose sessions wait a second for their answer.
->>>>>>> w-hold
 #[track_caller]
 fn impatient(policy: &str) -> (Rig, Target) {
     let server = crate::rig::server(&[]);
