@@ -30,6 +30,23 @@ fn every_path_that_the_documents_name_exists() {
 }
 
 #[test]
+fn no_document_keeps_both_sides_of_a_merge() {
+    let mut documents: Vec<_> = [root().to_owned(), root().join("docs")]
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    assert!(documents.len() > 5);
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_mark =
+            |line: &str| ["<<<<<<<", "|||||||", ">>>>>>>"].iter().any(|mark| line.starts_with(mark));
+        assert!(!text.lines().any(is_mark), "{}", path.display());
+    }
+}
+
+#[test]
 fn the_map_names_every_crate_and_fits_a_sitting() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     assert!(text.lines().count() <= 150);

@@ -13,6 +13,8 @@ mod attacks;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
+mod ceilings;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod crash;
@@ -59,6 +61,8 @@ mod recordings;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod second_lock;
 #[cfg(test)]
 mod shared;
@@ -70,3 +74,5 @@ mod signouts;
 mod sound;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod webhooks;

@@ -8,8 +8,9 @@ use crate::show::{self, field, say, time_field};
 
 pub(crate) fn run(client: &Client, command: Approver) -> anyhow::Result<()> {
     match command {
-        Approver::Add { name, groups, json } => {
-            let added = client.post("/approvers", &json!({ "name": name, "groups": groups }))?;
+        Approver::Add { name, groups, names, json } => {
+            let added =
+                client.post("/approvers", &json!({ "name": name, "groups": groups, "names": names }))?;
             if json {
                 return Ok(show::json(&added)?);
             }
@@ -32,15 +33,22 @@ pub(crate) fn run(client: &Client, command: Approver) -> anyhow::Result<()> {
             if json {
                 return Ok(show::json(&removed)?);
             }
-            Ok(say(format_args!("Removed {name}; their answers to what still waits do not count."))?)
+            Ok(say(format_args!(
+                "Removed {name}; their answers to what waits, or is approved and not used, do not count."
+            ))?)
         }
     }
 }
 
 fn list(approvers: &Value) -> anyhow::Result<()> {
     let row = |approver: &Value| {
-        vec![field(approver, "name"), field(approver, "groups"), time_field(approver, "added")]
+        vec![
+            field(approver, "name"),
+            field(approver, "groups"),
+            field(approver, "names"),
+            time_field(approver, "added"),
+        ]
     };
     let rows: Vec<_> = approvers.as_array().into_iter().flatten().map(row).collect();
-    Ok(show::table(&["NAME", "GROUPS", "ADDED"], &rows)?)
+    Ok(show::table(&["NAME", "GROUPS", "IS", "ADDED"], &rows)?)
 }

@@ -421,6 +421,12 @@ pub(crate) enum Requests {
         /// Those that were answered, too
         #[arg(long)]
         all: bool,
+        /// So many at most
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        most: u16,
+        /// Those that came before this one
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
         /// Write JSON
         #[arg(long)]
         json: bool,
@@ -443,6 +449,9 @@ pub(crate) enum Requests {
     Approve {
         /// Its id
         id: String,
+        /// How many rows it may change at most: with more, nothing of it stays
+        #[arg(long, value_name = "ROWS")]
+        most: Option<u64>,
         /// What to say to its requester
         #[arg(long, value_name = "WORDS")]
         say: Option<String>,

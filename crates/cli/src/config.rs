@@ -21,6 +21,7 @@ use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
 use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};
+use crate::webhooks::{TypedWebhook, WebhookSettings};
 
 /// What is known of the store may not be older than this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub vault: Option<VaultSettings>,
     /// Where spans go.
     pub traces: Option<Tracing>,
+    /// Who is told what becomes of requests, by name.
+    pub webhooks: BTreeMap<String, WebhookSettings>,
 }
 
 /// Where agents get tokens.
@@ -161,6 +164,9 @@ pub(crate) struct Typed {
     /// A collector of OpenTelemetry's that gets traces.
     #[cfg_attr(not(feature = "otel"), schemars(skip))]
     traces: Option<TypedTraces>,
+    /// Who is told over HTTP what becomes of requests, by names that nobody else sees.
+    #[serde(default)]
+    webhooks: BTreeMap<String, TypedWebhook>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -289,14 +295,11 @@ struct TypedConsole {
 #[serde(deny_unknown_fields)]
 struct TypedRoles {
     /// Who may see and do everything.
-    #[serde(default)]
-    administrator: BTreeSet<String>,
+    administrator: Option<BTreeSet<String>>,
     /// Who may change policies.
-    #[serde(default)]
-    policy_editor: BTreeSet<String>,
+    policy_editor: Option<BTreeSet<String>>,
     /// Who may see everything, and change nothing.
-    #[serde(default)]
-    auditor: BTreeSet<String>,
+    auditor: Option<BTreeSet<String>>,
 }
 
 impl TypedRoles {
@@ -307,7 +310,7 @@ impl TypedRoles {
             (Role::PolicyEditor, policy_editor),
             (Role::Auditor, auditor),
         ];
-        Roles(all.into_iter().filter(|(_, who)| !who.is_empty()).collect())
+        Roles(all.into_iter().filter_map(|(role, who)| who.map(|who| (role, who))).collect())
     }
 }
 
@@ -390,6 +393,19 @@ struct TypedLimits {
     hold_in_block: Option<Time>,
     /// How long busy sessions may go on when the gateway ends.
     drain: Option<Time>,
+    /// How many sessions one principal may have on one target, and one person's agents together; three quarters of the target's
+    /// connections where it is not given.
+    #[schemars(range(min = 1))]
+    sessions_of_one: Option<std::num::NonZeroUsize>,
+    /// How many tokens that were made of others may be good at a time, of one person and their agents; 1000 where it is not given.
+    #[schemars(range(min = 1))]
+    tokens_of_one: Option<std::num::NonZeroUsize>,
+    /// How many bytes of one person's held statements are kept, answered ones too; 134217728 where it is not given.
+    #[schemars(range(min = 1))]
+    requests_of_one: Option<std::num::NonZeroU64>,
+    /// How many bytes of all held statements are kept; 1073741824 where it is not given.
+    #[schemars(range(min = 1))]
+    requests_in_all: Option<std::num::NonZeroU64>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -610,6 +626,7 @@ impl Settings {
             credentials: BTreeMap::new(),
             vault: None,
             traces: None,
+            webhooks: BTreeMap::new(),
         }
     }
 
@@ -637,6 +654,7 @@ impl Settings {
             credentials,
             vault,
             traces,
+            webhooks,
         } = self;
         [
             ("data", *data != new.data),
@@ -654,6 +672,7 @@ impl Settings {
             ("credentials", *credentials != new.credentials),
             ("vault", *vault != new.vault),
             ("traces", *traces != new.traces),
+            ("webhooks", *webhooks != new.webhooks),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -684,6 +703,7 @@ impl Typed {
             retention,
             break_glass,
             traces,
+            webhooks,
             apply,
             watch,
         } = self;
@@ -694,7 +714,15 @@ impl Typed {
             postgres;
         let TypedConsole { listen: console, hosts, public_url, roles } = console;
         let TypedLog { format, level } = log;
-        let TypedLimits { hold, hold_in_block, drain } = limits;
+        let TypedLimits {
+            hold,
+            hold_in_block,
+            drain,
+            sessions_of_one,
+            tokens_of_one,
+            requests_of_one,
+            requests_in_all,
+        } = limits;
         let (usual, bounds) = (Limits::default(), Bounds::default());
         let below = |TypedTls { certificate, key }| (home.join(certificate), home.join(key));
         let time = |typed: Option<Time>, usual: Duration| typed.map_or(usual, |t| t.0);
@@ -719,7 +747,7 @@ impl Typed {
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
-            public: Public { url: public_url.map(|url| url.0), roles: roles.read() },
+            public: Public { url: public_url.map(|url| url.0), roles: roles.read(), clients: None },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,
@@ -730,6 +758,10 @@ impl Typed {
                 hold: time(hold, usual.hold),
                 hold_in_block: time(hold_in_block, usual.hold_in_block),
                 drain: time(drain, usual.drain),
+                sessions_of_one: sessions_of_one.map(std::num::NonZeroUsize::get).or(usual.sessions_of_one),
+                tokens_of_one: tokens_of_one.map_or(usual.tokens_of_one, std::num::NonZeroUsize::get),
+                requests_of_one: requests_of_one.map_or(usual.requests_of_one, std::num::NonZeroU64::get),
+                requests_in_all: requests_in_all.map_or(usual.requests_in_all, std::num::NonZeroU64::get),
                 lease,
                 retention: Retention {
                     tokens: time(tokens, usual.retention.tokens),
@@ -752,6 +784,7 @@ impl Typed {
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
             traces: traces.map(|traces| traces.below(home)),
+            webhooks: webhooks.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
         }
     }
 }
@@ -797,6 +830,7 @@ mod tests {
              [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
              [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
+             sessions_of_one = 20\ntokens_of_one = 30\nrequests_of_one = 1000\nrequests_in_all = 2000\n\
              [recordings]\ndirectory = \"/mnt/rec\"\nbytes_per_operation = 4096\n\
              [retention]\ntokens = \"30d\"\nrecordings = \"1d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
@@ -806,6 +840,8 @@ mod tests {
         assert_eq!((settings.bounds.connections, settings.bounds.per_address), (10, 3));
         assert_eq!(settings.bounds.login, Duration::from_secs(5));
         assert_eq!(settings.limits.hold, Duration::from_secs(60));
+        assert_eq!((settings.limits.sessions_of_one, settings.limits.tokens_of_one), (Some(20), 30));
+        assert_eq!((settings.limits.requests_of_one, settings.limits.requests_in_all), (1000, 2000));
         assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
         assert!(matches!(settings.master_key, Source::Command(_)));
         assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));

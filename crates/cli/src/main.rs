@@ -42,6 +42,7 @@ mod typed;
 mod up;
 mod version;
 mod wanted;
+mod webhooks;
 
 use std::process::ExitCode;
 

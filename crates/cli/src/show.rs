@@ -33,6 +33,14 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     Ok(())
 }
 
+/// Says, beside a list that is as long as it was asked for, how to see what is older. Not on the standard output: that is the list.
+pub(crate) fn older(list: &Value, most: usize) {
+    let items = list.as_array().map_or(&[][..], Vec::as_slice);
+    if let Some(last) = items.last().filter(|_| items.len() >= most) {
+        eprintln!("There may be older ones: add --before {}", line(&field(last, "id")));
+    }
+}
+
 /// Seconds since 1970 as a date and time in UTC.
 pub(crate) fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.to_string())

@@ -29,9 +29,16 @@ pub(crate) fn run(client: &Client, command: Token) -> anyhow::Result<()> {
             );
             Ok(())
         }
-        Token::Ls { json } => {
-            let tokens = client.get("/tokens")?;
-            if json { Ok(show::json(&tokens)?) } else { list(&tokens) }
+        Token::Ls { most, before, json } => {
+            let before = before.map(|id| format!("&before={}", part(&id))).unwrap_or_default();
+            let tokens = client.get(&format!("/tokens?most={most}{before}"))?;
+            if json {
+                show::json(&tokens)?;
+            } else {
+                list(&tokens)?;
+            }
+            show::older(&tokens, usize::from(most));
+            Ok(())
         }
         Token::Revoke { id, json } => {
             let revoked = client.post(&format!("/tokens/{}/revoke", part(&id)), &Value::Null)?;

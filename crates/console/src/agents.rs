@@ -338,6 +338,11 @@ impl Refused {
             (ExchangeError::Unproven(what, _), Proof::Tokens { .. } | Proof::SignIn { .. }) => {
                 Self::request(what)
             }
+            (ExchangeError::TooMany(_), _) => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                error: "temporarily_unavailable",
+                description: error.to_string(),
+            },
             (ExchangeError::Purpose, _) => Self::new("invalid_scope", error.to_string()),
             (ExchangeError::Target, _) => Self::new("invalid_target", error.to_string()),
             (ExchangeError::Request(what), _) => Self::request(what),

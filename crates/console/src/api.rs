@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use gateway::approvers::Caller;
+use gateway::approvers::{Caller, Said};
 use gateway::break_glass::{CodeInfo, Made, NewCodes};
 use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
@@ -18,7 +18,7 @@ use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
 use gateway::people::NewMember;
 use gateway::recordings::{Found, Page, Search, Wanted};
-use gateway::requests::{NewToken, TokenInfo};
+use gateway::requests::{MOST_LISTED, NewToken, TokenInfo};
 use gateway::sessions::Live;
 use model::{Approver, Member, Request, TargetName};
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,12 @@ async fn health(State(gateway): Gate) -> Json<Status> {
 struct Which {
     #[serde(default)]
     all: bool,
+    /// So many at most.
+    #[serde(default)]
+    most: Option<usize>,
+    /// Those that came before this one.
+    #[serde(default)]
+    before: Option<String>,
 }
 
 async fn requests(
@@ -90,7 +96,8 @@ async fn requests(
     Extension(caller): Extension<Caller>,
     Query(which): Query<Which>,
 ) -> Answer<Vec<Request>> {
-    Ok(Json(gateway.requests(&caller.voter(), which.all).await?))
+    let part = model::Part { most: which.most.unwrap_or(MOST_LISTED), before: which.before };
+    Ok(Json(gateway.requests(&caller.voter(), which.all, &part).await?))
 }
 
 async fn request(
@@ -107,6 +114,9 @@ struct Answering {
     approve: bool,
     #[serde(default)]
     words: Option<String>,
+    /// How many rows it may change at most.
+    #[serde(default)]
+    most: Option<u64>,
     /// Who the caller means to be; refused where the secret is somebody else's.
     #[serde(default)]
     name: Option<String>,
@@ -118,9 +128,9 @@ async fn answer(
     Path(id): Path<String>,
     answering: Body<Answering>,
 ) -> Answer<Value> {
-    let Json(Answering { approve, words, name }) = answering?;
+    let Json(Answering { approve, words, most, name }) = answering?;
     check_name(&caller, name)?;
-    let answered = gateway.answer_request(&id, &caller.voter(), approve, words, None).await?;
+    let answered = gateway.answer_request(&id, &caller.voter(), approve, Said { words, most }, None).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))
@@ -168,11 +178,14 @@ async fn approvers(State(gateway): Gate) -> Answer<Vec<Approver>> {
 struct NewApprover {
     name: String,
     groups: Vec<String>,
+    /// What they are called at issuers.
+    #[serde(default)]
+    names: Vec<String>,
 }
 
 async fn add_approver(State(gateway): Gate, wanted: Body<NewApprover>) -> Answer<Value> {
-    let Json(NewApprover { name, groups }) = wanted?;
-    let secret = gateway.add_approver(&name, &groups, &by()).await?;
+    let Json(NewApprover { name, groups, names }) = wanted?;
+    let secret = gateway.add_approver(&name, &groups, &names, &by()).await?;
     Ok(Json(json!({ "name": name, "groups": groups, "secret": secret.as_str() })))
 }
 
@@ -270,8 +283,20 @@ async fn search(State(gateway): Gate, Query(wanted): Query<Search>) -> Answer<Fo
     Ok(Json(gateway.search(wanted, &by()).await?))
 }
 
-async fn tokens(State(gateway): Gate) -> Answer<Vec<TokenInfo>> {
-    Ok(Json(gateway.tokens().await?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    /// So many at most.
+    #[serde(default)]
+    most: Option<usize>,
+    /// Those that came before this one.
+    #[serde(default)]
+    before: Option<String>,
+}
+
+async fn tokens(State(gateway): Gate, Query(listing): Query<Listing>) -> Answer<Vec<TokenInfo>> {
+    let part = model::Part { most: listing.most.unwrap_or(MOST_LISTED), before: listing.before };
+    Ok(Json(gateway.tokens(&part).await?))
 }
 
 async fn issue(State(gateway): Gate, wanted: Body<NewToken>) -> Answer<Value> {

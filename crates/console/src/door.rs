@@ -1,7 +1,7 @@
 //! Who may come in: requests to this host by name, and to the API with the administrator's secret; to held operations with
 //! an approver's, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use gateway::approvers::Caller;
 use gateway::gateway::Gateway;
-use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 
-/// So many secrets that are not known to be right are tried within [`WINDOW`].
-const MOST_TRIES: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(10);
+/// That wrong ones come is logged so often at most.
+const TOLD: Duration = Duration::from_secs(1);
 /// A secret is not longer, in bytes.
 const LONGEST: usize = 200;
 /// So many secrets are remembered by their marks.
@@ -30,12 +28,10 @@ pub(crate) struct Door {
     hosts: BTreeSet<String>,
     /// Makes marks of secrets; lives as long as the process.
     marks: hmac::Key,
-    /// The marks of secrets that were right, and whose they are: those are not derived again, and pass while others are
-    /// turned away.
-    known: Mutex<Vec<(hmac::Tag, Caller)>>,
-    tries: Mutex<(Instant, u32)>,
-    /// One slow derivation at a time, so that guesses take no processor from sessions.
-    slot: Semaphore,
+    /// The marks of secrets that were right, and whose they are: those are good also while the store is out of reach.
+    known: Mutex<VecDeque<(hmac::Tag, Caller)>>,
+    /// When it was last logged that wrong ones come, and how many came since.
+    wrong: Mutex<(Option<Instant>, u32)>,
 }
 
 impl Door {
@@ -49,8 +45,7 @@ impl Door {
             hosts,
             marks: hmac::Key::new(hmac::HMAC_SHA256, &key),
             known: Mutex::default(),
-            tries: Mutex::new((Instant::now(), 0)),
-            slot: Semaphore::new(1),
+            wrong: Mutex::default(),
         }
     }
 
@@ -62,20 +57,16 @@ impl Door {
             let gone = || no("this approver was removed");
             return self.gateway.still(caller).await.ok_or_else(gone);
         }
-        if !self.may_try() {
-            let reason = "too many secrets were tried; wait a few seconds";
-            return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, "too_many", reason));
-        }
-        let _one_at_a_time = self.slot.acquire().await;
+        // Nobody can guess 160 bits, and a wrong one costs next to nothing: to count them would only let whoever tries keep others out.
         let Some(caller) = self.gateway.caller(secret).await else {
-            tracing::warn!("the admin API was asked with a wrong secret");
+            self.was_wrong();
             return Err(no("this is neither the administrator's secret (dwa_…) nor an approver's (dwp_…)"));
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN {
-            known.clear();
+            known.pop_front();
         }
-        known.push((hmac::sign(&self.marks, secret), caller.clone()));
+        known.push_back((hmac::sign(&self.marks, secret), caller.clone()));
         Ok(caller)
     }
 
@@ -85,13 +76,13 @@ impl Door {
         known.iter().find(|(tag, _)| is_this(tag)).map(|(_, caller)| caller.clone())
     }
 
-    fn may_try(&self) -> bool {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        if tries.0.elapsed() > WINDOW {
-            *tries = (Instant::now(), 0);
+    fn was_wrong(&self) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.1 = wrong.1.saturating_add(1);
+        if wrong.0.is_none_or(|told| told.elapsed() >= TOLD) {
+            tracing::warn!(times = wrong.1, "the admin API was asked with a wrong secret");
+            *wrong = (Some(Instant::now()), 0);
         }
-        tries.1 += 1;
-        tries.1 <= MOST_TRIES
     }
 }
 

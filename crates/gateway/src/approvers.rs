@@ -1,8 +1,10 @@
 //! Who answers held operations, and how it is known that it is them. The rest of the gateway is handed a [`Voter`] and asks
 //! no more; another way to prove oneself makes one here, too.
 
-use model::{Approver, Counted, PrincipalKind, PrincipalRef, Request, Status, Vote};
-use policy::quorum;
+use model::{
+    Approver, Ceiling, Counted, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS, Status, Vote,
+};
+use policy::{persons, quorum};
 use zeroize::Zeroizing;
 
 use crate::gateway::{Gateway, now};
@@ -73,11 +75,15 @@ impl Voter {
     pub fn is_asked(&self, request: &Request) -> bool {
         request.holds.iter().any(|rule| quorum::may_answer(rule, &self.groups))
     }
+}
 
-    /// Whether a name is theirs, in whatever case it is written.
-    fn is(&self, principal: &str) -> bool {
-        self.id.to_string().to_lowercase() == principal.to_lowercase()
-    }
+/// What somebody says with an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// To whoever asked.
+    pub words: Option<String>,
+    /// How many rows it may change at most, of a yes.
+    pub most: Option<u64>,
 }
 
 /// What became of an answer.
@@ -90,7 +96,7 @@ pub struct Answered {
 }
 
 impl Gateway {
-    /// Who a secret shows somebody to be. It takes tens of milliseconds of a processor.
+    /// Who a secret shows somebody to be.
     pub async fn caller(&self, secret: &[u8]) -> Option<Caller> {
         if self.is_administrator(secret).await {
             return Some(Caller::Administrator);
@@ -134,6 +140,7 @@ impl Gateway {
         &self,
         name: &str,
         groups: &[String],
+        names: &[String],
         by: &str,
     ) -> Result<Zeroizing<String>, AdminError> {
         let refused = |why: String| Err(AdminError::Refused(why));
@@ -162,13 +169,30 @@ impl Gateway {
                 "\"{own}\" is a group of those who ask, from [[groups]]: approvers are in groups of their own"
             ));
         }
+        let others = self.state().approvers().await?;
+        for known in names {
+            match parse_principal(known) {
+                Ok(PrincipalRef { kind: PrincipalKind::User, .. }) => (),
+                Ok(_) | Err(_) => {
+                    return refused(format!(
+                        "\"{known}\" is no person's name at an issuer: it is written user:corp/NAME, with the issuer's prefix"
+                    ));
+                }
+            }
+            let has_it =
+                |a: &&Approver| a.name != name && all_names(a).any(|n| n.eq_ignore_ascii_case(known));
+            if let Some(other) = others.iter().find(has_it) {
+                return refused(format!("{known} is {} already: nobody is two approvers", other.name));
+            }
+        }
         if self.state().member(name).await?.is_some() {
             return refused(format!(
                 "there is a person {name} of the console already: two votes would be one person's"
             ));
         }
-        self.administered(by, "approver added", &format!("{name} for {}", groups.join(", ")))?;
-        match self.state().add_approver(name, groups, now()).await? {
+        let is = if names.is_empty() { String::new() } else { format!(", who is {}", names.join(", ")) };
+        self.administered(by, "approver added", &format!("{name} for {}{is}", groups.join(", ")))?;
+        match self.state().add_approver(name, groups, names, now()).await? {
             Some(secret) => Ok(secret),
             None => refused(format!(
                 "there is an approver {name} already: remove them first, if their secret is lost"
@@ -176,13 +200,15 @@ impl Gateway {
         }
     }
 
-    /// Removes an approver: their secret is good for nothing any more, and their answers to what still waits do not count.
+    /// Removes an approver: their secret is good for nothing any more, and their answers to what waits or is approved and not used
+    /// do not count.
     ///
     /// # Errors
     /// There is none of this name, or it cannot be stored or recorded.
     pub async fn remove_approver(&self, name: &str, by: &str) -> Result<(), AdminError> {
         self.administered(by, "approver removed", name)?;
         if self.state().remove_approver(name).await? {
+            self.holds().changed();
             return Ok(());
         }
         Err(AdminError::Missing(format!("approver {name}")))
@@ -208,25 +234,36 @@ impl Gateway {
     /// that they mean this; whoever came by a secret has shown it with that.
     ///
     /// # Errors
-    /// It is not open, or this is nobody who may answer it: its own requester, whom it is done for, an agent, or somebody of
-    /// other groups.
+    /// It is not open, it is asked for otherwise by now, or this is nobody who may answer it: its own requester, whom it is done
+    /// for, an agent, somebody of other groups, or who has answered by another name.
     pub async fn answer_request(
         &self,
         id: &str,
         voter: &Voter,
         approve: bool,
-        words: Option<String>,
+        said: Said,
         proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
+        let Said { words, most } = said;
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
         let name = voter.id.to_string();
         if voter.id.kind != PrincipalKind::User {
             return Err(AdminError::Refused("an agent never answers a request".to_owned()));
         }
-        if approve && (voter.is(&found.principal) || found.on_behalf_of.iter().any(|p| voter.is(p))) {
-            let why = "nobody approves what they ask for themselves, or what is done for them".to_owned();
-            return Err(AdminError::Refused(why));
+        if let Some(changed) = self.outruled(&found.holds).filter(|_| found.status.is_open()) {
+            let ended = self.state().supersede(id, &format!("{changed}{SINCE_IT_WAS}asked for")).await?;
+            self.holds().changed();
+            if ended {
+                return Err(AdminError::Refused(format!(
+                    "{changed} since request {id} was asked for: it is not answered, and is asked anew under the policies in \
+                     force when its statement is sent again"
+                )));
+            }
+        }
+        let names = self.names_of(&voter.id).await?;
+        if approve {
+            self.check_other_person(&voter.id, &names, &found)?;
         }
         if !voter.is_asked(&found) {
             return Err(AdminError::Refused(format!(
@@ -235,10 +272,16 @@ impl Gateway {
                 voter.groups.join(", ")
             )));
         }
+        let most = most.filter(|_| approve);
+        if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
+            return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
+        }
         let proof = match voter.by {
             By::Secret => Some("secret".to_owned()),
             // What was read a moment ago is what is approved: the proof is of its digest.
-            By::Visit => proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve), &voter.id)),
+            By::Visit => {
+                proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve, most), &voter.id))
+            }
         };
         if approve && proof.is_none() {
             let why =
@@ -246,9 +289,10 @@ impl Gateway {
             return Err(AdminError::Refused(why.to_owned()));
         }
         let by = proof.as_ref().map(|proof| format!(" by {proof}, digest {}", found.digest));
-        let detail = format!("{id}{}", by.unwrap_or_default());
+        let most_words = most.map(|most| format!(" for at most {most} rows")).unwrap_or_default();
+        let detail = format!("{id}{most_words}{}", by.unwrap_or_default());
         self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
-        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof };
+        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most, names };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {
@@ -261,4 +305,59 @@ impl Gateway {
             Counted::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
         }
     }
+
+    fn known_as(&self, name: &str) -> KnownAs {
+        persons::known_as(name, self.issuers().prefixes())
+    }
+
+    /// All names of somebody that are said to be one approver's, their own first.
+    async fn names_of(&self, who: &PrincipalRef) -> Result<Vec<KnownAs>, AdminError> {
+        let own = who.to_string();
+        let mut names = vec![self.known_as(&own)];
+        for approver in self.state().approvers().await? {
+            if all_names(&approver).any(|name| name.eq_ignore_ascii_case(&own)) {
+                names.extend(all_names(&approver).map(|name| self.known_as(&name)));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whoever approves is somebody else than those who ask and those who have approved.
+    fn check_other_person(
+        &self,
+        who: &PrincipalRef,
+        names: &[KnownAs],
+        request: &Request,
+    ) -> Result<(), AdminError> {
+        let askers = std::iter::once(&request.principal).chain(&request.on_behalf_of);
+        let people = askers.filter(|asker| asker.starts_with("user:"));
+        let asks = people.clone().find(|asker| persons::are_one(names, &[self.known_as(asker)]));
+        let has_answered = request.votes.iter().find(|vote| {
+            vote.approve
+                && !vote.voter.eq_ignore_ascii_case(&who.to_string())
+                && persons::are_one(names, &quorum::names(vote))
+        });
+        let (other, why) = match (asks, has_answered) {
+            (Some(asker), _) => {
+                (asker, "nobody approves what they ask for themselves, or what is done for them")
+            }
+            (None, Some(vote)) => (&vote.voter, "nobody's answer counts twice"),
+            (None, None) => return Ok(()),
+        };
+        let own = who.to_string();
+        if other.eq_ignore_ascii_case(&own) {
+            return Err(AdminError::Refused(why.to_owned()));
+        }
+        Err(AdminError::Refused(format!(
+            "{why}: {own} and {other} count as one person. If they are two, say what {} is called where {other} comes from: \
+             durward approver add {} --is user:…",
+            who.name, who.name
+        )))
+    }
+}
+
+/// Every name of an approver, as principals: their own and those at issuers.
+fn all_names(approver: &Approver) -> impl Iterator<Item = String> {
+    let own = format!("user:{}", approver.name);
+    std::iter::once(own).chain(approver.names.iter().cloned())
 }

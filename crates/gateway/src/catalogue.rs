@@ -51,6 +51,12 @@ pub(crate) async fn version(control: &mut Control) -> Result<u32, ReadError> {
     catalog::version(&answer).map_err(ReadError::Answer)
 }
 
+/// How many connections the server has for this role, where it says so.
+pub(crate) async fn room(control: &mut Control) -> Result<Option<usize>, ReadError> {
+    let answer = only(control.query(catalog::room()).await?)?;
+    Ok(answer.as_deref().and_then(catalog::room_in))
+}
+
 /// Stays the same while nothing at all is written to the server, and is `None` while something may be.
 pub(crate) async fn pulse(control: &mut Control) -> Result<Option<String>, ReadError> {
     only(control.query(catalog::pulse()).await?)

@@ -234,6 +234,10 @@ impl Gateway {
         self.administered(by, what, &format!("{} {}, {end}: {reason}", denial.id, denial.subject))?;
         let _alone = self.denials().looking.lock().await;
         self.state().add_denial(&denial).await?;
+        if let Subject::Principal(who) = &denial.subject {
+            self.state().disown(&who.to_string()).await?;
+            self.holds().changed();
+        }
         self.denials().read(self.state()).await?;
         Ok((denial.into(), self.end_denied()))
     }

@@ -1,14 +1,15 @@
 //! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
+mod bulletin;
 mod people;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, Request, Scope, Standing, Subject, Tag,
-    TargetName, Vote, Which,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Request, Room,
+    Scope, Standing, Subject, Tag, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -21,7 +22,7 @@ use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
 use crate::state::{
-    Asked, Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
 };
 
 mod kept;
@@ -116,7 +117,18 @@ impl Backend for Embedded {
         Box::pin(self.0.changed())
     }
 
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
+    fn former(&self) -> Reply<'_, Vec<Former>> {
+        Box::pin(async move {
+            // One that another version wrote may not be readable any more.
+            let read = |kept: store::Former| {
+                let configuration = serde_json::from_str(&kept.body).ok()?;
+                Some(Former { version: kept.version, at: kept.at, by: kept.by, configuration })
+            };
+            Ok(self.0.former().await?.into_iter().filter_map(read).collect())
+        })
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>> {
         Box::pin(async move {
             let body = serde_json::to_string(wanted).map_err(|error| StateError(error.to_string()))?;
             let targets =
@@ -128,7 +140,7 @@ impl Backend for Embedded {
                     Some((t.name.as_str(), t.password.as_ref().map(Password::reveal)?.as_bytes()))
                 })
                 .collect();
-            Ok(self.0.replace(was, &body, &targets, &passwords).await?)
+            Ok(self.0.replace(was, &body, &targets, &passwords, (by, now())).await?)
         })
     }
 
@@ -136,12 +148,12 @@ impl Backend for Embedded {
         Box::pin(async move { self.0.token(id).await?.map(token).transpose() })
     }
 
-    fn tokens(&self) -> Reply<'_, Vec<StoredToken>> {
-        Box::pin(async move { self.0.tokens().await?.into_iter().map(token).collect() })
+    fn tokens<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<StoredToken>> {
+        Box::pin(async move { self.0.tokens(part).await?.into_iter().map(token).collect() })
     }
 
-    fn add_token<'a>(&'a self, token: &'a StoredToken) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.add_token(&token_row(token)).await?) })
+    fn add_token<'a>(&'a self, token: &'a StoredToken, most: usize) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.add_token(&token_row(token), most, now()).await?) })
     }
 
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
@@ -188,16 +200,28 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.spend(id, until, now()).await?) })
     }
 
-    fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
-        Box::pin(async move { Ok(self.0.file(request, most, now()).await?) })
+    fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed> {
+        Box::pin(async move { Ok(self.0.file(request, room, now()).await?) })
     }
 
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
         Box::pin(async move { self.0.standing(id, now()).await?.ok_or_else(|| missing(id)) })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         Box::pin(async move { Ok(self.0.claim(id, &self.1.claims(CLAIM), now()).await?) })
+    }
+
+    fn open_requests(&self) -> Reply<'_, Vec<(String, Vec<HoldRule>)>> {
+        Box::pin(async move { Ok(self.0.open_requests(now()).await?) })
+    }
+
+    fn supersede<'a>(&'a self, id: &'a str, why: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.supersede(id, why).await?) })
+    }
+
+    fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.disown(voter).await?) })
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
@@ -251,8 +275,8 @@ impl Backend for Embedded {
         })
     }
 
-    fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
-        Box::pin(async move { Ok(self.0.requests(all, now()).await?) })
+    fn requests<'a>(&'a self, all: bool, part: &'a Part) -> Reply<'a, Vec<Request>> {
+        Box::pin(async move { Ok(self.0.requests(all, part, now()).await?) })
     }
 
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>> {
@@ -281,9 +305,10 @@ impl Backend for Embedded {
         &'a self,
         name: &'a str,
         groups: &'a [String],
+        names: &'a [String],
         now: i64,
     ) -> Reply<'a, Option<Zeroizing<String>>> {
-        Box::pin(async move { Ok(self.0.add_approver(name, groups, now).await?) })
+        Box::pin(async move { Ok(self.0.add_approver(name, groups, names, now).await?) })
     }
 
     fn remove_approver<'a>(&'a self, name: &'a str) -> Reply<'a, bool> {
@@ -390,7 +415,8 @@ fn code(row: store::Code) -> Result<StoredCode, StateError> {
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, parents, issued, expires, revoked } = token;
+    let StoredToken { id, verifier, principal, targets, parents, minted_for, issued, expires, revoked } =
+        token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -402,6 +428,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         targets: targets.as_ref().map(|all| all.iter().map(|t| t.0.clone()).collect()),
         parent: parents.first().cloned(),
         actor: parents.get(1).cloned(),
+        minted_for: minted_for.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -420,6 +447,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         targets,
         parent,
         actor,
+        minted_for,
         issued,
         expires,
         revoked,
@@ -438,6 +466,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         },
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
         parents: parent.into_iter().chain(actor).collect(),
+        minted_for,
         issued,
         expires,
         revoked,

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use journal::record;
 use model::{Principal, PrincipalKind, TargetName};
@@ -10,6 +12,8 @@ use policy::identity::{self, MayAct, Refusal, Unproven};
 use policy::{Context, Identity};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
+
+use hashbrown::HashMap;
 
 use crate::audit::JournalDown;
 use crate::gateway::{Gateway, now};
@@ -21,6 +25,12 @@ use crate::tokens::{ITERATIONS, new_token};
 const USUAL_LIFE: i64 = 3600;
 /// So many targets one token is for.
 const MOST_TARGETS: usize = 64;
+/// So many may be made for one subject at once.
+const AT_ONCE: f64 = 300.0;
+/// And so many a second from then on.
+const A_SECOND: f64 = 1.0;
+/// So many subjects are counted before those are forgotten that asked for none lately.
+const MOST_COUNTED: usize = 10_000;
 /// The longest purpose, in bytes.
 const LONGEST_PURPOSE: usize = 500;
 
@@ -47,6 +57,30 @@ pub enum Proof {
         /// The names of the gateway that it may be for.
         audiences: BTreeSet<String>,
     },
+}
+
+/// How many tokens were made lately, for whom.
+#[derive(Default)]
+pub(crate) struct Minting(Mutex<HashMap<String, (Instant, f64)>>);
+
+impl Minting {
+    /// Whether one more may be made, which then is counted.
+    fn may(&self, whose: &str, now: Instant) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |(since, left): &(Instant, f64)| {
+            (left + now.saturating_duration_since(*since).as_secs_f64() * A_SECOND).min(AT_ONCE)
+        };
+        if all.len() >= MOST_COUNTED && !all.contains_key(whose) {
+            all.retain(|_, counted| left(counted) < AT_ONCE);
+            if all.len() >= MOST_COUNTED {
+                return false;
+            }
+        }
+        let there = all.get(whose).map_or(AT_ONCE, left);
+        let may = there >= 1.0;
+        all.insert(whose.to_owned(), (now, if may { there - 1.0 } else { there }));
+        may
+    }
 }
 
 /// What is asked for.
@@ -86,6 +120,9 @@ pub enum ExchangeError {
     /// What it would be for is not what the tokens are for that were brought.
     #[error("a token that is made of another is for the same purpose")]
     Purpose,
+    /// There are too many already, of whoever they answer to.
+    #[error("no more tokens are made for this subject: {0}")]
+    TooMany(&'static str),
     /// What is asked for is not possible.
     #[error("{0}")]
     Request(&'static str),
@@ -139,6 +176,7 @@ impl Gateway {
                 ExchangeError::Unproven(_, None) => "token",
                 ExchangeError::Target => "target",
                 ExchangeError::Purpose => "purpose",
+                ExchangeError::TooMany(_) => "too many",
                 ExchangeError::Request(_) => return minted,
                 ExchangeError::State(_) | ExchangeError::Journal(_) | ExchangeError::Randomness => {
                     tracing::error!("no token is made: {error}");
@@ -226,6 +264,10 @@ impl Gateway {
         from: &str,
         parents: Vec<String>,
     ) -> Result<Minted, ExchangeError> {
+        let whose = principal.asker().to_string();
+        if !self.minting.may(&whose, Instant::now()) {
+            return Err(ExchangeError::TooMany("too many were made lately: wait a minute"));
+        }
         let (id, token) = new_token().ok_or(ExchangeError::Randomness)?;
         let mut salt = [0; 16];
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| ExchangeError::Randomness)?;
@@ -249,11 +291,16 @@ impl Gateway {
             principal,
             targets,
             parents,
+            minted_for: Some(whose),
             issued,
             expires,
             revoked: false,
         };
-        self.state().add_token(&stored).await?;
+        if !self.state().add_token(&stored, self.limits().tokens_of_one).await? {
+            return Err(ExchangeError::TooMany(
+                "too many are good at a time: give some back, or ask for shorter ones",
+            ));
+        }
         Ok(Minted { token, id, expires, seconds, purpose })
     }
 

@@ -4,7 +4,7 @@
 mod heard;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -71,6 +71,10 @@ pub struct SharedCatalogue {
     /// When the last look that succeeded began.
     seen: ArcSwapOption<Instant>,
     reader: Arc<Mutex<Reader>>,
+    /// How many connections the target has for us, and one more; 0 before it has said so.
+    room: AtomicUsize,
+    /// Who asks it that.
+    asking: Mutex<()>,
     /// How the target was last met: a [`Contact`] as a number.
     met: AtomicU8,
     /// Where configured columns were found so far; a catalogue that was dropped takes it nowhere.
@@ -123,9 +127,41 @@ impl SharedCatalogue {
             hearing: AtomicBool::new(false),
             seen: ArcSwapOption::empty(),
             reader: Arc::default(),
+            room: AtomicUsize::new(0),
+            asking: Mutex::default(),
             met: AtomicU8::new(0),
             placed: ArcSwap::default(),
             kept: ArcSwapOption::empty(),
+        }
+    }
+
+    /// How many connections the target has for the gateway's role, as far as it was asked.
+    pub(crate) fn known_room(&self) -> Option<usize> {
+        self.room.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// The same; it is asked where it was not. Where it does not say, nobody knows.
+    pub(crate) async fn room(&self) -> Option<usize> {
+        if self.known_room().is_none() {
+            let _alone = self.asking.lock().await;
+            if self.known_room().is_none() {
+                let purpose = "how many connections it has".to_owned();
+                let note = record::Body::Gateway { target: self.place.target.to_string(), purpose };
+                self.journal.append(&note).ok()?;
+                let mut control = self.place.control().await.ok()?;
+                self.ask_for_room(&mut control).await;
+            }
+        }
+        self.known_room()
+    }
+
+    async fn ask_for_room(&self, control: &mut Control) {
+        match catalogue::room(control).await {
+            Ok(Some(room)) => self.room.store(room.saturating_add(1), Ordering::Release),
+            Ok(None) => (),
+            Err(error) => {
+                tracing::warn!(target_name = %self.place.target, %error, "it does not say how many connections it has");
+            }
         }
     }
 
@@ -167,7 +203,16 @@ impl SharedCatalogue {
     /// They are not what was asked for.
     pub fn build(&self, answers: &[Rows]) -> Result<Catalog, String> {
         let (version, tagging) = (self.server.load(Ordering::Acquire), self.tagging.load());
-        catalogue::build(version, answers, &tagging.columns, &self.placed.load())
+        let built = catalogue::build(version, answers, &tagging.columns, &self.placed.load())?;
+        // What a session alone sees now is found there again when it has detached it, in the same transaction or later.
+        if built.placed().unknown_to(&self.placed.load()).places().next().is_some() {
+            self.placed.rcu(|known| {
+                let mut placed = Placed::clone(known);
+                placed.also(built.placed());
+                placed
+            });
+        }
+        Ok(built)
     }
 
     /// What a session asks over its own connection for its temporary objects alone.
@@ -404,7 +449,9 @@ impl SharedCatalogue {
         if self.kept.load().as_ref().is_none_or(|kept| **kept == *placed) {
             return;
         }
-        match self.state.keep_places(&self.place.target, &self.place.server(), &placed).await {
+        let new =
+            self.kept.load().as_ref().map_or_else(|| Placed::clone(&placed), |kept| placed.unknown_to(kept));
+        match self.state.keep_places(&self.place.target, &self.place.server(), &new).await {
             Ok(()) => self.kept.store(Some(placed)),
             Err(error) => {
                 tracing::error!(target_name = %self.place.target, "where tagged columns are cannot be kept: {error}");
@@ -414,7 +461,11 @@ impl SharedCatalogue {
 
     fn take(&self, read: Catalog) {
         let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-        self.placed.store(Arc::new(read.placed().clone()));
+        self.placed.rcu(|known| {
+            let mut placed = read.placed().clone();
+            placed.also(known);
+            placed
+        });
         self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
     }
 
@@ -440,6 +491,7 @@ impl SharedCatalogue {
         let mut control = self.place.control().await?;
         let version = catalogue::version(&mut control).await?;
         self.server.store(version, Ordering::Release);
+        self.ask_for_room(&mut control).await;
         Ok(control)
     }
 }

@@ -20,9 +20,11 @@ use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
+use crate::carriers::Webhook;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
+use crate::exchange::Minting;
 use crate::holds::Holds;
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
@@ -43,6 +45,7 @@ use crate::traces::Traces;
 mod deciding;
 mod health;
 mod limits;
+mod room;
 mod upkeep;
 
 pub use health::{Files, Health, Status};
@@ -64,6 +67,8 @@ pub struct Config {
     pub sources: Sources,
     /// Where spans go, where traces are built in.
     pub traces: Traces,
+    /// Who is told elsewhere what becomes of requests.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Why a gateway cannot start.
@@ -116,6 +121,7 @@ pub struct Gateway {
     cancels: CancelRegistry,
     failures: Failures,
     refusals: Refusals,
+    pub(crate) minting: Minting,
     limits: ArcSwap<Limits>,
     /// What is wrong with the files that should be in force, if something is.
     files: ArcSwapOption<String>,
@@ -143,7 +149,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, recordings, state, limits, alarm, sources, traces } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces, webhooks } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let options = recording::Options {
@@ -172,6 +178,7 @@ impl Gateway {
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             refusals: Refusals::default(),
+            minting: Minting::default(),
             limits: ArcSwap::from_pointee(limits),
             files: ArcSwapOption::empty(),
             metrics,
@@ -208,6 +215,9 @@ impl Gateway {
         }
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
+        for webhook in webhooks {
+            tokio::spawn(crate::carriers::keep(Arc::downgrade(&gateway), webhook));
+        }
         Ok(gateway)
     }
 
@@ -444,6 +454,10 @@ impl Gateway {
     /// Where an invitation's secret leads.
     pub fn link_of(&self, invitation: &str) -> Option<String> {
         self.console.get().map(|(place, _)| place.link_of(invitation))
+    }
+
+    pub(crate) fn console_place(&self) -> Option<&presence::Place> {
+        self.console.get().map(|(place, _)| place)
     }
 
     pub(crate) fn roles_of(&self, who: &PrincipalRef, groups: &[String]) -> BTreeSet<Role> {

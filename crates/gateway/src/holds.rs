@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Standing, Status, TargetName, Touched,
+    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName,
+    Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,11 +36,24 @@ pub const EXPIRED: &str = "ZD003";
 const CANCELLED: &str = "57014";
 
 /// So many of one principal's requests may wait at a time.
-const MOST_OPEN: usize = 50;
+pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How many rows may change where neither policy nor an approver says so, and nobody counted.
+const UNCOUNTED: u64 = 10_000;
 /// A summary is cut here, in characters.
 const SUMMARY: usize = 300;
+
+/// What counts of an operation's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Countable {
+    /// Its rows; where triggers write beside it, those of these tables alone.
+    Rows(Vec<(String, String)>),
+    /// None, and why.
+    Nothing(String),
+    /// They cannot be told apart from the rest of its message.
+    Entangled(&'static str),
+}
 
 /// A question that has been filed.
 #[derive(Debug, Clone)]
@@ -124,8 +138,8 @@ impl Drop for Claim {
 /// The answer to a held operation. Silence is a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Approved and claimed by this session: the ids of the policies that are satisfied.
-    Approved(Vec<String>),
+    /// Approved and claimed by this session.
+    Approved(model::Claim),
     /// Somebody said no, with their words.
     Denied(Option<String>),
     /// Nobody answered while the session waited; the request stays open.
@@ -136,8 +150,8 @@ pub enum Answer {
     Withdrawn,
     /// The target is frozen, for this reason; the request stays open.
     Frozen(Arc<str>),
-    /// The target's objects were altered since it was asked: the operation has to be understood again, and is asked for anew
-    /// where it means something else or touches what was altered.
+    /// The target's objects were altered since it was asked, or the policies that ask: the operation has to be understood and
+    /// decided again, and is asked for anew where it means something else, touches what was altered or is asked for otherwise.
     Moved,
 }
 
@@ -195,7 +209,7 @@ impl Answer {
             Self::Moved => (
                 PENDING,
                 format!(
-                    "the target's objects were altered since request {ticket} was asked for; the statement did not run"
+                    "the target's objects or policies were altered since request {ticket} was asked for; the statement did not run"
                 ),
                 Some("Send exactly the same statement again.".to_owned()),
             ),
@@ -250,6 +264,7 @@ impl Holds {
         session: &str,
         patience: Duration,
         catalogue: Known,
+        room: &Room,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
@@ -265,8 +280,16 @@ impl Holds {
             // It is looked at again before an approval is used.
             Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
         }
-        let request = describe(grant, question, session);
-        let filed = self.state.file(&request, MOST_OPEN).await.map_err(|error| {
+        let ceiling = match question.message().countable() {
+            Countable::Rows(of) => ceiling_of(question.holds(), None, of),
+            Countable::Nothing(why) => Ceiling::None(why),
+            Countable::Entangled(why) => {
+                let hint = "Send BEGIN first, then the statement by itself, then COMMIT.";
+                return Err(refuse("0A000", why.to_owned(), hint));
+            }
+        };
+        let request = describe(grant, question, session, ceiling);
+        let filed = self.state.file(&request, room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
             refuse(
@@ -285,10 +308,12 @@ impl Holds {
             }
             Filed::TooMany => {
                 let reason = format!(
-                    "this statement needs an approval, and {MOST_OPEN} requests of yours wait already"
+                    "this statement needs an approval, and {} requests of yours wait already",
+                    room.waiting
                 );
                 return Err(refuse("53400", reason, "Wait until some of them are answered."));
             }
+            Filed::NoRoom { bytes, taken, all } => return Err(no_room(room, bytes, taken, all, refuse)),
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
@@ -313,8 +338,14 @@ impl Holds {
     }
 
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
-    /// nothing on the target runs, if so; then none is claimed. Cancel-safe.
-    pub async fn answer(&self, ticket: &Ticket, frozen: impl Fn() -> Option<Arc<str>>) -> Answer {
+    /// nothing on the target runs, if so; then none is claimed. `asks` says whether rules are those in force: where they are not, the
+    /// question is another one by now. Cancel-safe.
+    pub async fn answer(
+        &self,
+        ticket: &Ticket,
+        frozen: impl Fn() -> Option<Arc<str>>,
+        asks: impl Fn(&[HoldRule]) -> bool,
+    ) -> Answer {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -327,7 +358,12 @@ impl Holds {
                     return Answer::Frozen(why);
                 }
                 match self.state.standing(&ticket.id).await {
-                    Ok(Standing { status, words }) => match status {
+                    Ok(Standing { status: Status::Pending | Status::Approved, words: _, holds })
+                        if !asks(&holds) =>
+                    {
+                        return Answer::Moved;
+                    }
+                    Ok(Standing { status, words, holds: _ }) => match status {
                         Status::Approved => self.begin_claim(ticket),
                         Status::Denied => return Answer::Denied(words),
                         Status::Expired
@@ -375,7 +411,7 @@ impl Holds {
 
     async fn claim(&self, id: &str) -> Answer {
         match self.state.claim(id).await {
-            Ok(Some(policies)) => Answer::Approved(policies),
+            Ok(Some(claim)) => Answer::Approved(claim),
             // Another session sent the same statement and was first.
             Ok(None) => Answer::Expired,
             Err(error) => {
@@ -406,8 +442,54 @@ impl Holds {
     }
 }
 
+/// How many rows an operation may change that these rules hold, where so many were counted beforehand: the least that one of
+/// them says.
+fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)>) -> Ceiling {
+    if let Some(counted) = counted {
+        let percent = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
+        let most = counted.saturating_add(counted.saturating_mul(u64::from(percent)).div_ceil(100));
+        return Ceiling::Rows { most, from: "counted".to_owned(), of };
+    }
+    match holds.iter().filter_map(|h| h.ceiling).min() {
+        Some(most) => Ceiling::Rows { most, from: "policy".to_owned(), of },
+        None => Ceiling::Rows { most: UNCOUNTED, from: "default".to_owned(), of },
+    }
+}
+
+/// There is no room for a request, and what would make some.
+fn no_room(
+    room: &Room,
+    bytes: u64,
+    taken: u64,
+    all: bool,
+    refuse: impl Fn(&'static str, String, &str) -> Denied,
+) -> Denied {
+    let mb = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
+    let (whose, most, limit) = if all {
+        ("all requests", room.all, "requests_in_all")
+    } else {
+        ("your requests", room.one, "requests_of_one")
+    };
+    let reason = format!(
+        "this statement needs an approval, and its request would take {}: {} of {} are taken by {whose}",
+        mb(bytes),
+        mb(taken),
+        mb(most)
+    );
+    let hint = format!(
+        "Send smaller values, or ask the gateway's operator to raise {limit} in [limits] or to keep requests for less long \
+         (requests in [retention])."
+    );
+    refuse("53400", reason, &hint)
+}
+
 /// What is filed: everything that makes the operation this one and no other.
-fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
+fn describe<M: Inspect + Auditable>(
+    grant: &Grant,
+    question: &Question<M>,
+    session: &str,
+    ceiling: Ceiling,
+) -> NewRequest {
     let message = question.message();
     let StatementNote { kind, text, values, phase: _, fields: _ } = message.statement();
     let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
@@ -448,6 +530,7 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
         circumstances: Circumstances { kinds, settings: message.circumstances() },
         effects,
         holds: question.holds().to_vec(),
+        ceiling,
         version: question.version().to_string(),
     }
 }

@@ -297,6 +297,11 @@ impl Issuers {
         }
     }
 
+    /// What stands before the names of each.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.known.prefixes()
+    }
+
     /// Whether everybody is still an issuer whose word a principal rests on.
     pub(crate) fn vouch_for(&self, principal: &Principal) -> bool {
         principal

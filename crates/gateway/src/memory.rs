@@ -1,5 +1,6 @@
 //! The gateway's state in memory, for tests.
 
+mod bulletin;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,15 +8,18 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Touched,
-    Vote,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS,
+    Standing, Status, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
 use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
-use crate::state::{Asked, Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
+use crate::gateway::now;
+use crate::state::{
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken,
+};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -24,6 +28,7 @@ pub(crate) struct Memory(Mutex<Kept>);
 struct Kept {
     version: i64,
     configuration: Configuration,
+    former: Vec<Former>,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
     denials: Vec<Denial>,
@@ -92,7 +97,11 @@ impl Backend for Memory {
         Box::pin(std::future::pending())
     }
 
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
+    fn former(&self) -> Reply<'_, Vec<Former>> {
+        self.with(|kept| kept.former.iter().rev().cloned().collect())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>> {
         self.with(|kept| {
             if kept.version != was {
                 return None;
@@ -107,6 +116,12 @@ impl Backend for Memory {
                     kept.credentials.insert(target.name.clone(), clear);
                 }
             }
+            kept.former.push(Former {
+                version: kept.version,
+                at: now(),
+                by: by.to_owned(),
+                configuration: kept.configuration.clone(),
+            });
             Some(kept.version)
         })
     }
@@ -115,12 +130,25 @@ impl Backend for Memory {
         self.with(|kept| kept.tokens.iter().find(|t| t.id == id).cloned())
     }
 
-    fn tokens(&self) -> Reply<'_, Vec<StoredToken>> {
-        self.with(|kept| kept.tokens.iter().rev().cloned().collect())
+    fn tokens<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<StoredToken>> {
+        self.with(|kept| {
+            let before = kept.tokens.iter().position(|t| Some(&t.id) == part.before.as_ref());
+            let older = kept.tokens.iter().take(before.unwrap_or(usize::MAX)).rev();
+            older.take(part.most).cloned().collect()
+        })
     }
 
-    fn add_token<'a>(&'a self, token: &'a StoredToken) -> Reply<'a, ()> {
-        self.with(|kept| kept.tokens.push(token.clone()))
+    fn add_token<'a>(&'a self, token: &'a StoredToken, most: usize) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let good = |t: &&StoredToken| {
+                t.minted_for.is_some() && t.minted_for == token.minted_for && !t.revoked && t.expires > now()
+            };
+            if token.minted_for.is_some() && kept.tokens.iter().filter(good).count() >= most {
+                return false;
+            }
+            kept.tokens.push(token.clone());
+            true
+        })
     }
 
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
@@ -177,17 +205,18 @@ impl Backend for Memory {
         self.with(|kept| kept.spent.insert(id.to_owned()))
     }
 
-    fn file<'a>(&'a self, new: &'a NewRequest, most: usize) -> Reply<'a, Filed> {
+    fn file<'a>(&'a self, new: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed> {
         self.with(|kept| {
             let open = |r: &Request| r.status.is_open();
             let mut filed = kept.requests.iter().zip(&kept.digests);
-            if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r)) {
+            let same = |r: &Request| HoldRule::differing(&r.holds, &new.holds).is_none();
+            if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r) && same(r)) {
                 return Filed::Before(same.id.clone());
             }
             let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
             let others = kept.requests.iter().zip(&kept.subjects);
             let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
-            if others.count() >= most {
+            if others.count() >= room.waiting {
                 return Filed::TooMany;
             }
             let id = format!("r{}", kept.requests.len() + 1);
@@ -196,10 +225,18 @@ impl Backend for Memory {
             for (former, (_, touched)) in
                 former.filter(|(r, (subject, _))| open(r) && *subject == new.subject)
             {
-                let (altered, since) = (new.altered(touched), former.status.since());
+                let same = former.digest == new.digest;
+                let otherwise = HoldRule::differing(&former.holds, &new.holds).filter(|_| same);
+                let altered = otherwise.unwrap_or_else(|| new.altered(touched));
+                let since = former.status.since();
                 former.status = Status::Superseded;
-                former.outcome = Some(format!("{altered} since it was {since}"));
+                former.outcome = Some(format!("{altered}{SINCE_IT_WAS}{since}"));
                 changed = Some(format!("{altered} since request {} was {since}", former.id));
+            }
+            if changed.is_none() {
+                let all = kept.requests.iter().zip(&kept.subjects).rev();
+                let mut last = all.filter(|(_, (subject, _))| *subject == new.subject).map(|(r, _)| r);
+                changed = last.next().and_then(|r| since_request(r.outcome.as_deref()?, &r.id));
             }
             let request = Request {
                 id: id.clone(),
@@ -216,6 +253,7 @@ impl Backend for Memory {
                 effects: new.effects.clone(),
                 changed: changed.clone(),
                 holds: new.holds.clone(),
+                ceiling: new.ceiling.clone(),
                 filed: 0,
                 expires: i64::MAX,
                 votes: Vec::new(),
@@ -234,17 +272,38 @@ impl Backend for Memory {
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
         self.with_request(id, |r| {
             let denied = r.votes.iter().find(|v| !v.approve);
-            Standing { status: r.status, words: denied.and_then(|v| v.words.clone()) }
+            Standing { status: r.status, words: denied.and_then(|v| v.words.clone()), holds: r.holds.clone() }
         })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         self.with_request(id, |r| {
             (r.status == Status::Approved).then(|| {
                 r.status = Status::Claimed;
-                r.holds.iter().map(|h| h.id.clone()).collect()
+                Claim::of(r.holds.clone(), r.ceiling.clone(), &r.votes)
             })
         })
+    }
+
+    fn open_requests(&self) -> Reply<'_, Vec<(String, Vec<HoldRule>)>> {
+        self.with(|kept| {
+            let open = kept.requests.iter().filter(|r| r.status.is_open());
+            open.map(|r| (r.id.clone(), r.holds.clone())).collect()
+        })
+    }
+
+    fn supersede<'a>(&'a self, id: &'a str, why: &'a str) -> Reply<'a, bool> {
+        self.with_request(id, |r| {
+            let open = r.status.is_open();
+            if open {
+                (r.status, r.outcome) = (Status::Superseded, Some(why.to_owned()));
+            }
+            open
+        })
+    }
+
+    fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()> {
+        self.with(|kept| disown(kept, voter))
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
@@ -307,13 +366,20 @@ impl Backend for Memory {
         server: &'a str,
         placed: &'a Placed,
     ) -> Reply<'a, ()> {
-        self.with(|kept| drop(kept.placed.insert((target.clone(), server.to_owned()), placed.clone())))
+        self.with(|kept| {
+            let known = kept.placed.remove(&(target.clone(), server.to_owned())).unwrap_or_default();
+            let mut placed = placed.clone();
+            placed.also(&known);
+            kept.placed.insert((target.clone(), server.to_owned()), placed);
+        })
     }
 
-    fn requests(&self, all: bool) -> Reply<'_, Vec<Request>> {
+    fn requests<'a>(&'a self, all: bool, part: &'a Part) -> Reply<'a, Vec<Request>> {
         self.with(|kept| {
             let wanted = |r: &&Request| all || r.status == Status::Pending;
-            kept.requests.iter().rev().filter(wanted).cloned().collect()
+            let before = kept.requests.iter().position(|r| Some(&r.id) == part.before.as_ref());
+            let older = kept.requests.iter().take(before.unwrap_or(usize::MAX)).rev();
+            older.filter(wanted).take(part.most).cloned().collect()
         })
     }
 
@@ -353,6 +419,7 @@ impl Backend for Memory {
         &'a self,
         name: &'a str,
         groups: &'a [String],
+        names: &'a [String],
         now: i64,
     ) -> Reply<'a, Option<Zeroizing<String>>> {
         self.with(|kept| {
@@ -362,7 +429,8 @@ impl Backend for Memory {
             kept.made += 1;
             let id = format!("dwp_{}", kept.made);
             let secret = secret_of(&id);
-            kept.approvers.push(Approver { id, name: name.to_owned(), groups: groups.to_vec(), added: now });
+            let (groups, names) = (groups.to_vec(), names.to_vec());
+            kept.approvers.push(Approver { id, name: name.to_owned(), groups, names, added: now });
             Some(Zeroizing::new(secret))
         })
     }
@@ -373,9 +441,7 @@ impl Backend for Memory {
                 return false;
             };
             let voter = format!("user:{}", kept.approvers.remove(at).name);
-            for request in kept.requests.iter_mut().filter(|r| r.status == Status::Pending) {
-                request.votes.retain(|v| v.voter != voter);
-            }
+            disown(kept, &voter);
             true
         })
     }
@@ -398,6 +464,18 @@ impl Backend for Memory {
                 denials: (before.2 - kept.denials.len()).try_into().expect("small"),
             }
         })
+    }
+}
+
+fn disown(kept: &mut Kept, voter: &str) {
+    for request in &mut kept.requests {
+        if request.status == Status::Approved && request.votes.iter().any(|v| v.approve && v.voter == voter) {
+            request.status = Status::Rescinded;
+            request.outcome = Some(format!("{voter}, who had approved it, does not answer any more"));
+        }
+        if request.status == Status::Pending {
+            request.votes.retain(|v| v.voter != voter);
+        }
     }
 }
 

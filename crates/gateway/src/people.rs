@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Asserted, Member, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
+use model::{Asserted, Member, Part, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
 use policy::quorum;
 use policy::rights::{Person, Right, Role};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::approvers::{TAKEN, Voter};
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
 use crate::presence::Pledge;
-use crate::requests::{AdminError, parse_principal};
+use crate::requests::{AdminError, MOST_LISTED, parse_principal};
 use crate::state::{State, StateError};
 
 /// A visit ends after so long without a question, in seconds.
@@ -213,13 +213,14 @@ impl Gateway {
         Ok(self.state().members().await?)
     }
 
-    /// Removes somebody: their passkeys, their visits, and their answers to what still waits.
+    /// Removes somebody: their passkeys, their visits, and their answers to what waits or is approved and not used.
     ///
     /// # Errors
     /// There is none of this name, or it cannot be stored or recorded.
     pub async fn remove_member(&self, name: &str, by: &str) -> Result<(), AdminError> {
         self.administered(by, "person removed", name)?;
         if self.state().remove_member(name).await? {
+            self.holds().changed();
             return Ok(());
         }
         Err(AdminError::Missing(format!("person {name}")))
@@ -299,7 +300,7 @@ impl Gateway {
         self.rights().may(guest.person(), right)
     }
 
-    /// Held operations that somebody may see, newest first; all, or those that wait.
+    /// The newest held operations that somebody may see, without values; all, or those that wait.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -308,9 +309,8 @@ impl Gateway {
         guest: &Guest,
         all: bool,
     ) -> Result<Vec<model::Request>, AdminError> {
-        let mut found = self.state().requests(all).await?;
-        found.retain(|request| self.rights().may_see(guest.person(), request));
-        Ok(found)
+        let may_see = |request: &model::Request| self.rights().may_see(guest.person(), request);
+        self.requests_that(all, &Part::newest(MOST_LISTED), may_see).await
     }
 
     /// One of them, with its exact values. That they were seen is on record.

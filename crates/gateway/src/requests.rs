@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use journal::record;
-use model::{Principal, PrincipalKind, PrincipalRef, Request, TargetName};
+use model::{Part, Principal, PrincipalKind, PrincipalRef, Request, TargetName};
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -16,6 +16,8 @@ use crate::sessions::Ended;
 use crate::state::{StateError, StoredToken};
 use crate::tokens::{ITERATIONS, new_token};
 
+/// So many are listed at a time, at most.
+pub const MOST_LISTED: usize = 1000;
 /// A token lives this long at most.
 pub const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -101,14 +103,34 @@ pub enum AdminError {
 impl Gateway {
     // ------------------------------------------------------------------ held operations
 
-    /// Held operations that somebody may answer, newest first; all, or those that wait for an answer.
+    /// A part of the held operations that somebody may answer, newest first and without values; all, or those that wait for an
+    /// answer.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn requests(&self, voter: &Voter, all: bool) -> Result<Vec<Request>, AdminError> {
-        let mut found = self.state().requests(all).await?;
-        found.retain(|request| voter.is_asked(request));
-        Ok(found)
+    pub async fn requests(&self, voter: &Voter, all: bool, part: &Part) -> Result<Vec<Request>, AdminError> {
+        self.requests_that(all, part, |request| voter.is_asked(request)).await
+    }
+
+    /// Those of which something is true. What is read at a time is bounded, whatever there is.
+    pub(crate) async fn requests_that(
+        &self,
+        all: bool,
+        part: &Part,
+        is_one: impl Fn(&Request) -> bool,
+    ) -> Result<Vec<Request>, AdminError> {
+        let most = part.most.min(MOST_LISTED);
+        let (mut found, mut next) = (Vec::new(), Part { most, before: part.before.clone() });
+        loop {
+            let read = self.state().requests(all, &next).await?;
+            let is_last = read.len() < most;
+            next.before = read.last().map(|request| request.id.clone());
+            found.extend(read.into_iter().filter(&is_one));
+            if is_last || found.len() >= most {
+                found.truncate(most);
+                return Ok(found);
+            }
+        }
     }
 
     /// One held operation, with its exact values: whoever answers must see them. That they were seen is on record.
@@ -153,12 +175,13 @@ impl Gateway {
             principal,
             targets,
             parents: Vec::new(),
+            minted_for: None,
             issued: now(),
             expires,
             revoked: false,
         };
         self.administered(by, "token issued", &format!("{id} for {}", stored.principal.id))?;
-        self.state().add_token(&stored).await?;
+        self.state().add_token(&stored, usize::MAX).await?;
         Ok(Issued { id, token, expires })
     }
 
@@ -174,11 +197,11 @@ impl Gateway {
         Ok(self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| token == id)))
     }
 
-    /// All tokens, newest first, without their secrets.
+    /// A part of the tokens, newest first, without their secrets.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn tokens(&self) -> Result<Vec<TokenInfo>, AdminError> {
+    pub async fn tokens(&self, part: &Part) -> Result<Vec<TokenInfo>, AdminError> {
         let live = self.sessions().list();
         let info = |t: StoredToken| TokenInfo {
             sessions: live.iter().filter(|l| l.token == t.id).count(),
@@ -192,7 +215,8 @@ impl Gateway {
             expires: t.expires,
             revoked: t.revoked,
         };
-        Ok(self.state().tokens().await?.into_iter().map(info).collect())
+        let part = Part { most: part.most.min(MOST_LISTED), before: part.before.clone() };
+        Ok(self.state().tokens(&part).await?.into_iter().map(info).collect())
     }
 
     /// Whether this is the administrator's secret.

@@ -4,7 +4,7 @@
 //! Statements are parsed by recursive code, so the threads that run sessions have stacks of [`THREAD_STACK`] bytes; a
 //! runtime that analyses statements elsewhere gives its own as much (`tokio::runtime::Builder::thread_stack_size`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ async fn connection(
             session(gateway, *accepted).await;
         }
         Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {
-            if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret)).await.is_err() {
+            if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret, peer.ip())).await.is_err() {
                 tracing::debug!(%peer, "a cancel took too long");
             }
             drop(waiting);
@@ -121,8 +121,8 @@ async fn connection(
 }
 
 /// Reaches the session that a CancelRequest means: what it holds is withdrawn, what it runs is cancelled at its target.
-async fn cancel(gateway: &Gateway, process: u32, secret: &[u8]) {
-    let Some(session) = gateway.cancels().find(process, secret) else { return };
+async fn cancel(gateway: &Gateway, process: u32, secret: &[u8], from: IpAddr) {
+    let Some(session) = gateway.cancels().find(process, secret, from) else { return };
     session.held.notify_waiters();
     if let Err(error) = dial::cancel(&session.address, &session.tls, session.process, &session.secret).await {
         tracing::debug!(%error, "a cancel did not reach its target");

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, NewRequest, Principal, PrincipalRef, Request, Standing,
-    TargetName, Vote,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef,
+    Request, Room, Standing, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use sql::postgres::catalog::Placed;
 
 use crate::configure::Configuration;
+pub use bulletin::Bulletin;
 pub use people::People;
 
 /// The store cannot be read or written.
@@ -38,6 +39,8 @@ pub struct StoredToken {
     /// The tokens that it was minted with, that of whom is acted for first: it is good no longer than they are. Those of
     /// issuers are not kept here and can be denied.
     pub parents: Vec<String>,
+    /// Whom it answers to, where it was made of another: see [`Principal::asker`].
+    pub minted_for: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -100,6 +103,19 @@ pub struct Configured {
     pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
+/// A configuration that was in force.
+#[derive(Debug, Clone)]
+pub struct Former {
+    /// Its version.
+    pub version: i64,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// Who wanted it.
+    pub by: String,
+    /// Without passwords.
+    pub configuration: Configuration,
+}
+
 /// Something that was done to the store by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -139,7 +155,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People {
+pub trait Backend: People + Bulletin {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -151,8 +167,10 @@ pub trait Backend: People {
     /// The version of what is configured, which is cheap to ask for.
     fn version(&self) -> Reply<'_, i64>;
     /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
-    /// another was first. A target without a password keeps the one it has.
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>>;
+    /// another was first. A target without a password keeps the one it has. `by` is who wants it.
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>>;
+    /// What was configured and is, the newest first, as far as it is kept.
+    fn former(&self) -> Reply<'_, Vec<Former>>;
     /// What commands did behind a number, in its order.
     fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>>;
     /// The number of what they did last.
@@ -164,10 +182,10 @@ pub trait Backend: People {
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
     /// A token by its id.
     fn token<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredToken>>;
-    /// All tokens, newest first.
-    fn tokens(&self) -> Reply<'_, Vec<StoredToken>>;
-    /// Keeps a new token.
-    fn add_token<'a>(&'a self, token: &'a StoredToken) -> Reply<'a, ()>;
+    /// A part of the tokens, newest first.
+    fn tokens<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<StoredToken>>;
+    /// Keeps a new token, unless so many are good already that were made for the same. Whether it is kept.
+    fn add_token<'a>(&'a self, token: &'a StoredToken, most: usize) -> Reply<'a, bool>;
     /// Revokes a token; whether there was one.
     fn revoke_token<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Which of these tokens are neither revoked nor expired.
@@ -190,12 +208,18 @@ pub trait Backend: People {
     fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
-    /// Files a request, unless one of the same digest waits or is approved and not used.
-    fn file<'a>(&'a self, request: &'a NewRequest, most: usize) -> Reply<'a, Filed>;
+    /// Files a request, unless one of the same digest waits or is approved and not used, under rules that ask the same.
+    fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed>;
     /// Where a request stands.
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing>;
-    /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<String>>>;
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>>;
+    /// What waits or is approved and not used, with the rules that held it when it was filed.
+    fn open_requests(&self) -> Reply<'_, Vec<(String, Vec<HoldRule>)>>;
+    /// Ends what waits or is approved and not used, since it is asked for otherwise now; whether it was so.
+    fn supersede<'a>(&'a self, id: &'a str, why: &'a str) -> Reply<'a, bool>;
+    /// The answers of somebody who answers no more count no more, to what waits or is approved and not used.
+    fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()>;
     /// Takes a request back that waits.
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
     /// Takes an approval back that is not used; whether there was one.
@@ -222,8 +246,8 @@ pub trait Backend: People {
         server: &'a str,
         placed: &'a Placed,
     ) -> Reply<'a, ()>;
-    /// Requests, newest first; all, or those that wait.
-    fn requests(&self, all: bool) -> Reply<'_, Vec<Request>>;
+    /// A part of the requests, newest first; all, or those that wait. Without values, and with the beginning of their texts.
+    fn requests<'a>(&'a self, all: bool, part: &'a Part) -> Reply<'a, Vec<Request>>;
     /// One request with its values.
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>>;
     /// Counts an answer. One no denies; when enough have said yes, policy says (`policy::quorum`).
@@ -239,6 +263,7 @@ pub trait Backend: People {
         &'a self,
         name: &'a str,
         groups: &'a [String],
+        names: &'a [String],
         now: i64,
     ) -> Reply<'a, Option<Zeroizing<String>>>;
     /// Removes an approver, and their answers to what still waits; whether there was one.
@@ -266,6 +291,7 @@ impl std::ops::Deref for State {
     }
 }
 
+mod bulletin;
 mod people;
 #[cfg(test)]
 mod tests;

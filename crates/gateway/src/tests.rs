@@ -7,20 +7,20 @@ use std::time::Duration;
 use journal::record::Fields;
 use masking::{Cut, Maskable, Masked};
 use model::{
-    Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, Status,
-    TableName, Tag, TargetName,
+    Action, ColumnName, Effect, Facts, Inspect, Part, Principal, PrincipalKind, PrincipalRef, Resource,
+    Status, TableName, Tag, TargetName,
 };
 use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
-use crate::approvers::Voter;
+use crate::approvers::{Said, Voter};
 use crate::audit::{
-    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote,
+    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, Terms, ValueNote,
 };
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
-use crate::holds::Ticket;
+use crate::holds::{Countable, Ticket};
 use crate::memory::Memory;
 use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
@@ -135,6 +135,10 @@ impl Auditable for Wish {
         Vec::new()
     }
 
+    fn countable(&self) -> Countable {
+        Countable::Rows(Vec::new())
+    }
+
     fn catalogue(&self) -> u64 {
         0
     }
@@ -206,7 +210,7 @@ impl Protocol for Toy {
     }
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
-        let (wish, _, decision, mut owed) = message.into_parts();
+        let (wish, Terms { decision, .. }, mut owed) = message.into_parts();
         owed.settle(&self.journal).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
@@ -215,6 +219,7 @@ impl Protocol for Toy {
             duration: Duration::from_micros(5),
             sqlstate: None,
             masking: Spent::default(),
+            stopped: None,
         }));
         Ok(())
     }
@@ -296,6 +301,7 @@ async fn house() -> House {
         alarm: None,
         sources: Sources::default(),
         traces: Traces::default(),
+        webhooks: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
@@ -396,7 +402,7 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
     house.run(update("1"), NOW).await;
     // The same question is not filed twice.
     house.run(update("1"), NOW).await;
-    let waiting = house.gateway.requests(&user("dora"), false).await.expect("requests");
+    let waiting = house.gateway.requests(&user("dora"), false, &Part::newest(50)).await.expect("requests");
     assert_eq!(waiting.len(), 1);
     let id = &waiting.first().expect("one").id;
     let shown = house.gateway.request(id, &user("dora"), "user:dora").await.expect("shown");
@@ -409,18 +415,25 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
         (of(PrincipalKind::User, "erik", &["sales"]), "of another group"),
         (of(PrincipalKind::User, "erik", &[]), "of no group"),
     ] {
-        assert!(house.gateway.answer_request(id, &voter, true, None, None).await.is_err(), "{why}");
+        assert!(
+            house.gateway.answer_request(id, &voter, true, Said::default(), None).await.is_err(),
+            "{why}"
+        );
     }
     let erik = of(PrincipalKind::User, "erik", &["sales"]);
-    assert!(house.gateway.requests(&erik, true).await.expect("requests").is_empty(), "nor does he see it");
+    assert!(
+        house.gateway.requests(&erik, true, &Part::newest(50)).await.expect("requests").is_empty(),
+        "nor does he see it"
+    );
     assert!(house.gateway.request(id, &erik, "user:erik").await.is_err());
-    let answered = house.gateway.answer_request(id, &user("dora"), true, None, None).await.expect("approved");
+    let answered =
+        house.gateway.answer_request(id, &user("dora"), true, Said::default(), None).await.expect("approved");
     assert_eq!(answered.status, Status::Approved);
 
     assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "ran update $1 1", "closed"]);
     assert_eq!(house.run(update("1"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
-    let used = house.gateway.requests(&user("dora"), true).await.expect("requests");
+    let used = house.gateway.requests(&user("dora"), true, &Part::newest(50)).await.expect("requests");
     let used = used.iter().find(|r| r.id == *id).expect("the first");
     assert_eq!(used.status, Status::Done);
 }
@@ -434,7 +447,8 @@ async fn who_waits_is_woken_by_the_answer() {
             other.run(vec![Event::Request(wish(Action::Update, "7"))], Duration::from_secs(30)).await
         });
         let id = loop {
-            let waiting = house.gateway.requests(&user("dora"), false).await.expect("requests");
+            let waiting =
+                house.gateway.requests(&user("dora"), false, &Part::newest(50)).await.expect("requests");
             match waiting.first() {
                 Some(request) => break request.id.clone(),
                 None => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -442,12 +456,181 @@ async fn who_waits_is_woken_by_the_answer() {
         };
         house
             .gateway
-            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()), None)
+            .answer_request(
+                &id,
+                &user("dora"),
+                approve,
+                Said { words: Some("fine".to_owned()), most: None },
+                None,
+            )
             .await
             .expect("answered");
         let seen = waits.await.expect("no panic");
         assert_eq!(seen, ["dialled", "held", expected, "closed"]);
     }
+}
+
+/// The policies with another rule for who approves writes.
+fn ruled(approvers: &str, quorum: u32) -> String {
+    let (before, after) =
+        ("@approvers(\"dba\") @quorum(\"1\")", format!("@approvers(\"{approvers}\") @quorum(\"{quorum}\")"));
+    assert!(POLICIES.contains(before));
+    POLICIES.replace(before, &after)
+}
+
+async fn rule(house: &House, text: String) {
+    let mut wanted = house.gateway.export().await.expect("exported");
+    wanted.policies = vec![PolicyFile { name: "test.cedar".to_owned(), text }];
+    house.gateway.apply(wanted, "user:root").await.expect("applied");
+}
+
+async fn waiting(house: &House) -> Option<model::Request> {
+    let administrator = of(PrincipalKind::User, "administrator", &["admins"]);
+    house
+        .gateway
+        .requests(&administrator, false, &Part::newest(50))
+        .await
+        .expect("requests")
+        .into_iter()
+        .next()
+}
+
+#[tokio::test]
+async fn an_answer_is_to_the_rule_in_force_and_not_to_the_one_that_asked() {
+    let (dora, sam, tom) = (
+        user("dora"),
+        of(PrincipalKind::User, "sam", &["security"]),
+        of(PrincipalKind::User, "tom", &["security"]),
+    );
+    let update = || vec![Event::Request(wish(Action::Update, "1"))];
+    for approved_before in [false, true] {
+        let house = house().await;
+        let answer = async |id: &str, voter: &Voter| {
+            house.gateway.answer_request(id, voter, true, Said::default(), None).await
+        };
+        house.run(update(), NOW).await;
+        let first = waiting(&house).await.expect("it waits").id;
+        if approved_before {
+            answer(&first, &dora).await.expect("approved");
+        }
+        // The same rule in other words changes nothing.
+        rule(&house, POLICIES.replace("second pair of eyes", "colleague")).await;
+        if !approved_before {
+            assert_eq!(waiting(&house).await.expect("it waits").id, first);
+        }
+        rule(&house, ruled("security", 2)).await;
+        let shown = house.gateway.request(&first, &dora, "user:dora").await.expect("shown");
+        assert_eq!(shown.status, Status::Superseded);
+        let why = "the policy \"writes-need-dba\" was changed since it was asked for";
+        assert_eq!(shown.outcome.as_deref(), Some(why));
+        assert!(answer(&first, &dora).await.is_err() && answer(&first, &sam).await.is_err());
+        // It is asked anew, of whom the rule names now, and of as many.
+        assert_eq!(house.run(update(), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
+        let second = waiting(&house).await.expect("it waits").id;
+        assert_ne!(first, second);
+        assert!(answer(&second, &dora).await.is_err());
+        assert_eq!(answer(&second, &sam).await.expect("counted").status, Status::Pending);
+        assert_eq!(answer(&second, &tom).await.expect("counted").status, Status::Approved);
+        assert_eq!(house.run(update(), NOW).await, ["dialled", "held", "ran update $1 1", "closed"]);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_asks_anew_when_the_rule_is_changed_and_goes_on_when_it_is_gone() {
+    let house = Arc::new(house().await);
+    for (text, expected) in [
+        (ruled("security", 1), &["dialled", "held", "held", "refused ZD002", "closed"][..]),
+        (ruled("security", 1).lines().take(4).collect(), &["dialled", "held", "ran update $1 3", "closed"]),
+    ] {
+        rule(&house, POLICIES.to_owned()).await;
+        let other = Arc::clone(&house);
+        let waits = tokio::spawn(async move {
+            other.run(vec![Event::Request(wish(Action::Update, "3"))], Duration::from_secs(30)).await
+        });
+        let first = until_one_waits(&house, None).await;
+        rule(&house, text).await;
+        if expected.len() > 4 {
+            let second = until_one_waits(&house, Some(&first)).await;
+            let sam = of(PrincipalKind::User, "sam", &["security"]);
+            house.gateway.answer_request(&second, &sam, false, Said::default(), None).await.expect("denied");
+        }
+        assert_eq!(waits.await.expect("no panic"), expected);
+    }
+}
+
+async fn until_one_waits(house: &House, but: Option<&str>) -> String {
+    loop {
+        match waiting(house).await.filter(|request| Some(&*request.id) != but) {
+            Some(request) => return request.id,
+            None => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_approves_their_own_by_another_name() {
+    let house = house().await;
+    let add = async |name: &str, names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        house.gateway.add_approver(name, &["dba".to_owned()], &names, "user:root").await
+    };
+    // The agent acts for user:alice.
+    house.run(vec![Event::Request(wish(Action::Update, "1"))], NOW).await;
+    let id = waiting(&house).await.expect("it waits").id;
+    let answer = async |name: &str| {
+        let voter = of(PrincipalKind::User, name, &["dba"]);
+        house
+            .gateway
+            .answer_request(&id, &voter, true, Said::default(), None)
+            .await
+            .map(|answered| answered.status)
+    };
+    add("al", &["user:alice"]).await.expect("added");
+    assert!(add("al2", &["user:alice"]).await.is_err() && add("al3", &["user:AL"]).await.is_err());
+    assert!(add("x", &["agent:bot"]).await.is_err() && add("x", &["corp/x"]).await.is_err());
+    for name in ["alice", "corp/alice", "corp/Alice@example.com", "al"] {
+        let refused = answer(name).await.expect_err(name).to_string();
+        assert!(refused.starts_with("nobody approves what they ask for themselves"), "{refused}");
+        assert_eq!(refused.contains("--is user:"), name != "alice", "{refused}");
+    }
+    assert_eq!(answer("corp/alan").await.expect("somebody else"), Status::Approved);
+}
+
+#[tokio::test]
+async fn nobody_counts_twice_by_another_name() {
+    let house = house().await;
+    rule(&house, ruled("dba", 2)).await;
+    house.run(vec![Event::Request(wish(Action::Update, "1"))], NOW).await;
+    let id = waiting(&house).await.expect("it waits").id;
+    let names = ["user:corp/d.miller".to_owned()];
+    house.gateway.add_approver("dora", &["dba".to_owned()], &names, "user:root").await.expect("added");
+    let answer = async |name: &str| {
+        let voter = of(PrincipalKind::User, name, &["dba"]);
+        house
+            .gateway
+            .answer_request(&id, &voter, true, Said::default(), None)
+            .await
+            .map(|answered| answered.status)
+    };
+    assert_eq!(answer("dora").await.expect("counted"), Status::Pending);
+    for name in ["corp/d.miller", "gh/dora"] {
+        let refused = answer(name).await.expect_err(name).to_string();
+        assert!(refused.starts_with("nobody's answer counts twice"), "{refused}");
+    }
+    // At corp she is somebody else than this one.
+    assert_eq!(answer("corp/dora").await.expect("counted"), Status::Approved);
+}
+
+#[tokio::test]
+async fn what_an_approver_approved_who_was_removed_is_not_approved() {
+    let house = house().await;
+    let update = || vec![Event::Request(wish(Action::Update, "1"))];
+    house.gateway.add_approver("dora", &["dba".to_owned()], &[], "user:root").await.expect("added");
+    house.run(update(), NOW).await;
+    let id = waiting(&house).await.expect("it waits").id;
+    house.gateway.answer_request(&id, &user("dora"), true, Said::default(), None).await.expect("approved");
+    house.gateway.remove_approver("dora", "user:root").await.expect("removed");
+    assert_eq!(house.run(update(), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
 }
 
 #[tokio::test]
@@ -493,4 +676,49 @@ async fn a_token_is_checked_bound_and_revoked() {
     house.gateway.revoke_token(&issued.id, "user:root").await.expect("revoked");
     assert!(tokens.check(issued.token.as_bytes()).await.is_err());
     assert!(!house.journal().contains(issued.token.as_str()));
+}
+
+#[tokio::test]
+async fn how_many_tokens_are_made_of_one_is_bounded() {
+    use crate::exchange::{ExchangeError, Proof, Wanted};
+    let house = house().await;
+    let issue = async |name: &str, person: Option<&str>| {
+        let wanted = NewToken {
+            kind: "agent".to_owned(),
+            name: name.to_owned(),
+            groups: Vec::new(),
+            on_behalf_of: person.map(str::to_owned).into_iter().collect(),
+            purpose: None,
+            targets: Vec::new(),
+            seconds: 600,
+        };
+        house.gateway.issue_token(&wanted, "user:root").await.expect("issued").token
+    };
+    let exchange = async |subject: &str| {
+        let subject = zeroize::Zeroizing::new(subject.to_owned());
+        let proof = Proof::Tokens { subject, actor: None, agent: None };
+        let targets = BTreeSet::from(["orders".to_owned()]);
+        let from = "127.0.0.1:1".parse().expect("an address");
+        house.gateway.exchange(&proof, &Wanted { targets, purpose: None, seconds: Some(60) }, from).await
+    };
+    house.gateway.set_limits(Limits { tokens_of_one: 3, ..Limits::default() });
+    // Whatever agents of one person's ask, and what is made of what was made.
+    let (one, two, other) = (
+        issue("one", Some("user:alice")).await,
+        issue("two", Some("user:alice")).await,
+        issue("one", Some("user:bob")).await,
+    );
+    let first = exchange(&one).await.expect("made");
+    exchange(&first.token).await.expect("made of what was made");
+    let third = exchange(&two).await.expect("made");
+    for token in [&one, &two, &first.token] {
+        assert!(matches!(exchange(token).await, Err(ExchangeError::TooMany(_))));
+    }
+    exchange(&other).await.expect("somebody else's");
+    house
+        .gateway
+        .give_back(&third.token, "127.0.0.1:1".parse().expect("an address"))
+        .await
+        .expect("given back");
+    exchange(&two).await.expect("there is room again");
 }

@@ -137,8 +137,17 @@ struct Usable {
 
 impl From<Usable> for Admitted {
     fn from(Usable { stored, lineage }: Usable) -> Self {
-        let StoredToken { id, principal, targets, expires, verifier: _, parents: _, issued: _, revoked: _ } =
-            stored;
+        let StoredToken {
+            id,
+            principal,
+            targets,
+            expires,
+            verifier: _,
+            parents: _,
+            minted_for: _,
+            issued: _,
+            revoked: _,
+        } = stored;
         Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None }
     }
 }

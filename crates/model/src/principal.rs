@@ -60,6 +60,11 @@ impl Principal {
         std::iter::once(&self.id).chain(&self.on_behalf_of)
     }
 
+    /// Who answers for what it does: where it all began. What may be had is counted by it, whatever agents a person runs.
+    pub fn asker(&self) -> &PrincipalRef {
+        self.on_behalf_of.last().unwrap_or(&self.id)
+    }
+
     /// Since when the groups are known to be these, in seconds since 1970; `None` where no issuer said so.
     pub fn groups_at(&self) -> Option<i64> {
         self.asserted.first().map(|asserted| asserted.at)

@@ -1,5 +1,7 @@
 //! Held operations: policies name the rules, the gateway files and waits, the store keeps, people answer.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::TargetName;
@@ -21,6 +23,52 @@ pub struct HoldRule {
     /// `@reason`
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether those who are told elsewhere see its text and values (`@carry("values")`).
+    #[serde(default)]
+    pub carry: bool,
+    /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
+    #[serde(default)]
+    pub ceiling: Option<u64>,
+    /// By how many percent of what was counted beforehand it may be more (`@tolerance`).
+    #[serde(default)]
+    pub tolerance: u32,
+}
+
+/// That a request has come to a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The request's id.
+    pub request: String,
+    /// Which state.
+    pub status: Status,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+impl HoldRule {
+    /// Whether another one asks the same of the same people, so that an answer to one answers the other.
+    pub fn asks_like(&self, other: &Self) -> bool {
+        let Self { id, approvers, quorum, valid_for, expires: _, reason: _, carry: _, ceiling, tolerance } =
+            self;
+        let all = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
+        *id == other.id
+            && *quorum == other.quorum
+            && *valid_for == other.valid_for
+            && (*ceiling, *tolerance) == (other.ceiling, other.tolerance)
+            && all(approvers) == all(&other.approvers)
+    }
+
+    /// How the rules that hold an operation now differ from those before, as a clause; `None` where they ask the same.
+    pub fn differing(before: &[Self], now: &[Self]) -> Option<String> {
+        let of = |rules: &[Self], id: &str| rules.iter().find(|rule| rule.id == id).cloned();
+        let then = before.iter().find_map(|old| match of(now, &old.id) {
+            None => Some(format!("the policy \"{}\" does not ask any more", old.id)),
+            Some(new) if !new.asks_like(old) => Some(format!("the policy \"{}\" was changed", old.id)),
+            Some(_) => None,
+        });
+        let too = now.iter().find(|new| of(before, &new.id).is_none());
+        then.or_else(|| too.map(|new| format!("the policy \"{}\" asks, too", new.id)))
+    }
 }
 
 /// What decides beside its text and values what an operation means.
@@ -33,6 +81,53 @@ pub struct Circumstances {
     /// Settings under which the target reads it, by name.
     #[serde(default)]
     pub settings: Vec<(String, String)>,
+}
+
+/// How many rows an approved operation may change: it is looked at before it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ceiling {
+    /// So many at most.
+    Rows {
+        /// How many, where whoever approves does not say.
+        most: u64,
+        /// Where the number is from: `counted`, `policy`, `default`.
+        from: String,
+        /// Schema and name of the tables whose rows count, where triggers write others beside; every table's where there are none.
+        #[serde(default)]
+        of: Vec<(String, String)>,
+    },
+    /// It has none, and why.
+    None(String),
+}
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self::None("it was asked for before ceilings were kept".to_owned())
+    }
+}
+
+/// An approval that was used up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The rules that it satisfies, as they were when it was asked for.
+    pub rules: Vec<HoldRule>,
+    /// How many rows may change at most, and of which tables.
+    pub ceiling: Ceiling,
+}
+
+impl Claim {
+    /// Of a request with these votes: the least number that one of those who approved has said, or left.
+    pub fn of(rules: Vec<HoldRule>, ceiling: Ceiling, votes: &[Vote]) -> Self {
+        let ceiling = match ceiling {
+            Ceiling::Rows { most, from, of } => {
+                let said = votes.iter().filter(|v| v.approve).map(|v| v.most.unwrap_or(most)).min();
+                Ceiling::Rows { most: said.unwrap_or(most), from, of }
+            }
+            Ceiling::None(why) => Ceiling::None(why),
+        };
+        Self { rules, ceiling }
+    }
 }
 
 /// One object that an operation touches, as it was when the operation was understood.
@@ -75,11 +170,18 @@ pub struct NewRequest {
     pub effects: Vec<String>,
     /// The rules that hold it, every one of which must be met.
     pub holds: Vec<HoldRule>,
+    /// How many rows it may change.
+    pub ceiling: Ceiling,
     /// The version of the policies.
     pub version: String,
 }
 
 impl NewRequest {
+    /// Who answers for its being asked: the person for whom it is done in the end, or else the principal.
+    pub fn asker(&self) -> &str {
+        self.on_behalf_of.last().unwrap_or(&self.principal)
+    }
+
     /// What was altered since the same was asked for before, as a clause. Several are told up to a number.
     pub fn altered(&self, before: &[Touched]) -> String {
         const SAID: usize = 5;
@@ -102,10 +204,47 @@ impl NewRequest {
     }
 }
 
+/// What stands in the outcome of a request that was ended since something was changed, before where it stood then.
+pub const SINCE_IT_WAS: &str = " since it was ";
+
+/// The outcome of a request that was ended since something was changed, as it is told of another that asks the same anew.
+pub fn since_request(outcome: &str, id: &str) -> Option<String> {
+    outcome
+        .split_once(SINCE_IT_WAS)
+        .map(|(changed, stood)| format!("{changed} since request {id} was {stood}"))
+}
+
 impl Status {
     /// What had happened to an open request, for whoever is told what changed since.
     pub fn since(self) -> &'static str {
         if self == Self::Approved { "approved" } else { "asked for" }
+    }
+}
+
+/// What may be kept of held operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// How many of one principal's may wait.
+    pub waiting: usize,
+    /// How many bytes those of one person's may take, of whatever agents of theirs, or those of an agent that acts for nobody.
+    pub one: u64,
+    /// How many bytes all of them may take.
+    pub all: u64,
+}
+
+/// A part of a list, which has the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// So many at most.
+    pub most: usize,
+    /// What came before this one of the list; from the newest on where it is not given.
+    pub before: Option<String>,
+}
+
+impl Part {
+    /// So many of the newest.
+    pub fn newest(most: usize) -> Self {
+        Self { most, before: None }
     }
 }
 
@@ -120,6 +259,15 @@ pub enum Filed {
     Before(String),
     /// Its principal has too many that wait.
     TooMany,
+    /// What is kept of whoever asks takes all the bytes that it may, and this has more.
+    NoRoom {
+        /// How many it would take.
+        bytes: u64,
+        /// How many are taken and cannot give way.
+        taken: u64,
+        /// Whether it is those of everybody.
+        all: bool,
+    },
 }
 
 /// Where a request stands. Pending → approved, denied, expired, withdrawn or superseded; approved → claimed, lapsed, rescinded or
@@ -143,8 +291,8 @@ pub enum Status {
     Lapsed,
     /// Approved, and taken back by somebody who may answer it.
     Rescinded,
-    /// Never run: what it touches was altered, so that it was asked for anew; or it was used, and the policy then in force refused
-    /// it or asked for more.
+    /// Never run: what it touches or the policy that asks was altered, so that it is asked for anew; or it was used, and the policy
+    /// then in force refused it or asked for more.
     Superseded,
     /// Used, and run.
     Done,
@@ -234,6 +382,14 @@ impl Finish {
         Self { status: Status::Failed, words: format!("failed with SQLSTATE {sqlstate}") }
     }
 
+    /// It changed more rows than were approved, and was taken back.
+    pub fn stopped(rows: u64, most: u64) -> Self {
+        let words = format!(
+            "stopped at its ceiling and taken back: it changed {rows} rows, and {most} were approved"
+        );
+        Self { status: Status::Failed, words }
+    }
+
     /// It did not run, by the policy of that moment.
     pub fn superseded(why: &str) -> Self {
         Self { status: Status::Superseded, words: why.to_owned() }
@@ -258,6 +414,8 @@ pub struct Standing {
     pub status: Status,
     /// What was said by whoever denied it.
     pub words: Option<String>,
+    /// The rules that held it when it was filed.
+    pub holds: Vec<HoldRule>,
 }
 
 /// A held operation as it is kept, and as an approver sees it.
@@ -279,18 +437,20 @@ pub struct Request {
     pub session: String,
     /// What it asks, in a line.
     pub summary: String,
-    /// The statement with placeholders.
+    /// The statement with placeholders; its beginning where many are listed.
     pub text: String,
     /// The values of the placeholders; only where one request is shown.
     pub values: Vec<Option<String>>,
-    /// What decides beside text and values what it means.
+    /// What decides beside text and values what it means; only where one request is shown.
     pub circumstances: Circumstances,
-    /// What it would do.
+    /// What it would do; nothing where many are listed and it is long.
     pub effects: Vec<String>,
     /// What was altered since the same was asked for before, and since which request.
     pub changed: Option<String>,
     /// The rules that hold it.
     pub holds: Vec<HoldRule>,
+    /// How many rows it may change.
+    pub ceiling: Ceiling,
     /// When it was filed, in seconds since 1970.
     pub filed: i64,
     /// Until when it can be answered or used, in seconds since 1970.
@@ -315,6 +475,21 @@ pub struct Vote {
     /// How they showed that they were there and meant this: `passkey …`, `sign-in …`, `secret`.
     #[serde(default)]
     pub proof: Option<String>,
+    /// How many rows they let it change at most; the request's own ceiling where they did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
+    /// By what names they were known when they answered.
+    #[serde(default, skip_serializing)]
+    pub names: Vec<KnownAs>,
+}
+
+/// A person's name in its parts, in small letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownAs {
+    /// Of the issuer whose word it is; empty where it is the gateway's own.
+    pub prefix: String,
+    /// What follows it.
+    pub name: String,
 }
 
 /// How an answer was taken.
@@ -335,6 +510,9 @@ pub struct Approver {
     pub name: String,
     /// For which groups they answer.
     pub groups: Vec<String>,
+    /// What they are called at issuers, as `user:corp/alice`.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// Since when, in seconds since 1970.
     pub added: i64,
 }

@@ -68,6 +68,16 @@ impl Policies {
         &self.all
     }
 
+    /// The rule of an id that holds operations.
+    pub fn rule(&self, id: &str) -> Option<&HoldRule> {
+        self.holds.get(id)
+    }
+
+    /// Whether a rule is in force, and asks the same of the same people.
+    pub fn asks(&self, rule: &HoldRule) -> bool {
+        self.rule(&rule.id).is_some_and(|now| now.asks_like(rule))
+    }
+
     pub(crate) fn rules(&self) -> impl Iterator<Item = &HoldRule> {
         self.holds.values()
     }

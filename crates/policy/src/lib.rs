@@ -8,6 +8,7 @@ pub mod identity;
 mod load;
 mod nearest;
 pub mod passkey;
+pub mod persons;
 pub mod quorum;
 mod references;
 mod remembered;

@@ -1,6 +1,8 @@
 //! Who may answer a held operation, and when enough have.
 
-use model::{HoldRule, Vote};
+use model::{HoldRule, KnownAs, Vote};
+
+use crate::persons;
 
 /// Whoever is in this group answers for every group, as one person: they could change the policies as well.
 pub const ADMINS: &str = "admins";
@@ -34,14 +36,15 @@ pub fn waits_for(rules: &[HoldRule], votes: &[Vote]) -> Vec<String> {
 }
 
 fn missing(rule: &HoldRule, votes: &[Vote]) -> u32 {
-    let mut voters: Vec<&str> = votes
-        .iter()
-        .filter(|vote| vote.approve && may_answer(rule, &vote.groups))
-        .map(|vote| vote.voter.as_str())
-        .collect();
-    voters.sort_unstable();
-    voters.dedup();
-    rule.quorum.saturating_sub(u32::try_from(voters.len()).unwrap_or(u32::MAX))
+    let counts = votes.iter().filter(|vote| vote.approve && may_answer(rule, &vote.groups));
+    let names: Vec<Vec<KnownAs>> = counts.map(names).collect();
+    let people = persons::count(names.iter().map(Vec::as_slice));
+    rule.quorum.saturating_sub(u32::try_from(people).unwrap_or(u32::MAX))
+}
+
+/// By what names whoever answered is known. An answer from before these were noted has one.
+pub fn names(vote: &Vote) -> Vec<KnownAs> {
+    if vote.names.is_empty() { vec![persons::known_as(&vote.voter, [])] } else { vote.names.clone() }
 }
 
 #[cfg(test)]
@@ -50,18 +53,37 @@ mod tests {
 
     fn rule(approvers: &[&str], quorum: u32) -> HoldRule {
         let approvers = approvers.iter().map(|g| (*g).to_owned()).collect();
-        HoldRule { id: "h".to_owned(), approvers, quorum, expires: 1, valid_for: 1, reason: None }
+        HoldRule {
+            id: "h".to_owned(),
+            approvers,
+            quorum,
+            expires: 1,
+            valid_for: 1,
+            reason: None,
+            carry: false,
+            ceiling: None,
+            tolerance: 0,
+        }
     }
 
     fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-        Vote { voter: format!("user:{voter}"), groups, approve, words: None, proof: None }
+        Vote {
+            voter: format!("user:{voter}"),
+            groups,
+            approve,
+            words: None,
+            proof: None,
+            most: None,
+            names: Vec::new(),
+        }
     }
 
     #[test]
     fn enough_people_of_the_right_groups_meet_every_rule() {
         let (a, b) = (vote("a", &["dba"], true), vote("b", &["owners", "dba"], true));
         let (out, no) = (vote("c", &["sales"], true), vote("d", &["dba"], false));
+        let elsewhere = vote("corp/a", &["dba"], true);
         let root = vote("administrator", &[ADMINS], true);
         let dba = |n| rule(&["dba"], n);
         for (rules, votes, met, waits) in [
@@ -72,6 +94,8 @@ mod tests {
             (vec![dba(2)], vec![&a], false, "one more of dba"),
             (vec![dba(2)], vec![&a, &a], false, "one more of dba"),
             (vec![dba(2)], vec![&a, &b], true, ""),
+            (vec![dba(2)], vec![&a, &elsewhere], false, "one more of dba"),
+            (vec![dba(2)], vec![&a, &elsewhere, &b], true, ""),
             (vec![dba(2)], vec![&root, &b], true, ""),
             (vec![dba(2)], vec![&root, &root], false, "one more of dba"),
             (vec![dba(1), rule(&["owners", "leads"], 2)], vec![&a, &b], false, "one more of owners or leads"),

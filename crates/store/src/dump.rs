@@ -63,8 +63,8 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
     let schema = migrations(database).iter().map(|m| m.version).max().unwrap_or(0);
     line(json!({ "schema": schema }))?;
     for Table { name, columns } in tables(work).await? {
-        // Other people's secrets, of use as long as tokens are that no restored store takes.
-        if name == "asked" {
+        // Other people's secrets, of use as long as tokens are that no restored store takes; and what is for a short while.
+        if ["asked", "news", "told", "carrier"].contains(&name.as_str()) {
             continue;
         }
         let names: Vec<String> = columns.iter().map(|c| quoted(&c.name)).collect();
@@ -259,8 +259,8 @@ async fn revoke(work: &mut Work, detail: &str, now: i64) -> Result<Revoked, Stor
         approvers: made("DELETE FROM approver").execute(&mut *work).await?
             + made("DELETE FROM member").execute(&mut *work).await?,
     };
-    // Whoever came by these may have been shut out meanwhile.
-    for sql in ["DELETE FROM passkey", "DELETE FROM visit", "DELETE FROM once"] {
+    // Whoever came by these may have been shut out meanwhile; and nobody is told anew of what was told long ago.
+    for sql in ["DELETE FROM passkey", "DELETE FROM visit", "DELETE FROM once", "DELETE FROM news"] {
         made(sql).execute(&mut *work).await?;
     }
     note(work, "restored", detail, now).await?;

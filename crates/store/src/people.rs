@@ -4,6 +4,7 @@ use model::{Member, Passkey, Signed, Visit};
 
 use crate::database::whole;
 use crate::query::{Found, query};
+use crate::votes::disown;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -60,7 +61,7 @@ impl Store {
         })
     }
 
-    /// Removes a member with passkeys, visits, and answers to what still waits. Whether there was one.
+    /// Removes a member with passkeys, visits, and answers to what waits or is approved and not used. Whether there was one.
     ///
     /// # Errors
     /// It cannot be written.
@@ -70,11 +71,10 @@ impl Store {
         for sql in [
             "DELETE FROM passkey WHERE lower(owner) = lower($1)",
             "DELETE FROM visit WHERE lower(owner) = lower($1)",
-            "DELETE FROM vote WHERE lower(voter) = lower($1) \
-             AND request IN (SELECT id FROM request WHERE status = 'pending')",
         ] {
             query(sql).bind(format!("user:{name}")).execute(&mut work).await?;
         }
+        disown(&mut work, &format!("user:{name}")).await?;
         Ok(gone == 1)
         })
     }

@@ -2,7 +2,10 @@
 //! the state it starts from, so that of two who race one loses.
 
 use aws_lc_rs::rand;
-use model::{Filed, Finish, HoldRule, NewRequest, Request, Standing, Status, TargetName, Touched, Vote};
+use model::{
+    Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing, Status,
+    TargetName, Touched, Vote,
+};
 use zeroize::Zeroizing;
 
 use crate::database::{Work, whole};
@@ -20,11 +23,11 @@ pub struct Claimant {
 }
 
 impl Store {
-    /// Files a request, unless one of the same digest waits or is approved and not used.
+    /// Files a request, unless one of the same digest waits or is approved and not used, under rules that ask the same.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn file(&self, new: &NewRequest, most: usize, now: i64) -> Result<Filed, StoreError> {
+    pub async fn file(&self, new: &NewRequest, room: &Room, now: i64) -> Result<Filed, StoreError> {
         let mut chance = [0; 5];
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
@@ -33,13 +36,15 @@ impl Store {
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
-            query("SELECT id FROM request WHERE digest = $1 AND status IN ('pending', 'approved')")
+            query("SELECT id, holds FROM request WHERE digest = $1 AND status IN ('pending', 'approved')")
                 .bind(&new.digest)
                 .fetch_optional(&mut work)
                 .await?;
         if let Some(same) = same {
-            let id = same.try_get(0)?;
-            return Ok(Filed::Before(id));
+            let held: Vec<HoldRule> = crate::from_json(same.try_get(1)?)?;
+            if HoldRule::differing(&held, &new.holds).is_none() {
+                return Ok(Filed::Before(same.try_get(0)?));
+            }
         }
         let waiting: i64 =
             query("SELECT count(*) FROM request WHERE principal = $1 AND status = 'pending' AND subject <> $2")
@@ -48,12 +53,16 @@ impl Store {
                 .fetch_one(&mut work)
                 .await?
                 .try_get(0)?;
-        if usize::try_from(waiting).unwrap_or(usize::MAX) >= most {
+        if usize::try_from(waiting).unwrap_or(usize::MAX) >= room.waiting {
             return Ok(Filed::TooMany);
         }
         let changed = supersede(&mut work, new).await?;
         let sealed = self.seal(&mut work, values_of(&id), &clear).await?;
-            insert(&mut work, &id, new, &sealed, changed.as_deref(), now).await?;
+        let bytes = size(new, &sealed)?;
+        if let Some(none) = make_room(&mut work, new.asker(), bytes, room).await? {
+            return Ok(none);
+        }
+        insert(&mut work, &id, new, &sealed, bytes, changed.as_deref(), now).await?;
         Ok(changed.map_or_else(|| Filed::Now(id.clone()), |changed| Filed::Anew(id.clone(), changed)))
         })
     }
@@ -64,13 +73,17 @@ impl Store {
     /// It cannot be read.
     pub async fn standing(&self, id: &str, now: i64) -> Result<Option<Standing>, StoreError> {
         let kept = query(
-            "SELECT status, expires, (SELECT words FROM vote WHERE vote.request = request.id AND NOT approve LIMIT 1) \
-             FROM request WHERE id = $1",
+            "SELECT status, expires, (SELECT words FROM vote WHERE vote.request = request.id AND NOT approve LIMIT 1), \
+             holds FROM request WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.database)
         .await?;
-        kept.map(|row| Ok(Standing { status: status(&row, now)?, words: row.try_get(2)? })).transpose()
+        let standing = |row: Found| {
+            let holds = crate::from_json(row.try_get(3)?)?;
+            Ok(Standing { status: status(&row, now)?, words: row.try_get(2)?, holds })
+        };
+        kept.map(standing).transpose()
     }
 
     /// Says that a gateway still carries out what it claimed, and that nobody will say any more what became of what others
@@ -99,24 +112,56 @@ impl Store {
         .await
     }
 
-    /// Uses an approval up, once: the ids of the policies that it satisfies, or `None` where somebody was first.
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Vec<String>>, StoreError> {
+    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Claim>, StoreError> {
+        whole!(self, work => {
         let claimed = query(
             "UPDATE request SET status = 'claimed', claimed_by = $3, claimed_until = $4 \
-             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
+             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds, ceiling",
         )
         .bind(id)
         .bind(now)
         .bind(&by.gateway)
         .bind(by.until)
-        .fetch_optional(&self.database)
+        .fetch_optional(&mut work)
         .await?;
         let Some(row) = claimed else { return Ok(None) };
-        let holds: Vec<HoldRule> = crate::from_json(row.try_get(0)?)?;
-        Ok(Some(holds.into_iter().map(|h| h.id).collect()))
+        let (holds, ceiling) = (crate::from_json(row.try_get("holds")?)?, ceiling(&row)?);
+        let votes = query("SELECT * FROM vote WHERE request = $1").bind(id).fetch_all(&mut work).await?;
+        let votes: Vec<Vote> = votes.iter().map(crate::votes::read).collect::<Result<_, _>>()?;
+        Ok(Some(Claim::of(holds, ceiling, &votes)))
+        })
+    }
+
+    /// What waits or is approved and not used, with the rules that held it when it was filed.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn open_requests(&self, now: i64) -> Result<Vec<(String, Vec<HoldRule>)>, StoreError> {
+        let kept =
+            query("SELECT id, holds FROM request WHERE status IN ('pending', 'approved') AND expires > $1")
+                .bind(now)
+                .fetch_all(&self.database)
+                .await?;
+        kept.iter().map(|row| Ok((row.try_get(0)?, crate::from_json(row.try_get(1)?)?))).collect()
+    }
+
+    /// Ends what waits or is approved and not used, since it is asked for otherwise now; whether it was so.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn supersede(&self, id: &str, why: &str) -> Result<bool, StoreError> {
+        let ended = query(
+            "UPDATE request SET status = 'superseded', outcome = $1 WHERE id = $2 AND status IN ('pending', 'approved')",
+        )
+        .bind(why)
+        .bind(id)
+        .execute(&self.database)
+        .await?;
+        Ok(ended == 1)
     }
 
     /// Takes an approval back that is not used; whether there was one.
@@ -173,19 +218,29 @@ impl Store {
             .await
     }
 
-    /// Requests without their values, newest first; all, or those that wait.
+    /// A part of the requests, newest first; all, or those that wait. Without their values, and what is long of them.
     ///
     /// # Errors
     /// They cannot be read.
-    pub async fn requests(&self, all: bool, now: i64) -> Result<Vec<Request>, StoreError> {
+    pub async fn requests(&self, all: bool, part: &Part, now: i64) -> Result<Vec<Request>, StoreError> {
+        // What is long is not read to be thrown away.
         let kept = query(
-            "SELECT * FROM request WHERE $1 OR (status = 'pending' AND expires > $2) ORDER BY filed DESC, rowid DESC",
+            "SELECT id, digest, status, principal, on_behalf_of, target, session, summary, \
+             substr(text, 1, 2000) AS text, '{}' AS circumstances, \
+             CASE WHEN length(effects) <= 4000 THEN effects ELSE '[]' END AS effects, \
+             changed, holds, filed, expires, outcome \
+             FROM request WHERE ($1 OR (status = 'pending' AND expires > $2)) AND \
+             ($3 = '' OR (filed, rowid) < (SELECT filed, rowid FROM request WHERE id = $3)) \
+             ORDER BY filed DESC, rowid DESC LIMIT $4",
         )
         .bind(all)
         .bind(now)
+        .bind(part.before.as_deref().unwrap_or_default())
+        .bind(i64::try_from(part.most).unwrap_or(i64::MAX))
         .fetch_all(&self.database)
         .await?;
-        let mut votes = self.votes(None).await?;
+        let (Some(newest), Some(oldest)) = (kept.first(), kept.last()) else { return Ok(Vec::new()) };
+        let mut votes = self.votes_between(oldest.try_get("filed")?, newest.try_get("filed")?).await?;
         let with_votes = |row| {
             let id: String = Found::try_get(row, "id")?;
             read(row, votes.remove(&id).unwrap_or_default(), now)
@@ -203,7 +258,7 @@ impl Store {
         let Some(row) = kept else { return Ok(None) };
         let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
         let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
-        let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
+        let votes = self.votes(id).await?;
         Ok(Some(Request { values, ..read(&row, votes, now)? }))
     }
 }
@@ -228,11 +283,62 @@ pub(crate) async fn expire(work: &mut Work, now: i64) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// What was asked for before of the same subject is not any more: something that it touches was altered. Says what, for the
-/// request that takes its place.
+/// How many bytes a request takes, as it is kept.
+fn size(new: &NewRequest, sealed: &[u8]) -> Result<u64, StoreError> {
+    let json = [
+        crate::to_json(&new.effects)?,
+        crate::to_json(&new.circumstances)?,
+        crate::to_json(&new.touched)?,
+        crate::to_json(&new.holds)?,
+    ];
+    let texts = [&new.text, &new.summary, &new.digest, &new.subject, &new.principal, &new.session];
+    let all = json.iter().chain(texts).map(String::len).sum::<usize>() + sealed.len();
+    Ok(u64::try_from(all).unwrap_or(u64::MAX))
+}
+
+/// Sees that there is room for a request. What was asked and never answered, and is not asked any more, gives way, oldest first:
+/// of whoever asks where they have too much, of anybody where all have.
+async fn make_room(
+    work: &mut Work,
+    asker: &str,
+    bytes: u64,
+    room: &Room,
+) -> Result<Option<Filed>, StoreError> {
+    for (whose, most) in [(asker, room.one), ("", room.all)] {
+        let taken =
+            query("SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM request WHERE $1 = '' OR asker = $1")
+                .bind(whose)
+                .fetch_one(&mut *work)
+                .await?;
+        let mut taken = u64::try_from(taken.try_get::<i64, _>(0)?).unwrap_or_default();
+        if taken.saturating_add(bytes) <= most {
+            continue;
+        }
+        let unanswered = query(
+            "SELECT id, bytes FROM request WHERE ($1 = '' OR asker = $1) \
+             AND status IN ('withdrawn', 'expired', 'superseded') \
+             AND NOT EXISTS (SELECT 1 FROM vote WHERE vote.request = request.id) ORDER BY filed LIMIT 10000",
+        );
+        for row in unanswered.bind(whose).fetch_all(&mut *work).await? {
+            if taken.saturating_add(bytes) <= most {
+                break;
+            }
+            let id: &str = row.try_get(0)?;
+            query("DELETE FROM request WHERE id = $1").bind(id).execute(&mut *work).await?;
+            taken = taken.saturating_sub(u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default());
+        }
+        if taken.saturating_add(bytes) > most {
+            return Ok(Some(Filed::NoRoom { bytes, taken, all: whose.is_empty() }));
+        }
+    }
+    Ok(None)
+}
+
+/// What was asked for before of the same subject is not any more: something that it touches was altered, or a policy that asks.
+/// Says what, for the request that takes its place.
 async fn supersede(work: &mut Work, new: &NewRequest) -> Result<Option<String>, StoreError> {
     let former = query(
-        "SELECT id, status, touched FROM request WHERE subject = $1 AND status IN ('pending', 'approved') ORDER BY filed",
+        "SELECT id, status, touched, digest, holds FROM request WHERE subject = $1 AND status IN ('pending', 'approved') ORDER BY filed",
     )
     .bind(&new.subject)
     .fetch_all(&mut *work)
@@ -242,15 +348,29 @@ async fn supersede(work: &mut Work, new: &NewRequest) -> Result<Option<String>, 
         let id: &str = row.try_get(0)?;
         let since = kept_status(row)?.since();
         let before: Vec<Touched> = crate::from_json(row.try_get(2)?)?;
-        let altered = new.altered(&before);
+        let held: Vec<HoldRule> = crate::from_json(row.try_get(4)?)?;
+        let same = row.try_get::<&str, _>(3)? == new.digest;
+        let otherwise = HoldRule::differing(&held, &new.holds).filter(|_| same);
+        let altered = otherwise.unwrap_or_else(|| new.altered(&before));
         query("UPDATE request SET status = 'superseded', outcome = $1 WHERE id = $2")
-            .bind(format!("{altered} since it was {since}"))
+            .bind(format!("{altered}{SINCE_IT_WAS}{since}"))
             .bind(id)
             .execute(&mut *work)
             .await?;
         changed = Some(format!("{altered} since request {id} was {since}"));
     }
-    Ok(changed)
+    if changed.is_some() {
+        return Ok(changed);
+    }
+    // It may have been ended already, when the policy was changed.
+    let last =
+        query("SELECT id, outcome FROM request WHERE subject = $1 ORDER BY filed DESC, rowid DESC LIMIT 1")
+            .bind(&new.subject)
+            .fetch_optional(&mut *work)
+            .await?;
+    let Some(row) = last else { return Ok(None) };
+    let outcome: Option<&str> = row.try_get(1)?;
+    Ok(outcome.and_then(|outcome| model::since_request(outcome, row.try_get(0).ok()?)))
 }
 
 async fn insert(
@@ -258,6 +378,7 @@ async fn insert(
     id: &str,
     new: &NewRequest,
     sealed: &[u8],
+    bytes: u64,
     changed: Option<&str>,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -276,13 +397,15 @@ async fn insert(
         circumstances,
         effects,
         holds,
+        ceiling,
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling, \
+         bytes, asker) \
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     )
     .bind(id)
     .bind(digest)
@@ -303,6 +426,9 @@ async fn insert(
     .bind(subject)
     .bind(crate::to_json(touched)?)
     .bind(changed)
+    .bind(crate::to_json(ceiling)?)
+    .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+    .bind(new.asker())
     .execute(work)
     .await?;
     Ok(())
@@ -315,10 +441,15 @@ pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
     Ok(if over { kept.overdue() } else { kept })
 }
 
-fn kept_status(row: &Found) -> Result<Status, StoreError> {
+pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
     let word: &str = row.try_get("status")?;
     let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
     kept.ok_or(StoreError::Unreadable("the status of a request"))
+}
+
+fn ceiling(row: &Found) -> Result<Ceiling, StoreError> {
+    let kept: Option<&str> = row.try_get("ceiling")?;
+    kept.map_or_else(|| Ok(Ceiling::default()), crate::from_json)
 }
 
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
@@ -337,6 +468,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         effects: crate::from_json(row.try_get("effects")?)?,
         changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
+        ceiling: ceiling(row)?,
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,
         votes,

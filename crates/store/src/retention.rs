@@ -8,6 +8,10 @@ use crate::{Store, StoreError};
 /// So many rows go in one transaction, so that nobody waits long for it.
 const AT_ONCE: i64 = 500;
 
+/// What was made of another token is forgotten so long after its end, in seconds: there are many, and none of them was given to
+/// anybody by a person.
+const SOON: i64 = 3600;
+
 /// What was forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Purged {
@@ -20,7 +24,7 @@ pub struct Purged {
 }
 
 impl Store {
-    /// Forgets tokens that expired and denials that ended before one moment, and requests that are over and were filed before another. In
+    /// Forgets tokens that expired (soon after, where they were made of others) and denials that ended before one moment, and requests that are over and were filed before another. In
     /// seconds since 1970.
     ///
     /// # Errors
@@ -33,7 +37,14 @@ impl Store {
                     "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires < $1 LIMIT $2)",
                     tokens.min(now),
                 )
-                .await?,
+                .await?
+                + self
+                    .delete(
+                        "DELETE FROM token WHERE id IN \
+                         (SELECT id FROM token WHERE minted_for IS NOT NULL AND expires < $1 LIMIT $2)",
+                        now.saturating_sub(SOON),
+                    )
+                    .await?,
             requests: self
                 .delete(
                     "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE filed < $1 \
@@ -56,6 +67,7 @@ impl Store {
         ] {
             self.delete(sql, now).await?;
         }
+        self.forget_news().await?;
         match &self.database {
             Database::Sqlite(_) if purged != Purged::default() => {
                 query("PRAGMA incremental_vacuum").execute(&self.database).await?;

@@ -3,13 +3,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Counted, Filed, HoldRule, NewRequest, Status, TargetName, Vote};
+use model::{Counted, Filed, HoldRule, NewRequest, Part, Room, Status, TargetName, Vote};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
+use self::carriers::{
+    each_state_of_a_request_is_told_once_in_its_order, one_gateway_tells_a_carrier_at_a_time,
+};
 use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
+    what_an_older_version_kept_slowly_is_kept_anew_by_whoever_has_the_secret,
+    what_is_kept_of_requests_is_bounded_and_what_nobody_answered_gives_way,
+    what_was_made_of_another_token_is_forgotten_soon_after_its_end,
     where_columns_were_found_is_kept_by_target_and_server,
 };
 use self::people::{
@@ -19,6 +25,7 @@ use self::people::{
 use super::*;
 use crate::query::{either, query};
 
+mod carriers;
 mod kept;
 mod people;
 
@@ -89,6 +96,8 @@ macro_rules! both {
 
 both! {
     whoever_comes_again_leaves_nothing_of_before,
+    each_state_of_a_request_is_told_once_in_its_order,
+    one_gateway_tells_a_carrier_at_a_time,
     whoever_is_removed_has_no_key_visit_or_vote,
     what_is_good_once_is_used_once_and_in_time,
     another_master_key_wraps_everything_and_the_old_one_opens_nothing,
@@ -109,13 +118,16 @@ both! {
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     where_columns_were_found_is_kept_by_target_and_server,
+    what_is_kept_of_requests_is_bounded_and_what_nobody_answered_gives_way,
+    what_was_made_of_another_token_is_forgotten_soon_after_its_end,
+    what_an_older_version_kept_slowly_is_kept_anew_by_whoever_has_the_secret,
 }
 
 async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8])]) {
     let targets: BTreeSet<&str> = targets.iter().copied().collect();
     let passwords: BTreeMap<&str, &[u8]> = passwords.iter().copied().collect();
     let was = store.version().await.expect("read");
-    let now = store.replace(was, "{}", &targets, &passwords).await.expect("replaced");
+    let now = store.replace(was, "{}", &targets, &passwords, ("user:ada", 5)).await.expect("replaced");
     assert_eq!(now, Some(was + 1));
 }
 
@@ -124,9 +136,12 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         id: format!("hold-{n}"),
         approvers: vec!["dba".to_owned()],
         reason: None,
+        carry: false,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,
+        ceiling: None,
+        tolerance: 0,
     };
     NewRequest {
         digest: digest.to_owned(),
@@ -143,14 +158,19 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v1".to_owned(),
     }
 }
 
+const ROOM: Room = Room { waiting: 50, one: u64::MAX, all: u64::MAX };
+
 async fn filed(store: &Store, digest: &str, holds: &[(u32, u64)]) -> String {
-    match store.file(&request(digest, holds), 50, 0).await.expect("filed") {
+    match store.file(&request(digest, holds), &ROOM, 0).await.expect("filed") {
         Filed::Now(id) => id,
-        other @ (Filed::Anew(..) | Filed::Before(_) | Filed::TooMany) => panic!("{other:?}"),
+        other @ (Filed::Anew(..) | Filed::Before(_) | Filed::TooMany | Filed::NoRoom { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -159,7 +179,15 @@ fn by(gateway: &str, until: i64) -> Claimant {
 }
 
 fn yes(voter: &str) -> Vote {
-    Vote { voter: voter.to_owned(), groups: vec!["dba".to_owned()], approve: true, words: None, proof: None }
+    Vote {
+        voter: voter.to_owned(),
+        groups: vec!["dba".to_owned()],
+        approve: true,
+        words: None,
+        proof: None,
+        most: None,
+        names: Vec::new(),
+    }
 }
 
 /// The rule is the policy's; here as many as the largest quorum are enough.
@@ -266,18 +294,22 @@ async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     for one in tries {
         won.extend(one.await.expect("no panic"));
     }
-    assert_eq!(won, [["hold-0"]]);
+    let ceiling = model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() };
+    assert_eq!(won.iter().map(|claim| claim.ceiling.clone()).collect::<Vec<_>>(), [ceiling]);
+    let rules = won.iter().flat_map(|claim| &claim.rules);
+    assert_eq!(rules.map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["hold-0"]);
 }
 
 async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
+    let one = Room { waiting: 1, ..ROOM };
     let again = |now| {
         let store = store.clone();
-        async move { store.file(&request("1", &[(1, 60)]), 1, now).await.expect("asked") }
+        async move { store.file(&request("1", &[(1, 60)]), &one, now).await.expect("asked") }
     };
     assert_eq!(again(0).await, Filed::Before(id.clone()));
-    assert_eq!(store.file(&request("2", &[(1, 60)]), 1, 0).await.expect("asked"), Filed::TooMany);
+    assert_eq!(store.file(&request("2", &[(1, 60)]), &one, 0).await.expect("asked"), Filed::TooMany);
     store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
     assert_eq!(again(1).await, Filed::Before(id.clone()), "approved and not used");
     store.claim(&id, &by("one", 60), 1).await.expect("asked").expect("claimed");
@@ -374,8 +406,8 @@ fn a_key_comes_from_a_command_without_a_shell() {
 async fn an_approver_is_known_by_their_own_secret_until_they_are_removed(place: &Place) {
     let store = place.open().await;
     let groups = vec!["dba".to_owned(), "owners".to_owned()];
-    let secret = store.add_approver("Alice", &groups, 7).await.expect("added").expect("the first");
-    assert!(store.add_approver("alice", &[], 8).await.expect("asked").is_none(), "one person, one name");
+    let secret = store.add_approver("Alice", &groups, &[], 7).await.expect("added").expect("the first");
+    assert!(store.add_approver("alice", &[], &[], 8).await.expect("asked").is_none(), "one person, one name");
     let known = store.approver_by_secret(secret.as_bytes()).await.expect("asked").expect("known");
     assert_eq!((known.name.as_str(), &known.groups, known.added), ("Alice", &groups, 7));
     assert_eq!(store.approver(&known.id).await.expect("asked"), Some(known.clone()));
@@ -397,7 +429,7 @@ async fn an_approver_is_known_by_their_own_secret_until_they_are_removed(place: 
         async move { store.request(&id, 0).await.expect("read").expect("there").votes.len() }
     };
     assert_eq!((votes(waits).await, votes(over).await), (0, 1), "what was decided stays decided");
-    let again = store.add_approver("alice", &groups, 9).await.expect("added").expect("free again");
+    let again = store.add_approver("alice", &groups, &[], 9).await.expect("added").expect("free again");
     assert!(store.approver_by_secret(again.as_bytes()).await.expect("asked").is_some());
     assert!(
         store.approver_by_secret(secret.as_bytes()).await.expect("asked").is_none(),
@@ -418,14 +450,14 @@ async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
             let (store, id) = (store.clone(), id.clone());
             tasks.push(tokio::spawn(async move {
                 let new = request("same", &[(1, 60)]);
-                let filed = match store.file(&new, 50, 0).await.expect("filed") {
+                let filed = match store.file(&new, &ROOM, 0).await.expect("filed") {
                     Filed::Now(_) | Filed::Anew(..) => 1,
                     Filed::Before(_) => 0,
-                    Filed::TooMany => panic!("there are few"),
+                    Filed::TooMany | Filed::NoRoom { .. } => panic!("there are few"),
                 };
                 let claimed = store.claim(&id, &by("one", 60), 0).await.expect("asked").map_or(0, |_| 1);
                 let made = store.make_administrator().await.expect("asked").map_or(0, |_| 1);
-                let added = store.add_approver("Dora", &[], 0).await.expect("asked").map_or(0, |_| 1);
+                let added = store.add_approver("Dora", &[], &[], 0).await.expect("asked").map_or(0, |_| 1);
                 // Each is one of many different things, too: none of them is lost.
                 filed_other(&store, number).await;
                 [filed, claimed, made, added]
@@ -438,13 +470,13 @@ async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
         won.iter_mut().zip(one).for_each(|(sum, won)| *sum += won);
     }
     assert_eq!(won, [1; 4], "filed, claimed, made administrator, added");
-    assert_eq!(gateways[0].requests(true, 0).await.expect("read").len(), EACH + 2);
+    assert_eq!(gateways[0].requests(true, &Part::newest(1000), 0).await.expect("read").len(), EACH + 2);
 }
 
 /// The same operation by both gateways: filed once.
 async fn filed_other(store: &Store, number: usize) {
     let new = request(&format!("other{number}"), &[(1, 60)]);
-    let filed = store.file(&new, 50, 0).await.expect("filed");
+    let filed = store.file(&new, &ROOM, 0).await.expect("filed");
     assert_ne!(filed, Filed::TooMany);
 }
 
@@ -453,7 +485,12 @@ async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
     for round in 0..10 {
         let replace = |store: &Store, body: &'static str| {
             let store = store.clone();
-            async move { store.replace(round, body, &BTreeSet::new(), &BTreeMap::new()).await.expect("asked") }
+            async move {
+                store
+                    .replace(round, body, &BTreeSet::new(), &BTreeMap::new(), ("user:ada", 5))
+                    .await
+                    .expect("asked")
+            }
         };
         let (a, b) = tokio::join!(replace(&gateways[0], "a"), replace(&gateways[1], "b"));
         let stands = gateways[0].configured().await.expect("read");
@@ -573,7 +610,10 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
         let store = from.open().await;
         with_password(&store, &["a"], &[("a", PASSWORD)]).await;
         let secret = store.make_administrator().await.expect("made").expect("the first");
-        store.add_approver("Dora", &["dba".to_owned()], 5).await.expect("added");
+        store
+            .add_approver("Dora", &["dba".to_owned()], &["user:corp/dora".to_owned()], 5)
+            .await
+            .expect("added");
         let code = Code {
             id: "dwb_1".to_owned(),
             verifier: "x".to_owned(),
@@ -599,11 +639,12 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
                 targets: None,
                 parent: None,
                 actor: None,
+                minted_for: None,
                 issued: 0,
                 expires: 1000,
                 revoked: id == "t1",
             };
-            store.add_token(&token).await.expect("added");
+            store.add_token(&token, 0, 0).await.expect("added");
         }
         let (waits, denied) = (filed(&store, "w", &[(1, 600)]).await, filed(&store, "d", &[(1, 600)]).await);
         let no = Vote { approve: false, ..yes("user:a") };
@@ -621,7 +662,7 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
         let configured = back.configured().await.expect("read");
         assert_eq!((configured.version, configured.credentials["a"].as_slice()), (1, PASSWORD));
         assert!(back.is_administrator(secret.as_bytes()).await.expect("asked"));
-        assert!(back.tokens().await.expect("read").iter().all(|t| t.revoked));
+        assert!(back.tokens(&Part::newest(9)).await.expect("read").iter().all(|t| t.revoked));
         assert!(back.codes().await.expect("read").iter().all(|c| c.revoked));
         assert!(back.approvers().await.expect("read").is_empty());
         let stands = |id: String| {
@@ -743,15 +784,16 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         targets: None,
         parent: None,
         actor: None,
+        minted_for: None,
         issued: 0,
         expires,
         revoked: false,
     };
     for n in 0..1200 {
-        store.add_token(&token(&format!("old{n}"), 50)).await.expect("added");
+        store.add_token(&token(&format!("old{n}"), 50), 0, 0).await.expect("added");
     }
-    store.add_token(&token("late", 150)).await.expect("added");
-    store.add_token(&token("good", 1000)).await.expect("added");
+    store.add_token(&token("late", 150), 0, 0).await.expect("added");
+    store.add_token(&token("good", 1000), 0, 0).await.expect("added");
     let old = filed(&store, "old", &[(1, 60)]).await;
     store.vote(&old, &yes("user:a"), 0, enough).await.expect("voted");
     let denied = filed(&store, "denied", &[(1, 60)]).await;
@@ -764,10 +806,16 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
 
     let purged = store.purge(100, 100, 200).await.expect("purged");
     assert_eq!(purged, Purged { tokens: 1200, requests: 2, denials: 0 });
-    let left: Vec<String> = store.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
-    assert_eq!(left, ["good", "late"]);
     let left: Vec<String> =
-        store.requests(true, 200).await.expect("read").into_iter().map(|r| r.id).collect();
+        store.tokens(&Part::newest(9999)).await.expect("read").into_iter().map(|t| t.id).collect();
+    assert_eq!(left, ["good", "late"]);
+    let left: Vec<String> = store
+        .requests(true, &Part::newest(100), 200)
+        .await
+        .expect("read")
+        .into_iter()
+        .map(|r| r.id)
+        .collect();
     assert_eq!(left, [waits], "what waits is not old");
     assert!(size() * 4 < before, "{} of {before} bytes", size());
     // Far in the future of the clock nothing that is still good goes.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::Asserted;
+use model::{Asserted, Part};
 
+use crate::database::{Work, whole};
 use crate::query::{Found, either, query};
 use crate::{Store, StoreError};
 
@@ -30,6 +31,8 @@ pub struct Token {
     pub parent: Option<String>,
     /// The token of who acts, where it was minted with that of whom they act for.
     pub actor: Option<String>,
+    /// Whom it answers to, where it was made of another.
+    pub minted_for: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -51,6 +54,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         targets: targets.map(crate::from_json).transpose()?,
         parent: row.try_get("parent")?,
         actor: row.try_get("actor")?,
+        minted_for: row.try_get("minted_for")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -67,57 +71,43 @@ impl Store {
         kept.as_ref().map(read).transpose()
     }
 
-    /// All tokens, newest first.
+    /// A part of the tokens, newest first.
     ///
     /// # Errors
     /// They cannot be read.
-    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        let kept =
-            query("SELECT * FROM token ORDER BY issued DESC, rowid DESC").fetch_all(&self.database).await?;
+    pub async fn tokens(&self, part: &Part) -> Result<Vec<Token>, StoreError> {
+        let kept = query(
+            "SELECT * FROM token WHERE $1 = '' OR (issued, rowid) < (SELECT issued, rowid FROM token WHERE id = $1) \
+             ORDER BY issued DESC, rowid DESC LIMIT $2",
+        )
+        .bind(part.before.as_deref().unwrap_or_default())
+        .bind(i64::try_from(part.most).unwrap_or(i64::MAX))
+        .fetch_all(&self.database)
+        .await?;
         kept.iter().map(read).collect()
     }
 
-    /// Keeps a new token.
+    /// Keeps a new token, unless so many are good already that were made for the same. Whether it is kept.
     ///
     /// # Errors
     /// It cannot be written, or there is one of this id.
-    pub async fn add_token(&self, token: &Token) -> Result<(), StoreError> {
-        let Token {
-            id,
-            verifier,
-            principal,
-            groups,
-            on_behalf_of,
-            purpose,
-            asserted,
-            targets,
-            parent,
-            actor,
-            issued,
-            expires,
-            revoked,
-        } = token;
-        query(
-            "INSERT INTO token \
-             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, actor, issued, expires, revoked) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(id)
-        .bind(verifier)
-        .bind(principal)
-        .bind(crate::to_json(groups)?)
-        .bind(crate::to_json(on_behalf_of)?)
-        .bind(purpose)
-        .bind(crate::to_json(asserted)?)
-        .bind(targets.as_ref().map(crate::to_json).transpose()?)
-        .bind(parent)
-        .bind(actor)
-        .bind(issued)
-        .bind(expires)
-        .bind(revoked)
-        .execute(&self.database)
-        .await?;
-        Ok(())
+    pub async fn add_token(&self, token: &Token, most: usize, now: i64) -> Result<bool, StoreError> {
+        whole!(self, work => {
+        if let Some(whose) = &token.minted_for {
+            let good: i64 =
+                query("SELECT count(*) FROM token WHERE minted_for = $1 AND expires > $2 AND NOT revoked")
+                    .bind(whose)
+                    .bind(now)
+                    .fetch_one(&mut work)
+                    .await?
+                    .try_get(0)?;
+            if usize::try_from(good).unwrap_or(usize::MAX) >= most {
+                return Ok(false);
+            }
+        }
+        insert(&mut work, token).await?;
+        Ok(true)
+        })
     }
 
     /// Revokes a token; whether there was one.
@@ -164,4 +154,45 @@ impl Store {
             .await?;
         Ok(done > 0)
     }
+}
+
+async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
+    let Token {
+        id,
+        verifier,
+        principal,
+        groups,
+        on_behalf_of,
+        purpose,
+        asserted,
+        targets,
+        parent,
+        actor,
+        minted_for,
+        issued,
+        expires,
+        revoked,
+    } = token;
+    query(
+            "INSERT INTO token \
+             (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, actor, issued, expires, revoked, \
+             minted_for) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        )
+        .bind(id)
+        .bind(verifier)
+        .bind(principal)
+        .bind(crate::to_json(groups)?)
+        .bind(crate::to_json(on_behalf_of)?)
+        .bind(purpose)
+        .bind(crate::to_json(asserted)?)
+        .bind(targets.as_ref().map(crate::to_json).transpose()?)
+        .bind(parent)
+        .bind(actor)
+        .bind(issued)
+        .bind(expires)
+        .bind(revoked)
+        .bind(minted_for)
+        .execute(work)
+        .await?;
+    Ok(())
 }

@@ -36,9 +36,9 @@ impl Store {
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
         query(
-            "INSERT INTO vote (request, voter, groups, approve, words, proof) VALUES ($1, $2, $3, $4, $5, $6) \
+            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
-             words = excluded.words, proof = excluded.proof",
+             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names",
         )
         .bind(id)
         .bind(&vote.voter)
@@ -46,6 +46,8 @@ impl Store {
         .bind(vote.approve)
         .bind(&vote.words)
         .bind(&vote.proof)
+        .bind(vote.most.map(|most| i64::try_from(most).unwrap_or(i64::MAX)))
+        .bind(crate::to_json(&vote.names)?)
         .execute(&mut work)
         .await?;
         let votes =
@@ -65,12 +67,37 @@ impl Store {
         })
     }
 
-    /// The votes of one request, or of all, by request.
-    pub(crate) async fn votes(&self, id: Option<&str>) -> Result<BTreeMap<String, Vec<Vote>>, StoreError> {
-        let kept = query("SELECT * FROM vote WHERE $1 IS NULL OR request = $1 ORDER BY rowid")
+    /// The answers of somebody who answers no more count no more: those to what waits are gone, and what was approved with one
+    /// and is not used is not approved any more.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn disown(&self, voter: &str) -> Result<(), StoreError> {
+        whole!(self, work => { disown(&mut work, voter).await })
+    }
+
+    /// The votes of one request.
+    pub(crate) async fn votes(&self, id: &str) -> Result<Vec<Vote>, StoreError> {
+        let kept = query("SELECT * FROM vote WHERE request = $1 ORDER BY rowid")
             .bind(id)
             .fetch_all(&self.database)
             .await?;
+        kept.iter().map(read).collect()
+    }
+
+    /// The votes of what was filed from one moment to another, by request.
+    pub(crate) async fn votes_between(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> Result<BTreeMap<String, Vec<Vote>>, StoreError> {
+        let kept = query(
+            "SELECT * FROM vote WHERE request IN (SELECT id FROM request WHERE filed BETWEEN $1 AND $2) ORDER BY rowid",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.database)
+        .await?;
         let mut all: BTreeMap<String, Vec<Vote>> = BTreeMap::new();
         for row in kept {
             all.entry(row.try_get("request")?).or_default().push(read(&row)?);
@@ -79,13 +106,34 @@ impl Store {
     }
 }
 
-fn read(row: &Found) -> Result<Vote, StoreError> {
+pub(crate) async fn disown(work: &mut Work, voter: &str) -> Result<(), StoreError> {
+    query(
+        "UPDATE request SET status = 'rescinded', outcome = $2 WHERE status = 'approved' AND id IN \
+         (SELECT request FROM vote WHERE lower(voter) = lower($1) AND approve)",
+    )
+    .bind(voter)
+    .bind(format!("{voter}, who had approved it, does not answer any more"))
+    .execute(&mut *work)
+    .await?;
+    query(
+        "DELETE FROM vote WHERE lower(voter) = lower($1) AND request IN \
+         (SELECT id FROM request WHERE status = 'pending')",
+    )
+    .bind(voter)
+    .execute(&mut *work)
+    .await?;
+    Ok(())
+}
+
+pub(crate) fn read(row: &Found) -> Result<Vote, StoreError> {
     Ok(Vote {
         voter: row.try_get("voter")?,
         groups: crate::from_json(row.try_get("groups")?)?,
         approve: row.try_get("approve")?,
         words: row.try_get("words")?,
         proof: row.try_get("proof")?,
+        most: row.try_get::<Option<i64>, _>("most")?.and_then(|most| u64::try_from(most).ok()),
+        names: crate::from_json(row.try_get("names")?)?,
     })
 }
 

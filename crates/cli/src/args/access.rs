@@ -31,6 +31,12 @@ pub(crate) enum Token {
     },
     /// List tokens, newest first
     Ls {
+        /// So many at most
+        #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        most: u16,
+        /// Those that came before this one
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
         /// Write JSON
         #[arg(long)]
         json: bool,
@@ -153,7 +159,8 @@ pub(crate) enum BreakGlass {
 pub(crate) enum Approver {
     /// Add one and show their secret, this once
     Add {
-        /// A person's name, as in user:NAME: they cannot approve what is done by or for that user
+        /// A person's name, as in user:NAME: they cannot approve what is done by or for that user, nor by or for whoever has the
+        /// same name at an issuer (user:corp/NAME), unless --is says what they are called there
         name: String,
         /// A group that policies name in @approvers; several with commas between
         #[arg(
@@ -164,6 +171,9 @@ pub(crate) enum Approver {
             value_delimiter = ','
         )]
         groups: Vec<String>,
+        /// What they are called at an issuer, as user:corp/dora, so that they are known there, too; several times for several
+        #[arg(long = "is", value_name = "user:NAME")]
+        names: Vec<String>,
         /// Write JSON
         #[arg(long)]
         json: bool,
@@ -174,7 +184,7 @@ pub(crate) enum Approver {
         #[arg(long)]
         json: bool,
     },
-    /// Take one's secret away; their answers to what still waits do not count
+    /// Take one's secret away; their answers to what waits, or is approved and not used, do not count
     #[command(alias = "revoke")]
     Remove {
         /// Their name

@@ -121,8 +121,11 @@ fn examples() -> Vec<(Kind, Value)> {
              connections_per_address = 3\nlogin = '5s'\ntargets = { orders = '127.0.0.1:7433' }\n\
              [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\npublic_url = 'https://gate.example.com'\n\
              [console.roles]\nadministrator = ['company/platform']\npolicy_editor = ['company/dba']\nauditor = ['user:company/eve']\n[log]\nformat = 'json'\nlevel = 'info'\n\
-             [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
-             [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n",
+             [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\nsessions_of_one = 20\n\
+             tokens_of_one = 30\nrequests_of_one = 1000000\nrequests_in_all = 2000000\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
+             [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n\
+             [webhooks.ops]\nurl = 'https://hooks.example.com/durward?team=db'\nsecret = { file = 's' }\nauthorities = 'ca.pem'\n\
+             [webhooks.here]\nurl = 'http://127.0.0.1:8080'\nsecret = { env = 'S' }\n",
         ),
         (
             Kind::Config,

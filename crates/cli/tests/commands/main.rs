@@ -80,7 +80,7 @@ impl Gateway {
             .expect("it runs");
         let mut log = BufReader::new(child.stderr.take().expect("a log"));
         let mut line = String::new();
-        while !line.contains("the admin API is served") {
+        while !line.contains("the console and the admin API are served") {
             line.clear();
             assert!(log.read_line(&mut line).expect("a line") > 0, "it has ended");
         }

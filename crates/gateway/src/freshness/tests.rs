@@ -200,3 +200,66 @@ async fn a_tag_stays_with_what_was_renamed_also_over_a_restart() {
     elsewhere.ready().await.expect("it is read");
     assert!(!elsewhere.current().0.any_tags());
 }
+
+/// Each is done by whoever administers the target, and its values stay where they are.
+#[tokio::test]
+async fn a_tag_stays_with_values_whose_column_is_not_derived_any_more() {
+    let rig = rig();
+    let sql = |text: &str| rig.server.sql("postgres", text).expect(text);
+    sql("CREATE TABLE parted (email text, at int) PARTITION BY LIST (at)");
+    sql(
+        "CREATE TABLE parted_1 (at int, email text); ALTER TABLE parted ATTACH PARTITION parted_1 FOR VALUES IN (1)",
+    );
+    sql("CREATE TABLE child (more text) INHERITS (people); CREATE TABLE held (a people, b text)");
+    sql("CREATE TABLE made (email text, hidden text GENERATED ALWAYS AS (lower(email)) STORED, other int)");
+    let place = || place(rig.server.port());
+    let columns = [("people", "email"), ("parted", "email"), ("made", "email")];
+    let tagged = |columns: &[(&str, &str)]| {
+        let column = |(table, name): &(&str, &str)| ColumnTag {
+            column: ColumnName {
+                table: TableName { schema: "public".to_owned(), name: (*table).to_owned() },
+                name: (*name).to_owned(),
+            },
+            tag: Tag("pii".to_owned()),
+            strategy: None,
+        };
+        Tagging::new(columns.iter().map(column).collect())
+    };
+    let again = |columns: &[(&str, &str)]| {
+        let (journal, state) = (rig.shared.journal.clone(), rig.shared.state.clone());
+        SharedCatalogue::new(place(), tagged(columns), journal, state, Arc::new(Metrics::new()))
+    };
+    let first = again(&columns);
+    first.ready().await.expect("it is read");
+    let what = [
+        ("parted_1", "email", true),
+        ("parted_1", "at", false),
+        ("child", "email", true),
+        ("child", "more", false),
+        ("made", "hidden", true),
+        ("made", "other", false),
+        ("held", "a", true),
+        ("held", "b", false),
+    ];
+    let check = |shared: &SharedCatalogue, when: &str| {
+        let (catalogue, _) = shared.current();
+        for (table, column, expected) in what {
+            let relation = catalogue.relation("public", table).expect(table);
+            let number = relation.column(column).expect(column).number;
+            assert_eq!(!catalogue.tags(relation.oid, number).is_empty(), expected, "{table}.{column} {when}");
+        }
+    };
+    check(&first, "as it is derived");
+    sql("ALTER TABLE parted DETACH PARTITION parted_1; ALTER TABLE child NO INHERIT people");
+    sql("ALTER TABLE made ALTER hidden DROP EXPRESSION; ALTER TABLE held ALTER a TYPE text");
+    first.refresh().await;
+    check(&first, "when it is not any more");
+    sql("DROP TABLE parted; ALTER TABLE child RENAME TO child_of; ALTER TABLE child_of RENAME TO child");
+    let second = again(&columns);
+    second.ready().await.expect("it is read");
+    check(&second, "to whoever begins again");
+    // What was tagged because of a column goes with its tag.
+    let third = again(&[]);
+    third.ready().await.expect("it is read");
+    assert!(!third.current().0.any_tags());
+}

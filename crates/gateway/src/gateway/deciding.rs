@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Inspect, TargetName};
+use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
-use crate::holds::{Answer, Asked, Known, Ticket};
+use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket};
 use crate::lease;
 use crate::metrics::Stage;
 use crate::spine::Auditable;
@@ -41,7 +41,7 @@ impl Gateway {
 
     /// What policy says of an operation.
     pub fn decide<M: Inspect + Auditable>(&self, grant: &Grant, message: M, now: &Context) -> Verdict<M> {
-        self.decide_with(grant, message, now, &BTreeSet::new())
+        self.decide_with(grant, message, now, &[])
     }
 
     /// What policy says of an operation that was held, now that its answer is known.
@@ -57,8 +57,12 @@ impl Gateway {
         let message = question.withdraw();
         match (refusal, answer) {
             (Some(denied), _) => Verdict::Deny(message, denied),
-            (None, Answer::Approved(satisfied)) => {
-                self.decide_with(grant, message, now, &satisfied.iter().cloned().collect())
+            (None, Answer::Approved(claim)) => {
+                match self.decide_with(grant, message, now, &claim.rules) {
+                    // What was approved is spent: all that policy asks for now is asked for anew, together.
+                    Verdict::Hold(question) => self.decide_with(grant, question.withdraw(), now, &[]),
+                    verdict @ (Verdict::Allow(_) | Verdict::Deny(..)) => verdict,
+                }
             }
             (
                 None,
@@ -68,7 +72,7 @@ impl Gateway {
                 | Answer::Withdrawn
                 | Answer::Frozen(_)
                 | Answer::Moved,
-            ) => self.decide_with(grant, message, now, &BTreeSet::new()),
+            ) => self.decide_with(grant, message, now, &[]),
         }
     }
 
@@ -77,7 +81,7 @@ impl Gateway {
         grant: &Grant,
         message: M,
         now: &Context,
-        approved: &BTreeSet<String>,
+        approved: &[HoldRule],
     ) -> Verdict<M> {
         let begun = self.metrics.stages.begin(Stage::Decide);
         if self.lease.is_over(self.limits.load().lease) {
@@ -87,12 +91,15 @@ impl Gateway {
             return Verdict::Deny(message, frozen);
         }
         let in_force = self.in_force.load();
+        // An answer to a rule that asks something else now, or others, is none.
+        let approved: BTreeSet<String> =
+            approved.iter().filter(|rule| in_force.policies.asks(rule)).map(|rule| rule.id.clone()).collect();
         let verdict = match in_force.targets.get(grant.target()) {
             // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
             Some(target) if message.is_shape_only() => {
                 in_force.policies.decide_shape(grant, &target.facts, message, now)
             }
-            Some(target) => in_force.policies.decide(grant, &target.facts, message, now, approved),
+            Some(target) => in_force.policies.decide(grant, &target.facts, message, now, &approved),
             None => {
                 let denied = Denied {
                     code: "42501",
@@ -121,7 +128,9 @@ impl Gateway {
     ) -> Result<Asked, Denied> {
         let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
         let known = Known { catalogue, version: question.message().catalogue() };
-        self.holds.file(grant, question, session, patience, known).await
+        let limits = self.limits();
+        let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
+        self.holds.file(grant, question, session, patience, known, &room).await
     }
 
     /// The client no longer waits for a held operation.
@@ -131,6 +140,32 @@ impl Gateway {
 
     /// The answer to a held operation. Cancel-safe.
     pub async fn answer(&self, ticket: &Ticket) -> Answer {
-        self.holds.answer(ticket, || self.frozen_because(&ticket.target)).await
+        let asks = |holds: &[HoldRule]| self.outruled(holds).is_none();
+        self.holds.answer(ticket, || self.frozen_because(&ticket.target), asks).await
+    }
+
+    /// What has changed of the rules that held an operation, as a clause; `None` where all of them are in force.
+    pub(crate) fn outruled(&self, holds: &[HoldRule]) -> Option<String> {
+        let in_force = self.in_force.load();
+        let now: Vec<HoldRule> =
+            holds.iter().filter_map(|rule| in_force.policies.rule(&rule.id)).cloned().collect();
+        HoldRule::differing(holds, &now)
+    }
+
+    /// Ends what waits, or is approved and not used, by rules that are not in force any more: sessions that wait for it ask anew,
+    /// and so does whoever sends it again.
+    pub(crate) async fn end_outruled(&self) {
+        let open = self.state.open_requests().await.unwrap_or_else(|error| {
+            tracing::error!("requests cannot be looked at under the new policies: {error}");
+            Vec::new()
+        });
+        for (id, holds) in open {
+            let Some(changed) = self.outruled(&holds) else { continue };
+            if let Err(error) = self.state.supersede(&id, &format!("{changed}{SINCE_IT_WAS}asked for")).await
+            {
+                tracing::error!(request = id, "it cannot be ended under the new policies: {error}");
+            }
+        }
+        self.holds.changed();
     }
 }

@@ -9,6 +9,15 @@ pub struct Limits {
     pub hold: Duration,
     /// The same inside one, where it holds locks.
     pub hold_in_block: Duration,
+    /// How many sessions one principal may have on one target, and one person's agents together; three quarters of the target's
+    /// connections where it is not said.
+    pub sessions_of_one: Option<usize>,
+    /// How many tokens that were made of others are good at a time, of one person and their agents.
+    pub tokens_of_one: usize,
+    /// How many bytes of one person's requests are kept, of whatever agents of theirs.
+    pub requests_of_one: u64,
+    /// How many bytes of all requests are kept.
+    pub requests_in_all: u64,
     /// How long sessions that are busy may go on when the gateway drains.
     pub drain: Duration,
     /// How long what is over is kept in the store. The journal keeps what happened.
@@ -42,6 +51,10 @@ impl Default for Limits {
         Self {
             hold: Duration::from_secs(45),
             hold_in_block: Duration::from_secs(30),
+            sessions_of_one: None,
+            tokens_of_one: 1000,
+            requests_of_one: 128 << 20,
+            requests_in_all: 1 << 30,
             drain: Duration::from_secs(10),
             retention: Retention::default(),
             lease: Duration::from_secs(5),

@@ -110,17 +110,7 @@ impl Search {
 
     fn fits_effects(&self, effects: &[&str]) -> bool {
         let Some(table) = self.table.as_deref() else { return true };
-        let touches = |effect: &&str| {
-            // `update public.orders`, `select public.t via public.v`, `reveal public.t.column`.
-            let named = effect.split([' ', ':']).skip(1).filter(|word| *word != "via");
-            named.into_iter().any(|name| {
-                name == table
-                    || name.strip_suffix(table).is_some_and(|before| before.ends_with('.'))
-                    || name.strip_prefix(table).is_some_and(|behind| behind.starts_with('.'))
-                    || name.contains(&format!(".{table}."))
-            })
-        };
-        effects.iter().any(touches)
+        effects.iter().any(|effect| touches(effect, table))
     }
 
     fn is_in_statement(&self, statement: &str, effects: &[&str]) -> bool {
@@ -137,6 +127,17 @@ impl Search {
             step.results.iter().flat_map(|shown| &shown.columns).any(|c| c.name.eq_ignore_ascii_case(column))
         })
     }
+}
+
+/// Whether an effect's line names a table: `update public.orders`, `select public.t via public.v`, `reveal public.t.column`.
+pub(crate) fn touches(effect: &str, table: &str) -> bool {
+    let named = effect.split([' ', ':']).skip(1).filter(|word| *word != "via");
+    named.into_iter().any(|name| {
+        name == table
+            || name.strip_suffix(table).is_some_and(|before| before.ends_with('.'))
+            || name.strip_prefix(table).is_some_and(|behind| behind.starts_with('.'))
+            || name.contains(&format!(".{table}."))
+    })
 }
 
 /// Whether a name stands in a statement as a word of its own.

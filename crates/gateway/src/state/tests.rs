@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Asserted, HoldRule, Principal, PrincipalKind, PrincipalRef, Status, TargetName, Touched};
+use model::{Asserted, HoldRule, Part, Principal, PrincipalKind, PrincipalRef, Status, TargetName, Touched};
 use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
@@ -57,15 +57,29 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             expires: 600,
             valid_for: 600,
             reason: None,
+            carry: false,
+            ceiling: None,
+            tolerance: 0,
         }],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     }
 }
 
 fn vote(by: &str, approve: bool) -> Vote {
     let words = (!approve).then(|| "no".to_owned());
-    Vote { voter: by.to_owned(), groups: vec!["dba".to_owned()], approve, words, proof: None }
+    Vote {
+        voter: by.to_owned(),
+        groups: vec!["dba".to_owned()],
+        approve,
+        words,
+        proof: None,
+        most: None,
+        names: Vec::new(),
+    }
 }
+
+const ROOM: Room = Room { waiting: 2, one: u64::MAX, all: u64::MAX };
 
 enum Step {
     File(&'static str, &'static str, u32),
@@ -74,6 +88,8 @@ enum Step {
     Claim(usize),
     Withdraw(usize),
     Rescind(usize),
+    Supersede(usize),
+    Disown(&'static str),
     LoseTrack,
     Stands(usize),
     Finish(usize),
@@ -90,7 +106,7 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
     };
     match step {
         Step::File(digest, principal, quorum) => {
-            match state.file(&request(digest, principal, *quorum), 2).await.expect("filed") {
+            match state.file(&request(digest, principal, *quorum), &ROOM).await.expect("filed") {
                 Filed::Now(id) => {
                     ids.push(id);
                     format!("now {}", ids.len() - 1)
@@ -105,12 +121,13 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
                 }
                 Filed::Before(id) => format!("before {}", number(ids, &id)),
                 Filed::TooMany => "too many".to_owned(),
+                Filed::NoRoom { .. } => "no room".to_owned(),
             }
         }
         Step::Yes(n, by) => voted(state.vote(&ids[*n], &vote(by, true)).await.expect("voted")),
         Step::No(n, by) => voted(state.vote(&ids[*n], &vote(by, false)).await.expect("voted")),
         Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
-            Some(policies) => policies.join(","),
+            Some(claim) => claim.rules.into_iter().map(|rule| rule.id).collect::<Vec<_>>().join(","),
             None => "nothing".to_owned(),
         },
         Step::Withdraw(n) => {
@@ -118,17 +135,43 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
             "done".to_owned()
         }
         Step::Rescind(n) => state.rescind(&ids[*n]).await.expect("asked").to_string(),
+        Step::Supersede(n) => state
+            .supersede(&ids[*n], "the rule was changed since it was asked for")
+            .await
+            .expect("asked")
+            .to_string(),
+        Step::Disown(who) => {
+            state.disown(who).await.expect("written");
+            let mut open = Vec::new();
+            for (id, holds) in state.open_requests().await.expect("read") {
+                assert_eq!(holds.len(), 1);
+                let votes = state.request(&id).await.expect("read").expect("one").votes.len();
+                open.push(format!("{}: {votes}", number(ids, &id)));
+            }
+            open.sort_unstable();
+            open.join(", ")
+        }
         Step::LoseTrack => state.lose_track().await.expect("written").to_string(),
         Step::Finish(n) => {
             state.finish(&ids[*n], &Finish::done(1)).await.expect("finished");
             state.request(&ids[*n]).await.expect("read").expect("one").outcome.unwrap_or_default()
         }
         Step::Stands(n) => {
-            let Standing { status, words } = state.standing(&ids[*n]).await.expect("asked");
+            let Standing { status, words, holds: _ } = state.standing(&ids[*n]).await.expect("asked");
             words.map_or_else(|| status.to_string(), |words| format!("{status}: {words}"))
         }
         Step::Waiting | Step::All => {
-            let all = state.requests(matches!(step, Step::All)).await.expect("read");
+            // In parts, which make the whole.
+            let (mut all, mut part) = (Vec::new(), Part::newest(3));
+            loop {
+                let read = state.requests(matches!(step, Step::All), &part).await.expect("read");
+                part.before = read.last().map(|r| r.id.clone());
+                let is_last = read.len() < 3;
+                all.extend(read);
+                if is_last {
+                    break;
+                }
+            }
             all.iter().map(|r| number(ids, &r.id).to_string()).collect::<Vec<_>>().join(",")
         }
     }
@@ -136,7 +179,9 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
 
 #[tokio::test]
 async fn requests_live_alike_wherever_they_are_kept() {
-    use Step::{All, Claim, File, Finish, LoseTrack, No, Rescind, Stands, Waiting, Withdraw, Yes};
+    use Step::{
+        All, Claim, Disown, File, Finish, LoseTrack, No, Rescind, Stands, Supersede, Waiting, Withdraw, Yes,
+    };
     let story = [
         (File("a", "agent:bot", 1), "now 0"),
         (File("a", "agent:bot", 1), "before 0"),
@@ -201,6 +246,41 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (Claim(9), "nothing"),
         (Stands(10), "pending"),
         (All, "10,9,8,7,6,5,4,3,2,1,0"),
+        // Asked by a rule that was changed meanwhile.
+        (File("h", "agent:third", 1), "now 11"),
+        (Yes(11, "user:dba"), "counted, approved"),
+        (File("h", "agent:third", 2), "the policy \"held\" was changed since request 11 was approved"),
+        (Stands(11), "superseded"),
+        (Claim(11), "nothing"),
+        (Yes(12, "user:dba"), "counted, pending"),
+        (Supersede(12), "true"),
+        (Supersede(12), "false"),
+        (Stands(12), "superseded"),
+        (Supersede(10), "true"),
+        (Withdraw(8), "done"),
+        (Withdraw(6), "done"),
+        // Who answers no more has answered nothing.
+        (File("i", "agent:third", 1), "now 13"),
+        (File("j", "agent:third", 2), "now 14"),
+        (Yes(13, "user:one"), "counted, approved"),
+        (Yes(14, "user:one"), "counted, pending"),
+        (Disown("user:other"), "13: 1, 14: 1, 5: 1"),
+        (Disown("user:one"), "14: 0, 5: 1"),
+        (Stands(13), "rescinded"),
+        (Claim(13), "nothing"),
+        (Yes(14, "user:dba"), "counted, pending"),
+        (Yes(14, "user:other"), "counted, approved"),
+        // One person is one, by two names.
+        // What was ended is said when it is asked for anew.
+        (File("h", "agent:fourth", 2), "the rule was changed since request 12 was asked for"),
+        (File("h", "agent:fourth", 2), "before 15"),
+        (Withdraw(15), "done"),
+        (File("h", "agent:fourth", 2), "now 16"),
+        (Withdraw(16), "done"),
+        (File("k", "agent:third", 2), "now 17"),
+        (Yes(17, "user:dora"), "counted, pending"),
+        (Yes(17, "user:corp/dora"), "counted, pending"),
+        (Yes(17, "user:erik"), "counted, approved"),
     ];
     for (name, state, _place) in backends().await {
         let mut ids = Vec::new();
@@ -276,7 +356,7 @@ async fn in_every_order_an_approval_is_used_once_and_only_while_it_stands() {
     }
     for order in &orders {
         let state = State::new(Memory::default());
-        let Filed::Now(id) = state.file(&request("d", "agent:bot", 1), 2).await.expect("filed") else {
+        let Filed::Now(id) = state.file(&request("d", "agent:bot", 1), &ROOM).await.expect("filed") else {
             panic!("not new")
         };
         let (mut stands, mut used) = (Status::Pending, 0);
@@ -304,7 +384,7 @@ async fn of_those_who_race_for_an_approval_one_gets_it() {
         for round in 0..40 {
             // A request of its own, and no other version of one that an earlier round left open.
             let new = request(&format!("d{round}."), &format!("agent:{round}"), 1);
-            let Filed::Now(id) = state.file(&new, 2).await.expect("filed") else { panic!("not new") };
+            let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
             if round % 2 == 0 {
                 act(&state, &id, Act::Yes).await;
             }
@@ -331,7 +411,7 @@ async fn of_those_who_race_for_an_approval_one_gets_it() {
 #[tokio::test]
 async fn values_are_shown_with_one_request() {
     for (name, state, _place) in backends().await {
-        let Filed::Now(id) = state.file(&request("a", "agent:bot", 1), 2).await.expect("filed") else {
+        let Filed::Now(id) = state.file(&request("a", "agent:bot", 1), &ROOM).await.expect("filed") else {
             panic!("not new in {name}")
         };
         let found = state.request(&id).await.expect("read").expect("one");
@@ -361,6 +441,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
         },
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
         parents: vec!["dwt_subject".to_owned(), "jwt_actor".to_owned()],
+        minted_for: None,
         issued,
         expires: issued + 100,
         revoked: false,
@@ -373,7 +454,7 @@ async fn tokens_live_alike_wherever_they_are_kept() {
         for kept in
             [token("dwt_a", 1, None), token("dwt_b", 2, Some(&["orders"])), token("dwt_c", 3, Some(&[]))]
         {
-            state.add_token(&kept).await.expect("kept");
+            assert!(state.add_token(&kept, 0).await.expect("kept"), "{name}");
             let back = state.token(&kept.id).await.expect("read").expect("one");
             assert_eq!(
                 (back.principal, back.targets, back.parents, back.issued, back.expires, back.verifier),
@@ -381,8 +462,34 @@ async fn tokens_live_alike_wherever_they_are_kept() {
                 "{name}"
             );
         }
-        let ids: Vec<String> = state.tokens().await.expect("read").into_iter().map(|t| t.id).collect();
-        assert_eq!(ids, ["dwt_c", "dwt_b", "dwt_a"], "newest first in {name}");
+        let listed = async |part: Part| -> Vec<String> {
+            state.tokens(&part).await.expect("read").into_iter().map(|t| t.id).collect()
+        };
+        assert_eq!(listed(Part::newest(9)).await, ["dwt_c", "dwt_b", "dwt_a"], "newest first in {name}");
+        assert_eq!(listed(Part::newest(2)).await, ["dwt_c", "dwt_b"], "{name}");
+        let rest = Part { most: 2, before: Some("dwt_b".to_owned()) };
+        assert_eq!(listed(rest).await, ["dwt_a"], "{name}");
+        // What is made of others is bounded for whom it answers to; what is issued is not, and neither is what is over.
+        let now = crate::gateway::now();
+        let made = |id: &str, whose: &str, issued| StoredToken {
+            minted_for: Some(whose.to_owned()),
+            ..token(id, issued, None)
+        };
+        for (id, whose, issued, fits) in [
+            ("dwt_1", "user:alice", now, true),
+            ("dwt_2", "user:alice", now - 1000, true),
+            ("dwt_3", "user:alice", now, true),
+            ("dwt_4", "user:alice", now, false),
+            ("dwt_5", "user:bob", now, true),
+        ] {
+            assert_eq!(
+                state.add_token(&made(id, whose, issued), 2).await.expect("asked"),
+                fits,
+                "{id} {name}"
+            );
+        }
+        assert!(state.revoke_token("dwt_1").await.expect("revoked"));
+        assert!(state.add_token(&made("dwt_6", "user:alice", now), 2).await.expect("asked"), "{name}");
         assert!(state.revoke_token("dwt_b").await.expect("revoked"), "{name}");
         assert!(!state.revoke_token("dwt_x").await.expect("asked"), "{name}");
         let asked: BTreeSet<String> = ["dwt_a", "dwt_b", "dwt_c", "dwt_x"].map(str::to_owned).into();
@@ -432,8 +539,16 @@ async fn a_configuration_comes_back_without_its_passwords() {
                 ..Configuration::default()
             };
             let was = state.version().await.expect("read");
-            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
-            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("replaced"),
+                Some(was + 1),
+                "{name}"
+            );
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("asked"),
+                None,
+                "{name}: that was replaced"
+            );
             let expected = Configuration {
                 targets: vec![target(None)],
                 policies: policies.clone(),
@@ -444,8 +559,17 @@ async fn a_configuration_comes_back_without_its_passwords() {
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
         let was = state.version().await.expect("read");
-        state.replace(was, &Configuration::default()).await.expect("replaced");
+        state.replace(was, &Configuration::default(), "user:ada").await.expect("replaced");
         assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
+        let former = state.former().await.expect("read");
+        let said: Vec<_> =
+            former.iter().map(|f| (f.version, f.by.as_str(), f.configuration.targets.len())).collect();
+        assert_eq!(
+            said,
+            [(4, "user:ada", 0), (3, "user:ada", 1), (2, "user:ada", 1), (1, "user:ada", 1)],
+            "{name}"
+        );
+        assert!(!format!("{former:?}").contains("hunter2"), "{name}: passwords are no part of it");
     }
 }
 

@@ -134,6 +134,11 @@ impl Issuers {
         self.0.iter().find(|issuer| issuer.introspection().is_some_and(Introspection::opaque))
     }
 
+    /// What stands before the names of each.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|issuer| issuer.prefix.as_str())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.0.iter()

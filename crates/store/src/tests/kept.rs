@@ -77,3 +77,109 @@ pub(super) async fn where_columns_were_found_is_kept_by_target_and_server(place:
     assert_eq!(kept("a", "s").await, found(&[("phone", 1, 3)]));
     assert_eq!(kept("b", "s").await, found(&[("email", 9, 9)]));
 }
+
+pub(super) async fn what_is_kept_of_requests_is_bounded_and_what_nobody_answered_gives_way(place: &Place) {
+    const BIG: usize = 10_000;
+    let store = place.open().await;
+    let room = Room { waiting: 50, one: 35_000, all: 60_000 };
+    let file = async |digest: &str, agent: &str, person: &[&str]| {
+        let new = NewRequest {
+            principal: agent.to_owned(),
+            on_behalf_of: person.iter().map(|p| (*p).to_owned()).collect(),
+            values: vec![Some("x".repeat(BIG))],
+            ..request(digest, &[(1, 600)])
+        };
+        store.file(&new, &room, 0).await.expect("asked")
+    };
+    let id = |filed: Filed| match filed {
+        Filed::Now(id) => id,
+        other @ (Filed::Anew(..) | Filed::Before(_) | Filed::TooMany | Filed::NoRoom { .. }) => {
+            panic!("{other:?}")
+        }
+    };
+    let there = async |id: &str| store.request(id, 0).await.expect("read").is_some();
+    // Of one person's agents together, whatever they are called.
+    let first = id(file("1", "agent:one", &["user:a"]).await);
+    let second = id(file("2", "agent:two", &["agent:one", "user:a"]).await);
+    let third = id(file("3", "agent:three", &["user:a"]).await);
+    let none = file("4", "agent:four", &["user:a"]).await;
+    assert!(
+        matches!(none, Filed::NoRoom { all: false, bytes, taken } if bytes > 10_000 && taken > 30_000),
+        "{none:?}"
+    );
+    let other = id(file("5", "agent:one", &["user:b"]).await);
+    // What was answered stays, and so does what waits; what was only asked gives way, and no more of it than has to.
+    let no = Vote { approve: false, ..yes("user:x") };
+    store.vote(&first, &no, 0, enough).await.expect("voted").expect("one");
+    assert!(matches!(file("4", "agent:four", &["user:a"]).await, Filed::NoRoom { .. }));
+    store.withdraw(&second).await.expect("withdrawn");
+    store.withdraw(&third).await.expect("withdrawn");
+    let fourth = id(file("4", "agent:four", &["user:a"]).await);
+    assert_eq!((there(&first).await, there(&second).await, there(&third).await), (true, false, true));
+    assert!(there(&other).await && there(&fourth).await);
+    // Of everybody.
+    let fifth = id(file("6", "agent:x", &[]).await);
+    let sixth = id(file("7", "agent:y", &[]).await);
+    assert!(
+        there(&sixth).await && there(&fifth).await && !there(&third).await,
+        "the oldest that nobody answered"
+    );
+    assert!(matches!(file("8", "agent:z", &[]).await, Filed::NoRoom { all: true, .. }));
+}
+
+pub(super) async fn what_was_made_of_another_token_is_forgotten_soon_after_its_end(place: &Place) {
+    let store = place.open().await;
+    let token = |id: &str, minted_for: Option<&str>, expires| crate::Token {
+        id: id.to_owned(),
+        verifier: "x".to_owned(),
+        principal: "agent:bot".to_owned(),
+        groups: Vec::new(),
+        on_behalf_of: Vec::new(),
+        purpose: None,
+        asserted: Vec::new(),
+        targets: None,
+        parent: None,
+        actor: None,
+        minted_for: minted_for.map(str::to_owned),
+        issued: 0,
+        expires,
+        revoked: false,
+    };
+    for (id, minted_for, expires) in
+        [("issued", None, 100), ("made", Some("user:a"), 100), ("lately", Some("user:a"), 5000)]
+    {
+        assert!(store.add_token(&token(id, minted_for, expires), 2, 0).await.expect("added"), "{id}");
+    }
+    assert!(!store.add_token(&token("more", Some("user:a"), 100), 2, 0).await.expect("asked"));
+    assert!(
+        store.add_token(&token("more", Some("user:a"), 100), 2, 100).await.expect("asked"),
+        "the first is over"
+    );
+    store.purge(0, 0, 6000).await.expect("purged");
+    let kept = store.tokens(&Part::newest(9)).await.expect("read");
+    assert_eq!(kept.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["lately", "issued"]);
+}
+
+pub(super) async fn what_an_older_version_kept_slowly_is_kept_anew_by_whoever_has_the_secret(place: &Place) {
+    let store = place.open().await;
+    let secret = store.make_administrator().await.expect("made").expect("the first");
+    let rounds = async || {
+        let row = query("SELECT rounds FROM administrator").fetch_one(&store.database).await.expect("read");
+        row.try_get::<i64, _>(0).expect("a number")
+    };
+    assert_eq!(rounds().await, 1);
+    let slow = crate::verifier::Verifier::slow(secret.as_bytes(), 5000).await.expect("derived");
+    query("UPDATE administrator SET salt = $1, rounds = 5000, verifier = $2")
+        .bind(slow.salt)
+        .bind(slow.derived.as_slice())
+        .execute(&store.database)
+        .await
+        .expect("written");
+    assert!(!store.is_administrator(b"dwa_wrong").await.expect("asked"));
+    assert_eq!(rounds().await, 5000);
+    for _ in 0..2 {
+        assert!(store.is_administrator(secret.as_bytes()).await.expect("asked"));
+        assert_eq!(rounds().await, 1);
+    }
+    assert!(!store.is_administrator(b"dwa_wrong").await.expect("asked"));
+}

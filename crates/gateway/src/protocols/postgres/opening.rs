@@ -62,6 +62,7 @@ pub(super) async fn open(
             )
         })?;
     }
+    gateway.check_room(&target, grant.principal()).await?;
     let dialled = upstream(&target, accepted.minor(), &parameters, everything, session).await;
     target.catalogue.met(dialled.is_ok());
     let upstream = dialled?;
@@ -71,6 +72,7 @@ pub(super) async fn open(
         tls: target.tls.clone(),
         process: upstream.process,
         secret: upstream.secret.clone(),
+        client: accepted.peer().ip(),
     };
     let registration = gateway
         .cancels()

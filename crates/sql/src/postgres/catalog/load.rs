@@ -25,6 +25,26 @@ pub fn who() -> String {
     List::Server.sql(0)
 }
 
+/// How many connections there are at all, for superusers and for others who have reserved some, for this role and for this database
+/// (-1 where they are not bounded), with commas between.
+pub fn room() -> &'static str {
+    "SELECT pg_catalog.concat_ws(',', pg_catalog.current_setting('max_connections'), \
+     pg_catalog.current_setting('superuser_reserved_connections'), \
+     COALESCE(pg_catalog.current_setting('reserved_connections', true), '0'), \
+     (SELECT r.rolconnlimit FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER), \
+     (SELECT d.datconnlimit FROM pg_catalog.pg_database AS d \
+     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))"
+}
+
+/// How many connections the answer to [`room`] leaves for this role.
+pub fn room_in(answer: &str) -> Option<usize> {
+    let numbers: Vec<i64> = answer.split(',').map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    let [all, superusers, others, role, database] = numbers.as_slice() else { return None };
+    let left = all.saturating_sub(*superusers).saturating_sub(*others);
+    let bounds = [*role, *database].into_iter().filter(|bound| *bound >= 0);
+    usize::try_from(bounds.fold(left, i64::min)).ok()
+}
+
 /// The version (`server_version_num`) in the answer to [`who`].
 ///
 /// # Errors

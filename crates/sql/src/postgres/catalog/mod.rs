@@ -12,6 +12,7 @@ mod load;
 mod objects;
 mod polled;
 mod queries;
+mod reach;
 mod relations;
 #[cfg(test)]
 mod sample;
@@ -27,9 +28,10 @@ mod when;
 pub(crate) use derived::Derived;
 pub use load::{
     Questions, Rows, UNREADABLE, from_rows, from_rows_after, proposals, pulse, queries, questions, retagged,
-    signature, temporary_queries, version, who, with_temporary,
+    room, room_in, signature, temporary_queries, version, who, with_temporary,
 };
 pub(crate) use queries::FIRST_USER_OID;
+pub use reach::Reach;
 #[cfg(test)]
 pub(crate) use sample::shop;
 pub use texts::Piece;
@@ -38,8 +40,9 @@ pub use texts::Piece;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Oid(pub u32);
 
-/// Where configured columns were found, by relation and number of the column. A tag stays with a column that was renamed, or
-/// whose table was renamed, moved or swapped with another.
+/// Where configured columns were found, by relation and number of the column, and where else their values are: in children and
+/// partitions, in columns that are generated of them or hold whole rows. A tag stays with a column that was renamed, or whose table
+/// was renamed, moved, swapped with another, detached or disinherited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placed(pub(crate) HashMap<ColumnName, BTreeSet<(Oid, i16)>>);
 
@@ -47,6 +50,24 @@ impl Placed {
     /// Adds a place where a column was found.
     pub fn add(&mut self, column: ColumnName, relation: Oid, number: i16) {
         self.0.entry(column).or_default().insert((relation, number));
+    }
+
+    /// Adds what others found of the same columns.
+    pub fn also(&mut self, others: &Self) {
+        for (column, places) in &mut self.0 {
+            places.extend(others.0.get(column).into_iter().flatten());
+        }
+    }
+
+    /// The same columns, with those places alone that others have not found.
+    #[must_use]
+    pub fn unknown_to(&self, others: &Self) -> Self {
+        let unknown = |(column, places): (&ColumnName, &BTreeSet<(Oid, i16)>)| {
+            let known = others.0.get(column);
+            let places = places.iter().filter(|place| known.is_none_or(|known| !known.contains(*place)));
+            (column.clone(), places.copied().collect())
+        };
+        Self(self.0.iter().map(unknown).collect())
     }
 
     /// The columns that were looked for.

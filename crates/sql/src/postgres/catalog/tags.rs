@@ -15,7 +15,11 @@ use crate::postgres::{proposals, system};
 /// computed from, and one that holds rows of a table those of all of its columns.
 pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
     let mut own = Tagged::new();
-    let placed = place(catalog, configured);
+    let mut placed = place(catalog, configured);
+    let held = held_where(catalog);
+    for places in placed.0.values_mut() {
+        follow(catalog, &held, places);
+    }
     for (column, tag) in configured {
         for (oid, number) in placed.0.get(column).into_iter().flatten() {
             let there = catalog.relations.get(oid).into_iter().flat_map(|r| &r.columns);
@@ -65,6 +69,47 @@ fn place(catalog: &Catalog, configured: &[(ColumnName, Tag)]) -> Placed {
         places.extend(found);
     }
     placed
+}
+
+/// The columns that are or hold rows of each relation.
+fn held_where(catalog: &Catalog) -> HashMap<Oid, Vec<(Oid, i16)>> {
+    let mut held: HashMap<Oid, Vec<(Oid, i16)>> = HashMap::new();
+    for (oid, relation) in &catalog.relations {
+        if is_system(&relation.schema) || matches!(relation.kind, RelationKind::View) {
+            continue;
+        }
+        for column in &relation.columns {
+            if let Some(rows) = rows_in(catalog, column.type_oid) {
+                held.entry(rows).or_default().push((*oid, column.number));
+            }
+        }
+    }
+    held
+}
+
+/// Adds where else the values of columns are: the same column of children, columns that are generated of it, and those that hold
+/// its whole rows. They stay there when a child is a child no more, or a column is not generated any more.
+fn follow(catalog: &Catalog, held: &HashMap<Oid, Vec<(Oid, i16)>>, places: &mut BTreeSet<(Oid, i16)>) {
+    let mut next: Vec<(Oid, i16)> = places.iter().copied().collect();
+    while let Some((oid, number)) = next.pop() {
+        let Some(relation) = catalog.relations.get(&oid) else { continue };
+        let Some(column) = relation.columns.iter().find(|c| c.number == number) else { continue };
+        let below = relation.children.iter().filter_map(|child| {
+            let child = catalog.relations.get(child)?;
+            Some((child.oid, child.column(&column.name)?.number))
+        });
+        let generated = relation.columns.iter().filter(|other| {
+            let expression = other.default.as_ref().filter(|_| other.generated);
+            expression.is_some_and(|expression| names_in(expression).contains(column.name.as_str()))
+        });
+        let generated = generated.map(|other| (oid, other.number));
+        let holding = held.get(&oid).into_iter().flatten().copied();
+        for place in below.chain(generated).chain(holding) {
+            if places.insert(place) {
+                next.push(place);
+            }
+        }
+    }
 }
 
 /// Gives columns whose values are or hold rows of a tagged table all of that table's tags: arrays, domains, ranges and

@@ -280,10 +280,26 @@ fn only_what_was_tested_is_served() {
 }
 
 #[test]
+fn the_smallest_bound_says_how_many_connections_there_are() {
+    for (answer, room) in [
+        ("100,3,0,-1,-1", Some(97)),
+        ("100,3,7,-1,-1", Some(90)),
+        ("100,3,0,20,-1", Some(20)),
+        ("100,3,0,-1,10", Some(10)),
+        ("100,3,0,0,-1", Some(0)),
+        ("100,3,0,-1", None),
+        ("", None),
+        ("a,b,c,d,e", None),
+    ] {
+        assert_eq!(room_in(answer), room, "{answer}");
+    }
+}
+
+#[test]
 fn what_is_asked_has_no_operator_or_name_that_a_user_could_replace() {
     let mut statements: Vec<String> =
         [130_000, 140_000, 150_000, 180_000].into_iter().flat_map(queries).collect();
-    statements.extend([signature(), pulse().to_owned(), who()]);
+    statements.extend([signature(), pulse().to_owned(), who(), room().to_owned()]);
     statements.extend(questions(180_000).pieces.iter().map(Piece::sql));
     for statement in statements {
         let parsed = pg_query::parse(&statement, pg_query::ParserOptions::default());
