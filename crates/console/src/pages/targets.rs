@@ -310,6 +310,8 @@ impl Typed {
             sslmode: self.sslmode.clone(),
             sslrootcert: None,
             direct_tls: false,
+            read_only: Default::default(),
+            freshness: Default::default(),
             tags: tags.collect(),
             columns: Default::default(),
             read_only: Default::default(),
