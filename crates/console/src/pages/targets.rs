@@ -314,8 +314,6 @@ impl Typed {
             freshness: Default::default(),
             tags: tags.collect(),
             columns: Default::default(),
-            read_only: Default::default(),
-            freshness: Default::default(),
         })
     }
 }
