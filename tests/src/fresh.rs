@@ -81,7 +81,8 @@ async fn a_table_that_is_altered_all_the_time_never_shows_what_is_tagged() {
             while !ended.load(Ordering::Relaxed) {
                 client.batch_execute(SWAPPED).await.unwrap();
                 swaps += 1;
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // Ever slower, so that a machine with much else to do sees a moment without.
+                tokio::time::sleep(Duration::from_millis(20 + 10 * swaps)).await;
             }
             swaps
         })
