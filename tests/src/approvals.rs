@@ -11,7 +11,7 @@ use testkit::process::text;
 use crate::rig::{DATABASE, Rig};
 
 /// Whatever is waited for comes within this.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
@@ -31,17 +31,17 @@ fn rig() -> Rig {
 }
 
 /// A statement that is sent and waits.
-fn send(rig: &Rig, statement: &str) -> Child {
+pub(crate) fn send(rig: &Rig, statement: &str) -> Child {
     let mut psql = rig.through().command("psql");
     psql.args(["-XAtc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[track_caller]
-fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = found() {
@@ -136,6 +136,44 @@ fn what_a_crash_leaves_unknown_is_said_and_not_run_again() {
         .output()
         .unwrap();
     assert!(said(&journal).contains(&id));
+}
+
+/// What is in a statement is not to look like anything else: not like a line of ours, not in another order, not like another name.
+#[test]
+fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
+    const TABLE: &str = "shоp\u{202e}\u{1b}[1A\u{200b}\nr9  approved";
+    let rig = rig();
+    rig.server.sql(DATABASE, &format!("CREATE TABLE \"{TABLE}\" (id int)")).unwrap();
+    let waiting = send(&rig, &format!("UPDATE \"{TABLE}\" SET id = 1 WHERE 'a\u{2066}b' <> 'c'"));
+    let id = eventually("it is held", || rig.gateway.waiting_request().unwrap());
+    let mut watching = rig.gateway.command(&["requests", "watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut watched = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(watching.stdout.take().unwrap()), &mut watched)
+        .unwrap();
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    let seen = |arguments: &[&str]| said(&run(&rig, arguments));
+    let (list, whole, json) = (
+        seen(&["requests", "ls"]),
+        seen(&["requests", "show", &id]),
+        seen(&["requests", "show", &id, "--json"]),
+    );
+    run(&rig, &["requests", "deny", &id]);
+    let notice = said(&waiting.wait_with_output().unwrap());
+    for (what, text) in
+        [("watch", &watched), ("ls", &list), ("show", &whole), ("json", &json), ("a notice", &notice)]
+    {
+        let raw = ['\u{202e}', '\u{1b}', '\u{200b}', '\u{2066}'];
+        assert!(!text.contains(raw), "{what}: {text:?}");
+        assert!(!text.lines().any(|line| line.starts_with("r9")), "{what}: {text}");
+        assert!(text.contains("⟨U+202E⟩") || text.contains("\\u202e"), "{what}: {text}");
+    }
+    assert!(watched.contains("look twice: shоp with о (U+043E)"), "{watched}");
+    assert!(whole.contains("words in more than one alphabet: shоp with о (U+043E)"), "{whole}");
+    // A program is told exactly what it is.
+    let told = Json::parse(&json).unwrap();
+    let text = told.at("text").and_then(Json::text).unwrap();
+    assert!(text.contains(&format!("\"{TABLE}\"")), "{text:?}");
 }
 
 /// The sample target behind a gateway whose sessions wait a second for their answer.
@@ -254,42 +292,4 @@ fn what_is_kept_of_who_asks_has_a_bound_and_who_comes_to_it_hears_what_to_do() {
     assert_eq!(kept(&["--most", "2", "--before", asked.get(1).unwrap()]), asked.get(2..).unwrap());
     let small = said(&insert(9, 1).wait_with_output().unwrap());
     assert!(small.contains("has no answer yet"), "{small}");
-}
-
-/// What is in a statement is not to look like anything else: not like a line of ours, not in another order, not like another name.
-#[test]
-fn what_a_statement_hides_is_seen_wherever_it_is_decided_by() {
-    const TABLE: &str = "shоp\u{202e}\u{1b}[1A\u{200b}\nr9  approved";
-    let rig = rig();
-    rig.server.sql(DATABASE, &format!("CREATE TABLE \"{TABLE}\" (id int)")).unwrap();
-    let waiting = send(&rig, &format!("UPDATE \"{TABLE}\" SET id = 1 WHERE 'a\u{2066}b' <> 'c'"));
-    let id = eventually("it is held", || rig.gateway.waiting_request().unwrap());
-    let mut watching = rig.gateway.command(&["requests", "watch"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut watched = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(watching.stdout.take().unwrap()), &mut watched)
-        .unwrap();
-    watching.kill().unwrap();
-    watching.wait().unwrap();
-    let seen = |arguments: &[&str]| said(&run(&rig, arguments));
-    let (list, whole, json) = (
-        seen(&["requests", "ls"]),
-        seen(&["requests", "show", &id]),
-        seen(&["requests", "show", &id, "--json"]),
-    );
-    run(&rig, &["requests", "deny", &id]);
-    let notice = said(&waiting.wait_with_output().unwrap());
-    for (what, text) in
-        [("watch", &watched), ("ls", &list), ("show", &whole), ("json", &json), ("a notice", &notice)]
-    {
-        let raw = ['\u{202e}', '\u{1b}', '\u{200b}', '\u{2066}'];
-        assert!(!text.contains(raw), "{what}: {text:?}");
-        assert!(!text.lines().any(|line| line.starts_with("r9")), "{what}: {text}");
-        assert!(text.contains("⟨U+202E⟩") || text.contains("\\u202e"), "{what}: {text}");
-    }
-    assert!(watched.contains("look twice: shоp with о (U+043E)"), "{watched}");
-    assert!(whole.contains("words in more than one alphabet: shоp with о (U+043E)"), "{whole}");
-    // A program is told exactly what it is.
-    let told = Json::parse(&json).unwrap();
-    let text = told.at("text").and_then(Json::text).unwrap();
-    assert!(text.contains(&format!("\"{TABLE}\"")), "{text:?}");
 }

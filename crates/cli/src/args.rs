@@ -449,6 +449,9 @@ pub(crate) enum Requests {
     Approve {
         /// Its id
         id: String,
+        /// How many rows it may change at most: with more, nothing of it stays
+        #[arg(long, value_name = "ROWS")]
+        most: Option<u64>,
         /// What to say to its requester
         #[arg(long, value_name = "WORDS")]
         say: Option<String>,

@@ -17,6 +17,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
 use crate::traces::{Tracing, TypedTraces};
@@ -65,6 +66,10 @@ pub(crate) struct Settings {
     pub vault: Option<VaultSettings>,
     /// Where spans go.
     pub traces: Option<Tracing>,
+    /// Who is told what becomes of requests, by name.
+    pub webhooks: BTreeMap<String, WebhookSettings>,
+    /// A channel that is told, too.
+    pub slack: Option<SlackSettings>,
 }
 
 /// Where agents get tokens.
@@ -161,6 +166,11 @@ pub(crate) struct Typed {
     /// A collector of OpenTelemetry's that gets traces.
     #[cfg_attr(not(feature = "otel"), schemars(skip))]
     traces: Option<TypedTraces>,
+    /// Who is told over HTTP what becomes of requests, by names that nobody else sees.
+    #[serde(default)]
+    webhooks: BTreeMap<String, TypedWebhook>,
+    /// A channel of Slack's that is told what becomes of requests.
+    slack: Option<TypedSlack>,
     /// A directory of targets, tags and policies that is applied at the start and whenever it changes.
     apply: Option<TypedApply>,
     /// Whether files are read again when they change; `true` where it is not given. SIGHUP always does.
@@ -620,6 +630,8 @@ impl Settings {
             credentials: BTreeMap::new(),
             vault: None,
             traces: None,
+            webhooks: BTreeMap::new(),
+            slack: None,
         }
     }
 
@@ -647,6 +659,8 @@ impl Settings {
             credentials,
             vault,
             traces,
+            webhooks,
+            slack,
         } = self;
         [
             ("data", *data != new.data),
@@ -664,6 +678,8 @@ impl Settings {
             ("credentials", *credentials != new.credentials),
             ("vault", *vault != new.vault),
             ("traces", *traces != new.traces),
+            ("webhooks", *webhooks != new.webhooks),
+            ("slack", *slack != new.slack),
         ]
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
@@ -694,6 +710,8 @@ impl Typed {
             retention,
             break_glass,
             traces,
+            webhooks,
+            slack,
             apply,
             watch,
         } = self;
@@ -737,7 +755,7 @@ impl Typed {
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
-            public: Public { url: public_url.map(|url| url.0), roles: roles.read() },
+            public: Public { url: public_url.map(|url| url.0), roles: roles.read(), clients: None },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,
@@ -774,6 +792,8 @@ impl Typed {
             credentials: credentials.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
             vault: vault.map(|vault| vault.below(home)),
             traces: traces.map(|traces| traces.below(home)),
+            webhooks: webhooks.into_iter().map(|(name, typed)| (name, typed.below(home))).collect(),
+            slack: slack.map(|slack| slack.below(home)),
         }
     }
 }

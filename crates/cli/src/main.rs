@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod backup;
 mod break_glass;
+mod carriers;
 mod client;
 mod config;
 mod connect;

@@ -91,6 +91,7 @@ impl Node {
             alarm,
             sources,
             traces,
+            carriers: crate::carriers::all(&settings)?,
         };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
@@ -118,7 +119,8 @@ impl Node {
         } = self;
         let names = settings.agents.as_ref().map(|agents| agents.urls.clone()).unwrap_or_default();
         let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
-        let (hosts, public) = (settings.hosts.clone(), settings.public.clone());
+        let (hosts, mut public) = (settings.hosts.clone(), settings.public.clone());
+        public.clients = fronts.first().map(|front| front.address()).transpose()?;
         let shown = Shown { clients: Arc::clone(&certificate), agents: Arc::clone(&agents_certificate) };
         let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), shown);
         let mut tasks = JoinSet::new();
@@ -202,6 +204,8 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
         alarm: None,
         sources,
         traces: Traces::default(),
+        // A command tells nobody; a gateway does when it runs.
+        carriers: Vec::new(),
     };
     Ok(Gateway::start(config).await?)
 }

@@ -31,14 +31,22 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
             if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
         }
         Requests::Watch { json } => watch(client, json),
-        Requests::Approve { id, say, json } => {
+        Requests::Approve { id, most, say, json } => {
             // A person who signed in on this machine shows in the browser that they are there; what `login` keeps approves nothing.
             if name.is_none() && !crate::client::has_secret() && crate::login::is_somebody()? {
+                if most.is_some() {
+                    anyhow::bail!(
+                        "--most is said with an approver's secret (DURWARD_SECRET, or --name); in the browser the number is on the page"
+                    );
+                }
                 return in_browser(gateway, &id);
             }
-            answer(client, name.as_deref(), &id, true, say, json)
+            let body = json!({ "approve": true, "words": say, "most": most, "name": name });
+            answer(client, &id, &body, json)
         }
-        Requests::Deny { id, say, json } => answer(client, name.as_deref(), &id, false, say, json),
+        Requests::Deny { id, say, json } => {
+            answer(client, &id, &json!({ "approve": false, "words": say, "name": name }), json)
+        }
         Requests::Rescind { id, json } => {
             let rescinded =
                 client.post(&format!("/requests/{}/rescind", part(&id)), &json!({ "name": name }))?;
@@ -58,16 +66,8 @@ fn in_browser(gateway: &str, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn answer(
-    client: &Client,
-    name: Option<&str>,
-    id: &str,
-    approve: bool,
-    words: Option<String>,
-    as_json: bool,
-) -> anyhow::Result<()> {
-    let body = json!({ "approve": approve, "words": words, "name": name });
-    let answered = client.post(&format!("/requests/{}/answer", part(id)), &body)?;
+fn answer(client: &Client, id: &str, body: &Value, as_json: bool) -> anyhow::Result<()> {
+    let answered = client.post(&format!("/requests/{}/answer", part(id)), body)?;
     if as_json {
         return Ok(show::json(&answered)?);
     }
@@ -154,6 +154,9 @@ fn whole(request: &Value) -> String {
             out.push(format!("{heading:<10}{}", show::line(&sentence(item))));
         }
     }
+    if let Some(rows) = ceiling(request) {
+        out.push(format!("{:<10}{}", "Ceiling", show::line(&rows)));
+    }
     out.push("It would:".to_owned());
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
@@ -205,6 +208,24 @@ fn whole(request: &Value) -> String {
     out.join("\n")
 }
 
+/// How many rows it may change.
+fn ceiling(request: &Value) -> Option<String> {
+    let ceiling = request.get("ceiling")?;
+    if let Some(why) = ceiling.get("none").and_then(Value::as_str) {
+        return Some(format!("none: {why}"));
+    }
+    let rows = ceiling.get("rows")?;
+    let most = rows.get("most").and_then(Value::as_u64)?;
+    let from = match rows.get("from").and_then(Value::as_str)? {
+        "counted" => "as counted when it was asked for",
+        "policy" => "as policy says",
+        _ => "as nobody has counted or said otherwise",
+    };
+    let beside = rows.get("of").and_then(Value::as_array).is_some_and(|of| !of.is_empty());
+    let beside = if beside { "; what triggers write beside is not counted" } else { "" };
+    Some(format!("at most {most} rows, {from}; with more nothing of it stays{beside}"))
+}
+
 fn copies_in(request: &Value) -> bool {
     let mut effects = request.get("effects").and_then(Value::as_array).into_iter().flatten();
     effects.any(|effect| effect.as_str().is_some_and(|line| line.starts_with("copy_in ")))
@@ -226,7 +247,9 @@ fn vote(vote: &Value) -> String {
         none if none.is_empty() => none,
         words => format!(": {words}"),
     };
-    format!("{word} by {}{words}", field(vote, "voter"))
+    let most = vote.get("most").and_then(Value::as_u64);
+    let most = most.map(|most| format!(", for at most {most} rows")).unwrap_or_default();
+    format!("{word} by {}{most}{words}", field(vote, "voter"))
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@
 
   const distance = (seconds) => {
     const far = Math.abs(seconds);
-    if (far < 45) return seconds < 0 ? 'just now' : 'in a moment';
+    if (far < 45) return seconds <= 0 ? 'just now' : 'in a moment';
     const [count, unit] = far < 5400 ? [Math.max(1, Math.ceil(far / 60)), 'min']
       : far < 129600 ? [Math.round(far / 3600), 'h'] : [Math.round(far / 86400), 'days'];
     return seconds < 0 ? `${count} ${unit} ago` : `in ${count} ${unit}`;
@@ -166,6 +166,11 @@
         list.append(document.importNode(item, true));
         fresh += 1;
       }
+      // What grows keeps what it has, up to a bound.
+      if (list.dataset.liveList === 'grows') {
+        all(':scope > *', list).slice(0, -200).forEach((item) => item.remove());
+        continue;
+      }
       for (const item of all(':scope > *', list)) {
         const gone = !page.getElementById(item.id);
         item.classList.toggle('gone', gone);
@@ -181,7 +186,7 @@
     }
     document.title = page.title;
     moments();
-    if (fresh) tell(fresh === 1 ? 'A new request has come in.' : `${fresh} new requests have come in.`);
+    if (fresh && document.getElementById('waiting')) tell(fresh === 1 ? 'A new request has come in.' : `${fresh} new requests have come in.`);
   };
 
   const { live } = document.body.dataset;
@@ -214,6 +219,154 @@
   };
   document.addEventListener('visibilitychange', listen);
   listen();
+
+  // ------------------------------------------------------------------ texts to copy
+
+  all('pre.copy').forEach((pre) => {
+    if (!navigator.clipboard) return;
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = 'copier';
+    button.textContent = 'Copy';
+    button.addEventListener('click', async () => {
+      const copied = await navigator.clipboard.writeText(pre.querySelector('code').textContent).then(() => true, () => false);
+      button.textContent = copied ? 'Copied' : 'Select it';
+      setTimeout(() => { button.textContent = 'Copy'; }, 3000);
+    });
+    pre.classList.add('copyable');
+    pre.append(button);
+  });
+
+  // ------------------------------------------------------------------ recordings
+
+  // Steps come from the page in parts, and are asked for before they are needed. One is seen at a time.
+  const play = (player) => {
+    const path = player.dataset.player;
+    const total = Number(player.dataset.total);
+    const marks = player.dataset.marks ? player.dataset.marks.split(',').map(Number) : [];
+    const stage = player.querySelector('[data-stage]');
+    const range = player.querySelector('input[type=range]');
+    const position = player.querySelector('[data-position]');
+    const trouble = player.querySelector('[data-trouble]');
+    const act = (name) => player.querySelector(`[data-do="${name}"]`);
+    const [start, speed] = [act('play'), act('speed')];
+    const known = new Map();
+    let here = Number(player.dataset.step);
+    let timer;
+    let asked;
+    const keep = (steps) => steps.forEach((step) => {
+      const n = Number(step.dataset.step);
+      if (!known.has(n)) known.set(n, step);
+    });
+    keep(all('[data-step]', stage));
+    document.documentElement.classList.add('scripted');
+    start.hidden = false;
+    speed.closest('label').hidden = false;
+
+    const fetched = async (n) => {
+      if (known.has(n) || n >= total || n < 0) return;
+      const from = n < here ? Math.max(0, n - 20) : n;
+      const answer = await fetch(`${path}/steps?from=${from}`, { cache: 'no-store', redirect: 'error' });
+      if (!answer.ok) throw new Error('More of the recording cannot be read now.');
+      const steps = all('[data-step]', parsed(await answer.text()));
+      keep(steps.map((step) => document.importNode(step, true)));
+      if (!known.has(n)) {
+        const again = await fetch(`${path}/steps?from=${n}`, { cache: 'no-store', redirect: 'error' });
+        keep(all('[data-step]', parsed(await again.text())).map((step) => document.importNode(step, true)));
+      }
+      // What is far from here is asked for again where it is wanted again.
+      if (known.size > 600) {
+        for (const far of known.keys()) if (Math.abs(far - n) > 200) known.delete(far);
+      }
+    };
+    const ahead = (n) => {
+      if (known.has(n) || n >= total) return;
+      asked ??= fetched(n).catch(() => {}).finally(() => { asked = undefined; });
+    };
+    const where = (name, n) => {
+      const link = act(name);
+      if (n === undefined || n < 0 || n >= total) {
+        link.removeAttribute('href');
+        link.setAttribute('aria-disabled', 'true');
+      } else {
+        link.href = `${path}?step=${n}`;
+        link.removeAttribute('aria-disabled');
+        link.dataset.to = n;
+      }
+    };
+    const show = async (n, byHand) => {
+      if (!(n >= 0 && n < total)) return false;
+      try {
+        await fetched(n);
+      } catch (error) {
+        trouble.textContent = error.message;
+        trouble.hidden = false;
+        pause();
+        return false;
+      }
+      trouble.hidden = true;
+      const step = known.get(n);
+      if (!step) return false;
+      here = n;
+      step.hidden = false;
+      stage.replaceChildren(step);
+      range.value = n;
+      position.setAttribute('aria-live', byHand ? 'polite' : 'off');
+      position.textContent = `Step ${n + 1} of ${total}, at ${step.dataset.clock}`;
+      where('before', n - 1);
+      where('after', n + 1);
+      where('mark-before', marks.findLast((mark) => mark < n));
+      where('mark-after', marks.find((mark) => mark > n));
+      history.replaceState(null, '', `${path}?step=${n}`);
+      for (let k = 1; k <= 10; k += 1) if (!known.has(n + k)) { ahead(n + k); break; }
+      return true;
+    };
+    const pause = () => {
+      clearTimeout(timer);
+      timer = undefined;
+      start.setAttribute('aria-pressed', 'false');
+      start.setAttribute('aria-label', 'Play');
+    };
+    // As it went, but nobody waits long for nothing to happen, and nothing is gone before it can be seen.
+    const next = async () => {
+      if (here + 1 >= total) { pause(); return; }
+      const [from, gap] = [here, Date.now()];
+      try { await fetched(here + 1); } catch { /* It is told when it is to be shown. */ }
+      const [now, then] = [known.get(from), known.get(from + 1)];
+      const between = now && then ? (Number(then.dataset.at) - Number(now.dataset.at)) / 1000 : 0;
+      const wait = Math.min(3000, Math.max(400, between)) / Number(speed.value);
+      timer = setTimeout(async () => {
+        if (timer === undefined) return;
+        if (await show(from + 1, false)) { if (timer !== undefined) next(); } else pause();
+      }, Math.max(15, wait - (Date.now() - gap)));
+    };
+    const toggle = () => {
+      if (timer !== undefined) { pause(); return; }
+      start.setAttribute('aria-pressed', 'true');
+      start.setAttribute('aria-label', 'Pause');
+      timer = 0;
+      if (here + 1 >= total) show(0, false).then(next); else next();
+    };
+    start.addEventListener('click', toggle);
+    ['mark-before', 'before', 'after', 'mark-after'].forEach((name) => act(name).addEventListener('click', (event) => {
+      event.preventDefault();
+      const link = act(name);
+      if (!link.hasAttribute('href')) return;
+      pause();
+      show(Number(new URL(link.href).searchParams.get('step')), true);
+    }));
+    range.addEventListener('change', () => { pause(); show(Number(range.value), true); });
+    range.form.addEventListener('submit', (event) => event.preventDefault());
+    document.addEventListener('keydown', (event) => {
+      const typing = event.target.closest('input, textarea, select, button, a, summary, [contenteditable]');
+      if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key === ' ') || event.target.closest('input, textarea, select')) return;
+      const name = { ArrowLeft: 'before', ArrowRight: 'after', p: 'mark-before', n: 'mark-after' }[event.key];
+      if (event.target.closest('.scroll, pre') && event.key.startsWith('Arrow')) return;
+      if (event.key === ' ') toggle(); else if (name) act(name).click(); else return;
+      event.preventDefault();
+    });
+  };
+  all('[data-player]').forEach(play);
 
   // ------------------------------------------------------------------ keys
 

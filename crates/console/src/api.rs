@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing;
 use axum::{Extension, Json, Router};
-use gateway::approvers::Caller;
+use gateway::approvers::{Caller, Said};
 use gateway::break_glass::{CodeInfo, Made, NewCodes};
 use gateway::configure::{Applied, Configuration, Rest};
 use gateway::denials::{DenialInfo, NewDenial};
@@ -21,10 +21,12 @@ use gateway::recordings::{Found, Page, Search, Wanted};
 use gateway::requests::{MOST_LISTED, NewToken, TokenInfo};
 use gateway::sessions::Live;
 use model::{Approver, Member, Request, TargetName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, missing};
+use crate::openapi::{self, Operation};
 
 type Gate = State<Arc<Gateway>>;
 type Answer<T> = Result<Json<T>, Failure>;
@@ -35,41 +37,130 @@ fn by() -> String {
     Caller::Administrator.id().to_string()
 }
 
-pub(crate) fn router() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/health", get(health))
-        .route("/approvers", get(approvers).post(add_approver))
-        .route("/approvers/{name}/remove", post(remove_approver))
-        .route("/people", get(people).post(invite))
-        .route("/people/{name}/remove", post(remove_person))
-        .route("/sessions", get(sessions))
-        .route("/sessions/kill", post(kill))
-        .route("/sessions/search", get(search))
-        .route("/sessions/{id}/recording", get(recording))
-        .route("/tokens", get(tokens).post(issue))
-        .route("/tokens/{id}/revoke", post(revoke))
-        .route("/revocations", get(revocations).post(deny))
-        .route("/revocations/{id}/lift", post(lift))
-        .route("/freezes", get(freezes).post(freeze))
-        .route("/freezes/{id}/thaw", post(thaw))
-        .route("/break-glass", get(codes).post(make_codes))
-        .route("/break-glass/{id}/revoke", post(revoke_code))
-        .route("/configuration", get(configuration).put(apply))
-        .route("/configuration/check", post(check))
-        .route("/explain", post(explain))
-        .route("/targets/{name}/propose", post(propose))
-        .route("/targets/{name}/doctor", get(doctor))
-        .route("/doctor", get(doctor_of_policies))
-        .fallback(|| async { missing("the API has nothing at this path") })
+/// What the administrator's secret is for.
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::get("/health", "How the gateway is, with versions", routing::get(health))
+            .gives::<Status>(),
+        Operation::get("/approvers", "Approvers with a secret", routing::get(approvers)),
+        Operation::post(
+            "/approvers",
+            "Adds an approver; their secret is seen this once",
+            routing::post(add_approver),
+        )
+        .takes::<NewApprover>(),
+        Operation::post("/approvers/{name}/remove", "Removes an approver", routing::post(remove_approver)),
+        Operation::get("/people", "People of the console", routing::get(people)),
+        Operation::post("/people", "Invites somebody; the link is seen this once", routing::post(invite))
+            .takes::<NewMember>(),
+        Operation::post(
+            "/people/{name}/remove",
+            "Removes a person of the console",
+            routing::post(remove_person),
+        ),
+        Operation::get("/sessions", "Live sessions", routing::get(sessions)).gives::<Vec<Session>>(),
+        Operation::post("/sessions/kill", "Ends sessions", routing::post(kill)).takes::<NewEnd>(),
+        Operation::get("/sessions/search", "Operations of sessions, live and past", routing::get(search))
+            .asks::<Search>()
+            .gives::<Found>(),
+        Operation::get(
+            "/sessions/{id}/recording",
+            "A part of a session's recording",
+            routing::get(recording),
+        )
+        .asks::<Part>()
+        .gives::<Page>(),
+        Operation::get("/tokens", "Tokens, without their secrets", routing::get(tokens))
+            .asks::<Listing>()
+            .gives::<Vec<TokenInfo>>(),
+        Operation::post("/tokens", "Issues a token; it is seen this once", routing::post(issue))
+            .takes::<NewToken>(),
+        Operation::post(
+            "/tokens/{id}/revoke",
+            "Revokes a token and ends its sessions",
+            routing::post(revoke),
+        ),
+        Operation::get("/revocations", "Whose access is revoked", routing::get(revocations))
+            .gives::<Vec<DenialInfo>>(),
+        Operation::post("/revocations", "Revokes access and ends sessions", routing::post(deny))
+            .takes::<NewDenial>(),
+        Operation::post("/revocations/{id}/lift", "Lifts a revocation", routing::post(lift)),
+        Operation::get("/freezes", "What is frozen", routing::get(freezes)).gives::<Vec<DenialInfo>>(),
+        Operation::post("/freezes", "Freezes targets", routing::post(freeze)).takes::<NewFreeze>(),
+        Operation::post("/freezes/{id}/thaw", "Ends a freeze", routing::post(thaw)),
+        Operation::get("/break-glass", "Emergency codes, without their secrets", routing::get(codes))
+            .gives::<Vec<CodeInfo>>(),
+        Operation::post(
+            "/break-glass",
+            "Makes emergency codes; they are seen this once",
+            routing::post(make_codes),
+        )
+        .takes::<NewCodes>(),
+        Operation::post("/break-glass/{id}/revoke", "Revokes an emergency code", routing::post(revoke_code)),
+        Operation::get(
+            "/configuration",
+            "What is configured, without passwords",
+            routing::get(configuration),
+        )
+        .gives::<Configuration>(),
+        Operation::put(
+            "/configuration",
+            "Replaces what is configured, whole or not at all",
+            routing::put(apply),
+        )
+        .asks::<How>()
+        .takes::<Configuration>()
+        .gives::<Applied>(),
+        Operation::post(
+            "/configuration/check",
+            "Checks a configuration, and changes nothing",
+            routing::post(check),
+        )
+        .asks::<How>()
+        .takes::<Configuration>()
+        .gives::<Applied>(),
+        Operation::post(
+            "/explain",
+            "What a statement would come to; nothing of it is sent",
+            routing::post(explain),
+        )
+        .takes::<Asked>()
+        .gives::<Explained>(),
+        Operation::post(
+            "/targets/{name}/propose",
+            "Proposes tags for a target's columns",
+            routing::post(propose),
+        ),
+        Operation::get("/targets/{name}/doctor", "Looks at a target", routing::get(doctor))
+            .gives::<Vec<Check>>(),
+        Operation::get("/doctor", "Looks at policies", routing::get(doctor_of_policies))
+            .gives::<Vec<Check>>(),
+    ]
 }
 
 /// What approvers reach as well: what is held.
+pub(crate) fn of_requests() -> Vec<Operation> {
+    vec![
+        Operation::get("/requests", "Held operations that one may answer", routing::get(requests))
+            .asks::<Which>(),
+        Operation::get("/requests/{id}", "One of them, with its exact values", routing::get(request)),
+        Operation::post("/requests/{id}/answer", "Approves or denies one", routing::post(answer))
+            .takes::<Answering>(),
+        Operation::post(
+            "/requests/{id}/rescind",
+            "Takes back an approval that is not used",
+            routing::post(rescind),
+        )
+        .takes::<Rescinding>(),
+    ]
+}
+
+pub(crate) fn router() -> Router<Arc<Gateway>> {
+    openapi::routes(operations()).fallback(|| async { missing("the API has nothing at this path") })
+}
+
 pub(crate) fn requests_router() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/requests", get(requests))
-        .route("/requests/{id}", get(request))
-        .route("/requests/{id}/answer", post(answer))
-        .route("/requests/{id}/rescind", post(rescind))
+    openapi::routes(of_requests())
 }
 
 async fn health(State(gateway): Gate) -> Json<Status> {
@@ -78,7 +169,7 @@ async fn health(State(gateway): Gate) -> Json<Status> {
 
 // ---------------------------------------------------------------------- held operations
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Which {
     #[serde(default)]
@@ -108,12 +199,15 @@ async fn request(
     Ok(Json(gateway.request(&id, &caller.voter(), &caller.id().to_string()).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Answering {
     approve: bool,
     #[serde(default)]
     words: Option<String>,
+    /// How many rows it may change at most.
+    #[serde(default)]
+    most: Option<u64>,
     /// Who the caller means to be; refused where the secret is somebody else's.
     #[serde(default)]
     name: Option<String>,
@@ -125,9 +219,9 @@ async fn answer(
     Path(id): Path<String>,
     answering: Body<Answering>,
 ) -> Answer<Value> {
-    let Json(Answering { approve, words, name }) = answering?;
+    let Json(Answering { approve, words, most, name }) = answering?;
     check_name(&caller, name)?;
-    let answered = gateway.answer_request(&id, &caller.voter(), approve, words, None).await?;
+    let answered = gateway.answer_request(&id, &caller.voter(), approve, Said { words, most }, None).await?;
     Ok(Json(
         json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
     ))
@@ -145,7 +239,7 @@ fn check_name(caller: &Caller, name: Option<String>) -> Result<(), Failure> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rescinding {
     /// Who the caller means to be; refused where the secret is somebody else's.
@@ -170,7 +264,7 @@ async fn approvers(State(gateway): Gate) -> Answer<Vec<Approver>> {
     Ok(Json(gateway.approvers().await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NewApprover {
     name: String,
@@ -209,7 +303,7 @@ async fn remove_person(State(gateway): Gate, Path(name): Path<String>) -> Answer
 
 // ---------------------------------------------------------------------- sessions and tokens
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Session {
     id: String,
     principal: String,
@@ -252,7 +346,7 @@ async fn kill(State(gateway): Gate, wanted: Body<NewEnd>) -> Answer<Value> {
 }
 
 /// Which part of a recording, and how long to wait for it where it is still to come.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 struct Part {
@@ -280,7 +374,7 @@ async fn search(State(gateway): Gate, Query(wanted): Query<Search>) -> Answer<Fo
     Ok(Json(gateway.search(wanted, &by()).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// So many at most.
@@ -356,7 +450,7 @@ async fn configuration(State(gateway): Gate) -> Answer<Configuration> {
     Ok(Json(gateway.export().await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct How {
     /// Whether what is not named goes.

@@ -8,6 +8,7 @@ mod bounded;
 mod door;
 mod failure;
 mod form;
+mod openapi;
 mod pages;
 
 use std::collections::BTreeSet;
@@ -64,6 +65,8 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port:
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        // It says what there is, and nothing of what is in it.
+        .route("/api/v1/openapi.json", get(|| async { axum::Json(openapi::document()) }))
         .nest("/api/v1", guarded)
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))

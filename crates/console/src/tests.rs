@@ -40,6 +40,7 @@ async fn start() -> Running {
         alarm: None,
         sources: Sources::default(),
         traces: gateway::traces::Traces::default(),
+        carriers: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -204,6 +205,9 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         expires: 600,
         valid_for: 900,
         reason: None,
+        carry: false,
+        ceiling: None,
+        tolerance: 0,
     };
     let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
         unless { context.approvals.contains("held") };"#;
@@ -225,6 +229,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     };
     let Filed::Now(id) = running.state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };

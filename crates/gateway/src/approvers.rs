@@ -1,7 +1,9 @@
 //! Who answers held operations, and how it is known that it is them. The rest of the gateway is handed a [`Voter`] and asks
 //! no more; another way to prove oneself makes one here, too.
 
-use model::{Approver, Counted, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS, Status, Vote};
+use model::{
+    Approver, Ceiling, Counted, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS, Status, Vote,
+};
 use policy::{persons, quorum};
 use zeroize::Zeroizing;
 
@@ -73,6 +75,15 @@ impl Voter {
     pub fn is_asked(&self, request: &Request) -> bool {
         request.holds.iter().any(|rule| quorum::may_answer(rule, &self.groups))
     }
+}
+
+/// What somebody says with an answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Said {
+    /// To whoever asked.
+    pub words: Option<String>,
+    /// How many rows it may change at most, of a yes.
+    pub most: Option<u64>,
 }
 
 /// What became of an answer.
@@ -230,9 +241,10 @@ impl Gateway {
         id: &str,
         voter: &Voter,
         approve: bool,
-        words: Option<String>,
+        said: Said,
         proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
+        let Said { words, most } = said;
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
         let name = voter.id.to_string();
@@ -260,10 +272,16 @@ impl Gateway {
                 voter.groups.join(", ")
             )));
         }
+        let most = most.filter(|_| approve);
+        if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
+            return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
+        }
         let proof = match voter.by {
             By::Secret => Some("secret".to_owned()),
             // What was read a moment ago is what is approved: the proof is of its digest.
-            By::Visit => proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve), &voter.id)),
+            By::Visit => {
+                proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve, most), &voter.id))
+            }
         };
         if approve && proof.is_none() {
             let why =
@@ -271,9 +289,10 @@ impl Gateway {
             return Err(AdminError::Refused(why.to_owned()));
         }
         let by = proof.as_ref().map(|proof| format!(" by {proof}, digest {}", found.digest));
-        let detail = format!("{id}{}", by.unwrap_or_default());
+        let most_words = most.map(|most| format!(" for at most {most} rows")).unwrap_or_default();
+        let detail = format!("{id}{most_words}{}", by.unwrap_or_default());
         self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
-        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, names };
+        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most, names };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {

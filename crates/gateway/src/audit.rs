@@ -14,7 +14,7 @@ pub use journal::record::DecisionId;
 use journal::record::Fields;
 use journal::{Journal, Position, SessionLog, record};
 use masking::Masked;
-use model::{Action, Asserted, Effect, Finish, Inspect};
+use model::{Action, Asserted, Ceiling, Claim, Effect, Finish, Inspect};
 use policy::{Denied, Grant, Pass, Permit, Question};
 use recording::{Recorder, Tape};
 
@@ -22,7 +22,7 @@ pub use self::notes::{Form, Shown, StatementNote, ValueNote, fields};
 use self::notes::{commitments, cut};
 pub(crate) use self::notes::{hex, line};
 use self::permits::Permits;
-pub use self::proofs::{Cleared, Noted, Owed, Recorded};
+pub use self::proofs::{Cleared, Noted, Owed, Recorded, Terms};
 use crate::break_glass::CodeUsed;
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Holds, Ticket};
@@ -58,6 +58,8 @@ pub struct Outcome {
     pub sqlstate: Option<String>,
     /// When its result was masked.
     pub masking: Spent,
+    /// It changed more rows than were approved, which are these, and was taken back.
+    pub stopped: Option<u64>,
 }
 
 /// The journal cannot be written.
@@ -97,7 +99,7 @@ pub struct Audit {
     rows: u64,
     bytes: u64,
     /// The request that was approved and is about to be decided again.
-    approved: Option<String>,
+    approved: Option<(String, Ceiling)>,
     /// Approved operations that run, with their requests.
     running: Vec<(DecisionId, String)>,
     tracer: Tracer,
@@ -234,10 +236,11 @@ impl Audit {
         }
         self.operations += 1;
         self.metrics.allowed.inc();
-        if let Some(request) = self.approved.take() {
+        let ceiling = self.approved.take().map(|(request, ceiling)| {
             self.running.push((decision.clone(), request));
-        }
-        Ok(Cleared { message, reveal: permit.reveal, decision, owed })
+            ceiling
+        });
+        Ok(Cleared { message, reveal: permit.reveal, decision, owed, ceiling })
     }
 
     /// Writes a refusal down, before it is told.
@@ -264,7 +267,7 @@ impl Audit {
         let understood = message.understood();
         let decided = Decided { decision: &decision, kind, understood, policies: &denied.policies };
         self.tracer.refused(&decided, denied.code);
-        if let Some(request) = self.approved.take() {
+        if let Some((request, _)) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("refused by the policy in force")).await;
         }
         self.refusals += 1;
@@ -316,7 +319,7 @@ impl Audit {
         };
         let position = self.append(&body, &[fields])?;
         self.on_tape(|tape| tape::held(tape, &decision, phase, question, ticket, fields));
-        if let Some(request) = self.approved.take() {
+        if let Some((request, _)) = self.approved.take() {
             self.holds.finish(request, Finish::superseded("the policy in force asks for more")).await;
         }
         let understood = question.message().understood();
@@ -334,24 +337,31 @@ impl Audit {
         ticket: &Ticket,
         answer: &Answer,
     ) -> Result<(), JournalDown> {
-        let policies = match answer {
-            Answer::Approved(rules) => rules.iter().map(|rule| rule.id.clone()).collect(),
+        let claim = match answer {
+            Answer::Approved(claim) => claim.clone(),
             Answer::Denied(_)
             | Answer::Pending
             | Answer::Expired
             | Answer::Withdrawn
             | Answer::Frozen(_)
-            | Answer::Moved => Vec::new(),
+            | Answer::Moved => Claim::default(),
         };
+        let Claim { rules, ceiling } = claim;
+        let policies: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
         self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
-        let body =
-            record::Body::Answered { request: ticket.id.clone(), answer: answer.word().to_owned(), policies };
+        let most = if let Ceiling::Rows { most, .. } = &ceiling { Some(*most) } else { None };
+        let body = record::Body::Answered {
+            request: ticket.id.clone(),
+            answer: answer.word().to_owned(),
+            policies,
+            most,
+        };
         let position = self.append(&body, &[])?;
         self.synced(position).await?;
         self.metrics.answered(answer.word());
         self.tracer.answered(answer.word());
         tracing::info!(session = &*self.session, request = ticket.id, "held operation: {}", answer.word());
-        self.approved = matches!(answer, Answer::Approved(_)).then(|| ticket.id.clone());
+        self.approved = matches!(answer, Answer::Approved(_)).then(|| (ticket.id.clone(), ceiling));
         Ok(())
     }
 
@@ -370,7 +380,7 @@ impl Audit {
     /// Writes down how an operation ended.
     pub fn outcome(&mut self, outcome: Outcome) -> Result<(), JournalDown> {
         self.tracer.outcome(&outcome);
-        let Outcome { decision, rows, duration, sqlstate, masking: _ } = outcome;
+        let Outcome { decision, rows, duration, sqlstate, masking: _, stopped } = outcome;
         self.rows += rows;
         self.metrics.rows.inc_by(rows);
         self.metrics.stages.took(Stage::Answer, duration);
@@ -379,7 +389,11 @@ impl Audit {
         }
         if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
             let (_, request) = self.running.swap_remove(at);
-            let finish = sqlstate.as_ref().map_or_else(|| Finish::done(rows), |s| Finish::failed(s));
+            let finish = match (stopped, &sqlstate) {
+                (Some(most), _) => Finish::stopped(rows, most),
+                (None, Some(state)) => Finish::failed(state),
+                (None, None) => Finish::done(rows),
+            };
             self.holds.finish_soon(request, finish);
         }
         let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

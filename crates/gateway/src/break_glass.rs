@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::{Principal, PrincipalKind, Subject, TargetName};
 use policy::Denied;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -52,7 +53,7 @@ pub struct CodeUsed {
 }
 
 /// Codes to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCodes {
     /// For whom: `user:alice`.
@@ -81,7 +82,7 @@ pub struct Made {
 }
 
 /// A code without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CodeInfo {
     /// Its id.
     pub id: String,

@@ -8,6 +8,7 @@ use journal::record;
 use model::TargetName;
 use policy::Problem;
 use policy::identity::GroupProblem;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::audit::JournalDown;
@@ -68,7 +69,7 @@ fn problems<P: ToString>(all: &[P]) -> String {
 }
 
 /// What an `apply` changed, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Applied {
     /// The policies' version.
     pub version: String,
@@ -146,7 +147,7 @@ impl Gateway {
             what: "apply".to_owned(),
             detail: summary(&applied),
         })?;
-        let Some(now) = self.state().replace(was, &wanted).await? else {
+        let Some(now) = self.state().replace(was, &wanted, by).await? else {
             self.note(&record::Body::Administered {
                 who: by.to_owned(),
                 what: "apply".to_owned(),
@@ -211,6 +212,51 @@ impl Gateway {
         if narrows {
             self.sessions().end_unbounded(&Ended::Narrowed);
         }
+    }
+
+    /// Changes what is configured by changing its parts; `seen` is the version that whoever wants it looked at.
+    ///
+    /// # Errors
+    /// As [`Gateway::apply`], or what `change` says.
+    pub(crate) async fn edit<E: From<ConfigureError>>(
+        &self,
+        seen: Option<i64>,
+        by: &str,
+        change: impl FnOnce(&mut Configuration) -> Result<(), E>,
+    ) -> Result<Applied, E> {
+        let (seen, wanted) = self.edited(seen, change).await?;
+        Ok(self.put(Some(seen), wanted, Rest::Prune, by).await?)
+    }
+
+    /// What such a change would come to.
+    ///
+    /// # Errors
+    /// As [`Gateway::check`], or what `change` says.
+    pub(crate) async fn look_at_edit<E: From<ConfigureError>>(
+        &self,
+        change: impl FnOnce(&mut Configuration) -> Result<(), E>,
+    ) -> Result<Applied, E> {
+        let (_, wanted) = self.edited(None, change).await?;
+        Ok(self.check(wanted, Rest::Prune).await?)
+    }
+
+    async fn edited<E: From<ConfigureError>>(
+        &self,
+        seen: Option<i64>,
+        change: impl FnOnce(&mut Configuration) -> Result<(), E>,
+    ) -> Result<(i64, Configuration), E> {
+        let stored = self.state().configured().await.map_err(ConfigureError::from)?;
+        if seen.is_some_and(|seen| seen != stored.version) {
+            return Err(ConfigureError::Raced.into());
+        }
+        let mut wanted = stored.configuration;
+        change(&mut wanted)?;
+        Ok((stored.version, wanted))
+    }
+
+    /// A target that is not configured, to be looked at.
+    pub(crate) fn lone(&self, wanted: &TargetConfig) -> Result<Target, String> {
+        build::lone(wanted, self.means())
     }
 
     /// Checks a configuration without taking it.

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use model::{Denial, Principal, Subject, Which};
 use policy::identity::Groups;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -151,7 +152,7 @@ fn subjects<'a>(who: &'a Principal, groups: &'a Groups) -> impl Iterator<Item = 
 }
 
 /// What to deny.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDenial {
     /// `principal`, `token`, `group` or `issuer`.
@@ -169,7 +170,7 @@ pub struct NewDenial {
 }
 
 /// A denial as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DenialInfo {
     /// What it is lifted by.
     pub id: String,

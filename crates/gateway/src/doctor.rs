@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use journal::record;
 use model::TargetName;
 use policy::Policies;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sql::postgres::catalog::Catalog;
 
@@ -32,7 +33,7 @@ const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), \
     FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) current_user";
 
 /// How one check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     /// As it should be.
@@ -44,7 +45,7 @@ pub enum Grade {
 }
 
 /// One check of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What was looked at.
     pub what: &'static str,
@@ -71,11 +72,16 @@ impl Gateway {
     /// Looks at a target. `None` where there is none of this name.
     pub async fn doctor(&self, name: &TargetName) -> Option<Vec<Check>> {
         let target = self.target(name)?;
+        Some(self.examine(&target).await)
+    }
+
+    /// Looks at a target, which need not be configured yet.
+    pub(crate) async fn examine(&self, target: &Target) -> Vec<Check> {
         let mut checks = Vec::new();
-        let note = record::Body::Gateway { target: name.to_string(), purpose: "doctor".to_owned() };
+        let note = record::Body::Gateway { target: target.name.to_string(), purpose: "doctor".to_owned() };
         if self.note(&note).is_err() {
             let says = "the journal cannot be written, so nothing is asked of the target";
-            return Some(vec![check("journal", Grade::Bad, says)]);
+            return vec![check("journal", Grade::Bad, says)];
         }
         match target.control().await {
             Err(error) => {
@@ -90,19 +96,19 @@ impl Gateway {
             }
             Ok(mut control) => {
                 checks.push(check("reachable", Grade::Good, "the gateway can log in to it"));
-                checks.push(encryption(&target));
+                checks.push(encryption(target));
                 if let Some(der) = dial::shown(&target.address, &target.tls).await {
                     checks.push(certificate::look(&der));
                 }
                 let in_force = self.in_force.load_full();
-                facts(&mut control, &target, &in_force.policies, &mut checks).await;
-                if let Some(catalogue) = catalogue(&target, &mut checks).await {
-                    checks.push(names::tags(&target, &catalogue));
-                    checks.extend(names::resources(&target, &catalogue, &in_force.policies.references()));
+                facts(&mut control, target, &in_force.policies, &mut checks).await;
+                if let Some(catalogue) = catalogue(target, &mut checks).await {
+                    checks.push(names::tags(target, &catalogue));
+                    checks.extend(names::resources(target, &catalogue, &in_force.policies.references()));
                 }
             }
         }
-        Some(checks)
+        checks
     }
 }
 

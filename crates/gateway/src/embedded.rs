@@ -1,14 +1,15 @@
 //! The gateway's state in a store, embedded or on a server. Held operations are the same nouns for both; of a token the store keeps the
 //! verifier as text, since it does not know the wire.
 
+mod bulletin;
 mod people;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Request, Room, Scope,
-    Standing, Subject, Tag, TargetName, Vote, Which,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Request, Room,
+    Scope, Standing, Subject, Tag, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -21,7 +22,7 @@ use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
 use crate::state::{
-    Asked, Backend, Configured, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
 };
 
 mod kept;
@@ -116,7 +117,18 @@ impl Backend for Embedded {
         Box::pin(self.0.changed())
     }
 
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
+    fn former(&self) -> Reply<'_, Vec<Former>> {
+        Box::pin(async move {
+            // One that another version wrote may not be readable any more.
+            let read = |kept: store::Former| {
+                let configuration = serde_json::from_str(&kept.body).ok()?;
+                Some(Former { version: kept.version, at: kept.at, by: kept.by, configuration })
+            };
+            Ok(self.0.former().await?.into_iter().filter_map(read).collect())
+        })
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>> {
         Box::pin(async move {
             let body = serde_json::to_string(wanted).map_err(|error| StateError(error.to_string()))?;
             let targets =
@@ -128,7 +140,7 @@ impl Backend for Embedded {
                     Some((t.name.as_str(), t.password.as_ref().map(Password::reveal)?.as_bytes()))
                 })
                 .collect();
-            Ok(self.0.replace(was, &body, &targets, &passwords).await?)
+            Ok(self.0.replace(was, &body, &targets, &passwords, (by, now())).await?)
         })
     }
 
@@ -196,7 +208,7 @@ impl Backend for Embedded {
         Box::pin(async move { self.0.standing(id, now()).await?.ok_or_else(|| missing(id)) })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<HoldRule>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         Box::pin(async move { Ok(self.0.claim(id, &self.1.claims(CLAIM), now()).await?) })
     }
 

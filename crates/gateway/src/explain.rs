@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use journal::record;
 use model::{Effect, Principal, PrincipalRef, Tag, TargetName};
 use policy::{Context, Explanation, Identity, Opinion, Policies, Source, TargetFacts, Word};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::audit;
@@ -17,7 +18,7 @@ use crate::requests::{AdminError, parse_principal};
 use crate::spine::Auditable as _;
 
 /// Who would do what.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Who asks, and on which target.
@@ -30,7 +31,7 @@ pub struct Asked {
 }
 
 /// Who asks, and on which target.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Asker {
     /// `agent:NAME` or `user:NAME`.
@@ -52,7 +53,7 @@ pub struct Asker {
 }
 
 /// What it would come to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explained {
     /// The statement as the journal would have it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +71,7 @@ pub struct Explained {
 }
 
 /// A verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// `allow`, `deny` or `hold`.
     pub verdict: String,
@@ -83,7 +84,7 @@ pub struct Answer {
 }
 
 /// One effect, and its own verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// What would be done.
     pub effect: String,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{Action, Denial, Effect, Inspect, Scope, Subject, Tag, TargetName, Which};
 use policy::Denied;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::denials::{DenialInfo, reason};
@@ -18,7 +19,7 @@ pub const FROZEN: &str = "ZD005";
 const HEARD: u64 = 60;
 
 /// What to freeze.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFreeze {
     /// `all`, `target:NAME`, `tag:TAG`, or the name of a target or tag that can mean nothing else.
@@ -34,7 +35,7 @@ pub struct NewFreeze {
 }
 
 /// Which sessions to end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum NewEnd {
     /// One, by its id.

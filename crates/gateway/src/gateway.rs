@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
+use crate::carriers::Carrier;
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
@@ -66,6 +67,8 @@ pub struct Config {
     pub sources: Sources,
     /// Where spans go, where traces are built in.
     pub traces: Traces,
+    /// Who is told elsewhere what becomes of requests.
+    pub carriers: Vec<Carrier>,
 }
 
 /// Why a gateway cannot start.
@@ -146,7 +149,7 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, recordings, state, limits, alarm, sources, traces } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces, carriers } = config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let options = recording::Options {
@@ -212,6 +215,9 @@ impl Gateway {
         }
         tokio::spawn(crate::endings::keep(Arc::downgrade(&gateway)));
         tokio::spawn(crate::introspection::keep(Arc::downgrade(&gateway)));
+        for carrier in carriers {
+            tokio::spawn(crate::carriers::keep(Arc::downgrade(&gateway), carrier));
+        }
         Ok(gateway)
     }
 
@@ -448,6 +454,10 @@ impl Gateway {
     /// Where an invitation's secret leads.
     pub fn link_of(&self, invitation: &str) -> Option<String> {
         self.console.get().map(|(place, _)| place.link_of(invitation))
+    }
+
+    pub(crate) fn console_place(&self) -> Option<&presence::Place> {
+        self.console.get().map(|(place, _)| place)
     }
 
     pub(crate) fn roles_of(&self, who: &PrincipalRef, groups: &[String]) -> BTreeSet<Role> {

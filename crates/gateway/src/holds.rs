@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName, Touched,
+    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName,
+    Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -38,8 +39,21 @@ const CANCELLED: &str = "57014";
 pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How many rows may change where neither policy nor an approver says so, and nobody counted.
+const UNCOUNTED: u64 = 10_000;
 /// A summary is cut here, in characters.
 const SUMMARY: usize = 300;
+
+/// What counts of an operation's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Countable {
+    /// Its rows; where triggers write beside it, those of these tables alone.
+    Rows(Vec<(String, String)>),
+    /// None, and why.
+    Nothing(String),
+    /// They cannot be told apart from the rest of its message.
+    Entangled(&'static str),
+}
 
 /// A question that has been filed.
 #[derive(Debug, Clone)]
@@ -124,8 +138,8 @@ impl Drop for Claim {
 /// The answer to a held operation. Silence is a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Approved and claimed by this session: the rules that are satisfied, as they were when it was asked for.
-    Approved(Vec<HoldRule>),
+    /// Approved and claimed by this session.
+    Approved(model::Claim),
     /// Somebody said no, with their words.
     Denied(Option<String>),
     /// Nobody answered while the session waited; the request stays open.
@@ -266,7 +280,15 @@ impl Holds {
             // It is looked at again before an approval is used.
             Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
         }
-        let request = describe(grant, question, session);
+        let ceiling = match question.message().countable() {
+            Countable::Rows(of) => ceiling_of(question.holds(), None, of),
+            Countable::Nothing(why) => Ceiling::None(why),
+            Countable::Entangled(why) => {
+                let hint = "Send BEGIN first, then the statement by itself, then COMMIT.";
+                return Err(refuse("0A000", why.to_owned(), hint));
+            }
+        };
+        let request = describe(grant, question, session, ceiling);
         let filed = self.state.file(&request, room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
@@ -389,7 +411,7 @@ impl Holds {
 
     async fn claim(&self, id: &str) -> Answer {
         match self.state.claim(id).await {
-            Ok(Some(rules)) => Answer::Approved(rules),
+            Ok(Some(claim)) => Answer::Approved(claim),
             // Another session sent the same statement and was first.
             Ok(None) => Answer::Expired,
             Err(error) => {
@@ -417,6 +439,20 @@ impl Holds {
     pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
         tokio::spawn(async move { holds.finish(request, finish).await });
+    }
+}
+
+/// How many rows an operation may change that these rules hold, where so many were counted beforehand: the least that one of
+/// them says.
+fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)>) -> Ceiling {
+    if let Some(counted) = counted {
+        let percent = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
+        let most = counted.saturating_add(counted.saturating_mul(u64::from(percent)).div_ceil(100));
+        return Ceiling::Rows { most, from: "counted".to_owned(), of };
+    }
+    match holds.iter().filter_map(|h| h.ceiling).min() {
+        Some(most) => Ceiling::Rows { most, from: "policy".to_owned(), of },
+        None => Ceiling::Rows { most: UNCOUNTED, from: "default".to_owned(), of },
     }
 }
 
@@ -448,7 +484,12 @@ fn no_room(
 }
 
 /// What is filed: everything that makes the operation this one and no other.
-fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
+fn describe<M: Inspect + Auditable>(
+    grant: &Grant,
+    question: &Question<M>,
+    session: &str,
+    ceiling: Ceiling,
+) -> NewRequest {
     let message = question.message();
     let StatementNote { kind, text, values, phase: _, fields: _ } = message.statement();
     let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
@@ -489,6 +530,7 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
         circumstances: Circumstances { kinds, settings: message.circumstances() },
         effects,
         holds: question.holds().to_vec(),
+        ceiling,
         version: question.version().to_string(),
     }
 }

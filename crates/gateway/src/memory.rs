@@ -1,5 +1,6 @@
 //! The gateway's state in memory, for tests.
 
+mod bulletin;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS,
     Standing, Status, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
@@ -16,7 +17,9 @@ use zeroize::Zeroizing;
 
 use crate::configure::Configuration;
 use crate::gateway::now;
-use crate::state::{Asked, Backend, Configured, Happened, Keys, Purged, Reply, StoredCode, StoredToken};
+use crate::state::{
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken,
+};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -25,6 +28,7 @@ pub(crate) struct Memory(Mutex<Kept>);
 struct Kept {
     version: i64,
     configuration: Configuration,
+    former: Vec<Former>,
     credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
     tokens: Vec<StoredToken>,
     denials: Vec<Denial>,
@@ -93,7 +97,11 @@ impl Backend for Memory {
         Box::pin(std::future::pending())
     }
 
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>> {
+    fn former(&self) -> Reply<'_, Vec<Former>> {
+        self.with(|kept| kept.former.iter().rev().cloned().collect())
+    }
+
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>> {
         self.with(|kept| {
             if kept.version != was {
                 return None;
@@ -108,6 +116,12 @@ impl Backend for Memory {
                     kept.credentials.insert(target.name.clone(), clear);
                 }
             }
+            kept.former.push(Former {
+                version: kept.version,
+                at: now(),
+                by: by.to_owned(),
+                configuration: kept.configuration.clone(),
+            });
             Some(kept.version)
         })
     }
@@ -239,6 +253,7 @@ impl Backend for Memory {
                 effects: new.effects.clone(),
                 changed: changed.clone(),
                 holds: new.holds.clone(),
+                ceiling: new.ceiling.clone(),
                 filed: 0,
                 expires: i64::MAX,
                 votes: Vec::new(),
@@ -261,11 +276,11 @@ impl Backend for Memory {
         })
     }
 
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<HoldRule>>> {
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>> {
         self.with_request(id, |r| {
             (r.status == Status::Approved).then(|| {
                 r.status = Status::Claimed;
-                r.holds.clone()
+                Claim::of(r.holds.clone(), r.ceiling.clone(), &r.votes)
             })
         })
     }

@@ -49,6 +49,12 @@ struct IntrospectionLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CarrierLabel {
+    carrier: String,
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StrategyLabel {
     strategy: &'static str,
 }
@@ -103,6 +109,7 @@ pub struct Metrics {
     masked: Family<StrategyLabel, Counter>,
     introspections: Family<IntrospectionLabel, Counter>,
     introspection_reachable: Family<IssuerLabel, Gauge>,
+    carried: Family<CarrierLabel, Counter>,
     /// Times that changed files were taken.
     files_taken: Counter,
     /// Times that changed files were not valid.
@@ -186,6 +193,10 @@ impl Metrics {
         let introspection_reachable = Family::default();
         let help = "1 while an issuer answers about tokens; none before it was asked";
         registry.register("introspection_reachable", help, introspection_reachable.clone());
+        let carried = Family::default();
+        let help =
+            "Messages to carriers by what came of them: taken, failed (and tried again), or dropped for good";
+        registry.register("carrier_messages", help, carried.clone());
         Self {
             registry,
             sessions,
@@ -215,6 +226,7 @@ impl Metrics {
             masked,
             introspections,
             introspection_reachable,
+            carried,
             files_taken,
             files_refused,
             files_valid,
@@ -276,6 +288,11 @@ impl Metrics {
     /// An issuer was asked about a token: it said `yes` or `no`, or there was no answer (`none`).
     pub(crate) fn introspected(&self, issuer: &str, answer: &'static str) {
         self.introspections.get_or_create(&IntrospectionLabel { issuer: issuer.to_owned(), answer }).inc();
+    }
+
+    /// A carrier was told something, or was not.
+    pub fn carried(&self, carrier: &str, answer: &'static str) {
+        self.carried.get_or_create(&CarrierLabel { carrier: carrier.to_owned(), answer }).inc();
     }
 
     /// Everything as text, for `GET /metrics`.

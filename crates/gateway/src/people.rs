@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use model::{Asserted, Member, Part, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
 use policy::quorum;
 use policy::rights::{Person, Right, Role};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -29,7 +30,7 @@ const NOTED: i64 = 60;
 pub const INVITATION: i64 = 24 * 3600;
 
 /// Whom an administrator invites.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMember {
     /// A person's name.

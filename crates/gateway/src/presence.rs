@@ -38,12 +38,22 @@ impl Place {
 
     /// Where a request is seen and answered.
     pub fn request(&self, id: &str) -> String {
-        let only = if self.origin.starts_with("https://") {
+        let only = if self.is_for_all() {
             ""
         } else {
             " (on the gateway's own machine alone: it has no console.public_url)"
         };
-        format!("{}/requests/{id}{only}", self.origin)
+        format!("{}{only}", self.link(id))
+    }
+
+    /// The same without words.
+    pub(crate) fn link(&self, id: &str) -> String {
+        format!("{}/requests/{id}", self.origin)
+    }
+
+    /// Whether it is found from other machines than the gateway's own.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.origin.starts_with("https://")
     }
 }
 
@@ -64,9 +74,12 @@ impl Act {
         Self(act)
     }
 
-    /// Answering a held operation: this request, this meaning, this answer.
-    pub fn answer(request: &str, digest: &str, approve: bool) -> Self {
-        Self::new("answer", &[request, digest, if approve { "approve" } else { "deny" }])
+    /// Answering a held operation: this request, this meaning, this answer, and so many rows where that is said.
+    pub fn answer(request: &str, digest: &str, approve: bool, most: Option<u64>) -> Self {
+        let most = most.map(|most| most.to_string());
+        let word = if approve { "approve" } else { "deny" };
+        let parts: Vec<&str> = [request, digest, word].into_iter().chain(most.as_deref()).collect();
+        Self::new("answer", &parts)
     }
 
     /// Coming in.

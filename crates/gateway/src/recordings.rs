@@ -4,6 +4,7 @@ mod forget;
 mod search;
 mod steps;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,11 @@ use hashbrown::HashMap;
 use recording::read::ReadError;
 use recording::{Key, Recorder};
 
+pub(crate) use self::search::touches;
 pub use self::search::{Found, Hit, Search};
-pub use self::steps::{Page, Step, Verdict, Wanted};
+pub use self::steps::{Moment, Page, Step, Verdict, Wanted};
 use crate::gateway::Gateway;
+pub use crate::protocols::postgres::replay::{Column, Rest, Shown, Told};
 use crate::requests::AdminError;
 
 /// Whoever reads a recording on and on is on record again after this long.
@@ -66,12 +69,7 @@ impl Gateway {
         patience: Duration,
         by: &str,
     ) -> Result<Page, AdminError> {
-        let path = recording::path(self.recorder().directory(), session).filter(|path| path.exists());
-        let Some(path) = path else { return Err(ReadError::Missing(session.to_owned()).into()) };
-        if self.readers().is_new(by, session) {
-            self.administered(by, "recording read", session)?;
-            self.readers().put_down(by, session);
-        }
+        let path = self.read_by(session, by)?;
         let until = tokio::time::Instant::now() + patience;
         let length = || std::fs::metadata(&path).map_or(0, |of| of.len());
         loop {
@@ -91,6 +89,43 @@ impl Gateway {
                 tokio::time::sleep(LOOK).await;
             }
         }
+    }
+
+    /// A page of a session's recording, with every step's moment. That somebody reads it is on record before they do.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read or recorded.
+    pub async fn whole_recording(
+        &self,
+        session: &str,
+        wanted: Wanted,
+        by: &str,
+    ) -> Result<(Page, Vec<Moment>), AdminError> {
+        self.read_by(session, by)?;
+        let live = self.recorder().is_open(session);
+        let name = session.to_owned();
+        let read =
+            move |key: &Key, recorder: &Recorder| steps::surveyed(recorder.directory(), key, &name, &wanted);
+        let (mut page, moments) = blocking(self.recorder().clone(), read).await??;
+        page.live = live && page.ended.is_none();
+        Ok((page, moments))
+    }
+
+    /// How far a session's recording is, in a number that grows with it; `None` where there is none.
+    pub fn recorded_so_far(&self, session: &str) -> Option<u64> {
+        let path = recording::path(self.recorder().directory(), session)?;
+        Some(std::fs::metadata(path).ok()?.len())
+    }
+
+    /// Puts it on record that somebody reads a recording, and says where it is.
+    fn read_by(&self, session: &str, by: &str) -> Result<PathBuf, AdminError> {
+        let path = recording::path(self.recorder().directory(), session).filter(|path| path.exists());
+        let Some(path) = path else { return Err(ReadError::Missing(session.to_owned()).into()) };
+        if self.readers().is_new(by, session) {
+            self.administered(by, "recording read", session)?;
+            self.readers().put_down(by, session);
+        }
+        Ok(path)
     }
 
     /// Operations of sessions, live and past, by what is asked for. What recordings show is searched as well where a text is
@@ -115,7 +150,7 @@ impl Gateway {
 }
 
 /// Files are read beside what serves sessions.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     recorder: Recorder,
     work: impl FnOnce(&Key, &Recorder) -> T + Send + 'static,
 ) -> Result<T, AdminError> {

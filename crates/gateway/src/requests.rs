@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use journal::record;
 use model::{Part, Principal, PrincipalKind, PrincipalRef, Request, TargetName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -22,7 +23,7 @@ pub const MOST_LISTED: usize = 1000;
 pub const LONGEST_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Whom a token is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// `agent` or `user`.
@@ -56,7 +57,7 @@ pub struct Issued {
 }
 
 /// A token without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TokenInfo {
     /// Its id.
     pub id: String,

@@ -13,7 +13,7 @@ use policy::{Denied, Grant, Identity, Question, Verdict};
 
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
 use crate::gateway::Gateway;
-use crate::holds::{Answer, Asked, Ticket};
+use crate::holds::{Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
 use crate::sessions::Ended;
 
@@ -202,6 +202,8 @@ pub trait Auditable {
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.
     fn catalogue(&self) -> u64;
+    /// What of its effect can be counted before it is certain.
+    fn countable(&self) -> Countable;
 }
 
 /// What is counted and recorded of a response.

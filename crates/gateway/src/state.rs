@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef, Request,
-    Room, Standing, TargetName, Vote,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef,
+    Request, Room, Standing, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use sql::postgres::catalog::Placed;
 
 use crate::configure::Configuration;
+pub use bulletin::Bulletin;
 pub use people::People;
 
 /// The store cannot be read or written.
@@ -102,6 +103,19 @@ pub struct Configured {
     pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
+/// A configuration that was in force.
+#[derive(Debug, Clone)]
+pub struct Former {
+    /// Its version.
+    pub version: i64,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// Who wanted it.
+    pub by: String,
+    /// Without passwords.
+    pub configuration: Configuration,
+}
+
 /// Something that was done to the store by a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happened {
@@ -141,7 +155,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People {
+pub trait Backend: People + Bulletin {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -153,8 +167,10 @@ pub trait Backend: People {
     /// The version of what is configured, which is cheap to ask for.
     fn version(&self) -> Reply<'_, i64>;
     /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
-    /// another was first. A target without a password keeps the one it has.
-    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration) -> Reply<'a, Option<i64>>;
+    /// another was first. A target without a password keeps the one it has. `by` is who wants it.
+    fn replace<'a>(&'a self, was: i64, wanted: &'a Configuration, by: &'a str) -> Reply<'a, Option<i64>>;
+    /// What was configured and is, the newest first, as far as it is kept.
+    fn former(&self) -> Reply<'_, Vec<Former>>;
     /// What commands did behind a number, in its order.
     fn happened(&self, behind: i64) -> Reply<'_, Vec<Happened>>;
     /// The number of what they did last.
@@ -196,9 +212,8 @@ pub trait Backend: People {
     fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed>;
     /// Where a request stands.
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing>;
-    /// Uses an approval up, once: the rules that it satisfies, as they were when it was asked for, or `None` where somebody was
-    /// first.
-    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Vec<HoldRule>>>;
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
+    fn claim<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Claim>>;
     /// What waits or is approved and not used, with the rules that held it when it was filed.
     fn open_requests(&self) -> Reply<'_, Vec<(String, Vec<HoldRule>)>>;
     /// Ends what waits or is approved and not used, since it is asked for otherwise now; whether it was so.
@@ -276,6 +291,7 @@ impl std::ops::Deref for State {
     }
 }
 
+mod bulletin;
 mod people;
 #[cfg(test)]
 mod tests;

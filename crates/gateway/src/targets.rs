@@ -40,7 +40,7 @@ pub struct Target {
 }
 
 /// How the gateway last met a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Contact {
     /// Nobody has wanted to reach it yet.

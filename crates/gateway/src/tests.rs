@@ -13,14 +13,14 @@ use model::{
 use policy::{Context, Denied, Grant, Identity};
 use tempfile::TempDir;
 
-use crate::approvers::Voter;
+use crate::approvers::{Said, Voter};
 use crate::audit::{
-    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, ValueNote,
+    self, Audit, Cleared, Form, Noted, Origin, Outcome, Owed, Recorded, StatementNote, Terms, ValueNote,
 };
 use crate::configure::{Configuration, PolicyFile, TargetConfig};
 use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
-use crate::holds::Ticket;
+use crate::holds::{Countable, Ticket};
 use crate::memory::Memory;
 use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
@@ -135,6 +135,10 @@ impl Auditable for Wish {
         Vec::new()
     }
 
+    fn countable(&self) -> Countable {
+        Countable::Rows(Vec::new())
+    }
+
     fn catalogue(&self) -> u64 {
         0
     }
@@ -206,7 +210,7 @@ impl Protocol for Toy {
     }
 
     async fn forward(&mut self, message: Cleared<Wish>) -> Result<(), Stop> {
-        let (wish, _, decision, mut owed) = message.into_parts();
+        let (wish, Terms { decision, .. }, mut owed) = message.into_parts();
         owed.settle(&self.journal).await?;
         self.seen.push(format!("ran {} {}", wish.text, wish.value));
         self.inbox.push_front(Event::Outcome(Outcome {
@@ -215,6 +219,7 @@ impl Protocol for Toy {
             duration: Duration::from_micros(5),
             sqlstate: None,
             masking: Spent::default(),
+            stopped: None,
         }));
         Ok(())
     }
@@ -296,6 +301,7 @@ async fn house() -> House {
         alarm: None,
         sources: Sources::default(),
         traces: Traces::default(),
+        carriers: Vec::new(),
     };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {
@@ -407,7 +413,10 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
         (of(PrincipalKind::User, "erik", &["sales"]), "of another group"),
         (of(PrincipalKind::User, "erik", &[]), "of no group"),
     ] {
-        assert!(house.gateway.answer_request(id, &voter, true, None, None).await.is_err(), "{why}");
+        assert!(
+            house.gateway.answer_request(id, &voter, true, Said::default(), None).await.is_err(),
+            "{why}"
+        );
     }
     let erik = of(PrincipalKind::User, "erik", &["sales"]);
     assert!(
@@ -415,7 +424,8 @@ async fn an_approval_that_comes_later_is_good_for_one_run_of_exactly_that() {
         "nor does he see it"
     );
     assert!(house.gateway.request(id, &erik, "user:erik").await.is_err());
-    let answered = house.gateway.answer_request(id, &user("dora"), true, None, None).await.expect("approved");
+    let answered =
+        house.gateway.answer_request(id, &user("dora"), true, Said::default(), None).await.expect("approved");
     assert_eq!(answered.status, Status::Approved);
 
     assert_eq!(house.run(update("2"), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
@@ -444,7 +454,13 @@ async fn who_waits_is_woken_by_the_answer() {
         };
         house
             .gateway
-            .answer_request(&id, &user("dora"), approve, Some("fine".to_owned()), None)
+            .answer_request(
+                &id,
+                &user("dora"),
+                approve,
+                Said { words: Some("fine".to_owned()), most: None },
+                None,
+            )
             .await
             .expect("answered");
         let seen = waits.await.expect("no panic");
@@ -487,8 +503,9 @@ async fn an_answer_is_to_the_rule_in_force_and_not_to_the_one_that_asked() {
     let update = || vec![Event::Request(wish(Action::Update, "1"))];
     for approved_before in [false, true] {
         let house = house().await;
-        let answer =
-            async |id: &str, voter: &Voter| house.gateway.answer_request(id, voter, true, None, None).await;
+        let answer = async |id: &str, voter: &Voter| {
+            house.gateway.answer_request(id, voter, true, Said::default(), None).await
+        };
         house.run(update(), NOW).await;
         let first = waiting(&house).await.expect("it waits").id;
         if approved_before {
@@ -533,7 +550,7 @@ async fn who_waits_asks_anew_when_the_rule_is_changed_and_goes_on_when_it_is_gon
         if expected.len() > 4 {
             let second = until_one_waits(&house, Some(&first)).await;
             let sam = of(PrincipalKind::User, "sam", &["security"]);
-            house.gateway.answer_request(&second, &sam, false, None, None).await.expect("denied");
+            house.gateway.answer_request(&second, &sam, false, Said::default(), None).await.expect("denied");
         }
         assert_eq!(waits.await.expect("no panic"), expected);
     }
@@ -560,7 +577,11 @@ async fn nobody_approves_their_own_by_another_name() {
     let id = waiting(&house).await.expect("it waits").id;
     let answer = async |name: &str| {
         let voter = of(PrincipalKind::User, name, &["dba"]);
-        house.gateway.answer_request(&id, &voter, true, None, None).await.map(|answered| answered.status)
+        house
+            .gateway
+            .answer_request(&id, &voter, true, Said::default(), None)
+            .await
+            .map(|answered| answered.status)
     };
     add("al", &["user:alice"]).await.expect("added");
     assert!(add("al2", &["user:alice"]).await.is_err() && add("al3", &["user:AL"]).await.is_err());
@@ -583,7 +604,11 @@ async fn nobody_counts_twice_by_another_name() {
     house.gateway.add_approver("dora", &["dba".to_owned()], &names, "user:root").await.expect("added");
     let answer = async |name: &str| {
         let voter = of(PrincipalKind::User, name, &["dba"]);
-        house.gateway.answer_request(&id, &voter, true, None, None).await.map(|answered| answered.status)
+        house
+            .gateway
+            .answer_request(&id, &voter, true, Said::default(), None)
+            .await
+            .map(|answered| answered.status)
     };
     assert_eq!(answer("dora").await.expect("counted"), Status::Pending);
     for name in ["corp/d.miller", "gh/dora"] {
@@ -601,7 +626,7 @@ async fn what_an_approver_approved_who_was_removed_is_not_approved() {
     house.gateway.add_approver("dora", &["dba".to_owned()], &[], "user:root").await.expect("added");
     house.run(update(), NOW).await;
     let id = waiting(&house).await.expect("it waits").id;
-    house.gateway.answer_request(&id, &user("dora"), true, None, None).await.expect("approved");
+    house.gateway.answer_request(&id, &user("dora"), true, Said::default(), None).await.expect("approved");
     house.gateway.remove_approver("dora", "user:root").await.expect("removed");
     assert_eq!(house.run(update(), NOW).await, ["dialled", "held", "refused ZD001", "closed"]);
 }

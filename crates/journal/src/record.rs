@@ -175,7 +175,14 @@ pub enum Body<'a> {
         changed: Option<&'a str>,
     },
     /// A held operation has its answer.
-    Answered { request: String, answer: String, policies: Vec<String> },
+    Answered {
+        request: String,
+        answer: String,
+        policies: Vec<String>,
+        /// How many rows it may change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        most: Option<u64>,
+    },
     /// An operation has ended at the target.
     Outcome {
         decision: &'a DecisionId,

@@ -15,6 +15,6 @@ pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, Visit};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, Circumstances, Counted, Filed, Finish, HoldRule, KnownAs, NewRequest, Part, Request, Room,
-    SINCE_IT_WAS, Standing, Status, Touched, Vote, since_request,
+    Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, KnownAs, NewRequest, News,
+    Part, Request, Room, SINCE_IT_WAS, Standing, Status, Touched, Vote, since_request,
 };

@@ -23,16 +23,38 @@ pub struct HoldRule {
     /// `@reason`
     #[serde(default)]
     pub reason: Option<String>,
+    /// Whether those who are told elsewhere see its text and values (`@carry("values")`).
+    #[serde(default)]
+    pub carry: bool,
+    /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
+    #[serde(default)]
+    pub ceiling: Option<u64>,
+    /// By how many percent of what was counted beforehand it may be more (`@tolerance`).
+    #[serde(default)]
+    pub tolerance: u32,
+}
+
+/// That a request has come to a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// The request's id.
+    pub request: String,
+    /// Which state.
+    pub status: Status,
+    /// When, in seconds since 1970.
+    pub at: i64,
 }
 
 impl HoldRule {
     /// Whether another one asks the same of the same people, so that an answer to one answers the other.
     pub fn asks_like(&self, other: &Self) -> bool {
-        let Self { id, approvers, quorum, valid_for, expires: _, reason: _ } = self;
+        let Self { id, approvers, quorum, valid_for, expires: _, reason: _, carry: _, ceiling, tolerance } =
+            self;
         let all = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
         *id == other.id
             && *quorum == other.quorum
             && *valid_for == other.valid_for
+            && (*ceiling, *tolerance) == (other.ceiling, other.tolerance)
             && all(approvers) == all(&other.approvers)
     }
 
@@ -59,6 +81,53 @@ pub struct Circumstances {
     /// Settings under which the target reads it, by name.
     #[serde(default)]
     pub settings: Vec<(String, String)>,
+}
+
+/// How many rows an approved operation may change: it is looked at before it is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ceiling {
+    /// So many at most.
+    Rows {
+        /// How many, where whoever approves does not say.
+        most: u64,
+        /// Where the number is from: `counted`, `policy`, `default`.
+        from: String,
+        /// Schema and name of the tables whose rows count, where triggers write others beside; every table's where there are none.
+        #[serde(default)]
+        of: Vec<(String, String)>,
+    },
+    /// It has none, and why.
+    None(String),
+}
+
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self::None("it was asked for before ceilings were kept".to_owned())
+    }
+}
+
+/// An approval that was used up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The rules that it satisfies, as they were when it was asked for.
+    pub rules: Vec<HoldRule>,
+    /// How many rows may change at most, and of which tables.
+    pub ceiling: Ceiling,
+}
+
+impl Claim {
+    /// Of a request with these votes: the least number that one of those who approved has said, or left.
+    pub fn of(rules: Vec<HoldRule>, ceiling: Ceiling, votes: &[Vote]) -> Self {
+        let ceiling = match ceiling {
+            Ceiling::Rows { most, from, of } => {
+                let said = votes.iter().filter(|v| v.approve).map(|v| v.most.unwrap_or(most)).min();
+                Ceiling::Rows { most: said.unwrap_or(most), from, of }
+            }
+            Ceiling::None(why) => Ceiling::None(why),
+        };
+        Self { rules, ceiling }
+    }
 }
 
 /// One object that an operation touches, as it was when the operation was understood.
@@ -101,6 +170,8 @@ pub struct NewRequest {
     pub effects: Vec<String>,
     /// The rules that hold it, every one of which must be met.
     pub holds: Vec<HoldRule>,
+    /// How many rows it may change.
+    pub ceiling: Ceiling,
     /// The version of the policies.
     pub version: String,
 }
@@ -311,6 +382,14 @@ impl Finish {
         Self { status: Status::Failed, words: format!("failed with SQLSTATE {sqlstate}") }
     }
 
+    /// It changed more rows than were approved, and was taken back.
+    pub fn stopped(rows: u64, most: u64) -> Self {
+        let words = format!(
+            "stopped at its ceiling and taken back: it changed {rows} rows, and {most} were approved"
+        );
+        Self { status: Status::Failed, words }
+    }
+
     /// It did not run, by the policy of that moment.
     pub fn superseded(why: &str) -> Self {
         Self { status: Status::Superseded, words: why.to_owned() }
@@ -370,6 +449,8 @@ pub struct Request {
     pub changed: Option<String>,
     /// The rules that hold it.
     pub holds: Vec<HoldRule>,
+    /// How many rows it may change.
+    pub ceiling: Ceiling,
     /// When it was filed, in seconds since 1970.
     pub filed: i64,
     /// Until when it can be answered or used, in seconds since 1970.
@@ -394,6 +475,9 @@ pub struct Vote {
     /// How they showed that they were there and meant this: `passkey …`, `sign-in …`, `secret`.
     #[serde(default)]
     pub proof: Option<String>,
+    /// How many rows they let it change at most; the request's own ceiling where they did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u64>,
     /// By what names they were known when they answered.
     #[serde(default, skip_serializing)]
     pub names: Vec<KnownAs>,

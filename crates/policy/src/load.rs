@@ -12,8 +12,21 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 10] =
-    ["id", "description", "reason", "hint", "approvers", "quorum", "expires", "valid_for", "self", "record"];
+const ANNOTATIONS: [&str; 13] = [
+    "id",
+    "description",
+    "reason",
+    "hint",
+    "approvers",
+    "quorum",
+    "expires",
+    "valid_for",
+    "ceiling",
+    "tolerance",
+    "self",
+    "record",
+    "carry",
+];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
 
@@ -126,7 +139,22 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
     let asks = dense.matches("approvals").count();
     let asks_for_itself = dense.matches(&format!("context.approvals.contains(\"{id}\")")).count();
+    let ceiling = match policy.annotation("ceiling").map(str::parse::<u64>) {
+        None => None,
+        Some(Ok(rows)) => Some(rows),
+        Some(Err(_)) => return Err("@ceiling is a number of rows".to_owned()),
+    };
+    let tolerance = match policy.annotation("tolerance").map(percent) {
+        None => 0,
+        Some(Some(percent)) => percent,
+        Some(None) => return Err("@tolerance is a number of percent from 0% to 1000%".to_owned()),
+    };
     let Some(approvers) = policy.annotation("approvers") else {
+        if policy.annotation("ceiling").or(policy.annotation("tolerance")).is_some() {
+            return Err(
+                "@ceiling and @tolerance are asked of approvals: they need @approvers(\"group\")".to_owned()
+            );
+        }
         return match asks {
             0 => Ok((id.to_owned(), None)),
             _ => Err("a policy that asks for approvals needs @approvers(\"group\")".to_owned()),
@@ -147,6 +175,17 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     if approvers.is_empty() {
         return Err("@approvers names no group: nobody could answer".to_owned());
     }
+    let carry = match policy.annotation("carry") {
+        None => false,
+        Some("values") => true,
+        Some(_) => {
+            return Err(
+                "@carry(\"values\") shows a statement's text and values to those who are told elsewhere; without it they see its \
+                 shape"
+                    .to_owned(),
+            );
+        }
+    };
     let rule = HoldRule {
         id: id.to_owned(),
         approvers,
@@ -154,8 +193,16 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         expires: duration(policy.annotation("expires"))?,
         valid_for: duration(policy.annotation("valid_for"))?,
         reason: policy.annotation("reason").map(str::to_owned),
+        carry,
+        ceiling,
+        tolerance,
     };
     Ok((id.to_owned(), Some(rule)))
+}
+
+/// `20%`.
+fn percent(text: &str) -> Option<u32> {
+    text.strip_suffix('%')?.parse().ok().filter(|percent| *percent <= 1000)
 }
 
 /// `30s`, `15m`, `2h`.

@@ -53,12 +53,30 @@ mod tests {
 
     fn rule(approvers: &[&str], quorum: u32) -> HoldRule {
         let approvers = approvers.iter().map(|g| (*g).to_owned()).collect();
-        HoldRule { id: "h".to_owned(), approvers, quorum, expires: 1, valid_for: 1, reason: None }
+        HoldRule {
+            id: "h".to_owned(),
+            approvers,
+            quorum,
+            expires: 1,
+            valid_for: 1,
+            reason: None,
+            carry: false,
+            ceiling: None,
+            tolerance: 0,
+        }
     }
 
     fn vote(voter: &str, groups: &[&str], approve: bool) -> Vote {
         let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-        Vote { voter: format!("user:{voter}"), groups, approve, words: None, proof: None, names: Vec::new() }
+        Vote {
+            voter: format!("user:{voter}"),
+            groups,
+            approve,
+            words: None,
+            proof: None,
+            most: None,
+            names: Vec::new(),
+        }
     }
 
     #[test]

@@ -1,21 +1,12 @@
 //! What became of requests, for whoever is told of it elsewhere. The database itself notes it, in the transaction that makes it
 //! so: nothing is told that did not happen, and nothing that happened is lost.
 
+use model::News;
+
 use crate::database::whole;
 use crate::query::{Found, query};
-use crate::requests::expire;
+use crate::requests::{expire, kept_status};
 use crate::{Claimant, Store, StoreError};
-
-/// That a request has come to a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
-    /// The request's id.
-    pub request: String,
-    /// `pending`, `approved` …
-    pub status: String,
-    /// When, by the database's clock, in seconds since 1970.
-    pub at: i64,
-}
 
 impl Store {
     /// Whether a gateway is the one that tells a carrier, until it was to say so again: one does at a time. Whoever is new is
@@ -59,7 +50,7 @@ impl Store {
         })
     }
 
-    /// What a carrier was not told yet and what is not too old to be of use, in the order in which it happened.
+    /// What a carrier was not told yet and what has happened since a moment, by the database's clock, in the order in which it happened.
     ///
     /// # Errors
     /// It cannot be read.
@@ -74,30 +65,41 @@ impl Store {
         .fetch_all(&self.database)
         .await?;
         let read = |row: &Found| {
-            Ok(News {
-                request: row.try_get("request")?,
-                status: row.try_get("status")?,
-                at: row.try_get("at")?,
-            })
+            Ok(News { request: row.try_get("request")?, status: kept_status(row)?, at: row.try_get("at")? })
         };
         kept.iter().map(read).collect()
     }
 
-    /// Notes that a carrier was told, or will not take it.
+    /// Notes that a carrier was told, or will not take it; and what it calls the message, if it matters.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn tell(&self, carrier: &str, news: &News) -> Result<(), StoreError> {
+    pub async fn tell(&self, carrier: &str, news: &News, mark: Option<&str>) -> Result<(), StoreError> {
         query(
-            "INSERT INTO told (carrier, request, status) VALUES ($1, $2, $3) \
+            "INSERT INTO told (carrier, request, status, mark) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (carrier, request, status) DO NOTHING",
         )
         .bind(carrier)
         .bind(&news.request)
-        .bind(&news.status)
+        .bind(news.status.as_str())
+        .bind(mark)
         .execute(&self.database)
         .await
         .map(drop)
+    }
+
+    /// What a carrier calls the message that it was told of a request.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn mark(&self, carrier: &str, request: &str) -> Result<Option<String>, StoreError> {
+        let kept =
+            query("SELECT mark FROM told WHERE carrier = $1 AND request = $2 AND mark IS NOT NULL LIMIT 1")
+                .bind(carrier)
+                .bind(request)
+                .fetch_optional(&self.database)
+                .await?;
+        Ok(kept.map(|row| row.try_get("mark")).transpose()?)
     }
 
     /// Makes it so that requests whose time is over have expired, where there are any.

@@ -20,6 +20,22 @@ pub struct Configured {
     pub credentials: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
+/// A configuration that was in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// Its version.
+    pub version: i64,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// Who wrote it.
+    pub by: String,
+    /// What was written.
+    pub body: String,
+}
+
+/// So many of them are kept.
+const MOST_KEPT: i64 = 100;
+
 fn row(target: &str) -> Row<'_> {
     Row { table: "credential", id: target }
 }
@@ -54,7 +70,7 @@ impl Store {
 
     /// Replaces the configuration of one version, whole or not at all, and says which version it is then; `None` where
     /// another was first. `targets` names all there are: passwords of others are forgotten, those of targets that `passwords`
-    /// does not name stay.
+    /// does not name stay. `by` says who it was, and when in seconds since 1970.
     ///
     /// # Errors
     /// It cannot be written or sealed; the old one stays.
@@ -64,8 +80,10 @@ impl Store {
         body: &str,
         targets: &BTreeSet<&str>,
         passwords: &BTreeMap<&str, &[u8]>,
+        by: (&str, i64),
     ) -> Result<Option<i64>, StoreError> {
         let names = crate::to_json(targets)?;
+        let (by, at) = by;
         whole!(self, work => {
             let kept = query("SELECT version FROM configuration").fetch_optional(&mut work).await?;
             let stands: i64 = kept.map(|row| row.try_get("version")).transpose()?.unwrap_or(0);
@@ -80,6 +98,14 @@ impl Store {
             .bind(stands + 1)
             .execute(&mut work)
             .await?;
+            query("INSERT INTO configured (version, at, changed_by, body) VALUES ($1, $2, $3, $4)")
+                .bind(stands + 1)
+                .bind(at)
+                .bind(by)
+                .bind(body)
+                .execute(&mut work)
+                .await?;
+            query("DELETE FROM configured WHERE version <= $1").bind(stands + 1 - MOST_KEPT).execute(&mut work).await?;
             either(
                 "DELETE FROM credential WHERE target NOT IN (SELECT value FROM json_each($1))",
                 "DELETE FROM credential WHERE target NOT IN (SELECT json_array_elements_text($1::json))",
@@ -100,5 +126,24 @@ impl Store {
             }
             Ok(Some(stands + 1))
         })
+    }
+
+    /// The configurations that were and are in force, the newest first, as far as they are kept.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn former(&self) -> Result<Vec<Former>, StoreError> {
+        let kept = query("SELECT version, at, changed_by, body FROM configured ORDER BY version DESC")
+            .fetch_all(&self.database)
+            .await?;
+        let read = |row: &crate::query::Found| {
+            Ok(Former {
+                version: row.try_get("version")?,
+                at: row.try_get("at")?,
+                by: row.try_get("changed_by")?,
+                body: row.try_get("body")?,
+            })
+        };
+        kept.iter().map(read).collect()
     }
 }

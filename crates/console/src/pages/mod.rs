@@ -7,15 +7,27 @@
 //! be done by whoever merely has a cookie asks for a [`gateway::presence::Proof`] of its [`gateway::presence::Act`].
 
 mod assets;
+mod diff;
 mod frame;
+mod freezes;
 mod guard;
+mod health;
 mod inbox;
+mod journal;
+mod lately;
 mod live;
+mod more;
 mod passkeys;
+mod people;
+mod policies;
 mod presence;
 mod problem;
+mod replay;
 mod request;
+mod sessions;
 mod signin;
+mod steps;
+mod targets;
 mod visitor;
 mod words;
 
@@ -45,6 +57,8 @@ pub struct Public {
     pub url: Option<String>,
     /// What people of issuers are in the console.
     pub roles: Roles,
+    /// The port on which clients of targets are served, for lines to paste; nothing where it is not known.
+    pub clients: Option<std::net::SocketAddr>,
 }
 
 impl Public {
@@ -70,6 +84,8 @@ impl Public {
 pub(crate) struct Pages {
     pub gateway: Arc<Gateway>,
     pub place: Place,
+    /// Where clients of targets connect to.
+    pub clients: Option<std::net::SocketAddr>,
 }
 
 impl Pages {
@@ -98,11 +114,24 @@ impl Routes {
 pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Router {
     let place = public.place(port);
     gateway.set_console(place.clone(), public.roles.clone());
-    let pages = Arc::new(Pages { gateway: Arc::clone(gateway), place });
+    let pages = Arc::new(Pages { gateway: Arc::clone(gateway), place, clients: public.clients });
     let none = Routes(Router::new(), Arc::clone(&pages));
-    let Routes(inside, _) = [inbox::routes, request::routes, passkeys::routes]
-        .into_iter()
-        .fold(none, |routes, more| more(routes));
+    let Routes(inside, _) = [
+        inbox::routes,
+        request::routes,
+        passkeys::routes,
+        sessions::routes,
+        replay::routes,
+        freezes::routes,
+        targets::routes,
+        policies::routes,
+        people::routes,
+        journal::routes,
+        health::routes,
+        more::routes,
+    ]
+    .into_iter()
+    .fold(none, |routes, more| more(routes));
     inside
         .merge(signin::routes())
         .merge(assets::routes())

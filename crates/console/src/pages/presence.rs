@@ -43,6 +43,28 @@ pub(super) async fn of_form(
     Ok(Presence::Away(gone(pages, &away)))
 }
 
+/// The proof that a form brings for an act of whose form nothing could be kept while somebody signs in anew: a passkey's alone.
+pub(super) async fn of_passkey(
+    pages: &Pages,
+    visitor: &Visitor,
+    form: &Form,
+    act: Act,
+) -> Result<Proof, Problem> {
+    let brought = form.text("signed");
+    if brought.is_empty() {
+        let says = "This takes a passkey of yours, so that nobody does it who merely has your browser. Nothing was done.";
+        let status = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Problem::new(status, "Show that it is you", says).with_onward("Your passkeys", "/me"));
+    }
+    let brought = Brought::read(brought)?;
+    Ok(pages.gateway.signed(&pages.place, act, Some(visitor.guest()), &brought).await?)
+}
+
+/// What a button that takes a passkey says beside.
+pub(super) fn passkey_hint() -> Markup {
+    html! { p.hint { "It takes your passkey: nobody does it who merely has your browser." } }
+}
+
 /// Sends a browser to an issuer. It is told by a page: a redirect of a form would have to be allowed by our own policy.
 pub(super) fn gone(pages: &Pages, away: &gateway::console_login::Away) -> Response {
     let mut response = frame::bare(

@@ -7,9 +7,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{Request, Status, Vote};
+use model::{Ceiling, Request, Status, Vote};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use super::inbox::chip;
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, lately, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -44,6 +45,9 @@ struct Confirming {
     /// What they had said.
     #[serde(default)]
     words: String,
+    /// And to how many rows.
+    #[serde(default)]
+    most: String,
 }
 
 async fn page(
@@ -61,7 +65,7 @@ async fn page(
     let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
     let key = format!("{} {}", request.status, request.votes.len());
-    let how = How { has_keys, confirm, words: &confirming.words };
+    let how = How { has_keys, confirm, words: &confirming.words, most: &confirming.most };
     let body = html! {
         main.request #main {
             p.back { a href="/" { "← Inbox" } }
@@ -85,7 +89,8 @@ async fn page(
                 (rules(&request))
             }
             div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
-            div #history data-live-part=(key) { (history(&request)) }
+            div #history data-live-part=(key) { (history(&request)) (lately::history(&pages, &request).await) }
+            (lately::statements(&pages, &visitor, &request).await)
             @if !others.is_empty() {
                 section.panel aria-labelledby="recent" {
                     h2 #recent { "What " (words::visible(&request.principal)) " asked before" }
@@ -106,7 +111,7 @@ async fn page(
     Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/", body, live: Some(live) }))
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().take(120).map(|c| if c == '\n' { ' ' } else { c }).collect()
 }
 
@@ -145,6 +150,21 @@ fn effects(request: &Request) -> Markup {
                 @let (words, danger) = words::effect(line);
                 li.danger[danger] { (words::visible(&words)) }
             }
+        }
+        @match &request.ceiling {
+            Ceiling::Rows { most, from, of } => {
+                p.ceiling {
+                    "At most " strong { (most) } " rows, "
+                    @match from.as_str() {
+                        "counted" => "as many as were counted",
+                        "policy" => "as policy says",
+                        _ => "as nobody has counted or said otherwise",
+                    }
+                    ": with more, nothing of it stays."
+                    @if !of.is_empty() { " What triggers write beside is not counted." }
+                }
+            }
+            Ceiling::None(why) => p.ceiling { "It has no ceiling of rows: " (words::visible(why)) "." },
         }
         @if request.effects.iter().any(|line| line.starts_with("copy_in ")) {
             p.problem { "The rows that are copied in come later and can be any: they are not part of this request." }
@@ -212,6 +232,7 @@ struct How<'a> {
     /// They have signed in anew to approve, a moment ago.
     confirm: bool,
     words: &'a str,
+    most: &'a str,
 }
 
 fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) -> Markup {
@@ -247,6 +268,12 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
                 label for="words" { "A comment; whoever asks sees it where you deny" }
                 textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
             }
+            @if let Ceiling::Rows { most, .. } = &request.ceiling {
+                p.most {
+                    label for="most" { "Rows at most" } " "
+                    input #most name="most" type="number" min="0" step="1" placeholder=(most) value=(how.most);
+                }
+            }
             p.problem role="alert" hidden {}
             div.buttons {
                 button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } }
@@ -264,9 +291,10 @@ fn history(request: &Request) -> Markup {
             section.panel aria-labelledby="answers" {
                 h2 #answers { "Answers" }
                 ul.rows {
-                    @for Vote { voter, groups: _, approve, words, proof, names: _ } in &request.votes {
+                    @for Vote { voter, groups: _, approve, words, proof, most, names: _ } in &request.votes {
                         li {
                             strong { (words::visible(voter)) } " " @if *approve { "approved" } @else { "denied" }
+                            @if let Some(most) = most { " at most " (most) " rows" }
                             @if let Some(proof) = proof { span.for { " by " (words::visible(proof)) } }
                             @if let Some(words) = words { p { "“" (words::visible(words)) "”" } }
                         }
@@ -281,7 +309,18 @@ fn history(request: &Request) -> Markup {
 
 /// The answer that a form is about, to exactly what its page showed.
 fn act(id: &str, form: &crate::form::Form, approve: bool) -> Act {
-    Act::answer(id, form.text("digest"), approve)
+    Act::answer(id, form.text("digest"), approve, most(form).ok().flatten().filter(|_| approve))
+}
+
+/// How many rows are approved, where that is said.
+fn most(form: &crate::form::Form) -> Result<Option<u64>, Problem> {
+    match form.text("most").trim() {
+        "" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| {
+            let says = "How many rows it may change is a whole number.";
+            Problem::new(axum::http::StatusCode::BAD_REQUEST, "This is no number of rows", says)
+        }),
+    }
 }
 
 async fn ask(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Response {
@@ -306,9 +345,11 @@ async fn answer(
             return Err(again(Problem::new(axum::http::StatusCode::BAD_REQUEST, "This is no answer", says)));
         }
     };
+    let most = most(&form).map_err(&again)?;
     let said: String = form.text("words").trim().chars().take(LONGEST_WORDS).collect();
     let proof = if approve {
-        let back = format!("{here}?confirm=approve&words={}", words::encoded(&said));
+        let rows = most.map(|most| most.to_string()).unwrap_or_default();
+        let back = format!("{here}?confirm=approve&words={}&most={rows}", words::encoded(&said));
         match of_form(&pages, &visitor, &headers, &form, act(&id, &form, true), &back).await {
             Ok(Presence::Proved(proof)) => Some(proof),
             Ok(Presence::Away(response)) => return Ok(response),
@@ -317,7 +358,7 @@ async fn answer(
     } else {
         None
     };
-    let said = (!said.is_empty()).then_some(said);
+    let said = Said { words: (!said.is_empty()).then_some(said), most };
     let voter = visitor.guest().voter();
     pages.gateway.answer_request(&id, &voter, approve, said, proof).await.map_err(|e| again(e.into()))?;
     let mut response = Redirect::to(&here).into_response();

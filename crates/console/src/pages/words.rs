@@ -297,11 +297,32 @@ pub(super) fn moment(seconds: i64) -> Markup {
     html! { time datetime=(exact) title=(exact) data-at=(seconds) { (distance(seconds - now())) } }
 }
 
+/// The same of a moment as the journal writes it.
+pub(super) fn moment_of(written: &str) -> Markup {
+    match read_time(written) {
+        Some(seconds) => moment(seconds),
+        None => visible(written),
+    }
+}
+
+/// Seconds since 1970 of what [`exact`] writes; fractions of a second may stand behind it.
+fn read_time(written: &str) -> Option<i64> {
+    let number = |from: usize, to: usize| written.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 /// `in 12 min`, `3 h ago`.
 fn distance(seconds: i64) -> String {
     let far = seconds.unsigned_abs();
     let (count, unit) = match far {
-        0..=44 => return if seconds < 0 { "just now".to_owned() } else { "in a moment".to_owned() },
+        0..=44 => return if seconds <= 0 { "just now".to_owned() } else { "in a moment".to_owned() },
         45..=5399 => (far.div_ceil(60).max(1), "min"),
         5400..=129_599 => ((far + 1800) / 3600, "h"),
         _ => ((far + 43_200) / 86_400, "days"),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use journal::{Journal, Position, Synced};
-use model::ColumnName;
+use model::{Ceiling, ColumnName};
 
 use super::{DecisionId, JournalDown};
 use crate::lanes;
@@ -17,7 +17,7 @@ use crate::traces::Waits;
 /// use gateway::audit::{Cleared, DecisionId, Owed};
 ///
 /// fn forge(decision: DecisionId) -> Cleared<&'static str> {
-///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default() }
+///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default(), ceiling: None }
 /// }
 /// ```
 #[must_use]
@@ -26,13 +26,26 @@ pub struct Cleared<M> {
     pub(super) reveal: Arc<BTreeSet<ColumnName>>,
     pub(super) decision: DecisionId,
     pub(super) owed: Owed,
+    pub(super) ceiling: Option<Ceiling>,
 }
 
 impl<M> Cleared<M> {
-    /// What is forwarded, the columns that it may show clear, the decision, and what must be on disk before it leaves.
-    pub fn into_parts(self) -> (M, Arc<BTreeSet<ColumnName>>, DecisionId, Owed) {
-        (self.message, self.reveal, self.decision, self.owed)
+    /// What is forwarded, under which terms, and what must be on disk before it leaves.
+    pub fn into_parts(self) -> (M, Terms, Owed) {
+        let Self { message, reveal, decision, owed, ceiling } = self;
+        (message, Terms { reveal, decision, ceiling }, owed)
     }
+}
+
+/// Under which terms an operation may go on.
+#[derive(Debug)]
+pub struct Terms {
+    /// The columns that it may show clear.
+    pub reveal: Arc<BTreeSet<ColumnName>>,
+    /// The decision.
+    pub decision: DecisionId,
+    /// How many rows were approved; `None` where nobody was asked.
+    pub ceiling: Option<Ceiling>,
 }
 
 /// Records that must be written, and those that must be on disk, before a byte behind them leaves for the target.

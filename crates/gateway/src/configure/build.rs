@@ -70,6 +70,11 @@ pub(super) fn build(
     })
 }
 
+/// A target by itself, with its own password alone.
+pub(super) fn lone(target: &TargetConfig, means: Means<'_>) -> Result<Target, String> {
+    Ok(Target::new(parts(target, credential(target, &BTreeMap::new(), means.sources), means)?))
+}
+
 /// What a target logs in with.
 fn credential(
     target: &TargetConfig,

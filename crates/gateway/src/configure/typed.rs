@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::identity::{ClientConfig, GroupConfig, IssuerConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// Everything that is configured. Passwords and proposals stay where nothing is said of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// The services behind the gateway.
@@ -18,17 +19,20 @@ pub struct Configuration {
     pub policies: Vec<PolicyFile>,
     /// Whose tokens are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub issuers: Vec<IssuerConfig>,
     /// Workloads without an issuer, each with a key of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub clients: Vec<ClientConfig>,
     /// Groups of the gateway's own, with who is in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub groups: Vec<GroupConfig>,
 }
 
 /// One policy file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// Its name, for errors.
@@ -38,7 +42,7 @@ pub struct PolicyFile {
 }
 
 /// One target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetConfig {
     /// What clients give as the database.
@@ -76,7 +80,7 @@ pub struct TargetConfig {
 }
 
 /// What is said of one column.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnConfig {
     /// Its tags; none clears what was proposed for it.
@@ -91,8 +95,9 @@ pub struct ColumnConfig {
 }
 
 /// A password on its way into the vault. It is never printed, and wiped when it is dropped.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "String")]
+#[schemars(with = "String")]
 pub struct Password(Zeroizing<String>);
 
 impl Password {

@@ -57,8 +57,8 @@ impl Gateway {
         let message = question.withdraw();
         match (refusal, answer) {
             (Some(denied), _) => Verdict::Deny(message, denied),
-            (None, Answer::Approved(satisfied)) => {
-                match self.decide_with(grant, message, now, satisfied) {
+            (None, Answer::Approved(claim)) => {
+                match self.decide_with(grant, message, now, &claim.rules) {
                     // What was approved is spent: all that policy asks for now is asked for anew, together.
                     Verdict::Hold(question) => self.decide_with(grant, question.withdraw(), now, &[]),
                     verdict @ (Verdict::Allow(_) | Verdict::Deny(..)) => verdict,

@@ -7,7 +7,7 @@ use crate::metrics::Snapshot;
 use crate::targets::Contact;
 
 /// How the gateway is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Health {
     /// Whether new clients should be sent here.
     pub ready: bool,
@@ -30,7 +30,7 @@ pub struct Health {
 }
 
 /// Whether files could be read and taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Files {
     /// They are in force.
@@ -40,7 +40,7 @@ pub enum Files {
 }
 
 /// How the gateway is, with what only an administrator is told.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Status {
     /// What everybody is told.
     #[serde(flatten)]

@@ -129,6 +129,31 @@ impl Client {
         asked.await.map_err(|_| WebError::Broken)?
     }
 
+    /// The status of the answer to JSON that is posted, whatever it is; what else it says is not read.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn deliver(
+        &self,
+        address: &str,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    ) -> Result<u16, WebError> {
+        let (agent, address) = (self.0.clone(), address.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut question = agent.post(&address).header("content-type", "application/json");
+            for (name, value) in &headers {
+                question = question.header(*name, value);
+            }
+            let question = question.config().http_status_as_error(false).build();
+            match question.send(body.as_str()) {
+                Ok(answer) => Ok(answer.status().as_u16()),
+                Err(error) => Err(WebError::Unreachable(error.to_string())),
+            }
+        });
+        asked.await.map_err(|_| WebError::Broken)?
+    }
+
     /// An answer whatever its status, to a form that is posted where there is one, and to a plain question else.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hashbrown::{HashMap, HashSet};
 use recording::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ const MOST: usize = 1000;
 const MOST_RECORDINGS: usize = 500;
 
 /// What is looked for: all that is given must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Search {
     /// Who: `agent:ci`, or a part of it; also who is acted for.
@@ -50,7 +51,7 @@ pub struct Search {
 }
 
 /// What was found.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Found {
     /// The newest first.
     pub hits: Vec<Hit>,
@@ -59,7 +60,7 @@ pub struct Found {
 }
 
 /// One operation that fits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hit {
     /// Its session.
     pub session: String,
@@ -110,17 +111,7 @@ impl Search {
 
     fn fits_effects(&self, effects: &[&str]) -> bool {
         let Some(table) = self.table.as_deref() else { return true };
-        let touches = |effect: &&str| {
-            // `update public.orders`, `select public.t via public.v`, `reveal public.t.column`.
-            let named = effect.split([' ', ':']).skip(1).filter(|word| *word != "via");
-            named.into_iter().any(|name| {
-                name == table
-                    || name.strip_suffix(table).is_some_and(|before| before.ends_with('.'))
-                    || name.strip_prefix(table).is_some_and(|behind| behind.starts_with('.'))
-                    || name.contains(&format!(".{table}."))
-            })
-        };
-        effects.iter().any(touches)
+        effects.iter().any(|effect| touches(effect, table))
     }
 
     fn is_in_statement(&self, statement: &str, effects: &[&str]) -> bool {
@@ -137,6 +128,17 @@ impl Search {
             step.results.iter().flat_map(|shown| &shown.columns).any(|c| c.name.eq_ignore_ascii_case(column))
         })
     }
+}
+
+/// Whether an effect's line names a table: `update public.orders`, `select public.t via public.v`, `reveal public.t.column`.
+pub(crate) fn touches(effect: &str, table: &str) -> bool {
+    let named = effect.split([' ', ':']).skip(1).filter(|word| *word != "via");
+    named.into_iter().any(|name| {
+        name == table
+            || name.strip_suffix(table).is_some_and(|before| before.ends_with('.'))
+            || name.strip_prefix(table).is_some_and(|behind| behind.starts_with('.'))
+            || name.contains(&format!(".{table}."))
+    })
 }
 
 /// Whether a name stands in a statement as a word of its own.

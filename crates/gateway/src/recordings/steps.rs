@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use recording::Key;
 use recording::event::{Event, Events, What};
 use recording::read::{Cursor, ReadError, Reader};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ const MOST_ROWS: usize = 100_000;
 const MOST_SHOWN: usize = 8 * 1024 * 1024;
 
 /// Which part of a recording is wanted, and how much of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Wanted {
     /// The first step, from 0.
@@ -39,7 +40,7 @@ pub struct Wanted {
 }
 
 /// A part of a recording.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Page {
     /// Who, on what, when; `began_us` is in microseconds since 1970.
     pub session: Value,
@@ -58,7 +59,7 @@ pub struct Page {
 }
 
 /// What became of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It was allowed.
@@ -80,7 +81,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn word(self) -> &'static str {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Refused => "refused",
@@ -95,7 +97,7 @@ impl Verdict {
 }
 
 /// One step.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Step {
     /// Its number in the recording, from 0.
     pub index: u64,
@@ -146,10 +148,37 @@ fn words(value: &Value, is: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
+/// Where a step stands in the whole of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since the session began.
+    pub at_us: u64,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Reads a page, and every step's moment with it: the whole recording is gone through.
+pub(super) fn surveyed(
+    directory: &Path,
+    key: &Key,
+    session: &str,
+    wanted: &Wanted,
+) -> Result<(Page, Vec<Moment>), ReadError> {
+    let mut reading = Reading { survey: Some(Vec::new()), ..Reading::new(wanted) };
+    read(directory, key, session, &mut reading)?;
+    let moments = reading.survey.take().unwrap_or_default();
+    Ok((reading.page(), moments))
+}
+
 /// Reads a page. Steps are numbered from the beginning, so it is read from there.
 pub(super) fn page(directory: &Path, key: &Key, session: &str, wanted: &Wanted) -> Result<Page, ReadError> {
-    let mut reader = Reader::open(directory, key, session, Cursor::default())?;
     let mut reading = Reading::new(wanted);
+    read(directory, key, session, &mut reading)?;
+    Ok(reading.page())
+}
+
+fn read(directory: &Path, key: &Key, session: &str, reading: &mut Reading<'_>) -> Result<(), ReadError> {
+    let mut reader = Reader::open(directory, key, session, Cursor::default())?;
     while let Some(block) = reader.block()? {
         for event in Events::new(&block) {
             let event = event.map_err(|_| ReadError::Sealed(reader.cursor().block))?;
@@ -159,7 +188,7 @@ pub(super) fn page(directory: &Path, key: &Key, session: &str, wanted: &Wanted) 
             break;
         }
     }
-    Ok(reading.page())
+    Ok(())
 }
 
 /// A step of the page that is read.
@@ -185,6 +214,8 @@ struct Reading<'a> {
     shown: usize,
     session: Value,
     ended: Option<(u64, Value)>,
+    /// Every step, where the whole is gone through.
+    survey: Option<Vec<Moment>>,
 }
 
 impl<'a> Reading<'a> {
@@ -204,6 +235,7 @@ impl<'a> Reading<'a> {
             shown: 0,
             session: Value::Null,
             ended: None,
+            survey: None,
         }
     }
 
@@ -309,6 +341,9 @@ impl<'a> Reading<'a> {
     ) -> Option<usize> {
         let index = self.index;
         self.index += 1;
+        if let Some(survey) = &mut self.survey {
+            survey.push(Moment { at_us: at, verdict });
+        }
         let fits = self.only.is_empty() || self.only.contains(&verdict.word());
         if index < self.wanted.from || !fits || self.next.is_some() {
             return None;
@@ -348,7 +383,7 @@ impl<'a> Reading<'a> {
 
     /// Whether the page is full and all of it is known.
     fn is_over(&self) -> bool {
-        self.next.is_some() && self.steps.iter().all(|open| open.step.done)
+        self.survey.is_none() && self.next.is_some() && self.steps.iter().all(|open| open.step.done)
     }
 
     fn page(self) -> Page {

@@ -57,7 +57,11 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             expires: 600,
             valid_for: 600,
             reason: None,
+            carry: false,
+            ceiling: None,
+            tolerance: 0,
         }],
+        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
         version: "v".to_owned(),
     }
 }
@@ -70,6 +74,7 @@ fn vote(by: &str, approve: bool) -> Vote {
         approve,
         words,
         proof: None,
+        most: None,
         names: Vec::new(),
     }
 }
@@ -122,7 +127,7 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
         Step::Yes(n, by) => voted(state.vote(&ids[*n], &vote(by, true)).await.expect("voted")),
         Step::No(n, by) => voted(state.vote(&ids[*n], &vote(by, false)).await.expect("voted")),
         Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
-            Some(rules) => rules.into_iter().map(|rule| rule.id).collect::<Vec<_>>().join(","),
+            Some(claim) => claim.rules.into_iter().map(|rule| rule.id).collect::<Vec<_>>().join(","),
             None => "nothing".to_owned(),
         },
         Step::Withdraw(n) => {
@@ -532,8 +537,16 @@ async fn a_configuration_comes_back_without_its_passwords() {
                 ..Configuration::default()
             };
             let was = state.version().await.expect("read");
-            assert_eq!(state.replace(was, &wanted).await.expect("replaced"), Some(was + 1), "{name}");
-            assert_eq!(state.replace(was, &wanted).await.expect("asked"), None, "{name}: that was replaced");
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("replaced"),
+                Some(was + 1),
+                "{name}"
+            );
+            assert_eq!(
+                state.replace(was, &wanted, "user:ada").await.expect("asked"),
+                None,
+                "{name}: that was replaced"
+            );
             let expected = Configuration {
                 targets: vec![target(None)],
                 policies: policies.clone(),
@@ -544,8 +557,17 @@ async fn a_configuration_comes_back_without_its_passwords() {
             assert_eq!(credentials.get("orders").map(|p| p.as_slice()), kept.map(str::as_bytes), "{name}");
         }
         let was = state.version().await.expect("read");
-        state.replace(was, &Configuration::default()).await.expect("replaced");
+        state.replace(was, &Configuration::default(), "user:ada").await.expect("replaced");
         assert!(state.configured().await.expect("read").credentials.is_empty(), "{name}");
+        let former = state.former().await.expect("read");
+        let said: Vec<_> =
+            former.iter().map(|f| (f.version, f.by.as_str(), f.configuration.targets.len())).collect();
+        assert_eq!(
+            said,
+            [(4, "user:ada", 0), (3, "user:ada", 1), (2, "user:ada", 1), (1, "user:ada", 1)],
+            "{name}"
+        );
+        assert!(!format!("{former:?}").contains("hunter2"), "{name}: passwords are no part of it");
     }
 }
 

@@ -25,10 +25,11 @@ CREATE TABLE carrier (
     until BIGINT NOT NULL
 );
 
--- What each was told, or will not take.
+-- What each was told, or will not take; and what it calls the message, where that is changed by what is told later.
 CREATE TABLE told (
     carrier TEXT NOT NULL,
     request TEXT NOT NULL,
     status TEXT NOT NULL,
+    mark TEXT,
     PRIMARY KEY (carrier, request, status)
 );

@@ -7,7 +7,7 @@ use crate::Store;
 
 async fn untold(store: &Store, carrier: &str) -> Vec<String> {
     let news = store.untold(carrier, 0, 100).await.expect("read");
-    news.into_iter().map(|n| format!("{} {}", n.request, n.status)).collect()
+    news.into_iter().map(|n| format!("{} {}", n.request, n.status.as_str())).collect()
 }
 
 pub(super) async fn each_state_of_a_request_is_told_once_in_its_order(place: &Place) {
@@ -25,8 +25,11 @@ pub(super) async fn each_state_of_a_request_is_told_once_in_its_order(place: &Pl
     let all = ["pending", "approved", "claimed", "done"].map(|word| format!("{id} {word}"));
     assert_eq!(untold(&store, "ops").await, all);
     let first = store.untold("ops", 0, 1).await.expect("read").remove(0);
-    store.tell("ops", &first).await.expect("told");
-    store.tell("ops", &first).await.expect("told twice is told");
+    assert_eq!(store.mark("ops", &id).await.expect("read"), None);
+    store.tell("ops", &first, Some("m1")).await.expect("told");
+    store.tell("ops", &first, Some("m2")).await.expect("told twice is told");
+    assert_eq!(store.mark("ops", &id).await.expect("read").as_deref(), Some("m1"));
+    assert_eq!(store.mark("other", &id).await.expect("read"), None);
     assert_eq!(untold(&store, "ops").await, all[1..]);
     assert_eq!(untold(&store, "other").await.len(), 5, "each carrier for itself");
     // The clock of the database is not that of this test.

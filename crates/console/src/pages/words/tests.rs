@@ -28,6 +28,7 @@ fn moments_are_exact_and_near() {
     }
     for (seconds, text) in [
         (-3, "just now"),
+        (0, "just now"),
         (3, "in a moment"),
         (-120, "2 min ago"),
         (900, "in 15 min"),

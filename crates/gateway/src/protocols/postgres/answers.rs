@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wire::postgres::backend::{self, Backend, TransactionStatus};
 use wire::postgres::{Frame, build};
 
+use super::ceiling::{self, Capped, Stage};
 use super::chunk::{Chunk, ChunkKind, RowPlan};
 use super::control::Rows;
 use super::conversation::Conversation;
@@ -46,6 +47,10 @@ pub(super) struct Answers {
     own_rows: Vec<Rows>,
     /// A statement of ours failed, with this SQLSTATE.
     pub(super) own_failed: Option<String>,
+    /// What the client would get of that, were it the client's.
+    pub(super) own_error: Vec<u8>,
+    /// What was kept from the client until it was certain.
+    pub(super) released: Vec<u8>,
     /// Operations that ended, for the journal.
     pub(super) outcomes: VecDeque<Outcome>,
     /// How the rows that come now are to be read, for the recording, until it is told.
@@ -67,6 +72,8 @@ impl Answers {
             clear: RowPlan::clear(),
             own_rows: Vec::new(),
             own_failed: None,
+            own_error: Vec::new(),
+            released: Vec::new(),
             outcomes: VecDeque::new(),
             shape: None,
             masking: Spent::default(),
@@ -98,6 +105,7 @@ impl Answers {
     pub(super) fn ask_begun(&mut self) {
         self.own_rows.clear();
         self.own_failed = None;
+        self.own_error.clear();
     }
 
     /// The rows of each of our statements, in their order.
@@ -179,9 +187,9 @@ impl Answers {
             }),
             Backend::RowDescription(fields) => self.described(c, fields),
             Backend::NoData => self.no_data(c),
-            Backend::CommandComplete(tag) => self.completed(c, &String::from_utf8_lossy(tag)),
-            Backend::EmptyQuery => self.completed(c, ""),
-            Backend::PortalSuspended => self.suspended(c),
+            Backend::CommandComplete(tag) => self.completed(c, frame, &String::from_utf8_lossy(tag)),
+            Backend::EmptyQuery => self.completed(c, frame, ""),
+            Backend::PortalSuspended => self.suspended(c, frame),
             Backend::CopyIn(_) => {
                 c.copy_in_begun();
                 Ok(Heard::Pass)
@@ -194,7 +202,8 @@ impl Answers {
             Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
                 Some(Expected::FunctionCall(run)) if !may_mask || masks::is_clear(&run.bound) => {
                     run.rows = 1;
-                    Ok(Heard::Pass)
+                    let limited = run.bound.limit.is_some();
+                    Ok(if limited { kept(c, frame) } else { Heard::Pass })
                 }
                 Some(Expected::FunctionCall(_)) => {
                     Ok(Heard::Cut("a function's result that cannot be masked"))
@@ -254,27 +263,30 @@ impl Answers {
         Ok(heard)
     }
 
-    fn completed(&mut self, c: &mut Conversation, tag: &str) -> Result<Heard, Stop> {
+    fn completed(&mut self, c: &mut Conversation, frame: &Frame<'_>, tag: &str) -> Result<Heard, Stop> {
         self.plan = None;
         self.kind = None;
         match c.expected.front_mut() {
             Some(Expected::Query(run)) => {
                 let current = run.current;
-                self.outcomes.push_back(outcome(run, tag, None));
+                let outcome = outcome(run, tag, None);
                 run.current += 1;
                 run.described = false;
                 run.rows = 0;
                 let bound = Arc::clone(&run.bound);
                 apply(c, &bound, current, tag);
-                Ok(Heard::Pass)
+                self.noted(c, &bound, current, tag, outcome);
+                // The last one's is not sent before the transaction is committed, nor by the server.
+                let is_last = current + 1 == bound.operation.statements.len();
+                Ok(if bound.limit.is_some() && is_last { kept(c, frame) } else { Heard::Pass })
             }
             Some(Expected::Execute(_)) => {
                 let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
-                self.outcomes.push_back(outcome(&run, tag, None));
+                self.noted(c, &run.bound, 0, tag, outcome(&run, tag, None));
                 apply(c, &run.bound, 0, tag);
                 c.executed(&run.bound);
                 c.settled();
-                Ok(Heard::Pass)
+                Ok(if run.bound.limit.is_some() { kept_and_ran(c, frame) } else { Heard::Pass })
             }
             Some(Expected::Own(OwnPart::Execute) | Expected::Guard(OwnPart::Execute, _)) => {
                 c.expected.pop_front();
@@ -284,14 +296,26 @@ impl Answers {
         }
     }
 
-    fn suspended(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+    /// An outcome is one when it is certain.
+    fn noted(&mut self, c: &mut Conversation, bound: &Bound, index: usize, tag: &str, outcome: Outcome) {
+        match c.capped.as_mut().filter(|_| bound.limit.is_some()) {
+            Some(capped) => {
+                let statement = bound.operation.statements.get(index);
+                capped.told = capped.told.saturating_add(ceiling::told(statement, tag, outcome.rows));
+                capped.outcomes.push(outcome);
+            }
+            None => self.outcomes.push_back(outcome),
+        }
+    }
+
+    fn suspended(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         self.plan = None;
         self.kind = None;
         match c.expected.pop_front() {
             Some(Expected::Execute(run)) => {
-                self.outcomes.push_back(outcome(&run, "", None));
+                self.noted(c, &run.bound, 0, "", outcome(&run, "", None));
                 c.settled();
-                Ok(Heard::Pass)
+                Ok(if run.bound.limit.is_some() { kept_and_ran(c, frame) } else { Heard::Pass })
             }
             _ => Err(unexpected()),
         }
@@ -304,14 +328,14 @@ impl Answers {
             Some(Expected::Query(_) | Expected::Refused(Refused { simple: true, .. })) => {
                 c.names.simple_query();
                 c.query_ended();
-                Heard::Pass
+                ran(c)
             }
             Some(Expected::FunctionCall(run)) => {
                 if run.failed.is_none() {
-                    self.outcomes.push_back(outcome(&run, "", None));
+                    self.noted(c, &run.bound, 0, "", outcome(&run, "", None));
                     run.bound.operation.statements.iter().for_each(|statement| c.ran(statement, ""));
                 }
-                Heard::Pass
+                ran(c)
             }
             Some(Expected::Sync) => Heard::Pass,
             Some(Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)) => Heard::Swallow,
@@ -350,12 +374,19 @@ impl Answers {
                 return Heard::Swallow;
             }
             Some(Expected::Own(_)) => {
+                self.own_error = match errors::withhold_if(frame, shy && quoting) {
+                    Heard::Instead(bytes) => bytes,
+                    Heard::Pass | Heard::Row | Heard::Swallow | Heard::Cut(_) => frame.whole.to_vec(),
+                };
                 self.own_failed = Some(state);
                 c.failed_extended();
                 return Heard::Swallow;
             }
             Some(Expected::Query(run) | Expected::FunctionCall(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
+                if run.bound.limit.is_some() {
+                    failed(&mut c.capped);
+                }
                 run.failed = Some(state);
                 let heard = withheld(frame, shy, quoting, &run.bound.operation);
                 c.query_ended();
@@ -363,6 +394,9 @@ impl Answers {
             }
             Some(Expected::Execute(run)) => {
                 self.outcomes.push_back(outcome(run, "", Some(&state)));
+                if run.bound.limit.is_some() {
+                    failed(&mut c.capped);
+                }
                 withheld(frame, shy, quoting, &run.bound.operation)
             }
             Some(Expected::Bind { bound, .. }) => withheld(frame, shy, quoting, &bound.operation),
@@ -390,6 +424,55 @@ impl Answers {
     }
 }
 
+/// What the server says at the end of an approved operation waits until that stays.
+fn kept(c: &mut Conversation, frame: &Frame<'_>) -> Heard {
+    let Some(capped) = &mut c.capped else { return Heard::Pass };
+    capped.held.extend_from_slice(frame.whole);
+    Heard::Swallow
+}
+
+/// The same of a message behind which nothing more of it comes.
+fn kept_and_ran(c: &mut Conversation, frame: &Frame<'_>) -> Heard {
+    let heard = kept(c, frame);
+    ran(c);
+    heard
+}
+
+/// An approved operation has run: it is looked at before the client hears of it.
+fn ran(c: &mut Conversation) -> Heard {
+    let Some(capped) = &mut c.capped else { return Heard::Pass };
+    match &capped.stage {
+        Stage::Running(limit) => {
+            let simple = capped.simple;
+            capped.stage = Stage::Ran(Arc::clone(limit));
+            if simple {
+                c.ended_by_query();
+            }
+            Heard::Swallow
+        }
+        Stage::Failed => {
+            c.ended_by_query();
+            Heard::Swallow
+        }
+        // What was in flight before it.
+        Stage::Waiting(_)
+        | Stage::Beginning(_)
+        | Stage::Ran(_)
+        | Stage::Counting(_)
+        | Stage::Committing
+        | Stage::Undoing(_) => Heard::Pass,
+    }
+}
+
+/// An approved operation has failed. What it failed in is undone by whoever began that.
+fn failed(capped: &mut Option<Capped>) {
+    if let Some(ours) = capped.as_mut().filter(|capped| capped.ours) {
+        ours.stage = Stage::Failed;
+    } else {
+        *capped = None;
+    }
+}
+
 /// What a completed statement did to the session's names and settings.
 fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) {
     let Some(statement) = bound.operation.statements.get(index) else { return };
@@ -411,6 +494,7 @@ fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {
         duration: run.started.elapsed(),
         sqlstate: failed.map(str::to_owned),
         masking: Spent::default(),
+        stopped: None,
     }
 }
 

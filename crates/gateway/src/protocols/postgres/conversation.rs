@@ -13,6 +13,7 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
 use self::in_flight::Found;
+use super::ceiling::{Capped, Limit};
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::guard::{self, Guard};
 use super::names::{Names, moves_names};
@@ -97,6 +98,8 @@ pub(super) struct Conversation {
     copies: usize,
     /// The server has begun one of them.
     pub(super) copying_in: bool,
+    /// An approved operation that can still be taken back.
+    pub(super) capped: Option<Capped>,
 }
 
 impl Conversation {
@@ -123,12 +126,31 @@ impl Conversation {
             settings_failed: false,
             copies: 0,
             copying_in: false,
+            capped: None,
         }
     }
 
     /// Whether nothing is in flight and no transaction is open: then we may answer by ourselves.
     pub(super) fn is_idle(&self) -> bool {
-        self.expected.is_empty() && !self.unsynced && self.status == TransactionStatus::Idle
+        self.expected.is_empty()
+            && !self.unsynced
+            && self.status == TransactionStatus::Idle
+            && self.capped.is_none()
+    }
+
+    /// Whether the client's messages wait until an approved operation stays, or does not. Data of a COPY is part of it.
+    pub(super) fn is_settling(&self) -> bool {
+        self.capped.is_some() && !self.copying_in
+    }
+
+    /// A simple Query was answered, with which the server's implicit transaction ends.
+    pub(super) fn ended_by_query(&mut self) {
+        self.unsynced = false;
+    }
+
+    /// What is sent next stays in one transaction with what follows it, up to the client's Sync.
+    pub(super) fn stay_open(&mut self) {
+        self.unsynced = true;
     }
 
     /// Takes what the server reports of a setting.
@@ -276,12 +298,11 @@ impl Conversation {
         &mut self,
         kind: RequestKind,
         operation: Arc<Operation>,
-        reveal: Arc<BTreeSet<ColumnName>>,
-        decision: DecisionId,
-        turn: u64,
+        terms: Running,
     ) -> Vec<u8> {
         let mut behind = Vec::new();
-        let bound = Bound { reveal, decision, turn, ..Bound::of(operation) };
+        let Running { reveal, decision, turn, limit } = terms;
+        let bound = Bound { reveal, decision, turn, limit, ..Bound::of(operation) };
         match kind {
             RequestKind::Query => {
                 self.running(&bound);
@@ -293,8 +314,11 @@ impl Conversation {
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Execute { portal, bound: old } => {
-                let Bound { reveal, decision, .. } = bound;
-                let bound = Arc::new(old.again(reveal, decision, turn));
+                let Bound { reveal, decision, limit, .. } = bound;
+                let again = old.again(reveal, decision, turn);
+                let limit = limit.or_else(|| again.limit.clone());
+                let bound = Arc::new(Bound { limit, ..again });
+                self.caps(&bound);
                 self.names.renew_portal(&portal, &old, &bound);
                 self.running(&bound);
                 self.extended(Expected::Execute(Run::new(bound)));
@@ -319,6 +343,13 @@ impl Conversation {
             }
         }
         behind
+    }
+
+    /// A portal is run that was approved.
+    fn caps(&mut self, bound: &Bound) {
+        if let (Some(limit), None) = (&bound.limit, &self.capped) {
+            self.capped = Some(Capped::running(Arc::clone(limit), bound.decision.clone()));
+        }
     }
 
     /// A second opinion on where the result's columns come from, and their types, are needed before the first row; the
@@ -477,6 +508,18 @@ impl Conversation {
             self.names_moving = false;
         }
     }
+}
+
+/// Under which terms an operation runs.
+pub(super) struct Running {
+    /// The columns that it may show clear.
+    pub reveal: Arc<BTreeSet<ColumnName>>,
+    /// The decision that let it pass.
+    pub decision: DecisionId,
+    /// The turn of the gateway's at which that was made.
+    pub turn: u64,
+    /// How many rows it may change, where somebody approved it.
+    pub limit: Option<Arc<Limit>>,
 }
 
 /// How a refusal is made true.

@@ -8,6 +8,7 @@ use model::ColumnName;
 use wire::postgres::backend::Field;
 use wire::postgres::build;
 
+use super::ceiling::Limit;
 use super::operation::{Operation, Prepared};
 use crate::audit::DecisionId;
 
@@ -111,6 +112,8 @@ pub(super) struct Bound {
     pub holdable: bool,
     /// The turn of the gateway's at which that was decided: after another one it is decided anew.
     pub turn: u64,
+    /// How many rows it may change, where somebody approved it.
+    pub limit: Option<Arc<Limit>>,
 }
 
 /// An operation that is running.
@@ -141,6 +144,7 @@ impl Bound {
             decision: DecisionId::default(),
             holdable: false,
             turn: 0,
+            limit: None,
         }
     }
 
@@ -161,6 +165,7 @@ impl Bound {
             decision,
             holdable: self.holdable,
             turn,
+            limit: self.limit.clone(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL: from the client's bytes to operations, and from the server's to what the client may see.
 
 mod answers;
+mod ceiling;
 mod chunk;
 mod control;
 mod conversation;

@@ -10,10 +10,12 @@ use sql::postgres::catalog::Catalog;
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 
+use super::ceiling;
 use super::expected::Bound;
 use super::guard;
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+use crate::holds::Countable;
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
 
@@ -407,6 +409,10 @@ impl Auditable for Request {
 
     fn catalogue(&self) -> u64 {
         self.seen.version
+    }
+
+    fn countable(&self) -> Countable {
+        ceiling::countable(self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the recorded bytes of an answer back to what they show: results as tables, errors, notices.
 
 use recording::event::What;
+use schemars::JsonSchema;
 use serde::Serialize;
 use wire::postgres::backend::{Backend, Field, backend};
 use wire::postgres::{Frame, error, row, split};
@@ -8,7 +9,7 @@ use wire::postgres::{Frame, error, row, split};
 use super::shown::{decoded, type_name};
 
 /// One result of an operation, as its principal saw it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Shown {
     /// Its columns; none where there are no rows, or nobody described them.
     pub columns: Vec<Column>,
@@ -34,7 +35,7 @@ pub struct Shown {
 }
 
 /// A column of a result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -48,7 +49,7 @@ pub struct Column {
 }
 
 /// An error or a notice.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Told {
     /// `ERROR`, `NOTICE`, `NOTIFY`.
     pub severity: String,
@@ -65,7 +66,7 @@ pub struct Told {
 }
 
 /// What was shown and is not kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Rest {
     /// How many bytes.
     pub bytes: u64,

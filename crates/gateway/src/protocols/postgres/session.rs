@@ -1,6 +1,7 @@
 //! One PostgreSQL session as the spine sees it: both sockets, and the conversation between them.
 
 mod open;
+mod settling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +15,12 @@ use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 pub(super) use self::open::Open;
+use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
-use super::conversation::Refusing;
+use super::conversation::{Refusing, Running};
 use super::operation::{Garbled, Request};
 use super::{answers, opening};
-use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded};
+use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
@@ -167,12 +169,17 @@ impl Protocol for PostgresSession {
                 open.answers.refresh = false;
             }
             open.learn(&self.origin.session);
+            open.settle()?;
             if !open.pump.client.is_full()
                 && let Some(chunk) = open.hear()?
             {
                 return Ok(Event::Response(chunk));
             }
             open.learn(&self.origin.session);
+            open.settle()?;
+            if !open.answers.released.is_empty() && !open.pump.client.is_full() {
+                continue;
+            }
             open.conversation.turn = self.gateway.turn();
             if ears == Ears::Both
                 && open.answers.outcomes.is_empty()
@@ -186,7 +193,8 @@ impl Protocol for PostgresSession {
             if open.upstream_ended && !open.pump.client.is_full() {
                 return Err(Stop::Upstream("closed by the target".to_owned()));
             }
-            if open.client_ended && open.conversation.expected.is_empty() {
+            if open.client_ended && open.conversation.expected.is_empty() && !open.conversation.is_settling()
+            {
                 return Err(Stop::Done);
             }
             // Nothing leaves for the server but here.
@@ -243,7 +251,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
-        let (mut request, reveal, decision, owed) = message.into_parts();
+        let (mut request, Terms { reveal, decision, ceiling }, owed) = message.into_parts();
         if let (Some(place), Some(open)) = (&self.place, &self.live)
             && request.may_change()
         {
@@ -256,13 +264,19 @@ impl Protocol for PostgresSession {
         let turn = self.asked_at.load(Ordering::Relaxed);
         let open = self.open()?;
         open.owed.then(owed);
+        if let Some(approved) = Approved::of(ceiling) {
+            let unsent = Unsent { request, reveal, turn, approved };
+            open.conversation.capped = Some(Capped::waiting(unsent, decision));
+            return open.settle();
+        }
         let rest = open.pump.client.input.filled();
         let before = open.conversation.guarded(&request.kind, &request.operation, rest);
         if !before.is_empty() {
             open.pump.upstream.output.extend(&before);
         }
         open.pump.upstream.output.append(&mut request.frame);
-        let behind = open.conversation.forward(request.kind, request.operation, reveal, decision, turn);
+        let running = Running { reveal, decision, turn, limit: None };
+        let behind = open.conversation.forward(request.kind, request.operation, running);
         if !behind.is_empty() {
             open.pump.upstream.output.extend(&behind);
         }

@@ -15,7 +15,7 @@ use wire::postgres::error::ErrorFields;
 
 use super::answers::{Answers, Heard};
 use super::control::Rows;
-use super::conversation::{Conversation, Refusing, Said};
+use super::conversation::{Conversation, Refusing, Running, Said};
 use super::guard::Guard;
 use super::masks::Masks;
 use super::meanings::Shared;
@@ -134,13 +134,9 @@ impl Talk {
                 Said::Request(request) => {
                     up.extend(c.guarded(&request.kind, &request.operation, rest));
                     up.extend_from_slice(&request.frame);
-                    up.extend(c.forward(
-                        request.kind,
-                        request.operation,
-                        Arc::default(),
-                        DecisionId::default(),
-                        turn,
-                    ));
+                    let (reveal, decision) = (Arc::default(), DecisionId::default());
+                    let running = Running { reveal, decision, turn, limit: None };
+                    up.extend(c.forward(request.kind, request.operation, running));
                 }
                 Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),
             }

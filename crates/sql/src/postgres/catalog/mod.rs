@@ -12,6 +12,7 @@ mod load;
 mod objects;
 mod polled;
 mod queries;
+mod reach;
 mod relations;
 #[cfg(test)]
 mod sample;
@@ -29,6 +30,7 @@ pub use load::{
     room, room_in, signature, temporary_queries, version, who, with_temporary,
 };
 pub(crate) use queries::FIRST_USER_OID;
+pub use reach::Reach;
 #[cfg(test)]
 pub(crate) use sample::shop;
 pub use texts::Piece;

@@ -51,6 +51,8 @@ impl Conversation {
             Frontend::CopyData(_) if self.takes_copy_data() => Said::Relay,
             Frontend::CopyDone | Frontend::CopyFail(_) if self.copies > 0 => {
                 self.copies -= 1;
+                // Data swallows a Flush.
+                self.flushed = false;
                 if !std::mem::take(&mut self.copying_in) {
                     self.expected.push_back(Expected::CopyEnd);
                 }
@@ -307,6 +309,7 @@ impl Conversation {
         }
         let mut first = self.guarded_segment(rest);
         self.running(&bound);
+        self.caps(&bound);
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
             build::describe(&mut first, b'P', &name);
             self.extended(Expected::DescribePortal { bound: Some(Arc::clone(&bound)), ours: true });

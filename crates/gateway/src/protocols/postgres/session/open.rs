@@ -41,7 +41,7 @@ pub(in crate::protocols::postgres) struct Open {
     /// Bytes of a message of the client's that was refused for its length.
     discarding: usize,
     /// What our statement in flight is for.
-    asking: Option<own::Purpose>,
+    pub(super) asking: Option<own::Purpose>,
     /// It was sent before any message of the client's needed it.
     ahead: bool,
     /// What our statement failed to learn: told when the client's message is looked at again.
@@ -96,13 +96,19 @@ impl Open {
 
     /// Whether an operation is in flight or a transaction open.
     pub(super) fn is_busy(&self) -> bool {
-        !self.conversation.expected.is_empty() || self.conversation.in_block()
+        !self.conversation.expected.is_empty()
+            || self.conversation.in_block()
+            || self.conversation.capped.is_some()
     }
 
     /// The next piece of the target's answer, from what has been read already.
     pub(super) fn hear(&mut self) -> Result<Option<Chunk>, Stop> {
         let mut chunk = match self.stash.take() {
             Some(stashed) => stashed,
+            None if !self.answers.released.is_empty() => {
+                let bytes = std::mem::take(&mut self.answers.released);
+                return Ok(Some(Chunk { answers: self.answering, ..Chunk::frames(bytes, 0) }));
+            }
             None if self.pump.upstream.input.is_empty() => return Ok(None),
             None => {
                 let mut bytes = std::mem::take(&mut self.spare);
@@ -228,7 +234,7 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some() || self.thinking.is_some();
-        if self.conversation.expected.is_full() {
+        if self.conversation.expected.is_full() || self.conversation.is_settling() {
             self.wait();
         }
         while !self.pump.upstream.is_full() && !self.waiting {
@@ -305,12 +311,16 @@ impl Open {
             if event.is_some() {
                 return Ok(event);
             }
+            // An approved portal runs: what stands behind it waits.
+            if self.conversation.is_settling() {
+                self.wait();
+            }
         }
         Ok(None)
     }
 
     /// The client's next message waits for answers, which the server is told to send.
-    fn wait(&mut self) {
+    pub(super) fn wait(&mut self) {
         if self.conversation.needs_flush() {
             build::flush(self.pump.upstream.output.tail());
         }

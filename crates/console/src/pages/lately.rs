@@ -1,0 +1,85 @@
+//! Around a request: what the same session did lately, and everything that became of the request, with its moments.
+
+use gateway::records::Look;
+use maud::{Markup, html};
+use model::Request;
+use policy::rights::Right;
+
+use super::visitor::Visitor;
+use super::{Pages, words};
+
+/// So many of the session's last statements are shown.
+const LAST: usize = 8;
+
+/// What the session did before it asked. It is a help and no more: where it cannot be read, nothing is shown.
+pub(super) async fn statements(pages: &Pages, visitor: &Visitor, request: &Request) -> Markup {
+    let look = Look {
+        session: request.session.clone(),
+        verdict: "allowed,refused,unreadable,held".to_owned(),
+        ..Look::default()
+    };
+    let records = pages.gateway.records(look).await.map(|records| records.found).unwrap_or_default();
+    let of_this =
+        |r: &&gateway::records::Record| r.text("request") != request.id && !r.text("text").is_empty();
+    let last: Vec<_> = records.iter().filter(of_this).take(LAST).collect();
+    let may_see = pages.gateway.may(visitor.guest(), Right::SeeSessions);
+    html! {
+        @if !last.is_empty() {
+            section.panel aria-labelledby="lately" {
+                h2 #lately { "What the session did lately" }
+                ul.rows {
+                    @for record in &last {
+                        @let kind = record.text("kind");
+                        li {
+                            code.sql.short { (words::statement(&super::request::one_line(record.text("text")))) }
+                            span.foot {
+                                span class=(if kind == "allowed" { "chip good" } else if kind == "held" { "chip wait" } else { "chip bad" }) { (words::visible(kind)) }
+                                span { (words::moment_of(record.text("time"))) }
+                            }
+                        }
+                    }
+                }
+                @if may_see { p { a href={ "/sessions/" (words::encoded(&request.session)) } { "See the whole session" } } }
+            }
+        }
+    }
+}
+
+/// Everything that the journal says of the request, in its order.
+pub(super) async fn history(pages: &Pages, request: &Request) -> Markup {
+    let look = Look {
+        text: request.id.clone(),
+        verdict: "held,answered,administered".to_owned(),
+        ..Look::default()
+    };
+    let mut records = pages.gateway.records(look).await.map(|records| records.found).unwrap_or_default();
+    records.reverse();
+    // That it was looked at is in the journal, and of no use here.
+    records.retain(|record| record.text("what") != "request shown");
+    html! {
+        @if !records.is_empty() {
+            section.panel aria-labelledby="story" {
+                h2 #story { "Its history" }
+                ol.rows.story {
+                    @for record in &records {
+                        li {
+                            span.foot {
+                                span { (words::moment_of(record.text("time"))) }
+                                strong { (words::visible(said(record).0)) }
+                                span { (words::visible(said(record).1)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn said(record: &gateway::records::Record) -> (&str, &str) {
+    match record.text("kind") {
+        "held" => ("held", record.text("changed")),
+        "answered" => ("the session heard", record.text("answer")),
+        _ => (record.text("what"), record.principal.as_deref().unwrap_or_default()),
+    }
+}

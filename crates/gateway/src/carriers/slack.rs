@@ -1,0 +1,226 @@
+//! A channel of Slack's: one message for each request, which changes with it. Everything of the request's stands in it as plain
+//! text, so that no name or statement can mention somebody, link somewhere or end its block. It answers nothing: whoever reads it
+//! follows the link, or answers at a command line.
+
+use std::borrow::Cow;
+
+use model::{Request, Status, Vote};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Told;
+use super::message::Message;
+use crate::net::web::{Client, WebError};
+use crate::visible;
+
+/// An answer of Slack's to a message has a few kilobytes.
+const LONGEST_ANSWER: usize = 1 << 20;
+/// A header has so many characters at most.
+const HEADER: usize = 150;
+/// A text has so many at most.
+const TEXT: usize = 2_900;
+/// What is wrong with this one message, and not with the next.
+const OF_THE_MESSAGE: [&str; 7] = [
+    "msg_too_long",
+    "msg_blocks_too_long",
+    "invalid_blocks",
+    "no_text",
+    "message_not_found",
+    "cant_update_message",
+    "edit_window_closed",
+];
+
+/// One channel that is told.
+pub struct Slack {
+    /// Where its methods are.
+    api: String,
+    token: Zeroizing<String>,
+    channel: String,
+    client: Client,
+}
+
+impl std::fmt::Debug for Slack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slack")
+            .field("api", &self.api)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What Slack says, as far as it matters.
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    error: Option<String>,
+    channel: Option<String>,
+    ts: Option<String>,
+}
+
+impl Slack {
+    /// Tells a channel by a bot's token.
+    ///
+    /// # Errors
+    /// The system's authorities cannot be read.
+    pub fn new(api: &str, token: &str, channel: &str) -> Result<Self, WebError> {
+        let (api, token) = (api.trim_end_matches('/').to_owned(), Zeroizing::new(token.to_owned()));
+        Ok(Self { api, token, channel: channel.to_owned(), client: Client::new(None)? })
+    }
+
+    /// `slack`: there is one.
+    #[expect(clippy::unused_self, reason = "as carriers have it")]
+    pub(super) fn name(&self) -> &str {
+        "slack"
+    }
+
+    /// Posts the first message of a request, and changes it from then on.
+    pub(super) async fn deliver(&self, message: &Message<'_>, mark: Option<String>) -> Told {
+        let posted = mark.as_deref().and_then(|mark| mark.split_once(' '));
+        let (method, mut body) = match (posted, message.news.status) {
+            (Some((channel, ts)), _) => ("chat.update", json!({ "channel": channel, "ts": ts })),
+            (None, Status::Pending) => ("chat.postMessage", json!({ "channel": self.channel })),
+            // Nobody was told that it was asked for: it was before anybody was to be told.
+            (
+                None,
+                Status::Approved
+                | Status::Denied
+                | Status::Expired
+                | Status::Withdrawn
+                | Status::Superseded
+                | Status::Claimed
+                | Status::Lapsed
+                | Status::Rescinded
+                | Status::Done
+                | Status::Failed
+                | Status::OutcomeUnknown,
+            ) => return Told::Taken(None),
+        };
+        if let (Some(fields), Value::Object(shown)) = (body.as_object_mut(), shown(message)) {
+            fields.extend(shown);
+        }
+        let authorization = Zeroizing::new(format!("Bearer {}", *self.token));
+        let headers = vec![(Cow::Borrowed("authorization"), authorization)];
+        let body = Zeroizing::new(body.to_string());
+        let answer =
+            self.client.post_json(&format!("{}/{method}", self.api), headers, body, LONGEST_ANSWER).await;
+        match answer {
+            Ok(answer) => heard(&answer, mark),
+            Err(error) => Told::Down(error.to_string()),
+        }
+    }
+}
+
+fn heard(answer: &[u8], mark: Option<String>) -> Told {
+    match serde_json::from_slice(answer) {
+        Ok(Answer { ok: true, channel, ts, error: _ }) => {
+            Told::Taken(mark.or_else(|| Some(format!("{} {}", channel?, ts?))))
+        }
+        Ok(Answer { error: Some(error), .. }) => {
+            let why = format!("it says {}", visible::line(&error));
+            if OF_THE_MESSAGE.contains(&error.as_str()) { Told::Refused(why) } else { Told::Down(why) }
+        }
+        Ok(_) | Err(_) => Told::Down("what it says is not what Slack says".to_owned()),
+    }
+}
+
+/// What the message shows.
+fn shown(message: &Message<'_>) -> Value {
+    let request = message.request;
+    let Request { id, principal, on_behalf_of, target, summary, holds, .. } = request;
+    let title = cut(&visible::line(&format!("{principal} asks on {}", target.as_str())), HEADER);
+    let status = status(request);
+    let mut facts = Vec::new();
+    if !on_behalf_of.is_empty() {
+        facts.push(format!("For {}", on_behalf_of.join(", ")));
+    }
+    let rules: Vec<String> = holds
+        .iter()
+        .map(|hold| format!("{} (answered by {})", hold.id, hold.approvers.join(" or ")))
+        .collect();
+    facts.push(format!("Held by {}", rules.join(", ")));
+    facts.push(status.clone());
+    let mut blocks = vec![
+        json!({ "type": "header", "text": plain(&title) }),
+        preformatted(summary),
+        rich(facts.iter().map(|fact| text(&format!("{}\n", visible::line(fact)))).collect()),
+    ];
+    if message.carries_values() {
+        let values =
+            request.values.iter().enumerate().map(|(n, value)| {
+                format!("${} = {}", n + 1, visible::line(value.as_deref().unwrap_or("NULL")))
+            });
+        let mut lines = vec![visible::line(&request.text)];
+        lines.extend(values);
+        blocks.insert(2, preformatted(&lines.join("\n")));
+    }
+    if request.status == Status::Pending {
+        blocks.push(match message.place.filter(|place| place.is_for_all()) {
+            Some(place) => {
+                rich(vec![json!({ "type": "link", "url": place.link(id), "text": "Look and answer" })])
+            }
+            None => rich(vec![
+                text("To answer: "),
+                json!({ "type": "text", "text": format!("durward requests show {id}"), "style": { "code": true } }),
+            ]),
+        });
+    }
+    // What notifications show is read as markup.
+    let fallback = escaped(&format!("{title}: {status}"));
+    json!({ "text": fallback, "blocks": blocks, "parse": "none", "link_names": false, "unfurl_links": false })
+}
+
+/// Where it stands, in words.
+fn status(request: &Request) -> String {
+    let who = |approve: bool| {
+        let voters = request.votes.iter().filter(|vote| vote.approve == approve);
+        voters.map(|Vote { voter, .. }| voter.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    match request.status {
+        Status::Pending => "Waits for an answer".to_owned(),
+        Status::Approved => format!("Approved by {}, not used yet", who(true)),
+        Status::Denied => format!("Denied by {}", who(false)),
+        Status::Expired => "Nobody answered in time".to_owned(),
+        Status::Withdrawn => "Withdrawn: whoever asked does not wait any more".to_owned(),
+        Status::Superseded => "Asked for anew".to_owned(),
+        Status::Claimed => format!("Approved by {}, running", who(true)),
+        Status::Lapsed => "Approved, and not used in time".to_owned(),
+        Status::Rescinded => "The approval was taken back".to_owned(),
+        Status::Done => format!("Approved by {}, done", who(true)),
+        Status::Failed => format!("Approved by {}, failed", who(true)),
+        Status::OutcomeUnknown => format!("Approved by {}; nobody knows whether it ran", who(true)),
+    }
+}
+
+fn plain(text: &str) -> Value {
+    json!({ "type": "plain_text", "text": text, "emoji": false })
+}
+
+fn text(text: &str) -> Value {
+    json!({ "type": "text", "text": text })
+}
+
+fn rich(elements: Vec<Value>) -> Value {
+    json!({ "type": "rich_text", "elements": [{ "type": "rich_text_section", "elements": elements }] })
+}
+
+fn preformatted(shown: &str) -> Value {
+    let elements = [text(&cut(shown, TEXT))];
+    json!({ "type": "rich_text", "elements": [{ "type": "rich_text_preformatted", "elements": elements }] })
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
+    if text.chars().nth(most).is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,379 @@
+//! What people do from the console beside answering requests. Each act asks for its right. What forbids more than before is done
+//! for whoever is there; what lets more happen, or changes who is there, takes a proof of presence for exactly that act: nobody
+//! who merely has a browser's cookie opens anything.
+
+use std::collections::BTreeSet;
+
+use model::TargetName;
+use policy::rights::Right;
+
+use crate::catalogue::proposals;
+use crate::configure::{
+    Applied, ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, column_text,
+};
+use crate::denials::{DenialInfo, NewDenial};
+use crate::doctor::{Check, Grade};
+use crate::explain::{Asked, Explained};
+use crate::freezes::{NewEnd, NewFreeze};
+use crate::gateway::Gateway;
+use crate::people::{Guest, Invitation, NewMember};
+use crate::presence::{Act, Proof};
+use crate::requests::AdminError;
+use crate::state::Former;
+
+/// A policy's file is not longer, in bytes.
+const LONGEST_POLICY: usize = 128 * 1024;
+
+impl Act {
+    /// Thawing what is frozen.
+    pub fn thaw(id: &str) -> Self {
+        Self::new("thaw", &[id])
+    }
+
+    /// Lifting a revocation.
+    pub fn lift(id: &str) -> Self {
+        Self::new("lift", &[id])
+    }
+
+    /// Changing a file of policies, as it was seen.
+    pub fn policy(edit: &PolicyEdit) -> Self {
+        let PolicyEdit { seen, name, text } = edit;
+        Self::new("policy", &[&seen.to_string(), name, text.as_deref().unwrap_or("-"), flag(text.is_some())])
+    }
+
+    /// Adding a target. Its password is no part of it.
+    pub fn target(wanted: &TargetConfig) -> Self {
+        Self::new("target", &[&serde_json::to_string(wanted).unwrap_or_default()])
+    }
+
+    /// Inviting somebody.
+    pub fn invite(wanted: &NewMember) -> Self {
+        Self::new("invite", &[&serde_json::to_string(wanted).unwrap_or_default()])
+    }
+
+    /// Removing somebody: a person of the console, or an approver with a secret.
+    pub fn remove(kind: &str, name: &str) -> Self {
+        Self::new("remove", &[kind, name])
+    }
+}
+
+fn flag(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+/// A file of policies as somebody wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyEdit {
+    /// The version of the configuration that they looked at.
+    pub seen: i64,
+    /// The file's name.
+    pub name: String,
+    /// Its text; nothing where it is to go.
+    pub text: Option<String>,
+}
+
+impl PolicyEdit {
+    fn make(&self, wanted: &mut Configuration) -> Result<(), AdminError> {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fine) {
+            let why = "a file's name has 1 to 100 letters, digits, `-`, `_`, `.` and `/`";
+            return Err(AdminError::Refused(why.to_owned()));
+        }
+        let known = wanted.policies.iter().position(|file| file.name == self.name);
+        match (&self.text, known) {
+            (Some(text), _) if text.len() > LONGEST_POLICY => {
+                let why = format!("a file of policies is not longer than {LONGEST_POLICY} bytes");
+                return Err(AdminError::Refused(why));
+            }
+            (Some(text), Some(at)) => {
+                if let Some(file) = wanted.policies.get_mut(at) {
+                    file.text.clone_from(text);
+                }
+            }
+            (Some(text), None) => {
+                wanted.policies.push(PolicyFile { name: self.name.clone(), text: text.clone() });
+                wanted.policies.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+            (None, Some(at)) => drop(wanted.policies.remove(at)),
+            (None, None) => return Err(AdminError::Missing(format!("file of policies \"{}\"", self.name))),
+        }
+        Ok(())
+    }
+}
+
+/// What was found where a target would be.
+#[derive(Debug)]
+pub struct Tried {
+    /// As `doctor` looks at it.
+    pub checks: Vec<Check>,
+    /// The columns that look like personal data or secrets, with the tags that they would get.
+    pub columns: Vec<(String, String)>,
+}
+
+impl Tried {
+    /// Whether the gateway could log in and read what is there.
+    pub fn is_usable(&self) -> bool {
+        let needed = |check: &&Check| ["reachable", "catalogue", "journal"].contains(&check.what);
+        self.checks.iter().filter(needed).all(|check| check.grade != Grade::Bad)
+    }
+}
+
+impl From<ConfigureError> for AdminError {
+    fn from(error: ConfigureError) -> Self {
+        match error {
+            ConfigureError::State(error) => Self::State(error),
+            ConfigureError::Journal(error) => Self::Journal(error),
+            ConfigureError::Policies(_)
+            | ConfigureError::Target { .. }
+            | ConfigureError::Issuer { .. }
+            | ConfigureError::Groups(_)
+            | ConfigureError::Raced => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl Gateway {
+    /// Who does it, where they have the right.
+    fn with_right(&self, guest: &Guest, right: Right) -> Result<String, AdminError> {
+        if self.may(guest, right) {
+            return Ok(guest.id().to_string());
+        }
+        Err(AdminError::Refused("your roles here do not let you do this".to_owned()))
+    }
+
+    /// The same, where they have shown that they mean exactly this. That they did is on record.
+    fn meant(
+        &self,
+        guest: &Guest,
+        right: Right,
+        act: Act,
+        proof: Option<Proof>,
+    ) -> Result<String, AdminError> {
+        let by = self.with_right(guest, right)?;
+        let how = proof.and_then(|proof| proof.of(act, guest.id()));
+        let how =
+            how.ok_or_else(|| AdminError::Refused("this takes your passkey, for exactly this".to_owned()))?;
+        self.administered(&by, "confirmed", &format!("by {how}"))?;
+        Ok(by)
+    }
+
+    // ------------------------------------------------------------------ sessions, freezes
+
+    /// Freezes targets.
+    ///
+    /// # Errors
+    /// As [`Gateway::freeze`], or they may not.
+    pub async fn freeze_for(
+        &self,
+        guest: &Guest,
+        wanted: &NewFreeze,
+    ) -> Result<(DenialInfo, usize), AdminError> {
+        let by = self.with_right(guest, Right::EndSessions)?;
+        self.freeze(wanted, &by).await
+    }
+
+    /// Ends a freeze.
+    ///
+    /// # Errors
+    /// As [`Gateway::thaw`], or they may not, or have not shown that they mean it.
+    pub async fn thaw_for(&self, guest: &Guest, id: &str, proof: Option<Proof>) -> Result<(), AdminError> {
+        let by = self.meant(guest, Right::EndSessions, Act::thaw(id), proof)?;
+        self.thaw(id, &by).await
+    }
+
+    /// Ends sessions.
+    ///
+    /// # Errors
+    /// As [`Gateway::end_sessions`], or they may not.
+    pub async fn end_sessions_for(&self, guest: &Guest, which: &NewEnd) -> Result<usize, AdminError> {
+        let by = self.with_right(guest, Right::EndSessions)?;
+        self.end_sessions(which, &by).await
+    }
+
+    /// Targets and tags that can be frozen, as a scope is written.
+    pub fn scopes(&self) -> Vec<String> {
+        let in_force = self.in_force.load();
+        let targets: BTreeSet<String> =
+            in_force.targets.keys().map(|name| format!("target:{name}")).collect();
+        let tags: BTreeSet<String> =
+            in_force.targets.values().flat_map(|t| &t.facts.tags).map(|tag| format!("tag:{tag}")).collect();
+        std::iter::once("all".to_owned()).chain(targets).chain(tags).collect()
+    }
+
+    // ------------------------------------------------------------------ targets
+
+    /// Looks at a target that is not configured: whether it can be reached, and which columns would be tagged. Nothing of it is
+    /// kept.
+    ///
+    /// # Errors
+    /// They may not, or it makes no sense.
+    pub async fn try_target_for(&self, guest: &Guest, wanted: &TargetConfig) -> Result<Tried, AdminError> {
+        self.with_right(guest, Right::ChangeTargets)?;
+        self.try_target(wanted).await
+    }
+
+    async fn try_target(&self, wanted: &TargetConfig) -> Result<Tried, AdminError> {
+        let target = self.lone(wanted).map_err(AdminError::Refused)?;
+        let checks = self.examine(&target).await;
+        let tried = Tried { checks, columns: Vec::new() };
+        if !tried.is_usable() {
+            return Ok(tried);
+        }
+        let (catalogue, _) = target.catalogue.current();
+        let columns = proposals(&catalogue).into_iter().map(|(column, tag)| (column_text(&column), tag.0));
+        Ok(Tried { columns: columns.collect(), ..tried })
+    }
+
+    /// Adds a target, once it was looked at; its columns get the tags that are proposed, with it, so that there is no moment at
+    /// which they are not masked. One that cannot be reached is not added.
+    ///
+    /// # Errors
+    /// They may not, have not shown that they mean it, there is one of this name, or it makes no sense.
+    pub async fn add_target_for(
+        &self,
+        guest: &Guest,
+        mut wanted: TargetConfig,
+        proof: Option<Proof>,
+    ) -> Result<Tried, AdminError> {
+        let by = self.meant(guest, Right::ChangeTargets, Act::target(&wanted), proof)?;
+        let name = TargetName::new(wanted.name.as_str());
+        let taken = || AdminError::Refused(format!("there is a target {name} already: choose another name"));
+        if self.target(&name).is_some() {
+            return Err(taken());
+        }
+        let tried = self.try_target(&wanted).await?;
+        if !tried.is_usable() {
+            return Ok(tried);
+        }
+        for (column, tag) in &tried.columns {
+            let proposed = ColumnConfig { tags: [tag.clone()].into(), strategy: None, proposed: true };
+            wanted.columns.insert(column.clone(), proposed);
+        }
+        self.edit(None, &by, |configuration| {
+            if configuration.targets.iter().any(|target| target.name == wanted.name) {
+                return Err(taken());
+            }
+            configuration.targets.push(wanted);
+            Ok(())
+        })
+        .await?;
+        Ok(tried)
+    }
+
+    // ------------------------------------------------------------------ policies
+
+    /// What a change of a file of policies would come to.
+    ///
+    /// # Errors
+    /// They may not, or it is not valid: where, and why.
+    pub async fn check_policy_for(&self, guest: &Guest, edit: &PolicyEdit) -> Result<Applied, AdminError> {
+        self.with_right(guest, Right::ChangePolicies)?;
+        self.look_at_edit(|wanted| edit.make(wanted)).await
+    }
+
+    /// Changes a file of policies.
+    ///
+    /// # Errors
+    /// They may not, have not shown that they mean it, it is not valid, or somebody else changed something meanwhile.
+    pub async fn change_policy_for(
+        &self,
+        guest: &Guest,
+        edit: &PolicyEdit,
+        proof: Option<Proof>,
+    ) -> Result<Applied, AdminError> {
+        let by = self.meant(guest, Right::ChangePolicies, Act::policy(edit), proof)?;
+        self.edit(Some(edit.seen), &by, |wanted| edit.make(wanted)).await
+    }
+
+    /// What a statement would come to.
+    ///
+    /// # Errors
+    /// As [`Gateway::explain`], or they may not.
+    pub async fn explain_for(&self, guest: &Guest, asked: &Asked) -> Result<Explained, AdminError> {
+        self.with_right(guest, Right::SeePolicies)?;
+        self.explain(asked).await
+    }
+
+    /// What was configured and is, the newest first, as far as it is kept.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn former(&self) -> Result<Vec<Former>, AdminError> {
+        Ok(self.state().former().await?)
+    }
+
+    /// What is configured, with its version.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn configured(&self) -> Result<(i64, Configuration), AdminError> {
+        let configured = self.state().configured().await?;
+        Ok((configured.version, configured.configuration))
+    }
+
+    // ------------------------------------------------------------------ people and agents
+
+    /// Revokes a token.
+    ///
+    /// # Errors
+    /// As [`Gateway::revoke_token`], or they may not.
+    pub async fn revoke_token_for(&self, guest: &Guest, id: &str) -> Result<usize, AdminError> {
+        let by = self.with_right(guest, Right::ChangePeople)?;
+        self.revoke_token(id, &by).await
+    }
+
+    /// Denies access.
+    ///
+    /// # Errors
+    /// As [`Gateway::deny`], or they may not.
+    pub async fn deny_for(
+        &self,
+        guest: &Guest,
+        wanted: &NewDenial,
+    ) -> Result<(DenialInfo, usize), AdminError> {
+        let by = self.with_right(guest, Right::ChangePeople)?;
+        self.deny(wanted, &by).await
+    }
+
+    /// Lifts a denial.
+    ///
+    /// # Errors
+    /// As [`Gateway::lift_denial`], or they may not, or have not shown that they mean it.
+    pub async fn lift_for(&self, guest: &Guest, id: &str, proof: Option<Proof>) -> Result<(), AdminError> {
+        let by = self.meant(guest, Right::ChangePeople, Act::lift(id), proof)?;
+        self.lift_denial(id, &by).await
+    }
+
+    /// Invites somebody.
+    ///
+    /// # Errors
+    /// As [`Gateway::invite`], or they may not, or have not shown that they mean it.
+    pub async fn invite_for(
+        &self,
+        guest: &Guest,
+        wanted: &NewMember,
+        proof: Option<Proof>,
+    ) -> Result<Invitation, AdminError> {
+        let by = self.meant(guest, Right::ChangePeople, Act::invite(wanted), proof)?;
+        self.invite(wanted, &by).await
+    }
+
+    /// Removes a person of the console, or an approver with a secret.
+    ///
+    /// # Errors
+    /// There is none, they may not, or have not shown that they mean it.
+    pub async fn remove_for(
+        &self,
+        guest: &Guest,
+        kind: &str,
+        name: &str,
+        proof: Option<Proof>,
+    ) -> Result<(), AdminError> {
+        let by = self.meant(guest, Right::ChangePeople, Act::remove(kind, name), proof)?;
+        match kind {
+            "person" => self.remove_member(name, &by).await,
+            "approver" => self.remove_approver(name, &by).await,
+            other => Err(AdminError::Missing(format!("kind {other}"))),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! How many rows an approved operation may change. It is sent so that its effect can be taken back, and looked at before it
+//! is committed: outside of a block in a transaction of ours, else in the client's own, which fails where there are too many.
+//! In the extended protocol nothing is committed before the client's Sync, so that no transaction of ours is needed there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{Action, Ceiling, ColumnName, Effect, Resource};
+use sql::postgres::{Control, Statement};
+
+use super::control::Rows;
+use super::operation::Request;
+use crate::audit::{DecisionId, Outcome};
+use crate::holds::Countable;
+
+/// More rows changed than were approved.
+pub(super) const TOO_MANY: &str = "ZD006";
+
+/// What a transaction has changed so far, and what was left of earlier ones: by table, each with the partitioned table that
+/// it is part of. No operator and no unqualified function is used: a user's own could be found in their place.
+pub(super) const CHANGED: &str = "SELECT s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, s.relname::pg_catalog.text, \
+    pg_catalog.pg_partition_root(s.relid)::pg_catalog.oid::pg_catalog.text, \
+    s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, s.n_tup_del::pg_catalog.text \
+    FROM pg_catalog.pg_stat_xact_user_tables AS s WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd \
+    OPERATOR(pg_catalog.+) s.n_tup_del) OPERATOR(pg_catalog.>) 0::pg_catalog.int8";
+/// What is sent around a simple Query outside of a block.
+pub(super) const BEGIN: &str = "BEGIN";
+/// Constraints and triggers that wait for the end of the transaction run, and count, before it.
+pub(super) const SETTLE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+/// The effect stays.
+pub(super) const COMMIT: &str = "COMMIT";
+/// The effect is taken back.
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+/// What counts of an operation's rows.
+pub(super) fn countable(request: &Request) -> Countable {
+    let statements = &request.operation.statements;
+    let changing: Vec<&Arc<Statement>> =
+        statements.iter().filter(|s| s.effects.iter().any(changes_rows)).collect();
+    let Some(first) = changing.first() else {
+        return Countable::Nothing(nothing_to_count(statements));
+    };
+    if let Some(code) = changing.iter().find(|s| matches!(s.facts.kind.as_str(), "do" | "call")) {
+        let kind = code.facts.kind.to_uppercase();
+        return Countable::Nothing(format!(
+            "{kind} may commit by itself, so that nothing could be taken back"
+        ));
+    }
+    if changing.iter().any(|s| s.control.iter().any(|c| matches!(c, Control::Declare { .. }))) {
+        return Countable::Nothing("a cursor's rows come later".to_owned());
+    }
+    if statements.iter().flat_map(|s| &s.control).any(ends_or_begins) {
+        return Countable::Entangled(
+            "a statement that waits for an approval comes without BEGIN and COMMIT in its message",
+        );
+    }
+    let one = changing.len() == 1;
+    let of = if one { beside_triggers(request, first) } else { Vec::new() };
+    Countable::Rows(of)
+}
+
+fn nothing_to_count(statements: &[Arc<Statement>]) -> String {
+    let kinds: BTreeSet<&str> = statements.iter().map(|s| s.facts.kind.as_str()).collect();
+    let kinds = kinds.into_iter().collect::<Vec<_>>().join("; ").to_uppercase();
+    let alone = |text: &str| text.to_ascii_lowercase().contains("concurrently");
+    let whole = ["VACUUM", "CREATE DATABASE", "DROP DATABASE", "ALTER SYSTEM", "CREATE TABLESPACE"];
+    if whole.iter().any(|kind| kinds.contains(kind)) || statements.iter().any(|s| alone(&s.text)) {
+        return format!("{kinds} runs in no transaction, so that nothing of it can be taken back");
+    }
+    format!("the server counts no rows of {kinds}")
+}
+
+/// What the server's count of rows may show.
+fn changes_rows(effect: &Effect) -> bool {
+    match effect.action {
+        Action::Insert
+        | Action::Update
+        | Action::Delete
+        | Action::Merge
+        | Action::CopyIn
+        | Action::Call
+        | Action::RunCode
+        | Action::Unknown => true,
+        Action::Connect
+        | Action::Select
+        | Action::Truncate
+        | Action::LockRows
+        | Action::LockTable
+        | Action::Sequence
+        | Action::LargeObject
+        | Action::Create
+        | Action::Alter
+        | Action::Drop
+        | Action::Index
+        | Action::Comment
+        | Action::Grant
+        | Action::Maintain
+        | Action::Configure
+        | Action::Listen
+        | Action::Notify
+        | Action::ServerFile
+        | Action::Program
+        | Action::OtherSession
+        | Action::Replicate
+        | Action::Egress
+        | Action::Reveal
+        | Action::Probe
+        | Action::Preview
+        | Action::Approve
+        | Action::Administer => false,
+    }
+}
+
+fn ends_or_begins(control: &Control) -> bool {
+    matches!(
+        control,
+        Control::Begin { .. }
+            | Control::Commit { .. }
+            | Control::Rollback { .. }
+            | Control::PrepareTransaction
+    )
+}
+
+/// The tables that a plain statement changes by itself and by its foreign keys, where triggers of theirs may write others, or
+/// rows move between partitions. What triggers write follows from what is counted.
+fn beside_triggers(request: &Request, statement: &Statement) -> Vec<(String, String)> {
+    let plain = ["insert", "update", "delete", "merge", "copy from"];
+    if !plain.contains(&statement.facts.kind.as_str()) {
+        return Vec::new();
+    }
+    let target =
+        statement.effects.iter().filter(|effect| changes_rows(effect)).find_map(|effect| {
+            if let Resource::Table(table) = &effect.resource { Some(table) } else { None }
+        });
+    let Some(target) = target else { return Vec::new() };
+    let reach = request.seen.catalogue.reach(target);
+    if !reach.any_triggers() {
+        return Vec::new();
+    }
+    reach.tables().map(|table| (table.schema, table.name)).collect()
+}
+
+/// What was approved of rows, beside what had changed before the operation.
+#[derive(Debug)]
+pub(super) struct Limit {
+    /// So many may change.
+    pub most: u64,
+    of: Vec<(String, String)>,
+    before: Changes,
+}
+
+impl Limit {
+    /// Under a ceiling, from this moment on.
+    pub(super) fn from(approved: &Approved, before: Changes) -> Self {
+        Self { most: approved.most, of: approved.of.clone(), before }
+    }
+
+    /// How many rows have changed since, where statements have told of so many.
+    pub(super) fn changed(&self, after: &Changes, told: u64) -> u64 {
+        let mut roots: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+        for (relation, table) in &after.0 {
+            if !self.of.is_empty() && !self.of.contains(&table.name) {
+                continue;
+            }
+            let before = self.before.0.get(relation).map_or([0; 3], |before| before.counts);
+            let of = roots.entry(table.root.as_deref().unwrap_or(relation)).or_default();
+            for ((sum, now), then) in of.iter_mut().zip(table.counts).zip(before) {
+                *sum = sum.saturating_add(now.saturating_sub(then));
+            }
+        }
+        let partitioned: BTreeSet<&str> =
+            after.0.values().filter_map(|table| table.root.as_deref()).collect();
+        let each = roots.iter().map(|(root, [inserted, updated, deleted])| {
+            // A row that moves to another partition is inserted there and deleted here.
+            let others = if partitioned.contains(root) {
+                *inserted.max(deleted)
+            } else {
+                inserted.saturating_add(*deleted)
+            };
+            updated.saturating_add(others)
+        });
+        each.fold(0, u64::saturating_add).max(told)
+    }
+}
+
+/// What was approved of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Approved {
+    most: u64,
+    of: Vec<(String, String)>,
+}
+
+impl Approved {
+    /// `None` where there is no ceiling.
+    pub(super) fn of(ceiling: Option<Ceiling>) -> Option<Self> {
+        match ceiling? {
+            Ceiling::Rows { most, from: _, of } => Some(Self { most, of }),
+            Ceiling::None(_) => None,
+        }
+    }
+}
+
+/// What has changed, by table.
+#[derive(Debug, Default)]
+pub(super) struct Changes(BTreeMap<String, Table>);
+
+#[derive(Debug)]
+struct Table {
+    name: (String, String),
+    root: Option<String>,
+    /// Inserted, updated, deleted.
+    counts: [u64; 3],
+}
+
+impl Changes {
+    /// What the answer to [`CHANGED`] says.
+    pub(super) fn read(rows: &Rows) -> Option<Self> {
+        let mut all = BTreeMap::new();
+        for row in rows {
+            let [
+                Some(relation),
+                Some(schema),
+                Some(name),
+                root,
+                Some(inserted),
+                Some(updated),
+                Some(deleted),
+            ] = row.as_slice()
+            else {
+                return None;
+            };
+            let number = |text: &String| text.parse::<u64>().ok();
+            let counts = [number(inserted)?, number(updated)?, number(deleted)?];
+            let table = Table { name: (schema.clone(), name.clone()), root: root.clone(), counts };
+            all.insert(relation.clone(), table);
+        }
+        Some(Self(all))
+    }
+}
+
+/// How many rows a statement says that it changed.
+pub(super) fn told(statement: Option<&Arc<Statement>>, tag: &str, rows: u64) -> u64 {
+    let changes = ["INSERT", "UPDATE", "DELETE", "MERGE"].iter().any(|word| tag.starts_with(word));
+    let copied = tag.starts_with("COPY")
+        && statement.is_some_and(|s| s.control.iter().any(|c| matches!(c, Control::CopyIn)));
+    if changes || copied { rows } else { 0 }
+}
+
+/// An approved operation on its way, from its claim to its commit. Nothing else of the client's is sent meanwhile.
+pub(super) struct Capped {
+    /// Where it is.
+    pub stage: Stage,
+    /// Whether the transaction is ours.
+    pub ours: bool,
+    /// Whether it came as a message that is answered with a ReadyForQuery of its own.
+    pub simple: bool,
+    /// The decision that let it pass.
+    pub decision: DecisionId,
+    /// When it was sent.
+    pub started: Instant,
+    /// How many rows statements have told of.
+    pub told: u64,
+    /// What the client gets once it stays.
+    pub held: Vec<u8>,
+    /// What is recorded then.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Where an approved operation is.
+pub(super) enum Stage {
+    /// What is in flight is answered first.
+    Waiting(Box<Unsent>),
+    /// What has changed before it is asked for, in a transaction that is ours where it needs one.
+    Beginning(Box<Unsent>),
+    /// The server runs it.
+    Running(Arc<Limit>),
+    /// It is done, and can be taken back.
+    Ran(Arc<Limit>),
+    /// It failed in a transaction of ours, and the client knows.
+    Failed,
+    /// What has changed is asked for.
+    Counting(Arc<Limit>),
+    /// It is told to stay.
+    Committing,
+    /// It is told not to: then the client is told this, if it does not know.
+    Undoing(Option<Vec<u8>>),
+}
+
+/// An operation that is allowed and on record, and not sent yet.
+pub(super) struct Unsent {
+    pub request: Request,
+    pub reveal: Arc<BTreeSet<ColumnName>>,
+    pub turn: u64,
+    pub approved: Approved,
+}
+
+impl Capped {
+    /// One that is to be sent.
+    pub(super) fn waiting(unsent: Unsent, decision: DecisionId) -> Self {
+        let simple = unsent.request.is_simple();
+        Self { simple, ..Self::at(Stage::Waiting(Box::new(unsent)), decision) }
+    }
+
+    /// One whose Execute is sent.
+    pub(super) fn running(limit: Arc<Limit>, decision: DecisionId) -> Self {
+        Self::at(Stage::Running(limit), decision)
+    }
+
+    fn at(stage: Stage, decision: DecisionId) -> Self {
+        Self {
+            stage,
+            ours: false,
+            simple: false,
+            decision,
+            started: Instant::now(),
+            told: 0,
+            held: Vec::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// How it ended.
+    pub(super) fn ended(&self, sqlstate: &str, rows: u64, stopped: Option<u64>) -> Outcome {
+        Outcome {
+            decision: self.decision.clone(),
+            rows,
+            duration: self.started.elapsed(),
+            sqlstate: Some(sqlstate.to_owned()),
+            masking: crate::traces::Spent::default(),
+            stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

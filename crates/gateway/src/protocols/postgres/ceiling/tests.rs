@@ -1,0 +1,49 @@
+use super::*;
+
+/// Tables as the server tells of them: relation, name, root, inserted, updated, deleted.
+fn changes(tables: &[(&str, &str, Option<&str>, [u64; 3])]) -> Changes {
+    let row =
+        |(relation, name, root, [inserted, updated, deleted]): &(&str, &str, Option<&str>, [u64; 3])| {
+            let texts = [*relation, "shop", *name].map(|text| Some(text.to_owned()));
+            let counts = [inserted, updated, deleted].map(|count| Some(count.to_string()));
+            texts.into_iter().chain([root.map(str::to_owned)]).chain(counts).collect::<Vec<_>>()
+        };
+    Changes::read(&tables.iter().map(row).collect()).expect("an answer")
+}
+
+#[test]
+fn what_counts_is_what_has_changed_since() {
+    let before = [("1", "orders", None, [5, 5, 5])];
+    for (case, of, after, told, expected) in [
+        ("nothing", &[][..], &before[..], 0, 0),
+        ("what the statement tells of", &[], &before, 7, 7),
+        ("each kind", &[], &[("1", "orders", None, [6, 7, 8])], 0, 6),
+        ("what follows", &[], &[("1", "orders", None, [5, 5, 6]), ("2", "items", None, [0, 0, 9])], 1, 10),
+        (
+            "a row that moves",
+            &[],
+            &[("3", "p1", Some("9"), [0, 2, 3]), ("4", "p2", Some("9"), [3, 0, 0])],
+            5,
+            5,
+        ),
+        (
+            "what triggers write beside",
+            &["orders"],
+            &[("1", "orders", None, [5, 5, 6]), ("2", "log", None, [90, 0, 0])],
+            1,
+            1,
+        ),
+        ("counts that were emptied", &[], &[("1", "orders", None, [0, 0, 1])], 0, 0),
+    ] {
+        let of = of.iter().map(|name: &&str| ("shop".to_owned(), (*name).to_owned())).collect();
+        let limit = Limit { most: 0, of, before: changes(&before) };
+        assert_eq!(limit.changed(&changes(after), told), expected, "{case}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_none_is_not_read() {
+    for row in [vec![], vec![None; 7], vec![Some("x".to_owned()); 7]] {
+        assert!(Changes::read(&vec![row]).is_none());
+    }
+}

@@ -1,0 +1,230 @@
+//! An approved operation is sent so that it can be taken back, looked at, and then told to stay or not (`ceiling`).
+
+use std::sync::Arc;
+
+use wire::postgres::backend::TransactionStatus;
+use wire::postgres::build;
+use wire::postgres::error::ErrorFields;
+
+use super::Open;
+use crate::protocols::postgres::ceiling::{
+    BEGIN, CHANGED, COMMIT, Capped, Changes, Limit, ROLLBACK, SETTLE, Stage, TOO_MANY, Unsent,
+};
+use crate::protocols::postgres::conversation::{Refusing, Running};
+use crate::protocols::postgres::operation::RequestKind;
+use crate::spine::Stop;
+
+/// The server's answer is none to what it was asked.
+const NO_ANSWER: &str = "58000";
+
+impl Open {
+    /// Goes on with an approved operation as far as it can without another answer of the server's.
+    pub(super) fn settle(&mut self) -> Result<(), Stop> {
+        let Some(capped) = self.conversation.capped.take() else { return Ok(()) };
+        if self.asking.is_some() || !self.is_due(&capped) {
+            self.conversation.capped = Some(capped);
+            return Ok(());
+        }
+        self.step(capped)
+    }
+
+    /// Whether everything has come that its next step waits for.
+    fn is_due(&mut self, capped: &Capped) -> bool {
+        match &capped.stage {
+            Stage::Waiting(_) => {
+                let due = self.conversation.expected.is_empty();
+                if !due && self.conversation.needs_flush() {
+                    build::flush(self.pump.upstream.output.tail());
+                }
+                due
+            }
+            Stage::Running(_) => false,
+            Stage::Ran(_) | Stage::Failed => self.conversation.expected.is_empty(),
+            Stage::Beginning(_) | Stage::Counting(_) | Stage::Committing | Stage::Undoing(_) => {
+                !self.conversation.has_own()
+            }
+        }
+    }
+
+    /// One step of an operation, which is put back where it goes on.
+    fn step(&mut self, mut capped: Capped) -> Result<(), Stop> {
+        let failed = self.answers.own_failed.take();
+        match (std::mem::replace(&mut capped.stage, Stage::Failed), failed) {
+            (Stage::Waiting(unsent), _) => self.begin(capped, unsent),
+            (Stage::Beginning(unsent), None) => {
+                let answers = self.answers.take_results();
+                match answers.last().and_then(Changes::read) {
+                    Some(before) => self.send(capped, *unsent, before),
+                    None => self.undo(capped, NO_ANSWER, no_answer()),
+                }
+            }
+            (Stage::Beginning(_), Some(state)) => {
+                let error = std::mem::take(&mut self.answers.own_error);
+                self.undo(capped, &state, error)
+            }
+            (Stage::Ran(limit), _) => {
+                let texts = if capped.ours { vec![SETTLE, CHANGED] } else { vec![CHANGED] };
+                capped.stage = Stage::Counting(limit);
+                self.ask_for(capped, &texts);
+                Ok(())
+            }
+            (Stage::Counting(limit), None) => {
+                let answers = self.answers.take_results();
+                match answers.last().and_then(Changes::read) {
+                    Some(after) => self.counted(capped, &limit, &after),
+                    None => self.undo(capped, NO_ANSWER, no_answer()),
+                }
+            }
+            (Stage::Counting(_), Some(state)) => {
+                let error = std::mem::take(&mut self.answers.own_error);
+                self.undo(capped, &state, error)
+            }
+            (Stage::Failed, _) => {
+                capped.stage = Stage::Undoing(None);
+                self.ask_for(capped, &[ROLLBACK]);
+                Ok(())
+            }
+            (Stage::Committing, None) => self.stays(capped),
+            // Nothing of it is left: its transaction has ended.
+            (Stage::Committing, Some(state)) => {
+                let error = std::mem::take(&mut self.answers.own_error);
+                self.answers.outcomes.push_back(capped.ended(&state, 0, None));
+                self.tell(error, capped.simple)
+            }
+            (Stage::Undoing(None), _) => {
+                build::ready(&mut self.answers.released, self.conversation.status);
+                Ok(())
+            }
+            (Stage::Undoing(Some(error)), _) => self.tell(error, capped.simple),
+            (Stage::Running(_), _) => Err(Stop::Broken("an operation that runs and is settled")),
+        }
+    }
+
+    /// Asks what has changed before it, in a transaction that it will be part of.
+    fn begin(&mut self, mut capped: Capped, unsent: Box<Unsent>) -> Result<(), Stop> {
+        let status = self.conversation.status;
+        // The server looks at nothing before the client's next Sync.
+        if self.conversation.is_skipping() {
+            self.answers.outcomes.push_back(capped.ended("25P02", 0, None));
+            return Ok(());
+        }
+        let kind = &unsent.request.kind;
+        let before = self.conversation.guarded(kind, &unsent.request.operation, &[]);
+        self.pump.upstream.output.extend(&before);
+        if status == TransactionStatus::Failed {
+            // It fails there, whatever it is.
+            let Unsent { mut request, reveal, turn, approved: _ } = *unsent;
+            let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None };
+            self.pump.upstream.output.append(&mut request.frame);
+            let behind = self.conversation.forward(request.kind, request.operation, running);
+            self.pump.upstream.output.extend(&behind);
+            return Ok(());
+        }
+        capped.ours = capped.simple && status == TransactionStatus::Idle;
+        let texts = if capped.ours { vec![BEGIN, CHANGED] } else { vec![CHANGED] };
+        if !capped.simple {
+            self.conversation.stay_open();
+        }
+        capped.stage = Stage::Beginning(unsent);
+        self.ask_for(capped, &texts);
+        Ok(())
+    }
+
+    /// Sends it.
+    fn send(&mut self, mut capped: Capped, unsent: Unsent, before: Changes) -> Result<(), Stop> {
+        let Unsent { mut request, reveal, turn, approved } = unsent;
+        let limit = Arc::new(Limit::from(&approved, before));
+        let running =
+            Running { reveal, decision: capped.decision.clone(), turn, limit: Some(Arc::clone(&limit)) };
+        // A portal that is bound runs with the client's Execute.
+        if !matches!(request.kind, RequestKind::Bind { .. }) {
+            capped.stage = Stage::Running(limit);
+            self.conversation.capped = Some(capped);
+        }
+        self.pump.upstream.output.append(&mut request.frame);
+        let behind = self.conversation.forward(request.kind, request.operation, running);
+        self.pump.upstream.output.extend(&behind);
+        Ok(())
+    }
+
+    fn counted(&mut self, mut capped: Capped, limit: &Limit, after: &Changes) -> Result<(), Stop> {
+        let changed = limit.changed(after, capped.told);
+        if changed > limit.most {
+            let outcome = capped.ended(TOO_MANY, changed, Some(limit.most));
+            self.answers.outcomes.push_back(outcome);
+            return self.take_back(capped, too_many(changed, limit.most));
+        }
+        if capped.ours {
+            capped.stage = Stage::Committing;
+            self.ask_for(capped, &[COMMIT]);
+            return Ok(());
+        }
+        self.stays(capped)
+    }
+
+    /// The client hears what the server said of it.
+    fn stays(&mut self, mut capped: Capped) -> Result<(), Stop> {
+        self.answers.outcomes.extend(capped.outcomes.drain(..));
+        self.answers.released.append(&mut capped.held);
+        if capped.simple {
+            build::ready(&mut self.answers.released, self.conversation.status);
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self, capped: Capped, state: &str, error: Vec<u8>) -> Result<(), Stop> {
+        self.answers.outcomes.push_back(capped.ended(state, 0, None));
+        self.take_back(capped, error)
+    }
+
+    fn take_back(&mut self, mut capped: Capped, error: Vec<u8>) -> Result<(), Stop> {
+        if capped.ours && self.conversation.status != TransactionStatus::Idle {
+            capped.stage = Stage::Undoing(Some(error));
+            self.ask_for(capped, &[ROLLBACK]);
+            return Ok(());
+        }
+        self.tell(error, capped.simple)
+    }
+
+    /// Tells the client of a failure in its place. What it happened in fails with it.
+    fn tell(&mut self, error: Vec<u8>, simple: bool) -> Result<(), Stop> {
+        // What we asked has failed, so that all before the client's next Sync has.
+        if !simple && self.conversation.is_skipping() {
+            self.answers.released.extend_from_slice(&error);
+            return Ok(());
+        }
+        match self.conversation.refuse(error, simple, false) {
+            Refusing::ByOurselves(answer) => self.answers.released.extend_from_slice(&answer),
+            Refusing::ByTheServer(stand_in) => self.pump.upstream.output.extend(&stand_in),
+        }
+        Ok(())
+    }
+
+    /// Asks, and goes on when the answer is whole.
+    fn ask_for(&mut self, capped: Capped, texts: &[&str]) {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        self.answers.ask_begun();
+        self.conversation.ask(self.pump.upstream.output.tail(), &texts);
+        self.conversation.capped = Some(capped);
+    }
+}
+
+fn too_many(changed: u64, most: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let why =
+        format!("the statement changed {changed} rows, and {most} were approved: all of it was taken back");
+    let error = ErrorFields::new(TOO_MANY, &why).hint(
+        "Nothing of it is left. The same statement sent again asks anew; narrow it, or say how many rows it is to change.",
+    );
+    build::error(&mut out, &error);
+    out
+}
+
+fn no_answer() -> Vec<u8> {
+    let mut out = Vec::new();
+    let error =
+        ErrorFields::new(NO_ANSWER, "the gateway could not learn how many rows the statement changes")
+            .hint("Nothing of it is left. The same statement sent again asks anew.");
+    build::error(&mut out, &error);
+    out
+}
