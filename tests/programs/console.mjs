@@ -494,9 +494,9 @@ const flows = {
     await page.locator('#result').getByText('no-totals').first().waitFor();
     await looks(page, 'why');
     await page.goto(`${origin}/journal`);
-    await page.getByLabel('Text').fill('we look at <it>');
+    await page.getByLabel('Text').fill('POLICIES/test.cedar');
     await page.getByRole('button', { name: 'Look', exact: true }).click();
-    await page.getByText('frozen: ').first().waitFor();
+    await page.getByText('apply: ').first().waitFor();
     await page.getByRole('button', { name: 'Verify it' }).click();
     await page.getByText('as it was written').waitFor();
     await looks(page, 'verified');

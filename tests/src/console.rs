@@ -82,6 +82,10 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         gateway.log()
     );
     assert!(output.status.success(), "{said}");
+    // Whoever runs some of the flows by hand looks at those alone.
+    if std::env::var("CONSOLE_FLOWS").is_ok_and(|only| !only.is_empty()) {
+        return;
+    }
     // What was done is on record, with who and how.
     let journal = std::fs::read_dir(gateway.journal()).unwrap().flatten();
     let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
