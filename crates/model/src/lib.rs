@@ -15,6 +15,6 @@ pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, Visit};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, NewRequest, Request, Standing,
-    Status, Touched, Vote,
+    Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, NewRequest, Preview, Request,
+    Shown, Standing, Status, Touched, Vote,
 };

@@ -3,7 +3,7 @@
 
 use aws_lc_rs::rand;
 use model::{
-    Ceiling, Claim, Filed, Finish, NewRequest, Request, Standing, Status, TargetName, Touched, Vote,
+    Ceiling, Claim, Filed, Finish, NewRequest, Preview, Request, Standing, Status, TargetName, Touched, Vote,
 };
 use zeroize::Zeroizing;
 
@@ -31,7 +31,8 @@ impl Store {
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
         let clear =
-            Zeroizing::new(serde_json::to_vec(&new.values).map_err(|_| StoreError::Unreadable("values"))?);
+            serde_json::to_vec(&(&new.values, &new.preview)).map_err(|_| StoreError::Unreadable("values"))?;
+        let clear = Zeroizing::new(clear);
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
@@ -208,9 +209,12 @@ impl Store {
             query("SELECT * FROM request WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
         let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
-        let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
+        let (values, preview) = serde_json::from_slice(&clear)
+            // As they were sealed before there were previews.
+            .or_else(|_| serde_json::from_slice(&clear).map(|values| (values, Preview::default())))
+            .map_err(|_| StoreError::Unreadable("values"))?;
         let votes = self.votes(Some(id)).await?.remove(id).unwrap_or_default();
-        Ok(Some(Request { values, ..read(&row, votes, now)? }))
+        Ok(Some(Request { values, preview, ..read(&row, votes, now)? }))
     }
 }
 
@@ -283,6 +287,7 @@ async fn insert(
         effects,
         holds,
         ceiling,
+        preview: _,
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
@@ -351,6 +356,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
         ceiling: ceiling(row)?,
+        preview: Preview::default(),
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,
         votes,

@@ -298,6 +298,7 @@ impl Open {
                     }
                     self.retried = false;
                     request.understood = Understood::since(moment);
+                    request.in_block = self.conversation.in_block();
                     Some(Event::Request(request))
                 }
                 Said::Garbled(garbled) => Some(Event::Unreadable(garbled)),
