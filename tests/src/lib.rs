@@ -59,6 +59,8 @@ mod operations;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod previews;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod rig;

@@ -157,6 +157,7 @@ fn whole(request: &Value) -> String {
     if let Some(rows) = ceiling(request) {
         out.push(format!("{:<10}{}", "Ceiling", show::line(&rows)));
     }
+    out.extend(seen(request));
     out.push("It would:".to_owned());
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
@@ -206,6 +207,51 @@ fn whole(request: &Value) -> String {
         out.push(format!("Look twice, there are characters beyond ASCII: {}", strangers.join(", ")));
     }
     out.join("\n")
+}
+
+/// What was seen of its effect beforehand: counted, and some of the rows as they are and as they would be.
+fn seen(request: &Value) -> Vec<String> {
+    let Some(preview) = request.get("preview") else { return Vec::new() };
+    let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut out = Vec::new();
+    for (heading, name, mark) in
+        [("Seen beforehand:", "words", "  - "), ("Its plan, estimated:", "plan", "  | ")]
+    {
+        let lines = list(preview, name);
+        if !lines.is_empty() {
+            out.push(heading.to_owned());
+        }
+        out.extend(
+            lines.iter().map(|line| format!("{mark}{}", show::line(line.as_str().unwrap_or_default()))),
+        );
+    }
+    let columns = list(preview, "columns");
+    let rows = list(preview, "rows");
+    if !rows.is_empty() {
+        out.push("Some of its rows:".to_owned());
+    }
+    for row in rows {
+        let values = row.as_array().cloned().unwrap_or_default();
+        let shown = |after: bool| {
+            let cells =
+                columns.iter().zip(&values).filter(|(c, _)| c.get("after") == Some(&Value::Bool(after)));
+            let cell = |(column, value): (&Value, &Value)| {
+                let value = match value.as_str() {
+                    Some(text) => format!("'{}'", show::line(text)),
+                    None if column.get("masked") == Some(&Value::Bool(true)) => "(masked)".to_owned(),
+                    None => "NULL".to_owned(),
+                };
+                format!("{} = {value}", show::line(&field(column, "name")))
+            };
+            cells.map(cell).collect::<Vec<_>>().join(", ")
+        };
+        match (shown(false), shown(true)) {
+            (before, after) if after.is_empty() => out.push(format!("  | {before}")),
+            (before, after) if before.is_empty() => out.push(format!("  | new: {after}")),
+            (before, after) => out.push(format!("  | {before}; then {after}")),
+        }
+    }
+    out
 }
 
 /// How many rows it may change.

@@ -230,6 +230,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
         ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        preview: model::Preview::default(),
         version: "v".to_owned(),
     };
     let Filed::Now(id) = running.state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };

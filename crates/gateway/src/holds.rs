@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Room, Standing, Status, TargetName,
-    Touched,
+    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Standing, Status,
+    TargetName, Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,6 +21,7 @@ use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
 use crate::presence::Place;
+use crate::protocols::postgres::preview::Seen;
 use crate::spine::Auditable;
 use crate::state::State;
 use crate::traces::Moment;
@@ -265,6 +266,7 @@ impl Holds {
         patience: Duration,
         catalogue: Known,
         room: &Room,
+        look: impl Future<Output = Seen>,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
@@ -280,15 +282,20 @@ impl Holds {
             // It is looked at again before an approval is used.
             Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
         }
-        let ceiling = match question.message().countable() {
-            Countable::Rows(of) => ceiling_of(question.holds(), None, of),
+        let countable = question.message().countable();
+        let seen = match &countable {
+            Countable::Rows(_) | Countable::Nothing(_) => look.await,
+            Countable::Entangled(_) => Seen::default(),
+        };
+        let ceiling = match countable {
+            Countable::Rows(of) => ceiling_of(question.holds(), seen.rows, of),
             Countable::Nothing(why) => Ceiling::None(why),
             Countable::Entangled(why) => {
                 let hint = "Send BEGIN first, then the statement by itself, then COMMIT.";
                 return Err(refuse("0A000", why.to_owned(), hint));
             }
         };
-        let request = describe(grant, question, session, ceiling);
+        let request = NewRequest { ceiling, preview: seen.preview, ..describe(grant, question, session) };
         let filed = self.state.file(&request, room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
@@ -484,12 +491,7 @@ fn no_room(
 }
 
 /// What is filed: everything that makes the operation this one and no other.
-fn describe<M: Inspect + Auditable>(
-    grant: &Grant,
-    question: &Question<M>,
-    session: &str,
-    ceiling: Ceiling,
-) -> NewRequest {
+fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
     let message = question.message();
     let StatementNote { kind, text, values, phase: _, fields: _ } = message.statement();
     let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
@@ -530,7 +532,8 @@ fn describe<M: Inspect + Auditable>(
         circumstances: Circumstances { kinds, settings: message.circumstances() },
         effects,
         holds: question.holds().to_vec(),
-        ceiling,
+        ceiling: Ceiling::default(),
+        preview: Preview::default(),
         version: question.version().to_string(),
     }
 }

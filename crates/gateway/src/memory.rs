@@ -254,6 +254,7 @@ impl Backend for Memory {
                 changed: changed.clone(),
                 holds: new.holds.clone(),
                 ceiling: new.ceiling.clone(),
+                preview: new.preview.clone(),
                 filed: 0,
                 expires: i64::MAX,
                 votes: Vec::new(),

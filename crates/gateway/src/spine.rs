@@ -15,6 +15,7 @@ use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, 
 use crate::gateway::Gateway;
 use crate::holds::{Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
+use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
 
 /// Runs one session. However it ends, the client is told and the journal gets its last line; that somebody ended it is on
@@ -120,7 +121,7 @@ async fn hold<P: Protocol>(
     grant: &Grant,
     question: Question<P::Message>,
 ) -> Result<Option<Held<P::Message>>, Stop> {
-    let ticket = match gateway.file(grant, &question, &s.origin().session, s.patience()).await {
+    let ticket = match gateway.file(grant, &question, &s.origin().session, s.patience(), &s.context()).await {
         Ok(Asked::Filed(ticket)) => ticket,
         Ok(Asked::Moved) => {
             s.unread(question.withdraw())?;
@@ -204,6 +205,8 @@ pub trait Auditable {
     fn catalogue(&self) -> u64;
     /// What of its effect can be counted before it is certain.
     fn countable(&self) -> Countable;
+    /// What can be said of its effect before it runs, and what can be asked about it.
+    fn outlook(&self) -> Outlook;
 }
 
 /// What is counted and recorded of a response.

@@ -22,6 +22,7 @@ use crate::credentials::Sources;
 use crate::gateway::{Config, Gateway, Limits};
 use crate::holds::{Countable, Ticket};
 use crate::memory::Memory;
+use crate::protocols::postgres::preview::Outlook;
 use crate::requests::NewToken;
 use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Protocol, Stop};
 use crate::state::State;
@@ -133,6 +134,10 @@ impl Auditable for Wish {
 
     fn touched(&self) -> Vec<model::Touched> {
         Vec::new()
+    }
+
+    fn outlook(&self) -> Outlook {
+        Outlook::default()
     }
 
     fn countable(&self) -> Countable {

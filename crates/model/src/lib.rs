@@ -16,5 +16,5 @@ pub use people::{Member, Passkey, Signed, Visit};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, KnownAs, NewRequest, News,
-    Part, Request, Room, SINCE_IT_WAS, Standing, Status, Touched, Vote, since_request,
+    Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
 };

@@ -107,6 +107,33 @@ impl Default for Ceiling {
     }
 }
 
+/// What an operation would do to the data, as far as it was seen before anybody answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// In words, a line each.
+    pub words: Vec<String>,
+    /// How the target means to carry it out, by its own estimates.
+    #[serde(default)]
+    pub plan: Vec<String>,
+    /// The columns of the sample.
+    #[serde(default)]
+    pub columns: Vec<Shown>,
+    /// Some of the rows; nothing where a value is NULL or masked.
+    #[serde(default)]
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// A column of a sample.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its name.
+    pub name: String,
+    /// Whether it shows what will be, not what is.
+    pub after: bool,
+    /// Whether its values are tagged, and not shown.
+    pub masked: bool,
+}
+
 /// An approval that was used up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
@@ -172,6 +199,8 @@ pub struct NewRequest {
     pub holds: Vec<HoldRule>,
     /// How many rows it may change.
     pub ceiling: Ceiling,
+    /// What it would do to the data; sealed where it rests.
+    pub preview: Preview,
     /// The version of the policies.
     pub version: String,
 }
@@ -451,6 +480,8 @@ pub struct Request {
     pub holds: Vec<HoldRule>,
     /// How many rows it may change.
     pub ceiling: Ceiling,
+    /// What it would do to the data; only where one request is shown.
+    pub preview: Preview,
     /// When it was filed, in seconds since 1970.
     pub filed: i64,
     /// Until when it can be answered or used, in seconds since 1970.

@@ -3,8 +3,8 @@
 
 use aws_lc_rs::rand;
 use model::{
-    Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing, Status,
-    TargetName, Touched, Vote,
+    Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Preview, Request, Room, SINCE_IT_WAS,
+    Standing, Status, TargetName, Touched, Vote,
 };
 use zeroize::Zeroizing;
 
@@ -32,7 +32,8 @@ impl Store {
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
         let clear =
-            Zeroizing::new(serde_json::to_vec(&new.values).map_err(|_| StoreError::Unreadable("values"))?);
+            serde_json::to_vec(&(&new.values, &new.preview)).map_err(|_| StoreError::Unreadable("values"))?;
+        let clear = Zeroizing::new(clear);
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
@@ -257,9 +258,12 @@ impl Store {
             query("SELECT * FROM request WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
         let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
-        let values = serde_json::from_slice(&clear).map_err(|_| StoreError::Unreadable("values"))?;
+        let (values, preview) = serde_json::from_slice(&clear)
+            // As they were sealed before there were previews.
+            .or_else(|_| serde_json::from_slice(&clear).map(|values| (values, Preview::default())))
+            .map_err(|_| StoreError::Unreadable("values"))?;
         let votes = self.votes(id).await?;
-        Ok(Some(Request { values, ..read(&row, votes, now)? }))
+        Ok(Some(Request { values, preview, ..read(&row, votes, now)? }))
     }
 }
 
@@ -398,6 +402,7 @@ async fn insert(
         effects,
         holds,
         ceiling,
+        preview: _,
         version,
     } = new;
     let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
@@ -469,6 +474,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         changed: row.try_get("changed")?,
         holds: crate::from_json(row.try_get("holds")?)?,
         ceiling: ceiling(row)?,
+        preview: Preview::default(),
         filed: row.try_get("filed")?,
         expires: row.try_get("expires")?,
         votes,

@@ -159,6 +159,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
         ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        preview: model::Preview::default(),
         version: "v1".to_owned(),
     }
 }

@@ -53,6 +53,7 @@ impl<'a> Message<'a> {
             changed,
             holds,
             ceiling,
+            preview: _,
             filed,
             expires,
             votes,

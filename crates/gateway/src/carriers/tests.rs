@@ -39,6 +39,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         changed: None,
         holds: carry.iter().map(hold).collect(),
         ceiling: model::Ceiling::default(),
+        preview: model::Preview::default(),
         filed: 0,
         expires: 900,
         votes: vec![vote],

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use journal::record;
 use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
@@ -11,6 +12,7 @@ use super::Gateway;
 use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket};
 use crate::lease;
 use crate::metrics::Stage;
+use crate::protocols::postgres::preview::Seen;
 use crate::spine::Auditable;
 
 impl Gateway {
@@ -125,12 +127,48 @@ impl Gateway {
         question: &Question<M>,
         session: &str,
         patience: Duration,
+        now: &Context,
     ) -> Result<Asked, Denied> {
         let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
         let known = Known { catalogue, version: question.message().catalogue() };
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
-        self.holds.file(grant, question, session, patience, known, &room).await
+        let look = self.look(grant, question, session, now);
+        self.holds.file(grant, question, session, patience, known, &room, look).await
+    }
+
+    /// Looks at what a held operation would do. That is an operation of its own, on record before it runs, which policy can
+    /// forbid (`preview`).
+    async fn look<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        question: &Question<M>,
+        session: &str,
+        now: &Context,
+    ) -> Seen {
+        let outlook = question.message().outlook();
+        let Some(target) = self.target(grant.target()) else { return outlook.unseen("its target is gone") };
+        let Some(looking) = outlook.looking(question.message().facts()) else { return outlook.untold() };
+        let verdict = {
+            let in_force = self.in_force.load();
+            in_force.policies.decide(grant, &target.facts, looking, now, &BTreeSet::new())
+        };
+        let forbidden = match verdict {
+            Verdict::Hold(_) => true,
+            // It needs no leave of its own, but for policies that forbid it.
+            Verdict::Deny(_, denied) => !denied.policies.is_empty(),
+            Verdict::Allow(_) => false,
+        };
+        if forbidden {
+            return outlook.unseen("policy does not let it be looked at beforehand");
+        }
+        let who = &grant.principal().id;
+        let purpose = format!("looks at what {who} asks for in session {session}");
+        let body = record::Body::Gateway { target: target.name.to_string(), purpose };
+        if self.note(&body).is_err() {
+            return outlook.unseen("the journal cannot be written");
+        }
+        outlook.ask(&target).await
     }
 
     /// The client no longer waits for a held operation.

@@ -62,6 +62,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             tolerance: 0,
         }],
         ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        preview: model::Preview::default(),
         version: "v".to_owned(),
     }
 }

@@ -28,6 +28,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             tolerance: 0,
         }],
         ceiling: model::Ceiling::default(),
+        preview: model::Preview::default(),
         filed: 0,
         expires: 1,
         votes: Vec::new(),

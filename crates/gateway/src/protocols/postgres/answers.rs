@@ -181,10 +181,15 @@ impl Answers {
             Backend::ParseComplete => self.parsed(c),
             Backend::BindComplete => self.bound(c),
             Backend::CloseComplete => self.closed(c),
-            Backend::ParameterDescription(_) => Ok(match c.expected.front() {
-                Some(Expected::DescribeStatement { ours: true, .. }) => Heard::Swallow,
-                _ => Heard::Pass,
-            }),
+            Backend::ParameterDescription(types) => {
+                let Some(Expected::DescribeStatement { prepared, ours }) = c.expected.front() else {
+                    return Ok(Heard::Pass);
+                };
+                if let Some(prepared) = prepared {
+                    let _ = prepared.described.set(types.into());
+                }
+                Ok(if *ours { Heard::Swallow } else { Heard::Pass })
+            }
             Backend::RowDescription(fields) => self.described(c, fields),
             Backend::NoData => self.no_data(c),
             Backend::CommandComplete(tag) => self.completed(c, frame, &String::from_utf8_lossy(tag)),

@@ -17,22 +17,6 @@ use crate::holds::Countable;
 /// More rows changed than were approved.
 pub(super) const TOO_MANY: &str = "ZD006";
 
-/// What a transaction has changed so far, and what was left of earlier ones: by table, each with the partitioned table that
-/// it is part of. No operator and no unqualified function is used: a user's own could be found in their place.
-pub(super) const CHANGED: &str = "SELECT s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, s.relname::pg_catalog.text, \
-    pg_catalog.pg_partition_root(s.relid)::pg_catalog.oid::pg_catalog.text, \
-    s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, s.n_tup_del::pg_catalog.text \
-    FROM pg_catalog.pg_stat_xact_user_tables AS s WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd \
-    OPERATOR(pg_catalog.+) s.n_tup_del) OPERATOR(pg_catalog.>) 0::pg_catalog.int8";
-/// What is sent around a simple Query outside of a block.
-pub(super) const BEGIN: &str = "BEGIN";
-/// Constraints and triggers that wait for the end of the transaction run, and count, before it.
-pub(super) const SETTLE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
-/// The effect stays.
-pub(super) const COMMIT: &str = "COMMIT";
-/// The effect is taken back.
-pub(super) const ROLLBACK: &str = "ROLLBACK";
-
 /// What counts of an operation's rows.
 pub(super) fn countable(request: &Request) -> Countable {
     let statements = &request.operation.statements;
@@ -214,7 +198,7 @@ struct Table {
 }
 
 impl Changes {
-    /// What the answer to [`CHANGED`] says.
+    /// What the answer to [`own::CHANGED`](super::own::CHANGED) says.
     pub(super) fn read(rows: &Rows) -> Option<Self> {
         let mut all = BTreeMap::new();
         for row in rows {

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest message that is read here, in bytes.
 const LONGEST: usize = 256 * 1024 * 1024;
 
+/// The longest where little is expected, in bytes.
+const SHORT: usize = 1024 * 1024;
+
 /// The rows of one statement, as text.
 pub type Rows = Vec<Vec<Option<String>>>;
 
@@ -115,7 +118,16 @@ impl Control {
         }
     }
 
+    /// The same of an answer whose messages are short; else the connection cannot be used any more.
+    pub(crate) async fn query_short(&mut self, sql: &str) -> Result<Rows, ControlError> {
+        self.asked_within(sql, SHORT).await
+    }
+
     async fn asked(&mut self, sql: &str) -> Result<Rows, ControlError> {
+        self.asked_within(sql, LONGEST).await
+    }
+
+    async fn asked_within(&mut self, sql: &str, longest: usize) -> Result<Rows, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();
         build::query(&mut out, sql);
@@ -124,7 +136,7 @@ impl Control {
         let mut rows = Rows::new();
         let mut refused = None;
         loop {
-            let message = message(stream, LONGEST).await?;
+            let message = message(stream, longest).await?;
             let frame = message.frame()?;
             match frame.kind {
                 b'D' => rows.push(texts(frame.body)?),

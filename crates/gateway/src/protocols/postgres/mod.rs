@@ -16,6 +16,7 @@ mod names;
 mod opening;
 mod operation;
 mod own;
+pub(crate) mod preview;
 mod queue;
 pub(crate) mod replay;
 mod session;

@@ -6,13 +6,16 @@ use std::sync::{Arc, OnceLock};
 use hashbrown::HashSet;
 use journal::record::Fields;
 use model::{Action, ColumnName, Effect, Facts, Inspect, Tag, Touched};
-use sql::postgres::catalog::Catalog;
+use sql::postgres::catalog::{Catalog, Oid};
+use sql::postgres::outline;
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
+use wire::postgres::frontend::Frontend;
 
 use super::ceiling;
 use super::expected::Bound;
 use super::guard;
+use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::holds::Countable;
@@ -250,13 +253,16 @@ pub(super) struct Prepared {
     pub(super) epoch: Epoch,
     /// Its result as the server described it.
     pub(super) fields: OnceLock<Arc<[Field]>>,
+    /// Its parameters' types, likewise.
+    pub(super) described: OnceLock<Arc<[u32]>>,
 }
 
 impl Prepared {
     /// A statement that nobody has described yet.
     pub(super) fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
         let (types, declared) = (Vec::new(), Arc::default());
-        Self { text, types, declared, by_sql: None, operation, epoch, fields: OnceLock::new() }
+        let (fields, described) = (OnceLock::new(), OnceLock::new());
+        Self { text, types, declared, by_sql: None, operation, epoch, fields, described }
     }
 
     /// How many bytes it takes to keep it, about.
@@ -304,6 +310,8 @@ pub struct Request {
     pub(super) seen: Seen,
     /// When that was understood.
     pub understood: Understood,
+    /// Whether it came within a transaction that may have changed something already.
+    pub(super) in_block: bool,
 }
 
 /// The messages that carry intent.
@@ -414,6 +422,10 @@ impl Auditable for Request {
     fn countable(&self) -> Countable {
         ceiling::countable(self)
     }
+
+    fn outlook(&self) -> Outlook {
+        preview::outlook(self)
+    }
 }
 
 impl Request {
@@ -425,7 +437,7 @@ impl Request {
         under: Arc<Under>,
         seen: Seen,
     ) -> Self {
-        Self { frame, kind, operation, under, seen, understood: Understood::default() }
+        Self { frame, kind, operation, under, seen, understood: Understood::default(), in_block: false }
     }
 
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
@@ -460,6 +472,51 @@ impl Request {
         effects.iter().find_map(missing_name)
     }
 
+    /// The text of a Query, or of the statement that is bound.
+    pub(super) fn text(&self) -> Option<String> {
+        if let RequestKind::Bind { prepared, .. } = &self.kind {
+            return prepared.text.as_ref().filter(|_| prepared.by_sql.is_none()).map(ToString::to_string);
+        }
+        let frame = wire::postgres::split(&self.frame, usize::MAX).ok().flatten()?;
+        let Frontend::Query(text) = wire::postgres::frontend::frontend(&frame).ok()? else { return None };
+        String::from_utf8(text.to_vec()).ok()
+    }
+
+    /// The text with the values of its parameters, as SQL, where it is one that could be sent again.
+    pub(super) fn text_and_values(&self) -> Option<(String, Vec<String>)> {
+        let frame = wire::postgres::split(&self.frame, usize::MAX).ok().flatten()?;
+        let message = wire::postgres::frontend::frontend(&frame).ok()?;
+        if let Frontend::Query(text) = message {
+            return Some((String::from_utf8(text.to_vec()).ok()?, Vec::new()));
+        }
+        let (RequestKind::Bind { prepared, .. }, Frontend::Bind(bind)) = (&self.kind, message) else {
+            return None;
+        };
+        let text = prepared.text.as_ref().filter(|_| prepared.by_sql.is_none())?;
+        let of = |types: &[u32], n: usize| types.get(n).copied().filter(|oid| *oid != 0);
+        let described = |n| prepared.described.get().and_then(|types| of(types, n));
+        let written = |(n, value): (usize, Option<&[u8]>)| {
+            let oid = of(&prepared.declared, n).or_else(|| described(n)).unwrap_or(0);
+            self.written(oid, format_of(&bind.formats, n), value)
+        };
+        let values = bind.values.iter().enumerate().map(written).collect::<Option<_>>()?;
+        Some((text.to_string(), values))
+    }
+
+    /// A value as SQL, of the type that it has where that is known.
+    fn written(&self, oid: u32, format: i16, value: Option<&[u8]>) -> Option<String> {
+        let value = match (value, format) {
+            (None, _) => "NULL".to_owned(),
+            (Some(bytes), 0) => outline::literal(&super::shown::text(bytes)?),
+            (Some(bytes), _) => outline::literal(&super::shown::decoded(oid, bytes)?),
+        };
+        if oid == 0 {
+            return Some(value);
+        }
+        let kind = self.seen.catalogue.type_by_oid(Oid(oid))?;
+        Some(format!("CAST({value} AS {}.{})", outline::quoted(&kind.schema), outline::quoted(&kind.name)))
+    }
+
     /// The parameter values of a Bind, as they are on the wire.
     fn bound_values(&self) -> Vec<ValueNote<'_>> {
         let Ok(Some(frame)) = wire::postgres::split(&self.frame, usize::MAX) else { return Vec::new() };
@@ -474,17 +531,23 @@ impl Request {
             | RequestKind::FunctionCall
             | RequestKind::Execute { .. } => &[],
         };
-        // One format stands for all, none for text.
-        let format = |n: usize| match bind.formats.as_slice() {
-            [] => 0,
-            [one] => *one,
-            each => each.get(n).copied().unwrap_or(0),
-        };
         let note = |(n, bytes)| {
             let oid = declared.get(n).copied().unwrap_or(0);
-            ValueNote { bytes, form: if format(n) == 0 { Form::Text(oid) } else { Form::Binary(oid) } }
+            ValueNote {
+                bytes,
+                form: if format_of(&bind.formats, n) == 0 { Form::Text(oid) } else { Form::Binary(oid) },
+            }
         };
         bind.values.iter().enumerate().map(note).collect()
+    }
+}
+
+/// One format stands for all, none for text.
+fn format_of(formats: &[i16], n: usize) -> i16 {
+    match formats {
+        [] => 0,
+        [one] => *one,
+        each => each.get(n).copied().unwrap_or(0),
     }
 }
 

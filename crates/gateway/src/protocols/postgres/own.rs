@@ -51,6 +51,22 @@ const EMPTY_PATH: &str = "SELECT pg_catalog.set_config('search_path', '', true)"
 const RESTORE_PATH: &str = "SELECT pg_catalog.set_config('search_path', \
     pg_catalog.current_setting('durward.search_path'), true)";
 
+/// What a transaction has changed so far, and what was left of earlier ones: by table, each with the partitioned table that
+/// it is part of. No operator and no unqualified function is used: a user's own could be found in their place.
+pub(super) const CHANGED: &str = "SELECT s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, s.relname::pg_catalog.text, \
+    pg_catalog.pg_partition_root(s.relid)::pg_catalog.oid::pg_catalog.text, \
+    s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, s.n_tup_del::pg_catalog.text \
+    FROM pg_catalog.pg_stat_xact_user_tables AS s WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd \
+    OPERATOR(pg_catalog.+) s.n_tup_del) OPERATOR(pg_catalog.>) 0::pg_catalog.int8";
+/// What is sent around a simple Query outside of a block.
+pub(super) const BEGIN: &str = "BEGIN";
+/// Constraints and triggers that wait for the end of the transaction run, and count, before it.
+pub(super) const SETTLE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+/// The effect stays.
+pub(super) const COMMIT: &str = "COMMIT";
+/// The effect is taken back.
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
 /// What [`Purpose::SessionFacts`] asks.
 pub(super) fn session_facts() -> Vec<String> {
     vec![SEARCH_PATH.to_owned(), ROLE.to_owned()]

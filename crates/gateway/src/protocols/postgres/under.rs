@@ -16,6 +16,8 @@ const OWN: [&str; 4] = ["user", "database", "client_encoding", "standard_conform
 pub(crate) struct Under {
     /// By what the server reported last.
     reported: BTreeMap<&'static str, String>,
+    /// What the gateway says of who acts.
+    own: Vec<(String, String)>,
     /// What the session began with, which `RESET` puts back.
     begun: BTreeMap<String, Option<String>>,
     /// What it has set since, as the server confirmed it.
@@ -57,6 +59,9 @@ impl Under {
     /// Takes what a session begins with.
     pub(super) fn begin(&mut self, name: &str, value: &[u8]) {
         let name = name.to_ascii_lowercase();
+        if name.starts_with(PROTECTED) {
+            self.own.push((name.clone(), String::from_utf8_lossy(value).into_owned()));
+        }
         if !OWN.contains(&name.as_str()) && !name.starts_with(PROTECTED) && !is_reported_in_lower_case(&name)
         {
             self.begun.insert(name, Some(String::from_utf8_lossy(value).into_owned()));
@@ -137,6 +142,26 @@ impl Under {
     /// Whether it is certain, so that the same circumstances can be had again.
     pub(super) fn is_settled(&self) -> bool {
         !self.moving && !self.set.lost && self.set.values.values().all(Option::is_some)
+    }
+
+    /// The role that decides about rights.
+    pub(super) fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The schemas in which names are found, in order.
+    pub(super) fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// All that is to be set elsewhere for a statement to be read there as here; `None` where that cannot be told.
+    pub(super) fn again(&self) -> Option<Vec<(String, String)>> {
+        let reported = self.reported.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let own = self.own.iter().cloned();
+        let begun = self.begun.iter().filter(|(name, _)| !self.set.values.contains_key(*name));
+        let set: Option<Vec<_>> =
+            begun.chain(&self.set.values).map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
+        Some(reported.chain(own).chain(set.filter(|_| self.is_settled())?).collect())
     }
 
     /// All of it, for people and digests.

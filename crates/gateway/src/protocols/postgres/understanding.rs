@@ -450,6 +450,9 @@ impl Understanding {
             // The server refuses a cached plan whose result type has changed, so the description stays true.
             let _ = again.fields.set(Arc::clone(known));
         }
+        if let Some(known) = prepared.described.get() {
+            let _ = again.described.set(Arc::clone(known));
+        }
         Ok(Arc::new(again))
     }
 

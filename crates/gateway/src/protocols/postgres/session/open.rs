@@ -326,6 +326,7 @@ impl Open {
                         }
                     }
                     request.understood = Understood::since(moment);
+                    request.in_block = self.conversation.in_block();
                     Some(Event::Request(request))
                 }
                 Said::Garbled(garbled) => Some(Event::Unreadable(garbled)),

@@ -7,11 +7,10 @@ use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 use super::Open;
-use crate::protocols::postgres::ceiling::{
-    BEGIN, CHANGED, COMMIT, Capped, Changes, Limit, ROLLBACK, SETTLE, Stage, TOO_MANY, Unsent,
-};
+use crate::protocols::postgres::ceiling::{Capped, Changes, Limit, Stage, TOO_MANY, Unsent};
 use crate::protocols::postgres::conversation::{Refusing, Running};
 use crate::protocols::postgres::operation::RequestKind;
+use crate::protocols::postgres::own::{BEGIN, CHANGED, COMMIT, ROLLBACK, SETTLE};
 use crate::spine::Stop;
 
 /// The server's answer is none to what it was asked.

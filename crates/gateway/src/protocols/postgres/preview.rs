@@ -1,0 +1,570 @@
+//! What a statement would do, before anybody answers: said by the catalogue, and counted by questions that only read, on a
+//! connection of the gateway's own, as the session's role and under its settings. The session itself is not touched.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Preview, Resource, Shown, TableName, Tag};
+use sql::postgres::catalog::Catalog;
+use sql::postgres::outline::{self, Does, Outline, Sample, literal, outline, quoted};
+use sql::postgres::{Named, Outputs, Session, Statement, locks};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::control::{Control, ControlError, Rows};
+use super::masks::hidden;
+use super::operation::Request;
+use crate::targets::Target;
+
+/// So many rows are counted.
+const COUNTED: u64 = 10_000;
+/// So many are shown.
+const SHOWN: u64 = 5;
+/// A question may take so long, in milliseconds.
+const QUESTION: u32 = 2_000;
+/// And all of them together.
+const LONGEST: Duration = Duration::from_secs(6);
+/// A value is cut here, in characters.
+const VALUE: usize = 200;
+/// A plan is cut here, in lines.
+const PLAN: usize = 50;
+/// Foreign keys are followed so far, and so many.
+const DEEPEST: usize = 4;
+const KEYS: usize = 20;
+/// So many statements are looked at at a time: each takes a connection.
+static TURNS: Semaphore = Semaphore::const_new(4);
+/// Settings that are not a client's here: how long it may take, and that it only reads.
+const OURS: [&str; 8] = [
+    "search_path",
+    "role",
+    "statement_timeout",
+    "lock_timeout",
+    "default_transaction_read_only",
+    "transaction_read_only",
+    "default_transaction_isolation",
+    "default_transaction_deferrable",
+];
+
+/// What can be said of an operation's effect before it runs, and what can be asked.
+#[derive(Default)]
+pub struct Outlook {
+    /// In words, by the catalogue alone.
+    words: Vec<String>,
+    /// What is asked, or why nothing is.
+    questions: Option<Result<Questions, String>>,
+}
+
+/// What was seen of it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// How many rows it changes, those that follow with them, where all of them were counted.
+    pub rows: Option<u64>,
+    /// For whoever answers.
+    pub preview: Preview,
+}
+
+struct Questions {
+    outline: Outline,
+    count: Option<String>,
+    sample: Option<(Sample, Vec<Shown>)>,
+    /// The statement itself, which is planned and not run.
+    plan: Option<String>,
+    settings: Vec<(String, String)>,
+    role: String,
+    path: Vec<String>,
+    catalogue: Arc<Catalog>,
+    in_block: bool,
+}
+
+struct NoNames;
+
+impl Named for NoNames {
+    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+
+    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+}
+
+/// What can be said of an operation, and asked.
+pub(super) fn outlook(request: &Request) -> Outlook {
+    let mut effects = request.operation.statements.iter().flat_map(|s| &s.effects);
+    let any = effects.any(|effect| {
+        matches!(
+            effect.action,
+            Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::CopyIn
+        )
+    });
+    let questions = any.then(|| questions(request));
+    Outlook { words: words(request), questions }
+}
+
+/// What its text costs others by its kind, whatever its values.
+fn words(request: &Request) -> Vec<String> {
+    let Some(text) = request.text() else { return Vec::new() };
+    let (path, role) = (request.under.path(), request.under.role());
+    let session = Session { catalog: &request.seen.catalogue, search_path: path, role, prepared: &NoNames };
+    locks::words(&text, &session)
+}
+
+fn questions(request: &Request) -> Result<Questions, String> {
+    let again = "what it means here cannot be had on another connection";
+    let settings = request.under.again().ok_or(again)?;
+    let (text, values) = request.text_and_values().ok_or("its text or values cannot be sent again")?;
+    let catalogue = Arc::clone(&request.seen.catalogue);
+    let path: Vec<String> =
+        request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp")).cloned().collect();
+    let role = request.under.role().to_owned();
+    let session = Session { catalog: &catalogue, search_path: &path, role: &role, prepared: &NoNames };
+    let outline = outline(&text, &session, &values)?;
+    let count = if outline.fixed.is_some() {
+        None
+    } else {
+        let count = outline.count(COUNTED);
+        outline::harmless(&count, &session)?;
+        Some(count)
+    };
+    // What is not certain of new values is left out, before what there is.
+    let sample = [true, false].into_iter().find_map(|after| {
+        let sample = outline.sample(SHOWN, after)?;
+        let shown = shown(&sample, &session)?;
+        Some((sample, shown))
+    });
+    let plain = |e: &Effect| {
+        matches!(e.action, Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Probe)
+    };
+    let planned = request.operation.statements.iter().flat_map(|s| &s.effects).all(plain);
+    let plan = planned.then(|| outline.statement.clone());
+    Ok(Questions {
+        outline,
+        count,
+        sample,
+        plan,
+        settings,
+        role: role.clone(),
+        path: path.clone(),
+        in_block: request.in_block,
+        catalogue: Arc::clone(&catalogue),
+    })
+}
+
+/// How the columns of a sample are shown; `None` where it is not certain what they hold.
+fn shown(sample: &Sample, session: &Session<'_>) -> Option<Vec<Shown>> {
+    let analysis = outline::harmless(&sample.text, session).ok()?;
+    let [statement] = analysis.statements.as_slice() else { return None };
+    let Outputs::Columns(columns) = &statement.outputs else { return None };
+    let nothing = BTreeSet::new();
+    let column = |(n, column): (usize, &sql::postgres::OutputColumn)| {
+        let tags = hidden(column, &nothing).ok()?;
+        let name = sample.names.get(n).cloned().unwrap_or_else(|| column.name.clone());
+        Some(Shown { name, after: n >= sample.before, masked: !tags.is_empty() })
+    };
+    columns.iter().enumerate().map(column).collect()
+}
+
+impl Outlook {
+    /// What is said where nothing is asked.
+    pub(crate) fn untold(&self) -> Seen {
+        match &self.questions {
+            Some(Err(why)) => self.unseen(why),
+            Some(Ok(_)) | None => Seen { rows: None, preview: self.said(Vec::new()) },
+        }
+    }
+
+    /// The same, and why.
+    pub(crate) fn unseen(&self, why: &str) -> Seen {
+        Seen { rows: None, preview: self.said(vec![format!("its rows were not counted: {why}")]) }
+    }
+
+    fn said(&self, mut words: Vec<String>) -> Preview {
+        words.extend(self.words.iter().cloned());
+        Preview { words, ..Preview::default() }
+    }
+
+    /// What policy is asked before anything is asked of the target; `None` where nothing is.
+    pub(crate) fn looking(&self, facts: &Facts) -> Option<Looking> {
+        let Some(Ok(questions)) = &self.questions else { return None };
+        Some(Looking::at(&questions.outline.table, facts))
+    }
+
+    /// Asks the target.
+    pub(crate) async fn ask(&self, target: &Target) -> Seen {
+        let Some(Ok(questions)) = &self.questions else { return self.untold() };
+        let asked = async {
+            // It is never closed.
+            let _turn = TURNS.acquire().await;
+            let mut control = target.catalogue.place.usual().await?;
+            questions.ask(&mut control).await
+        };
+        match timeout(LONGEST, asked).await {
+            Ok(Ok(found)) => {
+                let mut preview = self.said(found.words);
+                preview.plan = found.plan;
+                (preview.columns, preview.rows) = found.sample;
+                Seen { rows: found.rows, preview }
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "an operation could not be looked at");
+                self.unseen(&why(&error))
+            }
+            Err(_) => self.unseen("it took too long"),
+        }
+    }
+}
+
+/// In few words, and none of the target's, which may quote.
+fn why(error: &ControlError) -> String {
+    if let ControlError::Refused { code, .. } = error {
+        return match code.as_str() {
+            "57014" => format!("it takes longer than {} s", QUESTION / 1000),
+            "42501" => "its role may not read what is to be changed".to_owned(),
+            "55P03" => "its table is locked by others".to_owned(),
+            _ => format!("the target refused with SQLSTATE {code}"),
+        };
+    }
+    "the target could not be asked".to_owned()
+}
+
+/// What came out.
+#[derive(Default)]
+struct Found {
+    rows: Option<u64>,
+    words: Vec<String>,
+    plan: Vec<String>,
+    sample: (Vec<Shown>, Vec<Vec<Option<String>>>),
+}
+
+impl Questions {
+    async fn ask(&self, control: &mut Control) -> Result<Found, ControlError> {
+        let limits = format!("SET LOCAL statement_timeout = {QUESTION}; SET LOCAL lock_timeout = 500");
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
+        control.query(&format!("{begin}; {limits}")).await?;
+        let followers = self.following(control).await?;
+        self.enter(control).await?;
+        control.query(&limits).await?;
+
+        let mut found = Found::default();
+        let direct = self.count_all(control, &followers, &mut found).await?;
+        // The numbers stay where the rows cannot be shown, or the plan.
+        if let Some((sample, shown)) = self.sample.as_ref().filter(|_| direct > 0) {
+            let rows = attempt(control, &sample.text).await?.unwrap_or_default();
+            found.sample = (shown.clone(), cut(rows, shown));
+        }
+        if let Some(statement) = &self.plan {
+            let rows = attempt(control, &format!("EXPLAIN {statement}")).await?.unwrap_or_default();
+            found.plan = rows.into_iter().flatten().flatten().take(PLAN).collect();
+        }
+        Ok(found)
+    }
+
+    /// Counts the rows, and those that follow. Returns how many there are without these.
+    async fn count_all(
+        &self,
+        control: &mut Control,
+        followers: &[Follower],
+        found: &mut Found,
+    ) -> Result<u64, ControlError> {
+        let direct = match (self.outline.fixed, &self.count) {
+            (Some(fixed), _) => fixed,
+            (None, Some(count)) => number(&control.query_short(count).await?)?,
+            (None, None) => 0,
+        };
+        let known = self.outline.fixed.is_some() || direct <= COUNTED;
+        let mut total = known.then_some(direct);
+        let at_most = self.outline.at_most.map(|why| format!(", at most: {why}")).unwrap_or_default();
+        let table = &self.outline.table;
+        found.words.push(format!("{} of {table}{at_most}", done(self.outline.does, direct, known)));
+        for (follower, count) in followers.iter().zip(self.counts(followers)) {
+            let rows = match count {
+                _ if direct == 0 => Some(0),
+                Some(count) => attempt(control, &count).await?.map(|rows| number(&rows)).transpose()?,
+                None => None,
+            };
+            let Follower { table, does, .. } = follower;
+            if let Some(rows) = rows {
+                let known = rows <= COUNTED;
+                found.words.push(format!("{} of {table}, which refer to them", done(*does, rows, known)));
+                total = total.filter(|_| known).and_then(|total| total.checked_add(rows));
+            } else {
+                found.words.push(format!("rows of {table} follow, which were not counted"));
+                total = None;
+            }
+        }
+        if self.in_block {
+            let why = "what its own transaction has changed so far is not in these numbers";
+            found.words.push(why.to_owned());
+            total = None;
+        }
+        found.rows = total;
+        Ok(direct)
+    }
+
+    /// As the session is: its role, where it finds names, what it has set.
+    async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+        let mut all = Vec::new();
+        for (name, value) in &self.settings {
+            let name = name.to_ascii_lowercase();
+            if !OURS.contains(&name.as_str()) {
+                all.push(format!("pg_catalog.set_config({}, {}, true)", literal(&name), literal(value)));
+            }
+        }
+        if !all.is_empty() {
+            control.query(&format!("SELECT {}", all.join(", "))).await?;
+        }
+        let path: Vec<String> = self.path.iter().map(|schema| quoted(schema)).collect();
+        let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
+        control
+            .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
+            .await?;
+        Ok(())
+    }
+
+    /// The rows of other tables that follow by foreign keys, nearest first.
+    async fn following(&self, control: &mut Control) -> Result<Vec<Follower>, ControlError> {
+        let mut all: Vec<Follower> = Vec::new();
+        self.referring(control, None, &mut all).await?;
+        let mut next = 0;
+        // What is set to NULL is followed no further, nor what is not counted.
+        while let Some(above) = all.get(next).cloned() {
+            next += 1;
+            if above.countable && above.does == Does::Deletes && all.len() < KEYS {
+                self.referring(control, Some(&above), &mut all).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Those that follow the statement's own rows, or others that do.
+    async fn referring(
+        &self,
+        control: &mut Control,
+        above: Option<&Follower>,
+        all: &mut Vec<Follower>,
+    ) -> Result<(), ControlError> {
+        let own = self.outline.oid.0.to_string();
+        let (oid, does, depth) =
+            above.map_or((&own, self.outline.does, 0), |above| (&above.oid, above.does, above.depth));
+        if does == Does::Inserts {
+            return Ok(());
+        }
+        for row in control.query(&keys(oid, does)).await? {
+            let Some(key) = Key::read(&row, does) else { continue };
+            let assigned = |column: &String| self.outline.assigned.iter().any(|(name, _)| name == column);
+            if does == Does::Updates && !key.referred.iter().any(assigned) {
+                continue;
+            }
+            let keys = match above {
+                Some(above) => above.keys(&key.referred),
+                None => self.outline.keys(&key.referred),
+            };
+            // Rows that are reached twice, or too far away, are not told apart.
+            let known = key.table == self.outline.table || all.iter().any(|f| f.table == key.table);
+            let countable = !known && depth < DEEPEST && all.len() < KEYS;
+            let alias = format!("durward_{}", all.len() + 1);
+            let rows = outline::referring(&key.table, &alias, &key.columns, &keys);
+            let Key { table, oid, does, .. } = key;
+            all.push(Follower { table, oid, does, depth: depth + 1, alias, rows, countable });
+        }
+        Ok(())
+    }
+
+    /// The questions how many rows follow; `None` where that cannot be asked.
+    fn counts(&self, followers: &[Follower]) -> Vec<Option<String>> {
+        let (catalog, path, role) = (&*self.catalogue, &self.path, &self.role);
+        let session = Session { catalog, search_path: path, role, prepared: &NoNames };
+        let more = COUNTED + 1;
+        let count = |follower: &Follower| {
+            let rows = &follower.rows;
+            let count =
+                format!("SELECT pg_catalog.count(*) FROM (SELECT 1 {rows} LIMIT {more}) AS durward_rows");
+            (follower.countable && outline::harmless(&count, &session).is_ok()).then_some(count)
+        };
+        followers.iter().map(count).collect()
+    }
+}
+
+/// What the catalogue says of the foreign keys that refer to a table and do something to the rows that refer.
+fn keys(oid: &str, does: Does) -> String {
+    let how = if does == Does::Updates { "confupdtype" } else { "confdeltype" };
+    let name = "SELECT json_agg(a.attname ORDER BY k.n) FROM unnest(c.KEY) WITH ORDINALITY k(num, n) \
+         JOIN pg_attribute a ON a.attrelid = c.REL AND a.attnum = k.num";
+    let of = |key: &str, relation: &str| name.replace("KEY", key).replace("REL", relation);
+    let (own, referred) = (of("conkey", "conrelid"), of("confkey", "confrelid"));
+    format!(
+        "SELECT n.nspname, r.relname, r.oid::text, c.{how}, ({own}), ({referred}) FROM pg_constraint c \
+         JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace \
+         WHERE c.contype = 'f' AND c.{how} IN ('c', 'n', 'd') AND c.confrelid = {oid} AND NOT EXISTS \
+         (SELECT FROM pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = c.confrelid) ORDER BY c.oid"
+    )
+}
+
+/// A foreign key by which rows of another table follow.
+struct Key {
+    table: TableName,
+    oid: String,
+    columns: Vec<String>,
+    referred: Vec<String>,
+    does: Does,
+}
+
+impl Key {
+    fn read(row: &[Option<String>], does: Does) -> Option<Self> {
+        let [Some(schema), Some(name), Some(oid), Some(how), Some(columns), Some(referred)] = row else {
+            return None;
+        };
+        let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+        let deletes = does == Does::Deletes && how == "c";
+        Some(Self {
+            table: TableName { schema: schema.clone(), name: name.clone() },
+            oid: oid.clone(),
+            columns: names(columns)?,
+            referred: names(referred)?,
+            does: if deletes { Does::Deletes } else { Does::Updates },
+        })
+    }
+}
+
+/// Rows of another table that follow.
+#[derive(Clone)]
+struct Follower {
+    table: TableName,
+    oid: String,
+    does: Does,
+    depth: usize,
+    alias: String,
+    /// `FROM … WHERE …`
+    rows: String,
+    countable: bool,
+}
+
+impl Follower {
+    /// The rows as a list of values of these columns of theirs.
+    fn keys(&self, columns: &[String]) -> String {
+        let all: Vec<String> = columns.iter().map(|c| format!("{}.{}", self.alias, quoted(c))).collect();
+        format!("SELECT {} {}", all.join(", "), self.rows)
+    }
+}
+
+/// The rows; nothing where the target refuses, which fails nothing else.
+async fn attempt(control: &mut Control, question: &str) -> Result<Option<Rows>, ControlError> {
+    control.query("SAVEPOINT durward_look").await?;
+    match control.query_short(question).await {
+        Ok(rows) => Ok(Some(rows)),
+        Err(ControlError::Refused { .. }) => {
+            control.query("ROLLBACK TO durward_look").await?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn number(rows: &Rows) -> Result<u64, ControlError> {
+    let value = rows.first().and_then(|row| row.first().cloned().flatten());
+    value.and_then(|text| text.parse().ok()).ok_or_else(|| ControlError::Lost("no number".to_owned()))
+}
+
+/// `deletes 1,204 rows`
+fn done(does: Does, rows: u64, known: bool) -> String {
+    let verb = match does {
+        Does::Inserts => "inserts",
+        Does::Updates => "updates",
+        Does::Deletes => "deletes",
+    };
+    if !known {
+        return format!("{verb} more than {} rows", grouped(COUNTED));
+    }
+    format!("{verb} {} row{}", grouped(rows), if rows == 1 { "" } else { "s" })
+}
+
+/// `1,204`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Values that may be shown, none too long.
+fn cut(rows: Vec<Vec<Option<String>>>, columns: &[Shown]) -> Vec<Vec<Option<String>>> {
+    let cell = |(value, column): (Option<String>, &Shown)| {
+        let value = value.filter(|_| !column.masked)?;
+        let mut short: String = value.chars().take(VALUE).collect();
+        if value.chars().nth(VALUE).is_some() {
+            short.push('…');
+        }
+        Some(short)
+    };
+    rows.into_iter().map(|row| row.into_iter().zip(columns).map(cell).collect()).collect()
+}
+
+/// What policy is asked before an operation is looked at.
+pub(crate) struct Looking {
+    effects: Vec<Effect>,
+    facts: Facts,
+    shape: [u8; 16],
+}
+
+impl Looking {
+    fn at(table: &TableName, facts: &Facts) -> Self {
+        let effects = vec![Effect::new(Action::Preview, Resource::Table(table.clone()))];
+        let mut shape = [0; 16];
+        let whole = digest(&SHA256, format!("preview of {table:?} {facts:?}").as_bytes());
+        shape.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
+        Self { effects, facts: facts.clone(), shape }
+    }
+}
+
+impl Inspect for Looking {
+    fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &[]
+    }
+
+    fn shape(&self) -> [u8; 16] {
+        self.shape
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_at_a_glance() {
+        for (rows, expected) in [
+            (0, "deletes 0 rows"),
+            (1, "deletes 1 row"),
+            (999, "deletes 999 rows"),
+            (1_204, "deletes 1,204 rows"),
+            (10_000, "deletes 10,000 rows"),
+            (10_001, "deletes more than 10,000 rows"),
+        ] {
+            assert_eq!(done(Does::Deletes, rows, rows <= COUNTED), expected);
+        }
+        assert_eq!(done(Does::Inserts, 1_000_000, true), "inserts 1,000,000 rows");
+    }
+
+    #[test]
+    fn nothing_masked_is_kept_and_nothing_long() {
+        let column = |masked| Shown { name: "c".to_owned(), after: false, masked };
+        let row = vec![Some("x".repeat(300)), Some("secret".to_owned()), None];
+        let cut = cut(vec![row], &[column(false), column(true), column(false)]);
+        assert_eq!(cut, [[Some(format!("{}…", "x".repeat(VALUE))), None, None]]);
+    }
+}

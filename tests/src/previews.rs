@@ -1,0 +1,280 @@
+//! Whoever approves sees how many rows change, and some of them, before anything runs; nothing is called for that but what only
+//! computes, and whoever asks learns nothing of it.
+
+use std::process::{Child, Output, Stdio};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use testkit::durward::Target;
+use testkit::process::text;
+
+use crate::rig::{DATABASE, Rig, server};
+
+/// Whatever is waited for comes within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const POLICY: &str = r#"
+@id("connect") permit (principal, action == Action::"connect", resource);
+@id("reads") permit (principal, action in Action::"read", resource);
+@id("most") permit (principal, action in [Action::"write", Action::"define", Action::"call", Action::"probe"], resource);
+@id("held") @approvers("admins") @ceiling("7")
+forbid (principal, action in [Action::"write", Action::"define", Action::"call"], resource) unless { context.approvals.contains("held") };
+"#;
+
+const SAMPLE: &str = "CREATE TABLE buyers (id int PRIMARY KEY, name text, email text, points int DEFAULT 0);
+    CREATE TABLE purchases (id int PRIMARY KEY, buyer int REFERENCES buyers ON DELETE CASCADE ON UPDATE CASCADE, n int);
+    CREATE TABLE parcels (id int PRIMARY KEY, purchase int REFERENCES purchases ON DELETE SET NULL);
+    INSERT INTO buyers SELECT n, 'buyer' || n, 'secret' || n || '@example.com' FROM generate_series(1, 20) n;
+    INSERT INTO purchases SELECT n, (n + 2) / 3, 0 FROM generate_series(1, 60) n;
+    INSERT INTO parcels SELECT n, n FROM generate_series(1, 60) n;
+    CREATE TABLE many (id int);
+    INSERT INTO many SELECT generate_series(1, 10001);
+    CREATE TABLE spans (id int, at int) PARTITION BY RANGE (at);
+    CREATE TABLE spans_1 PARTITION OF spans FOR VALUES FROM (0) TO (10);
+    CREATE TABLE spans_2 PARTITION OF spans FOR VALUES FROM (10) TO (20);
+    INSERT INTO spans SELECT n, n FROM generate_series(5, 14) n;
+    CREATE TABLE calls (at timestamptz DEFAULT clock_timestamp());
+    CREATE SEQUENCE called;
+    CREATE FUNCTION told(x int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
+        'BEGIN PERFORM nextval(''public.called''); RETURN true; END';
+    CREATE TABLE noted (id int PRIMARY KEY, n int);
+    INSERT INTO noted SELECT n, 0 FROM generate_series(1, 9) n;
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.calls DEFAULT VALUES; RETURN NEW; END';
+    CREATE TRIGGER noting AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note();";
+
+#[track_caller]
+fn rig() -> Rig {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let columns = vec![("public.buyers.email".to_owned(), "pii.email".to_owned())];
+    let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
+    Rig::of(server, &target, "", POLICY)
+}
+
+/// A statement that psql sends and waits for.
+fn send(rig: &Rig, statement: &str) -> Child {
+    let mut psql = rig.through().command("psql");
+    psql.args(["-Xc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[track_caller]
+fn waiting(rig: &Rig) -> String {
+    let start = Instant::now();
+    loop {
+        if let Some(id) = rig.gateway.waiting_request().unwrap() {
+            return id;
+        }
+        assert!(start.elapsed() < PATIENCE, "it is held");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn shown(rig: &Rig, id: &str) -> String {
+    text(&mut rig.gateway.command(&["requests", "show", id])).unwrap()
+}
+
+#[track_caller]
+fn answer(rig: &Rig, word: &str, id: &str) {
+    let answered = rig.gateway.command(&["requests", word, id]).output().unwrap();
+    assert!(answered.status.success(), "{}", said(&answered));
+}
+
+#[track_caller]
+fn value(rig: &Rig, question: &str) -> String {
+    rig.server.sql(DATABASE, question).unwrap().trim().to_owned()
+}
+
+#[test]
+fn whoever_approves_sees_how_many_rows_change_and_so_many_do() {
+    let rig = rig();
+    for (statement, lines, changed) in [
+        (
+            "UPDATE buyers SET points = points + 1 WHERE id <= 3",
+            &["updates 3 rows of public.buyers"][..],
+            "UPDATE 3",
+        ),
+        ("UPDATE buyers SET points = 0", &["updates 20 rows of public.buyers"], "UPDATE 20"),
+        ("UPDATE buyers SET points = 9 WHERE id < 0", &["updates 0 rows of public.buyers"], "UPDATE 0"),
+        (
+            "UPDATE buyers b SET points = 2 FROM purchases p WHERE p.buyer = b.id AND p.id <= 6",
+            &["updates 2 rows of public.buyers"],
+            "UPDATE 2",
+        ),
+        ("UPDATE spans SET at = at + 5 WHERE at < 12", &["updates 7 rows of public.spans"], "UPDATE 7"),
+        ("INSERT INTO calls SELECT now() FROM buyers", &["inserts 20 rows of public.calls"], "INSERT 0 20"),
+        ("INSERT INTO calls VALUES (now()), (now())", &["inserts 2 rows of public.calls"], "INSERT 0 2"),
+        (
+            "UPDATE buyers SET id = id + 100 WHERE id = 20",
+            &["updates 1 row of public.buyers", "updates 3 rows of public.purchases, which refer to them"],
+            "UPDATE 1",
+        ),
+        (
+            "WITH old AS (SELECT id FROM buyers WHERE id <= 2) DELETE FROM buyers WHERE id IN (SELECT id FROM old)",
+            &[
+                "deletes 2 rows of public.buyers",
+                "deletes 6 rows of public.purchases, which refer to them",
+                "updates 6 rows of public.parcels, which refer to them",
+            ],
+            "DELETE 2",
+        ),
+        ("DELETE FROM many", &["deletes more than 10,000 rows of public.many"], "7 were approved"),
+        (
+            "UPDATE noted SET n = 1 WHERE id < 4",
+            &["updates 3 rows of public.noted, at most: triggers may leave some out"],
+            "UPDATE 3",
+        ),
+    ] {
+        let psql = send(&rig, statement);
+        let id = waiting(&rig);
+        let shown = shown(&rig, &id);
+        for line in lines {
+            assert!(
+                shown.lines().any(|l| l == format!("  - {line}")),
+                "{statement}: {line} is not in\n{shown}"
+            );
+        }
+        answer(&rig, "approve", &id);
+        let output = said(&psql.wait_with_output().unwrap());
+        assert!(output.contains(changed), "{statement}: {output}");
+    }
+}
+
+#[test]
+fn what_grows_after_it_was_counted_is_stopped() {
+    let rig = rig();
+    let psql = send(&rig, "DELETE FROM buyers WHERE points = 0 AND id <= 2");
+    let id = waiting(&rig);
+    let seen = shown(&rig, &id);
+    assert!(seen.contains("Ceiling   at most 14 rows, as counted when it was asked for"), "{seen}");
+    rig.server.sql(DATABASE, "INSERT INTO purchases VALUES (99, 1, 1)").unwrap();
+    answer(&rig, "approve", &id);
+    let output = said(&psql.wait_with_output().unwrap());
+    assert!(output.contains("the statement changed 15 rows, and 14 were approved"), "{output}");
+    assert_eq!(value(&rig, "SELECT count(*) FROM buyers"), "20");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_are_bound_are_those_that_are_counted() {
+    let rig = Arc::new(rig());
+    let client = rig.through().connect().await;
+    let statement =
+        client.prepare("UPDATE buyers SET points = $1 WHERE id <= $2 AND name <> $3").await.unwrap();
+    let other = Arc::clone(&rig);
+    let approver = tokio::task::spawn_blocking(move || {
+        let id = waiting(&other);
+        let shown = shown(&other, &id);
+        answer(&other, "approve", &id);
+        shown
+    });
+    let changed = client.execute(&statement, &[&7_i32, &5_i32, &"b'2"]).await.unwrap();
+    let shown = approver.await.unwrap();
+    assert_eq!(changed, 5);
+    assert!(shown.contains("  - updates 5 rows of public.buyers"), "{shown}");
+    let row = "  | id = '1', name = 'buyer1', email = (masked), points = '0'; then points = '7'";
+    assert!(shown.lines().any(|l| l == row), "{shown}");
+    assert!(shown.contains("Update on buyers"), "{shown}");
+}
+
+#[test]
+fn nothing_is_called_but_what_only_computes_and_nobody_else_sees_what_was_seen() {
+    let rig = rig();
+    for (statement, why) in [
+        ("UPDATE buyers SET points = 1 WHERE told(id)", "it calls what may do more than read"),
+        ("DELETE FROM buyers WHERE id = nextval('called')", "it calls what may do more than read"),
+        ("DELETE FROM buyers WHERE random() < 2", "it calls what says another thing each time"),
+        ("DELETE FROM buyers USING pg_sleep(60)", ""),
+    ] {
+        let psql = send(&rig, statement);
+        let id = waiting(&rig);
+        let shown = shown(&rig, &id);
+        assert!(shown.contains(&format!("its rows were not counted: {why}")), "{statement}: {shown}");
+        answer(&rig, "deny", &id);
+        psql.wait_with_output().unwrap();
+    }
+    assert_eq!(value(&rig, "SELECT is_called FROM called"), "f");
+    // Whoever asks, and the journal, hear nothing of rows.
+    let psql = send(&rig, "UPDATE buyers SET points = 4, email = 'new' WHERE id = 13");
+    let id = waiting(&rig);
+    let seen = shown(&rig, &id);
+    assert!(seen.contains("name = 'buyer13', email = (masked)") && !seen.contains("secret13"), "{seen}");
+    let listed = text(&mut rig.gateway.command(&["requests", "ls", "--json"])).unwrap();
+    answer(&rig, "deny", &id);
+    let output = said(&psql.wait_with_output().unwrap());
+    let folder = rig.gateway.journal();
+    let journal =
+        text(std::process::Command::new("sh").arg("-c").arg(format!("cat {}/*.jsonl", folder.display())))
+            .unwrap();
+    for (place, told) in [("the client", &output), ("the journal", &journal), ("the list", &listed)] {
+        assert!(
+            !told.contains("buyer13") && !told.contains("secret13") && !told.contains("1 row"),
+            "{place}: {told}"
+        );
+    }
+    assert!(journal.contains("looks at what agent:tester asks for"), "{journal}");
+}
+
+#[test]
+fn what_a_statement_costs_others_and_what_hangs_on_its_table_is_said() {
+    let rig = rig();
+    rig.server.sql(DATABASE, "CREATE VIEW buyer_names AS SELECT name FROM buyers").unwrap();
+    for (statement, lines) in [
+        (
+            "ALTER TABLE buyers ADD COLUMN luck float DEFAULT random()",
+            &[
+                "takes the lock ACCESS EXCLUSIVE: nobody else reads or writes",
+                "the table is written anew, while it is locked, if the default is volatile",
+                "tables refer to public.buyers by foreign keys: public.purchases",
+                "views read public.buyers: public.buyer_names",
+            ][..],
+        ),
+        (
+            "CREATE INDEX ON buyers (name)",
+            &[
+                "takes the lock SHARE: others read, and nobody writes",
+                "every row of the table is read, while it is locked",
+            ],
+        ),
+        (
+            "UPDATE noted SET n = 1",
+            &[
+                "takes the lock ROW EXCLUSIVE: others read and write other rows",
+                "triggers of public.noted run: noting",
+            ],
+        ),
+        ("DELETE FROM spans", &["2 tables are part of public.spans, or inherit from it"]),
+    ] {
+        let psql = send(&rig, statement);
+        let id = waiting(&rig);
+        let shown = shown(&rig, &id);
+        for line in lines {
+            assert!(
+                shown.lines().any(|l| l == format!("  - {line}")),
+                "{statement}: {line} is not in\n{shown}"
+            );
+        }
+        answer(&rig, "deny", &id);
+        psql.wait_with_output().unwrap();
+    }
+}
+
+#[test]
+fn a_policy_can_forbid_that_it_is_looked_at() {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let policy =
+        format!("{POLICY}\n@id(\"unseen\") forbid (principal, action == Action::\"preview\", resource);");
+    let rig = Rig::of(server, &target, "", &policy);
+    let psql = send(&rig, "DELETE FROM buyers WHERE id = 1");
+    let id = waiting(&rig);
+    let shown = shown(&rig, &id);
+    assert!(shown.contains("policy does not let it be looked at beforehand"), "{shown}");
+    assert!(shown.contains("at most 7 rows, as policy says"), "{shown}");
+    answer(&rig, "approve", &id);
+    assert!(said(&psql.wait_with_output().unwrap()).contains("DELETE 1"));
+}
