@@ -79,6 +79,14 @@ pub struct Ticket {
     claim: Arc<Claim>,
 }
 
+/// What a question is filed within.
+pub(crate) struct Within {
+    /// How long the session waits.
+    pub patience: Duration,
+    /// What may be kept.
+    pub room: Room,
+}
+
 /// What the target held when an operation was understood.
 #[derive(Clone)]
 pub(crate) struct Known {
@@ -263,9 +271,8 @@ impl Holds {
         grant: &Grant,
         question: &Question<M>,
         session: &str,
-        patience: Duration,
+        Within { patience, room }: Within,
         catalogue: Known,
-        room: &Room,
         look: impl Future<Output = Seen>,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
@@ -296,7 +303,7 @@ impl Holds {
             }
         };
         let request = NewRequest { ceiling, preview: seen.preview, ..describe(grant, question, session) };
-        let filed = self.state.file(&request, room).await.map_err(|error| {
+        let filed = self.state.file(&request, &room).await.map_err(|error| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
             refuse(
@@ -320,7 +327,7 @@ impl Holds {
                 );
                 return Err(refuse("53400", reason, "Wait until some of them are answered."));
             }
-            Filed::NoRoom { bytes, taken, all } => return Err(no_room(room, bytes, taken, all, refuse)),
+            Filed::NoRoom { bytes, taken, all } => return Err(no_room(&room, bytes, taken, all, refuse)),
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));

@@ -9,7 +9,7 @@ use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
-use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket};
+use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
 use crate::protocols::postgres::preview::Seen;
@@ -134,7 +134,7 @@ impl Gateway {
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
         let look = self.look(grant, question, session, now);
-        self.holds.file(grant, question, session, patience, known, &room, look).await
+        self.holds.file(grant, question, session, Within { patience, room }, known, look).await
     }
 
     /// Looks at what a held operation would do. That is an operation of its own, on record before it runs, which policy can
