@@ -261,7 +261,8 @@ pub(super) fn beyond(caps: &Caps, statement: &Statement) -> Option<String> {
     };
     let count = |what: fn(&Control) -> bool| statement.control.iter().filter(|control| what(control)).count();
     // `set_config` is known by what it sets; code that sets something else is not.
-    let hidden = statement.facts.kind != "set"
+    // What is not understood is policy's to allow, by that name.
+    let hidden = !matches!(statement.facts.kind.as_str(), "set" | "unknown")
         && count(|c| matches!(c, Control::ChangesSettings)) > count(|c| matches!(c, Control::Set { .. }));
     let hidden = hidden.then(|| "code that may change settings could lift what policy bounds".to_owned());
     statement.control.iter().find_map(set).or(hidden)
