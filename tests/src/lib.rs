@@ -13,6 +13,8 @@ mod attacks;
 #[cfg(test)]
 mod caches;
 #[cfg(test)]
+mod caps;
+#[cfg(test)]
 mod carriers;
 #[cfg(test)]
 mod ceilings;

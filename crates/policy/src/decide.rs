@@ -12,7 +12,7 @@ use model::{Action, Effect, Facts, Inspect, Principal, PrincipalKind, Resource, 
 
 use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
-use crate::{Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Record, Verdict, facts};
+use crate::{Caps, Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Record, Verdict, facts};
 
 /// What stands for opening a session where operations have their shape, which are digests.
 const CONNECT: [u8; 16] = [0xff; 16];
@@ -30,6 +30,8 @@ pub struct Policies {
     holds: BTreeMap<String, HoldRule>,
     /// How sessions are recorded, by the policies that say so.
     records: BTreeMap<String, Record>,
+    /// How long things of sessions may last, by the policies that say so.
+    caps: BTreeMap<String, Caps>,
     version: Arc<str>,
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
@@ -58,6 +60,7 @@ impl Policies {
             all,
             holds: loaded.holds,
             records: loaded.records,
+            caps: loaded.caps,
             version: version(sources).into(),
             slices: Mutex::default(),
             remembered: Remembered::new(sources),
@@ -129,11 +132,12 @@ impl Policies {
         Ok(self.recorded(grant, &permit))
     }
 
-    /// The grant of a session that is recorded as the strictest of those policies wants that allow it.
+    /// The grant of a session that is recorded, and bounded, as the strictest of those policies wants that allow it.
     fn recorded(&self, grant: Grant, permit: &Permit) -> Grant {
         let words = permit.policies.iter().map(|id| self.records.get(id).copied().unwrap_or_default());
         let record = words.max().unwrap_or_default();
-        Grant { record, ..grant }
+        let caps = permit.policies.iter().filter_map(|id| self.caps.get(id)).copied();
+        Grant { record, caps: caps.reduce(Caps::and).unwrap_or_default(), ..grant }
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.

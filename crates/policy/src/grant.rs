@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::{Principal, TargetName};
 
+use crate::Caps;
+
 /// A principal whose token was checked. Only the gateway's login makes one.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -34,7 +36,7 @@ impl Identity {
 ///
 /// ```compile_fail,E0451
 /// fn forge(principal: model::Principal, target: model::TargetName) -> policy::Grant {
-///     policy::Grant { principal, target, break_glass: true, record: Default::default(), key: "key".into() }
+///     policy::Grant { principal, target, break_glass: true, record: Default::default(), caps: Default::default(), key: "key".into() }
 /// }
 /// ```
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub struct Grant {
     pub(crate) target: TargetName,
     pub(crate) break_glass: bool,
     pub(crate) record: Record,
+    pub(crate) caps: Caps,
     /// Everything of the principal and the target that a policy may ask about, as one text.
     pub(crate) key: Arc<str>,
 }
@@ -56,7 +59,7 @@ impl Grant {
         let key =
             format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?} {break_glass}")
                 .into();
-        Self { principal, target, break_glass, record: Record::default(), key }
+        Self { principal, target, break_glass, record: Record::default(), caps: Caps::default(), key }
     }
 
     /// Who.
@@ -67,6 +70,11 @@ impl Grant {
     /// On what.
     pub fn target(&self) -> &TargetName {
         &self.target
+    }
+
+    /// How long what the session does may last.
+    pub fn caps(&self) -> Caps {
+        self.caps
     }
 
     /// How the session is recorded.

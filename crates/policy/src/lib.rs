@@ -1,5 +1,6 @@
 //! Who may do what. Pure: no IO, no clock, no async. Facts come in, verdicts go out; Cedar decides.
 
+mod caps;
 mod decide;
 mod explain;
 mod facts;
@@ -17,6 +18,7 @@ mod schema;
 mod starter;
 mod verdict;
 
+pub use caps::Caps;
 pub use decide::{PROTECTED, Policies, TargetFacts};
 pub use explain::{Explanation, Opinion, Word};
 pub use grant::{Context, Grant, Identity, Record};

@@ -7,12 +7,13 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 use model::Action;
 
+use crate::caps::{self, Caps};
 use crate::decide::covers;
 use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 13] = [
+const ANNOTATIONS: [&str; 16] = [
     "id",
     "description",
     "reason",
@@ -26,6 +27,9 @@ const ANNOTATIONS: [&str; 13] = [
     "self",
     "record",
     "carry",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
 ];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
@@ -58,11 +62,17 @@ pub(crate) struct Loaded {
     pub policies: Vec<Policy>,
     pub holds: BTreeMap<String, HoldRule>,
     pub records: BTreeMap<String, Record>,
+    pub caps: BTreeMap<String, Caps>,
 }
 
 pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut loaded = Loaded { policies: Vec::new(), holds: BTreeMap::new(), records: BTreeMap::new() };
+    let mut loaded = Loaded {
+        policies: Vec::new(),
+        holds: BTreeMap::new(),
+        records: BTreeMap::new(),
+        caps: BTreeMap::new(),
+    };
     let mut places: BTreeMap<String, (&Source, usize)> = BTreeMap::new();
     for source in sources {
         let set = match PolicySet::from_str(&source.text) {
@@ -92,6 +102,8 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
                     }
                     let record = policy.annotation("record").and_then(Record::parse);
                     loaded.records.extend(record.map(|record| (id.clone(), record)));
+                    let caps = Caps::of(policy).ok().filter(|caps| !caps.is_none());
+                    loaded.caps.extend(caps.map(|caps| (id.clone(), caps)));
                     loaded.holds.extend(hold.map(|hold| (id.clone(), hold)));
                     loaded.policies.push(policy.new_id(PolicyId::new(id)));
                 }
@@ -135,6 +147,13 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
                 "@record stands before a permit of the action connect: it is asked of sessions".to_owned()
             );
         }
+    }
+    if !Caps::of(policy)?.is_none() && (policy.effect() != Effect::Permit || !covers(policy, Action::Connect))
+    {
+        return Err(format!(
+            "@{} stand before a permit of the action connect: they are asked of sessions",
+            caps::ANNOTATIONS.join(", @")
+        ));
     }
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
     let asks = dense.matches("approvals").count();
@@ -206,7 +225,7 @@ fn percent(text: &str) -> Option<u32> {
 }
 
 /// `30s`, `15m`, `2h`.
-fn duration(text: Option<&str>) -> Result<u64, String> {
+pub(crate) fn duration(text: Option<&str>) -> Result<u64, String> {
     let Some(text) = text else { return Ok(QUARTER) };
     let bad = || format!("\"{text}\" is no duration; write 30s, 15m or 2h");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::ColumnName;
+use policy::Caps;
 use sql::postgres::{Control, Statement};
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
@@ -84,6 +85,8 @@ pub(super) struct Conversation {
     pub(super) quoting: bool,
     /// Whether the server itself would refuse to write.
     pub(super) guard: Guard,
+    /// How long things may last that the session sets by itself.
+    pub(super) caps: Caps,
     /// What the block that is open began with, where its target is strict.
     pub(super) block: Block,
     /// Statements in flight change which names there are.
@@ -123,6 +126,7 @@ impl Conversation {
             deferred: false,
             quoting: false,
             guard: Guard::Off,
+            caps: Caps::default(),
             block: Block::Unguarded,
             names_moving: false,
             locking: false,
@@ -325,8 +329,19 @@ impl Conversation {
         out
     }
 
+    /// Why an operation may not be sent, where policy bounds what it sets.
+    fn beyond_caps(&self, operation: &Operation) -> Option<Said> {
+        self.caps.settings().next()?;
+        let why = operation.statements.iter().find_map(|statement| guard::beyond(&self.caps, statement))?;
+        let hint = Some("Set it to a literal within that bound, or RESET it.".to_owned());
+        Some(Said::Garbled(Garbled { hint, ..Garbled::new("42501", why) }))
+    }
+
     /// What must happen before an operation may be sent, where its target is strict about blocks.
     fn before_block(&self, operation: &Operation) -> Option<Said> {
+        if let Some(beyond) = self.beyond_caps(operation) {
+            return Some(beyond);
+        }
         if self.block == Block::Unguarded {
             return None;
         }

@@ -5,6 +5,7 @@
 //! read only is not all (`SECURITY.md`).
 
 use model::Action;
+use policy::Caps;
 use sql::postgres::{Control, Statement};
 use wire::postgres::frontend::{Frontend, frontend};
 
@@ -245,6 +246,26 @@ fn is_neutral(statement: &Statement) -> bool {
         "unlisten",
     ];
     NEUTRAL.contains(&statement.facts.kind.as_str()) && only_reads(statement)
+}
+
+/// Why a statement may not be sent, where policy bounds what it sets, or what is prepared in it.
+pub(super) fn beyond(caps: &Caps, statement: &Statement) -> Option<String> {
+    let set = |control: &Control| {
+        if let Control::Set { name, value, .. } = control {
+            caps.allow(name, value.as_deref()).err()
+        } else if let Control::Prepare { inner, .. } | Control::Declare { inner, .. } = control {
+            beyond(caps, inner)
+        } else {
+            None
+        }
+    };
+    let count = |what: fn(&Control) -> bool| statement.control.iter().filter(|control| what(control)).count();
+    // `set_config` is known by what it sets; code that sets something else is not.
+    // What is not understood is policy's to allow, by that name.
+    let hidden = !matches!(statement.facts.kind.as_str(), "set" | "unknown")
+        && count(|c| matches!(c, Control::ChangesSettings)) > count(|c| matches!(c, Control::Set { .. }));
+    let hidden = hidden.then(|| "code that may change settings could lift what policy bounds".to_owned());
+    statement.control.iter().find_map(set).or(hidden)
 }
 
 /// Whether a statement is sent under the lock, if it does no more than read.

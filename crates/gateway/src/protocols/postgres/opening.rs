@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use policy::{Denied, Grant, PROTECTED};
+use policy::{Caps, Denied, Grant, PROTECTED};
 use tokio::sync::Notify;
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
@@ -45,6 +45,7 @@ pub(super) async fn open(
     }
     let read_only = !everything && !gateway.could_write(grant);
     let mut parameters = parameters(accepted, &target.user, database, everything, read_only)?;
+    bounded(&grant.caps(), &mut parameters)?;
     // Behind all that the client asked for: the last one counts.
     parameters.extend(who_acts(grant, session));
     if !everything {
@@ -85,7 +86,8 @@ pub(super) async fn open(
     let guard = if everything || read_only { Guard::Off } else { Guard::Waiting };
     let strict = target.care.read_only == ReadOnly::Strict && !everything && !read_only;
     let block = if strict { Block::None } else { Block::Unguarded };
-    Ok((Opened { target, upstream, everything, guard, block, welcome, begun: parameters }, registration))
+    let terms = Terms { guard, block, caps: grant.caps() };
+    Ok((Opened { target, upstream, everything, terms, welcome, begun: parameters }, registration))
 }
 
 /// The target's connection. A password that was kept and is not taken any more is read anew, once.
@@ -117,22 +119,43 @@ pub(super) struct Opened {
     target: Arc<Target>,
     upstream: Upstream,
     pub(super) everything: bool,
-    guard: Guard,
-    block: Block,
+    terms: Terms,
     welcome: Vec<u8>,
     /// The start-up parameters.
     begun: Vec<(String, Vec<u8>)>,
 }
 
+/// What the conversation begins with.
+struct Terms {
+    guard: Guard,
+    block: Block,
+    caps: Caps,
+}
+
+/// The longest times that policy gives are what the session begins with, and what `RESET` puts back.
+fn bounded(caps: &Caps, parameters: &mut Vec<(String, Vec<u8>)>) -> Result<(), Stop> {
+    for (name, cap) in caps.settings() {
+        match parameters.iter().rev().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            None => parameters.push((name.to_owned(), cap.to_string().into_bytes())),
+            Some((_, value)) => {
+                if let Err(why) = caps.allow(name, std::str::from_utf8(value).ok()) {
+                    return Err(denied("42501", &why));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
-    let Opened { target, upstream, everything, guard, block, welcome, begun } = opened;
+    let Opened { target, upstream, everything, terms, welcome, begun } = opened;
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
-    conversation.guard = guard;
-    conversation.block = block;
+    let Terms { guard, block, caps } = terms;
+    (conversation.guard, conversation.block, conversation.caps) = (guard, block, caps);
     for (name, value) in &upstream.parameters {
         conversation.reported(name.as_bytes(), value);
     }
