@@ -132,6 +132,8 @@ const flows = {
     await card.getByRole('link').click();
     await ada.page.getByText('changes rows of public.orders').waitFor();
     await ada.page.getByText('writes to production are looked at').waitFor();
+    await ada.page.getByRole('heading', { name: 'Seen beforehand' }).waitFor();
+    await ada.page.getByRole('columnheader', { name: 'status afterwards' }).waitFor();
     await looks(ada.page, 'request');
     await ada.page.keyboard.press('a');
     const said = await held.ended;

@@ -188,7 +188,8 @@ fn end_to_end(major: Option<&str>) -> Result<(), Failure> {
     let binary = build::gateway()?;
     let mut tests = cargo(&["test", "--quiet", "--package", "e2e"]);
     if let Some(major) = major {
-        tests.env("DURWARD_PG_BIN", install::server(major)?);
+        // What a browser shows is the same in front of each.
+        tests.env("DURWARD_PG_BIN", install::server(major)?).args(["--", "--skip", "console::"]);
     }
     tests.env("DURWARD_BIN", binary).env("DURWARD_PYTHON", python).env("DURWARD_NPM", npm);
     show(&mut tests)

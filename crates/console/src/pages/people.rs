@@ -139,7 +139,7 @@ fn denied(visitor: &Visitor, denials: &[DenialInfo], may: bool) -> Markup {
                             @if may {
                                 form method="post" action={ "/people/denials/" (id) "/lift" } data-passkey={ "/people/denials/" (id) "/question" } {
                                     (fields(visitor))
-                                    button.quiet type="submit" data-presence aria-label={ "Let " (subject) " in again" } { "Let in again" }
+                                    button.quiet type="submit" data-presence aria-label={ "Let in again: " (subject) } { "Let in again" }
                                     p.problem role="alert" hidden {}
                                 }
                             }
@@ -209,7 +209,7 @@ fn of_tokens(visitor: &Visitor, tokens: &[TokenInfo], may: bool) -> Markup {
                                 summary { "Revoke …" }
                                 form method="post" action={ "/people/tokens/" (words::encoded(&token.id)) "/revoke" } {
                                     input type="hidden" name="csrf" value=(visitor.csrf());
-                                    button.danger type="submit" aria-label={ "Revoke " (token.id) } { "Revoke it now" }
+                                    button.danger type="submit" aria-label={ "Revoke it now: " (token.id) } { "Revoke it now" }
                                 }
                             }
                         }

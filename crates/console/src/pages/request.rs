@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{Ceiling, Request, Status, Vote};
+use model::{Ceiling, Preview, Request, Shown, Status, Vote};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
@@ -77,6 +77,7 @@ async fn page(
             section.panel aria-labelledby="effects" {
                 h2 #effects { "What it would do" }
                 (effects(&request))
+                (preview(&request.preview))
             }
             section.panel aria-labelledby="statement" {
                 h2 #statement { "The statement" }
@@ -154,7 +155,7 @@ fn effects(request: &Request) -> Markup {
         @match &request.ceiling {
             Ceiling::Rows { most, from, of } => {
                 p.ceiling {
-                    "At most " strong { (most) } " rows, "
+                    "At most " strong { (most) } @if *most == 1 { " row, " } @else { " rows, " }
                     @match from.as_str() {
                         "counted" => "as many as were counted",
                         "policy" => "as policy says",
@@ -168,6 +169,41 @@ fn effects(request: &Request) -> Markup {
         }
         @if request.effects.iter().any(|line| line.starts_with("copy_in ")) {
             p.problem { "The rows that are copied in come later and can be any: they are not part of this request." }
+        }
+    }
+}
+
+/// What was seen of its effect before anybody answers: in words, some of the rows, and how the target means to do it.
+fn preview(preview: &Preview) -> Markup {
+    let Preview { words: lines, plan, columns, rows } = preview;
+    html! {
+        @if !lines.is_empty() {
+            h3 { "Seen beforehand" }
+            ul.effects { @for line in lines { li { (words::visible(line)) } } }
+        }
+        @if !rows.is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Some of its rows" {
+                table.result {
+                    thead { tr { @for Shown { name, after, masked: _ } in columns {
+                        th scope="col" { (words::visible(name)) @if *after { " afterwards" } }
+                    } } }
+                    tbody { @for row in rows { tr {
+                        @for (Shown { masked, .. }, value) in columns.iter().zip(row) {
+                            td { @match value {
+                                Some(value) => { (words::visible(value)) }
+                                None if *masked => { em { "masked" } }
+                                None => { em { "NULL" } }
+                            } }
+                        }
+                    } } }
+                }
+            }
+        }
+        @if !plan.is_empty() {
+            details {
+                summary { "How the target means to do it, by its estimates" }
+                pre.code tabindex="0" { @for line in plan { (words::visible(line)) "\n" } }
+            }
         }
     }
 }

@@ -243,9 +243,9 @@ async fn propose(
 /// What was found at a target.
 fn found(checks: &[Check]) -> Markup {
     html! {
-        section.panel aria-labelledby="checks" {
+        section.panel aria-labelledby="checks" aria-live="polite" {
             h2 #checks { "What was found" }
-            ul.rows role="status" {
+            ul.rows {
                 @for Check { what, grade, says, mend } in checks {
                     li {
                         p.line-of {
