@@ -184,6 +184,7 @@ async fn what_changes_more_rows_than_were_approved_is_taken_back_however_it_come
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not() {
     let rig = std::sync::Arc::new(rig());
+    let version: u32 = value(&rig, "SHOW server_version_num").parse().unwrap();
     let client = rig.through().connect().await;
     for (n, (statement, most, changed)) in [
         // One buyer, and the three purchases that go with him.
@@ -204,6 +205,10 @@ async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not()
     .into_iter()
     .enumerate()
     {
+        // Versions before 15 know no MERGE.
+        if version < 150_000 && statement.starts_with("MERGE") {
+            continue;
+        }
         let mode = if n % 2 == 0 { Mode::Simple } else { Mode::Extended };
         if changed > most {
             let (id, ran) = run(&rig, &client, mode, statement, Some(most)).await;
