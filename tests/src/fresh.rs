@@ -81,15 +81,16 @@ async fn a_table_that_is_altered_all_the_time_never_shows_what_is_tagged() {
             while !ended.load(Ordering::Relaxed) {
                 client.batch_execute(SWAPPED).await.unwrap();
                 swaps += 1;
-                // Ever slower, so that a machine with much else to do sees a moment without.
-                tokio::time::sleep(Duration::from_millis(20 + 10 * swaps)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             swaps
         })
     };
     let (mut clear, mut refused) = (0, 0);
-    for round in 0..120 {
-        let text = "SELECT (SELECT p.note || '' FROM staffers p) AS x";
+    for round in 0..60 {
+        // Once either column has had the tagged name, both are tagged; the key never is.
+        let column = if round % 3 == 0 { "id" } else { "note" };
+        let text = &format!("SELECT (SELECT p.{column} || '' FROM staffers p) AS x");
         let answer = if round % 2 == 0 {
             client.query_one(text, &[]).await.map(|row| row.get::<_, Option<String>>(0))
         } else {
@@ -106,14 +107,14 @@ async fn a_table_that_is_altered_all_the_time_never_shows_what_is_tagged() {
         match answer {
             Ok(value) => {
                 assert!(value.as_deref().is_none_or(|v| !v.contains("secret")), "{round}: {value:?}");
-                clear += usize::from(value.as_deref() == Some("hello"));
+                clear += usize::from(value.as_deref() == Some("1"));
             }
             Err(_) => refused += 1,
         }
     }
     ended.store(true, Ordering::Relaxed);
     let swaps = altering.await.unwrap();
-    assert!(swaps > 10 && clear > 0, "{swaps} times altered, {clear} shown, {refused} not");
+    assert!(swaps > 5 && clear > 0 && refused > 0, "{swaps} times altered, {clear} shown, {refused} not");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
