@@ -278,3 +278,27 @@ fn a_policy_can_forbid_that_it_is_looked_at() {
     answer(&rig, "approve", &id);
     assert!(said(&psql.wait_with_output().unwrap()).contains("DELETE 1"));
 }
+
+/// Whoever asks could tell by how long it takes what a question finds: what is not to be read before somebody has answered is not
+/// read by looking either.
+#[test]
+fn what_may_be_read_with_an_approval_alone_is_not_read_before_it() {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let columns = vec![("public.buyers.email".to_owned(), "pii.email".to_owned())];
+    let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
+    let policy = format!(
+        "{POLICY}\n@id(\"probes\") @approvers(\"admins\") forbid (principal, action == Action::\"probe\", resource) \
+         unless {{ context.approvals.contains(\"probes\") }};"
+    );
+    let rig = Rig::of(server, &target, "", &policy);
+    for (filter, looked) in [("email LIKE 'secret1@%'", false), ("id = 1", true)] {
+        let psql = send(&rig, &format!("UPDATE buyers SET points = 3 WHERE {filter}"));
+        let id = waiting(&rig);
+        let shown = shown(&rig, &id);
+        assert_eq!(shown.contains("updates 1 row of public.buyers"), looked, "{shown}");
+        assert_eq!(shown.contains("policy does not let it be looked at beforehand"), !looked, "{shown}");
+        answer(&rig, "approve", &id);
+        assert!(said(&psql.wait_with_output().unwrap()).contains("UPDATE 1"));
+    }
+}

@@ -12,7 +12,7 @@ use super::Gateway;
 use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
-use crate::protocols::postgres::preview::Seen;
+use crate::protocols::postgres::preview::{Looking, Seen};
 use crate::spine::Auditable;
 
 impl Gateway {
@@ -149,15 +149,19 @@ impl Gateway {
         let outlook = question.message().outlook();
         let Some(target) = self.target(grant.target()) else { return outlook.unseen("its target is gone") };
         let Some(looking) = outlook.looking(question.message().facts()) else { return outlook.untold() };
-        let verdict = {
-            let in_force = self.in_force.load();
-            in_force.policies.decide(grant, &target.facts, looking, now, &BTreeSet::new())
-        };
-        let forbidden = match verdict {
-            Verdict::Hold(_) => true,
-            // It needs no leave of its own, but for policies that forbid it.
-            Verdict::Deny(_, denied) => !denied.policies.is_empty(),
-            Verdict::Allow(_) => false,
+        let forbidden = {
+            let policies = &self.in_force.load().policies;
+            let ask = |looking| policies.decide(grant, &target.facts, looking, now, &BTreeSet::new());
+            // What it reads is not read before somebody has allowed that, where that is what waits.
+            let reads =
+                Looking::reads(question.message()).is_none_or(|r| matches!(ask(r), Verdict::Allow(_)));
+            !reads
+                || match ask(looking) {
+                    Verdict::Hold(_) => true,
+                    // It needs no leave of its own, but for policies that forbid it.
+                    Verdict::Deny(_, denied) => !denied.policies.is_empty(),
+                    Verdict::Allow(_) => false,
+                }
         };
         if forbidden {
             return outlook.unseen("policy does not let it be looked at beforehand");

@@ -515,9 +515,20 @@ pub(crate) struct Looking {
 
 impl Looking {
     fn at(table: &TableName, facts: &Facts) -> Self {
-        let effects = vec![Effect::new(Action::Preview, Resource::Table(table.clone()))];
+        Self::with(vec![Effect::new(Action::Preview, Resource::Table(table.clone()))], facts)
+    }
+
+    /// What an operation reads, and tells by what it finds, if it does: it is done by looking, too, and whoever asks could tell
+    /// by how long that takes what was found.
+    pub(crate) fn reads<M: Inspect>(operation: &M) -> Option<Self> {
+        let reads = |e: &&Effect| matches!(e.action, Action::Select | Action::Probe | Action::Reveal);
+        let effects: Vec<Effect> = operation.effects().iter().filter(reads).cloned().collect();
+        (!effects.is_empty()).then(|| Self::with(effects, operation.facts()))
+    }
+
+    fn with(effects: Vec<Effect>, facts: &Facts) -> Self {
         let mut shape = [0; 16];
-        let whole = digest(&SHA256, format!("preview of {table:?} {facts:?}").as_bytes());
+        let whole = digest(&SHA256, format!("preview of {effects:?} {facts:?}").as_bytes());
         shape.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
         Self { effects, facts: facts.clone(), shape }
     }
