@@ -299,23 +299,10 @@ pub(super) fn moment(seconds: i64) -> Markup {
 
 /// The same of a moment as the journal writes it.
 pub(super) fn moment_of(written: &str) -> Markup {
-    match read_time(written) {
-        Some(seconds) => moment(seconds),
-        None => visible(written),
+    match written.parse::<jiff::Timestamp>() {
+        Ok(time) => moment(time.as_second()),
+        Err(_) => visible(written),
     }
-}
-
-/// Seconds since 1970 of what [`exact`] writes; fractions of a second may stand behind it.
-fn read_time(written: &str) -> Option<i64> {
-    let number = |from: usize, to: usize| written.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// `in 12 min`, `3 h ago`.
@@ -330,20 +317,9 @@ fn distance(seconds: i64) -> String {
     if seconds < 0 { format!("{count} {unit} ago") } else { format!("in {count} {unit}") }
 }
 
-/// RFC 3339, in UTC. The days are counted as Howard Hinnant does ("chrono-compatible low-level date algorithms").
+/// RFC 3339, in UTC.
 pub(super) fn exact(seconds: i64) -> String {
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// For an address.
