@@ -9,9 +9,9 @@ use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use gateway::exchange::{ExchangeError, Minted, Proof, Wanted};
@@ -19,6 +19,7 @@ use gateway::gateway::Gateway;
 use gateway::logout::LogoutError;
 use gateway::serve::Certificate;
 use gateway::signin::{Bearer, SignIn};
+use mcp::{Asking, Door};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
@@ -46,6 +47,10 @@ struct Desk {
     audiences: BTreeSet<String>,
     /// Its own address, or the first name that it is given.
     called: String,
+    /// Whether clients come by TLS.
+    encrypted: bool,
+    /// Where agents speak MCP.
+    door: Arc<Door>,
 }
 
 /// Where a question comes from.
@@ -75,7 +80,7 @@ pub async fn serve_agents(
     let ended = async move {
         let _ = draining.wait_for(Option::is_some).await;
     };
-    let service = router(gateway, base, &names).into_make_service_with_connect_info::<Peer>();
+    let service = router(gateway, base, &names, certificate.is_some()).into_make_service_with_connect_info::<Peer>();
     let bounded = Bounded::new(listener);
     let bounded = match certificate {
         Some(certificate) => bounded.by_tls(certificate),
@@ -84,11 +89,15 @@ pub async fn serve_agents(
     axum::serve(bounded, service).with_graceful_shutdown(ended).await
 }
 
-fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Router {
+fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypted: bool) -> Router {
     let own = std::iter::once(&base).chain(names).map(|name| name.trim_end_matches('/'));
     let called = names.first().map_or(&*base, |name| name.trim_end_matches('/')).to_owned();
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
+    let door = Door::new(Arc::clone(&gateway), &called, names);
     Router::new()
+        .route("/mcp", any(speak).layer(DefaultBodyLimit::max(mcp::LONGEST)))
+        .route("/.well-known/oauth-protected-resource", get(resource))
+        .route("/.well-known/oauth-protected-resource/mcp", get(resource))
         .route("/token", post(token))
         .route("/login", get(sign_ins))
         .route("/whoami", post(who))
@@ -97,7 +106,24 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>) -> Rout
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .with_state(Arc::new(Desk { gateway, audiences, called }))
+        .with_state(Arc::new(Desk { gateway, audiences, called, encrypted, door }))
+}
+
+/// One message of an agent's, or what it listens to.
+async fn speak(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let encrypted = desk.encrypted;
+    Arc::clone(&desk.door).answer(Asking { peer, encrypted, method, headers, body }).await
+}
+
+/// RFC 9728: what agents speak to here, and whose tokens it takes.
+async fn resource(State(desk): State<Arc<Desk>>) -> Response {
+    desk.door.metadata()
 }
 
 async fn metadata(State(desk): State<Arc<Desk>>) -> Response {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use journal::record;
 use model::{Effect, Principal, PrincipalRef, Tag, TargetName};
@@ -16,6 +17,8 @@ use crate::gateway::{Gateway, now};
 use crate::protocols::postgres::{Garbled, foresight};
 use crate::requests::{AdminError, parse_principal};
 use crate::spine::Auditable as _;
+use crate::targets::Target;
+use crate::tokens::Admitted;
 
 /// Who would do what.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -158,6 +161,14 @@ pub fn some_moment() -> Context {
     }
 }
 
+/// Who asks, and when.
+struct Case<'a> {
+    identity: Identity,
+    facts: TargetFacts,
+    moment: Context,
+    approved: &'a BTreeSet<String>,
+}
+
 impl Gateway {
     /// What a statement would come to, sent by itself in a session that has just begun.
     ///
@@ -171,14 +182,58 @@ impl Gateway {
             in_force.targets.get(&name).ok_or_else(|| AdminError::Missing(format!("target \"{name}\"")))?;
         let given = policies.as_deref().map(load).transpose()?;
         let policies = given.as_ref().unwrap_or(&in_force.policies);
-        let (facts, moment) = (who.facts(&target.facts), some_moment());
 
         let mut principal = who.principal()?;
         let own = in_force.groups.of(&principal.id, &principal.groups);
         let own: Vec<String> = own.into_iter().map(str::to_owned).collect();
         principal.groups.extend(own);
-        let identity = Identity::verified(principal);
-        let grant = match policies.authorize(identity, &name, &facts, &moment) {
+        let case = Case {
+            identity: Identity::verified(principal),
+            facts: who.facts(&target.facts),
+            moment: some_moment(),
+            approved: &who.approved,
+        };
+        self.foresee(target, policies, case, statement).await
+    }
+
+    /// What a statement would come to, for somebody who was let in and asks for themselves.
+    ///
+    /// # Errors
+    /// The target cannot be asked.
+    pub async fn explain_to(
+        &self,
+        admitted: &Admitted,
+        name: &TargetName,
+        statement: &str,
+        moment: Context,
+    ) -> Result<Explained, AdminError> {
+        let in_force = self.in_force.load_full();
+        // Whether there is such a target is told to those alone who may use it, as at every login.
+        let allowed = self.authorize(admitted.identity(), name, &moment);
+        let target = in_force.targets.get(name).filter(|_| admitted.is_for(name) && allowed.is_ok());
+        let Some(target) = target else {
+            let hint = "The tool targets lists those that you may use.".to_owned();
+            return Ok(Explained::whole(Answer::refused(format!("no leave to use \"{name}\""), Some(hint))));
+        };
+        let case = Case {
+            identity: admitted.identity(),
+            facts: target.facts.clone(),
+            moment,
+            approved: &BTreeSet::new(),
+        };
+        self.foresee(target, &in_force.policies, case, statement).await
+    }
+
+    async fn foresee(
+        &self,
+        target: &Arc<Target>,
+        policies: &Policies,
+        case: Case<'_>,
+        statement: &str,
+    ) -> Result<Explained, AdminError> {
+        let Case { identity, facts, moment, approved } = case;
+        let name = &target.name;
+        let grant = match policies.authorize(identity, name, &facts, &moment) {
             Ok(grant) => grant,
             Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),
         };
@@ -190,7 +245,7 @@ impl Gateway {
             Ok(request) => request,
             Err(garbled) => return Ok(Explained::whole(garbled.into())),
         };
-        let explanation = policies.explain(&grant, &facts, &request, &moment, &who.approved);
+        let explanation = policies.explain(&grant, &facts, &request, &moment, approved);
         let shown = foresight.result(&request.operation, &explanation.reveal);
         let denied = explanation.whole.word == Word::Deny;
         let mut explained = Explained::new(model::Inspect::effects(&request), explanation);

@@ -26,6 +26,7 @@ use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::exchange::Minting;
 use crate::holds::Holds;
+use crate::inside::Doorbell;
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
@@ -139,6 +140,8 @@ pub struct Gateway {
     console: OnceLock<(presence::Place, Roles)>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
+    /// Where clients inside this process wait to be served.
+    doorbell: Doorbell,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -192,6 +195,7 @@ impl Gateway {
             told: AtomicI64::new(told),
             sources,
             traces,
+            doorbell: Doorbell::default(),
             changing: tokio::sync::Mutex::default(),
             journal,
             recorder,
@@ -254,6 +258,11 @@ impl Gateway {
     /// Whose tokens are taken.
     pub fn issuers(&self) -> Arc<Issuers> {
         Arc::clone(&self.in_force.load().issuers)
+    }
+
+    /// Where clients inside this process wait to be served.
+    pub(crate) fn doorbell(&self) -> &Doorbell {
+        &self.doorbell
     }
 
     /// Recent failed logins.

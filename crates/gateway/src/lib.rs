@@ -20,6 +20,7 @@ pub mod freezes;
 pub mod freshness;
 pub mod gateway;
 pub mod holds;
+pub mod inside;
 mod introspection;
 pub mod issuers;
 mod lanes;

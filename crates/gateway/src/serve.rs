@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use model::TargetName;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -45,11 +46,16 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certif
     };
     let mut tasks = JoinSet::new();
     let mut draining = gateway.draining();
+    // The first of several listeners serves those who come from inside.
+    let mut inside = gateway.doorbell().answer();
     loop {
         tokio::select! {
             biased;
             _ = draining.wait_for(Option::is_some) => break,
             Some(_) = tasks.join_next() => (),
+            Some(accepted) = next(&mut inside) => {
+                tasks.spawn(lanes.run(Box::pin(session(Arc::clone(&gateway), accepted))));
+            }
             (tcp, peer, share) = front.accept() => {
                 // The socket moves to the thread that will poll it.
                 let Ok(tcp) = tcp.into_std() else { continue };
@@ -62,6 +68,13 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certif
     }
     drop(front);
     drain(&gateway, tasks).await;
+}
+
+async fn next(inside: &mut Option<UnboundedReceiver<Accepted>>) -> Option<Accepted> {
+    match inside {
+        Some(arriving) => arriving.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Idle sessions end at once, busy ones when they are done or the time is over.
@@ -121,7 +134,7 @@ async fn connection(
 }
 
 /// Reaches the session that a CancelRequest means: what it holds is withdrawn, what it runs is cancelled at its target.
-async fn cancel(gateway: &Gateway, process: u32, secret: &[u8], from: IpAddr) {
+pub(crate) async fn cancel(gateway: &Gateway, process: u32, secret: &[u8], from: IpAddr) {
     let Some(session) = gateway.cancels().find(process, secret, from) else { return };
     session.held.notify_waiters();
     if let Err(error) = dial::cancel(&session.address, &session.tls, session.process, &session.secret).await {

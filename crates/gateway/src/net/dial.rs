@@ -325,7 +325,7 @@ pub async fn shown(address: &Address, tls: &UpstreamTls) -> Option<Vec<u8>> {
             let shown = stream.get_ref().1.peer_certificates()?.first()?;
             Some(shown.to_vec())
         }
-        Stream::Tcp(_) | Stream::Unix(_) | Stream::TlsServer(_) => None,
+        Stream::Tcp(_) | Stream::Unix(_) | Stream::Inside { .. } | Stream::TlsServer(_) => None,
     }
 }
 

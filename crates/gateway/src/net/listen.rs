@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::TargetName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::{LazyConfigAcceptor, rustls::server::Acceptor};
 use wire::postgres::build;
@@ -182,6 +182,25 @@ pub enum Negotiated {
 }
 
 impl Accepted {
+    /// A client inside this process.
+    pub(crate) fn inside(
+        stream: DuplexStream,
+        login: startup::Login,
+        peer: SocketAddr,
+        encrypted: bool,
+    ) -> Self {
+        Self {
+            stream: Stream::Inside { stream, encrypted },
+            login,
+            end_point: None,
+            tls_version: None,
+            server_name: None,
+            peer,
+            fixed: None,
+            bearer: false,
+        }
+    }
+
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -214,7 +233,9 @@ impl Accepted {
 
     /// Whether a password may be asked for in clear text.
     pub fn is_private(&self) -> bool {
-        self.stream.is_encrypted() || self.peer.ip().is_loopback()
+        matches!(self.stream, Stream::Inside { .. })
+            || self.stream.is_encrypted()
+            || self.peer.ip().is_loopback()
     }
 
     /// Fixes the target, as a listener of its own does: `database` is then the real one.
@@ -381,7 +402,7 @@ async fn accepted(
             let version = connection.protocol_version().and_then(|v| v.as_str()).map(str::to_owned);
             (version, connection.server_name().map(str::to_owned))
         }
-        Stream::Tcp(_) | Stream::Unix(_) | Stream::TlsClient(_) => (None, None),
+        Stream::Tcp(_) | Stream::Unix(_) | Stream::Inside { .. } | Stream::TlsClient(_) => (None, None),
     };
     let end_point = tls.filter(|_| stream.is_encrypted()).and_then(|t| t.end_point.clone());
     Ok(Negotiated::Login(Box::new(Accepted {

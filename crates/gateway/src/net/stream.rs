@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{client, server};
 use wire::Malformed;
@@ -15,6 +15,13 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A UNIX-domain socket.
     Unix(UnixStream),
+    /// A client inside this process.
+    Inside {
+        /// Its other end.
+        stream: DuplexStream,
+        /// Whether nobody can read along between it and whoever it speaks for.
+        encrypted: bool,
+    },
     /// TLS of which we are the client.
     TlsClient(Box<client::TlsStream<TcpStream>>),
     /// TLS of which we are the server.
@@ -25,6 +32,7 @@ impl Stream {
     /// Whether nobody on the way can read it.
     pub fn is_encrypted(&self) -> bool {
         match self {
+            Self::Inside { encrypted, .. } => *encrypted,
             Self::Tcp(_) | Self::Unix(_) => false,
             Self::TlsClient(_) | Self::TlsServer(_) => true,
         }
@@ -36,6 +44,7 @@ macro_rules! each {
         match $self.get_mut() {
             Stream::Tcp($stream) => $body,
             Stream::Unix($stream) => $body,
+            Stream::Inside { stream: $stream, .. } => $body,
             Stream::TlsClient($stream) => $body,
             Stream::TlsServer($stream) => $body,
         }

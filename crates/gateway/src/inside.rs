@@ -1,0 +1,218 @@
+//! Clients inside the gateway's own process: doors that speak another protocol to agents (MCP) and PostgreSQL's to the spine,
+//! so that what comes by them is understood, decided, held, masked and put down as what `psql` sends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use journal::record;
+use model::{Action, ColumnName, Effect, Facts, Inspect, Request, Resource, TableName, Tag, TargetName};
+use policy::{Context, Denied, Opinion};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use wire::postgres::startup::Login;
+
+use crate::audit::JournalDown;
+use crate::gateway::Gateway;
+use crate::net::listen::{Accepted, NEWEST_MINOR};
+use crate::net::login::{Authenticator, Refused};
+use crate::serve;
+use crate::state::StateError;
+use crate::targets::Target;
+use crate::tokens::Admitted;
+
+/// So much is under way in either direction before its writer waits, in bytes.
+const UNDER_WAY: usize = 64 * 1024;
+
+/// Seconds since 1970, as decisions are made by.
+pub fn now() -> i64 {
+    crate::gateway::now()
+}
+
+/// How such a client comes in. It still must bring a token where a password goes.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    /// Where whoever it speaks for comes from.
+    pub peer: SocketAddr,
+    /// Whether nobody on the way from there can read along.
+    pub encrypted: bool,
+    /// Which target.
+    pub target: TargetName,
+    /// What it calls itself.
+    pub application: String,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIn {
+    /// The token is not taken.
+    #[error("the token is not valid")]
+    Token,
+    /// Nobody is let in now.
+    #[error("{}", .0.reason)]
+    Closed(Denied),
+    /// What cannot be recorded is not done.
+    #[error(transparent)]
+    Journal(#[from] JournalDown),
+}
+
+/// Where such clients wait for whoever serves PostgreSQL.
+pub(crate) struct Doorbell {
+    bell: UnboundedSender<Accepted>,
+    waiting: Mutex<Option<UnboundedReceiver<Accepted>>>,
+}
+
+impl Default for Doorbell {
+    fn default() -> Self {
+        let (bell, waiting) = unbounded_channel();
+        Self { bell, waiting: Mutex::new(Some(waiting)) }
+    }
+}
+
+impl Doorbell {
+    /// Those who come, for the first who asks: one serves them all.
+    pub(crate) fn answer(&self) -> Option<UnboundedReceiver<Accepted>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What somebody may do on a target, as far as it does not depend on which table and which statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlook {
+    /// `select`, `insert`, …
+    pub action: &'static str,
+    /// What policies say of it on a table without tags.
+    pub opinion: Opinion,
+}
+
+/// One effect on some table.
+struct Somewhere {
+    effect: [Effect; 1],
+    facts: Facts,
+}
+
+impl Inspect for Somewhere {
+    fn effects(&self) -> &[Effect] {
+        &self.effect
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &[]
+    }
+
+    /// None: what is said of no statement is not remembered.
+    fn shape(&self) -> [u8; 16] {
+        [0; 16]
+    }
+}
+
+impl Gateway {
+    /// Whoever a token is of that was brought to such a door. Whoever guesses waits, as at every login.
+    ///
+    /// # Errors
+    /// It is not taken; that is in the journal. What cannot be written there lets nobody in.
+    pub async fn admit_inside(&self, token: &str, peer: SocketAddr) -> Result<Admitted, NotIn> {
+        self.is_current().map_err(NotIn::Closed)?;
+        let refused = match self.authenticator().check(token.as_bytes()).await {
+            // A code for emergencies opens one session, and a door asks more than once.
+            Ok(admitted) if !admitted.is_emergency() => {
+                self.failures().forgive(peer.ip());
+                return Ok(admitted);
+            }
+            Ok(_) => Refused::Token,
+            Err(refused) => refused,
+        };
+        self.metrics().logins_refused.inc();
+        if self.refusals().is_written(peer.ip()) {
+            let (address, reason) = (peer.to_string(), refused.code().to_owned());
+            self.note(&record::Body::LoginRefused { address, target: None, reason })?;
+        }
+        tokio::time::sleep(self.failures().penalty(peer.ip())).await;
+        Err(NotIn::Token)
+    }
+
+    /// The targets on which somebody may open sessions, by name.
+    pub fn open_to(&self, admitted: &Admitted, context: &Context) -> Vec<Arc<Target>> {
+        let in_force = self.in_force.load();
+        let mut open: Vec<_> = in_force.targets.values().filter(|target| {
+            admitted.is_for(&target.name) && self.authorize(admitted.identity(), &target.name, context).is_ok()
+        }).cloned().collect();
+        open.sort_by(|a, b| a.name.cmp(&b.name));
+        open
+    }
+
+    /// What somebody may do on a target, in its commonest forms.
+    pub fn outlook(&self, admitted: &Admitted, target: &Target, moment: &Context) -> Vec<Outlook> {
+        let in_force = self.in_force.load();
+        let Ok(grant) = self.authorize(admitted.identity(), &target.name, moment) else { return Vec::new() };
+        let table = TableName { schema: "public".to_owned(), name: "some_table".to_owned() };
+        let common = [Action::Select, Action::Insert, Action::Update, Action::Delete, Action::Create, Action::Alter, Action::Drop];
+        let said = common.map(|action| {
+            let some = Somewhere {
+                effect: [Effect::new(action, Resource::Table(table.clone()))],
+                facts: Facts {
+                    kind: action.as_str().to_owned(),
+                    has_where: true,
+                    tables: [table.clone()].into(),
+                    statements: 1,
+                    ..Facts::default()
+                },
+            };
+            let opinion = in_force.policies.explain(&grant, &target.facts, &some, moment, &BTreeSet::new()).whole;
+            Outlook { action: action.as_str(), opinion }
+        });
+        said.into()
+    }
+
+    /// The tags of a table's columns, by their names.
+    pub fn tags_inside(&self, target: &TargetName, schema: &str, table: &str) -> BTreeMap<String, Vec<String>> {
+        let Some(target) = self.target(target) else { return BTreeMap::new() };
+        let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for tagged in &target.catalogue.tagging.load().columns {
+            let of = &tagged.column.table;
+            if of.schema == schema && of.name == table {
+                tags.entry(tagged.column.name.clone()).or_default().push(tagged.tag.0.clone());
+            }
+        }
+        tags
+    }
+
+    /// Where a request stands that somebody made, for them alone.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn own_request(&self, admitted: &Admitted, id: &str) -> Result<Option<Request>, StateError> {
+        let found = self.state().request(id).await?;
+        let principal = admitted.principal();
+        let chain: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
+        Ok(found.filter(|r| r.principal == principal.id.to_string() && r.on_behalf_of == chain))
+    }
+
+    /// The client's end of a new session, in front of its login. It speaks PostgreSQL's protocol from there on, without a
+    /// start-up packet. Whoever reads and finds its end was not let in.
+    pub fn come_inside(&self, arriving: Arriving) -> DuplexStream {
+        let Arriving { peer, encrypted, target, application } = arriving;
+        let (ours, theirs) = tokio::io::duplex(UNDER_WAY);
+        let login = Login {
+            major: 3,
+            minor: NEWEST_MINOR,
+            parameters: [("user", "agent"), ("database", &target.0), ("application_name", &application)]
+                .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+                .into(),
+        };
+        let mut accepted = Accepted::inside(theirs, login, peer, encrypted);
+        accepted.set_target(target);
+        // Where nobody serves any more, it is dropped, and the client reads its end.
+        let _ = self.doorbell().bell.send(accepted);
+        ours
+    }
+
+    /// Cancels what such a session runs, or withdraws what it holds.
+    pub async fn cancel_inside(&self, process: u32, secret: &[u8], peer: IpAddr) {
+        serve::cancel(self, process, secret, peer).await;
+    }
+}

@@ -1,0 +1,263 @@
+//! A client of PostgreSQL's protocol inside this process: one statement at a time, its values and its answer as text.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gateway::gateway::Gateway;
+use gateway::inside::Arriving;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use wire::postgres::backend::{Authentication, Backend, backend};
+use wire::postgres::{build, error, row, split};
+
+/// A message of the gateway's is not longer, in bytes.
+const LONGEST: usize = 256 << 20;
+/// So much is read at a time, in bytes.
+const GULP: usize = 32 * 1024;
+
+/// What a statement came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Its columns; none where it answers with no rows.
+    pub(crate) columns: Vec<Column>,
+    /// Its rows, as far as they are kept.
+    pub(crate) rows: Vec<Vec<Option<String>>>,
+    /// Whether there were more rows than are kept.
+    pub(crate) more: bool,
+    /// `UPDATE 3`, …
+    pub(crate) tag: Option<String>,
+    /// What it was told beside.
+    pub(crate) notices: Vec<Said>,
+    /// Why it failed.
+    pub(crate) error: Option<Said>,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) type_oid: u32,
+}
+
+/// An error or a notice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) hint: Option<String>,
+    pub(crate) position: Option<u32>,
+}
+
+impl Said {
+    fn of(body: &[u8]) -> Self {
+        let field = |kind| error::field(body, kind);
+        Self {
+            code: field(b'C').unwrap_or_default(),
+            message: field(b'M').unwrap_or_default(),
+            detail: field(b'D'),
+            hint: field(b'H'),
+            position: field(b'P').and_then(|at| at.parse().ok()),
+        }
+    }
+}
+
+/// What is kept of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Rows.
+    pub(crate) rows: u32,
+    /// Bytes of values.
+    pub(crate) bytes: usize,
+}
+
+/// Why a session cannot be used.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// It was refused or ended, and this was said.
+    Said(Said),
+    /// It ended without a word.
+    Silent,
+}
+
+impl From<std::io::Error> for Lost {
+    fn from(_: std::io::Error) -> Self {
+        Self::Silent
+    }
+}
+
+impl From<wire::Malformed> for Lost {
+    fn from(_: wire::Malformed) -> Self {
+        Self::Silent
+    }
+}
+
+/// What a session is cancelled by.
+struct Key {
+    process: u32,
+    secret: Vec<u8>,
+}
+
+/// An open session.
+pub(crate) struct Client {
+    gateway: Arc<Gateway>,
+    stream: DuplexStream,
+    input: Vec<u8>,
+    peer: IpAddr,
+    key: Option<Key>,
+    /// Whether a statement was sent whose end was not read: then it is cancelled when this is dropped.
+    busy: bool,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(Key { process, secret }) = self.key.take().filter(|_| self.busy) else { return };
+        let (gateway, peer) = (Arc::clone(&self.gateway), self.peer);
+        tokio::spawn(async move { gateway.cancel_inside(process, &secret, peer).await });
+    }
+}
+
+impl Client {
+    /// Opens a session with a token.
+    pub(crate) async fn open(gateway: &Arc<Gateway>, arriving: Arriving, token: &str) -> Result<Self, Lost> {
+        let peer = arriving.peer.ip();
+        let stream = gateway.come_inside(arriving);
+        let mut client =
+            Self { gateway: Arc::clone(gateway), stream, input: Vec::new(), peer, key: None, busy: false };
+        loop {
+            let (kind, body) = client.message().await?;
+            match backend(&frame(kind, &body))? {
+                Backend::Authentication(Authentication::Cleartext) => {
+                    let mut out = Vec::new();
+                    build::password(&mut out, token.as_bytes());
+                    client.stream.write_all(&out).await?;
+                }
+                Backend::BackendKeyData { process, secret } => {
+                    client.key = Some(Key { process, secret: secret.to_vec() });
+                }
+                Backend::ErrorResponse(body) => return Err(Lost::Said(Said::of(body))),
+                Backend::ReadyForQuery(_) => return Ok(client),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the session has not ended and nothing waits to be read: what is told beside is behind whoever was told.
+    pub(crate) fn is_there(&mut self) -> bool {
+        let mut byte = [0; 1];
+        let mut buffer = tokio::io::ReadBuf::new(&mut byte);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let read = std::pin::Pin::new(&mut self.stream);
+        !self.busy && tokio::io::AsyncRead::poll_read(read, &mut context, &mut buffer).is_pending()
+    }
+
+    /// Runs one statement in a transaction of its own.
+    pub(crate) async fn run(
+        &mut self,
+        sql: &str,
+        values: &[Option<String>],
+        bounds: Bounds,
+        mut noticed: impl FnMut(&Said),
+    ) -> Result<Outcome, Lost> {
+        let mut out = Vec::new();
+        build::parse(&mut out, "", sql, &[]);
+        let values: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
+        build::bind(&mut out, "", "", &[], &values, &[]);
+        build::describe(&mut out, b'P', "");
+        build::execute(&mut out, "", bounds.rows);
+        build::sync(&mut out);
+        self.busy = true;
+        self.stream.write_all(&out).await?;
+        let outcome = self.outcome(bounds, &mut noticed).await?;
+        self.busy = false;
+        Ok(outcome)
+    }
+
+    /// Makes the session as good as new, so that nothing of one call is there for the next.
+    pub(crate) async fn forget(&mut self) -> Result<(), Lost> {
+        let mut out = Vec::new();
+        build::query(&mut out, "DISCARD ALL");
+        self.stream.write_all(&out).await?;
+        let outcome = self.outcome(Bounds { rows: 0, bytes: 0 }, &mut |_| ()).await?;
+        outcome.error.map_or(Ok(()), |said| Err(Lost::Said(said)))
+    }
+
+    async fn outcome(&mut self, bounds: Bounds, noticed: &mut impl FnMut(&Said)) -> Result<Outcome, Lost> {
+        let mut outcome = Outcome::default();
+        let mut kept = 0usize;
+        loop {
+            let (kind, body) = self.message().await?;
+            match backend(&frame(kind, &body))? {
+                Backend::RowDescription(fields) => {
+                    outcome.columns = fields
+                        .into_iter()
+                        .map(|field| Column {
+                            name: String::from_utf8_lossy(&field.name).into_owned(),
+                            type_oid: field.type_oid,
+                        })
+                        .collect();
+                }
+                Backend::DataRow(body) => {
+                    kept = kept.saturating_add(body.len());
+                    if kept > bounds.bytes {
+                        outcome.more = true;
+                        continue;
+                    }
+                    let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
+                    outcome.rows.push(row::values(body)?.into_iter().map(|v| v.map(text)).collect());
+                }
+                Backend::PortalSuspended => outcome.more = true,
+                Backend::CommandComplete(tag) => {
+                    let tag = tag.strip_suffix(&[0]).unwrap_or(tag);
+                    outcome.tag = Some(String::from_utf8_lossy(tag).into_owned());
+                }
+                Backend::NoticeResponse(body) => {
+                    let said = Said::of(body);
+                    noticed(&said);
+                    outcome.notices.push(said);
+                }
+                Backend::ErrorResponse(body) => {
+                    let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");
+                    if is_last {
+                        return Err(Lost::Said(Said::of(body)));
+                    }
+                    outcome.error = Some(Said::of(body));
+                }
+                // A statement that would read from its client, or write to it beside rows: there is nobody for that here.
+                Backend::CopyIn(_) => {
+                    let mut out = Vec::new();
+                    build::copy_fail(&mut out, "COPY is not possible here");
+                    self.stream.write_all(&out).await?;
+                }
+                Backend::CopyOut(_) | Backend::CopyBoth(_) => {
+                    outcome.error = Some(Said {
+                        code: "0A000".to_owned(),
+                        message: "COPY is not possible here".to_owned(),
+                        hint: Some("Use SELECT.".to_owned()),
+                        ..Said::default()
+                    });
+                }
+                Backend::ReadyForQuery(_) => return Ok(outcome),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next message: its kind and its body.
+    async fn message(&mut self) -> Result<(u8, Vec<u8>), Lost> {
+        loop {
+            if let Some(frame) = split(&self.input, LONGEST)? {
+                let (kind, body, length) = (frame.kind, frame.body.to_vec(), frame.whole.len());
+                self.input.drain(..length);
+                return Ok((kind, body));
+            }
+            self.input.reserve(GULP);
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(Lost::Silent);
+            }
+        }
+    }
+}
+
+fn frame(kind: u8, body: &[u8]) -> wire::postgres::Frame<'_> {
+    wire::postgres::Frame { kind, whole: body, body }
+}

@@ -1,0 +1,457 @@
+//! The endpoint: who may come, in which era they speak, and what they ask for.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use gateway::gateway::Gateway;
+use gateway::inside::NotIn;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
+use zeroize::Zeroizing;
+
+use crate::eras::{self, SPOKEN, Session, Sessions, WITH_BATCHES};
+use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
+use crate::stream;
+use crate::tools::{Caller, Tools};
+
+/// A message is not longer, in bytes.
+pub const LONGEST: usize = 4 << 20;
+/// So many messages one batch has at most.
+const MOST_IN_BATCH: usize = 20;
+/// Lists may be kept so long by who asked for them, in milliseconds.
+const FRESH: u64 = 300_000;
+/// What the gateway says of itself to a model.
+const INSTRUCTIONS: &str = "Databases behind an access gateway. Statements are decided by policy; a refusal says what would \
+                            work instead. Some wait for a person's approval: then use wait. Tagged columns come masked.";
+
+/// The agents' door.
+pub struct Door {
+    gateway: Arc<Gateway>,
+    /// Its own address, or the first name by which clients know it.
+    base: String,
+    /// The names of hosts by which it is reached, beside the loopback's and plain addresses.
+    hosts: BTreeSet<String>,
+    sessions: Sessions,
+    tools: Tools,
+}
+
+/// One request of HTTP's.
+pub struct Asking {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Whether it came by TLS.
+    pub encrypted: bool,
+    /// GET, POST or DELETE.
+    pub method: Method,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Door {
+    /// A door at `base`, and by these names (URLs).
+    pub fn new(gateway: Arc<Gateway>, base: &str, names: &BTreeSet<String>) -> Arc<Self> {
+        let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_lowercase));
+        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host).collect();
+        let tools = Tools::new(Arc::clone(&gateway));
+        Arc::new(Self { gateway, base: base.to_owned(), hosts, sessions: Sessions::default(), tools })
+    }
+
+    /// RFC 9728: what this resource is, and whose tokens it takes.
+    pub fn metadata(&self) -> Response {
+        let issuers: Vec<String> = self.gateway.sign_ins().into_iter().map(|issuer| issuer.issuer).collect();
+        let mut metadata = json!({
+            "resource": format!("{}/mcp", self.base),
+            "resource_name": "Durward",
+            "bearer_methods_supported": ["header"],
+        });
+        if let (false, Some(object)) = (issuers.is_empty(), metadata.as_object_mut()) {
+            object.insert("authorization_servers".to_owned(), issuers.into());
+        }
+        Json(metadata).into_response()
+    }
+
+    /// Answers one request.
+    pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
+        if let Err(refused) = self.is_for_here(&asking.headers) {
+            return refused;
+        }
+        if ![Method::POST, Method::GET, Method::DELETE].contains(&asking.method) {
+            let allow = [(ALLOW, "POST, GET, DELETE")];
+            return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
+        }
+        let caller = match self.admit(&asking).await {
+            Ok(caller) => caller,
+            Err(refused) => return refused,
+        };
+        let answer = match asking.method {
+            Method::GET => self.listen(&asking.headers, &caller),
+            Method::DELETE => self
+                .sessions
+                .end(&asking.headers, &caller.name())
+                .map(|()| StatusCode::NO_CONTENT.into_response()),
+            _ => self.post(&asking, caller).await,
+        };
+        answer.unwrap_or_else(|fault| fault.respond(None))
+    }
+
+    /// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
+    fn is_for_here(&self, headers: &HeaderMap) -> Result<(), Response> {
+        let forbidden = |what: &str| {
+            let fault = Fault::no_request(format!("{what} is not one of this gateway's")).with(StatusCode::FORBIDDEN);
+            Err(fault.respond(None))
+        };
+        let authority = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = authority(HOST.as_str()).and_then(|host| host.parse::<Uri>().ok());
+        if !host.as_ref().and_then(Uri::host).is_some_and(|host| self.is_own(host)) {
+            return forbidden("Host");
+        }
+        if !headers.contains_key(ORIGIN) {
+            return Ok(());
+        }
+        let origin = authority(ORIGIN.as_str()).and_then(|origin| origin.parse::<Uri>().ok());
+        match origin.as_ref().and_then(Uri::host) {
+            Some(host) if self.is_own(host) => Ok(()),
+            Some(_) | None => forbidden("Origin"),
+        }
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
+        // An address is nobody's name: no page is there by it but this gateway's own.
+        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
+    }
+
+    async fn admit(&self, asking: &Asking) -> Result<Caller, Response> {
+        let bearer = asking.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else { return Err(self.unauthorized(false)) };
+        let token = Zeroizing::new(token.trim().to_owned());
+        if !asking.encrypted && !asking.peer.ip().is_loopback() {
+            let fault = Fault::no_request("tokens are taken over TLS or the loopback alone");
+            return Err(fault.with(StatusCode::FORBIDDEN).respond(None));
+        }
+        match self.gateway.admit_inside(&token, asking.peer).await {
+            Ok(admitted) => Ok(Caller {
+                admitted,
+                token,
+                peer: asking.peer,
+                encrypted: asking.encrypted,
+                client: "?".to_owned(),
+            }),
+            Err(NotIn::Token) => Err(self.unauthorized(true)),
+            Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
+                tracing::error!("nobody is let in by MCP: {error}");
+                let fault = Fault::internal("the gateway lets nobody in now");
+                Err(fault.with(StatusCode::SERVICE_UNAVAILABLE).respond(None))
+            }
+        }
+    }
+
+    fn unauthorized(&self, brought: bool) -> Response {
+        let error = if brought { ", error=\"invalid_token\"" } else { "" };
+        let challenge = format!(
+            "Bearer resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp\"{error}",
+            self.base
+        );
+        let why = if brought { "the token is not valid" } else { "a token is needed: Authorization: Bearer …" };
+        let mut response = Fault::no_request(why).with(StatusCode::UNAUTHORIZED).respond(None);
+        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    /// What the gateway has to say by itself to a session of the older era: nothing, as long as it lasts.
+    fn listen(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response, Fault> {
+        accepts(headers, "text/event-stream")?;
+        let session = self.sessions.find(headers, &caller.name())?;
+        Ok(stream::silence(session))
+    }
+
+    async fn post(self: &Arc<Self>, asking: &Asking, caller: Caller) -> Result<Response, Fault> {
+        let headers = &asking.headers;
+        let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            let fault = Fault::no_request("the body is application/json");
+            return Err(fault.with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        accepts(headers, "application/json")?;
+        let message: Value = serde_json::from_slice(&asking.body)
+            .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
+        if let Value::Array(batch) = message {
+            return self.batch(headers, caller, batch).await;
+        }
+        match rpc::read(message)? {
+            Incoming::Response => Ok(StatusCode::ACCEPTED.into_response()),
+            Incoming::Notification(told) => self.told(headers, &caller, &told),
+            Incoming::Request(request) => {
+                let id = request.id.clone();
+                let answer = self.request(headers, caller, request).await;
+                Ok(answer.unwrap_or_else(|fault| fault.respond(Some(&id))))
+            }
+        }
+    }
+
+    /// Several messages at once, one after the other.
+    async fn batch(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        caller: Caller,
+        batch: Vec<Value>,
+    ) -> Result<Response, Fault> {
+        let session = self.sessions.find(headers, &caller.name()).ok();
+        if session.is_none_or(|session| session.version != WITH_BATCHES) {
+            return Err(Fault::no_request("messages come one by one"));
+        }
+        if batch.is_empty() || batch.len() > MOST_IN_BATCH {
+            return Err(Fault::no_request(format!("a batch has 1 to {MOST_IN_BATCH} messages")));
+        }
+        let mut answers = Vec::new();
+        for message in batch {
+            match rpc::read(message) {
+                Ok(Incoming::Response) => {}
+                Ok(Incoming::Notification(told)) => drop(self.told(headers, &caller, &told)?),
+                Ok(Incoming::Request(request)) if request.method == "initialize" => {
+                    answers.push(Fault::no_request("initialize comes alone").message(Some(&request.id)));
+                }
+                Ok(Incoming::Request(request)) => {
+                    let session = self.sessions.find(headers, &caller.name())?;
+                    let id = request.id.clone();
+                    let answer = self.in_session(&session, caller.clone(), request, Told::nobody()).await;
+                    answers.push(answer.unwrap_or_else(|fault| fault.message(Some(&id))));
+                }
+                Err(fault) => answers.push(fault.message(None)),
+            }
+        }
+        if answers.is_empty() {
+            return Ok(StatusCode::ACCEPTED.into_response());
+        }
+        Ok(Json(answers).into_response())
+    }
+
+    fn told(&self, headers: &HeaderMap, caller: &Caller, told: &Notification) -> Result<Response, Fault> {
+        if eras::alone(headers, &told.method, &told.params, false)?.is_none() {
+            let session = self.sessions.find(headers, &caller.name())?;
+            if let ("notifications/cancelled", Some(id)) = (&*told.method, told.params.get("requestId")) {
+                session.cancel(id);
+            }
+        }
+        Ok(StatusCode::ACCEPTED.into_response())
+    }
+
+    async fn request(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        mut caller: Caller,
+        request: Request,
+    ) -> Result<Response, Fault> {
+        let streams = accepts(headers, "text/event-stream").is_ok();
+        let token = request.params.get("_meta").and_then(|meta| meta.get("progressToken")).cloned();
+        let token = token.filter(|token| streams && (token.is_string() || token.is_i64() || token.is_u64()));
+        if let Some(says) = eras::alone(headers, &request.method, &request.params, true)? {
+            caller.client = says.client;
+            let door = Arc::clone(self);
+            return match token.filter(|_| request.method == "tools/call") {
+                None => Ok(Json(door.by_itself(caller, request, Told::nobody()).await?).into_response()),
+                Some(token) => {
+                    self.tools.check(&request.params)?;
+                    let (told, telling) = Told::somebody();
+                    let work = async move {
+                        let id = request.id.clone();
+                        let answer = door.by_itself(caller, request, told).await;
+                        answer.unwrap_or_else(|fault| fault.message(Some(&id)))
+                    };
+                    Ok(stream::events(Box::pin(work), telling, token))
+                }
+            };
+        }
+        if request.method == "initialize" {
+            return self.initialize(&caller, &request);
+        }
+        let session = self.sessions.find(headers, &caller.name())?;
+        let door = Arc::clone(self);
+        match token.filter(|_| request.method == "tools/call") {
+            None => {
+                let answer = door.in_session(&session, caller, request, Told::nobody()).await;
+                // An unknown method has no status of its own in this era.
+                answer.map(|answer| Json(answer).into_response()).map_err(|fault| fault.with(StatusCode::OK))
+            }
+            Some(token) => {
+                let (told, telling) = Told::somebody();
+                let work = async move {
+                    let id = request.id.clone();
+                    let answer = door.in_session(&session, caller, request, told).await;
+                    answer.unwrap_or_else(|fault| fault.message(Some(&id)))
+                };
+                Ok(stream::events(Box::pin(work), telling, token))
+            }
+        }
+    }
+
+    /// A request that stands alone.
+    async fn by_itself(&self, caller: Caller, request: Request, told: Told) -> Result<Value, Fault> {
+        let Request { id, method, params } = request;
+        let mut result = match &*method {
+            "server/discover" => {
+                let mut result = capabilities();
+                result.insert("supportedVersions".to_owned(), json!(SPOKEN));
+                fresh(&mut result, "private");
+                result
+            }
+            "tools/call" => self.tools.call(&caller, &params, &told).await?,
+            _ => {
+                let mut result = self.list(&method).ok_or_else(|| Fault::no_method(&method))?;
+                fresh(&mut result, "private");
+                result
+            }
+        };
+        result.insert("resultType".to_owned(), "complete".into());
+        let meta = json!({ "io.modelcontextprotocol/serverInfo": server() });
+        result.insert("_meta".to_owned(), meta);
+        Ok(rpc::result(&id, result))
+    }
+
+    fn initialize(&self, caller: &Caller, request: &Request) -> Result<Response, Fault> {
+        let params = &request.params;
+        let asked = params.get("protocolVersion").and_then(Value::as_str);
+        let asked = asked.ok_or_else(|| Fault::parameters("protocolVersion is missing"))?;
+        let version = eras::agreed(asked);
+        let session = self.sessions.begin(&caller.name(), version, eras::client(params.get("clientInfo")))?;
+        let mut result = capabilities();
+        result.insert("protocolVersion".to_owned(), version.into());
+        result.insert("serverInfo".to_owned(), server());
+        let mut response = Json(rpc::result(&request.id, result)).into_response();
+        if let Ok(session) = HeaderValue::from_str(&session) {
+            response.headers_mut().insert(HeaderName::from_static("mcp-session-id"), session);
+        }
+        Ok(response)
+    }
+
+    /// A request in a session.
+    async fn in_session(
+        &self,
+        session: &Arc<Session>,
+        mut caller: Caller,
+        request: Request,
+        told: Told,
+    ) -> Result<Value, Fault> {
+        caller.client = session.client.clone();
+        let under_way = session.begin(&request.id)?;
+        let Request { id, method, params } = request;
+        let result = match &*method {
+            "ping" => Object::new(),
+            "tools/call" => tokio::select! {
+                biased;
+                () = under_way.cancelled.notified() => {
+                    return Err(Fault::no_request("the call was taken back"));
+                }
+                result = self.tools.call(&caller, &params, &told) => result?,
+            },
+            _ => self.list(&method).ok_or_else(|| Fault::no_method(&method))?,
+        };
+        Ok(rpc::result(&id, result))
+    }
+
+    /// What there is of something. Clients ask for what is not announced, too: of that there is nothing.
+    fn list(&self, method: &str) -> Option<Object> {
+        let of = match method {
+            "tools/list" => return Some(self.tools.list()),
+            "prompts/list" => "prompts",
+            "resources/list" => "resources",
+            "resources/templates/list" => "resourceTemplates",
+            _ => return None,
+        };
+        Some(Object::from_iter([(of.to_owned(), json!([]))]))
+    }
+}
+
+/// Who hears how a call goes.
+pub(crate) struct Told(Option<tokio::sync::mpsc::UnboundedSender<String>>);
+
+impl Told {
+    pub(crate) fn nobody() -> Self {
+        Self(None)
+    }
+
+    fn somebody() -> (Self, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Tells it, in words for a person.
+    pub(crate) fn tell(&self, words: &str) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.send(words.to_owned());
+        }
+    }
+}
+
+fn server() -> Value {
+    json!({ "name": "durward", "title": "Durward", "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn capabilities() -> Object {
+    let mut result = Object::new();
+    result.insert("capabilities".to_owned(), json!({ "tools": {} }));
+    result.insert("instructions".to_owned(), INSTRUCTIONS.into());
+    result
+}
+
+/// How long a list may be kept, and by whom.
+fn fresh(result: &mut Object, scope: &str) {
+    result.insert("ttlMs".to_owned(), FRESH.into());
+    result.insert("cacheScope".to_owned(), scope.into());
+}
+
+/// Whether an answer of this kind is taken.
+fn accepts(headers: &HeaderMap, kind: &str) -> Result<(), Fault> {
+    let family = kind.split('/').next().unwrap_or_default();
+    let takes = |one: &str| {
+        let one = one.split(';').next().unwrap_or_default().trim();
+        one.eq_ignore_ascii_case(kind) || one == "*/*" || one.strip_suffix("/*") == Some(family)
+    };
+    let mut all = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if all.any(|value| value.split(',').any(takes)) {
+        return Ok(());
+    }
+    Err(Fault::no_request(format!("Accept must have {kind}")).with(StatusCode::NOT_ACCEPTABLE))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::ACCEPT;
+    use axum::http::{HeaderMap, HeaderValue};
+
+    use super::{SPOKEN, accepts};
+    use crate::eras::ALONE;
+
+    #[test]
+    fn what_is_accepted_is_a_kind_or_a_family_of_them() {
+        for (accept, json, events) in [
+            ("application/json, text/event-stream", true, true),
+            ("application/json;q=0.9,text/event-stream", true, true),
+            ("*/*", true, true),
+            ("application/*", true, false),
+            ("text/html", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(accepts(&headers, "application/json").is_ok(), json, "{accept}");
+            assert_eq!(accepts(&headers, "text/event-stream").is_ok(), events, "{accept}");
+        }
+        assert!(accepts(&HeaderMap::new(), "application/json").is_err());
+    }
+
+    #[test]
+    fn the_newest_version_is_told_first() {
+        assert_eq!(SPOKEN.first(), Some(&ALONE));
+    }
+}

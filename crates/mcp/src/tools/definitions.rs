@@ -1,0 +1,134 @@
+//! What tools are called, and what they take and give, as a model reads it. Each word here is paid for in every conversation.
+
+use serde_json::{Value, json};
+
+use crate::answer::Refusal;
+use crate::rpc::{Object, printable};
+
+/// A tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Targets,
+    Describe,
+    Query,
+    Explain,
+    Wait,
+}
+
+impl Tool {
+    const ALL: [Self; 5] = [Self::Targets, Self::Describe, Self::Query, Self::Explain, Self::Wait];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Targets => "targets",
+            Self::Describe => "describe",
+            Self::Query => "query",
+            Self::Explain => "explain",
+            Self::Wait => "wait",
+        }
+    }
+
+    /// The one of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
+    }
+
+    /// Its arguments, those first that must be there.
+    fn arguments(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Targets => (&[], &[]),
+            Self::Describe => (&["target"], &["table", "search", "page"]),
+            Self::Query => (&["target", "sql"], &["params", "rows", "cursor"]),
+            Self::Explain => (&["target", "sql"], &[]),
+            Self::Wait => (&["request"], &[]),
+        }
+    }
+
+    /// Whether it takes all of these.
+    pub(crate) fn knows(self, arguments: &Object) -> Result<(), Refusal> {
+        let (must, may) = self.arguments();
+        let unknown = arguments.keys().find(|name| !must.contains(&name.as_str()) && !may.contains(&name.as_str()));
+        match unknown {
+            None => Ok(()),
+            Some(name) => {
+                let all: Vec<&str> = must.iter().chain(may).copied().collect();
+                let takes = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+                Err(Refusal::argument(format!("there is no argument {}; {} takes {takes}", printable(name), self.name())))
+            }
+        }
+    }
+
+    fn definition(self) -> Value {
+        let text = json!({ "type": "string" });
+        let rows = json!({ "type": "array" });
+        let (title, says, properties, gives, reads) = match self {
+            Self::Targets => (
+                "Targets",
+                "Lists the databases here and what you may do in each.",
+                json!({}),
+                json!({ "targets": rows }),
+                true,
+            ),
+            Self::Describe => (
+                "Describe",
+                "Lists a database's tables; with table (schema.name), its columns with types, keys, tags and comments. \
+                 Tagged columns come masked.",
+                json!({
+                    "target": text, "table": text,
+                    "search": { "type": "string", "description": "part of a table's or column's name" },
+                    "page": { "type": "integer", "minimum": 1 },
+                }),
+                json!({ "tables": rows, "columns": rows, "keys": rows, "more": { "type": "boolean" } }),
+                true,
+            ),
+            Self::Query => (
+                "Query",
+                "Runs one SQL statement in a transaction of its own. Put values in params ($1, …), not in the text. \
+                 A statement may be refused, with a hint, or held for a person's approval. If there is more, call it \
+                 again with the cursor alone as sql stays the same.",
+                json!({
+                    "target": text,
+                    "sql": text,
+                    "params": { "type": "array" },
+                    "rows": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 },
+                    "cursor": text,
+                }),
+                json!({
+                    "columns": rows, "rows": rows, "tag": text, "cursor": text,
+                    "truncated": { "type": "boolean" }, "masked": rows,
+                }),
+                false,
+            ),
+            Self::Explain => (
+                "Explain",
+                "Says what would be decided of a statement, and why, without running it.",
+                json!({ "target": text, "sql": text }),
+                json!({ "verdict": { "enum": ["allow", "deny", "hold"] }, "reason": text, "hint": text, "masked": rows }),
+                true,
+            ),
+            Self::Wait => (
+                "Wait",
+                "Waits for the answer to a held statement. Once it is approved, runs it, once, and gives its result.",
+                json!({ "request": text }),
+                json!({ "status": text, "columns": rows, "rows": rows, "tag": text }),
+                false,
+            ),
+        };
+        let (must, _) = self.arguments();
+        json!({
+            "name": self.name(),
+            "title": title,
+            "description": says,
+            "inputSchema": {
+                "type": "object", "properties": properties, "required": must, "additionalProperties": false,
+            },
+            "outputSchema": { "type": "object", "properties": gives },
+            "annotations": { "readOnlyHint": reads, "openWorldHint": false },
+        })
+    }
+}
+
+/// All of them, in an order that stays.
+pub(crate) fn all() -> Vec<Value> {
+    Tool::ALL.into_iter().map(Tool::definition).collect()
+}

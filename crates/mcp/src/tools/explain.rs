@@ -1,0 +1,51 @@
+//! What would be decided of a statement, before it is tried.
+
+use gateway::requests::AdminError;
+use model::TargetName;
+use serde_json::json;
+
+use super::{Caller, Tools, text};
+use crate::answer::{Answer, Refusal};
+use crate::rpc::Object;
+
+impl Tools {
+    /// Decides it and sends nothing.
+    pub(super) async fn explain(&self, caller: &Caller, arguments: &Object) -> Result<Answer, Refusal> {
+        let target = TargetName::new(text(arguments, "target")?);
+        let sql = text(arguments, "sql")?;
+        let explained = self.gateway.explain_to(&caller.admitted, &target, sql, caller.moment()).await;
+        let explained = explained.map_err(|error| match error {
+            AdminError::Target(why) => Refusal::busy(why, "Try again later."),
+            AdminError::Missing(_) | AdminError::Refused(_) | AdminError::State(_) | AdminError::Journal(_) => {
+                tracing::error!("a statement cannot be explained: {error}");
+                Refusal::busy("this cannot be said now".to_owned(), "Try again later.")
+            }
+        })?;
+        let answer = explained.answer;
+        let mut words = match &*answer.verdict {
+            "allow" => "It would run.".to_owned(),
+            "hold" => "It would wait for a person's approval.".to_owned(),
+            _ => "It would be refused.".to_owned(),
+        };
+        for more in [&answer.reason, &answer.hint].into_iter().flatten() {
+            words.push(' ');
+            words.push_str(more);
+            if !more.ends_with('.') {
+                words.push('.');
+            }
+        }
+        if !explained.masked.is_empty() {
+            words.push_str(&format!(" Masked: {}.", explained.masked.join("; ")));
+        }
+        let mut object = Object::new();
+        object.insert("verdict".to_owned(), answer.verdict.into());
+        object.insert("policies".to_owned(), answer.policies.into());
+        for (name, value) in [("reason", answer.reason), ("hint", answer.hint)] {
+            if let Some(value) = value {
+                object.insert(name.to_owned(), value.into());
+            }
+        }
+        object.insert("masked".to_owned(), json!(explained.masked));
+        Ok(Answer::new(words, object.into()))
+    }
+}

@@ -1,0 +1,199 @@
+//! What agents can do here: few tools, in an order that stays, each a session of its principal's on the spine.
+
+mod catalogue;
+mod definitions;
+mod describe;
+mod explain;
+mod limits;
+mod query;
+mod targets;
+mod wait;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gateway::gateway::Gateway;
+use gateway::tokens::Admitted;
+use policy::Context;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::answer::{Answer, Refusal};
+use crate::client::{Lost, Said};
+use crate::door::Told;
+use crate::pool::{Pool, Whose};
+use crate::rpc::{Fault, Object, printable};
+use definitions::Tool;
+use limits::Limits;
+
+/// Whoever calls, with the token that they brought.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) admitted: Admitted,
+    pub(crate) token: Zeroizing<String>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) encrypted: bool,
+    /// What the client calls itself.
+    pub(crate) client: String,
+}
+
+impl Caller {
+    /// Who it is and for whom they act: tokens change, and this stays.
+    pub(crate) fn name(&self) -> String {
+        let principal = self.admitted.principal();
+        let mut name = principal.id.to_string();
+        for one in &principal.on_behalf_of {
+            name.push_str(" for ");
+            name.push_str(&one.to_string());
+        }
+        name
+    }
+
+    fn whose(&self) -> Whose<'_> {
+        Whose { token: &self.token, peer: self.peer, encrypted: self.encrypted, client: &self.client }
+    }
+
+    fn moment(&self) -> Context {
+        Context {
+            now: gateway::inside::now(),
+            address: self.peer.ip(),
+            application: format!("mcp/{}", self.client).into(),
+            in_transaction: false,
+            encrypted: self.encrypted,
+        }
+    }
+}
+
+/// The tools, and what they keep between calls.
+pub(crate) struct Tools {
+    gateway: Arc<Gateway>,
+    pool: Arc<Pool>,
+    limits: Limits,
+    /// Answers of which there is more than was shown.
+    pages: query::Pages,
+    /// Statements that wait for an answer, to be sent again by whoever sent them.
+    held: wait::Held,
+}
+
+impl Tools {
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+        let pool = Pool::new(Arc::clone(&gateway));
+        Self {
+            gateway,
+            pool,
+            limits: Limits::default(),
+            pages: query::Pages::default(),
+            held: wait::Held::default(),
+        }
+    }
+
+    /// All of them, as clients are told.
+    pub(crate) fn list(&self) -> Object {
+        let mut list = Object::new();
+        list.insert("tools".to_owned(), definitions::all().into());
+        list
+    }
+
+    /// Whether there is the tool that is called.
+    pub(crate) fn check(&self, params: &Object) -> Result<(), Fault> {
+        named(params).map(|_| ())
+    }
+
+    /// Calls one.
+    pub(crate) async fn call(
+        &self,
+        caller: &Caller,
+        params: &Object,
+        told: &Told,
+    ) -> Result<Object, Fault> {
+        let tool = named(params)?;
+        let none = Object::new();
+        let arguments = match params.get("arguments") {
+            None | Some(Value::Null) => &none,
+            Some(Value::Object(arguments)) => arguments,
+            Some(_) => return Err(Fault::parameters("arguments is an object")),
+        };
+        let answer = self.answer(tool, caller, arguments, told).await;
+        Ok(answer.unwrap_or_else(Answer::from).into_result())
+    }
+
+    async fn answer(
+        &self,
+        tool: Tool,
+        caller: &Caller,
+        arguments: &Object,
+        told: &Told,
+    ) -> Result<Answer, Refusal> {
+        tool.knows(arguments)?;
+        let _turn = self.limits.begin(&caller.name())?;
+        match tool {
+            Tool::Targets => Ok(self.targets(caller)),
+            Tool::Describe => self.describe(caller, arguments).await,
+            Tool::Query => self.query(caller, arguments, told).await,
+            Tool::Explain => self.explain(caller, arguments).await,
+            Tool::Wait => self.wait(caller, arguments, told).await,
+        }
+    }
+}
+
+fn named(params: &Object) -> Result<Tool, Fault> {
+    let name = params.get("name").and_then(Value::as_str);
+    let name = name.ok_or_else(|| Fault::parameters("name is missing: which tool is called"))?;
+    Tool::named(name).ok_or_else(|| Fault::parameters(format!("Unknown tool: {}", printable(name))))
+}
+
+/// An argument that must be there, as text.
+fn text<'a>(arguments: &'a Object, name: &str) -> Result<&'a str, Refusal> {
+    optional(arguments, name)?.ok_or_else(|| Refusal::argument(format!("{name} is missing")))
+}
+
+/// An argument that may be there, as text.
+fn optional<'a>(arguments: &'a Object, name: &str) -> Result<Option<&'a str>, Refusal> {
+    match arguments.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::argument(format!("{name} is a text"))),
+    }
+}
+
+impl From<Lost> for Refusal {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Said(said) => Self::said(&said),
+            Lost::Silent => Self::said(&Said {
+                code: "08006".to_owned(),
+                message: "the session ended; whether the statement ran is not known".to_owned(),
+                hint: Some("Look at what is there before you send it again.".to_owned()),
+                ..Said::default()
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::definitions;
+
+    /// A token is about four letters of English, and most signs are one each. This counts more than tokenizers do.
+    fn tokens(text: &str) -> usize {
+        let mut count = 0;
+        let mut letters = 0;
+        for c in text.chars() {
+            if c.is_alphanumeric() {
+                letters += 1;
+                continue;
+            }
+            count += usize::from(letters > 0) + letters / 6 + usize::from(!c.is_whitespace());
+            letters = 0;
+        }
+        count + usize::from(letters > 0)
+    }
+
+    #[test]
+    fn tools_are_few_and_cheap() {
+        let all = definitions::all();
+        let text = serde_json::to_string(&all).expect("JSON");
+        assert!(tokens(&text) < 1500, "{} tokens", tokens(&text));
+        assert!(all.len() <= 8, "{}", all.len());
+    }
+}

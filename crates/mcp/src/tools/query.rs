@@ -1,0 +1,265 @@
+//! One statement, and its answer by pages.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::TargetName;
+use serde_json::{Value, json};
+
+use super::catalogue::{type_name, typed};
+use super::{Caller, Tools, optional, text};
+use crate::answer::{Answer, Refusal, delimited};
+use crate::client::{Bounds, Column, Outcome};
+use crate::door::Told;
+use crate::rpc::Object;
+
+/// So many rows one answer shows, where the caller does not say.
+const ROWS: u32 = 100;
+/// So many at most, and so many are fetched.
+const MOST_ROWS: u32 = 1000;
+/// So many bytes of values are kept of one statement's answer.
+const MOST_BYTES: usize = 1 << 20;
+/// So many values a statement takes.
+const MOST_VALUES: usize = 1000;
+/// What is not shown yet is kept so long.
+const KEPT: Duration = Duration::from_secs(300);
+/// For so many answers in all, and for so many of one principal.
+const MOST_KEPT: usize = 256;
+const MOST_OF_ONE: usize = 8;
+
+/// What an operation is sent as.
+#[derive(Debug, Clone)]
+pub(super) struct Statement {
+    pub(super) target: TargetName,
+    pub(super) sql: String,
+    pub(super) values: Vec<Option<String>>,
+    pub(super) rows: u32,
+}
+
+/// Rows that were fetched and not shown.
+struct Page {
+    whose: String,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Option<String>>>,
+    more: bool,
+    tag: Option<String>,
+    since: Instant,
+}
+
+/// Answers of which there is more, by their cursors.
+#[derive(Default)]
+pub(super) struct Pages(Mutex<HashMap<String, Page>>);
+
+impl Pages {
+    fn keep(&self, page: Page) -> Option<String> {
+        let mut cursor = [0; 16];
+        rand::fill(&mut cursor).ok()?;
+        let cursor = URL_SAFE_NO_PAD.encode(cursor);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, page| page.since.elapsed() < KEPT);
+        while all.len() >= MOST_KEPT || all.values().filter(|p| p.whose == page.whose).count() >= MOST_OF_ONE {
+            let too_many = all.len() >= MOST_KEPT;
+            let oldest = all.iter().filter(|(_, p)| too_many || p.whose == page.whose);
+            let oldest = oldest.min_by_key(|(_, p)| p.since).map(|(cursor, _)| cursor.clone())?;
+            all.remove(&oldest);
+        }
+        all.insert(cursor.clone(), page);
+        Some(cursor)
+    }
+
+    fn take(&self, cursor: &str, whose: &str) -> Option<Page> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, page| page.since.elapsed() < KEPT);
+        let is_theirs = all.get(cursor).is_some_and(|page| page.whose == whose);
+        if is_theirs { all.remove(cursor) } else { None }
+    }
+}
+
+impl Tools {
+    /// Runs a statement, or goes on with what one has answered.
+    pub(super) async fn query(
+        &self,
+        caller: &Caller,
+        arguments: &Object,
+        told: &Told,
+    ) -> Result<Answer, Refusal> {
+        let rows = rows(arguments)?;
+        if let Some(cursor) = optional(arguments, "cursor")? {
+            let page = self.pages.take(cursor, &caller.name()).ok_or_else(|| {
+                Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
+                    .hinting("Run the statement again.".to_owned())
+            })?;
+            return Ok(self.show(caller, page, rows));
+        }
+        let statement = Statement {
+            target: TargetName::new(text(arguments, "target")?),
+            sql: text(arguments, "sql")?.to_owned(),
+            values: values(arguments)?,
+            rows,
+        };
+        self.run(caller, statement, told).await
+    }
+
+    /// Runs a statement on its principal's session.
+    pub(super) async fn run(
+        &self,
+        caller: &Caller,
+        statement: Statement,
+        told: &Told,
+    ) -> Result<Answer, Refusal> {
+        let mut lent = self.pool.lend(&caller.whose(), &statement.target).await?;
+        let bounds = Bounds { rows: MOST_ROWS, bytes: MOST_BYTES };
+        let mut request = None;
+        let outcome = lent
+            .client
+            .run(&statement.sql, &statement.values, bounds, |said| {
+                if let Some(id) = request_in(&said.message) {
+                    request = Some(id.to_owned());
+                    told.tell(&said.message);
+                }
+            })
+            .await?;
+        self.pool.give_back(lent);
+        let Outcome { columns, rows, more, tag, notices: _, error } = outcome;
+        if let Some(said) = error {
+            let refusal = Refusal::said(&said).of_request(request.clone());
+            let Some(id) = request.filter(|_| said.code == gateway::holds::PENDING) else {
+                return Err(refusal);
+            };
+            self.held.keep(&id, caller.name(), statement);
+            return Err(refusal.hinting(format!("Call wait with request {id}.")));
+        }
+        let shown = statement.rows;
+        let page = Page { whose: caller.name(), columns, rows, more, tag, since: Instant::now() };
+        Ok(self.show(caller, page, shown))
+    }
+
+    /// The first rows of a page; the rest waits for its cursor.
+    fn show(&self, caller: &Caller, page: Page, shown: u32) -> Answer {
+        let Page { whose: _, columns, mut rows, more, tag, since: _ } = page;
+        let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+        let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
+        let left = rest.len();
+        let cursor = if left == 0 {
+            None
+        } else {
+            let (columns, tag) = (columns.clone(), tag.clone());
+            let rest = Page { whose: caller.name(), columns, rows: rest, more, tag, since: Instant::now() };
+            self.pages.keep(rest)
+        };
+        let heads: Vec<Value> = columns
+            .iter()
+            .map(|column| json!({ "name": column.name, "type": type_name(column.type_oid) }))
+            .collect();
+        let values: Vec<Value> = rows
+            .into_iter()
+            .map(|row| {
+                let cells = columns.iter().zip(row).map(|(column, value)| typed(column.type_oid, value));
+                Value::Array(cells.collect())
+            })
+            .collect();
+        let mut data = json!({ "columns": heads, "rows": values });
+        let mut text = tag.clone().unwrap_or_default();
+        let truncated = left == 0 && more;
+        if let Some(object) = data.as_object_mut() {
+            if let Some(tag) = tag {
+                object.insert("tag".to_owned(), tag.into());
+            }
+            if let Some(cursor) = &cursor {
+                object.insert("cursor".to_owned(), cursor.as_str().into());
+            }
+            if truncated {
+                object.insert("truncated".to_owned(), true.into());
+            }
+        }
+        if columns.is_empty() {
+            return Answer::new(if text.is_empty() { "Done.".to_owned() } else { text }, data);
+        }
+        text = format!("{} rows.", values.len());
+        if let Some(cursor) = &cursor {
+            text.push_str(&format!(" {left} more: cursor {cursor}."));
+        }
+        if truncated {
+            text.push_str(&format!(
+                " Cut here: there are more than {MOST_ROWS} rows or {} KiB. Ask for less, or aggregate.",
+                MOST_BYTES / 1024
+            ));
+        }
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut lines = vec![json!(names).to_string()];
+        lines.extend(values.iter().map(Value::to_string));
+        text.push(' ');
+        text.push_str(&delimited(&lines));
+        Answer::new(text, data)
+    }
+}
+
+/// The request that a notice of the gateway's names.
+fn request_in(notice: &str) -> Option<&str> {
+    let rest = notice.strip_prefix("waiting for approval of request ")?;
+    rest.split([':', ' ']).next().filter(|id| !id.is_empty())
+}
+
+fn rows(arguments: &Object) -> Result<u32, Refusal> {
+    match arguments.get("rows") {
+        None | Some(Value::Null) => Ok(ROWS),
+        Some(rows) => rows
+            .as_u64()
+            .and_then(|rows| u32::try_from(rows).ok())
+            .filter(|rows| (1..=MOST_ROWS).contains(rows))
+            .ok_or_else(|| Refusal::argument(format!("rows is a number from 1 to {MOST_ROWS}"))),
+    }
+}
+
+/// Values go as text; the server says of which type each is by its place in the statement.
+fn values(arguments: &Object) -> Result<Vec<Option<String>>, Refusal> {
+    let values = match arguments.get("params") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(values)) if values.len() <= MOST_VALUES => values,
+        Some(_) => {
+            return Err(Refusal::argument(format!("params is a list of at most {MOST_VALUES} values")));
+        }
+    };
+    let one = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+    };
+    Ok(values.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{request_in, rows, values};
+
+    #[test]
+    fn the_request_of_a_notice_is_found() {
+        for (notice, expected) in [
+            ("waiting for approval of request dwq_1", Some("dwq_1")),
+            ("waiting for approval of request dwq_1: the table a was altered", Some("dwq_1")),
+            ("waiting for approval of request ", None),
+            ("something else", None),
+        ] {
+            assert_eq!(request_in(notice), expected, "{notice}");
+        }
+    }
+
+    #[test]
+    fn rows_and_values_are_bounded() {
+        let arguments = |value: serde_json::Value| value.as_object().cloned().expect("object");
+        for (given, expected) in [(json!({}), Some(100)), (json!({"rows": 1}), Some(1)), (json!({"rows": 1000}), Some(1000)), (json!({"rows": 0}), None), (json!({"rows": 1001}), None), (json!({"rows": "5"}), None), (json!({"rows": -1}), None)] {
+            assert_eq!(rows(&arguments(given.clone())).ok(), expected, "{given}");
+        }
+        let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));
+        let expected = [Some("1"), Some("a"), None, Some("true"), Some("{\"a\":[1]}")];
+        let read = values(&given).expect("values");
+        assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+        assert!(values(&arguments(json!({"params": "a"}))).is_err());
+    }
+}
