@@ -80,7 +80,8 @@ pub async fn serve_agents(
     let ended = async move {
         let _ = draining.wait_for(Option::is_some).await;
     };
-    let service = router(gateway, base, &names, certificate.is_some()).into_make_service_with_connect_info::<Peer>();
+    let service =
+        router(gateway, base, &names, certificate.is_some()).into_make_service_with_connect_info::<Peer>();
     let bounded = Bounded::new(listener);
     let bounded = match certificate {
         Some(certificate) => bounded.by_tls(certificate),

@@ -56,6 +56,22 @@ pub enum NotIn {
     Journal(#[from] JournalDown),
 }
 
+/// What such a client is told beside the protocol, which has no word for it: which columns of its last result are masked.
+#[derive(Debug, Default)]
+pub struct Ear(Mutex<Vec<usize>>);
+
+impl Ear {
+    /// The columns of a result that begins, from 0.
+    pub(crate) fn hears(&self, masked: Vec<usize>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = masked;
+    }
+
+    /// Those of the last result.
+    pub fn masked(&self) -> Vec<usize> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Where such clients wait for whoever serves PostgreSQL.
 pub(crate) struct Doorbell {
     bell: UnboundedSender<Accepted>,
@@ -138,9 +154,15 @@ impl Gateway {
     /// The targets on which somebody may open sessions, by name.
     pub fn open_to(&self, admitted: &Admitted, context: &Context) -> Vec<Arc<Target>> {
         let in_force = self.in_force.load();
-        let mut open: Vec<_> = in_force.targets.values().filter(|target| {
-            admitted.is_for(&target.name) && self.authorize(admitted.identity(), &target.name, context).is_ok()
-        }).cloned().collect();
+        let mut open: Vec<_> = in_force
+            .targets
+            .values()
+            .filter(|target| {
+                admitted.is_for(&target.name)
+                    && self.authorize(admitted.identity(), &target.name, context).is_ok()
+            })
+            .cloned()
+            .collect();
         open.sort_by(|a, b| a.name.cmp(&b.name));
         open
     }
@@ -150,7 +172,15 @@ impl Gateway {
         let in_force = self.in_force.load();
         let Ok(grant) = self.authorize(admitted.identity(), &target.name, moment) else { return Vec::new() };
         let table = TableName { schema: "public".to_owned(), name: "some_table".to_owned() };
-        let common = [Action::Select, Action::Insert, Action::Update, Action::Delete, Action::Create, Action::Alter, Action::Drop];
+        let common = [
+            Action::Select,
+            Action::Insert,
+            Action::Update,
+            Action::Delete,
+            Action::Create,
+            Action::Alter,
+            Action::Drop,
+        ];
         let said = common.map(|action| {
             let some = Somewhere {
                 effect: [Effect::new(action, Resource::Table(table.clone()))],
@@ -162,14 +192,20 @@ impl Gateway {
                     ..Facts::default()
                 },
             };
-            let opinion = in_force.policies.explain(&grant, &target.facts, &some, moment, &BTreeSet::new()).whole;
+            let opinion =
+                in_force.policies.explain(&grant, &target.facts, &some, moment, &BTreeSet::new()).whole;
             Outlook { action: action.as_str(), opinion }
         });
         said.into()
     }
 
     /// The tags of a table's columns, by their names.
-    pub fn tags_inside(&self, target: &TargetName, schema: &str, table: &str) -> BTreeMap<String, Vec<String>> {
+    pub fn tags_inside(
+        &self,
+        target: &TargetName,
+        schema: &str,
+        table: &str,
+    ) -> BTreeMap<String, Vec<String>> {
         let Some(target) = self.target(target) else { return BTreeMap::new() };
         let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for tagged in &target.catalogue.tagging.load().columns {
@@ -194,7 +230,7 @@ impl Gateway {
 
     /// The client's end of a new session, in front of its login. It speaks PostgreSQL's protocol from there on, without a
     /// start-up packet. Whoever reads and finds its end was not let in.
-    pub fn come_inside(&self, arriving: Arriving) -> DuplexStream {
+    pub fn come_inside(&self, arriving: Arriving) -> (DuplexStream, Arc<Ear>) {
         let Arriving { peer, encrypted, target, application } = arriving;
         let (ours, theirs) = tokio::io::duplex(UNDER_WAY);
         let login = Login {
@@ -204,11 +240,12 @@ impl Gateway {
                 .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
                 .into(),
         };
-        let mut accepted = Accepted::inside(theirs, login, peer, encrypted);
+        let ear = Arc::<Ear>::default();
+        let mut accepted = Accepted::inside(theirs, login, peer, encrypted, Arc::clone(&ear));
         accepted.set_target(target);
         // Where nobody serves any more, it is dropped, and the client reads its end.
         let _ = self.doorbell().bell.send(accepted);
-        ours
+        (ours, ear)
     }
 
     /// Cancels what such a session runs, or withdraws what it holds.

@@ -160,6 +160,11 @@ impl Plan {
         self.columns.iter().all(Option::is_none)
     }
 
+    /// The columns whose values are replaced, from 0.
+    pub fn masked(&self) -> impl Iterator<Item = usize> {
+        self.columns.iter().enumerate().filter_map(|(index, masker)| masker.as_ref().map(|_| index))
+    }
+
     /// The masker of a column.
     pub fn column(&mut self, index: usize) -> Option<&mut Masker> {
         self.columns.get_mut(index)?.as_mut()

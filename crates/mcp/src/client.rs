@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway::gateway::Gateway;
-use gateway::inside::Arriving;
+use gateway::inside::{Arriving, Ear};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, row, split};
@@ -19,6 +19,8 @@ const GULP: usize = 32 * 1024;
 pub(crate) struct Outcome {
     /// Its columns; none where it answers with no rows.
     pub(crate) columns: Vec<Column>,
+    /// Those of them that are masked, from 0.
+    pub(crate) masked: Vec<usize>,
     /// Its rows, as far as they are kept.
     pub(crate) rows: Vec<Vec<Option<String>>>,
     /// Whether there were more rows than are kept.
@@ -101,6 +103,7 @@ struct Key {
 pub(crate) struct Client {
     gateway: Arc<Gateway>,
     stream: DuplexStream,
+    ear: Arc<Ear>,
     input: Vec<u8>,
     peer: IpAddr,
     key: Option<Key>,
@@ -120,9 +123,9 @@ impl Client {
     /// Opens a session with a token.
     pub(crate) async fn open(gateway: &Arc<Gateway>, arriving: Arriving, token: &str) -> Result<Self, Lost> {
         let peer = arriving.peer.ip();
-        let stream = gateway.come_inside(arriving);
-        let mut client =
-            Self { gateway: Arc::clone(gateway), stream, input: Vec::new(), peer, key: None, busy: false };
+        let (stream, ear) = gateway.come_inside(arriving);
+        let gateway = Arc::clone(gateway);
+        let mut client = Self { gateway, stream, ear, input: Vec::new(), peer, key: None, busy: false };
         loop {
             let (kind, body) = client.message().await?;
             match backend(&frame(kind, &body))? {
@@ -136,7 +139,29 @@ impl Client {
                 }
                 Backend::ErrorResponse(body) => return Err(Lost::Said(Said::of(body))),
                 Backend::ReadyForQuery(_) => return Ok(client),
-                _ => {}
+                Backend::Authentication(Authentication::Ok)
+                | Backend::ParameterStatus { .. }
+                | Backend::NoticeResponse(_)
+                | Backend::NegotiateProtocolVersion { .. } => {}
+                // What the gateway asks for here is a token, and nothing else.
+                Backend::Authentication(_)
+                | Backend::RowDescription(_)
+                | Backend::DataRow(_)
+                | Backend::CommandComplete(_)
+                | Backend::EmptyQuery
+                | Backend::ParseComplete
+                | Backend::BindComplete
+                | Backend::CloseComplete
+                | Backend::NoData
+                | Backend::ParameterDescription(_)
+                | Backend::PortalSuspended
+                | Backend::NotificationResponse { .. }
+                | Backend::CopyIn(_)
+                | Backend::CopyOut(_)
+                | Backend::CopyBoth(_)
+                | Backend::CopyData(_)
+                | Backend::CopyDone
+                | Backend::FunctionCallResponse(_) => return Err(Lost::Silent),
             }
         }
     }
@@ -169,7 +194,7 @@ impl Client {
         self.stream.write_all(&out).await?;
         let outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
-        Ok(outcome)
+        Ok(Outcome { masked: self.ear.masked(), ..outcome })
     }
 
     /// Makes the session as good as new, so that nothing of one call is there for the next.
@@ -237,7 +262,20 @@ impl Client {
                     });
                 }
                 Backend::ReadyForQuery(_) => return Ok(outcome),
-                _ => {}
+                Backend::ParameterStatus { .. }
+                | Backend::EmptyQuery
+                | Backend::ParseComplete
+                | Backend::BindComplete
+                | Backend::CloseComplete
+                | Backend::NoData
+                | Backend::ParameterDescription(_)
+                | Backend::NotificationResponse { .. }
+                | Backend::CopyData(_)
+                | Backend::CopyDone => {}
+                Backend::Authentication(_)
+                | Backend::BackendKeyData { .. }
+                | Backend::FunctionCallResponse(_)
+                | Backend::NegotiateProtocolVersion { .. } => return Err(Lost::Silent),
             }
         }
     }

@@ -80,8 +80,8 @@ impl Door {
 
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
-        if let Err(refused) = self.is_for_here(&asking.headers) {
-            return refused;
+        if let Err(fault) = self.is_for_here(&asking.headers) {
+            return fault.respond(None);
         }
         if ![Method::POST, Method::GET, Method::DELETE].contains(&asking.method) {
             let allow = [(ALLOW, "POST, GET, DELETE")];
@@ -89,7 +89,8 @@ impl Door {
         }
         let caller = match self.admit(&asking).await {
             Ok(caller) => caller,
-            Err(refused) => return refused,
+            Err(Stranger::Fault(fault)) => return fault.respond(None),
+            Err(Stranger::Unknown { brought }) => return self.unauthorized(brought),
         };
         let answer = match asking.method {
             Method::GET => self.listen(&asking.headers, &caller),
@@ -103,10 +104,10 @@ impl Door {
     }
 
     /// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
-    fn is_for_here(&self, headers: &HeaderMap) -> Result<(), Response> {
+    fn is_for_here(&self, headers: &HeaderMap) -> Result<(), Fault> {
         let forbidden = |what: &str| {
-            let fault = Fault::no_request(format!("{what} is not one of this gateway's")).with(StatusCode::FORBIDDEN);
-            Err(fault.respond(None))
+            let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
+            Err(fault.with(StatusCode::FORBIDDEN))
         };
         let authority = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let host = authority(HOST.as_str()).and_then(|host| host.parse::<Uri>().ok());
@@ -129,14 +130,16 @@ impl Door {
         host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
-    async fn admit(&self, asking: &Asking) -> Result<Caller, Response> {
+    async fn admit(&self, asking: &Asking) -> Result<Caller, Stranger> {
         let bearer = asking.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = bearer.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let Some((_, token)) = token else { return Err(self.unauthorized(false)) };
+        let token = bearer
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let Some((_, token)) = token else { return Err(Stranger::Unknown { brought: false }) };
         let token = Zeroizing::new(token.trim().to_owned());
         if !asking.encrypted && !asking.peer.ip().is_loopback() {
             let fault = Fault::no_request("tokens are taken over TLS or the loopback alone");
-            return Err(fault.with(StatusCode::FORBIDDEN).respond(None));
+            return Err(Stranger::Fault(fault.with(StatusCode::FORBIDDEN)));
         }
         match self.gateway.admit_inside(&token, asking.peer).await {
             Ok(admitted) => Ok(Caller {
@@ -146,11 +149,11 @@ impl Door {
                 encrypted: asking.encrypted,
                 client: "?".to_owned(),
             }),
-            Err(NotIn::Token) => Err(self.unauthorized(true)),
+            Err(NotIn::Token) => Err(Stranger::Unknown { brought: true }),
             Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
                 tracing::error!("nobody is let in by MCP: {error}");
                 let fault = Fault::internal("the gateway lets nobody in now");
-                Err(fault.with(StatusCode::SERVICE_UNAVAILABLE).respond(None))
+                Err(Stranger::Fault(fault.with(StatusCode::SERVICE_UNAVAILABLE)))
             }
         }
     }
@@ -161,7 +164,8 @@ impl Door {
             "Bearer resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp\"{error}",
             self.base
         );
-        let why = if brought { "the token is not valid" } else { "a token is needed: Authorization: Bearer …" };
+        let why =
+            if brought { "the token is not valid" } else { "a token is needed: Authorization: Bearer …" };
         let mut response = Fault::no_request(why).with(StatusCode::UNAUTHORIZED).respond(None);
         if let Ok(challenge) = HeaderValue::from_str(&challenge) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -258,6 +262,10 @@ impl Door {
         let token = token.filter(|token| streams && (token.is_string() || token.is_i64() || token.is_u64()));
         if let Some(says) = eras::alone(headers, &request.method, &request.params, true)? {
             caller.client = says.client;
+            if request.method == "subscriptions/listen" {
+                accepts(headers, "text/event-stream")?;
+                return Ok(stream::acknowledged(&request.id, self.gateway.draining()));
+            }
             let door = Arc::clone(self);
             return match token.filter(|_| request.method == "tools/call") {
                 None => Ok(Json(door.by_itself(caller, request, Told::nobody()).await?).into_response()),
@@ -371,6 +379,17 @@ impl Door {
         };
         Some(Object::from_iter([(of.to_owned(), json!([]))]))
     }
+}
+
+/// Whoever is not let in.
+enum Stranger {
+    /// Without a token that is taken.
+    Unknown {
+        /// Whether there was one.
+        brought: bool,
+    },
+    /// For another reason.
+    Fault(Fault),
 }
 
 /// Who hears how a call goes.

@@ -108,7 +108,8 @@ fn header(headers: &HeaderMap, name: &str) -> Result<Option<String>, Fault> {
     if all.next().is_some() {
         return Err(Fault::headers(format!("{name} comes twice")));
     }
-    let text = value.to_str().map_err(|_| Fault::headers(format!("{name} has signs that no header may have")))?;
+    let text =
+        value.to_str().map_err(|_| Fault::headers(format!("{name} has signs that no header may have")))?;
     Ok(Some(text.to_owned()))
 }
 
@@ -320,9 +321,9 @@ mod tests {
             let params = call(name, "2026-07-28");
             let params = params.as_object().expect("object");
             let came = alone(&map, "tools/call", params, true);
-            let code = came.map(|_| ()).map_err(|fault| {
-                fault.message(None)["error"]["code"].as_i64().expect("code")
-            });
+            let code = came
+                .map(|_| ())
+                .map_err(|fault| fault.message(None)["error"]["code"].as_i64().expect("code"));
             assert_eq!(code, expected, "{name} {given:?}");
         }
     }
@@ -331,7 +332,8 @@ mod tests {
     fn a_version_that_is_not_spoken_is_told_which_are() {
         let map = headers(&[("mcp-protocol-version", "1900-01-01"), ("mcp-method", "tools/list")]);
         let params = call("x", "1900-01-01");
-        let fault = alone(&map, "tools/list", params.as_object().expect("object"), true).expect_err("refused");
+        let fault =
+            alone(&map, "tools/list", params.as_object().expect("object"), true).expect_err("refused");
         let message = fault.message(None);
         assert_eq!(message["error"]["code"], -32022);
         assert_eq!(message["error"]["data"]["supported"][0], "2026-07-28");

@@ -80,12 +80,8 @@ impl Pool {
                 return Ok(Lent { key, client });
             }
         }
-        let arriving = Arriving {
-            peer: whose.peer,
-            encrypted: whose.encrypted,
-            target: target.clone(),
-            application,
-        };
+        let arriving =
+            Arriving { peer: whose.peer, encrypted: whose.encrypted, target: target.clone(), application };
         let client = Client::open(&self.gateway, arriving, whose.token).await?;
         Ok(Lent { key, client })
     }

@@ -164,7 +164,10 @@ mod tests {
         };
         for (message, expected) in [
             (json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}), "request"),
-            (json!({"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"x": 1}, "more": 1}), "request"),
+            (
+                json!({"jsonrpc": "2.0", "id": "a", "method": "ping", "params": {"x": 1}, "more": 1}),
+                "request",
+            ),
             (json!({"jsonrpc": "2.0", "method": "notifications/initialized"}), "notification"),
             (json!({"jsonrpc": "2.0", "id": 1, "result": {}}), "response"),
             (json!({"jsonrpc": "2.0", "id": null, "method": "ping"}), "fault"),

@@ -11,8 +11,10 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
-use crate::eras::Session;
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use crate::eras::Session;
 
 /// While nothing happens, word comes so often.
 const OFTEN: Duration = Duration::from_secs(5);
@@ -35,8 +37,7 @@ struct UnderWay {
 pub(crate) fn events(work: Work, told: UnboundedReceiver<String>, token: Value) -> Response {
     let mut tick = interval_at(tokio::time::Instant::now() + OFTEN, OFTEN);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let state =
-        UnderWay { work: Some(work), told, last: "under way".to_owned(), token, progress: 0, tick };
+    let state = UnderWay { work: Some(work), told, last: "under way".to_owned(), token, progress: 0, tick };
     let events = stream::unfold(state, |mut state| async move {
         let message = state.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(message.to_string())), state))
@@ -73,5 +74,29 @@ pub(crate) fn silence(session: Arc<Session>) -> Response {
         session.ended.notified().await;
         None::<(Result<Event, Infallible>, Arc<Session>)>
     });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
+
+/// A subscription to what never changes here: it is acknowledged with nothing of what was asked for, and ends with the gateway.
+pub(crate) fn acknowledged(id: &Value, draining: watch::Receiver<Option<Duration>>) -> Response {
+    let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+    let first = json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/subscriptions/acknowledged",
+        "params": { "_meta": meta, "notifications": {} },
+    });
+    let last = json!({ "jsonrpc": "2.0", "id": id, "result": { "resultType": "complete", "_meta": meta } });
+    let events =
+        stream::unfold((Some(first), Some(last), draining), |(first, last, mut draining)| async move {
+            let (message, last) = match first {
+                Some(first) => (first, last),
+                None => {
+                    let last = last?;
+                    let _ = draining.wait_for(Option::is_some).await;
+                    (last, None)
+                }
+            };
+            Some((Ok::<_, Infallible>(Event::default().data(message.to_string())), (None, last, draining)))
+        });
     Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
 }

@@ -18,6 +18,7 @@ use wire::postgres::startup::{self, Startup, split_startup};
 use super::login::TOKEN_PREFIX;
 use super::stream::Stream;
 use super::tls::{ALPN, ServerTls};
+use crate::inside::Ear;
 
 /// The connection to a client, as the pump uses it.
 pub type ClientStream = Stream;
@@ -161,6 +162,7 @@ pub struct Accepted {
     peer: SocketAddr,
     fixed: Option<TargetName>,
     bearer: bool,
+    ear: Option<Arc<Ear>>,
 }
 
 /// What a new connection turned out to be.
@@ -188,8 +190,10 @@ impl Accepted {
         login: startup::Login,
         peer: SocketAddr,
         encrypted: bool,
+        ear: Arc<Ear>,
     ) -> Self {
         Self {
+            ear: Some(ear),
             stream: Stream::Inside { stream, encrypted },
             login,
             end_point: None,
@@ -199,6 +203,11 @@ impl Accepted {
             fixed: None,
             bearer: false,
         }
+    }
+
+    /// Where it is told what the protocol has no word for, if it is a client inside this process.
+    pub(crate) fn ear(&self) -> Option<Arc<Ear>> {
+        self.ear.clone()
     }
 
     /// The client's address.
@@ -414,6 +423,7 @@ async fn accepted(
         peer,
         fixed: None,
         bearer: false,
+        ear: None,
     })))
 }
 

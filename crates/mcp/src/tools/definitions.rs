@@ -47,13 +47,18 @@ impl Tool {
     /// Whether it takes all of these.
     pub(crate) fn knows(self, arguments: &Object) -> Result<(), Refusal> {
         let (must, may) = self.arguments();
-        let unknown = arguments.keys().find(|name| !must.contains(&name.as_str()) && !may.contains(&name.as_str()));
+        let unknown =
+            arguments.keys().find(|name| !must.contains(&name.as_str()) && !may.contains(&name.as_str()));
         match unknown {
             None => Ok(()),
             Some(name) => {
                 let all: Vec<&str> = must.iter().chain(may).copied().collect();
                 let takes = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-                Err(Refusal::argument(format!("there is no argument {}; {} takes {takes}", printable(name), self.name())))
+                Err(Refusal::argument(format!(
+                    "there is no argument {}; {} takes {takes}",
+                    printable(name),
+                    self.name()
+                )))
             }
         }
     }

@@ -91,7 +91,9 @@ impl Tools {
             tables.push(table);
         }
         let head = match (tables.is_empty(), more) {
-            (true, _) => return Ok(Answer::new("No table is there by this name.".to_owned(), json!({ "tables": [] }))),
+            (true, _) => {
+                return Ok(Answer::new("No table is there by this name.".to_owned(), json!({ "tables": [] })));
+            }
             (false, true) => format!("Page {page}; there are more. "),
             (false, false) => String::new(),
         };

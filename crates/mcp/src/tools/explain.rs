@@ -16,7 +16,10 @@ impl Tools {
         let explained = self.gateway.explain_to(&caller.admitted, &target, sql, caller.moment()).await;
         let explained = explained.map_err(|error| match error {
             AdminError::Target(why) => Refusal::busy(why, "Try again later."),
-            AdminError::Missing(_) | AdminError::Refused(_) | AdminError::State(_) | AdminError::Journal(_) => {
+            AdminError::Missing(_)
+            | AdminError::Refused(_)
+            | AdminError::State(_)
+            | AdminError::Journal(_) => {
                 tracing::error!("a statement cannot be explained: {error}");
                 Refusal::busy("this cannot be said now".to_owned(), "Try again later.")
             }

@@ -100,12 +100,7 @@ impl Tools {
     }
 
     /// Calls one.
-    pub(crate) async fn call(
-        &self,
-        caller: &Caller,
-        params: &Object,
-        told: &Told,
-    ) -> Result<Object, Fault> {
+    pub(crate) async fn call(&self, caller: &Caller, params: &Object, told: &Told) -> Result<Object, Fault> {
         let tool = named(params)?;
         let none = Object::new();
         let arguments = match params.get("arguments") {

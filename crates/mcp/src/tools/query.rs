@@ -44,6 +44,7 @@ pub(super) struct Statement {
 struct Page {
     whose: String,
     columns: Vec<Column>,
+    masked: Vec<usize>,
     rows: Vec<Vec<Option<String>>>,
     more: bool,
     tag: Option<String>,
@@ -61,7 +62,8 @@ impl Pages {
         let cursor = URL_SAFE_NO_PAD.encode(cursor);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, page| page.since.elapsed() < KEPT);
-        while all.len() >= MOST_KEPT || all.values().filter(|p| p.whose == page.whose).count() >= MOST_OF_ONE {
+        while all.len() >= MOST_KEPT || all.values().filter(|p| p.whose == page.whose).count() >= MOST_OF_ONE
+        {
             let too_many = all.len() >= MOST_KEPT;
             let oldest = all.iter().filter(|(_, p)| too_many || p.whose == page.whose);
             let oldest = oldest.min_by_key(|(_, p)| p.since).map(|(cursor, _)| cursor.clone())?;
@@ -124,7 +126,7 @@ impl Tools {
             })
             .await?;
         self.pool.give_back(lent);
-        let Outcome { columns, rows, more, tag, notices: _, error } = outcome;
+        let Outcome { columns, masked, rows, more, tag, notices: _, error } = outcome;
         if let Some(said) = error {
             let refusal = Refusal::said(&said).of_request(request.clone());
             let Some(id) = request.filter(|_| said.code == gateway::holds::PENDING) else {
@@ -134,21 +136,22 @@ impl Tools {
             return Err(refusal.hinting(format!("Call wait with request {id}.")));
         }
         let shown = statement.rows;
-        let page = Page { whose: caller.name(), columns, rows, more, tag, since: Instant::now() };
+        let page = Page { whose: caller.name(), columns, masked, rows, more, tag, since: Instant::now() };
         Ok(self.show(caller, page, shown))
     }
 
     /// The first rows of a page; the rest waits for its cursor.
     fn show(&self, caller: &Caller, page: Page, shown: u32) -> Answer {
-        let Page { whose: _, columns, mut rows, more, tag, since: _ } = page;
+        let Page { whose: _, columns, masked, mut rows, more, tag, since: _ } = page;
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
         let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
         let left = rest.len();
         let cursor = if left == 0 {
             None
         } else {
-            let (columns, tag) = (columns.clone(), tag.clone());
-            let rest = Page { whose: caller.name(), columns, rows: rest, more, tag, since: Instant::now() };
+            let (columns, masked, tag) = (columns.clone(), masked.clone(), tag.clone());
+            let rest =
+                Page { whose: caller.name(), columns, masked, rows: rest, more, tag, since: Instant::now() };
             self.pages.keep(rest)
         };
         let heads: Vec<Value> = columns
@@ -188,6 +191,14 @@ impl Tools {
                 " Cut here: there are more than {MOST_ROWS} rows or {} KiB. Ask for less, or aggregate.",
                 MOST_BYTES / 1024
             ));
+        }
+        let masked: Vec<&str> =
+            masked.iter().filter_map(|at| columns.get(*at)).map(|c| c.name.as_str()).collect();
+        if !masked.is_empty() {
+            text.push_str(&format!(" Masked: {}.", json!(masked)));
+            if let Some(object) = data.as_object_mut() {
+                object.insert("masked".to_owned(), json!(masked));
+            }
         }
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let mut lines = vec![json!(names).to_string()];
@@ -253,7 +264,15 @@ mod tests {
     #[test]
     fn rows_and_values_are_bounded() {
         let arguments = |value: serde_json::Value| value.as_object().cloned().expect("object");
-        for (given, expected) in [(json!({}), Some(100)), (json!({"rows": 1}), Some(1)), (json!({"rows": 1000}), Some(1000)), (json!({"rows": 0}), None), (json!({"rows": 1001}), None), (json!({"rows": "5"}), None), (json!({"rows": -1}), None)] {
+        for (given, expected) in [
+            (json!({}), Some(100)),
+            (json!({"rows": 1}), Some(1)),
+            (json!({"rows": 1000}), Some(1000)),
+            (json!({"rows": 0}), None),
+            (json!({"rows": 1001}), None),
+            (json!({"rows": "5"}), None),
+            (json!({"rows": -1}), None),
+        ] {
             assert_eq!(rows(&arguments(given.clone())).ok(), expected, "{given}");
         }
         let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));

@@ -37,7 +37,10 @@ impl Tools {
         let text = if lines.is_empty() {
             "No database here is open to you. Ask whoever runs this gateway for access.".to_owned()
         } else {
-            format!("{}\nTables and tagged columns may have rules of their own: explain tells.", lines.join("\n"))
+            format!(
+                "{}\nTables and tagged columns may have rules of their own: explain tells.",
+                lines.join("\n")
+            )
         };
         Answer::new(text, json!({ "targets": Value::from(targets) }))
     }

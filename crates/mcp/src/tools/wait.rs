@@ -81,19 +81,28 @@ impl Tools {
         };
         let word = standing.status.as_str();
         if standing.status == Status::Pending {
-            let text = format!("Request {id} has no answer yet. Call wait again, or go on with something else.");
+            let text =
+                format!("Request {id} has no answer yet. Call wait again, or go on with something else.");
             return Ok(Answer::new(text, json!({ "status": word, "request": id })));
         }
         if standing.status == Status::Approved {
             let Some(statement) = self.held.find(id, &caller.name()) else {
-                let text = format!("Request {id} is approved. Send exactly the same statement with the same params by query: it runs once.");
+                let text = format!(
+                    "Request {id} is approved. Send exactly the same statement with the same params by query: it runs once."
+                );
                 return Ok(Answer::new(text, json!({ "status": word, "request": id })));
             };
             self.held.forget(id);
             return self.run(caller, statement, told).await;
         }
         self.held.forget(id);
-        let said = standing.votes.iter().rev().find_map(|vote| vote.words.clone()).map(|words| format!(": {words}")).unwrap_or_default();
+        let said = standing
+            .votes
+            .iter()
+            .rev()
+            .find_map(|vote| vote.words.clone())
+            .map(|words| format!(": {words}"))
+            .unwrap_or_default();
         let outcome = standing.outcome.map(|outcome| format!(" ({outcome})")).unwrap_or_default();
         let text = format!("Request {id} is {word}{said}{outcome}.");
         Ok(Answer::new(text, json!({ "status": word, "request": id })))

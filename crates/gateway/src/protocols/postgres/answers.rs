@@ -18,6 +18,7 @@ use super::guard::{self, Lock};
 use super::masks::{self, Masks};
 use super::operation::Operation;
 use crate::audit::Outcome;
+use crate::inside::Ear;
 use crate::spine::Stop;
 use crate::traces::Spent;
 
@@ -57,6 +58,8 @@ pub(super) struct Answers {
     pub(super) shape: Option<Vec<u8>>,
     /// How long the result that is coming now was masked.
     pub(super) masking: Spent,
+    /// Who is told which columns of a result are masked.
+    pub(super) ear: Option<Arc<Ear>>,
     /// The client has been told that the session ends.
     pub(super) fatal: bool,
     /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
@@ -77,6 +80,7 @@ impl Answers {
             outcomes: VecDeque::new(),
             shape: None,
             masking: Spent::default(),
+            ear: None,
             fatal: false,
             refresh: false,
         }

@@ -150,6 +150,7 @@ fn bounded(caps: &Caps, parameters: &mut Vec<(String, Vec<u8>)>) -> Result<(), S
 /// Lets the client in.
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
     let Opened { target, upstream, everything, terms, welcome, begun } = opened;
+    let ear = accepted.ear();
     let mut pump =
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
@@ -162,7 +163,9 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
     for (name, value) in &begun {
         conversation.begins_with(name, value);
     }
-    let mut open = Open::new(target, pump, conversation, Answers::new(Masks { key: gateway.hash_key() }));
+    let mut answers = Answers::new(Masks { key: gateway.hash_key() });
+    answers.ear = ear;
+    let mut open = Open::new(target, pump, conversation, answers);
     if !everything {
         // The first statement will need it, and the client takes a while to send it.
         open.ask_ahead();

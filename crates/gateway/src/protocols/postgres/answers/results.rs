@@ -84,6 +84,9 @@ impl Answers {
 
     pub(super) fn set_rows(&mut self, plan: Option<masking::Plan>) {
         self.kind = Some(ChunkKind::Rows);
+        if let Some(ear) = &self.ear {
+            ear.hears(plan.iter().flat_map(masking::Plan::masked).collect());
+        }
         self.plan = plan.map(|plan| RowPlan { plan, copy: None });
     }
 
