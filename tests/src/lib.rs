@@ -53,6 +53,8 @@ mod laptops;
 #[cfg(test)]
 mod late;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod oauth;

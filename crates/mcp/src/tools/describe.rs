@@ -92,7 +92,10 @@ impl Tools {
         }
         let head = match (tables.is_empty(), more) {
             (true, _) => {
-                return Ok(Answer::new("No table is there by this name.".to_owned(), json!({ "tables": [] })));
+                return Ok(Answer::new(
+                    "No table is there by this name.".to_owned(),
+                    json!({ "tables": [] }),
+                ));
             }
             (false, true) => format!("Page {page}; there are more. "),
             (false, false) => String::new(),
