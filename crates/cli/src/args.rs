@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod access;
+mod mcp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revoke, Token};
+pub(crate) use self::mcp::{AgentsProgram, Mcp, McpCommand, McpConfig};
 use crate::exit;
 use crate::typed;
 
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run psql on a target with a fresh token of yours
     Connect(Connect),
+    /// Speak MCP for an agent's program, by standard input and output
+    Mcp(Mcp),
     /// Issue, list and revoke tokens
     Token {
         #[command(subcommand)]

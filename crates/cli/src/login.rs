@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-pub(crate) use self::desk::Desk;
+pub(crate) use self::desk::{Desk, must_be_private};
 pub(crate) use self::stored::Stored;
 use crate::args::{Login, Logout, Whoami};
 use crate::exit::Fault;

@@ -23,6 +23,7 @@ mod keys;
 mod lines;
 mod login;
 mod logs;
+mod mcp;
 mod mint;
 mod node;
 mod people;
@@ -85,6 +86,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
     let done = match command {
         // What it runs ends as it does.
         Command::Run(args) => return run::run(client, &args),
+        Command::Mcp(args) => return mcp::run(client, &args),
         Command::Serve(args) => serve::run(&args),
         Command::Up(args) => up::run(&args),
         Command::Init(args) => init::run(&args),

@@ -141,6 +141,14 @@ impl Minter {
         Ok(minted)
     }
 
+    /// One that is good for a while, as text.
+    pub(crate) async fn text(&self) -> anyhow::Result<Zeroizing<String>> {
+        let minted = self.current().await?;
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.iter().find(|fresh| fresh.id == minted.id).map(|fresh| fresh.token.clone());
+        found.ok_or_else(|| Fault::Unauthorized("the token was given back".to_owned()).into())
+    }
+
     /// Revokes what was minted: nobody has a use for it any more.
     pub(crate) async fn end(&self) {
         let all = std::mem::take(&mut *self.all.lock().unwrap_or_else(PoisonError::into_inner));

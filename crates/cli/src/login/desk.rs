@@ -61,7 +61,7 @@ fn read(
 }
 
 /// What goes there are tokens.
-pub(super) fn must_be_private(address: &str) -> anyhow::Result<()> {
+pub(crate) fn must_be_private(address: &str) -> anyhow::Result<()> {
     let host = |rest: &str| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_owned();
         let bare = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host).to_owned();

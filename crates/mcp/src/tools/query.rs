@@ -182,7 +182,7 @@ impl Tools {
         if columns.is_empty() {
             return Answer::new(if text.is_empty() { "Done.".to_owned() } else { text }, data);
         }
-        text = format!("{} rows.", values.len());
+        text = if values.len() == 1 { "1 row.".to_owned() } else { format!("{} rows.", values.len()) };
         if let Some(cursor) = &cursor {
             text.push_str(&format!(" {left} more: cursor {cursor}."));
         }

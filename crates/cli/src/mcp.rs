@@ -1,0 +1,87 @@
+//! `durward mcp`: what an agent's own program starts to speak MCP by standard input and output, and how such programs are told
+//! to. It signs in with what `login` keeps, renews its tokens and comes back when the gateway does; whatever is said goes to the
+//! gateway as it is.
+
+mod bridge;
+mod configure;
+mod web;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::args::{Mcp, McpCommand};
+use crate::client::Client;
+use crate::exit::Fault;
+use crate::login::Stored;
+use crate::mint::{Minter, Wanted};
+
+/// Where a token is that was made elsewhere.
+const TOKEN: &str = "DURWARD_TOKEN";
+/// Where agents speak MCP, if nothing else is said and nobody signed in.
+const USUAL: &str = "http://127.0.0.1:7380";
+
+/// Where tokens come from.
+enum Tokens {
+    /// One that was made elsewhere.
+    Given(Zeroizing<String>),
+    /// They are minted as they are needed.
+    Minted(Minter),
+}
+
+impl Tokens {
+    async fn current(&self) -> anyhow::Result<Zeroizing<String>> {
+        match self {
+            Self::Given(token) => Ok(token.clone()),
+            Self::Minted(minter) => minter.text().await,
+        }
+    }
+}
+
+pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Some(McpCommand::Config(config)) => configure::run(config).map(|()| ExitCode::SUCCESS),
+        None => bridge(client, args).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<()> {
+    let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
+    let signed_in = if args.url.is_none() && given.is_none() { Stored::read()? } else { None };
+    let base = args
+        .url
+        .clone()
+        .or_else(|| signed_in.map(|stored| stored.agents))
+        .unwrap_or_else(|| USUAL.to_owned());
+    let base = base.trim_end_matches('/');
+    let base = base.strip_suffix("/mcp").unwrap_or(base);
+    let web = web::Web::new(&format!("{base}/mcp"), args.ca.as_deref())?;
+    let tokens = match given {
+        Some(token) => Tokens::Given(token),
+        None => {
+            let wanted = Wanted {
+                agent: Some(args.agent.clone()),
+                user: args.user.clone(),
+                targets: args.targets.clone(),
+                purpose: args.purpose.clone(),
+                life: args.life,
+            };
+            Tokens::Minted(Minter::new(client, wanted)?)
+        }
+    };
+    let tokens = Arc::new(tokens);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        // What is wrong is said here, where whoever started it looks.
+        tokens.current().await.map_err(|error| match error.downcast::<Fault>() {
+            Ok(fault) => fault.into(),
+            Err(error) => error,
+        })?;
+        let done = bridge::carry(web, Arc::clone(&tokens)).await;
+        if let Tokens::Minted(minter) = &*tokens {
+            minter.end().await;
+        }
+        done
+    })
+}
