@@ -414,3 +414,34 @@ fn many_agents_at_once_have_their_answers() {
     });
     assert_eq!(answer.join().unwrap(), 401);
 }
+
+#[test]
+fn what_is_refused_is_refused_shorter_in_other_words_and_then_ends_the_session() {
+    let policy = POLICY.replace("@id(\"connect\")", "@id(\"connect\") @tries(\"4\")");
+    let door = door(&policy);
+    let said = |statement: &str| words(&door.call("query", &query(statement)).unwrap_err()).to_owned();
+    let first = said("DROP TABLE shop");
+    let again = said("drop /* please */ table \"public\".\"shop\"");
+    assert!(again.len() < first.len() && again.contains("again, 2 times"), "{first}\n{again}");
+    assert!(!said("DROP TABLE sample").contains("again"), "another table is another attempt");
+    assert!(said("SELEC 1").contains("42601") && !said("SELEC 1").contains("again"), "and a slip is none");
+    assert!(door.call("query", &query("SELECT 1")).is_ok(), "its neighbour goes on");
+    assert!(said("DROP TABLE IF EXISTS shop").contains("again, 3 times"));
+    let last = said("DROP TABLE shop RESTRICT");
+    assert!(last.contains("again, 4 times") && last.contains("terminating connection"), "{last}");
+    assert!(door.call("query", &query("SELECT 1")).is_ok(), "a new session reads");
+    // By psql it is the same attempt, and the next one ends its session, too.
+    let by_psql = door.rig.through().said(door.rig.through().command("psql").args([
+        "-XAt",
+        "-c",
+        "SELECT 7",
+        "-c",
+        "DROP TABLE public.shop",
+        "-c",
+        "SELECT 8",
+    ]));
+    assert!(by_psql.contains("7\n") && by_psql.contains("Refused 5 times by now"), "{by_psql}");
+    assert!(by_psql.contains("terminating connection") && !by_psql.contains("8\n"), "{by_psql}");
+    let log = door.rig.gateway.log();
+    assert!(log.contains("tried 4 times"), "{log}");
+}

@@ -11,13 +11,14 @@ use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use journal::{Journal, record};
 use masking::HashKey;
-use model::{PrincipalRef, TargetName};
+use model::{Inspect, PrincipalRef, TargetName};
 use policy::identity::Groups;
 use policy::rights::{Rights, Role};
 use policy::{Context, Denied, Grant, Policies};
 use recording::Recorder;
 use tokio::sync::watch;
 
+use crate::attempts::Attempts;
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
 use crate::carriers::Carrier;
@@ -140,6 +141,8 @@ pub struct Gateway {
     console: OnceLock<(presence::Place, Roles)>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
+    /// What was refused lately, to whom.
+    attempts: Attempts,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
     /// One change of the configuration at a time.
@@ -195,6 +198,7 @@ impl Gateway {
             told: AtomicI64::new(told),
             sources,
             traces,
+            attempts: Attempts::default(),
             doorbell: Doorbell::default(),
             changing: tokio::sync::Mutex::default(),
             journal,
@@ -258,6 +262,12 @@ impl Gateway {
     /// Whose tokens are taken.
     pub fn issuers(&self) -> Arc<Issuers> {
         Arc::clone(&self.in_force.load().issuers)
+    }
+
+    /// How often policy has refused the effects of an operation to this principal by now. What a person refused, or nobody
+    /// answered, is asked again as it should be.
+    pub(crate) fn tried<M: Inspect>(&self, grant: &Grant, message: &M, denied: &Denied) -> u32 {
+        if denied.code() == "42501" { self.attempts.again(grant, message.effects()) } else { 1 }
     }
 
     /// Where clients inside this process wait to be served.

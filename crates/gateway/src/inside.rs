@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use journal::record;
@@ -56,19 +57,32 @@ pub enum NotIn {
     Journal(#[from] JournalDown),
 }
 
-/// What such a client is told beside the protocol, which has no word for it: which columns of its last result are masked.
+/// What such a client is told beside the protocol, which has no word for it.
 #[derive(Debug, Default)]
-pub struct Ear(Mutex<Vec<usize>>);
+pub struct Ear {
+    masked: Mutex<Vec<usize>>,
+    times: AtomicU32,
+}
 
 impl Ear {
     /// The columns of a result that begins, from 0.
     pub(crate) fn hears(&self, masked: Vec<usize>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = masked;
+        *self.masked.lock().unwrap_or_else(PoisonError::into_inner) = masked;
     }
 
-    /// Those of the last result.
+    /// How often what was just refused was refused by now.
+    pub(crate) fn hears_again(&self, times: u32) {
+        self.times.store(times, Ordering::Relaxed);
+    }
+
+    /// The same of the last refusal.
+    pub fn times(&self) -> u32 {
+        self.times.swap(0, Ordering::Relaxed)
+    }
+
+    /// The masked columns of the last result.
     pub fn masked(&self) -> Vec<usize> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.masked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,6 +1,7 @@
 //! One session, start to end: the only crate with sockets to targets.
 
 pub mod approvers;
+mod attempts;
 pub mod audit;
 pub mod break_glass;
 pub mod broker;

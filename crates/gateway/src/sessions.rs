@@ -42,6 +42,8 @@ pub enum Ended {
     Frozen(Arc<str>),
     /// It was opened when everything was allowed, so nothing in it was understood with certainty, and now something is not.
     Narrowed,
+    /// What it was refused it tried again, so many times.
+    Tried(u32),
 }
 
 impl Ended {
@@ -59,6 +61,7 @@ impl Ended {
             Self::Reconfigured => "reconfigured",
             Self::Frozen(_) => "frozen",
             Self::Narrowed => "narrowed",
+            Self::Tried(_) => "tried_again",
         }
     }
 }
@@ -78,6 +81,7 @@ impl fmt::Display for Ended {
             Self::Reconfigured => f.write_str("the target's configuration was changed"),
             Self::Frozen(reason) => write!(f, "the target was frozen: {reason}"),
             Self::Narrowed => f.write_str("not everything is allowed any more"),
+            Self::Tried(times) => write!(f, "what is refused was tried {times} times, in whatever words"),
         }
     }
 }

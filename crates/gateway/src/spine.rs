@@ -42,7 +42,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                     let cleared = audit.allowed(&grant, pass).await?;
                     s.forward(cleared).await?;
                 }
-                Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
+                Verdict::Deny(message, denied) => refuse(s, gateway, audit, &grant, message, denied).await?,
                 Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
             },
             Event::Unreadable(garbled) => {
@@ -63,7 +63,9 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                         let cleared = audit.allowed(&grant, pass).await?;
                         s.forward(cleared).await?;
                     }
-                    Verdict::Deny(message, denied) => refuse(s, audit, &grant, message, denied).await?,
+                    Verdict::Deny(message, denied) => {
+                        refuse(s, gateway, audit, &grant, message, denied).await?
+                    }
                     // What was approved is asked again under the policy now in force; it may ask for more.
                     Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
                 }
@@ -104,13 +106,19 @@ async fn listen<P: Protocol>(
 
 async fn refuse<P: Protocol>(
     s: &mut P,
+    gateway: &Gateway,
     audit: &mut Audit,
     grant: &Grant,
     message: P::Message,
     denied: Denied,
 ) -> Result<(), Stop> {
     let noted = audit.refused(grant, &message, &denied).await?;
-    s.refuse(message, denied, noted).await
+    let times = gateway.tried(grant, &message, &denied);
+    s.refuse(message, denied, noted, times).await?;
+    match grant.caps().tries() {
+        Some(most) if times >= most => Err(Stop::Ended(Ended::Tried(times))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Files the question once, unless the very same operation was approved before and waits to be claimed.
@@ -129,7 +137,7 @@ async fn hold<P: Protocol>(
         }
         Err(denied) => {
             let message = question.withdraw();
-            refuse(s, audit, grant, message, denied).await?;
+            refuse(s, gateway, audit, grant, message, denied).await?;
             return Ok(None);
         }
     };
@@ -165,8 +173,14 @@ pub trait Protocol: Sized {
     fn mask(&mut self, chunk: Self::Chunk) -> Result<Masked<Self::Chunk>, Stop>;
     /// Sends a masked and recorded chunk to the client.
     async fn deliver(&mut self, chunk: Recorded<Masked<Self::Chunk>>) -> Result<(), Stop>;
-    /// Tells the client of a refusal in its place; the session goes on.
-    async fn refuse(&mut self, message: Self::Message, denied: Denied, noted: Noted) -> Result<(), Stop>;
+    /// Tells the client of a refusal in its place, and how often the same was refused by now; the session goes on.
+    async fn refuse(
+        &mut self,
+        message: Self::Message,
+        denied: Denied,
+        noted: Noted,
+        times: u32,
+    ) -> Result<(), Stop>;
     /// The same for what could not be understood.
     async fn refuse_unreadable(&mut self, garbled: Self::Garbled, noted: Noted) -> Result<(), Stop>;
     /// Tells the client that its operation waits for an approval.

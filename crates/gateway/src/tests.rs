@@ -238,7 +238,13 @@ impl Protocol for Toy {
         Ok(())
     }
 
-    async fn refuse(&mut self, _message: Wish, denied: Denied, noted: Noted) -> Result<(), Stop> {
+    async fn refuse(
+        &mut self,
+        _message: Wish,
+        denied: Denied,
+        noted: Noted,
+        _times: u32,
+    ) -> Result<(), Stop> {
         assert!(noted.to_string().contains(&self.session));
         self.seen.push(format!("refused {}", denied.code));
         Ok(())

@@ -51,6 +51,10 @@ struct Why {
     /// The request that waits, or was answered.
     request: Option<String>,
     position: Option<u32>,
+    /// How often the same was refused by now.
+    times: u32,
+    /// What ended behind it.
+    ended: Option<String>,
 }
 
 impl Refusal {
@@ -63,6 +67,8 @@ impl Refusal {
             is_final: false,
             request: None,
             position: None,
+            times: 0,
+            ended: None,
         }))
     }
 
@@ -100,6 +106,12 @@ impl Refusal {
         self
     }
 
+    /// How often the same was refused by now, and what ended behind it.
+    pub(crate) fn again(mut self, times: u32, ended: Option<&Said>) -> Self {
+        (self.0.times, self.0.ended) = (times, ended.map(|said| said.message.clone()));
+        self
+    }
+
     /// With another way on.
     pub(crate) fn hinting(mut self, hint: String) -> Self {
         self.0.hint = Some(hint);
@@ -109,7 +121,7 @@ impl Refusal {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let Why { code, reason, hint, detail, is_final, request, position } = *refusal.0;
+        let Why { code, reason, hint, detail, is_final, request, position, times, ended } = *refusal.0;
         let mut data = json!({ "code": code, "reason": reason, "final": is_final });
         // The server's own words may have values in them: they are the target's, not the gateway's.
         let mut text = format!("{code}: {}", one_line(&reason));
@@ -120,6 +132,17 @@ impl From<Refusal> for Answer {
             if let (Some(value), Some(object)) = (value, data.as_object_mut()) {
                 object.insert(name.to_owned(), value.as_str().into());
             }
+        }
+        if times > 1 {
+            // Whoever was told before needs no more words.
+            text = format!("{code} again, {times} times by now: {}", one_line(&reason));
+            if let Some(ended) = &ended {
+                let _ = write!(text, "\n{}", one_line(ended));
+            }
+            if let Some(object) = data.as_object_mut() {
+                object.insert("times".to_owned(), times.into());
+            }
+            return Self { text, data, is_error: true };
         }
         if let Some(hint) = &hint {
             let _ = write!(text, "\nHint: {}", one_line(hint));

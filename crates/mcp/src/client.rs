@@ -31,6 +31,10 @@ pub(crate) struct Outcome {
     pub(crate) notices: Vec<Said>,
     /// Why it failed.
     pub(crate) error: Option<Said>,
+    /// How often policy has refused the same by now.
+    pub(crate) times: u32,
+    /// Why the session ended behind it.
+    pub(crate) ended: Option<Said>,
 }
 
 /// A column of an answer.
@@ -194,7 +198,7 @@ impl Client {
         self.stream.write_all(&out).await?;
         let outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
-        Ok(Outcome { masked: self.ear.masked(), ..outcome })
+        Ok(Outcome { masked: self.ear.masked(), times: self.ear.times(), ..outcome })
     }
 
     /// Makes the session as good as new, so that nothing of one call is there for the next.
@@ -242,6 +246,10 @@ impl Client {
                 }
                 Backend::ErrorResponse(body) => {
                     let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");
+                    if is_last && outcome.error.is_some() {
+                        outcome.ended = Some(Said::of(body));
+                        return Ok(outcome);
+                    }
                     if is_last {
                         return Err(Lost::Said(Said::of(body)));
                     }

@@ -1,4 +1,5 @@
-//! How long statements, waits for locks and idle sessions may last, as the policies say that let a session be opened.
+//! How long statements, waits for locks and idle sessions may last, and how often what is refused may be tried, as the policies
+//! say that let a session be opened.
 
 use cedar_policy::Policy;
 
@@ -6,9 +7,15 @@ use cedar_policy::Policy;
 pub(crate) const ANNOTATIONS: [&str; 3] =
     ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
 
+/// The annotation that says how often.
+pub(crate) const TRIES: &str = "tries";
+
 /// The longest times of one session, in milliseconds; nothing where no policy bounds them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Caps([Option<u64>; 3]);
+pub struct Caps {
+    times: [Option<u64>; 3],
+    tries: Option<u32>,
+}
 
 impl Caps {
     /// What stands before a policy.
@@ -20,29 +27,36 @@ impl Caps {
                 *cap = Some(seconds.saturating_mul(1000).min(LONGEST));
             }
         }
-        Ok(Self(caps))
+        let tries = match policy.annotation(TRIES).map(str::parse::<u32>) {
+            None => None,
+            Some(Ok(tries)) if tries > 0 => Some(tries),
+            Some(_) => return Err(format!("@{TRIES} is a number from 1")),
+        };
+        Ok(Self { times: caps, tries })
     }
 
     pub(crate) fn is_none(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+        self.times.iter().all(Option::is_none) && self.tries.is_none()
     }
 
-    /// The shorter of each.
+    /// The less of each.
     #[must_use]
     pub(crate) fn and(self, other: Self) -> Self {
-        let mut both = self.0;
-        for (one, two) in both.iter_mut().zip(other.0) {
-            *one = match (*one, two) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+        let mut times = self.times;
+        for (one, two) in times.iter_mut().zip(other.times) {
+            *one = less(*one, two);
         }
-        Self(both)
+        Self { times, tries: less(self.tries, other.tries) }
+    }
+
+    /// How often the same may be refused before the session ends; nothing where it may be for ever.
+    pub fn tries(&self) -> Option<u32> {
+        self.tries
     }
 
     /// Every setting that is bounded, and its longest time in milliseconds.
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ANNOTATIONS.into_iter().zip(self.0).filter_map(|(name, cap)| Some((name, cap?)))
+        ANNOTATIONS.into_iter().zip(self.times).filter_map(|(name, cap)| Some((name, cap?)))
     }
 
     /// Whether a setting may be set to this; `None` stands for a value that is not certain. Says what would be taken.
@@ -55,6 +69,13 @@ impl Caps {
         };
         let is_within = value.and_then(milliseconds).is_some_and(|ms| (1..=cap).contains(&ms));
         if is_within { Ok(()) } else { Err(format!("policy bounds {name} to {cap} ms for this session")) }
+    }
+}
+
+fn less<T: Ord>(one: Option<T>, two: Option<T>) -> Option<T> {
+    match (one, two) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 
@@ -85,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_setting_may_be_made_shorter_and_not_longer_or_endless() {
-        let caps = Caps([Some(30_000), None, Some(600_000)]);
+        let of = |times, tries| Caps { times, tries };
+        let caps = of([Some(30_000), None, Some(600_000)], Some(7));
         for (name, value, fine) in [
             ("statement_timeout", Some("30s"), true),
             ("Statement_Timeout", Some(" 1 s "), true),
@@ -108,7 +130,7 @@ mod tests {
         ] {
             assert_eq!(caps.allow(name, value).is_ok(), fine, "{name} = {value:?}");
         }
-        let other = Caps([Some(60_000), Some(5), None]);
-        assert_eq!(caps.and(other), Caps([Some(30_000), Some(5), Some(600_000)]));
+        let other = of([Some(60_000), Some(5), None], None);
+        assert_eq!(caps.and(other), of([Some(30_000), Some(5), Some(600_000)], Some(7)));
     }
 }

@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 16] = [
+const ANNOTATIONS: [&str; 17] = [
     "id",
     "description",
     "reason",
@@ -30,6 +30,7 @@ const ANNOTATIONS: [&str; 16] = [
     "statement_timeout",
     "lock_timeout",
     "idle_in_transaction_session_timeout",
+    caps::TRIES,
 ];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
@@ -151,8 +152,9 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     if !Caps::of(policy)?.is_none() && (policy.effect() != Effect::Permit || !covers(policy, Action::Connect))
     {
         return Err(format!(
-            "@{} stand before a permit of the action connect: they are asked of sessions",
-            caps::ANNOTATIONS.join(", @")
+            "@{}, @{} stand before a permit of the action connect: they are asked of sessions",
+            caps::ANNOTATIONS.join(", @"),
+            caps::TRIES
         ));
     }
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();

@@ -125,10 +125,12 @@ impl Tools {
                 }
             })
             .await?;
-        self.pool.give_back(lent);
-        let Outcome { columns, masked, rows, more, tag, notices: _, error } = outcome;
+        if outcome.ended.is_none() {
+            self.pool.give_back(lent);
+        }
+        let Outcome { columns, masked, rows, more, tag, notices: _, error, times, ended } = outcome;
         if let Some(said) = error {
-            let refusal = Refusal::said(&said).of_request(request.clone());
+            let refusal = Refusal::said(&said).of_request(request.clone()).again(times, ended.as_ref());
             let Some(id) = request.filter(|_| said.code == gateway::holds::PENDING) else {
                 return Err(refusal);
             };

@@ -312,8 +312,18 @@ impl Protocol for PostgresSession {
         Ok(())
     }
 
-    async fn refuse(&mut self, message: Request, denied: Denied, noted: Noted) -> Result<(), Stop> {
-        let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&noted.to_string());
+    async fn refuse(
+        &mut self,
+        message: Request,
+        denied: Denied,
+        noted: Noted,
+        times: u32,
+    ) -> Result<(), Stop> {
+        let again = if times > 1 { format!(" Refused {times} times by now.") } else { String::new() };
+        if let Some(ear) = &self.open()?.answers.ear {
+            ear.hears_again(times);
+        }
+        let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&format!("{noted}{again}"));
         if let Some(hint) = &denied.hint {
             fields = fields.hint(hint);
         }
@@ -452,6 +462,7 @@ fn farewell(stop: &Stop) -> Vec<u8> {
                 | Ended::TooOld
                 | Ended::Denied(_)
                 | Ended::NotPermitted(_) => "28000",
+                Ended::Tried(_) => "42501",
             };
             ErrorFields::fatal(code, &format!("terminating connection: {why}"))
         }
