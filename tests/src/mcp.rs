@@ -445,3 +445,57 @@ fn what_is_refused_is_refused_shorter_in_other_words_and_then_ends_the_session()
     let log = door.rig.gateway.log();
     assert!(log.contains("tried 4 times"), "{log}");
 }
+
+#[test]
+fn nothing_of_one_call_is_there_for_the_next() {
+    let door = door(rig::ALLOW_ALL);
+    let one = |door: &Door, sql: &str| {
+        let result = door.call("query", &query(sql)).unwrap();
+        datum(&result, "rows").items().first().map(|row| row.items()[0].clone())
+    };
+    for (door, first, then, expected) in [
+        (&door, "SET search_path = nowhere", "SHOW search_path", "\"$user\", public"),
+        (
+            &door,
+            "SELECT set_config('search_path', 'nowhere', false)",
+            "SHOW search_path",
+            "\"$user\", public",
+        ),
+        (
+            &door,
+            "BEGIN",
+            "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'idle in transaction'",
+            "0",
+        ),
+        (&door, "CREATE TEMP TABLE mine (x int)", "SELECT to_regclass('mine') IS NULL || ''", "true"),
+        (&door, "PREPARE p AS SELECT 1", "SELECT count(*)::text FROM pg_prepared_statements", "0"),
+        (
+            &door,
+            "SELECT pg_advisory_lock(7)::text",
+            "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'",
+            "0",
+        ),
+    ] {
+        door.call("query", &query(first)).unwrap();
+        assert_eq!(one(door, then), Some(Json::Text(expected.to_owned())), "{first}");
+    }
+}
+
+#[test]
+fn a_reader_has_a_session_that_is_as_good_as_new_whatever_it_set() {
+    let door = door(POLICY);
+    for _ in 0..3 {
+        door.call("query", &query("SELECT set_config('search_path', 'pg_catalog', false)")).unwrap();
+        assert!(
+            door.call("query", &query("SELECT id FROM shop LIMIT 1")).is_ok(),
+            "its path is the usual one"
+        );
+        assert!(door.call("query", &query("SELECT 1")).is_ok());
+    }
+    let sessions = text(&mut door.rig.gateway.command(&["sessions", "ls", "--json"])).unwrap();
+    assert_eq!(
+        Json::parse(&sessions).unwrap().items().len(),
+        1,
+        "calls one after the other share it: {sessions}"
+    );
+}

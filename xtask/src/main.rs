@@ -37,6 +37,9 @@ cargo xtask bench login [--json FILE] [--seconds N] [--rounds N] [--only set-ups
 cargo xtask bench idle [--sessions N]
     The memory of an idle session with TLS on both sides where there are 10,000, with PgBouncer as the target of all of them;
     fails above 48 KiB.
+cargo xtask bench mcp [--json FILE] [--seconds N] [--rounds N]
+    What an agent's call by MCP takes beside the same statement by the wire, with 1, 8 and 200 agents at once, and the memory of
+    one that waits.
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -67,6 +70,9 @@ fn main() -> ExitCode {
         ["bench", "login", rest @ ..] => {
             let values = ["--json", "--seconds", "--rounds", "--only", "--sessions"];
             Options::read(rest, &[], &values).and_then(|o| bench::login(&o))
+        }
+        ["bench", "mcp", rest @ ..] => {
+            Options::read(rest, &[], &["--json", "--seconds", "--rounds"]).and_then(|o| bench::mcp(&o))
         }
         ["bench", "idle", rest @ ..] => {
             Options::read(rest, &[], &["--sessions"]).and_then(|o| bench::idle(&o))

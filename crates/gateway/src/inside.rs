@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use journal::record;
@@ -62,6 +62,7 @@ pub enum NotIn {
 pub struct Ear {
     masked: Mutex<Vec<usize>>,
     times: AtomicU32,
+    lasts: AtomicBool,
 }
 
 impl Ear {
@@ -73,6 +74,16 @@ impl Ear {
     /// How often what was just refused was refused by now.
     pub(crate) fn hears_again(&self, times: u32) {
         self.times.store(times, Ordering::Relaxed);
+    }
+
+    /// Whether what goes to the target now may leave something in the session.
+    pub(crate) fn hears_what_lasts(&self, lasts: bool) {
+        self.lasts.fetch_or(lasts, Ordering::Relaxed);
+    }
+
+    /// Whether something may be left in the session by what was sent since this was asked last.
+    pub fn lasts(&self) -> bool {
+        self.lasts.swap(false, Ordering::Relaxed)
     }
 
     /// The same of the last refusal.

@@ -201,12 +201,19 @@ impl Client {
         Ok(Outcome { masked: self.ear.masked(), times: self.ear.times(), ..outcome })
     }
 
+    /// Whether nothing that was sent can have left anything behind.
+    pub(crate) fn is_as_new(&self) -> bool {
+        !self.ear.lasts()
+    }
+
     /// Makes the session as good as new, so that nothing of one call is there for the next.
     pub(crate) async fn forget(&mut self) -> Result<(), Lost> {
         let mut out = Vec::new();
         build::query(&mut out, "DISCARD ALL");
         self.stream.write_all(&out).await?;
         let outcome = self.outcome(Bounds { rows: 0, bytes: 0 }, &mut |_| ()).await?;
+        // That it was made so is nothing that lasts.
+        self.ear.lasts();
         outcome.error.map_or(Ok(()), |said| Err(Lost::Said(said)))
     }
 

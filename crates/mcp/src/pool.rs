@@ -98,18 +98,24 @@ impl Pool {
 
     /// Takes a session back whose call is over. Whoever called need not wait for it.
     pub(crate) fn give_back(self: &Arc<Self>, lent: Lent) {
+        let Lent { key, mut client } = lent;
+        if client.is_as_new() {
+            return self.keep(key, client);
+        }
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let Lent { key, mut client } = lent;
-            if client.forget().await.is_err() {
-                return;
-            }
-            let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let waiting = idle.entry(key).or_default();
-            if waiting.len() < MOST_IDLE {
-                waiting.push(Idle { client, since: Instant::now() });
+            if client.forget().await.is_ok() {
+                pool.keep(key, client);
             }
         });
+    }
+
+    fn keep(&self, key: Key, client: Client) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = idle.entry(key).or_default();
+        if waiting.len() < MOST_IDLE {
+            waiting.push(Idle { client, since: Instant::now() });
+        }
     }
 }
 

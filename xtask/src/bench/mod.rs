@@ -12,6 +12,7 @@ use crate::{Options, build, install};
 mod load;
 mod login;
 mod many;
+mod mcp;
 mod peers;
 mod report;
 mod scale;
@@ -19,6 +20,7 @@ mod scale;
 use load::{Load, Work};
 pub(crate) use login::run as login;
 pub(crate) use many::{judged as judged_idle, run as idle};
+pub(crate) use mcp::run as mcp;
 use peers::Peer;
 use report::{Report, Sample, Title};
 

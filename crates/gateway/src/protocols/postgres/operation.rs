@@ -451,6 +451,12 @@ impl Request {
         !self.operation.effects.iter().all(crate::freezes::is_read)
     }
 
+    /// Whether it may leave something in its session for whoever comes behind it.
+    pub(super) fn may_last(&self) -> bool {
+        let lasts = |s: &sql::postgres::Statement| !s.control.is_empty() || s.moves_path;
+        self.may_change() || self.operation.statements.iter().any(|s| lasts(s))
+    }
+
     /// Whether it came as a message that is answered with a ReadyForQuery of its own.
     pub(super) fn is_simple(&self) -> bool {
         matches!(self.kind, RequestKind::Query | RequestKind::FunctionCall)

@@ -253,6 +253,9 @@ impl Protocol for PostgresSession {
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
         let (mut request, Terms { reveal, decision, ceiling }, owed) = message.into_parts();
+        if let Some(ear) = self.live.as_ref().and_then(|open| open.answers.ear.as_ref()) {
+            ear.hears_what_lasts(request.may_last());
+        }
         if let (Some(place), Some(open)) = (&self.place, &self.live)
             && request.may_change()
         {
