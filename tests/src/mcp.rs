@@ -139,7 +139,9 @@ fn the_same_statement_has_the_same_verdict_mask_and_record_by_mcp_and_by_psql() 
                 let cell = |cell: &Json| match cell {
                     Json::Null => String::new(),
                     Json::Number(n) => n.to_string(),
-                    other => other.text().unwrap_or_default().to_owned(),
+                    Json::Bool(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
+                        cell.text().unwrap_or_default().to_owned()
+                    }
                 };
                 let row = |row: &Json| row.items().iter().map(cell).collect::<Vec<_>>().join("|");
                 let rows: Vec<String> = datum(&result, "rows").items().iter().map(row).collect();

@@ -119,7 +119,12 @@ impl Drop for Client {
     fn drop(&mut self) {
         let Some(Key { process, secret }) = self.key.take().filter(|_| self.busy) else { return };
         let (gateway, peer) = (Arc::clone(&self.gateway), self.peer);
-        tokio::spawn(async move { gateway.cancel_inside(process, &secret, peer).await });
+        // Its end stays open until then: a session that is gone cannot be cancelled.
+        let stream = std::mem::replace(&mut self.stream, tokio::io::duplex(1).0);
+        tokio::spawn(async move {
+            gateway.cancel_inside(process, &secret, peer).await;
+            drop(stream);
+        });
     }
 }
 
@@ -201,13 +206,11 @@ impl Client {
         Ok(Outcome { masked: self.ear.masked(), times: self.ear.times(), ..outcome })
     }
 
-    /// Whether nothing that was sent can have left anything behind.
-    pub(crate) fn is_as_new(&self) -> bool {
-        !self.ear.lasts()
-    }
-
     /// Makes the session as good as new, so that nothing of one call is there for the next.
     pub(crate) async fn forget(&mut self) -> Result<(), Lost> {
+        if !self.ear.lasts() {
+            return Ok(());
+        }
         let mut out = Vec::new();
         build::query(&mut out, "DISCARD ALL");
         self.stream.write_all(&out).await?;

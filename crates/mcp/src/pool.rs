@@ -96,18 +96,12 @@ impl Pool {
         client
     }
 
-    /// Takes a session back whose call is over. Whoever called need not wait for it.
-    pub(crate) fn give_back(self: &Arc<Self>, lent: Lent) {
+    /// Takes a session back whose call is over. Whoever called waits until nothing of it is left: no lock, no transaction.
+    pub(crate) async fn give_back(&self, lent: Lent) {
         let Lent { key, mut client } = lent;
-        if client.is_as_new() {
-            return self.keep(key, client);
+        if client.forget().await.is_ok() {
+            self.keep(key, client);
         }
-        let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            if client.forget().await.is_ok() {
-                pool.keep(key, client);
-            }
-        });
     }
 
     fn keep(&self, key: Key, client: Client) {

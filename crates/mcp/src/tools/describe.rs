@@ -165,7 +165,7 @@ impl Tools {
     ) -> Result<Outcome, Refusal> {
         let mut lent = self.pool.lend(&caller.whose(), target).await?;
         let outcome = lent.client.run(sql, values, Bounds { rows: MOST, bytes: BYTES }, |_| ()).await?;
-        self.pool.give_back(lent);
+        self.pool.give_back(lent).await;
         match &outcome.error {
             Some(said) => Err(Refusal::said(said)),
             None => Ok(outcome),

@@ -126,7 +126,7 @@ impl Tools {
             })
             .await?;
         if outcome.ended.is_none() {
-            self.pool.give_back(lent);
+            self.pool.give_back(lent).await;
         }
         let Outcome { columns, masked, rows, more, tag, notices: _, error, times, ended } = outcome;
         if let Some(said) = error {
