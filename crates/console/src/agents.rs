@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
@@ -29,6 +29,9 @@ use crate::form::Form;
 
 /// Two of the longest tokens, each of whose signs may take three, and a little.
 const LONGEST_BODY: usize = 512 * 1024;
+
+/// An agent by MCP has a connection on which it listens, and one or more on which it asks.
+const MOST_OPEN: usize = 2048;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -82,7 +85,7 @@ pub async fn serve_agents(
     };
     let service =
         router(gateway, base, &names, certificate.is_some()).into_make_service_with_connect_info::<Peer>();
-    let bounded = Bounded::new(listener);
+    let bounded = Bounded::new(listener).holding(MOST_OPEN);
     let bounded = match certificate {
         Some(certificate) => bounded.by_tls(certificate),
         None => bounded,
@@ -96,7 +99,7 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
     let door = Door::new(Arc::clone(&gateway), &called, names);
     Router::new()
-        .route("/mcp", any(speak).layer(DefaultBodyLimit::max(mcp::LONGEST)))
+        .route("/mcp", any(speak))
         .route("/.well-known/oauth-protected-resource", get(resource))
         .route("/.well-known/oauth-protected-resource/mcp", get(resource))
         .route("/token", post(token))
@@ -116,7 +119,7 @@ async fn speak(
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     method: Method,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let encrypted = desk.encrypted;
     Arc::clone(&desk.door).answer(Asking { peer, encrypted, method, headers, body }).await

@@ -38,6 +38,11 @@ impl Bounded {
         Self { tcp, places: Arc::new(Places::new(MOST)), idle: IDLE, certificate: None }
     }
 
+    /// So many connections at a time.
+    pub(crate) fn holding(self, most: usize) -> Self {
+        Self { places: Arc::new(Places::new(most)), ..self }
+    }
+
     /// Over TLS alone, with the certificate of the moment in which a client comes.
     pub(crate) fn by_tls(self, certificate: Arc<Certificate>) -> Self {
         Self { certificate: Some(certificate), ..self }

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, row, split};
 
-/// A message of the gateway's is not longer, in bytes.
-const LONGEST: usize = 256 << 20;
+/// A row that is longer is read past, and counts as one that is not kept. In bytes.
+const LONGEST: usize = 4 << 20;
 /// So much is read at a time, in bytes.
 const GULP: usize = 32 * 1024;
 
@@ -27,8 +27,6 @@ pub(crate) struct Outcome {
     pub(crate) more: bool,
     /// `UPDATE 3`, …
     pub(crate) tag: Option<String>,
-    /// What it was told beside.
-    pub(crate) notices: Vec<Said>,
     /// Why it failed.
     pub(crate) error: Option<Said>,
     /// How often policy has refused the same by now.
@@ -235,6 +233,7 @@ impl Client {
                         })
                         .collect();
                 }
+                Backend::DataRow([]) => outcome.more = true,
                 Backend::DataRow(body) => {
                     kept = kept.saturating_add(body.len());
                     if kept > bounds.bytes {
@@ -250,9 +249,7 @@ impl Client {
                     outcome.tag = Some(String::from_utf8_lossy(tag).into_owned());
                 }
                 Backend::NoticeResponse(body) => {
-                    let said = Said::of(body);
-                    noticed(&said);
-                    outcome.notices.push(said);
+                    noticed(&Said::of(body));
                 }
                 Backend::ErrorResponse(body) => {
                     let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");
@@ -298,10 +295,33 @@ impl Client {
         }
     }
 
-    /// The next message: its kind and its body.
+    /// Reads so many bytes and keeps none.
+    async fn read_past(&mut self, length: usize) -> Result<(), Lost> {
+        let mut left = length;
+        loop {
+            let here = left.min(self.input.len());
+            self.input.drain(..here);
+            left -= here;
+            if left == 0 {
+                return Ok(());
+            }
+            self.input.reserve(GULP);
+            if self.stream.read_buf(&mut self.input).await? == 0 {
+                return Err(Lost::Silent);
+            }
+        }
+    }
+
+    /// The next message: its kind and its body, which is empty where it is too long to be kept.
     async fn message(&mut self) -> Result<(u8, Vec<u8>), Lost> {
         loop {
-            if let Some(frame) = split(&self.input, LONGEST)? {
+            if let Some((kind, length)) = wire::postgres::header(&self.input)?
+                && length > LONGEST
+            {
+                self.read_past(length).await?;
+                return Ok((kind, Vec::new()));
+            }
+            if let Some(frame) = split(&self.input, usize::MAX)? {
                 let (kind, body, length) = (frame.kind, frame.body.to_vec(), frame.whole.len());
                 self.input.drain(..length);
                 return Ok((kind, body));

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, to_bytes};
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use gateway::gateway::Gateway;
 use gateway::inside::NotIn;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
 use crate::eras::{self, SPOKEN, Session, Sessions, WITH_BATCHES};
@@ -21,9 +21,11 @@ use crate::stream;
 use crate::tools::{Caller, Tools};
 
 /// A message is not longer, in bytes.
-pub const LONGEST: usize = 4 << 20;
+const LONGEST: usize = 4 << 20;
 /// So many messages one batch has at most.
 const MOST_IN_BATCH: usize = 20;
+/// So much word of a call is under way at a time.
+const WORDS: usize = 16;
 /// Lists may be kept so long by who asked for them, in milliseconds.
 const FRESH: u64 = 300_000;
 /// What the gateway says of itself to a model.
@@ -51,8 +53,8 @@ pub struct Asking {
     pub method: Method,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body.
-    pub body: Bytes,
+    /// Its body, which is read once it is known whose it is.
+    pub body: Body,
 }
 
 impl Door {
@@ -80,25 +82,25 @@ impl Door {
 
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
-        if let Err(fault) = self.is_for_here(&asking.headers) {
+        let Asking { peer, encrypted, method, headers, body } = asking;
+        if let Err(fault) = self.is_for_here(&headers) {
             return fault.respond(None);
         }
-        if ![Method::POST, Method::GET, Method::DELETE].contains(&asking.method) {
+        if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
             let allow = [(ALLOW, "POST, GET, DELETE")];
             return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
         }
-        let caller = match self.admit(&asking).await {
+        let caller = match self.admit(&headers, peer, encrypted).await {
             Ok(caller) => caller,
             Err(Stranger::Fault(fault)) => return fault.respond(None),
             Err(Stranger::Unknown { brought }) => return self.unauthorized(brought),
         };
-        let answer = match asking.method {
-            Method::GET => self.listen(&asking.headers, &caller),
-            Method::DELETE => self
-                .sessions
-                .end(&asking.headers, &caller.name())
-                .map(|()| StatusCode::NO_CONTENT.into_response()),
-            _ => self.post(&asking, caller).await,
+        let answer = match method {
+            Method::GET => self.listen(&headers, &caller),
+            Method::DELETE => {
+                self.sessions.end(&headers, &caller.name()).map(|()| StatusCode::NO_CONTENT.into_response())
+            }
+            _ => self.post(&headers, body, caller).await,
         };
         answer.unwrap_or_else(|fault| fault.respond(None))
     }
@@ -130,25 +132,24 @@ impl Door {
         host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
-    async fn admit(&self, asking: &Asking) -> Result<Caller, Stranger> {
-        let bearer = asking.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    async fn admit(
+        &self,
+        headers: &HeaderMap,
+        peer: SocketAddr,
+        encrypted: bool,
+    ) -> Result<Caller, Stranger> {
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let Some((_, token)) = token else { return Err(Stranger::Unknown { brought: false }) };
         let token = Zeroizing::new(token.trim().to_owned());
-        if !asking.encrypted && !asking.peer.ip().is_loopback() {
+        if !encrypted && !peer.ip().is_loopback() {
             let fault = Fault::no_request("tokens are taken over TLS or the loopback alone");
             return Err(Stranger::Fault(fault.with(StatusCode::FORBIDDEN)));
         }
-        match self.gateway.admit_inside(&token, asking.peer).await {
-            Ok(admitted) => Ok(Caller {
-                admitted,
-                token,
-                peer: asking.peer,
-                encrypted: asking.encrypted,
-                client: "?".to_owned(),
-            }),
+        match self.gateway.admit_inside(&token, peer).await {
+            Ok(admitted) => Ok(Caller { admitted, token, peer, encrypted, client: "?".to_owned() }),
             Err(NotIn::Token) => Err(Stranger::Unknown { brought: true }),
             Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
                 tracing::error!("nobody is let in by MCP: {error}");
@@ -180,15 +181,23 @@ impl Door {
         Ok(stream::silence(session))
     }
 
-    async fn post(self: &Arc<Self>, asking: &Asking, caller: Caller) -> Result<Response, Fault> {
-        let headers = &asking.headers;
+    async fn post(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        body: Body,
+        caller: Caller,
+    ) -> Result<Response, Fault> {
         let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             let fault = Fault::no_request("the body is application/json");
             return Err(fault.with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         accepts(headers, "application/json")?;
-        let message: Value = serde_json::from_slice(&asking.body)
+        let body = to_bytes(body, LONGEST).await.map_err(|_| {
+            let why = format!("the body is longer than {} MiB, or ended early", LONGEST >> 20);
+            Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
+        })?;
+        let message: Value = serde_json::from_slice(&body)
             .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
         if let Value::Array(batch) = message {
             return self.batch(headers, caller, batch).await;
@@ -393,22 +402,23 @@ enum Stranger {
 }
 
 /// Who hears how a call goes.
-pub(crate) struct Told(Option<tokio::sync::mpsc::UnboundedSender<String>>);
+pub(crate) struct Told(Option<Sender<String>>);
 
 impl Told {
     pub(crate) fn nobody() -> Self {
         Self(None)
     }
 
-    fn somebody() -> (Self, tokio::sync::mpsc::UnboundedReceiver<String>) {
-        let (sender, receiver) = unbounded_channel();
+    fn somebody() -> (Self, Receiver<String>) {
+        let (sender, receiver) = channel(WORDS);
         (Self(Some(sender)), receiver)
     }
 
     /// Tells it, in words for a person.
     pub(crate) fn tell(&self, words: &str) {
         if let Some(sender) = &self.0 {
-            let _ = sender.send(words.to_owned());
+            // Who says too much is not waited for.
+            let _ = sender.try_send(words.to_owned());
         }
     }
 }

@@ -14,4 +14,4 @@ mod rpc;
 mod stream;
 mod tools;
 
-pub use crate::door::{Asking, Door, LONGEST};
+pub use crate::door::{Asking, Door};

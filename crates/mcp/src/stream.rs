@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
@@ -26,7 +26,7 @@ type Work = Pin<Box<dyn Future<Output = Value> + Send>>;
 
 struct UnderWay {
     work: Option<Work>,
-    told: UnboundedReceiver<String>,
+    told: Receiver<String>,
     last: String,
     token: Value,
     progress: u64,
@@ -34,7 +34,7 @@ struct UnderWay {
 }
 
 /// The answer of `work`, and what it tells meanwhile as progress of this token. Whoever hangs up gives it up.
-pub(crate) fn events(work: Work, told: UnboundedReceiver<String>, token: Value) -> Response {
+pub(crate) fn events(work: Work, told: Receiver<String>, token: Value) -> Response {
     let mut tick = interval_at(tokio::time::Instant::now() + OFTEN, OFTEN);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = UnderWay { work: Some(work), told, last: "under way".to_owned(), token, progress: 0, tick };

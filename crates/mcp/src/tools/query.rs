@@ -43,6 +43,7 @@ pub(super) struct Statement {
 /// Rows that were fetched and not shown.
 struct Page {
     whose: String,
+    target: TargetName,
     columns: Vec<Column>,
     masked: Vec<usize>,
     rows: Vec<Vec<Option<String>>>,
@@ -73,10 +74,12 @@ impl Pages {
         Some(cursor)
     }
 
-    fn take(&self, cursor: &str, whose: &str) -> Option<Page> {
+    /// What waits at a cursor for this caller, whose token must be for the target still.
+    fn take(&self, cursor: &str, caller: &Caller) -> Option<Page> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, page| page.since.elapsed() < KEPT);
-        let is_theirs = all.get(cursor).is_some_and(|page| page.whose == whose);
+        let theirs = |page: &Page| page.whose == caller.name() && caller.admitted.is_for(&page.target);
+        let is_theirs = all.get(cursor).is_some_and(theirs);
         if is_theirs { all.remove(cursor) } else { None }
     }
 }
@@ -91,11 +94,11 @@ impl Tools {
     ) -> Result<Answer, Refusal> {
         let rows = rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
-            let page = self.pages.take(cursor, &caller.name()).ok_or_else(|| {
+            let page = self.pages.take(cursor, caller).ok_or_else(|| {
                 Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
                     .hinting("Run the statement again.".to_owned())
             })?;
-            return Ok(self.show(caller, page, rows));
+            return Ok(self.show(page, rows));
         }
         let statement = Statement {
             target: TargetName::new(text(arguments, "target")?),
@@ -128,7 +131,7 @@ impl Tools {
         if outcome.ended.is_none() {
             self.pool.give_back(lent).await;
         }
-        let Outcome { columns, masked, rows, more, tag, notices: _, error, times, ended } = outcome;
+        let Outcome { columns, masked, rows, more, tag, error, times, ended } = outcome;
         if let Some(said) = error {
             let refusal = Refusal::said(&said).of_request(request.clone()).again(times, ended.as_ref());
             let Some(id) = request.filter(|_| said.code == gateway::holds::PENDING) else {
@@ -138,22 +141,30 @@ impl Tools {
             return Err(refusal.hinting(format!("Call wait with request {id}.")));
         }
         let shown = statement.rows;
-        let page = Page { whose: caller.name(), columns, masked, rows, more, tag, since: Instant::now() };
-        Ok(self.show(caller, page, shown))
+        let (whose, target, since) = (caller.name(), statement.target, Instant::now());
+        let page = Page { whose, target, columns, masked, rows, more, tag, since };
+        Ok(self.show(page, shown))
     }
 
     /// The first rows of a page; the rest waits for its cursor.
-    fn show(&self, caller: &Caller, page: Page, shown: u32) -> Answer {
-        let Page { whose: _, columns, masked, mut rows, more, tag, since: _ } = page;
+    fn show(&self, page: Page, shown: u32) -> Answer {
+        let Page { whose, target, columns, masked, mut rows, more, tag, since: _ } = page;
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
         let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
         let left = rest.len();
         let cursor = if left == 0 {
             None
         } else {
-            let (columns, masked, tag) = (columns.clone(), masked.clone(), tag.clone());
-            let rest =
-                Page { whose: caller.name(), columns, masked, rows: rest, more, tag, since: Instant::now() };
+            let rest = Page {
+                whose,
+                target,
+                columns: columns.clone(),
+                masked: masked.clone(),
+                rows: rest,
+                more,
+                tag: tag.clone(),
+                since: Instant::now(),
+            };
             self.pages.keep(rest)
         };
         let heads: Vec<Value> = columns
