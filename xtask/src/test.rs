@@ -59,6 +59,7 @@ const MAJORS: &[Step] = &[
     Step { name: "soundness", long: true, run: soundness },
     Step { name: "many sessions", long: true, run: many_sessions },
     Step { name: "idle sessions", long: true, run: bench::judged_idle },
+    Step { name: "agents' programs", long: true, run: agents },
 ];
 
 pub(crate) fn majors() -> Result<(), Failure> {
@@ -108,6 +109,13 @@ fn many_sessions() -> Result<(), Failure> {
     let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--"]);
     tests.args(which);
     show(tests.env("DURWARD_BIN", binary))
+}
+
+/// What the protocol's own runner and programs with agents in them say of the agents' door.
+fn agents() -> Result<(), Failure> {
+    let folder = install::agents()?;
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "mcp_programs::", "--", "--ignored"]);
+    show(tests.arg("--test-threads=1").env("DURWARD_MCP", folder))
 }
 
 fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {
