@@ -10,7 +10,7 @@ use testkit::durward::Target;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use crate::rig::{ALLOW_ALL, Rig, Way, folder, npm, python, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, folder, npm, python, server};
 
 /// Where two texts part, with what stands around it.
 #[track_caller]
@@ -126,6 +126,25 @@ fn the_comparison_finds_a_difference() {
 #[test]
 fn psql_describes_the_same_objects() {
     same_for(|way| psql(way, "describe.psql"));
+}
+
+/// An agent looks around before it asks: what a new gateway's policies let it see of definitions is all that there is, also
+/// of tables with masked columns. Only what may hold passwords is not told (`\deu+`).
+#[test]
+fn psql_describes_the_same_objects_to_an_agent_under_the_starter_policies() {
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/policy/starter");
+    let policies = ["1-reads.cedar", "2-held.cedar", "3-denied.cedar"];
+    let policy = policies.map(|name| std::fs::read_to_string(starter.join(name)).unwrap()).concat();
+    let server = server(&[]);
+    let mut target = Target::new(DATABASE, server.port(), DATABASE);
+    target.columns = vec![("public.people.email".to_owned(), "pii.email".to_owned())];
+    let rig = Rig::of(server, &target, "", &policy);
+    assert_same(&psql(&rig.direct(), "describe.psql"), &psql(&rig.through(), "describe.psql"));
+    // These policies are in force: the values themselves are another matter.
+    let email =
+        |way: &Way| way.said(Command::new("psql").args(["-XAtc", "SELECT email FROM people WHERE id = 1"]));
+    assert!(email(&rig.direct()).starts_with("p1@example.com\n"));
+    assert!(!email(&rig.through()).contains("p1@"));
 }
 
 #[test]
