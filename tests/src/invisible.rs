@@ -1,6 +1,7 @@
 //! With a policy that allows everything, a client cannot tell that the gateway is there: the same program, run directly
 //! and through it, says the same.
 
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -304,6 +305,24 @@ async fn a_session_that_might_do_everything_ends_when_not_everything_is_allowed_
     assert!(client.simple_query("SELECT 1").await.is_err());
     let client = rig.through().connect().await;
     assert_eq!(client.simple_query("DROP TABLE t").await.unwrap_err().code().unwrap().code(), "42501");
+}
+
+/// node-postgres says goodbye on a connection that is just open, where its user has lost interest.
+#[test]
+fn a_client_that_leaves_before_it_has_begun_is_told_nothing() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let told = |way: &Way, said: &[u8]| {
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", way.port)).unwrap();
+        client.write_all(said).unwrap();
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).unwrap();
+        told
+    };
+    for way in [rig.direct(), rig.through()] {
+        assert_eq!(told(&way, b"X\0\0\0\x04"), b"");
+    }
+    // Whoever begins with anything else that is no start-up packet is told why nothing comes of it.
+    assert_eq!(told(&rig.through(), b"Q\0\0\0").first(), Some(&b'E'));
 }
 
 #[tokio::test]
