@@ -1,6 +1,7 @@
 //! With a policy that allows everything, a client cannot tell that the gateway is there: the same program, run directly
 //! and through it, says the same.
 
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,7 @@ use testkit::durward::Target;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use crate::rig::{ALLOW_ALL, Rig, Way, folder, npm, python, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, folder, npm, python, server};
 
 /// Where two texts part, with what stands around it.
 #[track_caller]
@@ -126,6 +127,25 @@ fn the_comparison_finds_a_difference() {
 #[test]
 fn psql_describes_the_same_objects() {
     same_for(|way| psql(way, "describe.psql"));
+}
+
+/// An agent looks around before it asks: what a new gateway's policies let it see of definitions is all that there is, also
+/// of tables with masked columns. Only what may hold passwords is not told (`\deu+`).
+#[test]
+fn psql_describes_the_same_objects_to_an_agent_under_the_starter_policies() {
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/policy/starter");
+    let policies = ["1-reads.cedar", "2-held.cedar", "3-denied.cedar"];
+    let policy = policies.map(|name| std::fs::read_to_string(starter.join(name)).unwrap()).concat();
+    let server = server(&[]);
+    let mut target = Target::new(DATABASE, server.port(), DATABASE);
+    target.columns = vec![("public.people.email".to_owned(), "pii.email".to_owned())];
+    let rig = Rig::of(server, &target, "", &policy);
+    assert_same(&psql(&rig.direct(), "describe.psql"), &psql(&rig.through(), "describe.psql"));
+    // These policies are in force: the values themselves are another matter.
+    let email =
+        |way: &Way| way.said(Command::new("psql").args(["-XAtc", "SELECT email FROM people WHERE id = 1"]));
+    assert!(email(&rig.direct()).starts_with("p1@example.com\n"));
+    assert!(!email(&rig.through()).contains("p1@"));
 }
 
 #[test]
@@ -285,6 +305,24 @@ async fn a_session_that_might_do_everything_ends_when_not_everything_is_allowed_
     assert!(client.simple_query("SELECT 1").await.is_err());
     let client = rig.through().connect().await;
     assert_eq!(client.simple_query("DROP TABLE t").await.unwrap_err().code().unwrap().code(), "42501");
+}
+
+/// node-postgres says goodbye on a connection that is just open, where its user has lost interest.
+#[test]
+fn a_client_that_leaves_before_it_has_begun_is_told_nothing() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let told = |way: &Way, said: &[u8]| {
+        let mut client = std::net::TcpStream::connect(("127.0.0.1", way.port)).unwrap();
+        client.write_all(said).unwrap();
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).unwrap();
+        told
+    };
+    for way in [rig.direct(), rig.through()] {
+        assert_eq!(told(&way, b"X\0\0\0\x04"), b"");
+    }
+    // Whoever begins with anything else that is no start-up packet is told why nothing comes of it.
+    assert_eq!(told(&rig.through(), b"Q\0\0\0").first(), Some(&b'E'));
 }
 
 #[tokio::test]

@@ -27,7 +27,9 @@ privilegedUser=$PGUSER
 privilegedPassword=$PGPASSWORD
 PROPERTIES
 	rm -rf target/surefire-reports
+	# Also where its time is over: it counts as far as it came.
+	trap 'cp target/surefire-reports/TEST-*.xml "$OUT"' EXIT
+	trap 'exit 143' TERM
 	mvn -q -B surefire:test -Dmaven.test.failure.ignore=true > "$OUT/log" 2>&1
-	cp target/surefire-reports/TEST-*.xml "$OUT"
 	;;
 esac

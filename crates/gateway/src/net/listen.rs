@@ -29,6 +29,9 @@ const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The newest minor version that is spoken here.
 pub const NEWEST_MINOR: u16 = 2;
 
+/// Terminate, which node-postgres sends also where it has sent nothing yet.
+const GOODBYE: &[u8] = b"X\0\0\0\x04";
+
 /// Bounds on clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
@@ -345,7 +348,9 @@ async fn startup_packet(
     let mut asked_for_gss = false;
     loop {
         let packet = match packet(&mut stream).await? {
-            Ok(packet) => packet,
+            Ok(Some(packet)) => packet,
+            // Servers say nothing to that either, and clients take an answer for a failure.
+            Ok(None) => return Ok(Negotiated::Gone),
             Err(wire::Malformed(why)) => return farewell(stream, "08P01", why).await,
         };
         match packet {
@@ -427,10 +432,15 @@ async fn accepted(
     })))
 }
 
-/// Reads exactly one start-up packet.
-async fn packet(stream: &mut Stream) -> io::Result<Result<Startup, wire::Malformed>> {
+/// Reads exactly one start-up packet; `None` is the goodbye of a client that has changed its mind.
+async fn packet(stream: &mut Stream) -> io::Result<Result<Option<Startup>, wire::Malformed>> {
     let mut bytes = vec![0; 4];
     stream.read_exact(&mut bytes).await?;
+    if GOODBYE.starts_with(&bytes) {
+        // What is left unread when a connection is closed resets it.
+        stream.read_u8().await?;
+        return Ok(Ok(None));
+    }
     if let Err(malformed) = split_startup(&bytes) {
         return Ok(Err(malformed));
     }
@@ -438,7 +448,7 @@ async fn packet(stream: &mut Stream) -> io::Result<Result<Startup, wire::Malform
     bytes.resize(length.clamp(4, startup::LONGEST), 0);
     stream.read_exact(bytes.get_mut(4..).unwrap_or_default()).await?;
     match split_startup(&bytes) {
-        Ok(Some((packet, _))) => Ok(Ok(packet)),
+        Ok(Some((packet, _))) => Ok(Ok(Some(packet))),
         Ok(None) => Ok(Err(wire::Malformed("startup packet is cut short"))),
         Err(malformed) => Ok(Err(malformed)),
     }
