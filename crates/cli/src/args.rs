@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod access;
+mod plan;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revoke, Token};
+pub(crate) use self::plan::{Asker, Plan, Submit};
 use crate::exit;
 use crate::typed;
 
@@ -101,6 +103,11 @@ pub(crate) enum Command {
         name: Option<String>,
         #[command(subcommand)]
         command: Requests,
+    },
+    /// Have several statements approved and carried out as one
+    Plan {
+        #[command(subcommand)]
+        command: Plan,
     },
     /// Say who may answer held operations beside the administrator
     Approver {

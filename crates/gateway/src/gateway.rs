@@ -139,6 +139,8 @@ pub struct Gateway {
     console: OnceLock<(presence::Place, Roles)>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
+    /// The plans that wait here for their answers.
+    waiting_plans: crate::plans::Waiting,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -190,6 +192,7 @@ impl Gateway {
             rights: Rights::new().map_err(StartError::Configuration)?,
             console: OnceLock::new(),
             told: AtomicI64::new(told),
+            waiting_plans: crate::plans::Waiting::default(),
             sources,
             traces,
             changing: tokio::sync::Mutex::default(),
@@ -429,6 +432,10 @@ impl Gateway {
 
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    pub(crate) fn waiting_plans(&self) -> &crate::plans::Waiting {
+        &self.waiting_plans
     }
 
     pub(crate) fn alarm(&self) -> Option<&dyn Alarm> {

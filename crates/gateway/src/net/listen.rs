@@ -18,6 +18,8 @@ use wire::postgres::startup::{self, Startup, split_startup};
 use super::login::TOKEN_PREFIX;
 use super::stream::Stream;
 use super::tls::{ALPN, ServerTls};
+use crate::sessions::Place;
+use crate::tokens::Admitted;
 
 /// The connection to a client, as the pump uses it.
 pub type ClientStream = Stream;
@@ -161,6 +163,15 @@ pub struct Accepted {
     peer: SocketAddr,
     fixed: Option<TargetName>,
     bearer: bool,
+    /// Who it is, of a client within the gateway that has shown it already.
+    known: Option<Box<Known>>,
+}
+
+/// Who a client within the gateway is, and its place among the sessions.
+pub(crate) struct Known {
+    pub admitted: Admitted,
+    pub place: Place,
+    pub application: Arc<str>,
 }
 
 /// What a new connection turned out to be.
@@ -182,6 +193,27 @@ pub enum Negotiated {
 }
 
 impl Accepted {
+    /// A client of the gateway's own within the gateway, which comes from where whoever it acts for came from.
+    pub(crate) fn within(stream: UnixStream, peer: SocketAddr, target: TargetName, known: Known) -> Self {
+        let parameters = vec![("application_name".to_owned(), known.application.as_bytes().to_vec())];
+        Self {
+            stream: Stream::Unix(stream),
+            login: startup::Login { major: 3, minor: 0, parameters },
+            end_point: None,
+            tls_version: None,
+            server_name: None,
+            peer,
+            fixed: Some(target),
+            bearer: false,
+            known: Some(Box::new(known)),
+        }
+    }
+
+    /// Who it is, where it has shown that already.
+    pub(crate) fn take_known(&mut self) -> Option<Known> {
+        self.known.take().map(|known| *known)
+    }
+
     /// The client's address.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -393,6 +425,7 @@ async fn accepted(
         peer,
         fixed: None,
         bearer: false,
+        known: None,
     })))
 }
 
