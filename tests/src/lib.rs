@@ -65,6 +65,8 @@ mod operations;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod previews;
 #[cfg(test)]
 mod recordings;

@@ -2,6 +2,7 @@
 
 mod access;
 mod mcp;
+mod plan;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revoke, Token};
 pub(crate) use self::mcp::{AgentsProgram, Mcp, McpCommand, McpConfig};
+pub(crate) use self::plan::{Asker, Plan, Submit};
 use crate::exit;
 use crate::typed;
 
@@ -105,6 +107,11 @@ pub(crate) enum Command {
         name: Option<String>,
         #[command(subcommand)]
         command: Requests,
+    },
+    /// Have several statements approved and carried out as one
+    Plan {
+        #[command(subcommand)]
+        command: Plan,
     },
     /// Say who may answer held operations beside the administrator
     Approver {

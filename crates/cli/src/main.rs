@@ -27,6 +27,8 @@ mod mcp;
 mod mint;
 mod node;
 mod people;
+mod plan_lines;
+mod plans;
 mod policies;
 mod reload;
 mod requests;
@@ -110,6 +112,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Approver { command } => approvers::run(&client()?, command),
         Command::People { command } => people::run(&client()?, command),
         Command::Requests { name, command } => requests::run(gateway, name, command),
+        Command::Plan { command } => plans::run(command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),
         Command::Policy { command } => policies::run(client, command),

@@ -158,6 +158,9 @@ fn whole(request: &Value) -> String {
         out.push(format!("{:<10}{}", "Ceiling", show::line(&rows)));
     }
     out.extend(seen(request));
+    if let Some(plan) = request.get("preview").and_then(|preview| preview.get("ordered")) {
+        out.extend(crate::plan_lines::of(plan, None));
+    }
     out.push("It would:".to_owned());
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
@@ -210,7 +213,7 @@ fn whole(request: &Value) -> String {
 }
 
 /// What was seen of its effect beforehand: counted, and some of the rows as they are and as they would be.
-fn seen(request: &Value) -> Vec<String> {
+pub(crate) fn seen(request: &Value) -> Vec<String> {
     let Some(preview) = request.get("preview") else { return Vec::new() };
     let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut out = Vec::new();

@@ -1,5 +1,8 @@
 //! The agents' own port: tokens of the gateway's for whoever proves who they are (RFC 6749, RFC 7523, RFC 8693, RFC 8414).
-//! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes.
+//! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes. Plans are
+//! submitted here, and answered elsewhere.
+
+mod plans;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -107,6 +110,8 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/whoami", post(who))
         .route("/revoke", post(give_back))
         .route("/logout", post(logged_out))
+        .route("/plans", post(plans::submit))
+        .route("/plans/{id}", get(plans::show))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))

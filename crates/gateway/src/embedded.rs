@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Request, Room,
-    Scope, Standing, Subject, Tag, TargetName, Vote, Which,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Progress,
+    Request, Room, Scope, Stage, Standing, Subject, Tag, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -238,6 +238,18 @@ impl Backend for Embedded {
 
     fn lose_track(&self) -> Reply<'_, u64> {
         Box::pin(async move { Ok(self.0.lose_track().await?) })
+    }
+
+    fn note_plan<'a>(&'a self, id: &'a str, stage: Stage, progress: &'a Progress) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.note_plan(id, stage, progress).await?) })
+    }
+
+    fn plan<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Progress>> {
+        Box::pin(async move { Ok(self.0.plan(id).await?) })
+    }
+
+    fn approved_plans<'a>(&'a self, principal: &'a str, target: &'a TargetName) -> Reply<'a, Vec<String>> {
+        Box::pin(async move { Ok(self.0.approved_plans(principal, target, now()).await?) })
     }
 
     fn keep_claims(&self, seconds: i64) -> Reply<'_, u64> {

@@ -193,7 +193,7 @@ impl Gateway {
             moment: some_moment(),
             approved: &who.approved,
         };
-        self.foresee(target, policies, case, statement).await
+        self.explained(target, policies, case, statement).await
     }
 
     /// What a statement would come to, for somebody who was let in and asks for themselves.
@@ -221,10 +221,10 @@ impl Gateway {
             moment,
             approved: &BTreeSet::new(),
         };
-        self.foresee(target, &in_force.policies, case, statement).await
+        self.explained(target, &in_force.policies, case, statement).await
     }
 
-    async fn foresee(
+    async fn explained(
         &self,
         target: &Arc<Target>,
         policies: &Policies,

@@ -145,6 +145,8 @@ pub struct Gateway {
     attempts: Attempts,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
+    /// The plans that wait here for their answers.
+    waiting_plans: crate::plans::Waiting,
     /// One change of the configuration at a time.
     pub(crate) changing: tokio::sync::Mutex<()>,
 }
@@ -196,6 +198,7 @@ impl Gateway {
             rights: Rights::new().map_err(StartError::Configuration)?,
             console: OnceLock::new(),
             told: AtomicI64::new(told),
+            waiting_plans: crate::plans::Waiting::default(),
             sources,
             traces,
             attempts: Attempts::default(),
@@ -448,6 +451,10 @@ impl Gateway {
 
     pub(crate) fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    pub(crate) fn waiting_plans(&self) -> &crate::plans::Waiting {
+        &self.waiting_plans
     }
 
     pub(crate) fn alarm(&self) -> Option<&dyn Alarm> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Standing, Status,
-    TargetName, Touched,
+    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing,
+    Status, TargetName, Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +20,7 @@ use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
+use crate::plans::{Plans, Run};
 use crate::presence::Place;
 use crate::protocols::postgres::preview::Seen;
 use crate::spine::Auditable;
@@ -63,7 +64,7 @@ pub struct Ticket {
     pub id: String,
     /// What it asks, in a line.
     pub summary: String,
-    /// How to answer it, and how long there is.
+    /// How to answer it, and how long there is; empty where it was answered before, as a statement of a plan.
     pub how: String,
     /// How long the session waits.
     pub patience: Duration,
@@ -98,7 +99,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// Looks at the target whether anything has been altered since.
-    async fn has_moved(&self) -> Result<bool, ReadError> {
+    pub(crate) async fn has_moved(&self) -> Result<bool, ReadError> {
         match &self.catalogue {
             Some(catalogue) => Ok(catalogue.version_now().await? != self.version),
             None => Ok(false),
@@ -238,12 +239,20 @@ pub struct Holds {
     /// Where people answer, once that is known.
     console: Arc<OnceLock<Place>>,
     waiting: Gauge,
+    plans: Plans,
 }
 
 impl Holds {
     /// Over the gateway's state; the gauge tells how many sessions wait.
     pub fn new(state: State, waiting: Gauge) -> Self {
-        Self { state, changed: Arc::default(), news: Arc::default(), console: Arc::default(), waiting }
+        Self {
+            state,
+            changed: Arc::default(),
+            news: Arc::default(),
+            console: Arc::default(),
+            waiting,
+            plans: Plans::default(),
+        }
     }
 
     /// Says where people answer.
@@ -351,6 +360,36 @@ impl Holds {
         }))
     }
 
+    /// A ticket that has its answer: the statement is one of a plan that was approved.
+    pub(crate) fn admitted(
+        &self,
+        request: &str,
+        target: &TargetName,
+        step: String,
+        catalogue: Known,
+        claim: model::Claim,
+    ) -> Ticket {
+        let answered = Claim::new(&self.waiting);
+        *answered.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::Approved(claim));
+        Ticket {
+            id: request.to_owned(),
+            summary: step,
+            how: String::new(),
+            patience: Duration::ZERO,
+            changed: None,
+            target: target.clone(),
+            catalogue,
+            asked: Moment::now(),
+            until: Instant::now(),
+            claim: answered,
+        }
+    }
+
+    /// The plans that are under way here.
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// Waits for the answer, within the session's patience. An approval is claimed: nobody else can use it. `frozen` says why
     /// nothing on the target runs, if so; then none is claimed. `asks` says whether rules are those in force: where they are not, the
     /// question is another one by now. Cancel-safe.
@@ -444,21 +483,49 @@ impl Holds {
 
     /// Notes what became of an approved operation.
     pub async fn finish(&self, request: String, finish: Finish) {
+        if let Some((session, run)) = self.plans.by_request(&request) {
+            // It is one statement of several; the plan ends with the last of them.
+            let Some(all) = run.stepped(&finish) else { return };
+            return self.finish_plan(&session, &run, all).await;
+        }
+        self.finished(request, finish).await;
+    }
+
+    async fn finished(&self, request: String, finish: Finish) {
         if let Err(error) = self.state.finish(&request, &finish).await {
             tracing::error!(request, "the outcome of a request cannot be noted: {error}");
         }
     }
 
+    /// A session carries out a plan no more, and this came of it.
+    pub(crate) async fn finish_plan(&self, session: &str, run: &Run, finish: Finish) {
+        if self.plans.end(session).is_none() {
+            return;
+        }
+        if let Err(error) = self.state.note_plan(&run.request, Stage::Staying, &run.progress()).await {
+            tracing::error!(request = run.request, "what came of a plan cannot be noted: {error}");
+        }
+        self.finished(run.request.clone(), finish).await;
+        self.changed();
+    }
+
     /// The same, without waiting for it.
     pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
+        if let Some((session, run)) = self.plans.by_request(&request) {
+            // The next statement of a plan may be on its way already.
+            if let Some(all) = run.stepped(&finish) {
+                tokio::spawn(async move { holds.finish_plan(&session, &run, all).await });
+            }
+            return;
+        }
         tokio::spawn(async move { holds.finish(request, finish).await });
     }
 }
 
 /// How many rows an operation may change that these rules hold, where so many were counted beforehand: the least that one of
 /// them says.
-fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)>) -> Ceiling {
+pub(crate) fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)>) -> Ceiling {
     if let Some(counted) = counted {
         let percent = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
         let most = counted.saturating_add(counted.saturating_mul(u64::from(percent)).div_ceil(100));
@@ -545,9 +612,22 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
     }
 }
 
+/// No statement is prepared and no cursor is open.
+pub(crate) struct NoNames;
+
+impl sql::postgres::Named for NoNames {
+    fn prepared(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
+        None
+    }
+
+    fn cursor(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
+        None
+    }
+}
+
 /// A digest of parts, each with its length.
 #[derive(Clone)]
-struct Parts(Digest);
+pub(crate) struct Parts(Digest);
 
 impl Default for Parts {
     fn default() -> Self {
@@ -556,19 +636,19 @@ impl Default for Parts {
 }
 
 impl Parts {
-    fn take(&mut self, part: &[u8]) {
+    pub(crate) fn take(&mut self, part: &[u8]) {
         self.0.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.0.update(part);
     }
 
-    fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         audit::hex(self.0.finish().as_ref())
     }
 }
 
 /// The text with the numbers of its values in the places of literals, where it is certain which is which: behind those of
 /// parameters, which have theirs.
-fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
+pub(crate) fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
     let literals = values.iter().filter(|v| v.form == Form::Literal).count();
     if text.matches('?').count() != literals {
         return text.to_owned();
@@ -581,7 +661,7 @@ fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
     numbered
 }
 
-fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
+pub(crate) fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
     let mut summary = visible::line(&text.chars().take(SUMMARY).collect::<String>());
     if summary.is_empty() {
         summary.push_str(kind);

@@ -30,6 +30,7 @@ pub mod logout;
 pub mod metrics;
 pub mod net;
 pub mod people;
+pub mod plans;
 pub mod presence;
 pub mod protocols;
 pub mod recordings;

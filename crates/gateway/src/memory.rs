@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS,
-    Standing, Status, TargetName, Touched, Vote, since_request,
+    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Progress, Request, Room,
+    SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -39,6 +39,7 @@ struct Kept {
     digests: Vec<String>,
     /// Their subjects and what they touch, likewise.
     subjects: Vec<(String, Vec<Touched>)>,
+    plans: BTreeMap<String, Progress>,
     approvers: Vec<Approver>,
     placed: BTreeMap<(TargetName, String), Placed>,
     people: people::Known,
@@ -338,6 +339,33 @@ impl Backend for Memory {
         self.with(|kept| {
             let claimed = kept.requests.iter_mut().filter(|r| r.status == Status::Claimed);
             claimed.map(|r| r.status = Status::OutcomeUnknown).count() as u64
+        })
+    }
+
+    fn note_plan<'a>(&'a self, id: &'a str, _stage: Stage, progress: &'a Progress) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let is_open = |r: &Request| r.id == id && (r.status.is_open() || r.status == Status::Claimed);
+            let found = kept.requests.iter().any(is_open);
+            if found {
+                kept.plans.insert(id.to_owned(), progress.clone());
+            }
+            found
+        })
+    }
+
+    fn plan<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Progress>> {
+        self.with(|kept| kept.plans.get(id).cloned())
+    }
+
+    fn approved_plans<'a>(&'a self, principal: &'a str, target: &'a TargetName) -> Reply<'a, Vec<String>> {
+        self.with(|kept| {
+            let is_one = |r: &&Request| {
+                r.status == Status::Approved
+                    && r.principal == principal
+                    && r.target == *target
+                    && r.preview.ordered.is_some()
+            };
+            kept.requests.iter().filter(is_one).map(|r| r.id.clone()).collect()
         })
     }
 

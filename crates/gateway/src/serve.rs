@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use model::TargetName;
+use model::{CarriedBy, TargetName};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -147,6 +147,11 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
         tracing::error!("no randomness for a session's id");
         return;
     };
+    session_of(gateway, accepted, id).await;
+}
+
+/// A session of this id, from its login to its end.
+pub(crate) async fn session_of(gateway: Arc<Gateway>, accepted: Accepted, id: String) {
     let mut audit = Audit::new(&gateway, &id);
     let run = async {
         let session = PostgresSession::new(Arc::clone(&gateway), accepted, id.clone());
@@ -162,6 +167,10 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
             stop
         }
     };
+    if let Some(run) = gateway.holds().plans().of(&id).filter(|run| run.plan.by == CarriedBy::Session) {
+        let finish = run.stop("its session ended");
+        gateway.holds().finish_plan(&id, &run, finish).await;
+    }
     gateway.metrics().ended(stop.word());
     match stop {
         Stop::Done | Stop::Denied(_) | Stop::Unopened(_) | Stop::Login(_) | Stop::Ended(_) => {

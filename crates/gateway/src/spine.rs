@@ -213,6 +213,8 @@ pub trait Auditable {
     fn shown(&self, value: &crate::audit::ValueNote<'_>) -> crate::audit::Shown;
     /// What else decides what it means, by name: settings, a role.
     fn circumstances(&self) -> Vec<(String, String)>;
+    /// Its text, where that is all that it is: no values beside it.
+    fn script(&self) -> Option<String>;
     /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{
     Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef,
-    Request, Room, Standing, TargetName, Vote,
+    Progress, Request, Room, Stage, Standing, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -228,6 +228,12 @@ pub trait Backend: People + Bulletin {
     fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()>;
     /// Notes that nobody will say any more what became of claimed approvals; how many there were.
     fn lose_track(&self) -> Reply<'_, u64>;
+    /// Notes how far a plan has come, as long as it is on its way: nobody has given it up. Whether it is.
+    fn note_plan<'a>(&'a self, id: &'a str, stage: Stage, progress: &'a Progress) -> Reply<'a, bool>;
+    /// How far a plan has come, where that was noted.
+    fn plan<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Progress>>;
+    /// The plans of a principal on a target that are approved and not used, oldest first.
+    fn approved_plans<'a>(&'a self, principal: &'a str, target: &'a TargetName) -> Reply<'a, Vec<String>>;
     /// Says that this gateway still carries out what it claimed and will say so again within so many seconds, and that nobody
     /// will say what became of what others claimed who did not say so in time; how many those were.
     fn keep_claims(&self, seconds: i64) -> Reply<'_, u64>;

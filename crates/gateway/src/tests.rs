@@ -132,6 +132,10 @@ impl Auditable for Wish {
         Vec::new()
     }
 
+    fn script(&self) -> Option<String> {
+        Some(self.text.clone())
+    }
+
     fn touched(&self) -> Vec<model::Touched> {
         Vec::new()
     }

@@ -213,6 +213,24 @@ pub enum Body<'a> {
     Recorded { recording: String, blocks: u64, bytes: u64, digest: String, lost: u64, ended: bool },
     /// Configuration, tokens or requests were changed.
     Administered { who: String, what: String, detail: String },
+    /// A plan waits for people: several statements that are approved as one, here with placeholders.
+    Planned {
+        request: String,
+        who: String,
+        on_behalf_of: Vec<String>,
+        target: String,
+        /// In which it is carried out, where the gateway does that.
+        session: String,
+        digest: String,
+        statements: Vec<String>,
+        holds: Vec<String>,
+        version: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// What was altered since the same was asked for before: it takes that request's place.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        changed: Option<String>,
+    },
     /// A session has ended; nothing of it follows.
     Closed { why: String, operations: u64, refusals: u64, rows: u64 },
 }
@@ -264,6 +282,7 @@ impl Body<'_> {
             | Self::Gateway { .. }
             | Self::Killed { .. }
             | Self::Administered { .. }
+            | Self::Planned { .. }
             | Self::Recorded { .. }
             | Self::Issued { .. }
             | Self::Closed { .. } => self.write_any(out),

@@ -5,6 +5,7 @@ mod denial;
 mod name;
 mod operation;
 mod people;
+mod plan;
 mod principal;
 mod request;
 
@@ -13,6 +14,7 @@ pub use denial::{Denial, Scope, Subject, Which};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, Visit};
+pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, KnownAs, NewRequest, News,

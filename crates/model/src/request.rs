@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::TargetName;
+use crate::{Plan, TargetName};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +121,9 @@ pub struct Preview {
     /// Some of the rows; nothing where a value is NULL or masked.
     #[serde(default)]
     pub rows: Vec<Vec<Option<String>>>,
+    /// What it is statement by statement, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<Box<Plan>>,
 }
 
 /// A column of a sample.

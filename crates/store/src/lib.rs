@@ -19,6 +19,7 @@ mod master;
 mod open;
 mod people;
 mod places;
+mod plans;
 mod query;
 mod requests;
 mod retention;

@@ -9,7 +9,8 @@ use model::{
 use zeroize::Zeroizing;
 
 use crate::database::{Work, whole};
-use crate::query::{Found, query};
+use crate::plans::LOST;
+use crate::query::{Found, made, query};
 use crate::vault::Row;
 use crate::{Store, StoreError};
 
@@ -103,10 +104,9 @@ impl Store {
             .bind(by.until)
             .execute(&self.database)
             .await?;
-        query(
-            "UPDATE request SET status = 'outcome_unknown', outcome = $1 \
-             WHERE status = 'claimed' AND (claimed_until IS NULL OR claimed_until < $2)",
-        )
+        made(&format!(
+            "UPDATE request SET {LOST} WHERE status = 'claimed' AND (claimed_until IS NULL OR claimed_until < $2)"
+        ))
         .bind("the gateway that carried it out was lost before its outcome was known")
         .bind(now)
         .execute(&self.database)
@@ -213,7 +213,7 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn lose_track(&self) -> Result<u64, StoreError> {
-        query("UPDATE request SET status = 'outcome_unknown', outcome = $1 WHERE status = 'claimed'")
+        made(&format!("UPDATE request SET {LOST} WHERE status = 'claimed'"))
             .bind("the gateway ended before its outcome was known")
             .execute(&self.database)
             .await

@@ -38,6 +38,13 @@ impl Web {
         self.form_as(address, form, None)
     }
 
+    /// What only the token's bearer may see.
+    fn get_as(&self, address: &str, token: &str) -> anyhow::Result<(u16, Value)> {
+        must_be_private(address)?;
+        let asked = self.client.ask(address, None, Some(format!("Bearer {token}")), LONGEST);
+        read(address, self.runtime.block_on(asked))
+    }
+
     fn form_as(
         &self,
         address: &str,
@@ -164,6 +171,32 @@ impl Desk {
     /// Takes a token back, and what was minted with it.
     pub(crate) fn revoke(&self, token: &str) -> anyhow::Result<()> {
         self.done(self.web.form(&format!("{}/revoke", self.base), &[("token", token)])?).map(drop)
+    }
+
+    /// Submits a plan.
+    pub(crate) fn submit(&self, token: &str, form: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.planned(self.web.form_as(&format!("{}/plans", self.base), form, Some(token))?)
+    }
+
+    /// A plan of the token's principal.
+    pub(crate) fn plan(&self, token: &str, id: &str) -> anyhow::Result<Value> {
+        let address = format!("{}/plans/{}", self.base, crate::client::part(id));
+        self.planned(self.web.get_as(&address, token)?)
+    }
+
+    fn planned(&self, (status, answer): (u16, Value)) -> anyhow::Result<Value> {
+        match status {
+            200 => Ok(answer),
+            403 => {
+                let hint = field(&answer, "hint");
+                let hint = if hint.is_empty() { hint } else { format!("\n{hint}") };
+                anyhow::bail!("{}{hint}", reason(&answer))
+            }
+            404 if !field(&answer, "error_description").is_empty() => {
+                Err(Fault::Missing(reason(&answer)).into())
+            }
+            _ => self.done((status, answer)),
+        }
     }
 
     fn done(&self, (status, answer): (u16, Value)) -> anyhow::Result<Value> {

@@ -19,6 +19,7 @@ mod live;
 mod more;
 mod passkeys;
 mod people;
+mod plan;
 mod policies;
 mod presence;
 mod problem;

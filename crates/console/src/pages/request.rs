@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{Ceiling, Preview, Request, Shown, Status, Vote};
+use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Vote};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use super::inbox::chip;
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, lately, words};
+use super::{Pages, Routes, lately, plan, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -76,13 +76,19 @@ async fn page(
             (who(&request))
             section.panel aria-labelledby="effects" {
                 h2 #effects { "What it would do" }
+                @if let Some(plan) = &request.preview.ordered { (plan::overview(plan)) }
                 (effects(&request))
                 (preview(&request.preview))
             }
             section.panel aria-labelledby="statement" {
-                h2 #statement { "The statement" }
-                pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
-                (values(&request))
+                h2 #statement { @if request.preview.ordered.is_some() { "The statements" } @else { "The statement" } }
+                @if let Some(plan) = &request.preview.ordered {
+                    (plan::statements(plan, &pages.gateway.plan_progress(&id).await))
+                    @if plan.by == CarriedBy::Message { (values(&request)) }
+                } @else {
+                    pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
+                    (values(&request))
+                }
                 (doubts(&request))
             }
             section.panel aria-labelledby="held" {
@@ -174,8 +180,8 @@ fn effects(request: &Request) -> Markup {
 }
 
 /// What was seen of its effect before anybody answers: in words, some of the rows, and how the target means to do it.
-fn preview(preview: &Preview) -> Markup {
-    let Preview { words: lines, plan, columns, rows } = preview;
+pub(super) fn preview(preview: &Preview) -> Markup {
+    let Preview { words: lines, plan, columns, rows, ordered: _ } = preview;
     html! {
         @if !lines.is_empty() {
             h3 { "Seen beforehand" }

@@ -131,6 +131,10 @@ impl Gateway {
     ) -> Result<Asked, Denied> {
         let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
         let known = Known { catalogue, version: question.message().catalogue() };
+        // Most sessions never come here, and need not be as large as it is.
+        if let Some(run) = Box::pin(self.plan_under_way(grant, question, session, now)).await {
+            return Box::pin(self.admit(&run, grant, question, session, known, now)).await;
+        }
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
         let look = self.look(grant, question, session, now);
@@ -139,7 +143,7 @@ impl Gateway {
 
     /// Looks at what a held operation would do. That is an operation of its own, on record before it runs, which policy can
     /// forbid (`preview`).
-    async fn look<M: Inspect + Auditable>(
+    pub(crate) async fn look<M: Inspect + Auditable>(
         &self,
         grant: &Grant,
         question: &Question<M>,

@@ -19,6 +19,8 @@ use super::login::TOKEN_PREFIX;
 use super::stream::Stream;
 use super::tls::{ALPN, ServerTls};
 use crate::inside::Ear;
+use crate::sessions::Place;
+use crate::tokens::Admitted;
 
 /// The connection to a client, as the pump uses it.
 pub type ClientStream = Stream;
@@ -166,6 +168,15 @@ pub struct Accepted {
     fixed: Option<TargetName>,
     bearer: bool,
     ear: Option<Arc<Ear>>,
+    /// Who it is, of a client within the gateway that has shown it already.
+    known: Option<Box<Known>>,
+}
+
+/// Who a client within the gateway is, and its place among the sessions.
+pub(crate) struct Known {
+    pub admitted: Admitted,
+    pub place: Place,
+    pub application: Arc<str>,
 }
 
 /// What a new connection turned out to be.
@@ -196,7 +207,6 @@ impl Accepted {
         ear: Arc<Ear>,
     ) -> Self {
         Self {
-            ear: Some(ear),
             stream: Stream::Inside { stream, encrypted },
             login,
             end_point: None,
@@ -205,12 +215,36 @@ impl Accepted {
             peer,
             fixed: None,
             bearer: false,
+            ear: Some(ear),
+            known: None,
         }
     }
 
     /// Where it is told what the protocol has no word for, if it is a client inside this process.
     pub(crate) fn ear(&self) -> Option<Arc<Ear>> {
         self.ear.clone()
+    }
+
+    /// A client of the gateway's own within the gateway, which comes from where whoever it acts for came from.
+    pub(crate) fn within(stream: UnixStream, peer: SocketAddr, target: TargetName, known: Known) -> Self {
+        let parameters = vec![("application_name".to_owned(), known.application.as_bytes().to_vec())];
+        Self {
+            stream: Stream::Unix(stream),
+            login: startup::Login { major: 3, minor: 0, parameters },
+            end_point: None,
+            tls_version: None,
+            server_name: None,
+            peer,
+            fixed: Some(target),
+            bearer: false,
+            ear: None,
+            known: Some(Box::new(known)),
+        }
+    }
+
+    /// Who it is, where it has shown that already.
+    pub(crate) fn take_known(&mut self) -> Option<Known> {
+        self.known.take().map(|known| *known)
     }
 
     /// The client's address.
@@ -429,6 +463,7 @@ async fn accepted(
         fixed: None,
         bearer: false,
         ear: None,
+        known: None,
     })))
 }
 

@@ -13,8 +13,7 @@ use super::walk::Walk;
 use super::{Control, Options, Refusal, Session, Statement, shape};
 
 /// Why a name after this is not certain.
-const ONE_AT_A_TIME: &str =
-    "an earlier statement of the same message changes names; send the statements one at a time";
+const ONE_AT_A_TIME: &str = "an earlier statement of the same message changes names; send the statements one at a time, or as a plan (durward plan submit)";
 
 /// What is in force for the next statement of a message.
 pub(super) struct Message<'a> {

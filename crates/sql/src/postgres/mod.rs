@@ -27,7 +27,9 @@ mod moves;
 mod names;
 mod operators;
 pub mod outline;
+pub mod overlay;
 mod parse;
+pub mod pieces;
 mod presence;
 mod proposals;
 mod query;
@@ -63,6 +65,7 @@ mod work_tests;
 pub use canonical::canonical;
 use catalog::Catalog;
 pub use template::{Template, template};
+pub use text::REMOVED;
 pub use work::Work;
 
 /// Under which names a text is understood.

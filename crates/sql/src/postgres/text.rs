@@ -6,7 +6,7 @@ use super::Literal;
 use super::parse::piece;
 
 /// What stands where a secret was.
-pub(super) const REMOVED: &str = "(removed)";
+pub const REMOVED: &str = "(removed)";
 
 /// A text with its literals apart.
 pub(super) struct Normal {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use model::{ColumnName, Tag};
 use sql::postgres::Outputs;
+use sql::postgres::catalog::Catalog;
+use wire::postgres::build;
 
 use super::control::ControlError;
 use super::masks::hidden;
 use super::names::Names;
 use super::operation::{Garbled, Operation, Request, RequestKind};
 use super::own;
+use super::under::{REPORTED, Under};
 use super::understanding::Understanding;
 use crate::catalogue::ReadError;
 use crate::targets::Target;
@@ -40,23 +43,51 @@ pub(crate) async fn begin(target: &Arc<Target>, indifferent: bool) -> Result<For
     let source: Arc<dyn super::understanding::Source> = Arc::clone(target) as _;
     let mut understanding = Understanding::new(source, indifferent).unhurried();
     understanding.learn(own::Purpose::SessionFacts, answers).map_err(Unclear::Answer)?;
-    Ok(Foresight(understanding))
+    let mut under = Under::default();
+    for name in REPORTED {
+        if let Some(value) = control.parameter(name) {
+            under.report(name.as_bytes(), value.as_bytes());
+        }
+    }
+    under.enter(understanding.role(), understanding.path());
+    Ok(Foresight { understanding, under: Arc::new(under) })
 }
 
 /// A session that has just begun, as far as texts are understood in it.
-pub(crate) struct Foresight(Understanding);
+pub(crate) struct Foresight {
+    understanding: Understanding,
+    under: Arc<Under>,
+}
 
 impl Foresight {
     /// What a text would mean, or how it would be refused before policy is asked.
     pub(crate) fn of(&mut self, text: &str) -> Result<Request, Garbled> {
-        let operation = self.0.understand(text.as_bytes(), &Names::default(), true)?;
-        Ok(Request::new(Vec::new(), RequestKind::Query, operation, Arc::default(), self.0.seen()))
+        let operation = self.understanding.understand(text.as_bytes(), &Names::default(), true)?;
+        let mut frame = Vec::new();
+        build::query(&mut frame, text);
+        let (under, seen) = (Arc::clone(&self.under), self.understanding.seen());
+        Ok(Request::new(frame, RequestKind::Query, operation, under, seen))
+    }
+
+    /// What the target holds now, as far as it is known.
+    pub(crate) fn catalogue(&self) -> &Arc<Catalog> {
+        self.understanding.catalogue()
+    }
+
+    /// Where names are found, and as whom.
+    pub(crate) fn names(&self) -> (&[String], &str) {
+        (self.understanding.path(), self.understanding.role())
+    }
+
+    /// The statements that follow find this.
+    pub(crate) fn goes_on_with(&mut self, catalogue: Catalog) {
+        self.understanding.foresee(catalogue);
     }
 
     /// What would become of its result, where only these columns may be shown in clear.
     pub(crate) fn result(&self, operation: &Operation, reveal: &BTreeSet<ColumnName>) -> Shown {
         let mut shown = Shown::default();
-        if !self.0.may_mask() {
+        if !self.understanding.may_mask() {
             return shown;
         }
         for statement in &operation.statements {

@@ -411,6 +411,10 @@ impl Auditable for Request {
         self.under.lines()
     }
 
+    fn script(&self) -> Option<String> {
+        self.text_and_values().and_then(|(text, values)| values.is_empty().then_some(text))
+    }
+
     fn touched(&self) -> Vec<Touched> {
         self.seen.catalogue.touched(&self.operation.facts, &self.operation.effects)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Action, ColumnName, Effect, Facts, Inspect, Preview, Resource, Shown, TableName, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Plan, Preview, Resource, Shown, TableName, Tag};
 use sql::postgres::catalog::Catalog;
 use sql::postgres::outline::{self, Does, Outline, Sample, literal, outline, quoted};
 use sql::postgres::{Named, Outputs, Session, Statement, locks};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::control::{Control, ControlError, Rows};
 use super::masks::hidden;
 use super::operation::Request;
+use super::several::several;
 use crate::targets::Target;
 
 /// So many rows are counted.
@@ -54,6 +55,8 @@ pub struct Outlook {
     words: Vec<String>,
     /// What is asked, or why nothing is.
     questions: Option<Result<Questions, String>>,
+    /// What it is statement by statement, where there are several.
+    ordered: Option<Box<Plan>>,
 }
 
 /// What was seen of it.
@@ -100,7 +103,7 @@ pub(super) fn outlook(request: &Request) -> Outlook {
         )
     });
     let questions = any.then(|| questions(request));
-    Outlook { words: words(request), questions }
+    Outlook { words: words(request), questions, ordered: several(request) }
 }
 
 /// What its text costs others by its kind, whatever its values.
@@ -180,9 +183,22 @@ impl Outlook {
         Seen { rows: None, preview: self.said(vec![format!("its rows were not counted: {why}")]) }
     }
 
+    /// What it costs others, by the catalogue alone.
+    pub(crate) fn costs(&self) -> &[String] {
+        &self.words
+    }
+
+    /// What is said where the target holds nothing yet that could be asked about; rows that stand in the text are known all the same.
+    pub(crate) fn unasked(&self, why: &str) -> Seen {
+        let Some(Ok(Questions { outline, .. })) = &self.questions else { return self.untold() };
+        let Some(rows) = outline.fixed else { return self.unseen(why) };
+        let words = format!("{} of {}", done(outline.does, rows, true), outline.table);
+        Seen { rows: Some(rows), preview: self.said(vec![words]) }
+    }
+
     fn said(&self, mut words: Vec<String>) -> Preview {
         words.extend(self.words.iter().cloned());
-        Preview { words, ..Preview::default() }
+        Preview { words, ordered: self.ordered.clone(), ..Preview::default() }
     }
 
     /// What policy is asked before anything is asked of the target; `None` where nothing is.

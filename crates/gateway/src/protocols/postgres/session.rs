@@ -20,15 +20,16 @@ use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
 use super::operation::{Garbled, Request};
-use super::{answers, opening};
+use super::{answers, opening, plan};
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
 use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
-use crate::net::listen::Accepted;
+use crate::net::listen::{Accepted, Known};
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
+use crate::plans::STOPPED;
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::traces::Moment;
@@ -109,6 +110,10 @@ impl Protocol for PostgresSession {
     async fn login(&mut self, audit: &mut Audit) -> Result<(Identity, TargetName), Stop> {
         let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a login without a client"))?;
         self.gateway.is_current()?;
+        if let Some(Known { admitted, place, application: _ }) = accepted.take_known() {
+            self.place = Some(place);
+            return Ok((admitted.identity(), accepted.target()));
+        }
         let (begun, moment) = (Instant::now(), Moment::now());
         let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
@@ -186,7 +191,7 @@ impl Protocol for PostgresSession {
                 && open.answers.outcomes.is_empty()
                 && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
             {
-                return Ok(event);
+                return Ok(self.in_its_turn(event));
             }
             if !open.answers.outcomes.is_empty() {
                 continue;
@@ -346,6 +351,13 @@ impl Protocol for PostgresSession {
 
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
         let mut out = Vec::new();
+        if ticket.how.is_empty() {
+            let notice =
+                ErrorFields::notice("01000", &format!("{}: it was approved as one of these", ticket.summary));
+            build::notice(&mut out, &notice);
+            self.open()?.pump.client.output.extend(&out);
+            return Ok(());
+        }
         let changed = ticket.changed.as_ref().map(|changed| format!(": {changed}")).unwrap_or_default();
         let waiting = format!("waiting for approval of request {}{changed}", ticket.id);
         let notice = ErrorFields::notice("01000", &waiting).detail(&ticket.summary).hint(&ticket.how);
@@ -424,6 +436,23 @@ impl Protocol for PostgresSession {
 }
 
 impl PostgresSession {
+    /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
+    /// half done.
+    fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
+        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else { return event };
+        let Event::Request(request) = event else { return event };
+        let Err(why) = plan::in_its_turn(&run, &request) else { return Event::Request(request) };
+        let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
+        Event::Unreadable(Garbled {
+            code: STOPPED,
+            message: why,
+            hint: Some(hint.to_owned()),
+            position: None,
+            simple: request.is_simple(),
+            unnamed: request.is_unnamed_parse(),
+        })
+    }
+
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
         let open = self.open()?;
         open.unlock();

@@ -7,7 +7,7 @@ use policy::PROTECTED;
 use sql::postgres::Control;
 
 /// Settings that the server reports whenever they change, and under which it reads dates, times and intervals.
-const REPORTED: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
+pub(super) const REPORTED: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
 /// What the gateway's own login begins every session with, by name.
 const OWN: [&str; 4] = ["user", "database", "client_encoding", "standard_conforming_strings"];
 

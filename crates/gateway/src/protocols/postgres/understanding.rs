@@ -248,6 +248,11 @@ impl Understanding {
         self.remembered.forget();
     }
 
+    /// Goes on as if the target held this.
+    pub(super) fn foresee(&mut self, catalogue: Catalog) {
+        self.take_own(catalogue, self.epoch.catalogue);
+    }
+
     /// What its meanings depend on beside the texts; `None` where this session sees what others do not.
     fn way(&self) -> Option<Way<'_>> {
         let SessionFacts { search_path, role, temporary } = &self.facts;

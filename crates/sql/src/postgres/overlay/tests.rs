@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use model::Action;
+
+use super::super::catalog::shop;
+use super::super::{Named, Statement, analyse};
+use super::*;
+
+struct NoNames;
+
+impl Named for NoNames {
+    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+
+    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+}
+
+/// What becomes of the schema by these statements, and the effects of one behind them.
+fn then(statements: &[&str], last: &str) -> (Vec<String>, Vec<String>) {
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let mut catalog = shop();
+    let mut lines = Vec::new();
+    for text in statements {
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let After { catalogue, changes, unforeseen } = after(text, &session);
+        lines.extend(changes.iter().map(|c| {
+            format!("{} {}: {}", c.sign.mark(), c.what, c.detail).trim_end_matches(": ").to_owned()
+        }));
+        lines.extend(
+            unforeseen.map(|why| why.split(" is not foreseen").next().unwrap_or_default().to_owned()),
+        );
+        catalog = catalogue.unwrap_or(catalog);
+    }
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let analysis = analyse(last, &session, &Options::default()).expect("a statement");
+    let effects = analysis.statements.iter().flat_map(|statement| &statement.effects);
+    let effect = |effect: &model::Effect| match (&effect.action, &effect.why) {
+        (Action::Unknown, Some(why)) => format!("unknown: {why}"),
+        (action, _) => format!("{} {}", action.as_str(), effect.resource),
+    };
+    (lines, effects.map(effect).collect())
+}
+
+#[test]
+fn what_a_statement_makes_is_there_for_those_behind_it() {
+    for (statements, last, changes, effects) in [
+        (
+            &["CREATE TABLE note (id int PRIMARY KEY, words varchar(9) NOT NULL DEFAULT 'x')"][..],
+            "INSERT INTO note VALUES (1, 'a')",
+            &["+ the table shop.note: id integer primary key, words varchar(9) not null default 'x'"][..],
+            &["insert shop.note"][..],
+        ),
+        (
+            &["CREATE TABLE note (id serial)", "ALTER TABLE note ADD COLUMN words text, DROP COLUMN id"],
+            "SELECT words FROM note",
+            &[
+                "+ the table shop.note: id serial",
+                "+ the column shop.note.words: text",
+                "- the column shop.note.id",
+            ],
+            &["select shop.note"],
+        ),
+        (
+            &["ALTER TABLE orders RENAME COLUMN status TO state"],
+            "UPDATE orders SET state = 'new' WHERE id = 1",
+            &["~ the column shop.orders.status: becomes state"],
+            &["update shop.orders", "select shop.orders"],
+        ),
+        (
+            &["ALTER TABLE orders RENAME TO bought", "CREATE INDEX CONCURRENTLY b ON bought (status)"],
+            "SELECT 1 FROM bought",
+            &[
+                "~ the name of shop.orders: becomes shop.bought",
+                "+ the index shop.b: of shop.bought (status)",
+            ],
+            &["select shop.bought"],
+        ),
+        // What goes is gone, and a name that is not there any more is not understood.
+        (
+            &["DROP TABLE orders"],
+            "SELECT 1 FROM orders",
+            &["- the table shop.orders"],
+            &["unknown: relation \"orders\" does not exist"],
+        ),
+        // Of what is not foreseen nothing is guessed.
+        (
+            &["CREATE TABLE note (LIKE orders)"],
+            "SELECT 1",
+            &["+ the table shop.note", "what a table takes over of others"],
+            &[],
+        ),
+        (&["DO 'BEGIN END'"], "SELECT 1", &["what it makes"], &[]),
+        // What changes no schema says nothing.
+        (
+            &["UPDATE orders SET status = 'x'", "TRUNCATE orders", "COMMENT ON TABLE orders IS 'x'"],
+            "SELECT 1",
+            &[],
+            &[],
+        ),
+    ] {
+        let (lines, found) = then(statements, last);
+        assert_eq!(lines, changes, "{statements:?}");
+        assert_eq!(found, effects, "{statements:?}; {last}");
+    }
+}
+
+#[test]
+fn what_hangs_on_a_new_table_is_seen_by_those_behind_it() {
+    // A row of a table that refers to another by a cascade goes with it.
+    let made = "CREATE TABLE note (id int, of_order int REFERENCES orders ON DELETE CASCADE, CHECK (id > 0))";
+    let (lines, effects) = then(&[made], "DELETE FROM orders WHERE id = 1");
+    assert!(
+        lines.iter().any(|line| line.contains("foreign key to orders, whose rows take these with them")),
+        "{lines:?}"
+    );
+    assert!(effects.contains(&"delete shop.note".to_owned()), "{effects:?}");
+    // An index on an expression calls its function for whoever writes.
+    let (_, effects) =
+        then(&["CREATE INDEX i ON orders (no_such(status))"], "UPDATE orders SET status = 'x'");
+    assert!(effects.iter().any(|effect| effect.starts_with("unknown")), "{effects:?}");
+}

@@ -1,0 +1,410 @@
+//! Plans: several statements that are approved as one ordered unit, and carried out once.
+
+use std::process::{Command, Output, Stdio};
+
+use testkit::durward::Target;
+use testkit::json::Json;
+use testkit::process::{free_port, text};
+
+use crate::approvals::{eventually, said};
+use crate::rig::{self, DATABASE, Rig};
+
+const POLICY: &str = r#"
+@id("connect") permit (principal, action == Action::"connect", resource);
+@id("reads") permit (principal, action in Action::"read", resource);
+@id("writes") permit (principal, action in Action::"write", resource);
+@id("defines") permit (principal, action in Action::"define", resource);
+@id("maintains") permit (principal, action in Action::"maintain", resource);
+@id("no-drops") @reason("nothing is dropped here") @hint("rename it instead")
+forbid (principal, action == Action::"drop", resource);
+@id("held") @approvers("admins")
+forbid (principal, action in [Action::"write", Action::"define", Action::"maintain"], resource)
+unless { context.approvals.contains("held") };
+"#;
+
+struct House {
+    rig: Rig,
+    agents: u16,
+    token: String,
+}
+
+#[track_caller]
+fn house() -> House {
+    let server = rig::server(&[]);
+    server
+        .sql(
+            DATABASE,
+            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com')",
+        )
+        .unwrap();
+    let agents = free_port().unwrap();
+    let target = Target {
+        columns: vec![("public.shop.email".to_owned(), "pii.email".to_owned())],
+        ..Target::new(DATABASE, server.port(), DATABASE)
+    };
+    let settings = format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"");
+    let rig = Rig::of(server, &target, &settings, POLICY);
+    let token = rig.gateway.token("tester").unwrap();
+    House { rig, agents, token }
+}
+
+impl House {
+    fn plan(&self, arguments: &[&str], script: &str) -> Output {
+        self.plan_as(&self.token, arguments, script)
+    }
+
+    fn plan_as(&self, token: &str, arguments: &[&str], script: &str) -> Output {
+        let mut command = self.command(token, arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn command(&self, token: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.rig.gateway.binary());
+        command.arg("plan").args(arguments).env("DURWARD_TOKEN", token);
+        command.env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", self.agents));
+        command
+    }
+
+    /// Submits a plan, which waits then.
+    #[track_caller]
+    fn submit(&self, script: &str) -> String {
+        self.submit_with(&[], script)
+    }
+
+    #[track_caller]
+    fn submit_with(&self, more: &[&str], script: &str) -> String {
+        let arguments =
+            [&["submit", "-", "--target", DATABASE, "--reason", "a migration", "--json"], more].concat();
+        let output = self.plan(&arguments, script);
+        assert!(output.status.success(), "{}", said(&output));
+        let plan = Json::parse(&String::from_utf8_lossy(&output.stdout)).unwrap();
+        plan.at("id").and_then(Json::text).unwrap().to_owned()
+    }
+
+    fn approve(&self, id: &str) -> String {
+        said(&self.rig.gateway.command(&["requests", "approve", id]).output().unwrap())
+    }
+
+    fn stands(&self, id: &str) -> (String, String) {
+        let shown = text(&mut self.rig.gateway.command(&["requests", "show", id, "--json"])).unwrap();
+        let shown = Json::parse(&shown).unwrap();
+        let of = |name| shown.at(name).and_then(Json::text).unwrap_or_default().to_owned();
+        (of("status"), of("outcome"))
+    }
+
+    #[track_caller]
+    fn ends(&self, id: &str) -> (String, String) {
+        eventually("it ends", || {
+            let (status, outcome) = self.stands(id);
+            let open = ["pending", "approved", "claimed"].contains(&status.as_str());
+            (!open).then_some((status, outcome))
+        })
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.rig.server.sql(DATABASE, sql).unwrap().trim().to_owned()
+    }
+}
+
+const MIGRATION: &str = "
+-- what the migration makes
+CREATE TABLE note (id int PRIMARY KEY, words text NOT NULL);
+CREATE INDEX note_words ON note (words);
+INSERT INTO note VALUES (1, 'a;b'), (2, 'c');
+UPDATE shop SET total = total + 1 WHERE id = 1;
+SELECT n.id, n.words, s.email FROM note n, shop s ORDER BY n.id;
+";
+
+/// Two who wait for it are two who would run it.
+#[test]
+fn what_is_approved_as_one_runs_as_one_and_once() {
+    let house = house();
+    let id = house.submit(MIGRATION);
+    let seen = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+    for line in [
+        "Its reason: a migration",
+        "Its 5 statements run in one transaction: all of them stay, or none.",
+        "  + the table public.note: id integer primary key, words text not null (1)",
+        "  + the index public.note_words: of public.note (words) (2)",
+        "Statement 4 of 5:",
+        "  - at most 1 rows: with more it fails",
+    ] {
+        assert!(seen.lines().any(|shown| shown == line), "{line} is not in:\n{seen}");
+    }
+    assert_eq!(house.sql("SELECT to_regclass('note') IS NULL"), "t", "nothing runs before");
+    let waiting: Vec<_> = (0..2)
+        .map(|_| house.command(&house.token, &["wait", &id]).stdout(Stdio::piped()).spawn().unwrap())
+        .collect();
+    let other = house.rig.gateway.token("other").unwrap();
+    let shown = house.plan_as(&other, &["show", &id], "");
+    assert!(said(&shown).contains("there is no plan") && shown.status.code() == Some(5), "{}", said(&shown));
+
+    house.approve(&id);
+    let done = ("done".to_owned(), "done: all 5 statements ran in one transaction".to_owned());
+    assert_eq!(house.ends(&id), done);
+    for one in waiting {
+        let output = one.wait_with_output().unwrap();
+        assert!(output.status.success() && said(&output).contains("INSERT 0 2"), "{}", said(&output));
+    }
+    assert_eq!(house.sql("SELECT total FROM shop"), "6", "once");
+    let shown = said(&house.plan(&["show", &id], ""));
+    assert!(shown.contains("1 | a;b | ") && !shown.contains("a@example.com"), "{shown}");
+    assert!(
+        !shown.contains("updates 1 row") && seen.contains("updates 1 row"),
+        "what was counted is the approver's: {shown}"
+    );
+    let again = house.approve(&id);
+    assert!(again.contains("is done already"), "{again}");
+    assert_eq!(house.sql("SELECT total FROM shop"), "6", "still once");
+    let journal = journal(&house.rig);
+    assert!(!journal.contains("a@example.com") && !journal.contains("a;b"));
+    for kind in ["\"kind\":\"planned\"", "plan carried out", "plan done"] {
+        assert!(journal.contains(kind), "{kind}");
+    }
+    let session = house.rig.gateway.last_session().unwrap();
+    let played =
+        said(&house.rig.gateway.command(&["sessions", "play", "--speed", "max", &session]).output().unwrap());
+    assert!(!played.contains("a@example.com"), "{played}");
+}
+
+fn journal(rig: &Rig) -> String {
+    let cat = format!("cat {}/*.jsonl", rig.gateway.journal().display());
+    said(&Command::new("sh").arg("-c").arg(cat).output().unwrap())
+}
+
+#[test]
+fn one_statement_that_cannot_be_refuses_the_plan_by_its_number() {
+    let house = house();
+    for (script, words) in [
+        (
+            "UPDATE shop SET total = 1; DROP TABLE shop; SELECT 1",
+            "statement 2: nothing is dropped here\nrename it instead",
+        ),
+        ("UPDATE shop SET total = 1; UPDATE shop SET no_such = 1", "(column \"no_such\" does not exist)"),
+        ("UPDATE shop SET total = 1; UPDATE shop SET", "syntax error"),
+        (
+            "UPDATE shop SET total = 1; SAVEPOINT s; SELECT 1",
+            "statement 2: a plan is one transaction by itself",
+        ),
+        (
+            "UPDATE shop SET total = 1; SET search_path = other; SELECT 1",
+            "statement 2: a plan does not change where names",
+        ),
+        (
+            "UPDATE shop SET total = 1; PREPARE p AS SELECT 1",
+            "statement 2: a plan has no prepared statements",
+        ),
+        (
+            "UPDATE shop SET total = 1; CREATE ROLE r PASSWORD 'x'",
+            "statement 2: a secret does not go into a plan",
+        ),
+        ("UPDATE shop SET total = 1", "a plan has several statements"),
+        ("SELECT 1; SELECT 2", "there is nothing to approve"),
+    ] {
+        let output = house.plan(&["submit", "-", "--target", DATABASE, "--reason", "why"], script);
+        assert!(!output.status.success() && said(&output).contains(words), "{script}: {}", said(&output));
+    }
+    let output =
+        house.plan_as("dwt_none", &["submit", "-", "--target", DATABASE, "--reason", "why"], MIGRATION);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert_eq!(house.rig.gateway.waiting_request().unwrap(), None);
+    // Its honest neighbour, with the words that a file of a migration begins and ends with.
+    house.submit(
+        "BEGIN; UPDATE shop SET total = 1 WHERE id = 1; UPDATE shop SET total = 2 WHERE id = 1; COMMIT;",
+    );
+}
+
+#[test]
+fn what_fails_takes_all_of_it_back_and_one_by_one_what_ran_is_said() {
+    let house = house();
+    let id = house.submit("UPDATE shop SET total = 9 WHERE id = 1; INSERT INTO shop VALUES (2, 1); INSERT INTO shop VALUES (1, 1); SELECT 1");
+    house.approve(&id);
+    let (status, outcome) = house.ends(&id);
+    assert_eq!(status, "failed");
+    assert!(
+        outcome.starts_with("statement 3 of 4 failed: ") && outcome.ends_with("; nothing of the plan stayed"),
+        "{outcome}"
+    );
+    assert_eq!(house.sql("SELECT id, total FROM shop"), "1|5");
+
+    let id = house.submit(
+        "INSERT INTO shop VALUES (2, 1); CREATE INDEX CONCURRENTLY shop_total ON shop (total); INSERT INTO shop VALUES (1, 1); INSERT INTO shop VALUES (3, 1)",
+    );
+    let seen = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+    assert!(
+        seen.contains(
+            "run one by one: statement 2 is CREATE INDEX CONCURRENTLY, which runs in no transaction"
+        ),
+        "{seen}"
+    );
+    house.approve(&id);
+    let (status, outcome) = house.ends(&id);
+    assert_eq!(status, "failed");
+    assert!(
+        outcome.starts_with("statement 3 of 4 failed: ")
+            && outcome.ends_with("statements 1 to 2 ran and stay"),
+        "{outcome}"
+    );
+    assert_eq!(house.sql("SELECT count(*) FROM shop"), "2");
+    assert_eq!(house.sql("SELECT count(*) FROM pg_indexes WHERE indexname = 'shop_total'"), "1");
+
+    // A ceiling is each statement's own: it was counted when it was asked for.
+    let id = house.submit("UPDATE shop SET total = 0 WHERE id < 3; UPDATE shop SET total = 7 WHERE id = 1");
+    house.sql("INSERT INTO shop VALUES (-1, 1)");
+    house.approve(&id);
+    let (status, outcome) = house.ends(&id);
+    assert!(
+        status == "failed" && outcome.contains("statement 1 of 2 failed") && outcome.contains("ZD006"),
+        "{status} {outcome}"
+    );
+    assert_eq!(house.sql("SELECT count(*) FROM shop WHERE total IN (0, 7)"), "0");
+}
+
+#[test]
+fn what_was_altered_since_is_asked_for_anew() {
+    let house = house();
+    let script = "CREATE TABLE note (id int); UPDATE shop SET total = 0 WHERE id = 1";
+    for (altering, what) in [
+        ("ALTER TABLE shop ADD COLUMN more int", "the table public.shop was altered"),
+        ("CREATE TABLE note (id int, secret text)", "the table public.note was altered"),
+    ] {
+        let id = house.submit(script);
+        house.sql(altering);
+        house.approve(&id);
+        let (status, outcome) = house.ends(&id);
+        assert!(status == "superseded" && outcome.contains(what), "{status}: {outcome}");
+        assert_eq!(house.sql("SELECT total FROM shop"), "5");
+    }
+    house.sql("DROP TABLE note");
+    let id = house.submit(script);
+    house.approve(&id);
+    assert_eq!(house.ends(&id).0, "done");
+}
+
+#[test]
+fn a_plan_is_answered_by_people_alone() {
+    let house = house();
+    let id = house.submit(MIGRATION);
+    let mut approve = house.rig.gateway.command(&["requests", "approve", &id]);
+    let as_agent = approve.env("DURWARD_ADMIN_SECRET", &house.token).output().unwrap();
+    assert_eq!(as_agent.status.code(), Some(4), "{}", said(&as_agent));
+    for path in [
+        format!("/plans/{id}/answer"),
+        format!("/requests/{id}/answer"),
+        format!("/api/v1/requests/{id}/answer"),
+    ] {
+        let bearer = format!("Bearer {}", house.token);
+        let answer = testkit::http::post_form(
+            house.agents,
+            &path,
+            &[("approve", "true")],
+            &[("Authorization", &bearer)],
+        )
+        .unwrap();
+        assert!(matches!(answer.status, 404 | 405), "{path}: {}", answer.status);
+    }
+    assert_eq!(house.stands(&id).0, "pending");
+    assert!(
+        said(&house.rig.gateway.command(&["requests", "deny", &id]).output().unwrap()).contains("denied")
+    );
+    assert_eq!(house.sql("SELECT to_regclass('note') IS NULL"), "t");
+    // Nor does anything of a plan run whose session was ended while it waited, or whose token was revoked.
+    let id = house.submit(MIGRATION);
+    let ended = said(&house.rig.gateway.command(&["sessions", "ls", "--json"]).output().unwrap());
+    assert!(ended.contains("durward plan"), "it is seen while it waits: {ended}");
+    let token = house.token.rsplit_once('_').unwrap().0;
+    text(&mut house.rig.gateway.command(&["token", "revoke", token])).unwrap();
+    house.approve(&id);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert_eq!(house.stands(&id).0, "approved");
+    assert_eq!(house.sql("SELECT to_regclass('note') IS NULL"), "t");
+}
+
+#[test]
+fn a_crash_in_the_middle_runs_nothing_twice_and_what_stayed_is_said() {
+    let mut house = house();
+    let script = "UPDATE shop SET total = total + 1 WHERE id = 1; UPDATE shop SET total = total + 1 FROM pg_sleep(30) WHERE id = 1";
+    let id = house.submit(script);
+    house.approve(&id);
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()";
+    eventually("it runs", || (house.sql(runs) == "1").then_some(()));
+    house.rig.gateway.crash().unwrap();
+    let (status, outcome) = house.stands(&id);
+    assert!(
+        status == "failed" && outcome.contains("had not committed, so that nothing of it stayed"),
+        "{status}: {outcome}"
+    );
+    house.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND pid <> pg_backend_pid()");
+    assert_eq!(house.sql("SELECT total FROM shop"), "5");
+
+    // At its COMMIT nobody can tell.
+    house.sql(
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END'; \
+         CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON shop DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late()",
+    );
+    let id = house.submit("UPDATE shop SET total = 8 WHERE id = 1; SELECT 1");
+    house.approve(&id);
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+    eventually("it is about to commit", || (house.sql(runs) == "1").then_some(()));
+    house.rig.gateway.crash().unwrap();
+    assert_eq!(house.stands(&id).0, "outcome_unknown");
+    let shown = said(&house.plan(&["show", &id], ""));
+    assert!(shown.contains("outcome_unknown") && shown.contains("UPDATE 1"), "{shown}");
+}
+
+/// Sends statements through a session of the agent's own, each as a message of its own.
+fn sends(house: &House, statements: &[&str]) -> String {
+    let mut psql = house.rig.through().command("psql");
+    psql.args(["-XAt", "-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose"]);
+    for statement in statements {
+        psql.args(["-c", statement]);
+    }
+    said(&psql.output().unwrap())
+}
+
+#[test]
+fn a_session_of_ones_own_sends_a_plan_in_its_order_and_nothing_else() {
+    let house = house();
+    let (one, two, three) = (
+        "CREATE TABLE note (id int)",
+        "INSERT INTO note VALUES (1), (2)",
+        "UPDATE shop SET total = total + 1 WHERE id = 1",
+    );
+    let script = format!("{one}; {two}; {three}");
+    for (case, sent, words) in [
+        ("out of its order", &["BEGIN", one, three, "ROLLBACK"][..], "it is not statement 2 of 3"),
+        (
+            "swapped for another",
+            &["BEGIN", one, "INSERT INTO note VALUES (1), (3)", "ROLLBACK"],
+            "it is not statement 2 of 3",
+        ),
+        ("another between", &["BEGIN", one, "DELETE FROM shop", "ROLLBACK"], "it is not statement 2 of 3"),
+        ("half of it", &["BEGIN", one, "COMMIT", "ROLLBACK"], "not all of it has run"),
+        ("in no transaction", &[one], "send BEGIN before its first statement"),
+    ] {
+        let id = house.submit_with(&["--in-session"], &script);
+        house.approve(&id);
+        let said = sends(&house, sent);
+        assert!(said.contains(words), "{case}: {said}");
+        assert_eq!(house.ends(&id).0, "failed", "{case}");
+        assert_eq!(house.sql("SELECT total, to_regclass('note') FROM shop"), "5|", "{case}");
+    }
+    let id = house.submit_with(&["--in-session"], &script);
+    house.approve(&id);
+    let said = sends(
+        &house,
+        &[
+            "BEGIN",
+            one,
+            "SELECT 1",
+            "INSERT INTO note  VALUES (1), (2) -- as it was approved",
+            three,
+            "COMMIT",
+        ],
+    );
+    assert_eq!(house.ends(&id).0, "done", "{said}");
+    assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM note) FROM shop"), "6|2", "{said}");
+}
