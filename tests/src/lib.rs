@@ -80,3 +80,5 @@ mod signouts;
 mod sound;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod trials;
