@@ -86,3 +86,5 @@ mod signouts;
 mod sound;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod trials;

@@ -218,11 +218,15 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
     let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut out = Vec::new();
     for (heading, name, mark) in
-        [("Seen beforehand:", "words", "  - "), ("Its plan, estimated:", "plan", "  | ")]
+        [("Seen beforehand", "words", "  - "), ("Its plan, estimated:", "plan", "  | ")]
     {
-        let lines = list(preview, name);
+        let mut lines = list(preview, name);
+        if name == "words" {
+            lines.extend(list(preview, "unseen"));
+        }
         if !lines.is_empty() {
-            out.push(heading.to_owned());
+            let how = if name == "words" { looked(preview) } else { String::new() };
+            out.push(format!("{heading}{how}"));
         }
         out.extend(
             lines.iter().map(|line| format!("{mark}{}", show::line(line.as_str().unwrap_or_default()))),
@@ -257,6 +261,18 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
     out
 }
 
+/// `, exact when it was tried at 2026-11-26T20:00:00Z:`
+fn looked(preview: &Value) -> String {
+    let exact = if preview.get("exact") == Some(&Value::Bool(true)) { "exact" } else { "an estimate" };
+    let how = match preview.get("tier").and_then(Value::as_str) {
+        Some("executed") => "when it was tried and rolled back",
+        Some("counted") => "when it was counted",
+        Some("static") => "by the catalogue alone",
+        Some(_) | None => return ":".to_owned(),
+    };
+    format!(", {exact} {how} at {}:", time_field(preview, "at"))
+}
+
 /// How many rows it may change.
 fn ceiling(request: &Value) -> Option<String> {
     let ceiling = request.get("ceiling")?;
@@ -267,6 +283,7 @@ fn ceiling(request: &Value) -> Option<String> {
     let most = rows.get("most").and_then(Value::as_u64)?;
     let from = match rows.get("from").and_then(Value::as_str)? {
         "counted" => "as counted when it was asked for",
+        "executed" => "as changed when it was tried, by the same of each table",
         "policy" => "as policy says",
         _ => "as nobody has counted or said otherwise",
     };

@@ -208,6 +208,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         carry: false,
         ceiling: None,
         tolerance: 0,
+        preview: None,
     };
     let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
         unless { context.approvals.contains("held") };"#;
@@ -229,7 +230,12 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         values: vec![Some("x-value".to_owned())],
         effects: vec!["update on shop.t".to_owned()],
         holds: vec![hold],
-        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        ceiling: model::Ceiling::Rows {
+            most: 10,
+            from: "default".to_owned(),
+            of: Vec::new(),
+            expected: None,
+        },
         preview: model::Preview::default(),
         version: "v".to_owned(),
     };

@@ -58,8 +58,17 @@ pub struct Outcome {
     pub sqlstate: Option<String>,
     /// When its result was masked.
     pub masking: Spent,
-    /// It changed more rows than were approved, which are these, and was taken back.
-    pub stopped: Option<u64>,
+    /// Why it was taken back, where its rows are the reason.
+    pub stopped: Option<Stopped>,
+}
+
+/// Why an approved operation was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// It changed more rows than were approved, which are these.
+    TooMany(u64),
+    /// It did something else than when it was tried: what, in words.
+    Another(String),
 }
 
 /// The journal cannot be written.
@@ -390,7 +399,8 @@ impl Audit {
         if let Some(at) = self.running.iter().position(|(running, _)| *running == decision) {
             let (_, request) = self.running.swap_remove(at);
             let finish = match (stopped, &sqlstate) {
-                (Some(most), _) => Finish::stopped(rows, most),
+                (Some(Stopped::TooMany(most)), _) => Finish::stopped(rows, most),
+                (Some(Stopped::Another(how)), _) => Finish::differed(&how),
                 (None, Some(state)) => Finish::failed(state),
                 (None, None) => Finish::done(rows),
             };

@@ -204,6 +204,10 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.file(request, room, now()).await?) })
     }
 
+    fn foresee<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Option<Filed>> {
+        Box::pin(async move { Ok(self.0.foresee(request, room, now()).await?) })
+    }
+
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
         Box::pin(async move { self.0.standing(id, now()).await?.ok_or_else(|| missing(id)) })
     }

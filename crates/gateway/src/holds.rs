@@ -8,23 +8,24 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Ceiling, Circumstances, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing,
-    Status, TargetName, Touched,
+    Ceiling, Circumstances, Expected, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage,
+    Standing, Status, TargetName, Touched,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
+use crate::looked::Looked;
 use crate::plans::{Plans, Run};
 use crate::presence::Place;
 use crate::protocols::postgres::preview::Seen;
 use crate::spine::Auditable;
-use crate::state::State;
+use crate::state::{State, StateError};
 use crate::traces::Moment;
 use crate::visible;
 
@@ -240,6 +241,8 @@ pub struct Holds {
     console: Arc<OnceLock<Place>>,
     waiting: Gauge,
     plans: Plans,
+    /// What was seen of operations of late.
+    looked: Arc<Looked>,
 }
 
 impl Holds {
@@ -252,7 +255,12 @@ impl Holds {
             console: Arc::default(),
             waiting,
             plans: Plans::default(),
+            looked: Arc::default(),
         }
+    }
+
+    pub(crate) fn looked(&self) -> &Looked {
+        &self.looked
     }
 
     /// Says where people answer.
@@ -275,14 +283,14 @@ impl Holds {
     ///
     /// # Errors
     /// A refusal for the client: too many wait, or the store cannot be written.
-    pub(crate) async fn file<M: Inspect + Auditable>(
+    pub(crate) async fn file<M: Inspect + Auditable, L: Future<Output = Seen>>(
         &self,
         grant: &Grant,
         question: &Question<M>,
         session: &str,
         Within { patience, room }: Within,
         catalogue: Known,
-        look: impl Future<Output = Seen>,
+        look: impl FnOnce(String) -> L,
     ) -> Result<Asked, Denied> {
         let refuse = |code, reason: String, hint: &str| Denied {
             code,
@@ -298,21 +306,7 @@ impl Holds {
             // It is looked at again before an approval is used.
             Err(error) => tracing::warn!(%error, "a request is filed by what was known of its target"),
         }
-        let countable = question.message().countable();
-        let seen = match &countable {
-            Countable::Rows(_) | Countable::Nothing(_) => look.await,
-            Countable::Entangled(_) => Seen::default(),
-        };
-        let ceiling = match countable {
-            Countable::Rows(of) => ceiling_of(question.holds(), seen.rows, of),
-            Countable::Nothing(why) => Ceiling::None(why),
-            Countable::Entangled(why) => {
-                let hint = "Send BEGIN first, then the statement by itself, then COMMIT.";
-                return Err(refuse("0A000", why.to_owned(), hint));
-            }
-        };
-        let request = NewRequest { ceiling, preview: seen.preview, ..describe(grant, question, session) };
-        let filed = self.state.file(&request, &room).await.map_err(|error| {
+        let unfiled = |error: StateError| {
             tracing::error!("a request cannot be filed: {error}");
             let hint = "Try again; if it fails again, the gateway's operator must look at its store.";
             refuse(
@@ -320,8 +314,38 @@ impl Holds {
                 "the statement needs an approval, and the request for it could not be filed".to_owned(),
                 hint,
             )
-        })?;
+        };
+        let too_many = || {
+            let reason = format!(
+                "this statement needs an approval, and {} requests of yours wait already",
+                room.waiting
+            );
+            refuse("53400", reason, "Wait until some of them are answered.")
+        };
+        let countable = question.message().countable();
+        let request = describe(grant, question, session);
+        // Nothing is done for what would not be kept, and nothing again for what is.
+        let seen = match (self.state.foresee(&request, &room).await.map_err(unfiled)?, &countable) {
+            (Some(Filed::TooMany), _) => return Err(too_many()),
+            (None, Countable::Rows(_) | Countable::Nothing(_)) => look(request.digest.clone()).await,
+            (Some(_), _) | (None, Countable::Entangled(_)) => Seen::default(),
+        };
+        let not_before = seen.not_before;
+        let ceiling = match countable {
+            Countable::Rows(of) => ceiling_of(question.holds(), &seen, of),
+            Countable::Nothing(why) => Ceiling::None(why),
+            Countable::Entangled(why) => {
+                let hint = "Send BEGIN first, then the statement by itself, then COMMIT.";
+                return Err(refuse("0A000", why.to_owned(), hint));
+            }
+        };
+        let request = NewRequest { ceiling, preview: seen.preview, ..request };
+        let filed = self.state.file(&request, &room).await.map_err(unfiled)?;
         self.news.notify_waiters();
+        // Whoever answers sees it at once; whoever asks hears of it at a moment that tells nothing of what was seen.
+        if let Some(moment) = not_before {
+            sleep_until(moment).await;
+        }
         let (id, changed) = match filed {
             Filed::Now(id) | Filed::Before(id) => (id, None),
             Filed::Anew(id, changed) => {
@@ -329,13 +353,7 @@ impl Holds {
                 self.changed();
                 (id, Some(changed))
             }
-            Filed::TooMany => {
-                let reason = format!(
-                    "this statement needs an approval, and {} requests of yours wait already",
-                    room.waiting
-                );
-                return Err(refuse("53400", reason, "Wait until some of them are answered."));
-            }
+            Filed::TooMany => return Err(too_many()),
             Filed::NoRoom { bytes, taken, all } => return Err(no_room(&room, bytes, taken, all, refuse)),
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
@@ -464,7 +482,10 @@ impl Holds {
 
     async fn claim(&self, id: &str) -> Answer {
         match self.state.claim(id).await {
-            Ok(Some(claim)) => Answer::Approved(claim),
+            Ok(Some(claim)) => {
+                self.looked.forget();
+                Answer::Approved(claim)
+            }
             // Another session sent the same statement and was first.
             Ok(None) => Answer::Expired,
             Err(error) => {
@@ -525,15 +546,20 @@ impl Holds {
 
 /// How many rows an operation may change that these rules hold, where so many were counted beforehand: the least that one of
 /// them says.
-pub(crate) fn ceiling_of(holds: &[HoldRule], counted: Option<u64>, of: Vec<(String, String)>) -> Ceiling {
-    if let Some(counted) = counted {
-        let percent = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
-        let most = counted.saturating_add(counted.saturating_mul(u64::from(percent)).div_ceil(100));
-        return Ceiling::Rows { most, from: "counted".to_owned(), of };
+pub(crate) fn ceiling_of(holds: &[HoldRule], seen: &Seen, of: Vec<(String, String)>) -> Ceiling {
+    let rows = |most, from: &str, of, expected| Ceiling::Rows { most, from: from.to_owned(), of, expected };
+    if let Some(counted) = seen.rows {
+        let tolerance = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
+        let most = counted.saturating_add(counted.saturating_mul(u64::from(tolerance)).div_ceil(100));
+        return match seen.tables.clone() {
+            // What triggers write beside was seen, too.
+            Some(tables) => rows(most, "executed", Vec::new(), Some(Expected { tolerance, tables })),
+            None => rows(most, "counted", of, None),
+        };
     }
     match holds.iter().filter_map(|h| h.ceiling).min() {
-        Some(most) => Ceiling::Rows { most, from: "policy".to_owned(), of },
-        None => Ceiling::Rows { most: UNCOUNTED, from: "default".to_owned(), of },
+        Some(most) => rows(most, "policy", of, None),
+        None => rows(UNCOUNTED, "default", of, None),
     }
 }
 

@@ -27,6 +27,7 @@ pub mod issuers;
 mod lanes;
 mod lease;
 pub mod logout;
+mod looked;
 pub mod metrics;
 pub mod net;
 pub mod people;

@@ -46,6 +46,21 @@ struct Kept {
     made: u32,
 }
 
+impl Kept {
+    fn foresee(&self, new: &NewRequest, room: &Room) -> Option<Filed> {
+        let same = |r: &Request| HoldRule::differing(&r.holds, &new.holds).is_none();
+        let mut filed = self.requests.iter().zip(&self.digests);
+        let open = |r: &Request| r.status.is_open();
+        if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r) && same(r)) {
+            return Some(Filed::Before(same.id.clone()));
+        }
+        let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
+        let others = self.requests.iter().zip(&self.subjects);
+        let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
+        (others.count() >= room.waiting).then_some(Filed::TooMany)
+    }
+}
+
 impl Memory {
     fn with<T: Send + 'static>(&self, f: impl FnOnce(&mut Kept) -> T) -> Reply<'_, T> {
         let answer = f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -206,20 +221,16 @@ impl Backend for Memory {
         self.with(|kept| kept.spent.insert(id.to_owned()))
     }
 
+    fn foresee<'a>(&'a self, new: &'a NewRequest, room: &'a Room) -> Reply<'a, Option<Filed>> {
+        self.with(|kept| kept.foresee(new, room))
+    }
+
     fn file<'a>(&'a self, new: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed> {
         self.with(|kept| {
+            if let Some(foreseen) = kept.foresee(new, room) {
+                return foreseen;
+            }
             let open = |r: &Request| r.status.is_open();
-            let mut filed = kept.requests.iter().zip(&kept.digests);
-            let same = |r: &Request| HoldRule::differing(&r.holds, &new.holds).is_none();
-            if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r) && same(r)) {
-                return Filed::Before(same.id.clone());
-            }
-            let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
-            let others = kept.requests.iter().zip(&kept.subjects);
-            let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
-            if others.count() >= room.waiting {
-                return Filed::TooMany;
-            }
             let id = format!("r{}", kept.requests.len() + 1);
             let mut changed = None;
             let former = kept.requests.iter_mut().zip(&kept.subjects);

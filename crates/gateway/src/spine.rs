@@ -222,7 +222,7 @@ pub trait Auditable {
     /// What of its effect can be counted before it is certain.
     fn countable(&self) -> Countable;
     /// What can be said of its effect before it runs, and what can be asked about it.
-    fn outlook(&self) -> Outlook;
+    fn outlook(&self, tier: model::Tier) -> Outlook;
 }
 
 /// What is counted and recorded of a response.

@@ -210,6 +210,9 @@ pub trait Backend: People + Bulletin {
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used, under rules that ask the same.
     fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed>;
+    /// What filing says without anything being kept: that the very same was filed before, or too many wait; `None` where it
+    /// would be kept, as far as can be said now.
+    fn foresee<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Option<Filed>>;
     /// Where a request stands.
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing>;
     /// Uses an approval up, once: what it is good for, or `None` where somebody was first.

@@ -140,7 +140,7 @@ impl Auditable for Wish {
         Vec::new()
     }
 
-    fn outlook(&self) -> Outlook {
+    fn outlook(&self, _: model::Tier) -> Outlook {
         Outlook::default()
     }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod denial;
+mod effect;
 mod name;
 mod operation;
 mod people;
@@ -11,12 +12,13 @@ mod request;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
+pub use effect::{Changed, Rows, Tier, grouped};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, Ceiling, Circumstances, Claim, Counted, Filed, Finish, HoldRule, KnownAs, NewRequest, News,
-    Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
+    Approver, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs, NewRequest,
+    News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
 };

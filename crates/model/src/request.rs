@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Plan, TargetName};
+use crate::{Changed, Plan, TargetName, Tier};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct HoldRule {
     /// By how many percent of what was counted beforehand it may be more (`@tolerance`).
     #[serde(default)]
     pub tolerance: u32,
+    /// How far it is looked at beforehand, where the policy says so (`@preview`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Tier>,
 }
 
 /// That a request has come to a state.
@@ -48,13 +51,23 @@ pub struct News {
 impl HoldRule {
     /// Whether another one asks the same of the same people, so that an answer to one answers the other.
     pub fn asks_like(&self, other: &Self) -> bool {
-        let Self { id, approvers, quorum, valid_for, expires: _, reason: _, carry: _, ceiling, tolerance } =
-            self;
+        let Self {
+            id,
+            approvers,
+            quorum,
+            valid_for,
+            expires: _,
+            reason: _,
+            carry: _,
+            ceiling,
+            tolerance,
+            preview,
+        } = self;
         let all = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
         *id == other.id
             && *quorum == other.quorum
             && *valid_for == other.valid_for
-            && (*ceiling, *tolerance) == (other.ceiling, other.tolerance)
+            && (*ceiling, *tolerance, *preview) == (other.ceiling, other.tolerance, other.preview)
             && all(approvers) == all(&other.approvers)
     }
 
@@ -91,14 +104,26 @@ pub enum Ceiling {
     Rows {
         /// How many, where whoever approves does not say.
         most: u64,
-        /// Where the number is from: `counted`, `policy`, `default`.
+        /// Where the number is from: `executed`, `counted`, `policy`, `default`.
         from: String,
         /// Schema and name of the tables whose rows count, where triggers write others beside; every table's where there are none.
         #[serde(default)]
         of: Vec<(String, String)>,
+        /// What it did when it was tried, where it was: what it does may not be something else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Expected>,
     },
     /// It has none, and why.
     None(String),
+}
+
+/// What an operation did when it was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// By how many percent each number may be another.
+    pub tolerance: u32,
+    /// Of each table; tables that are not here stay as they are.
+    pub tables: Vec<Changed>,
 }
 
 impl Default for Ceiling {
@@ -112,6 +137,21 @@ impl Default for Ceiling {
 pub struct Preview {
     /// In words, a line each.
     pub words: Vec<String>,
+    /// How it was looked at; `None` of what was asked for before that was kept.
+    #[serde(default)]
+    pub tier: Option<Tier>,
+    /// Whether its numbers are exact as of that moment; else they are an estimate.
+    #[serde(default)]
+    pub exact: bool,
+    /// When it was looked at, in seconds since 1970.
+    #[serde(default)]
+    pub at: i64,
+    /// What could not be looked at, or not as far as policy wants, and why.
+    #[serde(default)]
+    pub unseen: Vec<String>,
+    /// How many rows of which tables, where it was tried.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
     /// How the target means to carry it out, by its own estimates.
     #[serde(default)]
     pub plan: Vec<String>,
@@ -150,9 +190,12 @@ impl Claim {
     /// Of a request with these votes: the least number that one of those who approved has said, or left.
     pub fn of(rules: Vec<HoldRule>, ceiling: Ceiling, votes: &[Vote]) -> Self {
         let ceiling = match ceiling {
-            Ceiling::Rows { most, from, of } => {
-                let said = votes.iter().filter(|v| v.approve).map(|v| v.most.unwrap_or(most)).min();
-                Ceiling::Rows { most: said.unwrap_or(most), from, of }
+            Ceiling::Rows { most, from, of, expected } => {
+                let said = || votes.iter().filter(|v| v.approve).map(|v| v.most);
+                let least = said().map(|most_of_one| most_of_one.unwrap_or(most)).min().unwrap_or(most);
+                // Whoever sets a number means that, and not what was seen.
+                let all_say = said().next().is_some() && said().all(|number| number.is_some());
+                Ceiling::Rows { most: least, from, of, expected: expected.filter(|_| !all_say) }
             }
             Ceiling::None(why) => Ceiling::None(why),
         };
@@ -420,6 +463,14 @@ impl Finish {
             "stopped at its ceiling and taken back: it changed {rows} rows, and {most} were approved"
         );
         Self { status: Status::Failed, words }
+    }
+
+    /// It did something else than was seen beforehand, and was taken back.
+    pub fn differed(how: &str) -> Self {
+        Self {
+            status: Status::Failed,
+            words: format!("taken back: its effect was another than was seen: {how}"),
+        }
     }
 
     /// It did not run, by the policy of that moment.

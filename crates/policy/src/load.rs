@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
-use model::Action;
+use model::{Action, Tier};
 
 use crate::caps::{self, Caps};
 use crate::decide::covers;
@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 17] = [
+const ANNOTATIONS: [&str; 18] = [
     "id",
     "description",
     "reason",
@@ -24,6 +24,7 @@ const ANNOTATIONS: [&str; 17] = [
     "valid_for",
     "ceiling",
     "tolerance",
+    "preview",
     "self",
     "record",
     "carry",
@@ -170,11 +171,16 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         Some(Some(percent)) => percent,
         Some(None) => return Err("@tolerance is a number of percent from 0% to 1000%".to_owned()),
     };
+    let preview = match policy.annotation("preview").map(Tier::parse) {
+        None => None,
+        Some(Some(tier)) => Some(tier),
+        Some(None) => return Err("@preview is \"static\", \"counted\" or \"executed\"".to_owned()),
+    };
     let Some(approvers) = policy.annotation("approvers") else {
-        if policy.annotation("ceiling").or(policy.annotation("tolerance")).is_some() {
-            return Err(
-                "@ceiling and @tolerance are asked of approvals: they need @approvers(\"group\")".to_owned()
-            );
+        if let Some(name) =
+            ["ceiling", "tolerance", "preview"].into_iter().find(|name| policy.annotation(name).is_some())
+        {
+            return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
         return match asks {
             0 => Ok((id.to_owned(), None)),
@@ -217,6 +223,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         carry,
         ceiling,
         tolerance,
+        preview,
     };
     Ok((id.to_owned(), Some(rule)))
 }

@@ -63,6 +63,7 @@ mod tests {
             carry: false,
             ceiling: None,
             tolerance: 0,
+            preview: None,
         }
     }
 

@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 
 use model::{
     Action, ColumnName, Effect, Facts, Inspect, Principal, PrincipalKind, PrincipalRef, Resource, TableName,
-    Tag, TargetName,
+    Tag, TargetName, Tier,
 };
 
 use super::*;
@@ -198,12 +198,43 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
             1,
             "duration",
         ),
+        (
+            "@id(\"a\") @approvers(\"g\") @preview(\"run\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            1,
+            "@preview is \"static\", \"counted\" or \"executed\"",
+        ),
+        (
+            "@id(\"a\") @preview(\"static\") permit (principal, action, resource);",
+            1,
+            "@preview is asked of approvals",
+        ),
         ("@id(\"a\") permit (principal, action, resource) when { context.odd };", 1, "odd"),
     ] {
         let problems = load(text).err().unwrap_or_else(|| panic!("{text}"));
         let first = &problems[0];
         assert!(first.message.contains(words), "{text}: {first}");
         assert_eq!(first.line, line, "{text}: {first}");
+    }
+}
+
+#[test]
+fn how_a_statement_is_looked_at_is_what_its_rules_say_together() {
+    for (said, wanted) in [
+        (&[][..], Tier::Counted),
+        (&["executed"], Tier::Executed),
+        (&["counted", "executed"], Tier::Executed),
+        (&["executed", "static"], Tier::Static),
+    ] {
+        let policy = |(n, tier): (usize, &&str)| {
+            format!(
+                "@id(\"p{n}\") @approvers(\"g\") @preview(\"{tier}\") forbid (principal, action, resource) unless \
+                 {{ context.approvals.contains(\"p{n}\") }};"
+            )
+        };
+        let text: String = said.iter().enumerate().map(policy).collect();
+        let policies = load(&text).unwrap_or_else(|p| panic!("{p:?}"));
+        let rules: Vec<HoldRule> = policies.rules().cloned().collect();
+        assert_eq!((rules.len(), Tier::wanted(&rules)), (said.len(), wanted), "{said:?}");
     }
 }
 

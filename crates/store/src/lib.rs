@@ -13,6 +13,7 @@ mod configuration;
 mod database;
 mod denials;
 mod dump;
+mod foresee;
 mod happened;
 mod keys;
 mod master;

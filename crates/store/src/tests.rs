@@ -142,6 +142,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         valid_for: 60,
         ceiling: None,
         tolerance: 0,
+        preview: None,
     };
     NewRequest {
         digest: digest.to_owned(),
@@ -158,7 +159,12 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         values: vec![Some(VALUE.to_owned()), None],
         effects: vec!["update on shop.cards".to_owned()],
         holds: holds.iter().enumerate().map(hold).collect(),
-        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        ceiling: model::Ceiling::Rows {
+            most: 10,
+            from: "default".to_owned(),
+            of: Vec::new(),
+            expected: None,
+        },
         preview: model::Preview::default(),
         version: "v1".to_owned(),
     }
@@ -295,7 +301,8 @@ async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     for one in tries {
         won.extend(one.await.expect("no panic"));
     }
-    let ceiling = model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() };
+    let ceiling =
+        model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new(), expected: None };
     assert_eq!(won.iter().map(|claim| claim.ceiling.clone()).collect::<Vec<_>>(), [ceiling]);
     let rules = won.iter().flat_map(|claim| &claim.rules);
     assert_eq!(rules.map(|rule| rule.id.as_str()).collect::<Vec<_>>(), ["hold-0"]);

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Vote};
+use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Tier, Vote};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
@@ -159,15 +159,17 @@ fn effects(request: &Request) -> Markup {
             }
         }
         @match &request.ceiling {
-            Ceiling::Rows { most, from, of } => {
+            Ceiling::Rows { most, from, of, expected } => {
                 p.ceiling {
                     "At most " strong { (most) } @if *most == 1 { " row, " } @else { " rows, " }
                     @match from.as_str() {
                         "counted" => "as many as were counted",
+                        "executed" => "as many as when it was tried",
                         "policy" => "as policy says",
                         _ => "as nobody has counted or said otherwise",
                     }
                     ": with more, nothing of it stays."
+                    @if expected.is_some() { " Nor does it where it does something else than when it was tried." }
                     @if !of.is_empty() { " What triggers write beside is not counted." }
                 }
             }
@@ -181,11 +183,23 @@ fn effects(request: &Request) -> Markup {
 
 /// What was seen of its effect before anybody answers: in words, some of the rows, and how the target means to do it.
 pub(super) fn preview(preview: &Preview) -> Markup {
-    let Preview { words: lines, plan, columns, rows, ordered: _ } = preview;
+    let Preview { words: lines, tier, exact, at, unseen, changes: _, plan, columns, rows, ordered: _ } =
+        preview;
     html! {
-        @if !lines.is_empty() {
+        @if !lines.is_empty() || !unseen.is_empty() {
             h3 { "Seen beforehand" }
+            @if let Some(tier) = tier {
+                p.foot {
+                    (chip_of(*exact)) " "
+                    span { @match tier {
+                        Tier::Static => "said by the catalogue alone",
+                        Tier::Counted => "counted by a question that only reads",
+                        Tier::Executed => "tried in a transaction that was rolled back",
+                    } " " (words::moment(*at)) }
+                }
+            }
             ul.effects { @for line in lines { li { (words::visible(line)) } } }
+            @for line in unseen { p.problem { "Not seen: " (words::visible(line)) "." } }
         }
         @if !rows.is_empty() {
             div.scroll tabindex="0" role="region" aria-label="Some of its rows" {
@@ -212,6 +226,11 @@ pub(super) fn preview(preview: &Preview) -> Markup {
             }
         }
     }
+}
+
+/// Whether its numbers can be relied on.
+fn chip_of(exact: bool) -> Markup {
+    html! { strong { @if exact { "Exact" } @else { "An estimate" } } }
 }
 
 fn values(request: &Request) -> Markup {

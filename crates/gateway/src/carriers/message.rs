@@ -92,8 +92,18 @@ impl<'a> Message<'a> {
 }
 
 fn rule(hold: &HoldRule) -> Value {
-    let HoldRule { id, approvers, quorum, expires: _, valid_for: _, reason, carry: _, ceiling, tolerance: _ } =
-        hold;
+    let HoldRule {
+        id,
+        approvers,
+        quorum,
+        expires: _,
+        valid_for: _,
+        reason,
+        carry: _,
+        ceiling,
+        tolerance: _,
+        preview: _,
+    } = hold;
     json!({ "id": id, "approvers": approvers, "quorum": quorum, "reason": reason, "ceiling": ceiling })
 }
 

@@ -13,6 +13,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         carry: *carry,
         ceiling: None,
         tolerance: 0,
+        preview: None,
     };
     let vote = Vote {
         voter: "user:ada".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::record;
-use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName};
+use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName, Tier};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
@@ -137,11 +137,11 @@ impl Gateway {
         }
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
-        let look = self.look(grant, question, session, now);
+        let look = |digest| self.look(grant, question, session, now, (digest, Tier::Executed));
         self.holds.file(grant, question, session, Within { patience, room }, known, look).await
     }
 
-    /// Looks at what a held operation would do. That is an operation of its own, on record before it runs, which policy can
+    /// Looks at what a held operation would do, no further than this. That is an operation of its own, on record before it runs, which policy can
     /// forbid (`preview`).
     pub(crate) async fn look<M: Inspect + Auditable>(
         &self,
@@ -149,34 +149,46 @@ impl Gateway {
         question: &Question<M>,
         session: &str,
         now: &Context,
+        (digest, furthest): (String, Tier),
     ) -> Seen {
-        let outlook = question.message().outlook();
+        let outlook = question.message().outlook(Tier::wanted(question.holds()).min(furthest));
         let Some(target) = self.target(grant.target()) else { return outlook.unseen("its target is gone") };
-        let Some(looking) = outlook.looking(question.message().facts()) else { return outlook.untold() };
-        let forbidden = {
+        let facts = question.message().facts();
+        let looking = outlook.looking(question.message().effects(), facts);
+        let Some(looking) = looking.filter(|_| outlook.is_to_ask()) else { return outlook.untold() };
+        let (forbidden, hide) = {
             let policies = &self.in_force.load().policies;
             let ask = |looking| policies.decide(grant, &target.facts, looking, now, &BTreeSet::new());
             // What it reads is not read before somebody has allowed that, where that is what waits.
             let reads =
                 Looking::reads(question.message()).is_none_or(|r| matches!(ask(r), Verdict::Allow(_)));
-            !reads
+            let forbidden = !reads
                 || match ask(looking) {
                     Verdict::Hold(_) => true,
                     // It needs no leave of its own, but for policies that forbid it.
                     Verdict::Deny(_, denied) => !denied.policies.is_empty(),
                     Verdict::Allow(_) => false,
-                }
+                };
+            // How long it takes to try it tells of rows that are not theirs to read.
+            let hide = !outlook.tells(facts).is_some_and(|tells| matches!(ask(tells), Verdict::Allow(_)));
+            (forbidden, hide)
         };
         if forbidden {
             return outlook.unseen("policy does not let it be looked at beforehand");
         }
         let who = &grant.principal().id;
-        let purpose = format!("looks at what {who} asks for in session {session}");
-        let body = record::Body::Gateway { target: target.name.to_string(), purpose };
-        if self.note(&body).is_err() {
-            return outlook.unseen("the journal cannot be written");
-        }
-        outlook.ask(&target).await
+        let of = format!("{digest} {}", outlook.as_seen_from());
+        let look = async {
+            let tries =
+                if outlook.tries() { ", and tries it in a transaction that is rolled back" } else { "" };
+            let purpose = format!("looks at what {who} asks for in session {session}{tries}");
+            let body = record::Body::Gateway { target: target.name.to_string(), purpose };
+            if self.note(&body).is_err() {
+                return outlook.unseen("the journal cannot be written");
+            }
+            outlook.ask(&target, hide).await
+        };
+        self.holds.looked().once(&who.to_string(), &of, look).await
     }
 
     /// The client no longer waits for a held operation.

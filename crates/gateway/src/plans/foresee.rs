@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use journal::record;
 use model::{
     Action, CarriedBy, Ceiling, Circumstances, HoldRule, Inspect, NewRequest, Plan, Preview, Step, TableName,
-    Touched,
+    Tier, Touched,
 };
 use policy::{Context, Grant, Question, Verdict};
 use sql::postgres::pieces::Part;
@@ -117,7 +117,7 @@ impl Gateway {
             effects: request.effects().iter().map(audit::line).collect(),
             covers: request.effects().iter().map(cover).collect::<BTreeSet<_>>().into_iter().collect(),
             touched: found.unaltered(&request),
-            words: request.outlook().costs().to_vec(),
+            words: request.outlook(Tier::Static).costs().to_vec(),
             ceiling: Ceiling::None("nobody has to approve it".to_owned()),
             ..Step::default()
         };
@@ -141,7 +141,7 @@ impl Gateway {
                     Seen::default()
                 };
                 step.ceiling = match question.message().countable() {
-                    Countable::Rows(of) => holds::ceiling_of(question.holds(), seen.rows, of),
+                    Countable::Rows(of) => holds::ceiling_of(question.holds(), &seen, of),
                     Countable::Nothing(why) => Ceiling::None(why),
                     Countable::Entangled(why) => return Err(Refused::whole(why.to_owned())),
                 };
@@ -167,13 +167,18 @@ impl Gateway {
         question: &Question<Request>,
         wanted: &Wanted<'_>,
         now: &Context,
-        found: &Found,
+        found: &mut Found,
     ) -> Seen {
         let message = question.message();
         if message.touched().iter().any(|touched| found.altered.contains(&touched.what)) {
-            return message.outlook().unasked("statements before it make or alter what it changes");
+            return message
+                .outlook(Tier::Counted)
+                .unasked("statements before it make or alter what it changes");
         }
-        let mut seen = self.look(grant, question, wanted.session, now).await;
+        // What a statement does behind others is not seen by trying it alone.
+        let this = format!("{} {:?} {}", wanted.session, message.shape(), found.looks);
+        found.looks += 1;
+        let mut seen = self.look(grant, question, wanted.session, now, (this, Tier::Counted)).await;
         if seen.rows.is_some() && message.facts().tables.iter().any(|table| found.written.contains(table)) {
             seen.rows = None;
             seen.preview.words.push("what statements before it change is not in these numbers".to_owned());
@@ -239,6 +244,8 @@ struct Found {
     values: Vec<Vec<u8>>,
     settings: Vec<(String, String)>,
     version: String,
+    /// How many of them were looked at.
+    looks: u32,
 }
 
 impl Found {

@@ -60,8 +60,14 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             carry: false,
             ceiling: None,
             tolerance: 0,
+            preview: None,
         }],
-        ceiling: model::Ceiling::Rows { most: 10, from: "default".to_owned(), of: Vec::new() },
+        ceiling: model::Ceiling::Rows {
+            most: 10,
+            from: "default".to_owned(),
+            of: Vec::new(),
+            expected: None,
+        },
         preview: model::Preview::default(),
         version: "v".to_owned(),
     }

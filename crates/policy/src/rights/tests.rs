@@ -26,6 +26,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             carry: false,
             ceiling: None,
             tolerance: 0,
+            preview: None,
         }],
         ceiling: model::Ceiling::default(),
         preview: model::Preview::default(),

@@ -1,6 +1,8 @@
 //! The rows that a statement is about to change, as questions that only read. They are made of pieces of the statement's own
 //! text, and only where these mean in the question, by the grammar, what they mean in the statement.
 
+mod merge;
+
 use std::fmt::Debug;
 
 use model::TableName;
@@ -11,6 +13,8 @@ use super::catalog::{Catalog, Oid, Relation, RelationKind};
 use super::parse::{Parsed, parse, piece};
 use super::tree::{inner, kind};
 use super::{Analysis, Options, Session, analyse};
+
+pub use merge::Merge;
 
 /// So many columns are shown of a row.
 const COLUMNS: usize = 20;
@@ -65,6 +69,8 @@ pub struct Outline {
     alias: String,
     joined: bool,
     columns: Vec<(String, String)>,
+    /// Of a `MERGE`.
+    pub merge: Option<Merge>,
 }
 
 /// A question that shows some of the rows.
@@ -95,10 +101,34 @@ pub fn outline(text: &str, session: &Session<'_>, values: &[String]) -> Result<O
     // What is compared has its parameters still.
     let plain = Pieces { text, tokens: &tokens, values: &[] };
     let rough = build(&plain, statement, session)?;
-    if rough.fixed.is_none() {
+    if let NodeEnum::MergeStmt(merge) = statement {
+        merge::verify(&rough, merge, major)?;
+    } else if rough.fixed.is_none() {
         verify(&rough, statement, major)?;
     }
     build(&Pieces { text, tokens: &tokens, values }, statement, session)
+}
+
+/// A text, where parameters have these values, written as SQL; the text itself where it has none.
+///
+/// # Errors
+/// Why it cannot be written.
+pub fn written_out(text: &str, catalog: &Catalog, values: &[String]) -> Result<String, &'static str> {
+    if values.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let parsed =
+        parse(text, catalog.server_version / 10_000, &Options::default()).map_err(|_| NOT_CERTAIN)?;
+    if parsed.statements.len() != 1 {
+        return Err("it is more than one statement");
+    }
+    let tokens = meaningful(&parsed);
+    Pieces { text, tokens: &tokens, values }.between(0, tokens.len())
+}
+
+/// Whether a function of the server's own says another thing each time.
+pub fn is_restless(name: &str) -> bool {
+    RESTLESS.contains(&name)
 }
 
 fn build(pieces: &Pieces<'_>, statement: &NodeEnum, session: &Session<'_>) -> Result<Outline, &'static str> {
@@ -119,7 +149,13 @@ fn build(pieces: &Pieces<'_>, statement: &NodeEnum, session: &Session<'_>) -> Re
         alias: quoted(range.alias.as_ref().map_or(&range.relname, |alias| &alias.aliasname)),
         joined: false,
         columns: columns(session.catalog, relation),
+        merge: None,
     };
+    if let NodeEnum::MergeStmt(merge) = statement {
+        outline = merge::begin(outline);
+        merge::merge(pieces, start, merge, &mut outline)?;
+        return Ok(outline);
+    }
     let end = pieces.tokens.len();
     let returning = pieces.find(start, "returning").unwrap_or(end);
     let filter = |from| pieces.find(from, "where").filter(|at| *at < returning).unwrap_or(returning);
@@ -169,6 +205,8 @@ fn parts(statement: &NodeEnum) -> Option<(&'static str, &RangeVar, bool)> {
         Some(("update", update.relation.as_ref()?, update.with_clause.is_some()))
     } else if let NodeEnum::InsertStmt(insert) = statement {
         Some(("insert", insert.relation.as_ref()?, insert.with_clause.is_some()))
+    } else if let NodeEnum::MergeStmt(merge) = statement {
+        Some(("merge", merge.relation.as_ref()?, merge.with_clause.is_some()))
     } else {
         None
     }
@@ -242,8 +280,12 @@ impl Outline {
         self.rows = format!("FROM {table}{others} {filter}").trim_end().to_owned();
     }
 
-    /// How many rows there are, one more than `most` where there are more.
+    /// How many rows there are, one more than `most` where there are more; of a `MERGE` for each kind of its arms
+    /// ([`Merge::rows`]).
     pub fn count(&self, most: u64) -> String {
+        if let Some(merge) = &self.merge {
+            return merge.count(&self.with, most);
+        }
         let one_more = most.saturating_add(1);
         let (with, rows, alias) = (&self.with, &self.rows, &self.alias);
         let inside = match self.does {
@@ -259,7 +301,7 @@ impl Outline {
 
     /// Some of the rows; with `after`, what is to become of them, too.
     pub fn sample(&self, rows: u64, after: bool) -> Option<Sample> {
-        if self.fixed.is_some() {
+        if self.fixed.is_some() || self.merge.is_some() {
             return None;
         }
         let (with, from, alias) = (&self.with, &self.rows, &self.alias);
@@ -320,7 +362,7 @@ pub fn harmless(text: &str, session: &Session<'_>) -> Result<Analysis, &'static 
         if !effects.iter().all(|e| matches!(e.action, Select | Connect | Probe | Reveal)) {
             return Err("it calls what may do more than read");
         }
-        if statement.facts.functions.iter().any(|f| RESTLESS.contains(&f.name.as_str())) {
+        if statement.facts.functions.iter().any(|f| is_restless(&f.name)) {
             return Err("it calls what says another thing each time");
         }
         if !statement.control.is_empty() {

@@ -6,16 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{Action, Ceiling, ColumnName, Effect, Resource};
+use model::{Action, Ceiling, Changed, ColumnName, Effect, Expected, Resource, Rows};
 use sql::postgres::{Control, Statement};
 
-use super::control::Rows;
+use super::control::Rows as Answer;
 use super::operation::Request;
-use crate::audit::{DecisionId, Outcome};
+use crate::audit::{DecisionId, Outcome, Stopped};
 use crate::holds::Countable;
 
 /// More rows changed than were approved.
 pub(super) const TOO_MANY: &str = "ZD006";
+/// It changed other rows than were seen when it was tried.
+pub(super) const ANOTHER: &str = "ZD008";
 
 /// What counts of an operation's rows.
 pub(super) fn countable(request: &Request) -> Countable {
@@ -131,40 +133,59 @@ pub(super) struct Limit {
     /// So many may change.
     pub most: u64,
     of: Vec<(String, String)>,
+    expected: Option<Expected>,
     before: Changes,
+}
+
+/// Why an operation is not to stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// It changed so many rows, and less were approved.
+    TooMany(u64),
+    /// It did something else than what was seen when it was tried.
+    Another(String),
 }
 
 impl Limit {
     /// Under a ceiling, from this moment on.
     pub(super) fn from(approved: &Approved, before: Changes) -> Self {
-        Self { most: approved.most, of: approved.of.clone(), before }
+        let Approved { most, of, expected } = approved.clone();
+        Self { most, of, expected, before }
     }
 
     /// How many rows have changed since, where statements have told of so many.
     pub(super) fn changed(&self, after: &Changes, told: u64) -> u64 {
-        let mut roots: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
-        for (relation, table) in &after.0 {
-            if !self.of.is_empty() && !self.of.contains(&table.name) {
-                continue;
-            }
-            let before = self.before.0.get(relation).map_or([0; 3], |before| before.counts);
-            let of = roots.entry(table.root.as_deref().unwrap_or(relation)).or_default();
-            for ((sum, now), then) in of.iter_mut().zip(table.counts).zip(before) {
-                *sum = sum.saturating_add(now.saturating_sub(then));
+        let counts = |name: &(String, String)| self.of.is_empty() || self.of.contains(name);
+        let roots = after.since(&self.before, counts);
+        roots.values().fold(0_u64, |sum, of| sum.saturating_add(of.rows.changed(of.partitioned))).max(told)
+    }
+
+    /// Why it may not stay, if so. What waits for the end of its transaction has run where that is `settled`.
+    pub(super) fn beyond(&self, after: &Changes, told: u64, settled: bool) -> Option<Beyond> {
+        let changed = self.changed(after, told);
+        if changed > self.most {
+            return Some(Beyond::TooMany(changed));
+        }
+        self.another(after, settled).map(Beyond::Another)
+    }
+
+    /// How its effect differs from what was seen when it was tried.
+    fn another(&self, after: &Changes, settled: bool) -> Option<String> {
+        let Expected { tolerance, tables } = self.expected.as_ref()?;
+        let mut found = after.since(&self.before, |_| true);
+        let line = |(schema, name): &(String, String), rows: Rows| match rows.words() {
+            nothing if nothing.is_empty() => format!("changes nothing of {schema}.{name}"),
+            words => format!("{words} of {schema}.{name}"),
+        };
+        for Changed { relation, table, rows, at_once } in tables {
+            let now = found.remove(&relation.to_string()).map(|since| since.rows).unwrap_or_default();
+            let then = if settled { *rows } else { *at_once };
+            if !now.is_about(then, *tolerance) {
+                return Some(format!("it {}; tried before, it {}", line(table, now), line(table, then)));
             }
         }
-        let partitioned: BTreeSet<&str> =
-            after.0.values().filter_map(|table| table.root.as_deref()).collect();
-        let each = roots.iter().map(|(root, [inserted, updated, deleted])| {
-            // A row that moves to another partition is inserted there and deleted here.
-            let others = if partitioned.contains(root) {
-                *inserted.max(deleted)
-            } else {
-                inserted.saturating_add(*deleted)
-            };
-            updated.saturating_add(others)
-        });
-        each.fold(0, u64::saturating_add).max(told)
+        let other = found.values().find(|since| since.rows != Rows::default())?;
+        Some(format!("it {}; tried before, it left that as it was", line(&other.name, other.rows)))
     }
 }
 
@@ -173,13 +194,14 @@ impl Limit {
 pub(super) struct Approved {
     most: u64,
     of: Vec<(String, String)>,
+    expected: Option<Expected>,
 }
 
 impl Approved {
     /// `None` where there is no ceiling.
     pub(super) fn of(ceiling: Option<Ceiling>) -> Option<Self> {
         match ceiling? {
-            Ceiling::Rows { most, from: _, of } => Some(Self { most, of }),
+            Ceiling::Rows { most, from: _, of, expected } => Some(Self { most, of, expected }),
             Ceiling::None(_) => None,
         }
     }
@@ -193,13 +215,23 @@ pub(super) struct Changes(BTreeMap<String, Table>);
 struct Table {
     name: (String, String),
     root: Option<String>,
-    /// Inserted, updated, deleted.
-    counts: [u64; 3],
+    counts: Rows,
+}
+
+/// What has become of one table's rows, its partitions' with them.
+#[derive(Debug)]
+pub(super) struct Since {
+    /// Of the table, or of one of its partitions.
+    pub name: (String, String),
+    /// How many rows.
+    pub rows: Rows,
+    /// Whether a partition of it has changed.
+    pub partitioned: bool,
 }
 
 impl Changes {
     /// What the answer to [`own::CHANGED`](super::own::CHANGED) says.
-    pub(super) fn read(rows: &Rows) -> Option<Self> {
+    pub(super) fn read(rows: &Answer) -> Option<Self> {
         let mut all = BTreeMap::new();
         for row in rows {
             let [
@@ -215,11 +247,40 @@ impl Changes {
                 return None;
             };
             let number = |text: &String| text.parse::<u64>().ok();
-            let counts = [number(inserted)?, number(updated)?, number(deleted)?];
+            let counts =
+                Rows { inserted: number(inserted)?, updated: number(updated)?, deleted: number(deleted)? };
             let table = Table { name: (schema.clone(), name.clone()), root: root.clone(), counts };
             all.insert(relation.clone(), table);
         }
         Some(Self(all))
+    }
+
+    /// What has become of rows since, by the number of the table or of the partitioned table that it is part of.
+    pub(super) fn since(
+        &self,
+        before: &Self,
+        counts: impl Fn(&(String, String)) -> bool,
+    ) -> BTreeMap<String, Since> {
+        let mut all: BTreeMap<String, Since> = BTreeMap::new();
+        for (relation, table) in self.0.iter().filter(|(_, table)| counts(&table.name)) {
+            let then = before.0.get(relation).map(|before| before.counts).unwrap_or_default();
+            let root = table.root.as_ref();
+            let since = all.entry(root.unwrap_or(relation).clone()).or_insert_with(|| Since {
+                name: table.name.clone(),
+                rows: Rows::default(),
+                partitioned: false,
+            });
+            since.partitioned |= root.is_some();
+            let rows = &mut since.rows;
+            for (sum, now, then) in [
+                (&mut rows.inserted, table.counts.inserted, then.inserted),
+                (&mut rows.updated, table.counts.updated, then.updated),
+                (&mut rows.deleted, table.counts.deleted, then.deleted),
+            ] {
+                *sum = sum.saturating_add(now.saturating_sub(then));
+            }
+        }
+        all
     }
 }
 
@@ -305,7 +366,7 @@ impl Capped {
     }
 
     /// How it ended.
-    pub(super) fn ended(&self, sqlstate: &str, rows: u64, stopped: Option<u64>) -> Outcome {
+    pub(super) fn ended(&self, sqlstate: &str, rows: u64, stopped: Option<Stopped>) -> Outcome {
         Outcome {
             decision: self.decision.clone(),
             rows,

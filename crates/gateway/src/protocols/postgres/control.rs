@@ -123,6 +123,43 @@ impl Control {
         self.asked_within(sql, SHORT).await
     }
 
+    /// Runs statements whose rows nobody wants: how many rows they say that they changed.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<u64, ControlError> {
+        let stream = &mut self.upstream.stream;
+        let mut out = Vec::new();
+        build::query(&mut out, sql);
+        stream.write_all(&out).await?;
+        stream.flush().await?;
+        let mut changed = 0_u64;
+        let mut refused = None;
+        loop {
+            let message = message(stream, LONGEST).await?;
+            let frame = message.frame()?;
+            match frame.kind {
+                b'D' => (),
+                b'E' => {
+                    let code = errors::sqlstate(frame.body);
+                    refused = Some(ControlError::Refused { code, message: String::new() });
+                }
+                // It waits for rows that nobody has.
+                b'G' | b'W' => return Err(ControlError::Lost("it asks for rows".to_owned())),
+                _ => {
+                    let heard = backend(&frame)?;
+                    if let Backend::CommandComplete(tag) = heard {
+                        changed = changed.saturating_add(told(tag));
+                    } else if let Backend::ReadyForQuery(_) = heard {
+                        return refused.map_or(Ok(changed), Err);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The server's process of this connection.
+    pub(crate) fn process(&self) -> u32 {
+        self.upstream.process
+    }
+
     async fn asked(&mut self, sql: &str) -> Result<Rows, ControlError> {
         self.asked_within(sql, LONGEST).await
     }
@@ -153,6 +190,15 @@ impl Control {
             }
         }
     }
+}
+
+/// How many rows a command's tag says that it changed.
+fn told(tag: &[u8]) -> u64 {
+    let mut words = tag.split(|byte| *byte == b' ');
+    if !matches!(words.next(), Some(b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE")) {
+        return 0;
+    }
+    words.next_back().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// The values of a DataRow as text.

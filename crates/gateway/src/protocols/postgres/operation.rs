@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
 use journal::record::Fields;
-use model::{Action, ColumnName, Effect, Facts, Inspect, Tag, Touched};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Tag, Tier, Touched};
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::outline;
 use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
@@ -427,8 +427,8 @@ impl Auditable for Request {
         ceiling::countable(self)
     }
 
-    fn outlook(&self) -> Outlook {
-        preview::outlook(self)
+    fn outlook(&self, tier: Tier) -> Outlook {
+        preview::outlook(self, tier)
     }
 }
 

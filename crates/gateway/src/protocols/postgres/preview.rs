@@ -1,22 +1,31 @@
-//! What a statement would do, before anybody answers: said by the catalogue, and counted by questions that only read, on a
-//! connection of the gateway's own, as the session's role and under its settings. The session itself is not touched.
+//! What a statement would do, before anybody answers: said by the catalogue, counted by questions that only read, and, where
+//! policy wants that, seen by trying it (`trial`), on connections of the gateway's own, as the session's role and under its
+//! settings. The session itself is not touched.
+
+mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Action, ColumnName, Effect, Facts, Inspect, Plan, Preview, Resource, Shown, TableName, Tag};
+use model::{
+    Action, Changed, ColumnName, Effect, Facts, Inspect, Plan, Preview, Resource, Shown, TableName, Tag,
+    Tier, grouped,
+};
 use sql::postgres::catalog::Catalog;
-use sql::postgres::outline::{self, Does, Outline, Sample, literal, outline, quoted};
+use sql::postgres::outline::{self, Does, Merge, Outline, Sample, literal, outline, quoted};
 use sql::postgres::{Named, Outputs, Session, Statement, locks};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use self::trial::{Trial, Tried};
 use super::control::{Control, ControlError, Rows};
 use super::masks::hidden;
 use super::operation::Request;
 use super::several::several;
+use crate::gateway::now;
+use crate::looked::hold_until;
 use crate::targets::Target;
 
 /// So many rows are counted.
@@ -37,7 +46,7 @@ const KEYS: usize = 20;
 /// So many statements are looked at at a time: each takes a connection.
 static TURNS: Semaphore = Semaphore::const_new(4);
 /// Settings that are not a client's here: how long it may take, and that it only reads.
-const OURS: [&str; 8] = [
+const OURS: [&str; 13] = [
     "search_path",
     "role",
     "statement_timeout",
@@ -46,6 +55,11 @@ const OURS: [&str; 8] = [
     "transaction_read_only",
     "default_transaction_isolation",
     "default_transaction_deferrable",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+    "client_connection_check_interval",
+    "deadlock_timeout",
 ];
 
 /// What can be said of an operation's effect before it runs, and what can be asked.
@@ -57,15 +71,30 @@ pub struct Outlook {
     questions: Option<Result<Questions, String>>,
     /// What it is statement by statement, where there are several.
     ordered: Option<Box<Plan>>,
+    /// What is tried, or why nothing is, where policy wants it.
+    trial: Option<Result<Trial, String>>,
+    tier: Option<Tier>,
+    in_block: bool,
 }
 
 /// What was seen of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     /// How many rows it changes, those that follow with them, where all of them were counted.
     pub rows: Option<u64>,
+    /// The same by table, where it was tried.
+    pub tables: Option<Vec<Changed>>,
     /// For whoever answers.
     pub preview: Preview,
+    /// Before this whoever asks hears nothing, so that they cannot tell what was seen by how long it took.
+    pub not_before: Option<Instant>,
+}
+
+/// Whose statement it is, and under which settings.
+struct Asker {
+    settings: Vec<(String, String)>,
+    role: String,
+    path: Vec<String>,
 }
 
 struct Questions {
@@ -74,9 +103,7 @@ struct Questions {
     sample: Option<(Sample, Vec<Shown>)>,
     /// The statement itself, which is planned and not run.
     plan: Option<String>,
-    settings: Vec<(String, String)>,
-    role: String,
-    path: Vec<String>,
+    asker: Asker,
     catalogue: Arc<Catalog>,
     in_block: bool,
 }
@@ -94,7 +121,7 @@ impl Named for NoNames {
 }
 
 /// What can be said of an operation, and asked.
-pub(super) fn outlook(request: &Request) -> Outlook {
+pub(super) fn outlook(request: &Request, tier: Tier) -> Outlook {
     let mut effects = request.operation.statements.iter().flat_map(|s| &s.effects);
     let any = effects.any(|effect| {
         matches!(
@@ -102,8 +129,11 @@ pub(super) fn outlook(request: &Request) -> Outlook {
             Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::CopyIn
         )
     });
-    let questions = any.then(|| questions(request));
-    Outlook { words: words(request), questions, ordered: several(request) }
+    let asks = any && tier >= Tier::Counted;
+    let questions = asks.then(|| questions(request));
+    let trial = (any && tier >= Tier::Executed).then(|| Trial::of(request));
+    let ordered = several(request);
+    Outlook { words: words(request), questions, ordered, trial, tier: Some(tier), in_block: request.in_block }
 }
 
 /// What its text costs others by its kind, whatever its values.
@@ -115,14 +145,11 @@ fn words(request: &Request) -> Vec<String> {
 }
 
 fn questions(request: &Request) -> Result<Questions, String> {
-    let again = "what it means here cannot be had on another connection";
-    let settings = request.under.again().ok_or(again)?;
+    let asker = Asker::of(request)?;
     let (text, values) = request.text_and_values().ok_or("its text or values cannot be sent again")?;
     let catalogue = Arc::clone(&request.seen.catalogue);
-    let path: Vec<String> =
-        request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp")).cloned().collect();
-    let role = request.under.role().to_owned();
-    let session = Session { catalog: &catalogue, search_path: &path, role: &role, prepared: &NoNames };
+    let session =
+        Session { catalog: &catalogue, search_path: &asker.path, role: &asker.role, prepared: &NoNames };
     let outline = outline(&text, &session, &values)?;
     let count = if outline.fixed.is_some() {
         None
@@ -138,7 +165,10 @@ fn questions(request: &Request) -> Result<Questions, String> {
         Some((sample, shown))
     });
     let plain = |e: &Effect| {
-        matches!(e.action, Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Probe)
+        matches!(
+            e.action,
+            Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::Probe
+        )
     };
     let planned = request.operation.statements.iter().flat_map(|s| &s.effects).all(plain);
     let plan = planned.then(|| outline.statement.clone());
@@ -147,9 +177,7 @@ fn questions(request: &Request) -> Result<Questions, String> {
         count,
         sample,
         plan,
-        settings,
-        role: role.clone(),
-        path: path.clone(),
+        asker,
         in_block: request.in_block,
         catalogue: Arc::clone(&catalogue),
     })
@@ -174,13 +202,15 @@ impl Outlook {
     pub(crate) fn untold(&self) -> Seen {
         match &self.questions {
             Some(Err(why)) => self.unseen(why),
-            Some(Ok(_)) | None => Seen { rows: None, preview: self.said(Vec::new()) },
+            Some(Ok(_)) | None => Seen { preview: self.said(Tier::Static), ..Seen::default() },
         }
     }
 
     /// The same, and why.
     pub(crate) fn unseen(&self, why: &str) -> Seen {
-        Seen { rows: None, preview: self.said(vec![format!("its rows were not counted: {why}")]) }
+        let mut preview = self.said(Tier::Static);
+        preview.unseen.push(format!("its rows were not counted: {why}"));
+        Seen { preview, ..Seen::default() }
     }
 
     /// What it costs others, by the catalogue alone.
@@ -192,44 +222,119 @@ impl Outlook {
     pub(crate) fn unasked(&self, why: &str) -> Seen {
         let Some(Ok(Questions { outline, .. })) = &self.questions else { return self.untold() };
         let Some(rows) = outline.fixed else { return self.unseen(why) };
-        let words = format!("{} of {}", done(outline.does, rows, true), outline.table);
-        Seen { rows: Some(rows), preview: self.said(vec![words]) }
+        let mut preview = self.said(Tier::Static);
+        preview.words.insert(0, format!("{} of {}", done(outline.does, rows, true), outline.table));
+        Seen { rows: Some(rows), preview, ..Seen::default() }
     }
 
-    fn said(&self, mut words: Vec<String>) -> Preview {
-        words.extend(self.words.iter().cloned());
-        Preview { words, ordered: self.ordered.clone(), ..Preview::default() }
+    fn said(&self, tier: Tier) -> Preview {
+        let (words, ordered) = (self.words.clone(), self.ordered.clone());
+        Preview { words, ordered, tier: Some(tier), at: now(), ..Preview::default() }
+    }
+
+    /// From where and how closely it is looked at: of the same operation the same is seen from the same place.
+    pub(crate) fn as_seen_from(&self) -> String {
+        format!("{:?} {}", self.tier, self.in_block)
+    }
+
+    /// Whether anything is to be asked of the target.
+    pub(crate) fn is_to_ask(&self) -> bool {
+        matches!(&self.questions, Some(Ok(_))) || self.tries()
+    }
+
+    /// Whether it is to be tried.
+    pub(crate) fn tries(&self) -> bool {
+        matches!(&self.trial, Some(Ok(_)))
     }
 
     /// What policy is asked before anything is asked of the target; `None` where nothing is.
-    pub(crate) fn looking(&self, facts: &Facts) -> Option<Looking> {
-        let Some(Ok(questions)) = &self.questions else { return None };
-        Some(Looking::at(&questions.outline.table, facts))
+    pub(crate) fn looking(&self, effects: &[Effect], facts: &Facts) -> Option<Looking> {
+        if let Some(Ok(questions)) = &self.questions {
+            return Some(Looking::at(&questions.outline.table, facts));
+        }
+        let tables = effects.iter().filter_map(|effect| {
+            if let Resource::Table(table) = &effect.resource { Some(table) } else { None }
+        });
+        let first = tables.into_iter().next().filter(|_| self.tries())?;
+        Some(Looking::at(first, facts))
     }
 
-    /// Asks the target.
-    pub(crate) async fn ask(&self, target: &Target) -> Seen {
-        let Some(Ok(questions)) = &self.questions else { return self.untold() };
-        let asked = async {
-            // It is never closed.
-            let _turn = TURNS.acquire().await;
-            let mut control = target.catalogue.place.usual().await?;
-            questions.ask(&mut control).await
-        };
-        match timeout(LONGEST, asked).await {
-            Ok(Ok(found)) => {
-                let mut preview = self.said(found.words);
-                preview.plan = found.plan;
-                (preview.columns, preview.rows) = found.sample;
-                Seen { rows: found.rows, preview }
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "an operation could not be looked at");
-                self.unseen(&why(&error))
-            }
-            Err(_) => self.unseen("it took too long"),
-        }
+    /// What whoever asks may find out by how long it takes to try it, unless they may read that anyway: `None` where no right to
+    /// read shows it all.
+    pub(crate) fn tells(&self, facts: &Facts) -> Option<Looking> {
+        let Some(Ok(trial)) = &self.trial else { return None };
+        trial.tells(facts)
     }
+
+    /// Asks the target. `hide` says that whoever asks must not tell what was seen by how long it took.
+    pub(crate) async fn ask(&self, target: &Target, hide: bool) -> Seen {
+        // It is never closed.
+        let turn = TURNS.acquire().await;
+        let begun = Instant::now();
+        let mut seen = match timeout(LONGEST, self.asked(target)).await {
+            Ok(seen) => seen,
+            Err(_) => self.unseen("it took too long"),
+        };
+        seen.not_before = (hide && self.tries()).then(|| begun + LONGEST);
+        hold_until(seen.not_before, turn);
+        seen
+    }
+
+    async fn asked(&self, target: &Target) -> Seen {
+        let mut control = match target.catalogue.place.usual().await {
+            Ok(control) => control,
+            Err(error) => return self.unseen(&why(&error)),
+        };
+        let mut seen = match &self.questions {
+            Some(Ok(questions)) => match questions.ask(&mut control).await {
+                Ok(found) => self.counted(found, questions),
+                Err(error) => {
+                    tracing::debug!(%error, "an operation could not be looked at");
+                    self.unseen(&why(&error))
+                }
+            },
+            Some(Err(_)) | None => self.untold(),
+        };
+        match &self.trial {
+            Some(Ok(trial)) => match trial.run(&mut control, target).await {
+                Ok(tried) => seen.tried(tried),
+                Err(why) => seen.preview.unseen.push(format!("it was not tried: {why}")),
+            },
+            Some(Err(why)) => seen.preview.unseen.push(format!("it was not tried: {why}")),
+            None => (),
+        }
+        seen
+    }
+
+    fn counted(&self, found: Found, questions: &Questions) -> Seen {
+        let mut preview = self.said(Tier::Counted);
+        preview.exact = found.rows.is_some() && questions.outline.at_most.is_none() && !questions.in_block;
+        preview.words.splice(0..0, found.words);
+        preview.plan = found.plan;
+        (preview.columns, preview.rows) = found.sample;
+        Seen { rows: found.rows, preview, ..Seen::default() }
+    }
+}
+
+impl Seen {
+    /// What was seen by trying it takes the place of what was counted.
+    fn tried(&mut self, tried: Tried) {
+        let Tried { words, rows, tables, exact } = tried;
+        let preview = &mut self.preview;
+        preview.words.retain(|line| !is_count(line));
+        preview.words.splice(0..0, words);
+        preview.unseen.retain(|line| !line.starts_with("its rows were not counted"));
+        (preview.tier, preview.exact) = (Some(Tier::Executed), exact);
+        preview.changes.clone_from(&tables);
+        self.rows = Some(rows);
+        self.tables = Some(tables);
+    }
+}
+
+/// Whether a line tells of numbers of rows.
+fn is_count(line: &str) -> bool {
+    let begins = |words: &[&str]| words.iter().any(|word| line.starts_with(word));
+    begins(&["inserts ", "updates ", "deletes ", "rows of "])
 }
 
 /// In few words, and none of the target's, which may quote.
@@ -254,13 +359,42 @@ struct Found {
     sample: (Vec<Shown>, Vec<Vec<Option<String>>>),
 }
 
+impl Asker {
+    fn of(request: &Request) -> Result<Self, &'static str> {
+        let again = "what it means here cannot be had on another connection";
+        let settings = request.under.again().ok_or(again)?;
+        let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
+        Ok(Self { settings, role: request.under.role().to_owned(), path: path.cloned().collect() })
+    }
+
+    /// As the session is: its role, where it finds names, what it has set.
+    async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+        let mut all = Vec::new();
+        for (name, value) in &self.settings {
+            let name = name.to_ascii_lowercase();
+            if !OURS.contains(&name.as_str()) {
+                all.push(format!("pg_catalog.set_config({}, {}, true)", literal(&name), literal(value)));
+            }
+        }
+        if !all.is_empty() {
+            control.query(&format!("SELECT {}", all.join(", "))).await?;
+        }
+        let path: Vec<String> = self.path.iter().map(|schema| quoted(schema)).collect();
+        let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
+        control
+            .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
+            .await?;
+        Ok(())
+    }
+}
+
 impl Questions {
     async fn ask(&self, control: &mut Control) -> Result<Found, ControlError> {
         let limits = format!("SET LOCAL statement_timeout = {QUESTION}; SET LOCAL lock_timeout = 500");
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
         control.query(&format!("{begin}; {limits}")).await?;
         let followers = self.following(control).await?;
-        self.enter(control).await?;
+        self.asker.enter(control).await?;
         control.query(&limits).await?;
 
         let mut found = Found::default();
@@ -284,16 +418,31 @@ impl Questions {
         followers: &[Follower],
         found: &mut Found,
     ) -> Result<u64, ControlError> {
-        let direct = match (self.outline.fixed, &self.count) {
-            (Some(fixed), _) => fixed,
-            (None, Some(count)) => number(&control.query_short(count).await?)?,
-            (None, None) => 0,
+        let counted = match &self.count {
+            Some(count) => control.query_short(count).await?,
+            None => Rows::new(),
         };
+        let mut kinds: Vec<(Does, u64)> = Vec::new();
+        match (&self.outline.merge, self.outline.fixed) {
+            (Some(merge), _) => {
+                for does in &merge.does {
+                    let rows = Merge::rows(*does, &counted);
+                    kinds.push((*does, rows.ok_or_else(|| ControlError::Lost("no number".to_owned()))?));
+                }
+            }
+            (None, Some(fixed)) => kinds.push((self.outline.does, fixed)),
+            (None, None) => kinds.push((self.outline.does, number(&counted)?)),
+        }
+        let direct = kinds.iter().fold(0_u64, |sum, (_, rows)| sum.saturating_add(*rows));
         let known = self.outline.fixed.is_some() || direct <= COUNTED;
         let mut total = known.then_some(direct);
         let at_most = self.outline.at_most.map(|why| format!(", at most: {why}")).unwrap_or_default();
         let table = &self.outline.table;
-        found.words.push(format!("{} of {table}{at_most}", done(self.outline.does, direct, known)));
+        for (does, rows) in kinds {
+            // Where there are more than are counted, it is not known of which kind they are.
+            let rows = if known { rows } else { direct };
+            found.words.push(format!("{} of {table}{at_most}", done(does, rows, known)));
+        }
         for (follower, count) in followers.iter().zip(self.counts(followers)) {
             let rows = match count {
                 _ if direct == 0 => Some(0),
@@ -311,44 +460,28 @@ impl Questions {
             }
         }
         if self.in_block {
-            let why = "what its own transaction has changed so far is not in these numbers";
+            // From outside that cannot be seen. It is stopped all the same: what was shown is what is approved, and whoever
+            // approves can set another number.
+            let why = "what its own transaction has changed so far is not in these numbers, and it may not change more than \
+                       these unless a number of rows is set";
             found.words.push(why.to_owned());
-            total = None;
         }
         found.rows = total;
         Ok(direct)
     }
 
-    /// As the session is: its role, where it finds names, what it has set.
-    async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
-        let mut all = Vec::new();
-        for (name, value) in &self.settings {
-            let name = name.to_ascii_lowercase();
-            if !OURS.contains(&name.as_str()) {
-                all.push(format!("pg_catalog.set_config({}, {}, true)", literal(&name), literal(value)));
-            }
-        }
-        if !all.is_empty() {
-            control.query(&format!("SELECT {}", all.join(", "))).await?;
-        }
-        let path: Vec<String> = self.path.iter().map(|schema| quoted(schema)).collect();
-        let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
-        control
-            .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
-            .await?;
-        Ok(())
-    }
-
     /// The rows of other tables that follow by foreign keys, nearest first.
     async fn following(&self, control: &mut Control) -> Result<Vec<Follower>, ControlError> {
         let mut all: Vec<Follower> = Vec::new();
-        self.referring(control, None, &mut all).await?;
+        for does in self.outline.does_all() {
+            self.referring(control, None, does, &mut all).await?;
+        }
         let mut next = 0;
         // What is set to NULL is followed no further, nor what is not counted.
         while let Some(above) = all.get(next).cloned() {
             next += 1;
             if above.countable && above.does == Does::Deletes && all.len() < KEYS {
-                self.referring(control, Some(&above), &mut all).await?;
+                self.referring(control, Some(&above), above.does, &mut all).await?;
             }
         }
         Ok(all)
@@ -359,11 +492,11 @@ impl Questions {
         &self,
         control: &mut Control,
         above: Option<&Follower>,
+        does: Does,
         all: &mut Vec<Follower>,
     ) -> Result<(), ControlError> {
         let own = self.outline.oid.0.to_string();
-        let (oid, does, depth) =
-            above.map_or((&own, self.outline.does, 0), |above| (&above.oid, above.does, above.depth));
+        let (oid, depth) = above.map_or((&own, 0), |above| (&above.oid, above.depth));
         if does == Does::Inserts {
             return Ok(());
         }
@@ -379,7 +512,8 @@ impl Questions {
             };
             // Rows that are reached twice, or too far away, are not told apart.
             let known = key.table == self.outline.table || all.iter().any(|f| f.table == key.table);
-            let countable = !known && depth < DEEPEST && all.len() < KEYS;
+            let merges = self.outline.merge.is_some();
+            let countable = !known && !merges && depth < DEEPEST && all.len() < KEYS;
             let alias = format!("durward_{}", all.len() + 1);
             let rows = outline::referring(&key.table, &alias, &key.columns, &keys);
             let Key { table, oid, does, .. } = key;
@@ -390,7 +524,7 @@ impl Questions {
 
     /// The questions how many rows follow; `None` where that cannot be asked.
     fn counts(&self, followers: &[Follower]) -> Vec<Option<String>> {
-        let (catalog, path, role) = (&*self.catalogue, &self.path, &self.role);
+        let (catalog, path, role) = (&*self.catalogue, &self.asker.path, &self.asker.role);
         let session = Session { catalog, search_path: path, role, prepared: &NoNames };
         let more = COUNTED + 1;
         let count = |follower: &Follower| {
@@ -494,19 +628,6 @@ fn done(does: Does, rows: u64, known: bool) -> String {
         return format!("{verb} more than {} rows", grouped(COUNTED));
     }
     format!("{verb} {} row{}", grouped(rows), if rows == 1 { "" } else { "s" })
-}
-
-/// `1,204`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Values that may be shown, none too long.

@@ -75,10 +75,56 @@ fn what_cannot_be_asked_with_certainty_is_not() {
         "DELETE FROM nowhere",
         "DELETE FROM orders WHERE CURRENT OF c",
         "UPDATE orders SET total = 1 WHERE id = $3",
-        "MERGE INTO orders o USING customers c ON o.id = c.id WHEN MATCHED THEN DELETE",
+        "MERGE INTO nowhere o USING customers c ON o.id = c.id WHEN MATCHED THEN DELETE",
     ] {
         assert!(count(text, &["1"]).is_err(), "{text}");
     }
+}
+
+#[test]
+fn the_arms_of_a_merge_are_told_apart_as_it_tells_them_apart() {
+    let question = |arms: &str, join: &str| {
+        format!(
+            "SELECT durward_rows.arm, pg_catalog.count(*) FROM (SELECT durward_rows_0.arm FROM (SELECT CASE {arms} END AS arm \
+             FROM {join}) AS durward_rows_0 WHERE durward_rows_0.arm OPERATOR(pg_catalog.>) 0 LIMIT 10) AS durward_rows \
+             GROUP BY durward_rows.arm"
+        )
+    };
+    for (text, expected, does) in [
+        (
+            "MERGE INTO orders AS o USING customers c ON o.id = c.id AND c.id < $1 WHEN MATCHED AND CASE WHEN c.id = 1 THEN true \
+             END THEN DELETE WHEN MATCHED THEN UPDATE SET total = CASE WHEN true THEN 1 END \
+             WHEN NOT MATCHED AND c.id > 3 THEN INSERT (id) VALUES (c.id) WHEN NOT MATCHED THEN DO NOTHING",
+            question(
+                "WHEN \"o\".ctid IS NULL THEN CASE WHEN (c.id > 3) THEN 1 WHEN true THEN 0 ELSE 0 END \
+                 WHEN durward_source.one IS NULL THEN 0 ELSE CASE WHEN (CASE WHEN c.id = 1 THEN true END) THEN 3 WHEN true THEN 2 \
+                 ELSE 0 END",
+                "(customers c CROSS JOIN (SELECT 1 AS one) AS durward_source) LEFT JOIN orders AS o ON o.id = c.id AND c.id < 7",
+            ),
+            &[Does::Deletes, Does::Updates, Does::Inserts][..],
+        ),
+        (
+            "merge into orders using customers a join customers b on a.id = b.id on orders.id = b.id when matched then delete",
+            question(
+                "WHEN \"orders\".ctid IS NULL THEN 0 WHEN durward_source.one IS NULL THEN 0 ELSE CASE WHEN true THEN 3 ELSE 0 END",
+                "(customers a join customers b on a.id = b.id CROSS JOIN (SELECT 1 AS one) AS durward_source) JOIN orders ON \
+                 orders.id = b.id",
+            ),
+            &[Does::Deletes],
+        ),
+    ] {
+        let values = ["7".to_owned()];
+        let outline =
+            of(|session| outline(text, session, &values)).unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!(outline.count(9), expected, "{text}");
+        assert_eq!(outline.does_all(), does, "{text}");
+        of(|session| harmless(&expected, session).map(drop)).unwrap_or_else(|why| panic!("{text}: {why}"));
+    }
+    let answer = [vec![Some("3".to_owned()), Some("12".to_owned())]];
+    assert_eq!(
+        (Merge::rows(Does::Deletes, &answer), Merge::rows(Does::Inserts, &answer)),
+        (Some(12), Some(0))
+    );
 }
 
 #[test]

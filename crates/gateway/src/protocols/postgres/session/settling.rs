@@ -7,7 +7,8 @@ use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 use super::Open;
-use crate::protocols::postgres::ceiling::{Capped, Changes, Limit, Stage, TOO_MANY, Unsent};
+use crate::audit::Stopped;
+use crate::protocols::postgres::ceiling::{ANOTHER, Beyond, Capped, Changes, Limit, Stage, TOO_MANY, Unsent};
 use crate::protocols::postgres::conversation::{Refusing, Running};
 use crate::protocols::postgres::operation::RequestKind;
 use crate::protocols::postgres::own::{BEGIN, CHANGED, COMMIT, ROLLBACK, SETTLE};
@@ -147,11 +148,19 @@ impl Open {
     }
 
     fn counted(&mut self, mut capped: Capped, limit: &Limit, after: &Changes) -> Result<(), Stop> {
-        let changed = limit.changed(after, capped.told);
-        if changed > limit.most {
-            let outcome = capped.ended(TOO_MANY, changed, Some(limit.most));
-            self.answers.outcomes.push_back(outcome);
-            return self.take_back(capped, too_many(changed, limit.most));
+        let told = capped.told;
+        match limit.beyond(after, told, capped.ours) {
+            Some(Beyond::TooMany(changed)) => {
+                let outcome = capped.ended(TOO_MANY, changed, Some(Stopped::TooMany(limit.most)));
+                self.answers.outcomes.push_back(outcome);
+                return self.take_back(capped, too_many(changed, limit.most));
+            }
+            Some(Beyond::Another(how)) => {
+                let outcome = capped.ended(ANOTHER, told, Some(Stopped::Another(how)));
+                self.answers.outcomes.push_back(outcome);
+                return self.take_back(capped, another());
+            }
+            None => (),
         }
         if capped.ours {
             capped.stage = Stage::Committing;
@@ -215,6 +224,16 @@ fn too_many(changed: u64, most: u64) -> Vec<u8> {
     let error = ErrorFields::new(TOO_MANY, &why).hint(
         "Nothing of it is left. The same statement sent again asks anew; narrow it, or say how many rows it is to change.",
     );
+    build::error(&mut out, &error);
+    out
+}
+
+/// What the difference is, the approver sees; whoever asks hears no numbers of rows that they may not read.
+fn another() -> Vec<u8> {
+    let mut out = Vec::new();
+    let why = "the statement did something else than what was seen beforehand and approved: all of it was taken back";
+    let error = ErrorFields::new(ANOTHER, why)
+        .hint("Nothing of it is left. The same statement sent again asks anew, and is looked at anew.");
     build::error(&mut out, &error);
     out
 }
