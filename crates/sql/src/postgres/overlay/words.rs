@@ -1,7 +1,7 @@
 //! Types and expressions of definitions, as they are written.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{Node, ResTarget, SelectStmt, TypeName};
+use pg_query::protobuf::{LimitOption, Node, ResTarget, SelectStmt, SetOperation, TypeName};
 
 use super::super::catalog::{Catalog, Oid};
 use super::super::tree::{integer_constant, kind, qualified, strings};
@@ -67,7 +67,13 @@ pub(super) fn type_words(catalog: &Catalog, oid: Oid) -> String {
 pub(super) fn expression(node: &NodeEnum) -> Option<String> {
     let value = Some(Box::new(Node { node: Some(node.clone()) }));
     let target = NodeEnum::ResTarget(Box::new(ResTarget { val: value, ..ResTarget::default() }));
-    let select = SelectStmt { target_list: vec![Node { node: Some(target) }], ..SelectStmt::default() };
+    let select = SelectStmt {
+        target_list: vec![Node { node: Some(target) }],
+        // The library ends the process at a number that its enumerations do not have.
+        limit_option: LimitOption::Default.into(),
+        op: SetOperation::SetopNone.into(),
+        ..SelectStmt::default()
+    };
     let text = NodeEnum::SelectStmt(Box::new(select)).deparse(pg_query::DeparseOptions::default()).ok()?;
     Some(text.strip_prefix("SELECT ")?.to_owned())
 }
