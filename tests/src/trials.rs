@@ -214,7 +214,7 @@ fn what_may_leave_more_than_rows_or_reach_further_is_not_tried() {
         ),
         ("INSERT INTO locks VALUES (1)", Some("it locks more than rows")),
         ("INSERT INTO runs VALUES (1)", Some("it may do what cannot be foreseen")),
-        ("INSERT INTO tells VALUES (1)", Some("it changes its session")),
+        ("INSERT INTO tells VALUES (1)", Some("it may do what cannot be foreseen")),
         ("INSERT INTO away VALUES (1)", Some("it reaches beyond the server")),
         ("INSERT INTO far VALUES (1)", Some("it reaches beyond the server")),
         ("INSERT INTO here SELECT id FROM far", Some("it reaches beyond the server")),
