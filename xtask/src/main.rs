@@ -37,6 +37,9 @@ cargo xtask bench login [--json FILE] [--seconds N] [--rounds N] [--only set-ups
 cargo xtask bench idle [--sessions N]
     The memory of an idle session with TLS on both sides where there are 10,000, with PgBouncer as the target of all of them;
     fails above 48 KiB.
+cargo xtask bench console [--json FILE] [--times N] [--requests N] [--sessions N] [--operations N]
+    What each page of the console takes with 1,000 requests that wait, 200 sessions and a recording of 10,000 operations, which
+    a browser plays; fails where a page takes 50 ms at its median or has more than 150 kB.
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -70,6 +73,10 @@ fn main() -> ExitCode {
         }
         ["bench", "idle", rest @ ..] => {
             Options::read(rest, &[], &["--sessions"]).and_then(|o| bench::idle(&o))
+        }
+        ["bench", "console", rest @ ..] => {
+            let values = ["--json", "--times", "--requests", "--sessions", "--operations"];
+            Options::read(rest, &[], &values).and_then(|o| bench::console(&o))
         }
         ["install"] => install::everything(),
         _ => {

@@ -2,6 +2,7 @@
 
 mod action;
 mod denial;
+mod draft;
 mod name;
 mod operation;
 mod people;
@@ -10,6 +11,7 @@ mod request;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
+pub use draft::{Draft, DraftStatus};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, Visit};

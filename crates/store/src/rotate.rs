@@ -10,11 +10,12 @@ use crate::{Store, StoreError};
 use std::sync::Arc;
 
 /// Where sealed values are: table, the column that names the row, the sealed column. Whoever adds a sealed column adds it here.
-pub(crate) const SEALED: [(&str, &str, &str); 4] = [
+pub(crate) const SEALED: [(&str, &str, &str); 5] = [
     ("made_key", "name", "sealed"),
     ("credential", "target", "sealed"),
     ("request", "id", "sealed_values"),
     ("asked", "id", "sealed"),
+    ("draft", "id", "sealed"),
 ];
 
 /// What a rotation did.
