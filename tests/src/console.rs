@@ -36,7 +36,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     let server = rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     // Pages are looked at while statements wait.
-    let rig = Rig::of(server, &target, "[limits]\nhold = \"3m\"\n", POLICY);
+    let mut rig = Rig::of(server, &target, "[limits]\nhold = \"3m\"\n", POLICY);
     rig.server
         .sql(
             DATABASE,
@@ -54,20 +54,14 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     );
     let target = Target::new(DATABASE, rig.server.port(), DATABASE);
     gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuers)]).unwrap();
-    let invited = |arguments: &[&str]| {
-        let said =
-            text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
-        let link = Json::parse(&said).unwrap();
-        link.at("link").and_then(Json::text).unwrap().to_owned()
-    };
     let mut browser = rig.through().command("node");
     browser.arg(rig::folder("programs").join("console.mjs"));
     browser
         .env("CONSOLE_NPM", rig::npm())
         .env("CONSOLE_ORIGIN", format!("http://localhost:{}", gateway.admin_port()))
-        .env("CONSOLE_LINK", invited(&["ada", "--role", "administrator"]))
-        .env("CONSOLE_AUDITOR", invited(&["eve", "--role", "auditor"]))
-        .env("CONSOLE_DBA", invited(&["dora", "--group", "dba"]))
+        .env("CONSOLE_LINK", invited(gateway, &["ada", "--role", "administrator"]))
+        .env("CONSOLE_AUDITOR", invited(gateway, &["eve", "--role", "auditor"]))
+        .env("CONSOLE_DBA", invited(gateway, &["dora", "--group", "dba"]))
         .env("CONSOLE_TARGET_PORT", rig.server.port().to_string())
         .env("CONSOLE_TARGET_PASSWORD", "nobody asks for it")
         .env("CONSOLE_ISSUER", issuer.url());
@@ -83,7 +77,12 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     );
     assert!(output.status.success(), "{said}");
     // Whoever runs some of the flows by hand looks at those alone.
-    if std::env::var("CONSOLE_FLOWS").is_ok_and(|only| !only.is_empty()) {
+    if let Ok(only) = std::env::var("CONSOLE_FLOWS")
+        && !only.is_empty()
+    {
+        if only.starts_with("two people") {
+            two_people(&mut rig);
+        }
         return;
     }
     // What was done is on record, with who and how.
@@ -105,6 +104,34 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         assert!(journal.lines().any(is_it), "{who}: {what}");
     }
     assert!(journal.contains("by passkey") && journal.contains("by sign-in at company"), "how");
+    two_people(&mut rig);
+}
+
+/// The same gateway, where what is changed in the console takes a second person.
+fn two_people(rig: &mut Rig) {
+    let config = rig.gateway.config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}second_person = [\"policies\", \"targets\"]\n")).unwrap();
+    rig.gateway.restart().unwrap();
+    let gateway = &rig.gateway;
+    let mut browser = rig.through().command("node");
+    browser.arg(rig::folder("programs").join("console.mjs")).env("CONSOLE_TWO", "yes");
+    browser.env("CONSOLE_NPM", rig::npm()).env("CONSOLE_FLOWS", "");
+    browser.env("CONSOLE_ORIGIN", format!("http://localhost:{}", gateway.admin_port()));
+    for (name, who) in [("CONSOLE_LINK", "ruth"), ("CONSOLE_DBA", "olga")] {
+        browser.env(name, invited(gateway, &[who, "--role", "administrator"]));
+    }
+    if let Some(shots) = std::env::var_os("DURWARD_SHOTS") {
+        browser.env("CONSOLE_SHOTS", shots);
+    }
+    let output = browser.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&said), gateway.log());
+}
+
+fn invited(gateway: &Durward, arguments: &[&str]) -> String {
+    let said = text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
+    Json::parse(&said).unwrap().at("link").and_then(Json::text).unwrap().to_owned()
 }
 
 /// The first link is shown when the gateway is made, and is good once.

@@ -40,6 +40,9 @@ cargo xtask bench idle [--sessions N]
 cargo xtask bench mcp [--json FILE] [--seconds N] [--rounds N]
     What an agent's call by MCP takes beside the same statement by the wire, with 1, 8 and 200 agents at once, and the memory of
     one that waits.
+cargo xtask bench console [--json FILE] [--times N] [--requests N] [--sessions N] [--operations N]
+    What each page of the console takes with 1,000 requests that wait, 200 sessions and a recording of 10,000 operations, which
+    a browser plays; fails where a page takes 50 ms at its median or has more than 150 kB.
 cargo xtask install
     Installs everything that the commands above need; each of them installs its own part by itself.";
 
@@ -76,6 +79,10 @@ fn main() -> ExitCode {
         }
         ["bench", "idle", rest @ ..] => {
             Options::read(rest, &[], &["--sessions"]).and_then(|o| bench::idle(&o))
+        }
+        ["bench", "console", rest @ ..] => {
+            let values = ["--json", "--times", "--requests", "--sessions", "--operations"];
+            Options::read(rest, &[], &values).and_then(|o| bench::console(&o))
         }
         ["install"] => install::everything(),
         _ => {

@@ -11,7 +11,7 @@ use gateway::credentials::SourceConfig;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
 use gateway::people::Roles;
-use policy::rights::Role;
+use policy::rights::{Right, Role};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -293,6 +293,28 @@ struct TypedConsole {
     /// What people who sign in at issuers are in the console: groups, and people as `user:NAME`.
     #[serde(default)]
     roles: TypedRoles,
+    /// What is changed in the console only where a second person has confirmed it: `policies`, `targets`.
+    #[serde(default)]
+    second_person: BTreeSet<TypedChange>,
+}
+
+/// What is changed in the console.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum TypedChange {
+    /// Files of policies.
+    Policies,
+    /// Targets that are added.
+    Targets,
+}
+
+impl TypedChange {
+    fn right(self) -> Right {
+        match self {
+            Self::Policies => Right::ChangePolicies,
+            Self::Targets => Right::ChangeTargets,
+        }
+    }
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -720,7 +742,7 @@ impl Typed {
         let TypedRecordings { directory, bytes_per_operation } = recordings;
         let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
             postgres;
-        let TypedConsole { listen: console, hosts, public_url, roles } = console;
+        let TypedConsole { listen: console, hosts, public_url, roles, second_person } = console;
         let TypedLog { format, level } = log;
         let TypedLimits {
             hold,
@@ -755,7 +777,12 @@ impl Typed {
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
             hosts,
-            public: Public { url: public_url.map(|url| url.0), roles: roles.read(), clients: None },
+            public: Public {
+                url: public_url.map(|url| url.0),
+                roles: roles.read(),
+                takes_two: second_person.into_iter().map(TypedChange::right).collect(),
+                clients: None,
+            },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,

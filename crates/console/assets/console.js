@@ -317,13 +317,16 @@
       where('after', n + 1);
       where('mark-before', marks.findLast((mark) => mark < n));
       where('mark-after', marks.find((mark) => mark > n));
-      history.replaceState(null, '', `${path}?step=${n}`);
+      // While it plays it goes too fast for browsers to take each step as an address.
+      if (byHand) addressed();
       for (let k = 1; k <= 10; k += 1) if (!known.has(n + k)) { ahead(n + k); break; }
       return true;
     };
+    const addressed = () => history.replaceState(null, '', `${path}?step=${here}`);
     const pause = () => {
       clearTimeout(timer);
       timer = undefined;
+      addressed();
       start.setAttribute('aria-pressed', 'false');
       start.setAttribute('aria-label', 'Play');
     };

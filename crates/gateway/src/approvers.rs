@@ -311,7 +311,7 @@ impl Gateway {
     }
 
     /// All names of somebody that are said to be one approver's, their own first.
-    async fn names_of(&self, who: &PrincipalRef) -> Result<Vec<KnownAs>, AdminError> {
+    pub(crate) async fn names_of(&self, who: &PrincipalRef) -> Result<Vec<KnownAs>, AdminError> {
         let own = who.to_string();
         let mut names = vec![self.known_as(&own)];
         for approver in self.state().approvers().await? {

@@ -13,6 +13,7 @@ use crate::configure::{
 };
 use crate::denials::{DenialInfo, NewDenial};
 use crate::doctor::{Check, Grade};
+use crate::drafts::{Added, Changed, Wanted};
 use crate::explain::{Asked, Explained};
 use crate::freezes::{NewEnd, NewFreeze};
 use crate::gateway::Gateway;
@@ -73,7 +74,7 @@ pub struct PolicyEdit {
 }
 
 impl PolicyEdit {
-    fn make(&self, wanted: &mut Configuration) -> Result<(), AdminError> {
+    pub(crate) fn make(&self, wanted: &mut Configuration) -> Result<(), AdminError> {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fine) {
             let why = "a file's name has 1 to 100 letters, digits, `-`, `_`, `.` and `/`";
@@ -111,6 +112,11 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// Where there was nothing to look at.
+    pub(crate) fn nothing() -> Self {
+        Self { checks: Vec::new(), columns: Vec::new() }
+    }
+
     /// Whether the gateway could log in and read what is there.
     pub fn is_usable(&self) -> bool {
         let needed = |check: &&Check| ["reachable", "catalogue", "journal"].contains(&check.what);
@@ -134,7 +140,7 @@ impl From<ConfigureError> for AdminError {
 
 impl Gateway {
     /// Who does it, where they have the right.
-    fn with_right(&self, guest: &Guest, right: Right) -> Result<String, AdminError> {
+    pub(crate) fn with_right(&self, guest: &Guest, right: Right) -> Result<String, AdminError> {
         if self.may(guest, right) {
             return Ok(guest.id().to_string());
         }
@@ -142,7 +148,7 @@ impl Gateway {
     }
 
     /// The same, where they have shown that they mean exactly this. That they did is on record.
-    fn meant(
+    pub(crate) fn meant(
         &self,
         guest: &Guest,
         right: Right,
@@ -234,20 +240,21 @@ impl Gateway {
         guest: &Guest,
         mut wanted: TargetConfig,
         proof: Option<Proof>,
-    ) -> Result<Tried, AdminError> {
+    ) -> Result<Added, AdminError> {
         let by = self.meant(guest, Right::ChangeTargets, Act::target(&wanted), proof)?;
         let name = TargetName::new(wanted.name.as_str());
         let taken = || AdminError::Refused(format!("there is a target {name} already: choose another name"));
         if self.target(&name).is_some() {
             return Err(taken());
         }
-        let tried = self.try_target(&wanted).await?;
+        let tried = self.try_and_tag(&mut wanted).await?;
         if !tried.is_usable() {
-            return Ok(tried);
+            return Ok(Added { tried, waits: None });
         }
-        for (column, tag) in &tried.columns {
-            let proposed = ColumnConfig { tags: [tag.clone()].into(), strategy: None, proposed: true };
-            wanted.columns.insert(column.clone(), proposed);
+        if self.takes_two(guest, Right::ChangeTargets) {
+            let password = wanted.password.take();
+            let waits = self.hold(&by, &Wanted::Target(Box::new(wanted)), password.as_ref()).await?;
+            return Ok(Added { tried, waits: Some(waits) });
         }
         self.edit(None, &by, |configuration| {
             if configuration.targets.iter().any(|target| target.name == wanted.name) {
@@ -257,6 +264,16 @@ impl Gateway {
             Ok(())
         })
         .await?;
+        Ok(Added { tried, waits: None })
+    }
+
+    /// Looks at a target that is not configured, and gives its columns the tags that are proposed.
+    pub(crate) async fn try_and_tag(&self, wanted: &mut TargetConfig) -> Result<Tried, AdminError> {
+        let tried = self.try_target(wanted).await?;
+        for (column, tag) in &tried.columns {
+            let proposed = ColumnConfig { tags: [tag.clone()].into(), strategy: None, proposed: true };
+            wanted.columns.entry(column.clone()).or_insert(proposed);
+        }
         Ok(tried)
     }
 
@@ -271,7 +288,7 @@ impl Gateway {
         self.look_at_edit(|wanted| edit.make(wanted)).await
     }
 
-    /// Changes a file of policies.
+    /// Changes a file of policies, or has the change wait for a second person, where that takes two.
     ///
     /// # Errors
     /// They may not, have not shown that they mean it, it is not valid, or somebody else changed something meanwhile.
@@ -280,9 +297,23 @@ impl Gateway {
         guest: &Guest,
         edit: &PolicyEdit,
         proof: Option<Proof>,
-    ) -> Result<Applied, AdminError> {
+    ) -> Result<Changed, AdminError> {
         let by = self.meant(guest, Right::ChangePolicies, Act::policy(edit), proof)?;
-        self.edit(Some(edit.seen), &by, |wanted| edit.make(wanted)).await
+        if !self.takes_two(guest, Right::ChangePolicies) {
+            return Ok(Changed::Now(self.edit(Some(edit.seen), &by, |wanted| edit.make(wanted)).await?));
+        }
+        let (version, configured) = self.configured().await?;
+        if version != edit.seen {
+            return Err(ConfigureError::Raced.into());
+        }
+        let applied = self.look_at_edit(|wanted| edit.make(wanted)).await?;
+        if applied.changes.is_empty() {
+            return Ok(Changed::Now(applied));
+        }
+        let before =
+            configured.policies.into_iter().find(|file| file.name == edit.name).map(|file| file.text);
+        let wanted = Wanted::Policy { name: edit.name.clone(), text: edit.text.clone(), before };
+        Ok(Changed::Waits(self.hold(&by, &wanted, None).await?))
     }
 
     /// What a statement would come to.

@@ -2,6 +2,7 @@
 //! verifier as text, since it does not know the wire.
 
 mod bulletin;
+mod drafts;
 mod people;
 
 use std::collections::BTreeSet;
@@ -293,6 +294,18 @@ impl Backend for Embedded {
 
     fn requests<'a>(&'a self, all: bool, part: &'a Part) -> Reply<'a, Vec<Request>> {
         Box::pin(async move { Ok(self.0.requests(all, part, now()).await?) })
+    }
+
+    fn briefs<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>> {
+        Box::pin(async move { Ok(self.0.briefs(part, now()).await?) })
+    }
+
+    fn answered<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>> {
+        Box::pin(async move { Ok(self.0.answered(part, now()).await?) })
+    }
+
+    fn requests_of<'a>(&'a self, principal: &'a str, most: usize) -> Reply<'a, Vec<Request>> {
+        Box::pin(async move { Ok(self.0.requests_of(principal, most, now()).await?) })
     }
 
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>> {

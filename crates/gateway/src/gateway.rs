@@ -13,7 +13,7 @@ use journal::{Journal, record};
 use masking::HashKey;
 use model::{Inspect, PrincipalRef, TargetName};
 use policy::identity::Groups;
-use policy::rights::{Rights, Role};
+use policy::rights::{Right, Rights, Role};
 use policy::{Context, Denied, Grant, Policies};
 use recording::Recorder;
 use tokio::sync::watch;
@@ -138,7 +138,7 @@ pub struct Gateway {
     /// Who may do what in the console.
     rights: Rights,
     /// Where the console is, and what people of issuers are there.
-    console: OnceLock<(presence::Place, Roles)>,
+    console: OnceLock<(presence::Place, Roles, BTreeSet<Right>)>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
     /// What was refused lately, to whom.
@@ -470,24 +470,31 @@ impl Gateway {
     }
 
     /// Says, once, where the console is, and what people of issuers are there.
-    pub fn set_console(&self, place: presence::Place, roles: Roles) {
+    /// Where changes take two people, what they take the right of waits for the second.
+    pub fn set_console(&self, place: presence::Place, roles: Roles, takes_two: BTreeSet<Right>) {
         self.holds.set_console(&place);
-        if self.console.set((place, roles)).is_err() {
+        if self.console.set((place, roles, takes_two)).is_err() {
             tracing::error!("where the console is was said already");
         }
     }
 
     /// Where an invitation's secret leads.
     pub fn link_of(&self, invitation: &str) -> Option<String> {
-        self.console.get().map(|(place, _)| place.link_of(invitation))
+        self.console.get().map(|(place, ..)| place.link_of(invitation))
     }
 
     pub(crate) fn console_place(&self) -> Option<&presence::Place> {
-        self.console.get().map(|(place, _)| place)
+        self.console.get().map(|(place, ..)| place)
     }
 
     pub(crate) fn roles_of(&self, who: &PrincipalRef, groups: &[String]) -> BTreeSet<Role> {
-        self.console.get().map(|(_, roles)| roles.of(who, groups)).unwrap_or_default()
+        self.console.get().map(|(_, roles, _)| roles.of(who, groups)).unwrap_or_default()
+    }
+
+    /// The rights of which what they let change waits for a second person.
+    pub(crate) fn takes_two_people(&self) -> &BTreeSet<Right> {
+        static NONE: BTreeSet<Right> = BTreeSet::new();
+        self.console.get().map_or(&NONE, |(.., takes_two)| takes_two)
     }
 
     pub(crate) fn state(&self) -> &State {

@@ -1,6 +1,7 @@
 //! The gateway's state in memory, for tests.
 
 mod bulletin;
+mod drafts;
 mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Progress, Request, Room,
-    SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
+    Approver, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress, Request,
+    Room, SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -43,6 +44,7 @@ struct Kept {
     approvers: Vec<Approver>,
     placed: BTreeMap<(TargetName, String), Placed>,
     people: people::Known,
+    drafts: Vec<(Draft, Zeroizing<Vec<u8>>)>,
     made: u32,
 }
 
@@ -420,6 +422,24 @@ impl Backend for Memory {
             let before = kept.requests.iter().position(|r| Some(&r.id) == part.before.as_ref());
             let older = kept.requests.iter().take(before.unwrap_or(usize::MAX)).rev();
             older.filter(wanted).take(part.most).cloned().collect()
+        })
+    }
+
+    fn briefs<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>> {
+        self.requests(false, part)
+    }
+
+    fn answered<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>> {
+        self.with(|kept| {
+            let before = kept.requests.iter().position(|r| Some(&r.id) == part.before.as_ref());
+            let older = kept.requests.iter().take(before.unwrap_or(usize::MAX)).rev();
+            older.filter(|r| r.status != Status::Pending).take(part.most).cloned().collect()
+        })
+    }
+
+    fn requests_of<'a>(&'a self, principal: &'a str, most: usize) -> Reply<'a, Vec<Request>> {
+        self.with(|kept| {
+            kept.requests.iter().rev().filter(|r| r.principal == principal).take(most).cloned().collect()
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Asserted, Member, Part, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
+use model::{Asserted, Member, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
 use policy::quorum;
 use policy::rights::{Person, Right, Role};
 use schemars::JsonSchema;
@@ -17,7 +17,7 @@ use crate::approvers::{TAKEN, Voter};
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
 use crate::presence::Pledge;
-use crate::requests::{AdminError, MOST_LISTED, parse_principal};
+use crate::requests::{AdminError, parse_principal};
 use crate::state::{State, StateError};
 
 /// A visit ends after so long without a question, in seconds.
@@ -301,20 +301,7 @@ impl Gateway {
         self.rights().may(guest.person(), right)
     }
 
-    /// The newest held operations that somebody may see, without values; all, or those that wait.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn requests_seen_by(
-        &self,
-        guest: &Guest,
-        all: bool,
-    ) -> Result<Vec<model::Request>, AdminError> {
-        let may_see = |request: &model::Request| self.rights().may_see(guest.person(), request);
-        self.requests_that(all, &Part::newest(MOST_LISTED), may_see).await
-    }
-
-    /// One of them, with its exact values. That they were seen is on record.
+    /// A held operation with its exact values. That they were seen is on record.
     ///
     /// # Errors
     /// There is none that they may see, or it cannot be read or recorded.

@@ -15,6 +15,7 @@ use sql::postgres::catalog::Placed;
 
 use crate::configure::Configuration;
 pub use bulletin::Bulletin;
+pub use drafts::Drafts;
 pub use people::People;
 
 /// The store cannot be read or written.
@@ -155,7 +156,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People + Bulletin {
+pub trait Backend: People + Bulletin + Drafts {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -257,6 +258,12 @@ pub trait Backend: People + Bulletin {
     ) -> Reply<'a, ()>;
     /// A part of the requests, newest first; all, or those that wait. Without values, and with the beginning of their texts.
     fn requests<'a>(&'a self, all: bool, part: &'a Part) -> Reply<'a, Vec<Request>>;
+    /// A part of those that wait, newest first, without what they say: who asks, under which rules, and who has answered.
+    fn briefs<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>>;
+    /// A part of those that do not wait, newest first, as in other lists.
+    fn answered<'a>(&'a self, part: &'a Part) -> Reply<'a, Vec<Request>>;
+    /// The newest of what a principal asked, so many at most, likewise.
+    fn requests_of<'a>(&'a self, principal: &'a str, most: usize) -> Reply<'a, Vec<Request>>;
     /// One request with its values.
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>>;
     /// Counts an answer. One no denies; when enough have said yes, policy says (`policy::quorum`).
@@ -301,6 +308,7 @@ impl std::ops::Deref for State {
 }
 
 mod bulletin;
+mod drafts;
 mod people;
 #[cfg(test)]
 mod tests;

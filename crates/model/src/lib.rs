@@ -2,6 +2,7 @@
 
 mod action;
 mod denial;
+mod draft;
 mod effect;
 mod name;
 mod operation;
@@ -12,6 +13,7 @@ mod request;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
+pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};

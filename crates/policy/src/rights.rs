@@ -45,6 +45,10 @@ permit (
   resource
 );
 
+@id("some-changes-take-two")
+forbid (principal, action, resource is Console)
+when { context.takes_two } unless { context.confirmed };
+
 @id("nobody-answers-for-themselves")
 forbid (principal, action == Action::"answer", resource is Request)
 when { resource.askers.contains(principal) };
@@ -151,10 +155,23 @@ impl Rights {
         Ok(Self { schema, policies })
     }
 
-    /// Whether somebody may.
+    /// Whether somebody may, alone or with somebody else.
     pub fn may(&self, who: Person<'_>, right: Right) -> bool {
+        self.may_here(who, right, false, true)
+    }
+
+    /// Whether somebody may without a second person, where it is configured whether that takes two.
+    pub fn may_alone(&self, who: Person<'_>, right: Right, takes_two: bool) -> bool {
+        self.may_here(who, right, takes_two, false)
+    }
+
+    fn may_here(&self, who: Person<'_>, right: Right, takes_two: bool, confirmed: bool) -> bool {
         let here = entity("Console", "durward");
-        self.decide(who, right.as_str(), here.clone(), Entity::new_no_attrs(here, HashSet::new()))
+        let facts = [("takes_two", takes_two), ("confirmed", confirmed)];
+        let facts = facts.map(|(name, value)| (name.to_owned(), RestrictedExpression::new_bool(value)));
+        let Ok(context) = Context::from_pairs(facts) else { return false };
+        let about = Entity::new_no_attrs(here.clone(), HashSet::new());
+        self.decide(who, right.as_str(), here, about, context)
     }
 
     /// Whether somebody may see a request.
@@ -187,10 +204,17 @@ impl Rights {
         let Ok(request) = Entity::new(id.clone(), attributes.into_iter().collect(), HashSet::new()) else {
             return false;
         };
-        self.decide(who, action, id, request)
+        self.decide(who, action, id, request, Context::empty())
     }
 
-    fn decide(&self, who: Person<'_>, action: &str, resource: EntityUid, about: Entity) -> bool {
+    fn decide(
+        &self,
+        who: Person<'_>,
+        action: &str,
+        resource: EntityUid,
+        about: Entity,
+        context: Context,
+    ) -> bool {
         // Names are compared in whatever case they are written.
         let person = entity("Person", &who.id.to_string().to_lowercase());
         let roles = who.roles.iter().map(|role| entity("Role", role.as_str()));
@@ -200,7 +224,7 @@ impl Rights {
             return false;
         };
         let Ok(request) =
-            Request::new(person, entity("Action", action), resource, Context::empty(), Some(&self.schema))
+            Request::new(person, entity("Action", action), resource, context, Some(&self.schema))
         else {
             return false;
         };
@@ -213,7 +237,8 @@ fn schema_text() -> String {
     let mut text = SCHEMA.to_owned();
     for right in Right::ALL {
         text.push_str(&format!(
-            "action \"{}\" appliesTo {{ principal: Person, resource: Console }};\n",
+            "action \"{}\" appliesTo {{ principal: Person, resource: Console, \
+             context: {{ takes_two: Bool, confirmed: Bool }} }};\n",
             right.as_str()
         ));
     }

@@ -12,6 +12,7 @@ mod changes;
 mod configuration;
 mod database;
 mod denials;
+mod drafts;
 mod dump;
 mod foresee;
 mod happened;

@@ -23,6 +23,9 @@ pub struct Claimant {
     pub until: i64,
 }
 
+/// Of a text so much is read for a list, in characters, and twice as much of its effects.
+const SHORT: i64 = 2000;
+
 impl Store {
     /// Files a request, unless one of the same digest waits or is approved and not used, under rules that ask the same.
     ///
@@ -224,20 +227,64 @@ impl Store {
     /// # Errors
     /// They cannot be read.
     pub async fn requests(&self, all: bool, part: &Part, now: i64) -> Result<Vec<Request>, StoreError> {
+        self.listed(if all { "all" } else { "wait" }, "", SHORT, part, now).await
+    }
+
+    /// The same of those that wait, without what they say: who asks, under which rules, and who has answered.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn briefs(&self, part: &Part, now: i64) -> Result<Vec<Request>, StoreError> {
+        self.listed("wait", "", 0, part, now).await
+    }
+
+    /// The same of those that do not wait.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn answered(&self, part: &Part, now: i64) -> Result<Vec<Request>, StoreError> {
+        self.listed("over", "", SHORT, part, now).await
+    }
+
+    /// The newest of what a principal asked, so many at most.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn requests_of(
+        &self,
+        principal: &str,
+        most: usize,
+        now: i64,
+    ) -> Result<Vec<Request>, StoreError> {
+        self.listed("all", principal, SHORT, &Part::newest(most), now).await
+    }
+
+    async fn listed(
+        &self,
+        which: &str,
+        principal: &str,
+        text: i64,
+        part: &Part,
+        now: i64,
+    ) -> Result<Vec<Request>, StoreError> {
         // What is long is not read to be thrown away.
         let kept = query(
             "SELECT id, digest, status, principal, on_behalf_of, target, session, summary, \
-             substr(text, 1, 2000) AS text, '{}' AS circumstances, ceiling, \
-             CASE WHEN length(effects) <= 4000 THEN effects ELSE '[]' END AS effects, \
+             substr(text, 1, CAST(CAST($5 AS BIGINT) AS INTEGER)) AS text, '{}' AS circumstances, ceiling, \
+             CASE WHEN length(effects) <= 2 * $5 THEN effects ELSE '[]' END AS effects, \
              changed, holds, filed, expires, outcome \
-             FROM request WHERE ($1 OR (status = 'pending' AND expires > $2)) AND \
+             FROM request WHERE \
+             ($1 = 'all' OR ($1 = 'wait') = (status = 'pending' AND expires > $2)) AND \
+             ($6 = '' OR principal = $6) AND \
              ($3 = '' OR (filed, rowid) < (SELECT filed, rowid FROM request WHERE id = $3)) \
              ORDER BY filed DESC, rowid DESC LIMIT $4",
         )
-        .bind(all)
+        .bind(which)
         .bind(now)
         .bind(part.before.as_deref().unwrap_or_default())
         .bind(i64::try_from(part.most).unwrap_or(i64::MAX))
+        .bind(text)
+        .bind(principal)
         .fetch_all(&self.database)
         .await?;
         let (Some(newest), Some(oldest)) = (kept.first(), kept.last()) else { return Ok(Vec::new()) };

@@ -61,6 +61,11 @@ impl Store {
         };
         self.delete("DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE until < $1 LIMIT $2)", now)
             .await?;
+        self.delete(
+            "DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE expires < $1 LIMIT $2)",
+            requests.min(now),
+        )
+        .await?;
         for sql in [
             "DELETE FROM visit WHERE mark IN (SELECT mark FROM visit WHERE expires < $1 LIMIT $2)",
             "DELETE FROM once WHERE mark IN (SELECT mark FROM once WHERE expires < $1 LIMIT $2)",

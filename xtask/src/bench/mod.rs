@@ -9,6 +9,7 @@ use testkit::{Failure, Scratch};
 
 use crate::{Options, build, install};
 
+mod console;
 mod load;
 mod login;
 mod many;
@@ -17,6 +18,7 @@ mod peers;
 mod report;
 mod scale;
 
+pub(crate) use console::run as console;
 use load::{Load, Work};
 pub(crate) use login::run as login;
 pub(crate) use many::{judged as judged_idle, run as idle};

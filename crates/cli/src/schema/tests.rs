@@ -119,7 +119,7 @@ fn examples() -> Vec<(Kind, Value)> {
             "data = 'state'\nwatch = true\nmaster_key = { file = 'k' }\napply = 'files'\n\
              [postgres]\nlisten = ['0.0.0.0:7432', '[::]:7432']\ntls = { certificate = 'c', key = 'k' }\nconnections = 10\n\
              connections_per_address = 3\nlogin = '5s'\ntargets = { orders = '127.0.0.1:7433' }\n\
-             [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\npublic_url = 'https://gate.example.com'\n\
+             [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\npublic_url = 'https://gate.example.com'\nsecond_person = ['policies', 'targets']\n\
              [console.roles]\nadministrator = ['company/platform']\npolicy_editor = ['company/dba']\nauditor = ['user:company/eve']\n[log]\nformat = 'json'\nlevel = 'info'\n\
              [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\nsessions_of_one = 20\n\
              tokens_of_one = 30\nrequests_of_one = 1000000\nrequests_in_all = 2000000\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\

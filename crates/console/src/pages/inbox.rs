@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Html;
 use axum::routing::get;
+use gateway::inbox::Inbox;
 use maud::{Markup, html};
 use model::{Request, Status};
 use policy::quorum;
@@ -13,20 +14,19 @@ use policy::rights::Right;
 use super::frame::{self, Page};
 use super::problem::Problem;
 use super::visitor::Visitor;
-use super::{Pages, Routes, live, words};
+use super::{Pages, Routes, drafts, live, words};
 
 /// So many are shown at once.
-const MOST: usize = 100;
+const MOST: usize = 50;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     live::routes(routes.page("/", Right::Inbox, get(inbox)).page("/requests", Right::Inbox, get(history)))
 }
 
 async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
-    let mut waiting = pages.gateway.requests_seen_by(visitor.guest(), false).await?;
     // As they came: what comes in later moves nothing that somebody reads.
-    waiting.reverse();
-    let count = waiting.len();
+    let Inbox { count, first } = pages.gateway.inbox(visitor.guest(), MOST).await?;
+    let changes = drafts::notice(&pages, &visitor).await;
     let title = if count == 0 { "Inbox".to_owned() } else { format!("({count}) Inbox") };
     let body = html! {
         main #main {
@@ -36,10 +36,11 @@ async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html
                     @match count { 0 => { "nothing waits" } 1 => { "one waits" } _ => { (count) " wait" } }
                 }
             }
+            (changes)
             ul.cards #waiting data-live-list {
-                @for request in waiting.iter().take(MOST) { (card(&pages, &visitor, request)) }
+                @for (request, mine) in &first { (card(request, *mine)) }
             }
-            @if count > MOST { p.hint { "The first " (MOST) " of " (count) " are shown." } }
+            @if count > MOST { p.hint { "The first " (MOST) " of " (count) " are shown; others follow as these are answered." } }
             div #empty data-live-part=(count == 0) { @if count == 0 { (empty()) } }
         }
     };
@@ -62,25 +63,24 @@ fn empty() -> Markup {
 }
 
 async fn history(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
-    let mut all = pages.gateway.requests_seen_by(visitor.guest(), true).await?;
-    all.retain(|request| request.status != Status::Pending);
+    let all = pages.gateway.answered_seen_by(visitor.guest(), MOST + 1).await?;
     let body = html! {
         main #main {
             div.head { h1 { "History" } p.count { "what was asked, and what became of it" } }
             @if all.is_empty() {
                 section.empty { h2 { "Nothing was answered yet" } p { "What you and others answer stays here with its outcome." } }
             }
-            ul.cards { @for request in all.iter().take(MOST) { (card(&pages, &visitor, request)) } }
-            @if all.len() > MOST { p.hint { "The newest " (MOST) " of " (all.len()) " are shown; the journal has all." } }
+            ul.cards { @for request in all.iter().take(MOST) { (card(request, true)) } }
+            @if all.len() > MOST { p.hint { "The newest " (MOST) " are shown; the journal has all." } }
         }
     };
     Ok(frame::page(&pages, &visitor, Page { title: "History", at: "/requests", body, live: None }))
 }
 
-fn card(pages: &Pages, visitor: &Visitor, request: &Request) -> Markup {
+/// `mine` is whether somebody may answer it where it waits.
+fn card(request: &Request, mine: bool) -> Markup {
     let waits = quorum::waits_for(&request.holds, &request.votes);
     let key = format!("{} {}", request.status, request.votes.len());
-    let mine = pages.gateway.may_answer(visitor.guest(), request);
     html! {
         li.card id={ "r-" (request.id) } data-live-part=(key) {
             a.cover href={ "/requests/" (request.id) } {

@@ -121,11 +121,7 @@ impl Watching {
                 all.sort_unstable();
                 all.hash(&mut seen);
             }
-            (None, None, None) => {
-                for request in gateway.requests_seen_by(guest, false).await.ok()? {
-                    (request.id, request.status.as_str(), request.votes.len()).hash(&mut seen);
-                }
-            }
+            (None, None, None) => gateway.inbox_mark(guest).await.ok()?.hash(&mut seen),
         }
         Some(seen.finish())
     }

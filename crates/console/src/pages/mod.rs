@@ -8,6 +8,7 @@
 
 mod assets;
 mod diff;
+mod drafts;
 mod frame;
 mod freezes;
 mod guard;
@@ -58,6 +59,8 @@ pub struct Public {
     pub url: Option<String>,
     /// What people of issuers are in the console.
     pub roles: Roles,
+    /// The rights of which what they let change in the console waits for a second person.
+    pub takes_two: BTreeSet<Right>,
     /// The port on which clients of targets are served, for lines to paste; nothing where it is not known.
     pub clients: Option<std::net::SocketAddr>,
 }
@@ -114,7 +117,7 @@ impl Routes {
 
 pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Router {
     let place = public.place(port);
-    gateway.set_console(place.clone(), public.roles.clone());
+    gateway.set_console(place.clone(), public.roles.clone(), public.takes_two.clone());
     let pages = Arc::new(Pages { gateway: Arc::clone(gateway), place, clients: public.clients });
     let none = Routes(Router::new(), Arc::clone(&pages));
     let Routes(inside, _) = [
@@ -126,6 +129,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         freezes::routes,
         targets::routes,
         policies::routes,
+        drafts::routes,
         people::routes,
         journal::routes,
         health::routes,

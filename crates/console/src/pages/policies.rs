@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::configure::PolicyFile;
 use gateway::desk::PolicyEdit;
+use gateway::drafts::Changed;
 use gateway::explain::{Answer, Asked, Asker, Explained};
 use gateway::presence::Act;
 use gateway::requests::AdminError;
@@ -19,7 +20,7 @@ use super::frame::{self, Page};
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, diff, health, words};
+use super::{Pages, Routes, diff, drafts, health, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -40,10 +41,10 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .page("/policies/history/{version}", Right::SeePolicies, get(version))
 }
 
-fn places(at: &str) -> Markup {
+pub(super) fn places(at: &str) -> Markup {
     html! {
         ul.tabs aria-label="Policies" {
-            @for (path, says) in [("/policies", "In force"), ("/policies/explain", "Why?"), ("/policies/history", "History")] {
+            @for (path, says) in [("/policies", "In force"), ("/policies/explain", "Why?"), ("/policies/history", "History"), (drafts::AT, "Changes")] {
                 li { a href=(path) aria-current=[(path == at).then_some("page")] { (says) } }
             }
         }
@@ -135,6 +136,7 @@ fn editing(pages: &Pages, visitor: &Visitor, edit: &PolicyEdit, is_new: bool, sa
                         button.primary type="submit" data-presence { "Save" span.by { " with your passkey" } }
                     }
                     p.problem role="alert" hidden {}
+                    (drafts::hint(pages, visitor, Right::ChangePolicies))
                     (passkey_hint())
                 }
                 @if !is_new {
@@ -216,7 +218,8 @@ async fn save(State(pages): Here, Submitted { visitor, form }: Submitted) -> Res
     let edit = edit(&form);
     let proof = of_passkey(&pages, &visitor, &form, Act::policy(&edit)).await?;
     match pages.gateway.change_policy_for(visitor.guest(), &edit, Some(proof)).await {
-        Ok(_) => Ok(Redirect::to("/policies/history").into_response()),
+        Ok(Changed::Now(_)) => Ok(Redirect::to("/policies/history").into_response()),
+        Ok(Changed::Waits(id)) => Ok(Redirect::to(&drafts::path(&id)).into_response()),
         Err(AdminError::Refused(says)) if edit.text.is_some() => {
             let page = editing(&pages, &visitor, &edit, !form.text("new").is_empty(), &problems(&says));
             Ok((axum::http::StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

@@ -58,9 +58,7 @@ async fn page(
     Query(confirming): Query<Confirming>,
 ) -> Result<Html<String>, Problem> {
     let request = pages.gateway.request_seen_by(visitor.guest(), &id).await?;
-    let others = pages.gateway.requests_seen_by(visitor.guest(), true).await?;
-    let others: Vec<Request> =
-        others.into_iter().filter(|o| o.principal == request.principal && o.id != id).take(RECENT).collect();
+    let others = pages.gateway.asked_beside(visitor.guest(), &request, RECENT).await?;
     let has_keys = !pages.gateway.passkeys(visitor.guest()).await?.is_empty();
     let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
     let mine = pages.gateway.may_answer(visitor.guest(), &request);

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use gateway::configure::{ColumnConfig, Password, TargetConfig};
 use gateway::desk::Tried;
 use gateway::doctor::{Check, Grade};
+use gateway::drafts::Added;
 use gateway::presence::Act;
 use gateway::requests::AdminError;
 use maud::{Markup, html};
@@ -20,7 +21,7 @@ use super::health::contact_chip;
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, drafts, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -358,6 +359,7 @@ fn adding(pages: &Pages, visitor: &Visitor, typed: &Typed, says: &Markup) -> Htm
                     button.primary type="submit" data-presence { "Add it" span.by { " with your passkey" } }
                 }
                 p.problem role="alert" hidden {}
+                (drafts::hint(pages, visitor, Right::ChangeTargets))
                 p.hint { "It is tested before it is added, and columns that look like personal data or secrets are masked from the first moment." }
                 (passkey_hint())
             }
@@ -367,7 +369,7 @@ fn adding(pages: &Pages, visitor: &Visitor, typed: &Typed, says: &Markup) -> Htm
 }
 
 /// What a look at it brought.
-fn tried(tried: &Tried) -> Markup {
+pub(super) fn tried(tried: &Tried) -> Markup {
     html! {
         @if !tried.is_usable() { p.problem role="alert" { "It was not added: the gateway cannot use it as it is." } }
         (found(&tried.checks))
@@ -413,10 +415,11 @@ async fn add(State(pages): Here, Submitted { visitor, form }: Submitted) -> Resu
     let name = wanted.name.clone();
     let proof = of_passkey(&pages, &visitor, &form, Act::target(&wanted)).await?;
     let says = match pages.gateway.add_target_for(visitor.guest(), wanted, Some(proof)).await {
-        Ok(added) if added.is_usable() => {
+        Ok(Added { waits: Some(id), .. }) => return Ok(Redirect::to(&drafts::path(&id)).into_response()),
+        Ok(added) if added.tried.is_usable() => {
             return Ok(Redirect::to(&format!("/targets/{}", words::encoded(&name))).into_response());
         }
-        Ok(looked) => tried(&looked),
+        Ok(Added { tried: looked, waits: None }) => tried(&looked),
         Err(AdminError::Refused(says)) => html! { p.problem role="alert" { (frame::sentence(&says)) } },
         Err(error) => return Err(error.into()),
     };

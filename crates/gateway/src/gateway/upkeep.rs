@@ -114,6 +114,9 @@ impl Gateway {
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
         }
+        if let Err(error) = self.end_expired_drafts().await {
+            tracing::error!("changes whose time is over cannot be ended: {error}");
+        }
         self.forget_recordings(retention.recordings);
     }
 }

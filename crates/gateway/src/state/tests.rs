@@ -12,6 +12,8 @@ use crate::configure::{Password, PolicyFile, TargetConfig};
 use crate::embedded::Embedded;
 use crate::memory::Memory;
 
+mod drafts;
+
 /// Each backend with what has to live as long.
 async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
     let place = tempfile::tempdir().expect("a directory");
@@ -178,6 +180,20 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
                 if is_last {
                     break;
                 }
+            }
+            let of = |all: &[Request]| all.iter().map(|r| r.id.clone()).collect::<Vec<_>>();
+            // What other lists are made of is the same.
+            let waiting = state.briefs(&Part::newest(99)).await.expect("read");
+            let mut both = state.answered(&Part::newest(99)).await.expect("read");
+            if matches!(step, Step::Waiting) {
+                assert_eq!(of(&waiting), of(&all));
+            } else {
+                both.extend(waiting);
+                both.sort_by_key(|r| std::cmp::Reverse(number(ids, &r.id)));
+                assert_eq!(of(&both), of(&all));
+                let theirs = all.iter().filter(|r| r.principal == "agent:bot").take(2);
+                let theirs: Vec<_> = theirs.cloned().collect();
+                assert_eq!(of(&state.requests_of("agent:bot", 2).await.expect("read")), of(&theirs));
             }
             all.iter().map(|r| number(ids, &r.id).to_string()).collect::<Vec<_>>().join(",")
         }

@@ -84,3 +84,19 @@ fn roles_give_their_rights_and_no_others() {
         assert_eq!(may(&[Role::PolicyEditor], right), own || edits, "{right:?}");
     }
 }
+
+#[test]
+fn what_takes_two_is_allowed_to_nobody_alone() {
+    let rights = Rights::new().unwrap();
+    let id = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
+    for (role, takes_two, alone) in [
+        (Role::Administrator, false, true),
+        (Role::Administrator, true, false),
+        (Role::PolicyEditor, false, true),
+        (Role::PolicyEditor, true, false),
+        (Role::Auditor, false, false),
+    ] {
+        let who = Person { id: &id, roles: &[role].into(), groups: &[] };
+        assert_eq!(rights.may_alone(who, Right::ChangePolicies, takes_two), alone, "{role:?} {takes_two}");
+    }
+}
