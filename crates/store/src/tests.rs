@@ -527,10 +527,22 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
     let id = filed(&store, "1", &[(1, 60)]).await;
     let masks = store.made_key("masks").await.expect("a key");
     store.keep_asked("t", PASSWORD, 100).await.expect("kept");
+    assert!(store.note_plan(&id, model::Stage::Waiting, &model::Progress::default()).await.expect("noted"));
+    let draft = model::Draft {
+        id: String::new(),
+        author: "user:ada".to_owned(),
+        body: "{}".to_owned(),
+        digest: "d".to_owned(),
+        status: model::DraftStatus::Open,
+        filed: 0,
+        expires: 60,
+        decided_by: None,
+    };
+    let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
 
     MasterKey::write_file(&keys, &[&new, &old]).expect("written");
     let rotated = store.rotate(&new, 7).await.expect("rotated");
-    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 5));
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 7));
     MasterKey::write_file(&keys, &[&new]).expect("written");
 
     for store in [&store, &other] {
@@ -539,6 +551,9 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
         assert_eq!(opened["a"].as_slice(), PASSWORD);
         let values = store.request(&id, 0).await.expect("read").expect("one").values;
         assert_eq!(values[0].as_deref(), Some(VALUE));
+        assert!(store.plan(&id).await.expect("read").is_some());
+        let kept = store.draft(&draft, 0).await.expect("read").expect("one").1;
+        assert_eq!(kept.as_slice(), PASSWORD);
         // What is sealed from now on is under the new one.
         let later = filed(store, &format!("later {}", Arc::as_ptr(&store.vault).addr()), &[(1, 60)]).await;
         assert!(store.request(&later, 0).await.is_ok());
