@@ -200,6 +200,14 @@ fn shown(sample: &Sample, session: &Session<'_>) -> Option<Vec<Shown>> {
 impl Outlook {
     /// What is said where nothing is asked.
     pub(crate) fn untold(&self) -> Seen {
+        let mut seen = self.uncounted();
+        if let Some(Err(why)) = &self.trial {
+            seen.preview.unseen.push(format!("it was not tried: {why}"));
+        }
+        seen
+    }
+
+    fn uncounted(&self) -> Seen {
         match &self.questions {
             Some(Err(why)) => self.unseen(why),
             Some(Ok(_)) | None => Seen { preview: self.said(Tier::Static), ..Seen::default() },
@@ -293,7 +301,7 @@ impl Outlook {
                     self.unseen(&why(&error))
                 }
             },
-            Some(Err(_)) | None => self.untold(),
+            Some(Err(_)) | None => self.uncounted(),
         };
         match &self.trial {
             Some(Ok(trial)) => match trial.run(&mut control, target).await {
