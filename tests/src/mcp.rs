@@ -501,3 +501,35 @@ fn a_reader_has_a_session_that_is_as_good_as_new_whatever_it_set() {
         "calls one after the other share it: {sessions}"
     );
 }
+
+#[test]
+fn a_token_for_another_target_is_told_nothing_of_what_its_own_agent_asked_for() {
+    let door = door(POLICY);
+    let target = |name| Target::new(name, door.rig.server.port(), DATABASE);
+    door.rig.gateway.apply(&[target(DATABASE), target("second")], &[("test", POLICY)]).unwrap();
+    let issue = ["token", "issue", "agent:tester", "--target", "second", "--json"];
+    let issued = Json::parse(&text(&mut door.rig.gateway.command(&issue)).unwrap()).unwrap();
+    let elsewhere = issued.at("token").and_then(Json::text).unwrap();
+    let select = r#"{"target":"second","sql":"SELECT 1"}"#;
+    let there = door.call_with(elsewhere, "query", select);
+    assert!(there.is_ok(), "it is good where it is for: {there:?}");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| door.call("query", &query("UPDATE shop SET total = 0 WHERE id = 9")));
+        let id = eventually("it is held", || door.rig.gateway.waiting_request().unwrap());
+        let wait = format!(r#"{{"request":"{id}"}}"#);
+        let refused = door.call_with(elsewhere, "wait", &wait).unwrap_err();
+        assert!(words(&refused).contains("you have no request"), "{}", words(&refused));
+        let bearer = format!("Bearer {elsewhere}");
+        let plan = http::request(
+            door.port,
+            "GET",
+            &format!("/plans/{id}"),
+            &[("authorization", bearer.as_str())],
+            b"",
+        );
+        assert_eq!(plan.unwrap().status, 404);
+        assert!(door.requests(&["deny", &id]).status.success());
+        assert!(waiting.join().unwrap().is_err());
+        assert!(door.call("wait", &wait).is_ok(), "who asked is told");
+    });
+}

@@ -247,10 +247,7 @@ impl Gateway {
     /// # Errors
     /// The store cannot be read.
     pub async fn own_request(&self, admitted: &Admitted, id: &str) -> Result<Option<Request>, StateError> {
-        let found = self.state().request(id).await?;
-        let principal = admitted.principal();
-        let chain: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
-        Ok(found.filter(|r| r.principal == principal.id.to_string() && r.on_behalf_of == chain))
+        Ok(self.state().request(id).await?.filter(|request| admitted.has_made(request)))
     }
 
     /// The client's end of a new session, in front of its login. It speaks PostgreSQL's protocol from there on, without a
@@ -261,7 +258,8 @@ impl Gateway {
         let login = Login {
             major: 3,
             minor: NEWEST_MINOR,
-            parameters: [("user", "agent"), ("database", &target.0), ("application_name", &application)]
+            // No database: the target's own, whatever that is called.
+            parameters: [("user", "agent"), ("application_name", &application)]
                 .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
                 .into(),
         };

@@ -24,7 +24,7 @@ pub(crate) use self::run::{Plans, Run, STOPPED};
 use crate::audit::{JournalDown, Origin};
 use crate::gateway::Gateway;
 use crate::holds::MOST_OPEN;
-use crate::net::login::Authenticator;
+use crate::inside::NotIn;
 use crate::protocols::postgres::Garbled;
 use crate::sessions::Place;
 use crate::state::StateError;
@@ -182,15 +182,9 @@ impl Gateway {
     ) -> Result<Shown, PlanError> {
         let admitted = self.known(token, from).await?;
         let missing = || PlanError::Missing(id.to_owned());
-        let request = self.state().request(id).await?.ok_or_else(missing)?;
-        let principal = admitted.principal();
-        let chain: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
+        let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
         let plan = request.preview.ordered.as_deref().filter(|plan| plan.by != CarriedBy::Message);
-        let (Some(plan), true) =
-            (plan, request.principal == principal.id.to_string() && request.on_behalf_of == chain)
-        else {
-            return Err(missing());
-        };
+        let plan = plan.ok_or_else(missing)?;
         if plan.by == CarriedBy::Gateway && request.status.is_open() && !carry::waits(self, id) {
             let entered = self.enter_for_plan(admitted, &request.target, from)?;
             carry::wait(self, entered, id);
@@ -211,14 +205,11 @@ impl Gateway {
 
     /// Whose token it is. Whoever guesses waits.
     async fn known(&self, token: &str, from: SocketAddr) -> Result<Admitted, PlanError> {
-        self.is_current()?;
-        match self.authenticator().check(token.as_bytes()).await {
-            Ok(admitted) if admitted.may_enter() && !admitted.is_emergency() => Ok(admitted),
-            Ok(_) | Err(_) => {
-                tokio::time::sleep(self.failures().penalty(from.ip())).await;
-                Err(PlanError::Token)
-            }
-        }
+        self.admit_inside(token, from).await.map_err(|error| match error {
+            NotIn::Token => PlanError::Token,
+            NotIn::Closed(denied) => denied.into(),
+            NotIn::Journal(down) => down.into(),
+        })
     }
 
     /// A session of the plan's own, as far as it is known who it is: it can be ended like any other.

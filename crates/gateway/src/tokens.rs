@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
-use model::{Principal, TargetName};
+use model::{Principal, Request, TargetName};
 use policy::Identity;
 use policy::identity::{Groups, Known};
 use wire::postgres::scram::ScramVerifier;
@@ -114,6 +114,14 @@ impl Admitted {
     /// The targets that the token is for, where it is not for all.
     pub fn targets(&self) -> Option<&BTreeSet<TargetName>> {
         self.targets.as_ref()
+    }
+
+    /// Whether a request was made by who this is, for whom they act now, and on a target that the token is for.
+    pub(crate) fn has_made(&self, request: &Request) -> bool {
+        let chain = self.principal.on_behalf_of.iter().map(ToString::to_string);
+        request.principal == self.principal.id.to_string()
+            && chain.eq(request.on_behalf_of.iter().cloned())
+            && self.is_for(&request.target)
     }
 
     /// Whether the token is for a target.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::{CarriedBy, HoldRule, Inspect, Progress, Request, Stage};
+use model::{CarriedBy, Finish, HoldRule, Inspect, Progress, Request, Stage, Status};
 use policy::{Context, Denied, Grant, Question};
 use sql::postgres::pieces::pieces;
 
@@ -145,7 +145,14 @@ impl Gateway {
         match self.state().note_plan(id, stage, &Progress::default()).await {
             Ok(true) => (),
             Ok(false) => return Err("it was given up".to_owned()),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => {
+                // It is used up, and nothing of it was sent: it does not stand as if it ran.
+                let words =
+                    format!("its beginning could not be noted: {error}; nothing of the plan was sent");
+                let finish = Finish { status: Status::Failed, words: words.clone() };
+                self.holds().finish(id.clone(), finish).await;
+                return Err(words);
+            }
         }
         Ok(Run::new(id, plan.clone(), request.circumstances.settings.clone(), claim))
     }

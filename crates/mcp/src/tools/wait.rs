@@ -73,10 +73,13 @@ impl Tools {
             let Some(request) = found else {
                 return Err(Refusal::argument(format!("you have no request {}", printable(id))));
             };
-            if request.status != Status::Pending || Instant::now() >= until {
+            // One that is used is about to be done.
+            let is_under_way = matches!(request.status, Status::Pending | Status::Claimed);
+            if !is_under_way || Instant::now() >= until {
                 break request;
             }
-            told.tell(&format!("request {id} has no answer yet"));
+            let what = if request.status == Status::Pending { "has no answer yet" } else { "runs" };
+            told.tell(&format!("request {id} {what}"));
             let _ = tokio::time::timeout(LOOK, news).await;
         };
         let word = standing.status.as_str();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::{ColumnName, Tag};
 use sql::postgres::Outputs;
 use sql::postgres::catalog::Catalog;
+use tokio::sync::Semaphore;
 use wire::postgres::build;
 
 use super::control::ControlError;
@@ -32,9 +33,14 @@ pub(crate) enum Unclear {
     Answer(String),
 }
 
+/// So many ask at a time, whoever wants to know what: each has a connection to a target meanwhile.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
 /// Asks the target how a session of its begins, for its search path and role.
 pub(crate) async fn begin(target: &Arc<Target>, indifferent: bool) -> Result<Foresight, Unclear> {
     target.catalogue.ready().await?;
+    // It is never closed.
+    let _turn = TURNS.acquire().await;
     let mut control = target.catalogue.place.usual().await?;
     let mut answers = Vec::new();
     for question in own::session_facts() {
