@@ -20,7 +20,7 @@ use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, python, server};
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Version 13 keeps passwords in another way by itself, which a server that demands this one cannot use.
-const SCRAM: &str = "password_encryption=scram-sha-256";
+pub(crate) const SCRAM: &str = "password_encryption=scram-sha-256";
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -33,13 +33,13 @@ fn word(text: &str, beginning: &str) -> String {
 }
 
 /// From here on only the superuser comes in without a password.
-fn demand_passwords(server: &Postgres) {
+pub(crate) fn demand_passwords(server: &Postgres) {
     let rules = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(server.directory().join("data").join("pg_hba.conf"), rules).unwrap();
     server.sql(DATABASE, "SELECT pg_reload_conf()").unwrap();
 }
 
-fn role(server: &Postgres, name: &str, password: &str) {
+pub(crate) fn role(server: &Postgres, name: &str, password: &str) {
     let password = password.replace('\'', "''");
     server.sql(DATABASE, &format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")).unwrap();
 }

@@ -88,3 +88,5 @@ mod sound;
 mod tls;
 #[cfg(test)]
 mod trials;
+#[cfg(test)]
+mod up;

@@ -5,8 +5,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::durward::{Durward, Target};
+use testkit::http;
+use testkit::json::{Json, quoted};
 use testkit::postgres::Postgres;
-use testkit::process::text;
+use testkit::process::{free_port, text};
 use testkit::{Failure, is_root};
 
 use crate::build::{self, root};
@@ -18,6 +20,8 @@ const POLICY: &str = include_str!("../../demo/agents.cedar");
 const TAGS: [(&str, &str); 2] =
     [("public.customers.email", "pii.email"), ("public.payments.card_number", "pii.card")];
 const UPDATE: &str = "UPDATE customers SET points = points + 50 WHERE id = 7";
+/// The version of the Model Context Protocol that the agent speaks.
+const MCP: &str = "2026-07-28";
 /// How long the administrator of the demo waits for the request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -29,7 +33,8 @@ pub(crate) fn run(tour: bool) -> Result<(), Failure> {
     server.file(DATABASE, &root().join("demo").join("schema.sql"))?;
     println!("A PostgreSQL of its own runs on port {}, with a sample shop in it.", server.port());
 
-    let gateway = Durward::start(&binary)?;
+    let agents = free_port()?;
+    let gateway = Durward::start_with(&binary, &format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\""))?;
     let columns = TAGS.map(|(column, tag)| (column.to_owned(), tag.to_owned())).to_vec();
     let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
     gateway.apply(&[target], &[("agents", POLICY)])?;
@@ -40,7 +45,7 @@ pub(crate) fn run(tour: bool) -> Result<(), Failure> {
     if is_root()? {
         println!("(You are root: the gateway runs as root here too. In earnest give it a user of its own.)");
     }
-    let agent = Agent { port: gateway.port(), token: gateway.token(AGENT)? };
+    let agent = Agent { port: gateway.port(), agents, token: gateway.token(AGENT)? };
     walk(&server, &gateway, &agent)?;
     if tour {
         return Ok(());
@@ -48,9 +53,11 @@ pub(crate) fn run(tour: bool) -> Result<(), Failure> {
     stay(&gateway, &agent)
 }
 
-/// The agent's side: nothing but psql, an address and a token.
+/// The agent's side: nothing but psql or MCP, an address and a token.
 struct Agent {
     port: u16,
+    /// Where it speaks MCP.
+    agents: u16,
     token: String,
 }
 
@@ -73,6 +80,32 @@ impl Agent {
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         show(&said);
         Ok((output.status.success(), said))
+    }
+
+    /// Sends a statement by MCP and returns what a model reads of the answer, and whether it succeeded.
+    fn call(&self, sql: &str) -> Result<(bool, String), Failure> {
+        println!("\n    agent$ query(target: \"{DATABASE}\", sql: \"{sql}\")");
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+            ("mcp-protocol-version", MCP),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "query"),
+        ];
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"query","arguments":{{"target":"{DATABASE}","sql":{}}},
+            "_meta":{{"io.modelcontextprotocol/protocolVersion":"{MCP}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
+            quoted(sql)
+        );
+        let answer = http::request(self.agents, "POST", "/mcp", &headers, body.as_bytes())?;
+        let message = Json::parse(&answer.body)?;
+        let result = message.at("result").ok_or_else(|| format!("no result: {}", answer.body))?;
+        let content = result.at("content").and_then(|content| content.items().first());
+        let said = content.and_then(|content| content.at("text")?.text()).unwrap_or_default().to_owned();
+        show(&said);
+        Ok((result.at("isError").is_none(), said))
     }
 }
 
@@ -128,18 +161,28 @@ fn walk(server: &Postgres, gateway: &Durward, agent: &Agent) -> Result<(), Failu
         "Writes wait for a person. The agent's statement stands still until somebody answers.",
     );
     held(server, gateway, agent)?;
+    let session = gateway.last_session()?;
 
     step(
         6,
+        "The same by MCP",
+        "Programs with agents in them speak the Model Context Protocol: one endpoint, the same policies, masks and journal.",
+    );
+    let (ok, said) = agent.call("SELECT id, name, email FROM customers ORDER BY id LIMIT 2")?;
+    expect(ok && !said.contains("@example.com"), "the e-mail addresses are not masked by MCP")?;
+    let (ok, _) = agent.call("DROP TABLE payments")?;
+    expect(!ok, "the table was dropped by MCP")?;
+
+    step(
+        7,
         "The journal of all that",
         "Each of the agent's connections was a session. What was decided stands there, before its effect.",
     );
     let data = gateway.data().display().to_string();
     administrator(gateway, &["sessions", "ls", "--all", "--data", &data])?;
-    let session = gateway.last_session()?;
     administrator(gateway, &["sessions", "show", &session, "--data", &data])?;
 
-    step(7, "The journal can be checked", "Each record carries the hash of the one before it.");
+    step(8, "The journal can be checked", "Each record carries the hash of the one before it.");
     administrator(gateway, &["audit", "verify", "--data", &data])
 }
 
@@ -186,6 +229,11 @@ fn expect(so: bool, otherwise: &str) -> Result<(), Failure> {
 fn stay(gateway: &Durward, agent: &Agent) -> Result<(), Failure> {
     println!("\nIt stays up. In another terminal be the agent:\n");
     println!("    PGPASSWORD={} psql \"{}\"\n", agent.token, agent.connection());
+    println!("or let a program with an agent in it be that, Claude Code for one:\n");
+    println!(
+        "    claude mcp add --transport http durward http://127.0.0.1:{}/mcp --header \"Authorization: Bearer {}\"\n",
+        agent.agents, agent.token
+    );
     println!("and in a third one the administrator, who answers what is held:\n");
     for (name, value) in gateway.environment() {
         println!("    export {name}={value}");

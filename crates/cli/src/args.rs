@@ -212,6 +212,9 @@ pub(crate) struct Up {
     /// Where the admin API listens; on the loopback
     #[arg(long, default_value = "127.0.0.1:7300", value_parser = typed::address, value_name = "ADDRESS")]
     pub console: SocketAddr,
+    /// Where agents speak MCP, at /mcp; on the loopback
+    #[arg(long, default_value = "127.0.0.1:7380", value_parser = typed::address, value_name = "ADDRESS")]
+    pub agents: SocketAddr,
 }
 
 #[derive(Args)]

@@ -629,7 +629,12 @@ impl Settings {
     }
 
     /// What `up` runs with.
-    pub(crate) fn for_one(data: PathBuf, postgres: SocketAddr, console: SocketAddr) -> Self {
+    pub(crate) fn for_one(
+        data: PathBuf,
+        postgres: SocketAddr,
+        console: SocketAddr,
+        agents: SocketAddr,
+    ) -> Self {
         Self {
             master_key: Source::File(data.join("master.key")),
             store: None,
@@ -642,7 +647,7 @@ impl Settings {
             console,
             hosts: BTreeSet::new(),
             public: Public::default(),
-            agents: None,
+            agents: Some(Agents { listen: agents, urls: BTreeSet::new(), tls: None }),
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),

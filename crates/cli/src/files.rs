@@ -1,5 +1,6 @@
 //! Finding and reading files: policies, tests, passwords.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -10,8 +11,12 @@ use crate::exit::Fault;
 /// How deep a directory is searched.
 const DEPTH: usize = 8;
 
-/// The password in a file, without its line's end.
+/// The password in a file, without its line's end. Others who can read it are a warning and no refusal: what orchestrators mount
+/// is often like that.
 pub(crate) fn password_file(file: &Path) -> anyhow::Result<Zeroizing<String>> {
+    if std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.mode() & 0o077 != 0) {
+        eprintln!("durward: {} has a password in it and can be read by others: chmod 600 it", file.display());
+    }
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("the password's file {} cannot be read", file.display()))?;
     let text = Zeroizing::new(text);

@@ -418,7 +418,7 @@ impl crate::args::Place {
             (None, data) => {
                 let data = data.clone().unwrap_or_else(usual_data);
                 let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-                Ok(Settings::for_one(data, nowhere, nowhere))
+                Ok(Settings::for_one(data, nowhere, nowhere, nowhere))
             }
         }
     }

@@ -133,7 +133,10 @@ fn sentence(record: &Value) -> String {
         "unreadable" => format!("{} {}", of("code"), of("reason")),
         "held" => format!("request {}: {} [{}]", of("request"), of("text"), of("holds")),
         "answered" => format!("request {}: {}", of("request"), of("answer")),
-        "outcome" => format!("{} rows in {} µs {}", of("rows"), of("duration_us"), of("sqlstate")),
+        "outcome" => {
+            let rows = if of("rows") == "1" { "row" } else { "rows" };
+            format!("{} {rows} in {} µs {}", of("rows"), of("duration_us"), of("sqlstate"))
+        }
         "break_glass" => {
             format!("{} by {} from {} on {}", of("code"), of("principal"), of("address"), of("target"))
         }

@@ -43,7 +43,12 @@ pub(crate) fn run(args: &Up) -> anyhow::Result<()> {
     };
     let data: PathBuf = args.data.clone().unwrap_or_else(node::usual_data);
     let console = loopback(args.console).map_err(Fault::Invalid)?;
-    let settings = Settings::for_one(data, args.listen, console);
+    if !args.agents.ip().is_loopback() {
+        let why = "--agents can be reached from elsewhere, and tokens are told there: for that give durward serve a configuration \
+                   with a certificate in [agents]";
+        return Err(Fault::Invalid(why.to_owned()).into());
+    }
+    let settings = Settings::for_one(data, args.listen, console, args.agents);
     crate::logs::start(&settings.log)?;
     node::runtime()?.block_on(up(args, settings, &database, TargetName(name), given))
 }
@@ -92,6 +97,7 @@ async fn up(
     words::Welcome {
         target: name.as_str(),
         listen: args.listen,
+        agents: args.agents,
         data: &data,
         agent: &args.agent,
         token: &issued.token,

@@ -10,6 +10,8 @@ use crate::show::{self, say};
 pub(crate) struct Welcome<'a> {
     pub target: &'a str,
     pub listen: SocketAddr,
+    /// Where agents speak MCP.
+    pub agents: SocketAddr,
     pub data: &'a Path,
     pub agent: &'a str,
     pub token: &'a str,
@@ -89,10 +91,17 @@ impl Welcome<'_> {
         }
         say("\nWith these, psql needs no arguments; otherwise, and without the token in its arguments:\n")?;
         let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
-        Ok(say(format_args!(
+        say(format_args!(
             "    psql -h {host} -p {port} -U {} {}\n",
             quoted(self.agent),
             quoted(self.target)
+        ))?;
+        say(
+            "An agent that speaks MCP goes to one endpoint with the same token; Claude Code, for one, is told by\n",
+        )?;
+        Ok(say(format_args!(
+            "    claude mcp add --transport http durward http://{}/mcp --header \"Authorization: Bearer $PGPASSWORD\"\n",
+            self.agents
         ))?)
     }
 

@@ -211,7 +211,8 @@ fn saying(record: &Record) -> String {
             } else {
                 format!(", failed with {}", text("sqlstate"))
             };
-            format!("{} rows in {} ms{failed}", number("rows"), number("duration_us") / 1000)
+            let rows = if number("rows") == 1 { "row" } else { "rows" };
+            format!("{} {rows} in {} ms{failed}", number("rows"), number("duration_us") / 1000)
         }
         "closed" => format!(
             "{}; {} statements, {} refused, {} rows",
