@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use testkit::durward::Target;
 use testkit::http::{self, Answer};
 use testkit::json::{Json, quoted};
+use testkit::postgres::Postgres;
 use testkit::process::{free_port, text};
 
 use crate::approvals::eventually;
@@ -82,8 +83,13 @@ impl Door {
         if result.at("isError").is_some() { Err(result) } else { Ok(result) }
     }
 
-    fn requests(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn requests(&self, arguments: &[&str]) -> Output {
         self.rig.gateway.command(&[&["requests"], arguments].concat()).output().unwrap()
+    }
+
+    /// The server behind it, for whoever goes there directly.
+    pub(crate) fn server(&self) -> &Postgres {
+        &self.rig.server
     }
 }
 

@@ -38,7 +38,6 @@ fn database() -> Postgres {
 /// A gateway that `up` has started.
 struct Started {
     running: Running,
-    admin: u16,
     agents: u16,
     said: String,
 }
@@ -59,8 +58,8 @@ fn url(server: &Postgres, password: Option<&str>) -> String {
     format!("postgres://owner{password}@127.0.0.1:{}/{DATABASE}?sslmode=disable", server.port())
 }
 
-/// The command and the ports of the admin API and of agents.
-fn up(server: &Postgres, data: &Path, by: &By<'_>) -> (Command, u16, u16) {
+/// The command, and the port for agents.
+fn up(server: &Postgres, data: &Path, by: &By<'_>) -> (Command, u16) {
     let [listen, admin, agents] = [(); 3].map(|()| free_port().unwrap());
     let mut command = Command::new(binary());
     command.env_remove("PGPASSWORD").env("PGPASSFILE", "/dev/null");
@@ -75,18 +74,18 @@ fn up(server: &Postgres, data: &Path, by: &By<'_>) -> (Command, u16, u16) {
         By::Pgpass(file) => drop(command.env("PGPASSFILE", file)),
         By::Url | By::Kept => (),
     }
-    (command, admin, agents)
+    (command, agents)
 }
 
 impl Started {
     #[track_caller]
     fn of(server: &Postgres, data: &Path, by: &By<'_>) -> Self {
-        let (mut command, admin, agents) = up(server, data, by);
+        let (mut command, agents) = up(server, data, by);
         let log = data.with_extension("log");
         let mut running = Running::start(&mut command, &log, Stop::Terminate).unwrap();
         let printed = || fs::read_to_string(&log).unwrap_or_default();
         running.wait_until("serving", PATIENCE, || printed().contains("Serving;")).unwrap();
-        Self { admin, agents, said: printed(), running }
+        Self { agents, said: printed(), running }
     }
 
     /// The value of a line `export NAME=value` that was printed.
@@ -178,7 +177,7 @@ fn what_up_prints_is_all_that_an_agent_and_its_operator_need() {
         let administrator = |arguments: &[&str]| {
             let mut command = Command::new(binary());
             command.args(arguments).env("DURWARD_ADMIN_SECRET", &secret);
-            command.env("DURWARD_GATEWAY", format!("http://127.0.0.1:{}", up.admin)).output().unwrap()
+            command.env("DURWARD_GATEWAY", up.exported("DURWARD_GATEWAY")).output().unwrap()
         };
         let request = eventually("a request is filed", || {
             let waiting = administrator(&["requests", "ls", "--json"]);
@@ -232,7 +231,7 @@ fn what_cannot_work_is_said_and_nothing_is_left_half_done() {
         (By::File(&wrong), &["--agents", "0.0.0.0:7380"], "can be reached from elsewhere"),
         (By::File(&wrong), &["--console", "0.0.0.0:7300"], "can be reached from elsewhere"),
     ] {
-        let (mut command, ..) = up(&server, &data, &by);
+        let (mut command, _) = up(&server, &data, &by);
         // The last one counts.
         for pair in more.chunks(2) {
             let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();

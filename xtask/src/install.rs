@@ -124,6 +124,10 @@ const AGENTS: &[&str] = &[
     "@google/gemini-cli@0.61.0",
     "opencode-ai@1.18.33",
     "@qwen-code/qwen-code@0.24.4",
+    // Servers for databases that the same task is done with, and a tokenizer that says what a model reads of it.
+    "@bytebase/dbhub@1.4.0",
+    "@henkey/postgres-mcp-server@1.0.7",
+    "gpt-tokenizer@4.0.0",
 ];
 
 /// Servers of other major versions than Debian's, pinned.

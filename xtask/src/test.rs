@@ -114,7 +114,7 @@ fn many_sessions() -> Result<(), Failure> {
 /// What the protocol's own runner and programs with agents in them say of the agents' door.
 fn agents() -> Result<(), Failure> {
     let folder = install::agents()?;
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "mcp_programs::", "--", "--ignored"]);
+    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "mcp_", "--", "--ignored", "--nocapture"]);
     show(tests.arg("--test-threads=1").env("DURWARD_MCP", folder))
 }
 

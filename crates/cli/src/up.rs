@@ -104,6 +104,7 @@ async fn up(
         expires: issued.expires,
         secret: secret.as_ref().map(|s| s.as_str()),
         console: place.origin,
+        gateway: (args.console.port() != 7300).then(|| format!("http://{}", args.console)),
         link: link.as_deref(),
         starter,
         proposed,

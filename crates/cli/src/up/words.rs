@@ -20,6 +20,8 @@ pub(crate) struct Welcome<'a> {
     pub secret: Option<&'a str>,
     /// Where the console is.
     pub console: String,
+    /// Where the command line finds it, where that is not the usual place.
+    pub gateway: Option<String>,
     /// By which the first person comes to it, where nobody has yet.
     pub link: Option<&'a str>,
     /// Whether the starter policies are in force.
@@ -51,6 +53,9 @@ impl Welcome<'_> {
             None => say(format_args!("To see and answer what waits: {}\n", self.console))?,
         }
         say("The same here (the secret is asked for):\n")?;
+        if let Some(gateway) = &self.gateway {
+            say(format_args!("    export DURWARD_GATEWAY={gateway}"))?;
+        }
         say("    durward requests watch")?;
         say("    durward requests approve ID\n")?;
         self.neighbours()?;
