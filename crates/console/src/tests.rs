@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod encrypted;
 mod pages;
 
 struct Running {
@@ -25,6 +26,13 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_as(super::Public::default(), None).await
+}
+
+async fn start_as(
+    public: super::Public,
+    certificate: Option<std::sync::Arc<gateway::serve::Certificate>>,
+) -> Running {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
@@ -45,8 +53,7 @@ async fn start() -> Running {
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let task =
-        tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new(), super::Public::default()));
+    let task = tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new(), public, certificate));
     Running { address, secret, gateway, state, task, place }
 }
 

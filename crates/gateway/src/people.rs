@@ -127,6 +127,15 @@ impl Roles {
     }
 }
 
+/// How a browser comes that somebody signs in with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Coming<'a> {
+    /// What it kept of a visit before, which ends.
+    pub before: Option<&'a str>,
+    /// From which address, where it is known.
+    pub from: Option<std::net::IpAddr>,
+}
+
 /// Somebody who is in the console now.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -270,7 +279,7 @@ impl Gateway {
         word: Option<Signed>,
         groups: Vec<String>,
         longest: i64,
-        before: Option<&str>,
+        coming: &Coming<'_>,
     ) -> Result<Zeroizing<String>, AdminError> {
         let secret = secret()?;
         let began = now();
@@ -283,8 +292,9 @@ impl Gateway {
             seen: began,
             expires: began.saturating_add(VISIT.min(longest)),
         };
-        self.administered(&visit.owner, "signed in to the console", "")?;
-        self.state().begin_visit(&visit, before.map(mark).as_deref()).await?;
+        let from = coming.from.map(|address| format!("from {address}")).unwrap_or_default();
+        self.administered(&visit.owner, "signed in to the console", &from)?;
+        self.state().begin_visit(&visit, coming.before.map(mark).as_deref()).await?;
         Ok(secret)
     }
 

@@ -168,6 +168,14 @@ fn examples() -> Vec<(Kind, Value)> {
              introspection = { client_id = 'g', credential = 'c', auth = 'private_key_jwt', key_id = 'k', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
              [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
         ),
+        (
+            Kind::Config,
+            "[console]\nlisten = '0.0.0.0:7300'\npublic_url = 'https://gate.example.com'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n",
+        ),
+        (
+            Kind::Config,
+            "[console]\nlisten = '0.0.0.0:7300'\npublic_url = 'https://gate.example.com'\ntrusted_proxy = ['10.0.0.0/8', '2001:db8::7']\n",
+        ),
         (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
         #[cfg(feature = "otel")]
         (

@@ -49,6 +49,7 @@ use policy::rights::Right;
 
 use self::problem::Problem;
 
+use crate::arrival::Network;
 /// A form is not larger than this, in bytes.
 const LONGEST_FORM: usize = 256 * 1024;
 
@@ -64,6 +65,8 @@ pub struct Public {
     /// The port on which clients of targets are served, for lines to paste; nothing where it is not known.
     pub clients: Option<std::net::SocketAddr>,
 }
+    /// Proxies whose word is taken of where their clients come from, and how.
+    pub trusted: Vec<Network>,
 
 impl Public {
     /// How browsers know the console that listens on a port.
