@@ -106,7 +106,7 @@ fn is_read(kind: Kind, value: &Value) -> bool {
     match kind {
         Kind::Config => typed::toml::<crate::config::Typed>(file, &text).is_ok(),
         Kind::State => typed::toml::<crate::wanted::StateFile>(file, &text).is_ok(),
-        Kind::Tests => typed::toml::<crate::policies::Tests>(file, &text).is_ok(),
+        Kind::Tests => typed::toml::<gateway::cases::Tests>(file, &text).is_ok(),
     }
 }
 
