@@ -198,6 +198,7 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
             Err(ConfigureError::Raced) if tries < MOST_RACES => tries += 1,
             Err(
                 error @ (ConfigureError::Policies(_)
+                | ConfigureError::Tests(_)
                 | ConfigureError::Target { .. }
                 | ConfigureError::Issuer { .. }
                 | ConfigureError::Groups(_)),
@@ -382,12 +383,12 @@ pub(crate) fn certificate(settings: &Settings) -> anyhow::Result<Option<ServerTl
     read_certificate("postgres.tls", settings.tls.as_ref(), ServerTls::new)
 }
 
-/// What agents are shown at their own port.
 /// What browsers are shown.
 pub(crate) fn certificate_for_console(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
     read_certificate("console.tls", settings.console_tls.as_ref(), ServerTls::for_http)
 }
 
+/// What agents are shown at their own port.
 pub(crate) fn certificate_for_agents(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
     let files = settings.agents.as_ref().and_then(|agents| agents.tls.as_ref());
     read_certificate("agents.tls", files, ServerTls::for_http)

@@ -2,6 +2,7 @@
 //! by policies alone; statements are understood by a target's own catalogue.
 
 mod effect;
+mod run;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use self::effect::effect;
 pub use self::effect::looks_like_one as looks_like_an_effect;
+pub use self::run::{Outcome, failing};
 use crate::configure::PolicyFile;
 use crate::explain::{Answer, Asked, Asker, Explained, some_moment};
 use crate::written;

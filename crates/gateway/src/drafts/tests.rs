@@ -83,7 +83,7 @@ impl House {
     async fn edit(&self, name: &str, text: &str) -> PolicyEdit {
         let (seen, _) = self.gateway.configured().await.expect("configured");
         let text = text.replace("\"in\"", &format!("\"{name}\""));
-        PolicyEdit { seen, name: name.to_owned(), text: Some(text) }
+        PolicyEdit { seen, name: name.to_owned(), text: Some(text), tests: None, anyway: false }
     }
 
     /// Files ada's change; its id, its digest and what it was looked at against.
