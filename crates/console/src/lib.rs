@@ -11,6 +11,7 @@ mod failure;
 mod form;
 mod openapi;
 mod pages;
+mod slack;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,6 +81,7 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port:
         // It says what there is, and nothing of what is in it.
         .route("/api/v1/openapi.json", get(|| async { axum::Json(openapi::document()) }))
         .nest("/api/v1", guarded)
+        .merge(slack::router())
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(gateway)

@@ -213,6 +213,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         valid_for: 900,
         reason: None,
         carry: false,
+        slack: model::SlackYes::Never,
         ceiling: None,
         tolerance: 0,
         preview: None,

@@ -4,7 +4,7 @@
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Member, Passkey, PrincipalKind, PrincipalRef};
+use model::{Member, Passkey, PrincipalKind, PrincipalRef, SlackUser};
 use policy::passkey::{self, Assertion, Expected, NewKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -130,6 +130,8 @@ pub(crate) enum Pledge {
     SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
     /// An act for which somebody has signed in anew and which they have not confirmed yet.
     Signing { act: String, of: String, how: String },
+    /// Somebody in Slack, who is to say who they are.
+    Slack(SlackUser),
 }
 
 impl Pledge {

@@ -126,7 +126,7 @@ fn examples() -> Vec<(Kind, Value)> {
              [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n\
              [webhooks.ops]\nurl = 'https://hooks.example.com/durward?team=db'\nsecret = { file = 's' }\nauthorities = 'ca.pem'\n\
              [webhooks.here]\nurl = 'http://127.0.0.1:8080'\nsecret = { env = 'S' }\n\
-             [slack]\nchannel = 'C0123456789'\ntoken = { file = 't' }\napi = 'http://127.0.0.1:8081/api'\n",
+             [slack]\nchannel = 'C0123456789'\ntoken = { file = 't' }\nsigning_secret = { env = 'S' }\napi = 'http://127.0.0.1:8081/api'\n",
         ),
         (
             Kind::Config,

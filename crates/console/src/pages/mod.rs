@@ -29,6 +29,7 @@ mod replay;
 mod request;
 mod sessions;
 mod signin;
+mod slack;
 mod steps;
 mod targets;
 mod visitor;
@@ -50,8 +51,8 @@ use policy::rights::Right;
 
 use self::problem::Problem;
 use crate::arrival::Network;
-/// A form is not larger than this, in bytes.
 
+/// A form is not larger than this, in bytes.
 const LONGEST_FORM: usize = 1024 * 1024;
 
 /// Where the console is for people, and what they are there.
@@ -67,8 +68,8 @@ pub struct Public {
     pub clients: Option<std::net::SocketAddr>,
     /// Proxies whose word is taken of where their clients come from, and how.
     pub trusted: Vec<Network>,
-
 }
+
 impl Public {
     /// How browsers know the console that listens on a port.
     pub fn place(&self, port: u16) -> Place {
@@ -128,6 +129,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         inbox::routes,
         request::routes,
         passkeys::routes,
+        slack::routes,
         sessions::routes,
         replay::routes,
         freezes::routes,
