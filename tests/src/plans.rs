@@ -170,6 +170,35 @@ fn what_is_approved_as_one_runs_as_one_and_once() {
     assert!(!played.contains("a@example.com"), "{played}");
 }
 
+#[test]
+fn whoever_asked_takes_a_plan_back_as_long_as_nothing_of_it_was_sent() {
+    let house = house();
+    let other = house.rig.gateway.token("other").unwrap();
+    let waits = house.submit("UPDATE shop SET total = total + 1");
+    let said_to = |output: Output| (output.status.success(), said(&output));
+    let (taken, words) = said_to(house.plan_as(&other, &["withdraw", &waits], ""));
+    assert!(!taken && words.contains("there is no plan"), "{words}");
+    assert_eq!(house.stands(&waits).0, "pending");
+    let (taken, words) = said_to(house.plan(&["withdraw", &waits], ""));
+    assert!(taken && words.contains("is withdrawn"), "{words}");
+    let late = house.approve(&waits);
+    assert!(late.contains("is withdrawn already"), "{late}");
+    let (taken, words) = said_to(house.plan(&["withdraw", &waits], ""));
+    assert!(!taken && words.contains("is withdrawn already: it cannot be taken back"), "{words}");
+
+    // One that is approved and that its session has not begun; and one that ran.
+    let approved = house.submit_with(&["--in-session"], "UPDATE shop SET total = total + 1");
+    house.approve(&approved);
+    let (taken, words) = said_to(house.plan(&["withdraw", &approved], ""));
+    assert!(taken && words.contains("is rescinded"), "{words}");
+    let ran = house.submit("UPDATE shop SET total = total + 10");
+    house.approve(&ran);
+    assert_eq!(house.ends(&ran).0, "done");
+    let (taken, words) = said_to(house.plan(&["withdraw", &ran], ""));
+    assert!(!taken && words.contains("is done already"), "{words}");
+    assert_eq!(house.sql("SELECT total FROM shop"), "15", "what was taken back did not run");
+}
+
 fn journal(rig: &Rig) -> String {
     let cat = format!("cat {}/*.jsonl", rig.gateway.journal().display());
     said(&Command::new("sh").arg("-c").arg(cat).output().unwrap())
