@@ -176,6 +176,27 @@ const flows = {
     held.end();
   },
 
+  async 'a plan is approved as one, statement by statement'() {
+    const script = `CREATE TABLE note (id int PRIMARY KEY, words text NOT NULL);
+      UPDATE orders SET total = total + 1 WHERE id < 4; DELETE FROM orders WHERE id = 18; SELECT count(*) FROM note;`;
+    const submitted = await fetch(`${process.env.CONSOLE_AGENTS}/plans`, {
+      method: 'POST', headers: { authorization: `Bearer ${process.env.PGPASSWORD}` },
+      body: new URLSearchParams({ target: 'sample', script, reason: 'notes for <b>orders</b>', by: 'gateway' }),
+    });
+    const plan = await submitted.json();
+    check(submitted.ok && plan.status === 'pending', JSON.stringify(plan));
+    const { page } = dora;
+    await page.goto(`${origin}/requests/${plan.id}`);
+    await page.getByText('run in one transaction').waitFor();
+    await page.locator('.diff .new', { hasText: 'the table public.note' }).waitFor();
+    check(await page.locator('ol.plan > li').count() === 4, 'not each statement is there');
+    await looks(page, 'plan');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await page.getByText('Ran: DELETE 1').waitFor();
+    await looks(page, 'plan-done');
+  },
+
   async 'who signed out comes in again by the passkey'() {
     await ada.page.getByRole('button', { name: 'Sign out' }).click();
     await ada.page.getByRole('button', { name: 'Sign in with a passkey' }).click();

@@ -17,6 +17,7 @@ const POLICY: &str = r#"
 @id("connect") @record("required") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
+@id("makes") permit (principal, action == Action::"create", resource);
 @id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")
 forbid (principal, action in [Action::"update", Action::"delete"], resource)
 unless { context.approvals.contains("writes-held") };
@@ -39,7 +40,9 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     let server = rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     // Pages are looked at while statements wait.
-    let mut rig = Rig::of(server, &target, "[limits]\nhold = \"3m\"\n", POLICY);
+    let agents = free_port().unwrap();
+    let settings = format!("[limits]\nhold = \"3m\"\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n");
+    let mut rig = Rig::of(server, &target, &settings, POLICY);
     rig.server
         .sql(
             DATABASE,
@@ -65,6 +68,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         .env("CONSOLE_LINK", invited(gateway, &["ada", "--role", "administrator"]))
         .env("CONSOLE_AUDITOR", invited(gateway, &["eve", "--role", "auditor"]))
         .env("CONSOLE_DBA", invited(gateway, &["dora", "--group", "dba"]))
+        .env("CONSOLE_AGENTS", format!("http://127.0.0.1:{agents}"))
         .env("CONSOLE_TARGET_PORT", rig.server.port().to_string())
         .env("CONSOLE_TARGET_PASSWORD", "nobody asks for it")
         .env("CONSOLE_ISSUER", issuer.url());
