@@ -176,6 +176,27 @@ const flows = {
     held.end();
   },
 
+  async 'a plan is approved as one, statement by statement'() {
+    const script = `CREATE TABLE note (id int PRIMARY KEY, words text NOT NULL);
+      UPDATE orders SET total = total + 1 WHERE id < 4; DELETE FROM orders WHERE id = 18; SELECT count(*) FROM note;`;
+    const submitted = await fetch(`${process.env.CONSOLE_AGENTS}/plans`, {
+      method: 'POST', headers: { authorization: `Bearer ${process.env.PGPASSWORD}` },
+      body: new URLSearchParams({ target: 'sample', script, reason: 'notes for <b>orders</b>', by: 'gateway' }),
+    });
+    const plan = await submitted.json();
+    check(submitted.ok && plan.status === 'pending', JSON.stringify(plan));
+    const { page } = dora;
+    await page.goto(`${origin}/requests/${plan.id}`);
+    await page.getByText('run in one transaction').waitFor();
+    await page.locator('.diff .new', { hasText: 'the table public.note' }).waitFor();
+    check(await page.locator('ol.plan > li').count() === 4, 'not each statement is there');
+    await looks(page, 'plan');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await page.getByText('Ran: DELETE 1').waitFor();
+    await looks(page, 'plan-done');
+  },
+
   async 'who signed out comes in again by the passkey'() {
     await ada.page.getByRole('button', { name: 'Sign out' }).click();
     await ada.page.getByRole('button', { name: 'Sign in with a passkey' }).click();
@@ -465,12 +486,35 @@ const flows = {
     await text.fill(`${before}\n@id("no-totals") @reason("totals are final") forbid (principal, action == Action::"insert", resource);\n`);
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('Valid.').waitFor();
+    await page.getByText('Its tests').click();
+    const tests = page.getByLabel('Tests, in TOML');
+    const test = (name, expect) => `[[case]]\nname = "${name}"\nprincipal = "agent:x"\ntarget = "sample"\neffects = ["insert=public.orders"]\nexpect = "${expect}"\n`;
+    await tests.fill(`${test('totals are final', 'deny')}[[case]]\nname = "orders are read"\nprincipal = "agent:x"\ntarget = "sample"\nstatement = "SELECT * FROM orders"\nexpect = "hold"\n`);
+    // What fails is said before it is saved, and again to whoever presses anyway.
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.locator('form.editor [role=alert]').filter({ hasText: '1 of 2 tests would fail' }).waitFor();
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByText('1 of 2 tests fail').waitFor();
+    await page.getByText('expected hold, and it is allow').waitFor();
+    await looks(page, 'policy-tests-fail');
+    await page.getByLabel('I have seen which tests fail').check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.waitForURL(`${origin}/policies/history`);
+    await page.goto(`${origin}/policies`);
+    await page.getByRole('button', { name: 'Run the tests' }).click();
+    await page.getByText('1 of 2 tests fail').waitFor();
+    await looks(page, 'policies-tests');
+    await page.getByRole('link', { name: 'policies/test.cedar' }).click();
+    await tests.fill(test('totals are final', 'deny'));
+    await page.getByRole('button', { name: 'Check' }).click();
+    await page.getByText('The one test passes').waitFor();
     await looks(page, 'policy-checked');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.waitForURL(`${origin}/policies/history`);
     await looks(page, 'policy-history');
-    await page.locator('.card a').first().click();
+    await page.locator('.card a').nth(1).click();
     await page.locator('.diff .new', { hasText: 'no-totals' }).first().waitFor();
+    await page.locator('.diff .new', { hasText: 'totals are final' }).first().waitFor();
     await looks(page, 'policy-diff');
     const refused = await psql('INSERT INTO orders VALUES (77)').ended;
     check(/totals are final/.test(refused), refused);

@@ -1,12 +1,15 @@
 //! People in the console, in a real browser with an authenticator of its own: coming in, approving exactly what is shown, and
 //! everything by which somebody else might.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
+use testkit::Scratch;
+use testkit::certificates::Certificates;
 use testkit::durward::{Durward, Target};
 use testkit::issuer::Issuer;
 use testkit::json::Json;
-use testkit::process::text;
+use testkit::process::{free_port, text};
 
 use crate::rig::{self, DATABASE, Rig};
 
@@ -14,6 +17,7 @@ const POLICY: &str = r#"
 @id("connect") @record("required") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
+@id("makes") permit (principal, action == Action::"create", resource);
 @id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")
 forbid (principal, action in [Action::"update", Action::"delete"], resource)
 unless { context.approvals.contains("writes-held") };
@@ -36,7 +40,9 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     let server = rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     // Pages are looked at while statements wait.
-    let mut rig = Rig::of(server, &target, "[limits]\nhold = \"3m\"\n", POLICY);
+    let agents = free_port().unwrap();
+    let settings = format!("[limits]\nhold = \"3m\"\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n");
+    let mut rig = Rig::of(server, &target, &settings, POLICY);
     rig.server
         .sql(
             DATABASE,
@@ -62,6 +68,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         .env("CONSOLE_LINK", invited(gateway, &["ada", "--role", "administrator"]))
         .env("CONSOLE_AUDITOR", invited(gateway, &["eve", "--role", "auditor"]))
         .env("CONSOLE_DBA", invited(gateway, &["dora", "--group", "dba"]))
+        .env("CONSOLE_AGENTS", format!("http://127.0.0.1:{agents}"))
         .env("CONSOLE_TARGET_PORT", rig.server.port().to_string())
         .env("CONSOLE_TARGET_PASSWORD", "nobody asks for it")
         .env("CONSOLE_ISSUER", issuer.url());
@@ -132,6 +139,54 @@ fn two_people(rig: &mut Rig) {
 fn invited(gateway: &Durward, arguments: &[&str]) -> String {
     let said = text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
     Json::parse(&said).unwrap().at("link").and_then(Json::text).unwrap().to_owned()
+}
+
+/// By a certificate of its own and a name, as from a phone; and Slack, which calls there.
+#[test]
+fn by_its_own_certificate_people_come_from_elsewhere_and_answer_in_slack() {
+    const SECRET: &str = "8f742231b10e8888abcd99ccceee85a5";
+    let scratch = Scratch::new("encrypted").unwrap();
+    let (port, certificates) =
+        (free_port().unwrap(), Certificates::make(scratch.path(), &["gate.example.com"]).unwrap());
+    let server = rig::server(&[]);
+    server.sql(DATABASE, "CREATE TABLE shop (id int, note text); INSERT INTO shop VALUES (1, '')").unwrap();
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let policy = POLICY.replace("@reason", "@slack(\"alone\") @reason");
+    let mut rig = Rig::of(server, &target, "", &policy);
+    let config = rig.gateway.config();
+    let text = std::fs::read_to_string(&config).unwrap();
+    let secret = |name: &str, text: &str| {
+        let file = scratch.join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        file
+    };
+    let more = format!(
+        "public_url = \"https://gate.example.com:{}\"\ntls = {{ certificate = \"{}\", key = \"{}\" }}\n\
+         [slack]\nchannel = \"C0123456789\"\napi = \"http://127.0.0.1:{port}/api\"\ntoken = {{ file = \"{}\" }}\n\
+         signing_secret = {{ file = \"{}\" }}\n",
+        rig.gateway.admin_port(),
+        certificates.certificate.display(),
+        certificates.key.display(),
+        secret("token", "xoxb-x-token").display(),
+        secret("signing", SECRET).display(),
+    );
+    std::fs::write(&config, format!("{text}{more}")).unwrap();
+    rig.gateway.restart().unwrap();
+    let gateway = &rig.gateway;
+    let link = invited(gateway, &["dora", "--group", "dba"]);
+    assert!(link.starts_with("https://gate.example.com:"), "{link}");
+    let mut browser = rig.through().command("node");
+    browser.arg(rig::folder("programs").join("encrypted.mjs")).env("CONSOLE_NPM", rig::npm());
+    browser.env("CONSOLE_LINK", link).env("SLACK_PORT", port.to_string()).env("SLACK_SECRET", SECRET);
+    browser.env("CONSOLE_CERTIFICATE", &certificates.certificate).env("CONSOLE_CA", &certificates.authority);
+    if let Some(shots) = std::env::var_os("DURWARD_SHOTS") {
+        browser.env("CONSOLE_SHOTS", shots);
+    }
+    let output = browser.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&said), gateway.log());
+    assert!(!gateway.log().contains(SECRET), "a secret is in the log");
 }
 
 /// The first link is shown when the gateway is made, and is good once.

@@ -1,6 +1,7 @@
 //! `[webhooks.NAME]` and `[slack]` in `durward.toml`: who is told what becomes of requests.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use gateway::carriers::{Carrier, Slack, Webhook};
@@ -12,6 +13,9 @@ use crate::exit::Fault;
 
 /// Encrypted, or on this machine.
 const URL: &str = r"^(https://[^/@?#]+|http://(localhost|127\.[0-9.]+|\[::1\])(:[0-9]{1,5})?)(/[^#]*)?$";
+
+/// Slack's signing secrets have 32 hexadecimal digits.
+const SHORTEST: usize = 16;
 
 /// A webhook, before its secret is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +88,7 @@ pub(crate) struct SlackSettings {
     pub channel: String,
     pub token: Source,
     pub api: String,
+    pub signing_secret: Option<Source>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -94,6 +99,9 @@ pub(crate) struct TypedSlack {
     channel: Channel,
     /// The token of a bot that may write there (`chat:write`): `xoxb-…`.
     token: Source,
+    /// What Slack signs its calls with, from the app's basic information. With it people answer there; the app's interactivity request
+    /// URL is then the console's `/slack/interactive`.
+    signing_secret: Option<Source>,
     /// Where its methods are; `https://slack.com/api` where it is not given.
     #[schemars(with = "Option<String>", extend("pattern" = URL))]
     api: Option<Url>,
@@ -124,9 +132,10 @@ impl TryFrom<String> for Channel {
 impl TypedSlack {
     /// Files' names start at a directory.
     pub(crate) fn below(self, home: &Path) -> SlackSettings {
-        let Self { channel, token, api } = self;
+        let Self { channel, token, signing_secret, api } = self;
         let api = api.map_or_else(|| "https://slack.com/api".to_owned(), |api| api.0);
-        SlackSettings { channel: channel.0, token: token.below(home), api }
+        let signing_secret = signing_secret.map(|secret| secret.below(home));
+        SlackSettings { channel: channel.0, token: token.below(home), api, signing_secret }
     }
 }
 
@@ -136,9 +145,22 @@ pub(crate) fn all(settings: &Settings) -> anyhow::Result<Vec<Carrier>> {
         .webhooks
         .iter()
         .map(|(name, settings)| one(name, settings).map(|webhook| Carrier::Webhook(Box::new(webhook))));
-    let slack = settings.slack.iter().map(|SlackSettings { channel, token, api }| {
+    let slack = settings.slack.iter().map(|SlackSettings { channel, token, api, signing_secret }| {
         let token = token.read("slack.token")?;
-        Ok(Carrier::Slack(Slack::new(api, token.trim(), channel)?))
+        let mut slack = Slack::new(api, token.trim(), channel)?;
+        if let Some(secret) = signing_secret {
+            if settings.public.url.is_none() {
+                let why = "slack.signing_secret: console.public_url is missing, where Slack and those who answer there find the console";
+                return Err(Fault::Invalid(why.to_owned()).into());
+            }
+            let secret = secret.read("slack.signing_secret")?;
+            if secret.trim().len() < SHORTEST {
+                let why = format!("slack.signing_secret: it has {SHORTEST} characters at least");
+                return Err(Fault::Invalid(why).into());
+            }
+            slack = slack.answered(secret.trim());
+        }
+        Ok(Carrier::Slack(Arc::new(slack)))
     });
     webhooks.chain(slack).collect()
 }

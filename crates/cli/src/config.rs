@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use console::Public;
+use console::{NETWORK, Network, Public};
 use gateway::credentials::SourceConfig;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     /// Certificate chain and key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
     pub console: SocketAddr,
+    /// The console's certificate chain and key, in PEM; in clear without, and then for this machine and trusted proxies.
+    pub console_tls: Option<(PathBuf, PathBuf)>,
     pub hosts: BTreeSet<String>,
     /// Where the console is for people, and what they are there.
     pub public: Public,
@@ -143,7 +145,7 @@ pub(crate) struct Typed {
     #[serde(default, deserialize_with = "reachable")]
     postgres: TypedPostgres,
     /// The admin API, health and metrics.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "for_browsers")]
     console: TypedConsole,
     /// Where agents exchange tokens; not served where it is not given.
     #[serde(default, deserialize_with = "private")]
@@ -282,20 +284,69 @@ struct TypedTls {
 
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend(
+    "anyOf" = [
+        { "required": ["tls"] },
+        { "required": ["trusted_proxy"], "properties": { "trusted_proxy": { "minItems": 1 } } },
+        { "properties": { "listen": { "type": "string", "pattern": LOOPBACK } } }
+    ],
+    "dependentRequired" = { "tls": ["public_url"], "trusted_proxy": ["public_url"] }
+))]
 struct TypedConsole {
-    /// On this machine; `127.0.0.1:7300` where it is not given.
-    listen: Option<Loopback>,
-    /// Names of a reverse proxy that encrypts.
+    /// `127.0.0.1:7300` where it is not given; on this machine where there is neither a certificate nor a trusted proxy.
+    listen: Option<Listen>,
+    /// Names beside that of `public_url` by which the admin API is asked, of a reverse proxy that encrypts.
     #[serde(default)]
     hosts: BTreeSet<String>,
-    /// Where people's browsers find it: the address of a reverse proxy that encrypts. Passkeys are bound to its name.
+    /// Where people's browsers find it: its own address by TLS, or that of a reverse proxy that encrypts. Passkeys are bound to its name.
     public_url: Option<PublicUrl>,
+    /// What browsers are shown. Whoever is on another machine, and no trusted proxy, then comes by TLS.
+    tls: Option<TypedTls>,
+    /// Addresses of reverse proxies whose `X-Forwarded-For`, `-Host` and `-Proto` are believed: `10.0.0.0/8`, `192.0.2.7`.
+    trusted_proxy: Option<Vec<TypedNetwork>>,
     /// What people who sign in at issuers are in the console: groups, and people as `user:NAME`.
     #[serde(default)]
     roles: TypedRoles,
     /// What is changed in the console only where a second person has confirmed it: `policies`, `targets`.
     #[serde(default)]
     second_person: BTreeSet<TypedChange>,
+}
+
+/// Addresses that have their first bits in common.
+#[derive(Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("type" = "string", "pattern" = NETWORK))]
+struct TypedNetwork(#[schemars(with = "String")] Network);
+
+impl TryFrom<String> for TypedNetwork {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// Secrets and cookies are sent there: they are encrypted, or stay on this machine.
+fn for_browsers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TypedConsole, D::Error> {
+    let typed = TypedConsole::deserialize(deserializer)?;
+    let proxied = typed.trusted_proxy.as_ref().is_some_and(|all| !all.is_empty());
+    if let Some(Listen(address)) = &typed.listen
+        && !proxied
+        && typed.tls.is_none()
+    {
+        loopback(*address).map_err(|why| {
+            serde::de::Error::custom(format!(
+                "{why}. Or give the console a certificate (tls = {{ certificate = …, key = … }}), or name the proxy \
+                 (trusted_proxy = [\"10.0.0.7\"])"
+            ))
+        })?;
+    }
+    if (typed.trusted_proxy.is_some() || typed.tls.is_some()) && typed.public_url.is_none() {
+        return Err(serde::de::Error::custom(
+            "public_url is missing: browsers keep passkeys and cookies for the name by which they come",
+        ));
+    }
+    Ok(typed)
 }
 
 /// What is changed in the console.
@@ -580,20 +631,6 @@ impl TryFrom<String> for Listen {
 /// The same of this machine alone.
 const LOOPBACK: &str = r"^(\[::1\]|127\.[0-9.]+):[0-9]{1,5}$";
 
-/// The admin API speaks plain http, so it stays on this machine.
-#[derive(Deserialize, JsonSchema)]
-#[serde(try_from = "SocketAddr")]
-#[schemars(extend("type" = "string", "pattern" = LOOPBACK))]
-struct Loopback(#[schemars(with = "String")] SocketAddr);
-
-impl TryFrom<SocketAddr> for Loopback {
-    type Error = String;
-
-    fn try_from(address: SocketAddr) -> Result<Self, String> {
-        loopback(address).map(Self)
-    }
-}
-
 /// An address of this machine alone.
 pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() {
@@ -645,6 +682,7 @@ impl Settings {
             oauth: Vec::new(),
             tls: None,
             console,
+            console_tls: None,
             hosts: BTreeSet::new(),
             public: Public::default(),
             agents: Some(Agents { listen: agents, urls: BTreeSet::new(), tls: None }),
@@ -674,6 +712,7 @@ impl Settings {
             oauth,
             tls: _,
             console,
+            console_tls,
             hosts,
             public,
             agents,
@@ -698,7 +737,14 @@ impl Settings {
             ("postgres.targets", *targets != new.targets),
             ("postgres.oauth", *oauth != new.oauth),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
-            ("console", *console != new.console || *hosts != new.hosts || *public != new.public),
+            (
+                "console",
+                *console != new.console
+                    || *hosts != new.hosts
+                    || *public != new.public
+                    // Another certificate can be shown while it runs.
+                    || console_tls.is_some() != new.console_tls.is_some(),
+            ),
             ("agents", differ_for_good(agents.as_ref(), new.agents.as_ref())),
             ("log", *log != new.log),
             ("break_glass", *alarm != new.alarm),
@@ -747,7 +793,15 @@ impl Typed {
         let TypedRecordings { directory, bytes_per_operation } = recordings;
         let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
             postgres;
-        let TypedConsole { listen: console, hosts, public_url, roles, second_person } = console;
+        let TypedConsole {
+            listen: console,
+            hosts,
+            public_url,
+            tls: console_tls,
+            trusted_proxy,
+            roles,
+            second_person,
+        } = console;
         let TypedLog { format, level } = log;
         let TypedLimits {
             hold,
@@ -781,12 +835,14 @@ impl Typed {
             oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
             tls: tls.map(below),
             console: console.map_or(here(7300), |c| c.0),
+            console_tls: console_tls.map(below),
             hosts,
             public: Public {
                 url: public_url.map(|url| url.0),
                 roles: roles.read(),
                 takes_two: second_person.into_iter().map(TypedChange::right).collect(),
                 clients: None,
+                trusted: trusted_proxy.into_iter().flatten().map(|network| network.0).collect(),
             },
             agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
@@ -932,7 +988,12 @@ mod tests {
             ("\n[postgres]\nlisen = []", "durward.toml:3:1: unknown field `lisen`"),
             (
                 "[console]\nlisten = \"0.0.0.0:7300\"",
-                "durward.toml:2:10: 0.0.0.0:7300 can be reached from elsewhere",
+                "durward.toml:1:1: 0.0.0.0:7300 can be reached from elsewhere",
+            ),
+            ("[console]\ntrusted_proxy = [\"10.0.0.7\"]", "durward.toml:1:1: public_url is missing"),
+            (
+                "[console]\ntrusted_proxy = [\"10.0.0.7/8\"]",
+                "durward.toml:2:18: \"10.0.0.7/8\" is no network",
             ),
             (
                 "[agents]\nlisten = \"0.0.0.0:7380\"",
@@ -972,6 +1033,25 @@ mod tests {
             ("[agents]\nlisten = \"127.0.0.1:7380\"".to_owned(), &["agents"]),
             (String::new(), &["agents"]),
         ] {
+            assert_eq!(settings.differs_for_good(&read(&other).expect("settings")), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn browsers_come_from_elsewhere_by_tls_or_through_a_proxy_that_is_named() {
+        let own = "[console]\nlisten = \"0.0.0.0:7300\"\npublic_url = \"https://gate.example.com\"\n";
+        let tls = format!("{own}tls = {{ certificate = \"c.pem\", key = \"k.pem\" }}");
+        let settings = read(&tls).expect("settings");
+        assert_eq!(settings.console_tls, Some(("/etc/durward/c.pem".into(), "/etc/durward/k.pem".into())));
+        let proxy = format!("{own}trusted_proxy = [\"10.0.0.0/8\", \"2001:db8::7\"]");
+        assert_eq!(read(&proxy).expect("settings").public.trusted.len(), 2);
+        for nobody in [own.to_owned(), format!("{own}trusted_proxy = []")] {
+            let error = read(&nobody).expect_err("in clear, from elsewhere");
+            assert!(error.contains("can be reached from elsewhere"), "{error}");
+        }
+        for (other, expected) in
+            [(tls.replace("c.pem", "d.pem"), &[][..]), (proxy, &["console"]), (tls.clone(), &[])]
+        {
             assert_eq!(settings.differs_for_good(&read(&other).expect("settings")), expected, "{other}");
         }
     }

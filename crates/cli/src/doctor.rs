@@ -31,6 +31,8 @@ pub(crate) fn run(base: &str, args: &Doctor) -> anyhow::Result<()> {
         let settings = place.settings()?;
         let base = match settings.console.port() {
             0 => base.to_owned(),
+            // Whoever listens everywhere listens here, too.
+            port if settings.console.ip().is_unspecified() => format!("http://127.0.0.1:{port}"),
             _ => format!("http://{}", settings.console),
         };
         let asked = Client::new(&base).and_then(|client| report.ask(&client, one));

@@ -39,7 +39,7 @@ pub(crate) fn run(client: &Client, args: &Export) -> anyhow::Result<()> {
 
 /// Names and texts.
 fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>> {
-    let Configuration { targets, policies, issuers, clients, groups } = configuration;
+    let Configuration { targets, policies, tests, issuers, clients, groups } = configuration;
     let mut files = Vec::new();
     for issuer in issuers {
         files.extend(named("issuers", &issuer.name, issuer)?);
@@ -60,7 +60,7 @@ fn files(configuration: &Configuration) -> anyhow::Result<Vec<(String, String)>>
         let text = toml::to_string(&TargetsFile { targets: [&target] })?;
         files.push((format!("targets/{}.toml", target.name), text));
     }
-    for policy in policies {
+    for policy in policies.iter().chain(tests) {
         files.push((policy.name.clone(), policy.text.clone()));
     }
     Ok(files)
@@ -99,7 +99,8 @@ fn write(directory: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let within = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let seen = !name.split('/').any(|part| part.starts_with('.'));
     let ours = ["targets/", "issuers/", "clients/", "groups/"].iter().any(|folder| name.starts_with(folder));
-    if !within || !seen || !(name.ends_with(".cedar") || ours) {
+    let policies = name.ends_with(".cedar") || gateway::cases::is_one(name);
+    if !within || !seen || !(policies || ours) {
         let why = format!("the policy file's name \"{name}\" cannot be a file's that apply would read again");
         return Err(Fault::Wrong(why).into());
     }

@@ -42,7 +42,7 @@ pub(crate) fn policies(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Source>>
 }
 
 pub(crate) fn is_test(file: &Path) -> bool {
-    file.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".test.toml"))
+    file.file_name().is_some_and(|name| gateway::cases::is_one(&name.to_string_lossy()))
 }
 
 /// The files of a directory with one of these extensions, sorted; a path that is a file is itself.

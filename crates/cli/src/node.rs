@@ -41,6 +41,8 @@ pub(crate) struct Node {
     certificate: Arc<Certificate>,
     console: TcpListener,
     agents: Option<TcpListener>,
+    /// What browsers are shown; empty where they come in clear.
+    console_certificate: Arc<Certificate>,
     /// What agents are shown; empty where they come in clear.
     agents_certificate: Arc<Certificate>,
     settings: Settings,
@@ -57,6 +59,7 @@ impl Node {
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
         let tls = certificate(&settings)?;
         let agents_tls = certificate_for_agents(&settings)?;
+        let console_tls = certificate_for_console(&settings)?;
         let mut fronts = Vec::new();
         for address in &settings.postgres {
             fronts.push(front(*address, &settings).await?);
@@ -100,7 +103,19 @@ impl Node {
         }
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
         let agents_certificate = Arc::new(Certificate::new(agents_tls.map(Arc::new)));
-        Ok(Self { gateway, store, fronts, certificate, console, agents, agents_certificate, settings, files })
+        let console_certificate = Arc::new(Certificate::new(console_tls.map(Arc::new)));
+        Ok(Self {
+            gateway,
+            store,
+            fronts,
+            certificate,
+            console,
+            console_certificate,
+            agents,
+            agents_certificate,
+            settings,
+            files,
+        })
     }
 
     /// Serves until a signal to end, then lets sessions end. At SIGHUP, and when it changes, the file, if there is one, is
@@ -112,6 +127,7 @@ impl Node {
             fronts,
             certificate,
             console,
+            console_certificate,
             agents,
             agents_certificate,
             settings,
@@ -121,7 +137,12 @@ impl Node {
         let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
         let (hosts, mut public) = (settings.hosts.clone(), settings.public.clone());
         public.clients = fronts.first().map(|front| front.address()).transpose()?;
-        let shown = Shown { clients: Arc::clone(&certificate), agents: Arc::clone(&agents_certificate) };
+        let console_shown = settings.console_tls.is_some().then(|| Arc::clone(&console_certificate));
+        let shown = Shown {
+            clients: Arc::clone(&certificate),
+            console: console_certificate,
+            agents: Arc::clone(&agents_certificate),
+        };
         let mut reload = Reload::new(file, settings, files, Arc::clone(&gateway), shown);
         let mut tasks = JoinSet::new();
         for front in fronts {
@@ -133,7 +154,7 @@ impl Node {
             });
         }
         tracing::info!(address = %console.local_addr()?, "the console and the admin API are served");
-        tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts, public));
+        tasks.spawn(console::serve(console, Arc::clone(&gateway), hosts, public, console_shown));
         if let Some(agents) = agents {
             tracing::info!(address = %agents.local_addr()?, "agents are served");
             let certificate = by_tls.then_some(agents_certificate);
@@ -177,6 +198,7 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
             Err(ConfigureError::Raced) if tries < MOST_RACES => tries += 1,
             Err(
                 error @ (ConfigureError::Policies(_)
+                | ConfigureError::Tests(_)
                 | ConfigureError::Target { .. }
                 | ConfigureError::Issuer { .. }
                 | ConfigureError::Groups(_)),
@@ -359,6 +381,11 @@ impl Source {
 /// What clients of PostgreSQL are shown.
 pub(crate) fn certificate(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
     read_certificate("postgres.tls", settings.tls.as_ref(), ServerTls::new)
+}
+
+/// What browsers are shown.
+pub(crate) fn certificate_for_console(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
+    read_certificate("console.tls", settings.console_tls.as_ref(), ServerTls::for_http)
 }
 
 /// What agents are shown at their own port.

@@ -27,6 +27,10 @@ pub(crate) fn run(command: Plan) -> anyhow::Result<()> {
             let (desk, token) = asker.desk(&[])?;
             tell(&desk.plan(&token, &id)?, asker.json)
         }
+        Plan::Withdraw { id, asker } => {
+            let (desk, token) = asker.desk(&[])?;
+            tell(&desk.withdraw(&token, &id)?, asker.json)
+        }
         Plan::Wait { id, asker } => {
             let (desk, token) = asker.desk(&[])?;
             wait(&desk, &token, &id, asker.json)

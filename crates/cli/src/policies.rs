@@ -2,27 +2,22 @@
 //! target's own catalogue, which a gateway reads.
 
 mod ask;
-mod effect;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use gateway::cases::{self, Asks, Case, Tests};
 use gateway::configure::PolicyFile;
-use gateway::explain::{Answer, Asked, Asker, Explained, some_moment};
-use model::{ColumnName, Effect, Facts, Inspect, Tag, TargetName};
-use policy::{Identity, Opinion, Policies, Source, TargetFacts};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use gateway::explain::{Answer, Asked, Asker, Explained};
+use policy::{Policies, Source};
 use serde_json::json;
 
 use self::ask::Oracle;
-use self::effect::effect;
 use crate::args::{Place, Policy};
 use crate::client::Client;
 use crate::exit::Fault;
+use crate::files;
 use crate::show::{self, say};
-use crate::{files, typed};
 
 pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Policy) -> anyhow::Result<()> {
     match command {
@@ -53,7 +48,7 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, command: Policy) 
                 target_tags: target_tags.into_iter().collect(),
                 approved: approved.into_iter().collect(),
             };
-            let effects = questions.iter().filter(|q| effect::looks_like_one(q)).count();
+            let effects = questions.iter().filter(|q| cases::looks_like_an_effect(q)).count();
             let explained = if effects == questions.len() {
                 vec![of_effects(client, &paths, who, without_where, &questions, &place)?]
             } else if effects > 0 {
@@ -83,30 +78,6 @@ fn load(sources: &[Source]) -> anyhow::Result<Policies> {
 
 // ---------------------------------------------------------------------- effects
 
-/// What was typed instead of a statement.
-struct Typed {
-    effects: Vec<Effect>,
-    facts: Facts,
-}
-
-impl Inspect for Typed {
-    fn effects(&self) -> &[Effect] {
-        &self.effects
-    }
-
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
-        &[]
-    }
-
-    fn shape(&self) -> [u8; 16] {
-        [0; 16]
-    }
-}
-
 /// Policies in files are asked without any gateway.
 fn of_effects(
     client: impl Fn() -> anyhow::Result<Client>,
@@ -117,7 +88,7 @@ fn of_effects(
     place: &Place,
 ) -> anyhow::Result<Explained> {
     if !paths.is_empty() {
-        return decide(&load(&files::policies(paths)?)?, &who, questions, without_where);
+        return decided(&load(&files::policies(paths)?)?, &who, questions, without_where);
     }
     let configured = Oracle::find(client, place)?.configuration()?;
     let target = configured.targets.iter().find(|t| t.name == who.target);
@@ -129,28 +100,16 @@ fn of_effects(
     who.groups.extend(own.of(&principal.id, &principal.groups).into_iter().map(str::to_owned));
     let sources: Vec<Source> =
         configured.policies.into_iter().map(|p| Source { name: p.name, text: p.text }).collect();
-    decide(&load(&sources)?, &who, questions, without_where)
+    decided(&load(&sources)?, &who, questions, without_where)
 }
 
-fn decide(
+fn decided(
     policies: &Policies,
     who: &Asker,
     effects: &[String],
     without_where: bool,
 ) -> anyhow::Result<Explained> {
-    let effects: Vec<Effect> =
-        effects.iter().map(|text| effect(text)).collect::<Result<_, _>>().map_err(Fault::Invalid)?;
-    let facts = who.facts(&TargetFacts::default());
-    let (target, moment) = (TargetName::new(who.target.as_str()), some_moment());
-    let principal = who.principal().map_err(|error| Fault::Invalid(error.to_string()))?;
-    let grant = match policies.authorize(Identity::verified(principal), &target, &facts, &moment) {
-        Ok(grant) => grant,
-        Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),
-    };
-    let facts_of = Facts { has_where: !without_where, statements: 1, ..Facts::default() };
-    let typed = Typed { effects, facts: facts_of };
-    let explanation = policies.explain(&grant, &facts, &typed, &moment, &who.approved);
-    Ok(Explained::new(&typed.effects, explanation))
+    Ok(cases::decide(policies, who, effects, without_where).map_err(Fault::Invalid)?)
 }
 
 // ---------------------------------------------------------------------- statements
@@ -215,68 +174,6 @@ fn print(explained: &Explained) -> anyhow::Result<()> {
 
 // ---------------------------------------------------------------------- tests beside policies
 
-/// Tests of the policies beside them.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tests {
-    /// The tests.
-    case: Vec<Case>,
-}
-
-/// One test: a question, and the verdict that it must have.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// What it shows, in a sentence.
-    name: String,
-    /// Who asks: `agent:NAME` or `user:NAME`.
-    principal: String,
-    /// The principal's groups.
-    #[serde(default)]
-    groups: Vec<String>,
-    /// Whom it acts for, nearest first.
-    #[serde(default)]
-    on_behalf_of: Vec<String>,
-    /// On which target.
-    target: String,
-    /// Tags of the target, beside those that it is configured with.
-    #[serde(default)]
-    target_tags: BTreeSet<String>,
-    /// Of effects: the statement has no condition.
-    #[serde(default)]
-    without_where: bool,
-    /// Holds that were approved.
-    #[serde(default)]
-    approved: BTreeSet<String>,
-    /// What a statement would do: `ACTION=[KIND:]NAME[#TAG…]`.
-    #[serde(default)]
-    effects: Vec<String>,
-    /// Or the statement itself, which the target's catalogue understands.
-    statement: Option<String>,
-    /// The verdict that it must have.
-    expect: Expected,
-    /// The policies that must decide, where it matters.
-    by: Option<BTreeSet<String>>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Expected {
-    Allow,
-    Deny,
-    Hold,
-}
-
-impl Expected {
-    fn word(&self) -> policy::Word {
-        match self {
-            Self::Allow => policy::Word::Allow,
-            Self::Deny => policy::Word::Deny,
-            Self::Hold => policy::Word::Hold,
-        }
-    }
-}
-
 fn test(
     client: impl Fn() -> anyhow::Result<Client>,
     directory: &Path,
@@ -291,7 +188,7 @@ fn test(
     let (mut count, mut failed) = (0, 0);
     for file in files::all(directory, &["toml"])?.into_iter().filter(|f| files::is_test(f)) {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let Tests { case } = typed::toml(&file, &text).map_err(Fault::Invalid)?;
+        let Tests { case } = cases::read(&file.display().to_string(), &text).map_err(Fault::Invalid)?;
         for one in case {
             let name = one.name.clone();
             let explain = |asked: &Asked| -> anyhow::Result<Explained> {
@@ -300,7 +197,7 @@ fn test(
                 }
                 oracle.as_ref().context("nobody to ask")?.explain(asked)
             };
-            let problem = check(&policies, &sent, one, explain)
+            let problem = check(&policies, &sent, &one, explain)
                 .with_context(|| format!("{}: the test \"{name}\"", file.display()))?;
             count += 1;
             failed += usize::from(problem.is_some());
@@ -330,83 +227,12 @@ fn test(
 fn check(
     policies: &Policies,
     sent: &[PolicyFile],
-    case: Case,
+    case: &Case,
     mut explain: impl FnMut(&Asked) -> anyhow::Result<Explained>,
 ) -> anyhow::Result<Option<String>> {
-    let Case {
-        name: _,
-        principal,
-        groups,
-        on_behalf_of,
-        target,
-        target_tags,
-        without_where,
-        approved,
-        effects,
-        statement,
-        expect,
-        by,
-    } = case;
-    let who = Asker { principal, groups, on_behalf_of, target, target_tags, approved };
-    let answer = match (statement, effects.as_slice()) {
-        (Some(statement), []) => explain(&Asked { who, statement, policies: Some(sent.to_vec()) })?.answer,
-        (None, [_, ..]) => decide(policies, &who, &effects, without_where)?.answer,
-        (Some(_), _) | (None, []) => {
-            return Err(Fault::Invalid("it has either a statement or effects".to_owned()).into());
-        }
+    let explained = match case.asks(sent).map_err(Fault::Invalid)? {
+        Asks::Statement(asked) => explain(&asked)?,
+        Asks::Effects => case.decided(policies).map_err(Fault::Invalid)?,
     };
-    let decided: BTreeSet<String> = answer.policies.into_iter().collect();
-    let expect = expect.word().as_str();
-    let list = |ids: &BTreeSet<String>| {
-        if ids.is_empty() {
-            "no policy".to_owned()
-        } else {
-            ids.iter().cloned().collect::<Vec<_>>().join(", ")
-        }
-    };
-    let why = answer.reason.map(|r| format!(" ({r})")).unwrap_or_default();
-    if answer.verdict != expect {
-        return Ok(Some(format!(
-            "expected {expect}, and it is {} by {}{why}",
-            answer.verdict,
-            list(&decided)
-        )));
-    }
-    Ok(by
-        .filter(|by| *by != decided)
-        .map(|by| format!("expected to be decided by {}, and it is by {}{why}", list(&by), list(&decided))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_test_says_what_it_expected() {
-        let policies = load(&policy::starter()).expect("policies");
-        let case = |expect: Expected, by: Option<&str>| Case {
-            name: "n".to_owned(),
-            principal: "agent:bot".to_owned(),
-            groups: Vec::new(),
-            on_behalf_of: Vec::new(),
-            target: "orders".to_owned(),
-            target_tags: BTreeSet::new(),
-            without_where: false,
-            approved: BTreeSet::new(),
-            effects: vec!["update=shop.orders".to_owned()],
-            statement: None,
-            expect,
-            by: by.map(|id| BTreeSet::from([id.to_owned()])),
-        };
-        for (expect, by, right) in [
-            (Expected::Hold, None, true),
-            (Expected::Hold, Some("starter-writes-held"), true),
-            (Expected::Hold, Some("starter-writes"), false),
-            (Expected::Allow, None, false),
-        ] {
-            let nobody = |_: &Asked| panic!("effects are decided here");
-            let problem = check(&policies, &[], case(expect, by), nobody).expect("asked");
-            assert_eq!(problem.is_none(), right, "{by:?}: {problem:?}");
-        }
-    }
+    Ok(case.problem(&explained.answer))
 }

@@ -36,6 +36,7 @@ pub(crate) struct Reload {
 /// The certificates that others are shown.
 pub(crate) struct Shown {
     pub clients: Arc<Certificate>,
+    pub console: Arc<Certificate>,
     pub agents: Arc<Certificate>,
 }
 
@@ -125,6 +126,7 @@ impl Reload {
         let new = read?;
         let certificate = node::certificate(&new)?;
         let for_agents = node::certificate_for_agents(&new)?;
+        let for_console = node::certificate_for_console(&new)?;
         let mut files = Vec::new();
         if let Some(applying) = &new.apply {
             // What is not valid is watched as well, or its mending would not be seen.
@@ -142,6 +144,10 @@ impl Reload {
         {
             self.shown.agents.store(for_agents.map(Arc::new));
             agents.tls.clone_from(&new_agents.tls);
+        }
+        if self.settings.console_tls.is_some() && for_console.is_some() {
+            self.shown.console.store(for_console.map(Arc::new));
+            self.settings.console_tls.clone_from(&new.console_tls);
         }
         self.gateway.set_limits(new.limits.clone());
         for what in self.settings.differs_for_good(&new) {
@@ -161,7 +167,7 @@ impl Reload {
     fn seen(&self) -> Seen {
         let mut paths: BTreeSet<PathBuf> = self.file.iter().cloned().collect();
         let of_agents = self.settings.agents.iter().filter_map(|agents| agents.tls.as_ref());
-        let shown = self.settings.tls.iter().chain(of_agents);
+        let shown = self.settings.tls.iter().chain(&self.settings.console_tls).chain(of_agents);
         paths.extend(shown.flat_map(|(chain, key)| [chain.clone(), key.clone()]));
         if let Some(applying) = &self.settings.apply {
             paths.insert(applying.directory.clone());

@@ -24,7 +24,7 @@ fn of(kind: Kind) -> Schema {
         Kind::State => schema::<crate::wanted::StateFile>(
             "Targets, tags, issuers, clients and groups, for durward apply",
         ),
-        Kind::Tests => schema::<crate::policies::Tests>("Tests of policies, for durward policy test"),
+        Kind::Tests => schema::<gateway::cases::Tests>("Tests of policies, for durward policy test"),
     }
 }
 

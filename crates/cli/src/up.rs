@@ -154,6 +154,7 @@ async fn configure(
     let invalid = |error: ConfigureError| match error {
         ConfigureError::Target { .. }
         | ConfigureError::Policies(_)
+        | ConfigureError::Tests(_)
         | ConfigureError::Issuer { .. }
         | ConfigureError::Groups(_) => Fault::Invalid(error.to_string()).into(),
         ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced => {

@@ -1,5 +1,5 @@
 //! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]`, `[[issuers]]`, `[[clients]]` and `[[groups]]`,
-//! `*.cedar` with policies. `*.test.toml` are tests of policies. Every mistake is told with its place.
+//! `*.cedar` with policies, `*.test.toml` with tests of them. Every mistake is told with its place.
 
 mod groups;
 mod issuers;
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use gateway::cases;
 use gateway::configure::{
     ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig, check_name,
     column_name, tag,
@@ -276,12 +277,17 @@ impl Wanted {
         let mut wanted = Self::default();
         let mut tags = Vec::new();
         for file in files::all(directory, &["toml", "cedar"])? {
-            if files::is_test(&file) {
-                continue;
-            }
             let text =
                 Zeroizing::new(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?);
             wanted.files.push(file.clone());
+            if files::is_test(&file) {
+                let name = name_in(directory, &file);
+                match cases::read(&file.display().to_string(), &text) {
+                    Err(problem) => wanted.problems.push(problem),
+                    Ok(_) => wanted.configuration.tests.push(PolicyFile { name, text: text.to_string() }),
+                }
+                continue;
+            }
             if file.extension().is_some_and(|e| e == "cedar") {
                 let name = name_in(directory, &file);
                 wanted.configuration.policies.push(PolicyFile { name, text: text.to_string() });

@@ -112,6 +112,7 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/logout", post(logged_out))
         .route("/plans", post(plans::submit))
         .route("/plans/{id}", get(plans::show))
+        .route("/plans/{id}/withdraw", post(plans::withdraw))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))

@@ -25,17 +25,22 @@ const MOST: usize = 256;
 /// byte gets no more time than others. The slowest answer (`doctor`) comes sooner.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// What a client that speaks TLS begins with.
+const HANDSHAKE: u8 = 22;
+
 pub(crate) struct Bounded {
     tcp: TcpListener,
     places: Arc<Places>,
     idle: Duration,
     /// What clients are shown; none where they come in clear.
     certificate: Option<Arc<Certificate>>,
+    /// Whether they may come in clear all the same.
+    in_clear: bool,
 }
 
 impl Bounded {
     pub(crate) fn new(tcp: TcpListener) -> Self {
-        Self { tcp, places: Arc::new(Places::new(MOST)), idle: IDLE, certificate: None }
+        Self { tcp, places: Arc::new(Places::new(MOST)), idle: IDLE, certificate: None, in_clear: false }
     }
 
     /// So many connections at a time.
@@ -48,11 +53,20 @@ impl Bounded {
         Self { certificate: Some(certificate), ..self }
     }
 
+    /// The same, and who begins in clear goes on so. What they may ask for then is another's to say.
+    pub(crate) fn by_tls_or_in_clear(self, certificate: Arc<Certificate>) -> Self {
+        Self { certificate: Some(certificate), in_clear: true, ..self }
+    }
+
     /// How it is to be read. The handshake is the first thing that is read, so that whoever is slow at it holds up nobody.
     fn wire(&self, stream: TcpStream) -> Option<Wire> {
         let Some(certificate) = &self.certificate else { return Some(Wire::Clear(stream)) };
         let shown = certificate.load_full()?;
-        Some(Wire::Shaking(Box::new(TlsAcceptor::from(shown.config()).accept(stream))))
+        let acceptor = TlsAcceptor::from(shown.config());
+        if self.in_clear {
+            return Some(Wire::Either(stream, acceptor));
+        }
+        Some(Wire::Shaking(Box::new(acceptor.accept(stream))))
     }
 }
 
@@ -68,7 +82,8 @@ impl Listener for Bounded {
                     let idle = Box::pin(sleep(self.idle));
                     let place = Places::enter(&self.places, peer.ip());
                     let patience = self.idle;
-                    return (Connection { stream, idle, patience, reading: false, place }, peer);
+                    let by_tls = Arc::new(AtomicBool::new(false));
+                    return (Connection { stream, by_tls, idle, patience, reading: false, place }, peer);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
@@ -188,6 +203,8 @@ impl Drop for Place {
 /// A connection that is cut when no answer begins.
 pub(crate) struct Connection {
     stream: Wire,
+    /// Whether it is one by TLS; known before anything is read of it.
+    by_tls: Arc<AtomicBool>,
     idle: Pin<Box<Sleep>>,
     patience: Duration,
     /// A request has begun and no answer yet.
@@ -198,6 +215,8 @@ pub(crate) struct Connection {
 /// A socket, what becomes of one by TLS, and one that failed at it.
 enum Wire {
     Clear(TcpStream),
+    /// Its first byte says which.
+    Either(TcpStream, TlsAcceptor),
     Shaking(Box<Accept<TcpStream>>),
     Tls(Box<TlsStream<TcpStream>>),
     Failed,
@@ -206,6 +225,17 @@ enum Wire {
 impl Wire {
     /// The stream, once it is one.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Open<'_>>> {
+        if let Self::Either(stream, _) = self {
+            let mut first = [0];
+            let mut seen = ReadBuf::new(&mut first);
+            std::task::ready!(stream.poll_peek(cx, &mut seen))?;
+            let is_tls = seen.filled() == [HANDSHAKE];
+            *self = match std::mem::replace(self, Self::Failed) {
+                Self::Either(stream, acceptor) if is_tls => Self::Shaking(Box::new(acceptor.accept(stream))),
+                Self::Either(stream, _) => Self::Clear(stream),
+                other @ (Self::Clear(_) | Self::Shaking(_) | Self::Tls(_) | Self::Failed) => other,
+            };
+        }
         if let Self::Shaking(shaking) = self {
             *self = match std::task::ready!(Pin::new(shaking).poll(cx)) {
                 Ok(stream) => Self::Tls(Box::new(stream)),
@@ -215,7 +245,9 @@ impl Wire {
         Poll::Ready(match self {
             Self::Clear(stream) => Ok(Open::Clear(Pin::new(stream))),
             Self::Tls(stream) => Ok(Open::Tls(Pin::new(stream))),
-            Self::Shaking(_) | Self::Failed => Err(io::ErrorKind::ConnectionAborted.into()),
+            Self::Either(..) | Self::Shaking(_) | Self::Failed => {
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
         })
     }
 }
@@ -238,6 +270,11 @@ macro_rules! of {
 }
 
 impl Connection {
+    /// Whether it comes by TLS, once anything has been read of it.
+    pub(crate) fn by_tls(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.by_tls)
+    }
+
     /// Patience begins anew.
     fn renew(&mut self) {
         self.idle.as_mut().reset(Instant::now() + self.patience);
@@ -274,6 +311,9 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         self.goes_on(cx)?;
         let moved = of!(self.stream, cx, stream => stream.poll_read(cx, buffer));
+        if matches!(self.stream, Wire::Tls(_)) {
+            self.by_tls.store(true, Ordering::Release);
+        }
         if moved.is_ready() && !std::mem::replace(&mut self.reading, true) {
             self.renew();
         }

@@ -57,6 +57,7 @@ impl From<ConfigureError> for Failure {
         let reason = error.to_string();
         match error {
             ConfigureError::Policies(_)
+            | ConfigureError::Tests(_)
             | ConfigureError::Target { .. }
             | ConfigureError::Issuer { .. }
             | ConfigureError::Groups(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", reason),

@@ -4,12 +4,14 @@
 
 mod agents;
 mod api;
+mod arrival;
 mod bounded;
 mod door;
 mod failure;
 mod form;
 mod openapi;
 mod pages;
+mod slack;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,9 +24,12 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gateway::gateway::Gateway;
+use gateway::serve::Certificate;
 use tokio::net::TcpListener;
 
 pub use crate::agents::serve_agents;
+use crate::arrival::{Arrivals, Peer};
+pub use crate::arrival::{NETWORK, Network};
 use crate::bounded::Bounded;
 use crate::door::Door;
 pub use crate::pages::Public;
@@ -32,8 +37,9 @@ pub use crate::pages::Public;
 /// A configuration is not larger than this, in bytes.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// Serves the admin API until the gateway drains. `hosts` are names beside the loopback's own that a `Host` header may
-/// have: those of a reverse proxy that encrypts.
+/// Serves the console and the admin API until the gateway drains. `hosts` are names beside the loopback's own that a `Host`
+/// header may have: those of a reverse proxy that encrypts. Where there is a certificate, whoever is not on this machine and no
+/// proxy that is trusted comes by TLS.
 ///
 /// # Errors
 /// The listener fails.
@@ -42,6 +48,7 @@ pub async fn serve(
     gateway: Arc<Gateway>,
     hosts: BTreeSet<String>,
     public: Public,
+    certificate: Option<Arc<Certificate>>,
 ) -> std::io::Result<()> {
     let port = listener.local_addr()?.port();
     let mut draining = gateway.draining();
@@ -49,9 +56,15 @@ pub async fn serve(
         // An error means that the gateway is gone, which is an end as well.
         let _ = draining.wait_for(Option::is_some).await;
     };
-    axum::serve(Bounded::new(listener), router(gateway, hosts, &public, port))
-        .with_graceful_shutdown(ended)
-        .await
+    let encrypted = certificate.as_ref().map(|_| public.place(port).origin);
+    let bounded = match certificate {
+        Some(certificate) => Bounded::new(listener).by_tls_or_in_clear(certificate),
+        None => Bounded::new(listener),
+    };
+    let arrivals = Arc::new(Arrivals { trusted: public.trusted.clone(), encrypted });
+    let router = router(gateway, hosts, &public, port).layer(from_fn_with_state(arrivals, arrival::come));
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(bounded, service).with_graceful_shutdown(ended).await
 }
 
 fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port: u16) -> Router {
@@ -68,6 +81,7 @@ fn router(gateway: Arc<Gateway>, hosts: BTreeSet<String>, public: &Public, port:
         // It says what there is, and nothing of what is in it.
         .route("/api/v1/openapi.json", get(|| async { axum::Json(openapi::document()) }))
         .nest("/api/v1", guarded)
+        .merge(slack::router())
         .fallback(nothing)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(gateway)

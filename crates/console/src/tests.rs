@@ -13,7 +13,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+mod encrypted;
 mod pages;
+mod slack;
 
 struct Running {
     address: SocketAddr,
@@ -25,6 +27,21 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_as(super::Public::default(), None).await
+}
+
+async fn start_as(
+    public: super::Public,
+    certificate: Option<std::sync::Arc<gateway::serve::Certificate>>,
+) -> Running {
+    start_with(public, certificate, Vec::new()).await
+}
+
+async fn start_with(
+    public: super::Public,
+    certificate: Option<std::sync::Arc<gateway::serve::Certificate>>,
+    carriers: Vec<gateway::carriers::Carrier>,
+) -> Running {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
@@ -40,13 +57,12 @@ async fn start() -> Running {
         alarm: None,
         sources: Sources::default(),
         traces: gateway::traces::Traces::default(),
-        carriers: Vec::new(),
+        carriers,
     };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let task =
-        tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new(), super::Public::default()));
+    let task = tokio::spawn(super::serve(listener, gateway.clone(), BTreeSet::new(), public, certificate));
     Running { address, secret, gateway, state, task, place }
 }
 
@@ -195,29 +211,13 @@ async fn it_ends_when_the_gateway_drains() {
     ended.expect("in time").expect("no panic").expect("no error");
 }
 
-#[tokio::test]
-async fn a_held_operation_is_listed_shown_and_answered_once() {
-    let running = start().await;
-    let hold = HoldRule {
-        id: "held".to_owned(),
-        approvers: vec!["dba".to_owned()],
-        quorum: 1,
-        expires: 600,
-        valid_for: 900,
-        reason: None,
-        carry: false,
-        ceiling: None,
-        tolerance: 0,
-        preview: None,
-    };
-    let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
-        unless { context.approvals.contains("held") };"#;
-    let policies = serde_json::json!({ "policies": [{ "name": "p.cedar", "text": rule }] }).to_string();
-    assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
-    const ROOM: model::Room = model::Room { waiting: 10, one: u64::MAX, all: u64::MAX };
-    let new = NewRequest {
-        digest: "d".to_owned(),
-        subject: "s".to_owned(),
+const ROOM: model::Room = model::Room { waiting: 10, one: u64::MAX, all: u64::MAX };
+
+/// An operation that a rule holds.
+fn asked(digest: &str, hold: HoldRule) -> NewRequest {
+    NewRequest {
+        digest: digest.to_owned(),
+        subject: digest.to_owned(),
         touched: Vec::new(),
         principal: "agent:bot".to_owned(),
         on_behalf_of: Vec::new(),
@@ -238,7 +238,30 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         },
         preview: model::Preview::default(),
         version: "v".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_held_operation_is_listed_shown_and_answered_once() {
+    let running = start().await;
+    let hold = HoldRule {
+        id: "held".to_owned(),
+        approvers: vec!["dba".to_owned()],
+        quorum: 1,
+        expires: 600,
+        valid_for: 900,
+        reason: None,
+        carry: false,
+        slack: model::SlackYes::Never,
+        ceiling: None,
+        tolerance: 0,
+        preview: None,
     };
+    let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
+        unless { context.approvals.contains("held") };"#;
+    let policies = serde_json::json!({ "policies": [{ "name": "p.cedar", "text": rule }] }).to_string();
+    assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
+    let new = asked("d", hold);
     let Filed::Now(id) = running.state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
     let one = format!("/api/v1/requests/{id}");
     let (_, listed) = running.ask("GET", "/api/v1/requests", Some(&running.secret), None).await;

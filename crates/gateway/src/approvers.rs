@@ -7,6 +7,7 @@ use model::{
 use policy::{persons, quorum};
 use zeroize::Zeroizing;
 
+use crate::carriers::clicks;
 use crate::gateway::{Gateway, now};
 use crate::presence::{Act, Proof};
 use crate::requests::{AdminError, parse_principal};
@@ -52,12 +53,19 @@ pub struct Voter {
 }
 
 /// What shows that it is them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum By {
     /// A secret that lies in no file, typed or given for this call.
     Secret,
     /// What a browser keeps: good to see, and to say no.
     Visit,
+    /// A click in Slack, on a button of exactly this meaning. Whether it is good for a yes, the rules say.
+    Slack {
+        /// Whose, as records say it.
+        how: String,
+        /// The request's digest in the button.
+        digest: String,
+    },
 }
 
 impl Voter {
@@ -69,6 +77,11 @@ impl Voter {
     /// Of somebody who is in the console. Their yes takes a proof of presence.
     pub(crate) fn visiting(id: PrincipalRef, groups: Vec<String>) -> Self {
         Self { id, groups, by: By::Visit }
+    }
+
+    /// Of somebody who clicked in Slack on what has this digest.
+    pub(crate) fn by_slack(id: PrincipalRef, groups: Vec<String>, how: String, digest: String) -> Self {
+        Self { id, groups, by: By::Slack { how, digest } }
     }
 
     /// Whether a request is one that they may see and answer.
@@ -272,12 +285,25 @@ impl Gateway {
                 voter.groups.join(", ")
             )));
         }
+        if let By::Slack { digest, .. } = &voter.by {
+            if *digest != found.digest {
+                let why = format!("request {id} is not any more what the message showed: look at it");
+                return Err(AdminError::Refused(why));
+            }
+            if approve && !clicks::may_approve(&found.holds) {
+                let why = format!(
+                    "policy does not let request {id} be approved in Slack: it is approved in the console"
+                );
+                return Err(AdminError::Refused(why));
+            }
+        }
         let most = most.filter(|_| approve);
         if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
             return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
         }
-        let proof = match voter.by {
+        let proof = match &voter.by {
             By::Secret => Some("secret".to_owned()),
+            By::Slack { how, .. } => Some(how.clone()),
             // What was read a moment ago is what is approved: the proof is of its digest.
             By::Visit => {
                 proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve, most), &voter.id))

@@ -1,13 +1,16 @@
 //! Carriers: those who are told elsewhere what becomes of requests. Each is told everything at least once and in its order,
 //! across restarts and by one gateway at a time. They decide nothing here: one that is down holds up and approves nothing.
 
+pub mod clicks;
+mod links;
 mod message;
 mod slack;
 mod webhook;
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use journal::record;
 use model::News;
 
@@ -39,7 +42,7 @@ pub enum Carrier {
     /// Over HTTP.
     Webhook(Box<Webhook>),
     /// In a channel of Slack's.
-    Slack(Slack),
+    Slack(Arc<Slack>),
 }
 
 impl Carrier {
@@ -51,11 +54,19 @@ impl Carrier {
         }
     }
 
-    /// Tells it; `mark` is what it called the first message of the same request.
-    async fn deliver(&self, message: &Message<'_>, mark: Option<String>) -> Told {
+    /// The channel of Slack's, where it is one.
+    pub(crate) fn slack(&self) -> Option<Arc<Slack>> {
+        match self {
+            Self::Webhook(_) => None,
+            Self::Slack(slack) => Some(Arc::clone(slack)),
+        }
+    }
+
+    /// Tells it; `buttons` seals what Slack's say; `mark` is what it called the first message of the same request.
+    async fn deliver(&self, message: &Message<'_>, mark: Option<String>, buttons: &hmac::Key) -> Told {
         match self {
             Self::Webhook(webhook) => webhook.deliver(message).await,
-            Self::Slack(slack) => slack.deliver(message, mark).await,
+            Self::Slack(slack) => slack.deliver(message, mark, buttons).await,
         }
     }
 
@@ -165,7 +176,7 @@ async fn tell_all(gateway: &Gateway, carrier: &Carrier, trouble: &mut Trouble) -
                     false => None,
                 };
                 let message = Message::of(&news, &request, gateway.console_place());
-                match carrier.deliver(&message, before).await {
+                match carrier.deliver(&message, before, gateway.buttons()).await {
                     Told::Taken(called) => {
                         gateway.metrics().carried(name, "taken");
                         mark = called;

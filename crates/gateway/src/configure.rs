@@ -23,7 +23,7 @@ mod merge;
 mod typed;
 
 pub(crate) use build::{Means, column_text, load};
-use build::{build, check_sources, sources};
+use build::{build, check_sources, check_tests, sources};
 pub use build::{check_name, column_name, tag};
 pub use merge::Rest;
 pub use typed::{ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig};
@@ -34,6 +34,9 @@ pub enum ConfigureError {
     /// Policies that do not parse or do not fit the schema.
     #[error("{}", problems(.0))]
     Policies(Vec<Problem>),
+    /// Tests of policies that cannot be read.
+    #[error("{}", problems(.0))]
+    Tests(Vec<String>),
     /// Something about a target.
     #[error("target \"{target}\": {what}")]
     Target {
@@ -270,6 +273,7 @@ impl Gateway {
     /// All that can be wrong is found here, before anything changes.
     async fn ready(&self, mut wanted: Configuration, rest: Rest) -> Result<Ready, ConfigureError> {
         check_sources(&wanted, self.sources())?;
+        check_tests(&wanted)?;
         let Configured { version: was, configuration: stored, credentials } =
             self.state().configured().await?;
         let stays = merge::fold(&stored, &mut wanted, rest);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::gateway::{Gateway, now};
 use crate::issuers::AtConsole;
 use crate::net::web::Client;
-use crate::people::{Guest, mark, secret};
+use crate::people::{Coming, Guest, mark, secret};
 use crate::presence::{Act, Place, Pledge, Proof};
 use crate::requests::AdminError;
 
@@ -187,7 +187,7 @@ impl Gateway {
         kept: &str,
         said: &Said,
         guest: Option<&Guest>,
-        before: Option<&str>,
+        coming: &Coming<'_>,
     ) -> Result<Back, AdminError> {
         let over = || refused("this sign-in is over, or began in another browser: begin again");
         // Without our state it is no answer to our question, whoever sent it.
@@ -219,7 +219,7 @@ impl Gateway {
         let Some(of) = of else {
             let groups = word.groups.clone();
             let secret = self
-                .begin_visit(&known.principal.id, Some(signed), groups, known.session_age, before)
+                .begin_visit(&known.principal.id, Some(signed), groups, known.session_age, coming)
                 .await?;
             return Ok(Back::In(secret, back));
         };

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use model::TargetName;
 use policy::rights::Right;
 
+use crate::cases::{self, Outcome};
 use crate::catalogue::proposals;
 use crate::configure::{
     Applied, ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, column_text,
@@ -38,8 +39,11 @@ impl Act {
 
     /// Changing a file of policies, as it was seen.
     pub fn policy(edit: &PolicyEdit) -> Self {
-        let PolicyEdit { seen, name, text } = edit;
-        Self::new("policy", &[&seen.to_string(), name, text.as_deref().unwrap_or("-"), flag(text.is_some())])
+        let PolicyEdit { seen, name, text, tests, anyway } = edit;
+        let said = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
+        let parts =
+            [&seen.to_string(), name, &said(text), flag(text.is_some()), &said(tests), flag(tests.is_some())];
+        Self::new("policy", &[&parts[..], &[flag(*anyway)]].concat())
     }
 
     /// Adding a target. Its password is no part of it.
@@ -71,32 +75,83 @@ pub struct PolicyEdit {
     pub name: String,
     /// Its text; nothing where it is to go.
     pub text: Option<String>,
+    /// The text of the tests beside it; empty where they are to go, nothing where they stay.
+    pub tests: Option<String>,
+    /// Whether it is wanted although tests fail.
+    pub anyway: bool,
+}
+
+/// A valid change of policies, and what their tests say.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it would come to.
+    pub applied: Applied,
+    /// All tests, of the policies as they would be.
+    pub tests: Vec<Outcome>,
+}
+
+/// A file of policies, or of tests of them, by its name.
+pub(crate) fn text_of<'c>(configured: &'c Configuration, name: &str) -> Option<&'c String> {
+    let files = if cases::is_one(name) { &configured.tests } else { &configured.policies };
+    files.iter().find(|file| file.name == name).map(|file| &file.text)
+}
+
+/// Puts a file there, or takes it away; whether anything was there.
+fn put(files: &mut Vec<PolicyFile>, name: &str, text: Option<&str>) -> bool {
+    let known = files.iter().position(|file| file.name == name);
+    match (text, known) {
+        (Some(text), Some(at)) => {
+            if let Some(file) = files.get_mut(at) {
+                text.clone_into(&mut file.text);
+            }
+        }
+        (Some(text), None) => {
+            files.push(PolicyFile { name: name.to_owned(), text: text.to_owned() });
+            files.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        (None, Some(at)) => drop(files.remove(at)),
+        (None, None) => (),
+    }
+    known.is_some()
 }
 
 impl PolicyEdit {
+    /// Why it is not done by these tests, where it is not.
+    pub fn failing(&self, tests: &[Outcome]) -> Option<String> {
+        let failing: Vec<&str> = cases::failing(tests).map(|outcome| outcome.name.as_str()).collect();
+        if failing.is_empty() || self.anyway {
+            return None;
+        }
+        Some(format!(
+            "{} of {} tests would fail ({}): press Check to see why; there you can say that you want it all the same",
+            failing.len(),
+            tests.len(),
+            failing.join("; ")
+        ))
+    }
+
     pub(crate) fn make(&self, wanted: &mut Configuration) -> Result<(), AdminError> {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(fine) {
             let why = "a file's name has 1 to 100 letters, digits, `-`, `_`, `.` and `/`";
             return Err(AdminError::Refused(why.to_owned()));
         }
-        let known = wanted.policies.iter().position(|file| file.name == self.name);
-        match (&self.text, known) {
-            (Some(text), _) if text.len() > LONGEST_POLICY => {
-                let why = format!("a file of policies is not longer than {LONGEST_POLICY} bytes");
-                return Err(AdminError::Refused(why));
-            }
-            (Some(text), Some(at)) => {
-                if let Some(file) = wanted.policies.get_mut(at) {
-                    file.text.clone_from(text);
-                }
-            }
-            (Some(text), None) => {
-                wanted.policies.push(PolicyFile { name: self.name.clone(), text: text.clone() });
-                wanted.policies.sort_by(|a, b| a.name.cmp(&b.name));
-            }
-            (None, Some(at)) => drop(wanted.policies.remove(at)),
-            (None, None) => return Err(AdminError::Missing(format!("file of policies \"{}\"", self.name))),
+        if [&self.text, &self.tests].into_iter().flatten().any(|text| text.len() > LONGEST_POLICY) {
+            let why = format!("a file of policies is not longer than {LONGEST_POLICY} bytes");
+            return Err(AdminError::Refused(why));
+        }
+        let is_of_tests = cases::is_one(&self.name);
+        let files = if is_of_tests { &mut wanted.tests } else { &mut wanted.policies };
+        if !put(files, &self.name, self.text.as_deref()) && self.text.is_none() {
+            return Err(AdminError::Missing(format!("file of policies \"{}\"", self.name)));
+        }
+        if is_of_tests {
+            return Ok(());
+        }
+        // What is gone has no tests.
+        let tests = if self.text.is_none() { Some("") } else { self.tests.as_deref() };
+        if let Some(tests) = tests {
+            put(&mut wanted.tests, &cases::beside(&self.name), Some(tests).filter(|t| !t.trim().is_empty()));
         }
         Ok(())
     }
@@ -130,6 +185,7 @@ impl From<ConfigureError> for AdminError {
             ConfigureError::State(error) => Self::State(error),
             ConfigureError::Journal(error) => Self::Journal(error),
             ConfigureError::Policies(_)
+            | ConfigureError::Tests(_)
             | ConfigureError::Target { .. }
             | ConfigureError::Issuer { .. }
             | ConfigureError::Groups(_)
@@ -279,26 +335,46 @@ impl Gateway {
 
     // ------------------------------------------------------------------ policies
 
-    /// What a change of a file of policies would come to.
+    /// What a change of a file of policies would come to, and what the tests would say.
     ///
     /// # Errors
     /// They may not, or it is not valid: where, and why.
-    pub async fn check_policy_for(&self, guest: &Guest, edit: &PolicyEdit) -> Result<Applied, AdminError> {
+    pub async fn check_policy_for(&self, guest: &Guest, edit: &PolicyEdit) -> Result<Checked, AdminError> {
         self.with_right(guest, Right::ChangePolicies)?;
-        self.look_at_edit(|wanted| edit.make(wanted)).await
+        let applied = self.look_at_edit(|wanted| edit.make(wanted)).await?;
+        Ok(Checked { applied, tests: self.tested(|wanted| edit.make(wanted)).await? })
+    }
+
+    /// What all tests would say, were something changed.
+    pub(crate) async fn tested(
+        &self,
+        change: impl FnOnce(&mut Configuration) -> Result<(), AdminError>,
+    ) -> Result<Vec<Outcome>, AdminError> {
+        let (_, mut wanted) = self.configured().await?;
+        change(&mut wanted)?;
+        self.run_tests(&wanted.policies, &wanted.tests).await
     }
 
     /// Changes a file of policies, or has the change wait for a second person, where that takes two.
     ///
     /// # Errors
-    /// They may not, have not shown that they mean it, it is not valid, or somebody else changed something meanwhile.
+    /// They may not, have not shown that they mean it, it is not valid, tests fail and it is not wanted all the same, or somebody
+    /// else changed something meanwhile.
     pub async fn change_policy_for(
         &self,
         guest: &Guest,
         edit: &PolicyEdit,
         proof: Option<Proof>,
     ) -> Result<Changed, AdminError> {
+        let Checked { applied, tests } = self.check_policy_for(guest, edit).await?;
+        if let Some(why) = edit.failing(&tests) {
+            return Err(AdminError::Refused(why));
+        }
         let by = self.meant(guest, Right::ChangePolicies, Act::policy(edit), proof)?;
+        if cases::failing(&tests).next().is_some() {
+            let names: Vec<&str> = cases::failing(&tests).map(|outcome| outcome.name.as_str()).collect();
+            self.administered(&by, "policies wanted although tests fail", &names.join("; "))?;
+        }
         if !self.takes_two(guest, Right::ChangePolicies) {
             return Ok(Changed::Now(self.edit(Some(edit.seen), &by, |wanted| edit.make(wanted)).await?));
         }
@@ -306,13 +382,16 @@ impl Gateway {
         if version != edit.seen {
             return Err(ConfigureError::Raced.into());
         }
-        let applied = self.look_at_edit(|wanted| edit.make(wanted)).await?;
         if applied.changes.is_empty() {
             return Ok(Changed::Now(applied));
         }
-        let before =
-            configured.policies.into_iter().find(|file| file.name == edit.name).map(|file| file.text);
-        let wanted = Wanted::Policy { name: edit.name.clone(), text: edit.text.clone(), before };
+        let wanted = Wanted::Policy {
+            name: edit.name.clone(),
+            text: edit.text.clone(),
+            before: text_of(&configured, &edit.name).cloned(),
+            tests: edit.tests.clone(),
+            tests_before: text_of(&configured, &cases::beside(&edit.name)).cloned(),
+        };
         Ok(Changed::Waits(self.hold(&by, &wanted, None).await?))
     }
 

@@ -10,8 +10,9 @@ use policy::rights::{Person, Right, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::hex;
+use crate::cases::{self, Outcome};
 use crate::configure::{Applied, Configuration, Password, TargetConfig};
-use crate::desk::{PolicyEdit, Tried};
+use crate::desk::{PolicyEdit, Tried, text_of};
 use crate::gateway::{Gateway, now};
 use crate::people::Guest;
 use crate::presence::{Act, Proof};
@@ -36,6 +37,12 @@ pub enum Wanted {
         text: Option<String>,
         /// What it was when its author looked at it; nothing where there was none.
         before: Option<String>,
+        /// The tests beside it, where they change, too; empty where they are to go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tests: Option<String>,
+        /// What those were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tests_before: Option<String>,
     },
     /// A new target.
     Target(Box<TargetConfig>),
@@ -53,9 +60,9 @@ impl Wanted {
     /// In a few words.
     pub fn title(&self) -> String {
         match self {
-            Self::Policy { name, text: Some(_), before: Some(_) } => format!("policies {name} changed"),
-            Self::Policy { name, text: Some(_), before: None } => format!("policies {name} added"),
-            Self::Policy { name, text: None, before: _ } => format!("policies {name} removed"),
+            Self::Policy { name, text: Some(_), before: Some(_), .. } => format!("policies {name} changed"),
+            Self::Policy { name, text: Some(_), before: None, .. } => format!("policies {name} added"),
+            Self::Policy { name, text: None, .. } => format!("policies {name} removed"),
             Self::Target(target) => format!("target {} added", target.name),
         }
     }
@@ -88,6 +95,8 @@ pub struct Looked {
     pub seen: i64,
     /// What it would come to now, or why it cannot be.
     pub would: Result<Applied, String>,
+    /// What tests of policies would say then.
+    pub tests: Vec<Outcome>,
     /// Why whoever looks cannot confirm it, where they cannot.
     pub not_yours: Option<String>,
 }
@@ -192,12 +201,18 @@ impl Gateway {
             Ok(()) => self.look_at_edit(|all| make(&wanted, all)).await.map_err(|error| error.to_string()),
             Err(why) => Err(why),
         };
+        let tests = match (&would, &wanted) {
+            (Ok(_), Wanted::Policy { .. }) if draft.status == DraftStatus::Open => {
+                self.tested(|all| make(&wanted, all)).await?
+            }
+            (Ok(_) | Err(_), Wanted::Policy { .. } | Wanted::Target(_)) => Vec::new(),
+        };
         let not_yours = match self.second_person(guest, &draft, wanted.right()).await {
             Ok(_) => None,
             Err(AdminError::Refused(why)) => Some(why),
             Err(error) => return Err(error),
         };
-        Ok(Looked { waiting: Waiting { draft, wanted }, seen, would, not_yours })
+        Ok(Looked { waiting: Waiting { draft, wanted }, seen, would, tests, not_yours })
     }
 
     /// Puts somebody else's change in force, as it was looked at and against the version that was looked at.
@@ -321,9 +336,11 @@ impl Gateway {
     /// That what a change was made from is what is there.
     fn fits(&self, wanted: &Wanted, configured: &Configuration) -> Result<(), String> {
         match wanted {
-            Wanted::Policy { name, text: _, before } => {
-                let now = configured.policies.iter().find(|file| file.name == *name).map(|file| &file.text);
-                if now == before.as_ref() {
+            Wanted::Policy { name, text: _, before, tests, tests_before } => {
+                let is_as_seen =
+                    |name: &str, before: &Option<String>| text_of(configured, name) == before.as_ref();
+                let beside = cases::beside(name);
+                if is_as_seen(name, before) && (tests.is_none() || is_as_seen(&beside, tests_before)) {
                     return Ok(());
                 }
                 Err(format!(
@@ -346,8 +363,9 @@ fn missing(id: &str) -> AdminError {
 
 fn make(wanted: &Wanted, all: &mut Configuration) -> Result<(), AdminError> {
     match wanted {
-        Wanted::Policy { name, text, before: _ } => {
-            PolicyEdit { seen: 0, name: name.clone(), text: text.clone() }.make(all)
+        Wanted::Policy { name, text, before: _, tests, tests_before: _ } => {
+            let (text, tests) = (text.clone(), tests.clone());
+            PolicyEdit { seen: 0, name: name.clone(), text, tests, anyway: true }.make(all)
         }
         Wanted::Target(target) => {
             all.targets.push((**target).clone());

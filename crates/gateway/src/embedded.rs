@@ -70,6 +70,7 @@ impl Backend for Embedded {
             Ok(Keys {
                 verifiers: *self.0.made_key("verifiers").await?,
                 masks: *self.0.made_key("masks").await?,
+                buttons: *self.0.made_key("buttons").await?,
                 commitments: *self.0.made_key("commitments").await?,
                 recordings: *self.0.made_key("recordings").await?,
             })

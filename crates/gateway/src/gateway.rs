@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use crate::attempts::Attempts;
 use crate::audit::{self, JournalDown, Origin};
 use crate::break_glass::Alarm;
-use crate::carriers::Carrier;
+use crate::carriers::{Carrier, Slack};
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
@@ -130,6 +130,8 @@ pub struct Gateway {
     metrics: Arc<Metrics>,
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
+    buttons: hmac::Key,
+    slack: Option<Arc<Slack>>,
     alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
     sources: Sources,
@@ -192,6 +194,8 @@ impl Gateway {
             metrics,
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
+            buttons: hmac::Key::new(hmac::HMAC_SHA256, &keys.buttons),
+            slack: carriers.iter().find_map(Carrier::slack),
             alarm,
             draining: watch::Sender::new(None),
             lease: Lease::new(state.is_shared(), asked),
@@ -481,6 +485,16 @@ impl Gateway {
     /// Where an invitation's secret leads.
     pub fn link_of(&self, invitation: &str) -> Option<String> {
         self.console.get().map(|(place, ..)| place.link_of(invitation))
+    }
+
+    /// The channel of Slack's that is told, where there is one.
+    pub(crate) fn slack(&self) -> Option<&Arc<Slack>> {
+        self.slack.as_ref()
+    }
+
+    /// Seals what buttons in Slack say.
+    pub(crate) fn buttons(&self) -> &hmac::Key {
+        &self.buttons
     }
 
     pub(crate) fn console_place(&self) -> Option<&presence::Place> {

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod broker;
 pub mod carriers;
+pub mod cases;
 pub mod catalogue;
 pub mod configure;
 pub mod console_login;
@@ -48,6 +49,7 @@ pub mod targets;
 pub mod tokens;
 pub mod traces;
 pub mod visible;
+pub mod written;
 
 #[cfg(test)]
 mod memory;

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress, Request,
-    Room, SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
+    Approver, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress,
+    Request, Room, SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -76,7 +76,13 @@ impl Memory {
 
 impl Backend for Memory {
     fn keys(&self) -> Reply<'_, Keys> {
-        self.with(|_| Keys { verifiers: [1; 32], masks: [2; 32], commitments: [3; 32], recordings: [4; 32] })
+        self.with(|_| Keys {
+            verifiers: [1; 32],
+            masks: [2; 32],
+            buttons: [5; 32],
+            commitments: [3; 32],
+            recordings: [4; 32],
+        })
     }
 
     fn is_reachable(&self) -> Reply<'_, bool> {
@@ -255,7 +261,10 @@ impl Backend for Memory {
             let request = Request {
                 id: id.clone(),
                 digest: new.digest.clone(),
-                status: Status::Pending,
+                status: match &new.preview.ordered {
+                    Some(plan) if new.holds.is_empty() && plan.by == CarriedBy::Gateway => Status::Approved,
+                    Some(_) | None => Status::Pending,
+                },
                 principal: new.principal.clone(),
                 on_behalf_of: new.on_behalf_of.clone(),
                 target: new.target.clone(),

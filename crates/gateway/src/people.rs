@@ -127,6 +127,15 @@ impl Roles {
     }
 }
 
+/// How a browser comes that somebody signs in with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Coming<'a> {
+    /// What it kept of a visit before, which ends.
+    pub before: Option<&'a str>,
+    /// From which address, where it is known.
+    pub from: Option<std::net::IpAddr>,
+}
+
 /// Somebody who is in the console now.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -200,9 +209,11 @@ impl Gateway {
         let kept = self.state().look_once(&mark(secret)).await?;
         Ok(kept.and_then(|body| Pledge::read(&body)).and_then(|pledge| match pledge {
             Pledge::Invitation(member) => Some(member),
-            Pledge::Made { .. } | Pledge::Signed { .. } | Pledge::SignIn { .. } | Pledge::Signing { .. } => {
-                None
-            }
+            Pledge::Made { .. }
+            | Pledge::Signed { .. }
+            | Pledge::SignIn { .. }
+            | Pledge::Signing { .. }
+            | Pledge::Slack(_) => None,
         }))
     }
 
@@ -246,6 +257,36 @@ impl Gateway {
         if visit.seen.saturating_add(NOTED) < now() {
             self.state().see_visit(&visit.mark).await?;
         }
+        self.guest_of(visit).await
+    }
+
+    /// Somebody who comes by another way than a browser and has shown who they are there. Whose groups an issuer says is known
+    /// as long as they are signed in to the console.
+    pub(crate) async fn somebody(&self, owner: &str) -> Result<Option<Guest>, StateError> {
+        let Ok(id) = parse_principal(owner) else { return Ok(None) };
+        if self.state().member(&id.name).await?.is_none() {
+            let visit = self.state().last_visit(owner).await?;
+            let visit =
+                visit.filter(|visit| visit.word.is_some() && visit.seen.saturating_add(IDLE) >= now());
+            return match visit {
+                Some(visit) => self.guest_of(visit).await,
+                None => Ok(None),
+            };
+        }
+        let (owner, at) = (owner.to_owned(), now());
+        let visit = Visit {
+            mark: String::new(),
+            owner,
+            word: None,
+            groups: Vec::new(),
+            began: at,
+            seen: at,
+            expires: at,
+        };
+        self.guest_of(visit).await
+    }
+
+    async fn guest_of(&self, visit: Visit) -> Result<Option<Guest>, StateError> {
         let Ok(id) = parse_principal(&visit.owner) else { return Ok(None) };
         let (id, roles, groups) = match &visit.word {
             None => {
@@ -270,7 +311,7 @@ impl Gateway {
         word: Option<Signed>,
         groups: Vec<String>,
         longest: i64,
-        before: Option<&str>,
+        coming: &Coming<'_>,
     ) -> Result<Zeroizing<String>, AdminError> {
         let secret = secret()?;
         let began = now();
@@ -283,8 +324,9 @@ impl Gateway {
             seen: began,
             expires: began.saturating_add(VISIT.min(longest)),
         };
-        self.administered(&visit.owner, "signed in to the console", "")?;
-        self.state().begin_visit(&visit, before.map(mark).as_deref()).await?;
+        let from = coming.from.map(|address| format!("from {address}")).unwrap_or_default();
+        self.administered(&visit.owner, "signed in to the console", &from)?;
+        self.state().begin_visit(&visit, coming.before.map(mark).as_deref()).await?;
         Ok(secret)
     }
 

@@ -192,6 +192,42 @@ impl Gateway {
         self.shown(request).await
     }
 
+    /// Takes one's own plan back, where it waits or is approved and nothing of it was sent.
+    ///
+    /// # Errors
+    /// There is none, it is over or under way, or it cannot be stored or recorded.
+    pub async fn withdraw_plan(
+        self: &Arc<Self>,
+        token: &str,
+        id: &str,
+        from: SocketAddr,
+    ) -> Result<Shown, PlanError> {
+        let admitted = self.known(token, from).await?;
+        let missing = || PlanError::Missing(id.to_owned());
+        let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
+        let plan = request.preview.ordered.as_deref().filter(|plan| plan.by != CarriedBy::Message);
+        plan.ok_or_else(missing)?;
+        let too_late = |status: Status| {
+            PlanError::Refused(Refused::whole(format!(
+                "plan {id} is {status} already: it cannot be taken back"
+            )))
+        };
+        if !request.status.is_open() {
+            return Err(too_late(request.status));
+        }
+        self.administered(&request.principal, "plan withdrawn", id).map_err(|_| JournalDown)?;
+        // Of whoever claims it and this, the store lets one be first.
+        self.state().withdraw(id).await?;
+        let was_approved = self.state().rescind(id).await?;
+        self.holds().changed();
+        let now = self.state().request(id).await?.ok_or_else(missing)?;
+        if was_approved || now.status == Status::Withdrawn {
+            self.shown(now).await
+        } else {
+            Err(too_late(now.status))
+        }
+    }
+
     /// How far a plan has come, for those who answered it; nothing where it cannot be read.
     pub async fn plan_progress(&self, id: &str) -> Progress {
         let progress = self.state().plan(id).await;

@@ -4,14 +4,14 @@
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Member, Passkey, PrincipalKind, PrincipalRef};
+use model::{Member, Passkey, PrincipalKind, PrincipalRef, SlackUser};
 use policy::passkey::{self, Assertion, Expected, NewKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
-use crate::people::{Guest, NewMember, mark};
+use crate::people::{Coming, Guest, NewMember, mark};
 use crate::requests::AdminError;
 
 /// A question stands so long, in seconds.
@@ -130,6 +130,8 @@ pub(crate) enum Pledge {
     SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
     /// An act for which somebody has signed in anew and which they have not confirmed yet.
     Signing { act: String, of: String, how: String },
+    /// Somebody in Slack, who is to say who they are.
+    Slack(SlackUser),
 }
 
 impl Pledge {
@@ -449,10 +451,10 @@ impl Gateway {
         &self,
         place: &Place,
         brought: &Brought,
-        before: Option<&str>,
+        coming: &Coming<'_>,
     ) -> Result<Zeroizing<String>, AdminError> {
         let Proof { act: _, how: _, who } = self.signed(place, Act::sign_in(), None, brought).await?;
-        self.let_in(&who, before).await
+        self.let_in(&who, coming).await
     }
 
     /// The same for whoever just made a key by invitation.
@@ -462,13 +464,13 @@ impl Gateway {
     pub async fn let_in(
         &self,
         who: &PrincipalRef,
-        before: Option<&str>,
+        coming: &Coming<'_>,
     ) -> Result<Zeroizing<String>, AdminError> {
         // Passkeys of those who sign in at an issuer prove acts; that they are still somebody there, the issuer says.
         if self.state().member(&who.name).await?.is_none() {
             return Err(refused(format!("{who} signs in at their issuer: choose it below")));
         }
-        self.begin_visit(who, None, Vec::new(), i64::MAX, before).await
+        self.begin_visit(who, None, Vec::new(), i64::MAX, coming).await
     }
 }
 

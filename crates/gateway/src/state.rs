@@ -134,6 +134,8 @@ pub struct Keys {
     pub verifiers: [u8; 32],
     /// Of masks that are keyed hashes.
     pub masks: [u8; 32],
+    /// Of buttons that are shown in Slack.
+    pub buttons: [u8; 32],
     /// Of the values' commitments in the journal.
     pub commitments: [u8; 32],
     /// What wraps the keys of sessions' recordings.

@@ -17,10 +17,11 @@ pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
-pub use people::{Member, Passkey, Signed, Visit};
+pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs, NewRequest,
-    News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
+    Approver, BY_SLACK, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs,
+    NewRequest, News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status, Touched,
+    Vote, since_request,
 };

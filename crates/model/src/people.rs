@@ -51,6 +51,28 @@ pub struct Visit {
     pub expires: i64,
 }
 
+/// Somebody in a workspace of Slack's.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SlackUser {
+    /// The workspace's id.
+    pub team: String,
+    /// The user's id there.
+    pub id: String,
+    /// What they are called there.
+    pub name: String,
+}
+
+/// That somebody in Slack is somebody here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlackLink {
+    /// Who they are there.
+    pub user: SlackUser,
+    /// Who they are here: `user:alice`.
+    pub owner: String,
+    /// Since when, in seconds since 1970.
+    pub added: i64,
+}
+
 /// What an issuer said of who signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {

@@ -26,6 +26,9 @@ pub struct HoldRule {
     /// Whether those who are told elsewhere see its text and values (`@carry("values")`).
     #[serde(default)]
     pub carry: bool,
+    /// Whether a yes that is given in Slack counts (`@slack`).
+    #[serde(default, skip_serializing_if = "SlackYes::is_never")]
+    pub slack: SlackYes,
     /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
     #[serde(default)]
     pub ceiling: Option<u64>,
@@ -36,6 +39,29 @@ pub struct HoldRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Tier>,
 }
+
+/// What a yes is worth that somebody gives in Slack, where nothing shows that they are there themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlackYes {
+    /// Nothing.
+    #[default]
+    Never,
+    /// It counts beside others, one of which at least is given with a proof of presence (`"approve"`).
+    WithOthers,
+    /// It counts as any other (`"alone"`).
+    Alone,
+}
+
+impl SlackYes {
+    /// Whether it counts for nothing.
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
+/// What votes that were given in Slack begin to say of how.
+pub const BY_SLACK: &str = "slack ";
 
 /// That a request has come to a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +85,7 @@ impl HoldRule {
             expires: _,
             reason: _,
             carry: _,
+            slack,
             ceiling,
             tolerance,
             preview,
@@ -67,7 +94,8 @@ impl HoldRule {
         *id == other.id
             && *quorum == other.quorum
             && *valid_for == other.valid_for
-            && (*ceiling, *tolerance, *preview) == (other.ceiling, other.tolerance, other.preview)
+            && (*slack, *ceiling, *tolerance, *preview)
+                == (other.slack, other.ceiling, other.tolerance, other.preview)
             && all(approvers) == all(&other.approvers)
     }
 
@@ -566,6 +594,13 @@ pub struct Vote {
     /// By what names they were known when they answered.
     #[serde(default, skip_serializing)]
     pub names: Vec<KnownAs>,
+}
+
+impl Vote {
+    /// Whether it was given in Slack.
+    pub fn is_by_slack(&self) -> bool {
+        self.proof.as_ref().is_some_and(|how| how.starts_with(BY_SLACK))
+    }
 }
 
 /// A person's name in its parts, in small letters.

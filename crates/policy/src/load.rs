@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
-use model::{Action, Tier};
+use model::{Action, SlackYes, Tier};
 
 use crate::caps::{self, Caps};
 use crate::decide::covers;
@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 18] = [
+const ANNOTATIONS: [&str; 19] = [
     "id",
     "description",
     "reason",
@@ -28,6 +28,7 @@ const ANNOTATIONS: [&str; 18] = [
     "self",
     "record",
     "carry",
+    "slack",
     "statement_timeout",
     "lock_timeout",
     "idle_in_transaction_session_timeout",
@@ -177,8 +178,9 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         Some(None) => return Err("@preview is \"static\", \"counted\" or \"executed\"".to_owned()),
     };
     let Some(approvers) = policy.annotation("approvers") else {
-        if let Some(name) =
-            ["ceiling", "tolerance", "preview"].into_iter().find(|name| policy.annotation(name).is_some())
+        if let Some(name) = ["ceiling", "tolerance", "preview", "slack"]
+            .into_iter()
+            .find(|name| policy.annotation(name).is_some())
         {
             return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
@@ -213,6 +215,21 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             );
         }
     };
+    let slack = match (policy.annotation("slack"), quorum) {
+        (None, _) => SlackYes::Never,
+        (Some("approve"), 2..) => SlackYes::WithOthers,
+        (Some("alone"), _) => SlackYes::Alone,
+        (Some("approve"), _) => {
+            return Err("@slack(\"approve\") has a yes that is given in Slack count beside one that is given with a passkey: it needs \
+                        @quorum(\"2\") or more. @slack(\"alone\") says that it is enough by itself"
+                .to_owned());
+        }
+        (Some(_), _) => {
+            return Err("@slack is \"approve\", where a yes that is given in Slack counts beside others, or \"alone\", where it is enough \
+                        by itself"
+                .to_owned());
+        }
+    };
     let rule = HoldRule {
         id: id.to_owned(),
         approvers,
@@ -221,6 +238,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         valid_for: duration(policy.annotation("valid_for"))?,
         reason: policy.annotation("reason").map(str::to_owned),
         carry,
+        slack,
         ceiling,
         tolerance,
         preview,

@@ -1,6 +1,6 @@
 //! Who may answer a held operation, and when enough have.
 
-use model::{HoldRule, KnownAs, Vote};
+use model::{HoldRule, KnownAs, SlackYes, Vote};
 
 use crate::persons;
 
@@ -36,10 +36,16 @@ pub fn waits_for(rules: &[HoldRule], votes: &[Vote]) -> Vec<String> {
 }
 
 fn missing(rule: &HoldRule, votes: &[Vote]) -> u32 {
-    let counts = votes.iter().filter(|vote| vote.approve && may_answer(rule, &vote.groups));
-    let names: Vec<Vec<KnownAs>> = counts.map(names).collect();
+    let counts = |vote: &&Vote| {
+        vote.approve && may_answer(rule, &vote.groups) && !(vote.is_by_slack() && rule.slack.is_never())
+    };
+    let counts: Vec<&Vote> = votes.iter().filter(counts).collect();
+    let names: Vec<Vec<KnownAs>> = counts.iter().map(|vote| names(vote)).collect();
     let people = persons::count(names.iter().map(Vec::as_slice));
-    rule.quorum.saturating_sub(u32::try_from(people).unwrap_or(u32::MAX))
+    let missing = rule.quorum.saturating_sub(u32::try_from(people).unwrap_or(u32::MAX));
+    // Somebody has shown that they are there.
+    let present = rule.slack == SlackYes::Alone || counts.iter().any(|vote| !vote.is_by_slack());
+    if missing == 0 && !present { 1 } else { missing }
 }
 
 /// By what names whoever answered is known. An answer from before these were noted has one.
@@ -61,6 +67,7 @@ mod tests {
             valid_for: 1,
             reason: None,
             carry: false,
+            slack: SlackYes::Never,
             ceiling: None,
             tolerance: 0,
             preview: None,
@@ -108,5 +115,32 @@ mod tests {
             assert_eq!(is_met(&rules, &votes), met, "{rules:?} {votes:?}");
             assert_eq!(waits_for(&rules, &votes).join("; "), waits, "{rules:?} {votes:?}");
         }
+    }
+
+    #[test]
+    fn a_yes_in_slack_counts_where_the_rule_says_so_and_alone_only_where_it_says_that() {
+        let slack =
+            |voter: &str| Vote { proof: Some("slack T1/U1".to_owned()), ..vote(voter, &["dba"], true) };
+        let (a, b, c) = (slack("a"), slack("b"), vote("c", &["dba"], true));
+        for (says, quorum, votes, met) in [
+            (SlackYes::Never, 1, vec![&a], false),
+            (SlackYes::Never, 2, vec![&a, &c], false),
+            (SlackYes::Never, 1, vec![&a, &c], true),
+            (SlackYes::WithOthers, 1, vec![&a], false),
+            (SlackYes::WithOthers, 2, vec![&a, &b], false),
+            (SlackYes::WithOthers, 2, vec![&a, &c], true),
+            (SlackYes::WithOthers, 2, vec![&c], false),
+            (SlackYes::Alone, 1, vec![&a], true),
+            (SlackYes::Alone, 2, vec![&a], false),
+            (SlackYes::Alone, 2, vec![&a, &b], true),
+        ] {
+            let rules = [HoldRule { slack: says, ..rule(&["dba"], quorum) }];
+            let votes: Vec<Vote> = votes.into_iter().cloned().collect();
+            assert_eq!(is_met(&rules, &votes), met, "{says:?} {quorum} {votes:?}");
+            assert_eq!(waits_for(&rules, &votes).is_empty(), met, "{says:?} {quorum}");
+        }
+        // Of two rules each says for itself.
+        let both = [HoldRule { slack: SlackYes::Alone, ..rule(&["dba"], 1) }, rule(&["dba"], 1)];
+        assert!(!is_met(&both, &[a]));
     }
 }

@@ -27,6 +27,7 @@ mod requests;
 mod retention;
 mod rotate;
 mod server;
+mod slack;
 mod tokens;
 mod vault;
 mod verifier;

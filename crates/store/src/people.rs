@@ -46,6 +46,7 @@ impl Store {
         for sql in [
             "DELETE FROM passkey WHERE lower(owner) = lower($1)",
             "DELETE FROM visit WHERE lower(owner) = lower($1)",
+            "DELETE FROM slack_link WHERE lower(owner) = lower($1)",
         ] {
             query(sql).bind(&key.owner).execute(&mut work).await?;
         }
@@ -81,6 +82,7 @@ impl Store {
         for sql in [
             "DELETE FROM passkey WHERE lower(owner) = lower($1)",
             "DELETE FROM visit WHERE lower(owner) = lower($1)",
+            "DELETE FROM slack_link WHERE lower(owner) = lower($1)",
         ] {
             query(sql).bind(format!("user:{name}")).execute(&mut work).await?;
         }
@@ -293,7 +295,7 @@ fn passkey(row: &Found) -> Result<Passkey, StoreError> {
     })
 }
 
-fn visit(row: &Found) -> Result<Visit, StoreError> {
+pub(crate) fn visit(row: &Found) -> Result<Visit, StoreError> {
     let (issuer, subject): (Option<String>, Option<String>) =
         (row.try_get("issuer")?, row.try_get("subject")?);
     let sid: Option<String> = row.try_get("sid")?;

@@ -3,8 +3,8 @@
 
 use aws_lc_rs::rand;
 use model::{
-    Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Preview, Request, Room, SINCE_IT_WAS,
-    Standing, Status, TargetName, Touched, Vote,
+    CarriedBy, Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Preview, Request, Room,
+    SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote,
 };
 use zeroize::Zeroizing;
 
@@ -22,6 +22,9 @@ pub struct Claimant {
     /// In seconds since 1970.
     pub until: i64,
 }
+
+/// A plan that nothing holds is carried out so long after it was filed, in seconds, if not at once.
+const UNHELD: u64 = 15 * 60;
 
 /// Of a text so much is read for a list, in characters, and twice as much of its effects.
 const SHORT: i64 = 2000;
@@ -449,15 +452,21 @@ async fn insert(
         effects,
         holds,
         ceiling,
-        preview: _,
+        preview,
         version,
     } = new;
-    let life = holds.iter().map(|h| h.expires).min().unwrap_or(0);
+    // A plan that policy allows as it is waits for nobody; whatever else nothing holds has no life.
+    let by_gateway = preview.ordered.as_ref().is_some_and(|plan| plan.by == CarriedBy::Gateway);
+    let (stands, life) = match holds.iter().map(|h| h.expires).min() {
+        Some(life) => (Status::Pending, life),
+        None if by_gateway => (Status::Approved, UNHELD),
+        None => (Status::Pending, 0),
+    };
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
          sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling, \
          bytes, asker) \
-         VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+         VALUES ($1, $2, $23, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     )
     .bind(id)
     .bind(digest)
@@ -481,6 +490,7 @@ async fn insert(
     .bind(crate::to_json(ceiling)?)
     .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
     .bind(new.asker())
+    .bind(stands.as_str())
     .execute(work)
     .await?;
     Ok(())

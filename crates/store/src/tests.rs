@@ -137,6 +137,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         approvers: vec!["dba".to_owned()],
         reason: None,
         carry: false,
+        slack: model::SlackYes::Never,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,

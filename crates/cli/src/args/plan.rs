@@ -22,6 +22,13 @@ pub(crate) enum Plan {
         #[command(flatten)]
         asker: Asker,
     },
+    /// Take a plan of one's own back that waits, or is approved and has not begun
+    Withdraw {
+        /// Its id, as of a request
+        id: String,
+        #[command(flatten)]
+        asker: Asker,
+    },
 }
 
 #[derive(Args)]

@@ -48,7 +48,11 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
     }
     let of_agents = settings.agents.iter().filter_map(|agents| agents.tls.as_ref());
     for (chain, key) in settings.tls.iter().chain(of_agents) {
-        found.extend(tls(chain, key));
+        found.extend(tls(chain, key, None));
+    }
+    if let Some((chain, key)) = &settings.console_tls {
+        let host = settings.public.place(settings.console.port()).host;
+        found.extend(tls(chain, key, Some(&host)));
     }
     if let Some(applying) = &settings.apply {
         found.push(changed_by_its_owner("apply", &applying.directory));
@@ -169,11 +173,13 @@ fn free(place: &Path, mebibytes: u64) -> Check {
     )
 }
 
-fn tls(chain: &Path, key: &Path) -> Vec<Check> {
+/// A certificate and its key; browsers come by the name of a host, where there is one.
+fn tls(chain: &Path, key: &Path, host: Option<&str>) -> Vec<Check> {
     let mut found = vec![private("tls-key", key, "600")];
     let der = std::fs::read(chain).ok().and_then(|pem| CertificateDer::from_pem_slice(&pem).ok());
-    found.push(match der {
-        Some(der) => certificate::look(&der),
+    found.extend(host.zip(der.as_ref()).and_then(|(host, der)| certificate::is_for(der, host)));
+    found.push(match &der {
+        Some(der) => certificate::look(der),
         None => check("certificate", Grade::Bad, format!("{} is no certificate in PEM", chain.display())),
     });
     if let Err(error) = node::check_certificate(chain, key) {

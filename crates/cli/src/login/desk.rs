@@ -184,6 +184,12 @@ impl Desk {
         self.planned(self.web.get_as(&address, token)?)
     }
 
+    /// Takes a plan of the token's principal back.
+    pub(crate) fn withdraw(&self, token: &str, id: &str) -> anyhow::Result<Value> {
+        let address = format!("{}/plans/{}/withdraw", self.base, crate::client::part(id));
+        self.planned(self.web.form_as(&address, &[], Some(token))?)
+    }
+
     fn planned(&self, (status, answer): (u16, Value)) -> anyhow::Result<Value> {
         match status {
             200 => Ok(answer),

@@ -106,7 +106,7 @@ fn is_read(kind: Kind, value: &Value) -> bool {
     match kind {
         Kind::Config => typed::toml::<crate::config::Typed>(file, &text).is_ok(),
         Kind::State => typed::toml::<crate::wanted::StateFile>(file, &text).is_ok(),
-        Kind::Tests => typed::toml::<crate::policies::Tests>(file, &text).is_ok(),
+        Kind::Tests => typed::toml::<gateway::cases::Tests>(file, &text).is_ok(),
     }
 }
 
@@ -126,7 +126,7 @@ fn examples() -> Vec<(Kind, Value)> {
              [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n\
              [webhooks.ops]\nurl = 'https://hooks.example.com/durward?team=db'\nsecret = { file = 's' }\nauthorities = 'ca.pem'\n\
              [webhooks.here]\nurl = 'http://127.0.0.1:8080'\nsecret = { env = 'S' }\n\
-             [slack]\nchannel = 'C0123456789'\ntoken = { file = 't' }\napi = 'http://127.0.0.1:8081/api'\n",
+             [slack]\nchannel = 'C0123456789'\ntoken = { file = 't' }\nsigning_secret = { env = 'S' }\napi = 'http://127.0.0.1:8081/api'\n",
         ),
         (
             Kind::Config,
@@ -167,6 +167,14 @@ fn examples() -> Vec<(Kind, Value)> {
              [[issuers]]\nname = 'asked'\nissuer = 'https://y.example'\naudience = 'a'\n\
              introspection = { client_id = 'g', credential = 'c', auth = 'private_key_jwt', key_id = 'k', endpoint = 'https://y.example/a', every = '10s', grace = '1m', opaque = true }\n\
              [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
+        ),
+        (
+            Kind::Config,
+            "[console]\nlisten = '0.0.0.0:7300'\npublic_url = 'https://gate.example.com'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n",
+        ),
+        (
+            Kind::Config,
+            "[console]\nlisten = '0.0.0.0:7300'\npublic_url = 'https://gate.example.com'\ntrusted_proxy = ['10.0.0.0/8', '2001:db8::7']\n",
         ),
         (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
         #[cfg(feature = "otel")]

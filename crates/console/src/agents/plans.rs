@@ -1,4 +1,4 @@
-//! Plans: submitted, looked at and waited for with the token of whoever asks. Nothing here answers them.
+//! Plans: submitted, looked at, waited for and taken back with the token of whoever asks. Nothing here answers them.
 
 use std::sync::Arc;
 
@@ -36,6 +36,16 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Response {
     answer(desk.gateway.own_plan(bearer(&headers), &id, peer).await)
+}
+
+/// Takes one's own plan back.
+pub(super) async fn withdraw(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    answer(desk.gateway.withdraw_plan(bearer(&headers), &id, peer).await)
 }
 
 fn submission(headers: &HeaderMap, body: &[u8]) -> Result<Submission, super::Refused> {

@@ -17,7 +17,7 @@ use super::frame::{self, Page};
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, diff, policies, words};
+use super::{Pages, Routes, diff, outcomes, policies, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -129,7 +129,7 @@ async fn one(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> Re
 }
 
 fn shown(pages: &Pages, visitor: &Visitor, looked: &Looked, says: &Markup) -> Html<String> {
-    let Looked { waiting: Waiting { draft, wanted }, seen, would, not_yours } = looked;
+    let Looked { waiting: Waiting { draft, wanted }, seen, would, tests, not_yours } = looked;
     let title = wanted.title();
     let body = html! {
         main #main {
@@ -152,6 +152,7 @@ fn shown(pages: &Pages, visitor: &Visitor, looked: &Looked, says: &Markup) -> Ht
                         Ok(applied) => ul { @for line in &applied.changes { li { (words::visible(line)) } } },
                         Err(why) => div.problem { strong { "As things are now it cannot be:" } ul { @for line in why.lines() { li { (words::visible(line)) } } } },
                     }
+                    @if !tests.is_empty() { (outcomes::of(tests)) }
                 }
             }
             @if draft.status == DraftStatus::Open { (answering(visitor, draft, *seen, would.is_ok(), not_yours.as_deref())) }
@@ -162,8 +163,14 @@ fn shown(pages: &Pages, visitor: &Visitor, looked: &Looked, says: &Markup) -> Ht
 
 fn change(wanted: &Wanted) -> Markup {
     match wanted {
-        Wanted::Policy { name: _, text, before } => {
-            diff::lines(before.as_deref().unwrap_or_default(), text.as_deref().unwrap_or_default())
+        Wanted::Policy { name: _, text, before, tests, tests_before } => {
+            let lines = |before: &Option<String>, after: &Option<String>| {
+                diff::lines(before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default())
+            };
+            html! {
+                (lines(before, text))
+                @if tests.is_some() { (lines(tests_before, tests)) }
+            }
         }
         Wanted::Target(target) => {
             let TargetConfig { host, port, user, database, sslmode, tags, columns, .. } = &**target;

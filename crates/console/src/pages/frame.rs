@@ -205,7 +205,7 @@ fn only_here() -> Markup {
                 "This console is reached from this machine alone, so links to it work nowhere else. To approve from a phone, give \
                  the gateway a name with "
                 code { "console.public_url" }
-                " and a reverse proxy that encrypts."
+                " and a certificate, or a reverse proxy that encrypts."
             }
         }
     }

@@ -18,6 +18,7 @@ mod journal;
 mod lately;
 mod live;
 mod more;
+mod outcomes;
 mod passkeys;
 mod people;
 mod plan;
@@ -28,6 +29,7 @@ mod replay;
 mod request;
 mod sessions;
 mod signin;
+mod slack;
 mod steps;
 mod targets;
 mod visitor;
@@ -48,9 +50,10 @@ use gateway::presence::Place;
 use policy::rights::Right;
 
 use self::problem::Problem;
+use crate::arrival::Network;
 
 /// A form is not larger than this, in bytes.
-const LONGEST_FORM: usize = 256 * 1024;
+const LONGEST_FORM: usize = 1024 * 1024;
 
 /// Where the console is for people, and what they are there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub struct Public {
     pub takes_two: BTreeSet<Right>,
     /// The port on which clients of targets are served, for lines to paste; nothing where it is not known.
     pub clients: Option<std::net::SocketAddr>,
+    /// Proxies whose word is taken of where their clients come from, and how.
+    pub trusted: Vec<Network>,
 }
 
 impl Public {
@@ -124,6 +129,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         inbox::routes,
         request::routes,
         passkeys::routes,
+        slack::routes,
         sessions::routes,
         replay::routes,
         freezes::routes,

@@ -16,7 +16,7 @@ use super::frame::{self, Page};
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, slack, words};
 
 type Here = State<Arc<Pages>>;
 
@@ -45,6 +45,7 @@ async fn page(
     let keys = pages.gateway.passkeys(guest).await?;
     let roles: Vec<_> = guest.roles().map(|role| role.as_str().replace('_', " ")).collect();
     let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
+    let slack = slack::part(&pages, &visitor).await?;
     let body = html! {
         main #main {
             div.head { h1 { (words::visible(&guest.id().name)) } }
@@ -66,6 +67,7 @@ async fn page(
                 ul.rows { @for key in &keys { (row(&visitor, key, keys.len() > 1 || guest.word().is_some())) } }
                 (adding(&visitor, !keys.is_empty(), confirm))
             }
+            (slack)
         }
     };
     Ok(frame::page(&pages, &visitor, Page { title: "You", at: "/me", body, live: None }))

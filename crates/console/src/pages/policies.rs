@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use gateway::configure::PolicyFile;
-use gateway::desk::PolicyEdit;
+use gateway::cases;
+use gateway::configure::{Configuration, PolicyFile};
+use gateway::desk::{Checked, PolicyEdit};
 use gateway::drafts::Changed;
 use gateway::explain::{Answer, Asked, Asker, Explained};
 use gateway::presence::Act;
@@ -20,7 +21,7 @@ use super::frame::{self, Page};
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, diff, drafts, health, words};
+use super::{Pages, Routes, diff, drafts, health, outcomes, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -36,6 +37,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .page("/policies/check", Right::ChangePolicies, post(check))
         .page("/policies/question", Right::ChangePolicies, post(ask))
         .page("/policies/save", Right::ChangePolicies, post(save))
+        .page("/policies/tests", Right::SeePolicies, post(run))
         .page("/policies/explain", Right::SeePolicies, get(asking).post(explain))
         .page("/policies/history", Right::SeePolicies, get(history))
         .page("/policies/history/{version}", Right::SeePolicies, get(version))
@@ -52,6 +54,16 @@ pub(super) fn places(at: &str) -> Markup {
 }
 
 async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Problem> {
+    all(&pages, &visitor, &html! {}).await
+}
+
+/// Runs the tests of what is in force.
+async fn run(State(pages): Here, Submitted { visitor, .. }: Submitted) -> Result<Html<String>, Problem> {
+    let tests = pages.gateway.run_tests_for(visitor.guest()).await?;
+    all(&pages, &visitor, &outcomes::of(&tests)).await
+}
+
+async fn all(pages: &Pages, visitor: &Visitor, says: &Markup) -> Result<Html<String>, Problem> {
     let (_, configured) = pages.gateway.configured().await?;
     let may = pages.gateway.may(visitor.guest(), Right::ChangePolicies);
     let version = pages.gateway.status().await.policies;
@@ -59,6 +71,7 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
         main #main {
             div.head { h1 { "Policies" } p.count { "version " code { (words::visible(&health::short(&version))) } } }
             (places("/policies"))
+            div #result { (says) }
             @if configured.policies.is_empty() {
                 section.panel {
                     h2 { "There is no policy, so nothing is allowed" }
@@ -74,9 +87,25 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
                 }
             }
             @if may { p { a.button href="/policies/new" { "Write a new file" } } }
+            section.panel aria-labelledby="tests" {
+                h2 #tests { "Tests" }
+                @if configured.tests.is_empty() {
+                    p { "There are none yet. A test is a question with the verdict that it must have; they stand beside a file of policies, and are run before a change of it is saved." }
+                } @else {
+                    ul.rows {
+                        @for PolicyFile { name, text } in &configured.tests {
+                            li.split { a href={ "/policies/files/" (words::encoded(name)) } { (words::visible(name)) } span.count { (outcomes::count(name, text)) } }
+                        }
+                    }
+                    form method="post" action="/policies/tests" {
+                        input type="hidden" name="csrf" value=(visitor.csrf());
+                        button type="submit" { "Run the tests" }
+                    }
+                }
+            }
         }
     };
-    Ok(frame::page(&pages, &visitor, Page { title: "Policies", at: "/policies", body, live: None }))
+    Ok(frame::page(pages, visitor, Page { title: "Policies", at: "/policies", body, live: None }))
 }
 
 /// The names of a file's policies, as far as they are seen without parsing it.
@@ -96,23 +125,55 @@ async fn file(
         Problem::from(AdminError::Missing(format!("file of policies \"{name}\"")))
             .with_onward("Policies", "/policies")
     };
-    let found = configured.policies.into_iter().find(|file| file.name == name).ok_or_else(gone)?;
-    let edit = PolicyEdit { seen, name: found.name, text: Some(found.text) };
+    let text = Some(text_of(&configured, &name).ok_or_else(gone)?.to_owned());
+    let tests = (!cases::is_one(&name)).then(|| beside(&configured, &name));
+    let edit = PolicyEdit { seen, name, text, tests, anyway: false };
     Ok(editing(&pages, &visitor, &edit, false, &html! {}))
 }
 
 async fn new(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Problem> {
     let (seen, _) = pages.gateway.configured().await?;
     let example = "@id(\"reads\")\npermit (principal, action in Action::\"read\", resource);\n";
-    let edit = PolicyEdit { seen, name: String::new(), text: Some(example.to_owned()) };
+    let (text, tests) = (Some(example.to_owned()), Some(String::new()));
+    let edit = PolicyEdit { seen, name: String::new(), text, tests, anyway: false };
     Ok(editing(&pages, &visitor, &edit, true, &html! {}))
 }
 
+/// A file of policies or of tests.
+fn text_of<'c>(configured: &'c Configuration, name: &str) -> Option<&'c str> {
+    let mut all = configured.policies.iter().chain(&configured.tests);
+    all.find(|file| file.name == name).map(|file| file.text.as_str())
+}
+
+/// The tests of a file of policies.
+fn beside(configured: &Configuration, name: &str) -> String {
+    text_of(configured, &cases::beside(name)).unwrap_or_default().to_owned()
+}
+
+const A_TEST: &str = "[[case]]
+name = \"agents read orders\"
+principal = \"agent:claude\"
+target = \"orders\"
+effects = [\"select=public.orders\"]
+expect = \"allow\"";
+
 /// The form of one file, with what was found in it.
 fn editing(pages: &Pages, visitor: &Visitor, edit: &PolicyEdit, is_new: bool, says: &Markup) -> Html<String> {
+    failing(pages, visitor, (edit, is_new), says, false)
+}
+
+/// The same; where tests fail, it can be said that it is wanted all the same.
+fn failing(
+    pages: &Pages,
+    visitor: &Visitor,
+    (edit, is_new): (&PolicyEdit, bool),
+    says: &Markup,
+    anyway: bool,
+) -> Html<String> {
     let may = pages.gateway.may(visitor.guest(), Right::ChangePolicies);
     let text = edit.text.as_deref().unwrap_or_default();
     let title = if is_new { "A new file" } else { &edit.name };
+    let is_tests = cases::is_one(&edit.name);
     let body = html! {
         main #main {
             p.back { a href="/policies" { "← Policies" } }
@@ -129,8 +190,19 @@ fn editing(pages: &Pages, visitor: &Visitor, edit: &PolicyEdit, is_new: bool, sa
                     } @else {
                         input type="hidden" name="name" value=(edit.name);
                     }
-                    label for="text" { "Policies, in Cedar" }
+                    label for="text" { @if is_tests { "Tests, in TOML" } @else { "Policies, in Cedar" } }
                     textarea.code #text name="text" rows="22" spellcheck="false" autocapitalize="off" autocomplete="off" { "\n" (text) }
+                    @if let Some(tests) = edit.tests.as_ref().filter(|_| !is_tests) {
+                        input type="hidden" name="with_tests" value="yes";
+                        details open[!tests.is_empty()] {
+                            summary { "Its tests" }
+                            label for="tests" { "Tests, in TOML" }
+                            textarea.code #tests name="tests" rows="10" spellcheck="false" autocapitalize="off" autocomplete="off" placeholder=(A_TEST) { "\n" (tests) }
+                        }
+                    }
+                    @if anyway {
+                        label.check { input type="checkbox" name="anyway" value="yes" checked[edit.anyway]; " I have seen which tests fail, and want it saved all the same" }
+                    }
                     div.buttons {
                         button type="submit" formaction="/policies/check" { "Check" }
                         button.primary type="submit" data-presence { "Save" span.by { " with your passkey" } }
@@ -141,7 +213,7 @@ fn editing(pages: &Pages, visitor: &Visitor, edit: &PolicyEdit, is_new: bool, sa
                 }
                 @if !is_new {
                     details.panel {
-                        summary { "Remove this file …" }
+                        summary { @if is_tests { "Remove these tests …" } @else { "Remove this file, and its tests …" } }
                         form.stack method="post" action="/policies/save" data-passkey="/policies/question" {
                             (fields(visitor))
                             input type="hidden" name="seen" value=(edit.seen);
@@ -167,6 +239,8 @@ fn edit(form: &Form) -> PolicyEdit {
         seen: form.text("seen").parse().unwrap_or(-1),
         name: form.text("name").trim().to_owned(),
         text: form.text("remove").is_empty().then_some(text),
+        tests: (!form.text("with_tests").is_empty()).then(|| form.text("tests").replace("\r\n", "\n")),
+        anyway: !form.text("anyway").is_empty(),
     }
 }
 
@@ -182,34 +256,54 @@ fn problems(says: &str) -> Markup {
 
 async fn check(State(pages): Here, Submitted { visitor, form }: Submitted) -> Result<Html<String>, Problem> {
     let edit = edit(&form);
-    let says = match pages.gateway.check_policy_for(visitor.guest(), &edit).await {
-        Ok(applied) => html! {
-            div.notice.good role="status" {
-                strong { "Valid." } " "
-                @if applied.changes.is_empty() { "It changes nothing." }
-                @else { "Saved, it would change: " ul { @for change in &applied.changes { li { (words::visible(change)) } } } }
+    let is_new = !form.text("new").is_empty();
+    looked_at(&pages, &visitor, &edit, is_new).await
+}
+
+/// What a change would come to, line by line, and what the tests would say.
+async fn looked_at(
+    pages: &Pages,
+    visitor: &Visitor,
+    edit: &PolicyEdit,
+    is_new: bool,
+) -> Result<Html<String>, Problem> {
+    let mut fail = false;
+    let says = match pages.gateway.check_policy_for(visitor.guest(), edit).await {
+        Ok(Checked { applied, tests }) => {
+            fail = cases::failing(&tests).next().is_some();
+            html! {
+                div.notice.good role="status" {
+                    strong { "Valid." } " "
+                    @if applied.changes.is_empty() { "It changes nothing." }
+                    @else { "Saved, it would change: " ul { @for change in &applied.changes { li { (words::visible(change)) } } } }
+                }
+                (outcomes::of(&tests))
             }
-        },
+        }
         Err(AdminError::Refused(says)) => problems(&says),
         Err(error) => return Err(error.into()),
     };
-    let before = before(&pages, &edit.name).await?;
-    let says = html! { (says) (diff::lines(&before, edit.text.as_deref().unwrap_or_default())) };
-    Ok(editing(&pages, &visitor, &edit, !form.text("new").is_empty(), &says))
-}
-
-async fn before(pages: &Pages, name: &str) -> Result<String, Problem> {
     let (_, configured) = pages.gateway.configured().await?;
-    let found = configured.policies.into_iter().find(|file| file.name == name);
-    Ok(found.map(|file| file.text).unwrap_or_default())
+    let before = text_of(&configured, &edit.name).unwrap_or_default();
+    let says = html! {
+        (says)
+        (diff::lines(before, edit.text.as_deref().unwrap_or_default()))
+        @if let Some(tests) = &edit.tests { (diff::lines(&beside(&configured, &edit.name), tests)) }
+    };
+    Ok(failing(pages, visitor, (edit, is_new), &says, fail))
 }
 
 async fn ask(State(pages): Here, sent: Submitted) -> Response {
     let edit = edit(&sent.form);
     let guest = sent.visitor.guest();
     // What is not valid is said before anybody is asked for a passkey.
-    if let Err(error) = pages.gateway.check_policy_for(guest, &edit).await {
-        return question(Err(error));
+    match pages.gateway.check_policy_for(guest, &edit).await {
+        Ok(checked) => {
+            if let Some(why) = edit.failing(&checked.tests) {
+                return question(Err(AdminError::Refused(why)));
+            }
+        }
+        Err(error) => return question(Err(error)),
     }
     question(pages.gateway.ask_to_sign(&pages.place, Act::policy(&edit), Some(guest)).await)
 }
@@ -221,7 +315,14 @@ async fn save(State(pages): Here, Submitted { visitor, form }: Submitted) -> Res
         Ok(Changed::Now(_)) => Ok(Redirect::to("/policies/history").into_response()),
         Ok(Changed::Waits(id)) => Ok(Redirect::to(&drafts::path(&id)).into_response()),
         Err(AdminError::Refused(says)) if edit.text.is_some() => {
-            let page = editing(&pages, &visitor, &edit, !form.text("new").is_empty(), &problems(&says));
+            let is_new = !form.text("new").is_empty();
+            let page = match pages.gateway.check_policy_for(visitor.guest(), &edit).await {
+                // Its tests are why.
+                Ok(checked) if cases::failing(&checked.tests).next().is_some() && !edit.anyway => {
+                    looked_at(&pages, &visitor, &edit, is_new).await?
+                }
+                Ok(_) | Err(_) => editing(&pages, &visitor, &edit, is_new, &problems(&says)),
+            };
             Ok((axum::http::StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
         Err(error) => Err(Problem::from(error).with_onward("Policies", "/policies")),
@@ -364,23 +465,26 @@ fn changed(all: &[Former]) -> Vec<(&Former, Option<&Former>)> {
     let pairs = all.iter().enumerate().map(|(n, one)| (one, all.get(n + 1)));
     pairs
         .filter(|(one, before)| {
-            before.is_none_or(|before| before.configuration.policies != one.configuration.policies)
+            before.is_none_or(|before| {
+                before.configuration.policies != one.configuration.policies
+                    || before.configuration.tests != one.configuration.tests
+            })
         })
         .collect()
 }
 
 /// The files that differ, each with its text before and after.
 fn files<'f>(one: &'f Former, before: Option<&'f Former>) -> Vec<(&'f str, &'f str, &'f str)> {
-    let none: &[PolicyFile] = &[];
-    let old = before.map_or(none, |before| &before.configuration.policies);
-    let new = &one.configuration.policies;
-    let text = |all: &'f [PolicyFile], name: &str| {
+    let files = |of: &'f Configuration| of.policies.iter().chain(&of.tests).collect::<Vec<&'f PolicyFile>>();
+    let old = before.map(|before| files(&before.configuration)).unwrap_or_default();
+    let new = files(&one.configuration);
+    let text = |all: &[&'f PolicyFile], name: &str| {
         all.iter().find(|f| f.name == name).map_or("", |f| f.text.as_str())
     };
-    let mut names: Vec<&str> = old.iter().chain(new).map(|file| file.name.as_str()).collect();
+    let mut names: Vec<&str> = old.iter().chain(&new).map(|file| file.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    let all = names.into_iter().map(|name| (name, text(old, name), text(new, name)));
+    let all = names.into_iter().map(|name| (name, text(&old, name), text(&new, name)));
     all.filter(|(_, before, after)| before != after).collect()
 }
 

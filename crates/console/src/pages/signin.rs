@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use gateway::console_login::{Back, CALLBACK, Said};
+use gateway::people::Coming;
 use gateway::presence::{Act, Brought, Whose};
 use maud::html;
 use serde::Deserialize;
@@ -16,6 +17,7 @@ use super::presence::{gone, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Sent, Submitted, Visitor, let_in};
 use super::{Pages, frame};
+use crate::arrival::Client;
 
 type Here = State<Arc<Pages>>;
 
@@ -42,11 +44,7 @@ fn own(path: &str) -> &str {
     if fine { path } else { "/" }
 }
 
-async fn page(
-    State(pages): Here,
-    visitor: Option<axum::Extension<Visitor>>,
-    Query(to): Query<Next>,
-) -> Response {
+async fn page(State(pages): Here, visitor: Option<Extension<Visitor>>, Query(to): Query<Next>) -> Response {
     let next = own(&to.next);
     if visitor.is_some() {
         return Redirect::to(next).into_response();
@@ -90,11 +88,22 @@ async fn ask(State(pages): Here, Sent(_): Sent) -> Response {
     question(pages.gateway.ask_to_sign(&pages.place, Act::sign_in(), None).await)
 }
 
-async fn come_in(State(pages): Here, headers: HeaderMap, Sent(form): Sent) -> Result<Response, Problem> {
+/// How a browser comes, with what it kept.
+fn coming<'a>(Client(from): Client, before: Option<&'a str>) -> Coming<'a> {
+    Coming { before, from: Some(from) }
+}
+
+async fn come_in(
+    State(pages): Here,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    Sent(form): Sent,
+) -> Result<Response, Problem> {
     let again = |problem: Problem| problem.with_onward("Try again", "/signin");
     let brought = Brought::read(form.text("signed")).map_err(|error| again(error.into()))?;
     let before = Cookie::Visit.read(&pages, &headers);
-    let secret = pages.gateway.come_in(&pages.place, &brought, before.as_ref().map(|s| s.as_str())).await;
+    let coming = coming(client, before.as_ref().map(|s| s.as_str()));
+    let secret = pages.gateway.come_in(&pages.place, &brought, &coming).await;
     let secret = secret.map_err(|error| again(error.into()))?;
     let mut response = Redirect::to(own(form.text("next"))).into_response();
     let_in(&pages, &mut response, &secret);
@@ -110,8 +119,9 @@ async fn away(State(pages): Here, Sent(form): Sent) -> Result<Response, Problem>
 /// The issuer sends the browser here. What somebody signed in anew for is not done by this: they confirm it by a form.
 async fn back(
     State(pages): Here,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
-    visitor: Option<axum::Extension<Visitor>>,
+    visitor: Option<Extension<Visitor>>,
     Query(said): Query<Said>,
 ) -> Result<Response, Problem> {
     let again = |problem: Problem| problem.with_onward("Sign in", "/signin");
@@ -122,9 +132,10 @@ async fn back(
     let kept = Cookie::Away.read(&pages, &headers).ok_or_else(over)?;
     let before = Cookie::Visit.read(&pages, &headers);
     let guest = visitor.as_ref().map(|visitor| visitor.guest());
+    let coming = coming(client, before.as_ref().map(|s| s.as_str()));
     let came = pages
         .gateway
-        .back_from_issuer(&pages.place, &kept, &said, guest, before.as_ref().map(|s| s.as_str()))
+        .back_from_issuer(&pages.place, &kept, &said, guest, &coming)
         .await
         .map_err(|error| again(error.into()))?;
     let mut response = match came {
@@ -172,14 +183,20 @@ async fn ask_to_make(State(pages): Here, Sent(form): Sent) -> Response {
     question(pages.gateway.ask_to_make(&pages.place, &Whose::Invited(form.text("invitation"))).await)
 }
 
-async fn join(State(pages): Here, headers: HeaderMap, Sent(form): Sent) -> Result<Response, Problem> {
+async fn join(
+    State(pages): Here,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    Sent(form): Sent,
+) -> Result<Response, Problem> {
     let signin = |problem: Problem| problem.with_onward("To sign-in", "/signin");
     let brought = Brought::read(form.text("made")).map_err(|error| signin(error.into()))?;
     let whose = Whose::Invited(form.text("invitation"));
     let who = pages.gateway.made(&pages.place, &whose, None, form.text("label"), &brought).await;
     let who = who.map_err(|error| signin(error.into()))?;
     let before = Cookie::Visit.read(&pages, &headers);
-    let secret = pages.gateway.let_in(&who, before.as_ref().map(|s| s.as_str())).await;
+    let coming = coming(client, before.as_ref().map(|s| s.as_str()));
+    let secret = pages.gateway.let_in(&who, &coming).await;
     let secret = secret.map_err(|error| signin(error.into()))?;
     let mut response = Redirect::to("/").into_response();
     let_in(&pages, &mut response, &secret);

@@ -100,6 +100,7 @@ fn rule(hold: &HoldRule) -> Value {
         valid_for: _,
         reason,
         carry: _,
+        slack: _,
         ceiling,
         tolerance: _,
         preview: _,

@@ -1,15 +1,17 @@
 //! A channel of Slack's: one message for each request, which changes with it. Everything of the request's stands in it as plain
-//! text, so that no name or statement can mention somebody, link somewhere or end its block. It answers nothing: whoever reads it
-//! follows the link, or answers at a command line.
+//! text, so that no name or statement can mention somebody, link somewhere or end its block. Where Slack may call us, it has buttons
+//! (`clicks`); else whoever reads it follows the link, or answers at a command line.
 
 use std::borrow::Cow;
 
-use model::{Request, Status, Vote};
+use aws_lc_rs::hmac;
+use model::{Ceiling, Request, Status, Vote};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::Told;
+use super::clicks::{APPROVE, Button, DENY, Reply, may_approve};
 use super::message::Message;
 use crate::net::web::{Client, WebError};
 use crate::visible;
@@ -18,6 +20,8 @@ use crate::visible;
 const LONGEST_ANSWER: usize = 1 << 20;
 /// A header has so many characters at most.
 const HEADER: usize = 150;
+/// The text of a dialogue has so many.
+const DIALOGUE: usize = 300;
 /// A text has so many at most.
 const TEXT: usize = 2_900;
 /// What is wrong with this one message, and not with the next.
@@ -38,6 +42,8 @@ pub struct Slack {
     token: Zeroizing<String>,
     channel: String,
     client: Client,
+    /// Of what Slack signs its calls with; nobody answers there without.
+    signing: Option<hmac::Key>,
 }
 
 impl std::fmt::Debug for Slack {
@@ -65,7 +71,52 @@ impl Slack {
     /// The system's authorities cannot be read.
     pub fn new(api: &str, token: &str, channel: &str) -> Result<Self, WebError> {
         let (api, token) = (api.trim_end_matches('/').to_owned(), Zeroizing::new(token.to_owned()));
-        Ok(Self { api, token, channel: channel.to_owned(), client: Client::new(None)? })
+        Ok(Self { api, token, channel: channel.to_owned(), client: Client::new(None)?, signing: None })
+    }
+
+    /// The same, where people answer: Slack signs with this secret what it calls us with.
+    pub fn answered(self, secret: &str) -> Self {
+        Self { signing: Some(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())), ..self }
+    }
+
+    pub(super) fn signing(&self) -> Option<&hmac::Key> {
+        self.signing.as_ref()
+    }
+
+    /// Whether a channel is this one.
+    pub(super) fn is_in(&self, channel: &str) -> bool {
+        self.channel == channel
+    }
+
+    /// Tells somebody in the channel what nobody else sees there. Nothing hangs on it.
+    pub(super) async fn whisper(&self, user: &str, reply: &Reply) {
+        let Reply { says, link } = reply;
+        let mut elements = vec![text(&cut(&visible::line(says), TEXT))];
+        if let Some(link) = link {
+            elements.push(text(" "));
+            elements.push(json!({ "type": "link", "url": link, "text": "Go on in the console" }));
+        }
+        let body = json!({
+            "channel": self.channel, "user": user, "text": escaped(says), "blocks": [rich(elements)], "parse": "none"
+        });
+        let answer = self.call("chat.postEphemeral", &body).await;
+        let why = match answer.map(|answer| serde_json::from_slice::<Answer>(&answer)) {
+            Ok(Ok(Answer { ok: true, .. })) => return,
+            Ok(Ok(Answer { error, .. })) => error.unwrap_or_default(),
+            Ok(Err(_)) => "what it says is not what Slack says".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(
+            "somebody could not be told in Slack what their click came to: {}",
+            visible::line(&why)
+        );
+    }
+
+    async fn call(&self, method: &str, body: &Value) -> Result<Vec<u8>, WebError> {
+        let authorization = Zeroizing::new(format!("Bearer {}", *self.token));
+        let headers = vec![(Cow::Borrowed("authorization"), authorization)];
+        let body = Zeroizing::new(body.to_string());
+        self.client.post_json(&format!("{}/{method}", self.api), headers, body, LONGEST_ANSWER).await
     }
 
     /// `slack`: there is one.
@@ -75,7 +126,12 @@ impl Slack {
     }
 
     /// Posts the first message of a request, and changes it from then on.
-    pub(super) async fn deliver(&self, message: &Message<'_>, mark: Option<String>) -> Told {
+    pub(super) async fn deliver(
+        &self,
+        message: &Message<'_>,
+        mark: Option<String>,
+        buttons: &hmac::Key,
+    ) -> Told {
         let posted = mark.as_deref().and_then(|mark| mark.split_once(' '));
         let (method, mut body) = match (posted, message.news.status) {
             (Some((channel, ts)), _) => ("chat.update", json!({ "channel": channel, "ts": ts })),
@@ -96,15 +152,11 @@ impl Slack {
                 | Status::OutcomeUnknown,
             ) => return Told::Taken(None),
         };
-        if let (Some(fields), Value::Object(shown)) = (body.as_object_mut(), shown(message)) {
+        let buttons = self.signing.as_ref().map(|_| (buttons, self.channel.as_str()));
+        if let (Some(fields), Value::Object(shown)) = (body.as_object_mut(), shown(message, buttons)) {
             fields.extend(shown);
         }
-        let authorization = Zeroizing::new(format!("Bearer {}", *self.token));
-        let headers = vec![(Cow::Borrowed("authorization"), authorization)];
-        let body = Zeroizing::new(body.to_string());
-        let answer =
-            self.client.post_json(&format!("{}/{method}", self.api), headers, body, LONGEST_ANSWER).await;
-        match answer {
+        match self.call(method, &body).await {
             Ok(answer) => heard(&answer, mark),
             Err(error) => Told::Down(error.to_string()),
         }
@@ -124,8 +176,8 @@ fn heard(answer: &[u8], mark: Option<String>) -> Told {
     }
 }
 
-/// What the message shows.
-fn shown(message: &Message<'_>) -> Value {
+/// What the message shows; with buttons, made with a key for a channel, where people answer there.
+fn shown(message: &Message<'_>, buttons: Option<(&hmac::Key, &str)>) -> Value {
     let request = message.request;
     let Request { id, principal, on_behalf_of, target, summary, holds, .. } = request;
     let title = cut(&visible::line(&format!("{principal} asks on {}", target.as_str())), HEADER);
@@ -139,6 +191,9 @@ fn shown(message: &Message<'_>) -> Value {
         .map(|hold| format!("{} (answered by {})", hold.id, hold.approvers.join(" or ")))
         .collect();
     facts.push(format!("Held by {}", rules.join(", ")));
+    if let Ceiling::Rows { most, .. } = &request.ceiling {
+        facts.push(format!("At most {most} rows"));
+    }
     facts.push(status.clone());
     let mut blocks = vec![
         json!({ "type": "header", "text": plain(&title) }),
@@ -154,6 +209,9 @@ fn shown(message: &Message<'_>) -> Value {
         lines.extend(values);
         blocks.insert(2, preformatted(&lines.join("\n")));
     }
+    if let Some((key, channel)) = buttons.filter(|_| request.status == Status::Pending) {
+        blocks.push(actions(request, key, channel));
+    }
     if request.status == Status::Pending {
         blocks.push(match message.place.filter(|place| place.is_for_all()) {
             Some(place) => {
@@ -168,6 +226,27 @@ fn shown(message: &Message<'_>) -> Value {
     // What notifications show is read as markup.
     let fallback = escaped(&format!("{title}: {status}"));
     json!({ "text": fallback, "blocks": blocks, "parse": "none", "link_names": false, "unfurl_links": false })
+}
+
+/// The buttons. A yes is there where policy lets it be given here; what it is to, its dialogue says again.
+fn actions(request: &Request, key: &hmac::Key, channel: &str) -> Value {
+    let button = |approve: bool, id: &str, style: &str| {
+        let word = if approve { "Approve" } else { "Deny" };
+        let digest = request.digest.get(..16).unwrap_or(&request.digest);
+        let asked =
+            visible::line(&format!("{} on {}, digest {digest}", request.summary, request.target.as_str()));
+        json!({
+            "type": "button", "action_id": id, "style": style, "text": plain(word),
+            "value": Button::of(request, approve).value(key, channel),
+            "confirm": {
+                "title": plain(&format!("{word} this?")), "text": plain(&cut(&asked, DIALOGUE)), "confirm": plain(word),
+                "deny": plain("Not now"),
+            },
+        })
+    };
+    let yes = may_approve(&request.holds).then(|| button(true, APPROVE, "primary"));
+    let all: Vec<Value> = yes.into_iter().chain([button(false, DENY, "danger")]).collect();
+    json!({ "type": "actions", "elements": all })
 }
 
 /// Where it stands, in words.

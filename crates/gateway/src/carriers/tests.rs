@@ -11,6 +11,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         valid_for: 900,
         reason: Some("writes are looked at".to_owned()),
         carry: *carry,
+        slack: model::SlackYes::Never,
         ceiling: None,
         tolerance: 0,
         preview: None,

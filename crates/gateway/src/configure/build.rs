@@ -12,6 +12,7 @@ use policy::{Policies, Source, TargetFacts};
 use zeroize::Zeroizing;
 
 use super::{ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, merge};
+use crate::cases;
 use crate::catalogue::ColumnTag;
 use crate::credentials::{Credential, Sources};
 use crate::gateway::InForce;
@@ -44,7 +45,7 @@ pub(super) fn build(
     credentials: &BTreeMap<String, Zeroizing<Vec<u8>>>,
     means: Means<'_>,
 ) -> Result<InForce, ConfigureError> {
-    let Configuration { targets, policies, issuers, clients, groups } = configuration;
+    let Configuration { targets, policies, tests: _, issuers, clients, groups } = configuration;
     let groups = Groups::new(groups).map_err(ConfigureError::Groups)?;
     let issuers = Issuers::build(issuers, clients, means.sources, means.metrics)
         .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
@@ -88,6 +89,16 @@ fn credential(
     let given = target.password.as_ref().map(|p| Zeroizing::new(p.reveal().as_bytes().to_vec()));
     let password = given.or_else(|| kept.get(&target.name).cloned());
     password.map_or(Credential::None, |bytes| Credential::Kept(Arc::new(dial::Password::new(bytes))))
+}
+
+/// Tests that cannot be read would never fail.
+pub(super) fn check_tests(wanted: &Configuration) -> Result<(), ConfigureError> {
+    let wrong = |file: &PolicyFile| match cases::is_one(&file.name) {
+        true => cases::read(&file.name, &file.text).err(),
+        false => Some(format!("{}: files with tests are called NAME{}", file.name, cases::ENDS)),
+    };
+    let wrong: Vec<String> = wanted.tests.iter().filter_map(wrong).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(ConfigureError::Tests(wrong)) }
 }
 
 /// A source that this gateway does not have is a mistake of whoever applies; of what another gateway took it is that target's.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Configuration, TargetConfig};
+use super::{Configuration, PolicyFile, TargetConfig};
 
 /// What becomes of what is there and a new configuration does not name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,11 @@ pub(super) fn fold(stored: &Configuration, wanted: &mut Configuration, rest: Res
             stays.push(format!("policy file {}", old.name));
             wanted.policies.push(old.clone());
         }
+        let named: BTreeSet<String> = wanted.tests.iter().map(|t| t.name.clone()).collect();
+        for old in stored.tests.iter().filter(|t| !named.contains(&t.name)) {
+            stays.push(format!("tests {}", old.name));
+            wanted.tests.push(old.clone());
+        }
     }
     if rest == Rest::Keep {
         let named: BTreeSet<String> = wanted.issuers.iter().map(|i| i.name.clone()).collect();
@@ -67,6 +72,7 @@ pub(super) fn fold(stored: &Configuration, wanted: &mut Configuration, rest: Res
     // The same things have the same digest, in whatever order they were read.
     wanted.targets.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.policies.sort_by(|a, b| a.name.cmp(&b.name));
+    wanted.tests.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.issuers.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.clients.sort_by(|a, b| a.name.cmp(&b.name));
     wanted.groups.sort_by(|a, b| a.name.cmp(&b.name));
@@ -109,26 +115,31 @@ pub(super) fn differences(old: &Configuration, new: &Configuration) -> Vec<Strin
             Some(before) => target_differences(before, target, &mut lines),
         }
     }
-    let old_files: BTreeMap<&str, &str> =
-        old.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
-    let new_files: BTreeMap<&str, &str> =
-        new.policies.iter().map(|p| (p.name.as_str(), p.text.as_str())).collect();
-    for name in old_files.keys().filter(|name| !new_files.contains_key(*name)) {
-        lines.push(format!("policy file {name} removed"));
-    }
-    for (name, text) in &new_files {
-        match old_files.get(name) {
-            None => lines.push(format!("policy file {name} added")),
-            Some(before) if before != text => lines.push(format!("policy file {name} changed")),
-            Some(_) => (),
-        }
-    }
+    file_differences("policy file", &old.policies, &new.policies, &mut lines);
+    file_differences("tests", &old.tests, &new.tests, &mut lines);
     let issuers = |c: &Configuration| c.issuers.iter().map(|i| (i.name.clone(), i.clone())).collect();
     named_differences("issuer", &issuers(old), &issuers(new), &mut lines);
     let clients = |c: &Configuration| c.clients.iter().map(|i| (i.name.clone(), i.clone())).collect();
     named_differences("client", &clients(old), &clients(new), &mut lines);
     group_differences(&old.groups, &new.groups, &mut lines);
     lines
+}
+
+fn file_differences(kind: &str, old: &[PolicyFile], new: &[PolicyFile], lines: &mut Vec<String>) {
+    let texts = |all: &[PolicyFile]| -> BTreeMap<String, String> {
+        all.iter().map(|p| (p.name.clone(), p.text.clone())).collect()
+    };
+    let (old, new) = (texts(old), texts(new));
+    for name in old.keys().filter(|name| !new.contains_key(*name)) {
+        lines.push(format!("{kind} {name} removed"));
+    }
+    for (name, text) in &new {
+        match old.get(name) {
+            None => lines.push(format!("{kind} {name} added")),
+            Some(before) if before != text => lines.push(format!("{kind} {name} changed")),
+            Some(_) => (),
+        }
+    }
 }
 
 /// Member by member: who got in and who is out is what somebody who reads them looks for.
@@ -223,7 +234,7 @@ mod tests {
     use policy::identity::IssuerConfig;
 
     use super::*;
-    use crate::configure::{ColumnConfig, PolicyFile};
+    use crate::configure::ColumnConfig;
 
     fn target(name: &str, columns: &[(&str, bool)]) -> TargetConfig {
         let json = format!(r#"{{"name":"{name}","host":"h","user":"u","database":"d"}}"#);
@@ -254,6 +265,7 @@ mod tests {
         let stored = Configuration {
             targets: vec![target("a", &[("s.t.kept", false), ("s.t.guess", true)]), target("b", &[])],
             policies: vec![file("one.cedar", "1"), file("two.cedar", "2")],
+            tests: vec![file("one.test.toml", "1")],
             issuers: vec![issuer("company")],
             groups: vec![group("dba", &["user:alice", "user:bob"]), group("old", &["user:x"])],
             ..Configuration::default()
@@ -261,6 +273,7 @@ mod tests {
         let fresh = || Configuration {
             targets: vec![target("c", &[]), target("a", &[("s.t.new", false)])],
             policies: vec![file("two.cedar", "3")],
+            tests: vec![file("two.test.toml", "1")],
             issuers: vec![IssuerConfig { leeway: Some(5), ..issuer("jobs") }],
             groups: vec![group("ops", &["user:carol"]), group("dba", &["user:alice", "agent:a"])],
             ..Configuration::default()
@@ -274,7 +287,14 @@ mod tests {
         let stays = fold(&stored, &mut kept, Rest::Keep);
         assert_eq!(
             stays,
-            ["target a: column s.t.kept", "target b", "policy file one.cedar", "issuer company", "group old"]
+            [
+                "target a: column s.t.kept",
+                "target b",
+                "policy file one.cedar",
+                "tests one.test.toml",
+                "issuer company",
+                "group old"
+            ]
         );
         assert_eq!(names(&kept), ["a", "b", "c"]);
         assert_eq!(columns(&kept), ["s.t.guess", "s.t.kept", "s.t.new"]);
@@ -284,6 +304,7 @@ mod tests {
                 "target a: column s.t.new tagged [pii]",
                 "target c added",
                 "policy file two.cedar changed",
+                "tests two.test.toml added",
                 "issuer jobs added",
                 "group dba: agent:a is in",
                 "group dba: user:bob is out",

@@ -17,6 +17,9 @@ pub struct Configuration {
     /// The policy files.
     #[serde(default)]
     pub policies: Vec<PolicyFile>,
+    /// The files with tests of policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<PolicyFile>,
     /// Whose tokens are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
@@ -31,13 +34,13 @@ pub struct Configuration {
     pub groups: Vec<GroupConfig>,
 }
 
-/// One policy file.
+/// One policy file, or one with tests of policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyFile {
     /// Its name, for errors.
     pub name: String,
-    /// Cedar text.
+    /// Cedar text; TOML of tests.
     pub text: String,
 }
 

@@ -17,6 +17,16 @@ pub fn look(der: &[u8]) -> Check {
     look_at(der, i64::try_from(now).unwrap_or(i64::MAX))
 }
 
+/// What is wrong with a certificate for those who come by a name, where it does not name that.
+pub fn is_for(der: &[u8], host: &str) -> Option<Check> {
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned()).ok()?;
+    let parsed = rustls::pki_types::CertificateDer::from(der);
+    let parsed = rustls::server::ParsedCertificate::try_from(&parsed).ok()?;
+    let says =
+        format!("it does not name {host}, by which browsers come (console.public_url): they refuse it");
+    rustls::client::verify_server_name(&parsed, &name).err().map(|_| check("certificate", Grade::Bad, says))
+}
+
 fn look_at(der: &[u8], now: i64) -> Check {
     let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else {
         return check("certificate", Grade::Warning, "it cannot be read");
@@ -90,5 +100,8 @@ mod tests {
             assert!(found.grade == grade && found.says.starts_with(says), "{found:?}");
         }
         assert_eq!(look_at(b"x", from).grade, Grade::Warning);
+        for (host, fine) in [("db.example.com", true), ("other.example.com", false), ("localhost", false)] {
+            assert_eq!(is_for(der.der(), host).is_none(), fine, "{host}");
+        }
     }
 }

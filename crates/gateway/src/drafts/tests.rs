@@ -11,7 +11,7 @@ use crate::configure::PolicyFile;
 use crate::credentials::Sources;
 use crate::gateway::{Config, Limits};
 use crate::memory::Memory;
-use crate::people::Roles;
+use crate::people::{Coming, Roles};
 use crate::presence::Place;
 use crate::state::State;
 use crate::traces::Traces;
@@ -75,14 +75,15 @@ impl House {
         });
         let groups = word.iter().map(|_| "ops".to_owned()).collect();
         let id = PrincipalRef { kind: PrincipalKind::User, name: name.to_owned() };
-        let secret = self.gateway.begin_visit(&id, word, groups, 600, None).await.expect("a visit");
+        let secret =
+            self.gateway.begin_visit(&id, word, groups, 600, &Coming::default()).await.expect("a visit");
         self.gateway.guest(&secret).await.expect("somebody")
     }
 
     async fn edit(&self, name: &str, text: &str) -> PolicyEdit {
         let (seen, _) = self.gateway.configured().await.expect("configured");
         let text = text.replace("\"in\"", &format!("\"{name}\""));
-        PolicyEdit { seen, name: name.to_owned(), text: Some(text) }
+        PolicyEdit { seen, name: name.to_owned(), text: Some(text), tests: None, anyway: false }
     }
 
     /// Files ada's change; its id, its digest and what it was looked at against.

@@ -1,6 +1,6 @@
 //! People in the console, in a store.
 
-use model::{Member, Passkey, Visit};
+use model::{Member, Passkey, SlackLink, Visit};
 
 use super::Embedded;
 use crate::gateway::now;
@@ -57,6 +57,30 @@ impl People for Embedded {
 
     fn end_visit<'a>(&'a self, mark: &'a str) -> Reply<'a, ()> {
         Box::pin(async move { Ok(self.0.end_visit(mark).await?) })
+    }
+
+    fn last_visit<'a>(&'a self, owner: &'a str) -> Reply<'a, Option<Visit>> {
+        Box::pin(async move { Ok(self.0.last_visit(owner, now()).await?) })
+    }
+
+    fn link_slack<'a>(&'a self, link: &'a SlackLink) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.link_slack(link).await?) })
+    }
+
+    fn slack_owner<'a>(&'a self, team: &'a str, id: &'a str) -> Reply<'a, Option<String>> {
+        Box::pin(async move { Ok(self.0.slack_owner(team, id).await?) })
+    }
+
+    fn slack_links<'a>(&'a self, owner: &'a str) -> Reply<'a, Vec<SlackLink>> {
+        Box::pin(async move { Ok(self.0.slack_links(owner).await?) })
+    }
+
+    fn unlink_slack<'a>(&'a self, owner: &'a str, team: &'a str, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.unlink_slack(owner, team, id).await?) })
+    }
+
+    fn take_callback<'a>(&'a self, mark: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.take_callback(mark, now()).await?) })
     }
 
     fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, expires: i64) -> Reply<'a, ()> {

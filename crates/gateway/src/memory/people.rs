@@ -1,6 +1,6 @@
 //! People in the console, in memory.
 
-use model::{Member, Passkey, Visit};
+use model::{Member, Passkey, SlackLink, Visit};
 
 use super::Memory;
 use crate::state::{People, Reply};
@@ -11,6 +11,8 @@ pub(super) struct Known {
     keys: Vec<Passkey>,
     visits: Vec<Visit>,
     once: Vec<(String, String)>,
+    slack: Vec<SlackLink>,
+    callbacks: Vec<String>,
 }
 
 impl People for Memory {
@@ -31,6 +33,7 @@ impl People for Memory {
             people.members.retain(|m| !m.name.eq_ignore_ascii_case(&member.name));
             people.keys.retain(|k| k.owner != key.owner);
             people.visits.retain(|v| v.owner != key.owner);
+            people.slack.retain(|l| l.owner != key.owner);
             people.members.push(member.clone());
             people.keys.push(key.clone());
             true
@@ -44,6 +47,7 @@ impl People for Memory {
             people.members.retain(|m| !m.name.eq_ignore_ascii_case(name));
             people.keys.retain(|k| k.owner != owner);
             people.visits.retain(|v| v.owner != owner);
+            people.slack.retain(|l| l.owner != owner);
             people.members.len() < before
         })
     }
@@ -98,6 +102,48 @@ impl People for Memory {
 
     fn end_visit<'a>(&'a self, mark: &'a str) -> Reply<'a, ()> {
         self.with(|kept| kept.people.visits.retain(|v| v.mark != mark))
+    }
+
+    fn last_visit<'a>(&'a self, owner: &'a str) -> Reply<'a, Option<Visit>> {
+        self.with(|kept| {
+            let visits = kept.people.visits.iter().filter(|v| v.owner == owner);
+            visits.max_by_key(|v| v.seen).cloned()
+        })
+    }
+
+    fn link_slack<'a>(&'a self, link: &'a SlackLink) -> Reply<'a, ()> {
+        self.with(|kept| {
+            let is_same = |l: &SlackLink| l.user.id == link.user.id || l.owner == link.owner;
+            kept.people.slack.retain(|l| l.user.team != link.user.team || !is_same(l));
+            kept.people.slack.push(link.clone());
+        })
+    }
+
+    fn slack_owner<'a>(&'a self, team: &'a str, id: &'a str) -> Reply<'a, Option<String>> {
+        self.with(|kept| {
+            let mut links = kept.people.slack.iter();
+            links.find(|l| l.user.team == team && l.user.id == id).map(|l| l.owner.clone())
+        })
+    }
+
+    fn slack_links<'a>(&'a self, owner: &'a str) -> Reply<'a, Vec<SlackLink>> {
+        self.with(|kept| kept.people.slack.iter().filter(|l| l.owner == owner).cloned().collect())
+    }
+
+    fn unlink_slack<'a>(&'a self, owner: &'a str, team: &'a str, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let before = kept.people.slack.len();
+            kept.people.slack.retain(|l| l.owner != owner || l.user.team != team || l.user.id != id);
+            kept.people.slack.len() < before
+        })
+    }
+
+    fn take_callback<'a>(&'a self, mark: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let is_new = kept.people.callbacks.iter().all(|known| known != mark);
+            kept.people.callbacks.push(mark.to_owned());
+            is_new
+        })
     }
 
     fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, _expires: i64) -> Reply<'a, ()> {

@@ -124,6 +124,10 @@ impl Gateway {
         }
         let wanted = foresee::Wanted { reason: None, by: plan.by, session: &request.session, look: false };
         match self.foresee(grant, &parts, &wanted, now).await {
+            Ok(new) if new.holds.is_empty() != request.holds.is_empty() => {
+                let why = "what policy asks of it has changed";
+                return Err(self.superseded(id, why).await);
+            }
             Ok(new) if new.digest == request.digest => (),
             Ok(new) => {
                 let before = plan.steps.iter().flat_map(|step| step.touched.clone()).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! What the gateway asks of whatever keeps it about people in the console.
 
-use model::{Member, Passkey, Visit};
+use model::{Member, Passkey, SlackLink, Visit};
 
 use super::Reply;
 
@@ -32,6 +32,18 @@ pub trait People: Send + Sync {
     fn see_visit<'a>(&'a self, mark: &'a str) -> Reply<'a, ()>;
     /// Ends a visit.
     fn end_visit<'a>(&'a self, mark: &'a str) -> Reply<'a, ()>;
+    /// The visit in which somebody was last seen, where it lasts still.
+    fn last_visit<'a>(&'a self, owner: &'a str) -> Reply<'a, Option<Visit>>;
+    /// Links a user of Slack's to somebody, and nobody else.
+    fn link_slack<'a>(&'a self, link: &'a SlackLink) -> Reply<'a, ()>;
+    /// Who a user of Slack's is, by their team and id.
+    fn slack_owner<'a>(&'a self, team: &'a str, id: &'a str) -> Reply<'a, Option<String>>;
+    /// Somebody's users of Slack's.
+    fn slack_links<'a>(&'a self, owner: &'a str) -> Reply<'a, Vec<SlackLink>>;
+    /// Forgets that a user of Slack's is somebody; whether they were.
+    fn unlink_slack<'a>(&'a self, owner: &'a str, team: &'a str, id: &'a str) -> Reply<'a, bool>;
+    /// Notes that a callback of Slack's is taken; whether it was not before.
+    fn take_callback<'a>(&'a self, mark: &'a str) -> Reply<'a, bool>;
     /// Keeps something that is good once, until a moment.
     fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, expires: i64) -> Reply<'a, ()>;
     /// Uses it up.

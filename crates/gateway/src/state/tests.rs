@@ -60,6 +60,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             valid_for: 600,
             reason: None,
             carry: false,
+            slack: model::SlackYes::Never,
             ceiling: None,
             tolerance: 0,
             preview: None,

@@ -24,6 +24,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             valid_for: 1,
             reason: None,
             carry: false,
+            slack: model::SlackYes::Never,
             ceiling: None,
             tolerance: 0,
             preview: None,

@@ -10,7 +10,7 @@ fn place(origin: &str) -> Place {
 
 fn body(request: &Request, place: Option<&Place>) -> Value {
     let news = News { request: request.id.clone(), status: request.status, at: 0 };
-    shown(&Message::of(&news, request, place))
+    shown(&Message::of(&news, request, place), None)
 }
 
 /// All strings that Slack would read as markup: its own are the fallback's alone, since blocks hold plain text.

@@ -3,7 +3,7 @@
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName, Tag};
 
 /// Whether a text is meant as an effect; else it is a statement.
-pub(super) fn looks_like_one(text: &str) -> bool {
+pub fn looks_like_one(text: &str) -> bool {
     let text = text.trim();
     let is_action = |word: &str| Action::ALL.iter().any(|a| a.as_str() == word);
     is_action(text) || (text.contains('=') && !text.contains([' ', '\n', '\t', '(']))

@@ -1,0 +1,253 @@
+//! Tests of policies: questions, each with the verdict that it must have, written in TOML beside the policies. Effects are decided
+//! by policies alone; statements are understood by a target's own catalogue.
+
+mod effect;
+mod run;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use model::{ColumnName, Effect, Facts, Inspect, Tag, TargetName};
+use policy::{Identity, Opinion, Policies, TargetFacts};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::effect::effect;
+pub use self::effect::looks_like_one as looks_like_an_effect;
+pub use self::run::{Outcome, failing};
+use crate::configure::PolicyFile;
+use crate::explain::{Answer, Asked, Asker, Explained, some_moment};
+use crate::written;
+
+/// Files with tests are called so.
+pub const ENDS: &str = ".test.toml";
+
+/// Whether a file has tests in it.
+pub fn is_one(name: &str) -> bool {
+    name.ends_with(ENDS)
+}
+
+/// The file with the tests of a file of policies, beside it.
+pub fn beside(policies: &str) -> String {
+    format!("{}{ENDS}", policies.strip_suffix(".cedar").unwrap_or(policies))
+}
+
+/// Tests of the policies beside them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tests {
+    /// The tests.
+    pub case: Vec<Case>,
+}
+
+/// One test: a question, and the verdict that it must have.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows, in a sentence.
+    pub name: String,
+    /// Who asks: `agent:NAME` or `user:NAME`.
+    principal: String,
+    /// The principal's groups.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// Whom it acts for, nearest first.
+    #[serde(default)]
+    on_behalf_of: Vec<String>,
+    /// On which target.
+    target: String,
+    /// Tags of the target, beside those that it is configured with.
+    #[serde(default)]
+    target_tags: BTreeSet<String>,
+    /// Of effects: the statement has no condition.
+    #[serde(default)]
+    without_where: bool,
+    /// Holds that were approved.
+    #[serde(default)]
+    approved: BTreeSet<String>,
+    /// What a statement would do: `ACTION=[KIND:]NAME[#TAG…]`.
+    #[serde(default)]
+    effects: Vec<String>,
+    /// Or the statement itself, which the target's catalogue understands.
+    statement: Option<String>,
+    /// The verdict that it must have.
+    expect: Expected,
+    /// The policies that must decide, where it matters.
+    by: Option<BTreeSet<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Expected {
+    Allow,
+    Deny,
+    Hold,
+}
+
+impl Expected {
+    fn word(&self) -> policy::Word {
+        match self {
+            Self::Allow => policy::Word::Allow,
+            Self::Deny => policy::Word::Deny,
+            Self::Hold => policy::Word::Hold,
+        }
+    }
+}
+
+/// Reads a file of tests.
+///
+/// # Errors
+/// What is wrong with it, with its place.
+pub fn read(name: &str, text: &str) -> Result<Tests, String> {
+    written::toml(Path::new(name), text)
+}
+
+/// What a case asks.
+pub enum Asks {
+    /// Policies alone.
+    Effects,
+    /// A gateway, which knows the target's catalogue.
+    Statement(Asked),
+}
+
+impl Case {
+    fn who(&self) -> Asker {
+        Asker {
+            principal: self.principal.clone(),
+            groups: self.groups.clone(),
+            on_behalf_of: self.on_behalf_of.clone(),
+            target: self.target.clone(),
+            target_tags: self.target_tags.clone(),
+            approved: self.approved.clone(),
+        }
+    }
+
+    /// What it asks, of these policies.
+    ///
+    /// # Errors
+    /// It asks nothing, or two things.
+    pub fn asks(&self, policies: &[PolicyFile]) -> Result<Asks, String> {
+        match (&self.statement, self.effects.as_slice()) {
+            (Some(statement), []) => {
+                let (statement, policies) = (statement.clone(), Some(policies.to_vec()));
+                Ok(Asks::Statement(Asked { who: self.who(), statement, policies }))
+            }
+            (None, [_, ..]) => Ok(Asks::Effects),
+            (Some(_), _) | (None, []) => Err("it has either a statement or effects".to_owned()),
+        }
+    }
+
+    /// What policies say of its effects.
+    ///
+    /// # Errors
+    /// An effect or its principal is none.
+    pub fn decided(&self, policies: &Policies) -> Result<Explained, String> {
+        decide(policies, &self.who(), &self.effects, self.without_where)
+    }
+
+    /// What is wrong with an answer, if something is.
+    pub fn problem(&self, answer: &Answer) -> Option<String> {
+        let decided: BTreeSet<String> = answer.policies.iter().cloned().collect();
+        let expect = self.expect.word().as_str();
+        let list = |ids: &BTreeSet<String>| {
+            if ids.is_empty() {
+                "no policy".to_owned()
+            } else {
+                ids.iter().cloned().collect::<Vec<_>>().join(", ")
+            }
+        };
+        let why = answer.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        if answer.verdict != expect {
+            return Some(format!(
+                "expected {expect}, and it is {} by {}{why}",
+                answer.verdict,
+                list(&decided)
+            ));
+        }
+        let by = self.by.as_ref().filter(|by| **by != decided)?;
+        Some(format!("expected to be decided by {}, and it is by {}{why}", list(by), list(&decided)))
+    }
+}
+
+/// What was typed instead of a statement.
+struct Typed {
+    effects: Vec<Effect>,
+    facts: Facts,
+}
+
+impl Inspect for Typed {
+    fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &[]
+    }
+
+    fn shape(&self) -> [u8; 16] {
+        [0; 16]
+    }
+}
+
+/// What policies say of effects that were typed.
+///
+/// # Errors
+/// An effect or a principal is none.
+pub fn decide(
+    policies: &Policies,
+    who: &Asker,
+    effects: &[String],
+    without_where: bool,
+) -> Result<Explained, String> {
+    let effects: Vec<Effect> = effects.iter().map(|text| effect(text)).collect::<Result<_, _>>()?;
+    let facts = who.facts(&TargetFacts::default());
+    let (target, moment) = (TargetName::new(who.target.as_str()), some_moment());
+    let principal = who.principal().map_err(|error| error.to_string())?;
+    let grant = match policies.authorize(Identity::verified(principal), &target, &facts, &moment) {
+        Ok(grant) => grant,
+        Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),
+    };
+    let facts_of = Facts { has_where: !without_where, statements: 1, ..Facts::default() };
+    let typed = Typed { effects, facts: facts_of };
+    let explanation = policies.explain(&grant, &facts, &typed, &moment, &who.approved);
+    Ok(Explained::new(&typed.effects, explanation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_says_what_it_expected() {
+        let policies = Policies::load(&policy::starter()).expect("policies");
+        let case = |expect: Expected, by: Option<&str>| Case {
+            name: "n".to_owned(),
+            principal: "agent:bot".to_owned(),
+            groups: Vec::new(),
+            on_behalf_of: Vec::new(),
+            target: "orders".to_owned(),
+            target_tags: BTreeSet::new(),
+            without_where: false,
+            approved: BTreeSet::new(),
+            effects: vec!["update=shop.orders".to_owned()],
+            statement: None,
+            expect,
+            by: by.map(|id| BTreeSet::from([id.to_owned()])),
+        };
+        for (expect, by, right) in [
+            (Expected::Hold, None, true),
+            (Expected::Hold, Some("starter-writes-held"), true),
+            (Expected::Hold, Some("starter-writes"), false),
+            (Expected::Allow, None, false),
+        ] {
+            let case = case(expect, by);
+            assert!(matches!(case.asks(&[]), Ok(Asks::Effects)), "they are decided here");
+            let problem = case.problem(&case.decided(&policies).expect("asked").answer);
+            assert_eq!(problem.is_none(), right, "{by:?}: {problem:?}");
+        }
+    }
+}
