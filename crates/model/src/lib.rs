@@ -10,6 +10,7 @@ mod people;
 mod plan;
 mod principal;
 mod request;
+mod voucher;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
@@ -24,3 +25,4 @@ pub use request::{
     Approver, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs, NewRequest,
     News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
 };
+pub use voucher::{RegisteredClient, Voucher, VoucherKind};

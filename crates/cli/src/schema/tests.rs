@@ -169,6 +169,13 @@ fn examples() -> Vec<(Kind, Value)> {
              [[groups]]\nname = 'dba'\nmembers = ['user:company/alice', 'agent:github/acme/api', 'group:company/on call']\n",
         ),
         (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
+        (
+            Kind::Config,
+            "[agents.authorization]\nsession = '8h'\nregistration = true\ndocuments_at_private_hosts = ['clients.corp.example']\n\
+             documents_authorities = 'ca.pem'\n\
+             [[agents.authorization.clients]]\nid = 'claude-code'\nname = 'Claude Code'\nredirects = ['http://127.0.0.1/callback']\n\
+             [[agents.authorization.clients]]\nid = 'b'\nredirects = ['https://app.example.com/callback', 'http://[::1]:1/x']\n",
+        ),
         #[cfg(feature = "otel")]
         (
             Kind::Config,
