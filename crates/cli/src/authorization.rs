@@ -63,7 +63,7 @@ struct TypedClient {
     /// What people are shown; the id where it is not given.
     name: Option<String>,
     /// Where it may be answered: over https, or http of the loopback, on any port there.
-    #[schemars(with = "Vec<String>", inner(extend("pattern" = REDIRECT)), length(min = 1))]
+    #[schemars(with = "Vec<String>", extend("minItems" = 1, "items" = { "type": "string", "pattern": REDIRECT }))]
     redirects: Redirects,
 }
 
