@@ -54,6 +54,7 @@ mod laptops;
 mod late;
 #[cfg(test)]
 mod mcp;
+#[cfg(test)]
 mod mcp_authorization;
 #[cfg(test)]
 mod mcp_programs;
