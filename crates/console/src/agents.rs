@@ -166,7 +166,9 @@ async fn token(
     body: Bytes,
 ) -> Response {
     let asked = match question(uri.query(), &headers, &body) {
-        Ok(form) if authorization::is_trade(&form) => return authorization::trade(&desk, &form, peer).await,
+        Ok(form) if authorization::is_trade(&desk, &form) => {
+            return authorization::trade(&desk, &form, peer).await;
+        }
         Ok(form) => asked(&desk, &form),
         Err(refused) => Err(refused),
     };

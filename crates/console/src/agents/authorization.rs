@@ -35,9 +35,9 @@ pub(super) fn describe(server: &Server<'_>, metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Whether a form brings what somebody's yes gave.
-pub(super) fn is_trade(form: &Form) -> bool {
-    [CODE, REFRESH].contains(&form.text("grant_type"))
+/// Whether a form brings what somebody's yes gave, where anybody says yes.
+pub(super) fn is_trade(desk: &Desk, form: &Form) -> bool {
+    desk.gateway.authorization().is_some() && [CODE, REFRESH].contains(&form.text("grant_type"))
 }
 
 pub(super) async fn trade(desk: &Desk, form: &Form, peer: SocketAddr) -> Response {

@@ -21,7 +21,20 @@ const AT_ONCE: usize = 4;
 pub(super) struct Documents {
     web: web::Client,
     room: Semaphore,
-    kept: Mutex<HashMap<String, (Instant, Result<Client, String>)>>,
+    /// By the ids of their clients.
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+/// What came of asking for one, and when that was.
+struct Kept {
+    asked: Instant,
+    found: Result<Client, String>,
+}
+
+impl Kept {
+    fn is_fresh(&self) -> bool {
+        self.asked.elapsed() < if self.found.is_ok() { FRESH } else { RETRY }
+    }
 }
 
 impl Documents {
@@ -53,21 +66,17 @@ impl Documents {
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST {
-            kept.retain(|_, (asked, found)| asked.elapsed() < lasts(found));
+            kept.retain(|_, one| one.is_fresh());
             if kept.len() >= MOST {
                 kept.clear();
             }
         }
-        kept.insert(id.to_owned(), (Instant::now(), fetched.clone()));
+        kept.insert(id.to_owned(), Kept { asked: Instant::now(), found: fetched.clone() });
         fetched
     }
 
     fn kept(&self, id: &str) -> Option<Result<Client, String>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(id).filter(|(asked, found)| asked.elapsed() < lasts(found)).map(|(_, found)| found.clone())
+        kept.get(id).filter(|one| one.is_fresh()).map(|one| one.found.clone())
     }
-}
-
-fn lasts(found: &Result<Client, String>) -> Duration {
-    if found.is_ok() { FRESH } else { RETRY }
 }

@@ -70,13 +70,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         let ([w, x], [y, z]) = (g.to_be_bytes(), h.to_be_bytes());
         return is_public_v4(Ipv4Addr::new(w, x, y, z));
     }
-    let global = a & 0xe000 == 0x2000;
     // Of IETF's own protocols, documentation, and IPv4 in it.
-    global
-        && !(a == 0x2001 && b < 0x200
-            || a == 0x2001 && b == 0xdb8
-            || a == 0x2002
-            || a == 0x3fff && b < 0x1000)
+    let special = match a {
+        0x2001 => b < 0x200 || b == 0xdb8,
+        0x2002 => true,
+        0x3fff => b < 0x1000,
+        _ => false,
+    };
+    a & 0xe000 == 0x2000 && !special
 }
 
 #[cfg(test)]
