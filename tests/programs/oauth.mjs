@@ -70,6 +70,7 @@ await device.send('WebAuthn.addVirtualAuthenticator', {
 });
 
 const looks = async (name) => {
+  if (process.env.CONSOLE_QUICK && !shots) return;
   for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
     await page.setViewportSize(viewport);
     const axe = new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']);

@@ -80,6 +80,7 @@ impl Front {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}{errors}\n{}", self.gateway.log());
+        println!("{}", said.trim_end().rsplit_once('\n').unwrap_or_default().0);
         Json::parse(said.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{said}{errors}"))
     }
 
@@ -143,6 +144,15 @@ fn a_client_signs_somebody_in_and_nobody_else_gets_or_keeps_its_tokens() {
     let renewed = front.renewed(refresh, &client);
     assert_eq!(renewed.status, 200, "the honest one: {}", renewed.body);
     let renewed = Json::parse(&renewed.body).unwrap();
+    let revoke = ["revoke", "principal", "user:ada", "--reason", "a stolen laptop", "--json"];
+    let denial = Json::parse(&text(&mut gateway.command(&revoke)).unwrap()).unwrap();
+    let refused = front.renewed(word(&renewed, "refresh_token"), &client);
+    assert!(refused.status == 400 && refused.body.contains("invalid_grant"), "{refused:?}");
+    let denial = denial.at("revocation").unwrap();
+    text(&mut gateway.command(&["revoke", "lift", word(denial, "id")])).unwrap();
+    let renewed = front.renewed(word(&renewed, "refresh_token"), &client);
+    assert_eq!(renewed.status, 200, "who is let in again: {}", renewed.body);
+    let renewed = Json::parse(&renewed.body).unwrap();
     text(&mut gateway.command(&["people", "remove", "ada"])).unwrap();
     let refused = front.renewed(word(&renewed, "refresh_token"), &client);
     assert!(refused.status == 400 && refused.body.contains("invalid_grant"), "{refused:?}");
@@ -198,6 +208,9 @@ fn clients_register_where_that_is_wanted_as_public_ones_and_not_without_end() {
             "{wrong}: {refused:?}"
         );
     }
+    let by_a_page =
+        http::request(front.agents, "POST", "/register", &[("content-type", "text/plain")], fine.as_bytes());
+    assert_eq!(by_a_page.unwrap().status, 400);
     let all: Vec<u16> = (0..60).map(|_| register(fine).status).collect();
     assert!(all.contains(&201) && all.contains(&429), "{all:?}");
     let metadata =

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway::authorization::{Brought, NotRegistered, Server, Trade, TradeError, Traded};
 use gateway::requests::AdminError;
@@ -103,7 +103,16 @@ impl From<TradeError> for Refused {
 }
 
 /// RFC 7591: a client says who it is, and is given an id.
-pub(super) async fn register(State(desk): State<Arc<Desk>>, body: Bytes) -> Result<Response, Refused> {
+pub(super) async fn register(
+    State(desk): State<Arc<Desk>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    // A page of somebody else's cannot have a browser send this without asking.
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(Refused::new("invalid_client_metadata", "the body is application/json"));
+    }
     let (client, made) = desk.gateway.register(&body).await.map_err(|error| match error {
         NotRegistered::Off => {
             Refused { status: StatusCode::FORBIDDEN, ..Refused::new("access_denied", error.to_string()) }
