@@ -136,7 +136,7 @@ fn two_people(rig: &mut Rig) {
     assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&said), gateway.log());
 }
 
-fn invited(gateway: &Durward, arguments: &[&str]) -> String {
+pub(crate) fn invited(gateway: &Durward, arguments: &[&str]) -> String {
     let said = text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
     Json::parse(&said).unwrap().at("link").and_then(Json::text).unwrap().to_owned()
 }

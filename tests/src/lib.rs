@@ -57,6 +57,8 @@ mod mcp;
 #[cfg(test)]
 mod mcp_agent;
 #[cfg(test)]
+mod mcp_authorization;
+#[cfg(test)]
 mod mcp_programs;
 #[cfg(test)]
 mod nonsense;

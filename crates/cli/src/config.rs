@@ -17,6 +17,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::authorization::{self, AuthorizationSettings, TypedAuthorization};
 use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
@@ -82,6 +83,8 @@ pub(crate) struct Agents {
     pub urls: BTreeSet<String>,
     /// Certificate chain and key, in PEM; without them it is this machine alone that can come.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// How clients that speak MCP sign people in here, where they do.
+    pub authorization: Option<AuthorizationSettings>,
 }
 
 /// A directory that is applied, and whether what it does not name goes.
@@ -436,6 +439,8 @@ struct TypedAgents {
     urls: BTreeSet<String>,
     /// What clients are shown, who then come by TLS alone.
     tls: Option<TypedTls>,
+    /// Clients that speak MCP sign people in at the console, and get tokens of agents that act for them; off where it is not given.
+    authorization: Option<TypedAuthorization>,
 }
 
 /// Tokens are told there: they are encrypted, or stay on this machine.
@@ -662,7 +667,9 @@ impl Settings {
             invalid(format!("{}: {error}{advice}", file.display()))
         })?;
         let typed: Typed = typed::toml(file, &text).map_err(invalid)?;
-        Ok(typed.settings(file.parent().unwrap_or(Path::new(""))))
+        let settings = typed.settings(file.parent().unwrap_or(Path::new("")));
+        authorization::check(&settings).map_err(|why| invalid(format!("{}: {why}", file.display())))?;
+        Ok(settings)
     }
 
     /// What `up` runs with.
@@ -762,12 +769,14 @@ impl Settings {
 
 /// Another certificate can be shown while it runs; whether there is one decides how clients come.
 fn differ_for_good(old: Option<&Agents>, new: Option<&Agents>) -> bool {
-    let for_good = |agents: &Agents| (agents.listen, agents.urls.clone(), agents.tls.is_some());
+    let for_good = |agents: &Agents| {
+        (agents.listen, agents.urls.clone(), agents.tls.is_some(), agents.authorization.clone())
+    };
     old.map(for_good) != new.map(for_good)
 }
 
 impl Typed {
-    fn settings(self, home: &Path) -> Settings {
+    pub(crate) fn settings(self, home: &Path) -> Settings {
         let Self {
             data,
             master_key,
@@ -844,10 +853,11 @@ impl Typed {
                 clients: None,
                 trusted: trusted_proxy.into_iter().flatten().map(|network| network.0).collect(),
             },
-            agents: agents.map(|TypedAgents { listen, urls, tls }| Agents {
+            agents: agents.map(|TypedAgents { listen, urls, tls, authorization }| Agents {
                 listen: listen.map_or(here(7380), |l| l.0),
                 urls,
                 tls: tls.map(below),
+                authorization: authorization.map(|typed| typed.below(home)),
             }),
             log: Log { format, level: level.unwrap_or_else(|| "info".to_owned()) },
             limits: Limits {
@@ -949,7 +959,10 @@ mod tests {
         let pruned = read("apply = { directory = \"files\", prune = true }").expect("settings");
         assert_eq!((pruned.apply, pruned.watch), (Some(Applying { directory, prune: true }), true));
         let urls = BTreeSet::from(["https://gate.example.com".to_owned()]);
-        assert_eq!(settings.agents, Some(Agents { listen: here(7380), urls, tls: None }));
+        assert_eq!(
+            settings.agents,
+            Some(Agents { listen: here(7380), urls, tls: None, authorization: None })
+        );
         assert_eq!(settings.alarm, Some(vec!["page".to_owned(), "oncall".to_owned()]));
         let days = |n: u64| Duration::from_secs(n * 24 * 3600);
         assert_eq!(

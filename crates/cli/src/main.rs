@@ -5,6 +5,7 @@ mod apply;
 mod approvers;
 mod args;
 mod audit;
+mod authorization;
 mod backup;
 mod break_glass;
 mod carriers;

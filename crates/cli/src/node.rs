@@ -95,6 +95,7 @@ impl Node {
             sources,
             traces,
             carriers: crate::carriers::all(&settings)?,
+            authorization: crate::authorization::server(&settings)?,
         };
         let gateway = Gateway::start(config).await?;
         let mut files = Vec::new();
@@ -228,6 +229,7 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
         traces: Traces::default(),
         // A command tells nobody; a gateway does when it runs.
         carriers: Vec::new(),
+        authorization: None,
     };
     Ok(Gateway::start(config).await?)
 }

@@ -1,7 +1,9 @@
-//! The agents' own port: tokens of the gateway's for whoever proves who they are (RFC 6749, RFC 7523, RFC 8693, RFC 8414).
+//! The agents' own port: tokens of the gateway's for whoever proves who they are (RFC 6749, RFC 7523, RFC 8693, RFC 8414), and for
+//! clients to which somebody said yes in the console (`authorization`).
 //! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes. Plans are
 //! submitted here, and answered elsewhere.
 
+mod authorization;
 mod plans;
 
 use std::collections::BTreeSet;
@@ -101,6 +103,7 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
     let called = names.first().map_or(&*base, |name| name.trim_end_matches('/')).to_owned();
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
     let door = Door::new(Arc::clone(&gateway), &called, names);
+    gateway.set_agents(&called);
     Router::new()
         .route("/mcp", any(speak))
         .route("/.well-known/oauth-protected-resource", get(resource))
@@ -113,6 +116,7 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/plans", post(plans::submit))
         .route("/plans/{id}", get(plans::show))
         .route("/plans/{id}/withdraw", post(plans::withdraw))
+        .route("/register", post(authorization::register))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
@@ -139,16 +143,20 @@ async fn resource(State(desk): State<Arc<Desk>>) -> Response {
 async fn metadata(State(desk): State<Arc<Desk>>) -> Response {
     // Behind a name it is the name by which clients come.
     let base = &desk.called;
-    Json(json!({
+    let mut metadata = json!({
         "issuer": base,
         "token_endpoint": format!("{base}/token"),
         "revocation_endpoint": format!("{base}/revoke"),
+        "revocation_endpoint_auth_methods_supported": ["none"],
         "grant_types_supported": [EXCHANGE, "client_credentials"],
         "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "RS256", "PS256", "ES384"],
         "response_types_supported": [],
-    }))
-    .into_response()
+    });
+    if let (Some(server), Some(metadata)) = (desk.gateway.authorization(), metadata.as_object_mut()) {
+        authorization::describe(&server, metadata);
+    }
+    Json(metadata).into_response()
 }
 
 async fn token(
@@ -158,7 +166,14 @@ async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let asked = match asked(&desk, uri.query(), &headers, &body) {
+    let asked = match question(uri.query(), &headers, &body) {
+        Ok(form) if authorization::is_trade(&desk, &form) => {
+            return authorization::trade(&desk, &form, peer).await;
+        }
+        Ok(form) => asked(&desk, &form),
+        Err(refused) => Err(refused),
+    };
+    let asked = match asked {
         Ok(asked) => asked,
         Err(refused) => return refused.into_response(),
     };
@@ -186,17 +201,20 @@ struct Asked {
     wanted: Wanted,
 }
 
-fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Asked, Refused> {
+fn question(query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Form, Refused> {
     if query.is_some() {
         return Err(Refused::request("parameters go in the body: addresses are logged on the way"));
     }
     if headers.contains_key(AUTHORIZATION) {
         return Err(Refused::client("clients prove themselves by client_assertion"));
     }
-    let form = form(headers, body)?;
-    let proof = match one(&form, "grant_type")? {
-        Some(EXCHANGE) => tokens(&form)?,
-        Some("client_credentials") => assertion(&form, desk)?,
+    form(headers, body)
+}
+
+fn asked(desk: &Desk, form: &Form) -> Result<Asked, Refused> {
+    let proof = match one(form, "grant_type")? {
+        Some(EXCHANGE) => tokens(form)?,
+        Some("client_credentials") => assertion(form, desk)?,
         Some(_) => {
             return Err(Refused::new("unsupported_grant_type", "token exchange and client_credentials are"));
         }
@@ -212,8 +230,8 @@ fn asked(desk: &Desk, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> 
             .ok_or_else(|| Refused::new("invalid_target", "a resource is urn:durward:target:NAME"))?;
         wanted.targets.insert(name.to_owned());
     }
-    wanted.purpose = one(&form, "scope")?.map(str::to_owned);
-    if let Some(seconds) = one(&form, "lifetime")? {
+    wanted.purpose = one(form, "scope")?.map(str::to_owned);
+    if let Some(seconds) = one(form, "lifetime")? {
         wanted.seconds =
             Some(seconds.parse().map_err(|_| Refused::request("lifetime is a number of seconds"))?);
     }

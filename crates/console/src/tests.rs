@@ -58,6 +58,7 @@ async fn start_with(
         sources: Sources::default(),
         traces: gateway::traces::Traces::default(),
         carriers,
+        authorization: None,
     };
     let gateway = Gateway::start(config).await.expect("a gateway");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

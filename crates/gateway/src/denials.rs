@@ -90,6 +90,11 @@ impl Denials {
         self.of_subjects(std::iter::empty(), who, groups, now)
     }
 
+    /// Why a token of somebody's may not be used, if so.
+    pub(crate) fn of_token(&self, token: &str, who: &Principal, groups: &Groups, now: i64) -> Option<Denial> {
+        self.of_subjects(std::iter::once(Subject::Token(token.to_owned())), who, groups, now)
+    }
+
     fn of_subjects(
         &self,
         tokens: impl Iterator<Item = Subject>,

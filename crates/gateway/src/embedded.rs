@@ -4,6 +4,7 @@
 mod bulletin;
 mod drafts;
 mod people;
+mod vouchers;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -445,8 +446,18 @@ fn code(row: store::Code) -> Result<StoredCode, StateError> {
 }
 
 fn token_row(token: &StoredToken) -> store::Token {
-    let StoredToken { id, verifier, principal, targets, parents, minted_for, issued, expires, revoked } =
-        token;
+    let StoredToken {
+        id,
+        verifier,
+        principal,
+        targets,
+        parents,
+        minted_for,
+        resource,
+        issued,
+        expires,
+        revoked,
+    } = token;
     store::Token {
         id: id.clone(),
         verifier: verifier.to_string(),
@@ -459,6 +470,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         parent: parents.first().cloned(),
         actor: parents.get(1).cloned(),
         minted_for: minted_for.clone(),
+        resource: resource.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -478,6 +490,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         parent,
         actor,
         minted_for,
+        resource,
         issued,
         expires,
         revoked,
@@ -497,6 +510,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         targets: targets.map(|all| all.into_iter().map(TargetName).collect()),
         parents: parent.into_iter().chain(actor).collect(),
         minted_for,
+        resource,
         issued,
         expires,
         revoked,

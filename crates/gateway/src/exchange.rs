@@ -61,9 +61,9 @@ pub enum Proof {
 
 /// How many tokens were made lately, for whom.
 #[derive(Default)]
-pub(crate) struct Minting(Mutex<HashMap<String, (Instant, f64)>>);
+pub(crate) struct Mints(Mutex<HashMap<String, (Instant, f64)>>);
 
-impl Minting {
+impl Mints {
     /// Whether one more may be made, which then is counted.
     fn may(&self, whose: &str, now: Instant) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +92,19 @@ pub struct Wanted {
     pub purpose: Option<String>,
     /// For how long, in seconds.
     pub seconds: Option<i64>,
+}
+
+/// A token that is to be made.
+pub(crate) struct Minting<'a> {
+    pub(crate) principal: Principal,
+    pub(crate) targets: Option<BTreeSet<TargetName>>,
+    pub(crate) seconds: i64,
+    /// In records, what it is made of.
+    pub(crate) from: &'a str,
+    /// It ends when one of these is revoked.
+    pub(crate) parents: Vec<String>,
+    /// Where alone it is good.
+    pub(crate) resource: Option<String>,
 }
 
 /// A token that was made.
@@ -252,18 +265,13 @@ impl Gateway {
             return Err(ExchangeError::Unproven("the subject token is not valid", Some(Refusal::Expired)));
         }
         let targets = if named.is_empty() { party.targets } else { Some(named) };
-        self.mint(principal, targets, seconds, &party.from, party.tokens).await
+        let (from, parents) = (party.from, party.tokens);
+        self.mint(Minting { principal, targets, seconds, from: &from, parents, resource: None }).await
     }
 
     /// Makes and keeps a token. It is in the journal before it exists.
-    pub(crate) async fn mint(
-        &self,
-        principal: Principal,
-        targets: Option<BTreeSet<TargetName>>,
-        seconds: i64,
-        from: &str,
-        parents: Vec<String>,
-    ) -> Result<Minted, ExchangeError> {
+    pub(crate) async fn mint(&self, new: Minting<'_>) -> Result<Minted, ExchangeError> {
+        let Minting { principal, targets, seconds, from, parents, resource } = new;
         let whose = principal.asker().to_string();
         if !self.minting.may(&whose, Instant::now()) {
             return Err(ExchangeError::TooMany("too many were made lately: wait a minute"));
@@ -292,6 +300,7 @@ impl Gateway {
             targets,
             parents,
             minted_for: Some(whose),
+            resource,
             issued,
             expires,
             revoked: false,
@@ -309,6 +318,8 @@ impl Gateway {
         let entrance = self.authenticator();
         if token.starts_with(TOKEN_PREFIX) {
             let admitted = entrance.tokens.check(token.as_bytes()).await;
+            // One for a single resource is good there, and nothing is made of it.
+            let admitted = admitted.filter(|admitted| admitted.resource().is_none());
             let admitted = admitted.ok_or(ExchangeError::Unproven(what, None))?;
             if !entrance.issuers.vouch_for(admitted.principal()) {
                 return Err(ExchangeError::Unproven(what, Some(Refusal::Issuer)));

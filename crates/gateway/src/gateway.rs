@@ -20,12 +20,13 @@ use tokio::sync::watch;
 
 use crate::attempts::Attempts;
 use crate::audit::{self, JournalDown, Origin};
+use crate::authorization::{self, Authorization};
 use crate::break_glass::Alarm;
 use crate::carriers::{Carrier, Slack};
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
-use crate::exchange::Minting;
+use crate::exchange::Mints;
 use crate::holds::Holds;
 use crate::inside::Doorbell;
 use crate::introspection::Watched;
@@ -71,6 +72,8 @@ pub struct Config {
     pub traces: Traces,
     /// Who is told elsewhere what becomes of requests.
     pub carriers: Vec<Carrier>,
+    /// How clients of agents get tokens here, where they do.
+    pub authorization: Option<authorization::Settings>,
 }
 
 /// Why a gateway cannot start.
@@ -123,7 +126,7 @@ pub struct Gateway {
     cancels: CancelRegistry,
     failures: Failures,
     refusals: Refusals,
-    pub(crate) minting: Minting,
+    pub(crate) minting: Mints,
     limits: ArcSwap<Limits>,
     /// What is wrong with the files that should be in force, if something is.
     files: ArcSwapOption<String>,
@@ -141,6 +144,8 @@ pub struct Gateway {
     rights: Rights,
     /// Where the console is, and what people of issuers are there.
     console: OnceLock<(presence::Place, Roles, BTreeSet<Right>)>,
+    /// The authorization server of our own, where there is one.
+    pub(crate) authorization: Option<Authorization>,
     /// What commands did to the store is in the journal up to this number.
     told: AtomicI64,
     /// What was refused lately, to whom.
@@ -159,7 +164,8 @@ impl Gateway {
     /// # Errors
     /// Why it cannot start.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { journal, recordings, state, limits, alarm, sources, traces, carriers } = config;
+        let Config { journal, recordings, state, limits, alarm, sources, traces, carriers, authorization } =
+            config;
         let metrics = Arc::new(Metrics::new());
         let keys = state.keys().await?;
         let options = recording::Options {
@@ -188,7 +194,7 @@ impl Gateway {
             cancels: CancelRegistry::default(),
             failures: Failures::default(),
             refusals: Refusals::default(),
-            minting: Minting::default(),
+            minting: Mints::default(),
             limits: ArcSwap::from_pointee(limits),
             files: ArcSwapOption::empty(),
             metrics,
@@ -201,6 +207,7 @@ impl Gateway {
             lease: Lease::new(state.is_shared(), asked),
             rights: Rights::new().map_err(StartError::Configuration)?,
             console: OnceLock::new(),
+            authorization: authorization.map(Authorization::new),
             told: AtomicI64::new(told),
             waiting_plans: crate::plans::Waiting::default(),
             sources,
@@ -250,7 +257,12 @@ impl Gateway {
     pub fn authenticator(&self) -> Entrance<'_> {
         let in_force = self.in_force.load();
         let (issuers, groups) = (Arc::clone(&in_force.issuers), Arc::clone(&in_force.groups));
-        Entrance { tokens: &self.tokens, issuers, groups, watched: &self.watched }
+        Entrance { tokens: &self.tokens, issuers, groups, watched: &self.watched, resource: None }
+    }
+
+    /// The same, for those who come by the agents' port, whose tokens may be for that alone.
+    pub(crate) fn authenticator_of_agents(&self) -> Entrance<'_> {
+        Entrance { resource: self.authorization().map(|server| server.resource()), ..self.authenticator() }
     }
 
     pub(crate) fn watched(&self) -> &Watched {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use journal::record;
 use model::{Action, ColumnName, Effect, Facts, Inspect, Request, Resource, TableName, Tag, TargetName};
-use policy::{Context, Denied, Opinion};
+use policy::{Context, Denied, Identity, Opinion};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::postgres::startup::Login;
@@ -158,7 +158,7 @@ impl Gateway {
     /// It is not taken; that is in the journal. What cannot be written there lets nobody in.
     pub async fn admit_inside(&self, token: &str, peer: SocketAddr) -> Result<Admitted, NotIn> {
         self.is_current().map_err(NotIn::Closed)?;
-        let refused = match self.authenticator().check(token.as_bytes()).await {
+        let refused = match self.authenticator_of_agents().check(token.as_bytes()).await {
             // A code for emergencies opens one session, and a door asks more than once.
             Ok(admitted) if !admitted.is_emergency() => {
                 self.failures().forgive(peer.ip());
@@ -192,10 +192,21 @@ impl Gateway {
         open
     }
 
+    /// Whether it is the targets that a person chose for a client, and nothing else, that keep it from one: it may ask them again.
+    pub fn needs_scope(&self, admitted: &Admitted, target: &TargetName, moment: &Context) -> bool {
+        admitted.resource().is_some()
+            && !admitted.is_for(target)
+            && self.authorize(admitted.identity(), target, moment).is_ok()
+    }
+
     /// What somebody may do on a target, in its commonest forms.
     pub fn outlook(&self, admitted: &Admitted, target: &Target, moment: &Context) -> Vec<Outlook> {
+        self.outlook_of(admitted.identity(), target, moment)
+    }
+
+    pub(crate) fn outlook_of(&self, who: Identity, target: &Target, moment: &Context) -> Vec<Outlook> {
         let in_force = self.in_force.load();
-        let Ok(grant) = self.authorize(admitted.identity(), &target.name, moment) else { return Vec::new() };
+        let Ok(grant) = self.authorize(who, &target.name, moment) else { return Vec::new() };
         let table = TableName { schema: "public".to_owned(), name: "some_table".to_owned() };
         let common = [
             Action::Select,

@@ -3,6 +3,7 @@
 pub mod approvers;
 mod attempts;
 pub mod audit;
+pub mod authorization;
 pub mod break_glass;
 pub mod broker;
 pub mod carriers;

@@ -3,6 +3,7 @@
 mod bulletin;
 mod drafts;
 mod people;
+mod vouchers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -45,6 +46,8 @@ struct Kept {
     placed: BTreeMap<(TargetName, String), Placed>,
     people: people::Known,
     drafts: Vec<(Draft, Zeroizing<Vec<u8>>)>,
+    vouchers: Vec<model::Voucher>,
+    clients: Vec<model::RegisteredClient>,
     made: u32,
 }
 

@@ -378,7 +378,8 @@ impl Gateway {
 }
 
 impl Guest {
-    fn principal(&self) -> Principal {
+    /// As who acts, on whose word.
+    pub(crate) fn principal(&self) -> Principal {
         let word = self.visit.word.as_ref().map(|Signed { issuer, subject, sid }| Asserted {
             issuer: issuer.clone(),
             subject: subject.clone(),

@@ -177,6 +177,7 @@ impl Gateway {
             targets,
             parents: Vec::new(),
             minted_for: None,
+            resource: None,
             issued: now(),
             expires,
             revoked: false,

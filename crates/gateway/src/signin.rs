@@ -7,7 +7,8 @@ use model::{Principal, PrincipalKind, PrincipalRef};
 use policy::identity::{self, LOCAL};
 use serde::Serialize;
 
-use crate::exchange::{ExchangeError, Minted, Party};
+use crate::authorization::REFRESH_PREFIX;
+use crate::exchange::{ExchangeError, Minted, Minting, Party};
 use crate::gateway::Gateway;
 use crate::net::login::TOKEN_PREFIX;
 use crate::requests::AdminError;
@@ -50,6 +51,19 @@ pub struct Bearer {
     pub expires: i64,
 }
 
+/// An agent that somebody runs, by a name that it was given here: it acts for them, and has none of their groups. `None` where too
+/// many act for each other already.
+pub(crate) fn agent_of(somebody: &Principal, name: &str) -> Option<Principal> {
+    let agent = Principal {
+        id: PrincipalRef { kind: PrincipalKind::Agent, name: format!("{LOCAL}{name}") },
+        groups: Vec::new(),
+        on_behalf_of: Vec::new(),
+        purpose: None,
+        asserted: Vec::new(),
+    };
+    identity::acting(agent, somebody).ok()
+}
+
 impl Gateway {
     /// Where people sign in.
     pub fn sign_ins(&self) -> Vec<SignIn> {
@@ -71,7 +85,16 @@ impl Gateway {
         if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() || !signs_in {
             return Err(refused(None));
         }
-        self.mint(principal, None, session_age, &id, vec![id.clone()]).await
+        let parents = vec![id.clone()];
+        self.mint(Minting {
+            principal,
+            targets: None,
+            seconds: session_age,
+            from: &id,
+            parents,
+            resource: None,
+        })
+        .await
     }
 
     /// Whoever a person's agent is, made of their token: its name is said by them, and it has none of their groups.
@@ -86,15 +109,8 @@ impl Gateway {
         if signed_in.principal.id.kind != PrincipalKind::User {
             return Err(ExchangeError::Request("agents are run by people: the subject is not one"));
         }
-        let agent = Principal {
-            id: PrincipalRef { kind: PrincipalKind::Agent, name: format!("{LOCAL}{name}") },
-            groups: Vec::new(),
-            on_behalf_of: Vec::new(),
-            purpose: None,
-            asserted: Vec::new(),
-        };
-        let too_long = |_| ExchangeError::Request("the chain of who acts for whom is too long");
-        let principal = identity::acting(agent, &signed_in.principal).map_err(too_long)?;
+        let principal = agent_of(&signed_in.principal, name)
+            .ok_or(ExchangeError::Request("the chain of who acts for whom is too long"))?;
         Ok(signed_in.of(principal))
     }
 
@@ -117,6 +133,9 @@ impl Gateway {
     /// # Errors
     /// It cannot be stored or recorded.
     pub async fn give_back(&self, token: &str, from: SocketAddr) -> Result<(), AdminError> {
+        if token.starts_with(REFRESH_PREFIX) {
+            return self.give_back_refresh(token, from).await;
+        }
         let Some(admitted) = self.own_token(token, from).await else { return Ok(()) };
         let id = admitted.token();
         self.administered(&admitted.principal().id.to_string(), "token given back", id)?;

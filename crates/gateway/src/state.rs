@@ -17,6 +17,7 @@ use crate::configure::Configuration;
 pub use bulletin::Bulletin;
 pub use drafts::Drafts;
 pub use people::People;
+pub use vouchers::Vouchers;
 
 /// The store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,8 @@ pub struct StoredToken {
     pub parents: Vec<String>,
     /// Whom it answers to, where it was made of another: see [`Principal::asker`].
     pub minted_for: Option<String>,
+    /// The one resource that it is for (RFC 8707), where it is for one alone.
+    pub resource: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -158,7 +161,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People + Bulletin + Drafts {
+pub trait Backend: People + Bulletin + Drafts + Vouchers {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -314,3 +317,4 @@ mod drafts;
 mod people;
 #[cfg(test)]
 mod tests;
+mod vouchers;

@@ -317,6 +317,7 @@ async fn house() -> House {
         sources: Sources::default(),
         traces: Traces::default(),
         carriers: Vec::new(),
+        authorization: None,
     };
     let gateway = Gateway::start(config).await.expect("started");
     let target = TargetConfig {

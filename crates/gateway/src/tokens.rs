@@ -37,6 +37,8 @@ pub struct Admitted {
     expires: i64,
     session_age: i64,
     code: Option<Code>,
+    /// The one resource that the token is for, where it is for one alone.
+    resource: Option<String>,
 }
 
 /// What became of the break-glass code that somebody came with.
@@ -62,6 +64,7 @@ impl Admitted {
             expires,
             session_age: i64::MAX,
             code: Some(Code::Right),
+            resource: None,
         }
     }
 
@@ -116,6 +119,11 @@ impl Admitted {
         self.targets.as_ref()
     }
 
+    /// The one resource that the token is for (RFC 8707), where it is for one alone: nothing else takes it.
+    pub fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
+    }
+
     /// Whether a request was made by who this is, for whom they act now, and on a target that the token is for.
     pub(crate) fn has_made(&self, request: &Request) -> bool {
         let chain = self.principal.on_behalf_of.iter().map(ToString::to_string);
@@ -133,7 +141,16 @@ impl Admitted {
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
         let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
-        Self { principal, token: id, lineage: Vec::new(), targets: None, expires, session_age, code: None }
+        Self {
+            principal,
+            token: id,
+            lineage: Vec::new(),
+            targets: None,
+            expires,
+            session_age,
+            code: None,
+            resource: None,
+        }
     }
 }
 
@@ -153,10 +170,11 @@ impl From<Usable> for Admitted {
             verifier: _,
             parents: _,
             minted_for: _,
+            resource,
             issued: _,
             revoked: _,
         } = stored;
-        Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None }
+        Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None, resource }
     }
 }
 
@@ -287,6 +305,8 @@ pub struct Entrance<'a> {
     pub(crate) issuers: Arc<Issuers>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) watched: &'a Watched,
+    /// What those who come in here speak to, where tokens may be for that alone.
+    pub(crate) resource: Option<String>,
 }
 
 impl Authenticator for Entrance<'_> {
@@ -304,6 +324,9 @@ impl Authenticator for Entrance<'_> {
 
     async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
         let (verifier, admitted) = self.tokens.verifier(user).await;
+        if admitted.as_ref().is_some_and(|admitted| !self.is_for_here(admitted)) {
+            return (self.tokens.nobodys(user), None);
+        }
         let settled = |mut admitted: Admitted| {
             self.groups.settle(&mut admitted.principal);
             self.aged(admitted)
@@ -320,7 +343,7 @@ impl Entrance<'_> {
         }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
             let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
-            return Ok(self.aged(admitted));
+            return if self.is_for_here(&admitted) { Ok(self.aged(admitted)) } else { Err(Refused::Token) };
         }
         if !is_signed(password) && !self.issuers.takes_opaque() {
             return Err(Refused::Token);
@@ -332,6 +355,11 @@ impl Entrance<'_> {
         Ok(known.into())
     }
 
+    /// Whether a token is not for another resource alone.
+    fn is_for_here(&self, admitted: &Admitted) -> bool {
+        admitted.resource().is_none_or(|resource| self.resource.as_deref() == Some(resource))
+    }
+
     /// A session of a token that was exchanged lasts no longer than one of what it was exchanged for.
     fn aged(&self, admitted: Admitted) -> Admitted {
         Admitted { session_age: self.issuers.session_age(&admitted.principal), ..admitted }
@@ -339,6 +367,11 @@ impl Entrance<'_> {
 }
 
 impl Tokens {
+    /// Whom a token is for that can be used now, by its id alone: of whoever has shown otherwise that it is theirs.
+    pub(crate) async fn of_id(&self, id: &str) -> Option<Admitted> {
+        self.usable(id).await.map(Admitted::from)
+    }
+
     /// Whose token this is, if it is one and is good.
     pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
         let id = id_of(password, TOKEN_PREFIX)?;

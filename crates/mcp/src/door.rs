@@ -11,6 +11,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use gateway::gateway::Gateway;
 use gateway::inside::NotIn;
+use model::TargetName;
+use policy::oauth::scope_of;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
@@ -68,7 +70,11 @@ impl Door {
 
     /// RFC 9728: what this resource is, and whose tokens it takes.
     pub fn metadata(&self) -> Response {
-        let issuers: Vec<String> = self.gateway.sign_ins().into_iter().map(|issuer| issuer.issuer).collect();
+        // Our own server gives what clients need; of others nobody here knows whether they do.
+        let issuers: Vec<String> = match self.gateway.authorization() {
+            Some(own) => vec![own.issuer().to_owned()],
+            None => self.gateway.sign_ins().into_iter().map(|issuer| issuer.issuer).collect(),
+        };
         let mut metadata = json!({
             "resource": format!("{}/mcp", self.base),
             "resource_name": "Durward",
@@ -161,17 +167,39 @@ impl Door {
 
     fn unauthorized(&self, brought: bool) -> Response {
         let error = if brought { ", error=\"invalid_token\"" } else { "" };
-        let challenge = format!(
-            "Bearer resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp\"{error}",
-            self.base
-        );
         let why =
             if brought { "the token is not valid" } else { "a token is needed: Authorization: Bearer …" };
-        let mut response = Fault::no_request(why).with(StatusCode::UNAUTHORIZED).respond(None);
-        if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+        let response = Fault::no_request(why).with(StatusCode::UNAUTHORIZED).respond(None);
+        self.challenged(response, error)
+    }
+
+    /// Says where tokens come from, and more (RFC 9728 §5.1).
+    fn challenged(&self, mut response: Response, more: &str) -> Response {
+        let metadata = format!("{}/.well-known/oauth-protected-resource/mcp", self.base);
+        if let Ok(challenge) =
+            HeaderValue::from_str(&format!("Bearer resource_metadata=\"{metadata}\"{more}"))
+        {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+
+    /// A call that a person's choice of targets alone keeps from its own: the client may ask them again (RFC 6750 §3.1).
+    fn needs_scope(&self, caller: &Caller, request: &Request) -> Option<Response> {
+        if request.method != "tools/call" {
+            return None;
+        }
+        let target = TargetName::new(request.params.get("arguments")?.get("target")?.as_str()?);
+        if !self.gateway.needs_scope(&caller.admitted, &target, &caller.moment()) {
+            return None;
+        }
+        let why = format!("this client was not let in to the target \"{target}\"");
+        let response = Fault::no_request(why).with(StatusCode::FORBIDDEN).respond(Some(&request.id));
+        // Those who ask anew ask for all that they need.
+        let known = caller.admitted.targets().into_iter().flatten();
+        let scopes: Vec<String> = known.chain([&target]).map(|target| scope_of(target.as_str())).collect();
+        let more = format!(", error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "));
+        Some(self.challenged(response, &more))
     }
 
     /// What the gateway has to say by itself to a session of the older era: nothing, as long as it lasts.
@@ -266,6 +294,9 @@ impl Door {
         mut caller: Caller,
         request: Request,
     ) -> Result<Response, Fault> {
+        if let Some(response) = self.needs_scope(&caller, &request) {
+            return Ok(response);
+        }
         let streams = accepts(headers, "text/event-stream").is_ok();
         let token = request.params.get("_meta").and_then(|meta| meta.get("progressToken")).cloned();
         let token = token.filter(|token| streams && (token.is_string() || token.is_i64() || token.is_u64()));

@@ -10,6 +10,7 @@ mod people;
 mod plan;
 mod principal;
 mod request;
+mod voucher;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
@@ -25,3 +26,4 @@ pub use request::{
     NewRequest, News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status, Touched,
     Vote, since_request,
 };
+pub use voucher::{RegisteredClient, Voucher, VoucherKind};

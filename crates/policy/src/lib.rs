@@ -8,6 +8,7 @@ mod grant;
 pub mod identity;
 mod load;
 mod nearest;
+pub mod oauth;
 pub mod passkey;
 pub mod persons;
 pub mod quorum;

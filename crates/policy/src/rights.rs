@@ -19,7 +19,7 @@ entity Request { approvers: Set<Group>, askers: Set<Person> };
 
 const POLICIES: &str = r#"
 @id("everybody-has-an-inbox")
-permit (principal, action in [Action::"inbox", Action::"own_passkeys"], resource is Console);
+permit (principal, action in [Action::"inbox", Action::"own_passkeys", Action::"let_clients_in"], resource is Console);
 
 @id("who-is-asked-sees-and-answers")
 permit (principal, action in [Action::"see_request", Action::"answer"], resource is Request)
@@ -100,6 +100,8 @@ words! {
         Inbox = "inbox",
         /// See and change one's own passkeys.
         OwnPasskeys = "own_passkeys",
+        /// Let a client in that acts for oneself, as policies let agents of people's.
+        LetClientsIn = "let_clients_in",
         /// See who is running what, and what ran.
         SeeSessions = "see_sessions",
         /// End sessions, freeze targets.

@@ -65,7 +65,7 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
     for Table { name, columns } in tables(work).await? {
         // Other people's secrets, of use as long as tokens are that no restored store takes; what is for a short while; and who
         // is who elsewhere, since some of it may have been taken back since.
-        if ["asked", "news", "told", "carrier", "draft", "slack_callback", "slack_link"]
+        if ["asked", "news", "told", "carrier", "draft", "voucher", "slack_callback", "slack_link"]
             .contains(&name.as_str())
         {
             continue;

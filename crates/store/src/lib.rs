@@ -32,6 +32,7 @@ mod tokens;
 mod vault;
 mod verifier;
 mod votes;
+mod vouchers;
 
 pub use administrator::ADMIN_PREFIX;
 pub use approvers::APPROVER_PREFIX;

@@ -5,6 +5,7 @@ use model::{Member, Passkey, Signed, Visit};
 use crate::database::whole;
 use crate::query::{Found, query};
 use crate::votes::disown;
+use crate::vouchers::end_agents;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -50,6 +51,7 @@ impl Store {
         ] {
             query(sql).bind(&key.owner).execute(&mut work).await?;
         }
+        end_agents(&mut work, &key.owner).await?;
         let before = query("DELETE FROM member WHERE lower(name) = lower($1) RETURNING groups")
             .bind(&new.name)
             .fetch_optional(&mut work)
@@ -86,6 +88,7 @@ impl Store {
         ] {
             query(sql).bind(format!("user:{name}")).execute(&mut work).await?;
         }
+        end_agents(&mut work, &format!("user:{name}")).await?;
         disown(&mut work, &format!("user:{name}")).await?;
         Ok(gone == 1)
         })

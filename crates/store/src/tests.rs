@@ -22,12 +22,18 @@ use self::people::{
     what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
     whoever_is_removed_has_no_key_visit_or_vote,
 };
+use self::vouchers::{
+    a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
+    clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
+    whoever_is_removed_leaves_nothing_to_clients,
+};
 use super::*;
 use crate::query::{either, query};
 
 mod carriers;
 mod kept;
 mod people;
+mod vouchers;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
@@ -95,6 +101,9 @@ macro_rules! both {
 }
 
 both! {
+    a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
+    whoever_is_removed_leaves_nothing_to_clients,
+    clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
     whoever_comes_again_leaves_nothing_of_before,
     each_state_of_a_request_is_told_once_in_its_order,
     one_gateway_tells_a_carrier_at_a_time,
@@ -664,6 +673,7 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
                 parent: None,
                 actor: None,
                 minted_for: None,
+                resource: None,
                 issued: 0,
                 expires: 1000,
                 revoked: id == "t1",
@@ -809,6 +819,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         parent: None,
         actor: None,
         minted_for: None,
+        resource: None,
         issued: 0,
         expires,
         revoked: false,

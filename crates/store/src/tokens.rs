@@ -33,6 +33,8 @@ pub struct Token {
     pub actor: Option<String>,
     /// Whom it answers to, where it was made of another.
     pub minted_for: Option<String>,
+    /// The one resource that it is for, where it is for one alone.
+    pub resource: Option<String>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -55,6 +57,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         parent: row.try_get("parent")?,
         actor: row.try_get("actor")?,
         minted_for: row.try_get("minted_for")?,
+        resource: row.try_get("resource")?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -169,6 +172,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
         parent,
         actor,
         minted_for,
+        resource,
         issued,
         expires,
         revoked,
@@ -176,7 +180,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
     query(
             "INSERT INTO token \
              (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, actor, issued, expires, revoked, \
-             minted_for) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             minted_for, resource) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         )
         .bind(id)
         .bind(verifier)
@@ -192,6 +196,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
         .bind(expires)
         .bind(revoked)
         .bind(minted_for)
+        .bind(resource)
         .execute(work)
         .await?;
     Ok(())

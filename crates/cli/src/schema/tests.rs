@@ -177,6 +177,13 @@ fn examples() -> Vec<(Kind, Value)> {
             "[console]\nlisten = '0.0.0.0:7300'\npublic_url = 'https://gate.example.com'\ntrusted_proxy = ['10.0.0.0/8', '2001:db8::7']\n",
         ),
         (Kind::Config, "[agents]\nlisten = '0.0.0.0:7380'\ntls = { certificate = 'c.pem', key = 'k.pem' }\n"),
+        (
+            Kind::Config,
+            "[agents.authorization]\nsession = '8h'\nregistration = true\ndocuments_at_private_hosts = ['clients.corp.example']\n\
+             documents_authorities = 'ca.pem'\n\
+             [[agents.authorization.clients]]\nid = 'claude-code'\nname = 'Claude Code'\nredirects = ['http://127.0.0.1/callback']\n\
+             [[agents.authorization.clients]]\nid = 'b'\nredirects = ['https://app.example.com/callback', 'http://[::1]:1/x']\n",
+        ),
         #[cfg(feature = "otel")]
         (
             Kind::Config,

@@ -7,6 +7,7 @@
 //! be done by whoever merely has a cookie asks for a [`gateway::presence::Proof`] of its [`gateway::presence::Act`].
 
 mod assets;
+mod authorize;
 mod diff;
 mod drafts;
 mod frame;
@@ -140,6 +141,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         journal::routes,
         health::routes,
         more::routes,
+        authorize::routes,
     ]
     .into_iter()
     .fold(none, |routes, more| more(routes));

@@ -37,6 +37,7 @@ async fn house() -> House {
         sources: Sources::default(),
         traces: Traces::default(),
         carriers: Vec::new(),
+        authorization: None,
     };
     let gateway = Gateway::start(config).await.expect("started");
     let policies = ["a.cedar", "b.cedar"].map(|name| PolicyFile {

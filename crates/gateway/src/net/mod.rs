@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod dial;
 pub mod listen;
 pub mod login;
+mod public;
 pub mod pump;
 pub(crate) mod refusals;
 pub mod stream;

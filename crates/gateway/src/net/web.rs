@@ -2,6 +2,7 @@
 //! bounded in time and length.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,16 @@ use rustls::pki_types::pem::PemObject;
 use ureq::Agent;
 use ureq::http::HeaderValue;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::DefaultConnector;
 use zeroize::Zeroizing;
+
+use super::public::Checked;
 
 /// A question and its answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same, of those that somebody elsewhere has the gateway ask.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
+const NAME: &str = concat!("durward/", env!("CARGO_PKG_VERSION"));
 
 /// Asks. Clones share their connections.
 #[derive(Debug, Clone)]
@@ -46,31 +53,27 @@ impl Client {
     /// # Errors
     /// They cannot be read.
     pub fn new(authorities: Option<&str>) -> Result<Self, WebError> {
-        let trusted: Vec<CertificateDer<'static>> = match authorities {
-            None => rustls_native_certs::load_native_certs().certs,
-            Some(pem) => {
-                let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-                let read = read.map_err(|error| WebError::Authorities(error.to_string()))?;
-                if read.is_empty() {
-                    return Err(WebError::Authorities("there is no certificate in it".to_owned()));
-                }
-                read
-            }
+        let trusted = match authorities {
+            None => system(),
+            Some(pem) => read_authorities(pem)?,
         };
-        let trusted = trusted.iter().map(|der| Certificate::from_der(der).to_owned());
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .root_certs(RootCerts::Specific(Arc::new(trusted.collect())))
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(PATIENCE))
-            .max_redirects(0)
-            .max_idle_connections(4)
-            .user_agent(concat!("durward/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Ok(Self(config.new_agent()))
+        let config = Agent::config_builder().tls_config(trusting(&trusted));
+        let config = config.timeout_global(Some(PATIENCE)).max_redirects(0).max_idle_connections(4);
+        Ok(Self(config.user_agent(NAME).build().new_agent()))
+    }
+
+    /// For what somebody elsewhere names: it asks hosts of the public internet alone, and `anywhere` beside, over TLS, by no
+    /// proxy, and connects to the very addresses that were looked at. Trusts the system's authorities and these in PEM.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn cautious(authorities: Option<&str>, anywhere: BTreeSet<String>) -> Result<Self, WebError> {
+        let mut trusted = system();
+        trusted.extend(authorities.map(read_authorities).transpose()?.unwrap_or_default());
+        let config = Agent::config_builder().tls_config(trusting(&trusted)).https_only(true).proxy(None);
+        let config = config.timeout_global(Some(SHORT_PATIENCE)).max_redirects(0).max_idle_connections(0);
+        let config = config.user_agent(NAME).build();
+        Ok(Self(Agent::with_parts(config, DefaultConnector::default(), Checked { anywhere })))
     }
 
     /// The body of an answer with status 200, at most so many bytes of it.
@@ -210,6 +213,28 @@ impl Client {
         });
         asked.await.map_err(|_| WebError::Broken)?
     }
+}
+
+fn system() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
+
+fn read_authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, WebError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let read = read.map_err(|error| WebError::Authorities(error.to_string()))?;
+    if read.is_empty() {
+        return Err(WebError::Authorities("there is no certificate in it".to_owned()));
+    }
+    Ok(read)
+}
+
+fn trusting(authorities: &[CertificateDer<'static>]) -> TlsConfig {
+    let trusted = authorities.iter().map(|der| Certificate::from_der(der).to_owned());
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::Specific(Arc::new(trusted.collect())))
+        .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+        .build()
 }
 
 /// A header's value that is not printed.

@@ -466,6 +466,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
         targets: targets.map(|all| all.iter().copied().map(TargetName::new).collect()),
         parents: vec!["dwt_subject".to_owned(), "jwt_actor".to_owned()],
         minted_for: None,
+        resource: None,
         issued,
         expires: issued + 100,
         revoked: false,

@@ -53,7 +53,7 @@ impl Caller {
         Whose { token: &self.token, peer: self.peer, encrypted: self.encrypted, client: &self.client }
     }
 
-    fn moment(&self) -> Context {
+    pub(crate) fn moment(&self) -> Context {
         Context {
             now: gateway::inside::now(),
             address: self.peer.ip(),

@@ -141,6 +141,7 @@ pub(super) async fn what_was_made_of_another_token_is_forgotten_soon_after_its_e
         parent: None,
         actor: None,
         minted_for: minted_for.map(str::to_owned),
+        resource: None,
         issued: 0,
         expires,
         revoked: false,

@@ -115,7 +115,12 @@ impl Protocol for PostgresSession {
             return Ok((admitted.identity(), accepted.target()));
         }
         let (begun, moment) = (Instant::now(), Moment::now());
-        let (authenticator, failures) = (self.gateway.authenticator(), self.gateway.failures());
+        // Whoever comes from inside came by the agents' port.
+        let authenticator = match accepted.ear() {
+            Some(_) => self.gateway.authenticator_of_agents(),
+            None => self.gateway.authenticator(),
+        };
+        let failures = self.gateway.failures();
         let admitted = match crate::net::login::authenticate(accepted, &authenticator, failures).await {
             Ok(admitted) => admitted,
             Err(refused) => {
