@@ -72,6 +72,7 @@ impl Backend for Embedded {
                 masks: *self.0.made_key("masks").await?,
                 commitments: *self.0.made_key("commitments").await?,
                 recordings: *self.0.made_key("recordings").await?,
+                doors: *self.0.made_key("doors").await?,
             })
         })
     }

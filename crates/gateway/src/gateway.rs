@@ -145,6 +145,8 @@ pub struct Gateway {
     attempts: Attempts,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
+    /// Seals what doors give to their clients to bring back.
+    door_key: [u8; 32],
     /// The plans that wait here for their answers.
     waiting_plans: crate::plans::Waiting,
     /// One change of the configuration at a time.
@@ -203,6 +205,7 @@ impl Gateway {
             traces,
             attempts: Attempts::default(),
             doorbell: Doorbell::default(),
+            door_key: keys.doors,
             changing: tokio::sync::Mutex::default(),
             journal,
             recorder,
@@ -276,6 +279,10 @@ impl Gateway {
     /// Where clients inside this process wait to be served.
     pub(crate) fn doorbell(&self) -> &Doorbell {
         &self.doorbell
+    }
+
+    pub(crate) fn door_key(&self) -> &[u8; 32] {
+        &self.door_key
     }
 
     /// Recent failed logins.

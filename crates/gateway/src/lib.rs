@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod drafts;
 pub mod embedded;
 mod endings;
+pub mod errand;
 pub mod exchange;
 pub mod explain;
 pub mod freezes;

@@ -22,6 +22,7 @@ use super::conversation::{Refusing, Running};
 use super::operation::{Garbled, Request};
 use super::{answers, opening, plan};
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
+use crate::errand::Errand;
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
@@ -375,6 +376,9 @@ impl Protocol for PostgresSession {
     }
 
     fn patience(&self) -> Duration {
+        if self.errand().is_some() {
+            return Duration::ZERO;
+        }
         let in_block = self.live.as_ref().is_some_and(|open| open.conversation.in_block());
         if in_block { self.gateway.limits().hold_in_block } else { self.gateway.limits().hold }
     }
@@ -439,8 +443,11 @@ impl PostgresSession {
     /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
     /// half done.
     fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
-        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else { return event };
-        let Event::Request(request) = event else { return event };
+        let Event::Request(mut request) = event else { return event };
+        request.errand = self.errand();
+        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else {
+            return Event::Request(request);
+        };
         let Err(why) = plan::in_its_turn(&run, &request) else { return Event::Request(request) };
         let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
         Event::Unreadable(Garbled {
@@ -451,6 +458,11 @@ impl PostgresSession {
             simple: request.is_simple(),
             unnamed: request.is_unnamed_parse(),
         })
+    }
+
+    /// What is sent for something else than to run comes from inside this process alone.
+    fn errand(&self) -> Option<Arc<Errand>> {
+        self.live.as_ref()?.answers.ear.as_ref()?.errand()
     }
 
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
