@@ -57,6 +57,8 @@ mod mcp;
 #[cfg(test)]
 mod mcp_programs;
 #[cfg(test)]
+mod mcp_waiting;
+#[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod oauth;

@@ -14,9 +14,9 @@ use testkit::process::{free_port, text};
 use crate::approvals::eventually;
 use crate::rig::{self, DATABASE, Rig};
 
-const ALONE: &str = "2026-07-28";
+pub(crate) const ALONE: &str = "2026-07-28";
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
@@ -26,7 +26,7 @@ forbid (principal, action in Action::"write", resource) unless { context.approva
 
 pub(crate) struct Door {
     // In this order: the gateway ends before the server that it leads to.
-    rig: Rig,
+    pub(crate) rig: Rig,
     pub(crate) port: u16,
     pub(crate) token: String,
 }
@@ -51,12 +51,12 @@ pub(crate) fn door(policy: &str) -> Door {
 }
 
 impl Door {
-    fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         self.post_as(&bearer, headers, body)
     }
 
-    fn post_as(&self, authorization: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn post_as(&self, authorization: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut all = vec![
             ("authorization", authorization),
             ("content-type", "application/json"),
@@ -68,12 +68,12 @@ impl Door {
 
     /// A call in the era in which each stands alone.
     #[track_caller]
-    fn call(&self, tool: &str, arguments: &str) -> Result<Json, Json> {
+    pub(crate) fn call(&self, tool: &str, arguments: &str) -> Result<Json, Json> {
         self.call_with(&self.token, tool, arguments)
     }
 
     #[track_caller]
-    fn call_with(&self, token: &str, tool: &str, arguments: &str) -> Result<Json, Json> {
+    pub(crate) fn call_with(&self, token: &str, tool: &str, arguments: &str) -> Result<Json, Json> {
         let headers = [("mcp-protocol-version", ALONE), ("mcp-method", "tools/call"), ("mcp-name", tool)];
         let answer = self.post_as(&format!("Bearer {token}"), &headers, &alone(tool, arguments));
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -82,24 +82,24 @@ impl Door {
         if result.at("isError").is_some() { Err(result) } else { Ok(result) }
     }
 
-    fn requests(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn requests(&self, arguments: &[&str]) -> Output {
         self.rig.gateway.command(&[&["requests"], arguments].concat()).output().unwrap()
     }
 }
 
 /// A call of a tool that says all of itself.
-fn alone(tool: &str, arguments: &str) -> String {
+pub(crate) fn alone(tool: &str, arguments: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{
             "io.modelcontextprotocol/protocolVersion":"{ALONE}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
     )
 }
 
-fn query(sql: &str) -> String {
+pub(crate) fn query(sql: &str) -> String {
     format!(r#"{{"target":"{DATABASE}","sql":{}}}"#, quoted(sql))
 }
 
-fn words(result: &Json) -> &str {
+pub(crate) fn words(result: &Json) -> &str {
     result
         .at("content")
         .and_then(|c| c.items().first())
@@ -107,7 +107,7 @@ fn words(result: &Json) -> &str {
         .unwrap_or_default()
 }
 
-fn datum<'j>(result: &'j Json, name: &str) -> &'j Json {
+pub(crate) fn datum<'j>(result: &'j Json, name: &str) -> &'j Json {
     result.at("structuredContent").and_then(|data| data.at(name)).unwrap_or(&Json::Null)
 }
 

@@ -40,6 +40,7 @@ use crate::presence;
 use crate::recordings::Readers;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
+use crate::suspicions::Suspicions;
 use crate::targets::Target;
 use crate::tokens::{Admitted, Entrance, Tokens};
 use crate::traces::Traces;
@@ -143,6 +144,8 @@ pub struct Gateway {
     told: AtomicI64,
     /// What was refused lately, to whom.
     attempts: Attempts,
+    /// Who was answered of late with text that looks like instructions.
+    pub(crate) suspicions: Suspicions,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
     /// Seals what doors give to their clients to bring back.
@@ -204,6 +207,7 @@ impl Gateway {
             sources,
             traces,
             attempts: Attempts::default(),
+            suspicions: Suspicions::default(),
             doorbell: Doorbell::default(),
             door_key: keys.doors,
             changing: tokio::sync::Mutex::default(),
@@ -377,6 +381,7 @@ impl Gateway {
             application: Arc::clone(&origin.application),
             in_transaction,
             encrypted: origin.tls.is_some(),
+            read_instructions: false,
         }
     }
 
@@ -404,7 +409,7 @@ impl Gateway {
 
     /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
     pub(crate) fn turn(&self) -> u64 {
-        self.turns.load(Ordering::SeqCst) + self.denials.turns()
+        self.turns.load(Ordering::SeqCst) + self.denials.turns() + self.suspicions.turns()
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.

@@ -45,6 +45,7 @@ pub mod sessions;
 pub mod signin;
 pub mod spine;
 pub mod state;
+mod suspicions;
 pub mod targets;
 pub mod tokens;
 pub mod traces;

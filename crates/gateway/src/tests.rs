@@ -235,6 +235,7 @@ impl Protocol for Toy {
             sqlstate: None,
             masking: Spent::default(),
             stopped: None,
+            instructions: 0,
         }));
         Ok(())
     }
@@ -287,6 +288,7 @@ impl Protocol for Toy {
             application: "toy".into(),
             in_transaction: false,
             encrypted: true,
+            read_instructions: false,
         }
     }
 

@@ -9,6 +9,7 @@ use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName, Tier};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
+use crate::attempts;
 use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
@@ -92,6 +93,13 @@ impl Gateway {
         if let Some(frozen) = self.frozen(grant.target(), &message) {
             return Verdict::Deny(message, frozen);
         }
+        let suspected;
+        let now = if self.suspicions.is_of(|| attempts::named(grant)) {
+            suspected = Context { read_instructions: true, ..now.clone() };
+            &suspected
+        } else {
+            now
+        };
         let in_force = self.in_force.load();
         // An answer to a rule that asks something else now, or others, is none.
         let approved: BTreeSet<String> =

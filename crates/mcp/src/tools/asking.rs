@@ -68,7 +68,7 @@ impl Tools {
     }
 
     /// A statement waits: what its client is told to do meanwhile.
-    pub(super) fn waits(
+    pub(super) async fn waits(
         self: &Arc<Self>,
         caller: &Caller,
         arguments: &Object,
@@ -82,7 +82,7 @@ impl Tools {
             return Ok(Called::Task(task));
         }
         if caller.takes.pages
-            && let Some(asked) = self.ask(caller, arguments, &request)
+            && let Some(asked) = self.ask(caller, arguments, &request).await
         {
             return Ok(Called::Asks(asked));
         }
@@ -91,11 +91,13 @@ impl Tools {
     }
 
     /// What a client is asked, and what it is to bring back.
-    fn ask(&self, caller: &Caller, arguments: &Object, request: &str) -> Option<Object> {
+    async fn ask(&self, caller: &Caller, arguments: &Object, request: &str) -> Option<Object> {
+        // No longer than there is something to wait for.
+        let stands = self.gateway.own_request(&caller.admitted, request).await.ok()??.expires;
         let mut once = [0; 16];
         rand::fill(&mut once).ok()?;
         let once = once.iter().map(|byte| format!("{byte:02x}")).collect();
-        let until = gateway::inside::now().saturating_add(GOOD_FOR);
+        let until = gateway::inside::now().saturating_add(GOOD_FOR).min(stands);
         let given = Given { request: request.to_owned(), until, once };
         let about = about(caller, arguments);
         let about: Vec<&[u8]> = about.iter().map(Vec::as_slice).collect();
@@ -167,8 +169,9 @@ impl Tools {
                 Err(Refusal::taken_back(&request))
             }
             Action::Unasked | Action::Cancel => {
-                let asked = self.ask(caller, arguments, &request).filter(|_| action == Action::Unasked);
-                if let Some(asked) = asked {
+                if action == Action::Unasked
+                    && let Some(asked) = self.ask(caller, arguments, &request).await
+                {
                     return Ok(Called::Asks(asked));
                 }
                 self.held.keep(&request, caller.name(), statement);

@@ -107,6 +107,7 @@ impl Caller {
             application: format!("mcp/{}", self.client).into(),
             in_transaction: false,
             encrypted: self.encrypted,
+            read_instructions: false,
         }
     }
 }

@@ -136,7 +136,7 @@ impl Tools {
         }
         match self.send(caller, &statement, Some(Errand::default()), told).await? {
             Sent::Ran(page) => Ok(self.show(page, rows).into()),
-            Sent::Waits(waits) => self.waits(caller, arguments, statement, waits),
+            Sent::Waits(waits) => self.waits(caller, arguments, statement, waits).await,
         }
     }
 

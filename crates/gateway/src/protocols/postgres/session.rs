@@ -19,8 +19,10 @@ pub(super) use self::open::Open;
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
+use super::instructions::Looked;
 use super::operation::{Garbled, Request};
 use super::{answers, opening, plan};
+use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
 use crate::errand::Errand;
 use crate::gateway::Gateway;
@@ -51,6 +53,10 @@ pub struct PostgresSession {
     registration: Option<Registration>,
     /// The gateway's turn at which policy was asked last, or an earlier one.
     asked_at: AtomicU64,
+    /// Who it is, with those for whom they act.
+    whose: String,
+    /// What was seen of the answer that is coming, where an agent reads it.
+    looked: Looked,
 }
 
 impl PostgresSession {
@@ -71,6 +77,8 @@ impl PostgresSession {
             cancel: Arc::new(Notify::new()),
             registration: None,
             asked_at: AtomicU64::default(),
+            whose: String::new(),
+            looked: Looked::default(),
         }
     }
 
@@ -154,6 +162,7 @@ impl Protocol for PostgresSession {
         let mut open = opening::enter(&self.gateway, opened, accepted);
         open.owed.then(owed);
         self.live = Some(open);
+        self.whose = attempts::named(grant);
         self.registration = Some(registration);
         Ok(())
     }
@@ -163,6 +172,10 @@ impl Protocol for PostgresSession {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             if let Some(mut outcome) = open.answers.outcomes.pop_front() {
                 outcome.masking = open.answers.masking.take();
+                outcome.instructions = self.looked.take();
+                if outcome.instructions > 0 {
+                    self.gateway.suspicions.note(&self.whose);
+                }
                 // The client need not wait for what is written down of it, but for a catalogue that is to be read first.
                 if !open.answers.refresh {
                     // That it has gone is noticed at the next turn, behind what is written down.
@@ -315,6 +328,10 @@ impl Protocol for PostgresSession {
 
     async fn deliver(&mut self, chunk: Recorded<Masked<Chunk>>) -> Result<(), Stop> {
         let mut chunk = chunk.into_inner().into_inner();
+        let looks = self.live.as_ref().is_some_and(|open| open.answers.ear.is_some());
+        if looks {
+            self.looked.look(&chunk.bytes);
+        }
         let open = self.open()?;
         open.pump.client.output.append(&mut chunk.bytes);
         open.keep(chunk.bytes);
