@@ -70,6 +70,7 @@ impl Gateway {
     }
 
     pub(crate) async fn end_revoked(&self) -> Result<(), StateError> {
+        self.recent().forget();
         let mut tokens = BTreeSet::new();
         self.sessions().for_each(|live| {
             tokens.extend(live.tokens().cloned());

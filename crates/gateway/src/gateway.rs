@@ -27,7 +27,7 @@ use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::exchange::Minting;
 use crate::holds::Holds;
-use crate::inside::Doorbell;
+use crate::inside::{Doorbell, Recent};
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
@@ -52,7 +52,7 @@ mod room;
 mod upkeep;
 
 pub use health::{Files, Health, Status};
-pub use limits::{Limits, Retention};
+pub use limits::{Calls, Limits, Retention};
 
 /// What a gateway is started with.
 pub struct Config {
@@ -148,6 +148,8 @@ pub struct Gateway {
     pub(crate) suspicions: Suspicions,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
+    /// Tokens that were good a moment ago.
+    recent: Recent,
     /// Seals what doors give to their clients to bring back.
     door_key: [u8; 32],
     /// The plans that wait here for their answers.
@@ -209,6 +211,7 @@ impl Gateway {
             attempts: Attempts::default(),
             suspicions: Suspicions::default(),
             doorbell: Doorbell::default(),
+            recent: Recent::default(),
             door_key: keys.doors,
             changing: tokio::sync::Mutex::default(),
             journal,
@@ -283,6 +286,10 @@ impl Gateway {
     /// Where clients inside this process wait to be served.
     pub(crate) fn doorbell(&self) -> &Doorbell {
         &self.doorbell
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     pub(crate) fn door_key(&self) -> &[u8; 32] {

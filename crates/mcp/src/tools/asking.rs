@@ -8,7 +8,7 @@ use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::query::{Statement, Waits, rows};
+use super::query::{Statement, Waits};
 use super::{Called, Caller, Tools};
 use crate::answer::{Answer, Refusal};
 use crate::door::Told;
@@ -161,7 +161,7 @@ impl Tools {
         told: &Told,
     ) -> Result<Called, Refusal> {
         let Brought { request, action } = brought;
-        let statement = Statement::of(arguments, rows(arguments)?)?;
+        let statement = Statement::of(arguments, self.rows(arguments)?)?;
         match action {
             Action::Accept => self.answered(caller, &request, Some(statement), told).await.map(Called::from),
             Action::Decline => {

@@ -109,7 +109,7 @@ impl Tool {
                     "target": text,
                     "sql": text,
                     "params": { "type": "array" },
-                    "rows": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 },
+                    "rows": { "type": "integer", "minimum": 1, "default": 100 },
                     "cursor": text,
                 }),
                 json!({

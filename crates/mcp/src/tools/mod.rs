@@ -16,7 +16,7 @@ mod wait;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway::gateway::Gateway;
+use gateway::gateway::{Calls, Gateway};
 use gateway::tokens::Admitted;
 use model::TargetName;
 use policy::Context;
@@ -190,7 +190,25 @@ impl Tools {
         told: &Told,
     ) -> Result<Called, Refusal> {
         tool.knows(arguments)?;
-        let _turn = self.limits.begin(&caller.name())?;
+        let Calls { at_once, time, .. } = self.gateway.limits().calls;
+        let _turn = self.limits.begin(&caller.name(), at_once)?;
+        // People take their time; whatever else takes longer is cancelled at its target when this is dropped.
+        let patience = time.saturating_add(self.gateway.limits().hold);
+        let done = self.done(tool, caller, arguments, brought, told);
+        tokio::time::timeout(patience, done).await.unwrap_or_else(|_| {
+            let why = format!("the call took longer than {} s and was cancelled", patience.as_secs());
+            Err(Refusal::of("57014", why, Some("Ask for less at once.".to_owned())))
+        })
+    }
+
+    async fn done(
+        self: &Arc<Self>,
+        tool: Tool,
+        caller: &Caller,
+        arguments: &Object,
+        brought: Option<Brought>,
+        told: &Told,
+    ) -> Result<Called, Refusal> {
         Ok(match tool {
             Tool::Targets => self.targets(caller).into(),
             Tool::Describe => self.describe(caller, arguments).await?.into(),

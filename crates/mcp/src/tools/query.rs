@@ -8,6 +8,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::errand::Errand;
+use gateway::gateway::Calls;
 use model::TargetName;
 use serde_json::{Value, json};
 
@@ -20,10 +21,6 @@ use crate::rpc::Object;
 
 /// So many rows one answer shows, where the caller does not say.
 pub(super) const ROWS: u32 = 100;
-/// So many at most, and so many are fetched.
-const MOST_ROWS: u32 = 1000;
-/// So many bytes of values are kept of one statement's answer.
-const MOST_BYTES: usize = 1 << 20;
 /// So many values a statement takes.
 const MOST_VALUES: usize = 1000;
 /// What is not shown yet is kept so long.
@@ -122,7 +119,7 @@ impl Tools {
         arguments: &Object,
         told: &Told,
     ) -> Result<Called, Refusal> {
-        let rows = rows(arguments)?;
+        let rows = self.rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
             let page = self.pages.take(cursor, caller).ok_or_else(|| {
                 Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
@@ -138,6 +135,11 @@ impl Tools {
             Sent::Ran(page) => Ok(self.show(page, rows).into()),
             Sent::Waits(waits) => self.waits(caller, arguments, statement, waits).await,
         }
+    }
+
+    /// How many rows are to be shown.
+    pub(super) fn rows(&self, arguments: &Object) -> Result<u32, Refusal> {
+        rows(arguments, self.gateway.limits().calls.rows)
     }
 
     /// Runs a statement on its principal's session. Where nobody answers while it waits, it is kept for whoever waits for it.
@@ -166,7 +168,7 @@ impl Tools {
         told: &Told,
     ) -> Result<Sent, Refusal> {
         let mut lent = self.pool.lend(&caller.whose(), &statement.target).await?;
-        let bounds = Bounds { rows: MOST_ROWS, bytes: MOST_BYTES };
+        let Calls { rows, bytes, .. } = self.gateway.limits().calls;
         let mut request = None;
         let waits_here = errand.is_none();
         if let Some(errand) = errand {
@@ -174,7 +176,7 @@ impl Tools {
         }
         let outcome = lent
             .client
-            .run(&statement.sql, &statement.values, bounds, |said| {
+            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |said| {
                 if let Some(id) = request_in(&said.message) {
                     request = Some(id.to_owned());
                     told.tell(&said.message);
@@ -253,9 +255,10 @@ impl Tools {
             text.push_str(&format!(" {left} more: cursor {cursor}."));
         }
         if truncated {
+            let Calls { rows: most, bytes, .. } = self.gateway.limits().calls;
             text.push_str(&format!(
-                " Cut here: there are more than {MOST_ROWS} rows or {} KiB. Ask for less, or aggregate.",
-                MOST_BYTES / 1024
+                " Cut here: there are more than {most} rows or {} KiB. Ask for less, or aggregate.",
+                bytes.div_ceil(1024)
             ));
         }
         let masked: Vec<&str> =
@@ -281,14 +284,14 @@ fn request_in(notice: &str) -> Option<&str> {
     rest.split([':', ' ']).next().filter(|id| !id.is_empty())
 }
 
-pub(super) fn rows(arguments: &Object) -> Result<u32, Refusal> {
+fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
     match arguments.get("rows") {
-        None | Some(Value::Null) => Ok(ROWS),
+        None | Some(Value::Null) => Ok(ROWS.min(most)),
         Some(rows) => rows
             .as_u64()
             .and_then(|rows| u32::try_from(rows).ok())
-            .filter(|rows| (1..=MOST_ROWS).contains(rows))
-            .ok_or_else(|| Refusal::argument(format!("rows is a number from 1 to {MOST_ROWS}"))),
+            .filter(|rows| (1..=most).contains(rows))
+            .ok_or_else(|| Refusal::argument(format!("rows is a number from 1 to {most}"))),
     }
 }
 
@@ -339,7 +342,7 @@ mod tests {
             (json!({"rows": "5"}), None),
             (json!({"rows": -1}), None),
         ] {
-            assert_eq!(rows(&arguments(given.clone())).ok(), expected, "{given}");
+            assert_eq!(rows(&arguments(given.clone()), 1000).ok(), expected, "{given}");
         }
         let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));
         let expected = [Some("1"), Some("a"), None, Some("true"), Some("{\"a\":[1]}")];
