@@ -55,6 +55,8 @@ mod late;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod mcp_bounds;
+#[cfg(test)]
 mod mcp_programs;
 #[cfg(test)]
 mod mcp_waiting;

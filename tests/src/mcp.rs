@@ -33,6 +33,12 @@ pub(crate) struct Door {
 
 #[track_caller]
 pub(crate) fn door(policy: &str) -> Door {
+    door_with(policy, "")
+}
+
+/// With settings of the gateway's.
+#[track_caller]
+pub(crate) fn door_with(policy: &str, settings: &str) -> Door {
     let port = free_port().unwrap();
     let server = rig::server(&[]);
     server
@@ -45,7 +51,7 @@ pub(crate) fn door(policy: &str) -> Door {
         .unwrap();
     let mut target = Target::new(DATABASE, server.port(), DATABASE);
     target.columns = vec![("public.shop.email".to_owned(), "pii.email".to_owned())];
-    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\""), policy);
+    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\"\n{settings}"), policy);
     let token = rig.gateway.token("tester").unwrap();
     Door { rig, port, token }
 }

@@ -4,8 +4,10 @@
 
 mod bridge;
 mod configure;
+mod through;
 mod web;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::args::{Mcp, McpCommand};
 use crate::client::Client;
 use crate::exit::Fault;
 use crate::login::Stored;
+pub(crate) use configure::command;
+
 use crate::mint::{Minter, Wanted};
 
 /// Where a token is that was made elsewhere.
@@ -23,7 +27,7 @@ const TOKEN: &str = "DURWARD_TOKEN";
 const USUAL: &str = "http://127.0.0.1:7380";
 
 /// Where tokens come from.
-enum Tokens {
+pub(crate) enum Tokens {
     /// One that was made elsewhere.
     Given(Zeroizing<String>),
     /// They are minted as they are needed.
@@ -37,26 +41,50 @@ impl Tokens {
             Self::Minted(minter) => minter.text().await,
         }
     }
+
+    /// Those that were minted are of no use any more.
+    pub(crate) async fn end(&self) {
+        match self {
+            Self::Given(_) => {}
+            Self::Minted(minter) => minter.end().await,
+        }
+    }
 }
 
 pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<ExitCode> {
     match &args.command {
         Some(McpCommand::Config(config)) => configure::run(config).map(|()| ExitCode::SUCCESS),
-        None => bridge(client, args).map(|()| ExitCode::SUCCESS),
+        None => match &args.through {
+            Some(socket) => through::join(socket),
+            None => bridge(client, args),
+        }
+        .map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Where agents speak MCP: as it is said, where somebody signed in, or the usual place.
+fn place(url: Option<&str>, ca: Option<&Path>) -> anyhow::Result<web::Web> {
+    let signed_in = if url.is_none() { Stored::read()?.map(|stored| stored.agents) } else { None };
+    let base = url.map(str::to_owned).or(signed_in).unwrap_or_else(|| USUAL.to_owned());
+    let base = base.trim_end_matches('/');
+    let base = base.strip_suffix("/mcp").unwrap_or(base);
+    web::Web::new(&format!("{base}/mcp"), ca)
+}
+
+/// Serves MCP at a socket of this user's, with tokens that stay in this process.
+pub(crate) fn serve(
+    listener: tokio::net::UnixListener,
+    user: u32,
+    tokens: Arc<Tokens>,
+) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    Ok(through::serve(listener, user, place(None, None)?, tokens))
 }
 
 fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<()> {
     let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
-    let signed_in = if args.url.is_none() && given.is_none() { Stored::read()? } else { None };
-    let base = args
-        .url
-        .clone()
-        .or_else(|| signed_in.map(|stored| stored.agents))
-        .unwrap_or_else(|| USUAL.to_owned());
-    let base = base.trim_end_matches('/');
-    let base = base.strip_suffix("/mcp").unwrap_or(base);
-    let web = web::Web::new(&format!("{base}/mcp"), args.ca.as_deref())?;
+    // A token that was made elsewhere is not shown to where somebody signed in.
+    let url = args.url.as_deref().or_else(|| given.as_ref().map(|_| USUAL));
+    let web = place(url, args.ca.as_deref())?;
     let tokens = match given {
         Some(token) => Tokens::Given(token),
         None => {
@@ -79,9 +107,7 @@ fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Re
             Err(error) => error,
         })?;
         let done = bridge::carry(web, Arc::clone(&tokens)).await;
-        if let Tokens::Minted(minter) = &*tokens {
-            minter.end().await;
-        }
+        tokens.end().await;
         done
     })
 }

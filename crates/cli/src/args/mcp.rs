@@ -36,6 +36,9 @@ pub(crate) struct Mcp {
     /// Authorities in PEM for its TLS [default: the system's]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Speak by way of durward run, which keeps the tokens: it says so to what it runs
+    #[arg(long, value_name = "SOCKET", hide = true, conflicts_with_all = ["user", "targets", "purpose", "url", "ca"])]
+    pub through: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
