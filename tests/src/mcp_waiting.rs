@@ -230,54 +230,65 @@ fn a_task_is_asked_about_by_its_principal_and_runs_once_or_is_cancelled() {
     assert_eq!((status(&door, &id), total(&door, 8)), ("withdrawn".to_owned(), "8".to_owned()));
 }
 
+/// Begins a session of the older era.
+fn begin(door: &Door, capabilities: &str) -> String {
+    let initialize = format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25",
+            "capabilities":{capabilities},"clientInfo":{{"name":"test","version":"1"}}}}}}"#
+    );
+    let begun = door.post(&[], &initialize);
+    let session = begun.headers.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap();
+    session.trim().to_owned()
+}
+
+fn speak(door: &Door, token: &str, method: &str, headers: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = format!(
+        "{method} /mcp HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// A call whose stream is read until its client is asked something; the question, and what its event is called.
+#[track_caller]
+fn held(door: &Door, session: &str, arguments: &str) -> (TcpStream, Json, String) {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":"held","method":"tools/call","params":{{"name":"query","arguments":{arguments}}}}}"#
+    );
+    let mut stream = speak(door, &door.token, "POST", &format!("Mcp-Session-Id: {session}\r\n"), &body);
+    let mut heard = String::new();
+    let mut piece = [0; 4096];
+    while !heard.ends_with("\n\n") || !heard.contains("elicitation/create") {
+        let length = stream.read(&mut piece).unwrap();
+        assert_ne!(length, 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
+    let line = heard.lines().find(|line| line.contains("elicitation/create")).unwrap();
+    let question = Json::parse(line.strip_prefix("data:").unwrap()).unwrap();
+    let event = heard.lines().find_map(|line| line.strip_prefix("id:")).unwrap().trim().to_owned();
+    (stream, question, event)
+}
+
+fn rest(mut stream: TcpStream) -> String {
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    rest
+}
+
 #[test]
 fn a_client_of_the_older_era_is_asked_on_its_stream_while_its_call_waits() {
     let door = door(POLICY);
-    let begin = |capabilities: &str| {
-        let initialize = format!(
-            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"2025-11-25",
-                "capabilities":{capabilities},"clientInfo":{{"name":"test","version":"1"}}}}}}"#
-        );
-        let begun = door.post(&[], &initialize);
-        let session = begun.headers.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap();
-        session.trim().to_owned()
-    };
-    let session = begin(PAGES);
+    let session = begin(&door, PAGES);
     let named = [("mcp-session-id", &*session)];
-    let call = |arguments: &str| {
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":"held","method":"tools/call","params":{{"name":"query","arguments":{arguments}}}}}"#
-        );
-        let mut stream = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let head = format!(
-            "POST /mcp HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
-             Accept: application/json, text/event-stream\r\nMcp-Session-Id: {session}\r\nContent-Length: {}\r\n\r\n{body}",
-            door.token,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut heard = String::new();
-        let mut piece = [0; 4096];
-        while !heard.contains("elicitation/create") {
-            let length = stream.read(&mut piece).unwrap();
-            assert_ne!(length, 0, "{heard}");
-            heard.push_str(&String::from_utf8_lossy(&piece[..length]));
-        }
-        let line = heard.lines().find(|line| line.contains("elicitation/create")).unwrap();
-        let question = Json::parse(line.strip_prefix("data:").unwrap()).unwrap();
-        (stream, question)
-    };
     let answer = |question: &Json, action: &str| {
         let id = question.at("id").and_then(Json::text).unwrap();
         format!(r#"{{"jsonrpc":"2.0","id":"{id}","result":{{"action":"{action}"}}}}"#)
     };
-    let rest = |mut stream: TcpStream| {
-        let mut rest = String::new();
-        stream.read_to_string(&mut rest).unwrap();
-        rest
-    };
-    let (stream, question) = call(&update(7));
+    let (stream, question, _) = held(&door, &session, &update(7));
     let id = door.rig.gateway.waiting_request().unwrap().unwrap();
     assert!(said(&question, &["params", "url"]).text().unwrap().ends_with(&format!("/requests/{id}")));
     let other = door.rig.gateway.token("other").unwrap();
@@ -290,16 +301,66 @@ fn a_client_of_the_older_era_is_asked_on_its_stream_while_its_call_waits() {
     let heard = rest(stream);
     assert!(heard.contains("notifications/elicitation/complete") && heard.contains("UPDATE 1"), "{heard}");
 
-    let (stream, question) = call(&update(8));
+    let (stream, question, _) = held(&door, &session, &update(8));
     let id = door.rig.gateway.waiting_request().unwrap().unwrap();
     assert_eq!(door.post(&named, &answer(&question, "decline")).status, 202);
     assert!(rest(stream).contains("57014"));
     assert_eq!((status(&door, &id), total(&door, 8)), ("withdrawn".to_owned(), "8".to_owned()));
-    let answered = door.post(&named, &format!(
+    let call = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"query","arguments":{}}}}}"#,
         query("SELECT 1")
-    ));
+    );
+    let answered = door.post(&named, &call);
     assert!(answered.headers.contains("application/json"), "what does not wait is answered at once: {answered:?}");
+}
+
+#[test]
+fn a_stream_that_broke_is_taken_up_where_it_was_by_its_own_session() {
+    let door = door(POLICY);
+    let other = door.rig.gateway.token("other").unwrap();
+    let session = begin(&door, PAGES);
+    let (stream, question, event) = held(&door, &session, &update(7));
+    drop(stream);
+    let id = door.rig.gateway.waiting_request().unwrap().unwrap();
+    let get = |token: &str, session: &str, event: &str| {
+        let headers = format!("Mcp-Session-Id: {session}\r\nLast-Event-ID: {event}\r\n");
+        speak(&door, token, "GET", &headers, "")
+    };
+    let elsewhere = begin(&door, PAGES);
+    for (token, session, event, status) in [
+        (&other, &session, &event, "404"),
+        (&door.token, &elsewhere, &event, "400"),
+        (&door.token, &session, &"guess-1".to_owned(), "400"),
+    ] {
+        let heard = rest(get(token, session, event));
+        assert!(heard.starts_with(&format!("HTTP/1.0 {status}")), "{heard}");
+    }
+    // From the beginning, what was asked is said again; from its event on, it is not.
+    let before = format!("{}-0", event.rsplit_once('-').unwrap().0);
+    let stream = eventually("its connection is gone", || {
+        let mut stream = get(&door.token, &session, &before);
+        let mut heard = String::new();
+        let mut piece = [0; 4096];
+        while !heard.contains("elicitation/create") {
+            let length = stream.read(&mut piece).unwrap();
+            if length == 0 || heard.contains("HTTP/1.0 400") {
+                return None;
+            }
+            heard.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        let asked = question.at("id").and_then(Json::text).unwrap();
+        assert!(heard.contains(asked), "{heard}");
+        Some(stream)
+    });
+    assert_eq!(status(&door, &id), "pending", "it has waited meanwhile");
+    drop(stream);
+    assert!(door.requests(&["approve", &id]).status.success());
+    let heard = eventually("its connection is gone", || {
+        let heard = rest(get(&door.token, &session, &event));
+        heard.contains("200 OK").then_some(heard)
+    });
+    assert!(!heard.contains("elicitation/create") && heard.contains("UPDATE 1"), "{heard}");
+    assert_eq!(total(&door, 7), "0");
 }
 
 #[test]

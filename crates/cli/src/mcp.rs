@@ -23,6 +23,8 @@ use crate::mint::{Minter, Wanted};
 
 /// Where a token is that was made elsewhere.
 const TOKEN: &str = "DURWARD_TOKEN";
+/// Where it is said where agents speak MCP.
+const AGENTS: &str = "DURWARD_AGENTS";
 /// Where agents speak MCP, if nothing else is said and nobody signed in.
 const USUAL: &str = "http://127.0.0.1:7380";
 
@@ -62,10 +64,15 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> an
     }
 }
 
-/// Where agents speak MCP: as it is said, where somebody signed in, or the usual place.
-fn place(url: Option<&str>, ca: Option<&Path>) -> anyhow::Result<web::Web> {
-    let signed_in = if url.is_none() { Stored::read()?.map(|stored| stored.agents) } else { None };
-    let base = url.map(str::to_owned).or(signed_in).unwrap_or_else(|| USUAL.to_owned());
+/// Where agents speak MCP: as it is said, where somebody signed in, or the usual place. A token that was made elsewhere is not
+/// shown to where somebody signed in.
+fn place(url: Option<&str>, ca: Option<&Path>, signs_in: bool) -> anyhow::Result<web::Web> {
+    let said = || std::env::var(AGENTS).ok().filter(|url| !url.is_empty());
+    let base = match url.map(str::to_owned).or_else(said) {
+        Some(url) => url,
+        None if !signs_in => USUAL.to_owned(),
+        None => Stored::read()?.map_or_else(|| USUAL.to_owned(), |stored| stored.agents),
+    };
     let base = base.trim_end_matches('/');
     let base = base.strip_suffix("/mcp").unwrap_or(base);
     web::Web::new(&format!("{base}/mcp"), ca)
@@ -77,14 +84,12 @@ pub(crate) fn serve(
     user: u32,
     tokens: Arc<Tokens>,
 ) -> anyhow::Result<impl Future<Output = ()> + Send> {
-    Ok(through::serve(listener, user, place(None, None)?, tokens))
+    Ok(through::serve(listener, user, place(None, None, true)?, tokens))
 }
 
 fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<()> {
     let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
-    // A token that was made elsewhere is not shown to where somebody signed in.
-    let url = args.url.as_deref().or_else(|| given.as_ref().map(|_| USUAL));
-    let web = place(url, args.ca.as_deref())?;
+    let web = place(args.url.as_deref(), args.ca.as_deref(), given.is_none())?;
     let tokens = match given {
         Some(token) => Tokens::Given(token),
         None => {

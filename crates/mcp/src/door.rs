@@ -178,7 +178,11 @@ impl Door {
     fn listen(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response, Fault> {
         accepts(headers, "text/event-stream")?;
         let session = self.sessions.find(headers, &caller.name())?;
-        Ok(stream::silence(session))
+        match headers.get("last-event-id") {
+            None => Ok(stream::silence(session)),
+            Some(last) => stream::taken_up(&session, last.to_str().unwrap_or_default())
+                .ok_or_else(|| Fault::no_request("there is no stream to go on with behind this Last-Event-ID")),
+        }
     }
 
     async fn post(
@@ -303,7 +307,7 @@ impl Door {
                         let answer = door.by_itself(caller, request, told).await;
                         answer.unwrap_or_else(|fault| fault.message(Some(&id)))
                     };
-                    let how = How { told: telling, token: Some(token), session: None };
+                    let how = How { told: telling, token: Some(token), session: None, asks: false };
                     Ok(stream::answered(Box::pin(work), how).await)
                 }
             };
@@ -324,13 +328,13 @@ impl Door {
             }
             token => {
                 let (told, telling) = Told::somebody();
-                let asked = asks.then(|| Arc::clone(&session));
+                let in_session = Arc::clone(&session);
                 let work = async move {
                     let id = request.id.clone();
                     let answer = door.in_session(&session, caller, request, told).await;
                     answer.unwrap_or_else(|fault| fault.message(Some(&id)))
                 };
-                let how = How { told: telling, token, session: asked };
+                let how = How { told: telling, token, session: Some(in_session), asks };
                 Ok(stream::answered(Box::pin(work), how).await)
             }
         }
@@ -446,8 +450,8 @@ pub(crate) enum Word {
     Waits {
         /// The request's id.
         request: String,
-        /// Where its page is.
-        page: String,
+        /// Where its page is, if there is a console.
+        page: Option<String>,
     },
 }
 
@@ -474,7 +478,7 @@ impl Told {
 
     /// Tells that it waits for people, and where they answer.
     pub(crate) fn waits(&self, request: &str, page: Option<String>) {
-        if let (Some(sender), Some(page)) = (&self.0, page) {
+        if let Some(sender) = &self.0 {
             let _ = sender.try_send(Word::Waits { request: request.to_owned(), page });
         }
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::rpc::{Fault, Object, printable};
+use crate::stream::Parked;
 use crate::tools::Takes;
 
 /// The version in which each request stands alone.
@@ -157,6 +158,8 @@ pub(crate) struct Session {
     pub(crate) takes_pages: bool,
     /// What it was asked, by the id of the question: the request whose page it leads to.
     asked: Mutex<HashMap<String, String>>,
+    /// Streams whose connection broke, until they are taken up again.
+    pub(crate) parked: Parked,
     used: Mutex<Instant>,
     /// What is under way, by the id that the client gave it.
     calls: Mutex<HashMap<String, Arc<Notify>>>,
@@ -217,6 +220,8 @@ impl Session {
     fn cancel_all(&self) {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.values().for_each(|call| call.notify_one());
+        drop(calls);
+        self.parked.forget();
         self.ended.notify_waiters();
     }
 
@@ -265,6 +270,7 @@ impl Sessions {
             client,
             takes_pages,
             asked: Mutex::default(),
+            parked: Parked::default(),
             used: Mutex::new(Instant::now()),
             calls: Mutex::default(),
             ended: Notify::new(),

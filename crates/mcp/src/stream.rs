@@ -1,5 +1,7 @@
 //! Answers as server-sent events: word of how it goes while a call is under way, and its answer at the end.
 
+mod parked;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,6 +18,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
+pub(crate) use self::parked::Parked;
+use self::parked::{Connected, Said};
 use crate::door::Word;
 use crate::eras::Session;
 use crate::tools::invitation;
@@ -29,7 +33,13 @@ const ALIVE: Duration = Duration::from_secs(20);
 /// What a call does until it has its answer.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Value> + Send>>;
 
-struct UnderWay {
+pub(crate) struct UnderWay {
+    /// What its events are called, before their numbers.
+    name: String,
+    /// What was said of late, to be said again where it did not arrive.
+    said: Said,
+    /// Whether it waits for people.
+    waits: bool,
     work: Option<Work>,
     told: Receiver<Word>,
     says: VecDeque<Value>,
@@ -39,6 +49,7 @@ struct UnderWay {
     tick: Interval,
     /// Who can be led to a page, and by which question they were.
     session: Option<Arc<Session>>,
+    asks: bool,
     asked: Option<String>,
 }
 
@@ -48,8 +59,10 @@ pub(crate) struct How {
     pub(crate) told: Receiver<Word>,
     /// What its progress is called; nobody wants to know it where there is none.
     pub(crate) token: Option<Value>,
-    /// The session whose client leads its person to a page.
+    /// Its session, in the era that has them.
     pub(crate) session: Option<Arc<Session>>,
+    /// Whether its client leads its person to a page.
+    pub(crate) asks: bool,
 }
 
 /// The answer of `work`: at once where it comes soon and nothing is told before, and as a stream otherwise.
@@ -62,6 +75,7 @@ pub(crate) async fn answered(mut work: Work, mut how: How) -> Response {
             biased;
             Some(word) = how.told.recv() => match word {
                 Word::Goes(_) => {}
+                Word::Waits { .. } if !how.asks => {}
                 Word::Waits { .. } => return events(work, how, Some(word)),
             },
             answer = &mut work => return Json(answer).into_response(),
@@ -71,10 +85,13 @@ pub(crate) async fn answered(mut work: Work, mut how: How) -> Response {
 
 /// The answer of `work`, and what it tells meanwhile. Whoever hangs up gives it up.
 fn events(work: Work, how: How, first: Option<Word>) -> Response {
-    let How { told, token, session } = how;
+    let How { told, token, session, asks } = how;
     let mut tick = interval_at(tokio::time::Instant::now() + OFTEN, OFTEN);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = UnderWay {
+        name: parked::name(),
+        said: Said::default(),
+        waits: false,
         work: Some(work),
         told,
         says: VecDeque::new(),
@@ -83,14 +100,29 @@ fn events(work: Work, how: How, first: Option<Word>) -> Response {
         progress: 0,
         tick,
         session,
+        asks,
         asked: None,
     };
     if let Some(first) = first {
         state.hear(first);
     }
-    let events = stream::unfold(state, |mut state| async move {
-        let message = state.next().await?;
-        Some((Ok::<_, Infallible>(Event::default().data(message.to_string())), state))
+    said(Connected { state: Some(state), replay: VecDeque::new() })
+}
+
+/// A stream whose connection broke, from behind an event on.
+pub(crate) fn taken_up(session: &Session, last: &str) -> Option<Response> {
+    let (name, number) = last.rsplit_once('-')?;
+    let state = session.parked.take(name)?;
+    let replay = state.said.behind(number.parse().ok()?);
+    Some(said(Connected { state: Some(state), replay }))
+}
+
+fn said(connected: Connected) -> Response {
+    let events = stream::unfold(connected, |mut connected| async move {
+        let (id, message) = connected.next().await?;
+        let event = Event::default().data(message.to_string());
+        let event = if id.is_empty() { event } else { event.id(id) };
+        Some((Ok::<_, Infallible>(event), connected))
     });
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE));
     let mut response = events.into_response();
@@ -124,7 +156,12 @@ impl UnderWay {
                 self.last = words;
                 self.goes_on();
             }
-            Word::Waits { request, page } => self.ask(&request, &page),
+            Word::Waits { request, page } => {
+                self.waits = true;
+                if let Some(page) = page.filter(|_| self.asks) {
+                    self.ask(&request, &page);
+                }
+            }
         }
     }
 
