@@ -84,7 +84,8 @@ print("socket", server["args"][-1])
     std::fs::write(&program, python).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let gate = format!("127.0.0.1:{}", rig.gateway.port());
-    let mut command = rig.gateway.command(&["run", "--agent", "coder", "--for", "alice", "--target", DATABASE]);
+    let mut command =
+        rig.gateway.command(&["run", "--agent", "coder", "--for", "alice", "--target", DATABASE]);
     command.args(["--postgres", &gate, "--"]).arg(&program).args(["-p", "do it"]);
     command.env("DURWARD_AGENTS", format!("http://127.0.0.1:{agents}")).stdin(Stdio::null());
     let words = said(&command.output().unwrap());

@@ -51,7 +51,8 @@ pub(crate) fn door_with(policy: &str, settings: &str) -> Door {
         .unwrap();
     let mut target = Target::new(DATABASE, server.port(), DATABASE);
     target.columns = vec![("public.shop.email".to_owned(), "pii.email".to_owned())];
-    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\"\n{settings}"), policy);
+    let rig =
+        Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\"\n{settings}"), policy);
     let token = rig.gateway.token("tester").unwrap();
     Door { rig, port, token }
 }

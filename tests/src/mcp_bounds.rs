@@ -43,7 +43,9 @@ fn text_that_looks_like_instructions_is_a_fact_for_policy_and_on_record() {
     assert!(words(&refused).contains("speaks to whoever reads it"), "{}", words(&refused));
     assert!(door.call_with(&other, "query", &update).is_ok(), "who has not read it goes on");
     assert!(door.call("query", &query("SELECT 1")).is_ok());
-    eventually("it is on record", || journal(&door.rig.gateway.journal()).contains("\"instructions\":1").then_some(()));
+    eventually("it is on record", || {
+        journal(&door.rig.gateway.journal()).contains("\"instructions\":1").then_some(())
+    });
     let metrics = http::request(door.rig.gateway.admin_port(), "GET", "/metrics", &[], b"").unwrap().body;
     assert!(metrics.contains("durward_instruction_like_values_total 1"), "{metrics}");
 }

@@ -75,9 +75,7 @@ fn code(message: &Json) -> Option<f64> {
 fn a_plan_is_submitted_approved_as_one_and_its_results_come_masked() {
     let door = door(POLICY);
     let other = door.rig.gateway.token("other").unwrap();
-    let plan = |sql: &str| {
-        format!(r#"{{"target":"{DATABASE}","reason":"a repair","sql":{}}}"#, quoted(sql))
-    };
+    let plan = |sql: &str| format!(r#"{{"target":"{DATABASE}","reason":"a repair","sql":{}}}"#, quoted(sql));
     let script = "UPDATE shop SET total = 0 WHERE id = 1; SELECT id, email FROM shop WHERE id = 1";
     let submitted = door.call("submit_plan", &plan(script)).unwrap();
     let id = datum(&submitted, "request").text().unwrap();
@@ -111,7 +109,8 @@ fn a_plan_is_submitted_approved_as_one_and_its_results_come_masked() {
 fn what_is_only_asked_for_does_not_run_whoever_has_approved_it() {
     let door = door(POLICY);
     let asked = |sql: &str| {
-        let arguments = format!(r#"{{"target":"{DATABASE}","reason":"a customer asked","sql":{}}}"#, quoted(sql));
+        let arguments =
+            format!(r#"{{"target":"{DATABASE}","reason":"a customer asked","sql":{}}}"#, quoted(sql));
         door.call("request", &arguments)
     };
     let update = "UPDATE shop SET total = 0 WHERE id = 7";
@@ -147,7 +146,10 @@ fn a_client_comes_back_with_its_own_state_for_its_own_call_once() {
     assert_eq!(page.at("mode").and_then(Json::text), Some("url"));
     let id = door.rig.gateway.waiting_request().unwrap().unwrap();
     let url = page.at("url").and_then(Json::text).unwrap();
-    assert!(url.ends_with(&format!("/requests/{id}")) && !url.contains('?'), "the link is no credential: {url}");
+    assert!(
+        url.ends_with(&format!("/requests/{id}")) && !url.contains('?'),
+        "the link is no credential: {url}"
+    );
     assert!(!given.contains(&id), "nor does the state tell anything");
     assert!(door.requests(&["approve", &id]).status.success());
     let mut changed = given.clone().into_bytes();
@@ -311,7 +313,10 @@ fn a_client_of_the_older_era_is_asked_on_its_stream_while_its_call_waits() {
         query("SELECT 1")
     );
     let answered = door.post(&named, &call);
-    assert!(answered.headers.contains("application/json"), "what does not wait is answered at once: {answered:?}");
+    assert!(
+        answered.headers.contains("application/json"),
+        "what does not wait is answered at once: {answered:?}"
+    );
 }
 
 #[test]
@@ -366,8 +371,10 @@ fn a_stream_that_broke_is_taken_up_where_it_was_by_its_own_session() {
 #[test]
 fn a_hint_that_would_be_refused_as_well_is_not_told() {
     let policy = |hint: &str| {
-        format!("{POLICY}\n@id(\"no-truncate\") @reason(\"it stays\") @hint(\"{hint}\")\nforbid (principal, action == \
-                 Action::\"truncate\", resource);\n@id(\"no-drop\") forbid (principal, action == Action::\"drop\", resource);\n")
+        format!(
+            "{POLICY}\n@id(\"no-truncate\") @reason(\"it stays\") @hint(\"{hint}\")\nforbid (principal, action == \
+                 Action::\"truncate\", resource);\n@id(\"no-drop\") forbid (principal, action == Action::\"drop\", resource);\n"
+        )
     };
     let door = door(POLICY);
     let target = || Target {

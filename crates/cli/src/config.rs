@@ -19,9 +19,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use self::mcp::TypedMcp;
 use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
-use self::mcp::TypedMcp;
 use crate::exit::Fault;
 use crate::traces::{Tracing, TypedTraces};
 use crate::typed::{self, Time};

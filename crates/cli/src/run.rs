@@ -41,7 +41,9 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Run) -> an
         minter.first().await?;
         let broker = broker::start(gate, minter, *port).await?;
         // Whatever else the child does needs no MCP.
-        let door = door(for_mcp).inspect_err(|error| tracing::warn!("there is no MCP for the child: {error:#}")).ok();
+        let door = door(for_mcp)
+            .inspect_err(|error| tracing::warn!("there is no MCP for the child: {error:#}"))
+            .ok();
         let bridge = door.as_ref().map(Door::bridge).unwrap_or_default();
         let agents::Told { command, environment: told, hint } =
             agents::told(command, &bridge, |name| std::env::var_os(name).is_some());

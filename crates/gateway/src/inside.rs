@@ -18,8 +18,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::postgres::startup::Login;
 
-pub(crate) use self::recent::Recent;
 use self::recent::Mark;
+pub(crate) use self::recent::Recent;
 use crate::audit::JournalDown;
 use crate::errand::Errand;
 use crate::gateway::Gateway;

@@ -76,7 +76,13 @@ impl Memory {
 
 impl Backend for Memory {
     fn keys(&self) -> Reply<'_, Keys> {
-        self.with(|_| Keys { verifiers: [1; 32], masks: [2; 32], commitments: [3; 32], recordings: [4; 32], doors: [5; 32] })
+        self.with(|_| Keys {
+            verifiers: [1; 32],
+            masks: [2; 32],
+            commitments: [3; 32],
+            recordings: [4; 32],
+            doors: [5; 32],
+        })
     }
 
     fn is_reachable(&self) -> Reply<'_, bool> {

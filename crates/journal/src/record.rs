@@ -325,8 +325,20 @@ mod tests {
         let bodies = [
             Body::Allowed { decision: &one, phase: "query", values: &none },
             Body::Allowed { decision: &odd, phase: "a\\b", values: &two },
-            Body::Outcome { decision: &one, rows: 0, duration_us: 1_000_000, sqlstate: None, instructions: 0 },
-            Body::Outcome { decision: &odd, rows: u64::MAX, duration_us: 3, sqlstate: Some("22\u{1}12"), instructions: 7 },
+            Body::Outcome {
+                decision: &one,
+                rows: 0,
+                duration_us: 1_000_000,
+                sqlstate: None,
+                instructions: 0,
+            },
+            Body::Outcome {
+                decision: &odd,
+                rows: u64::MAX,
+                duration_us: 3,
+                sqlstate: Some("22\u{1}12"),
+                instructions: 7,
+            },
         ];
         for body in bodies {
             let (mut by_hand, mut by_library) = (Vec::new(), Vec::new());

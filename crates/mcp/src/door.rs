@@ -149,7 +149,14 @@ impl Door {
             return Err(Stranger::Fault(fault.with(StatusCode::FORBIDDEN)));
         }
         match self.gateway.admit_inside(&token, peer).await {
-            Ok(admitted) => Ok(Caller { admitted, token, peer, encrypted, client: "?".to_owned(), takes: Takes::default() }),
+            Ok(admitted) => Ok(Caller {
+                admitted,
+                token,
+                peer,
+                encrypted,
+                client: "?".to_owned(),
+                takes: Takes::default(),
+            }),
             Err(NotIn::Token) => Err(Stranger::Unknown { brought: true }),
             Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
                 tracing::error!("nobody is let in by MCP: {error}");
@@ -180,8 +187,9 @@ impl Door {
         let session = self.sessions.find(headers, &caller.name())?;
         match headers.get("last-event-id") {
             None => Ok(stream::silence(session)),
-            Some(last) => stream::taken_up(&session, last.to_str().unwrap_or_default())
-                .ok_or_else(|| Fault::no_request("there is no stream to go on with behind this Last-Event-ID")),
+            Some(last) => stream::taken_up(&session, last.to_str().unwrap_or_default()).ok_or_else(|| {
+                Fault::no_request("there is no stream to go on with behind this Last-Event-ID")
+            }),
         }
     }
 

@@ -89,7 +89,8 @@ impl Fault {
     /// What this needs the client has not said that it can do (`MissingRequiredClientCapability`).
     pub(crate) fn capability(required: Value) -> Self {
         let data = json!({ "requiredCapabilities": required });
-        let fault = Self::new(StatusCode::BAD_REQUEST, -32021, "this needs a capability that was not declared");
+        let fault =
+            Self::new(StatusCode::BAD_REQUEST, -32021, "this needs a capability that was not declared");
         Self { data: Some(data), ..fault }
     }
 

@@ -61,7 +61,8 @@ pub(crate) struct Key<'a> {
 
 impl Kept {
     fn key(&self) -> Key<'_> {
-        let Self { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } = self;
+        let Self { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } =
+            self;
         Key {
             who,
             tags,
@@ -83,7 +84,8 @@ impl Equivalent<Kept> for Key<'_> {
 
 impl From<Key<'_>> for Kept {
     fn from(key: Key<'_>) -> Self {
-        let Key { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } = key;
+        let Key { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } =
+            key;
         Self {
             who: Arc::clone(who),
             tags: tags.clone(),

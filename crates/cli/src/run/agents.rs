@@ -100,7 +100,11 @@ mod tests {
             (&["claudette"], words(&["claudette"])),
         ] {
             let told = told(&words(command), &bridge, |_| false);
-            assert_eq!((told.command, told.environment, told.hint), (expected, Vec::new(), None), "{command:?}");
+            assert_eq!(
+                (told.command, told.environment, told.hint),
+                (expected, Vec::new(), None),
+                "{command:?}"
+            );
         }
         let opencode = told(&words(&["opencode"]), &bridge, |_| false);
         assert_eq!(opencode.command, ["opencode"]);

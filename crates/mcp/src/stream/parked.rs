@@ -66,7 +66,8 @@ impl Connected {
     /// The next event and what it is called.
     pub(super) async fn next(&mut self) -> Option<(String, Value)> {
         let state = self.state.as_mut()?;
-        let called = |number| if state.is_kept() { format!("{}-{number}", state.name) } else { String::new() };
+        let called =
+            |number| if state.is_kept() { format!("{}-{number}", state.name) } else { String::new() };
         if let Some((number, message)) = self.replay.pop_front() {
             return Some((called(number), message));
         }

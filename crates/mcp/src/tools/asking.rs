@@ -194,7 +194,9 @@ impl Tools {
 
 /// What a person reads who is led to a request's page.
 pub(crate) fn invitation(request: &str) -> String {
-    format!("Request {request} waits for an approval. Its page shows what it would do; whoever answers signs in there.")
+    format!(
+        "Request {request} waits for an approval. Its page shows what it would do; whoever answers signs in there."
+    )
 }
 
 /// Whose it is, and of which call.
@@ -242,7 +244,8 @@ mod tests {
     fn a_call_is_the_same_however_its_parts_are_ordered_and_another_otherwise() {
         let call = json!({"target": "shop", "sql": "SELECT $1", "params": [1, "a"]});
         let same: Value =
-            serde_json::from_str(r#"{"params": [1, "a"], "sql": "SELECT $1", "target": "shop"}"#).expect("JSON");
+            serde_json::from_str(r#"{"params": [1, "a"], "sql": "SELECT $1", "target": "shop"}"#)
+                .expect("JSON");
         assert_eq!(digest(&call), digest(&same));
         for other in [
             json!({"target": "shop", "sql": "SELECT $1", "params": ["1", "a"]}),

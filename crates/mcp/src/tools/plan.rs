@@ -71,8 +71,7 @@ impl Tools {
                 if let Some(link) = &link {
                     words.push_str(&format!(" People answer it at {link}"));
                 }
-                let data =
-                    json!({ "request": request, "link": link, "status": Status::Pending.as_str() });
+                let data = json!({ "request": request, "link": link, "status": Status::Pending.as_str() });
                 Ok(Answer::new(words, data))
             }
         }

@@ -92,7 +92,9 @@ impl Tasks {
         while all.len() >= MOST || of_one(&all) >= MOST_OF_ONE {
             let is_full = all.len() >= MOST;
             let over = all.iter().filter(|(_, t)| t.is_over() && (is_full || t.whose == task.whose));
-            let Some(id) = over.min_by_key(|(_, t)| t.updated).map(|(id, _)| id.clone()) else { return false };
+            let Some(id) = over.min_by_key(|(_, t)| t.updated).map(|(id, _)| id.clone()) else {
+                return false;
+            };
             all.remove(&id);
         }
         all.insert(id.to_owned(), task);
@@ -124,8 +126,7 @@ impl Tools {
         if !self.tasks.keep(&id, task) {
             return None;
         }
-        let (tools, caller, request, of) =
-            (Arc::clone(self), caller.clone(), request.to_owned(), id.clone());
+        let (tools, caller, request, of) = (Arc::clone(self), caller.clone(), request.to_owned(), id.clone());
         let work = tokio::spawn(async move { tools.follow(&caller, &of, &request, statement).await });
         self.tasks.with(&id, |task| task.work = Some(work.abort_handle()));
         let all = self.tasks.all();
@@ -211,7 +212,9 @@ impl Tools {
 /// A task as its client sees it, without what came of it.
 fn shape(id: &str, task: &Task) -> Object {
     let (status, says) = match &task.state {
-        State::Waits if task.asks => ("input_required", format!("request {} waits for an approval", task.request)),
+        State::Waits if task.asks => {
+            ("input_required", format!("request {} waits for an approval", task.request))
+        }
         State::Waits => ("working", format!("request {} waits for an approval", task.request)),
         State::Runs => ("working", format!("request {} is approved, and runs", task.request)),
         State::Done(_) => ("completed", format!("request {} has its answer", task.request)),

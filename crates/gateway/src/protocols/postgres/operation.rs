@@ -17,8 +17,8 @@ use super::expected::Bound;
 use super::guard;
 use super::preview::{self, Outlook};
 use super::under::Under;
-use crate::errand::Errand;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+use crate::errand::Errand;
 use crate::holds::Countable;
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
@@ -448,7 +448,16 @@ impl Request {
         under: Arc<Under>,
         seen: Seen,
     ) -> Self {
-        Self { frame, kind, operation, under, seen, understood: Understood::default(), in_block: false, errand: None }
+        Self {
+            frame,
+            kind,
+            operation,
+            under,
+            seen,
+            understood: Understood::default(),
+            in_block: false,
+            errand: None,
+        }
     }
 
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
