@@ -59,6 +59,44 @@ fn a_child_works_as_an_agent_and_never_sees_a_token() {
 }
 
 #[test]
+fn a_program_with_an_agent_in_it_is_told_of_mcp_for_this_run_alone() {
+    let agents = free_port().unwrap();
+    let server = crate::rig::server(&[]);
+    let target = testkit::durward::Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\""), ALLOW_ALL);
+    let place = Scratch::new("run").unwrap();
+    // It starts what it is told to, as the program of this name would, and asks what there is and for a row.
+    let program = place.join("claude");
+    let python = r#"#!/usr/bin/env python3
+import json, os, subprocess, sys
+server = json.loads(sys.argv[1].removeprefix("--mcp-config="))["mcpServers"]["durward"]
+print("told", sys.argv[1:], "end")
+print("environment", dict(os.environ), "end")
+meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+call = {"name": "query", "arguments": {"target": "sample", "sql": "SELECT 40 + 2 AS x"}, "_meta": meta}
+message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
+bridge = subprocess.Popen([server["command"], *server["args"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+bridge.stdin.write(message + "\n"); bridge.stdin.flush()
+print("answer", bridge.stdout.readline())
+bridge.stdin.close(); bridge.wait(10)
+print("socket", server["args"][-1])
+"#;
+    std::fs::write(&program, python).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let gate = format!("127.0.0.1:{}", rig.gateway.port());
+    let mut command =
+        rig.gateway.command(&["run", "--agent", "coder", "--for", "alice", "--target", DATABASE]);
+    command.args(["--postgres", &gate, "--"]).arg(&program).args(["-p", "do it"]);
+    command.env("DURWARD_AGENTS", format!("http://127.0.0.1:{agents}")).stdin(Stdio::null());
+    let words = said(&command.output().unwrap());
+    assert!(words.contains("\"rows\":[[42]]") && words.contains("'-p', 'do it'"), "{words}");
+    assert!(!words.contains("dwt_") && !words.contains("dwa_"), "{words}");
+    let socket = words.lines().find_map(|line| line.strip_prefix("socket ")).unwrap();
+    assert!(!PathBuf::from(socket).exists(), "it goes with the run");
+    assert!(opened(&rig).contains("user:alice"));
+}
+
+#[test]
 fn the_socket_is_its_users_alone_and_goes_with_the_run() {
     let rig = Rig::start(&[], ALLOW_ALL);
     let place = Scratch::new("run").unwrap();

@@ -59,7 +59,11 @@ mod mcp_agent;
 #[cfg(test)]
 mod mcp_authorization;
 #[cfg(test)]
+mod mcp_bounds;
+#[cfg(test)]
 mod mcp_programs;
+#[cfg(test)]
+mod mcp_waiting;
 #[cfg(test)]
 mod nonsense;
 #[cfg(test)]

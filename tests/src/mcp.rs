@@ -15,9 +15,9 @@ use testkit::process::{free_port, text};
 use crate::approvals::eventually;
 use crate::rig::{self, DATABASE, Rig};
 
-const ALONE: &str = "2026-07-28";
+pub(crate) const ALONE: &str = "2026-07-28";
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
@@ -27,13 +27,19 @@ forbid (principal, action in Action::"write", resource) unless { context.approva
 
 pub(crate) struct Door {
     // In this order: the gateway ends before the server that it leads to.
-    rig: Rig,
+    pub(crate) rig: Rig,
     pub(crate) port: u16,
     pub(crate) token: String,
 }
 
 #[track_caller]
 pub(crate) fn door(policy: &str) -> Door {
+    door_with(policy, "")
+}
+
+/// With settings of the gateway's.
+#[track_caller]
+pub(crate) fn door_with(policy: &str, settings: &str) -> Door {
     let port = free_port().unwrap();
     let server = rig::server(&[]);
     server
@@ -46,18 +52,19 @@ pub(crate) fn door(policy: &str) -> Door {
         .unwrap();
     let mut target = Target::new(DATABASE, server.port(), DATABASE);
     target.columns = vec![("public.shop.email".to_owned(), "pii.email".to_owned())];
-    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\""), policy);
+    let rig =
+        Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{port}\"\n{settings}"), policy);
     let token = rig.gateway.token("tester").unwrap();
     Door { rig, port, token }
 }
 
 impl Door {
-    fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &str) -> Answer {
         let bearer = format!("Bearer {}", self.token);
         self.post_as(&bearer, headers, body)
     }
 
-    fn post_as(&self, authorization: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn post_as(&self, authorization: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut all = vec![
             ("authorization", authorization),
             ("content-type", "application/json"),
@@ -69,12 +76,12 @@ impl Door {
 
     /// A call in the era in which each stands alone.
     #[track_caller]
-    fn call(&self, tool: &str, arguments: &str) -> Result<Json, Json> {
+    pub(crate) fn call(&self, tool: &str, arguments: &str) -> Result<Json, Json> {
         self.call_with(&self.token, tool, arguments)
     }
 
     #[track_caller]
-    fn call_with(&self, token: &str, tool: &str, arguments: &str) -> Result<Json, Json> {
+    pub(crate) fn call_with(&self, token: &str, tool: &str, arguments: &str) -> Result<Json, Json> {
         let headers = [("mcp-protocol-version", ALONE), ("mcp-method", "tools/call"), ("mcp-name", tool)];
         let answer = self.post_as(&format!("Bearer {token}"), &headers, &alone(tool, arguments));
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -94,18 +101,18 @@ impl Door {
 }
 
 /// A call of a tool that says all of itself.
-fn alone(tool: &str, arguments: &str) -> String {
+pub(crate) fn alone(tool: &str, arguments: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments},"_meta":{{
             "io.modelcontextprotocol/protocolVersion":"{ALONE}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
     )
 }
 
-fn query(sql: &str) -> String {
+pub(crate) fn query(sql: &str) -> String {
     format!(r#"{{"target":"{DATABASE}","sql":{}}}"#, quoted(sql))
 }
 
-fn words(result: &Json) -> &str {
+pub(crate) fn words(result: &Json) -> &str {
     result
         .at("content")
         .and_then(|c| c.items().first())
@@ -113,7 +120,7 @@ fn words(result: &Json) -> &str {
         .unwrap_or_default()
 }
 
-fn datum<'j>(result: &'j Json, name: &str) -> &'j Json {
+pub(crate) fn datum<'j>(result: &'j Json, name: &str) -> &'j Json {
     result.at("structuredContent").and_then(|data| data.at(name)).unwrap_or(&Json::Null)
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use testkit::durward::{Durward, Target};
 use testkit::postgres::SUPERUSER;
-use testkit::process::{free_port, text};
+use testkit::process::{Running, Stop, free_port, text};
 use testkit::{Failure, Scratch};
 
 use crate::build::{self, root, show};
@@ -38,6 +38,8 @@ pub(crate) struct Which<'a> {
     pub(crate) case: Option<&'a str>,
     /// On a server of this major version.
     pub(crate) major: Option<&'a str>,
+    /// Each statement goes by MCP's tool `query`, and is judged by what comes of it there.
+    pub(crate) by_mcp: bool,
 }
 
 /// Runs a suite and fails where a bar is missed.
@@ -60,15 +62,15 @@ pub(crate) fn run(suite: Option<&str>, json: Option<&str>, which: Which<'_>) -> 
     println!("Building the sample database …");
     show(judge(&python, &suite, &admin, &admin).arg("--setup-only"))?;
 
-    let mut gateway = Durward::start(&binary)?;
+    let door = free_port()?;
+    let mut gateway = Durward::start_with(&binary, &format!("\n[agents]\nlisten = \"127.0.0.1:{door}\""))?;
     let target = Target { columns, ..Target::new(TARGET, server.port, DATABASE) };
     gateway.apply(&[target], &[("acceptance", POLICY)])?;
-    let agent = format!(
-        "host=127.0.0.1 port={} dbname={TARGET} user=agent password={}",
-        gateway.port(),
-        gateway.token("acceptance")?
-    );
+    let token = gateway.token("acceptance")?;
     let scratch = Scratch::new("report")?;
+    let adapter = if which.by_mcp { Some(Adapter::start(&python, door, &token, &scratch)?) } else { None };
+    let port = adapter.as_ref().map_or(gateway.port(), |adapter| adapter.port);
+    let agent = format!("host=127.0.0.1 port={port} dbname={TARGET} user=agent password={token}");
     let report = json
         .map_or_else(|| scratch.join("report.json"), |path| std::path::absolute(path).unwrap_or_default());
     println!("Running the suite …");
@@ -82,6 +84,24 @@ pub(crate) fn run(suite: Option<&str>, json: Option<&str>, which: Which<'_>) -> 
     show(&mut judge)?;
     gateway.still_runs()?;
     measure(&std::fs::read_to_string(report)?, which)
+}
+
+/// A server of PostgreSQL's protocol that sends what it is asked by MCP.
+struct Adapter {
+    port: u16,
+    _running: Running,
+}
+
+impl Adapter {
+    fn start(python: &Path, door: u16, token: &str, scratch: &Scratch) -> Result<Self, Failure> {
+        let port = free_port()?;
+        let mut command = Command::new(python);
+        command.arg(root().join("tests/programs/mcp_wire.py"));
+        command.args([&port.to_string(), &door.to_string(), TARGET, token]);
+        let mut running = Running::start(&mut command, &scratch.join("adapter.log"), Stop::Kill)?;
+        running.wait_for_port(port)?;
+        Ok(Self { port, _running: running })
+    }
 }
 
 fn judge(python: &Path, suite: &Path, admin: &str, agent: &str) -> Command {

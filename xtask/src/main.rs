@@ -24,9 +24,10 @@ cargo xtask conformance [--suites] [--only WORDS]
     What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis,
     how soon a thousand sessions end, what ten thousand idle ones take, and clients' own suites, directly and through the
     gateway. --suites leaves out all but the last; --only takes the suites with WORDS in their names.
-cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N]
+cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N] [--by-mcp]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
-    --case narrow it; --major takes another server. Our own cases are in tests/acceptance.
+    --case narrow it; --major takes another server; --by-mcp sends each statement of leak and write by MCP's tool query.
+    Our own cases are in tests/acceptance.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
     --only takes the workloads with WORDS in their names.
@@ -60,9 +61,12 @@ fn main() -> ExitCode {
             })
         }),
         ["acceptance", "pg", rest @ ..] => {
-            Options::read(rest, &[], &["--suite", "--json", "--only", "--case", "--major"]).and_then(|o| {
+            let values = ["--suite", "--json", "--only", "--case", "--major"];
+            Options::read(rest, &["--by-mcp"], &values).and_then(|o| {
                 let (only, case, major) = (o.value("--only"), o.value("--case"), o.value("--major"));
-                let which = acceptance::Which { only, case, major };
+                let by_mcp = o.has("--by-mcp");
+                let only = only.or(by_mcp.then_some("leak,write"));
+                let which = acceptance::Which { only, case, major, by_mcp };
                 acceptance::run(o.value("--suite"), o.value("--json"), which)
             })
         }

@@ -53,6 +53,8 @@ const MAJORS: &[Step] = &[
     Step { name: "acceptance, 16", long: true, run: || given_cases(Some("16")) },
     Step { name: "acceptance, 17", long: true, run: || given_cases(Some("17")) },
     Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
+    Step { name: "acceptance by MCP", long: true, run: || acceptance::run(None, None, by_mcp()) },
+    Step { name: "own cases by MCP", long: true, run: || own_cases(by_mcp()) },
     Step { name: "own cases", long: true, run: || own_cases(acceptance::Which::default()) },
     Step { name: "own cases, 13", long: true, run: || own_cases(harmful("13")) },
     Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
@@ -74,6 +76,11 @@ fn given_cases(major: Option<&str>) -> Result<(), Failure> {
 /// They borrow the judges of the suite that is beside the repository.
 fn own_cases(which: acceptance::Which<'_>) -> Result<(), Failure> {
     acceptance::run(build::root().join("tests/acceptance").to_str(), None, which)
+}
+
+/// What must not happen, by MCP: the rest of the suite judges the wire.
+fn by_mcp() -> acceptance::Which<'static> {
+    acceptance::Which { only: Some("leak,write"), by_mcp: true, ..acceptance::Which::default() }
 }
 
 /// On other versions what must not happen is what counts: not every answer there is what the cases expect.

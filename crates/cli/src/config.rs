@@ -1,5 +1,7 @@
 //! `durward.toml`: what was typed, then what it means. Relative paths start at the file's directory.
 
+mod mcp;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +20,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::authorization::{self, AuthorizationSettings, TypedAuthorization};
+use self::mcp::TypedMcp;
 use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
@@ -153,6 +156,9 @@ pub(crate) struct Typed {
     /// Where agents exchange tokens; not served where it is not given.
     #[serde(default, deserialize_with = "private")]
     agents: Option<TypedAgents>,
+    /// What calls of agents' by MCP may take.
+    #[serde(default)]
+    mcp: TypedMcp,
     /// How the process logs, to its standard error.
     #[serde(default)]
     log: TypedLog,
@@ -786,6 +792,7 @@ impl Typed {
             postgres,
             console,
             agents,
+            mcp,
             log,
             limits,
             recordings,
@@ -875,6 +882,7 @@ impl Typed {
                     recordings: time(recordings_kept, usual.retention.recordings),
                 },
                 recorded: bytes_per_operation.unwrap_or(usual.recorded),
+                calls: mcp.read(),
             },
             bounds: Bounds {
                 connections: connections.unwrap_or(bounds.connections),
@@ -938,6 +946,7 @@ mod tests {
              [agents]\nurls = [\"https://gate.example.com\"]\n\
              [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
              sessions_of_one = 20\ntokens_of_one = 30\nrequests_of_one = 1000\nrequests_in_all = 2000\n\
+             [mcp]\ncalls = 4\nrows = 50\nbytes = 1000\ntime = \"30s\"\n\
              [recordings]\ndirectory = \"/mnt/rec\"\nbytes_per_operation = 4096\n\
              [retention]\ntokens = \"30d\"\nrecordings = \"1d\"\n[break_glass]\ncommand = [\"page\", \"oncall\"]\n",
         )
@@ -948,6 +957,9 @@ mod tests {
         assert_eq!(settings.bounds.login, Duration::from_secs(5));
         assert_eq!(settings.limits.hold, Duration::from_secs(60));
         assert_eq!((settings.limits.sessions_of_one, settings.limits.tokens_of_one), (Some(20), 30));
+        let calls = &settings.limits.calls;
+        assert_eq!((calls.at_once, calls.rows, calls.bytes), (4, 50, 1000));
+        assert_eq!(calls.time, Duration::from_secs(30));
         assert_eq!((settings.limits.requests_of_one, settings.limits.requests_in_all), (1000, 2000));
         assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
         assert!(matches!(settings.master_key, Source::Command(_)));

@@ -4,8 +4,10 @@
 
 mod bridge;
 mod configure;
+mod through;
 mod web;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,15 +17,19 @@ use crate::args::{Mcp, McpCommand};
 use crate::client::Client;
 use crate::exit::Fault;
 use crate::login::Stored;
+pub(crate) use configure::command;
+
 use crate::mint::{Minter, Wanted};
 
 /// Where a token is that was made elsewhere.
 const TOKEN: &str = "DURWARD_TOKEN";
+/// Where it is said where agents speak MCP.
+const AGENTS: &str = "DURWARD_AGENTS";
 /// Where agents speak MCP, if nothing else is said and nobody signed in.
 const USUAL: &str = "http://127.0.0.1:7380";
 
 /// Where tokens come from.
-enum Tokens {
+pub(crate) enum Tokens {
     /// One that was made elsewhere.
     Given(Zeroizing<String>),
     /// They are minted as they are needed.
@@ -37,26 +43,53 @@ impl Tokens {
             Self::Minted(minter) => minter.text().await,
         }
     }
+
+    /// Those that were minted are of no use any more.
+    pub(crate) async fn end(&self) {
+        match self {
+            Self::Given(_) => {}
+            Self::Minted(minter) => minter.end().await,
+        }
+    }
 }
 
 pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<ExitCode> {
     match &args.command {
         Some(McpCommand::Config(config)) => configure::run(config).map(|()| ExitCode::SUCCESS),
-        None => bridge(client, args).map(|()| ExitCode::SUCCESS),
+        None => match &args.through {
+            Some(socket) => through::join(socket),
+            None => bridge(client, args),
+        }
+        .map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Where agents speak MCP: as it is said, where somebody signed in, or the usual place. A token that was made elsewhere is not
+/// shown to where somebody signed in.
+fn place(url: Option<&str>, ca: Option<&Path>, signs_in: bool) -> anyhow::Result<web::Web> {
+    let said = || std::env::var(AGENTS).ok().filter(|url| !url.is_empty());
+    let base = match url.map(str::to_owned).or_else(said) {
+        Some(url) => url,
+        None if !signs_in => USUAL.to_owned(),
+        None => Stored::read()?.map_or_else(|| USUAL.to_owned(), |stored| stored.agents),
+    };
+    let base = base.trim_end_matches('/');
+    let base = base.strip_suffix("/mcp").unwrap_or(base);
+    web::Web::new(&format!("{base}/mcp"), ca)
+}
+
+/// Serves MCP at a socket of this user's, with tokens that stay in this process.
+pub(crate) fn serve(
+    listener: tokio::net::UnixListener,
+    user: u32,
+    tokens: Arc<Tokens>,
+) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    Ok(through::serve(listener, user, place(None, None, true)?, tokens))
 }
 
 fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Result<()> {
     let given = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()).map(Zeroizing::new);
-    let signed_in = if args.url.is_none() && given.is_none() { Stored::read()? } else { None };
-    let base = args
-        .url
-        .clone()
-        .or_else(|| signed_in.map(|stored| stored.agents))
-        .unwrap_or_else(|| USUAL.to_owned());
-    let base = base.trim_end_matches('/');
-    let base = base.strip_suffix("/mcp").unwrap_or(base);
-    let web = web::Web::new(&format!("{base}/mcp"), args.ca.as_deref())?;
+    let web = place(args.url.as_deref(), args.ca.as_deref(), given.is_none())?;
     let tokens = match given {
         Some(token) => Tokens::Given(token),
         None => {
@@ -79,9 +112,7 @@ fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Re
             Err(error) => error,
         })?;
         let done = bridge::carry(web, Arc::clone(&tokens)).await;
-        if let Tokens::Minted(minter) = &*tokens {
-            minter.end().await;
-        }
+        tokens.end().await;
         done
     })
 }

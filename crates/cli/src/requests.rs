@@ -217,6 +217,9 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
     let Some(preview) = request.get("preview") else { return Vec::new() };
     let list = |of: &Value, name: &str| of.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut out = Vec::new();
+    if let Some(reason) = preview.get("reason").and_then(Value::as_str) {
+        out.push(format!("Its reason: {}", show::line(reason)));
+    }
     for (heading, name, mark) in
         [("Seen beforehand", "words", "  - "), ("Its plan, estimated:", "plan", "  | ")]
     {

@@ -35,11 +35,7 @@ pub(crate) struct Attempts(Mutex<HashMap<Whose, Vec<Tried>>>);
 impl Attempts {
     /// Counts a refused operation; how often its effects were refused to this principal by now.
     pub(crate) fn again(&self, grant: &Grant, effects: &[Effect]) -> u32 {
-        let mut principal = grant.principal().id.to_string();
-        for one in &grant.principal().on_behalf_of {
-            principal.push_str(" for ");
-            principal.push_str(&one.to_string());
-        }
+        let principal = named(grant);
         self.count(Whose { principal, target: grant.target().clone() }, effects, Instant::now())
     }
 
@@ -71,6 +67,16 @@ impl Attempts {
         tried.push(Tried { what, times: 1, last: now });
         1
     }
+}
+
+/// A principal with those for whom it acts.
+pub(crate) fn named(grant: &Grant) -> String {
+    let mut name = grant.principal().id.to_string();
+    for one in &grant.principal().on_behalf_of {
+        name.push_str(" for ");
+        name.push_str(&one.to_string());
+    }
+    name
 }
 
 #[cfg(test)]

@@ -60,6 +60,8 @@ pub struct Outcome {
     pub masking: Spent,
     /// Why it was taken back, where its rows are the reason.
     pub stopped: Option<Stopped>,
+    /// How many values of its answer look like instructions, where an agent reads it.
+    pub instructions: u64,
 }
 
 /// Why an approved operation was taken back.
@@ -389,7 +391,7 @@ impl Audit {
     /// Writes down how an operation ended.
     pub fn outcome(&mut self, outcome: Outcome) -> Result<(), JournalDown> {
         self.tracer.outcome(&outcome);
-        let Outcome { decision, rows, duration, sqlstate, masking: _, stopped } = outcome;
+        let Outcome { decision, rows, duration, sqlstate, masking: _, stopped, instructions } = outcome;
         self.rows += rows;
         self.metrics.rows.inc_by(rows);
         self.metrics.stages.took(Stage::Answer, duration);
@@ -410,8 +412,9 @@ impl Audit {
         self.on_tape(|tape| {
             tape.outcome(decision.n, rows, duration_us, sqlstate.as_deref().unwrap_or_default());
         });
-        let body =
-            record::Body::Outcome { decision: &decision, rows, duration_us, sqlstate: sqlstate.as_deref() };
+        self.metrics.instructions.inc_by(instructions);
+        let sqlstate = sqlstate.as_deref();
+        let body = record::Body::Outcome { decision: &decision, rows, duration_us, sqlstate, instructions };
         // Nothing waits for it: what was done is on record already.
         let written = self.log.append_soon(&body, &[]);
         self.wrote(written).map(|_| ())

@@ -74,6 +74,7 @@ impl Backend for Embedded {
                 buttons: *self.0.made_key("buttons").await?,
                 commitments: *self.0.made_key("commitments").await?,
                 recordings: *self.0.made_key("recordings").await?,
+                doors: *self.0.made_key("doors").await?,
             })
         })
     }

@@ -70,6 +70,7 @@ impl Gateway {
     }
 
     pub(crate) async fn end_revoked(&self) -> Result<(), StateError> {
+        self.recent().forget();
         let mut tokens = BTreeSet::new();
         self.sessions().for_each(|live| {
             tokens.extend(live.tokens().cloned());
@@ -100,7 +101,14 @@ impl Gateway {
             let Some(facts) = in_force.targets.get(&target).map(|t| &t.facts) else { continue };
             let identity = Identity::verified(who);
             let identity = if emergency { identity.in_emergency() } else { identity };
-            let moment = Context { now: now(), address, application, in_transaction: false, encrypted };
+            let moment = Context {
+                now: now(),
+                address,
+                application,
+                in_transaction: false,
+                encrypted,
+                read_instructions: false,
+            };
             if let Err(denied) = in_force.policies.authorize(identity, &target, facts, &moment) {
                 let why = Ended::NotPermitted(denied.reason.into());
                 self.sessions().end(&why, |live| ids.contains(&live.id));

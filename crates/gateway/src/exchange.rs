@@ -249,6 +249,7 @@ impl Gateway {
             in_transaction: false,
             // Whether the session will be encrypted is asked when it is opened.
             encrypted: true,
+            read_instructions: false,
         };
         for target in &named {
             let within = party.targets.as_ref().is_none_or(|all| all.contains(target));

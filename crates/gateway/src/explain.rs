@@ -158,6 +158,7 @@ pub fn some_moment() -> Context {
         application: "".into(),
         in_transaction: false,
         encrypted: true,
+        read_instructions: false,
     }
 }
 

@@ -28,7 +28,7 @@ use crate::credentials::Sources;
 use crate::denials::Denials;
 use crate::exchange::Mints;
 use crate::holds::Holds;
-use crate::inside::Doorbell;
+use crate::inside::{Doorbell, Recent};
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
 use crate::lease::{self, Lease, Moment};
@@ -41,6 +41,7 @@ use crate::presence;
 use crate::recordings::Readers;
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
+use crate::suspicions::Suspicions;
 use crate::targets::Target;
 use crate::tokens::{Admitted, Entrance, Tokens};
 use crate::traces::Traces;
@@ -52,7 +53,7 @@ mod room;
 mod upkeep;
 
 pub use health::{Files, Health, Status};
-pub use limits::{Limits, Retention};
+pub use limits::{Calls, Limits, Retention};
 
 /// What a gateway is started with.
 pub struct Config {
@@ -150,8 +151,14 @@ pub struct Gateway {
     told: AtomicI64,
     /// What was refused lately, to whom.
     attempts: Attempts,
+    /// Who was answered of late with text that looks like instructions.
+    pub(crate) suspicions: Suspicions,
     /// Where clients inside this process wait to be served.
     doorbell: Doorbell,
+    /// Tokens that were good a moment ago.
+    recent: Recent,
+    /// Seals what doors give to their clients to bring back.
+    door_key: [u8; 32],
     /// The plans that wait here for their answers.
     waiting_plans: crate::plans::Waiting,
     /// One change of the configuration at a time.
@@ -213,7 +220,10 @@ impl Gateway {
             sources,
             traces,
             attempts: Attempts::default(),
+            suspicions: Suspicions::default(),
             doorbell: Doorbell::default(),
+            recent: Recent::default(),
+            door_key: keys.doors,
             changing: tokio::sync::Mutex::default(),
             journal,
             recorder,
@@ -292,6 +302,14 @@ impl Gateway {
     /// Where clients inside this process wait to be served.
     pub(crate) fn doorbell(&self) -> &Doorbell {
         &self.doorbell
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    pub(crate) fn door_key(&self) -> &[u8; 32] {
+        &self.door_key
     }
 
     /// Recent failed logins.
@@ -386,6 +404,7 @@ impl Gateway {
             application: Arc::clone(&origin.application),
             in_transaction,
             encrypted: origin.tls.is_some(),
+            read_instructions: false,
         }
     }
 
@@ -413,7 +432,7 @@ impl Gateway {
 
     /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
     pub(crate) fn turn(&self) -> u64 {
-        self.turns.load(Ordering::SeqCst) + self.denials.turns()
+        self.turns.load(Ordering::SeqCst) + self.denials.turns() + self.suspicions.turns()
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.

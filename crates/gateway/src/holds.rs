@@ -35,6 +35,8 @@ pub const PENDING: &str = "ZD001";
 pub const DENIED: &str = "ZD002";
 /// Nobody answered in time.
 pub const EXPIRED: &str = "ZD003";
+/// It was only asked for, and there is nothing to ask.
+pub const UNASKED: &str = "ZD009";
 /// The client took it back.
 const CANCELLED: &str = "57014";
 
@@ -74,6 +76,8 @@ pub struct Ticket {
     /// On which target.
     pub target: TargetName,
     catalogue: Known,
+    /// It is only asked for: nobody waits for its answer, and none is used.
+    only_asked: bool,
     /// When it was asked for.
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "nobody traces it"))]
     pub(crate) asked: Moment,
@@ -339,7 +343,8 @@ impl Holds {
                 return Err(refuse("0A000", why.to_owned(), hint));
             }
         };
-        let request = NewRequest { ceiling, preview: seen.preview, ..request };
+        let preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
+        let request = NewRequest { ceiling, preview, ..request };
         let filed = self.state.file(&request, &room).await.map_err(unfiled)?;
         self.news.notify_waiters();
         // Whoever answers sees it at once; whoever asks hears of it at a moment that tells nothing of what was seen.
@@ -369,6 +374,7 @@ impl Holds {
             id,
             changed,
             catalogue,
+            only_asked: question.message().errand().is_some_and(|errand| errand.asks_only),
             summary: request.summary,
             how,
             patience,
@@ -397,6 +403,7 @@ impl Holds {
             changed: None,
             target: target.clone(),
             catalogue,
+            only_asked: false,
             asked: Moment::now(),
             until: Instant::now(),
             claim: answered,
@@ -417,6 +424,9 @@ impl Holds {
         frozen: impl Fn() -> Option<Arc<str>>,
         asks: impl Fn(&[HoldRule]) -> bool,
     ) -> Answer {
+        if ticket.only_asked {
+            return Answer::Pending;
+        }
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -633,8 +643,22 @@ fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, sessi
         effects,
         holds: question.holds().to_vec(),
         ceiling: Ceiling::default(),
-        preview: Preview::default(),
+        preview: Preview {
+            reason: message.errand().and_then(|errand| errand.reason.clone()),
+            ..Preview::default()
+        },
         version: question.version().to_string(),
+    }
+}
+
+/// The refusal of what is only asked for and needs no answer.
+pub(crate) fn nothing_to_ask(version: Arc<str>) -> Denied {
+    Denied {
+        code: UNASKED,
+        reason: "policy allows it as it is: there is nobody to ask; it did not run".to_owned(),
+        hint: Some("Send it.".to_owned()),
+        policies: Vec::new(),
+        version,
     }
 }
 

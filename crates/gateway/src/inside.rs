@@ -1,24 +1,31 @@
 //! Clients inside the gateway's own process: doors that speak another protocol to agents (MCP) and PostgreSQL's to the spine,
 //! so that what comes by them is understood, decided, held, masked and put down as what `psql` sends.
 
+mod own;
+mod recent;
+mod sealed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use journal::record;
-use model::{Action, ColumnName, Effect, Facts, Inspect, Request, Resource, TableName, Tag, TargetName};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Resource, TableName, Tag, TargetName};
 use policy::{Context, Denied, Identity, Opinion};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use wire::postgres::startup::Login;
 
+use self::recent::Mark;
+pub(crate) use self::recent::Recent;
 use crate::audit::JournalDown;
+use crate::errand::Errand;
 use crate::gateway::Gateway;
 use crate::net::listen::{Accepted, NEWEST_MINOR};
 use crate::net::login::{Authenticator, Refused};
 use crate::serve;
-use crate::state::StateError;
 use crate::targets::Target;
 use crate::tokens::Admitted;
 
@@ -28,6 +35,11 @@ const UNDER_WAY: usize = 64 * 1024;
 /// Seconds since 1970, as decisions are made by.
 pub fn now() -> i64 {
     crate::gateway::now()
+}
+
+/// Such a moment as RFC 3339 writes it, in UTC.
+pub fn written(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map(|moment| moment.to_string()).unwrap_or_default()
 }
 
 /// How such a client comes in. It still must bring a token where a password goes.
@@ -63,9 +75,20 @@ pub struct Ear {
     masked: Mutex<Vec<usize>>,
     times: AtomicU32,
     lasts: AtomicBool,
+    errand: Mutex<Option<Arc<Errand>>>,
 }
 
 impl Ear {
+    /// What is sent from now on is sent for this; to run, where nothing is said.
+    pub fn sends_for(&self, errand: Option<Errand>) {
+        *self.errand.lock().unwrap_or_else(PoisonError::into_inner) = errand.map(Arc::new);
+    }
+
+    /// What for.
+    pub(crate) fn errand(&self) -> Option<Arc<Errand>> {
+        self.errand.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The columns of a result that begins, from 0.
     pub(crate) fn hears(&self, masked: Vec<usize>) {
         *self.masked.lock().unwrap_or_else(PoisonError::into_inner) = masked;
@@ -158,10 +181,15 @@ impl Gateway {
     /// It is not taken; that is in the journal. What cannot be written there lets nobody in.
     pub async fn admit_inside(&self, token: &str, peer: SocketAddr) -> Result<Admitted, NotIn> {
         self.is_current().map_err(NotIn::Closed)?;
+        let (mark, turn, asked) = (Mark::of(token), self.turn(), Instant::now());
+        if let Some(admitted) = self.recent().find(&mark, turn) {
+            return Ok(admitted);
+        }
         let refused = match self.authenticator_of_agents().check(token.as_bytes()).await {
             // A code for emergencies opens one session, and a door asks more than once.
             Ok(admitted) if !admitted.is_emergency() => {
                 self.failures().forgive(peer.ip());
+                self.recent().keep(mark, &admitted, asked, turn);
                 return Ok(admitted);
             }
             Ok(_) => Refused::Token,
@@ -251,14 +279,6 @@ impl Gateway {
             }
         }
         tags
-    }
-
-    /// Where a request stands that somebody made, for them alone.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn own_request(&self, admitted: &Admitted, id: &str) -> Result<Option<Request>, StateError> {
-        Ok(self.state().request(id).await?.filter(|request| admitted.has_made(request)))
     }
 
     /// The client's end of a new session, in front of its login. It speaks PostgreSQL's protocol from there on, without a

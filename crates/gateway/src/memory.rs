@@ -85,6 +85,7 @@ impl Backend for Memory {
             buttons: [5; 32],
             commitments: [3; 32],
             recordings: [4; 32],
+            doors: [6; 32],
         })
     }
 

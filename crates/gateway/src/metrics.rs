@@ -74,6 +74,8 @@ pub struct Metrics {
     pub denied: Counter,
     /// Operations that wait or waited for a person.
     pub held: Counter,
+    /// Values in answers to agents that look like instructions.
+    pub instructions: Counter,
     /// Messages that could not be understood.
     pub unreadable: Counter,
     /// Rows shown to clients or changed by them.
@@ -135,6 +137,8 @@ impl Metrics {
         let break_glass = counter("break_glass_used", "Break-glass codes that were used");
         let allowed = counter("operations_allowed", "Operations that policy allowed");
         let denied = counter("operations_denied", "Operations that policy denied");
+        let instructions =
+            counter("instruction_like_values", "Values in answers to agents that look like instructions");
         let held = counter("operations_held", "Operations that were held for an approval");
         let unreadable = counter("operations_unreadable", "Messages that could not be understood");
         let failed = counter("operations_failed", "Allowed operations that failed at their target");
@@ -205,6 +209,7 @@ impl Metrics {
             allowed,
             denied,
             held,
+            instructions,
             unreadable,
             rows,
             bytes,

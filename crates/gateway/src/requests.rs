@@ -193,7 +193,9 @@ impl Gateway {
     /// There is none of this id, or it cannot be stored or recorded.
     pub async fn revoke_token(&self, id: &str, by: &str) -> Result<usize, AdminError> {
         self.administered(by, "token revoked", id)?;
-        if !self.state().revoke_token(id).await? {
+        let revoked = self.state().revoke_token(id).await?;
+        self.recent().forget();
+        if !revoked {
             return Err(AdminError::Missing(format!("token {id}")));
         }
         Ok(self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| token == id)))

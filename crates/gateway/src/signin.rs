@@ -140,6 +140,7 @@ impl Gateway {
         let id = admitted.token();
         self.administered(&admitted.principal().id.to_string(), "token given back", id)?;
         self.state().revoke_token(id).await?;
+        self.recent().forget();
         self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| token == id));
         Ok(())
     }

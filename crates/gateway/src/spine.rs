@@ -205,6 +205,8 @@ pub trait Auditable {
     fn is_shape_only(&self) -> bool;
     /// When it was understood, for whoever traces it.
     fn understood(&self) -> crate::traces::Understood;
+    /// What it was sent for, where it is not simply to run.
+    fn errand(&self) -> Option<&crate::errand::Errand>;
     /// Everything that makes it this operation and no other, in parts: texts and values. What depends on things that may
     /// change before it is sent again (a prepared statement's name) adds the session, so that an approval cannot be used
     /// elsewhere.

@@ -143,6 +143,8 @@ pub struct Keys {
     pub commitments: [u8; 32],
     /// What wraps the keys of sessions' recordings.
     pub recordings: [u8; 32],
+    /// Seals what doors give to their clients to bring back.
+    pub doors: [u8; 32],
 }
 
 /// A token of an issuer's that others were made of, so that whoever uses those asks its issuer about it.

@@ -64,6 +64,7 @@ struct Wish {
     facts: Facts,
     text: String,
     value: String,
+    errand: Option<crate::errand::Errand>,
 }
 
 fn wish(action: Action, value: &str) -> Wish {
@@ -76,6 +77,7 @@ fn wish(action: Action, value: &str) -> Wish {
         facts: Facts { kind: action.as_str().to_owned(), statements: 1, ..Facts::default() },
         text,
         value: value.to_owned(),
+        errand: None,
     }
 }
 
@@ -116,6 +118,10 @@ impl Auditable for Wish {
 
     fn understood(&self) -> crate::traces::Understood {
         crate::traces::Understood::default()
+    }
+
+    fn errand(&self) -> Option<&crate::errand::Errand> {
+        self.errand.as_ref()
     }
 
     fn exact(&self, _session: &str, part: &mut dyn FnMut(&[u8])) {
@@ -229,6 +235,7 @@ impl Protocol for Toy {
             sqlstate: None,
             masking: Spent::default(),
             stopped: None,
+            instructions: 0,
         }));
         Ok(())
     }
@@ -281,6 +288,7 @@ impl Protocol for Toy {
             application: "toy".into(),
             in_transaction: false,
             encrypted: true,
+            read_instructions: false,
         }
     }
 

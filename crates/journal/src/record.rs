@@ -190,6 +190,9 @@ pub enum Body<'a> {
         duration_us: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         sqlstate: Option<&'a str>,
+        /// How many values of its answer to an agent look like instructions.
+        #[serde(skip_serializing_if = "is_none")]
+        instructions: u64,
     },
     /// A statement of the gateway's own.
     Gateway { target: String, purpose: String },
@@ -256,7 +259,7 @@ impl Body<'_> {
                 out.push(b']');
                 Ok(())
             }
-            Self::Outcome { decision, rows, duration_us, sqlstate } => {
+            Self::Outcome { decision, rows, duration_us, sqlstate, instructions } => {
                 out.extend_from_slice(b",\"kind\":\"outcome\",\"decision\":");
                 decision.write(out)?;
                 out.extend_from_slice(b",\"rows\":");
@@ -266,6 +269,10 @@ impl Body<'_> {
                 if let Some(sqlstate) = sqlstate {
                     out.extend_from_slice(b",\"sqlstate\":");
                     json::text(out, sqlstate)?;
+                }
+                if *instructions > 0 {
+                    out.extend_from_slice(b",\"instructions\":");
+                    json::number(out, *instructions);
                 }
                 Ok(())
             }
@@ -301,6 +308,11 @@ impl Body<'_> {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,8 +325,20 @@ mod tests {
         let bodies = [
             Body::Allowed { decision: &one, phase: "query", values: &none },
             Body::Allowed { decision: &odd, phase: "a\\b", values: &two },
-            Body::Outcome { decision: &one, rows: 0, duration_us: 1_000_000, sqlstate: None },
-            Body::Outcome { decision: &odd, rows: u64::MAX, duration_us: 3, sqlstate: Some("22\u{1}12") },
+            Body::Outcome {
+                decision: &one,
+                rows: 0,
+                duration_us: 1_000_000,
+                sqlstate: None,
+                instructions: 0,
+            },
+            Body::Outcome {
+                decision: &odd,
+                rows: u64::MAX,
+                duration_us: 3,
+                sqlstate: Some("22\u{1}12"),
+                instructions: 7,
+            },
         ];
         for body in bodies {
             let (mut by_hand, mut by_library) = (Vec::new(), Vec::new());

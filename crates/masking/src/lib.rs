@@ -2,11 +2,13 @@
 
 mod constant;
 mod generalize;
+mod instructions;
 mod masker;
 mod proof;
 mod strategy;
 mod types;
 
+pub use instructions::looks_like_instructions;
 pub use masker::{ColumnShape, HashKey, Masker, Plan, TypeKind};
 pub use proof::{Cut, Maskable, Masked, apply};
 pub use strategy::{Strategy, UnknownStrategy};

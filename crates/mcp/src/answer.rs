@@ -50,6 +50,8 @@ struct Why {
     is_final: bool,
     /// The request that waits, or was answered.
     request: Option<String>,
+    /// Where people answer it.
+    link: Option<String>,
     position: Option<u32>,
     /// How often the same was refused by now.
     times: u32,
@@ -66,10 +68,18 @@ impl Refusal {
             detail: None,
             is_final: false,
             request: None,
+            link: None,
             position: None,
             times: 0,
             ended: None,
         }))
+    }
+
+    /// Of a code, in words.
+    pub(crate) fn of(code: &str, reason: String, hint: Option<String>) -> Self {
+        let mut refusal = Self::new(code, reason);
+        refusal.0.hint = hint;
+        refusal
     }
 
     /// An argument is not what the tool takes.
@@ -106,6 +116,24 @@ impl Refusal {
         self
     }
 
+    /// With where people answer it.
+    pub(crate) fn answered_at(mut self, link: Option<String>) -> Self {
+        self.0.link = link;
+        self
+    }
+
+    /// The hint, and the same without one.
+    pub(crate) fn take_hint(mut self) -> (Self, Option<String>) {
+        let hint = self.0.hint.take();
+        (self, hint)
+    }
+
+    /// It was taken back.
+    pub(crate) fn taken_back(request: &str) -> Self {
+        Self::new("57014", format!("request {request} was taken back; the statement did not run"))
+            .of_request(Some(request.to_owned()))
+    }
+
     /// How often the same was refused by now, and what ended behind it.
     pub(crate) fn again(mut self, times: u32, ended: Option<&Said>) -> Self {
         (self.0.times, self.0.ended) = (times, ended.map(|said| said.message.clone()));
@@ -121,14 +149,14 @@ impl Refusal {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let Why { code, reason, hint, detail, is_final, request, position, times, ended } = *refusal.0;
+        let Why { code, reason, hint, detail, is_final, request, link, position, times, ended } = *refusal.0;
         let mut data = json!({ "code": code, "reason": reason, "final": is_final });
         // The server's own words may have values in them: they are the target's, not the gateway's.
         let mut text = format!("{code}: {}", one_line(&reason));
         if let Some(at) = position {
             let _ = write!(text, " (at character {at})");
         }
-        for (name, value) in [("hint", &hint), ("detail", &detail), ("request", &request)] {
+        for (name, value) in [("hint", &hint), ("detail", &detail), ("request", &request), ("link", &link)] {
             if let (Some(value), Some(object)) = (value, data.as_object_mut()) {
                 object.insert(name.to_owned(), value.as_str().into());
             }
@@ -149,6 +177,9 @@ impl From<Refusal> for Answer {
         }
         if let Some(detail) = &detail {
             let _ = write!(text, "\n{}", one_line(detail));
+        }
+        if let Some(link) = &link {
+            let _ = write!(text, "\nPeople answer it at {link}");
         }
         if is_final {
             text.push_str("\nThis is final: the same in other words is refused, too.");

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use gateway::errand::Errand;
 use gateway::gateway::Gateway;
 use gateway::inside::{Arriving, Ear};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -182,6 +183,11 @@ impl Client {
         !self.busy && tokio::io::AsyncRead::poll_read(read, &mut context, &mut buffer).is_pending()
     }
 
+    /// The next statement is sent for this.
+    pub(crate) fn sends_for(&self, errand: Errand) {
+        self.ear.sends_for(Some(errand));
+    }
+
     /// Runs one statement in a transaction of its own.
     pub(crate) async fn run(
         &mut self,
@@ -201,6 +207,7 @@ impl Client {
         self.stream.write_all(&out).await?;
         let outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
+        self.ear.sends_for(None);
         Ok(Outcome { masked: self.ear.masked(), times: self.ear.times(), ..outcome })
     }
 

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
-use crate::eras::{self, SPOKEN, Session, Sessions, WITH_BATCHES};
+use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_BATCHES, WITH_SESSIONS, takes_pages};
 use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
-use crate::stream;
-use crate::tools::{Caller, Tools};
+use crate::stream::{self, How};
+use crate::tools::{Action, Called, Caller, Takes, Tools};
 
 /// A message is not longer, in bytes.
 const LONGEST: usize = 4 << 20;
@@ -42,7 +42,7 @@ pub struct Door {
     /// The names of hosts by which it is reached, beside the loopback's and plain addresses.
     hosts: BTreeSet<String>,
     sessions: Sessions,
-    tools: Tools,
+    tools: Arc<Tools>,
 }
 
 /// One request of HTTP's.
@@ -155,7 +155,14 @@ impl Door {
             return Err(Stranger::Fault(fault.with(StatusCode::FORBIDDEN)));
         }
         match self.gateway.admit_inside(&token, peer).await {
-            Ok(admitted) => Ok(Caller { admitted, token, peer, encrypted, client: "?".to_owned() }),
+            Ok(admitted) => Ok(Caller {
+                admitted,
+                token,
+                peer,
+                encrypted,
+                client: "?".to_owned(),
+                takes: Takes::default(),
+            }),
             Err(NotIn::Token) => Err(Stranger::Unknown { brought: true }),
             Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
                 tracing::error!("nobody is let in by MCP: {error}");
@@ -206,7 +213,12 @@ impl Door {
     fn listen(&self, headers: &HeaderMap, caller: &Caller) -> Result<Response, Fault> {
         accepts(headers, "text/event-stream")?;
         let session = self.sessions.find(headers, &caller.name())?;
-        Ok(stream::silence(session))
+        match headers.get("last-event-id") {
+            None => Ok(stream::silence(session)),
+            Some(last) => stream::taken_up(&session, last.to_str().unwrap_or_default()).ok_or_else(|| {
+                Fault::no_request("there is no stream to go on with behind this Last-Event-ID")
+            }),
+        }
     }
 
     async fn post(
@@ -231,7 +243,10 @@ impl Door {
             return self.batch(headers, caller, batch).await;
         }
         match rpc::read(message)? {
-            Incoming::Response => Ok(StatusCode::ACCEPTED.into_response()),
+            Incoming::Response(response) => {
+                self.said(headers, &caller, &response).await;
+                Ok(StatusCode::ACCEPTED.into_response())
+            }
             Incoming::Notification(told) => self.told(headers, &caller, &told),
             Incoming::Request(request) => {
                 let id = request.id.clone();
@@ -258,7 +273,7 @@ impl Door {
         let mut answers = Vec::new();
         for message in batch {
             match rpc::read(message) {
-                Ok(Incoming::Response) => {}
+                Ok(Incoming::Response(response)) => self.said(headers, &caller, &response).await,
                 Ok(Incoming::Notification(told)) => drop(self.told(headers, &caller, &told)?),
                 Ok(Incoming::Request(request)) if request.method == "initialize" => {
                     answers.push(Fault::no_request("initialize comes alone").message(Some(&request.id)));
@@ -276,6 +291,16 @@ impl Door {
             return Ok(StatusCode::ACCEPTED.into_response());
         }
         Ok(Json(answers).into_response())
+    }
+
+    /// An answer to what a client of the older era was asked. What was not asked of it is of no matter.
+    async fn said(&self, headers: &HeaderMap, caller: &Caller, response: &rpc::Response) {
+        let Ok(session) = self.sessions.find(headers, &caller.name()) else { return };
+        let Some(request) = response.id.as_str().and_then(|id| session.asked(id)) else { return };
+        if Action::of(response.result.as_ref()) == Action::Decline {
+            // Its call hears of that by itself; what fails was logged.
+            let _ = self.tools.withdraw(caller, &request).await;
+        }
     }
 
     fn told(&self, headers: &HeaderMap, caller: &Caller, told: &Notification) -> Result<Response, Fault> {
@@ -301,9 +326,13 @@ impl Door {
         let token = request.params.get("_meta").and_then(|meta| meta.get("progressToken")).cloned();
         let token = token.filter(|token| streams && (token.is_string() || token.is_i64() || token.is_u64()));
         if let Some(says) = eras::alone(headers, &request.method, &request.params, true)? {
-            caller.client = says.client;
+            (caller.client, caller.takes) = (says.client, says.takes);
             if request.method == "subscriptions/listen" {
                 accepts(headers, "text/event-stream")?;
+                let wanted = request.params.get("notifications").and_then(|all| all.get("taskIds"));
+                if wanted.is_some() && !caller.takes.tasks {
+                    return Err(Fault::capability(json!({ "extensions": { TASKS: {} } })));
+                }
                 return Ok(stream::acknowledged(&request.id, self.gateway.draining()));
             }
             let door = Arc::clone(self);
@@ -317,7 +346,8 @@ impl Door {
                         let answer = door.by_itself(caller, request, told).await;
                         answer.unwrap_or_else(|fault| fault.message(Some(&id)))
                     };
-                    Ok(stream::events(Box::pin(work), telling, token))
+                    let how = How { told: telling, token: Some(token), session: None, asks: false };
+                    Ok(stream::answered(Box::pin(work), how).await)
                 }
             };
         }
@@ -326,20 +356,25 @@ impl Door {
         }
         let session = self.sessions.find(headers, &caller.name())?;
         let door = Arc::clone(self);
-        match token.filter(|_| request.method == "tools/call") {
-            None => {
+        let token = token.filter(|_| request.method == "tools/call");
+        // Of a client that can lead its person to a page it may have to be asked, while its call waits.
+        let asks = streams && session.takes_pages && request.method == "tools/call";
+        match token {
+            None if !asks => {
                 let answer = door.in_session(&session, caller, request, Told::nobody()).await;
                 // An unknown method has no status of its own in this era.
                 answer.map(|answer| Json(answer).into_response()).map_err(|fault| fault.with(StatusCode::OK))
             }
-            Some(token) => {
+            token => {
                 let (told, telling) = Told::somebody();
+                let in_session = Arc::clone(&session);
                 let work = async move {
                     let id = request.id.clone();
                     let answer = door.in_session(&session, caller, request, told).await;
                     answer.unwrap_or_else(|fault| fault.message(Some(&id)))
                 };
-                Ok(stream::events(Box::pin(work), telling, token))
+                let how = How { told: telling, token, session: Some(in_session), asks };
+                Ok(stream::answered(Box::pin(work), how).await)
             }
         }
     }
@@ -351,17 +386,24 @@ impl Door {
             "server/discover" => {
                 let mut result = capabilities();
                 result.insert("supportedVersions".to_owned(), json!(SPOKEN));
+                result.insert("capabilities".to_owned(), json!({ "tools": {}, "extensions": { TASKS: {} } }));
                 fresh(&mut result, "private");
                 result
             }
-            "tools/call" => self.tools.call(&caller, &params, &told).await?,
+            "tools/call" => self.tools.call(&caller, &params, &told).await?.into_result(),
+            "tasks/get" | "tasks/update" | "tasks/cancel" if !caller.takes.tasks => {
+                return Err(Fault::capability(json!({ "extensions": { TASKS: {} } })));
+            }
+            "tasks/get" => self.tools.task(&caller, &params)?,
+            "tasks/update" => self.tools.update_task(&caller, &params).await?,
+            "tasks/cancel" => self.tools.cancel_task(&caller, &params).await?,
             _ => {
                 let mut result = self.list(&method).ok_or_else(|| Fault::no_method(&method))?;
                 fresh(&mut result, "private");
                 result
             }
         };
-        result.insert("resultType".to_owned(), "complete".into());
+        result.entry("resultType").or_insert_with(|| "complete".into());
         let meta = json!({ "io.modelcontextprotocol/serverInfo": server() });
         result.insert("_meta".to_owned(), meta);
         Ok(rpc::result(&id, result))
@@ -372,7 +414,10 @@ impl Door {
         let asked = params.get("protocolVersion").and_then(Value::as_str);
         let asked = asked.ok_or_else(|| Fault::parameters("protocolVersion is missing"))?;
         let version = eras::agreed(asked);
-        let session = self.sessions.begin(&caller.name(), version, eras::client(params.get("clientInfo")))?;
+        // Pages came with the newest version of that era.
+        let takes_pages = version == WITH_SESSIONS[0] && params.get("capabilities").is_some_and(takes_pages);
+        let client = eras::client(params.get("clientInfo"));
+        let session = self.sessions.begin(&caller.name(), version, client, takes_pages)?;
         let mut result = capabilities();
         result.insert("protocolVersion".to_owned(), version.into());
         result.insert("serverInfo".to_owned(), server());
@@ -401,7 +446,11 @@ impl Door {
                 () = under_way.cancelled.notified() => {
                     return Err(Fault::no_request("the call was taken back"));
                 }
-                result = self.tools.call(&caller, &params, &told) => result?,
+                result = self.tools.call(&caller, &params, &told) => match result? {
+                    Called::Done(result) => result,
+                    // Nobody is told so who has not said that it is understood: in this era nobody can.
+                    Called::Asks(_) | Called::Task(_) => return Err(Fault::internal("the call waits")),
+                },
             },
             _ => self.list(&method).ok_or_else(|| Fault::no_method(&method))?,
         };
@@ -432,15 +481,28 @@ enum Stranger {
     Fault(Fault),
 }
 
+/// How a call goes.
+pub(crate) enum Word {
+    /// In words for a person.
+    Goes(String),
+    /// It waits for an answer to a request, which people give on a page.
+    Waits {
+        /// The request's id.
+        request: String,
+        /// Where its page is, if there is a console.
+        page: Option<String>,
+    },
+}
+
 /// Who hears how a call goes.
-pub(crate) struct Told(Option<Sender<String>>);
+pub(crate) struct Told(Option<Sender<Word>>);
 
 impl Told {
     pub(crate) fn nobody() -> Self {
         Self(None)
     }
 
-    fn somebody() -> (Self, Receiver<String>) {
+    fn somebody() -> (Self, Receiver<Word>) {
         let (sender, receiver) = channel(WORDS);
         (Self(Some(sender)), receiver)
     }
@@ -449,7 +511,14 @@ impl Told {
     pub(crate) fn tell(&self, words: &str) {
         if let Some(sender) = &self.0 {
             // Who says too much is not waited for.
-            let _ = sender.try_send(words.to_owned());
+            let _ = sender.try_send(Word::Goes(words.to_owned()));
+        }
+    }
+
+    /// Tells that it waits for people, and where they answer.
+    pub(crate) fn waits(&self, request: &str, page: Option<String>) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.try_send(Word::Waits { request: request.to_owned(), page });
         }
     }
 }

@@ -13,6 +13,8 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::rpc::{Fault, Object, printable};
+use crate::stream::Parked;
+use crate::tools::Takes;
 
 /// The version in which each request stands alone.
 pub(crate) const ALONE: &str = "2026-07-28";
@@ -26,6 +28,8 @@ pub(crate) const SPOKEN: [&str; 5] =
 
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
+/// The extension by which clients ask later about what goes on.
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// A value of a header that would not fit into one is written between these.
 const ENCODED: (&str, &str) = ("=?base64?", "?=");
@@ -42,6 +46,19 @@ const MOST: usize = 10_000;
 pub(crate) struct Alone {
     /// What the client calls itself.
     pub(crate) client: String,
+    /// What it can do while something waits for a person.
+    pub(crate) takes: Takes,
+}
+
+/// What a client of the newer era says that it can do while something waits for a person.
+fn takes(capabilities: &Value) -> Takes {
+    let tasks = capabilities.get("extensions").and_then(|all| all.get(TASKS)).is_some_and(Value::is_object);
+    Takes { pages: takes_pages(capabilities), tasks }
+}
+
+/// Whether a client can lead its person to a page, in either era.
+pub(crate) fn takes_pages(capabilities: &Value) -> bool {
+    capabilities.get("elicitation").and_then(|all| all.get("url")).is_some_and(Value::is_object)
 }
 
 /// Whether a message is of the newer era; then whether its headers say what its body says.
@@ -81,6 +98,7 @@ pub(crate) fn alone(
         let named = match method {
             "tools/call" | "prompts/get" => params.get("name"),
             "resources/read" => params.get("uri"),
+            "tasks/get" | "tasks/update" | "tasks/cancel" => params.get("taskId"),
             _ => None,
         };
         if let Some(name) = named {
@@ -88,10 +106,10 @@ pub(crate) fn alone(
         }
     }
     let meta = meta.cloned().unwrap_or_default();
-    if !meta.get(CAPABILITIES).is_some_and(Value::is_object) {
+    let Some(capabilities) = meta.get(CAPABILITIES).filter(|all| all.is_object()) else {
         return Err(Fault::parameters(format!("_meta must have {CAPABILITIES}, an object")));
-    }
-    Ok(Some(Alone { client: client(meta.get(CLIENT)) }))
+    };
+    Ok(Some(Alone { client: client(meta.get(CLIENT)), takes: takes(capabilities) }))
 }
 
 /// What a client calls itself, as far as it may stand in an `application_name`.
@@ -136,6 +154,12 @@ pub(crate) struct Session {
     pub(crate) version: &'static str,
     /// What the client calls itself.
     pub(crate) client: String,
+    /// Whether it can lead its person to a page.
+    pub(crate) takes_pages: bool,
+    /// What it was asked, by the id of the question: the request whose page it leads to.
+    asked: Mutex<HashMap<String, String>>,
+    /// Streams whose connection broke, until they are taken up again.
+    pub(crate) parked: Parked,
     used: Mutex<Instant>,
     /// What is under way, by the id that the client gave it.
     calls: Mutex<HashMap<String, Arc<Notify>>>,
@@ -171,6 +195,20 @@ impl Session {
         Ok(UnderWay { session: Arc::clone(self), id, cancelled })
     }
 
+    /// Notes that the client is asked to lead its person to a request's page; the question's id.
+    pub(crate) fn ask(&self, request: &str) -> Option<String> {
+        let mut id = [0; 12];
+        rand::fill(&mut id).ok()?;
+        let id = URL_SAFE_NO_PAD.encode(id);
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), request.to_owned());
+        Some(id)
+    }
+
+    /// The request that a question was about, which is answered or of no matter any more.
+    pub(crate) fn asked(&self, question: &str) -> Option<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(question)
+    }
+
     /// The client takes a call back.
     pub(crate) fn cancel(&self, id: &Value) {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,6 +220,8 @@ impl Session {
     fn cancel_all(&self) {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.values().for_each(|call| call.notify_one());
+        drop(calls);
+        self.parked.forget();
         self.ended.notify_waiters();
     }
 
@@ -202,6 +242,7 @@ impl Sessions {
         principal: &str,
         version: &'static str,
         client: String,
+        takes_pages: bool,
     ) -> Result<String, Fault> {
         let mut id = [0; 24];
         rand::fill(&mut id).map_err(|_| Fault::internal("the system gives no randomness"))?;
@@ -227,6 +268,9 @@ impl Sessions {
             principal: principal.to_owned(),
             version,
             client,
+            takes_pages,
+            asked: Mutex::default(),
+            parked: Parked::default(),
             used: Mutex::new(Instant::now()),
             calls: Mutex::default(),
             ended: Notify::new(),
@@ -342,7 +386,7 @@ mod tests {
     #[test]
     fn a_session_is_one_principals_and_ends() {
         let sessions = Sessions::default();
-        let id = sessions.begin("agent:a", "2025-11-25", "test".to_owned()).expect("begun");
+        let id = sessions.begin("agent:a", "2025-11-25", "test".to_owned(), false).expect("begun");
         let named = headers(&[("mcp-session-id", &id)]);
         assert!(sessions.find(&named, "agent:a").is_ok());
         assert!(sessions.find(&named, "agent:b").is_err(), "it is nobody else's");

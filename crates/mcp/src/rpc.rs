@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Response as Reply};
 use serde_json::{Map, Value, json};
 
 /// An object of JSON.
@@ -15,8 +15,16 @@ pub(crate) enum Incoming {
     Request(Request),
     /// It wants none.
     Notification(Notification),
-    /// An answer to something that was asked; nothing is asked of clients here.
-    Response,
+    /// An answer to something that was asked.
+    Response(Response),
+}
+
+/// An answer of the client's.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Response {
+    pub(crate) id: Value,
+    /// What it says; nothing where it is an error.
+    pub(crate) result: Option<Value>,
 }
 
 /// A call.
@@ -78,6 +86,14 @@ impl Fault {
         Self::new(StatusCode::BAD_REQUEST, -32020, why)
     }
 
+    /// What this needs the client has not said that it can do (`MissingRequiredClientCapability`).
+    pub(crate) fn capability(required: Value) -> Self {
+        let data = json!({ "requiredCapabilities": required });
+        let fault =
+            Self::new(StatusCode::BAD_REQUEST, -32021, "this needs a capability that was not declared");
+        Self { data: Some(data), ..fault }
+    }
+
     /// A version that is not spoken here (`UnsupportedProtocolVersion`).
     pub(crate) fn version(asked: &str, supported: &[&str]) -> Self {
         let data = json!({ "supported": supported, "requested": printable(asked) });
@@ -104,7 +120,7 @@ impl Fault {
     }
 
     /// As a response by itself.
-    pub(crate) fn respond(&self, id: Option<&Value>) -> Response {
+    pub(crate) fn respond(&self, id: Option<&Value>) -> Reply {
         (self.status, Json(self.message(id))).into_response()
     }
 }
@@ -130,7 +146,8 @@ pub(crate) fn read(message: Value) -> Result<Incoming, Fault> {
         Some(Value::String(method)) => method,
         Some(_) => return Err(Fault::no_request("method is a string")),
         None if message.contains_key("result") || message.contains_key("error") => {
-            return Ok(Incoming::Response);
+            let result = message.remove("result");
+            return Ok(Incoming::Response(Response { id: id.unwrap_or_default(), result }));
         }
         None => return Err(Fault::no_request("method is missing")),
     };
@@ -159,7 +176,7 @@ mod tests {
         let of = |message| match read(message) {
             Ok(Incoming::Request(_)) => "request",
             Ok(Incoming::Notification(_)) => "notification",
-            Ok(Incoming::Response) => "response",
+            Ok(Incoming::Response(_)) => "response",
             Err(_) => "fault",
         };
         for (message, expected) in [

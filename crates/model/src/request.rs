@@ -163,6 +163,9 @@ impl Default for Ceiling {
 /// What an operation would do to the data, as far as it was seen before anybody answered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
+    /// What it is asked for, in the words of whoever asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// In words, a line each.
     pub words: Vec<String>,
     /// How it was looked at; `None` of what was asked for before that was kept.

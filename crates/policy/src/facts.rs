@@ -169,6 +169,7 @@ fn context(
         ("application".to_owned(), string(&*now.application)),
         ("encrypted".to_owned(), bool(now.encrypted)),
         ("in_transaction".to_owned(), bool(now.in_transaction)),
+        ("read_instructions".to_owned(), bool(now.read_instructions)),
         ("on_behalf_of".to_owned(), strings(&who.on_behalf_of)),
         ("break_glass".to_owned(), bool(grant.break_glass)),
         ("chain".to_owned(), chain(who)?),

@@ -123,4 +123,6 @@ pub struct Context {
     pub in_transaction: bool,
     /// Whether the client's connection is encrypted.
     pub encrypted: bool,
+    /// Whether the principal was answered with text that looks like instructions, in the last hour.
+    pub read_instructions: bool,
 }

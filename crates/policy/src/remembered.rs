@@ -40,6 +40,7 @@ struct Kept {
     tags: BTreeSet<Tag>,
     shape: [u8; 16],
     encrypted: bool,
+    read_instructions: bool,
     in_transaction: Option<bool>,
     address: Option<IpAddr>,
     application: Option<Arc<str>>,
@@ -52,6 +53,7 @@ pub(crate) struct Key<'a> {
     tags: &'a BTreeSet<Tag>,
     shape: [u8; 16],
     encrypted: bool,
+    read_instructions: bool,
     in_transaction: Option<bool>,
     address: Option<IpAddr>,
     application: Option<&'a Arc<str>>,
@@ -59,12 +61,14 @@ pub(crate) struct Key<'a> {
 
 impl Kept {
     fn key(&self) -> Key<'_> {
-        let Self { who, tags, shape, encrypted, in_transaction, address, application } = self;
+        let Self { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } =
+            self;
         Key {
             who,
             tags,
             shape: *shape,
             encrypted: *encrypted,
+            read_instructions: *read_instructions,
             in_transaction: *in_transaction,
             address: *address,
             application: application.as_ref(),
@@ -80,12 +84,14 @@ impl Equivalent<Kept> for Key<'_> {
 
 impl From<Key<'_>> for Kept {
     fn from(key: Key<'_>) -> Self {
-        let Key { who, tags, shape, encrypted, in_transaction, address, application } = key;
+        let Key { who, tags, shape, encrypted, read_instructions, in_transaction, address, application } =
+            key;
         Self {
             who: Arc::clone(who),
             tags: tags.clone(),
             shape,
             encrypted,
+            read_instructions,
             in_transaction,
             address,
             application: application.cloned(),
@@ -133,6 +139,7 @@ impl Remembered {
             tags: &facts.tags,
             shape,
             encrypted: now.encrypted,
+            read_instructions: now.read_instructions,
             in_transaction: self.reads_transaction.then_some(now.in_transaction),
             address: self.reads_address.then_some(now.address),
             application: self.reads_application.then_some(&now.application),
@@ -187,6 +194,7 @@ mod tests {
             tags: &tags,
             shape: [1; 16],
             encrypted: true,
+            read_instructions: false,
             in_transaction: Some(false),
             address: None,
             application: Some(&application),

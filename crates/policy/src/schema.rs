@@ -38,6 +38,7 @@ type Facts = {
   application: String,
   encrypted: Bool,
   in_transaction: Bool,
+  read_instructions: Bool,
   on_behalf_of: Set<String>,
   break_glass: Bool,
   chain: Chain,

@@ -47,6 +47,7 @@ fn now() -> Context {
         application: "psql".into(),
         in_transaction: false,
         encrypted: false,
+        read_instructions: false,
     }
 }
 

@@ -54,6 +54,11 @@ impl<M> Pass<M> {
         &self.message
     }
 
+    /// Gives it up: the operation does not go on.
+    pub fn withdraw(self) -> M {
+        self.message
+    }
+
     /// Spends it. Only the journal may, on its way to a cleared operation.
     pub fn into_parts(self) -> (M, Permit) {
         (self.message, self.permit)

@@ -30,12 +30,15 @@ pub(crate) struct Mcp {
     /// How long each of its tokens lives; they are renewed as long as it runs
     #[arg(long, default_value = "1h", value_parser = typed::seconds, value_name = "TIME")]
     pub life: u64,
-    /// The gateway's port for agents [default: where you are signed in, or http://127.0.0.1:7380]
+    /// The gateway's port for agents [default: DURWARD_AGENTS, or where you are signed in, or http://127.0.0.1:7380]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Authorities in PEM for its TLS [default: the system's]
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Speak by way of durward run, which keeps the tokens: it says so to what it runs
+    #[arg(long, value_name = "SOCKET", hide = true, conflicts_with_all = ["user", "targets", "purpose", "url", "ca"])]
+    pub through: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]

@@ -51,6 +51,18 @@ pub(super) async fn carry(web: Web, tokens: Arc<Tokens>) -> anyhow::Result<()> {
             }
         }
     });
+    between(web, tokens, typed(), out).await;
+    let _ = writer.await;
+    Ok(())
+}
+
+/// Carries messages from lines to the gateway and its answers back, until the lines end.
+pub(super) async fn between(
+    web: Web,
+    tokens: Arc<Tokens>,
+    mut lines: UnboundedReceiver<String>,
+    out: UnboundedSender<Value>,
+) {
     let bridge = Arc::new(Bridge {
         web,
         tokens,
@@ -59,7 +71,6 @@ pub(super) async fn carry(web: Web, tokens: Arc<Tokens>) -> anyhow::Result<()> {
         under_way: Mutex::default(),
         out,
     });
-    let mut lines = typed();
     let mut tasks = JoinSet::new();
     while let Some(line) = lines.recv().await {
         if line.trim().is_empty() {
@@ -77,9 +88,6 @@ pub(super) async fn carry(web: Web, tokens: Arc<Tokens>) -> anyhow::Result<()> {
     tasks.abort_all();
     while tasks.join_next().await.is_some() {}
     bridge.leave().await;
-    drop(bridge);
-    let _ = writer.await;
-    Ok(())
 }
 
 /// The lines of standard input. The thread that reads them ends with the process at the latest.
@@ -241,6 +249,7 @@ impl Bridge {
                 let name = match method {
                     "tools/call" | "prompts/get" => message.pointer("/params/name"),
                     "resources/read" => message.pointer("/params/uri"),
+                    "tasks/get" | "tasks/update" | "tasks/cancel" => message.pointer("/params/taskId"),
                     _ => None,
                 };
                 headers.extend(name.and_then(Value::as_str).map(|name| ("mcp-name", encoded(name))));

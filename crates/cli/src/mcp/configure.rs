@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// This very program, where it is not found by its name.
-fn command() -> String {
+pub(crate) fn command() -> String {
     let by_name = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(NAME).is_file()));
     let own = std::env::current_exe().ok().and_then(|path| path.to_str().map(str::to_owned));

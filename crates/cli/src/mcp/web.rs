@@ -20,7 +20,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use crate::exit::Fault;
 
 /// Where the gateway is.
-pub(super) struct Web {
+#[derive(Clone)]
+pub(crate) struct Web {
     uri: Uri,
     host: String,
     port: u16,

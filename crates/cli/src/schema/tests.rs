@@ -122,7 +122,7 @@ fn examples() -> Vec<(Kind, Value)> {
              [console]\nlisten = '127.0.0.1:7300'\nhosts = ['gate.example.com']\npublic_url = 'https://gate.example.com'\nsecond_person = ['policies', 'targets']\n\
              [console.roles]\nadministrator = ['company/platform']\npolicy_editor = ['company/dba']\nauditor = ['user:company/eve']\n[log]\nformat = 'json'\nlevel = 'info'\n\
              [limits]\nhold = '1m'\nhold_in_block = '10s'\ndrain = '20s'\nsessions_of_one = 20\n\
-             tokens_of_one = 30\nrequests_of_one = 1000000\nrequests_in_all = 2000000\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
+             tokens_of_one = 30\nrequests_of_one = 1000000\nrequests_in_all = 2000000\n[mcp]\ncalls = 4\nrows = 50\nbytes = 1000\ntime = '30s'\n[retention]\ntokens = '30d'\nrequests = '1d'\nrecordings = '7d'\n\
              [recordings]\ndirectory = 'rec'\nbytes_per_operation = 0\n\
              [webhooks.ops]\nurl = 'https://hooks.example.com/durward?team=db'\nsecret = { file = 's' }\nauthorities = 'ca.pem'\n\
              [webhooks.here]\nurl = 'http://127.0.0.1:8080'\nsecret = { env = 'S' }\n\

@@ -181,9 +181,21 @@ fn effects(request: &Request) -> Markup {
 
 /// What was seen of its effect before anybody answers: in words, some of the rows, and how the target means to do it.
 pub(super) fn preview(preview: &Preview) -> Markup {
-    let Preview { words: lines, tier, exact, at, unseen, changes: _, plan, columns, rows, ordered: _ } =
-        preview;
+    let Preview {
+        reason,
+        words: lines,
+        tier,
+        exact,
+        at,
+        unseen,
+        changes: _,
+        plan,
+        columns,
+        rows,
+        ordered: _,
+    } = preview;
     html! {
+        @if let Some(reason) = reason { p { "Its reason, as whoever asks says it: " q { (words::visible(reason)) } } }
         @if !lines.is_empty() || !unseen.is_empty() {
             h3 { "Seen beforehand" }
             @if let Some(tier) = tier {

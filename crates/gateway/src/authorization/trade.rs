@@ -221,6 +221,7 @@ impl Gateway {
 
     async fn end_root(&self, voucher: &Voucher) -> Result<(), AdminError> {
         self.state().revoke_token(&voucher.token).await?;
+        self.recent().forget();
         self.state().spend_voucher(&voucher.mark, None).await?;
         self.sessions().end(&Ended::Revoked, |live| live.tokens().any(|token| *token == voucher.token));
         Ok(())

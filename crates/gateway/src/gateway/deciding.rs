@@ -9,7 +9,8 @@ use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName, Tier};
 use policy::{Context, Denied, Grant, Identity, Question, Verdict};
 
 use super::Gateway;
-use crate::holds::{Answer, Asked, Known, MOST_OPEN, Ticket, Within};
+use crate::attempts;
+use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
 use crate::protocols::postgres::preview::{Looking, Seen};
@@ -92,10 +93,18 @@ impl Gateway {
         if let Some(frozen) = self.frozen(grant.target(), &message) {
             return Verdict::Deny(message, frozen);
         }
+        let suspected;
+        let now = if self.suspicions.is_of(|| attempts::named(grant)) {
+            suspected = Context { read_instructions: true, ..now.clone() };
+            &suspected
+        } else {
+            now
+        };
         let in_force = self.in_force.load();
         // An answer to a rule that asks something else now, or others, is none.
         let approved: BTreeSet<String> =
             approved.iter().filter(|rule| in_force.policies.asks(rule)).map(|rule| rule.id.clone()).collect();
+        let only_asked = !message.is_shape_only() && message.errand().is_some_and(|errand| errand.asks_only);
         let verdict = match in_force.targets.get(grant.target()) {
             // What only gives a statement a name runs nothing: an approval is asked for where its values are known.
             Some(target) if message.is_shape_only() => {
@@ -114,7 +123,14 @@ impl Gateway {
             }
         };
         self.metrics.stages.end(Stage::Decide, begun);
-        verdict
+        match verdict {
+            // What is only asked for never runs.
+            Verdict::Allow(pass) if only_asked => {
+                let version = Arc::clone(&pass.permit().version);
+                Verdict::Deny(pass.withdraw(), holds::nothing_to_ask(version))
+            }
+            verdict @ (Verdict::Allow(_) | Verdict::Deny(..) | Verdict::Hold(_)) => verdict,
+        }
     }
 
     /// Files a held operation.
@@ -132,7 +148,8 @@ impl Gateway {
         let catalogue = self.target(grant.target()).map(|target| Arc::clone(&target.catalogue));
         let known = Known { catalogue, version: question.message().catalogue() };
         // Most sessions never come here, and need not be as large as it is.
-        if let Some(run) = Box::pin(self.plan_under_way(grant, question, session, now)).await {
+        let only_asked = question.message().errand().is_some_and(|errand| errand.asks_only);
+        if !only_asked && let Some(run) = Box::pin(self.plan_under_way(grant, question, session, now)).await {
             return Box::pin(self.admit(&run, grant, question, session, known, now)).await;
         }
         let limits = self.limits();

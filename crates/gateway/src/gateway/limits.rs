@@ -26,6 +26,27 @@ pub struct Limits {
     pub lease: Duration,
     /// How much of one operation's answer a recording keeps, in bytes.
     pub recorded: usize,
+    /// What calls of agents' may take.
+    pub calls: Calls,
+}
+
+/// What calls of agents' by MCP may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calls {
+    /// How many of one principal are under way at a time.
+    pub at_once: usize,
+    /// How many rows of a statement's answer are fetched.
+    pub rows: u32,
+    /// How many bytes of values of it are kept.
+    pub bytes: usize,
+    /// How long one may take, beside waiting for people.
+    pub time: Duration,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { at_once: 16, rows: 1000, bytes: 1 << 20, time: Duration::from_secs(300) }
+    }
 }
 
 /// How long what is over is kept.
@@ -59,6 +80,7 @@ impl Default for Limits {
             retention: Retention::default(),
             lease: Duration::from_secs(5),
             recorded: 256 * 1024,
+            calls: Calls::default(),
         }
     }
 }

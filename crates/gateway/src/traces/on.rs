@@ -229,7 +229,15 @@ impl Tracer {
     pub(crate) fn outcome(&mut self, outcome: &Outcome) {
         let Some(at) = self.running.iter().position(|r| r.decision == outcome.decision) else { return };
         let Some(Running { decision: _, mut spans, wait }) = self.running.remove(at) else { return };
-        let Outcome { decision: _, rows, duration, sqlstate, masking: Spent(masking), stopped: _ } = outcome;
+        let Outcome {
+            decision: _,
+            rows,
+            duration,
+            sqlstate,
+            masking: Spent(masking),
+            stopped: _,
+            instructions: _,
+        } = outcome;
         let now = Instant::now();
         if let Some((begun, ended)) = wait.get() {
             self.child(&mut spans, Stage::Journal.as_str(), *begun, *ended);

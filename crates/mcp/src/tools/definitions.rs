@@ -12,11 +12,21 @@ pub(crate) enum Tool {
     Describe,
     Query,
     Explain,
+    SubmitPlan,
+    Request,
     Wait,
 }
 
 impl Tool {
-    const ALL: [Self; 5] = [Self::Targets, Self::Describe, Self::Query, Self::Explain, Self::Wait];
+    const ALL: [Self; 7] = [
+        Self::Targets,
+        Self::Describe,
+        Self::Query,
+        Self::Explain,
+        Self::SubmitPlan,
+        Self::Request,
+        Self::Wait,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -24,6 +34,8 @@ impl Tool {
             Self::Describe => "describe",
             Self::Query => "query",
             Self::Explain => "explain",
+            Self::SubmitPlan => "submit_plan",
+            Self::Request => "request",
             Self::Wait => "wait",
         }
     }
@@ -40,6 +52,8 @@ impl Tool {
             Self::Describe => (&["target"], &["table", "search", "page"]),
             Self::Query => (&["target", "sql"], &["params", "rows", "cursor"]),
             Self::Explain => (&["target", "sql"], &[]),
+            Self::SubmitPlan => (&["target", "sql", "reason"], &[]),
+            Self::Request => (&["target", "sql", "reason"], &["params"]),
             Self::Wait => (&["request"], &[]),
         }
     }
@@ -95,7 +109,7 @@ impl Tool {
                     "target": text,
                     "sql": text,
                     "params": { "type": "array" },
-                    "rows": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 },
+                    "rows": { "type": "integer", "minimum": 1, "default": 100 },
                     "cursor": text,
                 }),
                 json!({
@@ -111,11 +125,27 @@ impl Tool {
                 json!({ "verdict": { "enum": ["allow", "deny", "hold"] }, "reason": text, "hint": text, "masked": rows }),
                 true,
             ),
+            Self::SubmitPlan => (
+                "Submit plan",
+                "Asks a person to approve several statements (sql, split by ;) as one. Once approved they run by \
+                 themselves, in one transaction where possible. Then wait.",
+                json!({ "target": text, "sql": text, "reason": text }),
+                json!({ "request": text, "link": text, "status": text, "steps": rows }),
+                false,
+            ),
+            Self::Request => (
+                "Request",
+                "Asks a person to approve a statement, before it is run. Then wait.",
+                json!({ "target": text, "sql": text, "reason": text, "params": { "type": "array" } }),
+                json!({ "request": text, "link": text, "status": text }),
+                false,
+            ),
             Self::Wait => (
                 "Wait",
-                "Waits for the answer to a held statement. Once it is approved, runs it, once, and gives its result.",
+                "Waits for the answer to a request. Once it is approved, its statement runs, once, and this gives the \
+                 result; of a plan, the results.",
                 json!({ "request": text }),
-                json!({ "status": text, "columns": rows, "rows": rows, "tag": text }),
+                json!({ "status": text, "columns": rows, "rows": rows, "tag": text, "results": rows }),
                 false,
             ),
         };

@@ -24,7 +24,12 @@ impl Tools {
                 Refusal::busy("this cannot be said now".to_owned(), "Try again later.")
             }
         })?;
-        let answer = explained.answer;
+        let mut answer = explained.answer;
+        if let Some(hint) = &answer.hint
+            && !self.holds_good(caller, &target, hint).await
+        {
+            answer.hint = None;
+        }
         let mut words = match &*answer.verdict {
             "allow" => "It would run.".to_owned(),
             "hold" => "It would wait for a person's approval.".to_owned(),

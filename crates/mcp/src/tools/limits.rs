@@ -5,9 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::answer::Refusal;
 
-/// So many calls of one principal are under way at a time.
-const MOST: usize = 16;
-
 /// The calls that are under way, by whose they are.
 #[derive(Default)]
 pub(super) struct Limits(Arc<Mutex<HashMap<String, usize>>>);
@@ -31,12 +28,12 @@ impl Drop for Turn {
 }
 
 impl Limits {
-    /// A place for one more call.
-    pub(super) fn begin(&self, whose: &str) -> Result<Turn, Refusal> {
+    /// A place for one more call, where there may be so many.
+    pub(super) fn begin(&self, whose: &str, most: usize) -> Result<Turn, Refusal> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = calls.entry(whose.to_owned()).or_default();
-        if *count >= MOST {
-            let why = format!("{MOST} calls of yours are under way");
+        if *count >= most {
+            let why = format!("{most} calls of yours are under way");
             return Err(Refusal::busy(why, "Wait until one is answered."));
         }
         *count += 1;
@@ -46,15 +43,15 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, MOST};
+    use super::Limits;
 
     #[test]
     fn one_principal_has_so_many_calls_at_a_time_and_is_in_nobodys_way() {
         let limits = Limits::default();
-        let turns: Vec<_> = (0..MOST).map(|_| limits.begin("a").expect("a place")).collect();
-        assert!(limits.begin("a").is_err());
-        assert!(limits.begin("b").is_ok());
+        let turns: Vec<_> = (0..3).map(|_| limits.begin("a", 3).expect("a place")).collect();
+        assert!(limits.begin("a", 3).is_err());
+        assert!(limits.begin("b", 3).is_ok());
         drop(turns);
-        assert!(limits.begin("a").is_ok());
+        assert!(limits.begin("a", 3).is_ok());
     }
 }

@@ -1,19 +1,24 @@
 //! What agents can do here: few tools, in an order that stays, each a session of its principal's on the spine.
 
+mod asking;
 mod catalogue;
 mod definitions;
 mod describe;
 mod explain;
+mod hints;
 mod limits;
+mod plan;
 mod query;
 mod targets;
+mod tasks;
 mod wait;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway::gateway::Gateway;
+use gateway::gateway::{Calls, Gateway};
 use gateway::tokens::Admitted;
+use model::TargetName;
 use policy::Context;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -23,6 +28,8 @@ use crate::client::{Lost, Said};
 use crate::door::Told;
 use crate::pool::{Pool, Whose};
 use crate::rpc::{Fault, Object, printable};
+use asking::Brought;
+pub(crate) use asking::{Action, invitation};
 use definitions::Tool;
 use limits::Limits;
 
@@ -35,6 +42,46 @@ pub(crate) struct Caller {
     pub(crate) encrypted: bool,
     /// What the client calls itself.
     pub(crate) client: String,
+    /// What it can do while something waits for a person, where each of its requests stands alone.
+    pub(crate) takes: Takes,
+}
+
+/// What a client can do while something waits for a person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Takes {
+    /// It can lead its person to a page.
+    pub(crate) pages: bool,
+    /// It can ask again later.
+    pub(crate) tasks: bool,
+}
+
+/// What a call comes to.
+pub(crate) enum Called {
+    /// An answer.
+    Done(Object),
+    /// The client is asked something, and calls again with what it is given here.
+    Asks(Object),
+    /// Something that it asks about later.
+    Task(Object),
+}
+
+impl From<Answer> for Called {
+    fn from(answer: Answer) -> Self {
+        Self::Done(answer.into_result())
+    }
+}
+
+impl Called {
+    /// As a result of the era in which a request stands alone.
+    pub(crate) fn into_result(self) -> Object {
+        let (kind, mut result) = match self {
+            Self::Done(result) => ("complete", result),
+            Self::Asks(result) => ("input_required", result),
+            Self::Task(result) => ("task", result),
+        };
+        result.insert("resultType".to_owned(), kind.into());
+        result
+    }
 }
 
 impl Caller {
@@ -60,6 +107,7 @@ impl Caller {
             application: format!("mcp/{}", self.client).into(),
             in_transaction: false,
             encrypted: self.encrypted,
+            read_instructions: false,
         }
     }
 }
@@ -73,18 +121,21 @@ pub(crate) struct Tools {
     pages: query::Pages,
     /// Statements that wait for an answer, to be sent again by whoever sent them.
     held: wait::Held,
+    /// Statements that wait, and that their clients ask about later.
+    pub(crate) tasks: tasks::Tasks,
 }
 
 impl Tools {
-    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Arc<Self> {
         let pool = Pool::new(Arc::clone(&gateway));
-        Self {
+        Arc::new(Self {
             gateway,
             pool,
             limits: Limits::default(),
             pages: query::Pages::default(),
             held: wait::Held::default(),
-        }
+            tasks: tasks::Tasks::default(),
+        })
     }
 
     /// All of them, as clients are told.
@@ -100,7 +151,12 @@ impl Tools {
     }
 
     /// Calls one.
-    pub(crate) async fn call(&self, caller: &Caller, params: &Object, told: &Told) -> Result<Object, Fault> {
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        caller: &Caller,
+        params: &Object,
+        told: &Told,
+    ) -> Result<Called, Fault> {
         let tool = named(params)?;
         let none = Object::new();
         let arguments = match params.get("arguments") {
@@ -108,26 +164,63 @@ impl Tools {
             Some(Value::Object(arguments)) => arguments,
             Some(_) => return Err(Fault::parameters("arguments is an object")),
         };
-        let answer = self.answer(tool, caller, arguments, told).await;
-        Ok(answer.unwrap_or_else(Answer::from).into_result())
+        let brought = match params.get("requestState") {
+            Some(state) if tool == Tool::Query => Some(self.brought(caller, params, state).await?),
+            Some(_) => return Err(Fault::parameters("requestState is none of this call's")),
+            None => None,
+        };
+        let answer = match self.answer(tool, caller, arguments, brought, told).await {
+            Ok(called) => return Ok(called),
+            Err(refusal) => refusal,
+        };
+        let target = arguments.get("target").and_then(Value::as_str).map(TargetName::new);
+        Ok(Answer::from(match &target {
+            Some(target) => self.checked(caller, target, answer).await,
+            None => answer,
+        })
+        .into())
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         tool: Tool,
         caller: &Caller,
         arguments: &Object,
+        brought: Option<Brought>,
         told: &Told,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Called, Refusal> {
         tool.knows(arguments)?;
-        let _turn = self.limits.begin(&caller.name())?;
-        match tool {
-            Tool::Targets => Ok(self.targets(caller)),
-            Tool::Describe => self.describe(caller, arguments).await,
-            Tool::Query => self.query(caller, arguments, told).await,
-            Tool::Explain => self.explain(caller, arguments).await,
-            Tool::Wait => self.wait(caller, arguments, told).await,
-        }
+        let Calls { at_once, time, .. } = self.gateway.limits().calls;
+        let _turn = self.limits.begin(&caller.name(), at_once)?;
+        // People take their time; whatever else takes longer is cancelled at its target when this is dropped.
+        let patience = time.saturating_add(self.gateway.limits().hold);
+        let done = self.done(tool, caller, arguments, brought, told);
+        tokio::time::timeout(patience, done).await.unwrap_or_else(|_| {
+            let why = format!("the call took longer than {} s and was cancelled", patience.as_secs());
+            Err(Refusal::of("57014", why, Some("Ask for less at once.".to_owned())))
+        })
+    }
+
+    async fn done(
+        self: &Arc<Self>,
+        tool: Tool,
+        caller: &Caller,
+        arguments: &Object,
+        brought: Option<Brought>,
+        told: &Told,
+    ) -> Result<Called, Refusal> {
+        Ok(match tool {
+            Tool::Targets => self.targets(caller).into(),
+            Tool::Describe => self.describe(caller, arguments).await?.into(),
+            Tool::Query => match brought {
+                None => self.query(caller, arguments, told).await?,
+                Some(brought) => self.come_back(caller, arguments, brought, told).await?,
+            },
+            Tool::Explain => self.explain(caller, arguments).await?.into(),
+            Tool::SubmitPlan => self.submit_plan(caller, arguments).await?.into(),
+            Tool::Request => self.request(caller, arguments, told).await?.into(),
+            Tool::Wait => self.wait(caller, arguments, told).await?.into(),
+        })
     }
 }
 

@@ -1,28 +1,26 @@
 //! One statement, and its answer by pages.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gateway::errand::Errand;
+use gateway::gateway::Calls;
 use model::TargetName;
 use serde_json::{Value, json};
 
 use super::catalogue::{type_name, typed};
-use super::{Caller, Tools, optional, text};
+use super::{Called, Caller, Tools, optional, text};
 use crate::answer::{Answer, Refusal, delimited};
 use crate::client::{Bounds, Column, Outcome};
 use crate::door::Told;
 use crate::rpc::Object;
 
 /// So many rows one answer shows, where the caller does not say.
-const ROWS: u32 = 100;
-/// So many at most, and so many are fetched.
-const MOST_ROWS: u32 = 1000;
-/// So many bytes of values are kept of one statement's answer.
-const MOST_BYTES: usize = 1 << 20;
+pub(super) const ROWS: u32 = 100;
 /// So many values a statement takes.
 const MOST_VALUES: usize = 1000;
 /// What is not shown yet is kept so long.
@@ -40,8 +38,36 @@ pub(super) struct Statement {
     pub(super) rows: u32,
 }
 
+impl Statement {
+    /// The one that arguments name.
+    pub(super) fn of(arguments: &Object, rows: u32) -> Result<Self, Refusal> {
+        Ok(Self {
+            target: TargetName::new(text(arguments, "target")?),
+            sql: text(arguments, "sql")?.to_owned(),
+            values: values(arguments)?,
+            rows,
+        })
+    }
+}
+
+/// What came of sending one.
+pub(super) enum Sent {
+    /// It ran.
+    Ran(Page),
+    /// It waits for an answer, and did not run.
+    Waits(Waits),
+}
+
+/// A statement that waits for an answer.
+pub(super) struct Waits {
+    /// The request's id.
+    pub(super) request: String,
+    /// The same in words.
+    pub(super) refusal: Refusal,
+}
+
 /// Rows that were fetched and not shown.
-struct Page {
+pub(super) struct Page {
     whose: String,
     target: TargetName,
     columns: Vec<Column>,
@@ -85,46 +111,78 @@ impl Pages {
 }
 
 impl Tools {
-    /// Runs a statement, or goes on with what one has answered.
+    /// Runs a statement, or goes on with what one has answered. Where it is held and the client can wait by itself, that is what
+    /// it is told to do.
     pub(super) async fn query(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         arguments: &Object,
         told: &Told,
-    ) -> Result<Answer, Refusal> {
-        let rows = rows(arguments)?;
+    ) -> Result<Called, Refusal> {
+        let rows = self.rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
             let page = self.pages.take(cursor, caller).ok_or_else(|| {
                 Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
                     .hinting("Run the statement again.".to_owned())
             })?;
-            return Ok(self.show(page, rows));
+            return Ok(self.show(page, rows).into());
         }
-        let statement = Statement {
-            target: TargetName::new(text(arguments, "target")?),
-            sql: text(arguments, "sql")?.to_owned(),
-            values: values(arguments)?,
-            rows,
-        };
-        self.run(caller, statement, told).await
+        let statement = Statement::of(arguments, rows)?;
+        if !self.can_wait(caller) {
+            return Ok(self.run(caller, statement, told).await?.into());
+        }
+        match self.send(caller, &statement, Some(Errand::default()), told).await? {
+            Sent::Ran(page) => Ok(self.show(page, rows).into()),
+            Sent::Waits(waits) => self.waits(caller, arguments, statement, waits).await,
+        }
     }
 
-    /// Runs a statement on its principal's session.
+    /// How many rows are to be shown.
+    pub(super) fn rows(&self, arguments: &Object) -> Result<u32, Refusal> {
+        rows(arguments, self.gateway.limits().calls.rows)
+    }
+
+    /// Runs a statement on its principal's session. Where nobody answers while it waits, it is kept for whoever waits for it.
     pub(super) async fn run(
         &self,
         caller: &Caller,
         statement: Statement,
         told: &Told,
     ) -> Result<Answer, Refusal> {
+        let shown = statement.rows;
+        match self.send(caller, &statement, None, told).await? {
+            Sent::Ran(page) => Ok(self.show(page, shown)),
+            Sent::Waits(Waits { request, refusal }) => {
+                self.held.keep(&request, caller.name(), statement);
+                Err(refusal.hinting(format!("Call wait with request {request}.")))
+            }
+        }
+    }
+
+    /// Sends a statement on its principal's session, for this errand.
+    pub(super) async fn send(
+        &self,
+        caller: &Caller,
+        statement: &Statement,
+        errand: Option<Errand>,
+        told: &Told,
+    ) -> Result<Sent, Refusal> {
         let mut lent = self.pool.lend(&caller.whose(), &statement.target).await?;
-        let bounds = Bounds { rows: MOST_ROWS, bytes: MOST_BYTES };
+        let Calls { rows, bytes, .. } = self.gateway.limits().calls;
         let mut request = None;
+        let waits_here = errand.is_none();
+        if let Some(errand) = errand {
+            lent.client.sends_for(errand);
+        }
         let outcome = lent
             .client
-            .run(&statement.sql, &statement.values, bounds, |said| {
+            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |said| {
                 if let Some(id) = request_in(&said.message) {
                     request = Some(id.to_owned());
                     told.tell(&said.message);
+                    if waits_here {
+                        told.waits(id, self.gateway.link_to(id));
+                    }
                 }
             })
             .await?;
@@ -134,20 +192,17 @@ impl Tools {
         let Outcome { columns, masked, rows, more, tag, error, times, ended } = outcome;
         if let Some(said) = error {
             let refusal = Refusal::said(&said).of_request(request.clone()).again(times, ended.as_ref());
-            let Some(id) = request.filter(|_| said.code == gateway::holds::PENDING) else {
-                return Err(refusal);
-            };
-            self.held.keep(&id, caller.name(), statement);
-            return Err(refusal.hinting(format!("Call wait with request {id}.")));
+            let waiting = request.filter(|_| said.code == gateway::holds::PENDING);
+            let Some(request) = waiting else { return Err(refusal) };
+            let refusal = refusal.answered_at(self.gateway.link_to(&request));
+            return Ok(Sent::Waits(Waits { request, refusal }));
         }
-        let shown = statement.rows;
-        let (whose, target, since) = (caller.name(), statement.target, Instant::now());
-        let page = Page { whose, target, columns, masked, rows, more, tag, since };
-        Ok(self.show(page, shown))
+        let (whose, target, since) = (caller.name(), statement.target.clone(), Instant::now());
+        Ok(Sent::Ran(Page { whose, target, columns, masked, rows, more, tag, since }))
     }
 
     /// The first rows of a page; the rest waits for its cursor.
-    fn show(&self, page: Page, shown: u32) -> Answer {
+    pub(super) fn show(&self, page: Page, shown: u32) -> Answer {
         let Page { whose, target, columns, masked, mut rows, more, tag, since: _ } = page;
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
         let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
@@ -200,9 +255,10 @@ impl Tools {
             text.push_str(&format!(" {left} more: cursor {cursor}."));
         }
         if truncated {
+            let Calls { rows: most, bytes, .. } = self.gateway.limits().calls;
             text.push_str(&format!(
-                " Cut here: there are more than {MOST_ROWS} rows or {} KiB. Ask for less, or aggregate.",
-                MOST_BYTES / 1024
+                " Cut here: there are more than {most} rows or {} KiB. Ask for less, or aggregate.",
+                bytes.div_ceil(1024)
             ));
         }
         let masked: Vec<&str> =
@@ -228,14 +284,14 @@ fn request_in(notice: &str) -> Option<&str> {
     rest.split([':', ' ']).next().filter(|id| !id.is_empty())
 }
 
-fn rows(arguments: &Object) -> Result<u32, Refusal> {
+fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
     match arguments.get("rows") {
-        None | Some(Value::Null) => Ok(ROWS),
+        None | Some(Value::Null) => Ok(ROWS.min(most)),
         Some(rows) => rows
             .as_u64()
             .and_then(|rows| u32::try_from(rows).ok())
-            .filter(|rows| (1..=MOST_ROWS).contains(rows))
-            .ok_or_else(|| Refusal::argument(format!("rows is a number from 1 to {MOST_ROWS}"))),
+            .filter(|rows| (1..=most).contains(rows))
+            .ok_or_else(|| Refusal::argument(format!("rows is a number from 1 to {most}"))),
     }
 }
 
@@ -286,7 +342,7 @@ mod tests {
             (json!({"rows": "5"}), None),
             (json!({"rows": -1}), None),
         ] {
-            assert_eq!(rows(&arguments(given.clone())).ok(), expected, "{given}");
+            assert_eq!(rows(&arguments(given.clone()), 1000).ok(), expected, "{given}");
         }
         let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));
         let expected = [Some("1"), Some("a"), None, Some("true"), Some("{\"a\":[1]}")];

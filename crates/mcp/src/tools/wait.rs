@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::Status;
+use gateway::state::StateError;
+use model::{CarriedBy, Request, Status};
 use serde_json::json;
 
+use super::plan::{came, refusal};
 use super::query::Statement;
 use super::{Caller, Tools, text};
 use crate::answer::{Answer, Refusal};
@@ -63,33 +65,31 @@ impl Tools {
         told: &Told,
     ) -> Result<Answer, Refusal> {
         let id = text(arguments, "request")?;
-        let until = Instant::now() + PATIENCE;
-        let standing = loop {
-            let news = self.gateway.news();
-            let found = self.gateway.own_request(&caller.admitted, id).await.map_err(|error| {
-                tracing::error!("a request cannot be looked up: {error}");
-                Refusal::busy("requests cannot be looked up now".to_owned(), "Try again later.")
-            })?;
-            let Some(request) = found else {
-                return Err(Refusal::argument(format!("you have no request {}", printable(id))));
-            };
-            // One that is used is about to be done.
-            let is_under_way = matches!(request.status, Status::Pending | Status::Claimed);
-            if !is_under_way || Instant::now() >= until {
-                break request;
-            }
-            let what = if request.status == Status::Pending { "has no answer yet" } else { "runs" };
-            told.tell(&format!("request {id} {what}"));
-            let _ = tokio::time::timeout(LOOK, news).await;
-        };
-        let word = standing.status.as_str();
-        if standing.status == Status::Pending {
-            let text =
-                format!("Request {id} has no answer yet. Call wait again, or go on with something else.");
-            return Ok(Answer::new(text, json!({ "status": word, "request": id })));
+        self.answered(caller, id, None, told).await
+    }
+
+    /// The same, of this statement where the caller has brought it along.
+    pub(super) async fn answered(
+        &self,
+        caller: &Caller,
+        id: &str,
+        brought: Option<Statement>,
+        told: &Told,
+    ) -> Result<Answer, Refusal> {
+        let found = self.own(caller, id).await?;
+        if found.preview.ordered.as_deref().is_some_and(|plan| plan.by != CarriedBy::Message) {
+            return self.carried_out(caller, id, told).await;
         }
-        if standing.status == Status::Approved {
-            let Some(statement) = self.held.find(id, &caller.name()) else {
+        let status = self.settled(id, PATIENCE, |status| status == Status::Claimed, told).await?;
+        let word = status.as_str();
+        if status == Status::Pending {
+            if let Some(statement) = brought {
+                self.held.keep(id, caller.name(), statement);
+            }
+            return Ok(unanswered(id));
+        }
+        if status == Status::Approved {
+            let Some(statement) = brought.or_else(|| self.held.find(id, &caller.name())) else {
                 let text = format!(
                     "Request {id} is approved. Send exactly the same statement with the same params by query: it runs once."
                 );
@@ -99,15 +99,67 @@ impl Tools {
             return self.run(caller, statement, told).await;
         }
         self.held.forget(id);
-        let said = standing
-            .votes
-            .iter()
-            .rev()
-            .find_map(|vote| vote.words.clone())
-            .map(|words| format!(": {words}"))
-            .unwrap_or_default();
-        let outcome = standing.outcome.map(|outcome| format!(" ({outcome})")).unwrap_or_default();
-        let text = format!("Request {id} is {word}{said}{outcome}.");
-        Ok(Answer::new(text, json!({ "status": word, "request": id })))
+        Ok(ended(&self.own(caller, id).await?))
     }
+
+    /// Waits for a plan, which the gateway carries out by itself.
+    async fn carried_out(&self, caller: &Caller, id: &str, told: &Told) -> Result<Answer, Refusal> {
+        let shown = || self.gateway.own_plan(&caller.token, id, caller.peer);
+        // Whoever asks for it has it waited with again, where this gateway does not yet.
+        shown().await.map_err(refusal)?;
+        let goes_on = |status| matches!(status, Status::Approved | Status::Claimed);
+        let status = self.settled(id, PATIENCE, goes_on, told).await?;
+        if status == Status::Pending || goes_on(status) {
+            return Ok(unanswered(id));
+        }
+        Ok(came(shown().await.map_err(refusal)?))
+    }
+
+    /// A caller's own request.
+    async fn own(&self, caller: &Caller, id: &str) -> Result<Request, Refusal> {
+        let found = self.gateway.own_request(&caller.admitted, id).await.map_err(unreadable)?;
+        found.ok_or_else(|| Refusal::argument(format!("you have no request {}", printable(id))))
+    }
+
+    /// Where a request stands once it has its answer, or the time is over. `goes_on` says which answers are none yet.
+    pub(super) async fn settled(
+        &self,
+        id: &str,
+        patience: Duration,
+        goes_on: impl Fn(Status) -> bool,
+        told: &Told,
+    ) -> Result<Status, Refusal> {
+        let until = Instant::now() + patience;
+        loop {
+            let news = self.gateway.news();
+            let status = self.gateway.standing_of(id).await.map_err(unreadable)?;
+            let is_open = status == Status::Pending || goes_on(status);
+            if !is_open || Instant::now() >= until {
+                return Ok(status);
+            }
+            let what = if status == Status::Pending { "has no answer yet" } else { "runs" };
+            told.tell(&format!("request {id} {what}"));
+            let _ = tokio::time::timeout(LOOK, news).await;
+        }
+    }
+}
+
+fn unreadable(error: StateError) -> Refusal {
+    tracing::error!("a request cannot be looked up: {error}");
+    Refusal::busy("requests cannot be looked up now".to_owned(), "Try again later.")
+}
+
+fn unanswered(id: &str) -> Answer {
+    let text = format!("Request {id} has no answer yet. Call wait again, or go on with something else.");
+    Answer::new(text, json!({ "status": Status::Pending.as_str(), "request": id }))
+}
+
+/// What became of a request that runs no more.
+fn ended(request: &Request) -> Answer {
+    let (id, word) = (&request.id, request.status.as_str());
+    let said = request.votes.iter().rev().find_map(|vote| vote.words.clone());
+    let said = said.map(|words| format!(": {words}")).unwrap_or_default();
+    let outcome = request.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
+    let text = format!("Request {id} is {word}{said}{outcome}.");
+    Answer::new(text, json!({ "status": word, "request": id }))
 }

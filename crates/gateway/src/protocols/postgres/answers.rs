@@ -505,6 +505,7 @@ fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {
         sqlstate: failed.map(str::to_owned),
         masking: Spent::default(),
         stopped: None,
+        instructions: 0,
     }
 }
 

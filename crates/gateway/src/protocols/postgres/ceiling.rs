@@ -374,6 +374,7 @@ impl Capped {
             sqlstate: Some(sqlstate.to_owned()),
             masking: crate::traces::Spent::default(),
             stopped,
+            instructions: 0,
         }
     }
 }

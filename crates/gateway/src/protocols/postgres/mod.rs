@@ -10,6 +10,7 @@ mod exact;
 mod expected;
 pub(crate) mod foresight;
 mod guard;
+mod instructions;
 mod masks;
 mod meanings;
 mod names;

@@ -18,6 +18,7 @@ use super::guard;
 use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+use crate::errand::Errand;
 use crate::holds::Countable;
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
@@ -312,6 +313,8 @@ pub struct Request {
     pub understood: Understood,
     /// Whether it came within a transaction that may have changed something already.
     pub(super) in_block: bool,
+    /// What it was sent for, where it is not simply to run.
+    pub(super) errand: Option<Arc<Errand>>,
 }
 
 /// The messages that carry intent.
@@ -399,6 +402,10 @@ impl Auditable for Request {
         self.understood
     }
 
+    fn errand(&self) -> Option<&Errand> {
+        self.errand.as_deref()
+    }
+
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8])) {
         super::exact::exact(self, session, part);
     }
@@ -441,7 +448,16 @@ impl Request {
         under: Arc<Under>,
         seen: Seen,
     ) -> Self {
-        Self { frame, kind, operation, under, seen, understood: Understood::default(), in_block: false }
+        Self {
+            frame,
+            kind,
+            operation,
+            under,
+            seen,
+            understood: Understood::default(),
+            in_block: false,
+            errand: None,
+        }
     }
 
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again

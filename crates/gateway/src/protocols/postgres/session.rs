@@ -19,9 +19,12 @@ pub(super) use self::open::Open;
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
+use super::instructions::Looked;
 use super::operation::{Garbled, Request};
 use super::{answers, opening, plan};
+use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
+use crate::errand::Errand;
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
@@ -50,6 +53,10 @@ pub struct PostgresSession {
     registration: Option<Registration>,
     /// The gateway's turn at which policy was asked last, or an earlier one.
     asked_at: AtomicU64,
+    /// Who it is, with those for whom they act.
+    whose: String,
+    /// What was seen of the answer that is coming, where an agent reads it.
+    looked: Looked,
 }
 
 impl PostgresSession {
@@ -70,6 +77,8 @@ impl PostgresSession {
             cancel: Arc::new(Notify::new()),
             registration: None,
             asked_at: AtomicU64::default(),
+            whose: String::new(),
+            looked: Looked::default(),
         }
     }
 
@@ -158,6 +167,7 @@ impl Protocol for PostgresSession {
         let mut open = opening::enter(&self.gateway, opened, accepted);
         open.owed.then(owed);
         self.live = Some(open);
+        self.whose = attempts::named(grant);
         self.registration = Some(registration);
         Ok(())
     }
@@ -167,6 +177,10 @@ impl Protocol for PostgresSession {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             if let Some(mut outcome) = open.answers.outcomes.pop_front() {
                 outcome.masking = open.answers.masking.take();
+                outcome.instructions = self.looked.take();
+                if outcome.instructions > 0 {
+                    self.gateway.suspicions.note(&self.whose);
+                }
                 // The client need not wait for what is written down of it, but for a catalogue that is to be read first.
                 if !open.answers.refresh {
                     // That it has gone is noticed at the next turn, behind what is written down.
@@ -319,6 +333,10 @@ impl Protocol for PostgresSession {
 
     async fn deliver(&mut self, chunk: Recorded<Masked<Chunk>>) -> Result<(), Stop> {
         let mut chunk = chunk.into_inner().into_inner();
+        let looks = self.live.as_ref().is_some_and(|open| open.answers.ear.is_some());
+        if looks {
+            self.looked.look(&chunk.bytes);
+        }
         let open = self.open()?;
         open.pump.client.output.append(&mut chunk.bytes);
         open.keep(chunk.bytes);
@@ -380,6 +398,9 @@ impl Protocol for PostgresSession {
     }
 
     fn patience(&self) -> Duration {
+        if self.errand().is_some() {
+            return Duration::ZERO;
+        }
         let in_block = self.live.as_ref().is_some_and(|open| open.conversation.in_block());
         if in_block { self.gateway.limits().hold_in_block } else { self.gateway.limits().hold }
     }
@@ -444,8 +465,11 @@ impl PostgresSession {
     /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
     /// half done.
     fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
-        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else { return event };
-        let Event::Request(request) = event else { return event };
+        let Event::Request(mut request) = event else { return event };
+        request.errand = self.errand();
+        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else {
+            return Event::Request(request);
+        };
         let Err(why) = plan::in_its_turn(&run, &request) else { return Event::Request(request) };
         let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
         Event::Unreadable(Garbled {
@@ -456,6 +480,11 @@ impl PostgresSession {
             simple: request.is_simple(),
             unnamed: request.is_unnamed_parse(),
         })
+    }
+
+    /// What is sent for something else than to run comes from inside this process alone.
+    fn errand(&self) -> Option<Arc<Errand>> {
+        self.live.as_ref()?.answers.ear.as_ref()?.errand()
     }
 
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
