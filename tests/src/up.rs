@@ -151,7 +151,13 @@ fn what_up_prints_is_all_that_an_agent_and_its_operator_need() {
     assert!(refused.contains("is not allowed"), "{refused}");
 
     // The same by the line for a program that speaks MCP, whose headers a shell fills in.
-    let line = up.line("claude mcp add").replace("claude mcp add --transport http durward", "printf '%s\\n'");
+    let line = up
+        .said
+        .lines()
+        .find(|line| line.contains("--header"))
+        .unwrap()
+        .trim()
+        .replace("claude mcp add --transport http durward", "printf '%s\\n'");
     let words = said(&up.run(&line));
     let [url, _, header] = words.lines().collect::<Vec<_>>()[..] else { panic!("{words}") };
     assert_eq!(url, format!("http://127.0.0.1:{}/mcp", up.agents));
@@ -168,6 +174,15 @@ fn what_up_prints_is_all_that_an_agent_and_its_operator_need() {
         "io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let targets = http::request(up.agents, "POST", "/mcp", &headers, body.as_bytes()).unwrap();
     assert!(targets.status == 200 && targets.body.contains(DATABASE), "{}", targets.body);
+
+    // Without a token it hears where a person signs it in, which is the console.
+    let stranger = http::request(up.agents, "POST", "/mcp", &headers[1..], body.as_bytes()).unwrap();
+    assert_eq!(stranger.status, 401, "{}", stranger.body);
+    let server =
+        http::request(up.agents, "GET", "/.well-known/oauth-authorization-server", &[], b"").unwrap();
+    let console = up.exported("DURWARD_GATEWAY").rsplit_once(':').unwrap().1;
+    let page = format!(r#""authorization_endpoint":"http://localhost:{console}/authorize""#);
+    assert!(server.body.contains(&page) && server.body.contains("registration_endpoint"), "{}", server.body);
 
     // A write waits, and the secret that was shown once lets it through.
     let secret = up.said.split_whitespace().find(|word| word.starts_with("dwa_")).unwrap().to_owned();

@@ -114,6 +114,20 @@ impl TryFrom<Vec<String>> for Redirects {
     }
 }
 
+impl AuthorizationSettings {
+    /// What `up` runs with. Whatever asks there is on this machine, and the person is asked each time, so that clients may say
+    /// themselves who they are: most know no other way.
+    pub(crate) fn for_one() -> Self {
+        Self {
+            session: USUAL,
+            registration: true,
+            clients: Vec::new(),
+            anywhere: BTreeSet::new(),
+            authorities: None,
+        }
+    }
+}
+
 impl TypedAuthorization {
     /// Files' names start at a directory.
     pub(crate) fn below(self, home: &Path) -> AuthorizationSettings {

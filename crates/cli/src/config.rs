@@ -19,8 +19,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::authorization::{self, AuthorizationSettings, TypedAuthorization};
 use self::mcp::TypedMcp;
+use crate::authorization::{self, AuthorizationSettings, TypedAuthorization};
 use crate::carriers::{SlackSettings, TypedSlack, TypedWebhook, WebhookSettings};
 use crate::credentials::{TypedCredential, TypedVault, VaultSettings};
 use crate::exit::Fault;
@@ -698,7 +698,12 @@ impl Settings {
             console_tls: None,
             hosts: BTreeSet::new(),
             public: Public::default(),
-            agents: Some(Agents { listen: agents, urls: BTreeSet::new(), tls: None }),
+            agents: Some(Agents {
+                listen: agents,
+                urls: BTreeSet::new(),
+                tls: None,
+                authorization: Some(AuthorizationSettings::for_one()),
+            }),
             log: Log { format: LogFormat::Human, level: "warn".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),

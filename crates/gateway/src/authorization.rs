@@ -358,6 +358,7 @@ impl Gateway {
             now: now(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             application: "consent".into(),
+            read_instructions: false,
             in_transaction: false,
             encrypted: true,
         }

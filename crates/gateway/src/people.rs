@@ -232,6 +232,7 @@ impl Gateway {
     pub async fn remove_member(&self, name: &str, by: &str) -> Result<(), AdminError> {
         self.administered(by, "person removed", name)?;
         if self.state().remove_member(name).await? {
+            self.recent().forget();
             self.holds().changed();
             return Ok(());
         }

@@ -101,13 +101,13 @@ impl Welcome<'_> {
             quoted(self.agent),
             quoted(self.target)
         ))?;
+        let add = format!("claude mcp add --transport http durward http://{}/mcp", self.agents);
+        say("An agent that speaks MCP is told of one endpoint; Claude Code, for one, by\n")?;
+        say(format_args!("    {add}\n"))?;
         say(
-            "An agent that speaks MCP goes to one endpoint with the same token; Claude Code, for one, is told by\n",
+            "and signs you in in the browser, where you say what it may use. With the token above nobody signs in:\n",
         )?;
-        Ok(say(format_args!(
-            "    claude mcp add --transport http durward http://{}/mcp --header \"Authorization: Bearer $PGPASSWORD\"\n",
-            self.agents
-        ))?)
+        Ok(say(format_args!("    {add} --header \"Authorization: Bearer $PGPASSWORD\"\n"))?)
     }
 
     fn may(&self) -> anyhow::Result<()> {
