@@ -162,8 +162,11 @@ impl From<Refusal> for Answer {
             }
         }
         if times > 1 {
-            // Whoever was told before needs no more words.
+            // Whoever was told before needs no more words; but it may be another conversation of theirs, which needs the way on.
             text = format!("{code} again, {times} times by now: {}", one_line(&reason));
+            if let Some(hint) = &hint {
+                let _ = write!(text, "\nHint: {}", one_line(hint));
+            }
             if let Some(ended) = &ended {
                 let _ = write!(text, "\n{}", one_line(ended));
             }
