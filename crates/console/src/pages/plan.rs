@@ -52,7 +52,7 @@ pub(super) fn statements(plan: &Plan, progress: &Progress) -> Markup {
     html! {
         ol.plan {
             @for (n, step) in plan.steps.iter().enumerate() {
-                li { (statement(step)) @if let Some(done) = progress.done.get(n) {
+                li { h3 { "Statement " (n + 1) " of " (plan.steps.len()) } (statement(step)) @if let Some(done) = progress.done.get(n) {
                     @match &done.error {
                         Some(error) => p.problem { "Failed: " (words::visible(error)) },
                         None => p.foot { "Ran: " (words::visible(&done.tag)) },

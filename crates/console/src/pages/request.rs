@@ -81,7 +81,7 @@ async fn page(
             section.panel aria-labelledby="statement" {
                 h2 #statement { @if request.preview.ordered.is_some() { "The statements" } @else { "The statement" } }
                 @if let Some(plan) = &request.preview.ordered {
-                    (plan::statements(plan, &pages.gateway.plan_progress(&id).await))
+                    div #plan data-live-part=(key) { (plan::statements(plan, &pages.gateway.plan_progress(&id).await)) }
                     @if plan.by == CarriedBy::Message { (values(&request)) }
                 } @else {
                     pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
