@@ -68,6 +68,8 @@ fn hinted(told: Told, client: &str) -> Told {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{OPENCODE, told};
 
     fn words(text: &[&str]) -> Vec<String> {
@@ -77,8 +79,8 @@ mod tests {
     #[test]
     fn known_programs_are_told_and_others_are_left_alone() {
         let bridge = words(&["durward", "mcp", "--through", "/run/x/mcp.sock"]);
-        let config = "--mcp-config={\"mcpServers\":{\"durward\":{\"args\":[\"mcp\",\"--through\",\"/run/x/mcp.sock\"],\
-                      \"command\":\"durward\"}}}";
+        let server = json!({ "command": "durward", "args": ["mcp", "--through", "/run/x/mcp.sock"] });
+        let config = &*format!("--mcp-config={}", json!({ "mcpServers": { "durward": server } }));
         for (command, expected) in [
             (&["claude"][..], words(&["claude", config])),
             (&["/usr/bin/claude", "-p", "do it"], words(&["/usr/bin/claude", config, "-p", "do it"])),
