@@ -7,6 +7,7 @@ use testkit::Scratch;
 use testkit::certificates::Certificates;
 use testkit::durward::{Durward, Target};
 use testkit::http;
+use testkit::issuer::node;
 use testkit::json::Json;
 use testkit::postgres::Postgres;
 use testkit::process::{free_port, text};
@@ -56,7 +57,7 @@ impl Front {
 
     /// The program with the client and the browser.
     pub(crate) fn program(&self) -> Command {
-        let mut program = Command::new("node");
+        let mut program = Command::new(node(&rig::npm()));
         program.arg(rig::folder("programs").join("oauth.mjs")).current_dir(self.scratch.path());
         program
             .env("OAUTH_NPM", rig::npm())

@@ -119,9 +119,10 @@ fn many_sessions() -> Result<(), Failure> {
 
 /// What the protocol's own runner and programs with agents in them say of the agents' door.
 fn agents() -> Result<(), Failure> {
-    let folder = install::agents()?;
+    let (folder, npm) = (install::agents()?, install::node()?);
+    install::need(install::BROWSER)?;
     let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "mcp_", "--", "--ignored", "--nocapture"]);
-    show(tests.arg("--test-threads=1").env("DURWARD_MCP", folder))
+    show(tests.arg("--test-threads=1").env("DURWARD_MCP", folder).env("DURWARD_NPM", npm))
 }
 
 fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {

@@ -76,7 +76,7 @@ fn roles_give_their_rights_and_no_others() {
         )
     };
     for right in Right::ALL.iter().copied() {
-        let own = matches!(right, Right::Inbox | Right::OwnPasskeys);
+        let own = matches!(right, Right::Inbox | Right::OwnPasskeys | Right::LetClientsIn);
         let changes = right.as_str().starts_with("change_") || right == Right::EndSessions;
         let edits = matches!(right, Right::SeePolicies | Right::ChangePolicies | Right::SeeTargets);
         assert!(may(&[Role::Administrator], right), "{right:?}");
