@@ -486,7 +486,7 @@ const flows = {
     await text.fill(`${before}\n@id("no-totals") @reason("totals are final") forbid (principal, action == Action::"insert", resource);\n`);
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('Valid.').waitFor();
-    await page.getByText('Its tests').click();
+    await page.getByText('Its tests', { exact: true }).click();
     const tests = page.getByLabel('Tests, in TOML');
     const test = (name, expect) => `[[case]]\nname = "${name}"\nprincipal = "agent:x"\ntarget = "sample"\neffects = ["insert=public.orders"]\nexpect = "${expect}"\n`;
     await tests.fill(`${test('totals are final', 'deny')}[[case]]\nname = "orders are read"\nprincipal = "agent:x"\ntarget = "sample"\nstatement = "SELECT * FROM orders"\nexpect = "hold"\n`);
