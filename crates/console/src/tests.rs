@@ -209,6 +209,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         ceiling: None,
         tolerance: 0,
         preview: None,
+        grant: None,
     };
     let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
         unless { context.approvals.contains("held") };"#;
@@ -238,6 +239,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         },
         preview: model::Preview::default(),
         version: "v".to_owned(),
+        alike: None,
     };
     let Filed::Now(id) = running.state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
     let one = format!("/api/v1/requests/{id}");

@@ -4,6 +4,7 @@
 mod bulletin;
 mod drafts;
 mod people;
+mod standing;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
 //! One session, start to end: the only crate with sockets to targets.
 
+pub mod alike;
 pub mod approvers;
 mod attempts;
 pub mod audit;
@@ -43,6 +44,7 @@ pub mod serve;
 pub mod sessions;
 pub mod signin;
 pub mod spine;
+pub mod standing;
 pub mod state;
 pub mod targets;
 pub mod tokens;

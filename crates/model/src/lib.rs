@@ -10,6 +10,7 @@ mod people;
 mod plan;
 mod principal;
 mod request;
+mod standing;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
@@ -23,4 +24,7 @@ pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs, NewRequest,
     News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, Standing, Status, Touched, Vote, since_request,
+};
+pub use standing::{
+    Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };

@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 18] = [
+const ANNOTATIONS: [&str; 19] = [
     "id",
     "description",
     "reason",
@@ -25,6 +25,7 @@ const ANNOTATIONS: [&str; 18] = [
     "ceiling",
     "tolerance",
     "preview",
+    "grant",
     "self",
     "record",
     "carry",
@@ -35,6 +36,9 @@ const ANNOTATIONS: [&str; 18] = [
 ];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
+
+/// Standing grants are given for so long at most, in seconds.
+const LONGEST_GRANT: u64 = 24 * 3600;
 
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,9 +180,20 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         Some(Some(tier)) => Some(tier),
         Some(None) => return Err("@preview is \"static\", \"counted\" or \"executed\"".to_owned()),
     };
+    let grant = match policy.annotation("grant") {
+        None | Some("never") => None,
+        Some(life) => {
+            let seconds = duration(Some(life)).ok().filter(|seconds| *seconds <= LONGEST_GRANT);
+            Some(
+                seconds
+                    .ok_or("@grant is \"never\", or for how long standing grants may be given: up to 24h")?,
+            )
+        }
+    };
     let Some(approvers) = policy.annotation("approvers") else {
-        if let Some(name) =
-            ["ceiling", "tolerance", "preview"].into_iter().find(|name| policy.annotation(name).is_some())
+        if let Some(name) = ["ceiling", "tolerance", "preview", "grant"]
+            .into_iter()
+            .find(|name| policy.annotation(name).is_some())
         {
             return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
@@ -224,6 +239,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         ceiling,
         tolerance,
         preview,
+        grant,
     };
     Ok((id.to_owned(), Some(rule)))
 }

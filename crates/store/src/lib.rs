@@ -27,6 +27,7 @@ mod requests;
 mod retention;
 mod rotate;
 mod server;
+mod standing;
 mod tokens;
 mod vault;
 mod verifier;

@@ -18,7 +18,7 @@ use super::guard;
 use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
-use crate::holds::Countable;
+use crate::holds::{Alike, Countable};
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
 
@@ -82,7 +82,7 @@ impl Operation {
     }
 
     /// The literals of its text, in order.
-    fn literals(&self) -> impl Iterator<Item = &Literal> {
+    pub(super) fn literals(&self) -> impl Iterator<Item = &Literal> {
         let own = self.literals.is_none().then(|| self.statements.iter().flat_map(|s| &s.literals));
         self.literals.iter().flatten().chain(own.into_iter().flatten())
     }
@@ -403,6 +403,10 @@ impl Auditable for Request {
         super::exact::exact(self, session, part);
     }
 
+    fn alike(&self) -> Option<Alike> {
+        super::alike::of(self)
+    }
+
     fn shown(&self, value: &ValueNote<'_>) -> Shown {
         super::shown::shown(value)
     }
@@ -553,7 +557,7 @@ impl Request {
 }
 
 /// One format stands for all, none for text.
-fn format_of(formats: &[i16], n: usize) -> i16 {
+pub(super) fn format_of(formats: &[i16], n: usize) -> i16 {
     match formats {
         [] => 0,
         [one] => *one,
