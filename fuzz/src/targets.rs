@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use sql::postgres::catalog::{Catalog, Rows, from_rows};
-use sql::postgres::{Named, Options, Session, Statement, analyse, template};
+use sql::postgres::{Named, Options, Session, Statement, alike, analyse, template};
 use wire::postgres::copy::{CopyFormat, CopyRewriter};
 use wire::postgres::row::{Cell, Cells};
 use wire::postgres::{backend, build, frontend, row, split, startup};
@@ -103,6 +103,7 @@ fn run_analysis(bytes: &[u8]) {
     let path: Vec<String> = ["pg_catalog", "shop", "public"].map(str::to_owned).to_vec();
     let session = Session { catalog: catalog(), search_path: &path, role: "postgres", prepared: &NoNames };
     let _ = template(&text);
+    let _ = alike(&text, 18, &Options::default());
     let _ = analyse(&text, &session, &Options::default());
 }
 

@@ -158,7 +158,7 @@ const flows = {
 
   async 'what somebody else answers leaves the inbox without anything moving'() {
     await dora.page.goto(origin);
-    const [first, second] = [await asked('DELETE FROM orders WHERE id = 5'), await asked('DELETE FROM orders WHERE id = 6')];
+    const [first, second] = [await asked('DELETE FROM orders WHERE id = 5'), await asked('DELETE FROM orders WHERE id = 6 AND total > 0')];
     await dora.page.locator(`#r-${second.id}`).waitFor();
     const place = await dora.page.locator(`#r-${second.id}`).boundingBox();
     first.end();
@@ -373,6 +373,51 @@ const flows = {
     await mallory.page.getByText('There is no such thing').waitFor();
     await mallory.context.close();
     held.end();
+  },
+
+  async 'a burst is one card, and a grant lets what is alike through until it is revoked'() {
+    const { page } = ada;
+    await page.goto(origin);
+    const update = (id) => `UPDATE orders SET total = ${id * 100} WHERE id = ${id}`;
+    const burst = await Promise.all([15, 16, 17].map((id) => asked(update(id))));
+    const card = page.locator('.card', { hasText: '3 alike' });
+    await card.waitFor();
+    await looks(page, 'burst');
+    await card.getByRole('link').click();
+    await page.getByRole('heading', { name: 'asks 3 times' }).waitFor();
+    await looks(page, 'alike');
+    const set = { csrf: await hidden(page, 'csrf'), set: await hidden(page, 'set'), answer: 'approve' };
+    const all = await page.locator('form.answer').getAttribute('action');
+    check((await sent(page, all, set)).status() === 422, 'a cookie approved several');
+    await page.getByRole('button', { name: 'Approve all 3' }).click();
+    await page.getByRole('heading', { name: '3 answered' }).waitFor();
+    for (const one of burst) check(/UPDATE 1/.test(await one.ended), one.said());
+
+    const held = await asked(update(18));
+    await page.goto(`${origin}/requests/${held.id}`);
+    await page.getByText('Ask less').click();
+    await page.getByLabel('Times at most').fill('5');
+    await looks(page, 'grant');
+    const bare = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), seconds: '7200', most: '1', uses: '5' };
+    const grant = await sent(page, `/requests/${held.id}/grant`, bare);
+    check(grant.status() === 422, `a cookie gave a grant: ${grant.status()}`);
+    check(!/UPDATE 1/.test(held.said()), held.said());
+    await page.getByRole('button', { name: 'Give the grant' }).click();
+    await page.getByRole('heading', { name: 'Standing grant', exact: true }).waitFor();
+    check(/UPDATE 1/.test(await held.ended), held.said());
+    const next = await psql(update(19)).ended;
+    check(/UPDATE 1/.test(next), next);
+    await page.reload();
+    await page.getByText('used 2 of 5 times').waitFor();
+    await looks(page, 'granted');
+    await page.getByRole('button', { name: 'Revoke it' }).click();
+    await page.getByText('revoked by user:ada').waitFor();
+    const asks = await asked(update(20));
+    asks.end();
+    await page.goto(`${origin}/grants`);
+    await page.getByText('none is in force').waitFor();
+    await looks(page, 'grants');
+    check(!ada.refused.length, ada.refused.join('\n'));
   },
 
   async 'a freeze stops every change at once, and a passkey thaws it'() {

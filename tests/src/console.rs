@@ -18,7 +18,7 @@ const POLICY: &str = r#"
 @id("reads") permit (principal, action in Action::"read", resource);
 @id("writes") permit (principal, action in Action::"write", resource);
 @id("makes") permit (principal, action == Action::"create", resource);
-@id("writes-held") @approvers("dba,company/dba") @reason("writes to production are looked at")
+@id("writes-held") @approvers("dba,company/dba") @grant("2h") @reason("writes to production are looked at")
 forbid (principal, action in [Action::"update", Action::"delete"], resource)
 unless { context.approvals.contains("writes-held") };
 @id("inserts-held") @approvers("dba") @expires("3s")
@@ -98,6 +98,8 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
     for (who, what) in [
         ("user:ada", "person came by invitation"),
         ("user:ada", "request approved"),
+        ("user:ada", "standing grant given"),
+        ("user:ada", "standing grant ended"),
         ("user:ada", "frozen"),
         ("user:ada", "thawed"),
         ("user:ada", "sessions ended"),

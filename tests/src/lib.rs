@@ -37,6 +37,8 @@ mod freezes;
 #[cfg(test)]
 mod fresh;
 #[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod hostile;

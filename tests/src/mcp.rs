@@ -441,7 +441,10 @@ fn what_is_refused_is_refused_shorter_in_other_words_and_then_ends_the_session()
     let probe = "SELECT id FROM shop WHERE email LIKE 'p%'";
     let (first, again) = (said(probe), said("SELECT s.id FROM shop s WHERE 'p1' = s.email"));
     assert!(again.len() < first.len() && again.contains("again, 2 times"), "{first}\n{again}");
-    assert!(again.contains("Hint: Select the column plainly"), "another conversation needs the way on, too: {again}");
+    assert!(
+        again.contains("Hint: Select the column plainly"),
+        "another conversation needs the way on, too: {again}"
+    );
     assert!(!said("DROP TABLE sample").contains("again"), "another table is another attempt");
     assert!(said("SELEC 1").contains("42601") && !said("SELEC 1").contains("again"), "and a slip is none");
     assert!(door.call("query", &query("SELECT 1")).is_ok(), "its neighbour goes on");

@@ -108,6 +108,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Requests,
     },
+    /// Let what is alike to a held operation through for a while, and take that back
+    Grants {
+        /// Be this approver, who proves it with their own secret; else the administrator
+        #[arg(long = "as", global = true, value_name = "NAME")]
+        name: Option<String>,
+        #[command(subcommand)]
+        command: Grants,
+    },
     /// Have several statements approved and carried out as one
     Plan {
         #[command(subcommand)]
@@ -453,6 +461,14 @@ pub(crate) enum Requests {
         #[arg(long)]
         json: bool,
     },
+    /// Show those that wait and differ from one in plain values alone
+    Alike {
+        /// Its id
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show new ones as they come
     Watch {
         /// Write JSON, one object a line
@@ -466,6 +482,9 @@ pub(crate) enum Requests {
         /// How many rows it may change at most: with more, nothing of it stays
         #[arg(long, value_name = "ROWS")]
         most: Option<u64>,
+        /// All that are alike to it, as `requests alike` has named them
+        #[arg(long, value_name = "MARK")]
+        alike: Option<String>,
         /// What to say to its requester
         #[arg(long, value_name = "WORDS")]
         say: Option<String>,
@@ -477,6 +496,9 @@ pub(crate) enum Requests {
     Deny {
         /// Its id
         id: String,
+        /// All that are alike to it, as `requests alike` has named them
+        #[arg(long, value_name = "MARK")]
+        alike: Option<String>,
         /// What to say to its requester
         #[arg(long, value_name = "WORDS")]
         say: Option<String>,
@@ -486,6 +508,52 @@ pub(crate) enum Requests {
     },
     /// Take back an approval that is not used yet
     Rescind {
+        /// Its id
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Grants {
+    /// Give a standing grant from a request: what is alike to it runs without asking for a while
+    Give {
+        /// The request's id
+        request: String,
+        /// For how long [default: 2h, or as long as policy lets]
+        #[arg(long = "for", value_parser = typed::seconds, value_name = "TIME")]
+        life: Option<u64>,
+        /// How many rows each may change at most [default: as many as were counted for the request]
+        #[arg(long, value_name = "ROWS")]
+        most: Option<u64>,
+        /// How often it may be used at most
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        uses: Option<u64>,
+        /// The numbers of values that have to stay as they are, as `2,3` for $2 and $3
+        #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
+        keep: Vec<u32>,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List standing grants, newest first
+    Ls {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one: what it covers, and what it was used for
+    Show {
+        /// Its id
+        id: String,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke one: from now on it covers nothing
+    Revoke {
         /// Its id
         id: String,
         /// Write JSON

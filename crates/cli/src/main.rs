@@ -19,6 +19,7 @@ mod export;
 mod files;
 mod freeze;
 mod gate;
+mod grants;
 mod init;
 mod keys;
 mod lines;
@@ -113,6 +114,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Approver { command } => approvers::run(&client()?, command),
         Command::People { command } => people::run(&client()?, command),
         Command::Requests { name, command } => requests::run(gateway, name, command),
+        Command::Grants { name, command } => grants::run(gateway, name, command),
         Command::Plan { command } => plans::run(command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),

@@ -31,7 +31,8 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
             if json { Ok(show::json(&request)?) } else { Ok(say(whole(&request))?) }
         }
         Requests::Watch { json } => watch(client, json),
-        Requests::Approve { id, most, say, json } => {
+        Requests::Alike { id, json } => crate::grants::alike(client, &id, json),
+        Requests::Approve { id, most, alike, say, json } => {
             // A person who signed in on this machine shows in the browser that they are there; what `login` keeps approves nothing.
             if name.is_none() && !crate::client::has_secret() && crate::login::is_somebody()? {
                 if most.is_some() {
@@ -42,10 +43,10 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
                 return in_browser(gateway, &id);
             }
             let body = json!({ "approve": true, "words": say, "most": most, "name": name });
-            answer(client, &id, &body, json)
+            answer(client, &id, alike, body, json)
         }
-        Requests::Deny { id, say, json } => {
-            answer(client, &id, &json!({ "approve": false, "words": say, "name": name }), json)
+        Requests::Deny { id, alike, say, json } => {
+            answer(client, &id, alike, json!({ "approve": false, "words": say, "name": name }), json)
         }
         Requests::Rescind { id, json } => {
             let rescinded =
@@ -59,15 +60,24 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
 }
 
 /// The page of a request, where it is seen, and approved with proof of presence.
-fn in_browser(gateway: &str, id: &str) -> anyhow::Result<()> {
+pub(crate) fn in_browser(gateway: &str, id: &str) -> anyhow::Result<()> {
     let address = format!("{}/requests/{}", gateway.trim_end_matches('/'), part(id));
     say(format_args!("Approve it in your browser, where you show that it is you:\n\n  {address}\n"))?;
     crate::login::show_browser(&address);
     Ok(())
 }
 
-fn answer(client: &Client, id: &str, body: &Value, as_json: bool) -> anyhow::Result<()> {
-    let answered = client.post(&format!("/requests/{}/answer", part(id)), body)?;
+fn answer(
+    client: &Client,
+    id: &str,
+    alike: Option<String>,
+    body: Value,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    if let Some(mark) = alike {
+        return crate::grants::answer_alike(client, id, (&mark, body), as_json);
+    }
+    let answered = client.post(&format!("/requests/{}/answer", part(id)), &body)?;
     if as_json {
         return Ok(show::json(&answered)?);
     }
@@ -79,18 +89,49 @@ fn answer(client: &Client, id: &str, body: &Value, as_json: bool) -> anyhow::Res
 }
 
 fn list(found: &Value) -> anyhow::Result<()> {
-    let row = |request: &Value| {
-        vec![
-            field(request, "id"),
-            field(request, "status"),
-            field(request, "principal"),
-            field(request, "target"),
-            time_field(request, "expires"),
-            field(request, "summary"),
-        ]
-    };
-    let rows: Vec<_> = found.as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<_> = bursts(found).into_iter().map(|(request, count)| row(request, count)).collect();
     Ok(show::table(&["ID", "STATUS", "PRINCIPAL", "TARGET", "UNTIL", "SUMMARY"], &rows)?)
+}
+
+fn row(request: &Value, count: usize) -> Vec<String> {
+    let id = field(request, "id");
+    let more = match count {
+        0 => String::new(),
+        more => format!(" (and {more} alike: durward requests alike {id})"),
+    };
+    vec![
+        id,
+        field(request, "status"),
+        field(request, "principal"),
+        field(request, "target"),
+        time_field(request, "expires"),
+        field(request, "summary") + &more,
+    ]
+}
+
+/// The requests, each with how many wait beside it that are alike: those stand for themselves no more.
+fn bursts(found: &Value) -> Vec<(&Value, usize)> {
+    let mut bursts: Vec<(&Value, usize)> = Vec::new();
+    let ids = |request: &Value| -> Vec<String> {
+        let holds = request.get("holds").and_then(Value::as_array);
+        holds.into_iter().flatten().map(|rule| field(rule, "id")).collect()
+    };
+    for request in found.as_array().into_iter().flatten() {
+        let waits = |request: &Value| field(request, "status") == "pending";
+        let alike = |other: &Value| {
+            let key = request.get("alike").filter(|key| key.is_string());
+            key.is_some()
+                && key == other.get("alike")
+                && waits(request)
+                && waits(other)
+                && ids(request) == ids(other)
+        };
+        match bursts.iter_mut().find(|(first, _)| alike(first)) {
+            Some((_, count)) => *count += 1,
+            None => bursts.push((request, 0)),
+        }
+    }
+    bursts
 }
 
 fn watch(client: &Client, as_json: bool) -> anyhow::Result<()> {
@@ -134,8 +175,12 @@ fn whole(request: &Value) -> String {
         ("Session", "session"),
         ("Outcome", "outcome"),
         ("Altered", "changed"),
+        ("By grant", "granted"),
     ] {
-        let value = field(request, name);
+        let value = match request.get("granted").filter(|used| name == "granted" && used.is_object()) {
+            Some(used) => format!("{}, use {}", field(used, "grant"), field(used, "number")),
+            None => field(request, name),
+        };
         if !value.is_empty() {
             out.push(format!("{heading:<10}{}", show::line(&value)));
         }
@@ -288,6 +333,7 @@ fn ceiling(request: &Value) -> Option<String> {
         "counted" => "as counted when it was asked for",
         "executed" => "as changed when it was tried, by the same of each table",
         "policy" => "as policy says",
+        "grant" => "as its standing grant says",
         _ => "as nobody has counted or said otherwise",
     };
     let beside = rows.get("of").and_then(Value::as_array).is_some_and(|of| !of.is_empty());

@@ -1,5 +1,7 @@
 //! `/api/v1`: what an administrator does, and what approvers answer. Every call here has passed the door.
 
+mod grants;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +142,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 
 /// What approvers reach as well: what is held.
 pub(crate) fn of_requests() -> Vec<Operation> {
-    vec![
+    let mut all = vec![
         Operation::get("/requests", "Held operations that one may answer", routing::get(requests))
             .asks::<Which>(),
         Operation::get("/requests/{id}", "One of them, with its exact values", routing::get(request)),
@@ -152,7 +154,9 @@ pub(crate) fn of_requests() -> Vec<Operation> {
             routing::post(rescind),
         )
         .takes::<Rescinding>(),
-    ]
+    ];
+    all.extend(grants::operations());
+    all
 }
 
 pub(crate) fn router() -> Router<Arc<Gateway>> {

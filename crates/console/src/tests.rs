@@ -239,6 +239,7 @@ fn asked(digest: &str, hold: HoldRule) -> NewRequest {
         },
         preview: model::Preview::default(),
         version: "v".to_owned(),
+        alike: None,
     }
 }
 
@@ -257,6 +258,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         ceiling: None,
         tolerance: 0,
         preview: None,
+        grant: None,
     };
     let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
         unless { context.approvals.contains("held") };"#;

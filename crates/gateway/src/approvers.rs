@@ -2,7 +2,8 @@
 //! no more; another way to prove oneself makes one here, too.
 
 use model::{
-    Approver, Ceiling, Counted, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS, Status, Vote,
+    Approver, Ceiling, Counted, HoldRule, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS,
+    Status, Vote,
 };
 use policy::{persons, quorum};
 use zeroize::Zeroizing;
@@ -47,14 +48,14 @@ impl Caller {
 /// Somebody who may answer held operations of some groups, and has proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voter {
-    id: PrincipalRef,
-    groups: Vec<String>,
-    by: By,
+    pub(crate) id: PrincipalRef,
+    pub(crate) groups: Vec<String>,
+    pub(crate) by: By,
 }
 
 /// What shows that it is them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum By {
+pub(crate) enum By {
     /// A secret that lies in no file, typed or given for this call.
     Secret,
     /// What a browser keeps: good to see, and to say no.
@@ -87,8 +88,23 @@ impl Voter {
     /// Whether a request is one that they may see and answer.
     pub fn is_asked(&self, request: &Request) -> bool {
         // What nothing holds is still seen by who answers for everything.
-        let for_all = self.groups.iter().any(|group| group == quorum::ADMINS);
-        for_all || request.holds.iter().any(|rule| quorum::may_answer(rule, &self.groups))
+        self.groups.iter().any(|group| group == quorum::ADMINS) || self.answers_for(&request.holds)
+    }
+
+    /// Whether they answer for one of these rules.
+    pub(crate) fn answers_for(&self, rules: &[HoldRule]) -> bool {
+        rules.iter().any(|rule| quorum::may_answer(rule, &self.groups))
+    }
+
+    /// How they have shown that they mean an act, where they have.
+    pub(crate) fn shown(&self, act: Act, proof: Option<Proof>) -> Option<String> {
+        match &self.by {
+            By::Secret => Some("secret".to_owned()),
+            // What was read a moment ago is what is approved: the proof is of its digest.
+            By::Visit => proof.and_then(|proof| proof.of(act, &self.id)),
+            // A click answers one request, and nothing else.
+            By::Slack { .. } => None,
+        }
     }
 }
 
@@ -259,6 +275,24 @@ impl Gateway {
         said: Said,
         proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
+        let most = said.most.filter(|_| approve);
+        let shown = |found: &Request| match &voter.by {
+            // That it is of this request's digest is looked at before.
+            By::Slack { how, digest: _ } => Some(how.clone()),
+            By::Secret | By::Visit => voter.shown(Act::answer(id, &found.digest, approve, most), proof),
+        };
+        self.answer_shown(id, voter, approve, said, shown).await
+    }
+
+    /// The same, where it is known otherwise how they have shown that they mean this.
+    pub(crate) async fn answer_shown(
+        &self,
+        id: &str,
+        voter: &Voter,
+        approve: bool,
+        said: Said,
+        shown: impl FnOnce(&Request) -> Option<String>,
+    ) -> Result<Answered, AdminError> {
         let Said { words, most } = said;
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
@@ -278,7 +312,8 @@ impl Gateway {
         }
         let names = self.names_of(&voter.id).await?;
         if approve {
-            self.check_other_person(&voter.id, &names, &found)?;
+            let askers = std::iter::once(&found.principal).chain(&found.on_behalf_of);
+            self.check_other_person(&voter.id, &names, askers, &found.votes)?;
         }
         if !voter.is_asked(&found) {
             return Err(AdminError::Refused(format!(
@@ -303,14 +338,7 @@ impl Gateway {
         if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
             return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
         }
-        let proof = match &voter.by {
-            By::Secret => Some("secret".to_owned()),
-            By::Slack { how, .. } => Some(how.clone()),
-            // What was read a moment ago is what is approved: the proof is of its digest.
-            By::Visit => {
-                proof.and_then(|proof| proof.of(Act::answer(id, &found.digest, approve, most), &voter.id))
-            }
-        };
+        let proof = shown(&found);
         if approve && proof.is_none() {
             let why =
                 "approving takes your passkey, or a fresh sign-in, for exactly this request as it is now";
@@ -351,16 +379,16 @@ impl Gateway {
     }
 
     /// Whoever approves is somebody else than those who ask and those who have approved.
-    fn check_other_person(
+    pub(crate) fn check_other_person<'n>(
         &self,
         who: &PrincipalRef,
         names: &[KnownAs],
-        request: &Request,
+        askers: impl Iterator<Item = &'n String> + Clone,
+        votes: &[Vote],
     ) -> Result<(), AdminError> {
-        let askers = std::iter::once(&request.principal).chain(&request.on_behalf_of);
         let people = askers.filter(|asker| asker.starts_with("user:"));
         let asks = people.clone().find(|asker| persons::are_one(names, &[self.known_as(asker)]));
-        let has_answered = request.votes.iter().find(|vote| {
+        let has_answered = votes.iter().find(|vote| {
             vote.approve
                 && !vote.voter.eq_ignore_ascii_case(&who.to_string())
                 && persons::are_one(names, &quorum::names(vote))

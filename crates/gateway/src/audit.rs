@@ -357,7 +357,7 @@ impl Audit {
             | Answer::Frozen(_)
             | Answer::Moved => Claim::default(),
         };
-        let Claim { rules, ceiling } = claim;
+        let Claim { rules, ceiling, granted } = claim;
         let policies: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
         self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
         let most = if let Ceiling::Rows { most, .. } = &ceiling { Some(*most) } else { None };
@@ -366,6 +366,8 @@ impl Audit {
             answer: answer.word().to_owned(),
             policies,
             most,
+            grant_use: granted.as_ref().map(|used| used.number),
+            grant: granted.map(|used| used.grant),
         };
         let position = self.append(&body, &[])?;
         self.synced(position).await?;

@@ -170,7 +170,9 @@ async fn tell_all(gateway: &Gateway, carrier: &Carrier, trouble: &mut Trouble) -
         for news in all {
             let mut mark = None;
             // What has been forgotten meanwhile is told nobody.
-            if let Some(request) = state.request(&news.request).await.map_err(unreadable)? {
+            let request = state.request(&news.request).await.map_err(unreadable)?;
+            // Nobody is asked about what a standing grant approves.
+            if let Some(request) = request.filter(|request| request.granted.is_none()) {
                 let before = match carrier.marks() {
                     true => state.mark(name, &news.request).await.map_err(unreadable)?,
                     false => None,

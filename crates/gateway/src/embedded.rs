@@ -4,6 +4,7 @@
 mod bulletin;
 mod drafts;
 mod people;
+mod standing;
 mod vouchers;
 
 use std::collections::BTreeSet;

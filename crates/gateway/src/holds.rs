@@ -1,22 +1,22 @@
 //! Held operations: a question to people, filed once, and its answer, used once.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+mod describe;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
-    Ceiling, Circumstances, Expected, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage,
-    Standing, Status, TargetName, Touched,
+    Ceiling, Expected, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing, Status,
+    TargetName,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
+pub use self::describe::{Alike, Plain};
+pub(crate) use self::describe::{NoNames, Parts, describe, numbered, summary};
 use crate::catalogue::ReadError;
 use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
@@ -27,7 +27,6 @@ use crate::protocols::postgres::preview::Seen;
 use crate::spine::Auditable;
 use crate::state::{State, StateError};
 use crate::traces::Moment;
-use crate::visible;
 
 /// Waiting for an answer.
 pub const PENDING: &str = "ZD001";
@@ -46,8 +45,6 @@ pub(crate) const MOST_OPEN: usize = 50;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How many rows may change where neither policy nor an approver says so, and nobody counted.
 const UNCOUNTED: u64 = 10_000;
-/// A summary is cut here, in characters.
-const SUMMARY: usize = 300;
 
 /// What counts of an operation's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +88,8 @@ pub(crate) struct Within {
     pub patience: Duration,
     /// What may be kept.
     pub room: Room,
+    /// Why no standing grant covers it that would have, as a clause.
+    pub uncovered: Option<String>,
 }
 
 /// What the target held when an operation was understood.
@@ -292,17 +291,11 @@ impl Holds {
         grant: &Grant,
         question: &Question<M>,
         session: &str,
-        Within { patience, room }: Within,
+        Within { patience, room, uncovered }: Within,
         catalogue: Known,
         look: impl FnOnce(String) -> L,
     ) -> Result<Asked, Denied> {
-        let refuse = |code, reason: String, hint: &str| Denied {
-            code,
-            reason,
-            hint: Some(hint.to_owned()),
-            policies: question.holds().iter().map(|h| h.id.clone()).collect(),
-            version: Arc::clone(question.version()),
-        };
+        let refuse = |code, reason: String, hint: &str| refused(question, code, reason, hint);
         let asked = Moment::now();
         match catalogue.has_moved().await {
             Ok(true) => return Ok(Asked::Moved),
@@ -359,7 +352,9 @@ impl Holds {
                 (id, Some(changed))
             }
             Filed::TooMany => return Err(too_many()),
-            Filed::NoRoom { bytes, taken, all } => return Err(no_room(&room, bytes, taken, all, refuse)),
+            Filed::NoRoom { bytes, taken, all } => {
+                return Err(no_room_for(question, &room, bytes, taken, all));
+            }
         };
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
@@ -372,7 +367,7 @@ impl Holds {
         Ok(Asked::Filed(Ticket {
             asked,
             id,
-            changed,
+            changed: changed.or(uncovered),
             catalogue,
             only_asked: question.message().errand().is_some_and(|errand| errand.asks_only),
             summary: request.summary,
@@ -507,6 +502,11 @@ impl Holds {
 
     /// The client has cancelled or left: the request is no longer asked.
     pub async fn withdraw(&self, ticket: &Ticket) {
+        let answer = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(Answer::Approved(model::Claim { granted: Some(_), .. })) = answer {
+            let why = "whoever asked left before it was sent";
+            return self.finished(ticket.id.clone(), Finish::superseded(why)).await;
+        }
         if let Err(error) = self.state.withdraw(&ticket.id).await {
             tracing::error!(request = ticket.id, "a request cannot be withdrawn: {error}");
         }
@@ -574,12 +574,12 @@ pub(crate) fn ceiling_of(holds: &[HoldRule], seen: &Seen, of: Vec<(String, Strin
 }
 
 /// There is no room for a request, and what would make some.
-fn no_room(
+pub(crate) fn no_room_for<M>(
+    question: &Question<M>,
     room: &Room,
     bytes: u64,
     taken: u64,
     all: bool,
-    refuse: impl Fn(&'static str, String, &str) -> Denied,
 ) -> Denied {
     let mb = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
     let (whose, most, limit) = if all {
@@ -597,58 +597,7 @@ fn no_room(
         "Send smaller values, or ask the gateway's operator to raise {limit} in [limits] or to keep requests for less long \
          (requests in [retention])."
     );
-    refuse("53400", reason, &hint)
-}
-
-/// What is filed: everything that makes the operation this one and no other.
-fn describe<M: Inspect + Auditable>(grant: &Grant, question: &Question<M>, session: &str) -> NewRequest {
-    let message = question.message();
-    let StatementNote { kind, text, values, phase: _, fields: _ } = message.statement();
-    let effects: Vec<String> = message.effects().iter().map(audit::line).collect();
-    let principal = grant.principal();
-    let on_behalf_of: Vec<String> = principal.on_behalf_of.iter().map(ToString::to_string).collect();
-
-    let mut subject = Parts::default();
-    subject.take(principal.id.to_string().as_bytes());
-    on_behalf_of.iter().for_each(|p| subject.take(p.as_bytes()));
-    subject.take(b"on");
-    subject.take(grant.target().as_str().as_bytes());
-    message.exact(session, &mut |part| subject.take(part));
-    let mut digest = subject.clone();
-    digest.take(b"as");
-    digest.take(&message.shape());
-    effects.iter().for_each(|e| digest.take(e.as_bytes()));
-    let touched = message.touched();
-    for Touched { what, mark } in &touched {
-        digest.take(what.as_bytes());
-        digest.take(mark.as_bytes());
-    }
-
-    let numbered = numbered(text, &values);
-    let shown: Vec<Shown> = values.iter().map(|value| message.shown(value)).collect();
-    let kinds = shown.iter().map(|value| value.kind.clone()).collect();
-    NewRequest {
-        digest: digest.finish(),
-        subject: subject.finish(),
-        touched,
-        principal: principal.id.to_string(),
-        on_behalf_of,
-        target: grant.target().clone(),
-        session: session.to_owned(),
-        summary: summary(kind, text, question.holds()),
-        kind: kind.to_owned(),
-        text: numbered,
-        values: shown.into_iter().map(|value| value.text).collect(),
-        circumstances: Circumstances { kinds, settings: message.circumstances() },
-        effects,
-        holds: question.holds().to_vec(),
-        ceiling: Ceiling::default(),
-        preview: Preview {
-            reason: message.errand().and_then(|errand| errand.reason.clone()),
-            ..Preview::default()
-        },
-        version: question.version().to_string(),
-    }
+    refused(question, "53400", reason, &hint)
 }
 
 /// The refusal of what is only asked for and needs no answer.
@@ -662,66 +611,12 @@ pub(crate) fn nothing_to_ask(version: Arc<str>) -> Denied {
     }
 }
 
-/// No statement is prepared and no cursor is open.
-pub(crate) struct NoNames;
-
-impl sql::postgres::Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
-        None
+fn refused<M>(question: &Question<M>, code: &'static str, reason: String, hint: &str) -> Denied {
+    Denied {
+        code,
+        reason,
+        hint: Some(hint.to_owned()),
+        policies: question.holds().iter().map(|h| h.id.clone()).collect(),
+        version: Arc::clone(question.version()),
     }
-
-    fn cursor(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
-        None
-    }
-}
-
-/// A digest of parts, each with its length.
-#[derive(Clone)]
-pub(crate) struct Parts(Digest);
-
-impl Default for Parts {
-    fn default() -> Self {
-        Self(Digest::new(&SHA256))
-    }
-}
-
-impl Parts {
-    pub(crate) fn take(&mut self, part: &[u8]) {
-        self.0.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        self.0.update(part);
-    }
-
-    pub(crate) fn finish(self) -> String {
-        audit::hex(self.0.finish().as_ref())
-    }
-}
-
-/// The text with the numbers of its values in the places of literals, where it is certain which is which: behind those of
-/// parameters, which have theirs.
-pub(crate) fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
-    let literals = values.iter().filter(|v| v.form == Form::Literal).count();
-    if text.matches('?').count() != literals {
-        return text.to_owned();
-    }
-    let mut parts = text.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (number, part) in (values.len() - literals + 1..).zip(parts) {
-        let _ = write!(numbered, "${number}{part}");
-    }
-    numbered
-}
-
-pub(crate) fn summary(kind: &str, text: &str, holds: &[HoldRule]) -> String {
-    let mut summary = visible::line(&text.chars().take(SUMMARY).collect::<String>());
-    if summary.is_empty() {
-        summary.push_str(kind);
-    }
-    if text.chars().nth(SUMMARY).is_some() {
-        summary.push('…');
-    }
-    let reasons: BTreeSet<&str> = holds.iter().filter_map(|h| h.reason.as_deref()).collect();
-    for reason in reasons {
-        let _ = write!(summary, " ({reason})");
-    }
-    summary
 }

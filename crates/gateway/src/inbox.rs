@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model::{Part, Request};
 
+use crate::alike::is_alike;
 use crate::gateway::Gateway;
 use crate::people::Guest;
 use crate::requests::{AdminError, MOST_LISTED};
@@ -15,8 +16,21 @@ use crate::requests::{AdminError, MOST_LISTED};
 pub struct Inbox {
     /// How many there are.
     pub count: usize,
-    /// Those that have waited longest, in the order in which they came, each with whether it is theirs to answer.
-    pub first: Vec<(Request, bool)>,
+    /// How many cards that makes, one for each that no other is alike to.
+    pub cards: usize,
+    /// Those that have waited longest, in the order in which they came.
+    pub first: Vec<Card>,
+}
+
+/// One request that waits, and those that are alike to it.
+#[derive(Debug)]
+pub struct Card {
+    /// The one that has waited longest.
+    pub request: Request,
+    /// Whether it is theirs to answer.
+    pub mine: bool,
+    /// How many there are, with it.
+    pub count: usize,
 }
 
 /// What of a request says who may see and answer it.
@@ -60,6 +74,42 @@ impl<'a> Eyes<'a> {
     }
 }
 
+/// What is alike, counted once.
+struct Bursts {
+    /// The places of the oldest of each, the oldest first, and how many there are of it.
+    oldest: Vec<(usize, usize)>,
+}
+
+impl Bursts {
+    /// Of requests, of which the newest is the first.
+    fn of(all: &[Request]) -> Self {
+        let mut oldest: Vec<(usize, usize)> = Vec::new();
+        // Those of one key are few; each is asked by one principal.
+        let mut by_key: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, request) in all.iter().enumerate().rev() {
+            let known = request.alike.as_deref().map(|key| by_key.entry(key).or_default());
+            let same = known.as_ref().and_then(|known| {
+                known.iter().copied().find(|n| {
+                    oldest
+                        .get(*n)
+                        .and_then(|(at, _)| all.get(*at))
+                        .is_some_and(|first| is_alike(first, request))
+                })
+            });
+            match same.and_then(|n| oldest.get_mut(n)) {
+                Some((_, count)) => *count += 1,
+                None => {
+                    if let Some(known) = known {
+                        known.push(oldest.len());
+                    }
+                    oldest.push((at, 1));
+                }
+            }
+        }
+        Self { oldest }
+    }
+}
+
 impl Gateway {
     /// What waits that somebody may see: how much, and so many of it at most, without values.
     ///
@@ -70,16 +120,24 @@ impl Gateway {
         let mut brief = self.state().briefs(&Part::newest(MOST_LISTED)).await?;
         brief.retain(|request| eyes.may_see(request));
         let count = brief.len();
-        // The newest of those that are not shown: what came before it is.
-        let behind =
-            count.checked_sub(most + 1).and_then(|at| brief.get(at)).map(|request| request.id.clone());
-        let part = Part { most: MOST_LISTED, before: behind };
-        let mut first = self.state().requests(false, &part).await?;
-        first.retain(|request| eyes.may_see(request));
+        let bursts = Bursts::of(&brief);
+        // What came behind the last of those that are shown is not read.
+        let last = bursts.oldest.get(..most.min(bursts.oldest.len())).and_then(|shown| shown.last());
+        let behind = last.and_then(|(at, _)| at.checked_sub(1)).and_then(|at| brief.get(at));
+        let part = Part { most: MOST_LISTED, before: behind.map(|request| request.id.clone()) };
+        let mut first = if last.is_some() { self.state().requests(false, &part).await? } else { Vec::new() };
         first.reverse();
-        first.truncate(most);
-        let first = first.into_iter().map(|request| (eyes.may_answer(&request), request));
-        Ok(Inbox { count, first: first.map(|(mine, request)| (request, mine)).collect() })
+        let shown: HashMap<&str, usize> = bursts
+            .oldest
+            .iter()
+            .take(most)
+            .filter_map(|(at, count)| Some((brief.get(*at)?.id.as_str(), *count)))
+            .collect();
+        let card = |request: Request| {
+            let count = *shown.get(request.id.as_str())?;
+            Some(Card { mine: eyes.may_answer(&request), count, request })
+        };
+        Ok(Inbox { count, cards: bursts.oldest.len(), first: first.into_iter().filter_map(card).collect() })
     }
 
     /// Changes whenever what waits does that somebody may see.

@@ -1,5 +1,6 @@
 //! One session, start to end: the only crate with sockets to targets.
 
+pub mod alike;
 pub mod approvers;
 mod attempts;
 pub mod audit;
@@ -46,6 +47,7 @@ pub mod serve;
 pub mod sessions;
 pub mod signin;
 pub mod spine;
+pub mod standing;
 pub mod state;
 mod suspicions;
 pub mod targets;

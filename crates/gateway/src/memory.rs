@@ -3,6 +3,7 @@
 mod bulletin;
 mod drafts;
 mod people;
+mod standing;
 mod vouchers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,9 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress,
-    Request, Room, SINCE_IT_WAS, Stage, Standing, Status, TargetName, Touched, Vote, since_request,
+    Approver, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, GrantUse, HoldRule, NewRequest, Part,
+    Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status, TargetName, Touched, Vote,
+    since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -48,6 +50,7 @@ struct Kept {
     drafts: Vec<(Draft, Zeroizing<Vec<u8>>)>,
     vouchers: Vec<model::Voucher>,
     clients: Vec<model::RegisteredClient>,
+    grants: Vec<StandingGrant>,
     made: u32,
 }
 
@@ -63,6 +66,48 @@ impl Kept {
         let others = self.requests.iter().zip(&self.subjects);
         let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
         (others.count() >= room.waiting).then_some(Filed::TooMany)
+    }
+}
+
+impl Kept {
+    /// Keeps a request; its id.
+    fn keep(
+        &mut self,
+        new: &NewRequest,
+        status: Status,
+        changed: Option<String>,
+        granted: Option<GrantUse>,
+    ) -> String {
+        let id = format!("r{}", self.requests.len() + 1);
+        self.requests.push(Request {
+            id: id.clone(),
+            digest: new.digest.clone(),
+            status,
+            principal: new.principal.clone(),
+            on_behalf_of: new.on_behalf_of.clone(),
+            target: new.target.clone(),
+            session: new.session.clone(),
+            summary: new.summary.clone(),
+            text: new.text.clone(),
+            values: new.values.clone(),
+            circumstances: new.circumstances.clone(),
+            effects: new.effects.clone(),
+            changed,
+            holds: new.holds.clone(),
+            ceiling: new.ceiling.clone(),
+            preview: new.preview.clone(),
+            filed: 0,
+            expires: i64::MAX,
+            votes: Vec::new(),
+            outcome: None,
+            alike: new.alike.as_ref().map(|alike| alike.key.clone()),
+            granted,
+            likeness: new.alike.clone(),
+            touched: new.touched.clone(),
+        });
+        self.digests.push(new.digest.clone());
+        self.subjects.push((new.subject.clone(), new.touched.clone()));
+        id
     }
 }
 
@@ -243,7 +288,6 @@ impl Backend for Memory {
                 return foreseen;
             }
             let open = |r: &Request| r.status.is_open();
-            let id = format!("r{}", kept.requests.len() + 1);
             let mut changed = None;
             let former = kept.requests.iter_mut().zip(&kept.subjects);
             for (former, (_, touched)) in
@@ -262,34 +306,11 @@ impl Backend for Memory {
                 let mut last = all.filter(|(_, (subject, _))| *subject == new.subject).map(|(r, _)| r);
                 changed = last.next().and_then(|r| since_request(r.outcome.as_deref()?, &r.id));
             }
-            let request = Request {
-                id: id.clone(),
-                digest: new.digest.clone(),
-                status: match &new.preview.ordered {
-                    Some(plan) if new.holds.is_empty() && plan.by == CarriedBy::Gateway => Status::Approved,
-                    Some(_) | None => Status::Pending,
-                },
-                principal: new.principal.clone(),
-                on_behalf_of: new.on_behalf_of.clone(),
-                target: new.target.clone(),
-                session: new.session.clone(),
-                summary: new.summary.clone(),
-                text: new.text.clone(),
-                values: new.values.clone(),
-                circumstances: new.circumstances.clone(),
-                effects: new.effects.clone(),
-                changed: changed.clone(),
-                holds: new.holds.clone(),
-                ceiling: new.ceiling.clone(),
-                preview: new.preview.clone(),
-                filed: 0,
-                expires: i64::MAX,
-                votes: Vec::new(),
-                outcome: None,
+            let status = match &new.preview.ordered {
+                Some(plan) if new.holds.is_empty() && plan.by == CarriedBy::Gateway => Status::Approved,
+                Some(_) | None => Status::Pending,
             };
-            kept.requests.push(request);
-            kept.digests.push(new.digest.clone());
-            kept.subjects.push((new.subject.clone(), new.touched.clone()));
+            let id = kept.keep(new, status, changed.clone(), None);
             match changed {
                 Some(changed) => Filed::Anew(id, changed),
                 None => Filed::Now(id),
@@ -548,6 +569,13 @@ fn disown(kept: &mut Kept, voter: &str) {
         }
         if request.status == Status::Pending {
             request.votes.retain(|v| v.voter != voter);
+        }
+    }
+    for grant in kept.grants.iter_mut().filter(|g| g.ended.is_none()) {
+        if grant.giver.voter == voter {
+            grant.ended = Some(format!("{voter}, who gave it, does not answer any more"));
+        } else if grant.principal == voter || grant.on_behalf_of.iter().any(|p| p == voter) {
+            grant.ended = Some(format!("the access of {voter} was revoked"));
         }
     }
 }

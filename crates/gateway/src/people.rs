@@ -182,6 +182,11 @@ impl Guest {
         self.groups.iter().cloned().chain(admins).collect()
     }
 
+    /// Whether they answer for one of these rules.
+    pub fn voter_answers(&self, rules: &[model::HoldRule]) -> bool {
+        self.voter().answers_for(rules)
+    }
+
     /// As somebody who answers: of a visit alone, which says no and never yes.
     pub fn voter(&self) -> Voter {
         Voter::visiting(self.id.clone(), self.answers_for())

@@ -13,7 +13,7 @@ use policy::{Denied, Grant, Identity, Question, Verdict};
 
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
 use crate::gateway::Gateway;
-use crate::holds::{Answer, Asked, Countable, Ticket};
+use crate::holds::{Alike, Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
 use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
@@ -211,6 +211,8 @@ pub trait Auditable {
     /// change before it is sent again (a prepared statement's name) adds the session, so that an approval cannot be used
     /// elsewhere.
     fn exact(&self, session: &str, part: &mut dyn FnMut(&[u8]));
+    /// What is alike to it, in parts; `None` where nothing is taken for alike.
+    fn alike(&self) -> Option<Alike>;
     /// A value as an approver reads it.
     fn shown(&self, value: &crate::audit::ValueNote<'_>) -> crate::audit::Shown;
     /// What else decides what it means, by name: settings, a role.

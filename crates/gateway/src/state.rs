@@ -17,6 +17,7 @@ use crate::configure::Configuration;
 pub use bulletin::Bulletin;
 pub use drafts::Drafts;
 pub use people::People;
+pub use standing::Grants;
 pub use vouchers::Vouchers;
 
 /// The store cannot be read or written.
@@ -163,7 +164,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People + Bulletin + Drafts + Vouchers {
+pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -317,6 +318,7 @@ impl std::ops::Deref for State {
 mod bulletin;
 mod drafts;
 mod people;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod vouchers;

@@ -129,6 +129,10 @@ impl Auditable for Wish {
         part(self.value.as_bytes());
     }
 
+    fn alike(&self) -> Option<crate::holds::Alike> {
+        None
+    }
+
     fn shown(&self, value: &ValueNote<'_>) -> audit::Shown {
         let text = value.bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         audit::Shown { text, kind: String::new() }

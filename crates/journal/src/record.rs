@@ -182,6 +182,11 @@ pub enum Body<'a> {
         /// How many rows it may change.
         #[serde(skip_serializing_if = "Option::is_none")]
         most: Option<u64>,
+        /// The standing grant that answers it, where nobody does, and which use of that it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grant: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        grant_use: Option<u64>,
     },
     /// An operation has ended at the target.
     Outcome {

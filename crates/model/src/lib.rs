@@ -10,6 +10,7 @@ mod people;
 mod plan;
 mod principal;
 mod request;
+mod standing;
 mod voucher;
 
 pub use action::Action;
@@ -25,5 +26,8 @@ pub use request::{
     Approver, BY_SLACK, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs,
     NewRequest, News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status, Touched,
     Vote, since_request,
+};
+pub use standing::{
+    Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };
 pub use voucher::{RegisteredClient, Voucher, VoucherKind};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Changed, Plan, TargetName, Tier};
+use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct HoldRule {
     /// How far it is looked at beforehand, where the policy says so (`@preview`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Tier>,
+    /// For how long somebody may give a standing grant that answers it, in seconds (`@grant`); not at all where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<u64>,
 }
 
 /// What a yes is worth that somebody gives in Slack, where nothing shows that they are there themselves.
@@ -89,6 +92,8 @@ impl HoldRule {
             ceiling,
             tolerance,
             preview,
+            // How long grants may be given changes nothing about an answer to one operation.
+            grant: _,
         } = self;
         let all = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
         *id == other.id
@@ -215,6 +220,8 @@ pub struct Claim {
     pub rules: Vec<HoldRule>,
     /// How many rows may change at most, and of which tables.
     pub ceiling: Ceiling,
+    /// The standing grant that approved it, where nobody did.
+    pub granted: Option<GrantUse>,
 }
 
 impl Claim {
@@ -230,7 +237,7 @@ impl Claim {
             }
             Ceiling::None(why) => Ceiling::None(why),
         };
-        Self { rules, ceiling }
+        Self { rules, ceiling, granted: None }
     }
 }
 
@@ -280,6 +287,8 @@ pub struct NewRequest {
     pub preview: Preview,
     /// The version of the policies.
     pub version: String,
+    /// What is alike to it; its plain values are sealed where they rest. `None` where nothing is taken for alike.
+    pub alike: Option<Likeness>,
 }
 
 impl NewRequest {
@@ -377,7 +386,8 @@ pub enum Filed {
 }
 
 /// Where a request stands. Pending → approved, denied, expired, withdrawn or superseded; approved → claimed, lapsed, rescinded or
-/// superseded; claimed → done, failed, superseded or with an outcome that nobody knows.
+/// superseded; claimed → done, failed, superseded or with an outcome that nobody
+/// knows. A use of a standing grant is claimed from the first moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -575,6 +585,18 @@ pub struct Request {
     pub votes: Vec<Vote>,
     /// What became of it.
     pub outcome: Option<String>,
+    /// What is alike to it has the same key; `None` where nothing is taken for alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<String>,
+    /// The standing grant that approved it, where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<GrantUse>,
+    /// Its plain values and the rest of its likeness; only where one request is shown.
+    #[serde(skip)]
+    pub likeness: Option<Likeness>,
+    /// The objects that it touches, as they were; only where one request is shown.
+    #[serde(skip)]
+    pub touched: Vec<Touched>,
 }
 
 /// One person's answer.

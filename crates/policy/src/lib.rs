@@ -16,6 +16,7 @@ mod references;
 mod remembered;
 pub mod rights;
 mod schema;
+pub mod standing;
 mod starter;
 mod verdict;
 

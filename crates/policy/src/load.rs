@@ -13,7 +13,7 @@ use crate::nearest::nearest;
 use crate::{HoldRule, Record};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 19] = [
+const ANNOTATIONS: [&str; 20] = [
     "id",
     "description",
     "reason",
@@ -25,6 +25,7 @@ const ANNOTATIONS: [&str; 19] = [
     "ceiling",
     "tolerance",
     "preview",
+    "grant",
     "self",
     "record",
     "carry",
@@ -36,6 +37,9 @@ const ANNOTATIONS: [&str; 19] = [
 ];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
+
+/// Standing grants are given for so long at most, in seconds.
+const LONGEST_GRANT: u64 = 24 * 3600;
 
 /// One policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,8 +181,18 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         Some(Some(tier)) => Some(tier),
         Some(None) => return Err("@preview is \"static\", \"counted\" or \"executed\"".to_owned()),
     };
+    let grant = match policy.annotation("grant") {
+        None | Some("never") => None,
+        Some(life) => {
+            let seconds = duration(Some(life)).ok().filter(|seconds| *seconds <= LONGEST_GRANT);
+            Some(
+                seconds
+                    .ok_or("@grant is \"never\", or for how long standing grants may be given: up to 24h")?,
+            )
+        }
+    };
     let Some(approvers) = policy.annotation("approvers") else {
-        if let Some(name) = ["ceiling", "tolerance", "preview", "slack"]
+        if let Some(name) = ["ceiling", "tolerance", "preview", "slack", "grant"]
             .into_iter()
             .find(|name| policy.annotation(name).is_some())
         {
@@ -242,6 +256,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         ceiling,
         tolerance,
         preview,
+        grant,
     };
     Ok((id.to_owned(), Some(rule)))
 }

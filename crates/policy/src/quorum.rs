@@ -71,6 +71,7 @@ mod tests {
             ceiling: None,
             tolerance: 0,
             preview: None,
+            grant: None,
         }
     }
 

@@ -181,24 +181,38 @@ impl Rights {
         self.of_request(who, "see_request", request)
     }
 
+    /// Whether somebody may see what these rules hold, or answer for it: standing grants that answer them.
+    pub fn may_see_held(&self, who: Person<'_>, holds: &[HoldRule]) -> bool {
+        self.of_held(who, "see_request", "standing grant", holds, BTreeSet::new())
+    }
+
     /// Whether somebody may answer it.
     pub fn may_answer(&self, who: Person<'_>, request: &model::Request) -> bool {
         self.of_request(who, "answer", request)
     }
 
     fn of_request(&self, who: Person<'_>, action: &str, request: &model::Request) -> bool {
-        let id = entity("Request", &request.id);
+        let askers = std::iter::once(&request.principal).chain(&request.on_behalf_of);
+        let askers = askers.map(|name| name.to_lowercase()).collect();
+        self.of_held(who, action, &request.id, &request.holds, askers)
+    }
+
+    fn of_held(
+        &self,
+        who: Person<'_>,
+        action: &str,
+        id: &str,
+        holds: &[HoldRule],
+        askers: BTreeSet<String>,
+    ) -> bool {
+        let id = entity("Request", id);
         let uids = |all: BTreeSet<&str>, kind: &str| {
             let all = all.into_iter().map(|name| RestrictedExpression::new_entity_uid(entity(kind, name)));
             RestrictedExpression::new_set(all)
         };
         let named = |rule: &'_ HoldRule| rule.approvers.clone();
-        let mut approvers: BTreeSet<String> = request.holds.iter().flat_map(named).collect();
+        let mut approvers: BTreeSet<String> = holds.iter().flat_map(named).collect();
         approvers.insert(ADMINS.to_owned());
-        let askers: BTreeSet<String> = std::iter::once(&request.principal)
-            .chain(&request.on_behalf_of)
-            .map(|name| name.to_lowercase())
-            .collect();
         let attributes = [
             ("approvers".to_owned(), uids(approvers.iter().map(String::as_str).collect(), "Group")),
             ("askers".to_owned(), uids(askers.iter().map(String::as_str).collect(), "Person")),

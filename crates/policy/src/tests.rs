@@ -205,6 +205,16 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
             "@preview is \"static\", \"counted\" or \"executed\"",
         ),
         (
+            "@id(\"a\") @approvers(\"g\") @grant(\"25h\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            1,
+            "@grant is \"never\", or for how long",
+        ),
+        (
+            "@id(\"a\") @grant(\"1h\") permit (principal, action, resource);",
+            1,
+            "@grant is asked of approvals",
+        ),
+        (
             "@id(\"a\") @preview(\"static\") permit (principal, action, resource);",
             1,
             "@preview is asked of approvals",

@@ -63,10 +63,20 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
     let schema = migrations(database).iter().map(|m| m.version).max().unwrap_or(0);
     line(json!({ "schema": schema }))?;
     for Table { name, columns } in tables(work).await? {
-        // Other people's secrets, of use as long as tokens are that no restored store takes; what is for a short while; and who
-        // is who elsewhere, since some of it may have been taken back since.
-        if ["asked", "news", "told", "carrier", "draft", "voucher", "slack_callback", "slack_link"]
-            .contains(&name.as_str())
+        // Other people's secrets, of use as long as tokens are that no restored store takes; what is for a short while, such as
+        // standing grants, which may have been ended or used since; and who is who elsewhere, some of which may have been taken back.
+        if [
+            "asked",
+            "news",
+            "told",
+            "carrier",
+            "draft",
+            "voucher",
+            "slack_callback",
+            "slack_link",
+            "standing_grant",
+        ]
+        .contains(&name.as_str())
         {
             continue;
         }

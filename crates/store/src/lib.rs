@@ -28,6 +28,7 @@ mod retention;
 mod rotate;
 mod server;
 mod slack;
+mod standing;
 mod tokens;
 mod vault;
 mod verifier;

@@ -3,8 +3,8 @@
 
 use aws_lc_rs::rand;
 use model::{
-    CarriedBy, Ceiling, Claim, Filed, Finish, HoldRule, NewRequest, Part, Preview, Request, Room,
-    SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote,
+    CarriedBy, Ceiling, Claim, Filed, Finish, GrantUse, HoldRule, Likeness, NewRequest, Part, Preview,
+    Request, Room, SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote,
 };
 use zeroize::Zeroizing;
 
@@ -38,9 +38,7 @@ impl Store {
         let mut chance = [0; 5];
         rand::fill(&mut chance).map_err(|_| StoreError::Randomness)?;
         let id = format!("r{}", hex::encode(chance));
-        let clear =
-            serde_json::to_vec(&(&new.values, &new.preview)).map_err(|_| StoreError::Unreadable("values"))?;
-        let clear = Zeroizing::new(clear);
+        let clear = clear(new)?;
         whole!(self, work => {
         expire(&mut work, now).await?;
         let same =
@@ -70,7 +68,7 @@ impl Store {
         if let Some(none) = make_room(&mut work, new.asker(), bytes, room).await? {
             return Ok(none);
         }
-        insert(&mut work, &id, new, &sealed, bytes, changed.as_deref(), now).await?;
+        insert(&mut work, &id, new, &sealed, bytes, ("pending", changed.as_deref()), now).await?;
         Ok(changed.map_or_else(|| Filed::Now(id.clone()), |changed| Filed::Anew(id.clone(), changed)))
         })
     }
@@ -275,7 +273,7 @@ impl Store {
             "SELECT id, digest, status, principal, on_behalf_of, target, session, summary, \
              substr(text, 1, CAST(CAST($5 AS BIGINT) AS INTEGER)) AS text, '{}' AS circumstances, ceiling, \
              CASE WHEN length(effects) <= 2 * $5 THEN effects ELSE '[]' END AS effects, \
-             changed, holds, filed, expires, outcome \
+             changed, holds, filed, expires, outcome, alike, granted, granted_use \
              FROM request WHERE \
              ($1 = 'all' OR ($1 = 'wait') = (status = 'pending' AND expires > $2)) AND \
              ($6 = '' OR principal = $6) AND \
@@ -308,13 +306,58 @@ impl Store {
             query("SELECT * FROM request WHERE id = $1").bind(id).fetch_optional(&self.database).await?;
         let Some(row) = kept else { return Ok(None) };
         let clear = self.vault.open(values_of(id), row.try_get::<&[u8], _>("sealed_values")?).await?;
-        let (values, preview) = serde_json::from_slice(&clear)
-            // As they were sealed before there were previews.
-            .or_else(|_| serde_json::from_slice(&clear).map(|values| (values, Preview::default())))
-            .map_err(|_| StoreError::Unreadable("values"))?;
+        let Opened { values, preview, likeness } = opened(&clear)?;
         let votes = self.votes(id).await?;
-        Ok(Some(Request { values, preview, ..read(&row, votes, now)? }))
+        let touched = crate::from_json(row.try_get("touched")?)?;
+        Ok(Some(Request { values, preview, likeness, touched, ..read(&row, votes, now)? }))
     }
+}
+
+/// What of a request is sealed.
+fn clear(new: &NewRequest) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let clear = serde_json::to_vec(&(&new.values, &new.preview, &new.alike));
+    clear.map(Zeroizing::new).map_err(|_| StoreError::Unreadable("values"))
+}
+
+/// What was sealed.
+struct Opened {
+    values: Vec<Option<String>>,
+    preview: Preview,
+    likeness: Option<Likeness>,
+}
+
+fn opened(clear: &[u8]) -> Result<Opened, StoreError> {
+    let read = |(values, preview, likeness)| Opened { values, preview, likeness };
+    serde_json::from_slice(clear)
+        .map(read)
+        // As they were sealed before there were standing grants, and before there were previews.
+        .or_else(|_| serde_json::from_slice(clear).map(|(values, preview)| read((values, preview, None))))
+        .or_else(|_| serde_json::from_slice(clear).map(|values| read((values, Preview::default(), None))))
+        .map_err(|_| StoreError::Unreadable("values"))
+}
+
+/// Whether a request was kept that was claimed before it was filed.
+pub(crate) enum Noted {
+    Kept,
+    NoRoom { bytes: u64, taken: u64, all: bool },
+}
+
+/// Keeps a request that is claimed already.
+pub(crate) async fn note(
+    store: &Store,
+    work: &mut Work,
+    id: &str,
+    new: &NewRequest,
+    room: &Room,
+    now: i64,
+) -> Result<Noted, StoreError> {
+    let sealed = store.seal(work, values_of(id), &clear(new)?).await?;
+    let bytes = size(new, &sealed)?;
+    if let Some(Filed::NoRoom { bytes, taken, all }) = make_room(work, new.asker(), bytes, room).await? {
+        return Ok(Noted::NoRoom { bytes, taken, all });
+    }
+    insert(work, id, new, &sealed, bytes, ("claimed", None), now).await?;
+    Ok(Noted::Kept)
 }
 
 fn values_of(id: &str) -> Row<'_> {
@@ -350,7 +393,7 @@ fn size(new: &NewRequest, sealed: &[u8]) -> Result<u64, StoreError> {
     Ok(u64::try_from(all).unwrap_or(u64::MAX))
 }
 
-/// Sees that there is room for a request. What was asked and never answered, and is not asked any more, gives way, oldest first:
+/// Sees that there is room for a request. What was asked and never answered by anybody, and is not asked any more, gives way, oldest first:
 /// of whoever asks where they have too much, of anybody where all have.
 async fn make_room(
     work: &mut Work,
@@ -370,7 +413,7 @@ async fn make_room(
         }
         let unanswered = query(
             "SELECT id, bytes FROM request WHERE ($1 = '' OR asker = $1) \
-             AND status IN ('withdrawn', 'expired', 'superseded') \
+             AND (status IN ('withdrawn', 'expired', 'superseded') OR granted IS NOT NULL AND status IN ('done', 'failed')) \
              AND NOT EXISTS (SELECT 1 FROM vote WHERE vote.request = request.id) ORDER BY filed LIMIT 10000",
         );
         for row in unanswered.bind(whose).fetch_all(&mut *work).await? {
@@ -433,7 +476,7 @@ async fn insert(
     new: &NewRequest,
     sealed: &[u8],
     bytes: u64,
-    changed: Option<&str>,
+    (status, changed): (&'static str, Option<&str>),
     now: i64,
 ) -> Result<(), StoreError> {
     let NewRequest {
@@ -454,19 +497,20 @@ async fn insert(
         ceiling,
         preview,
         version,
+        alike,
     } = new;
     // A plan that policy allows as it is waits for nobody; whatever else nothing holds has no life.
     let by_gateway = preview.ordered.as_ref().is_some_and(|plan| plan.by == CarriedBy::Gateway);
     let (stands, life) = match holds.iter().map(|h| h.expires).min() {
-        Some(life) => (Status::Pending, life),
-        None if by_gateway => (Status::Approved, UNHELD),
-        None => (Status::Pending, 0),
+        Some(life) => (status, life),
+        None if by_gateway => (Status::Approved.as_str(), UNHELD),
+        None => (status, 0),
     };
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
          sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling, \
-         bytes, asker) \
-         VALUES ($1, $2, $23, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+         bytes, asker, alike) \
+         VALUES ($1, $2, $24, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
     )
     .bind(id)
     .bind(digest)
@@ -490,7 +534,8 @@ async fn insert(
     .bind(crate::to_json(ceiling)?)
     .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
     .bind(new.asker())
-    .bind(stands.as_str())
+    .bind(alike.as_ref().map(|alike| alike.key.as_str()))
+    .bind(stands)
     .execute(work)
     .await?;
     Ok(())
@@ -512,6 +557,13 @@ pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
 fn ceiling(row: &Found) -> Result<Ceiling, StoreError> {
     let kept: Option<&str> = row.try_get("ceiling")?;
     kept.map_or_else(|| Ok(Ceiling::default()), crate::from_json)
+}
+
+fn granted(row: &Found) -> Result<Option<GrantUse>, StoreError> {
+    let grant: Option<String> = row.try_get("granted")?;
+    let number: Option<i64> = row.try_get("granted_use")?;
+    let number = number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+    Ok(grant.map(|grant| GrantUse { grant, number }))
 }
 
 fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
@@ -536,5 +588,9 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         expires: row.try_get("expires")?,
         votes,
         outcome: row.try_get("outcome")?,
+        alike: row.try_get("alike")?,
+        granted: granted(row)?,
+        likeness: None,
+        touched: Vec::new(),
     })
 }

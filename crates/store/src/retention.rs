@@ -66,6 +66,11 @@ impl Store {
             requests.min(now),
         )
         .await?;
+        self.delete(
+            "DELETE FROM standing_grant WHERE id IN (SELECT id FROM standing_grant WHERE expires < $1 LIMIT $2)",
+            requests.min(now),
+        )
+        .await?;
         for sql in [
             "DELETE FROM visit WHERE mark IN (SELECT mark FROM visit WHERE expires < $1 LIMIT $2)",
             "DELETE FROM once WHERE mark IN (SELECT mark FROM once WHERE expires < $1 LIMIT $2)",

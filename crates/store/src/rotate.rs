@@ -10,13 +10,14 @@ use crate::{Store, StoreError};
 use std::sync::Arc;
 
 /// Where sealed values are: table, the column that names the row, the sealed column. Whoever adds a sealed column adds it here.
-pub(crate) const SEALED: [(&str, &str, &str); 6] = [
+pub(crate) const SEALED: [(&str, &str, &str); 7] = [
     ("made_key", "name", "sealed"),
     ("credential", "target", "sealed"),
     ("request", "id", "sealed_values"),
     ("request_plan", "request", "sealed"),
     ("asked", "id", "sealed"),
     ("draft", "id", "sealed"),
+    ("standing_grant", "id", "sealed"),
 ];
 
 /// What a rotation did.

@@ -22,6 +22,12 @@ use self::people::{
     what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
     whoever_is_removed_has_no_key_visit_or_vote,
 };
+use self::standing::{
+    a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_over,
+    grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_more_are_ended,
+    of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
+    what_waits_alike_is_found_by_its_key,
+};
 use self::vouchers::{
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
     clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
@@ -33,6 +39,7 @@ use crate::query::{either, query};
 mod carriers;
 mod kept;
 mod people;
+mod standing;
 mod vouchers;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
@@ -104,6 +111,10 @@ both! {
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
     whoever_is_removed_leaves_nothing_to_clients,
     clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
+    a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_over,
+    grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_more_are_ended,
+    of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
+    what_waits_alike_is_found_by_its_key,
     whoever_comes_again_leaves_nothing_of_before,
     each_state_of_a_request_is_told_once_in_its_order,
     one_gateway_tells_a_carrier_at_a_time,
@@ -153,6 +164,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         ceiling: None,
         tolerance: 0,
         preview: None,
+        grant: None,
     };
     NewRequest {
         digest: digest.to_owned(),
@@ -177,6 +189,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         },
         preview: model::Preview::default(),
         version: "v1".to_owned(),
+        alike: None,
     }
 }
 
@@ -549,10 +562,11 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
         decided_by: None,
     };
     let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
+    assert!(store.give(&standing::grant("g", None), 10).await.expect("given"));
 
     MasterKey::write_file(&keys, &[&new, &old]).expect("written");
     let rotated = store.rotate(&new, 7).await.expect("rotated");
-    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 7));
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 8));
     MasterKey::write_file(&keys, &[&new]).expect("written");
 
     for store in [&store, &other] {

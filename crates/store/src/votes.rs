@@ -122,7 +122,7 @@ pub(crate) async fn disown(work: &mut Work, voter: &str) -> Result<(), StoreErro
     .bind(voter)
     .execute(&mut *work)
     .await?;
-    Ok(())
+    crate::standing::disown(work, voter).await
 }
 
 pub(crate) fn read(row: &Found) -> Result<Vote, StoreError> {

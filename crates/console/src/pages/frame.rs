@@ -40,6 +40,14 @@ pub(super) const PLACES: &[Destination] = &[
         icon: "M12 7v5l3.5 2M4.5 12a7.5 7.5 0 1 0 2.4-5.5M4 4.5V8h3.5",
     },
     Destination {
+        title: "Grants",
+        path: "/grants",
+        right: Right::Inbox,
+        about: "See what was let through for a while without asking, what came of it, and revoke it.",
+        near: false,
+        icon: "M12 3.500v4M12 16.500v4M3.500 12h4M16.500 12h4M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8z",
+    },
+    Destination {
         title: "Sessions",
         path: "/sessions",
         right: Right::SeeSessions,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Html;
 use axum::routing::get;
-use gateway::inbox::Inbox;
+use gateway::inbox::{Card, Inbox};
 use maud::{Markup, html};
 use model::{Request, Status};
 use policy::quorum;
@@ -25,7 +25,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
     // As they came: what comes in later moves nothing that somebody reads.
-    let Inbox { count, first } = pages.gateway.inbox(visitor.guest(), MOST).await?;
+    let Inbox { count, cards, first } = pages.gateway.inbox(visitor.guest(), MOST).await?;
     let changes = drafts::notice(&pages, &visitor).await;
     let title = if count == 0 { "Inbox".to_owned() } else { format!("({count}) Inbox") };
     let body = html! {
@@ -38,9 +38,9 @@ async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html
             }
             (changes)
             ul.cards #waiting data-live-list {
-                @for (request, mine) in &first { (card(request, *mine)) }
+                @for Card { request, mine, count } in &first { (card(request, *mine, *count)) }
             }
-            @if count > MOST { p.hint { "The first " (MOST) " of " (count) " are shown; others follow as these are answered." } }
+            @if cards > MOST { p.hint { "The first " (MOST) " of " (cards) " are shown; others follow as these are answered." } }
             div #empty data-live-part=(count == 0) { @if count == 0 { (empty()) } }
         }
     };
@@ -70,20 +70,21 @@ async fn history(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Ht
             @if all.is_empty() {
                 section.empty { h2 { "Nothing was answered yet" } p { "What you and others answer stays here with its outcome." } }
             }
-            ul.cards { @for request in all.iter().take(MOST) { (card(request, true)) } }
+            ul.cards { @for request in all.iter().take(MOST) { (card(request, true, 1)) } }
             @if all.len() > MOST { p.hint { "The newest " (MOST) " are shown; the journal has all." } }
         }
     };
     Ok(frame::page(&pages, &visitor, Page { title: "History", at: "/requests", body, live: None }))
 }
 
-/// `mine` is whether somebody may answer it where it waits.
-fn card(request: &Request, mine: bool) -> Markup {
+/// `mine` is whether somebody may answer it where it waits, `count` how many wait that are alike to it, with it.
+fn card(request: &Request, mine: bool, count: usize) -> Markup {
     let waits = quorum::waits_for(&request.holds, &request.votes);
-    let key = format!("{} {}", request.status, request.votes.len());
+    let key = format!("{} {} {count}", request.status, request.votes.len());
+    let page = if count > 1 { "/alike" } else { "" };
     html! {
         li.card id={ "r-" (request.id) } data-live-part=(key) {
-            a.cover href={ "/requests/" (request.id) } {
+            a.cover href={ "/requests/" (request.id) (page) } {
                 span.line {
                     strong { (words::visible(&request.principal)) }
                     @for person in &request.on_behalf_of { span.for { " for " (words::visible(person)) } }
@@ -93,6 +94,8 @@ fn card(request: &Request, mine: bool) -> Markup {
             }
             p.foot {
                 (chip(request.status))
+                @if count > 1 { strong { (count) " alike" } }
+                @if let Some(used) = &request.granted { span { "by the grant " (used.grant) ", use " (used.number) } }
                 @if request.status == Status::Pending {
                     span { "ends " (words::moment(request.expires)) }
                     @if !mine { span { "not yours to answer" } }

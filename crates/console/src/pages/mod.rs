@@ -6,6 +6,7 @@
 //! [`router`], and an entry in [`frame::PLACES`]. What changes something takes its form as [`visitor::Submitted`]; what must not
 //! be done by whoever merely has a cookie asks for a [`gateway::presence::Proof`] of its [`gateway::presence::Act`].
 
+mod alike;
 mod assets;
 mod authorize;
 mod diff;
@@ -31,6 +32,7 @@ mod request;
 mod sessions;
 mod signin;
 mod slack;
+mod standing;
 mod steps;
 mod targets;
 mod visitor;
@@ -129,6 +131,8 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
     let Routes(inside, _) = [
         inbox::routes,
         request::routes,
+        alike::routes,
+        standing::routes,
         passkeys::routes,
         slack::routes,
         sessions::routes,

@@ -20,7 +20,7 @@ use super::inbox::chip;
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, lately, plan, words};
+use super::{Pages, Routes, lately, plan, standing, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -48,6 +48,13 @@ struct Confirming {
     /// And to how many rows.
     #[serde(default)]
     most: String,
+    /// For how long, how often, and with which values kept, of a grant.
+    #[serde(default)]
+    seconds: String,
+    #[serde(default)]
+    uses: String,
+    #[serde(default)]
+    keep: String,
 }
 
 async fn page(
@@ -60,9 +67,22 @@ async fn page(
     let request = pages.gateway.request_seen_by(visitor.guest(), &id).await?;
     let others = pages.gateway.asked_beside(visitor.guest(), &request, RECENT).await?;
     let has_keys = !pages.gateway.passkeys(visitor.guest()).await?.is_empty();
-    let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
+    let confirming_what =
+        confirming.confirm.as_deref().filter(|_| Cookie::Confirm.read(&pages, &headers).is_some());
+    let confirm = confirming_what == Some("approve");
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
     let key = format!("{} {}", request.status, request.votes.len());
+    let before = standing::Before {
+        confirm: confirming_what == Some("grant"),
+        has_keys,
+        seconds: &confirming.seconds,
+        most: &confirming.most,
+        uses: &confirming.uses,
+        keep: &confirming.keep,
+    };
+    let offer = pages.gateway.offer(&request).ok().filter(|_| mine);
+    let alike =
+        if request.status == Status::Pending { pages.gateway.count_alike(&request).await? } else { 1 };
     let how = How { has_keys, confirm, words: &confirming.words, most: &confirming.most };
     let body = html! {
         main.request #main {
@@ -94,6 +114,10 @@ async fn page(
                 (rules(&request))
             }
             div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
+            @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }
+            div #give data-live-part=(request.status) {
+                @if let Some(offer) = &offer { (standing::offer(&visitor, &request, offer, &before)) }
+            }
             div #history data-live-part=(key) { (history(&request)) (lately::history(&pages, &request).await) }
             (lately::statements(&pages, &visitor, &request).await)
             @if !others.is_empty() {
@@ -143,6 +167,9 @@ fn who(request: &Request) -> Markup {
             div { dt { "On" } dd { (words::visible(request.target.as_str())) } }
             div { dt { "Asked" } dd { (words::moment(request.filed)) } }
             div { dt { "Session" } dd { code { (words::visible(&request.session)) } } }
+            @if let Some(used) = &request.granted {
+                div { dt { "Approved" } dd { "by the " a href={ "/grants/" (used.grant) } { "standing grant " (used.grant) } ", use " (used.number) } }
+            }
         }
     }
 }
@@ -164,6 +191,7 @@ fn effects(request: &Request) -> Markup {
                         "counted" => "as many as were counted",
                         "executed" => "as many as when it was tried",
                         "policy" => "as policy says",
+                        "grant" => "as its standing grant says",
                         _ => "as nobody has counted or said otherwise",
                     }
                     ": with more, nothing of it stays."

@@ -165,6 +165,7 @@ impl House {
             ceiling: None,
             tolerance: 0,
             preview: None,
+            grant: None,
         };
         let new = model::NewRequest { principal: principal.to_owned(), ..asked(digest, hold) };
         let Filed::Now(id) = self.running.state.file(&new, &ROOM).await.expect("filed") else {

@@ -58,6 +58,10 @@ impl<'a> Message<'a> {
             expires,
             votes,
             outcome: _,
+            alike: _,
+            granted: _,
+            likeness: _,
+            touched: _,
         } = self.request;
         let mut told = json!({
             "id": id,
@@ -104,6 +108,7 @@ fn rule(hold: &HoldRule) -> Value {
         ceiling,
         tolerance: _,
         preview: _,
+        grant: _,
     } = hold;
     json!({ "id": id, "approvers": approvers, "quorum": quorum, "reason": reason, "ceiling": ceiling })
 }

@@ -15,6 +15,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         ceiling: None,
         tolerance: 0,
         preview: None,
+        grant: None,
     };
     let vote = Vote {
         voter: "user:ada".to_owned(),
@@ -46,6 +47,10 @@ pub(super) fn request(carry: &[bool]) -> Request {
         expires: 900,
         votes: vec![vote],
         outcome: Some("failed: Key (a)=(x-row) exists".to_owned()),
+        alike: None,
+        granted: None,
+        likeness: None,
+        touched: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::lease;
 use crate::metrics::Stage;
 use crate::protocols::postgres::preview::{Looking, Seen};
 use crate::spine::Auditable;
+use crate::standing::Granted;
 
 impl Gateway {
     /// Whether a principal may open a session on a target.
@@ -154,8 +155,17 @@ impl Gateway {
         }
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
+        let uncovered = if only_asked {
+            // It would be spent on what does not run.
+            None
+        } else {
+            match Box::pin(self.granted(grant, question, session, &known, &room)).await? {
+                Granted::By(asked) => return Ok(asked),
+                Granted::No(why) => why,
+            }
+        };
         let look = |digest| self.look(grant, question, session, now, (digest, Tier::Executed));
-        self.holds.file(grant, question, session, Within { patience, room }, known, look).await
+        self.holds.file(grant, question, session, Within { patience, room, uncovered }, known, look).await
     }
 
     /// Looks at what a held operation would do, no further than this. That is an operation of its own, on record before it runs, which policy can

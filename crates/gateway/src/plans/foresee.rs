@@ -338,6 +338,7 @@ impl Found {
             ceiling: Ceiling::None("each of its statements has its own".to_owned()),
             preview: Preview { ordered: Some(Box::new(plan)), ..Preview::default() },
             version: self.version,
+            alike: None,
         }
     }
 }

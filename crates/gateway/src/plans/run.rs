@@ -79,7 +79,7 @@ struct State {
 impl Run {
     /// From its first statement on; where whoever asked sends them, from the first that is held.
     pub(crate) fn new(request: &str, plan: Plan, settings: Vec<(String, String)>, claim: Claim) -> Self {
-        let Claim { rules, ceiling: _ } = claim;
+        let Claim { rules, ceiling: _, granted: _ } = claim;
         let run = Self { request: request.to_owned(), plan, settings, rules, state: Mutex::default() };
         if run.plan.by == CarriedBy::Session {
             run.locked().next = run.next_held(0);
@@ -158,7 +158,7 @@ impl Run {
             return Err(format!("plan {id} has no statement left"));
         };
         state.admitted = true;
-        Ok(Claim { rules: self.rules.clone(), ceiling: step.ceiling.clone() })
+        Ok(Claim { rules: self.rules.clone(), ceiling: step.ceiling.clone(), granted: None })
     }
 
     /// Notes what came of a statement that was let through, where whoever asked sends them. What has come of the plan, where that

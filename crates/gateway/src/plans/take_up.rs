@@ -76,6 +76,7 @@ impl Gateway {
         let admitted = run.fits(question.message()).and_then(|step| Ok((step, run.admit(question.holds())?)));
         match admitted {
             Ok((step, claim)) => {
+                let step = format!("{step}: it was approved as one of these");
                 Ok(Asked::Filed(self.holds().admitted(&run.request, grant.target(), step, known, claim)))
             }
             Err(why) => Err(self.stopped(run, question, session, &why).await),

@@ -13,6 +13,7 @@ use crate::embedded::Embedded;
 use crate::memory::Memory;
 
 mod drafts;
+mod standing;
 
 /// Each backend with what has to live as long.
 async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
@@ -64,6 +65,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             ceiling: None,
             tolerance: 0,
             preview: None,
+            grant: None,
         }],
         ceiling: model::Ceiling::Rows {
             most: 10,
@@ -73,6 +75,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
         },
         preview: model::Preview::default(),
         version: "v".to_owned(),
+        alike: None,
     }
 }
 

@@ -97,7 +97,9 @@ impl Tool {
                     "search": { "type": "string", "description": "part of a table's or column's name" },
                     "page": { "type": "integer", "minimum": 1 },
                 }),
-                gives(&json!({ "tables": rows, "columns": rows, "keys": rows, "more": { "type": "boolean" } })),
+                gives(
+                    &json!({ "tables": rows, "columns": rows, "keys": rows, "more": { "type": "boolean" } }),
+                ),
                 true,
             ),
             Self::Query => (

@@ -28,6 +28,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             ceiling: None,
             tolerance: 0,
             preview: None,
+            grant: None,
         }],
         ceiling: model::Ceiling::default(),
         preview: model::Preview::default(),
@@ -36,6 +37,10 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
         votes: Vec::new(),
         outcome: None,
         changed: None,
+        alike: None,
+        granted: None,
+        likeness: None,
+        touched: Vec::new(),
     }
 }
 

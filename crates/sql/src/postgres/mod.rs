@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{ColumnName, Effect, Facts, Tag};
 
+mod alike;
 mod bodies;
 mod calls;
 mod canonical;
@@ -62,6 +63,7 @@ mod tests;
 #[cfg(test)]
 mod work_tests;
 
+pub use alike::{Alike, Open, alike};
 pub use canonical::canonical;
 use catalog::Catalog;
 pub use template::{Template, template};

@@ -48,7 +48,7 @@ pub(super) fn normalise(text: &str, tokens: &[ScanToken], start: usize, end: usi
     normal
 }
 
-fn is_literal(kind: Token) -> bool {
+pub(super) fn is_literal(kind: Token) -> bool {
     matches!(
         kind,
         Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst | Token::Iconst | Token::Fconst

@@ -1,5 +1,6 @@
 //! PostgreSQL: from the client's bytes to operations, and from the server's to what the client may see.
 
+mod alike;
 mod answers;
 mod ceiling;
 mod chunk;

@@ -19,7 +19,7 @@ use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::errand::Errand;
-use crate::holds::Countable;
+use crate::holds::{Alike, Countable};
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
 
@@ -83,7 +83,7 @@ impl Operation {
     }
 
     /// The literals of its text, in order.
-    fn literals(&self) -> impl Iterator<Item = &Literal> {
+    pub(super) fn literals(&self) -> impl Iterator<Item = &Literal> {
         let own = self.literals.is_none().then(|| self.statements.iter().flat_map(|s| &s.literals));
         self.literals.iter().flatten().chain(own.into_iter().flatten())
     }
@@ -410,6 +410,10 @@ impl Auditable for Request {
         super::exact::exact(self, session, part);
     }
 
+    fn alike(&self) -> Option<Alike> {
+        super::alike::of(self)
+    }
+
     fn shown(&self, value: &ValueNote<'_>) -> Shown {
         super::shown::shown(value)
     }
@@ -569,7 +573,7 @@ impl Request {
 }
 
 /// One format stands for all, none for text.
-fn format_of(formats: &[i16], n: usize) -> i16 {
+pub(super) fn format_of(formats: &[i16], n: usize) -> i16 {
     match formats {
         [] => 0,
         [one] => *one,

@@ -375,8 +375,7 @@ impl Protocol for PostgresSession {
     async fn tell_held(&mut self, ticket: &Ticket) -> Result<(), Stop> {
         let mut out = Vec::new();
         if ticket.how.is_empty() {
-            let notice =
-                ErrorFields::notice("01000", &format!("{}: it was approved as one of these", ticket.summary));
+            let notice = ErrorFields::notice("01000", &ticket.summary);
             build::notice(&mut out, &notice);
             self.open()?.pump.client.output.extend(&out);
             return Ok(());
