@@ -38,7 +38,7 @@ use crate::net::login::Failures;
 use crate::net::refusals::Refusals;
 use crate::people::Roles;
 use crate::presence;
-use crate::recordings::Readers;
+use crate::recordings::{Readers, Surveys};
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
 use crate::suspicions::Suspicions;
@@ -118,6 +118,7 @@ pub struct Gateway {
     journal: Journal,
     recorder: Recorder,
     readers: Readers,
+    surveys: Arc<Surveys>,
     state: State,
     holds: Holds,
     tokens: Tokens,
@@ -228,6 +229,7 @@ impl Gateway {
             journal,
             recorder,
             readers: Readers::default(),
+            surveys: Arc::default(),
             state,
         });
         let started = record::Body::Started { version: env!("CARGO_PKG_VERSION").to_owned() };
@@ -468,6 +470,11 @@ impl Gateway {
     /// Who reads recordings.
     pub(crate) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    /// What was learnt of the recordings that were read.
+    pub(crate) fn surveys(&self) -> &Arc<Surveys> {
+        &self.surveys
     }
 
     /// Writes what there is of recordings, and ends with it: for a gateway whose sessions have ended.

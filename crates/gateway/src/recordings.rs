@@ -3,6 +3,7 @@
 mod forget;
 mod search;
 mod steps;
+mod survey;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +16,7 @@ use recording::{Key, Recorder};
 pub(crate) use self::search::touches;
 pub use self::search::{Found, Hit, Search};
 pub use self::steps::{Moment, Page, Step, Verdict, Wanted};
+pub(crate) use self::survey::Surveys;
 use crate::gateway::Gateway;
 pub use crate::protocols::postgres::replay::{Column, Rest, Shown, Told};
 use crate::requests::AdminError;
@@ -76,8 +78,10 @@ impl Gateway {
             // In this order: where it is over before it is read, all of it is read.
             let (live, seen) = (self.recorder().is_open(session), length());
             let (recorder, name, these) = (self.recorder().clone(), session.to_owned(), wanted.clone());
-            let read =
-                move |key: &Key, recorder: &Recorder| steps::page(recorder.directory(), key, &name, &these);
+            let surveys = Arc::clone(self.surveys());
+            let read = move |key: &Key, recorder: &Recorder| {
+                steps::page(recorder.directory(), key, &name, &these, &surveys)
+            };
             let mut page = blocking(recorder, read).await??;
             page.live = live && page.ended.is_none();
             let has_news = page.steps.iter().any(|step| step.done) || !page.live;
@@ -103,9 +107,10 @@ impl Gateway {
     ) -> Result<(Page, Vec<Moment>), AdminError> {
         self.read_by(session, by)?;
         let live = self.recorder().is_open(session);
-        let name = session.to_owned();
-        let read =
-            move |key: &Key, recorder: &Recorder| steps::surveyed(recorder.directory(), key, &name, &wanted);
+        let (name, surveys) = (session.to_owned(), Arc::clone(self.surveys()));
+        let read = move |key: &Key, recorder: &Recorder| {
+            steps::surveyed(recorder.directory(), key, &name, &wanted, &surveys)
+        };
         let (mut page, moments) = blocking(self.recorder().clone(), read).await??;
         page.live = live && page.ended.is_none();
         Ok((page, moments))

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use hashbrown::HashMap;
-use journal::read::{Mark, back};
+use journal::read::{Head, Mark, back, head};
 use recording::Key;
 use recording::event::{Events, What};
 use recording::read::{Cursor, Reader};
@@ -143,52 +143,69 @@ struct Finder<'a> {
     /// What a line must have in it to be looked at, as JSON has it, in lower case.
     needle: String,
     verdicts: Vec<&'a str>,
-    sessions: HashMap<String, Began>,
+    /// The sessions of what was found, as they began once that is known: a session's first record is the last that is met.
+    sessions: HashMap<String, Option<Began>>,
     found: Vec<Value>,
-    back_to: Option<String>,
+    back_to: String,
 }
 
 impl Finder<'_> {
-    /// Whether a record fits, but for who and on what where its session says that.
+    /// Takes a record if it fits, but for who and on what where its session says that. Most are passed over by how they begin.
     fn take(&mut self, line: &[u8]) -> ControlFlow<()> {
-        let Ok(line) = std::str::from_utf8(line) else { return ControlFlow::Continue(()) };
-        let opens = line.contains("\"kind\":\"opened\"");
-        let of_session = self.look.session.is_empty() || line.contains(&self.look.session);
-        let has = of_session && (self.needle.is_empty() || line.to_lowercase().contains(&self.needle));
-        // Whoever is to be told where the search has come to needs the time of some lines.
-        if !opens && !has && self.back_to.is_some() && self.look.since.is_empty() {
-            return ControlFlow::Continue(());
+        if let Some(Head { time, session, kind }) = head(line) {
+            if self.is_before(time) {
+                return ControlFlow::Break(());
+            }
+            time.clone_into(&mut self.back_to);
+            let is_known = kind != "opened" || !self.sessions.contains_key(session);
+            let fits = self.fits_head(time, session, kind) && has(line, &self.needle);
+            if is_known && !fits {
+                return ControlFlow::Continue(());
+            }
         }
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return ControlFlow::Continue(()) };
-        if opens {
-            self.sessions.insert(text(&value, "session").to_owned(), Began::of(&value));
-        }
-        let time = text(&value, "time");
-        if !self.look.since.is_empty() && time < self.look.since.trim_end_matches('Z') {
-            self.back_to = None;
+        let Ok(value) = serde_json::from_slice::<Value>(line) else { return ControlFlow::Continue(()) };
+        let (time, session) = (text(&value, "time"), text(&value, "session"));
+        if self.is_before(time) {
             return ControlFlow::Break(());
         }
-        self.back_to = Some(time.to_owned());
-        if has && self.fits(&value) {
+        time.clone_into(&mut self.back_to);
+        if text(&value, "kind") == "opened" {
+            self.sessions.insert(session.to_owned(), Some(Began::of(&value)));
+        }
+        if has(line, &self.needle) && self.fits(&value) {
+            self.sessions.entry(session.to_owned()).or_default();
             self.found.push(value);
         }
         if self.found.len() >= MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn fits(&self, value: &Value) -> bool {
-        let Look { table, text: wanted, session, until, .. } = self.look;
-        let kind = text(value, "kind");
-        let effects = || value.get("effects").and_then(Value::as_array).into_iter().flatten();
+    /// Whether the search has come to its end at this time.
+    fn is_before(&mut self, time: &str) -> bool {
+        let is_before = !self.look.since.is_empty() && time < self.look.since.trim_end_matches('Z');
+        if is_before {
+            self.back_to.clear();
+        }
+        is_before
+    }
+
+    fn fits_head(&self, time: &str, session: &str, kind: &str) -> bool {
+        let Look { session: wanted, until, .. } = self.look;
         (self.verdicts.is_empty() || self.verdicts.contains(&kind))
-            && (session.is_empty() || text(value, "session") == session)
-            && (until.is_empty() || text(value, "time") < until.trim_end_matches('Z'))
+            && (wanted.is_empty() || session == wanted)
+            && (until.is_empty() || time < until.trim_end_matches('Z'))
+    }
+
+    fn fits(&self, value: &Value) -> bool {
+        let Look { table, text: wanted, .. } = self.look;
+        let effects = || value.get("effects").and_then(Value::as_array).into_iter().flatten();
+        self.fits_head(text(value, "time"), text(value, "session"), text(value, "kind"))
             && (table.is_empty() || effects().filter_map(Value::as_str).any(|effect| touches(effect, table)))
             && (wanted.is_empty() || says(value, &wanted.to_lowercase()))
     }
 
     /// With who and on what, where that fits.
     fn named(&self, line: Value) -> Option<Record> {
-        let began = self.sessions.get(text(&line, "session"));
+        let began = self.sessions.get(text(&line, "session")).and_then(Option::as_ref);
         let own = |names: &[&str]| {
             names.iter().map(|name| text(&line, name)).find(|t| !t.is_empty()).map(str::to_owned)
         };
@@ -201,6 +218,19 @@ impl Finder<'_> {
             && (self.look.target.is_empty() || target.as_deref() == Some(self.look.target.as_str()));
         fits.then(|| Record { principal: all.into_iter().next(), target, line })
     }
+}
+
+/// Whether a text in lower case stands in a line, whatever its case there.
+fn has(line: &[u8], wanted: &str) -> bool {
+    let Some(first) = wanted.as_bytes().first() else { return true };
+    if !wanted.is_ascii() || !line.is_ascii() {
+        return String::from_utf8_lossy(line).to_lowercase().contains(wanted);
+    }
+    let begins = |at: usize| {
+        let here = line.get(at..at.saturating_add(wanted.len()));
+        here.is_some_and(|here| here.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    memchr::memchr2_iter(*first, first.to_ascii_uppercase(), line).any(begins)
 }
 
 /// Whether a text in lower case stands in what a record says.
@@ -231,27 +261,24 @@ fn find(journal: &Path, recordings: &Path, key: &Key, look: &Look) -> Result<Rec
         verdicts: look.verdict.split(',').map(str::trim).filter(|v| !v.is_empty()).collect(),
         sessions: HashMap::new(),
         found: Vec::new(),
-        back_to: None,
+        back_to: String::new(),
     };
     let reached = back(journal, from, FAR, |line, _| finder.take(line));
     let reached =
         reached.map_err(|error| AdminError::Refused(format!("the journal cannot be read: {error}")))?;
     // How a session began stands further back; its recording says so, too.
-    let found = std::mem::take(&mut finder.found);
-    for line in &found {
-        let session = text(line, "session");
-        if !session.is_empty()
-            && !finder.sessions.contains_key(session)
-            && let Some(began) = began_by_recording(recordings, key, session)
-        {
-            finder.sessions.insert(session.to_owned(), began);
-        }
+    for (session, began) in
+        finder.sessions.iter_mut().filter(|(session, began)| began.is_none() && !session.is_empty())
+    {
+        *began = began_by_recording(recordings, key, session);
     }
-    let is_over = finder.back_to.is_none() && !look.since.is_empty();
+    let found = std::mem::take(&mut finder.found);
+    let back_to = (!finder.back_to.is_empty()).then(|| finder.back_to.clone());
+    let is_over = back_to.is_none() && !look.since.is_empty();
     Ok(Records {
         found: found.into_iter().filter_map(|line| finder.named(line)).collect(),
         older: reached.filter(|_| !is_over).map(|mark| mark.to_string()),
-        back_to: finder.back_to,
+        back_to,
     })
 }
 
@@ -323,6 +350,15 @@ mod tests {
             let wanted: Vec<String> = times.iter().map(|n| format!("2026-11-26T10:00:0{n}Z")).collect();
             assert_eq!(seen, wanted, "{look:?}");
             assert_eq!(records.older, None, "{look:?}");
+        }
+        for (line, wanted, stands) in [
+            ("abc", "", true),
+            ("xxAbC", "abc", true),
+            ("xxAb", "abc", false),
+            ("ÜBER", "über", true),
+            ("ÜBER", "uber", false),
+        ] {
+            assert_eq!(has(line.as_bytes(), wanted), stands, "{line} {wanted}");
         }
         let wrong = Look { before: "nowhere".to_owned(), ..Look::default() };
         assert!(find(place.path(), place.path(), &key, &wrong).is_err());

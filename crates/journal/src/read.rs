@@ -7,6 +7,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::str::FromStr;
 
+use memchr::{memchr, memrchr};
+
 use crate::log::segment_name;
 
 /// The numbers of a directory's segments, ascending.
@@ -64,6 +66,43 @@ impl FromStr for Mark {
     }
 }
 
+/// How a record begins: enough to pass most of them over without reading the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// When.
+    pub time: &'a str,
+    /// Of which session; empty where it is of none.
+    pub session: &'a str,
+    /// What kind of record it is.
+    pub kind: &'a str,
+}
+
+/// How a line begins, where it is written as this journal writes them; `None` of any other, which must be read whole.
+pub fn head(line: &[u8]) -> Option<Head<'_>> {
+    let behind =
+        |line: &'_ [u8], word: &[u8]| -> Option<usize> { line.starts_with(word).then_some(word.len()) };
+    let text = |from: usize, word: &[u8]| -> Option<(&str, usize)> {
+        let from = from + behind(line.get(from..)?, word)?;
+        let rest = line.get(from..)?;
+        let length = memchr(b'"', rest)?;
+        let text = rest.get(..length).filter(|text| !text.contains(&b'\\'))?;
+        Some((std::str::from_utf8(text).ok()?, from + length + 1))
+    };
+    let number = |from: usize, word: &[u8]| -> Option<usize> {
+        let from = from + behind(line.get(from..)?, word)?;
+        let digits = line.get(from..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        (digits > 0).then_some(from + digits)
+    };
+    let at = number(0, b"{\"seq\":")?;
+    let (time, at) = text(at, b",\"time\":\"")?;
+    let (session, at) = match text(at, b",\"session\":\"") {
+        Some((session, at)) => (session, number(at, b",\"n\":")?),
+        None => ("", at),
+    };
+    let (kind, _) = text(at, b",\"kind\":\"")?;
+    Some(Head { time, session, kind })
+}
+
 /// So much is read at a time, in bytes.
 const BLOCK: u64 = 128 * 1024;
 
@@ -114,15 +153,15 @@ fn lines_back(
         file.seek(SeekFrom::Start(place))?;
         Read::by_ref(file).take(length).read_to_end(&mut block)?;
         block.append(&mut rest);
-        loop {
-            let before_last = block.len().saturating_sub(1);
-            let newline = block.get(..before_last).and_then(|all| all.iter().rposition(|b| *b == b'\n'));
+        let mut behind = block.len();
+        while behind > 0 {
+            let newline = memrchr(b'\n', block.get(..behind - 1).unwrap_or_default());
             let start = match newline {
                 Some(at) => at + 1,
                 None if place == 0 => 0,
                 None => break,
             };
-            let line = block.split_off(start);
+            let line = block.get(start..behind).unwrap_or_default();
             let at = place + u64::try_from(start).unwrap_or(u64::MAX);
             // What is not whole at the very end is left out.
             if let Some(whole) = line.strip_suffix(b"\n")
@@ -130,10 +169,9 @@ fn lines_back(
             {
                 return Ok(Some(at));
             }
-            if block.is_empty() {
-                break;
-            }
+            behind = start;
         }
+        block.truncate(behind);
         rest = block;
         *left = left.saturating_sub(length);
         let reached = place + u64::try_from(rest.len()).unwrap_or(u64::MAX);
@@ -189,6 +227,26 @@ mod tests {
                 }
             }
             assert!(seen == all, "{at_once} at once, {most} bytes: {} of {}", seen.len(), all.len());
+        }
+    }
+
+    #[test]
+    fn a_line_begins_as_the_journal_writes_it_or_is_read_whole() {
+        let of = |time, session, kind| Some(Head { time, session, kind });
+        for (line, head_of) in [
+            (
+                r#"{"seq":7,"time":"2026Z","session":"s1","n":3,"kind":"allowed","text":"x"}"#,
+                of("2026Z", "s1", "allowed"),
+            ),
+            (r#"{"seq":7,"time":"2026Z","kind":"started"}"#, of("2026Z", "", "started")),
+            (r#"{"seq":7,"time":"2026Z","session":"s\"1","n":3,"kind":"allowed"}"#, None),
+            (r#"{"seq":7,"time":"2026Z","session":"s1","kind":"allowed"}"#, None),
+            (r#"{"kind":"allowed","seq":7,"time":"2026Z"}"#, None),
+            (r#"{"seq":,"time":"2026Z","kind":"started"}"#, None),
+            (r#"{"seq":7,"time":"2026Z","kind":"star"#, None),
+            ("", None),
+        ] {
+            assert_eq!(head(line.as_bytes()), head_of, "{line}");
         }
     }
 

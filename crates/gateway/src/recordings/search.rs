@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::steps::{self, Step, Wanted};
+use super::survey::Surveys;
 use crate::requests::AdminError;
 
 /// So many are found at most.
@@ -246,11 +247,11 @@ fn in_answers(
     open: &mut HashMap<(String, u64), Hit>,
     hits: &mut Vec<Hit>,
 ) {
-    let mut from = 0;
+    let (mut from, surveys) = (0, Surveys::default());
     loop {
         let part =
             Wanted { from, limit: Some(usize::MAX), rows: 1, find: wanted.text.clone(), ..Wanted::default() };
-        let Ok(page) = steps::page(recordings, key, session, &part) else { return };
+        let Ok(page) = steps::page(recordings, key, session, &part, &surveys) else { return };
         for step in page.steps.iter().filter(|step| wanted.is_in_answer(step)) {
             if let Some(hit) = open.remove(&(session.to_owned(), step.n)) {
                 hits.push(Hit { found_in: "answer", step: Some(step.index), ..hit });

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::survey::Surveys;
 use crate::protocols::postgres::replay::{Replay, Shown, fails, is_ready, shows};
 
 /// A page has at most so many steps.
@@ -157,28 +158,51 @@ pub struct Moment {
     pub verdict: Verdict,
 }
 
-/// Reads a page, and every step's moment with it: the whole recording is gone through.
+/// Reads a page, and every step's moment with it: of a recording that nobody has read the whole is gone through.
 pub(super) fn surveyed(
     directory: &Path,
     key: &Key,
     session: &str,
     wanted: &Wanted,
+    surveys: &Surveys,
 ) -> Result<(Page, Vec<Moment>), ReadError> {
-    let mut reading = Reading { survey: Some(Vec::new()), ..Reading::new(wanted) };
-    read(directory, key, session, &mut reading)?;
-    let moments = reading.survey.take().unwrap_or_default();
-    Ok((reading.page(), moments))
+    surveys.with(session, |survey| {
+        survey.go_on(directory, key, session, u64::MAX)?;
+        let mut page = from(directory, key, session, wanted, survey.before(wanted.from))?;
+        // The page may have been read to its own end alone.
+        page.known = survey.place().index;
+        (page.ended_us, page.ended) = survey.place().ended.clone().unzip();
+        Ok((page, survey.moments().to_vec()))
+    })
 }
 
-/// Reads a page. Steps are numbered from the beginning, so it is read from there.
-pub(super) fn page(directory: &Path, key: &Key, session: &str, wanted: &Wanted) -> Result<Page, ReadError> {
-    let mut reading = Reading::new(wanted);
-    read(directory, key, session, &mut reading)?;
-    Ok(reading.page())
+/// Reads a page. Steps are numbered from the beginning: what stands before the page is gone through once, and remembered.
+pub(super) fn page(
+    directory: &Path,
+    key: &Key,
+    session: &str,
+    wanted: &Wanted,
+    surveys: &Surveys,
+) -> Result<Page, ReadError> {
+    if wanted.from == 0 {
+        return from(directory, key, session, wanted, Default::default());
+    }
+    let before = surveys.with(session, |survey| {
+        survey.go_on(directory, key, session, wanted.from)?;
+        Ok(survey.before(wanted.from))
+    })?;
+    from(directory, key, session, wanted, before)
 }
 
-fn read(directory: &Path, key: &Key, session: &str, reading: &mut Reading<'_>) -> Result<(), ReadError> {
-    let mut reader = Reader::open(directory, key, session, Cursor::default())?;
+pub(super) fn from(
+    directory: &Path,
+    key: &Key,
+    session: &str,
+    wanted: &Wanted,
+    (cursor, place): (Cursor, Place),
+) -> Result<Page, ReadError> {
+    let mut reader = Reader::open(directory, key, session, cursor)?;
+    let mut reading = Reading::at(wanted, place, None);
     while let Some(block) = reader.block()? {
         for event in Events::new(&block) {
             let event = event.map_err(|_| ReadError::Sealed(reader.cursor().block))?;
@@ -188,7 +212,7 @@ fn read(directory: &Path, key: &Key, session: &str, reading: &mut Reading<'_>) -
             break;
         }
     }
-    Ok(())
+    Ok(reading.page())
 }
 
 /// A step of the page that is read.
@@ -196,30 +220,54 @@ struct Open {
     step: Step,
     replay: Option<Replay>,
     wire: Vec<u8>,
+}
+
+/// An operation whose answers may come.
+#[derive(Clone, Copy, Default)]
+struct Running {
+    /// Where it stands in the page, if it is in it.
+    place: Option<usize>,
+    /// Its message may hold several statements, each of which ends by itself.
+    is_query: bool,
     /// Whether its answer has come to its end, or to that of what is kept.
     is_whole: bool,
 }
 
-struct Reading<'a> {
+/// What is known between two blocks of a recording of all that stands before.
+#[derive(Clone, Default)]
+pub(super) struct Place {
+    /// Steps begun so far.
+    index: u64,
+    /// Operations whose answers may come, by their numbers.
+    running: HashMap<u64, Running>,
+    session: Value,
+    ended: Option<(u64, Value)>,
+}
+
+impl Place {
+    /// How many steps have begun.
+    pub(super) fn index(&self) -> u64 {
+        self.index
+    }
+}
+
+/// Turns events into steps.
+pub(super) struct Reading<'a> {
     wanted: &'a Wanted,
     only: Vec<&'a str>,
     find: Option<String>,
-    /// Steps begun so far.
-    index: u64,
+    at: Place,
     steps: Vec<Open>,
-    /// Operations whose answers may come: their numbers, and where in the page they stand.
-    running: HashMap<u64, Option<usize>>,
     /// The first step that is not in the page since it is full.
     next: Option<u64>,
     shown: usize,
-    session: Value,
-    ended: Option<(u64, Value)>,
     /// Every step, where the whole is gone through.
     survey: Option<Vec<Moment>>,
 }
 
 impl<'a> Reading<'a> {
-    fn new(wanted: &'a Wanted) -> Self {
+    /// Goes on from a place that was reached before.
+    pub(super) fn at(wanted: &'a Wanted, at: Place, survey: Option<Vec<Moment>>) -> Self {
         Self {
             wanted,
             only: wanted
@@ -228,24 +276,32 @@ impl<'a> Reading<'a> {
                 .map(|only| only.split(',').map(str::trim).collect())
                 .unwrap_or_default(),
             find: wanted.find.as_ref().map(|text| text.to_lowercase()),
-            index: 0,
+            at,
             steps: Vec::new(),
-            running: HashMap::new(),
             next: None,
             shown: 0,
-            session: Value::Null,
-            ended: None,
-            survey: None,
+            survey,
         }
     }
 
-    fn take(&mut self, event: &Event<'_>) {
+    /// Where it is now. Only between blocks of a survey, which keeps no steps, can another one go on from there.
+    pub(super) fn place(&self) -> &Place {
+        &self.at
+    }
+
+    /// What a survey has found.
+    pub(super) fn into_survey(self) -> (Place, Vec<Moment>) {
+        (self.at, self.survey.unwrap_or_default())
+    }
+
+    pub(super) fn take(&mut self, event: &Event<'_>) {
         let Event { at, n, what } = *event;
         match what {
-            What::Began(words) => self.session = json(words),
+            What::Began(words) => self.at.session = json(words),
             What::Allowed(words) => {
                 let place = self.begin(at, n, Verdict::Allowed, || json(words), false);
-                self.running.insert(n, place);
+                let is_query = words.starts_with(b"{\"phase\":\"query\"");
+                self.at.running.insert(n, Running { place, is_query, is_whole: false });
             }
             What::Refused(words) => drop(self.begin(at, n, Verdict::Refused, || json(words), true)),
             What::Unreadable(words) => drop(self.begin(at, n, Verdict::Unreadable, || json(words), true)),
@@ -260,9 +316,14 @@ impl<'a> Reading<'a> {
             What::Rest { .. } => self.answer(event, &[], true),
             What::Outcome { rows, duration, sqlstate } => {
                 self.settle_before(n);
-                let Some(place) = self.running.remove(&n) else { return };
-                let Some(Open { step, is_whole, .. }) = place.and_then(|place| self.steps.get_mut(place))
-                else {
+                let Some(running) = self.at.running.remove(&n) else { return };
+                let Running { place, is_query, is_whole } = running;
+                let done = is_whole || !is_query;
+                if !done {
+                    // Other statements of the same message may follow.
+                    self.at.running.insert(n, running);
+                }
+                let Some(Open { step, .. }) = place.and_then(|place| self.steps.get_mut(place)) else {
                     return;
                 };
                 // Each statement of one message ends by itself.
@@ -271,17 +332,13 @@ impl<'a> Reading<'a> {
                 if !sqlstate.is_empty() {
                     step.sqlstate = Some(String::from_utf8_lossy(sqlstate).into_owned());
                 }
-                step.done = *is_whole || step.said.get("phase").and_then(Value::as_str) != Some("query");
-                if !step.done {
-                    // Other statements of the same message may follow.
-                    self.running.insert(n, place);
-                }
+                step.done = done;
             }
             What::Ended(words) => {
                 for Open { step, .. } in &mut self.steps {
                     step.done = true;
                 }
-                self.ended = Some((at, json(words)));
+                self.at.ended = Some((at, json(words)));
             }
         }
     }
@@ -292,9 +349,9 @@ impl<'a> Reading<'a> {
             return;
         }
         let steps = &mut self.steps;
-        self.running.retain(|before, place| {
+        self.at.running.retain(|before, running| {
             let over = *before < n;
-            if over && let Some(Open { step, .. }) = place.and_then(|place| steps.get_mut(place)) {
+            if over && let Some(Open { step, .. }) = running.place.and_then(|place| steps.get_mut(place)) {
                 step.done = true;
             }
             !over
@@ -304,13 +361,17 @@ impl<'a> Reading<'a> {
     fn answer(&mut self, event: &Event<'_>, bytes: &[u8], shows: bool) {
         let Event { at, n, what } = *event;
         self.settle_before(n);
-        let place = match self.running.get(&n) {
-            Some(place) => *place,
+        let is_whole = matches!(what, What::Rest { .. }) || is_ready(bytes);
+        let place = match self.at.running.get_mut(&n) {
+            Some(running) => {
+                running.is_whole |= is_whole;
+                running.place
+            }
             None if !shows => return,
             None if n == 0 => self.begin(at, n, Verdict::Told, || Value::Null, true),
             None => {
                 let place = self.begin(at, n, Verdict::Fetched, || Value::Null, false);
-                self.running.insert(n, place);
+                self.at.running.insert(n, Running { place, is_query: false, is_whole });
                 place
             }
         };
@@ -321,10 +382,7 @@ impl<'a> Reading<'a> {
         if self.wanted.wire && matches!(what, What::Answer(_)) {
             open.wire.extend_from_slice(bytes);
         }
-        if matches!(what, What::Rest { .. }) || is_ready(bytes) {
-            open.is_whole = true;
-            open.step.done |= open.step.rows.is_some();
-        }
+        open.step.done |= is_whole && open.step.rows.is_some();
         // What fails before it runs has no other end.
         open.step.done |= !open.step.done && fails(bytes);
         self.shown += bytes.len();
@@ -339,8 +397,8 @@ impl<'a> Reading<'a> {
         said: impl FnOnce() -> Value,
         done: bool,
     ) -> Option<usize> {
-        let index = self.index;
-        self.index += 1;
+        let index = self.at.index;
+        self.at.index += 1;
         if let Some(survey) = &mut self.survey {
             survey.push(Moment { at_us: at, verdict });
         }
@@ -377,18 +435,19 @@ impl<'a> Reading<'a> {
             results: Vec::new(),
             wire: None,
         };
-        self.steps.push(Open { step, replay, wire: Vec::new(), is_whole: false });
+        self.steps.push(Open { step, replay, wire: Vec::new() });
         Some(self.steps.len() - 1)
     }
 
     /// Whether the page is full and all of it is known.
     fn is_over(&self) -> bool {
-        self.survey.is_none() && self.next.is_some() && self.steps.iter().all(|open| open.step.done)
+        self.next.is_some() && self.steps.iter().all(|open| open.step.done)
     }
 
     fn page(self) -> Page {
-        let Self { wanted, find, index, steps, next, session, ended, .. } = self;
-        let finish = |Open { mut step, replay, wire, is_whole: _ }: Open| {
+        let Self { wanted, find, at, steps, next, .. } = self;
+        let Place { index, running: _, session, ended } = at;
+        let finish = |Open { mut step, replay, wire }: Open| {
             step.results = replay.map(Replay::shown).unwrap_or_default();
             let found = find.as_ref().is_none_or(|text| step.has(text));
             for shown in &mut step.results {
