@@ -1023,7 +1023,7 @@ mod tests {
             ("[console]\ntrusted_proxy = [\"10.0.0.7\"]", "durward.toml:1:1: public_url is missing"),
             (
                 "[console]\ntrusted_proxy = [\"10.0.0.7/8\"]",
-                "durward.toml:2:18: \"10.0.0.7/8\" is no network",
+                "durward.toml:2:17: \"10.0.0.7/8\" is no network",
             ),
             (
                 "[agents]\nlisten = \"0.0.0.0:7380\"",

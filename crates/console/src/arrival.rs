@@ -32,7 +32,7 @@ pub struct Network {
 }
 
 /// How networks are written.
-pub const NETWORK: &str = r"^([0-9.]+|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(/[0-9]{1,3})?$";
+pub const NETWORK: &str = r"^([0-9.]+|[0-9a-fA-F]*:[0-9a-fA-F:]*(:[0-9.]+)?)(/[0-9]{1,3})?$";
 
 impl FromStr for Network {
     type Err = String;

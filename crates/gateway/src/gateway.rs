@@ -434,7 +434,12 @@ impl Gateway {
 
     /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
     pub(crate) fn turn(&self) -> u64 {
-        self.turns.load(Ordering::SeqCst) + self.denials.turns() + self.suspicions.turns()
+        self.settled_turn() + self.suspicions.turns()
+    }
+
+    /// The same, whatever was read meanwhile.
+    pub(crate) fn settled_turn(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst) + self.denials.turns()
     }
 
     /// Whether policy allows everything in a session and nothing is frozen, so that certainty about names changes nothing.

@@ -75,6 +75,8 @@ pub struct Ear {
     masked: Mutex<Vec<usize>>,
     times: AtomicU32,
     lasts: AtomicBool,
+    refused: AtomicBool,
+    held: Mutex<Option<String>>,
     errand: Mutex<Option<Arc<Errand>>>,
 }
 
@@ -92,6 +94,26 @@ impl Ear {
     /// The columns of a result that begins, from 0.
     pub(crate) fn hears(&self, masked: Vec<usize>) {
         *self.masked.lock().unwrap_or_else(PoisonError::into_inner) = masked;
+    }
+
+    /// What was sent was refused by the gateway, in its own words.
+    pub(crate) fn hears_refusal(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was so since this was asked last.
+    pub fn refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
+    }
+
+    /// What was sent waits for an answer, as this request.
+    pub(crate) fn hears_held(&self, request: &str) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(request.to_owned());
+    }
+
+    /// Which that was since this was asked last. Nobody learns it from a notice, which a target could send as well.
+    pub fn held(&self) -> Option<String> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// How often what was just refused was refused by now.
@@ -182,12 +204,16 @@ impl Gateway {
     pub async fn admit_inside(&self, token: &str, peer: SocketAddr) -> Result<Admitted, NotIn> {
         self.is_current().map_err(NotIn::Closed)?;
         let (mark, turn, asked) = (Mark::of(token), self.turn(), Instant::now());
-        if let Some(admitted) = self.recent().find(&mark, turn) {
+        let is_denied = |admitted: &Admitted| {
+            let (token, who) = (admitted.token(), admitted.principal());
+            self.denials().of_token(token, who, &self.groups(), now()).is_some()
+        };
+        if let Some(admitted) = self.recent().find(&mark, turn).filter(|admitted| !is_denied(admitted)) {
             return Ok(admitted);
         }
         let refused = match self.authenticator_of_agents().check(token.as_bytes()).await {
             // A code for emergencies opens one session, and a door asks more than once.
-            Ok(admitted) if !admitted.is_emergency() => {
+            Ok(admitted) if !admitted.is_emergency() && !is_denied(&admitted) => {
                 self.failures().forgive(peer.ip());
                 self.recent().keep(mark, &admitted, asked, turn);
                 return Ok(admitted);
@@ -202,6 +228,12 @@ impl Gateway {
         }
         tokio::time::sleep(self.failures().penalty(peer.ip())).await;
         Err(NotIn::Token)
+    }
+
+    /// Counts what could make another decision, or another mask, of what was asked before: policies, tags and groups, freezes and
+    /// denials.
+    pub fn decides_by(&self) -> u64 {
+        self.settled_turn()
     }
 
     /// The targets on which somebody may open sessions, by name.

@@ -57,6 +57,8 @@ struct Why {
     times: u32,
     /// What ended behind it.
     ended: Option<String>,
+    /// Whether the target said it, whose words may quote what is in it.
+    is_the_targets: bool,
 }
 
 impl Refusal {
@@ -72,6 +74,7 @@ impl Refusal {
             position: None,
             times: 0,
             ended: None,
+            is_the_targets: false,
         }))
     }
 
@@ -92,8 +95,8 @@ impl Refusal {
         Self::new("53000", reason).hinting(hint.to_owned())
     }
 
-    /// What the gateway or the server said.
-    pub(crate) fn said(said: &Said) -> Self {
+    /// What the gateway said (`own`), or the target.
+    pub(crate) fn said(said: &Said, own: bool) -> Self {
         // Some hints are for whoever has a connection, and an agent here has tools.
         let hint = match (&*said.code, &said.hint) {
             ("3D000", _) => Some("The tool targets lists those that you may use.".to_owned()),
@@ -106,7 +109,8 @@ impl Refusal {
         let why = &mut refusal.0;
         (why.hint, why.detail, why.position) = (hint, said.detail.clone(), said.position);
         // What policy refuses stays refused, however it is written; what it holds does not.
-        why.is_final = said.code == "42501";
+        why.is_final = own && said.code == "42501";
+        why.is_the_targets = !own;
         refusal
     }
 
@@ -149,7 +153,19 @@ impl Refusal {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let Why { code, reason, hint, detail, is_final, request, link, position, times, ended } = *refusal.0;
+        let Why {
+            code,
+            reason,
+            hint,
+            detail,
+            is_final,
+            request,
+            link,
+            position,
+            times,
+            ended,
+            is_the_targets,
+        } = *refusal.0;
         let mut data = json!({ "code": code, "reason": reason, "final": is_final });
         // The server's own words may have values in them: they are the target's, not the gateway's.
         let mut text = format!("{code}: {}", one_line(&reason));
@@ -173,6 +189,17 @@ impl From<Refusal> for Answer {
             if let Some(object) = data.as_object_mut() {
                 object.insert("times".to_owned(), times.into());
             }
+            return Self { text, data, is_error: true };
+        }
+        if is_the_targets {
+            let words = [Some(&reason), detail.as_ref(), hint.as_ref()].into_iter().flatten();
+            let lines: Vec<String> = words.map(|words| json!(one_line(words)).to_string()).collect();
+            text = format!("{code}, which the database said");
+            if let Some(at) = position {
+                let _ = write!(text, " (at character {at})");
+            }
+            text.push_str(". ");
+            text.push_str(&delimited(&lines));
             return Self { text, data, is_error: true };
         }
         if let Some(hint) = &hint {
@@ -233,7 +260,13 @@ mod tests {
             detail: Some("Decision 0190.".to_owned()),
             position: None,
         };
-        let answer = Answer::from(Refusal::said(&said));
+        let theirs = Answer::from(Refusal::said(&said, false)).text;
+        assert!(theirs.starts_with("42501, which the database said. What stands between"), "{theirs}");
+        assert!(
+            theirs.contains("\n\"dropping a table is not allowed\"\n") && !theirs.contains("final"),
+            "{theirs}"
+        );
+        let answer = Answer::from(Refusal::said(&said, true));
         assert_eq!(
             answer.text,
             "42501: dropping a table is not allowed\nHint: Ask for it.\nDecision 0190.\nThis is final: the same in other \

@@ -30,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) tag: Option<String>,
     /// Why it failed.
     pub(crate) error: Option<Said>,
+    /// Whether that is the gateway's own word, and none of the target's.
+    pub(crate) own: bool,
     /// How often policy has refused the same by now.
     pub(crate) times: u32,
     /// Why the session ended behind it.
@@ -194,8 +196,10 @@ impl Client {
         sql: &str,
         values: &[Option<String>],
         bounds: Bounds,
-        mut noticed: impl FnMut(&Said),
+        mut noticed: impl FnMut(&str, &Said),
     ) -> Result<Outcome, Lost> {
+        // What was said of the last one is no word on this.
+        (self.ear.held(), self.ear.refused());
         let mut out = Vec::new();
         build::parse(&mut out, "", sql, &[]);
         let values: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
@@ -208,7 +212,9 @@ impl Client {
         let outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
         self.ear.sends_for(None);
-        Ok(Outcome { masked: self.ear.masked(), times: self.ear.times(), ..outcome })
+        let (masked, times) = (self.ear.masked(), self.ear.times());
+        // Of what was refused nothing has come from the target but what stood in its place.
+        Ok(Outcome { masked, times, own: self.ear.refused(), ..outcome })
     }
 
     /// Makes the session as good as new, so that nothing of one call is there for the next.
@@ -219,13 +225,18 @@ impl Client {
         let mut out = Vec::new();
         build::query(&mut out, "DISCARD ALL");
         self.stream.write_all(&out).await?;
-        let outcome = self.outcome(Bounds { rows: 0, bytes: 0 }, &mut |_| ()).await?;
+        let outcome = self.outcome(Bounds { rows: 0, bytes: 0 }, &mut |_, _| ()).await?;
         // That it was made so is nothing that lasts.
         self.ear.lasts();
         outcome.error.map_or(Ok(()), |said| Err(Lost::Said(said)))
     }
 
-    async fn outcome(&mut self, bounds: Bounds, noticed: &mut impl FnMut(&Said)) -> Result<Outcome, Lost> {
+    /// `noticed` hears of a request that waits, and what is said of it.
+    async fn outcome(
+        &mut self,
+        bounds: Bounds,
+        noticed: &mut impl FnMut(&str, &Said),
+    ) -> Result<Outcome, Lost> {
         let mut outcome = Outcome::default();
         let mut kept = 0usize;
         loop {
@@ -256,7 +267,9 @@ impl Client {
                     outcome.tag = Some(String::from_utf8_lossy(tag).into_owned());
                 }
                 Backend::NoticeResponse(body) => {
-                    noticed(&Said::of(body));
+                    if let Some(request) = self.ear.held() {
+                        noticed(&request, &Said::of(body));
+                    }
                 }
                 Backend::ErrorResponse(body) => {
                     let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");

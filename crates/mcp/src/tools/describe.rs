@@ -164,10 +164,10 @@ impl Tools {
         values: &[Option<String>],
     ) -> Result<Outcome, Refusal> {
         let mut lent = self.pool.lend(&caller.whose(), target).await?;
-        let outcome = lent.client.run(sql, values, Bounds { rows: MOST, bytes: BYTES }, |_| ()).await?;
+        let outcome = lent.client.run(sql, values, Bounds { rows: MOST, bytes: BYTES }, |_, _| ()).await?;
         self.pool.give_back(lent).await;
         match &outcome.error {
-            Some(said) => Err(Refusal::said(said)),
+            Some(said) => Err(Refusal::said(said, outcome.own)),
             None => Ok(outcome),
         }
     }

@@ -247,13 +247,17 @@ fn optional<'a>(arguments: &'a Object, name: &str) -> Result<Option<&'a str>, Re
 impl From<Lost> for Refusal {
     fn from(lost: Lost) -> Self {
         match lost {
-            Lost::Said(said) => Self::said(&said),
-            Lost::Silent => Self::said(&Said {
-                code: "08006".to_owned(),
-                message: "the session ended; whether the statement ran is not known".to_owned(),
-                hint: Some("Look at what is there before you send it again.".to_owned()),
-                ..Said::default()
-            }),
+            // It ended: the last word may be the target's.
+            Lost::Said(said) => Self::said(&said, false),
+            Lost::Silent => Self::said(
+                &Said {
+                    code: "08006".to_owned(),
+                    message: "the session ended; whether the statement ran is not known".to_owned(),
+                    hint: Some("Look at what is there before you send it again.".to_owned()),
+                    ..Said::default()
+                },
+                true,
+            ),
         }
     }
 }

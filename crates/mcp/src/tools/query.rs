@@ -75,6 +75,8 @@ pub(super) struct Page {
     rows: Vec<Vec<Option<String>>>,
     more: bool,
     tag: Option<String>,
+    /// What was in force when they were read.
+    decided_by: u64,
     since: Instant,
 }
 
@@ -121,10 +123,16 @@ impl Tools {
     ) -> Result<Called, Refusal> {
         let rows = self.rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
+            let again = "Run the statement again.".to_owned();
             let page = self.pages.take(cursor, caller).ok_or_else(|| {
                 Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
-                    .hinting("Run the statement again.".to_owned())
+                    .hinting(again.clone())
             })?;
+            // What it shows was decided and masked then.
+            if page.decided_by != self.gateway.decides_by() {
+                let why = "policies or targets have changed since these rows were read".to_owned();
+                return Err(Refusal::of("55000", why, Some(again)));
+            }
             return Ok(self.show(page, rows).into());
         }
         let statement = Statement::of(arguments, rows)?;
@@ -167,6 +175,7 @@ impl Tools {
         errand: Option<Errand>,
         told: &Told,
     ) -> Result<Sent, Refusal> {
+        let decided_by = self.gateway.decides_by();
         let mut lent = self.pool.lend(&caller.whose(), &statement.target).await?;
         let Calls { rows, bytes, .. } = self.gateway.limits().calls;
         let mut request = None;
@@ -176,34 +185,32 @@ impl Tools {
         }
         let outcome = lent
             .client
-            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |said| {
-                if let Some(id) = request_in(&said.message) {
-                    request = Some(id.to_owned());
-                    told.tell(&said.message);
-                    if waits_here {
-                        told.waits(id, self.gateway.link_to(id));
-                    }
+            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |id, said| {
+                request = Some(id.to_owned());
+                told.tell(&said.message);
+                if waits_here {
+                    told.waits(id, self.gateway.link_to(id));
                 }
             })
             .await?;
         if outcome.ended.is_none() {
             self.pool.give_back(lent).await;
         }
-        let Outcome { columns, masked, rows, more, tag, error, times, ended } = outcome;
+        let Outcome { columns, masked, rows, more, tag, error, own, times, ended } = outcome;
         if let Some(said) = error {
-            let refusal = Refusal::said(&said).of_request(request.clone()).again(times, ended.as_ref());
-            let waiting = request.filter(|_| said.code == gateway::holds::PENDING);
+            let refusal = Refusal::said(&said, own).of_request(request.clone()).again(times, ended.as_ref());
+            let waiting = request.filter(|_| own && said.code == gateway::holds::PENDING);
             let Some(request) = waiting else { return Err(refusal) };
             let refusal = refusal.answered_at(self.gateway.link_to(&request));
             return Ok(Sent::Waits(Waits { request, refusal }));
         }
         let (whose, target, since) = (caller.name(), statement.target.clone(), Instant::now());
-        Ok(Sent::Ran(Page { whose, target, columns, masked, rows, more, tag, since }))
+        Ok(Sent::Ran(Page { whose, target, columns, masked, rows, more, tag, decided_by, since }))
     }
 
     /// The first rows of a page; the rest waits for its cursor.
     pub(super) fn show(&self, page: Page, shown: u32) -> Answer {
-        let Page { whose, target, columns, masked, mut rows, more, tag, since: _ } = page;
+        let Page { whose, target, columns, masked, mut rows, more, tag, decided_by, since: _ } = page;
         let shown = usize::try_from(shown).unwrap_or(usize::MAX);
         let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
         let left = rest.len();
@@ -218,6 +225,7 @@ impl Tools {
                 rows: rest,
                 more,
                 tag: tag.clone(),
+                decided_by,
                 since: Instant::now(),
             };
             self.pages.keep(rest)
@@ -278,12 +286,6 @@ impl Tools {
     }
 }
 
-/// The request that a notice of the gateway's names.
-fn request_in(notice: &str) -> Option<&str> {
-    let rest = notice.strip_prefix("waiting for approval of request ")?;
-    rest.split([':', ' ']).next().filter(|id| !id.is_empty())
-}
-
 fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
     match arguments.get("rows") {
         None | Some(Value::Null) => Ok(ROWS.min(most)),
@@ -316,19 +318,7 @@ fn values(arguments: &Object) -> Result<Vec<Option<String>>, Refusal> {
 mod tests {
     use serde_json::json;
 
-    use super::{request_in, rows, values};
-
-    #[test]
-    fn the_request_of_a_notice_is_found() {
-        for (notice, expected) in [
-            ("waiting for approval of request dwq_1", Some("dwq_1")),
-            ("waiting for approval of request dwq_1: the table a was altered", Some("dwq_1")),
-            ("waiting for approval of request ", None),
-            ("something else", None),
-        ] {
-            assert_eq!(request_in(notice), expected, "{notice}");
-        }
-    }
+    use super::{rows, values};
 
     #[test]
     fn rows_and_values_are_bounded() {

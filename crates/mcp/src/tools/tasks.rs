@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::inside::{now, written};
-use model::Status;
+use model::{Status, TargetName};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
@@ -32,6 +32,7 @@ const APPROVAL: &str = "approval";
 
 struct Task {
     whose: String,
+    target: TargetName,
     request: String,
     created: i64,
     updated: i64,
@@ -49,6 +50,11 @@ enum State {
 }
 
 impl Task {
+    /// Whether it is a caller's, whose token must be for its target still.
+    fn is_of(&self, caller: &Caller) -> bool {
+        self.whose == caller.name() && caller.admitted.is_for(&self.target)
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.state, State::Done(_) | State::Cancelled)
     }
@@ -116,6 +122,7 @@ impl Tools {
         let asks = caller.takes.pages && self.gateway.link_to(request).is_some();
         let task = Task {
             whose: caller.name(),
+            target: statement.target.clone(),
             request: request.to_owned(),
             created: now(),
             updated: now(),
@@ -151,7 +158,7 @@ impl Tools {
         let id = id_of(params)?;
         let (mut result, asked) = {
             let all = self.tasks.all();
-            let task = all.get(id).filter(|task| task.whose == caller.name()).ok_or_else(|| unknown(id))?;
+            let task = all.get(id).filter(|task| task.is_of(caller)).ok_or_else(|| unknown(id))?;
             let mut result = shape(id, task);
             if let State::Done(answer) = &task.state {
                 result.insert("result".to_owned(), Value::Object(answer.clone()));
@@ -188,7 +195,7 @@ impl Tools {
 
     fn is_ones_own(&self, caller: &Caller, id: &str) -> Result<(), Fault> {
         let all = self.tasks.all();
-        all.get(id).filter(|task| task.whose == caller.name()).map(|_| ()).ok_or_else(|| unknown(id))
+        all.get(id).filter(|task| task.is_of(caller)).map(|_| ()).ok_or_else(|| unknown(id))
     }
 
     async fn give_up(&self, caller: &Caller, id: &str) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! Values in an answer to an agent that look like instructions: counted, as the agent sees them.
 
-use wire::postgres::{row, split};
+use wire::postgres::{error, row, split};
 
 /// So many bytes of one answer are looked at.
 const LOOKED_AT: usize = 256 * 1024;
@@ -19,13 +19,20 @@ impl Looked {
         while self.bytes < LOOKED_AT {
             let Ok(Some(frame)) = split(rest, usize::MAX) else { return };
             rest = rest.get(frame.whole.len()..).unwrap_or_default();
-            if frame.kind != b'D' {
-                continue;
-            }
+            let found = match frame.kind {
+                b'D' => {
+                    let values = row::values(frame.body).unwrap_or_default().into_iter().flatten();
+                    values.filter(|value| masking::looks_like_instructions(value)).count()
+                }
+                // The server's words may quote values.
+                b'E' | b'N' => {
+                    let words = error::fields(frame.body).map(|(_, words)| words);
+                    words.filter(|words| masking::looks_like_instructions(words)).count()
+                }
+                _ => continue,
+            };
             self.bytes = self.bytes.saturating_add(frame.body.len());
-            let values = row::values(frame.body).unwrap_or_default();
-            let found = values.into_iter().flatten().filter(|value| masking::looks_like_instructions(value));
-            self.found = self.found.saturating_add(u64::try_from(found.count()).unwrap_or(u64::MAX));
+            self.found = self.found.saturating_add(u64::try_from(found).unwrap_or(u64::MAX));
         }
     }
 

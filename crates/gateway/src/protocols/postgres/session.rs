@@ -353,6 +353,7 @@ impl Protocol for PostgresSession {
     ) -> Result<(), Stop> {
         let again = if times > 1 { format!(" Refused {times} times by now.") } else { String::new() };
         if let Some(ear) = &self.open()?.answers.ear {
+            ear.hears_refusal();
             ear.hears_again(times);
         }
         let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&format!("{noted}{again}"));
@@ -370,6 +371,9 @@ impl Protocol for PostgresSession {
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
+        if let Some(ear) = &self.open()?.answers.ear {
+            ear.hears_refusal();
+        }
         self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }
 
@@ -386,6 +390,9 @@ impl Protocol for PostgresSession {
         let notice = ErrorFields::notice("01000", &waiting).detail(&ticket.summary).hint(&ticket.how);
         build::notice(&mut out, &notice);
         let open = self.open()?;
+        if let Some(ear) = &open.answers.ear {
+            ear.hears_held(&ticket.id);
+        }
         // A person may take their time.
         open.unlock();
         open.pump.client.output.extend(&out);
