@@ -70,6 +70,11 @@ impl Denials {
         self.turns.load(Ordering::SeqCst)
     }
 
+    /// Whether no target is frozen, which is how it nearly always is.
+    pub(crate) fn freezes_nothing(&self) -> bool {
+        self.known.load().frozen.is_empty()
+    }
+
     /// Every freeze that holds.
     pub(crate) fn frozen(&self, now: i64) -> Vec<Denial> {
         self.known.load().frozen.iter().filter(|denial| denial.holds(now)).cloned().collect()

@@ -131,10 +131,11 @@ impl Gateway {
 
     /// What freezes a target, if something does; what freezes it wholly, if that is there.
     fn freeze_of(&self, target: &TargetName) -> Option<(bool, Denial)> {
-        let frozen = self.denials().frozen(now());
-        if frozen.is_empty() {
+        // Each statement asks.
+        if self.denials().freezes_nothing() {
             return None;
         }
+        let frozen = self.denials().frozen(now());
         let in_force = self.in_force.load();
         let tags = in_force.targets.get(target).map(|t| &t.facts.tags);
         let covers = |denial: Denial| {

@@ -226,7 +226,7 @@ impl Client {
             match backend(&frame(kind, &body))? {
                 Backend::RowDescription(fields) => {
                     outcome.columns = fields
-                        .into_iter()
+                        .iter()
                         .map(|field| Column {
                             name: String::from_utf8_lossy(&field.name).into_owned(),
                             type_oid: field.type_oid,

@@ -1,5 +1,7 @@
 //! The only place that reads at offsets: every step is checked against what is there.
 
+use std::ffi::CStr;
+
 use crate::Malformed;
 
 /// Reads big-endian values from the front of a slice.
@@ -54,10 +56,10 @@ impl<'a> Reader<'a> {
 
     /// Up to the next zero byte, which is consumed and not part of it.
     pub fn cstr(&mut self) -> Result<&'a [u8], Malformed> {
-        let end = self.rest.iter().position(|b| *b == 0).ok_or(Malformed("string without an end"))?;
-        let text = self.take(end)?;
-        self.u8()?;
-        Ok(text)
+        // The library looks at many bytes at a time.
+        let text = CStr::from_bytes_until_nul(self.rest).map_err(|_| Malformed("string without an end"))?;
+        self.take(text.count_bytes() + 1)?;
+        Ok(text.to_bytes())
     }
 
     /// A length (-1 for NULL) and as many bytes.

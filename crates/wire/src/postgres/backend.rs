@@ -26,7 +26,7 @@ pub enum Backend<'a> {
     /// The server waits for the next command.
     ReadyForQuery(TransactionStatus),
     /// The columns of the rows that follow.
-    RowDescription(Vec<Field>),
+    RowDescription(Fields<'a>),
     /// A row; see [`super::row`].
     DataRow(&'a [u8]),
     /// A command has ended; the tag says which and how many rows.
@@ -124,6 +124,33 @@ impl TransactionStatus {
     }
 }
 
+/// The columns of a RowDescription. They were looked at once and are read again when they are asked for, so that a message that
+/// is only passed on needs no list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields<'a> {
+    count: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Fields<'a> {
+    fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let count = r.count(19)?;
+        let fields = Self { count, reader: *r };
+        for _ in 0..count {
+            r.cstr()?;
+            r.take(18)?;
+        }
+        Ok(fields)
+    }
+
+    /// Each column.
+    pub fn iter(&self) -> impl Iterator<Item = Field> + use<'a> {
+        let mut reader = self.reader;
+        // None of them can be wrong now.
+        (0..self.count).map_while(move |_| field(&mut reader).ok())
+    }
+}
+
 /// One column of a RowDescription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -178,10 +205,7 @@ pub fn backend<'a>(frame: &Frame<'a>) -> Result<Backend<'a>, Malformed> {
             b'E' => TransactionStatus::Failed,
             _ => return Err(Malformed("unknown transaction status")),
         }),
-        b'T' => {
-            let count = r.count(19)?;
-            Backend::RowDescription((0..count).map(|_| field(&mut r)).collect::<Result<_, _>>()?)
-        }
+        b'T' => Backend::RowDescription(Fields::read(&mut r)?),
         b'D' => Backend::DataRow(r.rest()),
         b'C' => Backend::CommandComplete(r.cstr()?),
         b'I' => Backend::EmptyQuery,

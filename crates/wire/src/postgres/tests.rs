@@ -80,7 +80,12 @@ fn what_a_server_writes_is_read_back() {
         type_modifier: -1,
         format: 1,
     }];
-    read(built(|o| build::row_description(o, &fields)), Backend::RowDescription(fields.clone()));
+    let described = built(|o| build::row_description(o, &fields));
+    let frame = split(&described, usize::MAX).expect("framed").expect("whole");
+    let Ok(Backend::RowDescription(read_back)) = super::backend::backend(&frame) else {
+        panic!("a description")
+    };
+    assert_eq!(read_back.iter().collect::<Vec<_>>(), fields);
     read(
         built(|o| build::negotiate_protocol_version(o, 2, &["_pq_.x"])),
         Backend::NegotiateProtocolVersion { minor: 2, options: vec![b"_pq_.x"] },

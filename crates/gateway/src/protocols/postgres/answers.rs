@@ -54,6 +54,8 @@ pub(super) struct Answers {
     pub(super) released: Vec<u8>,
     /// Operations that ended, for the journal.
     pub(super) outcomes: VecDeque<Outcome>,
+    /// Whether somebody records what comes.
+    pub(super) recorded: bool,
     /// How the rows that come now are to be read, for the recording, until it is told.
     pub(super) shape: Option<Vec<u8>>,
     /// How long the result that is coming now was masked.
@@ -78,6 +80,7 @@ impl Answers {
             own_error: Vec::new(),
             released: Vec::new(),
             outcomes: VecDeque::new(),
+            recorded: true,
             shape: None,
             masking: Spent::default(),
             ear: None,

@@ -389,8 +389,7 @@ impl Conversation {
         terms: Running,
     ) -> Vec<u8> {
         let mut behind = Vec::new();
-        let Running { reveal, decision, turn, limit } = terms;
-        let bound = Bound { reveal, decision, turn, limit, ..Bound::of(operation) };
+        let bound = Bound::under(operation, terms);
         // The client's own message ends it.
         self.locking = false;
         match kind {
@@ -404,7 +403,7 @@ impl Conversation {
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Execute { portal, bound: old } => {
-                let Bound { reveal, decision, limit, .. } = bound;
+                let Bound { reveal, decision, limit, turn, .. } = bound;
                 let again = old.again(reveal, decision, turn);
                 let limit = limit.or_else(|| again.limit.clone());
                 let bound = Arc::new(Bound { limit, ..again });

@@ -9,6 +9,7 @@ use wire::postgres::backend::Field;
 use wire::postgres::build;
 
 use super::ceiling::Limit;
+use super::conversation::Running;
 use super::guard::Lock;
 use super::operation::{Operation, Prepared};
 use crate::audit::DecisionId;
@@ -136,17 +137,15 @@ pub(super) struct Run {
 impl Bound {
     /// A portal of which only the meaning is known.
     pub(super) fn of(operation: Arc<Operation>) -> Self {
-        Self {
-            operation,
-            prepared: None,
-            formats: Vec::new(),
-            fields: OnceLock::new(),
-            reveal: Arc::default(),
-            decision: DecisionId::default(),
-            holdable: false,
-            turn: 0,
-            limit: None,
-        }
+        let (reveal, decision) = (Arc::default(), DecisionId::default());
+        Self::under(operation, Running { reveal, decision, turn: 0, limit: None })
+    }
+
+    /// One that runs under these terms.
+    pub(super) fn under(operation: Arc<Operation>, terms: Running) -> Self {
+        let Running { reveal, decision, turn, limit } = terms;
+        let (formats, fields) = (Vec::new(), OnceLock::new());
+        Self { operation, prepared: None, formats, fields, reveal, decision, holdable: false, turn, limit }
     }
 
     /// How many bytes it takes to keep it, about: the statement that it was made of may have another name, or none any more.

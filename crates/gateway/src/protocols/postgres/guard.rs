@@ -286,6 +286,11 @@ pub(super) fn segment_reads(
     let mut unknown: Vec<&[u8]> = Vec::new();
     while let Ok(Some(frame)) = wire::postgres::split(rest, usize::MAX) {
         let after = rest.get(frame.whole.len()..).unwrap_or_default();
+        // What is in these says nothing here, and is read when their turn comes.
+        if matches!(frame.kind, b'D' | b'E' | b'C' | b'H') {
+            rest = after;
+            continue;
+        }
         match frontend(&frame) {
             Ok(Frontend::Sync) => return true,
             Ok(Frontend::Parse(parse)) => unknown.push(parse.name),
@@ -299,10 +304,12 @@ pub(super) fn segment_reads(
                     return false;
                 }
             }
-            Ok(Frontend::Describe(..) | Frontend::Execute { .. } | Frontend::Close(..) | Frontend::Flush) => {
-            }
             Ok(
-                Frontend::Query(_)
+                Frontend::Describe(..)
+                | Frontend::Execute { .. }
+                | Frontend::Close(..)
+                | Frontend::Flush
+                | Frontend::Query(_)
                 | Frontend::FunctionCall(_)
                 | Frontend::CopyData(_)
                 | Frontend::CopyDone

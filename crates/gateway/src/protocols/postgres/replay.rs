@@ -149,7 +149,7 @@ impl Replay {
         match message {
             Backend::RowDescription(fields) => {
                 // The client's own Describe and ours tell the same: a result has begun when it has rows.
-                self.now.columns = fields.iter().map(column).collect();
+                self.now.columns = fields.iter().map(|field| column(&field)).collect();
                 self.begun = true;
             }
             Backend::DataRow(body) => {

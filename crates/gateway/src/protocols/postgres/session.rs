@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use masking::Masked;
 use model::TargetName;
-use policy::{Denied, Grant, Identity};
+use policy::{Denied, Grant, Identity, Record};
 use tokio::sync::Notify;
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
@@ -152,6 +152,7 @@ impl Protocol for PostgresSession {
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
         let mut open = opening::enter(&self.gateway, opened, accepted);
         open.owed.then(owed);
+        open.answers.recorded = grant.record() != Record::Off;
         self.live = Some(open);
         self.registration = Some(registration);
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sql::postgres::Control;
 use sql::postgres::copy::CopyFormat as Declared;
 use wire::postgres::Frame;
-use wire::postgres::backend::{CopyShape, Field};
+use wire::postgres::backend::{CopyShape, Field, Fields};
 use wire::postgres::copy::{CopyFormat, CopyRewriter};
 
 use super::{Answers, Heard, unexpected};
@@ -48,7 +48,7 @@ impl Answers {
                     return Ok(());
                 }
                 let bound = Arc::clone(&run.bound);
-                self.shape = bound.shape();
+                self.shape = if self.recorded { bound.shape() } else { None };
                 self.plan_portal(&bound, c)
             }
             _ => Ok(()),
@@ -90,12 +90,13 @@ impl Answers {
         self.plan = plan.map(|plan| RowPlan { plan, copy: None });
     }
 
-    pub(super) fn described(&mut self, c: &mut Conversation, fields: Vec<Field>) -> Result<Heard, Stop> {
+    pub(super) fn described(&mut self, c: &mut Conversation, fields: Fields<'_>) -> Result<Heard, Stop> {
         match c.expected.front_mut() {
             Some(Expected::Query(run)) => {
                 // A second description within one statement is that of a rule's additional query: nothing is known of it.
                 let again = std::mem::replace(&mut run.described, true);
                 let (bound, current) = (Arc::clone(&run.bound), run.current);
+                let fields: Vec<Field> = fields.iter().collect();
                 let outputs = bound.operation.statements.get(current).filter(|_| !again).map(|s| &s.outputs);
                 match masks::rows(&self.masks, outputs, &fields, None, &bound.reveal, c) {
                     Ok(plan) => {
@@ -110,7 +111,7 @@ impl Answers {
                     return Err(unexpected());
                 };
                 if let Some(prepared) = prepared {
-                    let _ = prepared.fields.set(fields.into());
+                    let _ = prepared.fields.set(fields.iter().collect());
                 }
                 c.settled();
                 Ok(if ours { Heard::Swallow } else { Heard::Pass })
@@ -120,7 +121,7 @@ impl Answers {
                     return Err(unexpected());
                 };
                 if let Some(bound) = bound {
-                    let _ = bound.fields.set(fields.into());
+                    let _ = bound.fields.set(fields.iter().collect());
                 }
                 c.settled();
                 Ok(if ours { Heard::Swallow } else { Heard::Pass })

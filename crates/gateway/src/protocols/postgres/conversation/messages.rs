@@ -244,7 +244,9 @@ impl Conversation {
         }
         let prepared = match prepared.map(|p| (self.understanding.again(&p, &self.names), p)) {
             Some((Ok(again), old)) => {
-                self.names.renew(&name, &old, &again);
+                if !Arc::ptr_eq(&old, &again) {
+                    self.names.renew(&name, &old, &again);
+                }
                 again
             }
             Some((Err(garbled), _)) => return Said::Garbled(garbled),
