@@ -259,7 +259,12 @@ fn who_is_shut_out_hears_nothing_more_of_what_was_begun() {
     assert!(words(&refused).contains("have changed since"), "{}", words(&refused));
     // And so does shutting them out, for the next call of theirs, whichever it is.
     let next = cursor(&door.call("query", &all).unwrap());
-    let shut = door.rig.gateway.command(&["revoke", "principal", "agent:tester", "--reason", "a test"]).output().unwrap();
+    let shut = door
+        .rig
+        .gateway
+        .command(&["revoke", "principal", "agent:tester", "--reason", "a test"])
+        .output()
+        .unwrap();
     assert!(shut.status.success(), "{}", String::from_utf8_lossy(&shut.stderr));
     for (tool, arguments) in [("query", page(&next)), ("targets", "{}".to_owned())] {
         let headers = [("mcp-protocol-version", ALONE), ("mcp-method", "tools/call"), ("mcp-name", tool)];

@@ -200,7 +200,8 @@ impl From<Refusal> for Answer {
             }
             text.push_str(". ");
             text.push_str(&delimited(&lines));
-            let said: Vec<&String> = [Some(&reason), detail.as_ref(), hint.as_ref()].into_iter().flatten().collect();
+            let said: Vec<&String> =
+                [Some(&reason), detail.as_ref(), hint.as_ref()].into_iter().flatten().collect();
             let mut data = json!({ "code": code, "final": false, "database": said });
             if let (Some(at), Some(object)) = (position, data.as_object_mut()) {
                 object.insert("position".to_owned(), at.into());
