@@ -199,7 +199,8 @@ impl Client {
         mut noticed: impl FnMut(&str, &Said),
     ) -> Result<Outcome, Lost> {
         // What was said of the last one is no word on this.
-        (self.ear.held(), self.ear.refused());
+        self.ear.held();
+        self.ear.refused();
         let mut out = Vec::new();
         build::parse(&mut out, "", sql, &[]);
         let values: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
