@@ -192,17 +192,17 @@ fn choices(prospects: &[Prospect], asked: &Asked) -> Markup {
         @if prospects.is_empty() {
             p.problem role="alert" { "No database is open to it in your name. Policies say which are." }
         } @else {
-            fieldset {
+            fieldset.choices {
                 legend { "What it may use" }
-                label { input type="radio" name="which" value="all" checked[!named]; " Every database that policies let it use" }
-                label { input type="radio" name="which" value="some" checked[named]; " Only these:" }
+                label { input type="radio" name="which" value="all" checked[!named]; "Every database that policies let it use" }
+                label { input type="radio" name="which" value="some" checked[named]; "Only these:" }
                 ul.rows {
                     @for prospect in prospects.iter().take(MOST_TARGETS) {
                         @let target = prospect.target.as_str();
                         li {
                             label {
                                 input type="checkbox" name="target" value=(target) checked[!named || asked.targets.contains(target)];
-                                " " strong { (words::visible(target)) }
+                                strong { (words::visible(target)) }
                             }
                             p.hint { (outlook(&prospect.outlook)) }
                         }
