@@ -63,7 +63,8 @@ impl Door {
     /// A door at `base`, and by these names (URLs).
     pub fn new(gateway: Arc<Gateway>, base: &str, names: &BTreeSet<String>) -> Arc<Self> {
         let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_lowercase));
-        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host).collect();
+        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host);
+        let hosts = hosts.map(|host| bare(&host)).collect();
         let tools = Tools::new(Arc::clone(&gateway));
         Arc::new(Self { gateway, base: base.to_owned(), hosts, sessions: Sessions::default(), tools })
     }
@@ -89,7 +90,7 @@ impl Door {
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
         let Asking { peer, encrypted, method, headers, body } = asking;
-        if let Err(fault) = self.is_for_here(&headers) {
+        if let Err(fault) = is_for_here(&self.hosts, &headers, peer) {
             return fault.respond(None);
         }
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
@@ -109,33 +110,6 @@ impl Door {
             _ => self.post(&headers, body, caller).await,
         };
         answer.unwrap_or_else(|fault| fault.respond(None))
-    }
-
-    /// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
-    fn is_for_here(&self, headers: &HeaderMap) -> Result<(), Fault> {
-        let forbidden = |what: &str| {
-            let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
-            Err(fault.with(StatusCode::FORBIDDEN))
-        };
-        let authority = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = authority(HOST.as_str()).and_then(|host| host.parse::<Uri>().ok());
-        if !host.as_ref().and_then(Uri::host).is_some_and(|host| self.is_own(host)) {
-            return forbidden("Host");
-        }
-        if !headers.contains_key(ORIGIN) {
-            return Ok(());
-        }
-        let origin = authority(ORIGIN.as_str()).and_then(|origin| origin.parse::<Uri>().ok());
-        match origin.as_ref().and_then(Uri::host) {
-            Some(host) if self.is_own(host) => Ok(()),
-            Some(_) | None => forbidden("Origin"),
-        }
-    }
-
-    fn is_own(&self, host: &str) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
-        // An address is nobody's name: no page is there by it but this gateway's own.
-        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
     async fn admit(
@@ -417,7 +391,7 @@ impl Door {
         // Pages came with the newest version of that era.
         let takes_pages = version == WITH_SESSIONS[0] && params.get("capabilities").is_some_and(takes_pages);
         let client = eras::client(params.get("clientInfo"));
-        let session = self.sessions.begin(&caller.name(), version, client, takes_pages)?;
+        let session = self.sessions.begin(&caller.name(), &caller.person(), version, client, takes_pages)?;
         let mut result = capabilities();
         result.insert("protocolVersion".to_owned(), version.into());
         result.insert("serverInfo".to_owned(), server());
@@ -468,6 +442,39 @@ impl Door {
         };
         Some(Object::from_iter([(of.to_owned(), json!([]))]))
     }
+}
+
+/// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
+fn is_for_here(hosts: &BTreeSet<String>, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Fault> {
+    let forbidden = |what: &str| {
+        let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
+        Err(fault.with(StatusCode::FORBIDDEN))
+    };
+    let named = |name: HeaderName| {
+        let mut all = headers.get_all(name).iter();
+        let one = all.next().filter(|_| all.next().is_none())?;
+        one.to_str().ok()?.parse::<Uri>().ok()?.host().map(bare)
+    };
+    let is_loopback =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // An address is nobody's name, and cannot be made to resolve to this machine: whoever names one came by it.
+    let fits = |host: &String| hosts.contains(host) || host == "localhost" || host.parse::<IpAddr>().is_ok();
+    if !named(HOST).as_ref().is_some_and(fits) {
+        return forbidden("Host");
+    }
+    if !headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    // But a page is at its address, too. Those of this machine alone may ask, and by the loopback.
+    match named(ORIGIN) {
+        Some(host) if hosts.contains(&host) || peer.ip().is_loopback() && is_loopback(&host) => Ok(()),
+        Some(_) | None => forbidden("Origin"),
+    }
+}
+
+/// A host as it is compared.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_lowercase()
 }
 
 /// Whoever is not let in.
@@ -559,7 +566,7 @@ mod tests {
     use axum::http::header::ACCEPT;
     use axum::http::{HeaderMap, HeaderValue};
 
-    use super::{SPOKEN, accepts};
+    use super::{SPOKEN, accepts, is_for_here};
     use crate::eras::ALONE;
 
     #[test]
@@ -577,6 +584,34 @@ mod tests {
             assert_eq!(accepts(&headers, "text/event-stream").is_ok(), events, "{accept}");
         }
         assert!(accepts(&HeaderMap::new(), "application/json").is_err());
+    }
+
+    #[test]
+    fn pages_elsewhere_ask_nothing_here() {
+        let own = ["gate.example.com", "10.0.0.5"].map(str::to_owned).into();
+        let (near, far) = ("127.0.0.1:5".parse().expect("peer"), "192.0.2.1:5".parse().expect("peer"));
+        for (peer, host, origin, expected) in [
+            (near, Some("127.0.0.1:7380"), None, true),
+            (far, Some("10.0.0.9:7380"), None, true),
+            (far, Some("GATE.example.com"), Some("https://gate.example.com"), true),
+            (far, Some("10.0.0.5:7380"), Some("http://10.0.0.5:7380"), true),
+            (near, Some("[::1]:7380"), Some("http://[::1]:6274"), true),
+            (near, Some("localhost"), Some("http://localhost:6274"), true),
+            (far, Some("gate.example.com"), Some("http://localhost:6274"), false),
+            (near, Some("127.0.0.1"), Some("http://203.0.113.7"), false),
+            (near, Some("127.0.0.1"), Some("https://evil.example.com"), false),
+            (near, Some("127.0.0.1"), Some("null"), false),
+            (near, Some("evil.example.com"), None, false),
+            (near, None, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("host", host), ("origin", origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(is_for_here(&own, &headers, peer).is_ok(), expected, "{peer} {host:?} {origin:?}");
+        }
     }
 
     #[test]

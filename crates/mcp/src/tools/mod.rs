@@ -96,8 +96,19 @@ impl Caller {
         name
     }
 
+    /// Who answers for it: for whom it acts in the end.
+    pub(crate) fn person(&self) -> String {
+        self.admitted.principal().asker().to_string()
+    }
+
     fn whose(&self) -> Whose<'_> {
-        Whose { token: &self.token, peer: self.peer, encrypted: self.encrypted, client: &self.client }
+        Whose {
+            name: self.name(),
+            token: &self.token,
+            peer: self.peer,
+            encrypted: self.encrypted,
+            client: &self.client,
+        }
     }
 
     pub(crate) fn moment(&self) -> Context {
