@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -502,21 +502,25 @@ pub(crate) enum Word {
 }
 
 /// Who hears how a call goes.
-pub(crate) struct Told(Option<Sender<Word>>);
+pub(crate) struct Told {
+    by: Option<Sender<Word>>,
+    /// The request for whose answer the call waits, if it does.
+    awaited: Mutex<Option<String>>,
+}
 
 impl Told {
     pub(crate) fn nobody() -> Self {
-        Self(None)
+        Self { by: None, awaited: Mutex::default() }
     }
 
     fn somebody() -> (Self, Receiver<Word>) {
         let (sender, receiver) = channel(WORDS);
-        (Self(Some(sender)), receiver)
+        (Self { by: Some(sender), awaited: Mutex::default() }, receiver)
     }
 
     /// Tells it, in words for a person.
     pub(crate) fn tell(&self, words: &str) {
-        if let Some(sender) = &self.0 {
+        if let Some(sender) = &self.by {
             // Who says too much is not waited for.
             let _ = sender.try_send(Word::Goes(words.to_owned()));
         }
@@ -524,9 +528,20 @@ impl Told {
 
     /// Tells that it waits for people, and where they answer.
     pub(crate) fn waits(&self, request: &str, page: Option<String>) {
-        if let Some(sender) = &self.0 {
+        self.waits_quietly(request);
+        if let Some(sender) = &self.by {
             let _ = sender.try_send(Word::Waits { request: request.to_owned(), page });
         }
+    }
+
+    /// Notes the same, and tells nobody.
+    pub(crate) fn waits_quietly(&self, request: &str) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(request.to_owned());
+    }
+
+    /// The request for whose answer the call waits, or has waited last.
+    pub(crate) fn awaited(&self) -> Option<String> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
