@@ -380,6 +380,7 @@ fn who_is_not_let_in_hears_where_tokens_come_from_and_nothing_else() {
         ("evil.example.com", "", 403),
         ("127.0.0.1", "http://localhost:6274", 200),
         ("127.0.0.1", "https://evil.example.com", 403),
+        ("127.0.0.1", "http://203.0.113.7", 403),
         ("127.0.0.1", "null", 403),
     ] {
         let origin = if origin.is_empty() { String::new() } else { format!("Origin: {origin}\r\n") };

@@ -193,18 +193,18 @@ impl Gateway {
         Some(Server { own, base: own.base.get()?, console: &self.console_place()?.origin })
     }
 
-    /// A client by what it calls itself.
+    /// A client by what it calls itself, for somebody whom it has sent here.
     ///
     /// # Errors
     /// It is not known; or its document cannot be fetched or is none.
-    pub async fn client_of(&self, id: &str) -> Result<Client, Stranger> {
+    pub async fn client_of(&self, id: &str, guest: &Guest) -> Result<Client, Stranger> {
         let none = || Stranger::Unknown("No client of this id is known here.".to_owned());
         let own = self.authorization.as_ref().ok_or_else(none)?;
         if let Some(known) = own.clients.iter().find(|client| client.id == id) {
             return Ok(known.clone());
         }
         if id.contains("://") {
-            return own.documents.client(id).await.map_err(Stranger::Unknown);
+            return own.documents.client(id, &guest.id().to_string()).await.map_err(Stranger::Unknown);
         }
         if !own.registration {
             return Err(none());

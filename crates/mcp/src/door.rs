@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -63,7 +63,8 @@ impl Door {
     /// A door at `base`, and by these names (URLs).
     pub fn new(gateway: Arc<Gateway>, base: &str, names: &BTreeSet<String>) -> Arc<Self> {
         let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_lowercase));
-        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host).collect();
+        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host);
+        let hosts = hosts.map(|host| bare(&host)).collect();
         let tools = Tools::new(Arc::clone(&gateway));
         Arc::new(Self { gateway, base: base.to_owned(), hosts, sessions: Sessions::default(), tools })
     }
@@ -89,7 +90,7 @@ impl Door {
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
         let Asking { peer, encrypted, method, headers, body } = asking;
-        if let Err(fault) = self.is_for_here(&headers) {
+        if let Err(fault) = is_for_here(&self.hosts, &headers, peer) {
             return fault.respond(None);
         }
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
@@ -109,33 +110,6 @@ impl Door {
             _ => self.post(&headers, body, caller).await,
         };
         answer.unwrap_or_else(|fault| fault.respond(None))
-    }
-
-    /// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
-    fn is_for_here(&self, headers: &HeaderMap) -> Result<(), Fault> {
-        let forbidden = |what: &str| {
-            let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
-            Err(fault.with(StatusCode::FORBIDDEN))
-        };
-        let authority = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = authority(HOST.as_str()).and_then(|host| host.parse::<Uri>().ok());
-        if !host.as_ref().and_then(Uri::host).is_some_and(|host| self.is_own(host)) {
-            return forbidden("Host");
-        }
-        if !headers.contains_key(ORIGIN) {
-            return Ok(());
-        }
-        let origin = authority(ORIGIN.as_str()).and_then(|origin| origin.parse::<Uri>().ok());
-        match origin.as_ref().and_then(Uri::host) {
-            Some(host) if self.is_own(host) => Ok(()),
-            Some(_) | None => forbidden("Origin"),
-        }
-    }
-
-    fn is_own(&self, host: &str) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_lowercase();
-        // An address is nobody's name: no page is there by it but this gateway's own.
-        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
     async fn admit(
@@ -417,7 +391,7 @@ impl Door {
         // Pages came with the newest version of that era.
         let takes_pages = version == WITH_SESSIONS[0] && params.get("capabilities").is_some_and(takes_pages);
         let client = eras::client(params.get("clientInfo"));
-        let session = self.sessions.begin(&caller.name(), version, client, takes_pages)?;
+        let session = self.sessions.begin(&caller.name(), &caller.person(), version, client, takes_pages)?;
         let mut result = capabilities();
         result.insert("protocolVersion".to_owned(), version.into());
         result.insert("serverInfo".to_owned(), server());
@@ -470,6 +444,39 @@ impl Door {
     }
 }
 
+/// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
+fn is_for_here(hosts: &BTreeSet<String>, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Fault> {
+    let forbidden = |what: &str| {
+        let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
+        Err(fault.with(StatusCode::FORBIDDEN))
+    };
+    let named = |name: HeaderName| {
+        let mut all = headers.get_all(name).iter();
+        let one = all.next().filter(|_| all.next().is_none())?;
+        one.to_str().ok()?.parse::<Uri>().ok()?.host().map(bare)
+    };
+    let is_loopback =
+        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    // An address is nobody's name, and cannot be made to resolve to this machine: whoever names one came by it.
+    let fits = |host: &String| hosts.contains(host) || host == "localhost" || host.parse::<IpAddr>().is_ok();
+    if !named(HOST).as_ref().is_some_and(fits) {
+        return forbidden("Host");
+    }
+    if !headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    // But a page is at its address, too. Those of this machine alone may ask, and by the loopback.
+    match named(ORIGIN) {
+        Some(host) if hosts.contains(&host) || peer.ip().is_loopback() && is_loopback(&host) => Ok(()),
+        Some(_) | None => forbidden("Origin"),
+    }
+}
+
+/// A host as it is compared.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_lowercase()
+}
+
 /// Whoever is not let in.
 enum Stranger {
     /// Without a token that is taken.
@@ -495,21 +502,25 @@ pub(crate) enum Word {
 }
 
 /// Who hears how a call goes.
-pub(crate) struct Told(Option<Sender<Word>>);
+pub(crate) struct Told {
+    by: Option<Sender<Word>>,
+    /// The request for whose answer the call waits, if it does.
+    awaited: Mutex<Option<String>>,
+}
 
 impl Told {
     pub(crate) fn nobody() -> Self {
-        Self(None)
+        Self { by: None, awaited: Mutex::default() }
     }
 
     fn somebody() -> (Self, Receiver<Word>) {
         let (sender, receiver) = channel(WORDS);
-        (Self(Some(sender)), receiver)
+        (Self { by: Some(sender), awaited: Mutex::default() }, receiver)
     }
 
     /// Tells it, in words for a person.
     pub(crate) fn tell(&self, words: &str) {
-        if let Some(sender) = &self.0 {
+        if let Some(sender) = &self.by {
             // Who says too much is not waited for.
             let _ = sender.try_send(Word::Goes(words.to_owned()));
         }
@@ -517,9 +528,20 @@ impl Told {
 
     /// Tells that it waits for people, and where they answer.
     pub(crate) fn waits(&self, request: &str, page: Option<String>) {
-        if let Some(sender) = &self.0 {
+        self.waits_quietly(request);
+        if let Some(sender) = &self.by {
             let _ = sender.try_send(Word::Waits { request: request.to_owned(), page });
         }
+    }
+
+    /// Notes the same, and tells nobody.
+    pub(crate) fn waits_quietly(&self, request: &str) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(request.to_owned());
+    }
+
+    /// The request for whose answer the call waits, or has waited last.
+    pub(crate) fn awaited(&self) -> Option<String> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -559,7 +581,7 @@ mod tests {
     use axum::http::header::ACCEPT;
     use axum::http::{HeaderMap, HeaderValue};
 
-    use super::{SPOKEN, accepts};
+    use super::{SPOKEN, accepts, is_for_here};
     use crate::eras::ALONE;
 
     #[test]
@@ -577,6 +599,34 @@ mod tests {
             assert_eq!(accepts(&headers, "text/event-stream").is_ok(), events, "{accept}");
         }
         assert!(accepts(&HeaderMap::new(), "application/json").is_err());
+    }
+
+    #[test]
+    fn pages_elsewhere_ask_nothing_here() {
+        let own = ["gate.example.com", "10.0.0.5"].map(str::to_owned).into();
+        let (near, far) = ("127.0.0.1:5".parse().expect("peer"), "192.0.2.1:5".parse().expect("peer"));
+        for (peer, host, origin, expected) in [
+            (near, Some("127.0.0.1:7380"), None, true),
+            (far, Some("10.0.0.9:7380"), None, true),
+            (far, Some("GATE.example.com"), Some("https://gate.example.com"), true),
+            (far, Some("10.0.0.5:7380"), Some("http://10.0.0.5:7380"), true),
+            (near, Some("[::1]:7380"), Some("http://[::1]:6274"), true),
+            (near, Some("localhost"), Some("http://localhost:6274"), true),
+            (far, Some("gate.example.com"), Some("http://localhost:6274"), false),
+            (near, Some("127.0.0.1"), Some("http://203.0.113.7"), false),
+            (near, Some("127.0.0.1"), Some("https://evil.example.com"), false),
+            (near, Some("127.0.0.1"), Some("null"), false),
+            (near, Some("evil.example.com"), None, false),
+            (near, None, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("host", host), ("origin", origin)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            assert_eq!(is_for_here(&own, &headers, peer).is_ok(), expected, "{peer} {host:?} {origin:?}");
+        }
     }
 
     #[test]

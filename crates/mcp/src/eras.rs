@@ -38,8 +38,10 @@ const ENCODED: (&str, &str) = ("=?base64?", "?=");
 const IDLE: Duration = Duration::from_secs(3600);
 /// So many one principal may have.
 const MOST_OF_ONE: usize = 100;
+/// So many all agents of one person may have together.
+const MOST_OF_PERSON: usize = 200;
 /// And so many there are in all.
-const MOST: usize = 10_000;
+const MOST: usize = if cfg!(test) { 600 } else { 10_000 };
 
 /// What a request of the newer era says of itself.
 #[derive(Debug, Clone)]
@@ -150,6 +152,8 @@ fn agree(headers: &HeaderMap, name: &str, body: Option<&str>) -> Result<(), Faul
 pub(crate) struct Session {
     /// Whose it is: nobody else's token goes with it.
     principal: String,
+    /// For whom that acts in the end, or itself: they make room for their own.
+    person: String,
     /// The version that was agreed on.
     pub(crate) version: &'static str,
     /// What the client calls itself.
@@ -240,6 +244,7 @@ impl Sessions {
     pub(crate) fn begin(
         &self,
         principal: &str,
+        person: &str,
         version: &'static str,
         client: String,
         takes_pages: bool,
@@ -249,23 +254,22 @@ impl Sessions {
         let id = URL_SAFE_NO_PAD.encode(id);
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, session| !session.is_idle());
-        if all.values().filter(|session| session.principal == principal).count() >= MOST_OF_ONE {
-            // Clients come back without saying goodbye to what they had: whatever was used longest ago makes room.
-            let used = |session: &Session| *session.used.lock().unwrap_or_else(PoisonError::into_inner);
-            let oldest = all
-                .iter()
-                .filter(|(_, session)| session.principal == principal)
-                .min_by_key(|(_, session)| used(session))
-                .map(|(id, _)| id.clone());
-            if let Some(session) = oldest.and_then(|id| all.remove(&id)) {
-                session.cancel_all();
-            }
-        }
+        // Clients come back without saying goodbye to what they had: whatever was used longest ago makes room.
+        drop_oldest(&mut all, MOST_OF_ONE, |session| session.principal == principal);
+        drop_oldest(&mut all, MOST_OF_PERSON, |session| session.person == person);
         if all.len() >= MOST {
-            return Err(Fault::internal("too many sessions").with(StatusCode::SERVICE_UNAVAILABLE));
+            // Whoever has the most gives way, and nobody who has one.
+            let mut counts: HashMap<&str, usize> = HashMap::new();
+            all.values().for_each(|session| *counts.entry(&session.person).or_default() += 1);
+            let most = counts.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count);
+            let Some(most) = most.map(|(person, _)| person.to_owned()) else {
+                return Err(Fault::internal("too many sessions").with(StatusCode::SERVICE_UNAVAILABLE));
+            };
+            drop_oldest(&mut all, 0, |session| session.person == most);
         }
         let session = Session {
             principal: principal.to_owned(),
+            person: person.to_owned(),
             version,
             client,
             takes_pages,
@@ -308,6 +312,19 @@ impl Sessions {
     }
 }
 
+/// Where there are so many of these, the one that was used longest ago ends.
+fn drop_oldest(all: &mut HashMap<String, Arc<Session>>, most: usize, of: impl Fn(&Session) -> bool) {
+    if all.values().filter(|session| of(session)).count() < most {
+        return;
+    }
+    let used = |session: &Session| *session.used.lock().unwrap_or_else(PoisonError::into_inner);
+    let oldest = all.iter().filter(|(_, session)| of(session)).min_by_key(|(_, session)| used(session));
+    let oldest = oldest.map(|(id, _)| id.clone());
+    if let Some(session) = oldest.and_then(|id| all.remove(&id)) {
+        session.cancel_all();
+    }
+}
+
 /// The version of the older era that a client and this can both speak: what it asks for, or the newest.
 pub(crate) fn agreed(asked: &str) -> &'static str {
     WITH_SESSIONS.into_iter().find(|version| *version == asked).unwrap_or(WITH_SESSIONS[0])
@@ -318,7 +335,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
     use serde_json::{Value, json};
 
-    use super::{Sessions, alone};
+    use super::{MOST, MOST_OF_ONE, MOST_OF_PERSON, Sessions, alone};
 
     fn headers(all: &[(&str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&str, &str)| {
@@ -386,7 +403,7 @@ mod tests {
     #[test]
     fn a_session_is_one_principals_and_ends() {
         let sessions = Sessions::default();
-        let id = sessions.begin("agent:a", "2025-11-25", "test".to_owned(), false).expect("begun");
+        let id = sessions.begin("agent:a", "user:a", "2025-11-25", "test".to_owned(), false).expect("begun");
         let named = headers(&[("mcp-session-id", &id)]);
         assert!(sessions.find(&named, "agent:a").is_ok());
         assert!(sessions.find(&named, "agent:b").is_err(), "it is nobody else's");
@@ -396,5 +413,30 @@ mod tests {
         assert!(sessions.find(&named, "agent:a").is_ok(), "nobody else ends it");
         assert!(sessions.end(&named, "agent:a").is_ok());
         assert!(sessions.find(&named, "agent:a").is_err());
+    }
+
+    #[test]
+    fn whoever_fills_the_table_gives_way_and_nobody_is_refused() {
+        let sessions = Sessions::default();
+        let begin = |agent: &str, person: &str| {
+            sessions.begin(agent, person, "2025-11-25", "test".to_owned(), false).expect("begun")
+        };
+        let find = |id: &str, agent: &str| sessions.find(&headers(&[("mcp-session-id", id)]), agent).is_ok();
+        let honest = begin("agent:h", "user:h");
+        let first = begin("agent:0", "user:a");
+        for number in 0..MOST_OF_PERSON {
+            begin(&format!("agent:{number}"), "user:a");
+        }
+        assert!(!find(&first, "agent:0"), "what was used longest ago made room");
+        assert!(find(&honest, "agent:h"));
+        let count = || sessions.0.lock().expect("lock").len();
+        assert_eq!(count(), MOST_OF_PERSON + 1);
+        for number in count()..MOST {
+            let person = number / MOST_OF_ONE;
+            begin(&format!("agent:x{person}"), &format!("user:x{person}"));
+        }
+        let late = begin("agent:late", "user:late");
+        assert!(find(&late, "agent:late") && find(&honest, "agent:h"), "others come in still");
+        assert!(count() <= MOST);
     }
 }

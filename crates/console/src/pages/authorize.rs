@@ -51,7 +51,7 @@ struct Question {
 }
 
 impl Question {
-    async fn read(pages: &Pages, form: &Form) -> Result<Self, Problem> {
+    async fn read(pages: &Pages, visitor: &Visitor, form: &Form) -> Result<Self, Problem> {
         let problem =
             |says: String| Problem::new(StatusCode::BAD_REQUEST, "This client cannot be let in", says);
         let server = pages.gateway.authorization().ok_or_else(|| {
@@ -62,7 +62,7 @@ impl Question {
         let (id, redirect) = parameters
             .whom()
             .map_err(|failure| problem(format!("It asks wrongly: {}.", failure.description)))?;
-        let client = pages.gateway.client_of(id).await.map_err(|error| match error {
+        let client = pages.gateway.client_of(id, visitor.guest()).await.map_err(|error| match error {
             Stranger::Unknown(why) => problem(why),
             Stranger::State(error) => gateway::requests::AdminError::from(error).into(),
         })?;
@@ -100,7 +100,7 @@ async fn page(State(pages): Here, visitor: Visitor, RawQuery(query): RawQuery) -
     let form = Form::read(query.as_bytes()).ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "This is no question", "Its parameters cannot be read.")
     })?;
-    let question = Question::read(&pages, &form).await?;
+    let question = Question::read(&pages, &visitor, &form).await?;
     match &question.asked {
         Ok(asked) => Ok(shown(&pages, &visitor, &question, asked, &form).into_response()),
         Err(failure) => Ok(told(&pages, &question, failure)),
@@ -230,7 +230,7 @@ fn outlook(all: &[Outlook]) -> String {
 }
 
 async fn answer(State(pages): Here, Submitted { visitor, form }: Submitted) -> Result<Response, Problem> {
-    let question = Question::read(&pages, &form).await?;
+    let question = Question::read(&pages, &visitor, &form).await?;
     let asked = match &question.asked {
         Ok(asked) => asked,
         Err(failure) => return Ok(told(&pages, &question, failure)),

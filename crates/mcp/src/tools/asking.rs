@@ -49,6 +49,13 @@ pub(crate) enum Action {
     Unasked,
 }
 
+impl Brought {
+    /// The request that it is about.
+    pub(super) fn request(&self) -> &str {
+        &self.request
+    }
+}
+
 impl Action {
     /// What a client says of it.
     pub(crate) fn of(response: Option<&Value>) -> Self {

@@ -96,8 +96,19 @@ impl Caller {
         name
     }
 
+    /// Who answers for it: for whom it acts in the end.
+    pub(crate) fn person(&self) -> String {
+        self.admitted.principal().asker().to_string()
+    }
+
     fn whose(&self) -> Whose<'_> {
-        Whose { token: &self.token, peer: self.peer, encrypted: self.encrypted, client: &self.client }
+        Whose {
+            name: self.name(),
+            token: &self.token,
+            peer: self.peer,
+            encrypted: self.encrypted,
+            client: &self.client,
+        }
     }
 
     pub(crate) fn moment(&self) -> Context {
@@ -190,15 +201,15 @@ impl Tools {
         told: &Told,
     ) -> Result<Called, Refusal> {
         tool.knows(arguments)?;
-        let Calls { at_once, time, .. } = self.gateway.limits().calls;
+        let Calls { at_once, .. } = self.gateway.limits().calls;
         let _turn = self.limits.begin(&caller.name(), at_once)?;
-        // People take their time; whatever else takes longer is cancelled at its target when this is dropped.
-        let patience = time.saturating_add(self.gateway.limits().hold);
-        let done = self.done(tool, caller, arguments, brought, told);
-        tokio::time::timeout(patience, done).await.unwrap_or_else(|_| {
-            let why = format!("the call took longer than {} s and was cancelled", patience.as_secs());
-            Err(Refusal::of("57014", why, Some("Ask for less at once.".to_owned())))
-        })
+        // People take their time: what waits for them from the start says so here, and what comes to it where it does.
+        match (tool, &brought) {
+            (Tool::Wait, _) => told.waits_quietly(optional(arguments, "request")?.unwrap_or_default()),
+            (_, Some(brought)) => told.waits_quietly(brought.request()),
+            (_, None) => {}
+        }
+        self.bounded(caller, told, self.done(tool, caller, arguments, brought, told)).await
     }
 
     async fn done(

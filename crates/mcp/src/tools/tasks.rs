@@ -145,10 +145,14 @@ impl Tools {
     async fn follow(&self, caller: &Caller, id: &str, request: &str, statement: Statement) {
         let patience = Duration::from_secs(u64::try_from(LASTS).unwrap_or_default());
         let settled = self.settled(request, patience, |_| false, &Told::nobody()).await;
+        // What runs now is one of the caller's calls, and takes no longer than one.
+        let _turn = self.limits.turn(&caller.name(), self.gateway.limits().calls.at_once).await;
         if settled.as_ref().is_ok_and(|status| *status == Status::Approved) {
             self.tasks.with(id, |task| task.becomes(State::Runs));
         }
-        let answer = self.answered(caller, request, Some(statement), &Told::nobody()).await;
+        let told = Told::nobody();
+        let answer =
+            self.bounded(caller, &told, self.answered(caller, request, Some(statement), &told)).await;
         let answer = answer.unwrap_or_else(Answer::from).into_result();
         self.tasks.with(id, |task| task.becomes(State::Done(answer)));
     }

@@ -4,6 +4,8 @@ use super::redirect::Redirect;
 
 /// The longest name of an agent that is made of a client's, in bytes.
 const LONGEST_AGENT: usize = 100;
+/// So much of the end of a registered client's id stands in its agent's name: it is random, and 32 bits.
+const END: usize = 8;
 
 /// A client that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,13 @@ impl Client {
             // No host has an underscore, and no configured id begins so.
             (Known::Registered, _) => {
                 let name: String = self.name.to_lowercase().chars().map(fine).collect();
-                format!("registered_{}", name.trim_matches('-'))
+                // Anybody may register any name: two of one name are two agents, so that neither has what the other has.
+                let id: Vec<char> = self.id.chars().map(fine).collect();
+                let end: String = id.iter().skip(id.len().saturating_sub(END)).collect();
+                let name = name.trim_matches('-');
+                let room = LONGEST_AGENT - "registered__".len() - END;
+                let name: String = name.chars().take(room).collect();
+                format!("registered_{name}_{end}")
             }
         };
         name.chars().take(LONGEST_AGENT).collect()
@@ -69,11 +77,24 @@ mod tests {
             ("https://claude.ai/oauth/metadata", "Anything", Known::Document, "claude.ai"),
             ("https://app.test:8443/x", "Anything", Known::Document, "app.test-8443"),
             ("claude-code", "Claude Code", Known::Configured, "claude-code"),
-            ("c1", "claude.ai", Known::Registered, "registered_claude.ai"),
-            ("c2", "My Client (dev)", Known::Registered, "registered_my-client--dev"),
+            ("client-0011aabbccdd", "claude.ai", Known::Registered, "registered_claude.ai_aabbccdd"),
+            ("client-0011aabbccdd", "Cursor", Known::Registered, "registered_cursor_aabbccdd"),
+            ("client-0011eeff0011", "CURSOR ", Known::Registered, "registered_cursor_eeff0011"),
+            ("c2", "My Client (dev)", Known::Registered, "registered_my-client--dev_c2"),
         ] {
             let client = Client { id: id.to_owned(), name: name.to_owned(), redirects: Vec::new(), known };
             assert_eq!(client.agent(), agent);
         }
+    }
+
+    #[test]
+    fn registered_clients_of_one_long_name_are_two_agents() {
+        let of = |id: &str| {
+            let (id, name) = (id.to_owned(), "a".repeat(200));
+            Client { id, name, redirects: Vec::new(), known: Known::Registered }.agent()
+        };
+        let (one, other) = (of("client-00000001"), of("client-00000002"));
+        assert!(one.ends_with("_00000001") && other.ends_with("_00000002"), "{one} {other}");
+        assert!(one.len() <= super::LONGEST_AGENT);
     }
 }
