@@ -39,10 +39,15 @@ impl Tools {
             None => "in one transaction".to_owned(),
             Some(why) => format!("one by one: {why}"),
         };
-        let mut words = format!(
-            "Request {id}: {} statements wait for a person's approval, and then run {how}. Call wait with request {id}.",
-            steps.len()
-        );
+        let waits = status == Status::Pending;
+        let what = if waits {
+            "wait for a person's approval, and then run"
+        } else {
+            "need nobody's approval, and run"
+        };
+        let mut words =
+            format!("Request {id}: {} statements {what} {how}. Call wait with request {id}.", steps.len());
+        let link = link.filter(|_| waits);
         if let Some(link) = &link {
             words.push_str(&format!(" People answer it at {link}"));
         }
