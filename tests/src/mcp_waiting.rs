@@ -9,7 +9,7 @@ use testkit::json::{Json, quoted};
 use testkit::process::text;
 
 use crate::approvals::eventually;
-use crate::mcp::{ALONE, Door, POLICY, datum, door, query, words};
+use crate::mcp::{ALONE, Door, POLICY, datum, door, door_with, query, words};
 use crate::rig::{self, DATABASE};
 
 const PAGES: &str = r#"{"elicitation":{"url":{}}}"#;
@@ -235,6 +235,42 @@ fn a_task_is_asked_about_by_its_principal_and_runs_once_or_is_cancelled() {
     assert_eq!(code(&of(&door.token, TASKS, "tasks/cancel", &task, "")), None);
     assert_eq!(stands(&task).0, "cancelled");
     assert_eq!((status(&door, &id), total(&door, 8)), ("withdrawn".to_owned(), "8".to_owned()));
+}
+
+#[test]
+fn tasks_are_among_their_callers_calls_and_take_no_longer_than_one() {
+    let door = door_with(POLICY, "[mcp]\ncalls = 1\ntime = \"5s\"");
+    let other = door.rig.gateway.token("other").unwrap();
+    let running = || {
+        let busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(120)%' AND \
+                    pid <> pg_backend_pid()";
+        door.rig.server.sql(DATABASE, busy).unwrap().trim().to_owned()
+    };
+    let begin = |id: u32| {
+        let slow = query(&format!("UPDATE shop SET total = 0 WHERE id = {id} AND pg_sleep(120) IS NOT NULL"));
+        let task = send(&door, &door.token, TASKS, &slow, "");
+        assert_eq!(said(&task, &["result", "resultType"]).text(), Some("task"), "{task:?}");
+        let request = door.rig.gateway.waiting_request().unwrap().unwrap();
+        (said(&task, &["result", "taskId"]).text().unwrap().to_owned(), request)
+    };
+    let result = |task: &str| {
+        let got = ask(&door, &door.token, TASKS, ("tasks/get", task), &format!(r#""taskId":"{task}""#));
+        (said(&got, &["result", "status"]).text() == Some("completed")).then_some(got)
+    };
+    let (first, request) = begin(7);
+    assert!(door.requests(&["approve", &request]).status.success());
+    eventually("it runs", || (running() == "1").then_some(()));
+    let second = door.call("query", &query("SELECT 1"));
+    if running() == "1" {
+        assert!(words(&second.unwrap_err()).contains("1 calls of yours are under way"));
+    }
+    assert!(door.call_with(&other, "query", &query("SELECT 1")).is_ok(), "that is nobody else's matter");
+    let got = eventually("it is cut", || result(&first));
+    let code = said(&got, &["result", "result", "structuredContent", "code"]);
+    assert_eq!(code.text(), Some("57014"), "{got:?}");
+    eventually("it is cancelled at its target", || (running() == "0").then_some(()));
+    assert_eq!(total(&door, 7), "7");
+    assert!(door.call("query", &query("SELECT 1")).is_ok());
 }
 
 /// Begins a session of the older era.

@@ -1,12 +1,12 @@
 //! The endpoint: who may come, in which era they speak, and what they ask for.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use gateway::gateway::Gateway;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
 use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_BATCHES, WITH_SESSIONS, takes_pages};
+use crate::origin::{bare, is_for_here};
 use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
 use crate::stream::{self, How};
 use crate::tools::{Action, Called, Caller, Takes, Tools};
@@ -444,39 +445,6 @@ impl Door {
     }
 }
 
-/// A page elsewhere whose name was made to resolve to this machine names itself in `Host`, and any page in `Origin`.
-fn is_for_here(hosts: &BTreeSet<String>, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Fault> {
-    let forbidden = |what: &str| {
-        let fault = Fault::no_request(format!("{what} is not one of this gateway's"));
-        Err(fault.with(StatusCode::FORBIDDEN))
-    };
-    let named = |name: HeaderName| {
-        let mut all = headers.get_all(name).iter();
-        let one = all.next().filter(|_| all.next().is_none())?;
-        one.to_str().ok()?.parse::<Uri>().ok()?.host().map(bare)
-    };
-    let is_loopback =
-        |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    // An address is nobody's name, and cannot be made to resolve to this machine: whoever names one came by it.
-    let fits = |host: &String| hosts.contains(host) || host == "localhost" || host.parse::<IpAddr>().is_ok();
-    if !named(HOST).as_ref().is_some_and(fits) {
-        return forbidden("Host");
-    }
-    if !headers.contains_key(ORIGIN) {
-        return Ok(());
-    }
-    // But a page is at its address, too. Those of this machine alone may ask, and by the loopback.
-    match named(ORIGIN) {
-        Some(host) if hosts.contains(&host) || peer.ip().is_loopback() && is_loopback(&host) => Ok(()),
-        Some(_) | None => forbidden("Origin"),
-    }
-}
-
-/// A host as it is compared.
-fn bare(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_lowercase()
-}
-
 /// Whoever is not let in.
 enum Stranger {
     /// Without a token that is taken.
@@ -581,7 +549,7 @@ mod tests {
     use axum::http::header::ACCEPT;
     use axum::http::{HeaderMap, HeaderValue};
 
-    use super::{SPOKEN, accepts, is_for_here};
+    use super::{SPOKEN, accepts};
     use crate::eras::ALONE;
 
     #[test]
@@ -599,34 +567,6 @@ mod tests {
             assert_eq!(accepts(&headers, "text/event-stream").is_ok(), events, "{accept}");
         }
         assert!(accepts(&HeaderMap::new(), "application/json").is_err());
-    }
-
-    #[test]
-    fn pages_elsewhere_ask_nothing_here() {
-        let own = ["gate.example.com", "10.0.0.5"].map(str::to_owned).into();
-        let (near, far) = ("127.0.0.1:5".parse().expect("peer"), "192.0.2.1:5".parse().expect("peer"));
-        for (peer, host, origin, expected) in [
-            (near, Some("127.0.0.1:7380"), None, true),
-            (far, Some("10.0.0.9:7380"), None, true),
-            (far, Some("GATE.example.com"), Some("https://gate.example.com"), true),
-            (far, Some("10.0.0.5:7380"), Some("http://10.0.0.5:7380"), true),
-            (near, Some("[::1]:7380"), Some("http://[::1]:6274"), true),
-            (near, Some("localhost"), Some("http://localhost:6274"), true),
-            (far, Some("gate.example.com"), Some("http://localhost:6274"), false),
-            (near, Some("127.0.0.1"), Some("http://203.0.113.7"), false),
-            (near, Some("127.0.0.1"), Some("https://evil.example.com"), false),
-            (near, Some("127.0.0.1"), Some("null"), false),
-            (near, Some("evil.example.com"), None, false),
-            (near, None, None, false),
-        ] {
-            let mut headers = HeaderMap::new();
-            for (name, value) in [("host", host), ("origin", origin)] {
-                if let Some(value) = value {
-                    headers.insert(name, HeaderValue::from_static(value));
-                }
-            }
-            assert_eq!(is_for_here(&own, &headers, peer).is_ok(), expected, "{peer} {host:?} {origin:?}");
-        }
     }
 
     #[test]

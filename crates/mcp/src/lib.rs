@@ -9,6 +9,7 @@ mod answer;
 mod client;
 mod door;
 mod eras;
+mod origin;
 mod pool;
 mod rpc;
 mod stream;
