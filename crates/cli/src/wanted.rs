@@ -524,7 +524,7 @@ mod tests {
             "[[tags]]\ntarget = \"orders\"\ncolumns = { \"shop.people.iban\" = { tags = [\"bank\"], strategy = \"partial\" } }\n",
         );
         place.write("policies/a.cedar", "@id(\"a\") permit (principal, action, resource);");
-        place.write("policies/a.test.toml", "# None yet.\n");
+        place.write("policies/a.test.toml", "case = []\n");
         place.write("keys.json", KEYS);
         place.write(
             "issuers.toml",

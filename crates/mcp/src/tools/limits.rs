@@ -131,7 +131,15 @@ impl Tools {
         match found.status {
             Status::Pending => true,
             Status::Approved | Status::Claimed => is_carried,
-            _ => false,
+            Status::Denied
+            | Status::Expired
+            | Status::Withdrawn
+            | Status::Lapsed
+            | Status::Rescinded
+            | Status::Superseded
+            | Status::Done
+            | Status::Failed
+            | Status::OutcomeUnknown => false,
         }
     }
 }
