@@ -214,7 +214,11 @@ pub fn backend<'a>(frame: &Frame<'a>) -> Result<Backend<'a>, Malformed> {
         b'3' => Backend::CloseComplete,
         b'n' => Backend::NoData,
         b't' => {
-            let count = r.count(4)?;
+            // A statement may name more parameters than the server can count here, in 16 bits: how many there are, the length says.
+            let (told, count) = (usize::from(r.u16()?), r.len() / 4);
+            if count % (usize::from(u16::MAX) + 1) != told {
+                return Err(Malformed("a description of other parameters than there are"));
+            }
             Backend::ParameterDescription((0..count).map(|_| r.u32()).collect::<Result<_, _>>()?)
         }
         b's' => Backend::PortalSuspended,

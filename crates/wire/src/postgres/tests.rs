@@ -345,3 +345,21 @@ proptest! {
         prop_assert_eq!(row::values(frame.body).expect("read"), values);
     }
 }
+
+#[test]
+fn more_parameters_than_can_be_counted_are_as_many_as_there_are() {
+    for (there, told, fine) in
+        [(0, 0, true), (2, 2, true), (65_536, 0, true), (65_537, 1, true), (2, 3, false), (65_536, 1, false)]
+    {
+        let mut bytes = vec![b't'];
+        bytes.extend(u32::try_from(6 + 4 * there).expect("a length").to_be_bytes());
+        bytes.extend(u16::try_from(told).expect("a count").to_be_bytes());
+        bytes.extend(std::iter::repeat_n(23_u32.to_be_bytes(), there).flatten());
+        let frame = split(&bytes, usize::MAX).expect("framed").expect("whole");
+        let read = backend(&frame);
+        assert_eq!(read.is_ok(), fine, "{there} told as {told}");
+        if let Ok(Backend::ParameterDescription(types)) = read {
+            assert_eq!(types.len(), there);
+        }
+    }
+}
