@@ -393,7 +393,7 @@ const flows = {
     await page.getByRole('heading', { name: '3 answered' }).waitFor();
     for (const one of burst) check(/UPDATE 1/.test(await one.ended), one.said());
 
-    const held = await asked(update(18));
+    const held = await asked(update(20));
     await page.goto(`${origin}/requests/${held.id}`);
     await page.getByText('Ask less').click();
     await page.getByLabel('Times at most').fill('5');

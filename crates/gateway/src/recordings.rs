@@ -25,6 +25,8 @@ use crate::requests::AdminError;
 const AGAIN: Duration = Duration::from_secs(300);
 /// So many readers are remembered.
 const MOST_READERS: usize = 1000;
+/// What a session that has ended left is written down within this.
+const WRITTEN: Duration = Duration::from_secs(2);
 /// A recording that grows is looked at so often for whoever waits for more.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -106,6 +108,14 @@ impl Gateway {
         by: &str,
     ) -> Result<(Page, Vec<Moment>), AdminError> {
         self.read_by(session, by)?;
+        // The last of what has ended is written down soon, and nobody is shown less than there is.
+        let (until, is_over) = (
+            tokio::time::Instant::now() + WRITTEN,
+            !self.sessions().list().iter().any(|live| live.id == session),
+        );
+        while is_over && self.recorder().is_open(session) && tokio::time::Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+        }
         let live = self.recorder().is_open(session);
         let (name, surveys) = (session.to_owned(), Arc::clone(self.surveys()));
         let read = move |key: &Key, recorder: &Recorder| {
