@@ -164,6 +164,9 @@ fn what_is_approved_as_one_runs_as_one_and_once() {
     for kind in ["\"kind\":\"planned\"", "plan carried out", "plan done"] {
         assert!(journal.contains(kind), "{kind}");
     }
+    let gateway = &house.rig.gateway;
+    let verified = gateway.command(&["audit", "verify", "--data"]).arg(gateway.data()).output().unwrap();
+    assert!(verified.status.success(), "a plan is part of the chain: {}", said(&verified));
     let session = house.rig.gateway.last_session().unwrap();
     let played =
         said(&house.rig.gateway.command(&["sessions", "play", "--speed", "max", &session]).output().unwrap());
