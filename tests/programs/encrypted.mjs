@@ -25,6 +25,7 @@ const until = async (what, find) => {
 // Slack: its methods, and what was said to it.
 const calls = [];
 let count = 0;
+let clicks = 0;
 createServer((question, answer) => {
   let body = '';
   question.on('data', (part) => { body += part; });
@@ -43,7 +44,8 @@ const click = async (action) => {
   const button = await until(`a button ${action}`, () => calls.findLast(({ said }) => said.blocks.some(({ type }) => type === 'actions'))
     ?.said.blocks.find(({ type }) => type === 'actions').elements.find(({ action_id: id }) => id === action));
   const body = `payload=${encodeURIComponent(JSON.stringify({
-    type: 'block_actions', team: { id: 'T1' }, user: { id: 'U1', username: 'dora.m' }, channel: { id: 'C0123456789' },
+    // No two clicks are one, however soon they follow.
+    type: 'block_actions', trigger_id: String(clicks += 1), team: { id: 'T1' }, user: { id: 'U1', username: 'dora.m' }, channel: { id: 'C0123456789' },
     actions: [{ type: 'button', action_id: action, value: button.value }],
   }))}`;
   const at = Math.floor(Date.now() / 1000);
