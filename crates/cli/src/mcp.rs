@@ -100,7 +100,15 @@ fn bridge(client: impl Fn() -> anyhow::Result<Client>, args: &Mcp) -> anyhow::Re
                 purpose: args.purpose.clone(),
                 life: args.life,
             };
-            Tokens::Minted(Minter::new(client, wanted)?)
+            let minter = Minter::new(client, wanted).map_err(|error| match error.downcast::<Fault>() {
+                Ok(Fault::Unauthorized(why)) => Fault::Unauthorized(format!(
+                    "{why}; or give the token of an agent in {TOKEN}, as durward up prints one"
+                ))
+                .into(),
+                Ok(fault) => fault.into(),
+                Err(error) => error,
+            })?;
+            Tokens::Minted(minter)
         }
     };
     let tokens = Arc::new(tokens);

@@ -1,5 +1,6 @@
 //! Forms (`application/x-www-form-urlencoded`), of which only what may come several times may.
 
+use gateway::net::form::decoded;
 use zeroize::Zeroizing;
 
 /// So many parameters a form may have.
@@ -37,21 +38,4 @@ impl Form {
             (Some(_) | None, _) => "",
         }
     }
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut signs = text.bytes();
-    while let Some(sign) = signs.next() {
-        bytes.push(match sign {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(signs.next()?)?, digit(signs.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gateway::net::form::decoded;
 
 /// The longest head of a request that is read, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -129,23 +130,6 @@ fn parameters(head: &str, port: u16) -> Option<Vec<(String, String)>> {
     let twice =
         all.iter().enumerate().any(|(i, (name, _))| all.iter().skip(i + 1).any(|(other, _)| other == name));
     (!twice).then_some(all)
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut signs = text.bytes();
-    while let Some(sign) = signs.next() {
-        bytes.push(match sign {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(signs.next()?)?, digit(signs.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

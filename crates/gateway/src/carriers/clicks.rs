@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::slack::Slack;
 use crate::approvers::{Answered, Said, Voter};
 use crate::gateway::{Gateway, now};
+use crate::net::form;
 use crate::people::{mark, secret};
 use crate::presence::{Act, Place, Pledge};
 use crate::requests::AdminError;
@@ -281,18 +282,5 @@ fn payload(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let mut fields = text.split('&').filter_map(|pair| pair.strip_prefix("payload="));
     let (encoded, None) = (fields.next()?, fields.next()) else { return None };
-    let mut bytes = Vec::with_capacity(encoded.len());
-    let mut signs = encoded.bytes();
-    while let Some(sign) = signs.next() {
-        bytes.push(match sign {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let (high, low) = (digit(signs.next()?)?, digit(signs.next()?)?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    form::decoded(encoded)
 }

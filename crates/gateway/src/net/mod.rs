@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod dial;
+pub mod form;
 pub mod listen;
 pub mod login;
 mod public;
