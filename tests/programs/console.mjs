@@ -484,8 +484,14 @@ const flows = {
     const child = spawn('psql', ['-XAt'], { stdio: ['pipe', 'ignore', 'ignore'] });
     child.stdin.end(`${statements.join(';\n')};\n`);
     await new Promise((resolve) => child.on('close', resolve));
+    // psql is gone a little before its session is.
+    const newest = page.locator('section[aria-labelledby=past] .card').first();
     await page.goto(`${origin}/sessions`);
-    await page.locator('section[aria-labelledby=past] .card a').first().click();
+    for (let looked = 0; looked < 40 && !/\b(59|60) statements/.test(await newest.textContent()); looked += 1) {
+      await page.waitForTimeout(250);
+      await page.reload();
+    }
+    await newest.getByRole('link').click();
     await page.getByText('Step 1 of').waitFor();
     await page.getByRole('cell', { name: 'row 0' }).waitFor();
     await looks(page, 'replay');
