@@ -56,8 +56,11 @@ doing(`${pending} requests …`);
 let next = 0;
 await Promise.all(Array.from({ length: 100 }, async (_, n) => {
   const client = await connect(n, 'asks');
-  // Nobody answers in time: the request goes on waiting without its session.
-  for (let id = next++; id < pending; id = next++) await client.query(`UPDATE orders SET status = 'paid' WHERE id = ${id}`).catch(() => {});
+  // Nobody answers in time: the request goes on waiting without its session. Half of them are alike, and are one card for each agent.
+  for (let id = next++; id < pending; id = next++) {
+    const orders = id % 2 ? 'orders' : `orders AS o${id}`;
+    await client.query(`UPDATE ${orders} SET status = 'paid' WHERE id = ${id}`).catch(() => {});
+  }
   await client.end();
 }));
 
@@ -86,13 +89,15 @@ const get = (path) => new Promise((resolve, reject) => {
 });
 const found = (text, pattern) => text.match(pattern)?.[1] ?? (() => { throw new Error(`there is no ${pattern} in the page`); })();
 
-const request = found((await get('/')).text, /href="\/requests\/(r[0-9a-f]+)"/);
+const inbox = (await get('/')).text;
+const request = found(inbox, /href="\/requests\/(r[0-9a-f]+)"/);
+const burst = found(inbox, /href="\/requests\/(r[0-9a-f]+)\/alike"/);
 const watched = found((await get('/sessions')).text, /href="\/sessions\/([^"/]+)\/tail"/);
 const version = found((await get('/policies/history')).text, /href="\/policies\/history\/(\d+)"/);
 const file = found((await get('/policies')).text, /href="(\/policies\/files\/[^"]+)"/);
 const middle = Math.floor(steps / 2);
 const pages = [
-  '/', '/requests', `/requests/${request}`, '/sessions', '/sessions?principal=agent-1', `/sessions/${watched}/tail`,
+  '/', '/requests', `/requests/${request}`, `/requests/${burst}/alike`, '/grants', '/sessions', '/sessions?principal=agent-1', `/sessions/${watched}/tail`,
   `/sessions/${recorded}`, `/sessions/${recorded}?step=${middle}`, `/sessions/${recorded}?step=${steps - 1}`,
   `/sessions/${recorded}?find=refused`, `/sessions/${recorded}/steps?from=${middle}`, `/sessions/${recorded}/steps/${middle}`,
   '/freezes', '/targets', '/targets/bench', '/targets/new', '/policies', file, '/policies/new', '/policies/explain',
@@ -107,7 +112,7 @@ for (const path of pages) {
   for (let n = 0; n < times; n += 1) took.push((await get(path)).ms);
   took.sort((a, b) => a - b);
   const at = (share) => took[Math.min(took.length - 1, Math.ceil(took.length * share) - 1)];
-  const shown = path.replace(recorded, 'LONG').replace(watched, 'LIVE').replace(request, 'ID').replace(/history\/\d+/, 'history/N');
+  const shown = path.replace(recorded, 'LONG').replace(watched, 'LIVE').replace(request, 'ID').replace(burst, 'BURST').replace(/history\/\d+/, 'history/N');
   say({ page: shown, median_ms: at(0.5), p99_ms: at(0.99), bytes: first.bytes });
 }
 
