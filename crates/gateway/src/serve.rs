@@ -113,7 +113,7 @@ async fn connection(
         Ok(tcp) => tcp,
         Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
     };
-    match timeout(patience, negotiate(tcp, peer, tls.as_deref())).await {
+    match timeout(patience, Box::pin(negotiate(tcp, peer, tls.as_deref()))).await {
         Ok(Ok(Negotiated::Login(mut accepted))) => {
             if let Some(target) = target {
                 accepted.set_target(target);
@@ -122,7 +122,10 @@ async fn connection(
             session(gateway, *accepted).await;
         }
         Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {
-            if timeout(CANCEL_PATIENCE, cancel(&gateway, process, &secret, peer.ip())).await.is_err() {
+            if timeout(CANCEL_PATIENCE, Box::pin(cancel(&gateway, process, &secret, peer.ip())))
+                .await
+                .is_err()
+            {
                 tracing::debug!(%peer, "a cancel took too long");
             }
             drop(waiting);
@@ -150,26 +153,35 @@ async fn session(gateway: Arc<Gateway>, accepted: Accepted) {
     session_of(gateway, accepted, id).await;
 }
 
+/// A session in a box of its own, made here so that whoever waits for it has no room for another.
+fn caught(
+    gateway: &Arc<Gateway>,
+    accepted: Accepted,
+    id: &str,
+    audit: &mut Audit,
+) -> impl Future<Output = Result<Stop, ()>> {
+    CatchUnwind(Box::pin(AssertUnwindSafe(async move {
+        let session = PostgresSession::new(Arc::clone(gateway), accepted, id.to_owned());
+        spine::serve(session, gateway, audit).await
+    })))
+}
+
 /// A session of this id, from its login to its end.
 pub(crate) async fn session_of(gateway: Arc<Gateway>, accepted: Accepted, id: String) {
     let mut audit = Audit::new(&gateway, &id);
-    let run = async {
-        let session = PostgresSession::new(Arc::clone(&gateway), accepted, id.clone());
-        spine::serve(session, &gateway, &mut audit).await
-    };
-    let caught = CatchUnwind(Box::pin(AssertUnwindSafe(run))).await;
+    let caught = caught(&gateway, accepted, &id, &mut audit).await;
     let stop = match caught {
         Ok(stop) => stop,
         Err(()) => {
             gateway.metrics().faults.inc();
             let stop = Stop::Broken("a panic");
-            audit.close(&stop).await;
+            Box::pin(audit.close(&stop)).await;
             stop
         }
     };
     if let Some(run) = gateway.holds().plans().of(&id).filter(|run| run.plan.by == CarriedBy::Session) {
         let finish = run.stop("its session ended");
-        gateway.holds().finish_plan(&id, &run, finish).await;
+        Box::pin(gateway.holds().finish_plan(&id, &run, finish)).await;
     }
     gateway.metrics().ended(stop.word());
     match stop {

@@ -18,21 +18,24 @@ use crate::net::login::Refused;
 use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
 
-/// Runs one session. However it ends, the client is told and the journal gets its last line; that somebody ended it is on
+/// Runs one session. What happens seldom is boxed, so that a session that waits has no room for it. However it ends, the client is told and the journal gets its last line; that somebody ended it is on
 /// record before.
 pub async fn serve<P: Protocol>(mut session: P, gateway: &Gateway, audit: &mut Audit) -> Stop {
     let Err(stop) = run(&mut session, gateway, audit).await;
-    audit.ending(&stop).await;
-    session.close(&stop).await;
-    audit.close(&stop).await;
+    Box::pin(async {
+        audit.ending(&stop).await;
+        session.close(&stop).await;
+        audit.close(&stop).await;
+    })
+    .await;
     stop
 }
 
 async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Result<Infallible, Stop> {
-    let (identity, target) = s.login(audit).await?;
+    let (identity, target) = Box::pin(s.login(audit)).await?;
     let grant = gateway.authorize(identity, &target, &s.context())?;
     let owed = audit.admitted(&grant, s.origin())?;
-    s.dial(&grant, owed, audit).await?;
+    Box::pin(s.dial(&grant, owed, audit)).await?;
 
     let mut held = None;
     loop {
@@ -42,8 +45,12 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                     let cleared = audit.allowed(&grant, pass).await?;
                     s.forward(cleared).await?;
                 }
-                Verdict::Deny(message, denied) => refuse(s, gateway, audit, &grant, message, denied).await?,
-                Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
+                Verdict::Deny(message, denied) => {
+                    Box::pin(refuse(s, gateway, audit, &grant, message, denied)).await?;
+                }
+                Verdict::Hold(question) => {
+                    held = Box::pin(hold(s, gateway, audit, &grant, question)).await?;
+                }
             },
             Event::Unreadable(garbled) => {
                 let noted = audit.unreadable(&grant, &garbled).await?;
@@ -53,7 +60,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                 let Some(Held { question, ticket }) = held.take() else {
                     return Err(Stop::Broken("an answer to no question"));
                 };
-                audit.answered(&grant, &ticket, &answer).await?;
+                Box::pin(audit.answered(&grant, &ticket, &answer)).await?;
                 if answer == Answer::Moved {
                     s.unread(question.withdraw())?;
                     continue;
@@ -64,10 +71,12 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                         s.forward(cleared).await?;
                     }
                     Verdict::Deny(message, denied) => {
-                        refuse(s, gateway, audit, &grant, message, denied).await?
+                        Box::pin(refuse(s, gateway, audit, &grant, message, denied)).await?;
                     }
                     // What was approved is asked again under the policy now in force; it may ask for more.
-                    Verdict::Hold(question) => held = hold(s, gateway, audit, &grant, question).await?,
+                    Verdict::Hold(question) => {
+                        held = Box::pin(hold(s, gateway, audit, &grant, question)).await?;
+                    }
                 }
             }
             Event::Response(chunk) => {
