@@ -41,6 +41,8 @@ mod grants;
 #[cfg(test)]
 mod groups;
 #[cfg(test)]
+mod hashes;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;

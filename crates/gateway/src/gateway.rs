@@ -432,6 +432,11 @@ impl Gateway {
         in_force.targets.contains_key(grant.target()) && in_force.policies.could_write(grant)
     }
 
+    /// Whether policy could let it store values of its own among those that are hidden from it.
+    pub(crate) fn could_store(&self, grant: &Grant) -> bool {
+        self.in_force.load().policies.could_store(grant)
+    }
+
     /// Counts what could make another decision of the same question: policies, tags and groups, freezes and denials.
     pub(crate) fn turn(&self) -> u64 {
         self.settled_turn() + self.suspicions.turns()

@@ -230,9 +230,22 @@ impl Policies {
     /// Whether some policy could allow or hold a write of this principal here, so that its session needs one that writes.
     pub fn could_write(&self, grant: &Grant) -> bool {
         let harmless = [Action::Connect, Action::Select, Action::Listen, Action::Reveal, Action::Probe];
-        let mut writes = Action::ALL.iter().filter(|a| !harmless.contains(a));
+        self.could(grant, |action| !harmless.contains(&action))
+    }
+
+    /// Whether some policy could allow or hold that this principal stores a value of its own here, or defines what shows one
+    /// among others': whoever does so and sees a keyed hash of it has a dictionary of the hidden ones.
+    pub fn could_store(&self, grant: &Grant) -> bool {
+        use Action::{Alter, CopyIn, Create, Insert, Merge, RunCode, Unknown, Update};
+        self.could(grant, |action| {
+            matches!(action, Insert | Update | Merge | CopyIn | Create | Alter | RunCode | Unknown)
+        })
+    }
+
+    fn could(&self, grant: &Grant, is_meant: impl Fn(Action) -> bool) -> bool {
         let permits = |p: &Policy| p.effect() == CedarEffect::Permit && concerns(p, grant.principal());
-        writes.any(|action| self.slice(*action, grant.target()).policies().any(permits))
+        let mut meant = Action::ALL.iter().filter(|action| is_meant(**action));
+        meant.any(|action| self.slice(*action, grant.target()).policies().any(permits))
     }
 
     /// Whether some policy could allow or hold an action on this target, whoever asks.

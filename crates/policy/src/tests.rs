@@ -298,6 +298,7 @@ fn a_session_writes_only_where_a_policy_speaks_of_who_has_it() {
         );
         let policies = load(&text).unwrap_or_else(|p| panic!("{p:?}"));
         assert_eq!(policies.could_write(&grant(&policies)), expected, "{scope}");
+        assert_eq!(policies.could_store(&grant(&policies)), expected, "{scope}");
     }
 }
 

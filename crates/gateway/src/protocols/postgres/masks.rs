@@ -19,6 +19,8 @@ use super::expected::Bound;
 pub(super) struct Masks {
     /// The key of keyed hashes.
     pub key: Arc<HashKey>,
+    /// Whether the principal could store values of its own: then it sees no hash, since those of its own would tell others.
+    pub stores: bool,
 }
 
 /// Whether nothing that an operation returns depends on a tagged column.
@@ -55,7 +57,10 @@ pub(super) fn rows(
         let mut tags = hidden(column, reveal)?;
         tags.extend(second_opinion(catalogue, field, reveal));
         let format = formats.map_or(field.format, |formats| format_of(formats, index));
-        maskers.push(masker(masks, c, &tags, field.type_oid, field.type_modifier, format));
+        let shape = (field.type_oid, field.type_modifier, format);
+        // The server names a table only of what is a column of it alone, with nothing of the statement's own among it.
+        let stored = field.table != 0 && matches!(column.lineage, Lineage::Plain(_));
+        maskers.push(masker(masks, c, &tags, shape, stored));
     }
     Ok(some_plan(maskers))
 }
@@ -91,10 +96,10 @@ pub(super) fn copy(
                     Some(only) if types.len() == 1 => *only,
                     _ => (0, -1),
                 };
-                masker(masks, c, &tags, oid, modifier, i16::from(binary))
+                masker(masks, c, &tags, (oid, modifier, i16::from(binary)), false)
             }
             Lineage::Derived(_) | Lineage::Clear | Lineage::Unknown(_) => {
-                masker(masks, c, &tags, 0, -1, i16::from(binary))
+                masker(masks, c, &tags, (0, -1, i16::from(binary)), false)
             }
         };
         maskers.push(masker);
@@ -133,20 +138,24 @@ fn second_opinion(catalogue: &Catalog, field: &Field, reveal: &BTreeSet<ColumnNa
     }
 }
 
+/// `shape` is a type, its modifier and the format; `stored` whether all values of it are of a column, and none is of the
+/// statement's own: a hash of one that was chosen would be a dictionary of the others.
 fn masker(
     masks: &Masks,
     c: &Conversation,
     tags: &BTreeSet<Tag>,
-    type_oid: u32,
-    modifier: i32,
-    format: i16,
+    (type_oid, modifier, format): (u32, i32, i16),
+    stored: bool,
 ) -> Option<Masker> {
     if tags.is_empty() {
         return None;
     }
     let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
     let strategy =
-        c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+        match c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid)) {
+            Strategy::Hash if masks.stores || !stored => Strategy::Redact,
+            strategy => strategy,
+        };
     Some(Masker::new(strategy, ColumnShape { type_oid, modifier, format, kind }, &masks.key))
 }
 

@@ -86,7 +86,7 @@ pub(super) async fn open(
     let guard = if everything || read_only { Guard::Off } else { Guard::Waiting };
     let strict = target.care.read_only == ReadOnly::Strict && !everything && !read_only;
     let block = if strict { Block::None } else { Block::Unguarded };
-    let terms = Terms { guard, block, caps: grant.caps() };
+    let terms = Terms { guard, block, caps: grant.caps(), stores: gateway.could_store(grant) };
     Ok((Opened { target, upstream, everything, terms, welcome, begun: parameters }, registration))
 }
 
@@ -130,6 +130,8 @@ struct Terms {
     guard: Guard,
     block: Block,
     caps: Caps,
+    /// Whether values of the principal's own could be among those that are hidden from it.
+    stores: bool,
 }
 
 /// The longest times that policy gives are what the session begins with, and what `RESET` puts back.
@@ -155,7 +157,7 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
         Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
-    let Terms { guard, block, caps } = terms;
+    let Terms { guard, block, caps, stores } = terms;
     (conversation.guard, conversation.block, conversation.caps) = (guard, block, caps);
     for (name, value) in &upstream.parameters {
         conversation.reported(name.as_bytes(), value);
@@ -163,7 +165,7 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
     for (name, value) in &begun {
         conversation.begins_with(name, value);
     }
-    let mut answers = Answers::new(Masks { key: gateway.hash_key() });
+    let mut answers = Answers::new(Masks { key: gateway.hash_key(), stores });
     answers.ear = ear;
     let mut open = Open::new(target, pump, conversation, answers);
     if !everything {

@@ -97,7 +97,10 @@ impl Talk {
         let mut conversation = Conversation::new(Understanding::new(source, indifferent));
         // How names are resolved was asked already.
         conversation.stale = false;
-        Self { conversation, answers: Answers::new(Masks { key: Arc::new(HashKey::new([0; 32])) }) }
+        Self {
+            conversation,
+            answers: Answers::new(Masks { key: Arc::new(HashKey::new([0; 32])), stores: false }),
+        }
     }
 
     /// What goes up, what goes back at once, and whether all was taken.
