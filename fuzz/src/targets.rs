@@ -6,7 +6,8 @@ use sql::postgres::catalog::{Catalog, Rows, from_rows};
 use sql::postgres::{Named, Options, Session, Statement, alike, analyse, template};
 use wire::postgres::copy::{CopyFormat, CopyRewriter};
 use wire::postgres::row::{Cell, Cells};
-use wire::postgres::{backend, build, frontend, row, split, startup};
+use wire::postgres::scram::{Binding, Client, ScramVerifier, Server};
+use wire::postgres::{backend, build, error, frontend, oauth, row, split, startup};
 
 /// One boundary.
 pub struct Target {
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frontend", seeds: client_messages, run: run_frontend },
     Target { name: "backend", seeds: server_messages, run: run_backend },
     Target { name: "startup", seeds: startup_packets, run: run_startup },
+    Target { name: "login", seeds: logins, run: run_login },
     Target { name: "copy", seeds: copied, run: run_copy },
     Target { name: "analysis", seeds: statements, run: run_analysis },
 ];
@@ -59,6 +61,32 @@ fn run_backend(bytes: &[u8]) {
 
 fn run_startup(bytes: &[u8]) {
     drop(startup::split_startup(bytes).map(|s| format!("{s:?}")));
+}
+
+/// Each message of SCRAM and of OAUTHBEARER, whoever's it is.
+fn run_login(bytes: &[u8]) {
+    // A count of rounds is not what is tried here: each costs its time.
+    let is_dear =
+        bytes.windows(4).any(|four| four.starts_with(b"i=") && four.iter().skip(2).all(u8::is_ascii_digit));
+    let mut client = Client::new(b"secret", "abc", Binding::None, None);
+    if !is_dear && client.answer(bytes).is_ok() {
+        let _ = client.verify(bytes);
+    }
+    for (plus, end_point) in [(false, None), (true, Some(&[7; 32][..]))] {
+        let verifier = ScramVerifier::new(b"secret", b"0123456789abcdef", 1);
+        if let Ok((server, _)) = Server::begin(verifier, plus, end_point, bytes, "xyz") {
+            let _ = server.finish(bytes);
+        }
+        let verifier = ScramVerifier::new(b"secret", b"0123456789abcdef", 1);
+        if let Ok((server, _)) = Server::begin(verifier, plus, end_point, b"n,,n=,r=abc", "xyz") {
+            assert!(!matches!(server.finish(bytes), Ok(Some(_))), "a proof that nobody made");
+        }
+    }
+    let _ = ScramVerifier::parse(&String::from_utf8_lossy(bytes));
+    let _ = oauth::bearer(bytes);
+    for (kind, _) in error::fields(bytes) {
+        let _ = error::field(bytes, kind);
+    }
 }
 
 fn run_copy(bytes: &[u8]) {
@@ -163,6 +191,21 @@ fn startup_packets() -> Vec<Vec<u8>> {
             startup::login_request(out, 2, &pairs);
         }),
     ]
+}
+
+fn logins() -> Vec<Vec<u8>> {
+    let texts: [&[u8]; 9] = [
+        b"n,,n=,r=abc",
+        b"p=tls-server-end-point,,n=,r=abc",
+        b"r=abcxyz,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=1",
+        b"c=biws,r=abcxyz,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        b"SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        b"n,,\x01host=db\x01auth=Bearer abc.d-e_f\x01\x01",
+        b"y,,\x01auth=\x01\x01",
+        b"SERROR\0VERROR\0C42501\0Mno\0Hask\0P3\0\0",
+    ];
+    texts.map(<[u8]>::to_vec).to_vec()
 }
 
 fn copied() -> Vec<Vec<u8>> {
