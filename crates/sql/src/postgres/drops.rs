@@ -64,7 +64,9 @@ impl<'a> Walk<'a> {
 
     fn is_absent(&self, range: &RangeVar) -> bool {
         match range.schemaname.as_str() {
-            "" => self.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none()),
+            "" => {
+                self.names.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none())
+            }
             schema => self.catalog.relation(schema, &range.relname).is_none(),
         }
     }

@@ -7,16 +7,19 @@ use model::{ColumnName, Effect, Facts, Tag};
 
 mod alike;
 mod bodies;
+mod calling;
 mod calls;
 mod canonical;
 pub mod catalog;
 mod classes;
 pub mod copy;
 mod copy_statement;
+mod declarations;
 mod definitions;
 mod drops;
 mod expression;
 mod findings;
+mod frames;
 mod functions;
 mod json;
 mod kinds;
@@ -31,6 +34,7 @@ pub mod outline;
 pub mod overlay;
 mod parse;
 pub mod pieces;
+mod plpgsql;
 mod presence;
 mod proposals;
 mod query;
@@ -54,6 +58,8 @@ mod walk;
 mod words;
 mod work;
 
+#[cfg(test)]
+mod bodies_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]

@@ -168,6 +168,12 @@ pub(super) fn piece<'t>(text: &'t str, token: &ScanToken) -> &'t str {
     text.get(start..end).unwrap_or_default()
 }
 
+/// Whether the server's version reads the numbers of a text as the grammar of today does.
+pub(super) fn same_numbers(text: &str, major: u32) -> bool {
+    major >= 16
+        || tokens(text).is_ok_and(|tokens| tokens.iter().all(|token| number(text, token, major).is_ok()))
+}
+
 /// Numbers that the server's version would read otherwise.
 fn number(text: &str, token: &ScanToken, major: u32) -> Result<(), Refusal> {
     if !matches!(token.token(), Token::Iconst | Token::Fconst) {

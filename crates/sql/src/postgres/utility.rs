@@ -396,8 +396,7 @@ impl<'a> Walk<'a> {
         let schema = if temporary {
             "pg_temp".to_owned()
         } else if range.schemaname.is_empty() {
-            let first = self.path.iter().find(|s| *s != "pg_catalog" && !s.starts_with("pg_temp"));
-            first.cloned().unwrap_or_default()
+            self.creation_schema()
         } else {
             range.schemaname.clone()
         };
@@ -546,7 +545,7 @@ impl<'a> Walk<'a> {
         let Some(q) = qualified(name) else { return Resource::Target };
         let schema = match q.schema {
             Some(schema) => schema.to_owned(),
-            None => self.path.iter().find(|s| *s != "pg_catalog").cloned().unwrap_or_default(),
+            None => self.creation_schema(),
         };
         Resource::Function(model::FunctionName { schema, name: q.name.to_owned() })
     }

@@ -3,6 +3,7 @@
 use pg_query::NodeEnum;
 
 use super::catalog::{Relation, RelationKind};
+use super::frames::{Names, Reach};
 use super::query::Rows;
 use super::scope::{Columns, Scope};
 use super::tree::inner;
@@ -88,13 +89,14 @@ impl<'a> Walk<'a> {
 
     /// Reads what the server printed: it names everything with its schema that is not in `pg_catalog` or temporary.
     pub(super) fn as_printed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let temporary = self.temporary().map(str::to_owned);
         let path: Vec<String> = temporary.into_iter().chain(["pg_catalog".to_owned()]).collect();
-        let before = std::mem::replace(&mut self.path, path.into());
+        let printed = Names { path: path.into(), reach: Reach::Certain, definer: self.names.definer };
+        let before = std::mem::replace(&mut self.names, printed);
         let outside = self.outside.clone();
         self.outside.get_or_insert_with(|| before.clone());
         let value = read(self);
-        (self.path, self.outside) = (before, outside);
+        (self.names, self.outside) = (before, outside);
         value
     }
 }
