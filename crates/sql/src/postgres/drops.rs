@@ -5,8 +5,8 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{DropBehavior, DropStmt, Node, ObjectType, RangeVar};
 
 use super::catalog::{Oid, Relation, RelationKind};
+use super::named::range_of;
 use super::tree::kind;
-use super::utility::range_of;
 use super::walk::Walk;
 
 /// Why something goes that is not named.

@@ -28,6 +28,7 @@ mod machinery;
 mod message;
 mod modify;
 mod moves;
+mod named;
 mod names;
 mod operators;
 pub mod outline;
@@ -60,6 +61,8 @@ mod work;
 
 #[cfg(test)]
 mod bodies_tests;
+#[cfg(test)]
+mod definitions_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]
