@@ -61,12 +61,17 @@ fn one_id_leads_from_the_client_by_log_and_journal_to_the_target() {
         "SELECT 'at the target: ' || current_setting('durward.session')",
         "-c",
         "DELETE FROM shop.customers",
+        "-c",
+        "ALTER ROLE ada PASSWORD 'hunter2",
     ]));
     let session = said.lines().find_map(|line| line.strip_prefix("at the target: ")).expect("an id");
     assert!(said.contains(&format!("Decision {session}.2.")), "the client is told: {said}");
     let journal = std::fs::read_dir(rig.gateway.journal()).unwrap().flatten();
     let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
     assert!(journal.contains(&format!("\"{session}.2\"")), "it is on record");
+    let unfinished = "unterminated quoted string at or near";
+    assert!(said.contains(unfinished) && said.contains("hunter2"), "the client knows what it sent: {said}");
+    assert!(journal.contains(unfinished) && !journal.contains("hunter2"), "the journal does not: {journal}");
     eventually("begin and end are in the log", || {
         let log = rig.gateway.log();
         ["session opened", "session ended"]

@@ -62,7 +62,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn is_absent(&self, range: &RangeVar) -> bool {
+    pub(super) fn is_absent(&self, range: &RangeVar) -> bool {
         match range.schemaname.as_str() {
             "" => {
                 self.names.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none())

@@ -363,6 +363,11 @@ impl Refusal {
         }
     }
 
+    /// The same in words that may be kept: nothing of the text is in them that could be a value.
+    pub fn kept(&self) -> String {
+        parse::without_quoted(&self.to_string())
+    }
+
     /// What would help.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -69,6 +69,11 @@ impl<'a> Walk<'a> {
         let statement = parsed.protobuf.stmts.first().and_then(|raw| inner(&raw.stmt));
         let Some(NodeEnum::SelectStmt(select)) = statement else { return None };
         let Some(NodeEnum::RangeVar(range)) = select.from_clause.first().and_then(kind) else { return None };
+        if self.unsettled.is_none() && range.schemaname != "pg_temp" && self.is_absent(range) {
+            // It is a value of the client's, which is not for the journal.
+            self.missing("a relation that a text names does not exist".to_owned());
+            return None;
+        }
         self.relation(range)
     }
 
