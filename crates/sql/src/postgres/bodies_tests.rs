@@ -200,6 +200,33 @@ fn functions_that_call_each_other_give_what_any_of_them_reads() {
 }
 
 #[test]
+fn to_call_what_does_more_than_read_is_an_effect_of_its_own() {
+    let call = "call function shop.f";
+    let made = |source| Made::new("f", "plpgsql", source);
+    for source in [
+        "BEGIN DELETE FROM shop.products; RETURN 'x'; END",
+        "BEGIN EXECUTE 'SELECT 1'; RETURN 'x'; END",
+        "BEGIN RETURN shop.touch_product(1); END",
+        "BEGIN PERFORM pg_notify('a', 'b'); RETURN 'x'; END",
+    ] {
+        body(source, &[call], &["call function shop.touch_product"]);
+        called(&[made(source)], "SELECT * FROM shop.f()", &[call], &[]);
+        called(&[made(source)], "SELECT 1 FROM shop.products WHERE name = shop.f()", &[call], &[]);
+    }
+    for source in [
+        "BEGIN RETURN (SELECT name FROM shop.products LIMIT 1); END",
+        "BEGIN RETURN (SELECT email FROM shop.customers LIMIT 1); END",
+        "BEGIN RETURN pg_catalog.upper('x'); END",
+    ] {
+        body(source, &[], &["call "]);
+    }
+    // However often and from wherever else it is called before.
+    let other = Made::new("g", "sql", "SELECT shop.f()");
+    let deletes = made("BEGIN DELETE FROM shop.products; RETURN 'x'; END");
+    called(&[deletes, other], "SELECT shop.f(), shop.g()", &[call, "call function shop.g"], &[]);
+}
+
+#[test]
 fn a_name_that_goes_by_somebody_elses_rights_is_not_certain() {
     let named = "SELECT name FROM products LIMIT 1";
     let unique = "SELECT status::text FROM orders LIMIT 1";

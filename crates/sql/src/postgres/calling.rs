@@ -1,10 +1,12 @@
 //! Functions that are called: each body is read once under the names that it runs with.
 
+use model::{Action, Resource};
+
 use super::catalog::{Function, FunctionKind, Oid};
 use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::value::Flow;
-use super::walk::Walk;
+use super::walk::{Walk, Within};
 
 /// What is known of a function under some names.
 #[derive(Debug, Clone)]
@@ -12,9 +14,18 @@ pub(super) enum Known {
     /// Its body is being read, so deep in calls.
     Reading(usize),
     /// Its body was read, and calls one that is still being read, as high up as that: its result depends on this, too.
-    Partly(Flow, usize),
+    Partly(Called, usize),
+    /// It was read to its end.
+    Read(Called),
+}
+
+/// What came of a body.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Called {
     /// What its result depends on beside its arguments.
-    Read(Flow),
+    flow: Flow,
+    /// Whether it does anything else than read.
+    acts: bool,
 }
 
 /// Where in calls of calls the reading is.
@@ -35,18 +46,34 @@ impl Calling {
 impl<'a> Walk<'a> {
     /// A function that is not of `pg_catalog`: what its result depends on beside its arguments.
     pub(super) fn call_function(&mut self, function: &'a Function) -> Flow {
+        let called = self.calls(function);
+        self.acts |= called.acts;
+        called.flow
+    }
+
+    /// The same where a statement names it: to call what does more than read is an effect of its own, beside what it does.
+    pub(super) fn call_by_name(&mut self, function: &'a Function) -> Flow {
+        let called = self.calls(function);
+        if called.acts && self.within == Within::Statement {
+            self.does(Action::Call, Resource::Function(function.function_name()));
+        }
+        self.acts |= called.acts;
+        called.flow
+    }
+
+    fn calls(&mut self, function: &'a Function) -> Called {
         self.found.functions.insert(function.function_name());
         let key = (function.oid, self.frame());
         match self.called.get(&key) {
-            Some(Known::Read(flow)) => return flow.clone(),
-            Some(Known::Partly(flow, depth)) => {
+            Some(Known::Read(called)) => return called.clone(),
+            Some(Known::Partly(called, depth)) => {
                 self.calling.reaches(*depth);
-                return flow.clone();
+                return called.clone();
             }
             // What it calls calls it again: nothing more is learnt now.
             Some(Known::Reading(depth)) => {
                 self.calling.reaches(*depth);
-                return Flow::Clear;
+                return Called::default();
             }
             None => (),
         }
@@ -54,31 +81,33 @@ impl<'a> Walk<'a> {
         let above = self.calling.reached.take();
         self.called.insert(key, Known::Reading(depth));
         self.calling.depth += 1;
-        let mut flow = self.deeper(|walk| walk.called_now(function));
+        let acts = std::mem::take(&mut self.acts);
+        let flow = self.deeper(|walk| walk.called_now(function));
+        let mut called = Called { flow, acts: std::mem::replace(&mut self.acts, acts) };
         self.calling.depth = depth;
         let reached = std::mem::replace(&mut self.calling.reached, above);
         let known = match reached {
             Some(reached) if reached < depth => {
                 self.calling.reaches(reached);
-                Known::Partly(flow.clone(), reached)
+                Known::Partly(called.clone(), reached)
             }
             Some(_) => {
-                flow = self.settles(depth, flow);
-                Known::Read(flow.clone())
+                called = self.settles(depth, called);
+                Known::Read(called.clone())
             }
-            None => Known::Read(flow.clone()),
+            None => Known::Read(called.clone()),
         };
         self.called.insert(key, known);
-        flow
+        called
     }
 
     /// Functions that call each other: the result of each may be made of what any of them reads.
-    fn settles(&mut self, depth: usize, flow: Flow) -> Flow {
+    fn settles(&mut self, depth: usize, mut all: Called) -> Called {
         let of_these = |known: &Known| matches!(known, Known::Partly(_, reached) if *reached >= depth);
-        let mut all = flow;
         for known in self.called.values().filter(|known| of_these(known)) {
-            if let Known::Partly(flow, _) = known {
-                all = all.both(flow.clone());
+            if let Known::Partly(called, _) = known {
+                all.flow = all.flow.both(called.flow.clone());
+                all.acts |= called.acts;
             }
         }
         for known in self.called.values_mut().filter(|known| of_these(known)) {

@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
                     self.own_function(function, nodes, scope);
                 }
             } else {
-                flow = flow.both(self.call_function(function));
+                flow = flow.both(self.call_by_name(function));
             }
         }
         let type_oid = self.result_type(&chosen, values);

@@ -56,6 +56,8 @@ pub(super) struct Walk<'a> {
     pub called: HashMap<(Oid, Frame), Known>,
     /// Where in calls of calls the reading is.
     pub calling: Calling,
+    /// Whether what is called now does anything else than read.
+    pub acts: bool,
     /// Types whose checks were read.
     pub checked: HashSet<(Oid, Frame)>,
     /// Types whose comparisons were read; OID 0 for all.
@@ -101,6 +103,7 @@ impl<'a> Walk<'a> {
             cursors: HashMap::new(),
             called: HashMap::new(),
             calling: Calling::default(),
+            acts: false,
             checked: HashSet::new(),
             compared: HashSet::new(),
             written: HashSet::new(),
@@ -161,6 +164,7 @@ impl<'a> Walk<'a> {
                 effect.why.get_or_insert_with(|| format!("{IN_FUNCTION}{function}"));
             }
         }
+        self.acts |= !matches!(effect.action, Action::Select | Action::Probe);
         self.found.effect(effect);
     }
 
@@ -171,6 +175,7 @@ impl<'a> Walk<'a> {
 
     /// Adds an `unknown` effect.
     pub(super) fn unknown(&mut self, why: impl Into<String>) {
+        self.acts = true;
         self.found.unknown(why);
     }
 
