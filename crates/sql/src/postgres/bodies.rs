@@ -6,6 +6,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
 use super::catalog::{Function, Relation, RelationKind};
+use super::cleared::NOT_READ;
 use super::query::Rows;
 use super::scope::{Arguments, Entry, Scope, Visible};
 use super::tree::{inner, kind};
@@ -33,11 +34,14 @@ impl<'a> Walk<'a> {
             if let Some(defaults) = &function.default_expressions {
                 walk.text_expression(defaults, &Scope::default());
             }
+            if let Some(flow) = walk.as_cleared(function) {
+                return flow;
+            }
             match function.language.as_str() {
                 "sql" => walk.sql_body(function),
                 "plpgsql" => walk.plpgsql_body(function),
                 language => {
-                    walk.unknown(format!("function {name} is written in {language}, which is not read"));
+                    walk.unknown(format!("function {name} is written in {language}, {NOT_READ}"));
                     Flow::Unknown(format!("function {name} is not read"))
                 }
             }

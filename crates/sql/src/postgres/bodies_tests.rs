@@ -226,6 +226,66 @@ fn to_call_what_does_more_than_read_is_an_effect_of_its_own() {
     called(&[deletes, other], "SELECT shop.f(), shop.g()", &[call, "call function shop.g"], &[]);
 }
 
+/// The same catalogue where `shop.f()` is cleared, as it was with this body.
+fn cleared(now: &[Made], read: &[Made], effects: Vec<Effect>, holds: &[&str]) -> Catalog {
+    use super::catalog::Cleared;
+    let before = with(read);
+    let digest = before.digest(before.functions_named("f").next().expect("it is there"));
+    let table = model::TableName { schema: "shop".to_owned(), name: "customers".to_owned() };
+    let holds = holds.iter().map(|c| ColumnName { table: table.clone(), name: (*c).to_owned() }).collect();
+    with(now).clearing([("shop.f()".to_owned(), Cleared { digest, effects, holds })].into())
+}
+
+#[test]
+fn a_function_that_a_person_has_read_does_what_they_found_until_it_is_another() {
+    use model::{Action, Resource, TableName};
+    let dynamic = |path| Made::new("f", "plpgsql", "BEGIN EXECUTE 'SELECT 1'; RETURN 'x'; END").under(path);
+    let on = |action, name: &str| {
+        let table = TableName { schema: "shop".to_owned(), name: name.to_owned() };
+        Effect::new(action, Resource::Table(table))
+    };
+    let effects = || vec![on(Action::Update, "orders")];
+    let call = |catalog: &Catalog| {
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis = analyse("SELECT shop.f() AS it", &session, &Options::default()).expect("a statement");
+        said(&analysis).join("; ")
+    };
+    let fine = cleared(&[dynamic("shop")], &[dynamic("shop")], effects(), &[]);
+    let says = call(&fine);
+    for part in ["update shop.orders", "shop.orders_2024 via shop.orders", "call function shop.f", "-> it"] {
+        assert!(says.contains(part), "{part}: {says}");
+    }
+    assert!(!says.contains("unknown") && !says.contains("it?"), "{says}");
+    assert_eq!(unread(&fine).iter().filter(|u| u.signature == "shop.f()").count(), 0);
+    let holds = call(&cleared(&[dynamic("shop")], &[dynamic("shop")], vec![], &["email"]));
+    assert!(holds.contains("it~shop.customers.email") && holds.contains("probe"), "{holds}");
+    let gone =
+        call(&cleared(&[dynamic("shop")], &[dynamic("shop")], vec![on(Action::Update, "gone")], &["gone"]));
+    assert!(gone.contains("unknown") && gone.contains("it?"), "{gone}");
+    // Other code, another path, other rights, or the caller's path.
+    let other = Made::new("f", "plpgsql", "BEGIN EXECUTE 'SELECT 2'; RETURN 'x'; END").under("shop");
+    let changed = "it is another than the one that was read";
+    for (now, read, fault) in [
+        (other, dynamic("shop"), changed),
+        (dynamic("vault"), dynamic("shop"), changed),
+        (dynamic("shop").by_its_owner(), dynamic("shop"), changed),
+        (
+            Made { path: None, ..dynamic("") },
+            Made { path: None, ..dynamic("") },
+            "it has no search_path of its own",
+        ),
+    ] {
+        let catalog = cleared(&[now], &[read], effects(), &[]);
+        let says = call(&catalog);
+        assert!(says.contains("unknown") && !says.contains("update shop.orders"), "{says}");
+        let found = unread(&catalog).into_iter().find(|u| u.signature == "shop.f()").expect("it is unread");
+        assert_eq!((found.why.as_str(), found.fault), ("it runs text as SQL", Some(fault)));
+    }
+    let all: Vec<String> = unread(&with(&[])).into_iter().map(|u| u.signature).collect();
+    assert_eq!(all, ["shop.card_of(integer)"]);
+}
+
 #[test]
 fn a_name_that_goes_by_somebody_elses_rights_is_not_certain() {
     let named = "SELECT name FROM products LIMIT 1";

@@ -490,7 +490,7 @@ impl<'a> Walk<'a> {
 }
 
 /// A type's name as the server's messages spell it.
-fn shown_type(of: &super::catalog::Type) -> &str {
+pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
     match of.name.as_str() {
         "int2" => "smallint",
         "int4" => "integer",

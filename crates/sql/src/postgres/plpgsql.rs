@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::Control;
 use super::catalog::{Function, FunctionKind, Oid, Relation, TypeKind};
+use super::cleared::RUNS_TEXT;
 use super::declarations::{Declaration, DeclaredType, Written, declarations};
 use super::parse;
 use super::scope::{Arguments, Scope};
@@ -184,7 +185,7 @@ impl<'a> Walk<'a> {
                         continue;
                     }
                     if key.starts_with("PLpgSQL_stmt_dyn") || key == "dynquery" {
-                        walk.unknown(format!("{name} runs text as SQL"));
+                        walk.unknown(format!("{name} {RUNS_TEXT}"));
                         walk.found.control.push(Control::ChangesSettings);
                     } else if key.starts_with("PLpgSQL_stmt_") && !STATEMENTS.contains(&key.as_str()) {
                         walk.unknown(format!("{name} has a statement that is not understood ({key})"));
