@@ -42,6 +42,11 @@ impl Catalog {
         self.cleared.keys().map(String::as_str)
     }
 
+    /// All functions, in no order.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.values()
+    }
+
     /// How a function stands, if it is cleared.
     pub fn standing(&self, function: &Function) -> Option<Standing<'_>> {
         if self.cleared.is_empty() {
