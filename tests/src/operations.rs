@@ -177,6 +177,36 @@ fn says(found: &[[String; 4]], what: &str, words: &str) -> Option<[String; 4]> {
 }
 
 #[test]
+fn a_function_that_nobody_can_read_is_unknown_until_a_person_has_and_again_once_it_changes() {
+    let server = server(&[]);
+    server.sql(DATABASE, SHOP).unwrap();
+    let made = "CREATE OR REPLACE FUNCTION shop.name_of(which integer) RETURNS text LANGUAGE plpgsql SET search_path = shop AS \
+        $$ DECLARE n text; BEGIN EXECUTE 'SELECT name FROM customers WHERE id = $1' INTO n USING which; RETURN n; END $$";
+    server.sql(DATABASE, made).unwrap();
+    let policy =
+        r#"@id("reads") permit (principal, action in [Action::"connect", Action::"read"], resource);"#;
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, "", policy);
+    let asked = || rig.through().said(Command::new("psql").args(["-XAtc", "SELECT shop.name_of(1)"]));
+    let line = || {
+        let found = findings(&rig.gateway, "targets/sample");
+        found.into_iter().find(|[_, what, _, _]| what == "functions").expect("functions are looked at")
+    };
+    assert!(asked().contains("runs text as SQL"), "{}", asked());
+    let [grade, _, _, mend] = line();
+    assert!(grade == "good" && mend.contains("shop.name_of(integer)"), "{mend}");
+    let more = mend.replace("effects = []", "effects = [\"select=shop.customers\"]");
+    let target = Target { more, ..Target::new(DATABASE, rig.server.port(), DATABASE) };
+    rig.gateway.apply(&[target], &[("policy.cedar", policy)]).unwrap();
+    assert_eq!(asked().trim(), "Ada");
+    assert!(line()[2].contains("can be read"), "{:?}", line());
+    rig.server.sql(DATABASE, &made.replace("SELECT name", "SELECT email")).unwrap();
+    eventually("it is another", || asked().contains("runs text as SQL"));
+    let [grade, _, says, _] = line();
+    assert!(grade == "warning" && says.contains("another than the one that was read"), "{says}");
+}
+
+#[test]
 fn what_doctor_finds_is_mended_by_what_it_says() {
     let server = server(&[]);
     server.sql(DATABASE, SHOP).unwrap();
