@@ -26,6 +26,7 @@ mod typed;
 pub(crate) use build::{Means, column_text, load};
 use build::{build, check_sources, check_tests, sources};
 pub use build::{check_name, column_name, tag};
+pub use functions::check_digest;
 pub use merge::Rest;
 pub use typed::{
     ColumnConfig, Configuration, Freshness, FunctionConfig, Password, PolicyFile, ReadOnly, TargetConfig,

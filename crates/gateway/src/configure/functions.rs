@@ -19,12 +19,7 @@ pub(super) fn cleared(
 fn read(signature: &str, config: &FunctionConfig) -> Result<Cleared, String> {
     let FunctionConfig { digest, effects, holds } = config;
     let wrong = |what: String| format!("functions: \"{signature}\": {what}");
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
-        return Err(wrong(
-            "its digest is written sha256: and 64 digits; `durward doctor` says it".to_owned(),
-        ));
-    }
+    check_digest(digest).map_err(wrong)?;
     let effects = effects.iter().map(|text| effect(text).map_err(wrong)).collect::<Result<_, _>>()?;
     let column = |name: &String| {
         column_name(name)
@@ -32,6 +27,18 @@ fn read(signature: &str, config: &FunctionConfig) -> Result<Cleared, String> {
     };
     let holds = holds.iter().map(column).collect::<Result<_, _>>()?;
     Ok(Cleared { digest: digest.clone(), effects, holds })
+}
+
+/// A digest of a function.
+///
+/// # Errors
+/// How it is written.
+pub fn check_digest(digest: &str) -> Result<(), String> {
+    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+    if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')) {
+        return Err("a digest is written sha256: and 64 digits; `durward doctor` says it".to_owned());
+    }
+    Ok(())
 }
 
 /// What code can do to a database. What it holds of columns is said by itself.

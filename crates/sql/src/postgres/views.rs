@@ -41,6 +41,7 @@ impl<'a> Walk<'a> {
         if stored && !self.spend(self.found.size() + self.called.len()) {
             return Columns::Open(Flow::Clear);
         }
+        let acts = self.acts;
         let before = stored.then(|| {
             (
                 std::mem::take(&mut self.found),
@@ -53,6 +54,7 @@ impl<'a> Walk<'a> {
             self.inside(Within::View(outermost), |walk| walk.deeper(|walk| walk.defined_by(definition)));
         if let Some(before) = before {
             (self.found, self.called, self.checked, self.compared) = before;
+            self.acts = acts;
         }
         self.views.pop();
         let Some(columns) = rows.columns.filter(|c| c.len() == view.columns.len()) else {
