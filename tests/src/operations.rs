@@ -61,12 +61,17 @@ fn one_id_leads_from_the_client_by_log_and_journal_to_the_target() {
         "SELECT 'at the target: ' || current_setting('durward.session')",
         "-c",
         "DELETE FROM shop.customers",
+        "-c",
+        "ALTER ROLE ada PASSWORD 'hunter2",
     ]));
     let session = said.lines().find_map(|line| line.strip_prefix("at the target: ")).expect("an id");
     assert!(said.contains(&format!("Decision {session}.2.")), "the client is told: {said}");
     let journal = std::fs::read_dir(rig.gateway.journal()).unwrap().flatten();
     let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
     assert!(journal.contains(&format!("\"{session}.2\"")), "it is on record");
+    let unfinished = "unterminated quoted string at or near";
+    assert!(said.contains(unfinished) && said.contains("hunter2"), "the client knows what it sent: {said}");
+    assert!(journal.contains(unfinished) && !journal.contains("hunter2"), "the journal does not: {journal}");
     eventually("begin and end are in the log", || {
         let log = rig.gateway.log();
         ["session opened", "session ended"]
@@ -169,6 +174,36 @@ fn findings(gateway: &Durward, part: &str) -> Vec<[String; 4]> {
 
 fn says(found: &[[String; 4]], what: &str, words: &str) -> Option<[String; 4]> {
     found.iter().find(|[_, w, says, _]| w == what && says.contains(words)).cloned()
+}
+
+#[test]
+fn a_function_that_nobody_can_read_is_unknown_until_a_person_has_and_again_once_it_changes() {
+    let server = server(&[]);
+    server.sql(DATABASE, SHOP).unwrap();
+    let made = "CREATE OR REPLACE FUNCTION shop.name_of(which integer) RETURNS text LANGUAGE plpgsql SET search_path = shop AS \
+        $$ DECLARE n text; BEGIN EXECUTE 'SELECT name FROM customers WHERE id = $1' INTO n USING which; RETURN n; END $$";
+    server.sql(DATABASE, made).unwrap();
+    let policy =
+        r#"@id("reads") permit (principal, action in [Action::"connect", Action::"read"], resource);"#;
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, "", policy);
+    let asked = || rig.through().said(Command::new("psql").args(["-XAtc", "SELECT shop.name_of(1)"]));
+    let line = || {
+        let found = findings(&rig.gateway, "targets/sample");
+        found.into_iter().find(|[_, what, _, _]| what == "functions").expect("functions are looked at")
+    };
+    assert!(asked().contains("runs text as SQL"), "{}", asked());
+    let [grade, _, _, mend] = line();
+    assert!(grade == "good" && mend.contains("shop.name_of(integer)"), "{mend}");
+    let more = mend.replace("effects = []", "effects = [\"select=shop.customers\"]");
+    let target = Target { more, ..Target::new(DATABASE, rig.server.port(), DATABASE) };
+    rig.gateway.apply(&[target], &[("policy.cedar", policy)]).unwrap();
+    assert_eq!(asked().lines().next(), Some("Ada"));
+    assert!(line()[2].contains("can be read"), "{:?}", line());
+    rig.server.sql(DATABASE, &made.replace("SELECT name", "SELECT email")).unwrap();
+    eventually("it is another", || asked().contains("runs text as SQL"));
+    let [grade, _, says, _] = line();
+    assert!(grade == "warning" && says.contains("another than the one that was read"), "{says}");
 }
 
 #[test]

@@ -121,11 +121,11 @@ async fn configure(
     password: Option<Zeroizing<String>>,
 ) -> anyhow::Result<bool> {
     let mut wanted: Configuration = gateway.export().await?;
-    let (tags, columns, read_only, freshness) =
+    let (tags, columns, functions, read_only, freshness) =
         match wanted.targets.iter().position(|t| t.name == name.as_str()) {
             Some(known) => {
                 let known = wanted.targets.remove(known);
-                (known.tags, known.columns, known.read_only, known.freshness)
+                (known.tags, known.columns, known.functions, known.read_only, known.freshness)
             }
             None => Default::default(),
         };
@@ -144,6 +144,7 @@ async fn configure(
         freshness,
         tags,
         columns,
+        functions,
     });
     let starter: Vec<PolicyFile> =
         policy::starter().into_iter().map(|s| PolicyFile { name: s.name, text: s.text }).collect();

@@ -1,6 +1,7 @@
 //! What a directory says should be in force: `*.toml` with `[[targets]]`, `[[tags]]`, `[[issuers]]`, `[[clients]]` and `[[groups]]`,
 //! `*.cedar` with policies, `*.test.toml` with tests of them. Every mistake is told with its place.
 
+mod functions;
 mod groups;
 mod issuers;
 
@@ -19,6 +20,7 @@ use serde_json::Value;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
+use self::functions::TypedFunction;
 use self::groups::TypedGroup;
 use self::issuers::{TypedClient, TypedIssuer};
 use crate::exit::Fault;
@@ -92,6 +94,9 @@ struct TypedTarget {
     /// Its columns, by `schema.table.column`.
     #[serde(default)]
     columns: BTreeMap<ColumnWord, TypedColumn>,
+    /// Its functions whose code the gateway cannot read and a person has read, by `schema.name(type, …)`.
+    #[serde(default)]
+    functions: BTreeMap<String, TypedFunction>,
 }
 
 /// Tags of one target's columns, in a file of their own.
@@ -331,6 +336,7 @@ impl Wanted {
             freshness,
             tags,
             columns,
+            functions,
         } = typed;
         let place = page.at(&spanned);
         let TargetWord(name) = spanned.into_inner();
@@ -390,6 +396,7 @@ impl Wanted {
             },
             tags: tags.into_iter().map(|TagWord(tag)| tag).collect(),
             columns: columns.into_iter().map(column).collect(),
+            functions: functions.into_iter().map(|(name, typed)| (name, typed.config())).collect(),
         });
     }
 

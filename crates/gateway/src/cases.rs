@@ -12,7 +12,7 @@ use policy::{Identity, Opinion, Policies, TargetFacts};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::effect::effect;
+pub(crate) use self::effect::effect;
 pub use self::effect::looks_like_one as looks_like_an_effect;
 pub use self::run::{Outcome, failing};
 use crate::configure::PolicyFile;

@@ -19,14 +19,18 @@ use crate::state::{Configured, StateError};
 use crate::targets::Target;
 
 mod build;
+mod functions;
 mod merge;
 mod typed;
 
 pub(crate) use build::{Means, column_text, load};
 use build::{build, check_sources, check_tests, sources};
 pub use build::{check_name, column_name, tag};
+pub use functions::check_digest;
 pub use merge::Rest;
-pub use typed::{ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig};
+pub use typed::{
+    ColumnConfig, Configuration, Freshness, FunctionConfig, Password, PolicyFile, ReadOnly, TargetConfig,
+};
 
 /// Why a configuration was not taken. The one in force stays.
 #[derive(Debug, thiserror::Error)]

@@ -18,6 +18,7 @@ use crate::protocols::postgres::{Control, ControlError};
 use crate::targets::Target;
 
 pub mod certificate;
+mod functions;
 mod names;
 mod rights;
 
@@ -106,6 +107,7 @@ impl Gateway {
                 if let Some(catalogue) = catalogue(target, &mut checks).await {
                     checks.push(definitions(target, &catalogue));
                     checks.push(names::tags(target, &catalogue));
+                    checks.extend(functions::look(&catalogue));
                     checks.extend(names::resources(target, &catalogue, &in_force.policies.references()));
                 }
             }

@@ -203,7 +203,8 @@ impl SharedCatalogue {
     /// They are not what was asked for.
     pub fn build(&self, answers: &[Rows]) -> Result<Catalog, String> {
         let (version, tagging) = (self.server.load(Ordering::Acquire), self.tagging.load());
-        let built = catalogue::build(version, answers, &tagging.columns, &self.placed.load())?;
+        let built =
+            tagging.clears(catalogue::build(version, answers, &tagging.columns, &self.placed.load())?);
         // What a session alone sees now is found there again when it has detached it, in the same transaction or later.
         if built.placed().unknown_to(&self.placed.load()).places().next().is_some() {
             self.placed.rcu(|known| {
@@ -410,16 +411,14 @@ impl SharedCatalogue {
         self.recall().await?;
         let began = Instant::now();
         let version = self.server.load(Ordering::Acquire);
-        let mut read =
-            catalogue::read(control, version, &self.tagging.load().columns, &self.placed.load_full()).await?;
+        let mut read = self.read_once(control, version).await?;
         for _ in 1..READS {
             let after = catalogue::signature(control).await?;
             if after == signature {
                 break;
             }
             signature = after;
-            read = catalogue::read(control, version, &self.tagging.load().columns, &self.placed.load_full())
-                .await?;
+            read = self.read_once(control, version).await?;
         }
         self.metrics.catalogue_reads.inc();
         let pause = LOCKED.max(began.elapsed() * SHARE);
@@ -481,10 +480,16 @@ impl SharedCatalogue {
         if self.is_loaded() {
             let (now, _) = self.current();
             let tags = Arc::clone(&tagging);
-            let again = move || catalogue::retagged(&now, &tags.columns);
+            let again = move || tags.clears(catalogue::retagged(&now, &tags.columns));
             read = tokio::task::spawn_blocking(again).await.ok();
         }
         Staged { shared: Arc::clone(self), tagging, read, reader }
+    }
+
+    async fn read_once(&self, control: &mut Control, version: u32) -> Result<Catalog, ReadError> {
+        let tagging = self.tagging.load_full();
+        let read = catalogue::read(control, version, &tagging.columns, &self.placed.load_full()).await?;
+        Ok(tagging.clears(read))
     }
 
     async fn connect(&self) -> Result<Control, ReadError> {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use journal::Journal;
 use masking::Strategy;
 use model::{Tag, TargetName};
 use policy::TargetFacts;
+use sql::postgres::catalog::{Catalog, Cleared};
 
 use crate::catalogue::ColumnTag;
 use crate::configure::{Freshness, ReadOnly};
@@ -70,7 +72,7 @@ pub(crate) struct Parts {
     pub user: String,
     pub database: String,
     pub credential: Credential,
-    pub columns: Vec<ColumnTag>,
+    pub tagging: Tagging,
     pub care: Care,
     pub journal: Journal,
     pub state: State,
@@ -87,7 +89,7 @@ impl Target {
             user,
             database,
             credential,
-            columns,
+            tagging,
             care,
             journal,
             state,
@@ -101,7 +103,7 @@ impl Target {
             database: database.clone(),
             credential: credential.clone(),
         };
-        let catalogue = Arc::new(SharedCatalogue::new(place, Tagging::new(columns), journal, state, metrics));
+        let catalogue = Arc::new(SharedCatalogue::new(place, tagging, journal, state, metrics));
         Self {
             name,
             facts,
@@ -133,11 +135,13 @@ impl Target {
     }
 }
 
-/// How the columns of a target are tagged, and how tags are masked.
+/// How the columns of a target are tagged, how tags are masked, and which of its functions are cleared.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tagging {
     pub columns: Vec<ColumnTag>,
     strategies: BTreeMap<Tag, Strategy>,
+    /// Functions that a person has read, by their signatures.
+    cleared: HashMap<String, Cleared>,
 }
 
 impl Tagging {
@@ -149,7 +153,17 @@ impl Tagging {
                 *kept = strictest(*kept, strategy);
             }
         }
-        Self { columns, strategies }
+        Self { columns, strategies, cleared: HashMap::new() }
+    }
+
+    /// With these functions cleared.
+    pub(crate) fn clearing(self, cleared: HashMap<String, Cleared>) -> Self {
+        Self { cleared, ..self }
+    }
+
+    /// A catalogue in which they are.
+    pub(crate) fn clears(&self, catalogue: Catalog) -> Catalog {
+        catalogue.clearing(self.cleared.clone())
     }
 }
 

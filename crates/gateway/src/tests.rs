@@ -347,6 +347,7 @@ async fn house() -> House {
         freshness: Default::default(),
         tags: BTreeSet::new(),
         columns: std::collections::BTreeMap::new(),
+        functions: std::collections::BTreeMap::new(),
     };
     let policies = vec![PolicyFile { name: "test.cedar".to_owned(), text: POLICIES.to_owned() }];
     gateway

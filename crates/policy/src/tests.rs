@@ -333,11 +333,11 @@ fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
             Action::Connect | Action::Select => "allow",
             Action::Insert | Action::Update | Action::Delete | Action::Merge | Action::CopyIn => "hold",
             Action::LockRows | Action::Sequence => "hold",
-            Action::Create | Action::Index | Action::Comment => "hold",
+            Action::Create | Action::Index | Action::Comment | Action::Call => "hold",
             Action::Truncate | Action::LockTable | Action::LargeObject | Action::Alter | Action::Drop => {
                 "deny"
             }
-            Action::Grant | Action::Maintain | Action::Call | Action::RunCode | Action::Configure => "deny",
+            Action::Grant | Action::Maintain | Action::RunCode | Action::Configure => "deny",
             Action::Listen | Action::Notify | Action::ServerFile | Action::Program => "deny",
             Action::OtherSession | Action::Replicate | Action::Egress | Action::Unknown => "deny",
             Action::Reveal | Action::Probe | Action::Preview | Action::Approve | Action::Administer => "deny",

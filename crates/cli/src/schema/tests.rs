@@ -157,6 +157,11 @@ fn examples() -> Vec<(Kind, Value)> {
         ),
         (
             Kind::State,
+            "[[targets]]\nname = 'a'\nhost = 'db'\nuser = 'u'\ndatabase = 'd'\n\
+             functions.'a.f(integer)' = { digest = 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef', effects = ['update=a.b'], holds = ['a.b.c'] }\n",
+        ),
+        (
+            Kind::State,
             "[[issuers]]\nname = 'jobs'\npreset = 'github-actions'\naudience = 'durward'\nwhen = 'repository == \"acme/api\"'\n\
              leeway = '5s'\nlogin_client = 'durward'\nlogin_scopes = 'openid groups'\nlogin_device = true\nconsole_client = 'durward'\nconsole_credential = 'at-issuer'\nmax_age = '10m'\nagent_session = '1h'\nuser_session = '8h'\nexchange_life = '1h'\n\
              [[issuers]]\nname = 'company'\nissuer = 'https://x.example'\naudience = ['a', 'b']\nalgorithms = ['RS256']\n\

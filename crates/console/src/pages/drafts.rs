@@ -173,7 +173,8 @@ fn change(wanted: &Wanted) -> Markup {
             }
         }
         Wanted::Target(target) => {
-            let TargetConfig { host, port, user, database, sslmode, tags, columns, .. } = &**target;
+            let TargetConfig { host, port, user, database, sslmode, tags, columns, functions, .. } =
+                &**target;
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
             html! {
                 dl.facts {
@@ -183,6 +184,10 @@ fn change(wanted: &Wanted) -> Markup {
                     div { dt { "TLS" } dd { (words::visible(sslmode)) } }
                     div { dt { "Tags" } dd { @if tags.is_empty() { "none" } (words::visible(&tags.join(", "))) } }
                     div { dt { "Masked columns" } dd { (columns.len()) } }
+                    @if !functions.is_empty() {
+                        @let names: Vec<&str> = functions.keys().map(String::as_str).collect();
+                        div { dt { "Cleared functions" } dd { (words::visible(&names.join("; "))) } }
+                    }
                 }
             }
         }

@@ -315,6 +315,7 @@ impl Typed {
             freshness: Default::default(),
             tags: tags.collect(),
             columns: Default::default(),
+            functions: Default::default(),
         })
     }
 }

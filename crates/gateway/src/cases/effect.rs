@@ -10,7 +10,7 @@ pub fn looks_like_one(text: &str) -> bool {
 }
 
 /// `ACTION=[KIND:]NAME[#TAG…]`; without a kind, two parts are a table and three a column.
-pub(super) fn effect(text: &str) -> Result<Effect, String> {
+pub(crate) fn effect(text: &str) -> Result<Effect, String> {
     let bad = |why: &str| format!("\"{text}\": {why}; an effect is written ACTION=[KIND:]NAME[#TAG…]");
     let (word, rest) = text.split_once('=').unwrap_or((text, "target:"));
     let action = Action::ALL.iter().find(|a| a.as_str() == word).ok_or_else(|| {

@@ -11,6 +11,7 @@ use policy::identity::Groups;
 use policy::{Policies, Source, TargetFacts};
 use zeroize::Zeroizing;
 
+use super::functions::cleared;
 use super::{ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, merge};
 use crate::cases;
 use crate::catalogue::ColumnTag;
@@ -21,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::net::dial::{self, Address};
 use crate::net::tls::{SslMode, UpstreamTls};
 use crate::state::State;
-use crate::targets::{Care, Parts, Target};
+use crate::targets::{Care, Parts, Tagging, Target};
 
 /// What targets are built with.
 #[derive(Clone, Copy)]
@@ -141,6 +142,7 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         freshness,
         tags,
         columns,
+        functions,
     } = target;
     check_name(name)?;
     for (what, value) in [("host", host), ("user", user), ("database", database)] {
@@ -158,7 +160,7 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         user: user.clone(),
         database: database.clone(),
         credential,
-        columns: column_tags(columns)?,
+        tagging: Tagging::new(column_tags(columns)?).clearing(cleared(functions)?),
         care: Care { read_only: *read_only, freshness: *freshness },
         journal: means.journal.clone(),
         state: means.state.clone(),

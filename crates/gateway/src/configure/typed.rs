@@ -86,6 +86,21 @@ pub struct TargetConfig {
     /// Tags of columns, by `schema.table.column`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, ColumnConfig>,
+    /// Functions whose code the gateway cannot read and that a person has read, by `schema.name(type, …)`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, FunctionConfig>,
+}
+
+/// What a person has found a function to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionConfig {
+    /// The digest of what they read, as `durward doctor` says it.
+    pub digest: String,
+    /// What it does, each written `ACTION=[KIND:]NAME`, as in tests of policies.
+    pub effects: BTreeSet<String>,
+    /// The tagged columns, by `schema.table.column`, whose values its result and its messages may hold.
+    pub holds: BTreeSet<String>,
 }
 
 /// How far the server itself refuses to write in the sessions of a target whose principal may write.

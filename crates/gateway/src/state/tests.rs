@@ -554,6 +554,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
         freshness: Default::default(),
         tags: BTreeSet::new(),
         columns: BTreeMap::new(),
+        functions: BTreeMap::new(),
     };
     let policies = vec![PolicyFile { name: "p".to_owned(), text: "x".to_owned() }];
     for (name, state, _place) in backends().await {

@@ -101,9 +101,9 @@ impl<'a> Walk<'a> {
         };
         let mut types: Vec<Oid> = Vec::new();
         let schemas: Vec<String> = match schema {
-            Some("pg_temp") => self.path.iter().filter(|s| s.starts_with("pg_temp_")).cloned().collect(),
+            Some("pg_temp") => self.temporary().map(str::to_owned).into_iter().collect(),
             Some(schema) => vec![schema.to_owned()],
-            None => self.path.to_vec(),
+            None => self.schemas_seen(),
         };
         for schema in &schemas {
             types.extend(
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         procedures: bool,
     ) -> Vec<&'a Function> {
         let catalog = self.catalog;
-        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let temporary = self.temporary().map(str::to_owned);
         let schema = if schema == Some("pg_temp") { temporary.as_deref().or(schema) } else { schema };
         let mut found: Vec<&'a Function> = catalog
             .functions_named(name)
@@ -169,6 +169,7 @@ impl<'a> Walk<'a> {
                 let plain = |f: &Function| !f.variadic && f.defaults == 0;
                 let hidden = kept.iter().any(|k| {
                     k.schema != function.schema
+                        && self.hides(&k.schema)
                         && k.arguments == function.arguments
                         && plain(k)
                         && plain(function)
@@ -237,7 +238,11 @@ impl<'a> Walk<'a> {
         let chosen = match exact.as_slice() {
             [] => self.fitting(candidates, values),
             // Candidates stand in the order of the path.
-            [first, ..] if exact.iter().all(|f| !f.variadic && f.defaults == 0) => vec![*first],
+            [first, ..]
+                if self.hides(&first.schema) && exact.iter().all(|f| !f.variadic && f.defaults == 0) =>
+            {
+                vec![*first]
+            }
             // Of several that are exact, defaults and variadic arguments left out, the path or their form decides.
             _ => exact,
         };
@@ -253,7 +258,7 @@ impl<'a> Walk<'a> {
                     self.own_function(function, nodes, scope);
                 }
             } else {
-                flow = flow.both(self.call_function(function));
+                flow = flow.both(self.call_by_name(function));
             }
         }
         let type_oid = self.result_type(&chosen, values);
@@ -325,9 +330,9 @@ impl<'a> Walk<'a> {
     }
 
     /// A function of the server's own, by the reviewed list.
-    fn own_function(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+    pub(super) fn own_function(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
         self.found.functions.insert(function.function_name());
-        let first = self.path.iter().find(|schema| !schema.starts_with("pg_temp"));
+        let first = self.names.path.iter().find(|schema| !schema.starts_with("pg_temp"));
         if function.language == "sql" && first.is_some_and(|schema| schema != "pg_catalog") {
             // Its body's operators are found by the search path.
             let name = function.function_name();
@@ -340,7 +345,13 @@ impl<'a> Walk<'a> {
         self.class(class, function, nodes, scope);
     }
 
-    fn class(&mut self, class: Option<Class>, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+    pub(super) fn class(
+        &mut self,
+        class: Option<Class>,
+        function: &'a Function,
+        nodes: &[Node],
+        scope: &Scope<'_, 'a>,
+    ) {
         let name = function.function_name();
         self.found.literals |= class != Some(Class::Harmless);
         let action = match class {
@@ -425,74 +436,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A function that is not of `pg_catalog`: what its result depends on beside its arguments.
-    pub(super) fn call_function(&mut self, function: &'a Function) -> Flow {
-        let name = function.function_name();
-        self.found.functions.insert(name.clone());
-        if let Some(flow) = self.called.get(&function.oid) {
-            return flow.clone();
-        }
-        // What it calls may call it again: nothing more is learnt then.
-        self.called.insert(function.oid, Flow::Clear);
-        let flow = self.deeper(|walk| {
-            // Arguments and the result become values of their declared types.
-            for declared in function.arguments.iter().chain([&function.returns]) {
-                walk.must_pass(*declared);
-            }
-            // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
-            if let Some(extension) = function.extension.as_deref()
-                && matches!(function.language.as_str(), "c" | "internal")
-                && let Some(class) = classify(Origin::Extension(extension), &function.name, walk.major)
-            {
-                let outside = Scope::default();
-                walk.class(Some(class), function, &[], &outside);
-                return Flow::Clear;
-            }
-            if function.kind == FunctionKind::Aggregate {
-                return walk.parts(function);
-            }
-            if function.language == "internal" && CONSTRUCTORS.contains(&function.source.as_str()) {
-                return Flow::Clear;
-            }
-            walk.body(function)
-        });
-        self.called.insert(function.oid, flow.clone());
-        flow
-    }
-
-    fn parts(&mut self, aggregate: &'a Function) -> Flow {
-        aggregate.parts.iter().fold(Flow::Clear, |flow, part| match self.catalog.function(*part) {
-            Some(function) if function.is_builtin() => {
-                let class = classify(Origin::Catalog, &function.name, self.major);
-                // Transition functions of the server's own aggregates take internal state and are not on the list.
-                if !matches!(class, None | Some(Class::Harmless)) {
-                    self.class(class, function, &[], &Scope::default());
-                }
-                flow
-            }
-            Some(function) => flow.both(self.call_function(function)),
-            None => {
-                self.unknown(format!("a function of aggregate {} is not in the catalogue", aggregate.name));
-                flow
-            }
-        })
-    }
-
-    /// A function that a trigger, a cast or an operator names by its OID.
-    pub(super) fn call_oid(&mut self, oid: Oid) -> Flow {
-        match self.catalog.function(oid) {
-            Some(function) if function.is_builtin() => {
-                self.own_function(function, &[], &Scope::default());
-                Flow::Clear
-            }
-            Some(function) => self.call_function(function),
-            None => {
-                self.unknown("a function that is not in the catalogue");
-                Flow::Clear
-            }
-        }
-    }
-
     /// Operators that are not PostgreSQL's own, by name: `None` where there is none in sight, else the result's type as
     /// far as it is certain.
     pub(super) fn operators(
@@ -531,6 +474,7 @@ impl<'a> Walk<'a> {
             types => types,
         };
         let exact = all.iter().find(|o| Some(o.left) == l && Some(o.right) == r).copied();
+        let exact = exact.filter(|o| schema.is_some() || self.hides(&o.schema));
         if let Some(exact) = exact {
             if !exact.is_own() {
                 return None;
@@ -545,17 +489,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What the functions are that `CREATE TYPE … AS RANGE` makes: they take bounds, and call what belongs to the type.
-const CONSTRUCTORS: [&str; 5] = [
-    "range_constructor2",
-    "range_constructor3",
-    "multirange_constructor0",
-    "multirange_constructor1",
-    "multirange_constructor2",
-];
-
 /// A type's name as the server's messages spell it.
-fn shown_type(of: &super::catalog::Type) -> &str {
+pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
     match of.name.as_str() {
         "int2" => "smallint",
         "int4" => "integer",

@@ -59,7 +59,8 @@ impl<'a> Walk<'a> {
             Some(RECORD) | None => None,
             Some(oid) => Some(oid),
         };
-        if !self.compared.insert(of.unwrap_or_default()) {
+        let frame = self.frame();
+        if !self.compared.insert((of.unwrap_or_default(), frame)) {
             return;
         }
         let catalog = self.catalog;

@@ -1,12 +1,14 @@
 //! What definitions make happen later: rules and triggers carry what rows hold elsewhere, long after whoever made them was
 //! asked about it.
 
-use model::Action;
+use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
-use pg_query::protobuf::{CreateFunctionStmt, CreateTrigStmt, RangeVar, RuleStmt};
+use pg_query::protobuf::{
+    CreateFunctionStmt, CreateTrigStmt, FunctionParameterMode, Node, RangeVar, RuleStmt,
+};
 
 use super::bodies::own_entry;
-use super::catalog::{FunctionKind, Relation, RelationKind};
+use super::catalog::{Function, FunctionKind, Relation, RelationKind};
 use super::scope::Arguments;
 use super::tree::{inner, kind, options, qualified, text_constant};
 use super::value::Value;
@@ -32,6 +34,43 @@ impl<'a> Walk<'a> {
             if effect.action == Action::Probe || unresolved && effect.action == Action::Unknown {
                 self.found.effect(effect);
             }
+        }
+    }
+
+    /// The script of an extension or a language runs.
+    pub(super) fn runs_script(&mut self, action: Action) {
+        self.defined(action, Resource::Target);
+        self.effect(
+            Effect::new(Action::RunCode, Resource::Target).because("a script of the server's host runs"),
+        );
+    }
+
+    /// `CREATE OR REPLACE VIEW`: what is there means something else from now on.
+    pub(super) fn replaces_relation(&mut self, range: &RangeVar) {
+        let name = self.new_name(range);
+        let temporary = self.temporary().filter(|_| name.schema == "pg_temp").map(str::to_owned);
+        let schema = temporary.unwrap_or_else(|| name.schema.clone());
+        match self.catalog.relation(&schema, &name.name) {
+            Some(relation) => {
+                let effect = self.on(Action::Alter, relation).because(REPLACED);
+                self.effect(effect);
+            }
+            None if self.unsettled.is_some() => {
+                self.effect(Effect::new(Action::Alter, Resource::Table(name)).because(REPLACED));
+            }
+            None => (),
+        }
+    }
+
+    /// The same of a function, a procedure or an aggregate that takes so many arguments, where that is known.
+    pub(super) fn replaces_code(&mut self, resource: &Resource, count: Option<usize>) {
+        let Resource::Function(name) = resource else {
+            return self.effect(Effect::new(Action::Alter, Resource::Target).because(REPLACED));
+        };
+        let same =
+            |f: &Function| f.schema == name.schema && count.is_none_or(|count| f.arguments.len() == count);
+        if self.unsettled.is_some() || self.catalog.functions_named(&name.name).any(same) {
+            self.effect(Effect::new(Action::Alter, resource.clone()).because(REPLACED));
         }
     }
 
@@ -127,4 +166,22 @@ impl<'a> Walk<'a> {
         let columns = own_entry(self, relation).all().unwrap_or_else(|| self.stored_columns(relation));
         Value::whole(columns, type_oid)
     }
+}
+
+/// Why something is altered that is created.
+const REPLACED: &str = "what is there is replaced";
+
+/// How many arguments a function is given, by its parameters; `None` where that is not certain.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other mode of a parameter is given something")]
+pub(super) fn given(parameters: &[Node]) -> Option<usize> {
+    let mut count = 0;
+    for node in parameters {
+        let Some(NodeEnum::FunctionParameter(parameter)) = kind(node) else { return None };
+        match parameter.mode() {
+            FunctionParameterMode::FuncParamOut | FunctionParameterMode::FuncParamTable => (),
+            FunctionParameterMode::Undefined => return None,
+            _ => count += 1,
+        }
+    }
+    Some(count)
 }

@@ -5,8 +5,8 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{DropBehavior, DropStmt, Node, ObjectType, RangeVar};
 
 use super::catalog::{Oid, Relation, RelationKind};
+use super::named::range_of;
 use super::tree::kind;
-use super::utility::range_of;
 use super::walk::Walk;
 
 /// Why something goes that is not named.
@@ -62,9 +62,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn is_absent(&self, range: &RangeVar) -> bool {
+    pub(super) fn is_absent(&self, range: &RangeVar) -> bool {
         match range.schemaname.as_str() {
-            "" => self.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none()),
+            "" => {
+                self.names.path.iter().all(|schema| self.catalog.relation(schema, &range.relname).is_none())
+            }
             schema => self.catalog.relation(schema, &range.relname).is_none(),
         }
     }

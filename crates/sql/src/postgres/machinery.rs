@@ -22,11 +22,17 @@ impl<'a> Walk<'a> {
         self.found.tables.insert(relation.table_name());
         let effect = self.on(action, relation);
         self.effect(effect);
-        if !self.written.insert((relation.oid, action)) {
+        if !self.begins(relation, action) {
             return;
         }
         self.found.touches_tagged |= self.is_tagged(relation);
         self.deeper(|walk| walk.machinery(relation, event));
+    }
+
+    /// Whether what is set in motion by an action was not read yet under the names that are in force.
+    fn begins(&mut self, relation: &Relation, action: Action) -> bool {
+        let frame = self.frame();
+        self.written.insert((relation.oid, action, frame))
     }
 
     /// What the server does by itself when rows of a relation change.
@@ -77,7 +83,7 @@ impl<'a> Walk<'a> {
             let mut effect = self.on(action_of(event), child);
             effect.via = Some(relation.table_name());
             self.effect(effect);
-            if self.written.insert((child.oid, action_of(event))) {
+            if self.begins(child, action_of(event)) {
                 self.machinery(child, event);
             }
             if event == Event::Update && relation.kind == RelationKind::Partitioned {
@@ -90,7 +96,7 @@ impl<'a> Walk<'a> {
     /// A row that is updated may leave its partition: it is deleted there and inserted into another.
     fn moves(&mut self, partition: &'a Relation) {
         for event in [Event::Delete, Event::Insert] {
-            if self.written.insert((partition.oid, action_of(event))) {
+            if self.begins(partition, action_of(event)) {
                 self.machinery(partition, event);
             }
         }
@@ -120,7 +126,7 @@ impl<'a> Walk<'a> {
             let effect = self.on(action_of(event), child).because(why);
             self.effect(effect);
             self.found.touches_tagged |= self.is_tagged(child);
-            if self.written.insert((child.oid, action_of(event))) {
+            if self.begins(child, action_of(event)) {
                 self.deeper(|walk| walk.machinery(child, event));
             }
         }
@@ -142,7 +148,7 @@ impl<'a> Walk<'a> {
                 let effect = Effect { via: Some(view.table_name()), ..self.on(action_of(event), base) };
                 self.effect(effect);
                 self.found.touches_tagged |= self.is_tagged(base);
-                if self.written.insert((base.oid, action_of(event))) {
+                if self.begins(base, action_of(event)) {
                     self.machinery(base, event);
                 }
             }

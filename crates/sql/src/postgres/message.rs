@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use pg_query::protobuf::RawStmt;
 
+use super::frames::{Names, Reach};
 use super::scope::Scope;
 use super::text::Normal;
 use super::tree::inner;
@@ -19,7 +20,7 @@ const ONE_AT_A_TIME: &str = "an earlier statement of the same message changes na
 pub(super) struct Message<'a> {
     session: &'a Session<'a>,
     options: &'a Options,
-    path: Cow<'a, [String]>,
+    names: Names<'a>,
     unsettled: bool,
     /// Names mean something else than when the message began; what was prepared before that means something else, too.
     moved: bool,
@@ -36,7 +37,7 @@ impl<'a> Message<'a> {
         Self {
             session,
             options,
-            path: Cow::Borrowed(session.search_path),
+            names: Names { path: Cow::Borrowed(session.search_path), reach: Reach::Certain, definer: false },
             unsettled: false,
             moved: false,
             local: false,
@@ -48,7 +49,7 @@ impl<'a> Message<'a> {
 
     pub(super) fn statement(&mut self, raw: &RawStmt, text: Normal) -> Result<Statement, Refusal> {
         let mut walk = Walk::new(self.session, self.options);
-        walk.path = self.path.clone();
+        walk.names = self.names.clone();
         walk.unsettled = self.unsettled.then(|| ONE_AT_A_TIME.to_owned());
         walk.moved = self.moved.then(|| ONE_AT_A_TIME.to_owned());
         walk.prepared = std::mem::take(&mut self.prepared);
@@ -90,7 +91,9 @@ impl<'a> Message<'a> {
                 match value.as_deref().and_then(|value| self.path_of(value)) {
                     Some(path) => {
                         self.moves();
-                        self.path = Cow::Owned(path);
+                        // The role may not be allowed to use all of them.
+                        self.names.path = Cow::Owned(path);
+                        self.names.reach = Reach::Listed;
                     }
                     None => self.loses(),
                 }
@@ -170,7 +173,7 @@ impl<'a> Message<'a> {
                 named.push(name);
             }
         }
-        let temporary = self.path.iter().find(|s| s.starts_with("pg_temp_")).cloned();
+        let temporary = self.names.path.iter().find(|s| s.starts_with("pg_temp_")).cloned();
         let system = (!named.iter().any(|n| n == "pg_catalog")).then(|| "pg_catalog".to_owned());
         Some(temporary.into_iter().chain(system).chain(named).collect())
     }

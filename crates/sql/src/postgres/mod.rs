@@ -7,16 +7,20 @@ use model::{ColumnName, Effect, Facts, Tag};
 
 mod alike;
 mod bodies;
+mod calling;
 mod calls;
 mod canonical;
 pub mod catalog;
 mod classes;
+mod cleared;
 pub mod copy;
 mod copy_statement;
+mod declarations;
 mod definitions;
 mod drops;
 mod expression;
 mod findings;
+mod frames;
 mod functions;
 mod json;
 mod kinds;
@@ -25,12 +29,14 @@ mod machinery;
 mod message;
 mod modify;
 mod moves;
+mod named;
 mod names;
 mod operators;
 pub mod outline;
 pub mod overlay;
 mod parse;
 pub mod pieces;
+mod plpgsql;
 mod presence;
 mod proposals;
 mod query;
@@ -55,6 +61,10 @@ mod words;
 mod work;
 
 #[cfg(test)]
+mod bodies_tests;
+#[cfg(test)]
+mod definitions_tests;
+#[cfg(test)]
 mod names_tests;
 #[cfg(test)]
 mod resolution_tests;
@@ -66,6 +76,7 @@ mod work_tests;
 pub use alike::{Alike, Open, alike};
 pub use canonical::canonical;
 use catalog::Catalog;
+pub use cleared::{Unread, unread};
 pub use template::{Template, template};
 pub use text::REMOVED;
 pub use work::Work;
@@ -352,6 +363,11 @@ impl Refusal {
             // The server may well read it, in another way: this is a refusal of ours.
             Self::OtherVersion(_) => "42501",
         }
+    }
+
+    /// The same in words that may be kept: nothing of the text is in them that could be a value.
+    pub fn kept(&self) -> String {
+        parse::without_quoted(&self.to_string())
     }
 
     /// What would help.

@@ -7,7 +7,7 @@ use super::tests::{NoNames, catalog, under};
 use super::*;
 
 /// Effects and outputs in a line each, to be compared.
-fn said(analysis: &Analysis) -> Vec<String> {
+pub(super) fn said(analysis: &Analysis) -> Vec<String> {
     let mut all = Vec::new();
     for statement in &analysis.statements {
         for effect in &statement.effects {

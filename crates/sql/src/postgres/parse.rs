@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pg_query::protobuf::{RawStmt, ScanToken, Token};
+use pg_query::protobuf::{KeywordKind, RawStmt, ScanToken, Token};
 
 use super::{Options, Refusal};
 
@@ -168,6 +168,12 @@ pub(super) fn piece<'t>(text: &'t str, token: &ScanToken) -> &'t str {
     text.get(start..end).unwrap_or_default()
 }
 
+/// Whether the server's version reads the numbers of a text as the grammar of today does.
+pub(super) fn same_numbers(text: &str, major: u32) -> bool {
+    major >= 16
+        || tokens(text).is_ok_and(|tokens| tokens.iter().all(|token| number(text, token, major).is_ok()))
+}
+
 /// Numbers that the server's version would read otherwise.
 fn number(text: &str, token: &ScanToken, major: u32) -> Result<(), Refusal> {
     if !matches!(token.token(), Token::Iconst | Token::Fconst) {
@@ -179,7 +185,28 @@ fn number(text: &str, token: &ScanToken, major: u32) -> Result<(), Refusal> {
     if !newer {
         return Ok(());
     }
-    Err(Refusal::OtherVersion(format!("the number {word} is not read as one by PostgreSQL {major}")))
+    Err(Refusal::OtherVersion(format!("the number \"{word}\" is not read as one by PostgreSQL {major}")))
+}
+
+/// A message without what it quotes of the text, unless that is a word or a sign of the grammar's own: an unfinished quote,
+/// or what stands where a password would, is quoted like anything else.
+pub(super) fn without_quoted(message: &str) -> String {
+    let Some((before, quoted)) = message.split_once('"') else { return message.to_owned() };
+    match quoted.rsplit_once('"') {
+        Some((inside, _)) if is_grammar(inside) => message.to_owned(),
+        Some((_, behind)) => format!("{before}\"…\"{behind}"),
+        None => format!("{before}\"…\""),
+    }
+}
+
+fn is_grammar(word: &str) -> bool {
+    let is_sign = word.len() <= 2 && word.chars().all(|c| "()[].,;:=<>+-*/%".contains(c));
+    let is_word = || word.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    is_sign
+        || is_word()
+            && tokens(word).is_ok_and(
+                |tokens| matches!(tokens.as_slice(), [one] if one.keyword_kind() != KeywordKind::NoKeyword),
+            )
 }
 
 /// The grammar's error with its place: the library does not say it, so the first token is sought before which the text

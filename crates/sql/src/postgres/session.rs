@@ -217,7 +217,7 @@ impl<'a> Walk<'a> {
     /// A statement that is read for itself: what it would do is not done now.
     fn apart(&mut self, statement: Option<&NodeEnum>) -> Statement {
         let mut walk = Walk::new(self.session, self.options);
-        walk.path = self.path.clone();
+        walk.names = self.names.clone();
         walk.unsettled = self.unsettled.clone();
         walk.moved = self.moved.clone();
         walk.prepared = std::mem::take(&mut self.prepared);

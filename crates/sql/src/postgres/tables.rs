@@ -313,7 +313,7 @@ impl<'a> Walk<'a> {
         let catalog = self.catalog;
         let domain = match name.schema {
             Some(schema) => catalog.type_named(schema, name.name),
-            None => self.path.iter().find_map(|schema| catalog.type_named(schema, name.name)),
+            None => self.type_seen(name.name),
         };
         let Some(domain) = domain else { return };
         self.must_pass(domain.oid);

@@ -485,6 +485,33 @@ fn what_is_not_grammar_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_is_kept_of_a_refusal_has_no_values_in_it() {
+    for (text, kept) in [
+        ("ALTER ROLE a PASSWORD 'hunter2", "unterminated quoted string at or near \"…\""),
+        ("ALTER ROLE a PASSWORD 'hunter\"2\" at or near ", "unterminated quoted string at or near \"…\""),
+        ("ALTER ROLE a PASSWORD hunter2", "syntax error at or near \"…\""),
+        ("ALTER ROLE a hunter2", "unrecognized role option \"…\""),
+        ("SELECT 1 WHERE x = 'a' 'hunter2'", "syntax error at or near \"…\""),
+        ("SELECT $x$hunter2", "unterminated dollar-quoted string at or near \"…\""),
+        ("SELECT E'\\u00z hunter2'", "invalid Unicode escape"),
+        ("SELECT 12hunter2", "trailing junk after numeric literal at or near \"…\""),
+        ("SELECT 0xDEAD", "the number \"…\" is not read as one by PostgreSQL 15"),
+        ("SELECT 1 FROM WHERE", "syntax error at or near \"WHERE\""),
+        ("SELECT (1))", "syntax error at or near \")\""),
+        ("SELECT 1 FROM", "syntax error at end of input"),
+    ] {
+        let refusal = under(&["pg_catalog"], text).expect_err(text);
+        assert!(refusal.kept().starts_with(kept), "{text}: {}", refusal.kept());
+        assert!(!refusal.kept().contains("hunter"), "{text}: {}", refusal.kept());
+    }
+    let effects = format!("{:?}", under(&["pg_catalog"], "SELECT nextval('hunter2')").expect("a statement"));
+    assert!(
+        !effects.replace("literals: [Literal { value: \"hunter2\" }]", "").contains("hunter2"),
+        "{effects}"
+    );
+}
+
+#[test]
 fn depth_is_bounded_and_length_is_not_depth() {
     // The main thread of a test has a small stack.
     let run = || {

@@ -333,7 +333,8 @@ impl<'a> Walk<'a> {
         if this.schema == "pg_catalog" && this.kind == TypeKind::Base && !this.is_array() {
             return;
         }
-        if !self.checked.insert(oid) {
+        let frame = self.frame();
+        if !self.checked.insert((oid, frame)) {
             return;
         }
         self.deeper(|walk| walk.passes(this));

@@ -7,9 +7,10 @@ use pg_query::protobuf::{CreateTableAsStmt, IntoClause, Node, ObjectType, RangeV
 use super::Control;
 use super::bodies::own_entry;
 use super::catalog::{Event, Relation, RelationKind};
+use super::definitions::given;
 use super::query::Rows;
 use super::scope::{Scope, Visible};
-use super::tree::{inner, kind, qualified, strings};
+use super::tree::{inner, kind};
 use super::walk::Walk;
 
 impl<'a> Walk<'a> {
@@ -107,6 +108,9 @@ impl<'a> Walk<'a> {
             NodeEnum::ViewStmt(view) => {
                 self.defines();
                 if let Some(range) = &view.view {
+                    if view.replace {
+                        self.replaces_relation(range);
+                    }
                     self.creates(range);
                 }
                 // Whoever may read the view reads what it reads.
@@ -210,11 +214,17 @@ impl<'a> Walk<'a> {
             NodeEnum::CreateTrigStmt(trigger) => {
                 self.defines();
                 self.maybe(trigger.relation.as_ref(), Action::Create);
+                if trigger.replace {
+                    self.maybe(trigger.relation.as_ref(), Action::Alter);
+                }
                 self.defines_trigger(trigger);
             }
             NodeEnum::RuleStmt(rule) => {
                 self.defines();
                 self.maybe(rule.relation.as_ref(), Action::Create);
+                if rule.replace {
+                    self.maybe(rule.relation.as_ref(), Action::Alter);
+                }
                 self.defines_rule(rule);
             }
             NodeEnum::CreatePolicyStmt(policy) => {
@@ -228,6 +238,9 @@ impl<'a> Walk<'a> {
             NodeEnum::CreateFunctionStmt(create) => {
                 self.defines();
                 let resource = self.function_resource(&create.funcname);
+                if create.replace {
+                    self.replaces_code(&resource, given(&create.parameters));
+                }
                 self.does(Action::Create, resource);
                 self.replaces_function(create);
             }
@@ -250,7 +263,6 @@ impl<'a> Walk<'a> {
             | NodeEnum::AlterOpFamilyStmt(_)
             | NodeEnum::AlterTsdictionaryStmt(_)
             | NodeEnum::AlterTsconfigurationStmt(_)
-            | NodeEnum::AlterExtensionStmt(_)
             | NodeEnum::AlterExtensionContentsStmt(_)
             | NodeEnum::AlterEventTrigStmt(_)
             | NodeEnum::AlterFdwStmt(_)
@@ -262,20 +274,38 @@ impl<'a> Walk<'a> {
                 self.defined(Action::Alter, Resource::Target);
                 self.alter_domain(alter);
             }
-            NodeEnum::DefineStmt(_)
-            | NodeEnum::CompositeTypeStmt(_)
+            // Their scripts are SQL that is not seen here, and run with the rights of a superuser.
+            NodeEnum::CreateExtensionStmt(_) => self.runs_script(Action::Create),
+            NodeEnum::AlterExtensionStmt(_) => self.runs_script(Action::Alter),
+            NodeEnum::CreatePlangStmt(language) => {
+                if language.replace {
+                    self.does(Action::Alter, Resource::Target);
+                }
+                self.runs_script(Action::Create);
+            }
+            NodeEnum::DefineStmt(define) => {
+                self.defined(Action::Create, Resource::Target);
+                if define.replace {
+                    let resource = self.function_resource(&define.defnames);
+                    self.replaces_code(&resource, None);
+                }
+            }
+            NodeEnum::CreateTransformStmt(transform) => {
+                self.defined(Action::Create, Resource::Target);
+                if transform.replace {
+                    self.does(Action::Alter, Resource::Target);
+                }
+            }
+            NodeEnum::CompositeTypeStmt(_)
             | NodeEnum::CreateEnumStmt(_)
             | NodeEnum::CreateRangeStmt(_)
             | NodeEnum::CreateDomainStmt(_)
             | NodeEnum::CreateCastStmt(_)
             | NodeEnum::CreateConversionStmt(_)
-            | NodeEnum::CreateTransformStmt(_)
             | NodeEnum::CreateOpClassStmt(_)
             | NodeEnum::CreateOpFamilyStmt(_)
             | NodeEnum::CreateAmStmt(_)
             | NodeEnum::CreateEventTrigStmt(_)
-            | NodeEnum::CreatePlangStmt(_)
-            | NodeEnum::CreateExtensionStmt(_)
             | NodeEnum::CreateFdwStmt(_)
             | NodeEnum::CreateTableSpaceStmt(_)
             | NodeEnum::CreatedbStmt(_) => self.defined(Action::Create, Resource::Target),
@@ -296,21 +326,28 @@ impl<'a> Walk<'a> {
                 self.does(Action::Configure, Resource::Target);
                 self.does(Action::Grant, Resource::Target);
             }
+            NodeEnum::AlterForeignServerStmt(_) | NodeEnum::AlterUserMappingStmt(_) => {
+                self.does(Action::Egress, Resource::Target);
+                self.defined(Action::Alter, Resource::Target);
+            }
+            NodeEnum::DropUserMappingStmt(_) => self.defined(Action::Drop, Resource::Target),
             NodeEnum::CreateForeignServerStmt(_)
-            | NodeEnum::AlterForeignServerStmt(_)
             | NodeEnum::CreateUserMappingStmt(_)
-            | NodeEnum::AlterUserMappingStmt(_)
-            | NodeEnum::DropUserMappingStmt(_)
             | NodeEnum::CreateForeignTableStmt(_)
             | NodeEnum::ImportForeignSchemaStmt(_) => {
                 self.does(Action::Egress, Resource::Target);
                 self.defined(Action::Create, Resource::Target);
             }
-            NodeEnum::CreatePublicationStmt(_)
-            | NodeEnum::AlterPublicationStmt(_)
-            | NodeEnum::CreateSubscriptionStmt(_)
+            NodeEnum::CreatePublicationStmt(_) | NodeEnum::AlterPublicationStmt(_) => {
+                self.defined(Action::Replicate, Resource::Target)
+            }
+            // The server calls the publisher, also to drop what it holds there.
+            NodeEnum::CreateSubscriptionStmt(_)
             | NodeEnum::AlterSubscriptionStmt(_)
-            | NodeEnum::DropSubscriptionStmt(_) => self.defined(Action::Replicate, Resource::Target),
+            | NodeEnum::DropSubscriptionStmt(_) => {
+                self.does(Action::Egress, Resource::Target);
+                self.defined(Action::Replicate, Resource::Target);
+            }
             _ => self.unknown("a statement of a kind that is not understood"),
         }
         Rows::known(Vec::new())
@@ -396,8 +433,7 @@ impl<'a> Walk<'a> {
         let schema = if temporary {
             "pg_temp".to_owned()
         } else if range.schemaname.is_empty() {
-            let first = self.path.iter().find(|s| *s != "pg_catalog" && !s.starts_with("pg_temp"));
-            first.cloned().unwrap_or_default()
+            self.creation_schema()
         } else {
             range.schemaname.clone()
         };
@@ -498,104 +534,4 @@ impl<'a> Walk<'a> {
             }
         }
     }
-
-    /// What a statement about any object names.
-    pub(super) fn object(&mut self, object_type: ObjectType, node: Option<&Node>) -> Resource {
-        match node.and_then(kind) {
-            Some(NodeEnum::List(list)) => match strings(&list.items).as_deref() {
-                Some([schema]) if object_type == ObjectType::ObjectSchema => {
-                    Resource::Schema((*schema).to_owned())
-                }
-                _ => match (object_type, range_of(&list.items)) {
-                    (
-                        ObjectType::ObjectTable
-                        | ObjectType::ObjectView
-                        | ObjectType::ObjectMatview
-                        | ObjectType::ObjectSequence
-                        | ObjectType::ObjectForeignTable
-                        | ObjectType::ObjectIndex,
-                        Some(range),
-                    ) => {
-                        let name = self.relation(&range).map(Relation::table_name);
-                        Resource::Table(name.unwrap_or_else(|| self.new_name(&range)))
-                    }
-                    (
-                        ObjectType::ObjectColumn
-                        | ObjectType::ObjectTrigger
-                        | ObjectType::ObjectRule
-                        | ObjectType::ObjectPolicy
-                        | ObjectType::ObjectTabconstraint,
-                        _,
-                    ) => {
-                        let table = list.items.split_last().and_then(|(_, table)| range_of(table));
-                        let relation = table.as_ref().and_then(|range| self.relation(range));
-                        relation.map_or(Resource::Target, |r| Resource::Table(r.table_name()))
-                    }
-                    _ => Resource::Target,
-                },
-            },
-            Some(NodeEnum::ObjectWithArgs(object)) => self.function_resource(&object.objname),
-            Some(NodeEnum::String(name)) if object_type == ObjectType::ObjectSchema => {
-                Resource::Schema(name.sval.clone())
-            }
-            _ => Resource::Target,
-        }
-    }
-
-    fn function_resource(&mut self, name: &[Node]) -> Resource {
-        let Some(q) = qualified(name) else { return Resource::Target };
-        let schema = match q.schema {
-            Some(schema) => schema.to_owned(),
-            None => self.path.iter().find(|s| *s != "pg_catalog").cloned().unwrap_or_default(),
-        };
-        Resource::Function(model::FunctionName { schema, name: q.name.to_owned() })
-    }
-
-    /// `nextval('shop.invoice_no')`: a relation's name as text.
-    pub(super) fn relation_by_text(&mut self, text: &str) -> Option<&'a Relation> {
-        let parsed = pg_query::parse(&format!("TABLE {text}"), 0).ok()?;
-        let statement = parsed.protobuf.stmts.first().and_then(|raw| inner(&raw.stmt));
-        let Some(NodeEnum::SelectStmt(select)) = statement else { return None };
-        let Some(NodeEnum::RangeVar(range)) = select.from_clause.first().and_then(kind) else { return None };
-        self.relation(range)
-    }
-
-    /// The relation behind a `COPY`, and its columns.
-    pub(super) fn copied(&mut self, range: &RangeVar, named: &[Node]) -> Option<Rows> {
-        let relation = self.relation(range)?;
-        let columns = self.relation_columns(relation);
-        self.reads(relation);
-        let entry = super::scope::Entry { columns, ..own_entry(self, relation) };
-        let all = entry.all()?;
-        // Generated columns are copied only where they are named.
-        let wanted: Vec<&str> = named.iter().filter_map(super::tree::string).collect();
-        let kept =
-            all.iter().zip(&relation.columns).filter(|(_, column)| !column.generated).map(|(c, _)| c.clone());
-        if wanted.is_empty() {
-            return Some(Rows::known(kept.collect()));
-        }
-        let mut columns = Vec::new();
-        for name in wanted {
-            match all.iter().find(|c| &*c.name == name) {
-                Some(column) => columns.push(column.clone()),
-                None => self
-                    .missing(format!("column \"{name}\" of relation \"{}\" does not exist", relation.name)),
-            }
-        }
-        Some(Rows::known(columns))
-    }
-}
-
-/// A dotted name as a relation's.
-pub(super) fn range_of(items: &[Node]) -> Option<RangeVar> {
-    let q = qualified(items)?;
-    Some(RangeVar {
-        catalogname: q.database.unwrap_or_default().to_owned(),
-        schemaname: q.schema.unwrap_or_default().to_owned(),
-        relname: q.name.to_owned(),
-        inh: true,
-        relpersistence: "p".to_owned(),
-        alias: None,
-        location: 0,
-    })
 }

@@ -3,6 +3,7 @@
 use pg_query::NodeEnum;
 
 use super::catalog::{Relation, RelationKind};
+use super::frames::{Names, Reach};
 use super::query::Rows;
 use super::scope::{Columns, Scope};
 use super::tree::inner;
@@ -40,6 +41,7 @@ impl<'a> Walk<'a> {
         if stored && !self.spend(self.found.size() + self.called.len()) {
             return Columns::Open(Flow::Clear);
         }
+        let acts = self.acts;
         let before = stored.then(|| {
             (
                 std::mem::take(&mut self.found),
@@ -52,6 +54,7 @@ impl<'a> Walk<'a> {
             self.inside(Within::View(outermost), |walk| walk.deeper(|walk| walk.defined_by(definition)));
         if let Some(before) = before {
             (self.found, self.called, self.checked, self.compared) = before;
+            self.acts = acts;
         }
         self.views.pop();
         let Some(columns) = rows.columns.filter(|c| c.len() == view.columns.len()) else {
@@ -88,13 +91,14 @@ impl<'a> Walk<'a> {
 
     /// Reads what the server printed: it names everything with its schema that is not in `pg_catalog` or temporary.
     pub(super) fn as_printed<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let temporary = self.path.iter().find(|schema| schema.starts_with("pg_temp_")).cloned();
+        let temporary = self.temporary().map(str::to_owned);
         let path: Vec<String> = temporary.into_iter().chain(["pg_catalog".to_owned()]).collect();
-        let before = std::mem::replace(&mut self.path, path.into());
+        let printed = Names { path: path.into(), reach: Reach::Certain, definer: self.names.definer };
+        let before = std::mem::replace(&mut self.names, printed);
         let outside = self.outside.clone();
         self.outside.get_or_insert_with(|| before.clone());
         let value = read(self);
-        (self.path, self.outside) = (before, outside);
+        (self.names, self.outside) = (before, outside);
         value
     }
 }

@@ -6,8 +6,10 @@ use hashbrown::{HashMap, HashSet};
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
 use pg_query::protobuf::{RangeVar, TypeName};
 
+use super::calling::{Calling, Known};
 use super::catalog::{Catalog, Column, Function, Oid, Relation, RelationKind};
 use super::findings::Findings;
+use super::frames::{Frame, Names, Reach};
 use super::value::{Col, Flow, Value};
 use super::{Options, Refusal, Session, Source, Statement, tree};
 
@@ -34,9 +36,12 @@ pub(super) struct Walk<'a> {
     pub options: &'a Options,
     /// The server's major version.
     pub major: u32,
-    pub path: Cow<'a, [String]>,
-    /// The path that is in force while a printed text is read: bodies of functions that it calls run under it.
-    pub outside: Option<Cow<'a, [String]>>,
+    /// The names that are in force.
+    pub names: Names<'a>,
+    /// Those that are in force while a printed text is read: bodies of functions that it calls run under them.
+    pub outside: Option<Names<'a>>,
+    /// All under which bodies were read; see [`Walk::frame`].
+    pub frames: Vec<Names<'a>>,
     /// Names outside `pg_catalog` are not certain; why.
     pub unsettled: Option<String>,
     /// What was prepared before this message no longer means what it meant then; why.
@@ -47,14 +52,18 @@ pub(super) struct Walk<'a> {
     pub prepared: HashMap<String, std::sync::Arc<Statement>>,
     /// Cursors declared earlier in the same message.
     pub cursors: HashMap<String, std::sync::Arc<Statement>>,
-    /// Functions whose bodies were read, with what their results depend on.
-    pub called: HashMap<Oid, Flow>,
+    /// What is known of functions under the names that their bodies run with.
+    pub called: HashMap<(Oid, Frame), Known>,
+    /// Where in calls of calls the reading is.
+    pub calling: Calling,
+    /// Whether what is called now does anything else than read.
+    pub acts: bool,
     /// Types whose checks were read.
-    pub checked: HashSet<Oid>,
+    pub checked: HashSet<(Oid, Frame)>,
     /// Types whose comparisons were read; OID 0 for all.
-    pub compared: HashSet<Oid>,
+    pub compared: HashSet<(Oid, Frame)>,
     /// Relations whose machinery was read, by what is done to them.
-    pub written: HashSet<(Oid, Action)>,
+    pub written: HashSet<(Oid, Action, Frame)>,
     pub depth: usize,
     /// The first thing for which the text must be refused as a whole.
     pub refusal: Option<Refusal>,
@@ -83,8 +92,9 @@ impl<'a> Walk<'a> {
             catalog: session.catalog,
             options,
             major: session.catalog.server_version / 10_000,
-            path: Cow::Borrowed(session.search_path),
+            names: Names { path: Cow::Borrowed(session.search_path), reach: Reach::Certain, definer: false },
             outside: None,
+            frames: Vec::new(),
             unsettled: None,
             moved: None,
             within: Within::Statement,
@@ -92,6 +102,8 @@ impl<'a> Walk<'a> {
             prepared: HashMap::new(),
             cursors: HashMap::new(),
             called: HashMap::new(),
+            calling: Calling::default(),
+            acts: false,
             checked: HashSet::new(),
             compared: HashSet::new(),
             written: HashSet::new(),
@@ -152,6 +164,7 @@ impl<'a> Walk<'a> {
                 effect.why.get_or_insert_with(|| format!("{IN_FUNCTION}{function}"));
             }
         }
+        self.acts |= !matches!(effect.action, Action::Select | Action::Probe);
         self.found.effect(effect);
     }
 
@@ -162,6 +175,7 @@ impl<'a> Walk<'a> {
 
     /// Adds an `unknown` effect.
     pub(super) fn unknown(&mut self, why: impl Into<String>) {
+        self.acts = true;
         self.found.unknown(why);
     }
 
@@ -179,11 +193,6 @@ impl<'a> Walk<'a> {
         value
     }
 
-    /// The schema that `pg_temp` stands for.
-    fn temporary(&self) -> Option<&str> {
-        self.path.iter().map(String::as_str).find(|schema| schema.starts_with("pg_temp_"))
-    }
-
     /// A relation by the name that is written.
     pub(super) fn relation(&mut self, range: &RangeVar) -> Option<&'a Relation> {
         let name = range.relname.as_str();
@@ -192,7 +201,7 @@ impl<'a> Walk<'a> {
             return None;
         }
         let found = match range.schemaname.as_str() {
-            "" => self.path.iter().find_map(|schema| self.catalog.relation(schema, name)),
+            "" => self.relation_seen(name),
             "pg_temp" => self.temporary().and_then(|schema| self.catalog.relation(schema, name)),
             schema => self.catalog.relation(schema, name),
         };
@@ -223,7 +232,7 @@ impl<'a> Walk<'a> {
         let found = match parts.schema {
             Some("pg_temp") => self.temporary().and_then(|schema| catalog.type_named(schema, parts.name)),
             Some(schema) => catalog.type_named(schema, parts.name),
-            None => self.path.iter().find_map(|schema| catalog.type_named(schema, parts.name)),
+            None => self.type_seen(parts.name),
         };
         if let Some(why) = self.unsettled.clone()
             && found.is_none_or(|t| t.schema != "pg_catalog")
@@ -239,16 +248,6 @@ impl<'a> Walk<'a> {
         } else {
             Some(found.array_type).filter(|t| t.0 != 0)
         }
-    }
-
-    /// Whether functions and operators of a schema are found without a qualifier. Temporary schemas never are.
-    pub(super) fn sees(&self, schema: &str) -> bool {
-        self.path.iter().any(|s| s == schema) && !schema.starts_with("pg_temp")
-    }
-
-    /// Where a schema stands in the path.
-    pub(super) fn rank(&self, schema: &str) -> usize {
-        self.path.iter().position(|s| s == schema).unwrap_or(usize::MAX)
     }
 
     /// The column as something to be masked, if it is tagged: by itself, or in a table whose rows are read with it.

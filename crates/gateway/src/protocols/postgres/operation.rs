@@ -625,6 +625,8 @@ pub struct Garbled {
     pub code: &'static str,
     /// For the client.
     pub message: String,
+    /// For the journal and the recording, where the message quotes the client's own text.
+    pub kept: Option<String>,
     /// For the client, if something would help.
     pub hint: Option<String>,
     /// Where in the text, from 1, in characters.
@@ -638,7 +640,7 @@ pub struct Garbled {
 impl Garbled {
     /// In the extended protocol, without a hint.
     pub(super) fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, hint: None, position: None, simple: false, unnamed: false }
+        Self { code, message, kept: None, hint: None, position: None, simple: false, unnamed: false }
     }
 }
 
@@ -648,6 +650,6 @@ impl AuditableGarbled for Garbled {
     }
 
     fn reason(&self) -> &str {
-        &self.message
+        self.kept.as_deref().unwrap_or(&self.message)
     }
 }

@@ -482,6 +482,7 @@ impl PostgresSession {
         Event::Unreadable(Garbled {
             code: STOPPED,
             message: why,
+            kept: None,
             hint: Some(hint.to_owned()),
             position: None,
             simple: request.is_simple(),

@@ -641,6 +641,7 @@ fn quoted(name: &str) -> String {
 
 fn garbled(refusal: &Refusal, simple: bool) -> Garbled {
     Garbled {
+        kept: Some(refusal.kept()),
         hint: refusal.hint(),
         position: refusal.position(),
         simple,

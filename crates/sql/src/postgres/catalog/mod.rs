@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use model::{ColumnName, FunctionName, TableName, Tag};
 
 mod cells;
+mod cleared;
 mod derived;
 mod load;
 mod objects;
@@ -25,6 +26,7 @@ mod texts;
 mod touched;
 mod when;
 
+pub use cleared::{Cleared, Standing};
 pub(crate) use derived::Derived;
 pub use load::{
     Questions, Rows, UNREADABLE, from_rows, from_rows_after, proposals, pulse, queries, questions, retagged,
@@ -117,6 +119,8 @@ pub struct Catalog {
     pub(crate) derived: OnceLock<Derived>,
     /// A configured or proposed tag is on a column that is there.
     pub(crate) tagged: bool,
+    /// Functions that a person has read, by their signatures.
+    pub(crate) cleared: HashMap<String, Cleared>,
     /// How many definitions and expressions could not be printed, because somebody locks what they name.
     pub(crate) unreadable: usize,
 }

@@ -395,6 +395,7 @@ impl Open {
             message: format!(
                 "a message of {length} bytes is more than the gateway takes ({LONGEST_STATEMENT})"
             ),
+            kept: None,
             hint: Some("Load large values with COPY … FROM STDIN, or in parts.".to_owned()),
             position: None,
             simple: matches!(kind, b'Q' | b'F'),

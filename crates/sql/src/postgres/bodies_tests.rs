@@ -1,0 +1,322 @@
+//! What bodies of functions do, however they are written, and under which names they run.
+
+use super::catalog::{Catalog, Function, FunctionKind, Oid, shop};
+use super::names_tests::said;
+use super::tests::NoNames;
+use super::*;
+
+/// A function that a user made, with a result of type text.
+struct Made {
+    name: &'static str,
+    language: &'static str,
+    source: &'static str,
+    path: Option<&'static str>,
+    definer: bool,
+}
+
+impl Made {
+    const fn new(name: &'static str, language: &'static str, source: &'static str) -> Self {
+        Self { name, language, source, path: None, definer: false }
+    }
+
+    const fn under(self, path: &'static str) -> Self {
+        Self { path: Some(path), ..self }
+    }
+
+    const fn by_its_owner(self) -> Self {
+        Self { definer: true, ..self }
+    }
+}
+
+/// The sample with tables `products` in both schemas, `shop.lower(text)` as it is there, and these functions in `shop`.
+fn with(made: &[Made]) -> Catalog {
+    let mut catalog = shop();
+    let mut twin = catalog.relation("shop", "products").expect("it is there").clone();
+    (twin.oid, twin.schema) = (Oid(950_000), "vault".to_owned());
+    catalog.relation_names.entry("vault".to_owned()).or_default().insert("products".to_owned(), twin.oid);
+    catalog.relations.insert(twin.oid, twin);
+    for (oid, made) in (950_001..).map(Oid).zip(made) {
+        let function = Function {
+            oid,
+            schema: "shop".to_owned(),
+            name: made.name.to_owned(),
+            kind: FunctionKind::Function,
+            arguments: Vec::new(),
+            argument_names: Vec::new(),
+            defaults: 0,
+            default_expressions: None,
+            variadic: false,
+            returns: Oid(25),
+            returns_set: false,
+            out_columns: Vec::new(),
+            language: made.language.to_owned(),
+            source: made.source.to_owned(),
+            sql_body: None,
+            config: made.path.map(|path| ("search_path".to_owned(), path.to_owned())).into_iter().collect(),
+            security_definer: made.definer,
+            parts: Vec::new(),
+            extension: None,
+        };
+        catalog.function_names.entry(function.name.clone()).or_default().push(oid);
+        catalog.functions.insert(oid, function);
+    }
+    catalog
+}
+
+fn lines(made: &[Made], text: &str) -> Vec<String> {
+    let catalog = with(made);
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let analysis = analyse(text, &session, &Options::default()).unwrap_or_else(|r| panic!("{text}: {r}"));
+    said(&analysis)
+}
+
+/// A function of this body in PL/pgSQL is called: what must and what must not be said of that.
+#[track_caller]
+fn body(source: &'static str, there: &[&str], not_there: &[&str]) {
+    called(&[Made::new("f", "plpgsql", source)], "SELECT shop.f() AS it", there, not_there);
+}
+
+#[track_caller]
+fn called(made: &[Made], text: &str, there: &[&str], not_there: &[&str]) {
+    let lines = lines(made, text);
+    for part in there {
+        assert!(lines.iter().any(|l| l.contains(part)), "{text}: no {part} in {lines:#?}");
+    }
+    for part in not_there {
+        assert!(!lines.iter().any(|l| l.contains(part)), "{text}: {part} in {lines:#?}");
+    }
+}
+
+#[test]
+fn what_variables_begin_with_is_read_whatever_their_type() {
+    for source in [
+        "DECLARE r shop.customers := (SELECT c FROM shop.customers c LIMIT 1); BEGIN RETURN r.email; END",
+        "DECLARE r customers DEFAULT (SELECT c FROM shop.customers c LIMIT 1); BEGIN RETURN r.email; END",
+        "DECLARE r CONSTANT shop.customers%ROWTYPE NOT NULL = (SELECT c FROM shop.customers c); BEGIN RETURN r.email; END",
+        "DECLARE r record := (SELECT c FROM shop.customers c LIMIT 1); BEGIN RETURN r.email; END",
+        "BEGIN DECLARE -- a row\n r record := (SELECT c FROM shop.customers c LIMIT 1); BEGIN RETURN r.email; END; END",
+        "DECLARE r shop.customers[] := (SELECT array_agg(c) FROM shop.customers c); BEGIN RETURN r[1].email; END",
+    ] {
+        body(source, &["select shop.customers", "probe", "it~"], &["unknown"]);
+    }
+    let writes = &["update shop.products"];
+    body("DECLARE r record := (SELECT shop.touch_product(1)); BEGIN RETURN 'x'; END", writes, &["unknown"]);
+    body("DECLARE a int[]; BEGIN a[shop.touch_product(1)] := 1; RETURN 'x'; END", writes, &["unknown"]);
+    body("DECLARE n int := shop.touch_product(1); BEGIN RETURN 'x'; END", writes, &["unknown"]);
+    body(
+        "DECLARE c CURSOR (k shop.addr) FOR SELECT shop.touch_product(1); BEGIN OPEN c(NULL); RETURN 'x'; END",
+        writes,
+        &["unknown"],
+    );
+    // Servers before 16 read it as a number with a name behind it.
+    body("BEGIN PERFORM 1_000; RETURN 'x'; END", &["unknown"], &[]);
+    // The honest ones.
+    for source in [
+        "DECLARE r record; n int := 3; BEGIN SELECT name INTO r FROM shop.products WHERE id = n; RETURN r.name; END",
+        "DECLARE r shop.products%ROWTYPE; BEGIN SELECT * INTO r FROM shop.products; r.name := 'x'; RETURN r.name; END",
+        "DECLARE r shop.products; s ALIAS FOR r; BEGIN SELECT * INTO r FROM shop.products; RETURN s.name; END",
+        "DECLARE c CURSOR FOR SELECT name FROM shop.products; n text; BEGIN OPEN c; FETCH c INTO n; CLOSE c; RETURN n; END",
+        "DECLARE c refcursor; n text; BEGIN OPEN c FOR SELECT name FROM shop.products; FETCH c INTO n; RETURN n; END",
+        "DECLARE n text; BEGIN FOR n IN SELECT name FROM shop.products LOOP EXIT WHEN n IS NULL; END LOOP; RETURN n; END",
+        "BEGIN RETURN (SELECT name FROM shop.products LIMIT 1); EXCEPTION WHEN others THEN RETURN SQLERRM; END",
+    ] {
+        body(source, &["select shop.products", "-> it"], &["unknown", "it?", "it~"]);
+    }
+}
+
+#[test]
+fn what_declares_nothing_changes_nothing_of_what_stands_behind_it() {
+    let key = &["select shop.secrets"];
+    for source in [
+        "BEGIN PERFORM 1 AS declare; PERFORM shop.upper('x'); RETURN 'x'; END",
+        "BEGIN PERFORM 1 AS declare; DO 'BEGIN END'; PERFORM shop.upper('x'); RETURN 'x'; END",
+        "BEGIN PERFORM 1 AS declare; RETURN shop.upper('x'); END",
+        "BEGIN PERFORM CASE WHEN true THEN declare END FROM (SELECT 1 AS declare) d; RETURN shop.upper('x'); END",
+    ] {
+        body(source, key, &[]);
+    }
+    body(
+        "BEGIN PERFORM 1 AS declare; CALL shop.archive_orders(now()); RETURN 'x'; END",
+        &["update shop.orders"],
+        &[],
+    );
+    body(
+        "BEGIN PERFORM 1 AS declare; PERFORM upper('x'); RETURN 'x'; END",
+        &["-> it"],
+        &["secrets", "unknown"],
+    );
+}
+
+#[test]
+fn code_that_gives_what_it_was_not_seen_to_read_is_not_clear() {
+    for source in [
+        // The whole of a row that fails a check is in the words of the error.
+        "DECLARE d text; BEGIN UPDATE shop.customers SET points = -1 WHERE id = 1; RETURN 'x'; EXCEPTION WHEN check_violation THEN GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL; RETURN d; END",
+        "BEGIN UPDATE shop.customers SET points = -1 WHERE id = 1; RETURN 'x'; EXCEPTION WHEN others THEN RETURN SQLERRM; END",
+        // The client's own cursor, of which it sees masked values only.
+        "DECLARE c refcursor := 'theirs'; n text; BEGIN FETCH c INTO n; RETURN n; END",
+        "DECLARE c refcursor; n text; BEGIN c := 'theirs'; FETCH c INTO n; RETURN n; END",
+        "DECLARE c refcursor; n text; BEGIN SELECT 'theirs' INTO c; FETCH NEXT FROM c INTO n; RETURN n; END",
+    ] {
+        body(source, &["it?"], &[]);
+    }
+    body(
+        "BEGIN UPDATE shop.customers SET points = 1 WHERE id = 1; RETURN 'x'; END",
+        &["-> it"],
+        &["it?", "it~"],
+    );
+}
+
+#[test]
+fn a_body_is_read_under_each_of_the_paths_that_it_runs_with() {
+    let g = Made::new("g", "sql", "DELETE FROM products; SELECT 'x'");
+    let f = || Made::new("f", "plpgsql", "BEGIN RETURN shop.g(); END").under("vault");
+    let both = &["delete shop.products", "delete vault.products"];
+    called(&[Made { ..g }, f()], "SELECT shop.g(), shop.f()", both, &["unknown"]);
+    let g = Made::new("g", "sql", "DELETE FROM products; SELECT 'x'");
+    called(&[g, f()], "SELECT shop.f(), shop.g()", both, &["unknown"]);
+    let g = Made::new("g", "sql", "DELETE FROM products; SELECT 'x'");
+    called(&[g, f()], "SELECT shop.f()", &["delete vault.products"], &["delete shop.products"]);
+}
+
+#[test]
+fn functions_that_call_each_other_give_what_any_of_them_reads() {
+    let g = Made::new(
+        "g",
+        "plpgsql",
+        "BEGIN IF true THEN RETURN shop.f(); END IF; RETURN (SELECT email FROM shop.customers); END",
+    );
+    let f = Made::new("f", "sql", "SELECT shop.g()");
+    called(
+        &[g, f],
+        "SELECT shop.g() AS a, shop.f() AS b",
+        &["a~shop.customers.email, b~shop.customers.email"],
+        &[],
+    );
+    let g = Made::new("g", "sql", "SELECT shop.f()");
+    let f = Made::new("f", "sql", "SELECT name FROM shop.products WHERE shop.g() = ''");
+    called(&[g, f], "SELECT shop.g() AS a, shop.f() AS b", &["-> a, b"], &["unknown"]);
+}
+
+#[test]
+fn to_call_what_does_more_than_read_is_an_effect_of_its_own() {
+    let call = "call function shop.f";
+    let made = |source| Made::new("f", "plpgsql", source);
+    for source in [
+        "BEGIN DELETE FROM shop.products; RETURN 'x'; END",
+        "BEGIN EXECUTE 'SELECT 1'; RETURN 'x'; END",
+        "BEGIN RETURN shop.touch_product(1); END",
+        "BEGIN PERFORM pg_notify('a', 'b'); RETURN 'x'; END",
+    ] {
+        body(source, &[call], &["call function shop.touch_product"]);
+        called(&[made(source)], "SELECT * FROM shop.f()", &[call], &[]);
+        called(&[made(source)], "SELECT 1 FROM shop.products WHERE name = shop.f()", &[call], &[]);
+    }
+    for source in [
+        "BEGIN RETURN (SELECT name FROM shop.products LIMIT 1); END",
+        "BEGIN RETURN (SELECT email FROM shop.customers LIMIT 1); END",
+        "BEGIN RETURN pg_catalog.upper('x'); END",
+    ] {
+        body(source, &[], &["call "]);
+    }
+    // However often and from wherever else it is called before.
+    let other = Made::new("g", "sql", "SELECT shop.f()");
+    let deletes = made("BEGIN DELETE FROM shop.products; RETURN 'x'; END");
+    called(&[deletes, other], "SELECT shop.f(), shop.g()", &[call, "call function shop.g"], &[]);
+}
+
+/// The same catalogue where `shop.f()` is cleared, as it was with this body.
+fn cleared(now: &[Made], read: &[Made], effects: Vec<Effect>, holds: &[&str]) -> Catalog {
+    use super::catalog::Cleared;
+    let before = with(read);
+    let digest = before.digest(before.functions_named("f").next().expect("it is there"));
+    let table = model::TableName { schema: "shop".to_owned(), name: "customers".to_owned() };
+    let holds = holds.iter().map(|c| ColumnName { table: table.clone(), name: (*c).to_owned() }).collect();
+    with(now).clearing([("shop.f()".to_owned(), Cleared { digest, effects, holds })].into())
+}
+
+#[test]
+fn a_function_that_a_person_has_read_does_what_they_found_until_it_is_another() {
+    use model::{Action, Resource, TableName};
+    let dynamic = |path| Made::new("f", "plpgsql", "BEGIN EXECUTE 'SELECT 1'; RETURN 'x'; END").under(path);
+    let on = |action, name: &str| {
+        let table = TableName { schema: "shop".to_owned(), name: name.to_owned() };
+        Effect::new(action, Resource::Table(table))
+    };
+    let effects = || vec![on(Action::Update, "orders")];
+    let call = |catalog: &Catalog| {
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis = analyse("SELECT shop.f() AS it", &session, &Options::default()).expect("a statement");
+        said(&analysis).join("; ")
+    };
+    let fine = cleared(&[dynamic("shop")], &[dynamic("shop")], effects(), &[]);
+    let says = call(&fine);
+    for part in ["update shop.orders", "shop.orders_2024 via shop.orders", "call function shop.f", "-> it"] {
+        assert!(says.contains(part), "{part}: {says}");
+    }
+    assert!(!says.contains("unknown") && !says.contains("it?"), "{says}");
+    assert_eq!(unread(&fine).iter().filter(|u| u.signature == "shop.f()").count(), 0);
+    let holds = call(&cleared(&[dynamic("shop")], &[dynamic("shop")], vec![], &["email"]));
+    assert!(holds.contains("it~shop.customers.email") && holds.contains("probe"), "{holds}");
+    let gone =
+        call(&cleared(&[dynamic("shop")], &[dynamic("shop")], vec![on(Action::Update, "gone")], &["gone"]));
+    assert!(gone.contains("unknown") && gone.contains("it?"), "{gone}");
+    // Other code, another path, other rights, or the caller's path.
+    let other = Made::new("f", "plpgsql", "BEGIN EXECUTE 'SELECT 2'; RETURN 'x'; END").under("shop");
+    let changed = "it is another than the one that was read";
+    for (now, read, fault) in [
+        (other, dynamic("shop"), changed),
+        (dynamic("vault"), dynamic("shop"), changed),
+        (dynamic("shop").by_its_owner(), dynamic("shop"), changed),
+        (
+            Made { path: None, ..dynamic("") },
+            Made { path: None, ..dynamic("") },
+            "it has no search_path of its own",
+        ),
+    ] {
+        let catalog = cleared(&[now], &[read], effects(), &[]);
+        let says = call(&catalog);
+        assert!(says.contains("unknown") && !says.contains("update shop.orders"), "{says}");
+        let found = unread(&catalog).into_iter().find(|u| u.signature == "shop.f()").expect("it is unread");
+        assert_eq!((found.why.as_str(), found.fault), ("it runs text as SQL", Some(fault)));
+    }
+    let all: Vec<String> = unread(&with(&[])).into_iter().map(|u| u.signature).collect();
+    assert_eq!(all, ["shop.card_of(integer)"]);
+}
+
+#[test]
+fn a_name_that_goes_by_somebody_elses_rights_is_not_certain() {
+    let named = "SELECT name FROM products LIMIT 1";
+    let unique = "SELECT status::text FROM orders LIMIT 1";
+    let made = |source| [Made::new("f", "sql", source)];
+    let call = "SELECT shop.f() AS it";
+    called(&made(named), call, &["select shop.products", "-> it"], &["unknown", "vault"]);
+    called(&made(unique).map(Made::by_its_owner), call, &["select shop.orders", "-> it"], &["unknown"]);
+    called(&made(named).map(Made::by_its_owner), call, &["unknown the target"], &[]);
+    // A path of its own says which schemas, and not which of them may be used.
+    let owned = |path| made(named).map(|made| made.by_its_owner().under(path));
+    called(&owned("shop, pg_temp"), call, &["select shop.products"], &["unknown", "vault"]);
+    called(&owned("vault, shop"), call, &["unknown the target"], &[]);
+    called(&owned("\"$user\", shop"), call, &["unknown the target"], &[]);
+    called(&made(named).map(|made| made.under("vault, shop")), call, &["unknown the target"], &[]);
+    called(
+        &made(named).map(|made| made.under("\"no, such\", shop")),
+        call,
+        &["select shop.products"],
+        &["unknown"],
+    );
+    // So are functions.
+    let lower = made("SELECT lower('X')");
+    called(&lower, call, &["-> it"], &["update", "unknown"]);
+    called(&made("SELECT lower('X')").map(Made::by_its_owner), call, &["update shop.products"], &[]);
+    // And a path that the same message sets.
+    let (mut both, mut one) = (
+        lines(&[], "SET search_path = vault, shop; SELECT name FROM products"),
+        lines(&[], "SET search_path = vault, shop; SELECT status FROM orders"),
+    );
+    both.retain(|line| line.starts_with("unknown"));
+    one.retain(|line| line.starts_with("unknown"));
+    assert_eq!((both.len(), one.len()), (1, 0), "{both:?} {one:?}");
+}
