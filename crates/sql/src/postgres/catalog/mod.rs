@@ -115,8 +115,8 @@ pub struct Catalog {
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
     /// What is asked often and follows from the rest.
     pub(crate) derived: OnceLock<Derived>,
-    /// A configured or proposed tag is on a column that is there.
-    pub(crate) tagged: bool,
+    /// It stands where there is none, so that anything may be tagged.
+    pub(crate) unread: bool,
     /// How many definitions and expressions could not be printed, because somebody locks what they name.
     pub(crate) unreadable: usize,
 }
@@ -451,7 +451,7 @@ pub struct EventTrigger {
 impl Catalog {
     /// One that stands where there is none: it finds no name, and may have any tag.
     pub fn unknown() -> Self {
-        Self { tagged: true, ..Self::default() }
+        Self { unread: true, ..Self::default() }
     }
 
     /// A relation by schema and name.
@@ -535,9 +535,9 @@ impl Catalog {
         self.schemas.contains(name)
     }
 
-    /// Whether any column outside the system's schemas is tagged.
+    /// Whether any column is tagged: in a database that was read some are, the system's own.
     pub fn any_tags(&self) -> bool {
-        self.tagged
+        self.unread || !self.column_tags.is_empty() || !self.relation_tags.is_empty()
     }
 
     /// How many definitions and expressions the server could not print when it was asked: views without a definition,
