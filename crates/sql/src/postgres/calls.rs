@@ -11,7 +11,7 @@ use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{constant, kind, qualified, text_constant};
-use super::value::{Flow, TEXT, UNKNOWN, Value};
+use super::value::{Flow, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 use super::{Control, parse};
 
@@ -247,6 +247,7 @@ impl<'a> Walk<'a> {
         let mut flow = Flow::Clear;
         let mut own_done = false;
         for function in &chosen {
+            self.fills(function, values.first().and_then(|value| value.type_oid));
             if function.is_builtin() {
                 if !own_done {
                     own_done = true;
@@ -261,6 +262,18 @@ impl<'a> Walk<'a> {
         Value { flow, type_oid, row: None }
     }
 
+    /// Functions that make a row of the type of their first argument: what the JSON or `hstore` holds becomes values of the
+    /// columns' types.
+    fn fills(&mut self, function: &Function, row: Option<Oid>) {
+        if !function.name.contains("populate_record") {
+            return;
+        }
+        match row.filter(|oid| !matches!(*oid, RECORD | UNKNOWN)) {
+            Some(row) => self.must_pass(row),
+            None => self.must_pass_any(),
+        }
+    }
+
     /// What functions of the server's own do that look at the types of their arguments.
     fn by_types(&mut self, name: &str, values: &[Value], nodes: &[Node]) {
         if matches!(name, "quote_literal" | "quote_nullable" | "textanycat" | "anytextcat") {
@@ -268,11 +281,6 @@ impl<'a> Walk<'a> {
                 if !nodes.get(index).is_some_and(|node| self.takes_its_type(node, value)) {
                     self.written_as_text(value);
                 }
-            }
-        } else if name.contains("populate_record") {
-            // What the JSON holds becomes values of the columns' types.
-            if let Some(row) = values.first().and_then(|value| value.type_oid) {
-                self.must_pass(row);
             }
         } else if name.contains("json") {
             values.iter().for_each(|value| self.shown_as_json(value));
@@ -436,7 +444,8 @@ impl<'a> Walk<'a> {
         self.called.insert(function.oid, Flow::Clear);
         let flow = self.deeper(|walk| {
             // Arguments and the result become values of their declared types.
-            for declared in function.arguments.iter().chain([&function.returns]) {
+            let columns = function.out_columns.iter().map(|(_, declared)| declared);
+            for declared in function.arguments.iter().chain([&function.returns]).chain(columns) {
                 walk.must_pass(*declared);
             }
             // Members in SQL can be replaced by the extension's owner: their bodies say what they do.
@@ -535,13 +544,20 @@ impl<'a> Walk<'a> {
             if !exact.is_own() {
                 return None;
             }
-            self.call_oid(exact.function);
+            self.operates(exact, l);
             return Some(Some(exact.result));
         }
         for operator in all.iter().filter(|o| o.is_own()) {
-            self.call_oid(operator.function);
+            self.operates(operator, l);
         }
         Some(None)
+    }
+
+    fn operates(&mut self, operator: &super::catalog::Operator, left: Option<Oid>) {
+        if let Some(function) = self.catalog.function(operator.function) {
+            self.fills(function, left);
+        }
+        self.call_oid(operator.function);
     }
 }
 

@@ -249,6 +249,8 @@ pub struct Trigger {
     pub condition: Option<String>,
     /// It may run as late as at the end of the transaction (`DEFERRABLE`).
     pub deferrable: bool,
+    /// It runs in place of what it reacts to (`INSTEAD OF`).
+    pub instead: bool,
 }
 
 /// A foreign key, seen from the table that it refers to.
@@ -467,6 +469,11 @@ impl Catalog {
     /// All relations, in no order.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values()
+    }
+
+    /// All types.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.types.values()
     }
 
     /// A type by schema and name.
