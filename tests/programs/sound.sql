@@ -187,7 +187,7 @@ CREATE FUNCTION b.outs(OUT i a.dom, OUT t text) LANGUAGE plpgsql AS 'BEGIN i := 
 SELECT * FROM b.rows();
 SELECT b.outs();
 CREATE EXTENSION hstore SCHEMA public;
-EXPLAIN ANALYZE SELECT public.populate_record(NULL::a.doms, 'd=>1');
-EXPLAIN ANALYZE SELECT NULL::a.doms OPERATOR(public.#=) 'd=>1'::public.hstore;
+SELECT public.populate_record(NULL::a.doms, public.hstore('d', '1'));
+SELECT NULL::a.doms OPERATOR(public.#=) public.hstore('d', '1');
 SELECT jsonb_populate_record(COALESCE(NULL::a.doms, NULL), '{"d": 1}');
 SELECT * FROM jsonb_to_record('{"d": 1}') AS (d a.dom);
