@@ -28,7 +28,9 @@ impl<'a> Walk<'a> {
         }
         let path = function.config.iter().find(|(setting, _)| setting == "search_path");
         let outside = self.outside.take();
-        let path = path.map(|(_, value)| Cow::Owned(self.path_of(value))).or_else(|| outside.clone());
+        let path = path
+            .map(|(_, value)| Cow::Owned(self.path_of(value, function.security_definer)))
+            .or_else(|| outside.clone());
         let before = path.map(|path| std::mem::replace(&mut self.path, path));
         // A function may be replaced while it is in use: what it reads is never settled by the caller's statement alone.
         let flow = self.inside(Within::Body(name.clone()), |walk| {
@@ -53,12 +55,13 @@ impl<'a> Walk<'a> {
     }
 
     /// A search path as a function's configuration has it: the server's implicit schemas and those that it names.
-    fn path_of(&self, value: &str) -> Vec<String> {
+    fn path_of(&self, value: &str, other_role: bool) -> Vec<String> {
         let names: Vec<String> = value
             .split(',')
             .map(|name| name.trim().trim_matches('"').replace("\"\"", "\""))
             .map(|name| if name == "$user" { self.session.role.to_owned() } else { name })
             .filter(|name| !name.is_empty())
+            .filter(|name| self.catalog.is_usable(name, self.session.role) != Some(false) || other_role)
             .collect();
         let mut path: Vec<String> = Vec::new();
         if !names.iter().any(|n| n == "pg_temp") {

@@ -179,12 +179,8 @@ impl<'a> Walk<'a> {
             }
             found = kept;
         }
-        if let Some(why) = self.unsettled.clone()
-            && schema != Some("pg_catalog")
-            && (found.is_empty() || found.iter().any(|f| !f.is_builtin()) || schema.is_some())
-        {
-            self.unknown(why);
-        }
+        let is_system = !found.is_empty() && found.iter().all(|f| f.is_builtin());
+        self.function_is_settled(schema, name, is_system);
         found
     }
 
@@ -512,14 +508,11 @@ impl<'a> Walk<'a> {
         right: Option<Oid>,
     ) -> Option<Option<Oid>> {
         let catalog = self.catalog;
-        if !catalog.derived().has_own_operator(name) {
+        if !self.may_have_own_operator(name) {
             return None;
         }
         let prefix = left == Some(Oid(0));
-        let visible = |o: &&super::catalog::Operator| match schema {
-            Some(schema) => o.schema == schema,
-            None => self.sees(&o.schema),
-        };
+        let visible = |o: &&super::catalog::Operator| self.may_mean(schema, o);
         let mut all: Vec<_> =
             catalog.operators_named(name).filter(visible).filter(|o| (o.left == Oid(0)) == prefix).collect();
         all.sort_by_key(|o| self.rank(&o.schema));
@@ -531,8 +524,8 @@ impl<'a> Walk<'a> {
         if !all.iter().any(|o| o.is_own()) {
             return None;
         }
-        if let Some(why) = self.unsettled.clone() {
-            self.unknown(why);
+        if let Some(unsettled) = self.unsettled.clone() {
+            self.unknown(unsettled.why);
         }
         let (l, r) = match (left, right) {
             (Some(UNKNOWN), Some(r)) if r != UNKNOWN => (Some(r), Some(r)),

@@ -53,9 +53,10 @@ impl<'a> Walk<'a> {
             VariableSetKind::VarSetValue => {
                 let values: Option<Vec<String>> =
                     set.args.iter().map(|a| kind(a).and_then(constant)).collect();
-                // `SET a = x, y` is a list; each item is quoted where it is no plain name, as the server does.
+                // `SET a = x, y` is a list; each item is quoted where it is no plain name, as the server does. So is a single
+                // schema: `SET search_path = 'a, b'` names one.
                 let value = values.map(|values| match values.as_slice() {
-                    [one] => one.clone(),
+                    [one] if name != "search_path" => one.clone(),
                     many => many.iter().map(|v| quoted(v)).collect::<Vec<_>>().join(", "),
                 });
                 let single = set.args.len() == 1;

@@ -8,6 +8,7 @@ use pg_query::protobuf::{RangeVar, TypeName};
 
 use super::catalog::{Catalog, Column, Function, Oid, Relation, RelationKind};
 use super::findings::Findings;
+use super::uncertain::Unsettled;
 use super::value::{Col, Flow, Value};
 use super::{Options, Refusal, Session, Source, Statement, tree};
 
@@ -38,7 +39,7 @@ pub(super) struct Walk<'a> {
     /// The path that is in force while a printed text is read: bodies of functions that it calls run under it.
     pub outside: Option<Cow<'a, [String]>>,
     /// Names outside `pg_catalog` are not certain; why.
-    pub unsettled: Option<String>,
+    pub unsettled: Option<Unsettled>,
     /// What was prepared before this message no longer means what it meant then; why.
     pub moved: Option<String>,
     pub within: Within,
@@ -196,11 +197,7 @@ impl<'a> Walk<'a> {
             "pg_temp" => self.temporary().and_then(|schema| self.catalog.relation(schema, name)),
             schema => self.catalog.relation(schema, name),
         };
-        if let Some(why) = self.unsettled.clone()
-            && found.is_none_or(|r| r.schema != "pg_catalog")
-        {
-            self.unknown(why);
-        }
+        self.relation_is_settled(&range.schemaname, name, found);
         if found.is_none() && self.unsettled.is_none() {
             self.missing(format!("relation \"{}\" does not exist", written(range)));
         }
@@ -225,11 +222,7 @@ impl<'a> Walk<'a> {
             Some(schema) => catalog.type_named(schema, parts.name),
             None => self.path.iter().find_map(|schema| catalog.type_named(schema, parts.name)),
         };
-        if let Some(why) = self.unsettled.clone()
-            && found.is_none_or(|t| t.schema != "pg_catalog")
-        {
-            self.unknown(why);
-        }
+        self.type_is_settled(parts.schema, parts.name, found);
         let Some(found) = found else {
             self.missing(format!("type \"{}\" does not exist", parts.name));
             return None;

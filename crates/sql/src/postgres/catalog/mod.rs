@@ -1,6 +1,6 @@
 //! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -99,7 +99,10 @@ pub struct Catalog {
     pub(crate) families: Vec<Family>,
     /// Extensions by name, with the schema that holds their objects.
     pub(crate) extensions: HashMap<String, String>,
-    pub(crate) schemas: BTreeSet<String>,
+    /// Each with whether `reader` may look for names in it (`USAGE`).
+    pub(crate) schemas: BTreeMap<String, bool>,
+    /// The role that read it.
+    pub(crate) reader: String,
     pub(crate) relation_names: HashMap<String, HashMap<String, Oid>>,
     pub(crate) type_names: HashMap<String, HashMap<String, Oid>>,
     /// By name, then every overload in every schema.
@@ -471,6 +474,22 @@ impl Catalog {
         self.relations.values()
     }
 
+    /// The schemas that hold a relation of this name.
+    pub(crate) fn schemas_of_relations(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.relation_names
+            .iter()
+            .filter(move |(_, names)| names.contains_key(name))
+            .map(|(schema, _)| schema.as_str())
+    }
+
+    /// The schemas that hold a type of this name.
+    pub(crate) fn schemas_of_types(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.type_names
+            .iter()
+            .filter(move |(_, names)| names.contains_key(name))
+            .map(|(schema, _)| schema.as_str())
+    }
+
     /// All types.
     pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
         self.types.values()
@@ -539,7 +558,16 @@ impl Catalog {
 
     /// Whether there is a schema of this name.
     pub fn has_schema(&self, name: &str) -> bool {
-        self.schemas.contains(name)
+        self.schemas.contains_key(name)
+    }
+
+    /// Whether a role finds names in a schema that is there, as far as that is known: else it is passed over in a search path.
+    pub fn is_usable(&self, schema: &str, role: &str) -> Option<bool> {
+        match schema {
+            "pg_catalog" => Some(true),
+            _ if role != self.reader => None,
+            schema => self.schemas.get(schema).copied(),
+        }
     }
 
     /// Whether any column is tagged: in a database that was read some are, the system's own.
