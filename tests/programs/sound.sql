@@ -191,3 +191,5 @@ SELECT public.populate_record(NULL::a.doms, public.hstore('d', '1'));
 SELECT NULL::a.doms OPERATOR(public.#=) public.hstore('d', '1');
 SELECT jsonb_populate_record(COALESCE(NULL::a.doms, NULL), '{"d": 1}');
 SELECT * FROM jsonb_to_record('{"d": 1}') AS (d a.dom);
+PREPARE given (a.dom, text) AS SELECT $1, $2;
+EXECUTE given (1, 'x');
