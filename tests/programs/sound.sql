@@ -159,3 +159,37 @@ SET session_replication_role = replica;
 INSERT INTO a.replicated VALUES (2);
 UPDATE a.replicated SET id = 3;
 RESET session_replication_role;
+
+-- Statements' triggers stand beside what a view does by itself, and only rows' triggers in its place.
+CREATE FUNCTION b.told() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TABLE a.goods (id int PRIMARY KEY, qty int, name varchar);
+INSERT INTO a.goods VALUES (1, 1, 'x'), (2, 2, 'y');
+CREATE VIEW a.good AS SELECT * FROM a.goods;
+CREATE TRIGGER told AFTER UPDATE OR INSERT ON a.good FOR EACH STATEMENT EXECUTE FUNCTION b.told();
+CREATE TRIGGER instead INSTEAD OF INSERT ON a.good FOR EACH ROW EXECUTE FUNCTION b.told();
+UPDATE a.good SET qty = 0;
+INSERT INTO a.good VALUES (3, 3);
+
+-- A name behind a row whose columns are not known may be a function.
+CREATE FUNCTION b.peek(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
+SELECT x.peek FROM unnest(COALESCE('{a}'::varchar[], ARRAY['b'])) x;
+SELECT x.length, x.peek FROM unnest(COALESCE('{a}'::varchar[], ARRAY['b'])) x;
+
+-- Domains give rows that are there their defaults, and check what functions give.
+CREATE DOMAIN a.dom AS int DEFAULT b.given() CHECK (b.fine(VALUE));
+CREATE DOMAIN a.dom_too AS a.dom;
+CREATE TABLE a.doms (id int, d a.dom);
+INSERT INTO a.doms (id) VALUES (1);
+ALTER TABLE a.goods ADD COLUMN c a.dom;
+ALTER TABLE a.goods ADD COLUMN e a.dom_too, ADD COLUMN n int;
+CREATE FUNCTION b.rows() RETURNS TABLE (i a.dom, t text) LANGUAGE sql AS 'SELECT 1, ''x''::text';
+CREATE FUNCTION b.outs(OUT i a.dom, OUT t text) LANGUAGE plpgsql AS 'BEGIN i := 1; END';
+SELECT * FROM b.rows();
+SELECT b.outs();
+CREATE EXTENSION hstore SCHEMA public;
+SELECT public.populate_record(NULL::a.doms, public.hstore('d', '1'));
+SELECT NULL::a.doms OPERATOR(public.#=) public.hstore('d', '1');
+SELECT jsonb_populate_record(COALESCE(NULL::a.doms, NULL), '{"d": 1}');
+SELECT * FROM jsonb_to_record('{"d": 1}') AS (d a.dom);
+PREPARE given (a.dom, text) AS SELECT $1, $2;
+EXECUTE given (1, 'x');

@@ -1,9 +1,10 @@
 //! Functions that no statement names: operator classes, casts, triggers, indexes, bounds. Each attack writes to a table when it
 //! is sent to the server directly, and not when it is sent through the gateway, under a policy that allows all else.
 
-use tokio_postgres::Client;
+use testkit::durward::Target;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::rig::{DATABASE, Rig};
+use crate::rig::{DATABASE, Rig, server};
 
 const POLICY: &str = "@id(\"all\")\npermit (principal, action, resource);\n\
      @id(\"kept\")\n@reason(\"nobody writes there\")\n\
@@ -349,4 +350,40 @@ async fn indexes_of_partitions_do_not_go_with_the_one_above() {
         }
         client.batch_execute(honest).await.unwrap_or_else(|error| panic!("{honest}: {error:?}"));
     }
+}
+
+const READS: &str =
+    "@id(\"reads\")\npermit (principal, action in [Action::\"connect\", Action::\"read\"], resource);\n";
+
+/// A target on which no column is tagged shows nobody its passwords' verifiers, others' statements or copies of values.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_keeps_to_itself_is_masked_where_nobody_tagged_anything() {
+    let server = server(&[]);
+    let setup = "CREATE ROLE someone PASSWORD 'needle'; CREATE TABLE plain (a text); \
+         INSERT INTO plain SELECT 'needle' FROM generate_series(1, 100); ANALYZE plain; \
+         CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw; \
+         CREATE USER MAPPING FOR CURRENT_USER SERVER far OPTIONS (password 'needle')";
+    server.sql(DATABASE, setup).unwrap();
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, "", READS);
+    let client = rig.through().connect().await;
+    for (secret, structure) in [
+        ("SELECT rolpassword FROM pg_authid WHERE rolname = 'someone'", "SELECT rolname FROM pg_authid"),
+        ("SELECT passwd FROM pg_shadow", "SELECT usename FROM pg_shadow"),
+        ("SELECT query FROM pg_stat_activity", "SELECT state FROM pg_stat_activity"),
+        ("SELECT most_common_vals FROM pg_stats WHERE tablename = 'plain'", "SELECT attname FROM pg_stats"),
+        ("SELECT umoptions FROM pg_user_mappings", "SELECT srvname FROM pg_user_mappings"),
+    ] {
+        client.batch_execute(structure).await.unwrap();
+        let rows = client.simple_query(secret).await.unwrap();
+        let shown = rows.iter().filter_map(|m| match m {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        for shown in shown {
+            let tells = ["needle", "SCRAM", "SELECT"].iter().any(|part| shown.contains(part));
+            assert!(!tells, "{secret}: {shown}");
+        }
+    }
+    client.batch_execute("SELECT a || '!' FROM plain").await.expect("nothing of it is tagged");
 }

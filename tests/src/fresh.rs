@@ -244,3 +244,25 @@ async fn a_target_with_the_event_trigger_that_doctor_offers_tells_at_once() {
     let refused = client.batch_execute("CREATE TABLE more (n int)").await.expect_err("it notifies");
     assert_eq!(refused.code().unwrap().code(), "42501");
 }
+
+/// Whoever may make schemas may put one before those in which others find their tables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_that_comes_into_the_path_of_a_session_is_found_by_its_next_statement() {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let user = server.sql(DATABASE, "SELECT current_user").unwrap().trim().to_owned();
+    let target = Target {
+        columns: vec![(format!("{user}.staffers.email"), "pii".to_owned())],
+        ..Target::new(DATABASE, server.port(), DATABASE)
+    };
+    let rig = Rig::of(server, &target, "", POLICY);
+    let client = rig.through().connect().await;
+    let used = "SELECT email || '' FROM staffers";
+    client.batch_execute(used).await.expect("nothing in schema public is tagged");
+    let other = rig.through().connect().await;
+    other.batch_execute(&format!("CREATE SCHEMA {user}")).await.unwrap();
+    other.batch_execute(&format!("CREATE TABLE {user}.staffers (id int, email text)")).await.unwrap();
+    let refused = client.batch_execute(used).await.expect_err("it is another table by now");
+    assert_eq!(refused.code().unwrap().code(), "42501");
+    client.batch_execute("SELECT email || '' FROM public.staffers").await.expect("the one from before");
+}

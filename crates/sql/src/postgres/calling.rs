@@ -118,7 +118,8 @@ impl<'a> Walk<'a> {
 
     fn called_now(&mut self, function: &'a Function) -> Flow {
         // Arguments and the result become values of their declared types.
-        for declared in function.arguments.iter().chain([&function.returns]) {
+        let columns = function.out_columns.iter().map(|(_, declared)| declared);
+        for declared in function.arguments.iter().chain([&function.returns]).chain(columns) {
             self.must_pass(*declared);
         }
         // Members in SQL can be replaced by the extension's owner: their bodies say what they do.

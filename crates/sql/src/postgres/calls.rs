@@ -11,7 +11,7 @@ use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{constant, kind, qualified, text_constant};
-use super::value::{Flow, TEXT, UNKNOWN, Value};
+use super::value::{Flow, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 use super::{Control, parse};
 
@@ -180,12 +180,8 @@ impl<'a> Walk<'a> {
             }
             found = kept;
         }
-        if let Some(why) = self.unsettled.clone()
-            && schema != Some("pg_catalog")
-            && (found.is_empty() || found.iter().any(|f| !f.is_builtin()) || schema.is_some())
-        {
-            self.unknown(why);
-        }
+        let is_system = !found.is_empty() && found.iter().all(|f| f.is_builtin());
+        self.function_is_settled(schema, name, is_system);
         found
     }
 
@@ -252,6 +248,7 @@ impl<'a> Walk<'a> {
         let mut flow = Flow::Clear;
         let mut own_done = false;
         for function in &chosen {
+            self.fills(function, values.first().and_then(|value| value.type_oid));
             if function.is_builtin() {
                 if !own_done {
                     own_done = true;
@@ -266,6 +263,18 @@ impl<'a> Walk<'a> {
         Value { flow, type_oid, row: None }
     }
 
+    /// Functions that make a row of the type of their first argument: what the JSON or `hstore` holds becomes values of the
+    /// columns' types.
+    fn fills(&mut self, function: &Function, row: Option<Oid>) {
+        if !function.name.contains("populate_record") {
+            return;
+        }
+        match row.filter(|oid| !matches!(*oid, RECORD | UNKNOWN)) {
+            Some(row) => self.must_pass(row),
+            None => self.must_pass_any(),
+        }
+    }
+
     /// What functions of the server's own do that look at the types of their arguments.
     fn by_types(&mut self, name: &str, values: &[Value], nodes: &[Node]) {
         if matches!(name, "quote_literal" | "quote_nullable" | "textanycat" | "anytextcat") {
@@ -273,11 +282,6 @@ impl<'a> Walk<'a> {
                 if !nodes.get(index).is_some_and(|node| self.takes_its_type(node, value)) {
                     self.written_as_text(value);
                 }
-            }
-        } else if name.contains("populate_record") {
-            // What the JSON holds becomes values of the columns' types.
-            if let Some(row) = values.first().and_then(|value| value.type_oid) {
-                self.must_pass(row);
             }
         } else if name.contains("json") {
             values.iter().for_each(|value| self.shown_as_json(value));
@@ -446,14 +450,11 @@ impl<'a> Walk<'a> {
         right: Option<Oid>,
     ) -> Option<Option<Oid>> {
         let catalog = self.catalog;
-        if !catalog.derived().has_own_operator(name) {
+        if !self.may_have_own_operator(name) {
             return None;
         }
         let prefix = left == Some(Oid(0));
-        let visible = |o: &&super::catalog::Operator| match schema {
-            Some(schema) => o.schema == schema,
-            None => self.sees(&o.schema),
-        };
+        let visible = |o: &&super::catalog::Operator| self.may_mean(schema, o);
         let mut all: Vec<_> =
             catalog.operators_named(name).filter(visible).filter(|o| (o.left == Oid(0)) == prefix).collect();
         all.sort_by_key(|o| self.rank(&o.schema));
@@ -465,8 +466,8 @@ impl<'a> Walk<'a> {
         if !all.iter().any(|o| o.is_own()) {
             return None;
         }
-        if let Some(why) = self.unsettled.clone() {
-            self.unknown(why);
+        if let Some(unsettled) = self.unsettled.clone() {
+            self.unknown(unsettled.why);
         }
         let (l, r) = match (left, right) {
             (Some(UNKNOWN), Some(r)) if r != UNKNOWN => (Some(r), Some(r)),
@@ -479,13 +480,20 @@ impl<'a> Walk<'a> {
             if !exact.is_own() {
                 return None;
             }
-            self.call_oid(exact.function);
+            self.operates(exact, l);
             return Some(Some(exact.result));
         }
         for operator in all.iter().filter(|o| o.is_own()) {
-            self.call_oid(operator.function);
+            self.operates(operator, l);
         }
         Some(None)
+    }
+
+    fn operates(&mut self, operator: &super::catalog::Operator, left: Option<Oid>) {
+        if let Some(function) = self.catalog.function(operator.function) {
+            self.fills(function, left);
+        }
+        self.call_oid(operator.function);
     }
 }
 

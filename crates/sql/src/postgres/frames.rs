@@ -102,7 +102,7 @@ impl<'a> Walk<'a> {
     pub(super) fn schemas_seen(&self) -> Vec<String> {
         match self.names.reach {
             Reach::Certain | Reach::Listed => self.names.path.to_vec(),
-            Reach::Anywhere => self.catalog.schemas.iter().cloned().collect(),
+            Reach::Anywhere => self.catalog.schemas.keys().cloned().collect(),
         }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Walk<'a> {
             Reach::Listed if foremost => return first,
             Reach::Listed => self.names.path.iter().filter_map(|schema| of(schema)).collect(),
             Reach::Anywhere => {
-                let lasting = catalog.schemas.iter().filter(|schema| !schema.starts_with("pg_temp_"));
+                let lasting = catalog.schemas.keys().filter(|schema| !schema.starts_with("pg_temp_"));
                 lasting.filter_map(|schema| of(schema)).collect()
             }
         };

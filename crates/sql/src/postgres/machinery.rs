@@ -53,7 +53,7 @@ impl<'a> Walk<'a> {
             self.call_oid(trigger.function);
             self.found.deferred |= trigger.deferrable && self.found.by_path;
         }
-        let instead = rules.iter().any(|rule| rule.instead) || !triggers.is_empty();
+        let instead = rules.iter().any(|rule| rule.instead) || triggers.iter().any(|trigger| trigger.instead);
         if relation.kind == RelationKind::View && !instead {
             self.behind(relation, event);
         }

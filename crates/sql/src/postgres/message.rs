@@ -10,11 +10,15 @@ use super::frames::{Names, Reach};
 use super::scope::Scope;
 use super::text::Normal;
 use super::tree::inner;
+use super::uncertain::{Made, Unsettled};
 use super::walk::Walk;
 use super::{Control, Options, Refusal, Session, Statement, shape};
 
 /// Why a name after this is not certain.
 const ONE_AT_A_TIME: &str = "an earlier statement of the same message changes names; send the statements one at a time, or as a plan (durward plan submit)";
+
+/// Longer names are cut, in bytes.
+const LONGEST_NAME: usize = 63;
 
 /// What is in force for the next statement of a message.
 pub(super) struct Message<'a> {
@@ -22,6 +26,8 @@ pub(super) struct Message<'a> {
     options: &'a Options,
     names: Names<'a>,
     unsettled: bool,
+    /// What earlier statements made.
+    made: Arc<Made>,
     /// Names mean something else than when the message began; what was prepared before that means something else, too.
     moved: bool,
     /// The path was changed up to the end of the transaction only.
@@ -39,6 +45,7 @@ impl<'a> Message<'a> {
             options,
             names: Names { path: Cow::Borrowed(session.search_path), reach: Reach::Certain, definer: false },
             unsettled: false,
+            made: Arc::default(),
             moved: false,
             local: false,
             prepared: HashMap::new(),
@@ -50,7 +57,8 @@ impl<'a> Message<'a> {
     pub(super) fn statement(&mut self, raw: &RawStmt, text: Normal) -> Result<Statement, Refusal> {
         let mut walk = Walk::new(self.session, self.options);
         walk.names = self.names.clone();
-        walk.unsettled = self.unsettled.then(|| ONE_AT_A_TIME.to_owned());
+        walk.unsettled =
+            self.unsettled.then(|| Unsettled { why: ONE_AT_A_TIME, made: Arc::clone(&self.made) });
         walk.moved = self.moved.then(|| ONE_AT_A_TIME.to_owned());
         walk.prepared = std::mem::take(&mut self.prepared);
         walk.cursors = std::mem::take(&mut self.cursors);
@@ -80,6 +88,11 @@ impl<'a> Message<'a> {
         }
         for control in &statement.control {
             self.follow(control);
+        }
+        if statement.control.iter().any(|control| matches!(control, Control::Ddl | Control::TempObject)) {
+            let code = self.session.catalog.event_triggers().iter().any(|_| true)
+                || statement.facts.functions.iter().any(|f| f.schema != "pg_catalog");
+            Arc::make_mut(&mut self.made).by(node, code);
         }
         Ok(statement)
     }
@@ -162,14 +175,20 @@ impl<'a> Message<'a> {
                 Some(inside) if !inside.contains('"') => inside.to_owned(),
                 Some(_) => return None,
                 None if item.contains('"') => return None,
-                None => item.to_owned(),
+                // Written by `set_config` as it is.
+                None => item.to_ascii_lowercase(),
             };
+            if name.len() > LONGEST_NAME {
+                return None;
+            }
             let name = if name == "$user" { self.session.role.to_owned() } else { name };
-            // A schema that is not there is passed over; which one is temporary is for the server to say.
+            // A schema that is not there or may not be used is passed over; which one is temporary is for the server to say.
             if name == "pg_temp" {
                 return None;
             }
-            if self.session.catalog.has_schema(&name) {
+            if self.session.catalog.has_schema(&name)
+                && self.session.catalog.is_usable(&name, self.session.role)?
+            {
                 named.push(name);
             }
         }

@@ -53,6 +53,7 @@ mod text;
 mod tree;
 mod truth;
 mod types;
+mod uncertain;
 mod utility;
 mod value;
 mod views;

@@ -120,6 +120,109 @@ fn what_was_prepared_means_something_else_once_the_path_has_moved() {
     }
 }
 
+/// The sample with functions and an operator of a user's own that are called as the server's are, a schema that nobody may look
+/// into, and a table in it that is called as another one is.
+fn with_namesakes() -> Catalog {
+    use super::catalog::{FIRST_USER_OID, Function, Oid, Operator};
+    let mut catalog = shop();
+    let upper = catalog.functions_named("upper").find(|f| f.arguments == [Oid(25)]).unwrap().clone();
+    let made = Function {
+        oid: Oid(FIRST_USER_OID + 900_000),
+        schema: "shop".to_owned(),
+        arguments: vec![Oid(1043)],
+        language: "sql".to_owned(),
+        source: "SELECT $1".to_owned(),
+        ..upper
+    };
+    let plus = Operator {
+        schema: "shop".to_owned(),
+        name: "+".to_owned(),
+        left: Oid(23),
+        right: Oid(23),
+        result: Oid(23),
+        function: made.oid,
+    };
+    catalog.function_names.entry("upper".to_owned()).or_default().push(made.oid);
+    catalog.functions.insert(made.oid, made);
+    catalog.operator_names.entry("+".to_owned()).or_default().push(catalog.operators.len());
+    catalog.operators.push(plus);
+    catalog.schemas.insert("archive".to_owned(), false);
+    let mut hidden = catalog.relation("shop", "products").unwrap().clone();
+    hidden.oid = Oid(FIRST_USER_OID + 900_001);
+    hidden.schema = "archive".to_owned();
+    hidden.name = "customers".to_owned();
+    let named = catalog.relation_names.entry("archive".to_owned()).or_default();
+    named.insert("customers".to_owned(), hidden.oid);
+    named.insert("pg_namespace".to_owned(), hidden.oid);
+    catalog.relations.insert(hidden.oid, hidden);
+    catalog
+}
+
+#[track_caller]
+fn among_namesakes(path: &[&str], role: &str, text: &str) -> Vec<String> {
+    let catalog = with_namesakes();
+    let path: Vec<String> = path.iter().map(|s| (*s).to_owned()).collect();
+    let session = Session { catalog: &catalog, search_path: &path, role, prepared: &NoNames };
+    said(&analyse(text, &session, &Options::default()).unwrap_or_else(|refusal| panic!("{text}: {refusal}")))
+}
+
+#[test]
+fn where_the_path_is_not_certain_a_name_of_the_servers_may_be_anybodys() {
+    let is_certain = |text: &str| {
+        !among_namesakes(&["pg_catalog"], "postgres", text).iter().any(|l| l.contains("one at a time"))
+    };
+    for (text, certain) in [
+        ("SELECT upper('x'::varchar), 1 + 1 FROM pg_namespace", true),
+        ("RESET search_path; SELECT upper('x'::varchar)", false),
+        ("RESET search_path; SELECT pg_catalog.upper('x'::varchar)", true),
+        ("RESET search_path; SELECT initcap('x'::varchar), now(), count(*) FROM pg_class", true),
+        ("RESET search_path; SELECT nspname FROM pg_namespace", false),
+        ("RESET search_path; SELECT nspname FROM pg_catalog.pg_namespace", true),
+        ("RESET search_path; SELECT 1 + 1", false),
+        ("RESET search_path; SELECT 1 OPERATOR(pg_catalog.+) 1, 1 - 1, 1.5 + 2.5", true),
+        ("RESET ALL; SELECT upper('x'::varchar)", false),
+        ("DISCARD ALL; SELECT upper('x'::varchar)", false),
+        ("SET search_path = pg_catalog; SELECT upper('x'::varchar), 1 + 1", true),
+        // What an earlier statement made is in no catalogue yet.
+        (
+            "CREATE FUNCTION shop.initcap(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1'; SELECT initcap('x'::varchar)",
+            false,
+        ),
+        (
+            "CREATE FUNCTION shop.initcap(varchar) RETURNS text LANGUAGE sql AS 'SELECT 1'; SELECT length('x')",
+            true,
+        ),
+        ("CREATE OPERATOR shop.- (LEFTARG = int, RIGHTARG = int, FUNCTION = f); SELECT 1 - 1", false),
+        ("CREATE CAST (int AS text) WITH FUNCTION f(int); SELECT 1::text", false),
+        ("ALTER FUNCTION shop.f(varchar) RENAME TO initcap; SELECT initcap('x')", false),
+        ("CREATE TEMP TABLE pg_class AS SELECT 1 AS a; SELECT * FROM pg_class", false),
+        ("DO 'BEGIN CREATE TABLE a (b int); END'; SELECT now()", false),
+        ("CREATE TABLE shop.a (b text); CREATE TABLE shop.c (d text, e timestamptz DEFAULT now())", true),
+        ("CREATE TABLE shop.a (b text); SELECT initcap('x'), 1 - 1, count(*) FROM pg_class", true),
+    ] {
+        assert_eq!(is_certain(text), certain, "{text}");
+    }
+}
+
+#[test]
+fn a_schema_that_may_not_be_used_is_passed_over_in_a_path() {
+    let check = |role: &str, text: &str, part: &str| {
+        let lines = among_namesakes(&["pg_catalog", "public"], role, text);
+        assert!(lines.iter().any(|l| l.contains(part)), "{role}: {text}: no {part} in {lines:#?}");
+    };
+    let text = "SET search_path = archive, shop; SELECT email FROM customers";
+    check("postgres", text, "select shop.customers");
+    check("postgres", text, "email=shop.customers.email");
+    // Whether another role may is not known.
+    check("somebody", text, "one at a time");
+    check("postgres", "SET search_path = 'archive, shop'; SELECT email FROM customers", "does not exist");
+    check(
+        "postgres",
+        "SELECT set_config('search_path', 'Archive, SHOP', false); SELECT email FROM customers",
+        "one at a time",
+    );
+}
+
 #[test]
 fn a_path_that_is_set_for_a_transaction_is_not_certain_behind_its_end() {
     for text in [

@@ -65,7 +65,7 @@ impl Leaves<'_, '_> {
             NodeEnum::RenameStmt(rename) => self.renames(rename),
             NodeEnum::ViewStmt(view) => self.creates_view(view),
             NodeEnum::CreateSchemaStmt(create) => {
-                self.now().schemas.insert(create.schemaname.clone());
+                self.now().schemas.insert(create.schemaname.clone(), true);
                 self.comes(format!("the schema {}", create.schemaname), String::new());
                 if !create.schema_elts.is_empty() {
                     self.is_not_foreseen("what is made in a new schema with it");

@@ -43,7 +43,7 @@ impl Entry<'_> {
     }
 
     /// The same, and whether it is certain that the server has a column of that name here.
-    fn named(&self, name: &str) -> Option<(Value, bool)> {
+    pub(super) fn named(&self, name: &str) -> Option<(Value, bool)> {
         match &self.columns {
             Columns::Untagged(relation) => {
                 relation.column(name).map(|column| (Value::clear(Some(column.type_oid)), true))

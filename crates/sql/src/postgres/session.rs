@@ -53,9 +53,10 @@ impl<'a> Walk<'a> {
             VariableSetKind::VarSetValue => {
                 let values: Option<Vec<String>> =
                     set.args.iter().map(|a| kind(a).and_then(constant)).collect();
-                // `SET a = x, y` is a list; each item is quoted where it is no plain name, as the server does.
+                // `SET a = x, y` is a list; each item is quoted where it is no plain name, as the server does. So is a single
+                // schema: `SET search_path = 'a, b'` names one.
                 let value = values.map(|values| match values.as_slice() {
-                    [one] => one.clone(),
+                    [one] if name != "search_path" => one.clone(),
                     many => many.iter().map(|v| quoted(v)).collect::<Vec<_>>().join(", "),
                 });
                 let single = set.args.len() == 1;
@@ -133,22 +134,26 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn prepare(&mut self, prepare: &PrepareStmt) {
-        // Values that are given to it become values of these types.
-        for declared in &prepare.argtypes {
+        self.given(&prepare.argtypes);
+        let inner = Arc::new(self.apart(inner(&prepare.query), &prepare.argtypes));
+        self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
+        self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });
+    }
+
+    /// Values that are given to a prepared statement become values of these types, each time that it runs.
+    fn given(&mut self, types: &[Node]) {
+        for declared in types {
             if let Some(NodeEnum::TypeName(name)) = kind(declared)
                 && let Some(declared) = self.cast_to(name, None)
             {
                 self.becomes_anything(&Value::clear(Some(declared)));
             }
         }
-        let inner = Arc::new(self.apart(inner(&prepare.query)));
-        self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
-        self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });
     }
 
     pub(super) fn declare(&mut self, declare: &DeclareCursorStmt) {
         const HOLD: i32 = 0x0020;
-        let inner = Arc::new(self.apart(inner(&declare.query)));
+        let inner = Arc::new(self.apart(inner(&declare.query), &[]));
         // It is planned and started now.
         self.takes(&inner);
         self.cursors.insert(declare.portalname.clone(), Arc::clone(&inner));
@@ -215,7 +220,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A statement that is read for itself: what it would do is not done now.
-    fn apart(&mut self, statement: Option<&NodeEnum>) -> Statement {
+    fn apart(&mut self, statement: Option<&NodeEnum>, given: &[Node]) -> Statement {
         let mut walk = Walk::new(self.session, self.options);
         walk.names = self.names.clone();
         walk.unsettled = self.unsettled.clone();
@@ -223,6 +228,7 @@ impl<'a> Walk<'a> {
         walk.prepared = std::mem::take(&mut self.prepared);
         walk.cursors = std::mem::take(&mut self.cursors);
         walk.depth = self.depth;
+        walk.given(given);
         let rows = walk.perform(statement, &Scope::default());
         self.prepared = std::mem::take(&mut walk.prepared);
         self.cursors = std::mem::take(&mut walk.cursors);
@@ -255,7 +261,7 @@ impl<'a> Walk<'a> {
             }
         } else {
             // It is planned, which runs functions that are said to be immutable, but nothing is written.
-            let statement = self.apart(query);
+            let statement = self.apart(query, &[]);
             for effect in &statement.effects {
                 let mut effect = effect.clone();
                 // What functions write they write when the planner runs them.

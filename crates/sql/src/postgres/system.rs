@@ -35,12 +35,15 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
 /// (`\des+`, `\dRs+`, dashboards of activity).
 pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&'static str> {
     match (schema, relation, column) {
-        // The planner's statistics: how many and how wide is told, values are not.
+        // The planner's statistics are of the rows' values: how many have none, how many are alike and how often, how they lie.
+        // Whose they are and how wide is structure.
         (
             "pg_catalog",
             "pg_stats" | "pg_stats_ext" | "pg_stats_ext_exprs",
             "most_common_vals" | "most_common_val_nulls" | "most_common_elems" | "histogram_bounds"
-            | "elem_count_histogram" | "range_length_histogram" | "range_empty_frac" | "range_bounds_histogram",
+            | "elem_count_histogram" | "range_length_histogram" | "range_empty_frac" | "range_bounds_histogram"
+            | "null_frac" | "n_distinct" | "most_common_freqs" | "most_common_base_freqs"
+            | "most_common_elem_freqs" | "correlation" | "dependencies",
         )
         // The value that old rows have of a column that was added with a default.
         | ("pg_catalog", "pg_attribute", "attmissingval") => Some(SECRET),
@@ -99,8 +102,11 @@ mod tests {
     fn single_columns_are_withheld_where_the_others_are_structure() {
         let table = [
             ("pg_stat_activity", "query", "state", QUERY),
-            ("pg_stats", "histogram_bounds", "null_frac", SECRET),
-            ("pg_stats_ext", "most_common_vals", "n_distinct", SECRET),
+            ("pg_stats", "histogram_bounds", "avg_width", SECRET),
+            ("pg_stats", "null_frac", "inherited", SECRET),
+            ("pg_stats", "correlation", "attname", SECRET),
+            ("pg_stats_ext", "most_common_vals", "statistics_name", SECRET),
+            ("pg_stats_ext", "n_distinct", "kinds", SECRET),
             ("pg_stats_ext_exprs", "most_common_elems", "avg_width", SECRET),
             ("pg_attribute", "attmissingval", "atthasmissing", SECRET),
             ("pg_prepared_statements", "statement", "name", QUERY),

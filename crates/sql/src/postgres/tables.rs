@@ -3,8 +3,8 @@
 use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterDomainStmt, AlterTableStmt, ConstrType, Constraint, CreateStmt, Node, ObjectType,
-    PartitionBoundSpec, RangeVar,
+    AlterDomainStmt, AlterTableStmt, AlterTableType, ConstrType, Constraint, CreateStmt, Node, ObjectType,
+    PartitionBoundSpec, RangeVar, TypeName,
 };
 
 use super::catalog::{FIRST_USER_OID, Relation, RelationKind};
@@ -12,6 +12,60 @@ use super::scope::{Arguments, Columns, Scope, Visible};
 use super::tree::{inner, kind, qualified};
 use super::value::{Flow, Value};
 use super::walk::Walk;
+
+/// What computes nothing but what is computed for every `ALTER TABLE`: rows that are there may be written anew.
+const COMPUTES_NOTHING: &[AlterTableType] = {
+    use AlterTableType as Kind;
+    &[
+        Kind::AtColumnDefault,
+        Kind::AtDropNotNull,
+        Kind::AtSetNotNull,
+        Kind::AtDropExpression,
+        Kind::AtSetStatistics,
+        Kind::AtSetOptions,
+        Kind::AtResetOptions,
+        Kind::AtSetStorage,
+        Kind::AtSetCompression,
+        Kind::AtDropColumn,
+        Kind::AtAlterConstraint,
+        Kind::AtValidateConstraint,
+        Kind::AtDropConstraint,
+        Kind::AtAlterColumnGenericOptions,
+        Kind::AtChangeOwner,
+        Kind::AtClusterOn,
+        Kind::AtDropCluster,
+        Kind::AtSetLogged,
+        Kind::AtSetUnLogged,
+        Kind::AtDropOids,
+        Kind::AtSetAccessMethod,
+        Kind::AtSetTableSpace,
+        Kind::AtSetRelOptions,
+        Kind::AtResetRelOptions,
+        Kind::AtReplaceRelOptions,
+        Kind::AtEnableTrig,
+        Kind::AtEnableAlwaysTrig,
+        Kind::AtEnableReplicaTrig,
+        Kind::AtDisableTrig,
+        Kind::AtEnableTrigAll,
+        Kind::AtDisableTrigAll,
+        Kind::AtEnableTrigUser,
+        Kind::AtDisableTrigUser,
+        Kind::AtEnableRule,
+        Kind::AtEnableAlwaysRule,
+        Kind::AtEnableReplicaRule,
+        Kind::AtDisableRule,
+        Kind::AtAddOf,
+        Kind::AtDropOf,
+        Kind::AtReplicaIdentity,
+        Kind::AtEnableRowSecurity,
+        Kind::AtDisableRowSecurity,
+        Kind::AtForceRowSecurity,
+        Kind::AtNoForceRowSecurity,
+        Kind::AtGenericOptions,
+        Kind::AtSetIdentity,
+        Kind::AtDropIdentity,
+    ]
+};
 
 impl<'a> Walk<'a> {
     pub(super) fn create_table(&mut self, create: &CreateStmt) {
@@ -202,10 +256,17 @@ impl<'a> Walk<'a> {
                         }
                         self.compared_type(target);
                     }
+                    if command.subtype() == Kind::AtAddColumn
+                        && let Some(added) = column.type_name.as_ref().and_then(|name| self.type_of(name))
+                    {
+                        // Each row that is there gets it.
+                        if let Some(default) = &added.default {
+                            self.internal(default, relation);
+                        }
+                    }
                     if let Some(node) = column.raw_default.as_deref() {
-                        let value = self.value(node, &scope);
+                        let value = self.assigned(node, &scope);
                         self.consume(&value);
-                        self.assigns(&value);
                     }
                     self.checks(&column.constraints, &scope);
                 }
@@ -229,9 +290,29 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Some(NodeEnum::RangeVar(parent)) => self.on_range(parent, Action::Alter),
-                _ => (),
+                _ if command.subtype() == Kind::AtSetExpression => {
+                    self.needs(17, "SET EXPRESSION");
+                    if let Some(node) = command.def.as_deref() {
+                        let value = self.assigned(node, &scope);
+                        self.consume(&value);
+                    }
+                }
+                _ if COMPUTES_NOTHING.contains(&command.subtype()) => (),
+                _ => self.unknown("a part of ALTER TABLE that is not understood"),
             }
         }
+    }
+
+    fn type_of(&mut self, name: &TypeName) -> Option<&'a super::catalog::Type> {
+        let oid = self.type_named(name)?;
+        self.catalog.type_by_oid(oid)
+    }
+
+    /// The value of an expression that is stored.
+    fn assigned(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> Value {
+        let value = self.value(node, scope);
+        self.assigns(&value);
+        value
     }
 
     /// What a table holds may lose the tags that it has.

@@ -340,6 +340,13 @@ impl<'a> Walk<'a> {
         self.deeper(|walk| walk.passes(this));
     }
 
+    /// The same of a type that is not known.
+    pub(super) fn must_pass_any(&mut self) {
+        let catalog = self.catalog;
+        let held = catalog.types().filter(|t| !t.checks.is_empty() || !t.functions.is_empty());
+        held.for_each(|held| self.must_pass(held.oid));
+    }
+
     fn passes(&mut self, this: &'a Type) {
         match this.kind {
             TypeKind::Domain => {

@@ -10,6 +10,7 @@ use super::calling::{Calling, Known};
 use super::catalog::{Catalog, Column, Function, Oid, Relation, RelationKind};
 use super::findings::Findings;
 use super::frames::{Frame, Names, Reach};
+use super::uncertain::Unsettled;
 use super::value::{Col, Flow, Value};
 use super::{Options, Refusal, Session, Source, Statement, tree};
 
@@ -43,7 +44,7 @@ pub(super) struct Walk<'a> {
     /// All under which bodies were read; see [`Walk::frame`].
     pub frames: Vec<Names<'a>>,
     /// Names outside `pg_catalog` are not certain; why.
-    pub unsettled: Option<String>,
+    pub unsettled: Option<Unsettled>,
     /// What was prepared before this message no longer means what it meant then; why.
     pub moved: Option<String>,
     pub within: Within,
@@ -205,11 +206,7 @@ impl<'a> Walk<'a> {
             "pg_temp" => self.temporary().and_then(|schema| self.catalog.relation(schema, name)),
             schema => self.catalog.relation(schema, name),
         };
-        if let Some(why) = self.unsettled.clone()
-            && found.is_none_or(|r| r.schema != "pg_catalog")
-        {
-            self.unknown(why);
-        }
+        self.relation_is_settled(&range.schemaname, name, found);
         if found.is_none() && self.unsettled.is_none() {
             self.missing(format!("relation \"{}\" does not exist", written(range)));
         }
@@ -234,11 +231,7 @@ impl<'a> Walk<'a> {
             Some(schema) => catalog.type_named(schema, parts.name),
             None => self.type_seen(parts.name),
         };
-        if let Some(why) = self.unsettled.clone()
-            && found.is_none_or(|t| t.schema != "pg_catalog")
-        {
-            self.unknown(why);
-        }
+        self.type_is_settled(parts.schema, parts.name, found);
         let Some(found) = found else {
             self.missing(format!("type \"{}\" does not exist", parts.name));
             return None;

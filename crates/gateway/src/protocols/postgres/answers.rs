@@ -421,7 +421,7 @@ impl Answers {
                 heard
             }
             // A constraint that was deferred to the end of the implicit transaction.
-            Some(Expected::Sync) => return errors::withhold_if(frame, c.understanding.may_mask()),
+            Some(Expected::Sync) => return errors::withhold_if(frame, shy && quoting),
             Some(
                 Expected::DescribeStatement { .. }
                 | Expected::DescribePortal { .. }

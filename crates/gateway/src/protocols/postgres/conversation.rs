@@ -582,8 +582,11 @@ impl Conversation {
             // What was set in a transaction that failed is undone by now.
             self.stale |= self.touched;
             self.touched = false;
-            self.deferred = false;
-            self.quoting = false;
+            // What is in flight may have put something off already.
+            if self.expected.is_empty() {
+                self.deferred = false;
+                self.quoting = false;
+            }
         }
         if self.expected.is_empty() {
             self.block.settled(self.in_block());

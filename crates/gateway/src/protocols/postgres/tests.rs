@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use masking::{HashKey, Strategy};
 use model::Tag;
@@ -20,10 +21,12 @@ use super::guard::{Block, Guard};
 use super::masks::Masks;
 use super::meanings::Shared;
 use super::operation::RequestKind;
+use super::own;
 use super::understanding::{Source, Understanding};
 use crate::audit::DecisionId;
 
-struct Empty(Arc<Catalog>, Shared);
+/// Nothing, and which version of it.
+struct Empty(Arc<Catalog>, Shared, AtomicU64);
 
 impl Source for Empty {
     fn meanings(&self) -> &Shared {
@@ -31,11 +34,11 @@ impl Source for Empty {
     }
 
     fn current(&self) -> (Arc<Catalog>, u64) {
-        (Arc::clone(&self.0), 1)
+        (Arc::clone(&self.0), self.version())
     }
 
     fn version(&self) -> u64 {
-        1
+        self.2.load(Ordering::Relaxed)
     }
 
     fn questions(&self) -> Vec<String> {
@@ -93,7 +96,7 @@ impl Talk {
     }
 
     fn of(indifferent: bool) -> Self {
-        let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default()));
+        let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default(), AtomicU64::new(1)));
         let mut conversation = Conversation::new(Understanding::new(source, indifferent));
         // How names are resolved was asked already.
         conversation.stale = false;
@@ -962,4 +965,31 @@ fn a_setting_counts_once_the_server_has_taken_it() {
         }
         assert_eq!(name(&mut talk), (true, Some(stays.to_owned())), "{end}");
     }
+}
+
+#[test]
+fn how_names_are_resolved_is_asked_again_once_where_the_catalogue_has_moved() {
+    let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default(), AtomicU64::new(1)));
+    let mut c = Conversation::new(Understanding::new(Arc::clone(&source) as _, false));
+    c.stale = false;
+    let mut asks = |c: &mut Conversation| {
+        let bytes = q("SELECT 1");
+        let frame = wire::postgres::split(&bytes, usize::MAX).expect("a frame").expect("a whole one");
+        matches!(c.client(&frame, &[]).expect("a message"), Said::Ask(own::Purpose::SessionFacts))
+    };
+    assert!(!asks(&mut c));
+    source.2.store(2, Ordering::Relaxed);
+    assert!(asks(&mut c));
+    c.understanding.questions(own::Purpose::SessionFacts);
+    // It moves again before the answer is there.
+    source.2.store(3, Ordering::Relaxed);
+    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let answers = || vec![vec![row(&["pg_catalog"])], vec![row(&["agent", "-", "origin", "off"])]];
+    assert_eq!(c.understanding.learn(own::Purpose::SessionFacts, answers()), Ok(true));
+    c.stale = false;
+    assert!(asks(&mut c));
+    c.understanding.questions(own::Purpose::SessionFacts);
+    assert_eq!(c.understanding.learn(own::Purpose::SessionFacts, answers()), Ok(true));
+    c.stale = false;
+    assert!(!asks(&mut c) && !asks(&mut c));
 }

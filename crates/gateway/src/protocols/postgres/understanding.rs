@@ -95,6 +95,9 @@ pub(super) struct Understanding {
     /// The catalogue is as this session alone sees it: with its temporary objects, or DDL that is not committed.
     own_catalogue: bool,
     facts: SessionFacts,
+    /// The shared catalogue's version when `facts` were asked for: what moved it may have moved the effective path, too, by a new
+    /// schema or by leave to use one.
+    facts_of: u64,
     epoch: Epoch,
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
     indifferent: bool,
@@ -118,6 +121,7 @@ impl Understanding {
             catalogue,
             own_catalogue: false,
             facts: SessionFacts::default(),
+            facts_of: version,
             epoch: Epoch { session: 0, catalogue: version },
             indifferent,
             remembered: Meanings::default(),
@@ -175,9 +179,9 @@ impl Understanding {
         }
     }
 
-    /// Whether the shared catalogue has moved since this session read its own.
+    /// Whether the shared catalogue has moved since this session asked how its names are resolved.
     pub(super) fn is_behind(&self) -> bool {
-        self.own_catalogue && self.source.version() != self.epoch.catalogue
+        self.source.version() != self.facts_of
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -203,8 +207,9 @@ impl Understanding {
         !self.indifferent && self.catalogue.any_tags()
     }
 
-    /// Our statements for a purpose, in order.
-    pub(super) fn questions(&self, purpose: own::Purpose) -> Vec<String> {
+    /// Our statements for a purpose, in order: they are sent now.
+    pub(super) fn questions(&mut self, purpose: own::Purpose) -> Vec<String> {
+        self.facts_of = self.source.version();
         match purpose {
             own::Purpose::SessionFacts => own::session_facts(),
             own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
@@ -225,7 +230,7 @@ impl Understanding {
                 self.follow();
             }
             own::Purpose::SessionCatalogue => {
-                let version = self.source.version();
+                let version = self.facts_of;
                 let catalogue = self.source.build(own::catalogue_of(&mut answers))?;
                 self.learned(facts);
                 self.take_own(catalogue, version);
@@ -300,6 +305,13 @@ impl Understanding {
         self.remembered.forget();
     }
 
+    /// The same before a text is understood. What is known of the session's names goes with the catalogue that it was asked with.
+    fn keep_up(&mut self) {
+        if !self.own_catalogue && (self.indifferent || !self.is_behind()) {
+            self.follow();
+        }
+    }
+
     /// What a text means, or why it cannot be understood.
     pub(super) fn understand(
         &mut self,
@@ -307,9 +319,7 @@ impl Understanding {
         names: &Names,
         simple: bool,
     ) -> Result<Arc<Operation>, Garbled> {
-        if !self.own_catalogue {
-            self.follow();
-        }
+        self.keep_up();
         if let Some(known) = self.remembered.text(text) {
             return Ok(Arc::clone(known));
         }
@@ -433,9 +443,7 @@ impl Understanding {
         prepared: &Arc<Prepared>,
         names: &Names,
     ) -> Result<Arc<Prepared>, Garbled> {
-        if !self.own_catalogue {
-            self.follow();
-        }
+        self.keep_up();
         let moved = prepared.epoch != self.epoch || prepared.operation.speaks_of_names();
         let Some(text) = prepared.text.as_ref().filter(|_| moved && !self.indifferent) else {
             return Ok(Arc::clone(prepared));
@@ -463,9 +471,7 @@ impl Understanding {
 
     /// A call by OID means what `SELECT schema.name(…)` means.
     pub(super) fn function_call(&mut self, oid: u32, names: &Names) -> Arc<Operation> {
-        if !self.own_catalogue {
-            self.follow();
-        }
+        self.keep_up();
         let Some(function) = self.catalogue.function(Oid(oid)) else {
             return self.uncertain("a function that is not in the catalogue");
         };

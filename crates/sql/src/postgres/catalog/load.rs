@@ -144,7 +144,7 @@ fn add(catalog: &mut Catalog, answers: &Answers<'_>, tags: &[(ColumnName, Tag)])
     answers.read(List::Server, |answer| server(catalog, answer))?;
     answers.read(List::Schemas, |answer| {
         for mut row in rows(answer) {
-            catalog.schemas.insert(row.string()?);
+            catalog.schemas.insert(row.string()?, row.flag()?);
         }
         Ok(())
     })?;
@@ -211,7 +211,13 @@ fn server(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
         return Err(format!("asked as version {asked}, answered by version {}", catalog.server_version));
     }
     catalog.database = row.string()?;
-    served(catalog.server_version, row.text()?, row.text()?)
+    served(catalog.server_version, row.text()?, row.text()?)?;
+    let reader = row.string()?;
+    // Of temporary objects alone a session asks, whose role may be another by then.
+    if catalog.reader.is_empty() {
+        catalog.reader = reader;
+    }
+    Ok(())
 }
 
 /// Whether a server is one that is served: forks and other encodings are not, for their grammar, catalogues and functions

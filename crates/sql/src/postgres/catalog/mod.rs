@@ -1,6 +1,6 @@
 //! What a database holds, as far as it decides what a statement does: read once, shared by all sessions of a target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use hashbrown::HashMap;
@@ -101,7 +101,10 @@ pub struct Catalog {
     pub(crate) families: Vec<Family>,
     /// Extensions by name, with the schema that holds their objects.
     pub(crate) extensions: HashMap<String, String>,
-    pub(crate) schemas: BTreeSet<String>,
+    /// Each with whether `reader` may look for names in it (`USAGE`).
+    pub(crate) schemas: BTreeMap<String, bool>,
+    /// The role that read it.
+    pub(crate) reader: String,
     pub(crate) relation_names: HashMap<String, HashMap<String, Oid>>,
     pub(crate) type_names: HashMap<String, HashMap<String, Oid>>,
     /// By name, then every overload in every schema.
@@ -117,10 +120,10 @@ pub struct Catalog {
     pub(crate) relation_tags: HashMap<Oid, BTreeSet<Tag>>,
     /// What is asked often and follows from the rest.
     pub(crate) derived: OnceLock<Derived>,
-    /// A configured or proposed tag is on a column that is there.
-    pub(crate) tagged: bool,
     /// Functions that a person has read, by their signatures.
     pub(crate) cleared: HashMap<String, Cleared>,
+    /// It stands where there is none, so that anything may be tagged.
+    pub(crate) unread: bool,
     /// How many definitions and expressions could not be printed, because somebody locks what they name.
     pub(crate) unreadable: usize,
 }
@@ -253,6 +256,8 @@ pub struct Trigger {
     pub condition: Option<String>,
     /// It may run as late as at the end of the transaction (`DEFERRABLE`).
     pub deferrable: bool,
+    /// It runs in place of what it reacts to (`INSTEAD OF`).
+    pub instead: bool,
 }
 
 /// A foreign key, seen from the table that it refers to.
@@ -455,7 +460,7 @@ pub struct EventTrigger {
 impl Catalog {
     /// One that stands where there is none: it finds no name, and may have any tag.
     pub fn unknown() -> Self {
-        Self { tagged: true, ..Self::default() }
+        Self { unread: true, ..Self::default() }
     }
 
     /// A relation by schema and name.
@@ -471,6 +476,27 @@ impl Catalog {
     /// All relations, in no order.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values()
+    }
+
+    /// The schemas that hold a relation of this name.
+    pub(crate) fn schemas_of_relations(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.relation_names
+            .iter()
+            .filter(move |(_, names)| names.contains_key(name))
+            .map(|(schema, _)| schema.as_str())
+    }
+
+    /// The schemas that hold a type of this name.
+    pub(crate) fn schemas_of_types(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.type_names
+            .iter()
+            .filter(move |(_, names)| names.contains_key(name))
+            .map(|(schema, _)| schema.as_str())
+    }
+
+    /// All types.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.types.values()
     }
 
     /// A type by schema and name.
@@ -536,12 +562,21 @@ impl Catalog {
 
     /// Whether there is a schema of this name.
     pub fn has_schema(&self, name: &str) -> bool {
-        self.schemas.contains(name)
+        self.schemas.contains_key(name)
     }
 
-    /// Whether any column outside the system's schemas is tagged.
+    /// Whether a role finds names in a schema that is there, as far as that is known: else it is passed over in a search path.
+    pub fn is_usable(&self, schema: &str, role: &str) -> Option<bool> {
+        match schema {
+            "pg_catalog" => Some(true),
+            _ if role != self.reader => None,
+            schema => self.schemas.get(schema).copied(),
+        }
+    }
+
+    /// Whether any column is tagged: in a database that was read some are, the system's own.
     pub fn any_tags(&self) -> bool {
-        self.tagged
+        self.unread || !self.column_tags.is_empty() || !self.relation_tags.is_empty()
     }
 
     /// How many definitions and expressions the server could not print when it was asked: views without a definition,

@@ -22,8 +22,14 @@ const OID: &str = "x.oid::pg_catalog.int8";
 const ALL: &str = "true";
 
 /// All but `pg_class` and `pg_attribute`.
-const CATALOGUES: [Rows; 25] = [
+const CATALOGUES: [Rows; 26] = [
     rows("pg_namespace", OID, "NOT (x.oid =. ANY (SELECT s.oid FROM temporary_schemas AS s))"),
+    // Who may look for names in a schema, as a member of whom it was granted to.
+    rows(
+        "pg_auth_members",
+        "pg_catalog.hashint8extended(x.roleid::pg_catalog.int8, x.member::pg_catalog.int8)",
+        ALL,
+    ),
     rows("pg_attrdef", OID, "NOT (x.adrelid =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_rewrite", OID, "NOT (x.ev_class =. ANY (SELECT t.oid FROM temporary AS t))"),
     rows("pg_trigger", OID, "NOT (x.tgrelid =. ANY (SELECT t.oid FROM temporary AS t))"),

@@ -8,9 +8,9 @@ pub(crate) const FIRST_USER_OID: u32 = 16384;
 /// One list that is asked for; the order of [`List::ALL`] is the order of the statements and of their answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum List {
-    /// version, database, encoding, the version in words
+    /// version, database, encoding, the version in words, the role that asks
     Server,
-    /// name
+    /// name, whether the role that asks may look for names in it
     Schemas,
     /// oid, schema, name, kind, temporary, row security, the table of an index
     Relations,
@@ -193,10 +193,10 @@ pub(super) fn short(text: &str) -> String {
 }
 
 const SERVER: &str = "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database(), \
-    pg_catalog.current_setting('server_encoding'), pg_catalog.version()";
+    pg_catalog.current_setting('server_encoding'), pg_catalog.version(), CURRENT_USER";
 
-const SCHEMAS: &str =
-    "SELECT n.nspname FROM pg_catalog.pg_namespace AS n WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
+const SCHEMAS: &str = "SELECT n.nspname, pg_catalog.has_schema_privilege(n.oid, 'USAGE') FROM pg_catalog.pg_namespace AS n \
+    WHERE NOT pg_catalog.pg_is_other_temp_schema(n.oid)";
 
 const RELATIONS: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence =. 't', c.relrowsecurity, \
     i.indrelid FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid =. c.relnamespace \

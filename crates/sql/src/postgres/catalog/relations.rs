@@ -148,7 +148,9 @@ fn triggers(catalog: &mut Catalog, texts: &Texts<'_>, answer: &Rows) -> Result<(
             when::condition(&definition).unwrap_or(UNREADABLE).to_owned()
         });
         if let Some(relation) = catalog.relations.get_mut(&oid) {
-            relation.triggers.push(Trigger { name, events: events(bits), function, condition, deferrable });
+            // `TRIGGER_TYPE_INSTEAD`
+            let (events, instead) = (events(bits), bits & 64 != 0);
+            relation.triggers.push(Trigger { name, events, function, condition, deferrable, instead });
         }
     }
     Ok(())

@@ -49,7 +49,6 @@ pub(super) fn spread(catalog: &mut Catalog, configured: &[(ColumnName, Tag)]) {
             }
         }
     }
-    catalog.tagged = !tagged.is_empty();
     catalog.column_tags = tagged;
     catalog.relation_tags.clear();
     built_in(catalog);
