@@ -25,6 +25,7 @@ pub use self::source::Standing;
 use crate::credentials::{Sourced, Sources};
 use crate::gateway::now;
 use crate::metrics::Metrics;
+use crate::net::login::Discovery;
 use crate::requests::AdminError;
 use crate::signin::SignIn;
 use crate::targets::Contact;
@@ -322,12 +323,17 @@ impl Issuers {
         self.clients.by_name(word.strip_prefix("client:")?)
     }
 
-    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4); of no name, the first that can be asked.
-    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<String> {
+    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4), and for which scopes; of no name, the first that can
+    /// be asked.
+    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<Discovery> {
         let fits = |issuer: &&Arc<identity::Issuer>| {
             name.map_or(!matches!(issuer.keys(), KeysFrom::Given(_)), |name| issuer.name() == name)
         };
-        self.known.iter().find(fits).map(|issuer| source::discovery(issuer))
+        let issuer = self.known.iter().find(fits)?;
+        let typed = self.typed.iter().find(|typed| typed.name == issuer.name());
+        let scopes =
+            typed.and_then(|typed| typed.login_scopes.clone()).unwrap_or_else(|| "openid".to_owned());
+        Some(Discovery { address: source::discovery(issuer), scopes })
     }
 
     /// The `iss` of an issuer.
