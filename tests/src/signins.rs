@@ -83,7 +83,7 @@ impl House {
             command.env(proxy, "http://127.0.0.1:9");
         }
         for secret in ["DURWARD_TOKEN", "DURWARD_RECOVERY_KEY"] {
-            command.env(secret, "a secret of somebody's");
+            command.env(secret, "somebody_s");
         }
         command.env("DURWARD_POSTGRES", format!("127.0.0.1:{}", self.rig.gateway.port()));
         command.stdin(Stdio::null());
@@ -228,7 +228,7 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
         house.said(&["run", "--agent", agent, "--target", DATABASE, "--", "sh", "-c", script])
     };
     assert_eq!(
-        run("coder", "psql -XqAt -c 'SELECT count(*) FROM t'; env | grep -c -e dwt_ -e secret"),
+        run("coder", "psql -XqAt -c 'SELECT count(*) FROM t'; env | grep -c -e dwt_ -e somebody_s"),
         "1\n0\n"
     );
     // An agent has none of her groups, so that another name of it may do nothing; and it does not say that it is her.

@@ -230,7 +230,7 @@ impl Authenticator for Secret<'_> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_connection_that_cannot_be_taken_is_not_the_end() {
         let mut tries = 0;
         let came = taken(|| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{NOW, config, ring};
-use crate::identity::{Issuers, Refusal, Unproven};
+use crate::identity::{Issuer, Issuers, Refusal, Unproven};
 
 /// What the common claims are where a sample does not say so.
 fn whole(mut claims: Value, iss: &str) -> String {
