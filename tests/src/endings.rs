@@ -334,3 +334,96 @@ fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
+
+/// Processes that do nothing, for as long as this lives.
+struct Stopped(Vec<String>);
+
+impl Stopped {
+    /// Whoever takes the server's new connections, and what answers the gateway's own questions.
+    fn of(rig: &Rig) -> Self {
+        let asks = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1) UNION ALL \
+                    SELECT pid::text FROM pg_stat_activity WHERE application_name = 'durward'";
+        let all =
+            Self(rig.server.sql(DATABASE, asks).unwrap().lines().map(|l| l.trim().to_owned()).collect());
+        assert!(all.0.len() > 1, "{:?}", all.0);
+        all.tell("-STOP");
+        all
+    }
+
+    fn tell(&self, signal: &str) {
+        std::process::Command::new("kill").arg(signal).args(&self.0).status().unwrap();
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.tell("-CONT");
+    }
+}
+
+/// Before a statement is held its target is looked at, which may take long: that is no reason not to hear anything.
+#[test]
+fn who_waits_for_a_target_to_be_looked_at_hears_what_ends_them() {
+    const HELD: &str = "@id(\"most\") permit (principal, action, resource);\n\
+        @id(\"ask\") @approvers(\"dba\")\n\
+        forbid (principal, action == Action::\"delete\", resource) unless { context.approvals.contains(\"ask\") };\n";
+    let rig = Rig::start(&[], HELD);
+    rig.server.sql(DATABASE, "CREATE TABLE looked_at (n int)").unwrap();
+    let tokens = ["revoked", "cancels", "frozen", "leaves"]
+        .map(|name| token(&rig.gateway, &[&format!("agent:{name}")]));
+    let sessions = || text(&mut rig.gateway.command(&["sessions", "ls"])).unwrap();
+    runtime().block_on(async {
+        let mut asking = Vec::new();
+        for token in &tokens {
+            let session = Session::open(&rig, token).await.unwrap();
+            session.client.simple_query("SELECT count(*) FROM looked_at").await.unwrap();
+            asking.push(session);
+        }
+        let stopped = tokio::task::block_in_place(|| Stopped::of(&rig));
+        let [revoked, cancels, frozen, leaves] = <[Session; 4]>::try_from(asking).ok().unwrap();
+        let delete = |session: Session| {
+            let stop = session.client.cancel_token();
+            let Session { client, end } = session;
+            let said = tokio::spawn(async move {
+                let said = client.simple_query("DELETE FROM looked_at").await.err().map(|e| words(&e));
+                (client, said.unwrap_or_default())
+            });
+            (said, stop, end)
+        };
+        let all = [delete(revoked), delete(cancels), delete(frozen), delete(leaves)];
+        // They are looked at by now, most probably; whatever comes earlier is heard anyway.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let [revoked, mut cancels, frozen, leaves] = all;
+
+        let command = ["revoke", "principal", "agent:revoked", "--reason", "it is over"];
+        text(&mut rig.gateway.command(&command)).unwrap();
+        let since = Instant::now();
+        let (_, said) = revoked.0.await.unwrap();
+        assert!(said.contains("it is over"), "{said}");
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+
+        leaves.0.abort();
+        leaves.2.abort();
+        let begun = Instant::now();
+        while sessions().contains("agent:leaves") {
+            assert!(begun.elapsed() < Duration::from_secs(10), "who left is gone");
+        }
+        // What was not filed is not withdrawn.
+        let said = loop {
+            let _ = cancels.1.cancel_query(NoTls).await;
+            if let Ok(said) = tokio::time::timeout(Duration::from_millis(200), &mut cancels.0).await {
+                break said.unwrap();
+            }
+            assert!(begun.elapsed() < PATIENCE, "a cancel is heard");
+        };
+        assert_eq!(said.1, "57014 canceling statement due to user request");
+        text(&mut rig.gateway.command(&["freeze", DATABASE, "--reason", "a restore"])).unwrap();
+        let (still, words) = frozen.0.await.unwrap();
+        assert!(words.starts_with("ZD005") && words.contains("a restore"), "{words}");
+        assert_eq!(rig.gateway.waiting_request().unwrap(), None, "nothing was filed");
+        drop(stopped);
+        for client in [said.0, still] {
+            client.simple_query("SELECT count(*) FROM looked_at").await.expect("its session goes on");
+        }
+    });
+}

@@ -382,3 +382,54 @@ async fn a_signed_token_needs_its_issuers_yes_as_well() {
     assert!(words.contains("not active any more at company"), "{words}");
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
+
+/// Nobody is asked about an identity token, so that it is taken for what its client has just been given, and for nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_issuer_takes_back_signs_nobody_in_either() {
+    let (port, answer) = answers();
+    let (house, key) = (house("one"), Signer::p256("k").unwrap());
+    let issuer = format!(
+        "[[issuers]]\nname = \"company\"\nissuer = \"https://login.example.com\"\naudience = [\"durward\", \"cli\"]\n\
+         jwks_file = \"keys.json\"\nlogin_client = \"cli\"\nintrospection = {{ client_id = \"gate\", credential = \"company\", \
+         endpoint = \"http://127.0.0.1:{port}/ask\" }}\n[[issuers.principals]]\nkind = \"user\"\nname = \"sub\"\n\
+         groups = [\"groups\"]\n"
+    );
+    let files = [("issuers.toml", issuer.as_str()), ("keys.json", &jwt::jwks(&[&key]))];
+    let target = Target::new(DATABASE, house.server.port(), DATABASE);
+    house.gateway.apply_with(&[target], &[("test", POLICY)], &files).unwrap();
+    *answer.lock().unwrap() = (200, r#"{"active":false}"#.to_owned());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = |audience: &str, more: &str, issued: u64| {
+        let claims = format!(
+            r#"{{"iss":"https://login.example.com","aud":"{audience}","sub":"alice","groups":["dba"],{more}"iat":{issued},"exp":{}}}"#,
+            now + 600
+        );
+        key.sign(&claims).unwrap()
+    };
+    let signed_in = |token: &str| {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+            ("requested_token_type", "urn:durward:token-type:sign-in"),
+        ];
+        http::post_form(house.agents, "/token", &form, &[]).unwrap()
+    };
+    let nonce = r#""nonce":"n","#;
+    for (what, token) in [
+        ("for the gateway", token("durward", nonce, now)),
+        ("for access", token("cli", r#""nonce":"n","scope":"openid","#, now)),
+        ("answers no question", token("cli", "", now)),
+        ("of yesterday", token("cli", nonce, now - 3600)),
+    ] {
+        assert_eq!(signed_in(&token).status, 400, "{what}");
+        assert_eq!(house.refused(&token).await, "28P01 the token is not valid", "{what}");
+    }
+    let identity = token("cli", nonce, now);
+    let answer = signed_in(&identity);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let kept = Json::parse(&answer.body).unwrap().at("access_token").and_then(Json::text).unwrap().to_owned();
+    house.open(&kept).await.unwrap().works().await;
+    assert_eq!(signed_in(&identity).status, 400, "once");
+    assert!(house.journal().contains("exchange: jwt_replayed"));
+}

@@ -78,6 +78,13 @@ impl House {
         let mut command = self.rig.gateway.command(arguments);
         command.env_remove("DURWARD_ADMIN_SECRET").env_remove("XDG_STATE_HOME").env("HOME", self.home.path());
         command.env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", self.agents));
+        // Nobody is there: what goes to this machine goes by no proxy.
+        for proxy in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "http_proxy", "https_proxy"] {
+            command.env(proxy, "http://127.0.0.1:9");
+        }
+        for secret in ["DURWARD_TOKEN", "DURWARD_RECOVERY_KEY"] {
+            command.env(secret, "somebody_s");
+        }
         command.env("DURWARD_POSTGRES", format!("127.0.0.1:{}", self.rig.gateway.port()));
         command.stdin(Stdio::null());
         command
@@ -220,7 +227,10 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
     let run = |agent: &str, script: &str| {
         house.said(&["run", "--agent", agent, "--target", DATABASE, "--", "sh", "-c", script])
     };
-    assert_eq!(run("coder", "psql -XqAt -c 'SELECT count(*) FROM t'; env | grep -c dwt_"), "1\n0\n");
+    assert_eq!(
+        run("coder", "psql -XqAt -c 'SELECT count(*) FROM t'; env | grep -c -e dwt_ -e somebody_s"),
+        "1\n0\n"
+    );
     // An agent has none of her groups, so that another name of it may do nothing; and it does not say that it is her.
     assert!(run("other", "psql -XqAt -c 'SELECT 1'").contains("no token for this target"), "another agent");
     let files = std::fs::read_dir(house.rig.gateway.journal()).unwrap().flatten();

@@ -113,6 +113,22 @@ async fn who_signed_out_is_out_and_nobody_else() {
         client.batch_execute("SELECT 1").await.unwrap();
         assert!(house.said(token).starts_with("1\n"));
     }
+    // A word of both ends that sign-in and what does not say of which it is, and nothing else.
+    let unbound = |token: String| house.key.sign(&token).unwrap();
+    let claims = format!(
+        r#"{{"iss":"{ISSUER}","aud":"durward","sub":"alice","iat":{},"exp":{}}}"#,
+        now() - 5,
+        now() + 600
+    );
+    let (access, tablet) = (unbound(claims), house.token("alice", "tablet", now()));
+    assert!(house.said(&access).starts_with("1\n") && house.said(&tablet).starts_with("1\n"));
+    assert_eq!(house.tell(&house.key, &word("both", r#""sub":"alice","sid":"tablet","#, EVENT)), 200);
+    for token in [&access, &tablet] {
+        assert!(house.said(token).contains("signed out at company"));
+    }
+    for token in [&phone, &bob] {
+        assert!(house.said(token).starts_with("1\n"));
+    }
     // Of everything of hers, where no sign-in is named; bob stays.
     assert_eq!(house.tell(&house.key, &word("all", r#""sub":"alice","#, EVENT)), 200);
     assert!(house.said(&phone).contains("signed out at company"));

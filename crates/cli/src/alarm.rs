@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gateway::break_glass::{Alarm, CodeUsed};
+use store::children;
 
 /// The command may take so long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ impl Alarm for Told {
 
 fn tell(words: &[String], used: &CodeUsed) -> anyhow::Result<()> {
     let (program, arguments) = words.split_first().context("break_glass.command is empty")?;
-    let mut child = Command::new(program)
+    let mut child = children::without_secrets(&mut Command::new(program))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

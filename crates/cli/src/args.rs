@@ -240,6 +240,9 @@ pub(crate) struct Place {
 pub(crate) struct Init {
     #[command(flatten)]
     pub place: Place,
+    /// Make another secret of the administrator's in place of one that is lost or was seen; a gateway may serve meanwhile
+    #[arg(long)]
+    pub new_secret: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -292,7 +295,7 @@ pub(crate) struct Restore {
 
 #[derive(Args)]
 pub(crate) struct Apply {
-    /// A directory with targets and tags (*.toml) and policies (*.cedar)
+    /// A directory with targets, tags, issuers, clients and groups (*.toml), policies (*.cedar) and tests of them (*.test.toml)
     #[arg(short = 'f', long = "file", value_name = "DIR")]
     pub directory: PathBuf,
     /// Say what would change, and change nothing
@@ -308,7 +311,7 @@ pub(crate) struct Apply {
 
 #[derive(Args)]
 pub(crate) struct Diff {
-    /// A directory with targets and tags (*.toml) and policies (*.cedar)
+    /// A directory with targets, tags, issuers, clients and groups (*.toml), policies (*.cedar) and tests of them (*.test.toml)
     #[arg(short = 'f', long = "file", value_name = "DIR")]
     pub directory: PathBuf,
     /// As `apply --prune`

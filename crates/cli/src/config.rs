@@ -104,7 +104,7 @@ pub(crate) enum Source {
     /// A file that only its owner can read. Of the master key, made where it is not there.
     File(PathBuf),
     /// An environment variable.
-    Env(String),
+    Env(#[serde(deserialize_with = "secret_variable")] String),
     /// The output of a command, given as its words.
     Command(Vec<String>),
 }
@@ -651,6 +651,13 @@ pub(crate) fn loopback(address: SocketAddr) -> Result<SocketAddr, String> {
         "{address} can be reached from elsewhere, and what is said there is not encrypted: listen on 127.0.0.1 behind a \
          reverse proxy that encrypts, and name it in console.hosts"
     ))
+}
+
+/// The name of a variable that a secret is in: programs that this one starts do not get it.
+pub(crate) fn secret_variable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    store::children::withhold(&name);
+    Ok(name)
 }
 
 impl Source {

@@ -16,12 +16,13 @@ pub(crate) fn run(client: impl Fn() -> anyhow::Result<Client>, args: &Connect) -
         Wanted { agent: None, user: user.clone(), targets: vec![target.clone()], purpose: None, life: *life };
     let Fresh { id, token } = wanted.fresh(client)?;
     let mut command = Command::new("psql");
+    store::children::without_secrets(&mut command);
     command.args(psql).env("PGHOST", &gate.host).env("PGPORT", gate.port.to_string());
     // The token's id as the name: then psql proves that it has the token, and does not send it.
     command.env("PGUSER", id).env("PGPASSWORD", token.as_str()).env("PGDATABASE", target);
     command.env("PGSSLMODE", gate.mode.to_string());
     command.env_remove("PGSSLROOTCERT").envs(gate.root.iter().map(|root| ("PGSSLROOTCERT", root)));
-    for name in ["DURWARD_ADMIN_SECRET", "DURWARD_APPROVER_SECRET", "PGHOSTADDR", "PGSERVICE"] {
+    for name in ["PGHOSTADDR", "PGSERVICE"] {
         command.env_remove(name);
     }
     Err(Fault::Missing(format!("cannot run psql: {}", command.exec())).into())

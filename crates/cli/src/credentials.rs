@@ -74,7 +74,10 @@ impl TryFrom<TypedCredentialTable> for TypedCredential {
         let key = key.unwrap_or_else(|| "password".to_owned());
         let from = match (file, env, command, vault) {
             (Some(file), None, None, None) => Whence::File(file),
-            (None, Some(name), None, None) => Whence::Env(name),
+            (None, Some(name), None, None) => {
+                store::children::withhold(&name);
+                Whence::Env(name)
+            }
             (None, None, Some(words), None) => Whence::Command(words),
             (None, None, None, Some(path))
                 if path.split('/').all(|part| !part.is_empty() && part != "..") =>

@@ -9,11 +9,16 @@ use serde_json::json;
 use store::Store;
 
 use crate::args::Init;
+use crate::config::Settings;
+use crate::exit::Fault;
 use crate::node;
 use crate::show::{self, say};
 
 pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
     let settings = args.place.settings()?;
+    if args.new_secret {
+        return replace(&settings, args.json);
+    }
     let data = settings.data.display().to_string();
     let made = node::runtime()?.block_on(async {
         let store = node::open_store(&settings).await?;
@@ -30,7 +35,7 @@ pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
     let Some((secret, link)) = made else {
         bail!(
             "{data} has an administrator already; its secret was shown once and cannot be shown again. If it is \
-             lost, begin with another data directory and apply your configuration there"
+             lost, durward init --new-secret makes another in its place"
         );
     };
     if args.json {
@@ -43,6 +48,28 @@ pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
         "Once the gateway serves, the first person comes to its console by this link, which is good once, for a day:",
     )?;
     Ok(say(format_args!("\n    {link}\n"))?)
+}
+
+/// Another secret in place of the administrator's. Whoever has the place with its master key has all that the secret opens.
+fn replace(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
+    let secret = node::runtime()?.block_on(async {
+        let store = node::open_store_that_is_there(settings).await?;
+        let secret = store.replace_administrator(node::now()).await;
+        store.close().await;
+        anyhow::Ok(secret?)
+    })?;
+    let data = settings.data.display();
+    let Some(secret) = secret else {
+        return Err(Fault::Missing(format!("{data} has no administrator yet: durward init")).into());
+    };
+    // Shown before anything else can fail: the one before is gone.
+    if as_json {
+        show::json(&json!({ "data": data.to_string(), "administrator_secret": secret.as_str() }))?;
+    } else {
+        show_secret(&secret)?;
+        say("The one before opens nothing any more.")?;
+    }
+    node::note_if_nobody_serves(settings, store::REPLACED, "the one before opens nothing any more")
 }
 
 /// By which the first person comes to the console, who may do everything there.

@@ -60,7 +60,7 @@ fn chosen(issuers: &[flow::Issuer], name: Option<&str>) -> anyhow::Result<flow::
     let names = || issuers.iter().map(|i| show::line(&i.name)).collect::<Vec<_>>().join(", ");
     match (name, issuers) {
         (_, []) => {
-            let why = "nobody signs in here: no issuer of the gateway has a login (issuers.login in its configuration)";
+            let why = "nobody signs in here: no issuer of the gateway has a login (login_client of an issuer in its configuration)";
             Err(Fault::Missing(why.to_owned()).into())
         }
         (None, [only]) => Ok(only.clone()),

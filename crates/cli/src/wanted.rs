@@ -354,6 +354,7 @@ impl Wanted {
         }));
         sources.extend(password_env.map(|name| {
             let missing = |_| format!("{}: {} is not set in the environment", page.at(&name), name.get_ref());
+            store::children::withhold(name.get_ref());
             std::env::var(name.get_ref()).map(Zeroizing::new).map_err(missing)
         }));
         if sources.len() > 1 {

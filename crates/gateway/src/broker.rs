@@ -18,11 +18,13 @@ use zeroize::Zeroizing;
 use crate::audit::hex;
 use crate::net::dial::{self, Address, DialError, Login, Password, Upstream};
 use crate::net::listen::{Accepted, Negotiated, negotiate, negotiate_unix};
-use crate::net::login::{Authenticator, Failures, Refused, authenticate};
+use crate::net::login::{Authenticator, Discovery, Failures, Refused, authenticate};
 use crate::net::tls::UpstreamTls;
 
 /// So many connections of the child's are served at a time.
 const MOST: usize = 500;
+/// What could not be taken is tried again after so long.
+const REST: Duration = Duration::from_millis(200);
 /// From the first byte of a connection to its start-up packet.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,19 @@ pub struct Broker<M> {
     room: Semaphore,
 }
 
+/// The next connection. That one could not be taken, as where there are too many open files, is no reason to take none any more.
+async fn taken<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection of the child's could not be taken");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
 impl<M: Mint> Broker<M> {
     /// With a secret of its own; `None` without randomness.
     pub fn new(gate: Gate, mint: M) -> Option<Self> {
@@ -77,12 +92,9 @@ impl<M: Mint> Broker<M> {
     }
 
     /// Serves a UNIX socket: processes of this user alone, whatever the socket's permissions are.
-    ///
-    /// # Errors
-    /// The socket fails.
-    pub async fn serve_unix(self: Arc<Self>, listener: UnixListener, user: u32) -> io::Result<()> {
+    pub async fn serve_unix(self: Arc<Self>, listener: UnixListener, user: u32) {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, _) = taken(|| listener.accept()).await;
             match stream.peer_cred() {
                 Ok(peer) if peer.uid() == user => (),
                 Ok(peer) => {
@@ -100,12 +112,9 @@ impl<M: Mint> Broker<M> {
     }
 
     /// Serves a port of the loopback.
-    ///
-    /// # Errors
-    /// The socket fails.
-    pub async fn serve_tcp(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
+    pub async fn serve_tcp(self: Arc<Self>, listener: TcpListener) {
         loop {
-            let (stream, peer) = listener.accept().await?;
+            let (stream, peer) = taken(|| listener.accept()).await;
             let this = Arc::clone(&self);
             tokio::spawn(async move { this.connection(negotiate(stream, peer, None)).await });
         }
@@ -206,7 +215,7 @@ impl Authenticator for Secret<'_> {
 
     /// Names of tokens are the gateway's: nobody logs in here by one.
     /// Whoever runs behind the broker has its secret already.
-    fn discovery(&self, _issuer: Option<&str>) -> Option<String> {
+    fn discovery(&self, _issuer: Option<&str>) -> Option<Discovery> {
         None
     }
 
@@ -214,5 +223,21 @@ impl Authenticator for Secret<'_> {
         let mut salt = [0; 16];
         let _ = rand::fill(&mut salt);
         (ScramVerifier::new(self.0.as_bytes(), &salt, crate::tokens::ITERATIONS), None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_connection_that_cannot_be_taken_is_not_the_end() {
+        let mut tries = 0;
+        let came = taken(|| {
+            tries += 1;
+            let failed = tries < 4;
+            async move { if failed { Err(io::Error::from_raw_os_error(24)) } else { Ok("it came") } }
+        });
+        assert_eq!(came.await, "it came");
     }
 }

@@ -194,19 +194,15 @@ impl Gateway {
     }
 
     /// From here on it is in force, and sessions that cannot go on under it end.
-    async fn take(&self, before: &InForce, in_force: InForce, staged: Vec<(TargetName, Staged)>) {
+    async fn take(&self, before: &InForce, in_force: InForce, staged: Vec<Staged>) {
         let narrows = before.policies.allows_everything() && !in_force.policies.allows_everything();
-        let mut stale: BTreeSet<TargetName> = before
+        let stale: BTreeSet<TargetName> = before
             .targets
             .iter()
             .filter(|(name, old)| !still_there(&in_force, name, old))
             .map(|(n, _)| n.clone())
             .collect();
-        for (name, staged) in staged {
-            if !staged.take() {
-                stale.insert(name);
-            }
-        }
+        staged.into_iter().for_each(Staged::take);
         let in_force = Arc::new(in_force);
         self.in_force.store(Arc::clone(&in_force));
         self.turns.fetch_add(1, Ordering::SeqCst);
@@ -346,7 +342,7 @@ fn summary(applied: &Applied) -> String {
 }
 
 /// Lets new targets keep what was read of the same places before, under their new tags, and issuers their keys.
-async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged)> {
+async fn stage(before: &InForce, after: &mut InForce) -> Vec<Staged> {
     if let Some(issuers) = Arc::get_mut(&mut after.issuers) {
         issuers.inherit(&before.issuers);
     }
@@ -357,7 +353,7 @@ async fn stage(before: &InForce, after: &mut InForce) -> Vec<(TargetName, Staged
         let Some(target) = Arc::get_mut(target) else { continue };
         target.catalogue = Arc::clone(&old.catalogue);
         if old.catalogue.tagging() != tagging {
-            staged.push((name.clone(), old.catalogue.stage(tagging).await));
+            staged.push(old.catalogue.stage(tagging).await);
         }
     }
     staged

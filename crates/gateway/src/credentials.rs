@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use store::children;
 use zeroize::Zeroizing;
 
 use crate::net::dial::Password;
@@ -70,6 +71,13 @@ impl Sources {
             sources.insert(name, Arc::new(sourced));
         }
         Ok(Self(sources))
+    }
+
+    /// That there is none of a name, in words for whoever wrote it.
+    pub(crate) fn missing(&self, name: &str) -> String {
+        let near = policy::nearest(name, self.0.keys().map(String::as_str));
+        let near = near.map(|near| format!(": did you mean \"{near}\"?")).unwrap_or_default();
+        format!("the gateway's durward.toml has no [credentials.{name}]{near}")
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Sourced>> {
@@ -173,7 +181,9 @@ async fn command(words: &[String]) -> Result<Zeroizing<String>, SourceError> {
         .split_first()
         .ok_or_else(|| SourceError::Command("a command".to_owned(), "it is empty".to_owned()))?;
     let failed = |why: String| SourceError::Command(program.clone(), why);
-    let run = tokio::process::Command::new(program)
+    let mut child = tokio::process::Command::new(program);
+    children::without_secrets(child.as_std_mut());
+    let run = child
         .args(arguments)
         .stdin(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -115,8 +115,16 @@ impl Denials {
         tokens.chain(subjects(who, groups)).find_map(holds).or_else(|| {
             // What an issuer said after somebody was signed out is another sign-in.
             who.asserted.iter().find_map(|word| {
-                let (issuer, subject) = (word.issuer.clone(), word.subject.clone());
-                holds(Subject::Account { issuer, subject }).filter(|denial| word.at <= denial.since)
+                let named = || (word.issuer.clone(), word.subject.clone());
+                let account = || {
+                    let (issuer, subject) = named();
+                    holds(Subject::Account { issuer, subject })
+                };
+                let unbound = || {
+                    let (issuer, subject) = named();
+                    holds(Subject::Unbound { issuer, subject }).filter(|_| word.session.is_none())
+                };
+                account().or_else(unbound).filter(|denial| word.at <= denial.since)
             })
         })
     }
@@ -240,7 +248,8 @@ impl Gateway {
             | Subject::Group { .. }
             | Subject::Issuer(_)
             | Subject::SignIn { .. }
-            | Subject::Account { .. } => "access revoked",
+            | Subject::Account { .. }
+            | Subject::Unbound { .. } => "access revoked",
         };
         self.administered(by, what, &format!("{} {}, {end}: {reason}", denial.id, denial.subject))?;
         let _alone = self.denials().looking.lock().await;

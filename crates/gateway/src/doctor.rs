@@ -83,7 +83,8 @@ impl Gateway {
         let note = record::Body::Gateway { target: target.name.to_string(), purpose: "doctor".to_owned() };
         if self.note(&note).is_err() {
             let says = "the journal cannot be written, so nothing is asked of the target";
-            return vec![check("journal", Grade::Bad, says)];
+            let mend = "make room on the journal's disk: durward doctor -c durward.toml says where it is";
+            return vec![mended("journal", Grade::Bad, says, mend)];
         }
         match target.control().await {
             Err(error) => {
@@ -93,8 +94,8 @@ impl Gateway {
                         "Look at the server's log."
                     }
                 };
-                let says = format!("{}: {error}. {advice}", target.address);
-                checks.push(check("reachable", Grade::Bad, says));
+                let says = format!("{}: {error}", target.address);
+                checks.push(mended("reachable", Grade::Bad, says, advice));
             }
             Ok(mut control) => {
                 checks.push(check("reachable", Grade::Good, "the gateway can log in to it"));
@@ -116,6 +117,9 @@ impl Gateway {
     }
 }
 
+/// What mends a connection that is not sure of its server.
+const VERIFY_FULL: &str = "sslmode = \"verify-full\" of the target, and sslrootcert = \"FILE\" with its authority, then durward apply";
+
 fn encryption(target: &Target) -> Check {
     use crate::net::tls::SslMode;
     let here = match &target.address {
@@ -128,13 +132,11 @@ fn encryption(target: &Target) -> Check {
         _ if here => check("tls", Grade::Good, "it is on this machine"),
         SslMode::VerifyFull => check("tls", Grade::Good, "encrypted, and the server's certificate names it"),
         SslMode::VerifyCa => {
-            check("tls", Grade::Warning, "the certificate's name is not checked: sslmode verify-full does")
+            mended("tls", Grade::Warning, "the certificate's name is not checked", VERIFY_FULL)
         }
-        SslMode::Require => {
-            check("tls", Grade::Warning, "encrypted, but with whoever answers: use sslmode verify-full")
-        }
+        SslMode::Require => mended("tls", Grade::Warning, "encrypted, but with whoever answers", VERIFY_FULL),
         SslMode::Prefer | SslMode::Disable => {
-            check("tls", Grade::Bad, "the connection may be in clear text: use sslmode verify-full")
+            mended("tls", Grade::Bad, "the connection may be in clear text", VERIFY_FULL)
         }
     }
 }
@@ -158,7 +160,12 @@ fn definitions(target: &Target, catalogue: &Catalog) -> Check {
 async fn facts(control: &mut Control, target: &Target, policies: &Policies, checks: &mut Vec<Check>) {
     let rows = match control.query(FACTS).await {
         Ok(rows) => rows,
-        Err(error) => return checks.push(check("facts", Grade::Bad, format!("it cannot be asked: {error}"))),
+        Err(error) => {
+            let says = format!("it cannot be asked: {error}");
+            let mend =
+                "look at the server's log, and at what statement_timeout and pg_hba.conf say of its role";
+            return checks.push(mended("facts", Grade::Bad, says, mend));
+        }
     };
     let row = rows.into_iter().next().unwrap_or_default();
     let text = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
@@ -167,15 +174,21 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
         check("version", Grade::Good, format!("PostgreSQL {major}"))
     } else {
         let (first, last) = (VERSIONS.start(), VERSIONS.end());
-        check(
+        mended(
             "version",
             Grade::Bad,
             format!("PostgreSQL {major}: only {first} to {last} are tested and served"),
+            format!("bring the server to PostgreSQL {last} (pg_upgrade), or another gateway in front of it"),
         )
     });
     checks.push(match text(1).as_str() {
         "UTF8" => check("encoding", Grade::Good, "UTF8"),
-        other => check("encoding", Grade::Bad, format!("its encoding is {other}: only UTF8 is served")),
+        other => mended(
+            "encoding",
+            Grade::Bad,
+            format!("its encoding is {other}: only UTF8 is served"),
+            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8', then pg_dump and pg_restore into it",
+        ),
     });
     checks.extend(rights::look(control, &row, &target.user, &target.name, policies).await);
     let ours = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
@@ -191,7 +204,9 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
 async fn catalogue(target: &Target, checks: &mut Vec<Check>) -> Option<Arc<Catalog>> {
     if let Err(error) = target.catalogue.ready().await {
         let grade = if matches!(error, ReadError::Resting) { Grade::Warning } else { Grade::Bad };
-        checks.push(check("catalogue", grade, format!("it cannot be read: {error}")));
+        let mend = "durward doctor again in half a minute; if it stays so, look at the server's log, and at locks on its \
+                    system tables (pg_locks)";
+        checks.push(mended("catalogue", grade, format!("it cannot be read: {error}"), mend));
         return None;
     }
     checks.push(check("catalogue", Grade::Good, "read"));

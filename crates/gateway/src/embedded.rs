@@ -367,9 +367,9 @@ fn denial_row(denial: &Denial) -> store::Denial {
         Subject::Token(id) => (id.clone(), None),
         Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
         Subject::Issuer(issuer) => (issuer.clone(), None),
-        Subject::SignIn { issuer, session: name } | Subject::Account { issuer, subject: name } => {
-            (name.clone(), Some(issuer.clone()))
-        }
+        Subject::SignIn { issuer, session: name }
+        | Subject::Account { issuer, subject: name }
+        | Subject::Unbound { issuer, subject: name } => (name.clone(), Some(issuer.clone())),
         Subject::Sessions(Which::Session(id)) => (id.clone(), None),
         Subject::Sessions(Which::Of(principal)) => (principal.to_string(), None),
         Subject::Sessions(Which::On(target)) => (target.to_string(), None),
@@ -401,6 +401,7 @@ fn denial(row: store::Denial) -> Result<Denial, StateError> {
         ("group", issuer) => Subject::Group { issuer, group: name },
         ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
         ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
+        ("unbound", Some(issuer)) => Subject::Unbound { issuer, subject: name },
         ("principal", _) => Subject::Principal(principal(&name)?),
         ("token", _) => Subject::Token(name),
         ("issuer", _) => Subject::Issuer(name),

@@ -3,15 +3,15 @@
 
 mod heard;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use journal::{Journal, record};
 use model::TargetName;
 use sql::postgres::catalog::{Catalog, Placed};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::catalogue::{self, ReadError};
@@ -70,13 +70,15 @@ pub struct SharedCatalogue {
     hearing: AtomicBool,
     /// When the last look that succeeded began.
     seen: ArcSwapOption<Instant>,
-    reader: Arc<Mutex<Reader>>,
+    reader: Mutex<Reader>,
     /// How many connections the target has for us, and one more; 0 before it has said so.
     room: AtomicUsize,
     /// Who asks it that.
     asking: Mutex<()>,
     /// How the target was last met: a [`Contact`] as a number.
     met: AtomicU8,
+    /// Tags and the catalogue under them change together.
+    swap: std::sync::Mutex<()>,
     /// Where configured columns were found so far; a catalogue that was dropped takes it nowhere.
     placed: ArcSwap<Placed>,
     /// What the store has of it; none before it was asked.
@@ -126,10 +128,11 @@ impl SharedCatalogue {
             wanted: AtomicBool::new(false),
             hearing: AtomicBool::new(false),
             seen: ArcSwapOption::empty(),
-            reader: Arc::default(),
+            reader: Mutex::default(),
             room: AtomicUsize::new(0),
             asking: Mutex::default(),
             met: AtomicU8::new(0),
+            swap: std::sync::Mutex::default(),
             placed: ArcSwap::default(),
             kept: ArcSwapOption::empty(),
         }
@@ -356,6 +359,7 @@ impl SharedCatalogue {
     /// Drops what is not true any more, so that no statement is understood by it.
     fn lose(&self, reader: &mut Reader, why: &str) {
         (reader.signature, reader.pulse) = (None, None);
+        let _swap = self.swapping();
         if self.current.swap(None).is_some() {
             tracing::error!(target_name = %self.place.target, "the target's catalogue is dropped: {why}");
         }
@@ -411,19 +415,21 @@ impl SharedCatalogue {
         self.recall().await?;
         let began = Instant::now();
         let version = self.server.load(Ordering::Acquire);
-        let mut read = self.read_once(control, version).await?;
+        let mut tagging = self.tagging();
+        let mut read = self.read_once(control, version, &tagging).await?;
         for _ in 1..READS {
             let after = catalogue::signature(control).await?;
             if after == signature {
                 break;
             }
             signature = after;
-            read = self.read_once(control, version).await?;
+            tagging = self.tagging();
+            read = self.read_once(control, version, &tagging).await?;
         }
         self.metrics.catalogue_reads.inc();
         let pause = LOCKED.max(began.elapsed() * SHARE);
         let again = (read.unreadable() > 0).then(|| Instant::now() + pause);
-        self.take(read);
+        self.take(read, &tagging);
         Ok((signature, again))
     }
 
@@ -458,7 +464,19 @@ impl SharedCatalogue {
         }
     }
 
-    fn take(&self, read: Catalog) {
+    /// Takes what was read under these tags; others may be in force by now.
+    fn take(&self, read: Catalog, tagging: &Arc<Tagging>) {
+        let _swap = self.swapping();
+        let now = self.tagging();
+        let read = if Arc::ptr_eq(&now, tagging) {
+            read
+        } else {
+            now.clears(catalogue::retagged(&read, &now.columns))
+        };
+        self.put(read);
+    }
+
+    fn put(&self, read: Catalog) {
         let number = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
         self.placed.rcu(|known| {
             let mut placed = read.placed().clone();
@@ -468,26 +486,33 @@ impl SharedCatalogue {
         self.current.store(Some(Arc::new(Version { catalogue: Arc::new(read), number })));
     }
 
+    fn swapping(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.swap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How its columns are tagged now.
     pub(crate) fn tagging(&self) -> Arc<Tagging> {
         self.tagging.load_full()
     }
 
-    /// The catalogue under other tags, to be taken with them or not at all. Nobody reads it meanwhile.
+    /// The catalogue under other tags, to be taken with them. Nobody waits for a target here: it may be read meanwhile.
     pub(crate) async fn stage(self: &Arc<Self>, tagging: Arc<Tagging>) -> Staged {
-        let reader = Arc::clone(&self.reader).lock_owned().await;
         let mut read = None;
-        if self.is_loaded() {
-            let (now, _) = self.current();
+        if let Some(version) = self.current.load_full() {
             let tags = Arc::clone(&tagging);
+            let (now, number) = (Arc::clone(&version.catalogue), version.number);
             let again = move || tags.clears(catalogue::retagged(&now, &tags.columns));
-            read = tokio::task::spawn_blocking(again).await.ok();
+            read = tokio::task::spawn_blocking(again).await.ok().map(|read| (number, read));
         }
-        Staged { shared: Arc::clone(self), tagging, read, reader }
+        Staged { shared: Arc::clone(self), tagging, read }
     }
 
-    async fn read_once(&self, control: &mut Control, version: u32) -> Result<Catalog, ReadError> {
-        let tagging = self.tagging.load_full();
+    async fn read_once(
+        &self,
+        control: &mut Control,
+        version: u32,
+        tagging: &Tagging,
+    ) -> Result<Catalog, ReadError> {
         let read = catalogue::read(control, version, &tagging.columns, &self.placed.load_full()).await?;
         Ok(tagging.clears(read))
     }
@@ -501,30 +526,26 @@ impl SharedCatalogue {
     }
 }
 
-/// New tags, and the catalogue under them.
+/// New tags, and the catalogue of a version under them.
 pub(crate) struct Staged {
     shared: Arc<SharedCatalogue>,
     tagging: Arc<Tagging>,
-    read: Option<Catalog>,
-    reader: OwnedMutexGuard<Reader>,
+    read: Option<(u64, Catalog)>,
 }
 
 impl Staged {
-    /// Takes both. Whether sessions can go on: where there is no catalogue under the new tags, they cannot, and the next
-    /// login reads it.
-    pub(crate) fn take(mut self) -> bool {
-        let loaded = self.shared.is_loaded();
-        self.shared.tagging.store(self.tagging);
-        match self.read {
-            Some(read) => {
-                self.shared.take(read);
-                true
-            }
-            None => {
-                self.shared.lose(&mut self.reader, "its tags changed");
-                !loaded
-            }
-        }
+    /// Takes both.
+    pub(crate) fn take(self) {
+        let Self { shared, tagging, read } = self;
+        let _swap = shared.swapping();
+        shared.tagging.store(Arc::clone(&tagging));
+        let Some(now) = shared.current.load_full() else { return };
+        let read = match read {
+            Some((number, read)) if number == now.number => read,
+            // It was read anew meanwhile.
+            Some(_) | None => tagging.clears(catalogue::retagged(&now.catalogue, &tagging.columns)),
+        };
+        shared.put(read);
     }
 }
 

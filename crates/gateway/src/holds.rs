@@ -277,6 +277,14 @@ impl Holds {
         self.news.notify_waiters();
     }
 
+    /// Resolves when somebody has answered after this call, or something else that what waits depends on may be otherwise.
+    pub(crate) fn when_changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let changed = Arc::clone(&self.changed).notified_owned();
+        async move {
+            let _ = timeout(LOOK_AGAIN, changed).await;
+        }
+    }
+
     /// Resolves when something was filed, answered or finished after this call.
     pub fn news(&self) -> impl Future<Output = ()> + Send + 'static {
         Arc::clone(&self.news).notified_owned()
@@ -338,12 +346,21 @@ impl Holds {
         };
         let preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
         let request = NewRequest { ceiling, preview, ..request };
-        let filed = self.state.file(&request, &room).await.map_err(unfiled)?;
+        let (holds, summary, target) = (self.clone(), request.summary.clone(), request.target.clone());
+        let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
+        // Whoever leaves while it is written down leaves nothing behind that waits.
+        let filing = tokio::spawn(async move {
+            let filed = holds.state.file(&request, &room).await?;
+            Ok::<_, StateError>(Unheard { filed: Some(filed), holds })
+        });
+        let filed = filing.await.map_err(|error| StateError(error.to_string())).and_then(|filed| filed);
+        let filed = filed.map_err(unfiled)?;
         self.news.notify_waiters();
         // Whoever answers sees it at once; whoever asks hears of it at a moment that tells nothing of what was seen.
         if let Some(moment) = not_before {
             sleep_until(moment).await;
         }
+        let Some(filed) = filed.heard() else { return Err(unfiled(StateError("it is gone".to_owned()))) };
         let (id, changed) = match filed {
             Filed::Now(id) | Filed::Before(id) => (id, None),
             Filed::Anew(id, changed) => {
@@ -356,7 +373,6 @@ impl Holds {
                 return Err(no_room_for(question, &room, bytes, taken, all));
             }
         };
-        let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
         let how = format!(
             "To approve: durward requests approve {id}{}. This session waits {} s; the request stands for {} min.",
@@ -370,10 +386,10 @@ impl Holds {
             changed: changed.or(uncovered),
             catalogue,
             only_asked: question.message().errand().is_some_and(|errand| errand.asks_only),
-            summary: request.summary,
+            summary,
             how,
             patience,
-            target: request.target,
+            target,
             until: Instant::now() + patience,
             claim: Claim::new(&self.waiting),
         }))
@@ -551,6 +567,40 @@ impl Holds {
             return;
         }
         tokio::spawn(async move { holds.finish(request, finish).await });
+    }
+}
+
+/// What was filed and whoever asks has not heard of. Where they leave before, it is taken back.
+struct Unheard {
+    filed: Option<Filed>,
+    holds: Holds,
+}
+
+impl Unheard {
+    fn heard(mut self) -> Option<Filed> {
+        self.filed.take()
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        // What was filed before is somebody's who waits, or was approved.
+        let Some(Filed::Now(id) | Filed::Anew(id, _)) = self.filed.take() else { return };
+        let holds = self.holds.clone();
+        tokio::spawn(async move {
+            if let Err(error) = holds.state.withdraw(&id).await {
+                tracing::error!(request = id, "a request cannot be withdrawn: {error}");
+            }
+            holds.changed();
+        });
+    }
+}
+
+/// The refusal of what its client cancelled before it was filed.
+pub(crate) fn cancelled<M>(question: &Question<M>) -> Denied {
+    Denied {
+        hint: None,
+        ..refused(question, CANCELLED, "canceling statement due to user request".to_owned(), "")
     }
 }
 

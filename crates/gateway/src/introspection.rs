@@ -21,6 +21,8 @@ use crate::state::{Asked, StateError};
 const LOOK: Duration = Duration::from_millis(500);
 /// Who has proved who they are has a session after so long, or none, in seconds.
 const MEANWHILE: i64 = 60;
+/// One that was taken over may be used until it can have been asked about once.
+const FIRST: Duration = Duration::from_secs(15);
 /// What was exchanged for a token lives for a day at most, in seconds: so long it is denied.
 const DENIED: u64 = 25 * 3600;
 
@@ -93,14 +95,17 @@ impl Watched {
         self.others().remove(&known.id);
     }
 
-    /// Takes one over that another gateway was told of, or this one before it began again: it is asked about at once.
-    fn take_over(&self, id: String, asked: Asked) {
-        let Asked { token, issuer, principal, groups } = asked;
+    /// Takes one over that another gateway was told of, or this one before it began again: it is asked about at once. What it may be
+    /// used after its last yes counts from that; where that is over, the first answer alone is waited for.
+    fn take_over(&self, id: String, asked: Asked, longest: Option<Duration>) {
+        let Asked { token, issuer, principal, groups, good } = asked;
+        let age = Duration::from_secs(u64::try_from(now().saturating_sub(good)).unwrap_or_default());
+        let age = age.min(longest.unwrap_or_default().saturating_sub(FIRST));
         let watch = Watch {
             token,
             issuer,
             said: Said { id: principal, groups },
-            good: Instant::now(),
+            good: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
             tried: None,
             asking: false,
             until: now().saturating_add(MEANWHILE),
@@ -212,7 +217,10 @@ impl Gateway {
                 self.state().asked(&id).await
             };
             match kept {
-                Ok(Some((asked, _))) => self.watched().take_over(id, asked),
+                Ok(Some((asked, _))) => {
+                    let longest = self.issuers().unasked_at_most(&asked.issuer);
+                    self.watched().take_over(id, asked, longest);
+                }
                 Ok(None) => drop(self.watched().others().insert(id)),
                 // It is tried again; a store that stays away ends the lease.
                 Err(error) => tracing::error!("a token that is asked about cannot be read: {error}"),
@@ -228,7 +236,7 @@ impl Gateway {
         let Some(word) = known.principal.asserted.first() else { return Ok(()) };
         let Said { id: principal, groups } = Said::from(&known.principal);
         let token = Zeroizing::new(token.to_owned());
-        let asked = Asked { token, issuer: word.issuer.clone(), principal, groups };
+        let asked = Asked { token, issuer: word.issuer.clone(), principal, groups, good: now() };
         let until = now().saturating_add(known.exchange_life);
         self.state().keep_asked(&known.id, &asked, until).await?;
         self.watched().others().remove(&known.id);
@@ -268,6 +276,32 @@ impl Gateway {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::PrincipalKind;
+
+    use super::*;
+
+    #[test]
+    fn a_restart_makes_no_yes_any_newer() {
+        let longest = Some(Duration::from_secs(360));
+        for (said, fresh) in [(10, 10), (300, 300), (359, 345), (50_000, 345), (i64::MAX, 345)] {
+            let asked = Asked {
+                token: Zeroizing::new("t".to_owned()),
+                issuer: "company".to_owned(),
+                principal: PrincipalRef { kind: PrincipalKind::User, name: "company/alice".to_owned() },
+                groups: BTreeSet::new(),
+                good: now().saturating_sub(said),
+            };
+            let watched = Watched::default();
+            watched.take_over("jwt_1".to_owned(), asked, longest);
+            assert!(watched.stale(|_| longest).is_empty(), "{said}: it is asked first");
+            let good = watched.locked().get("jwt_1").expect("it").good.elapsed().as_secs();
+            assert!((fresh..fresh + 5).contains(&good), "{said}: {good}");
         }
     }
 }

@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use model::{Asserted, Principal};
 use policy::identity::{
     self, Claims, Client, ClientConfig, Introspected, IssuerConfig, KeysFrom, Known, LoggedOut, Opaque,
-    Refusal, Unproven,
+    Refusal, SignedIn, Unproven,
 };
 
 use zeroize::Zeroizing;
@@ -25,6 +25,7 @@ pub use self::source::Standing;
 use crate::credentials::{Sourced, Sources};
 use crate::gateway::now;
 use crate::metrics::Metrics;
+use crate::net::login::Discovery;
 use crate::requests::AdminError;
 use crate::signin::SignIn;
 use crate::targets::Contact;
@@ -201,16 +202,20 @@ impl Issuers {
         Some(Duration::from_secs(u64::try_from(how.every().saturating_add(how.grace())).unwrap_or_default()))
     }
 
-    /// Who an identity token is, which no issuer is asked about: it was made for who signs in, a moment ago.
+    /// Who has just signed in by the command line, by the identity token that it was given. No issuer is asked about those:
+    /// they say nothing of tokens that open nothing with them.
     ///
     /// # Errors
     /// Why it is nobody.
-    pub(crate) async fn identify_identity(&self, token: &[u8]) -> Result<Known, Refusal> {
-        let unproven = Unproven::read(token)?;
+    pub(crate) async fn identify_at_command_line(&self, token: &[u8]) -> Result<SignedIn, Refusal> {
+        let unproven = Unproven::read_identity(token)?;
         let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
+        let typed = self.typed.iter().find(|typed| typed.name == issuer.name()).ok_or(Refusal::Issuer)?;
+        let client = typed.login_client.as_deref().ok_or(Refusal::Audience)?;
         let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
         let proven = source.prove(unproven).await?;
-        issuer.identify(&proven, now())
+        // Who enters a code elsewhere is not asked with a nonce (RFC 8628).
+        issuer.signed_in(&proven, client, !typed.login_device, now())
     }
 
     /// Who signed out, by a logout token.
@@ -264,7 +269,7 @@ impl Issuers {
         token: &[u8],
         at: &AtConsole,
     ) -> Result<(Known, Claims), Refusal> {
-        let unproven = Unproven::read(token)?;
+        let unproven = Unproven::read_identity(token)?;
         if unproven.issuer() != Some(&at.url) {
             return Err(Refusal::Issuer);
         }
@@ -273,20 +278,8 @@ impl Issuers {
         let proven = source.prove(unproven).await?;
         let claims = proven.claims();
         // It is for the console and nobody else, or for the console among others by name (OpenID Connect Core §3.1.3.7).
-        let heard = claims.texts("aud").ok_or(Refusal::Claims)?;
-        let party = claims.text("azp");
-        let ours = heard.contains(&at.client.as_str())
-            && (heard.len() == 1 || party.is_some())
-            && party.is_none_or(|party| party == at.client);
-        if !ours {
-            return Err(Refusal::Audience);
-        }
+        identity::is_for(claims, &at.client)?;
         Ok((issuer.identify(&proven, now())?, claims.clone()))
-    }
-
-    /// Whether people sign in at an issuer by the command line.
-    pub(crate) fn signs_in(&self, name: &str) -> bool {
-        self.typed.iter().any(|typed| typed.name == name && typed.login_client.is_some())
     }
 
     /// Fetches keys that have not been fetched for a while. Whoever calls does not wait.
@@ -330,12 +323,17 @@ impl Issuers {
         self.clients.by_name(word.strip_prefix("client:")?)
     }
 
-    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4); of no name, the first that can be asked.
-    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<String> {
+    /// Where an issuer says how to get its tokens (OpenID Connect Discovery §4), and for which scopes; of no name, the first that can
+    /// be asked.
+    pub(crate) fn discovery(&self, name: Option<&str>) -> Option<Discovery> {
         let fits = |issuer: &&Arc<identity::Issuer>| {
             name.map_or(!matches!(issuer.keys(), KeysFrom::Given(_)), |name| issuer.name() == name)
         };
-        self.known.iter().find(fits).map(|issuer| source::discovery(issuer))
+        let issuer = self.known.iter().find(fits)?;
+        let typed = self.typed.iter().find(|typed| typed.name == issuer.name());
+        let scopes =
+            typed.and_then(|typed| typed.login_scopes.clone()).unwrap_or_else(|| "openid".to_owned());
+        Some(Discovery { address: source::discovery(issuer), scopes })
     }
 
     /// The `iss` of an issuer.

@@ -43,16 +43,25 @@ impl Gateway {
         if !self.state().spend(&format!("logout {issuer} {id}"), until).await? {
             return Err(LogoutError::Token(Refusal::Replayed));
         }
-        // Of one sign-in, where it says which; of all before, where it says only whose.
+        // Of one sign-in, where it says which, and of what may be of that one; of all before, where it says only whose.
+        let of = |issuer: &String| issuer.clone();
         let denied = match (session, subject) {
-            (Some(session), _) => Subject::SignIn { issuer: issuer.clone(), session },
-            (None, Some(subject)) => Subject::Account { issuer: issuer.clone(), subject },
+            (Some(session), None) => vec![Subject::SignIn { issuer: of(&issuer), session }],
+            (Some(session), Some(subject)) => vec![
+                Subject::SignIn { issuer: of(&issuer), session },
+                Subject::Unbound { issuer: of(&issuer), subject },
+            ],
+            (None, Some(subject)) => vec![Subject::Account { issuer: of(&issuer), subject }],
             (None, None) => return Err(LogoutError::Token(Refusal::Claims)),
         };
         let by = format!("issuer:{issuer}");
         let reason = format!("signed out at {issuer}");
         // No token that was issued before lives longer.
-        let (_, ended) = self.deny_subject(denied, &reason, Some(LONGEST_LIFE.as_secs()), &by).await?;
-        Ok(ended)
+        let mut all = 0;
+        for denied in denied {
+            let (_, ended) = self.deny_subject(denied, &reason, Some(LONGEST_LIFE.as_secs()), &by).await?;
+            all += ended;
+        }
+        Ok(all)
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use model::{Principal, PrincipalKind, PrincipalRef};
-use policy::identity::{self, LOCAL};
+use policy::identity::{self, LOCAL, Refusal};
 use serde::Serialize;
 
 use crate::authorization::REFRESH_PREFIX;
@@ -76,14 +76,16 @@ impl Gateway {
     /// # Errors
     /// Why none is made.
     pub(crate) async fn sign_in(&self, token: &str) -> Result<Minted, ExchangeError> {
-        let issuers = self.issuers();
         let refused = |refusal| ExchangeError::Unproven("the identity token is not valid", refusal);
-        let known =
-            issuers.identify_identity(token.as_bytes()).await.map_err(|refusal| refused(Some(refusal)))?;
+        let signed_in = self.issuers().identify_at_command_line(token.as_bytes()).await;
+        let identity::SignedIn { known, until } = signed_in.map_err(|refusal| refused(Some(refusal)))?;
         let identity::Known { principal, id, session_age, .. } = known;
-        let signs_in = principal.asserted.first().is_some_and(|word| issuers.signs_in(&word.issuer));
-        if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() || !signs_in {
+        if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() {
             return Err(refused(None));
+        }
+        // Whoever finds it later, in a log or a history, signs nobody in with it.
+        if !self.state().spend(&format!("sign-in {id}"), until).await? {
+            return Err(refused(Some(Refusal::Replayed)));
         }
         let parents = vec![id.clone()];
         self.mint(Minting {

@@ -13,7 +13,7 @@ use policy::{Denied, Grant, Identity, Question, Verdict};
 
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
 use crate::gateway::Gateway;
-use crate::holds::{Alike, Answer, Asked, Countable, Ticket};
+use crate::holds::{self, Alike, Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
 use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
@@ -138,7 +138,7 @@ async fn hold<P: Protocol>(
     grant: &Grant,
     question: Question<P::Message>,
 ) -> Result<Option<Held<P::Message>>, Stop> {
-    let ticket = match gateway.file(grant, &question, &s.origin().session, s.patience(), &s.context()).await {
+    let asked = match file(s, gateway, grant, &question).await? {
         Ok(Asked::Filed(ticket)) => ticket,
         Ok(Asked::Moved) => {
             s.unread(question.withdraw())?;
@@ -150,9 +150,28 @@ async fn hold<P: Protocol>(
             return Ok(None);
         }
     };
-    audit.held(grant, &question, &ticket).await?;
-    s.tell_held(&ticket).await?;
-    Ok(Some(Held { question, ticket }))
+    audit.held(grant, &question, &asked).await?;
+    s.tell_held(&asked).await?;
+    Ok(Some(Held { question, ticket: asked }))
+}
+
+/// Files a question. Looking at a target may take long: whoever is to end, leaves or cancels meanwhile is heard, and nothing is
+/// asked for them any more.
+async fn file<P: Protocol>(
+    s: &mut P,
+    gateway: &Gateway,
+    grant: &Grant,
+    question: &Question<P::Message>,
+) -> Result<Result<Asked, Denied>, Stop> {
+    let (origin, patience, context) = (s.origin(), s.patience(), s.context());
+    let cancelled = s.cancelled();
+    tokio::select! {
+        biased;
+        stop = s.over() => Err(stop),
+        () = cancelled => Ok(Err(holds::cancelled(question))),
+        frozen = gateway.freeze_comes(grant.target(), question.message()) => Ok(Err(frozen)),
+        asked = gateway.file(grant, question, &origin.session, patience, &context) => Ok(asked),
+    }
 }
 
 /// What a protocol must supply. No method has a default body: a missing step does not compile.
@@ -174,6 +193,9 @@ pub trait Protocol: Sized {
     async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop>;
     /// The next thing to happen on either side. Cancel-safe.
     async fn next(&mut self, ears: Ears) -> Result<Event<Self>, Stop>;
+    /// Resolves when the session is over: ended from outside, left by its client, or its connections broken. Nothing that either side
+    /// says meanwhile becomes an event or is lost. Cancel-safe.
+    async fn over(&mut self) -> Stop;
     /// Resolves when the client asks to cancel what it waits for. Cancel-safe.
     fn cancelled(&self) -> impl Future<Output = ()> + 'static + use<Self>;
     /// Sends an operation that is allowed and on record to the target.

@@ -158,6 +158,8 @@ pub struct Asked {
     pub principal: PrincipalRef,
     /// In which groups.
     pub groups: BTreeSet<String>,
+    /// When its issuer is known to have said yes, in seconds since 1970.
+    pub good: i64,
 }
 
 /// What is on its way from the state.

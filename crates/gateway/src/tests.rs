@@ -224,6 +224,10 @@ impl Protocol for Toy {
         }
     }
 
+    async fn over(&mut self) -> Stop {
+        std::future::pending().await
+    }
+
     fn cancelled(&self) -> impl Future<Output = ()> + 'static + use<> {
         std::future::pending()
     }

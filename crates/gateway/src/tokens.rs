@@ -15,7 +15,7 @@ use crate::break_glass::CODE_PREFIX;
 use crate::gateway::now;
 use crate::introspection::Watched;
 use crate::issuers::{Issuers, is_signed};
-use crate::net::login::{Authenticator, Refused, TOKEN_PREFIX};
+use crate::net::login::{Authenticator, Discovery, Refused, TOKEN_PREFIX};
 use crate::state::{State, StateError, StoredToken};
 
 /// Rounds of PBKDF2 for a token. It has 192 bits of chance, so that rounds protect nothing; SCRAM asks for this many.
@@ -318,7 +318,7 @@ impl Authenticator for Entrance<'_> {
         Ok(admitted)
     }
 
-    fn discovery(&self, issuer: Option<&str>) -> Option<String> {
+    fn discovery(&self, issuer: Option<&str>) -> Option<Discovery> {
         self.issuers.discovery(issuer)
     }
 

@@ -66,6 +66,13 @@ pub enum Subject {
         /// What it calls them: `sub`.
         subject: String,
     },
+    /// What an issuer said of somebody before one of their sign-ins ended there, where it did not say of which sign-in it was.
+    Unbound {
+        /// The issuer.
+        issuer: String,
+        /// What it calls them: `sub`.
+        subject: String,
+    },
     /// Sessions that began before it. What begins later is not concerned.
     Sessions(Which),
     /// Nothing changes on these targets, whoever asks and whoever approved.
@@ -87,6 +94,7 @@ impl Subject {
             Self::Issuer(_) => "issuer",
             Self::SignIn { .. } => "sign-in",
             Self::Account { .. } => "account",
+            Self::Unbound { .. } => "unbound",
             Self::Sessions(Which::Session(_)) => "session",
             Self::Sessions(Which::Of(_)) => "sessions-of",
             Self::Sessions(Which::On(_)) => "sessions-on",
@@ -106,6 +114,9 @@ impl fmt::Display for Subject {
             Self::Issuer(issuer) => write!(f, "issuer {issuer}"),
             Self::SignIn { issuer, session } => write!(f, "sign-in {session} at {issuer}"),
             Self::Account { issuer, subject } => write!(f, "account {subject} at {issuer}, signed out"),
+            Self::Unbound { issuer, subject } => {
+                write!(f, "account {subject} at {issuer}, signed out: tokens of no named sign-in")
+            }
             Self::Sessions(Which::Session(id)) => write!(f, "session {id}"),
             Self::Sessions(Which::Of(principal)) => write!(f, "sessions of {principal}"),
             Self::Sessions(Which::On(target)) => write!(f, "sessions on {target}"),

@@ -9,6 +9,7 @@ mod backup;
 mod break_glass;
 mod carriers;
 mod changes;
+pub mod children;
 mod configuration;
 mod database;
 mod denials;
@@ -35,7 +36,7 @@ mod verifier;
 mod votes;
 mod vouchers;
 
-pub use administrator::ADMIN_PREFIX;
+pub use administrator::{ADMIN_PREFIX, REPLACED};
 pub use approvers::APPROVER_PREFIX;
 pub use backup::{RecoveryKey, Sealer, unseal};
 pub use break_glass::Code;

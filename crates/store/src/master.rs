@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
+use crate::children;
 use crate::vault::KeyName;
 
 const KEY: usize = 32;
@@ -164,7 +165,7 @@ impl MasterKey {
 pub fn secret_of(words: &[String]) -> Result<Zeroizing<String>, MasterError> {
     let failed = |why: String| MasterError::Command(why);
     let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-    let output = Command::new(program)
+    let output = children::without_secrets(&mut Command::new(program))
         .args(arguments)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -373,11 +373,23 @@ async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
 async fn the_administrators_secret_is_made_once_and_only_it_is_right(place: &Place) {
     let store = place.open().await;
     assert!(!store.is_administrator(b"").await.expect("asked"), "before there is one");
+    assert!(store.replace_administrator(0).await.expect("asked").is_none(), "there is none to replace");
     let secret = store.make_administrator().await.expect("made").expect("the first");
     assert!(store.make_administrator().await.expect("asked").is_none());
     for (tried, right) in [(secret.as_str(), true), ("dwa_", false), ("", false)] {
         assert_eq!(store.is_administrator(tried.as_bytes()).await.expect("asked"), right);
     }
+    let other = store.replace_administrator(7).await.expect("made").expect("another");
+    for (tried, right) in [(&other, true), (&secret, false)] {
+        assert_eq!(store.is_administrator(tried.as_bytes()).await.expect("asked"), right);
+    }
+    assert!(store.make_administrator().await.expect("asked").is_none(), "there is one");
+    let happened = store.happened(0).await.expect("asked");
+    let last = happened.last().expect("it is noted");
+    assert!(
+        last.at == 7 && last.what == crate::REPLACED && !last.detail.contains(other.as_str()),
+        "{last:?}"
+    );
 }
 
 async fn a_newer_schema_is_refused(place: &Place) {

@@ -36,8 +36,13 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
         Ok(metadata) => {
             found.push(private("data", data, "700"));
             found.push(owner(data, metadata.uid(), &passwd()));
-            found.push(space(data));
+            let journal = node::journal_in(data);
+            found.push(space(if journal.is_dir() { journal.as_path() } else { data }, "the journal"));
         }
+    }
+    if settings.recordings.is_dir() && !settings.recordings.starts_with(data) {
+        found.push(private("recordings", &settings.recordings, "700"));
+        found.push(space(&settings.recordings, "recordings"));
     }
     for (what, secret) in secrets(settings).filter(|(_, secret)| secret.exists()) {
         found.push(private(what, secret, "600"));
@@ -72,17 +77,30 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = (&'static str, &Path)> {
         Some(Source::File(file)) => Some((what, file.as_path())),
         Some(Source::Env(_) | Source::Command(_)) | None => None,
     });
+    let webhooks = settings.webhooks.values().map(|webhook| ("webhook", &webhook.secret));
+    let slack =
+        settings.slack.iter().flat_map(|slack| std::iter::once(&slack.token).chain(&slack.signing_secret));
+    let told =
+        webhooks.chain(slack.map(|secret| ("slack", secret))).filter_map(|(what, source)| match source {
+            Source::File(file) => Some((what, file.as_path())),
+            Source::Env(_) | Source::Command(_) => None,
+        });
     let credentials = settings.credentials.values().filter_map(|source| match &source.from {
         Whence::File(file) => Some(("credential", file.as_path())),
         Whence::Env(_) | Whence::Command(_) | Whence::Vault { .. } => None,
     });
-    own.chain(credentials)
+    own.chain(credentials).chain(told)
 }
 
 /// Nobody but its owner can even read it.
 fn private(what: &'static str, path: &Path, right: &str) -> Check {
     match mode(path) {
-        Err(error) => check(what, Grade::Bad, format!("{}: {error}", path.display())),
+        Err(error) => mended(
+            what,
+            Grade::Bad,
+            format!("{}: {error}", path.display()),
+            format!("ls -ld {}", path.display()),
+        ),
         Ok(mode) if mode & 0o077 == 0 => {
             check(what, Grade::Good, format!("{} is its owner's alone", path.display()))
         }
@@ -98,7 +116,12 @@ fn private(what: &'static str, path: &Path, right: &str) -> Check {
 /// Others may read it, and not change it: whoever changes it changes what the gateway does.
 fn changed_by_its_owner(what: &'static str, path: &Path) -> Check {
     match mode(path) {
-        Err(error) => check(what, Grade::Bad, format!("{}: {error}", path.display())),
+        Err(error) => mended(
+            what,
+            Grade::Bad,
+            format!("{}: {error}", path.display()),
+            format!("ls -ld {}", path.display()),
+        ),
         Ok(mode) if mode & 0o022 == 0 => {
             check(what, Grade::Good, format!("{} is changed by its owner alone", path.display()))
         }
@@ -124,7 +147,7 @@ fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
     let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()));
     let name = entry.as_ref().and_then(|f| f.first()).map_or_else(|| uid.to_string(), Clone::clone);
-    let shell = entry.as_ref().and_then(|f| f.get(6)).map_or("", String::as_str);
+    let shell = entry.as_ref().and_then(|f| f.get(6)).map(String::as_str);
     let mend = format!(
         "useradd --system --shell /usr/sbin/nologin durward && chown -R durward: {}, and run the gateway as durward",
         data.display()
@@ -133,44 +156,56 @@ fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
         let says = "the data belongs to root: the gateway needs none of root's rights";
         return mended("same-user", Grade::Warning, says, mend);
     }
-    if shell.is_empty() || shell.ends_with("/nologin") || shell.ends_with("/false") {
+    let Some(shell) = shell else {
+        let says = format!(
+            "the data belongs to {name}, of whom /etc/passwd says nothing: whether anybody logs in as {name} is unknown"
+        );
+        return mended(
+            "same-user",
+            Grade::Warning,
+            says,
+            format!("getent passwd {uid} says it; else: {mend}"),
+        );
+    };
+    if shell.ends_with("/nologin") || shell.ends_with("/false") {
         return check(
             "same-user",
             Grade::Good,
             format!("the data belongs to {name}, as whom nobody logs in"),
         );
     }
+    // No shell there is /bin/sh (passwd(5)).
     let says = format!(
         "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can read the key and the store"
     );
     mended("same-user", Grade::Warning, says, mend)
 }
 
-fn space(data: &Path) -> Check {
-    let journal = node::journal_in(data);
-    let place = if journal.is_dir() { journal.as_path() } else { data };
+/// `what` lies there.
+fn space(place: &Path, what: &str) -> Check {
     match rustix::fs::statvfs(place) {
-        Err(error) => check("disk", Grade::Warning, format!("it cannot be asked: {error}")),
-        Ok(of) => free(place, of.f_bavail.saturating_mul(of.f_frsize) / (1024 * 1024)),
+        Err(error) => {
+            let says = format!("{} cannot be asked: {error}", place.display());
+            mended("disk", Grade::Warning, says, format!("df -h {}", place.display()))
+        }
+        Ok(of) => free(place, what, of.f_bavail.saturating_mul(of.f_frsize) / (1024 * 1024)),
     }
 }
 
-fn free(place: &Path, mebibytes: u64) -> Check {
-    let says =
-        format!("{mebibytes} MiB are free for the journal; when it cannot be written, nothing is forwarded");
+fn free(place: &Path, what: &str, mebibytes: u64) -> Check {
+    let then = match what {
+        "recordings" => "when they cannot be written, sessions that policy wants recorded end",
+        _ => "when it cannot be written, nothing is forwarded",
+    };
+    let says = format!("{mebibytes} MiB are free for {what}; {then}");
     let grade = match mebibytes {
         NEARLY_NONE.. if mebibytes >= LOW => {
-            return check("disk", Grade::Good, format!("{mebibytes} MiB are free"));
+            return check("disk", Grade::Good, format!("{mebibytes} MiB are free for {what}"));
         }
         NEARLY_NONE.. => Grade::Warning,
         _ => Grade::Bad,
     };
-    mended(
-        "disk",
-        grade,
-        says,
-        format!("df -h {}, then give it more, or data = \"…\" on another disk", place.display()),
-    )
+    mended("disk", grade, says, format!("df -h {}, then give it more, or another disk", place.display()))
 }
 
 /// A certificate and its key; browsers come by the name of a host, where there is one.
@@ -242,12 +277,15 @@ mod tests {
 
     #[test]
     fn an_owner_who_logs_in_is_a_danger() {
-        let passwd = "root:x:0:0::/root:/bin/bash\nme:x:1000:1000::/home/me:/bin/zsh\ndurward:x:998:998::/:/usr/sbin/nologin\n";
+        let passwd = "root:x:0:0::/root:/bin/bash\nme:x:1000:1000::/home/me:/bin/zsh\ndurward:x:998:998::/:/usr/sbin/nologin\n\
+            agent:x:1001:1001::/home/agent:\nshort:x:1002:1002\n";
         for (uid, grade, says) in [
             (0, Grade::Warning, "belongs to root"),
             (1000, Grade::Warning, "whatever runs as me"),
             (998, Grade::Good, "belongs to durward"),
-            (4242, Grade::Good, "belongs to 4242"),
+            (1001, Grade::Warning, "whatever runs as agent"),
+            (1002, Grade::Warning, "is unknown"),
+            (4242, Grade::Warning, "is unknown"),
         ] {
             let found = owner(Path::new("/data"), uid, passwd);
             assert!(found.grade == grade && found.says.contains(says), "{found:?}");
@@ -259,7 +297,10 @@ mod tests {
         for (free_mebibytes, grade) in
             [(LOW, Grade::Good), (LOW - 1, Grade::Warning), (NEARLY_NONE, Grade::Warning), (0, Grade::Bad)]
         {
-            assert_eq!(free(Path::new("/data"), free_mebibytes).grade, grade, "{free_mebibytes}");
+            for what in ["the journal", "recordings"] {
+                let found = free(Path::new("/data"), what, free_mebibytes);
+                assert!(found.grade == grade && found.says.contains(what), "{free_mebibytes}: {found:?}");
+            }
         }
     }
 }

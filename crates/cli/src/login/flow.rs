@@ -185,7 +185,7 @@ pub(super) fn open_browser(address: &str) {
         return;
     }
     let program = given.unwrap_or_else(|| "xdg-open".to_owned());
-    let opened = Command::new(&program)
+    let opened = store::children::without_secrets(&mut Command::new(&program))
         .arg(address)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

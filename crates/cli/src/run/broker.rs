@@ -36,7 +36,7 @@ pub(super) async fn start(gate: Gate, minter: Minter, port: Option<u16>) -> anyh
             let listener = UnixListener::bind(&socket)
                 .with_context(|| format!("cannot listen on {}", socket.display()))?;
             let serving = Arc::clone(&broker).serve_unix(listener, place.user);
-            (Way::Socket(place), tokio::spawn(async move { ended(serving.await) }))
+            (Way::Socket(place), tokio::spawn(serving))
         }
         Some(port) => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -45,16 +45,10 @@ pub(super) async fn start(gate: Gate, minter: Minter, port: Option<u16>) -> anyh
                 format!("cannot listen on {address}: is the port taken? Another is given with --port")
             })?;
             let serving = Arc::clone(&broker).serve_tcp(listener);
-            (Way::Port(port), tokio::spawn(async move { ended(serving.await) }))
+            (Way::Port(port), tokio::spawn(serving))
         }
     };
     Ok(Serving { broker, way, task })
-}
-
-fn ended(served: std::io::Result<()>) {
-    if let Err(error) = served {
-        eprintln!("durward: the child's way to the gateway has ended: {error}");
-    }
 }
 
 impl Serving {

@@ -9,8 +9,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::Fault;
 
-/// Secrets of people that a child of theirs has no use for.
-const WITHHELD: &[&str] = &["DURWARD_ADMIN_SECRET", "DURWARD_APPROVER_SECRET"];
 /// Of libpq, what would lead the child elsewhere.
 const CLEARED: &[&str] = &["PGHOSTADDR", "PGSERVICE", "PGPASSFILE", "PGSSLROOTCERT", "PGCHANNELBINDING"];
 
@@ -23,7 +21,9 @@ pub(super) async fn run(
         command.split_first().ok_or_else(|| Fault::Invalid("there is no command".to_owned()))?;
     let mut child = Command::new(program);
     child.args(arguments);
-    for name in WITHHELD.iter().chain(CLEARED) {
+    // Secrets of people are nothing that an agent of theirs has a use for.
+    store::children::without_secrets(child.as_std_mut());
+    for name in CLEARED {
         child.env_remove(name);
     }
     child.envs(environment.iter().map(|(name, value)| (name, value)));

@@ -111,16 +111,19 @@ pub(super) fn check_sources(wanted: &Configuration, sources: &Sources) -> Result
                 return wrong("it has a password and a credential: one of them".to_owned());
             }
             Some(name) if sources.find(name).is_none() => {
-                return wrong(format!("the gateway's durward.toml has no [credentials.{name}]"));
+                return wrong(sources.missing(name));
             }
             Some(_) | None => (),
         }
     }
     for issuer in &wanted.issuers {
-        let credential = issuer.introspection.as_ref().map(|how| &how.credential);
-        if let Some(name) = credential.filter(|name| sources.find(name).is_none()) {
-            let what = format!("introspection: the gateway's durward.toml has no [credentials.{name}]");
-            return Err(ConfigureError::Issuer { issuer: issuer.name.clone(), what });
+        let asked = issuer.introspection.as_ref().map(|how| ("introspection", &how.credential));
+        let console = issuer.console_credential.as_ref().map(|name| ("console_credential", name));
+        for (whose, name) in asked.into_iter().chain(console) {
+            if sources.find(name).is_none() {
+                let what = format!("{whose}: {}", sources.missing(name));
+                return Err(ConfigureError::Issuer { issuer: issuer.name.clone(), what });
+            }
         }
     }
     Ok(())

@@ -16,6 +16,7 @@ struct Written<'a> {
     issuer: &'a str,
     principal: String,
     groups: &'a BTreeSet<String>,
+    good: i64,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +25,9 @@ struct Read {
     issuer: String,
     principal: String,
     groups: BTreeSet<String>,
+    /// Long ago, where it was written before that was.
+    #[serde(default)]
+    good: i64,
 }
 
 fn unreadable(what: &str) -> StateError {
@@ -31,17 +35,17 @@ fn unreadable(what: &str) -> StateError {
 }
 
 pub(super) fn asked_row(asked: &Asked) -> Result<Zeroizing<Vec<u8>>, StateError> {
-    let Asked { token, issuer, principal, groups } = asked;
-    let written = Written { token, issuer, principal: principal.to_string(), groups };
+    let Asked { token, issuer, principal, groups, good } = asked;
+    let written = Written { token, issuer, principal: principal.to_string(), groups, good: *good };
     let row = serde_json::to_vec(&written).map_err(|_| unreadable("a token that is asked about"))?;
     Ok(Zeroizing::new(row))
 }
 
 pub(super) fn asked(row: &[u8]) -> Result<Asked, StateError> {
-    let Read { token, issuer, principal, groups } =
+    let Read { token, issuer, principal, groups, good } =
         serde_json::from_slice(row).map_err(|_| unreadable("a token that is asked about"))?;
     let principal = parse_principal(&principal).map_err(|error| StateError(error.to_string()))?;
-    Ok(Asked { token: Zeroizing::new(token), issuer, principal, groups })
+    Ok(Asked { token: Zeroizing::new(token), issuer, principal, groups, good })
 }
 
 /// Columns in one text each, so that no sign in a name is taken for another's.
@@ -93,9 +97,12 @@ mod tests {
             issuer: "company".to_owned(),
             principal: PrincipalRef { kind: PrincipalKind::Agent, name: "company/x:y".to_owned() },
             groups: ["company/dba".to_owned()].into(),
+            good: 1_800_000_000,
         };
         let back = asked(&asked_row(&kept).expect("a row")).expect("read");
         assert_eq!((&back.token, &back.issuer), (&kept.token, &kept.issuer));
-        assert_eq!((back.principal, back.groups), (kept.principal, kept.groups));
+        assert_eq!((back.principal, back.groups, back.good), (kept.principal, kept.groups, kept.good));
+        let before = br#"{"token":"t","issuer":"i","principal":"agent:x","groups":[]}"#;
+        assert_eq!(asked(before).expect("read").good, 0, "one that was written before that was");
     }
 }

@@ -140,10 +140,22 @@ async fn new_tags_need_no_server() {
     shared.ready().await.expect("it is read");
     let (before, _) = shared.current();
     drop(server);
-    assert!(shared.stage(Arc::new(tagging(&["id"]))).await.take(), "sessions go on");
+    // Somebody waits for that server all the while.
+    let _looks = shared.reader.lock().await;
+    shared.stage(Arc::new(tagging(&["id"]))).await.take();
     let (after, version) = shared.current();
     assert!(version == 2 && is_tagged(&after, "id") && !is_tagged(&after, "email"));
     assert!(is_tagged(&before, "email"), "who holds the old one sees no change");
+    // What is read meanwhile was asked for under other tags.
+    let (old, new) = (shared.tagging(), Arc::new(tagging(&["email"])));
+    let staged = shared.stage(Arc::clone(&new)).await;
+    shared.take(catalogue::retagged(&before, &old.columns), &old);
+    staged.take();
+    let (after, version) = shared.current();
+    assert!(version == 4 && is_tagged(&after, "email") && !is_tagged(&after, "id"));
+    shared.take(catalogue::retagged(&before, &old.columns), &old);
+    let (after, version) = shared.current();
+    assert!(version == 5 && is_tagged(&after, "email") && !is_tagged(&after, "id"));
 }
 
 #[tokio::test]

@@ -223,6 +223,17 @@ impl Gateway {
         self.holds.withdraw(ticket).await;
     }
 
+    /// Resolves with the refusal of an operation when a freeze comes that does not let it through. Cancel-safe.
+    pub(crate) async fn freeze_comes<M: Inspect>(&self, target: &TargetName, message: &M) -> Denied {
+        loop {
+            let changed = self.holds.when_changed();
+            if let Some(frozen) = self.frozen(target, message) {
+                return frozen;
+            }
+            changed.await;
+        }
+    }
+
     /// The answer to a held operation. Cancel-safe.
     pub async fn answer(&self, ticket: &Ticket) -> Answer {
         let asks = |holds: &[HoldRule]| self.outruled(holds).is_none();

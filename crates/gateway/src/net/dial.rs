@@ -395,8 +395,14 @@ async fn log_in(
         minor: login.minor,
         notices: Vec::new(),
     };
+    let mut said = 0_usize;
     for _ in 0..MOST_MESSAGES {
         let message = message(&mut upstream.stream, LONGEST).await?;
+        // Much of it is kept.
+        said = said.saturating_add(message.whole.len());
+        if said > LONGEST {
+            return Err(DialError::Protocol("it says too much during login"));
+        }
         match backend(&message.frame()?)? {
             Backend::ReadyForQuery(_) => return Ok(upstream),
             Backend::ParameterStatus { name, value } => {

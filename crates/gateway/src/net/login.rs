@@ -29,6 +29,15 @@ const PENALTY: Duration = Duration::from_millis(100);
 /// So many addresses are remembered with their failures.
 const MOST_ADDRESSES: usize = 10_000;
 
+/// Where a client learns how to get a token, and for which scopes it is to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// Of the issuer's description of itself.
+    pub address: String,
+    /// With spaces between them.
+    pub scopes: String,
+}
+
 /// Knows tokens.
 pub trait Authenticator {
     /// What a right token proves.
@@ -38,7 +47,7 @@ pub trait Authenticator {
     fn check(&self, password: &[u8]) -> impl Future<Output = Result<Self::Proof, Refused>> + Send;
 
     /// Where clients learn how to get a token of an issuer's; of no issuer's by name, of the first.
-    fn discovery(&self, issuer: Option<&str>) -> Option<String>;
+    fn discovery(&self, issuer: Option<&str>) -> Option<Discovery>;
 
     /// The verifier of the token that the user name names. Unknown names have one, too, so that an exchange does not
     /// tell which exist; theirs proves nothing.
@@ -242,10 +251,12 @@ async fn prove_by_bearer<A: Authenticator>(
         oauth::Bearer::Asks => Refused::Asks,
     };
     let issuer = user.split_once(':').map(|(_, issuer)| issuer);
-    let mut status = serde_json::json!({ "status": "invalid_token", "scope": "openid" });
-    if let (Some(url), Some(object)) = (authenticator.discovery(issuer), status.as_object_mut()) {
-        object.insert("openid-configuration".to_owned(), url.into());
-    }
+    let status = match authenticator.discovery(issuer) {
+        Some(Discovery { address, scopes }) => {
+            serde_json::json!({ "status": "invalid_token", "scope": scopes, "openid-configuration": address })
+        }
+        None => serde_json::json!({ "status": "invalid_token", "scope": "openid" }),
+    };
     let mut out = Vec::new();
     build::authentication_sasl_continue(&mut out, status.to_string().as_bytes());
     accepted.stream.write_all(&out).await?;

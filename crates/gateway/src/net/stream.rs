@@ -97,17 +97,40 @@ pub enum ReadError {
     Malformed(#[from] Malformed),
 }
 
+/// So much of a message that is announced is made room for before it comes, in bytes.
+const BELIEVED: usize = 64 * 1024;
+
+/// Reads exactly one message of a server's, and not a byte behind it: none that is longer than its kind may be, or than `limit`.
+pub async fn answer(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Message, ReadError> {
+    bounded(stream, |kind| wire::postgres::backend::longest(kind).min(limit)).await
+}
+
 /// Reads exactly one message and not a byte behind it. `limit` bounds its length.
 pub async fn message(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Message, ReadError> {
+    bounded(stream, |_| limit).await
+}
+
+async fn bounded(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: impl FnOnce(u8) -> usize,
+) -> Result<Message, ReadError> {
     let mut whole = vec![0; 5];
     stream.read_exact(&mut whole).await?;
     let Some((kind, length)) = wire::postgres::header(&whole)? else {
         return Err(Malformed("message is cut short").into());
     };
-    if length > limit {
+    if length > limit(kind) {
         return Err(Malformed("message is too long").into());
     }
-    whole.resize(length, 0);
-    stream.read_exact(whole.get_mut(5..).unwrap_or_default()).await?;
+    if length <= BELIEVED {
+        whole.resize(length, 0);
+        stream.read_exact(whole.get_mut(5..).unwrap_or_default()).await?;
+        return Ok(Message { kind, whole });
+    }
+    let rest = u64::try_from(length.saturating_sub(5)).unwrap_or(u64::MAX);
+    stream.take(rest).read_to_end(&mut whole).await?;
+    if whole.len() < length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
     Ok(Message { kind, whole })
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use ureq::Agent;
-use ureq::http::HeaderValue;
+use ureq::http::{HeaderValue, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::DefaultConnector;
 use zeroize::Zeroizing;
@@ -23,9 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 const NAME: &str = concat!("durward/", env!("CARGO_PKG_VERSION"));
 
-/// Asks. Clones share their connections.
+/// Asks. Clones share their connections. Proxies of the environment (`HTTPS_PROXY`, `ALL_PROXY`, but for what `NO_PROXY` names) are
+/// asked for a way to other machines, over TLS: so they see whom is asked and nothing else. What is asked in clear, and on this
+/// machine, goes by none.
 #[derive(Debug, Clone)]
-pub struct Client(Agent);
+pub struct Client {
+    direct: Agent,
+    by_proxy: Agent,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +63,12 @@ impl Client {
             None => system(),
             Some(pem) => read_authorities(pem)?,
         };
-        let config = Agent::config_builder().tls_config(trusting(&trusted));
-        let config = config.timeout_global(Some(PATIENCE)).max_redirects(0).max_idle_connections(4);
-        Ok(Self(config.user_agent(NAME).build().new_agent()))
+        let config = || {
+            let config = Agent::config_builder().tls_config(trusting(&trusted)).user_agent(NAME);
+            config.timeout_global(Some(PATIENCE)).max_redirects(0).max_idle_connections(4)
+        };
+        let (direct, by_proxy) = (config().proxy(None).build(), config().build());
+        Ok(Self { direct: direct.new_agent(), by_proxy: by_proxy.new_agent() })
     }
 
     /// For what somebody elsewhere names: it asks hosts of the public internet alone, and `anywhere` beside, over TLS, by no
@@ -73,7 +82,13 @@ impl Client {
         let config = Agent::config_builder().tls_config(trusting(&trusted)).https_only(true).proxy(None);
         let config = config.timeout_global(Some(SHORT_PATIENCE)).max_redirects(0).max_idle_connections(0);
         let config = config.user_agent(NAME).build();
-        Ok(Self(Agent::with_parts(config, DefaultConnector::default(), Checked { anywhere })))
+        let direct = Agent::with_parts(config, DefaultConnector::default(), Checked { anywhere });
+        Ok(Self { by_proxy: direct.clone(), direct })
+    }
+
+    /// Who asks there.
+    fn agent(&self, address: &str) -> &Agent {
+        if goes_by_proxy(address) { &self.by_proxy } else { &self.direct }
     }
 
     /// The body of an answer with status 200, at most so many bytes of it.
@@ -81,7 +96,7 @@ impl Client {
     /// # Errors
     /// There is none.
     pub async fn get(&self, address: &str, most: usize) -> Result<Vec<u8>, WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let answer = agent.get(&address).header("accept", "application/json").call();
             read(answer, most)
@@ -99,7 +114,7 @@ impl Client {
         headers: Vec<(&'static str, Zeroizing<String>)>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.get(&address).header("accept", "application/json");
             for (name, value) in &headers {
@@ -121,7 +136,7 @@ impl Client {
         body: Zeroizing<String>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.post(&address).header("content-type", "application/json");
             for (name, value) in &headers {
@@ -142,7 +157,7 @@ impl Client {
         headers: Vec<(&'static str, String)>,
         body: String,
     ) -> Result<u16, WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.post(&address).header("content-type", "application/json");
             for (name, value) in &headers {
@@ -168,7 +183,7 @@ impl Client {
         authorization: Option<String>,
         most: usize,
     ) -> Result<(u16, Vec<u8>), WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let header =
                 authorization.map_or(("accept", "application/json".to_owned()), |a| ("authorization", a));
@@ -203,7 +218,7 @@ impl Client {
         authorization: Option<Zeroizing<String>>,
         most: usize,
     ) -> Result<Vec<u8>, WebError> {
-        let (agent, address) = (self.0.clone(), address.to_owned());
+        let (agent, address) = (self.agent(address).clone(), address.to_owned());
         let asked = tokio::task::spawn_blocking(move || {
             let mut question = agent.post(&address).header("accept", "application/json");
             if let Some(authorization) = authorization {
@@ -213,6 +228,16 @@ impl Client {
         });
         asked.await.map_err(|_| WebError::Broken)?
     }
+}
+
+/// Whether a proxy may be asked for the way to an address: over TLS, on another machine.
+fn goes_by_proxy(address: &str) -> bool {
+    let Ok(uri) = address.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here = host.is_empty()
+        || host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback() || ip.is_unspecified());
+    uri.scheme_str() == Some("https") && !is_here
 }
 
 fn system() -> Vec<CertificateDer<'static>> {
@@ -258,4 +283,33 @@ fn read(
     }
     let limit = u64::try_from(most).unwrap_or(u64::MAX);
     answer.body_mut().with_config().limit(limit).read_to_vec().map_err(|_| WebError::Body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_reach_no_proxy_in_clear_and_none_for_what_is_here() {
+        for (address, expected) in [
+            ("https://login.example.com/token", true),
+            ("https://203.0.113.7:8200/v1/secret", true),
+            ("https://[2001:db8::1]/", true),
+            ("http://login.example.com/token", false),
+            ("http://127.0.0.1:7380/token", false),
+            ("https://127.0.0.1:7380/token", false),
+            ("https://127.9.9.9/", false),
+            ("https://localhost:7380/", false),
+            ("https://LOCALHOST./", false),
+            ("https://[::1]:7380/", false),
+            ("https://[::ffff:127.0.0.1]/", false),
+            ("https://0.0.0.0/", false),
+            ("ftp://login.example.com/", false),
+            ("no address", false),
+        ] {
+            assert_eq!(goes_by_proxy(address), expected, "{address}");
+        }
+        let client = Client::new(None).expect("a client");
+        assert!(client.direct.config().proxy().is_none());
+    }
 }

@@ -57,7 +57,12 @@ impl Condition {
     /// Whether each way in which it can be met compares some claim with a whole value. What only a pattern over `sub` lets in
     /// is whoever can choose a name that begins so.
     pub fn is_exact(&self) -> bool {
-        self.0.is_exact()
+        self.tells_apart(&|_| true)
+    }
+
+    /// The same, of claims alone that tell one's own tokens from those of others.
+    pub(super) fn tells_apart(&self, tells: &dyn Fn(&str) -> bool) -> bool {
+        self.0.is_exact(tells)
     }
 
     /// Whether it looks at `sub` by a pattern, and some way of meeting it compares nothing with a whole value.
@@ -95,12 +100,12 @@ impl Term {
         }
     }
 
-    fn is_exact(&self) -> bool {
+    fn is_exact(&self, tells: &dyn Fn(&str) -> bool) -> bool {
         match self {
-            Self::All(terms) => terms.iter().any(Self::is_exact),
-            Self::Any(terms) => terms.iter().all(Self::is_exact),
-            Self::Equal(..) | Self::OneOf(..) | Self::Contains(..) => true,
-            Self::Like(_, pattern) => !pattern.contains('*'),
+            Self::All(terms) => terms.iter().any(|term| term.is_exact(tells)),
+            Self::Any(terms) => terms.iter().all(|term| term.is_exact(tells)),
+            Self::Equal(path, _) | Self::OneOf(path, _) | Self::Contains(path, _) => tells(path),
+            Self::Like(path, pattern) => !pattern.contains('*') && tells(path),
             Self::Not(_) | Self::Has(_) | Self::Unequal(..) => false,
         }
     }

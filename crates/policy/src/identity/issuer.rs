@@ -10,6 +10,7 @@ use super::config::{IssuerConfig, Kind, PrincipalConfig};
 use super::introspection::{Introspected, Introspection};
 use super::keys::{Algorithm, Keys};
 use super::names::{self, Template};
+use super::preset::Shared;
 use super::refusal::Refusal;
 use super::token::Proven;
 use super::{Known, chain};
@@ -154,13 +155,18 @@ impl Issuer {
             (typed, _) => typed.iter().map(Mapping::new).collect::<Result<_, _>>()?,
         };
         let when = when.as_deref().map(condition).transpose()?;
-        let exact = |when: &Option<Condition>| when.as_ref().is_some_and(Condition::is_exact);
-        if usual.is_some_and(|u| u.shared) && !exact(&when) && !principals.iter().all(|p| exact(&p.when)) {
-            return Err(
-                "everybody gets tokens of this issuer: `when` must say which are yours, and compare at least one claim with \
-                 a whole value, such as repository == \"acme/api\""
-                    .to_owned(),
-            );
+        // Whose tokens they are is a matter of the address; a preset knows more of those that one runs oneself.
+        if let Some(shared) = Shared::of(url).or(usual.and_then(|usual| usual.shared)) {
+            let exact = |when: &Option<Condition>| {
+                when.as_ref().is_some_and(|when| when.tells_apart(&|claim| shared.tells(claim)))
+            };
+            if !exact(&when) && !principals.iter().all(|p| exact(&p.when)) {
+                return Err(format!(
+                    "everybody gets tokens of this issuer: `when` must say which are yours, and compare at least one claim \
+                     that no stranger's has with a whole value, such as {}",
+                    shared.example()
+                ));
+            }
         }
         Ok(Self {
             name: name.clone(),

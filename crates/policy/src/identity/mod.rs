@@ -17,6 +17,7 @@ mod logout;
 mod names;
 mod preset;
 mod refusal;
+mod signed_in;
 mod token;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use logout::LoggedOut;
 pub use names::{LOCAL, is_address};
 pub use preset::Preset;
 pub use refusal::Refusal;
+pub use signed_in::{SignedIn, is_for};
 pub use token::{LONGEST, Proven, Unproven};
 
 /// What a token proves.

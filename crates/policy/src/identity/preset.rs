@@ -33,9 +33,99 @@ pub(super) struct Usual {
     /// The only issuer there is of this kind.
     pub issuer: Option<&'static str>,
     pub algorithms: &'static [&'static str],
-    /// Whether strangers get tokens of the same issuer: then a condition must say which are ours.
-    pub shared: bool,
+    /// Whose tokens strangers get as well: then a condition must say which are ours.
+    pub shared: Option<Shared>,
     pub principals: Vec<PrincipalConfig>,
+}
+
+/// An issuer that gives everybody tokens: which of their claims nobody else's have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared {
+    /// These alone; where none is named, all but those that everybody's have.
+    ours: &'static [&'static str],
+}
+
+/// What tokens of strangers say, too, whoever issues them: a value of these tells nobody apart.
+const EVERYBODYS: &[&str] = &[
+    "iss",
+    "aud",
+    "typ",
+    "token_use",
+    "ver",
+    "email_verified",
+    "acr",
+    "amr",
+    "scope",
+    "scp",
+    "environment",
+    "ref",
+    "ref_type",
+    "branch",
+    "event_name",
+    "exp",
+    "iat",
+    "nbf",
+];
+
+const ANY: Shared = Shared { ours: &[] };
+const GITHUB: Shared = Shared {
+    ours: &[
+        "sub",
+        "repository",
+        "repository_id",
+        "repository_owner",
+        "repository_owner_id",
+        "enterprise",
+        "enterprise_id",
+    ],
+};
+const GITLAB: Shared =
+    Shared { ours: &["sub", "project_path", "project_id", "namespace_path", "namespace_id"] };
+const GOOGLE: Shared = Shared { ours: &["sub", "hd", "email"] };
+
+/// Hosts of issuers that give everybody tokens, whatever preset is named for them.
+const HOSTS: [(&str, Shared); 14] = [
+    ("token.actions.githubusercontent.com", GITHUB),
+    ("gitlab.com", GITLAB),
+    ("accounts.google.com", GOOGLE),
+    ("agent.buildkite.com", ANY),
+    ("app.terraform.io", ANY),
+    ("api.pulumi.com", ANY),
+    ("oidc.vercel.com", ANY),
+    ("oidc.circleci.com", ANY),
+    ("oauth2.sigstore.dev", ANY),
+    ("appleid.apple.com", ANY),
+    ("www.facebook.com", ANY),
+    ("www.linkedin.com", ANY),
+    ("slack.com", ANY),
+    ("securetoken.google.com", ANY),
+];
+/// The tenant of everybody's personal accounts at Microsoft.
+const PERSONAL: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+
+impl Shared {
+    /// An issuer of these that an `iss` is of, if it is.
+    pub(super) fn of(url: &str) -> Option<Self> {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default().trim_end_matches('.');
+        let known =
+            HOSTS.iter().find(|(known, _)| known.eq_ignore_ascii_case(host)).map(|(_, shared)| *shared);
+        known.or_else(|| rest.to_ascii_lowercase().contains(PERSONAL).then_some(ANY))
+    }
+
+    /// Whether nobody else's token has the same in this claim.
+    pub(super) fn tells(self, claim: &str) -> bool {
+        if self.ours.is_empty() { !EVERYBODYS.contains(&claim) } else { self.ours.contains(&claim) }
+    }
+
+    /// A comparison that would do, for whoever has none.
+    pub(super) fn example(self) -> &'static str {
+        match self.ours {
+            ["sub", "hd", ..] => "hd == \"example.com\"",
+            ["sub", "project_path", ..] => "project_path == \"acme/api\"",
+            _ => "repository == \"acme/api\"",
+        }
+    }
 }
 
 impl Preset {
@@ -57,18 +147,18 @@ impl Preset {
         let usual = |principals: Vec<PrincipalConfig>| Usual {
             issuer: None,
             algorithms: rsa,
-            shared: false,
+            shared: None,
             principals,
         };
         match self {
             Self::GithubActions => Usual {
                 issuer: Some("https://token.actions.githubusercontent.com"),
-                shared: true,
+                shared: Some(GITHUB),
                 ..usual(vec![agent("repository", &[])])
             },
             Self::Gitlab => Usual {
                 issuer: Some("https://gitlab.com"),
-                shared: true,
+                shared: Some(GITLAB),
                 ..usual(vec![agent("project_path", &["namespace_path"])])
             },
             Self::Kubernetes => Usual {
@@ -80,7 +170,7 @@ impl Preset {
             },
             Self::Google => Usual {
                 issuer: Some("https://accounts.google.com"),
-                shared: true,
+                shared: Some(GOOGLE),
                 ..usual(vec![
                     agent("email", &[]).when("email like \"*.gserviceaccount.com\""),
                     user("email", &["hd"]),
@@ -110,7 +200,7 @@ impl Preset {
             },
             Self::AgentVendor => Usual {
                 algorithms: &["RS256", "ES256", "EdDSA"],
-                shared: true,
+                shared: Some(ANY),
                 ..usual(vec![agent("sub", &["groups"])])
             },
         }

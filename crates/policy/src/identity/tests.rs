@@ -1,6 +1,7 @@
 //! Tokens over real keys: what an attacker may write, and beside it what an honest issuer writes.
 
 mod presets;
+mod signed_in;
 
 use std::sync::OnceLock;
 

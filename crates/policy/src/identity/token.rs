@@ -42,7 +42,15 @@ impl<'a> Unproven<'a> {
     /// # Errors
     /// Why it is none.
     pub fn read(token: &'a [u8]) -> Result<Self, Refusal> {
-        Self::read_as(token, &[])
+        Self::read_as(token, &["jwt", "at+jwt"])
+    }
+
+    /// Reads an identity token, which does not say that it is for access (RFC 9068 §2.1).
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn read_identity(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::read_as(token, &["jwt"])
     }
 
     /// Reads a logout token, which may say that it is one.
@@ -50,7 +58,7 @@ impl<'a> Unproven<'a> {
     /// # Errors
     /// Why it is none.
     pub fn read_logout(token: &'a [u8]) -> Result<Self, Refusal> {
-        Self::read_as(token, &["logout+jwt"])
+        Self::read_as(token, &["jwt", "logout+jwt"])
     }
 
     fn read_as(token: &'a [u8], kinds: &[&str]) -> Result<Self, Refusal> {
@@ -135,7 +143,7 @@ fn read_header(header: &Claims, kinds: &[&str]) -> Result<(Algorithm, Option<Str
     // Proofs of possession, logout tokens and security events are signed by the same keys and say so.
     let kind = header.at("typ").map(|typ| typ.as_str().unwrap_or("?").to_ascii_lowercase());
     let kind = kind.as_deref().map(|k| k.strip_prefix("application/").unwrap_or(k));
-    if !kind.is_none_or(|kind| matches!(kind, "jwt" | "at+jwt") || kinds.contains(&kind)) {
+    if !kind.is_none_or(|kind| kinds.contains(&kind)) {
         return Err(Refusal::Type);
     }
     let algorithm = header.text("alg").ok_or(Refusal::Malformed)?;

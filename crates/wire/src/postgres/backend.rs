@@ -186,6 +186,18 @@ impl CopyShape {
     }
 }
 
+/// How long a message of this kind may be, type byte included, in bytes. Of rows, which come in pieces, that is for whoever wants
+/// one whole.
+pub fn longest(kind: u8) -> usize {
+    match kind {
+        b'D' | b'd' | b'V' => 64 << 20,
+        // Functions raise texts of any length.
+        b'E' | b'N' => 16 << 20,
+        // 1664 columns, 65535 parameters; all else has names alone.
+        _ => 1 << 20,
+    }
+}
+
 /// Reads one message.
 pub fn backend<'a>(frame: &Frame<'a>) -> Result<Backend<'a>, Malformed> {
     let mut r = Reader::new(frame.body);

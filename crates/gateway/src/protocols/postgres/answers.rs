@@ -10,7 +10,7 @@ use wire::postgres::{Frame, build};
 
 use super::ceiling::{self, Capped, Stage};
 use super::chunk::{Chunk, ChunkKind, RowPlan};
-use super::control::Rows;
+use super::control::{Left, Rows};
 use super::conversation::Conversation;
 use super::errors;
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
@@ -22,6 +22,9 @@ use crate::inside::Ear;
 use crate::spine::Stop;
 use crate::traces::Spent;
 
+/// So much of what a session asks for itself is kept, in bytes: its target's catalogue, as it alone sees it.
+const MOST_OF_OURS: usize = 256 << 20;
+
 /// What the client gets for one message of the server's.
 pub(super) enum Heard {
     /// The message as it is.
@@ -32,6 +35,8 @@ pub(super) enum Heard {
     Swallow,
     /// This instead.
     Instead(Vec<u8>),
+    /// The answer to a statement of ours is longer than any may be: the session ends.
+    TooMuch,
     /// The result cannot be shown with certainty: the session ends, since the server believes that it was.
     Cut(&'static str),
 }
@@ -46,6 +51,8 @@ pub(super) struct Answers {
     clear: RowPlan,
     /// The rows of each of our statements.
     own_rows: Vec<Rows>,
+    /// How much more of them is kept.
+    own_left: Left,
     /// A statement of ours failed, with this SQLSTATE.
     pub(super) own_failed: Option<String>,
     /// What the client would get of that, were it the client's.
@@ -76,6 +83,7 @@ impl Answers {
             kind: None,
             clear: RowPlan::clear(),
             own_rows: Vec::new(),
+            own_left: Left::bytes(MOST_OF_OURS),
             own_failed: None,
             own_error: Vec::new(),
             released: Vec::new(),
@@ -111,6 +119,7 @@ impl Answers {
     /// A statement of ours is sent.
     pub(super) fn ask_begun(&mut self) {
         self.own_rows.clear();
+        self.own_left = Left::bytes(MOST_OF_OURS);
         self.own_failed = None;
         self.own_error.clear();
     }
@@ -389,7 +398,9 @@ impl Answers {
             Some(Expected::Own(_)) => {
                 self.own_error = match errors::withhold_if(frame, shy && quoting) {
                     Heard::Instead(bytes) => bytes,
-                    Heard::Pass | Heard::Row | Heard::Swallow | Heard::Cut(_) => frame.whole.to_vec(),
+                    Heard::Pass | Heard::Row | Heard::Swallow | Heard::TooMuch | Heard::Cut(_) => {
+                        frame.whole.to_vec()
+                    }
                 };
                 self.own_failed = Some(state);
                 c.failed_extended();
@@ -556,6 +567,17 @@ fn withheld(frame: &Frame<'_>, shy: bool, quoting: bool, operation: &Operation) 
 
 fn unexpected() -> Stop {
     Stop::Upstream("a message that answers nothing".to_owned())
+}
+
+/// The last words where the target says more than anybody keeps.
+pub(super) fn too_long(why: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let error =
+        wire::postgres::error::ErrorFields::fatal("08P01", "the target's answer is longer than it may be")
+            .detail(why)
+            .hint("Its administrator must look at it: no honest server sends that.");
+    build::error(&mut out, &error);
+    out
 }
 
 /// An empty plan's worth of bytes: what a client gets where a result is cut.

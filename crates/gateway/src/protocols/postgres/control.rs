@@ -9,19 +9,44 @@ use wire::postgres::{build, row};
 
 use super::errors;
 use crate::net::dial::{Address, DialError, Login, Upstream, dial};
-use crate::net::stream::{ReadError, message};
+use crate::net::stream::{ReadError, answer};
 use crate::net::tls::UpstreamTls;
 
 /// One of our statements may take so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The longest message that is read here, in bytes.
-const LONGEST: usize = 256 * 1024 * 1024;
+/// So much of an answer is kept: of a catalogue with a million columns, say.
+const MOST: usize = 512 << 20;
 
-/// The longest where little is expected, in bytes.
+/// The longest message where little is expected, in bytes.
 const SHORT: usize = 1024 * 1024;
+/// And the longest answer.
+const MOST_OF_SHORT: usize = 16 << 20;
+/// What a value or a row takes beside its text, in bytes.
+const BESIDE: usize = size_of::<Option<String>>();
 
 /// The rows of one statement, as text.
 pub type Rows = Vec<Vec<Option<String>>>;
+
+/// How much more of an answer is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left(usize);
+
+impl Left {
+    pub(super) const fn bytes(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether one more row is kept.
+    pub(super) fn takes(&mut self, row: &[Option<String>]) -> bool {
+        let of = |value: &Option<String>| BESIDE + value.as_ref().map_or(0, String::len);
+        let weight = row.iter().map(of).fold(BESIDE, usize::saturating_add);
+        match self.0.checked_sub(weight) {
+            Some(left) => self.0 = left,
+            None => return false,
+        }
+        true
+    }
+}
 
 /// A connection of our own.
 pub struct Control {
@@ -105,7 +130,7 @@ impl Control {
     /// The connection failed.
     pub async fn notified(&mut self) -> Result<(), ControlError> {
         loop {
-            let message = message(&mut self.upstream.stream, LONGEST).await?;
+            let message = answer(&mut self.upstream.stream, SHORT).await?;
             let frame = message.frame()?;
             let heard = backend(&frame)?;
             if let Backend::NotificationResponse { .. } = heard {
@@ -120,7 +145,7 @@ impl Control {
 
     /// The same of an answer whose messages are short; else the connection cannot be used any more.
     pub(crate) async fn query_short(&mut self, sql: &str) -> Result<Rows, ControlError> {
-        self.asked_within(sql, SHORT).await
+        self.asked_within(sql, SHORT, MOST_OF_SHORT).await
     }
 
     /// Runs statements whose rows nobody wants: how many rows they say that they changed.
@@ -133,7 +158,7 @@ impl Control {
         let mut changed = 0_u64;
         let mut refused = None;
         loop {
-            let message = message(stream, LONGEST).await?;
+            let message = answer(stream, usize::MAX).await?;
             let frame = message.frame()?;
             match frame.kind {
                 b'D' => (),
@@ -161,22 +186,28 @@ impl Control {
     }
 
     async fn asked(&mut self, sql: &str) -> Result<Rows, ControlError> {
-        self.asked_within(sql, LONGEST).await
+        self.asked_within(sql, usize::MAX, MOST).await
     }
 
-    async fn asked_within(&mut self, sql: &str, longest: usize) -> Result<Rows, ControlError> {
+    async fn asked_within(&mut self, sql: &str, longest: usize, most: usize) -> Result<Rows, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();
         build::query(&mut out, sql);
         stream.write_all(&out).await?;
         stream.flush().await?;
-        let mut rows = Rows::new();
+        let (mut rows, mut left) = (Rows::new(), Left::bytes(most));
         let mut refused = None;
         loop {
-            let message = message(stream, longest).await?;
+            let message = answer(stream, longest).await?;
             let frame = message.frame()?;
             match frame.kind {
-                b'D' => rows.push(texts(frame.body)?),
+                b'D' => {
+                    let row = texts(frame.body)?;
+                    if !left.takes(&row) {
+                        return Err(ControlError::Lost("its answer is longer than it may be".to_owned()));
+                    }
+                    rows.push(row);
+                }
                 b'E' => {
                     let words = wire::postgres::error::field(frame.body, b'M').unwrap_or_default();
                     refused =
@@ -205,4 +236,20 @@ fn told(tag: &[u8]) -> u64 {
 pub(super) fn texts(body: &[u8]) -> Result<Vec<Option<String>>, wire::Malformed> {
     let values = row::values(body)?;
     Ok(values.into_iter().map(|v| v.map(|v| String::from_utf8_lossy(v).into_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_kept_within_a_bound_also_where_nothing_is_in_them() {
+        let long = vec![Some("x".repeat(100))];
+        let mut left = Left::bytes(2 * (100 + 2 * BESIDE));
+        assert_eq!([left.takes(&long), left.takes(&long), left.takes(&long)], [true, true, false]);
+        let mut left = Left::bytes(1000 * BESIDE);
+        let nothing = vec![None; 9];
+        assert_eq!((0..1000).filter(|_| left.takes(&nothing)).count(), 100);
+        assert_eq!((0..1000).filter(|_| left.takes(&[])).count(), 0);
+    }
 }

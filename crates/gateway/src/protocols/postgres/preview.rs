@@ -277,7 +277,9 @@ impl Outlook {
     /// Asks the target. `hide` says that whoever asks must not tell what was seen by how long it took.
     pub(crate) async fn ask(&self, target: &Target, hide: bool) -> Seen {
         // It is never closed.
-        let turn = TURNS.acquire().await;
+        let Ok(turn) = timeout(LONGEST, TURNS.acquire()).await else {
+            return self.unseen("many others are being looked at");
+        };
         let begun = Instant::now();
         let mut seen = match timeout(LONGEST, self.asked(target)).await {
             Ok(seen) => seen,

@@ -190,8 +190,16 @@ impl Protocol for PostgresSession {
                 return Ok(Event::Outcome(outcome));
             }
             if open.answers.refresh {
-                // What was delivered is not flushed before the next turn: whoever hears of the DDL finds it known.
-                open.target.catalogue.refresh().await;
+                // What was delivered is not flushed before the next turn: whoever hears of the DDL finds it known. Others need
+                // it, too, where this session ends meanwhile.
+                let catalogue = Arc::clone(&open.target.catalogue);
+                let refreshed = tokio::spawn(async move { catalogue.refresh().await });
+                let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+                tokio::select! {
+                    biased;
+                    why = place.ended() => return Err(Stop::Ended(why)),
+                    refreshed = refreshed => refreshed.map_err(|_| Stop::Broken("a catalogue could not be read"))?,
+                }
                 open.answers.refresh = false;
             }
             open.learn(&self.origin.session);
@@ -207,11 +215,17 @@ impl Protocol for PostgresSession {
                 continue;
             }
             open.conversation.turn = self.gateway.turn();
-            if ears == Ears::Both
-                && open.answers.outcomes.is_empty()
-                && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
-            {
-                return Ok(self.in_its_turn(event));
+            if ears == Ears::Both && open.answers.outcomes.is_empty() {
+                let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+                // It may look at its target. Most of the time it does not wait, and nobody else is asked.
+                let event = tokio::select! {
+                    biased;
+                    event = open.listen(&self.gateway.metrics().stages) => event?,
+                    why = place.ended() => return Err(Stop::Ended(why)),
+                };
+                if let Some(event) = event {
+                    return Ok(self.in_its_turn(event));
+                }
             }
             if !open.answers.outcomes.is_empty() {
                 continue;
@@ -223,50 +237,31 @@ impl Protocol for PostgresSession {
             {
                 return Err(Stop::Done);
             }
-            // Nothing leaves for the server but here.
-            if !open.owed.is_settled() {
-                let begun = self.gateway.metrics().stages.begin(Stage::Journal);
-                open.owed.settle(self.gateway.journal()).await?;
-                self.gateway.metrics().stages.end(Stage::Journal, begun);
-            }
             // What cannot be dealt with yet stays at the client beyond a bound.
             let behind = open.pump.client.input.len();
             let listens = ears == Ears::Both && !open.waiting || behind < UNREAD;
             let client = !open.client_ended && listens;
-            let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
-            place.set_busy(open.is_busy());
-            place.set_running(!open.conversation.expected.is_empty());
-            // In this order, so that a freeze which comes meanwhile is seen here or finds the session.
-            if !open.conversation.expected.is_empty()
-                && self.gateway.turn() != open.conversation.turn
-                && let Some(why) = self.gateway.frozen_wholly_because(&open.target.name)
-            {
-                return Err(Stop::Ended(Ended::Frozen(why)));
+            match self.turn(Sockets { client, upstream: true }).await? {
+                None | Some(Turn::Read | Turn::Drained | Turn::UpstreamEnded) => (),
+                // A client may shut down its sending side and still wait for answers to what it sent.
+                Some(Turn::ClientEnded) if ears == Ears::Upstream => return Err(Stop::Done),
+                Some(Turn::ClientEnded) => (),
             }
-            if open.conversation.is_idle() {
-                place.set_changing(false);
-            }
-            let turn = tokio::select! {
-                biased;
-                why = place.ended() => return Err(Stop::Ended(why)),
-                thought = open::read_elsewhere(&mut open.thinking) => {
-                    open.thinking = None;
-                    open.conversation.understanding.thought(thought);
-                    continue;
-                }
-                turn = open.pump.turn(Sockets { client, upstream: true }) => turn.map_err(broken)?,
+        }
+    }
+
+    async fn over(&mut self) -> Stop {
+        loop {
+            let Ok(open) = self.open() else { return Stop::Broken("a session that is not open") };
+            // What they say is dealt with later, and stays with them beyond a bound.
+            let ears = Sockets {
+                client: !open.client_ended && open.pump.client.input.len() < UNREAD,
+                upstream: !open.upstream_ended && open.pump.upstream.input.len() < UNREAD,
             };
-            match turn {
-                Turn::Read | Turn::Drained => (),
-                // What it sent before it went is still delivered.
-                Turn::UpstreamEnded => open.upstream_ended = true,
-                Turn::ClientEnded => {
-                    // A client may shut down its sending side and still wait for answers to what it sent.
-                    open.client_ended = true;
-                    if ears == Ears::Upstream {
-                        return Err(Stop::Done);
-                    }
-                }
+            match self.turn(ears).await {
+                Err(stop) => return stop,
+                Ok(Some(Turn::ClientEnded)) => return Stop::Done,
+                Ok(None | Some(Turn::Read | Turn::Drained | Turn::UpstreamEnded)) => (),
             }
         }
     }
@@ -469,6 +464,47 @@ impl Protocol for PostgresSession {
 }
 
 impl PostgresSession {
+    /// Sends what is to be sent and waits for what comes: nothing leaves for the server but here. `None` where a text was read
+    /// elsewhere. Cancel-safe.
+    async fn turn(&mut self, ears: Sockets) -> Result<Option<Turn>, Stop> {
+        let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
+        if !open.owed.is_settled() {
+            let begun = self.gateway.metrics().stages.begin(Stage::Journal);
+            open.owed.settle(self.gateway.journal()).await?;
+            self.gateway.metrics().stages.end(Stage::Journal, begun);
+        }
+        let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+        place.set_busy(open.is_busy());
+        place.set_running(!open.conversation.expected.is_empty());
+        // In this order, so that a freeze which comes meanwhile is seen here or finds the session.
+        if !open.conversation.expected.is_empty()
+            && self.gateway.turn() != open.conversation.turn
+            && let Some(why) = self.gateway.frozen_wholly_because(&open.target.name)
+        {
+            return Err(Stop::Ended(Ended::Frozen(why)));
+        }
+        if open.conversation.is_idle() {
+            place.set_changing(false);
+        }
+        let turn = tokio::select! {
+            biased;
+            why = place.ended() => return Err(Stop::Ended(why)),
+            thought = open::read_elsewhere(&mut open.thinking) => {
+                open.thinking = None;
+                open.conversation.understanding.thought(thought);
+                return Ok(None);
+            }
+            turn = open.pump.turn(ears) => turn.map_err(broken)?,
+        };
+        match turn {
+            Turn::Read | Turn::Drained => (),
+            // What it sent before it went is still delivered.
+            Turn::UpstreamEnded => open.upstream_ended = true,
+            Turn::ClientEnded => open.client_ended = true,
+        }
+        Ok(Some(turn))
+    }
+
     /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
     /// half done.
     fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {

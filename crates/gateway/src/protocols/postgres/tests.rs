@@ -159,6 +159,7 @@ impl Talk {
                 Heard::Swallow => (),
                 Heard::Instead(bytes) => out.extend(bytes),
                 Heard::Cut(why) => panic!("cut: {why}"),
+                Heard::TooMuch => panic!("it is too much"),
             }
             bytes = &bytes[frame.whole.len()..];
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{NOW, config, ring};
-use crate::identity::{Issuers, Refusal, Unproven};
+use crate::identity::{Issuer, Issuers, Refusal, Unproven};
 
 /// What the common claims are where a sample does not say so.
 fn whole(mut claims: Value, iss: &str) -> String {
@@ -243,4 +243,56 @@ fn a_vendor_of_agents() {
     let mut foreign = agent;
     foreign["organization"] = json!("evil");
     assert_eq!(is("agent-vendor", iss, when, foreign), Err(Refusal::Condition));
+}
+
+/// Whatever preset is named, or none: strangers get their tokens from the same address.
+#[test]
+fn who_gives_everybody_tokens_must_be_told_which_are_ours() {
+    let issuer = |preset: &str, url: &str, when: &str| {
+        let mut typed = serde_json::json!({
+            "name": "x", "issuer": url, "audience": ["durward"], "principals": [{"kind": "agent", "name": "sub"}],
+        });
+        for (name, value) in [("preset", preset), ("when", when)] {
+            if !value.is_empty() {
+                typed[name] = value.into();
+            }
+        }
+        Issuer::new(&config(&typed.to_string())).map(drop)
+    };
+    let (github, gitlab, google) =
+        ("https://token.actions.githubusercontent.com", "https://gitlab.com", "https://accounts.google.com");
+    let mine = "https://login.example.com";
+    for (preset, url, when, fine) in [
+        ("", mine, "", true),
+        ("gitlab", mine, "", false),
+        ("gitlab", mine, "project_path == \"acme/api\"", true),
+        ("", github, "", false),
+        ("keycloak", github, "", false),
+        ("", "https://Token.Actions.GitHubUserContent.com/acme", "", false),
+        ("", google, "", false),
+        ("", gitlab, "", false),
+        ("", "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", "", false),
+        ("", "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/v2.0", "", true),
+        ("", github, "repository == \"acme/api\"", true),
+        ("", github, "repository == \"acme/api\" && environment == \"production\"", true),
+        ("", github, "repository_owner_id in [\"7\"]", true),
+        ("", github, "sub == \"repo:acme/api:ref:refs/heads/main\"", true),
+        ("", google, "hd == \"example.com\"", true),
+        ("", gitlab, "namespace_id == \"7\"", true),
+        // What strangers' tokens say, too.
+        ("github-actions", github, "environment == \"production\"", false),
+        ("", github, "iss == \"https://token.actions.githubusercontent.com\"", false),
+        ("", github, "aud == \"durward\"", false),
+        ("", github, "ref == \"refs/heads/main\" && event_name == \"push\"", false),
+        ("", github, "actor == \"alice\"", false),
+        ("", github, "job_workflow_ref == \"acme/ci/.github/workflows/x.yml@v1\"", false),
+        ("", github, "repository == \"acme/api\" || environment == \"production\"", false),
+        ("", google, "email_verified == true", false),
+        ("agent-vendor", mine, "environment == \"production\"", false),
+        ("agent-vendor", mine, "organization == \"acme\"", true),
+    ] {
+        let built = issuer(preset, url, when);
+        assert_eq!(built.is_ok(), fine, "{preset} {url} {when}: {built:?}");
+        assert!(built.err().is_none_or(|why| why.contains("everybody gets tokens of this issuer")));
+    }
 }

@@ -20,6 +20,9 @@ impl Answers {
     pub(super) fn row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         if self.is_own_row(c) {
             let row = texts(frame.body).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
+            if !self.own_left.takes(&row) {
+                return Ok(Heard::TooMuch);
+            }
             self.own_rows.last_mut().ok_or_else(unexpected)?.push(row);
             return Ok(Heard::Swallow);
         }

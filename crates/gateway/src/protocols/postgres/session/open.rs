@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::postgres::build;
+use wire::postgres::{backend, build};
 
 use super::locks::{Locks, Looked};
 use super::{PostgresSession, garbled_error};
@@ -25,8 +25,6 @@ use crate::traces::{Moment, Understood};
 
 /// The longest Query, Parse or Bind, in bytes: it is kept in memory whole.
 const LONGEST_STATEMENT: usize = 64 * 1024 * 1024;
-/// The longest row that can be masked, in bytes.
-const LONGEST_MASKED_ROW: usize = 64 * 1024 * 1024;
 /// A chunk is handed on when it has this many bytes.
 const CHUNK: usize = 64 * 1024;
 
@@ -144,7 +142,7 @@ impl Open {
             let frame = match wire::postgres::split(input, usize::MAX).map_err(upstream_fault)? {
                 Some(frame) => frame,
                 None => {
-                    if !self.pass_long_row()? {
+                    if !self.long_answer()? {
                         break;
                     }
                     continue;
@@ -167,6 +165,7 @@ impl Open {
                 Heard::Swallow => (),
                 Heard::Instead(bytes) => chunk.bytes.extend_from_slice(&bytes),
                 Heard::Cut(why) => return Err(self.cut(why)),
+                Heard::TooMuch => return Err(self.too_long("the answer to a statement of the gateway's own")),
                 Heard::Row => {
                     let kind = self.answers.row_kind();
                     let shape = self.answers.shape.take();
@@ -216,13 +215,27 @@ impl Open {
         Stop::Upstream(why.to_owned())
     }
 
-    /// A row that has not arrived whole is passed on as it comes, if nothing of it is masked and it is long.
-    fn pass_long_row(&mut self) -> Result<bool, Stop> {
+    /// Ends the session where a message is longer than its kind may be: it is not kept in memory.
+    fn too_long(&mut self, what: &'static str) -> Stop {
+        self.pump.client.output.extend(&answers::too_long(what));
+        self.answers.fatal = true;
+        Stop::Upstream(format!("it is too long: {what}"))
+    }
+
+    /// Decides what becomes of a message that has not arrived whole: a long row is passed on as it comes, if nothing of it is masked,
+    /// and all else has a bound. Whether it is passed on.
+    fn long_answer(&mut self) -> Result<bool, Stop> {
         let input = self.pump.upstream.input.filled();
         let Some((kind, length)) = wire::postgres::header(input).map_err(upstream_fault)? else {
             return Ok(false);
         };
-        if !matches!(kind, b'D' | b'd') || length <= CHUNK || self.answers.is_own_row(&self.conversation) {
+        if length <= CHUNK {
+            return Ok(false);
+        }
+        if !matches!(kind, b'D' | b'd') || self.answers.is_own_row(&self.conversation) {
+            if length > backend::longest(kind) {
+                return Err(self.too_long("a message"));
+            }
             return Ok(false);
         }
         let passes = match self.answers.passes_row(&mut self.conversation) {
@@ -233,7 +246,7 @@ impl Open {
             self.passing = length;
             return Ok(true);
         }
-        if length > LONGEST_MASKED_ROW {
+        if length > backend::longest(kind) {
             return Err(self.cut("a row is too long to be masked"));
         }
         Ok(false)
