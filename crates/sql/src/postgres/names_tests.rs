@@ -197,6 +197,11 @@ fn where_the_path_is_not_certain_a_name_of_the_servers_may_be_anybodys() {
         ("ALTER FUNCTION shop.f(varchar) RENAME TO initcap; SELECT initcap('x')", false),
         ("CREATE TEMP TABLE pg_class AS SELECT 1 AS a; SELECT * FROM pg_class", false),
         ("DO 'BEGIN CREATE TABLE a (b int); END'; SELECT now()", false),
+        (
+            "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION shop.f(); CREATE TABLE shop.a (b text)",
+            false,
+        ),
+        ("CREATE EXTENSION hstore; CREATE TABLE shop.a (b int)", true),
         ("CREATE TABLE shop.a (b text); CREATE TABLE shop.c (d text, e timestamptz DEFAULT now())", true),
         ("CREATE TABLE shop.a (b text); SELECT initcap('x'), 1 - 1, count(*) FROM pg_class", true),
     ] {

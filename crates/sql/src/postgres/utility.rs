@@ -323,6 +323,7 @@ impl<'a> Walk<'a> {
     }
 
     fn fires(&mut self) {
+        self.events_are_settled();
         for trigger in self.catalog.event_triggers() {
             if !self.catalog.only_tells(trigger.function) {
                 self.call_oid(trigger.function);

@@ -969,7 +969,7 @@ fn how_names_are_resolved_is_asked_again_once_where_the_catalogue_has_moved() {
     let source = Arc::new(Empty(Arc::new(Catalog::default()), Shared::default(), AtomicU64::new(1)));
     let mut c = Conversation::new(Understanding::new(Arc::clone(&source) as _, false));
     c.stale = false;
-    let mut asks = |c: &mut Conversation| {
+    let asks = |c: &mut Conversation| {
         let bytes = q("SELECT 1");
         let frame = wire::postgres::split(&bytes, usize::MAX).expect("a frame").expect("a whole one");
         matches!(c.client(&frame, &[]).expect("a message"), Said::Ask(own::Purpose::SessionFacts))
