@@ -522,3 +522,27 @@ fn what_is_made_on_a_partitioned_table_is_made_on_its_partitions() {
     let refers = "CREATE TABLE own (o bigint, at timestamptz, FOREIGN KEY (o, at) REFERENCES shop.orders)";
     has(PUBLIC, refers, "alter shop.orders_2024 via shop.orders");
 }
+
+#[test]
+fn what_17_and_later_compute_when_a_table_is_altered_is_said() {
+    let mut catalog = shop();
+    catalog.server_version = 170_004;
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let functions = |text: &str| {
+        let analysis = analyse(text, &session, &Options::default()).unwrap();
+        let all = analysis.statements.iter().flat_map(|s| &s.facts.functions);
+        let own: Vec<String> = all.filter(|f| f.schema == "shop").map(ToString::to_string).collect();
+        let unknown = said(&analysis).into_iter().any(|l| l.starts_with("unknown"));
+        (own, unknown)
+    };
+    let altered = "ALTER TABLE products ALTER price SET EXPRESSION AS (order_total(id))";
+    assert_eq!(functions(altered), (vec!["shop.order_total".to_owned()], false));
+    let others = "ALTER TABLE products ALTER price SET STATISTICS 5, SET UNLOGGED, ALTER price SET STORAGE PLAIN, \
+         ENABLE ROW LEVEL SECURITY, DISABLE TRIGGER ALL, SET (fillfactor = 70), REPLICA IDENTITY FULL, \
+         ALTER price SET DEFAULT 1, ALTER price DROP NOT NULL, ALTER id ADD GENERATED ALWAYS AS IDENTITY, \
+         DROP CONSTRAINT x, SET TABLESPACE y, CLUSTER ON z, INHERIT orders, OWNER TO postgres, NOT OF";
+    for one in others.strip_prefix("ALTER TABLE products ").unwrap().split(", ") {
+        assert_eq!(functions(&format!("ALTER TABLE products {one}")), (Vec::new(), false), "{one}");
+    }
+}
