@@ -193,3 +193,8 @@ SELECT jsonb_populate_record(COALESCE(NULL::a.doms, NULL), '{"d": 1}');
 SELECT * FROM jsonb_to_record('{"d": 1}') AS (d a.dom);
 PREPARE given (a.dom, text) AS SELECT $1, $2;
 EXECUTE given (1, 'x');
+CREATE TYPE a.doms_range AS RANGE (SUBTYPE = a.dom);
+SELECT lower('[1,2)'::a.doms_range);
+
+-- Whoever locks a view locks what it reads.
+LOCK TABLE a.good IN SHARE MODE;

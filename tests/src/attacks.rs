@@ -376,10 +376,8 @@ async fn what_the_server_keeps_to_itself_is_masked_where_nobody_tagged_anything(
     ] {
         client.batch_execute(structure).await.unwrap();
         let rows = client.simple_query(secret).await.unwrap();
-        let shown = rows.iter().filter_map(|m| match m {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
+        let shown =
+            rows.iter().filter_map(|m| if let SimpleQueryMessage::Row(row) = m { row.get(0) } else { None });
         for shown in shown {
             let tells = ["needle", "SCRAM", "SELECT"].iter().any(|part| shown.contains(part));
             assert!(!tells, "{secret}: {shown}");

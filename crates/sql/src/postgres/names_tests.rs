@@ -197,6 +197,11 @@ fn where_the_path_is_not_certain_a_name_of_the_servers_may_be_anybodys() {
         ("ALTER FUNCTION shop.f(varchar) RENAME TO initcap; SELECT initcap('x')", false),
         ("CREATE TEMP TABLE pg_class AS SELECT 1 AS a; SELECT * FROM pg_class", false),
         ("DO 'BEGIN CREATE TABLE a (b int); END'; SELECT now()", false),
+        (
+            "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION shop.f(); CREATE TABLE shop.a (b text)",
+            false,
+        ),
+        ("CREATE EXTENSION hstore; CREATE TABLE shop.a (b int)", true),
         ("CREATE TABLE shop.a (b text); CREATE TABLE shop.c (d text, e timestamptz DEFAULT now())", true),
         ("CREATE TABLE shop.a (b text); SELECT initcap('x'), 1 - 1, count(*) FROM pg_class", true),
     ] {
@@ -516,4 +521,28 @@ fn what_is_made_on_a_partitioned_table_is_made_on_its_partitions() {
     has_not(PUBLIC, "DROP INDEX shop.orders_2024_pkey", "shop.orders_2025");
     let refers = "CREATE TABLE own (o bigint, at timestamptz, FOREIGN KEY (o, at) REFERENCES shop.orders)";
     has(PUBLIC, refers, "alter shop.orders_2024 via shop.orders");
+}
+
+#[test]
+fn what_17_and_later_compute_when_a_table_is_altered_is_said() {
+    let mut catalog = shop();
+    catalog.server_version = 170_004;
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let functions = |text: &str| {
+        let analysis = analyse(text, &session, &Options::default()).unwrap();
+        let all = analysis.statements.iter().flat_map(|s| &s.facts.functions);
+        let own: Vec<String> = all.filter(|f| f.schema == "shop").map(ToString::to_string).collect();
+        let unknown = said(&analysis).into_iter().any(|l| l.starts_with("unknown"));
+        (own, unknown)
+    };
+    let altered = "ALTER TABLE products ALTER price SET EXPRESSION AS (order_total(id))";
+    assert_eq!(functions(altered), (vec!["shop.order_total".to_owned()], false));
+    let others = "ALTER TABLE products ALTER price SET STATISTICS 5, SET UNLOGGED, ALTER price SET STORAGE PLAIN, \
+         ENABLE ROW LEVEL SECURITY, DISABLE TRIGGER ALL, SET (fillfactor = 70), REPLICA IDENTITY FULL, \
+         ALTER price SET DEFAULT 1, ALTER price DROP NOT NULL, ALTER id ADD GENERATED ALWAYS AS IDENTITY, \
+         DROP CONSTRAINT x, SET TABLESPACE y, CLUSTER ON z, INHERIT orders, OWNER TO postgres, NOT OF";
+    for one in others.strip_prefix("ALTER TABLE products ").unwrap().split(", ") {
+        assert_eq!(functions(&format!("ALTER TABLE products {one}")), (Vec::new(), false), "{one}");
+    }
 }

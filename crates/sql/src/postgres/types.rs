@@ -367,7 +367,8 @@ impl<'a> Walk<'a> {
                 }
             }
             TypeKind::Base if this.is_array() => self.must_pass(this.element),
-            TypeKind::Base | TypeKind::Enum | TypeKind::Range | TypeKind::Multirange | TypeKind::Pseudo => (),
+            TypeKind::Range | TypeKind::Multirange => self.must_pass(this.bound),
+            TypeKind::Base | TypeKind::Enum | TypeKind::Pseudo => (),
         }
         for function in &this.functions {
             if !self.is_plain_io(*function) {

@@ -24,13 +24,17 @@ pub(super) struct Unsettled {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Made {
     names: HashSet<String>,
-    /// Code ran, or an extension was made: there may be anything.
+    /// Code ran, or a cast was made: there may be anything.
     anything: bool,
+    /// An event trigger is new, or is enabled.
+    fires: bool,
 }
 
 impl Made {
     /// Adds what a statement makes that changes the catalogue; `code` where functions of users may run with it.
     pub(super) fn by(&mut self, statement: Option<&NodeEnum>, code: bool) {
+        self.fires |=
+            matches!(statement, Some(NodeEnum::CreateEventTrigStmt(_) | NodeEnum::AlterEventTrigStmt(_)));
         match statement.and_then(names).filter(|_| !code) {
             Some(names) => {
                 for name in names {
@@ -93,6 +97,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Event triggers run: those that are known, and those that are new.
+    pub(super) fn events_are_settled(&mut self) {
+        if let Some(Unsettled { why, made }) = self.unsettled.clone()
+            && made.fires
+        {
+            self.unknown(why);
+        }
+    }
+
     /// Whether an operator may be meant that is written with this schema.
     pub(super) fn may_mean(&self, schema: Option<&str>, operator: &Operator) -> bool {
         match schema {
@@ -113,6 +126,7 @@ impl<'a> Walk<'a> {
 }
 
 /// The names under which a statement makes anything; `None` where that is not known.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what other statements make is not known")]
 fn names(statement: &NodeEnum) -> Option<Vec<String>> {
     let range = |range: Option<&pg_query::protobuf::RangeVar>| {
         Some(range.map(|range| range.relname.clone()).into_iter().collect())
@@ -136,6 +150,8 @@ fn names(statement: &NodeEnum) -> Option<Vec<String>> {
         }
         NodeEnum::RenameStmt(rename) => Some(vec![rename.newname.clone()]),
         NodeEnum::IndexStmt(index) => Some(vec![index.idxname.clone()]),
+        // What has a name of the server's own in one of these takes types of the extension's own.
+        NodeEnum::CreateExtensionStmt(_) => Some(Vec::new()),
         NodeEnum::CreateSchemaStmt(create) => create.schema_elts.is_empty().then(Vec::new),
         NodeEnum::AlterTableStmt(_)
         | NodeEnum::AlterDomainStmt(_)
@@ -146,6 +162,12 @@ fn names(statement: &NodeEnum) -> Option<Vec<String>> {
         | NodeEnum::AlterPolicyStmt(_)
         | NodeEnum::AlterFunctionStmt(_)
         | NodeEnum::AlterDefaultPrivilegesStmt(_)
+        | NodeEnum::AlterRoleStmt(_)
+        | NodeEnum::AlterRoleSetStmt(_)
+        | NodeEnum::CreateEventTrigStmt(_)
+        | NodeEnum::CreateRoleStmt(_)
+        | NodeEnum::DropRoleStmt(_)
+        | NodeEnum::AlterEventTrigStmt(_)
         | NodeEnum::CommentStmt(_)
         | NodeEnum::CreatePolicyStmt(_)
         | NodeEnum::CreateStatsStmt(_)

@@ -61,7 +61,15 @@ impl<'a> Walk<'a> {
             }
             NodeEnum::UnlistenStmt(_) => self.found.control.push(Control::Listen),
             NodeEnum::NotifyStmt(_) => self.does(Action::Notify, Resource::Target),
-            NodeEnum::LockStmt(lock) => self.each(&lock.relations, Action::LockTable),
+            NodeEnum::LockStmt(lock) => {
+                self.each(&lock.relations, Action::LockTable);
+                for node in &lock.relations {
+                    let Some(NodeEnum::RangeVar(range)) = kind(node) else { continue };
+                    if let Some(view) = self.relation(range).filter(|r| r.kind == RelationKind::View) {
+                        self.locks_behind(view);
+                    }
+                }
+            }
             NodeEnum::CheckPointStmt(_) => self.does(Action::Maintain, Resource::Target),
             NodeEnum::LoadStmt(_) => self.does(Action::ServerFile, Resource::Target),
 
@@ -360,6 +368,7 @@ impl<'a> Walk<'a> {
     }
 
     fn fires(&mut self) {
+        self.events_are_settled();
         for trigger in self.catalog.event_triggers() {
             if !self.catalog.only_tells(trigger.function) {
                 self.call_oid(trigger.function);

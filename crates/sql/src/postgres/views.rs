@@ -1,5 +1,6 @@
 //! Views: what their columns depend on, and what reading them does, from their definitions.
 
+use model::{Action, Effect};
 use pg_query::NodeEnum;
 
 use super::catalog::{Relation, RelationKind};
@@ -70,6 +71,32 @@ impl<'a> Walk<'a> {
             Col::new(own.name.as_str(), value)
         });
         Columns::Listed(columns.collect())
+    }
+
+    /// Whoever locks a view locks what it reads.
+    pub(super) fn locks_behind(&mut self, view: &'a Relation) {
+        let Some(definition) = &view.definition else {
+            return self.unknown(format!("the definition of view {} is not known", view.table_name()));
+        };
+        // Nothing of it runs.
+        let found = std::mem::take(&mut self.found);
+        let before = (self.called.clone(), self.checked.clone(), self.compared.clone());
+        self.inside(Within::View(view.table_name()), |walk| walk.deeper(|walk| walk.defined_by(definition)));
+        let read = std::mem::replace(&mut self.found, found);
+        (self.called, self.checked, self.compared) = before;
+        if read.unresolved {
+            self.unknown(format!("what view {} reads is not known", view.table_name()));
+        }
+        for name in read.tables {
+            let Some(table) = self.catalog.relation(&name.schema, &name.name) else { continue };
+            let mut all = vec![table];
+            self.descendants(table, &mut |child| all.push(child));
+            for table in all {
+                let via = Some(view.table_name());
+                let effect = Effect { via, ..self.on(Action::LockTable, table) };
+                self.effect(effect);
+            }
+        }
     }
 
     pub(super) fn defined_by(&mut self, definition: &str) -> Rows {
