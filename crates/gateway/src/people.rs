@@ -218,6 +218,7 @@ impl Gateway {
             | Pledge::Signed { .. }
             | Pledge::SignIn { .. }
             | Pledge::Signing { .. }
+            | Pledge::Key { .. }
             | Pledge::Slack(_) => None,
         }))
     }
