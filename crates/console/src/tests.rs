@@ -255,6 +255,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,

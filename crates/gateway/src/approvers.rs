@@ -312,7 +312,9 @@ impl Gateway {
         }
         let names = self.names_of(&voter.id).await?;
         if approve {
-            let askers = std::iter::once(&found.principal).chain(&found.on_behalf_of);
+            // A click in Slack shows nobody's presence: it is not enough for one's own.
+            let rules: &[HoldRule] = if matches!(voter.by, By::Slack { .. }) { &[] } else { &found.holds };
+            let askers = quorum::barred(&found.principal, &found.on_behalf_of, rules);
             self.check_other_person(&voter.id, &names, askers, &found.votes)?;
         }
         if !voter.is_asked(&found) {
@@ -378,7 +380,7 @@ impl Gateway {
         Ok(names)
     }
 
-    /// Whoever approves is somebody else than those who ask and those who have approved.
+    /// Whoever approves is somebody else than those who ask and may not approve it, and those who have approved.
     pub(crate) fn check_other_person<'n>(
         &self,
         who: &PrincipalRef,
@@ -394,9 +396,10 @@ impl Gateway {
                 && persons::are_one(names, &quorum::names(vote))
         });
         let (other, why) = match (asks, has_answered) {
-            (Some(asker), _) => {
-                (asker, "nobody approves what they ask for themselves, or what is done for them")
-            }
+            (Some(asker), _) => (
+                asker,
+                "nobody approves what they ask for themselves, or, where policy does not let them, what is done for them",
+            ),
             (None, Some(vote)) => (&vote.voter, "nobody's answer counts twice"),
             (None, None) => return Ok(()),
         };

@@ -144,7 +144,7 @@ impl Gateway {
         if voter.id.kind != model::PrincipalKind::User {
             return Err(refused("an agent never gives a grant".to_owned()));
         }
-        let askers = std::iter::once(&found.principal).chain(&found.on_behalf_of);
+        let askers = quorum::barred(&found.principal, &found.on_behalf_of, &found.holds);
         self.check_other_person(&voter.id, &names, askers, &[])?;
         let NewGrant { seconds, most, uses, keep } = wanted;
         let seconds = seconds.unwrap_or(USUAL_LIFE.min(offer.longest));
@@ -309,7 +309,7 @@ impl Gateway {
     /// For which groups somebody answers now who gave a grant; `None` where they may not answer this any more.
     async fn groups_of(&self, giver: &Vote, asked: &NewRequest) -> Result<Option<Vec<String>>, StateError> {
         let Ok(id) = parse_principal(&giver.voter) else { return Ok(None) };
-        let askers = std::iter::once(&asked.principal).chain(&asked.on_behalf_of);
+        let askers = quorum::barred(&asked.principal, &asked.on_behalf_of, &asked.holds);
         let names = match self.names_of(&id).await {
             Ok(names) => names,
             Err(AdminError::State(error)) => return Err(error),

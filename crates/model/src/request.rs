@@ -29,6 +29,9 @@ pub struct HoldRule {
     /// Whether a yes that is given in Slack counts (`@slack`).
     #[serde(default, skip_serializing_if = "SlackYes::is_never")]
     pub slack: SlackYes,
+    /// Whether the person for whom an agent asks may answer, too (`@self("allow")`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_self: bool,
     /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
     #[serde(default)]
     pub ceiling: Option<u64>,
@@ -89,6 +92,7 @@ impl HoldRule {
             reason: _,
             carry: _,
             slack,
+            by_self,
             ceiling,
             tolerance,
             preview,
@@ -99,8 +103,8 @@ impl HoldRule {
         *id == other.id
             && *quorum == other.quorum
             && *valid_for == other.valid_for
-            && (*slack, *ceiling, *tolerance, *preview)
-                == (other.slack, other.ceiling, other.tolerance, other.preview)
+            && (*slack, *by_self, *ceiling, *tolerance, *preview)
+                == (other.slack, other.by_self, other.ceiling, other.tolerance, other.preview)
             && all(approvers) == all(&other.approvers)
     }
 

@@ -29,7 +29,7 @@ pub use model::HoldRule;
 pub use nearest::nearest;
 pub use references::References;
 pub use schema::text as schema;
-pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter};
+pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter, starter_for_one};
 pub use verdict::{Denied, Pass, Permit, Question, Verdict};
 
 #[cfg(test)]

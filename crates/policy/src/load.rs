@@ -35,6 +35,9 @@ const ANNOTATIONS: [&str; 20] = [
     "idle_in_transaction_session_timeout",
     caps::TRIES,
 ];
+/// What is asked of approvals alone.
+const OF_APPROVALS: [&str; 10] =
+    ["quorum", "expires", "valid_for", "ceiling", "tolerance", "preview", "grant", "self", "carry", "slack"];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
 
@@ -192,10 +195,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         }
     };
     let Some(approvers) = policy.annotation("approvers") else {
-        if let Some(name) = ["ceiling", "tolerance", "preview", "slack", "grant"]
-            .into_iter()
-            .find(|name| policy.annotation(name).is_some())
-        {
+        if let Some(name) = OF_APPROVALS.into_iter().find(|name| policy.annotation(name).is_some()) {
             return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
         return match asks {
@@ -244,6 +244,15 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
                 .to_owned());
         }
     };
+    let by_self = match policy.annotation("self") {
+        None | Some("deny") => false,
+        Some("allow") => true,
+        Some(_) => {
+            return Err("@self is \"allow\", where the person for whom an agent asks may answer, too, or \"deny\", as it is without \
+                        it"
+            .to_owned());
+        }
+    };
     let rule = HoldRule {
         id: id.to_owned(),
         approvers,
@@ -253,6 +262,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         reason: policy.annotation("reason").map(str::to_owned),
         carry,
         slack,
+        by_self,
         ceiling,
         tolerance,
         preview,

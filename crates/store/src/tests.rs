@@ -158,6 +158,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,

@@ -105,6 +105,7 @@ fn rule(hold: &HoldRule) -> Value {
         reason,
         carry: _,
         slack: _,
+        by_self: _,
         ceiling,
         tolerance: _,
         preview: _,

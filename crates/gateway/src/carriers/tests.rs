@@ -12,6 +12,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         reason: Some("writes are looked at".to_owned()),
         carry: *carry,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,

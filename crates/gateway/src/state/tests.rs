@@ -62,6 +62,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             reason: None,
             carry: false,
             slack: model::SlackYes::Never,
+            by_self: false,
             ceiling: None,
             tolerance: 0,
             preview: None,

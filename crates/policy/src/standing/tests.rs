@@ -15,6 +15,7 @@ fn rule(quorum: u32, grant: Option<u64>) -> HoldRule {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,
