@@ -146,6 +146,7 @@ impl Gateway {
         }
         let askers = quorum::barred(&found.principal, &found.on_behalf_of, &found.holds);
         self.check_other_person(&voter.id, &names, askers, &[])?;
+        self.policy_lets_approve(voter, &found)?;
         let NewGrant { seconds, most, uses, keep } = wanted;
         let seconds = seconds.unwrap_or(USUAL_LIFE.min(offer.longest));
         if seconds == 0 || seconds > offer.longest {
@@ -173,6 +174,7 @@ impl Gateway {
             proof: Some(proof),
             most: Some(most),
             names,
+            at: Some(now()),
         };
         if !quorum::is_met(&holds, std::slice::from_ref(&giver)) {
             let waits = quorum::waits_for(&holds, std::slice::from_ref(&giver)).join(", and ");
@@ -316,6 +318,22 @@ impl Gateway {
             Err(_) => return Ok(None),
         };
         if self.check_other_person(&id, &names, askers, &[]).is_err() {
+            return Ok(None);
+        }
+        let who = model::Principal {
+            id: id.clone(),
+            groups: giver.groups.clone(),
+            on_behalf_of: Vec::new(),
+            purpose: None,
+            asserted: Vec::new(),
+        };
+        let question = policy::answering::Asked {
+            principal: &asked.principal,
+            on_behalf_of: &asked.on_behalf_of,
+            target: &asked.target,
+            weighed: &asked.weighed,
+        };
+        if self.may_approve(who, question).is_err() {
             return Ok(None);
         }
         if id.name == TAKEN {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier};
+use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier, Weighed};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,6 +289,8 @@ pub struct NewRequest {
     pub ceiling: Ceiling,
     /// What it would do to the data; sealed where it rests.
     pub preview: Preview,
+    /// What policy is asked about when somebody answers.
+    pub weighed: Weighed,
     /// The version of the policies.
     pub version: String,
     /// What is alike to it; its plain values are sealed where they rest. `None` where nothing is taken for alike.
@@ -601,6 +603,21 @@ pub struct Request {
     /// The objects that it touches, as they were; only where one request is shown.
     #[serde(skip)]
     pub touched: Vec<Touched>,
+    /// What policy is asked about when somebody answers; only where one request is shown.
+    #[serde(skip)]
+    pub weighed: Weighed,
+    /// To which states it came, and when; only where one request is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Reached>,
+}
+
+/// That a request came to a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Which.
+    pub status: Status,
+    /// When, in seconds since 1970.
+    pub at: i64,
 }
 
 /// One person's answer.
@@ -623,6 +640,9 @@ pub struct Vote {
     /// By what names they were known when they answered.
     #[serde(default, skip_serializing)]
     pub names: Vec<KnownAs>,
+    /// When, in seconds since 1970; not known of what was answered before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
 }
 
 impl Vote {

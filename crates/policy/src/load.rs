@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 use model::{Action, SlackYes, Tier};
 
@@ -147,6 +149,11 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             ));
         }
     }
+    if names_administering(policy) {
+        return Err("the action \"administer\" is not for policies to decide: who administers the gateway is said by the roles of \
+                    people and issuers (durward people invite --role, [console.roles]), and takes a person"
+            .to_owned());
+    }
     let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or("every policy needs an @id(\"…\")")?;
     if let Some(word) = policy.annotation("record") {
         if Record::parse(word).is_none() {
@@ -269,6 +276,16 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         grant,
     };
     Ok((id.to_owned(), Some(rule)))
+}
+
+/// Whether its scope names what policies for statements say nothing about.
+fn names_administering(policy: &Policy) -> bool {
+    let is_it = |uid: &cedar_policy::EntityUid| uid.id().unescaped() == "administer";
+    match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::In(uids) => uids.iter().any(is_it),
+        ActionConstraint::Eq(uid) => is_it(&uid),
+    }
 }
 
 /// `20%`.

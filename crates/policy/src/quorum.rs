@@ -97,6 +97,7 @@ mod tests {
             proof: None,
             most: None,
             names: Vec::new(),
+            at: None,
         }
     }
 

@@ -220,6 +220,11 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
             "@preview is asked of approvals",
         ),
         (
+            "@id(\"a\") forbid (principal, action == Action::\"administer\", resource);",
+            1,
+            "\"administer\" is not for policies",
+        ),
+        (
             "@id(\"a\") @approvers(\"g\") @self(\"yes\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
             1,
             "@self is \"allow\"",
@@ -357,7 +362,7 @@ fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
             Action::Grant | Action::Maintain | Action::Call | Action::RunCode | Action::Configure => "deny",
             Action::Listen | Action::Notify | Action::ServerFile | Action::Program => "deny",
             Action::OtherSession | Action::Replicate | Action::Egress | Action::Unknown => "deny",
-            Action::Reveal | Action::Probe | Action::Preview | Action::Approve | Action::Administer => "deny",
+            Action::Reveal | Action::Probe | Action::Preview | Action::Approve => "deny",
         };
         assert_eq!(word(*action, true), expected, "{}", action.as_str());
     }

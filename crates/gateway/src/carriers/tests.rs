@@ -26,6 +26,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         proof: Some("passkey".to_owned()),
         most: None,
         names: Vec::new(),
+        at: None,
     };
     Request {
         id: "r1".to_owned(),
@@ -52,6 +53,8 @@ pub(super) fn request(carry: &[bool]) -> Request {
         granted: None,
         likeness: None,
         touched: Vec::new(),
+        weighed: Default::default(),
+        stages: Vec::new(),
     }
 }
 

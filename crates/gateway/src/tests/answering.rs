@@ -60,3 +60,49 @@ async fn who_is_let_answer_is_one_person_of_several_still_and_in_a_group_that_is
     assert!(answer(&house, &user("corp/alice")).await.is_err_and(|why| why.contains("counts twice")));
     assert_eq!(answer(&house, &user("dora")).await, Ok(Status::Approved));
 }
+
+#[tokio::test]
+async fn policy_says_who_approves_what_beside_the_rule_that_asks() {
+    let forbid =
+        |scope: &str| format!("{POLICIES}\n@id(\"not-them\") @reason(\"they wrote it\") forbid ({scope});");
+    for (what, text, approved) in [
+        (
+            "another person",
+            forbid("principal == User::\"em\", action == Action::\"approve\", resource"),
+            true,
+        ),
+        ("them", forbid("principal == User::\"dora\", action == Action::\"approve\", resource"), false),
+        (
+            "their group",
+            forbid("principal in Group::\"dba\", action == Action::\"approve\", resource"),
+            false,
+        ),
+        (
+            "this table",
+            forbid("principal, action == Action::\"approve\", resource == Table::\"orders/shop.orders\""),
+            false,
+        ),
+        (
+            "another table",
+            forbid("principal, action == Action::\"approve\", resource == Table::\"orders/shop.other\""),
+            true,
+        ),
+    ] {
+        let house = house().await;
+        rule(&house, text).await;
+        match answer(&house, &user("dora")).await {
+            Ok(status) => assert_eq!((status, approved), (Status::Approved, true), "{what}"),
+            Err(why) => {
+                assert!(!approved, "{what}: {why}");
+                assert!(
+                    why.ends_with("the policy \"not-them\" does not let you approve this: they wrote it"),
+                    "{why}"
+                );
+                // A no is anybody's who is asked.
+                let id = waiting(&house).await.expect("it waits").id;
+                let no = house.gateway.answer_request(&id, &user("dora"), false, Said::default(), None).await;
+                assert_eq!(no.expect("denied").status, Status::Denied);
+            }
+        }
+    }
+}

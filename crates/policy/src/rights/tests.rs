@@ -42,6 +42,8 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
         granted: None,
         likeness: None,
         touched: Vec::new(),
+        weighed: Default::default(),
+        stages: Vec::new(),
     }
 }
 

@@ -76,6 +76,7 @@ impl World {
             holds: self.rules.clone(),
             ceiling: model::Ceiling::default(),
             preview: model::Preview::default(),
+            weighed: Default::default(),
             version: String::new(),
             alike: Some(Likeness {
                 key: self.shape.to_owned(),
@@ -119,6 +120,7 @@ fn given(seconds: i64, uses: Option<u64>) -> StandingGrant {
             proof: None,
             most: None,
             names: Vec::new(),
+            at: None,
         },
         given: 0,
         expires: seconds,
