@@ -55,7 +55,7 @@ impl Policies {
     ) -> Result<(), Barred> {
         // What yields to an approval is no word on who gives it.
         let all = self.slice(Action::Approve, asked.target);
-        let about = all.policies().filter(|policy| self.rule(&policy.id().to_string()).is_none());
+        let about = all.policies().filter(|policy| self.rule(policy.id().as_ref()).is_none());
         let about = PolicySet::from_policies(about.cloned()).unwrap_or_default();
         let takes_permit = about.policies().any(|p| p.effect() == CedarEffect::Permit && names_approve(p));
         if !takes_permit && about.policies().all(|policy| policy.effect() == CedarEffect::Permit) {
