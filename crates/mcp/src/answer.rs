@@ -187,13 +187,14 @@ impl From<Refusal> for Answer {
                 object.insert(name.to_owned(), value.as_str().into());
             }
         }
-        if let (Some(first), Some(object)) = (policies.first(), data.as_object_mut()) {
-            let _ = write!(text, " (policy {})", one_line(first));
+        let by = policies.first().map(|first| format!(" (policy {})", one_line(first))).unwrap_or_default();
+        text.push_str(&by);
+        if let (false, Some(object)) = (policies.is_empty(), data.as_object_mut()) {
             object.insert("policies".to_owned(), json!(policies));
         }
         if times > 1 {
             // Whoever was told before needs no more words; but it may be another conversation of theirs, which needs the way on.
-            text = format!("{code} again, {times} times by now: {}", one_line(&reason));
+            text = format!("{code} again, {times} times by now: {}{by}", one_line(&reason));
             if let Some(hint) = &hint {
                 let _ = write!(text, "\nHint: {}", one_line(hint));
             }
