@@ -1,6 +1,7 @@
 // The console in a real browser: Debian's Chromium by Playwright, with a virtual authenticator. Each flow is a sentence; what
 // fails ends the program. Where CONSOLE_SHOTS names a folder, each page is kept there as a picture.
 import { spawn } from 'node:child_process';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -202,7 +203,7 @@ const flows = {
     await ada.page.getByRole('button', { name: 'Sign in with a passkey' }).click();
     await ada.page.waitForURL(`${origin}/`);
     await ada.page.goto(`${origin}/me`);
-    await ada.page.getByRole('button', { name: 'Add a passkey' }).waitFor();
+    await ada.page.getByRole('button', { name: 'Make a passkey' }).waitFor();
     await looks(ada.page, 'you');
     await ada.page.goto(`${origin}/requests`);
     await looks(ada.page, 'history');
@@ -234,6 +235,53 @@ const flows = {
     const said = await held.ended;
     check(/UPDATE 1/.test(said), said);
     await page.getByText('by sign-in at company').waitFor();
+  },
+
+  async 'a fresh sign-in adds the passkey that it was shown for, and no other'() {
+    const { page } = alice;
+    const signIn = async () => {
+      await page.waitForURL(/interaction/, { waitUntil: 'commit' });
+      await page.locator('[name=login]').fill('alice');
+      await page.locator('[name=password]').fill('any');
+      await page.getByRole('button', { name: 'Sign-in' }).click();
+      await page.getByRole('button', { name: 'Continue' }).click();
+      await page.waitForURL(/confirm=passkey/);
+    };
+    await page.goto(`${origin}/me`);
+    const csrf = await page.locator('main [name=csrf]').first().inputValue();
+    await page.getByRole('button', { name: 'Make a passkey' }).click();
+    await page.waitForURL(/passkeys\/new/);
+    await page.getByText('My passkey').waitFor();
+    await looks(page, 'passkey-new');
+    await page.getByRole('button', { name: 'Sign in again to add it' }).click();
+    await signIn();
+    // An agent of the same user has every cookie and every page, and a key of its own.
+    const question = await (await sent(page, '/me/passkeys/question', { csrf })).json();
+    const { x, y } = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+    const part = (label, value) => Buffer.concat([Buffer.from([label, 0x58, 32]), Buffer.from(value, 'base64url')]);
+    const cose = Buffer.concat([Buffer.from([0xa5, 1, 2, 3, 0x26, 0x20, 1]), part(0x21, x), part(0x22, y)]);
+    const id = randomBytes(16);
+    const data = Buffer.concat([createHash('sha256').update(question.rp_id).digest(), Buffer.from([0x45, 0, 0, 0, 0]), Buffer.alloc(16), Buffer.from([0, id.length]), id, cose]);
+    const text = (words) => Buffer.concat([Buffer.from([0x60 + words.length]), Buffer.from(words)]);
+    const attestation = Buffer.concat([Buffer.from([0xa3]), text('fmt'), text('none'), text('attStmt'), Buffer.from([0xa0]), text('authData'), Buffer.from([0x58, data.length]), data]);
+    const client = JSON.stringify({ type: 'webauthn.create', challenge: question.challenge, origin });
+    const made = JSON.stringify({ id: id.toString('base64url'), client_data: Buffer.from(client).toString('base64url'), attestation: attestation.toString('base64url') });
+    const laidBy = await sent(page, '/me/passkeys/made', { csrf, made, label: 'My passkey' });
+    const theirs = new URL(laidBy.headers().location ?? '', origin).searchParams.get('key');
+    check(laidBy.status() === 303 && theirs, `a key is laid by: ${laidBy.status()} ${await laidBy.text()}`);
+    for (const fields of [{ key: theirs, confirm: 'yes' }, { made, confirm: 'yes' }]) {
+      const answer = await sent(page, '/me/passkeys', { csrf, ...fields });
+      check(answer.status() === 422, `somebody else's key: ${answer.status()}`);
+    }
+    // Its honest neighbour.
+    await page.goto(page.url().replace('&confirm=passkey', ''));
+    await page.getByRole('button', { name: 'Sign in again to add it' }).click();
+    await signIn();
+    await page.getByRole('button', { name: 'Add this passkey' }).click();
+    await page.waitForURL(`${origin}/me`);
+    check(await page.getByRole('button', { name: 'Remove My passkey' }).count() === 1, 'it is not the one that was added');
+    await page.getByRole('button', { name: 'Remove My passkey' }).click();
+    await page.getByText('You have none').waitFor();
   },
 
   async 'cookies alone approve nothing, and neither does a proof for something else'() {

@@ -438,6 +438,7 @@ fn a_hint_that_would_be_refused_as_well_is_not_told() {
             let refused = door.call("query", &query(&format!("TRUNCATE {table}"))).unwrap_err();
             (datum(&refused, "code").text() == Some("42501")).then_some(refused)
         });
+        assert!(words(&refused).contains("(policy "), "{}", words(&refused));
         assert_eq!(datum(&refused, "hint").text().is_some(), told, "{hint}: {}", words(&refused));
         assert_eq!(words(&refused).contains("Hint:"), told, "{hint}");
         let tokens = tokens(words(&refused));

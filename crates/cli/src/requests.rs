@@ -199,6 +199,9 @@ fn whole(request: &Value) -> String {
             out.push(format!("{heading:<10}{}", show::line(&sentence(item))));
         }
     }
+    for reached in request.get("stages").and_then(Value::as_array).into_iter().flatten() {
+        out.push(format!("{:<10}{} at {}", "Became", field(reached, "status"), time_field(reached, "at")));
+    }
     if let Some(rows) = ceiling(request) {
         out.push(format!("{:<10}{}", "Ceiling", show::line(&rows)));
     }
@@ -325,7 +328,8 @@ fn looked(preview: &Value) -> String {
 fn ceiling(request: &Value) -> Option<String> {
     let ceiling = request.get("ceiling")?;
     if let Some(why) = ceiling.get("none").and_then(Value::as_str) {
-        return Some(format!("none: {why}"));
+        let whole = request.get("preview").is_some_and(|seen| seen.get("ordered").is_some());
+        return Some(format!("none{}: {why}", if whole { " as a whole" } else { "" }));
     }
     let rows = ceiling.get("rows")?;
     let most = rows.get("most").and_then(Value::as_u64)?;
@@ -364,7 +368,11 @@ fn vote(vote: &Value) -> String {
     };
     let most = vote.get("most").and_then(Value::as_u64);
     let most = most.map(|most| format!(", for at most {most} rows")).unwrap_or_default();
-    format!("{word} by {}{most}{words}", field(vote, "voter"))
+    let at = match time_field(vote, "at") {
+        none if none.is_empty() => none,
+        at => format!(" at {at}"),
+    };
+    format!("{word} by {}{at}{most}{words}", field(vote, "voter"))
 }
 
 #[cfg(test)]

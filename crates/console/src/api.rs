@@ -1,5 +1,6 @@
 //! `/api/v1`: what an administrator does, and what approvers answer. Every call here has passed the door.
 
+mod answers;
 mod grants;
 
 use std::sync::Arc;
@@ -44,7 +45,8 @@ pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::get("/health", "How the gateway is, with versions", routing::get(health))
             .gives::<Status>(),
-        Operation::get("/approvers", "Approvers with a secret", routing::get(approvers)),
+        Operation::get("/approvers", "Approvers with a secret", routing::get(approvers))
+            .gives::<Vec<answers::Approver>>(),
         Operation::post(
             "/approvers",
             "Adds an approver; their secret is seen this once",
@@ -52,7 +54,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .takes::<NewApprover>(),
         Operation::post("/approvers/{name}/remove", "Removes an approver", routing::post(remove_approver)),
-        Operation::get("/people", "People of the console", routing::get(people)),
+        Operation::get("/people", "People of the console", routing::get(people))
+            .gives::<Vec<answers::Member>>(),
         Operation::post("/people", "Invites somebody; the link is seen this once", routing::post(invite))
             .takes::<NewMember>(),
         Operation::post(
@@ -144,10 +147,13 @@ pub(crate) fn operations() -> Vec<Operation> {
 pub(crate) fn of_requests() -> Vec<Operation> {
     let mut all = vec![
         Operation::get("/requests", "Held operations that one may answer", routing::get(requests))
-            .asks::<Which>(),
-        Operation::get("/requests/{id}", "One of them, with its exact values", routing::get(request)),
+            .asks::<Which>()
+            .gives::<Vec<answers::Request>>(),
+        Operation::get("/requests/{id}", "One of them, with its exact values", routing::get(request))
+            .gives::<answers::Request>(),
         Operation::post("/requests/{id}/answer", "Approves or denies one", routing::post(answer))
-            .takes::<Answering>(),
+            .takes::<Answering>()
+            .gives::<answers::Answered>(),
         Operation::post(
             "/requests/{id}/rescind",
             "Takes back an approval that is not used",

@@ -238,6 +238,7 @@ fn asked(digest: &str, hold: HoldRule) -> NewRequest {
             expected: None,
         },
         preview: model::Preview::default(),
+        weighed: Default::default(),
         version: "v".to_owned(),
         alike: None,
     }
@@ -255,6 +256,7 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,
@@ -283,8 +285,11 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
     let (_, listed) = running.json("GET", "/api/v1/requests", None).await;
     assert_eq!(listed.as_array().map(Vec::len), Some(0), "none waits");
     let (_, all) = running.json("GET", "/api/v1/requests?all=true", None).await;
+    let mut vote = all[0]["votes"][0].clone();
+    let at = vote.as_object_mut().and_then(|vote| vote.remove("at"));
+    assert!(at.is_some_and(|at| at.is_i64()), "when it was answered");
     assert_eq!(
-        all[0]["votes"][0],
+        vote,
         serde_json::json!({"voter": "user:administrator", "groups": ["admins"], "approve": true, "words": "go", "proof": "secret"})
     );
     let mut journalled = Vec::new();

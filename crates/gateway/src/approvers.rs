@@ -2,14 +2,16 @@
 //! no more; another way to prove oneself makes one here, too.
 
 use model::{
-    Approver, Ceiling, Counted, HoldRule, KnownAs, PrincipalKind, PrincipalRef, Request, SINCE_IT_WAS,
-    Status, Vote,
+    Approver, Asserted, Ceiling, Counted, HoldRule, KnownAs, Principal, PrincipalKind, PrincipalRef, Request,
+    SINCE_IT_WAS, Status, Vote,
 };
+use policy::answering::Asked;
 use policy::{persons, quorum};
 use zeroize::Zeroizing;
 
 use crate::carriers::clicks;
 use crate::gateway::{Gateway, now};
+use crate::people::Guest;
 use crate::presence::{Act, Proof};
 use crate::requests::{AdminError, parse_principal};
 
@@ -51,6 +53,8 @@ pub struct Voter {
     pub(crate) id: PrincipalRef,
     pub(crate) groups: Vec<String>,
     pub(crate) by: By,
+    /// Whose word it is who they are and in which groups, where it is an issuer's.
+    word: Option<Asserted>,
 }
 
 /// What shows that it is them.
@@ -72,17 +76,33 @@ pub(crate) enum By {
 impl Voter {
     /// After somebody has proved who they are, and nowhere else.
     pub fn proved(id: PrincipalRef, groups: Vec<String>) -> Self {
-        Self { id, groups, by: By::Secret }
+        Self { id, groups, by: By::Secret, word: None }
     }
 
     /// Of somebody who is in the console. Their yes takes a proof of presence.
-    pub(crate) fn visiting(id: PrincipalRef, groups: Vec<String>) -> Self {
-        Self { id, groups, by: By::Visit }
+    pub(crate) fn visiting(guest: &Guest) -> Self {
+        Self::of_guest(guest, By::Visit)
     }
 
     /// Of somebody who clicked in Slack on what has this digest.
-    pub(crate) fn by_slack(id: PrincipalRef, groups: Vec<String>, how: String, digest: String) -> Self {
-        Self { id, groups, by: By::Slack { how, digest } }
+    pub(crate) fn by_slack(guest: &Guest, how: String, digest: String) -> Self {
+        Self::of_guest(guest, By::Slack { how, digest })
+    }
+
+    fn of_guest(guest: &Guest, by: By) -> Self {
+        let word = guest.principal().asserted.into_iter().next();
+        Self { id: guest.id().clone(), groups: guest.answers_for(), by, word }
+    }
+
+    /// As policy sees them.
+    fn principal(&self) -> Principal {
+        Principal {
+            id: self.id.clone(),
+            groups: self.groups.clone(),
+            on_behalf_of: Vec::new(),
+            purpose: None,
+            asserted: self.word.iter().cloned().collect(),
+        }
     }
 
     /// Whether a request is one that they may see and answer.
@@ -253,7 +273,7 @@ impl Gateway {
         let found = self.state().request(id).await?.filter(|request| voter.is_asked(request));
         let found = found.ok_or_else(|| AdminError::Missing(format!("request {id}")))?;
         self.administered(&voter.id.to_string(), "approval taken back", id)?;
-        if self.state().rescind(id).await? {
+        if self.state().rescind(id, &voter.id.to_string()).await? {
             self.holds().changed();
             return Ok(());
         }
@@ -312,7 +332,9 @@ impl Gateway {
         }
         let names = self.names_of(&voter.id).await?;
         if approve {
-            let askers = std::iter::once(&found.principal).chain(&found.on_behalf_of);
+            // A click in Slack shows nobody's presence: it is not enough for one's own.
+            let rules: &[HoldRule] = if matches!(voter.by, By::Slack { .. }) { &[] } else { &found.holds };
+            let askers = quorum::barred(&found.principal, &found.on_behalf_of, rules);
             self.check_other_person(&voter.id, &names, askers, &found.votes)?;
         }
         if !voter.is_asked(&found) {
@@ -334,6 +356,9 @@ impl Gateway {
                 return Err(AdminError::Refused(why));
             }
         }
+        if approve {
+            self.policy_lets_approve(voter, &found)?;
+        }
         let most = most.filter(|_| approve);
         if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
             return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
@@ -348,7 +373,8 @@ impl Gateway {
         let most_words = most.map(|most| format!(" for at most {most} rows")).unwrap_or_default();
         let detail = format!("{id}{most_words}{}", by.unwrap_or_default());
         self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
-        let vote = Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most, names };
+        let vote =
+            Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most, names, at: None };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {
@@ -360,6 +386,17 @@ impl Gateway {
             }
             Counted::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
         }
+    }
+
+    /// Whether policy lets somebody say yes to a request.
+    pub(crate) fn policy_lets_approve(&self, voter: &Voter, request: &Request) -> Result<(), AdminError> {
+        let asked = Asked {
+            principal: &request.principal,
+            on_behalf_of: &request.on_behalf_of,
+            target: &request.target,
+            weighed: &request.weighed,
+        };
+        self.may_approve(voter.principal(), asked).map_err(AdminError::Refused)
     }
 
     fn known_as(&self, name: &str) -> KnownAs {
@@ -378,7 +415,7 @@ impl Gateway {
         Ok(names)
     }
 
-    /// Whoever approves is somebody else than those who ask and those who have approved.
+    /// Whoever approves is somebody else than those who ask and may not approve it, and those who have approved.
     pub(crate) fn check_other_person<'n>(
         &self,
         who: &PrincipalRef,
@@ -394,9 +431,10 @@ impl Gateway {
                 && persons::are_one(names, &quorum::names(vote))
         });
         let (other, why) = match (asks, has_answered) {
-            (Some(asker), _) => {
-                (asker, "nobody approves what they ask for themselves, or what is done for them")
-            }
+            (Some(asker), _) => (
+                asker,
+                "nobody approves what they ask for themselves, or, where policy does not let them, what is done for them",
+            ),
             (None, Some(vote)) => (&vote.voter, "nobody's answer counts twice"),
             (None, None) => return Ok(()),
         };

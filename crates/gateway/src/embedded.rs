@@ -237,8 +237,8 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.withdraw(id).await?) })
     }
 
-    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
-        Box::pin(async move { Ok(self.0.rescind(id, now()).await?) })
+    fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.rescind(id, by, now()).await?) })
     }
 
     fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()> {

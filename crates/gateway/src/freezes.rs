@@ -151,7 +151,7 @@ impl Gateway {
     }
 
     /// Whether a target is frozen.
-    pub(crate) fn is_frozen(&self, target: &TargetName) -> bool {
+    pub fn is_frozen(&self, target: &TargetName) -> bool {
         self.freeze_of(target).is_some()
     }
 

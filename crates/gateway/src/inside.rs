@@ -75,7 +75,7 @@ pub struct Ear {
     masked: Mutex<Vec<usize>>,
     times: AtomicU32,
     lasts: AtomicBool,
-    refused: AtomicBool,
+    refused: Mutex<Option<Vec<String>>>,
     held: Mutex<Option<String>>,
     errand: Mutex<Option<Arc<Errand>>>,
 }
@@ -96,14 +96,14 @@ impl Ear {
         *self.masked.lock().unwrap_or_else(PoisonError::into_inner) = masked;
     }
 
-    /// What was sent was refused by the gateway, in its own words.
-    pub(crate) fn hears_refusal(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+    /// What was sent was refused by the gateway, in its own words: by these policies, where some are to be told.
+    pub(crate) fn hears_refusal(&self, policies: Vec<String>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(policies);
     }
 
-    /// Whether that was so since this was asked last.
-    pub fn refused(&self) -> bool {
-        self.refused.swap(false, Ordering::Relaxed)
+    /// By which policies that was so since this was asked last; `None` where it was not.
+    pub fn refused(&self) -> Option<Vec<String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What was sent waits for an answer, as this request.

@@ -104,6 +104,8 @@ impl Kept {
             granted,
             likeness: new.alike.clone(),
             touched: new.touched.clone(),
+            weighed: new.weighed.clone(),
+            stages: Vec::new(),
         });
         self.digests.push(new.digest.clone());
         self.subjects.push((new.subject.clone(), new.touched.clone()));
@@ -363,11 +365,12 @@ impl Backend for Memory {
         })
     }
 
-    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+    fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {
         self.with_request(id, |r| {
             let approved = r.status == Status::Approved;
             if approved {
                 r.status = Status::Rescinded;
+                r.outcome = Some(format!("taken back by {by}"));
             }
             approved
         })

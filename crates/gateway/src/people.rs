@@ -189,7 +189,7 @@ impl Guest {
 
     /// As somebody who answers: of a visit alone, which says no and never yes.
     pub fn voter(&self) -> Voter {
-        Voter::visiting(self.id.clone(), self.answers_for())
+        Voter::visiting(self)
     }
 }
 
@@ -218,6 +218,7 @@ impl Gateway {
             | Pledge::Signed { .. }
             | Pledge::SignIn { .. }
             | Pledge::Signing { .. }
+            | Pledge::Key { .. }
             | Pledge::Slack(_) => None,
         }))
     }
@@ -380,6 +381,7 @@ impl Gateway {
     /// Whether somebody may answer one.
     pub fn may_answer(&self, guest: &Guest, request: &model::Request) -> bool {
         self.rights().may_answer(guest.person(), request)
+            && self.policy_lets_approve(&guest.voter(), request).is_ok()
     }
 }
 

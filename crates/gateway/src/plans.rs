@@ -218,7 +218,7 @@ impl Gateway {
         self.administered(&request.principal, "plan withdrawn", id).map_err(|_| JournalDown)?;
         // Of whoever claims it and this, the store lets one be first.
         self.state().withdraw(id).await?;
-        let was_approved = self.state().rescind(id).await?;
+        let was_approved = self.state().rescind(id, &request.principal).await?;
         self.holds().changed();
         let now = self.state().request(id).await?.ok_or_else(missing)?;
         if was_approved || now.status == Status::Withdrawn {

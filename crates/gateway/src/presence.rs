@@ -4,8 +4,8 @@
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Member, Passkey, PrincipalKind, PrincipalRef, SlackUser};
-use policy::passkey::{self, Assertion, Expected, NewKey};
+use model::{Passkey, PrincipalKind, PrincipalRef, SlackUser};
+use policy::passkey::{self, Assertion, Expected};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -14,12 +14,14 @@ use crate::gateway::{Gateway, now};
 use crate::people::{Coming, Guest, NewMember, mark};
 use crate::requests::AdminError;
 
+mod new_key;
+
+pub use self::new_key::{Proposed, fingerprint};
+
 /// A question stands so long, in seconds.
 const QUESTION: i64 = 300;
 /// Somebody has so many passkeys at most.
 const MOST_KEYS: usize = 20;
-/// What a passkey is called, in characters.
-const LONGEST_LABEL: usize = 60;
 
 /// Where the console is, as browsers know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +89,10 @@ impl Act {
         Self::new("sign in", &[])
     }
 
-    /// Adding a passkey of one's own.
-    pub fn add_passkey() -> Self {
-        Self::new("add passkey", &[])
+    /// Adding a passkey of one's own: exactly this one, under this name.
+    pub(crate) fn add_passkey(key: &Passkey) -> Self {
+        let public = hex(digest::digest(&digest::SHA256, &key.key).as_ref());
+        Self::new("add passkey", &[&key.owner, &key.id, &public, &key.label])
     }
 
     pub(crate) fn text(self) -> String {
@@ -130,6 +133,8 @@ pub(crate) enum Pledge {
     SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
     /// An act for which somebody has signed in anew and which they have not confirmed yet.
     Signing { act: String, of: String, how: String },
+    /// A passkey that somebody made in a visit, which is theirs when they have shown that they mean exactly this one.
+    Key { of: String, id: String, key: String, counter: i64, label: String, made: i64 },
     /// Somebody in Slack, who is to say who they are.
     Slack(SlackUser),
 }
@@ -364,61 +369,6 @@ impl Gateway {
         Ok(Proof { act, how: format!("passkey {short}"), who })
     }
 
-    /// Keeps a passkey that was made, and whose. Whoever was invited is a member then.
-    ///
-    /// # Errors
-    /// It was made for something else, is known already, or cannot be stored or recorded.
-    pub async fn made(
-        &self,
-        place: &Place,
-        whose: &Whose<'_>,
-        proof: Option<Proof>,
-        label: &str,
-        brought: &Brought,
-    ) -> Result<PrincipalRef, AdminError> {
-        let client_data = bytes(&brought.client_data)?;
-        let (pledge, asked) = self.answered(&client_data).await?;
-        let Pledge::Made { nonce, of } = pledge else { return Err(over()) };
-        let (owner, meant) = self.owner(whose).await?;
-        if of != meant || challenge(&nonce, &of) != *asked {
-            return Err(refused("the passkey was made for something else"));
-        }
-        let attestation = bytes(brought.attestation.as_deref().unwrap_or_default())?;
-        let expected = Expected { challenge: &asked, origin: &place.origin, rp_id: &place.host };
-        let NewKey { id, key, counter } =
-            passkey::made(expected, &client_data, &attestation).map_err(|why| refused(why.to_string()))?;
-        let label: String = label.trim().chars().take(LONGEST_LABEL).collect();
-        let key = Passkey {
-            id: BASE64.encode(id),
-            owner: owner.to_string(),
-            key,
-            counter: i64::from(counter),
-            label: if label.is_empty() { "passkey".to_owned() } else { label },
-            added: now(),
-            used: None,
-        };
-        let new = match whose {
-            Whose::Here(guest) => {
-                let how = proof.and_then(|proof| proof.of(Act::add_passkey(), guest.id()));
-                let how = how.ok_or_else(|| refused("adding a passkey takes a sign-in for just that"))?;
-                self.administered(&key.owner, "passkey added", &format!("{}, by {how}", key.id))?;
-                self.state().add_passkey(&key).await?
-            }
-            Whose::Invited(secret) => {
-                // Used up here, so that of two who follow one link one comes in.
-                let kept = self.state().take_once(&mark(secret)).await?;
-                let Some(Pledge::Invitation(member)) = kept.and_then(|body| Pledge::read(&body)) else {
-                    return Err(over());
-                };
-                let NewMember { name, roles, groups } = member;
-                self.administered(&key.owner, "person came by invitation", &key.id)?;
-                let member = Member { name, roles, groups, added: now() };
-                self.state().admit(&member, &key).await?
-            }
-        };
-        if new { Ok(owner) } else { Err(refused("this passkey is known already")) }
-    }
-
     /// Somebody's passkeys.
     ///
     /// # Errors
@@ -476,7 +426,7 @@ impl Gateway {
 
 /// Whose passkey is made.
 pub enum Whose<'a> {
-    /// Of whoever is signed in; they show that they mean it when it is kept.
+    /// Of whoever is signed in; they show that they mean it before it is kept.
     Here(&'a Guest),
     /// Of whom an invitation is for, by its secret.
     Invited(&'a str),

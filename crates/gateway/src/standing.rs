@@ -144,8 +144,9 @@ impl Gateway {
         if voter.id.kind != model::PrincipalKind::User {
             return Err(refused("an agent never gives a grant".to_owned()));
         }
-        let askers = std::iter::once(&found.principal).chain(&found.on_behalf_of);
+        let askers = quorum::barred(&found.principal, &found.on_behalf_of, &found.holds);
         self.check_other_person(&voter.id, &names, askers, &[])?;
+        self.policy_lets_approve(voter, &found)?;
         let NewGrant { seconds, most, uses, keep } = wanted;
         let seconds = seconds.unwrap_or(USUAL_LIFE.min(offer.longest));
         if seconds == 0 || seconds > offer.longest {
@@ -173,6 +174,7 @@ impl Gateway {
             proof: Some(proof),
             most: Some(most),
             names,
+            at: Some(now()),
         };
         if !quorum::is_met(&holds, std::slice::from_ref(&giver)) {
             let waits = quorum::waits_for(&holds, std::slice::from_ref(&giver)).join(", and ");
@@ -309,13 +311,29 @@ impl Gateway {
     /// For which groups somebody answers now who gave a grant; `None` where they may not answer this any more.
     async fn groups_of(&self, giver: &Vote, asked: &NewRequest) -> Result<Option<Vec<String>>, StateError> {
         let Ok(id) = parse_principal(&giver.voter) else { return Ok(None) };
-        let askers = std::iter::once(&asked.principal).chain(&asked.on_behalf_of);
+        let askers = quorum::barred(&asked.principal, &asked.on_behalf_of, &asked.holds);
         let names = match self.names_of(&id).await {
             Ok(names) => names,
             Err(AdminError::State(error)) => return Err(error),
             Err(_) => return Ok(None),
         };
         if self.check_other_person(&id, &names, askers, &[]).is_err() {
+            return Ok(None);
+        }
+        let who = model::Principal {
+            id: id.clone(),
+            groups: giver.groups.clone(),
+            on_behalf_of: Vec::new(),
+            purpose: None,
+            asserted: Vec::new(),
+        };
+        let question = policy::answering::Asked {
+            principal: &asked.principal,
+            on_behalf_of: &asked.on_behalf_of,
+            target: &asked.target,
+            weighed: &asked.weighed,
+        };
+        if self.may_approve(who, question).is_err() {
             return Ok(None);
         }
         if id.name == TAKEN {

@@ -237,7 +237,7 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants {
     /// Takes a request back that waits.
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
     /// Takes an approval back that is not used; whether there was one.
-    fn rescind<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool>;
     /// Notes what became of an approval that was claimed.
     fn finish<'a>(&'a self, id: &'a str, finish: &'a Finish) -> Reply<'a, ()>;
     /// Notes that nobody will say any more what became of claimed approvals; how many there were.

@@ -28,6 +28,8 @@ use crate::spine::{self, Auditable, AuditableGarbled, Ears, Event, Measured, Pro
 use crate::state::State;
 use crate::traces::{Spent, Traces};
 
+mod answering;
+
 const POLICIES: &str = r#"
 @id("in") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in [Action::"read"], resource);

@@ -43,6 +43,8 @@ pub(crate) struct Refusal(Box<Why>);
 struct Why {
     code: String,
     reason: String,
+    /// The policies that say so, where it is policy's word.
+    policies: Vec<String>,
     hint: Option<String>,
     /// Where it can be looked up.
     detail: Option<String>,
@@ -66,6 +68,7 @@ impl Refusal {
         Self(Box::new(Why {
             code: code.to_owned(),
             reason,
+            policies: Vec::new(),
             hint: None,
             detail: None,
             is_final: false,
@@ -114,6 +117,12 @@ impl Refusal {
         refusal
     }
 
+    /// By whose word.
+    pub(crate) fn by(mut self, policies: Vec<String>) -> Self {
+        self.0.policies = policies;
+        self
+    }
+
     /// With the request that it is about.
     pub(crate) fn of_request(mut self, request: Option<String>) -> Self {
         self.0.request = request;
@@ -156,6 +165,7 @@ impl From<Refusal> for Answer {
         let Why {
             code,
             reason,
+            policies,
             hint,
             detail,
             is_final,
@@ -177,9 +187,14 @@ impl From<Refusal> for Answer {
                 object.insert(name.to_owned(), value.as_str().into());
             }
         }
+        let by = policies.first().map(|first| format!(" (policy {})", one_line(first))).unwrap_or_default();
+        text.push_str(&by);
+        if let (false, Some(object)) = (policies.is_empty(), data.as_object_mut()) {
+            object.insert("policies".to_owned(), json!(policies));
+        }
         if times > 1 {
             // Whoever was told before needs no more words; but it may be another conversation of theirs, which needs the way on.
-            text = format!("{code} again, {times} times by now: {}", one_line(&reason));
+            text = format!("{code} again, {times} times by now: {}{by}", one_line(&reason));
             if let Some(hint) = &hint {
                 let _ = write!(text, "\nHint: {}", one_line(hint));
             }
@@ -245,6 +260,8 @@ pub(crate) fn delimited(lines: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{Answer, Refusal, delimited};
     use crate::client::Said;
 
@@ -272,12 +289,14 @@ mod tests {
             theirs.contains("\n\"dropping a table is not allowed\"\n") && !theirs.contains("final"),
             "{theirs}"
         );
-        let answer = Answer::from(Refusal::said(&said, true));
+        let answer = Answer::from(Refusal::said(&said, true).by(vec!["no-drops".to_owned()]));
         assert_eq!(
             answer.text,
-            "42501: dropping a table is not allowed\nHint: Ask for it.\nDecision 0190.\nThis is final: the same in other \
+            "42501: dropping a table is not allowed (policy no-drops)\nHint: Ask for it.\nDecision 0190.\nThis is final: the same in other \
              words is refused, too."
         );
-        assert_eq!(answer.data["final"], true);
+        assert_eq!((&answer.data["final"], &answer.data["policies"]), (&true.into(), &json!(["no-drops"])));
+        let none = Answer::from(Refusal::said(&said, true));
+        assert!(!none.text.contains("policy") && none.data.get("policies").is_none(), "{}", none.text);
     }
 }

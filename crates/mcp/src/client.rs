@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<Said>,
     /// Whether that is the gateway's own word, and none of the target's.
     pub(crate) own: bool,
+    /// The policies whose word it is.
+    pub(crate) policies: Vec<String>,
     /// How often policy has refused the same by now.
     pub(crate) times: u32,
     /// Why the session ended behind it.
@@ -213,9 +215,10 @@ impl Client {
         let outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
         self.ear.sends_for(None);
-        let (masked, times) = (self.ear.masked(), self.ear.times());
+        let (masked, times, refused) = (self.ear.masked(), self.ear.times(), self.ear.refused());
         // Of what was refused nothing has come from the target but what stood in its place.
-        Ok(Outcome { masked, times, own: self.ear.refused(), ..outcome })
+        let own = refused.is_some();
+        Ok(Outcome { masked, times, own, policies: refused.unwrap_or_default(), ..outcome })
     }
 
     /// Makes the session as good as new, so that nothing of one call is there for the next.

@@ -96,10 +96,8 @@ actions! {
     Probe = "probe" in None;
     /// Run a statement to see its effect, rolled back.
     Preview = "preview" in None;
-    /// Answer a held operation.
+    /// Say yes to a held operation.
     Approve = "approve" in None;
-    /// Change targets, policies, tags, tokens.
-    Administer = "administer" in None;
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod principal;
 mod request;
 mod standing;
 mod voucher;
+mod weighed;
 
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
@@ -24,10 +25,11 @@ pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, BY_SLACK, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs,
-    NewRequest, News, Part, Preview, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status, Touched,
-    Vote, since_request,
+    NewRequest, News, Part, Preview, Reached, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status,
+    Touched, Vote, since_request,
 };
 pub use standing::{
     Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };
 pub use voucher::{RegisteredClient, Voucher, VoucherKind};
+pub use weighed::{Object, Weighed};

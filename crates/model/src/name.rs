@@ -25,7 +25,7 @@ impl fmt::Display for TargetName {
 }
 
 /// A class of data on a column (`pii.email`) or of a target (`production`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Tag(pub String);
 
 impl fmt::Display for Tag {
@@ -35,7 +35,7 @@ impl fmt::Display for Tag {
 }
 
 /// A table, view, materialized view, sequence or foreign table.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct TableName {
     /// The schema that holds it.
     pub schema: String,
@@ -50,7 +50,7 @@ impl fmt::Display for TableName {
 }
 
 /// A column of a table or view.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ColumnName {
     /// The relation that has the column.
     pub table: TableName,
@@ -65,7 +65,7 @@ impl fmt::Display for ColumnName {
 }
 
 /// A function, procedure, aggregate, or the function behind an operator or a cast; all overloads of one name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct FunctionName {
     /// The schema that holds it.
     pub schema: String,
@@ -80,7 +80,8 @@ impl fmt::Display for FunctionName {
 }
 
 /// What one effect acts upon, always within the session's target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Resource {
     /// The target as a whole: server files, programs, other sessions, what has no name of its own.
     Target,

@@ -39,7 +39,7 @@ impl Effect {
 }
 
 /// What is known of an operation beside its effects: the policy's `context.statement`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Facts {
     /// `select`, `update`, `create table`, …; of several statements, the words joined by `; `.
     pub kind: String,

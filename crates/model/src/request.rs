@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier};
+use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier, Weighed};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct HoldRule {
     /// Whether a yes that is given in Slack counts (`@slack`).
     #[serde(default, skip_serializing_if = "SlackYes::is_never")]
     pub slack: SlackYes,
+    /// Whether the person for whom an agent asks may answer, too (`@self("allow")`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_self: bool,
     /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
     #[serde(default)]
     pub ceiling: Option<u64>,
@@ -89,6 +92,7 @@ impl HoldRule {
             reason: _,
             carry: _,
             slack,
+            by_self,
             ceiling,
             tolerance,
             preview,
@@ -99,8 +103,8 @@ impl HoldRule {
         *id == other.id
             && *quorum == other.quorum
             && *valid_for == other.valid_for
-            && (*slack, *ceiling, *tolerance, *preview)
-                == (other.slack, other.ceiling, other.tolerance, other.preview)
+            && (*slack, *by_self, *ceiling, *tolerance, *preview)
+                == (other.slack, other.by_self, other.ceiling, other.tolerance, other.preview)
             && all(approvers) == all(&other.approvers)
     }
 
@@ -285,6 +289,8 @@ pub struct NewRequest {
     pub ceiling: Ceiling,
     /// What it would do to the data; sealed where it rests.
     pub preview: Preview,
+    /// What policy is asked about when somebody answers.
+    pub weighed: Weighed,
     /// The version of the policies.
     pub version: String,
     /// What is alike to it; its plain values are sealed where they rest. `None` where nothing is taken for alike.
@@ -597,6 +603,21 @@ pub struct Request {
     /// The objects that it touches, as they were; only where one request is shown.
     #[serde(skip)]
     pub touched: Vec<Touched>,
+    /// What policy is asked about when somebody answers; only where one request is shown.
+    #[serde(skip)]
+    pub weighed: Weighed,
+    /// To which states it came, and when; only where one request is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Reached>,
+}
+
+/// That a request came to a state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Which.
+    pub status: Status,
+    /// When, in seconds since 1970.
+    pub at: i64,
 }
 
 /// One person's answer.
@@ -619,6 +640,9 @@ pub struct Vote {
     /// By what names they were known when they answered.
     #[serde(default, skip_serializing)]
     pub names: Vec<KnownAs>,
+    /// When, in seconds since 1970; not known of what was answered before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
 }
 
 impl Vote {

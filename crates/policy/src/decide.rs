@@ -329,7 +329,7 @@ impl Policies {
         Answer { allowed: response.decision() == Decision::Allow && !failed, policies }
     }
 
-    fn slice(&self, action: Action, target: &TargetName) -> Arc<PolicySet> {
+    pub(crate) fn slice(&self, action: Action, target: &TargetName) -> Arc<PolicySet> {
         let mut slices = self.slices.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (action, target.clone());
         if let Some(slice) = slices.get(&key) {

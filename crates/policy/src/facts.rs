@@ -109,6 +109,20 @@ pub(crate) fn ask(
     now: &Context,
     approvals: &BTreeSet<String>,
 ) -> Result<Asked, Unspeakable> {
+    ask_about(grant, grant.principal(), target, effect, facts, now, approvals)
+}
+
+/// The same of somebody who says something to what another one asks: the chain, whom it is done for and its purpose are theirs who
+/// ask.
+pub(crate) fn ask_about(
+    grant: &Grant,
+    asker: &Principal,
+    target: &TargetFacts,
+    effect: &Effect,
+    facts: &Facts,
+    now: &Context,
+    approvals: &BTreeSet<String>,
+) -> Result<Asked, Unspeakable> {
     let name = grant.target().as_str();
     let mut family = Family { target: name, all: HashMap::new() };
     let tags = family.tags(&target.tags)?;
@@ -127,7 +141,7 @@ pub(crate) fn ask(
     let principal = family.add(uid(kind, &who.id.name)?, &[], groups)?;
     let resource = family.resource(&effect.resource, &effect.tags)?;
     let action = uid("Action", effect.action.as_str())?;
-    let context = context(grant, effect, facts, now, approvals)?;
+    let context = context(grant, asker, effect, facts, now, approvals)?;
     let mut entities: Vec<Entity> = family.all.into_values().collect();
     entities.extend(action_group(effect.action)?);
     Ok(Asked {
@@ -145,6 +159,7 @@ fn action_group(action: Action) -> Result<Option<Entity>, Unspeakable> {
 
 fn context(
     grant: &Grant,
+    asker: &Principal,
     effect: &Effect,
     facts: &Facts,
     now: &Context,
@@ -170,9 +185,9 @@ fn context(
         ("encrypted".to_owned(), bool(now.encrypted)),
         ("in_transaction".to_owned(), bool(now.in_transaction)),
         ("read_instructions".to_owned(), bool(now.read_instructions)),
-        ("on_behalf_of".to_owned(), strings(&who.on_behalf_of)),
+        ("on_behalf_of".to_owned(), strings(&asker.on_behalf_of)),
         ("break_glass".to_owned(), bool(grant.break_glass)),
-        ("chain".to_owned(), chain(who)?),
+        ("chain".to_owned(), chain(asker)?),
         ("approvals".to_owned(), strings(approvals)),
     ];
     pairs.extend(effect.via.as_ref().map(|via| ("via".to_owned(), string(via.to_string()))));
@@ -181,7 +196,7 @@ fn context(
     // A clock that is behind the issuer's makes nobody's groups younger than new.
     let age = who.groups_at().map(|at| now.now.saturating_sub(at).max(0));
     pairs.extend(age.map(|age| ("groups_age".to_owned(), long(age))));
-    pairs.extend(who.purpose.as_ref().map(|purpose| ("purpose".to_owned(), string(purpose))));
+    pairs.extend(asker.purpose.as_ref().map(|purpose| ("purpose".to_owned(), string(purpose))));
     CedarContext::from_pairs(pairs).map_err(|_| Unspeakable)
 }
 

@@ -1,5 +1,6 @@
 //! Who may do what. Pure: no IO, no clock, no async. Facts come in, verdicts go out; Cedar decides.
 
+pub mod answering;
 mod caps;
 mod decide;
 mod explain;
@@ -29,7 +30,7 @@ pub use model::HoldRule;
 pub use nearest::nearest;
 pub use references::References;
 pub use schema::text as schema;
-pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter};
+pub use starter::{IN_WORDS as STARTER_IN_WORDS, starter, starter_for_one};
 pub use verdict::{Denied, Pass, Permit, Question, Verdict};
 
 #[cfg(test)]

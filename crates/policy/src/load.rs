@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use miette::Diagnostic;
 use model::{Action, SlackYes, Tier};
 
@@ -35,6 +37,9 @@ const ANNOTATIONS: [&str; 20] = [
     "idle_in_transaction_session_timeout",
     caps::TRIES,
 ];
+/// What is asked of approvals alone.
+const OF_APPROVALS: [&str; 10] =
+    ["quorum", "expires", "valid_for", "ceiling", "tolerance", "preview", "grant", "self", "carry", "slack"];
 /// `@expires` and `@valid_for` where they are not given, in seconds.
 const QUARTER: u64 = 15 * 60;
 
@@ -144,6 +149,11 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             ));
         }
     }
+    if names_administering(policy) {
+        return Err("the action \"administer\" is not for policies to decide: who administers the gateway is said by the roles of \
+                    people and issuers (durward people invite --role, [console.roles]), and takes a person"
+            .to_owned());
+    }
     let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or("every policy needs an @id(\"…\")")?;
     if let Some(word) = policy.annotation("record") {
         if Record::parse(word).is_none() {
@@ -192,10 +202,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         }
     };
     let Some(approvers) = policy.annotation("approvers") else {
-        if let Some(name) = ["ceiling", "tolerance", "preview", "slack", "grant"]
-            .into_iter()
-            .find(|name| policy.annotation(name).is_some())
-        {
+        if let Some(name) = OF_APPROVALS.into_iter().find(|name| policy.annotation(name).is_some()) {
             return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
         return match asks {
@@ -244,6 +251,15 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
                 .to_owned());
         }
     };
+    let by_self = match policy.annotation("self") {
+        None | Some("deny") => false,
+        Some("allow") => true,
+        Some(_) => {
+            return Err("@self is \"allow\", where the person for whom an agent asks may answer, too, or \"deny\", as it is without \
+                        it"
+            .to_owned());
+        }
+    };
     let rule = HoldRule {
         id: id.to_owned(),
         approvers,
@@ -253,12 +269,23 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
         reason: policy.annotation("reason").map(str::to_owned),
         carry,
         slack,
+        by_self,
         ceiling,
         tolerance,
         preview,
         grant,
     };
     Ok((id.to_owned(), Some(rule)))
+}
+
+/// Whether its scope names what policies for statements say nothing about.
+fn names_administering(policy: &Policy) -> bool {
+    let is_it = |uid: &cedar_policy::EntityUid| uid.id().unescaped() == "administer";
+    match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::In(uids) => uids.iter().any(is_it),
+        ActionConstraint::Eq(uid) => is_it(&uid),
+    }
 }
 
 /// `20%`.

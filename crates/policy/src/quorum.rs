@@ -12,6 +12,17 @@ pub fn may_answer(rule: &HoldRule, groups: &[String]) -> bool {
     groups.iter().any(|group| group == ADMINS || rule.approvers.contains(group))
 }
 
+/// Those among the ones who ask who may not approve it: whoever asks never, and whom an agent asks for only where each of the rules
+/// lets them.
+pub fn barred<'r>(
+    principal: &'r String,
+    on_behalf_of: &'r [String],
+    rules: &[HoldRule],
+) -> impl Iterator<Item = &'r String> + Clone {
+    let lets = principal.starts_with("agent:") && !rules.is_empty() && rules.iter().all(|rule| rule.by_self);
+    std::iter::once(principal).chain(if lets { &[] } else { on_behalf_of })
+}
+
 /// Whether enough of those who may have approved, for every rule. A rule without a quorum is never met.
 pub fn is_met(rules: &[HoldRule], votes: &[Vote]) -> bool {
     !rules.is_empty() && rules.iter().all(|rule| rule.quorum > 0 && missing(rule, votes) == 0)
@@ -68,6 +79,7 @@ mod tests {
             reason: None,
             carry: false,
             slack: SlackYes::Never,
+            by_self: false,
             ceiling: None,
             tolerance: 0,
             preview: None,
@@ -85,6 +97,27 @@ mod tests {
             proof: None,
             most: None,
             names: Vec::new(),
+            at: None,
+        }
+    }
+
+    #[test]
+    fn who_asks_never_answers_and_whom_an_agent_asks_for_where_all_rules_let_them() {
+        let (lets, silent) = (HoldRule { by_self: true, ..rule(&["dba"], 1) }, rule(&["dba"], 1));
+        let for_alice = ["user:alice".to_owned()];
+        for (principal, rules, barred_too) in [
+            ("agent:bot", vec![&lets], false),
+            ("agent:bot", vec![&silent], true),
+            ("agent:bot", vec![&lets, &silent], true),
+            ("agent:bot", vec![&lets, &lets], false),
+            ("agent:bot", vec![], true),
+            ("user:alice", vec![&lets], true),
+        ] {
+            let rules: Vec<HoldRule> = rules.into_iter().cloned().collect();
+            let principal = principal.to_owned();
+            let all: Vec<&String> = barred(&principal, &for_alice, &rules).collect();
+            assert_eq!(all.first(), Some(&&principal), "{rules:?}");
+            assert_eq!(all.len() > 1, barred_too, "{principal} {rules:?}");
         }
     }
 

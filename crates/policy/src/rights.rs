@@ -9,7 +9,7 @@ use cedar_policy::{
 };
 use model::{HoldRule, PrincipalRef};
 
-use crate::quorum::ADMINS;
+use crate::quorum::{self, ADMINS};
 
 const SCHEMA: &str = r#"
 entity Role, Group, Console;
@@ -192,7 +192,7 @@ impl Rights {
     }
 
     fn of_request(&self, who: Person<'_>, action: &str, request: &model::Request) -> bool {
-        let askers = std::iter::once(&request.principal).chain(&request.on_behalf_of);
+        let askers = quorum::barred(&request.principal, &request.on_behalf_of, &request.holds);
         let askers = askers.map(|name| name.to_lowercase()).collect();
         self.of_held(who, action, &request.id, &request.holds, askers)
     }

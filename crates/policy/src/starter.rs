@@ -10,6 +10,15 @@ pub const IN_WORDS: [&str; 4] = [
     "It may not reach the server's files and programs, other sessions or other hosts, nor run what is not understood.",
 ];
 
+/// The same for somebody who works alone: they answer what their own agents ask, too.
+pub fn starter_for_one() -> Vec<Source> {
+    let lets = |text: String| text.replace(ASKS, &format!("{ASKS}\n@self(\"allow\")"));
+    starter().into_iter().map(|Source { name, text }| Source { name, text: lets(text) }).collect()
+}
+
+/// What stands before a policy that asks.
+const ASKS: &str = "@approvers(\"approvers\")";
+
 /// The files, each with its text.
 pub fn starter() -> Vec<Source> {
     [

@@ -219,6 +219,26 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
             1,
             "@preview is asked of approvals",
         ),
+        (
+            "@id(\"a\") forbid (principal, action == Action::\"administer\", resource);",
+            1,
+            "\"administer\" is not for policies",
+        ),
+        (
+            "@id(\"a\") @approvers(\"g\") @self(\"yes\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
+            1,
+            "@self is \"allow\"",
+        ),
+        (
+            "@id(\"a\") @self(\"allow\") permit (principal, action, resource);",
+            1,
+            "@self is asked of approvals",
+        ),
+        (
+            "@id(\"a\") @quorum(\"2\") permit (principal, action, resource);",
+            1,
+            "@quorum is asked of approvals",
+        ),
         ("@id(\"a\") permit (principal, action, resource) when { context.odd };", 1, "odd"),
     ] {
         let problems = load(text).err().unwrap_or_else(|| panic!("{text}"));
@@ -318,6 +338,9 @@ fn policies_for_other_targets_are_not_looked_at() {
 #[test]
 fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
     let policies = Policies::load(&starter()).unwrap_or_else(|p| panic!("{p:?}"));
+    let alone = Policies::load(&starter_for_one()).unwrap_or_else(|p| panic!("{p:?}"));
+    let by_self = |policies: &Policies| policies.rules().map(|rule| rule.by_self).collect::<BTreeSet<_>>();
+    assert_eq!((by_self(&policies), by_self(&alone)), ([false].into(), [true].into()));
     let grant = grant(&policies);
     let word = |action: Action, has_where: bool| {
         let facts = Facts { has_where, ..Facts::default() };
@@ -340,7 +363,7 @@ fn the_starter_policies_let_read_hold_writes_and_deny_the_rest() {
             Action::Grant | Action::Maintain | Action::RunCode | Action::Configure => "deny",
             Action::Listen | Action::Notify | Action::ServerFile | Action::Program => "deny",
             Action::OtherSession | Action::Replicate | Action::Egress | Action::Unknown => "deny",
-            Action::Reveal | Action::Probe | Action::Preview | Action::Approve | Action::Administer => "deny",
+            Action::Reveal | Action::Probe | Action::Preview | Action::Approve => "deny",
         };
         assert_eq!(word(*action, true), expected, "{}", action.as_str());
     }

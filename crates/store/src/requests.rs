@@ -4,7 +4,7 @@
 use aws_lc_rs::rand;
 use model::{
     CarriedBy, Ceiling, Claim, Filed, Finish, GrantUse, HoldRule, Likeness, NewRequest, Part, Preview,
-    Request, Room, SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote,
+    Request, Room, SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote, Weighed,
 };
 use zeroize::Zeroizing;
 
@@ -173,12 +173,13 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn rescind(&self, id: &str, now: i64) -> Result<bool, StoreError> {
+    pub async fn rescind(&self, id: &str, by: &str, now: i64) -> Result<bool, StoreError> {
         let taken = query(
-            "UPDATE request SET status = 'rescinded' WHERE id = $1 AND status = 'approved' AND expires > $2",
+            "UPDATE request SET status = 'rescinded', outcome = $3 WHERE id = $1 AND status = 'approved' AND expires > $2",
         )
         .bind(id)
         .bind(now)
+        .bind(format!("taken back by {by}"))
         .execute(&self.database)
         .await?;
         Ok(taken == 1)
@@ -309,7 +310,10 @@ impl Store {
         let Opened { values, preview, likeness } = opened(&clear)?;
         let votes = self.votes(id).await?;
         let touched = crate::from_json(row.try_get("touched")?)?;
-        Ok(Some(Request { values, preview, likeness, touched, ..read(&row, votes, now)? }))
+        let (weighed, stages) =
+            (crate::from_json(row.try_get("weighed")?)?, crate::from_json(row.try_get("stages")?)?);
+        let read = read(&row, votes, now)?;
+        Ok(Some(Request { values, preview, likeness, touched, weighed, stages, ..read }))
     }
 }
 
@@ -387,6 +391,7 @@ fn size(new: &NewRequest, sealed: &[u8]) -> Result<u64, StoreError> {
         crate::to_json(&new.circumstances)?,
         crate::to_json(&new.touched)?,
         crate::to_json(&new.holds)?,
+        crate::to_json(&new.weighed)?,
     ];
     let texts = [&new.text, &new.summary, &new.digest, &new.subject, &new.principal, &new.session];
     let all = json.iter().chain(texts).map(String::len).sum::<usize>() + sealed.len();
@@ -496,6 +501,7 @@ async fn insert(
         holds,
         ceiling,
         preview,
+        weighed,
         version,
         alike,
     } = new;
@@ -509,8 +515,8 @@ async fn insert(
     query(
         "INSERT INTO request (id, digest, status, principal, on_behalf_of, target, session, summary, kind, text, \
          sealed_values, effects, holds, version, filed, expires, circumstances, subject, touched, changed, ceiling, \
-         bytes, asker, alike) \
-         VALUES ($1, $2, $24, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+         bytes, asker, alike, weighed) \
+         VALUES ($1, $2, $24, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $25)",
     )
     .bind(id)
     .bind(digest)
@@ -536,6 +542,7 @@ async fn insert(
     .bind(new.asker())
     .bind(alike.as_ref().map(|alike| alike.key.as_str()))
     .bind(stands)
+    .bind(crate::to_json(weighed)?)
     .execute(work)
     .await?;
     Ok(())
@@ -592,5 +599,7 @@ fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> 
         granted: granted(row)?,
         likeness: None,
         touched: Vec::new(),
+        weighed: Weighed::default(),
+        stages: Vec::new(),
     })
 }

@@ -14,6 +14,7 @@ use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
     what_an_older_version_kept_slowly_is_kept_anew_by_whoever_has_the_secret,
+    what_became_of_a_request_is_kept_with_it_step_by_step,
     what_is_kept_of_requests_is_bounded_and_what_nobody_answered_gives_way,
     what_was_made_of_another_token_is_forgotten_soon_after_its_end,
     where_columns_were_found_is_kept_by_target_and_server,
@@ -138,6 +139,7 @@ both! {
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     where_columns_were_found_is_kept_by_target_and_server,
+    what_became_of_a_request_is_kept_with_it_step_by_step,
     what_is_kept_of_requests_is_bounded_and_what_nobody_answered_gives_way,
     what_was_made_of_another_token_is_forgotten_soon_after_its_end,
     what_an_older_version_kept_slowly_is_kept_anew_by_whoever_has_the_secret,
@@ -158,6 +160,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         quorum: *quorum,
         expires: *expires,
         valid_for: 60,
@@ -188,6 +191,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
             expected: None,
         },
         preview: model::Preview::default(),
+        weighed: Default::default(),
         version: "v1".to_owned(),
         alike: None,
     }
@@ -217,6 +221,7 @@ fn yes(voter: &str) -> Vote {
         proof: None,
         most: None,
         names: Vec::new(),
+        at: None,
     }
 }
 

@@ -36,9 +36,9 @@ impl Store {
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
         query(
-            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
-             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names",
+             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names, at = excluded.at",
         )
         .bind(id)
         .bind(&vote.voter)
@@ -48,6 +48,7 @@ impl Store {
         .bind(&vote.proof)
         .bind(vote.most.map(|most| i64::try_from(most).unwrap_or(i64::MAX)))
         .bind(crate::to_json(&vote.names)?)
+        .bind(now)
         .execute(&mut work)
         .await?;
         let votes =
@@ -134,6 +135,7 @@ pub(crate) fn read(row: &Found) -> Result<Vote, StoreError> {
         proof: row.try_get("proof")?,
         most: row.try_get::<Option<i64>, _>("most")?.and_then(|most| u64::try_from(most).ok()),
         names: crate::from_json(row.try_get("names")?)?,
+        at: row.try_get("at")?,
     })
 }
 

@@ -20,7 +20,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "/requests/{id}/alike",
             "What waits and is alike to one, with its exact values",
             routing::get(alike),
-        ),
+        )
+        .gives::<Vec<super::answers::Request>>(),
         Operation::post(
             "/requests/{id}/alike/answer",
             "Approves or denies several that were seen, each by itself",

@@ -14,6 +14,7 @@ use model::{Ceiling, Request, Status};
 use policy::rights::Right;
 use serde::Deserialize;
 
+use super::doubts::doubts;
 use super::frame::{self, Page};
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
@@ -65,6 +66,7 @@ async fn page(
                     @for person in &first.on_behalf_of { " for " strong { (words::visible(person)) } }
                 }
                 pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&first.text)) } }
+                (doubts(&all))
                 ul.effects { @for line in &first.effects { @let (says, danger) = words::effect(line); li.danger[danger] { (words::visible(&says)) } } }
             }
             section.panel aria-labelledby="each" {
@@ -74,6 +76,7 @@ async fn page(
                         thead { tr {
                             th scope="col" { "Request" }
                             @for n in 1..=first.values.len() { th scope="col" { code.sql-place { "$" (n) } } }
+                            th scope="col" { "Seen beforehand" }
                             th scope="col" { "Rows at most" }
                         } }
                         tbody { @for one in &all { (row(one)) } }
@@ -94,6 +97,12 @@ fn row(one: &Request) -> Markup {
             @for value in &one.values {
                 td { @match value { Some(text) => { (words::visible(text)) } None => { em { "NULL" } } } }
             }
+            td {
+                @if !one.preview.words.is_empty() && !one.preview.exact { "estimated: " }
+                @for line in &one.preview.words { p { (words::visible(line)) } }
+                @for line in &one.preview.unseen { p.problem { "Not seen: " (words::visible(line)) "." } }
+                @if let Some(changed) = &one.changed { p.problem { "What changed since: " (words::visible(changed)) "." } }
+            }
             td { @match &one.ceiling { Ceiling::Rows { most, .. } => { (most) } Ceiling::None(_) => { "no ceiling" } } }
         }
     }
@@ -108,7 +117,7 @@ fn answering(
     confirm: bool,
 ) -> Markup {
     if !mine {
-        return html! { section.panel { p { "These are not yours to answer: they are for others, or you ask for them yourself." } } };
+        return html! { section.panel { p { "These are not yours to answer: they are for others, you ask for them yourself, or policy does not let you." } } };
     }
     let by = if has_keys { "with your passkey" } else { "by signing in again" };
     html! {

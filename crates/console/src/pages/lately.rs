@@ -1,4 +1,4 @@
-//! Around a request: what the same session did lately, and everything that became of the request, with its moments.
+//! Around a request: what the same session did lately.
 
 use gateway::records::Look;
 use maud::{Markup, html};
@@ -42,44 +42,5 @@ pub(super) async fn statements(pages: &Pages, visitor: &Visitor, request: &Reque
                 @if may_see { p { a href={ "/sessions/" (words::encoded(&request.session)) } { "See the whole session" } } }
             }
         }
-    }
-}
-
-/// Everything that the journal says of the request, in its order.
-pub(super) async fn history(pages: &Pages, request: &Request) -> Markup {
-    let look = Look {
-        text: request.id.clone(),
-        verdict: "held,answered,administered".to_owned(),
-        ..Look::default()
-    };
-    let mut records = pages.gateway.records(look).await.map(|records| records.found).unwrap_or_default();
-    records.reverse();
-    // That it was looked at is in the journal, and of no use here.
-    records.retain(|record| record.text("what") != "request shown");
-    html! {
-        @if !records.is_empty() {
-            section.panel aria-labelledby="story" {
-                h2 #story { "Its history" }
-                ol.rows.story {
-                    @for record in &records {
-                        li {
-                            span.foot {
-                                span { (words::moment_of(record.text("time"))) }
-                                strong { (words::visible(said(record).0)) }
-                                span { (words::visible(said(record).1)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn said(record: &gateway::records::Record) -> (&str, &str) {
-    match record.text("kind") {
-        "held" => ("held", record.text("changed")),
-        "answered" => ("the session heard", record.text("answer")),
-        _ => (record.text("what"), record.principal.as_deref().unwrap_or_default()),
     }
 }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use gateway::presence::{Act, Brought, Whose};
+use gateway::presence::{Brought, Whose, fingerprint};
+use gateway::requests::AdminError;
 use maud::{Markup, html};
 use model::Passkey;
 use policy::rights::Right;
 use serde::Deserialize;
 
 use super::frame::{self, Page};
-use super::presence::{Presence, fields, of_form, question};
+use super::presence::{Presence, fields, of_form, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, slack, words};
@@ -25,26 +26,25 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .page("/me", Right::OwnPasskeys, get(page))
         .page("/me/question", Right::OwnPasskeys, post(ask_to_sign))
         .page("/me/passkeys/question", Right::OwnPasskeys, post(ask_to_make))
+        .page("/me/passkeys/made", Right::OwnPasskeys, post(made))
+        .page("/me/passkeys/new", Right::OwnPasskeys, get(adding))
         .page("/me/passkeys", Right::OwnPasskeys, post(add))
         .page("/me/passkeys/remove", Right::OwnPasskeys, post(remove))
 }
 
+/// Which key is to be added, and whether somebody comes back from their issuer.
 #[derive(Deserialize)]
-struct Confirming {
+struct Adding {
+    #[serde(default)]
+    key: String,
     #[serde(default)]
     confirm: Option<String>,
 }
 
-async fn page(
-    State(pages): Here,
-    headers: HeaderMap,
-    visitor: Visitor,
-    axum::extract::Query(confirming): axum::extract::Query<Confirming>,
-) -> Result<Html<String>, Problem> {
+async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Problem> {
     let guest = visitor.guest();
     let keys = pages.gateway.passkeys(guest).await?;
     let roles: Vec<_> = guest.roles().map(|role| role.as_str().replace('_', " ")).collect();
-    let confirm = confirming.confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
     let slack = slack::part(&pages, &visitor).await?;
     let body = html! {
         main #main {
@@ -65,7 +65,7 @@ async fn page(
                     p { "You have none: to approve, you sign in again each time. With a passkey a touch is enough." }
                 }
                 ul.rows { @for key in &keys { (row(&visitor, key, keys.len() > 1 || guest.word().is_some())) } }
-                (adding(&visitor, !keys.is_empty(), confirm))
+                (making(&visitor))
             }
             (slack)
         }
@@ -79,6 +79,7 @@ fn row(visitor: &Visitor, key: &Passkey, removable: bool) -> Markup {
             div {
                 strong { (words::visible(&key.label)) }
                 p.foot {
+                    span { "fingerprint " code { (fingerprint(&key.key)) } }
                     span { "added " (words::moment(key.added)) }
                     @if let Some(used) = key.used { span { "used " (words::moment(used)) } }
                 }
@@ -94,46 +95,91 @@ fn row(visitor: &Visitor, key: &Passkey, removable: bool) -> Markup {
     }
 }
 
-/// The passkey that somebody has says that they mean to add another; whoever has none signs in again first.
-fn adding(visitor: &Visitor, has_keys: bool, confirm: bool) -> Markup {
-    let makes = has_keys || confirm;
+fn making(visitor: &Visitor) -> Markup {
     html! {
-        form.stack method="post" action="/me/passkeys"
-            data-passkey=[has_keys.then_some("/me/question")] data-make=[makes.then_some("/me/passkeys/question")] {
-            (fields(visitor))
+        form.stack method="post" action="/me/passkeys/made" data-make="/me/passkeys/question" {
+            input type="hidden" name="csrf" value=(visitor.csrf());
             input type="hidden" name="made" value="";
-            @if confirm { input type="hidden" name="confirm" value="yes"; }
             label for="label" { "Another device" }
             input #label name="label" type="text" maxlength="60" autocomplete="off" value="My passkey" required;
-            button type="submit" data-presence {
-                @if makes { "Add a passkey" } @else { "Sign in again to add a passkey" }
-            }
+            button type="submit" data-presence { "Make a passkey" }
             p.problem role="alert" hidden {}
         }
     }
 }
 
+/// What was made, before it is added. The passkey that somebody has says that they mean this one; whoever has none signs in again.
+async fn adding(
+    State(pages): Here,
+    headers: HeaderMap,
+    visitor: Visitor,
+    Query(Adding { key, confirm }): Query<Adding>,
+) -> Result<Html<String>, Problem> {
+    let proposed = pages.gateway.proposed_passkey(visitor.guest(), &key).await.map_err(again)?;
+    let has_keys = !pages.gateway.passkeys(visitor.guest()).await?.is_empty();
+    let confirm = confirm.is_some() && Cookie::Confirm.read(&pages, &headers).is_some();
+    let body = html! {
+        main #main {
+            p.back { a href="/me" { "← You" } }
+            div.head { h1 { "Add this passkey?" } }
+            section.panel {
+                dl.facts {
+                    div { dt { "Name" } dd { (words::visible(&proposed.label)) } }
+                    div { dt { "Fingerprint" } dd { code { (proposed.fingerprint) } } }
+                    div { dt { "Made" } dd { (words::moment(proposed.made)) } }
+                }
+                p { "Whoever has it signs in as you and approves as you. Add it only if you made it yourself, just now." }
+                form.stack method="post" action="/me/passkeys" data-passkey=[has_keys.then_some("/me/question")] {
+                    (fields(&visitor))
+                    input type="hidden" name="key" value=(key);
+                    @if confirm { input type="hidden" name="confirm" value="yes"; }
+                    button.primary type="submit" data-presence {
+                        @if has_keys || confirm { "Add this passkey" } @else { "Sign in again to add it" }
+                    }
+                    @if has_keys { (passkey_hint()) }
+                    p.problem role="alert" hidden {}
+                }
+            }
+        }
+    };
+    Ok(frame::page(&pages, &visitor, Page { title: "Add a passkey", at: "/me", body, live: None }))
+}
+
+fn again(error: AdminError) -> Problem {
+    Problem::from(error).with_onward("Back", "/me")
+}
+
 async fn ask_to_sign(State(pages): Here, sent: Submitted) -> Response {
-    question(pages.gateway.ask_to_sign(&pages.place, Act::add_passkey(), Some(sent.visitor.guest())).await)
+    let guest = sent.visitor.guest();
+    let asked = match pages.gateway.proposed_passkey(guest, sent.form.text("key")).await {
+        Ok(proposed) => pages.gateway.ask_to_sign(&pages.place, proposed.act, Some(guest)).await,
+        Err(error) => Err(error),
+    };
+    question(asked)
 }
 
 async fn ask_to_make(State(pages): Here, sent: Submitted) -> Response {
     question(pages.gateway.ask_to_make(&pages.place, &Whose::Here(sent.visitor.guest())).await)
 }
 
+async fn made(State(pages): Here, Submitted { visitor, form }: Submitted) -> Result<Response, Problem> {
+    let brought = Brought::read(form.text("made")).map_err(again)?;
+    let label = form.text("label");
+    let key = pages.gateway.propose_passkey(&pages.place, visitor.guest(), label, &brought).await;
+    Ok(Redirect::to(&format!("/me/passkeys/new?key={}", key.map_err(again)?)).into_response())
+}
+
 async fn add(State(pages): Here, headers: HeaderMap, sent: Submitted) -> Result<Response, Problem> {
     let Submitted { visitor, form } = sent;
-    let again = |problem: Problem| problem.with_onward("Back", "/me");
-    let act = Act::add_passkey();
-    let proof = match of_form(&pages, &visitor, &headers, &form, act, "/me?confirm=passkey").await {
+    let name = form.text("key");
+    let proposed = pages.gateway.proposed_passkey(visitor.guest(), name).await.map_err(again)?;
+    let back = format!("/me/passkeys/new?key={}&confirm=passkey", words::encoded(name));
+    let proof = match of_form(&pages, &visitor, &headers, &form, proposed.act, &back).await {
         Ok(Presence::Proved(proof)) => proof,
         Ok(Presence::Away(response)) => return Ok(response),
-        Err(problem) => return Err(again(problem)),
+        Err(problem) => return Err(problem.with_onward("Back", "/me")),
     };
-    let brought = Brought::read(form.text("made")).map_err(|error| again(error.into()))?;
-    let whose = Whose::Here(visitor.guest());
-    let made = pages.gateway.made(&pages.place, &whose, Some(proof), form.text("label"), &brought).await;
-    made.map_err(|error| again(error.into()))?;
+    pages.gateway.add_passkey(visitor.guest(), name, proof).await.map_err(again)?;
     let mut response = Redirect::to("/me").into_response();
     Cookie::Confirm.forget(&pages, &mut response);
     Ok(response)

@@ -10,15 +10,17 @@ use axum::routing::{get, post};
 use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Tier, Vote};
+use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Tier};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
 
+use super::doubts::doubts;
 use super::frame::{self, Page};
 use super::inbox::chip;
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
+use super::story::history;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, lately, plan, standing, words};
 
@@ -107,18 +109,21 @@ async fn page(
                     pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
                     (values(&request))
                 }
-                (doubts(&request))
+                (doubts(std::slice::from_ref(&request)))
             }
             section.panel aria-labelledby="held" {
                 h2 #held { "Why it was held" }
                 (rules(&request))
+            }
+            @if let Some(changed) = &request.changed {
+                p.problem #changed { "It was asked for before. What changed since: " (words::visible(changed)) "." }
             }
             div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
             @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }
             div #give data-live-part=(request.status) {
                 @if let Some(offer) = &offer { (standing::offer(&visitor, &request, offer, &before)) }
             }
-            div #history data-live-part=(key) { (history(&request)) (lately::history(&pages, &request).await) }
+            div #history data-live-part=(key) { (history(&request)) }
             (lately::statements(&pages, &visitor, &request).await)
             @if !others.is_empty() {
                 section.panel aria-labelledby="recent" {
@@ -199,7 +204,9 @@ fn effects(request: &Request) -> Markup {
                     @if !of.is_empty() { " What triggers write beside is not counted." }
                 }
             }
-            Ceiling::None(why) => p.ceiling { "It has no ceiling of rows: " (words::visible(why)) "." },
+            Ceiling::None(why) => p.ceiling {
+                "It has no ceiling of rows" @if request.preview.ordered.is_some() { " as a whole" } ": " (words::visible(why)) "."
+            },
         }
         @if request.effects.iter().any(|line| line.starts_with("copy_in ")) {
             p.problem { "The rows that are copied in come later and can be any: they are not part of this request." }
@@ -297,20 +304,6 @@ fn values(request: &Request) -> Markup {
     }
 }
 
-/// What an approver must look at twice.
-fn doubts(request: &Request) -> Markup {
-    let mut everything = request.text.clone();
-    request.values.iter().flatten().for_each(|value| everything.push_str(value));
-    let strangers = words::strangers(&everything);
-    let hidden = everything.chars().any(|c| c != '\n' && gateway::visible::is_hidden(c));
-    html! {
-        @if hidden { p.problem { "Look twice: there are characters that cannot be seen. They are written as their numbers." } }
-        @if !strangers.is_empty() {
-            p.problem { "Look twice: there are characters beyond ASCII: " (strangers.join(", ")) "." }
-        }
-    }
-}
-
 fn rules(request: &Request) -> Markup {
     html! {
         ul.rows {
@@ -334,12 +327,30 @@ struct How<'a> {
     most: &'a str,
 }
 
+/// What happens to what is approved and not used.
+fn runs_when(request: &Request) -> &'static str {
+    match request.preview.ordered.as_ref().map(|plan| plan.by) {
+        Some(CarriedBy::Gateway) => {
+            "The gateway runs it by itself, as soon as it can. Until it begins, the approval can be taken back."
+        }
+        Some(CarriedBy::Session) => {
+            "It runs when whoever asked sends its statements, in this order. Until the first of them, the approval can be taken back."
+        }
+        Some(CarriedBy::Message) => {
+            "It runs when the very same statements are sent again, in one message. Until then the approval can be taken back."
+        }
+        None => {
+            "It runs when the very same statement is sent again. Until then the approval can be taken back."
+        }
+    }
+}
+
 fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) -> Markup {
     if request.status == Status::Approved && mine {
         return html! {
             form.answer method="post" action={ "/requests/" (request.id) "/rescind" } {
                 input type="hidden" name="csrf" value=(visitor.csrf());
-                p { "It runs when the very same statement is sent again. Until then the approval can be taken back." }
+                p { (runs_when(request)) }
                 div.buttons { button type="submit" { "Take the approval back" } }
             }
         };
@@ -349,7 +360,7 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
     }
     if !mine {
         return html! {
-            section.panel { p { "This is not yours to answer: it is for others, or you ask for it yourself." } }
+            section.panel { p { "This is not yours to answer: it is for others, you ask for it yourself, or policy does not let you." } }
         };
     }
     let said = request.votes.iter().any(|vote| vote.voter == visitor.guest().id().to_string());
@@ -378,26 +389,6 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
                 button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } }
                 button.primary type="submit" name="answer" value="approve" data-key="a" data-presence {
                     "Approve" span.by { " " (by) } kbd { "a" }
-                }
-            }
-        }
-    }
-}
-
-fn history(request: &Request) -> Markup {
-    html! {
-        @if !request.votes.is_empty() {
-            section.panel aria-labelledby="answers" {
-                h2 #answers { "Answers" }
-                ul.rows {
-                    @for Vote { voter, groups: _, approve, words, proof, most, names: _ } in &request.votes {
-                        li {
-                            strong { (words::visible(voter)) } " " @if *approve { "approved" } @else { "denied" }
-                            @if let Some(most) = most { " at most " (most) " rows" }
-                            @if let Some(proof) = proof { span.for { " by " (words::visible(proof)) } }
-                            @if let Some(words) = words { p { "“" (words::visible(words)) "”" } }
-                        }
-                    }
                 }
             }
         }

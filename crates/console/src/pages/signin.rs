@@ -191,8 +191,8 @@ async fn join(
 ) -> Result<Response, Problem> {
     let signin = |problem: Problem| problem.with_onward("To sign-in", "/signin");
     let brought = Brought::read(form.text("made")).map_err(|error| signin(error.into()))?;
-    let whose = Whose::Invited(form.text("invitation"));
-    let who = pages.gateway.made(&pages.place, &whose, None, form.text("label"), &brought).await;
+    let invitation = form.text("invitation");
+    let who = pages.gateway.join(&pages.place, invitation, form.text("label"), &brought).await;
     let who = who.map_err(|error| signin(error.into()))?;
     let before = Cookie::Visit.read(&pages, &headers);
     let coming = coming(client, before.as_ref().map(|s| s.as_str()));

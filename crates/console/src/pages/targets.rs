@@ -55,7 +55,6 @@ pub(super) fn routes(routes: Routes) -> Routes {
 async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Problem> {
     let (_, configured) = pages.gateway.configured().await?;
     let health = pages.gateway.health().await;
-    let frozen = pages.gateway.freezes();
     let sessions = pages.gateway.sessions().list();
     let may = pages.gateway.may(visitor.guest(), Right::ChangeTargets);
     let body = html! {
@@ -70,7 +69,7 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
             ul.cards {
                 @for target in &configured.targets {
                     @let open = sessions.iter().filter(|live| live.target.as_str() == target.name).count();
-                    @let is_frozen = frozen.iter().any(|f| f.subject == "all" || f.subject.ends_with(&format!("target:{}", target.name)));
+                    @let is_frozen = pages.gateway.is_frozen(&TargetName::new(&target.name));
                     li.card {
                         a.cover href={ "/targets/" (words::encoded(&target.name)) } {
                             strong { (words::visible(&target.name)) }

@@ -38,14 +38,6 @@ fn parts(text: &str, breaks: bool) -> Vec<(bool, &str)> {
     parts
 }
 
-/// The characters beyond ASCII that can be seen: letters that look like others are among them.
-pub(super) fn strangers(text: &str) -> Vec<String> {
-    let mut found: Vec<char> = text.chars().filter(|c| !c.is_ascii() && !is_hidden(*c)).collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into_iter().map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect()
-}
-
 /// What is at a place of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

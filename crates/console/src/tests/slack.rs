@@ -162,6 +162,7 @@ impl House {
             reason: None,
             carry: false,
             slack,
+            by_self: false,
             ceiling: None,
             tolerance: 0,
             preview: None,

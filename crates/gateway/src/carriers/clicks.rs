@@ -232,7 +232,7 @@ impl Gateway {
             return Ok(Reply { says, link: self.console_place().map(|place| place.origin.clone()) });
         };
         let how = format!("{BY_SLACK}{}/{}", user.team, user.id);
-        let voter = Voter::by_slack(guest.id().clone(), guest.answers_for(), how, digest);
+        let voter = Voter::by_slack(&guest, how, digest);
         let said = Said { words: None, most: None };
         let link = self.console_place().map(|place| place.link(&request));
         match self.answer_request(&request, &voter, approve, said, None).await {

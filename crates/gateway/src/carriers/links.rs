@@ -37,7 +37,8 @@ impl Gateway {
                 | Pledge::Made { .. }
                 | Pledge::Signed { .. }
                 | Pledge::SignIn { .. }
-                | Pledge::Signing { .. },
+                | Pledge::Signing { .. }
+                | Pledge::Key { .. },
             )
             | None => Err(over()),
         }

@@ -62,6 +62,8 @@ impl<'a> Message<'a> {
             granted: _,
             likeness: _,
             touched: _,
+            weighed: _,
+            stages: _,
         } = self.request;
         let mut told = json!({
             "id": id,
@@ -105,6 +107,7 @@ fn rule(hold: &HoldRule) -> Value {
         reason,
         carry: _,
         slack: _,
+        by_self: _,
         ceiling,
         tolerance: _,
         preview: _,
@@ -114,7 +117,7 @@ fn rule(hold: &HoldRule) -> Value {
 }
 
 fn vote(vote: &Vote) -> Value {
-    let Vote { voter, groups: _, approve, words: _, proof, most, names: _ } = vote;
+    let Vote { voter, groups: _, approve, words: _, proof, most, names: _, at: _ } = vote;
     json!({ "voter": voter, "approve": approve, "proof": proof, "most": most })
 }
 

@@ -12,6 +12,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         reason: Some("writes are looked at".to_owned()),
         carry: *carry,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,
@@ -25,6 +26,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         proof: Some("passkey".to_owned()),
         most: None,
         names: Vec::new(),
+        at: None,
     };
     Request {
         id: "r1".to_owned(),
@@ -51,6 +53,8 @@ pub(super) fn request(carry: &[bool]) -> Request {
         granted: None,
         likeness: None,
         touched: Vec::new(),
+        weighed: Default::default(),
+        stages: Vec::new(),
     }
 }
 

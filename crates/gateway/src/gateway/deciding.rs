@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::record;
-use model::{HoldRule, Inspect, Room, SINCE_IT_WAS, TargetName, Tier};
-use policy::{Context, Denied, Grant, Identity, Question, Verdict};
+use model::{HoldRule, Inspect, Principal, Room, SINCE_IT_WAS, TargetName, Tier};
+use policy::{Context, Denied, Grant, Identity, Question, Verdict, answering};
 
-use super::Gateway;
+use super::{Gateway, now};
 use crate::attempts;
 use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
@@ -78,6 +78,26 @@ impl Gateway {
                 | Answer::Moved,
             ) => self.decide_with(grant, message, now, &[]),
         }
+    }
+
+    /// Whether policy lets somebody say yes to what is held.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn may_approve(&self, who: Principal, asked: answering::Asked<'_>) -> Result<(), String> {
+        let in_force = self.in_force.load();
+        let target = in_force.targets.get(asked.target).map(|target| target.facts.clone());
+        // Whoever answers comes by TLS, or on this machine: by the console, its API or Slack.
+        let now = Context {
+            now: now(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            application: "".into(),
+            in_transaction: false,
+            encrypted: true,
+            read_instructions: false,
+        };
+        let said = in_force.policies.may_approve(who, asked, &target.unwrap_or_default(), &now);
+        said.map_err(|barred| barred.to_string())
     }
 
     fn decide_with<M: Inspect + Auditable>(

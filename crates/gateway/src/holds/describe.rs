@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
     Ceiling, Circumstances, HoldRule, Inspect, Likeness, NewRequest, OpenValue, Preview, Principal,
-    TargetName, Touched,
+    TargetName, Touched, Weighed,
 };
 use policy::{Grant, Question};
 
@@ -91,6 +91,7 @@ pub(crate) fn describe<M: Inspect + Auditable>(
             reason: message.errand().and_then(|errand| errand.reason.clone()),
             ..Preview::default()
         },
+        weighed: Weighed::of(message.facts(), message.effects()),
         version: question.version().to_string(),
         alike,
     }

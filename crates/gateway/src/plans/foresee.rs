@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use journal::record;
 use model::{
     Action, CarriedBy, Ceiling, Circumstances, HoldRule, Inspect, NewRequest, Plan, Preview, Step, TableName,
-    Tier, Touched,
+    Tier, Touched, Weighed,
 };
 use policy::{Context, Grant, Question, Verdict};
 use sql::postgres::pieces::Part;
@@ -234,6 +234,7 @@ struct Found {
     exact: Parts,
     shapes: Vec<[u8; 16]>,
     effects: Vec<String>,
+    weighed: Weighed,
     /// As they are before the first statement.
     touched: Vec<Touched>,
     /// What statements before make or alter.
@@ -254,6 +255,8 @@ impl Found {
         request.exact("", &mut |part| self.exact.take(part));
         self.exact.take(b"then");
         self.shapes.push(request.shape());
+        self.weighed.add(request.effects());
+        self.weighed.and(request.facts());
         for line in request.effects().iter().map(audit::line) {
             if !self.effects.contains(&line) {
                 self.effects.push(line);
@@ -337,6 +340,7 @@ impl Found {
             holds: self.holds,
             ceiling: Ceiling::None("each of its statements has its own".to_owned()),
             preview: Preview { ordered: Some(Box::new(plan)), ..Preview::default() },
+            weighed: self.weighed,
             version: self.version,
             alike: None,
         }

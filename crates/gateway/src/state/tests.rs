@@ -62,6 +62,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             reason: None,
             carry: false,
             slack: model::SlackYes::Never,
+            by_self: false,
             ceiling: None,
             tolerance: 0,
             preview: None,
@@ -74,6 +75,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
             expected: None,
         },
         preview: model::Preview::default(),
+        weighed: Default::default(),
         version: "v".to_owned(),
         alike: None,
     }
@@ -89,6 +91,7 @@ fn vote(by: &str, approve: bool) -> Vote {
         proof: None,
         most: None,
         names: Vec::new(),
+        at: None,
     }
 }
 
@@ -147,7 +150,7 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
             state.withdraw(&ids[*n]).await.expect("withdrawn");
             "done".to_owned()
         }
-        Step::Rescind(n) => state.rescind(&ids[*n]).await.expect("asked").to_string(),
+        Step::Rescind(n) => state.rescind(&ids[*n], "user:a").await.expect("asked").to_string(),
         Step::Supersede(n) => state
             .supersede(&ids[*n], "the rule was changed since it was asked for")
             .await
@@ -352,7 +355,7 @@ async fn act(state: &State, id: &str, act: Act) -> bool {
         Act::No => drop(state.vote(id, &vote("user:two", false)).await.expect("voted")),
         Act::Claim | Act::ClaimElsewhere => return state.claim(id).await.expect("asked").is_some(),
         Act::Withdraw => state.withdraw(id).await.expect("withdrawn"),
-        Act::Rescind => drop(state.rescind(id).await.expect("asked")),
+        Act::Rescind => drop(state.rescind(id, "user:a").await.expect("asked")),
         Act::Finish => state.finish(id, &Finish::done(1)).await.expect("finished"),
         Act::Crash => drop(state.lose_track().await.expect("written")),
     }

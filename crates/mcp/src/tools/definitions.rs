@@ -104,8 +104,8 @@ impl Tool {
             ),
             Self::Query => (
                 "Runs one SQL statement in a transaction of its own. Put values in params ($1, …), not in the text. \
-                 A statement may be refused, with a hint, or held for a person's approval. If there is more, call it \
-                 again with the cursor alone as sql stays the same.",
+                 A statement may be refused, with a hint, or held for a person's approval. For more rows call it \
+                 again with the cursor and the same target and sql: it does not run again.",
                 json!({
                     "target": text,
                     "sql": text,

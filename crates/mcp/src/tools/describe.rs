@@ -167,7 +167,7 @@ impl Tools {
         let outcome = lent.client.run(sql, values, Bounds { rows: MOST, bytes: BYTES }, |_, _| ()).await?;
         self.pool.give_back(lent).await;
         match &outcome.error {
-            Some(said) => Err(Refusal::said(said, outcome.own)),
+            Some(said) => Err(Refusal::said(said, outcome.own).by(outcome.policies.clone())),
             None => Ok(outcome),
         }
     }

@@ -196,9 +196,10 @@ impl Tools {
         if outcome.ended.is_none() {
             self.pool.give_back(lent).await;
         }
-        let Outcome { columns, masked, rows, more, tag, error, own, times, ended } = outcome;
+        let Outcome { columns, masked, rows, more, tag, error, own, policies, times, ended } = outcome;
         if let Some(said) = error {
-            let refusal = Refusal::said(&said, own).of_request(request.clone()).again(times, ended.as_ref());
+            let refusal = Refusal::said(&said, own).by(policies).of_request(request.clone());
+            let refusal = refusal.again(times, ended.as_ref());
             let waiting = request.filter(|_| own && said.code == gateway::holds::PENDING);
             let Some(request) = waiting else { return Err(refusal) };
             let refusal = refusal.answered_at(self.gateway.link_to(&request));

@@ -25,6 +25,7 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
             reason: None,
             carry: false,
             slack: model::SlackYes::Never,
+            by_self: false,
             ceiling: None,
             tolerance: 0,
             preview: None,
@@ -41,6 +42,8 @@ fn held(principal: &str, on_behalf_of: &[&str]) -> Held {
         granted: None,
         likeness: None,
         touched: Vec::new(),
+        weighed: Default::default(),
+        stages: Vec::new(),
     }
 }
 
@@ -49,6 +52,11 @@ fn who_may_see_and_answer_a_request() {
     let rights = Rights::new().unwrap();
     let (agents, own, for_alice) =
         (held("agent:bot", &[]), held("user:Alice", &[]), held("agent:bot", &["user:alice"]));
+    let lets = |request: &Held| {
+        let holds = request.holds.iter().map(|rule| HoldRule { by_self: true, ..rule.clone() }).collect();
+        Held { holds, ..request.clone() }
+    };
+    let (let_alice, own_let) = (lets(&for_alice), lets(&own));
     for (roles, groups, request, sees, answers) in [
         (&[][..], &["dba"][..], &agents, true, true),
         (&[], &["sales"], &agents, false, false),
@@ -61,6 +69,8 @@ fn who_may_see_and_answer_a_request() {
         (&[], &["dba"], &own, true, false),
         (&[Role::Administrator], &["dba"], &own, true, false),
         (&[Role::Administrator], &["dba"], &for_alice, true, false),
+        (&[], &["dba"], &let_alice, true, true),
+        (&[], &["dba"], &own_let, true, false),
     ] {
         let id = PrincipalRef { kind: PrincipalKind::User, name: "alice".to_owned() };
         let groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();

@@ -15,6 +15,7 @@ fn rule(quorum: u32, grant: Option<u64>) -> HoldRule {
         reason: None,
         carry: false,
         slack: model::SlackYes::Never,
+        by_self: false,
         ceiling: None,
         tolerance: 0,
         preview: None,
@@ -75,6 +76,7 @@ impl World {
             holds: self.rules.clone(),
             ceiling: model::Ceiling::default(),
             preview: model::Preview::default(),
+            weighed: Default::default(),
             version: String::new(),
             alike: Some(Likeness {
                 key: self.shape.to_owned(),
@@ -118,6 +120,7 @@ fn given(seconds: i64, uses: Option<u64>) -> StandingGrant {
             proof: None,
             most: None,
             names: Vec::new(),
+            at: None,
         },
         given: 0,
         expires: seconds,

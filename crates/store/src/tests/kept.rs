@@ -184,3 +184,52 @@ pub(super) async fn what_an_older_version_kept_slowly_is_kept_anew_by_whoever_ha
     }
     assert!(!store.is_administrator(b"dwa_wrong").await.expect("asked"));
 }
+
+pub(super) async fn what_became_of_a_request_is_kept_with_it_step_by_step(place: &Place) {
+    use Status::{Approved, Claimed, Denied, Done, Expired, Rescinded};
+    let (store, other) = (place.open().await, place.open().await);
+    let weighed = model::Weighed {
+        facts: model::Facts { kind: "update".to_owned(), statements: 1, ..Default::default() },
+        objects: [model::Object {
+            resource: model::Resource::Schema("shop".to_owned()),
+            tags: [model::Tag("pii".to_owned())].into(),
+        }]
+        .into(),
+    };
+    let file = async |digest: &str| {
+        let new = NewRequest { weighed: weighed.clone(), ..request(digest, &[(1, 60)]) };
+        match store.file(&new, &ROOM, 0).await.expect("filed") {
+            Filed::Now(id) => id,
+            other @ (Filed::Anew(..) | Filed::Before(_) | Filed::TooMany | Filed::NoRoom { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    };
+    let kept = async |id: &str| other.request(id, 0).await.expect("read").expect("one");
+    let stages = |request: &model::Request| request.stages.iter().map(|s| s.status).collect::<Vec<_>>();
+    let done = file("1").await;
+    assert_eq!((kept(&done).await.weighed, kept(&done).await.stages), (weighed.clone(), Vec::new()));
+    store.vote(&done, &yes("user:a"), 7, enough).await.expect("voted");
+    store.claim(&done, &by("one", 60), 8).await.expect("asked").expect("claimed");
+    store.finish(&done, &model::Finish::done(3)).await.expect("noted");
+    let found = kept(&done).await;
+    assert_eq!((found.votes[0].at, stages(&found)), (Some(7), vec![Approved, Claimed, Done]));
+    assert!(found.stages.is_sorted_by_key(|stage| stage.at) && found.stages[0].at > 1_700_000_000);
+    let denied = file("2").await;
+    store.vote(&denied, &Vote { approve: false, ..yes("user:a") }, 9, enough).await.expect("voted");
+    assert_eq!(stages(&kept(&denied).await), [Denied]);
+    let taken = file("3").await;
+    store.vote(&taken, &yes("user:a"), 9, enough).await.expect("voted");
+    assert!(store.rescind(&taken, "user:b", 10).await.expect("asked"));
+    let found = kept(&taken).await;
+    assert_eq!(
+        (stages(&found), found.outcome.as_deref()),
+        (vec![Approved, Rescinded], Some("taken back by user:b"))
+    );
+    // It is over since its time was, and not since somebody saw that.
+    let over = file("4").await;
+    file("5").await;
+    store.file(&request("6", &[(1, 60)]), &ROOM, 100).await.expect("filed");
+    let found = kept(&over).await;
+    assert_eq!((stages(&found), found.stages[0].at), (vec![Expired], 60));
+}

@@ -93,8 +93,7 @@ fn changes_rows(effect: &Effect) -> bool {
         | Action::Reveal
         | Action::Probe
         | Action::Preview
-        | Action::Approve
-        | Action::Administer => false,
+        | Action::Approve => false,
     }
 }
 

@@ -347,17 +347,17 @@ impl Protocol for PostgresSession {
         times: u32,
     ) -> Result<(), Stop> {
         let again = if times > 1 { format!(" Refused {times} times by now.") } else { String::new() };
+        let missing = message.missing().filter(|_| denied.code() == "42501");
         if let Some(ear) = &self.open()?.answers.ear {
-            ear.hears_refusal();
+            // What is not there is no matter of a policy's.
+            ear.hears_refusal(if missing.is_none() { denied.policies.clone() } else { Vec::new() });
             ear.hears_again(times);
         }
         let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&format!("{noted}{again}"));
         if let Some(hint) = &denied.hint {
             fields = fields.hint(hint);
         }
-        if denied.code() == "42501"
-            && let Some(missing) = message.missing()
-        {
+        if let Some(missing) = missing {
             fields = ErrorFields::new(missing.code, &missing.message);
         }
         let mut error = Vec::new();
@@ -367,7 +367,7 @@ impl Protocol for PostgresSession {
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
         if let Some(ear) = &self.open()?.answers.ear {
-            ear.hears_refusal();
+            ear.hears_refusal(Vec::new());
         }
         self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }

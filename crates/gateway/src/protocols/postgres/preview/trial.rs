@@ -312,7 +312,7 @@ fn stays_within(effect: &Effect) -> Result<(), String> {
         | Action::Comment
         | Action::Grant
         | Action::Maintain => "it takes locks that keep others from their work",
-        Action::Preview | Action::Approve | Action::Administer => "it is none of the target's",
+        Action::Preview | Action::Approve => "it is none of the target's",
     };
     Err(match &effect.why {
         Some(why) => format!("{what}: {why}"),

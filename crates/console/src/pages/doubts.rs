@@ -1,0 +1,34 @@
+//! What an approver must look at twice: characters that cannot be seen, and letters that look like others, wherever they stand in
+//! what is asked.
+
+use gateway::visible::{disguised, is_hidden, strangers};
+use maud::{Markup, html};
+use model::{Preview, Request};
+
+/// Of one request, or of several that are answered together.
+pub(super) fn doubts(all: &[Request]) -> Markup {
+    let everything: String = all.iter().map(said).collect();
+    let (disguised, strangers) = (disguised(&everything), strangers(&everything));
+    html! {
+        @if everything.chars().any(|c| c != '\n' && is_hidden(c)) {
+            p.problem { "Look twice: there are characters that cannot be seen. They are written as their numbers." }
+        }
+        @if !disguised.is_empty() {
+            p.problem { "Look twice: there are words in more than one alphabet: " (disguised.join(", ")) "." }
+        }
+        @if !strangers.is_empty() {
+            p.problem { "Look twice: there are characters beyond ASCII: " (strangers.join(", ")) "." }
+        }
+    }
+}
+
+/// All that whoever answers goes by and that others have written, word by word.
+fn said(request: &Request) -> String {
+    let Request { principal, on_behalf_of, target, text, values, effects, preview, .. } = request;
+    let Preview { reason, .. } = preview;
+    let whole = [text.as_str(), principal, target.as_str()].into_iter();
+    let whole =
+        whole.chain(on_behalf_of.iter().map(String::as_str)).chain(effects.iter().map(String::as_str));
+    let whole = whole.chain(values.iter().flatten().map(String::as_str)).chain(reason.as_deref());
+    whole.flat_map(|part| [part, "\n"]).collect()
+}
