@@ -19,6 +19,7 @@ const POLICY: &str = r#"
 forbid (principal, action == Action::"drop", resource);
 @id("held") @approvers("admins")
 forbid (principal, action in [Action::"write", Action::"define", Action::"maintain"], resource)
+when { resource != Table::"sample/public.archive" }
 unless { context.approvals.contains("held") };
 "#;
 
@@ -34,7 +35,7 @@ fn house() -> House {
     server
         .sql(
             DATABASE,
-            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com')",
+            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com'); CREATE TABLE archive (id int)",
         )
         .unwrap();
     let agents = free_port().unwrap();
@@ -426,16 +427,30 @@ fn a_session_of_ones_own_sends_a_plan_in_its_order_and_nothing_else() {
         "UPDATE shop SET total = total + 1 WHERE id = 1",
     );
     let script = format!("{one}; {two}; {three}");
+    let astray = "it is not statement 2 of 3";
     for (case, sent, words) in [
-        ("out of its order", &["BEGIN", one, three, "ROLLBACK"][..], "it is not statement 2 of 3"),
-        (
-            "swapped for another",
-            &["BEGIN", one, "INSERT INTO note VALUES (1), (3)", "ROLLBACK"],
-            "it is not statement 2 of 3",
-        ),
-        ("another between", &["BEGIN", one, "DELETE FROM shop", "ROLLBACK"], "it is not statement 2 of 3"),
+        ("out of its order", &["BEGIN", one, three, "ROLLBACK"][..], astray),
+        ("swapped for another", &["BEGIN", one, "INSERT INTO note VALUES (1), (3)", "ROLLBACK"], astray),
+        ("another between", &["BEGIN", one, "DELETE FROM shop", "ROLLBACK"], astray),
+        ("one that policy allows", &["BEGIN", one, "DELETE FROM archive", "COMMIT"], astray),
         ("half of it", &["BEGIN", one, "COMMIT", "ROLLBACK"], "not all of it has run"),
-        ("in no transaction", &[one], "send BEGIN before its first statement"),
+        ("rolled back", &["BEGIN", one, "ROLLBACK", "SELECT 1"], "ROLLBACK"),
+        (
+            "back to a savepoint",
+            &["BEGIN", "SAVEPOINT a", one, "ROLLBACK TO a", "COMMIT", "ROLLBACK"],
+            astray,
+        ),
+        (
+            "stopped, and back to a savepoint",
+            &["BEGIN", one, "SAVEPOINT a", three, "ROLLBACK TO a", "COMMIT", "ROLLBACK"],
+            "has stopped: nothing of its transaction is committed",
+        ),
+        (
+            "failed, and back to a savepoint",
+            &["BEGIN", one, "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a", two, "COMMIT", "ROLLBACK"],
+            astray,
+        ),
+        ("named anew", &["BEGIN", one, "SET LOCAL search_path = other", "COMMIT", "ROLLBACK"], astray),
     ] {
         let id = house.submit_with(&["--in-session"], &script);
         house.approve(&id);
@@ -444,19 +459,98 @@ fn a_session_of_ones_own_sends_a_plan_in_its_order_and_nothing_else() {
         assert_eq!(house.ends(&id).0, "failed", "{case}");
         assert_eq!(house.sql("SELECT total, to_regclass('note') FROM shop"), "5|", "{case}");
     }
+    // What could not be all of it uses nothing up.
     let id = house.submit_with(&["--in-session"], &script);
     house.approve(&id);
+    for (case, sent, words) in [
+        ("in no transaction", &[one][..], "send BEGIN before its first statement"),
+        (
+            "behind others",
+            &["BEGIN", "DELETE FROM archive", one, "COMMIT"],
+            "its transaction began with others",
+        ),
+    ] {
+        let said = sends(&house, sent);
+        assert!(said.contains(words), "{case}: {said}");
+        assert_eq!(house.stands(&id).0, "approved", "{case}");
+    }
     let said = sends(
         &house,
         &[
             "BEGIN",
             one,
             "SELECT 1",
+            "SAVEPOINT a",
             "INSERT INTO note  VALUES (1), (2) -- as it was approved",
+            "RELEASE a",
             three,
+            "SELECT count(*) FROM note",
             "COMMIT",
         ],
     );
     assert_eq!(house.ends(&id).0, "done", "{said}");
     assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM note) FROM shop"), "6|2", "{said}");
+}
+
+/// What policy allows by itself is part of it like all else, and what is committed is all of it.
+#[test]
+fn statements_that_policy_allows_are_not_left_out_of_a_plan_nor_moved() {
+    let house = house();
+    let (archive, clear, count) = (
+        "INSERT INTO archive SELECT id FROM shop",
+        "UPDATE shop SET total = 0",
+        "INSERT INTO archive SELECT count(*) FROM shop",
+    );
+    let script = format!("{archive}; {clear}; {count}");
+    let first = "statement 2 of plan";
+    for (case, sent, words, status) in [
+        ("the first left out", &["BEGIN", clear, "COMMIT"][..], first, "approved"),
+        (
+            "the last left out",
+            &["BEGIN", archive, clear, "COMMIT", "ROLLBACK"],
+            "not all of it has run",
+            "failed",
+        ),
+        ("the last first", &["BEGIN", count, archive, clear, "COMMIT"], first, "approved"),
+        (
+            "the first taken back",
+            &["BEGIN", "SAVEPOINT a", archive, "ROLLBACK TO a", clear, "COMMIT"],
+            first,
+            "approved",
+        ),
+        (
+            "the first again",
+            &["BEGIN", archive, clear, archive, "COMMIT"],
+            "it is not statement 3 of 3",
+            "failed",
+        ),
+    ] {
+        let id = house.submit_with(&["--in-session"], &script);
+        house.approve(&id);
+        let said = sends(&house, sent);
+        assert!(said.contains(words), "{case}: {said}");
+        eventually(case, || (house.stands(&id).0 == status).then_some(()));
+        assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM archive) FROM shop"), "5|0", "{case}");
+        house.plan(&["withdraw", &id], "");
+    }
+    // At its COMMIT it is not done before the server has said so.
+    house.sql(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'; \
+         CREATE CONSTRAINT TRIGGER no AFTER UPDATE ON shop DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()",
+    );
+    let all = ["BEGIN", archive, clear, count, "COMMIT"];
+    let id = house.submit_with(&["--in-session"], &script);
+    house.approve(&id);
+    let said = sends(&house, &all);
+    let (status, outcome) = house.ends(&id);
+    assert!(
+        status == "failed" && outcome.ends_with("nothing of the plan stays"),
+        "{status} {outcome}: {said}"
+    );
+    house.sql("DROP TRIGGER no ON shop");
+    let id = house.submit_with(&["--in-session"], &script);
+    house.approve(&id);
+    let said = sends(&house, &all);
+    assert_eq!(house.ends(&id).0, "done", "{said}");
+    assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM archive) FROM shop"), "0|2", "{said}");
 }

@@ -515,9 +515,9 @@ impl Holds {
     /// Notes what became of an approved operation.
     pub async fn finish(&self, request: String, finish: Finish) {
         if let Some((session, run)) = self.plans.by_request(&request) {
-            // It is one statement of several; the plan ends with the last of them.
+            // It is one statement of several.
             let Some(all) = run.stepped(&finish) else { return };
-            return self.finish_plan(&session, &run, all).await;
+            return self.plan_over(&session, &run, all).await;
         }
         self.finished(request, finish).await;
     }
@@ -528,10 +528,11 @@ impl Holds {
         }
     }
 
-    /// A session carries out a plan no more, and this came of it.
-    pub(crate) async fn finish_plan(&self, session: &str, run: &Run, finish: Finish) {
-        if self.plans.end(session).is_none() {
-            return;
+    /// A plan that its session carries out is over, and this came of it. Where it was to be one transaction, that is open still, and
+    /// nothing but its end goes through in it.
+    pub(crate) async fn plan_over(&self, session: &str, run: &Run, finish: Finish) {
+        if run.plan.apart.is_some() {
+            self.plans.end(session);
         }
         if let Err(error) = self.state.note_plan(&run.request, Stage::Staying, &run.progress()).await {
             tracing::error!(request = run.request, "what came of a plan cannot be noted: {error}");
@@ -541,12 +542,21 @@ impl Holds {
     }
 
     /// The same, without waiting for it.
+    pub(crate) fn plan_over_soon(&self, session: &str, run: &Arc<Run>, finish: Finish) {
+        let (holds, session, run) = (self.clone(), session.to_owned(), Arc::clone(run));
+        if run.plan.apart.is_some() {
+            self.plans.end(&session);
+        }
+        tokio::spawn(async move { holds.plan_over(&session, &run, finish).await });
+    }
+
+    /// Notes what became of an approved operation, without waiting for that.
     pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
         if let Some((session, run)) = self.plans.by_request(&request) {
             // The next statement of a plan may be on its way already.
             if let Some(all) = run.stepped(&finish) {
-                tokio::spawn(async move { holds.finish_plan(&session, &run, all).await });
+                self.plan_over_soon(&session, &run, all);
             }
             return;
         }

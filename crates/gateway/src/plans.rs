@@ -4,6 +4,7 @@
 //! statements go through a session like any other's. None of that needs a client's connection: what submits plans is any caller
 //! that has shown whose token it brings.
 
+mod ahead;
 mod carry;
 mod foresee;
 mod inside;
@@ -19,8 +20,9 @@ use policy::{Denied, Grant};
 use serde::Serialize;
 use sql::postgres::pieces::pieces;
 
+pub use self::ahead::Ahead;
 pub(crate) use self::carry::Waiting;
-pub(crate) use self::run::{Plans, Run, STOPPED};
+pub(crate) use self::run::{DECIDE_NOTHING, Plans, Run, STOPPED};
 use crate::audit::{JournalDown, Origin};
 use crate::gateway::Gateway;
 use crate::holds::MOST_OPEN;

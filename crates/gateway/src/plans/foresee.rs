@@ -100,6 +100,19 @@ impl Gateway {
                     .to_owned(),
             ));
         }
+        if wanted.by == model::CarriedBy::Session
+            && plan.apart.is_some()
+            && plan.steps.first().is_some_and(|step| step.holds.is_empty())
+        {
+            return Err(PlanError::Refused(Refused {
+                hint: Some("Leave --in-session out: the gateway sends it then.".to_owned()),
+                ..Refused::whole(
+                    "its first statement waits for nobody and it can run in no transaction, so that the gateway would not see \
+                     where it begins"
+                        .to_owned(),
+                )
+            }));
+        }
         Ok(found.into_request(grant, plan, wanted))
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use masking::Masked;
-use model::TargetName;
+use model::{CarriedBy, TargetName};
 use policy::{Denied, Grant, Identity, Record};
 use tokio::sync::Notify;
 use wire::postgres::build;
@@ -32,7 +32,7 @@ use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
 use crate::net::listen::{Accepted, Known};
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
-use crate::plans::STOPPED;
+use crate::plans::{Ahead, STOPPED};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::traces::Moment;
@@ -57,6 +57,8 @@ pub struct PostgresSession {
     whose: String,
     /// What was seen of the answer that is coming, where an agent reads it.
     looked: Looked,
+    /// What was sent in the transaction that is open.
+    ahead: Arc<Ahead>,
 }
 
 impl PostgresSession {
@@ -79,6 +81,7 @@ impl PostgresSession {
             asked_at: AtomicU64::default(),
             whose: String::new(),
             looked: Looked::default(),
+            ahead: Arc::default(),
         }
     }
 
@@ -178,6 +181,7 @@ impl Protocol for PostgresSession {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             if let Some(mut outcome) = open.answers.outcomes.pop_front() {
                 outcome.masking = open.answers.masking.take();
+                plan::came(self.gateway.holds(), &self.origin.session, &outcome);
                 outcome.instructions = self.looked.take();
                 if outcome.instructions > 0 {
                     self.gateway.suspicions.note(&self.whose);
@@ -207,6 +211,7 @@ impl Protocol for PostgresSession {
                 continue;
             }
             open.conversation.turn = self.gateway.turn();
+            open.one_by_one = self.gateway.holds().plans().of(&self.origin.session).is_some();
             if ears == Ears::Both
                 && open.answers.outcomes.is_empty()
                 && let Some(event) = open.listen(&self.gateway.metrics().stages).await?
@@ -291,7 +296,11 @@ impl Protocol for PostgresSession {
             }
         }
         let turn = self.asked_at.load(Ordering::Relaxed);
-        let open = self.open()?;
+        let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
+        plan::sent(self.gateway.holds(), &self.origin.session, &request, &decision, open.conversation.status);
+        if !open.conversation.understanding.is_indifferent() {
+            plan::remember(&self.ahead, &request, open.conversation.is_idle());
+        }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
             let unsent = Unsent { request, reveal, turn, approved };
@@ -474,10 +483,28 @@ impl PostgresSession {
     fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
         let Event::Request(mut request) = event else { return event };
         request.errand = self.errand();
-        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else {
+        request.ahead = Some(Arc::clone(&self.ahead));
+        let (holds, session) = (self.gateway.holds(), &self.origin.session);
+        let (Some(run), Some(open)) = (holds.plans().of(session), &self.live) else {
             return Event::Request(request);
         };
-        let Err(why) = plan::in_its_turn(&run, &request) else { return Event::Request(request) };
+        let by_session = run.plan.by == CarriedBy::Session;
+        let stop = |why: &str| {
+            if let Some(finish) = run.stop(why).filter(|_| by_session) {
+                holds.plan_over_soon(session, &run, finish);
+            }
+        };
+        if by_session && run.plan.apart.is_none() && open.conversation.is_idle() {
+            stop("its transaction is over");
+            holds.plans().end(session);
+            return Event::Request(request);
+        }
+        let Err(why) = plan::in_its_turn(&run, &request, open.conversation.status) else {
+            return Event::Request(request);
+        };
+        if by_session {
+            stop(&why);
+        }
         let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
         Event::Unreadable(Garbled {
             code: STOPPED,
