@@ -20,8 +20,8 @@ use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
 use super::instructions::Looked;
-use super::operation::{Garbled, Request};
-use super::{answers, opening, plan};
+use super::operation::{Garbled, Request, RequestKind};
+use super::{answers, ceiling, opening, plan};
 use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
 use crate::errand::Errand;
@@ -303,7 +303,13 @@ impl Protocol for PostgresSession {
         }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let unsent = Unsent { request, reveal, turn, approved };
+            let unsent = Unsent { request, reveal, turn, approved: Some(approved) };
+            open.conversation.capped = Some(Capped::waiting(unsent, decision));
+            return open.settle();
+        }
+        let runs = matches!(request.kind, RequestKind::Query | RequestKind::Execute { .. });
+        if runs && !open.conversation.due.is_empty() && ceiling::settles(&request.operation) {
+            let unsent = Unsent { request, reveal, turn, approved: None };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
