@@ -39,6 +39,9 @@ pub const UNASKED: &str = "ZD009";
 /// The client took it back.
 const CANCELLED: &str = "57014";
 
+/// What becomes of an approval that was claimed and of which nothing was sent.
+const LEFT: &str = "whoever asked left before it was sent";
+
 /// So many of one principal's requests may wait at a time.
 pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
@@ -131,15 +134,41 @@ pub enum Asked {
 #[derive(Debug)]
 struct Claim {
     begun: AtomicBool,
-    answer: Mutex<Option<Answer>>,
+    found: Mutex<Found>,
     /// Counts those that there are.
     waiting: Gauge,
+}
+
+/// What a claim has come to, and whether its session waits for that.
+#[derive(Debug, Default)]
+struct Found {
+    answer: Option<Answer>,
+    /// The session has left: what is claimed now is sent by nobody.
+    left: bool,
 }
 
 impl Claim {
     fn new(waiting: &Gauge) -> Arc<Self> {
         waiting.inc();
-        Arc::new(Self { begun: AtomicBool::new(false), answer: Mutex::default(), waiting: waiting.clone() })
+        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), waiting: waiting.clone() })
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its session waits no more. What it was answered before.
+    fn leave(&self) -> Option<Answer> {
+        let mut found = self.found();
+        found.left = true;
+        found.answer.clone()
+    }
+
+    /// Tells the session, and says whether it was there to be told.
+    fn tell(&self, answer: &Answer) -> bool {
+        let mut found = self.found();
+        found.answer = Some(answer.clone());
+        !found.left
     }
 }
 
@@ -389,7 +418,7 @@ impl Holds {
         claim: model::Claim,
     ) -> Ticket {
         let answered = Claim::new(&self.waiting);
-        *answered.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::Approved(claim));
+        answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
             summary: step,
@@ -426,7 +455,7 @@ impl Holds {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(answer) = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(answer) = ticket.claim.found().answer.clone() {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
@@ -472,7 +501,12 @@ impl Holds {
         let (holds, id, claim) = (self.clone(), ticket.id.clone(), Arc::clone(&ticket.claim));
         let known = ticket.catalogue.clone();
         tokio::spawn(async move {
-            let answer = match known.has_moved().await {
+            let moved = known.has_moved().await;
+            // Whoever has left meanwhile uses nothing up.
+            if claim.found().left {
+                return;
+            }
+            let answer = match moved {
                 Ok(false) => holds.claim(&id).await,
                 Ok(true) => Answer::Moved,
                 Err(error) => {
@@ -480,7 +514,9 @@ impl Holds {
                     Answer::Pending
                 }
             };
-            *claim.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            if !claim.tell(&answer) && matches!(answer, Answer::Approved(_)) {
+                holds.finish(id, Finish::superseded(LEFT)).await;
+            }
             holds.changed();
         });
     }
@@ -502,10 +538,9 @@ impl Holds {
 
     /// The client has cancelled or left: the request is no longer asked.
     pub async fn withdraw(&self, ticket: &Ticket) {
-        let answer = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(Answer::Approved(model::Claim { granted: Some(_), .. })) = answer {
-            let why = "whoever asked left before it was sent";
-            return self.finished(ticket.id.clone(), Finish::superseded(why)).await;
+        // Of this and a claim that is under way, the later one sees the other.
+        if let Some(Answer::Approved(_)) = ticket.claim.leave() {
+            return self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
         }
         if let Err(error) = self.state.withdraw(&ticket.id).await {
             tracing::error!(request = ticket.id, "a request cannot be withdrawn: {error}");
@@ -630,3 +665,6 @@ fn refused<M>(question: &Question<M>, code: &'static str, reason: String, hint: 
         version: Arc::clone(question.version()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -320,5 +320,5 @@ mod drafts;
 mod people;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vouchers;
