@@ -277,10 +277,7 @@ fn what_fails_takes_all_of_it_back_and_one_by_one_what_ran_is_said() {
     house.approve(&id);
     let (status, outcome) = house.ends(&id);
     assert_eq!(status, "failed");
-    assert!(
-        outcome.starts_with("statement 3 of 4 failed: ") && outcome.ends_with("; nothing of the plan stayed"),
-        "{outcome}"
-    );
+    assert_eq!(outcome, "statement 3 of 4 failed: (SQLSTATE 23505); nothing of the plan stayed");
     assert_eq!(house.sql("SELECT id, total FROM shop"), "1|5");
 
     let id = house.submit(
@@ -303,6 +300,17 @@ fn what_fails_takes_all_of_it_back_and_one_by_one_what_ran_is_said() {
     );
     assert_eq!(house.sql("SELECT count(*) FROM shop"), "2");
     assert_eq!(house.sql("SELECT count(*) FROM pg_indexes WHERE indexname = 'shop_total'"), "1");
+
+    // What the server says of it quotes values: whoever ran it hears that, and nobody else.
+    let id = house.submit("SELECT 1; SELECT ('secret-' || 'value')::int");
+    let (status, outcome) = house.ends(&id);
+    let failed = "statement 2 of 2 failed: (SQLSTATE 22P02); nothing of the plan stayed";
+    assert_eq!((status.as_str(), outcome.as_str()), ("failed", failed));
+    let shown = said(&house.plan(&["show", &id], ""));
+    assert!(shown.contains("invalid input syntax for type integer: \"secret-value\""), "{shown}");
+    assert!(!journal(&house.rig).contains("secret-value"));
+    let seen = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+    assert!(!seen.contains("secret-value"), "{seen}");
 
     // A ceiling is each statement's own: it was counted when it was asked for.
     let id = house.submit("UPDATE shop SET total = 0 WHERE id < 3; UPDATE shop SET total = 7 WHERE id = 1");
@@ -400,12 +408,36 @@ fn a_crash_in_the_middle_runs_nothing_twice_and_what_stayed_is_said() {
     );
     let id = house.submit("UPDATE shop SET total = 8 WHERE id = 1; SELECT 1");
     house.approve(&id);
-    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query IN ('COMMIT', 'SET CONSTRAINTS ALL IMMEDIATE') AND state = 'active'";
     eventually("it is about to commit", || (house.sql(runs) == "1").then_some(()));
     house.rig.gateway.crash().unwrap();
     assert_eq!(house.stands(&id).0, "outcome_unknown");
     let shown = said(&house.plan(&["show", &id], ""));
     assert!(shown.contains("outcome_unknown") && shown.contains("UPDATE 1"), "{shown}");
+}
+
+/// A number is shown, and is the ceiling, where nothing before it makes another one of it.
+#[test]
+fn what_is_counted_of_a_statement_is_its_ceiling_unless_those_before_it_change_that() {
+    let house = house();
+    house.sql(
+        "CREATE TABLE lines (id int PRIMARY KEY, shop int REFERENCES shop ON DELETE CASCADE); INSERT INTO lines VALUES (1, 1)",
+    );
+    let (unknown, here) = ("what statements before it change is not in these numbers", "exact when");
+    for (first, second, ceiling, is_unknown) in [
+        ("CREATE INDEX ON shop (total)", "UPDATE shop SET total = 6", "at most 1 rows", false),
+        ("UPDATE lines SET id = 2", "UPDATE shop SET total = 6", "at most 1 rows", false),
+        ("INSERT INTO lines VALUES (2, 1)", "DELETE FROM shop WHERE id = 1", "at most 10000 rows", true),
+        ("DELETE FROM shop WHERE id = 1", "UPDATE lines SET id = 3", "at most 10000 rows", true),
+        ("INSERT INTO lines VALUES (2, 1)", "INSERT INTO lines VALUES (3, 1)", "at most 1 rows", false),
+    ] {
+        let id = house.submit(&format!("{first}; {second}"));
+        let shown = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+        let (_, second) = shown.split_once("Statement 2 of 2").unwrap();
+        assert!(second.contains(ceiling), "{shown}");
+        assert_eq!(second.contains(unknown), is_unknown, "{shown}");
+        assert!(!is_unknown || !second.contains(here), "{shown}");
+    }
 }
 
 /// Sends statements through a session of the agent's own, each as a message of its own.

@@ -230,15 +230,22 @@ impl Gateway {
         }
     }
 
-    /// How far a plan has come, for those who answered it; nothing where it cannot be read.
+    /// How far a plan has come, for those who answered it; nothing where it cannot be read. What a server said of a failure is for
+    /// whoever ran it: it quotes values.
     pub async fn plan_progress(&self, id: &str) -> Progress {
         let progress = self.state().plan(id).await;
-        progress
+        let mut progress = progress
             .unwrap_or_else(|error| {
                 tracing::error!(request = id, "a plan cannot be read: {error}");
                 None
             })
-            .unwrap_or_default()
+            .unwrap_or_default();
+        for done in &mut progress.done {
+            if let Some(state) = &done.sqlstate {
+                done.error = Some(format!("SQLSTATE {state}"));
+            }
+        }
+        progress
     }
 
     /// Whose token it is. Whoever guesses waits.

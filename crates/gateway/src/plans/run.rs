@@ -91,6 +91,8 @@ struct State {
     leaving: Option<(DecisionId, bool)>,
     /// It goes no further.
     stopped: bool,
+    /// Why the gateway refused what was sent last, if it did.
+    refusal: Option<String>,
     progress: Progress,
 }
 
@@ -112,7 +114,17 @@ impl Run {
     /// It is the turn of this statement, by its index.
     pub(crate) fn at(&self, index: usize) {
         let mut state = self.locked();
-        (state.next, state.admitted) = (index, false);
+        (state.next, state.admitted, state.refusal) = (index, false, None);
+    }
+
+    /// The gateway refuses what was sent for it.
+    pub(crate) fn refused(&self, why: &str) {
+        self.locked().refusal = Some(why.to_owned());
+    }
+
+    /// Why, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.locked().refusal.clone()
     }
 
     /// Whether all of its statements have run.

@@ -472,6 +472,16 @@ impl Request {
         }
     }
 
+    /// A table with its partitions.
+    pub(crate) fn parts(&self, table: &model::TableName) -> Vec<model::TableName> {
+        self.seen.catalogue.parts(table)
+    }
+
+    /// A table with those whose rows follow its own.
+    pub(crate) fn reach(&self, table: &model::TableName) -> Vec<model::TableName> {
+        self.seen.catalogue.reach(table).tables().collect()
+    }
+
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again
     /// then. A shape that policy would hold goes through; its Bind is held.
     pub fn is_shape(&self) -> bool {

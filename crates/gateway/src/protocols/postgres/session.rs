@@ -380,6 +380,7 @@ impl Protocol for PostgresSession {
         {
             fields = ErrorFields::new(missing.code, &missing.message);
         }
+        self.refused_of_plan(&denied.reason);
         let mut error = Vec::new();
         build::error(&mut error, &fields);
         self.refuse_with(error, message.is_simple(), message.is_unnamed_parse())
@@ -389,6 +390,7 @@ impl Protocol for PostgresSession {
         if let Some(ear) = &self.open()?.answers.ear {
             ear.hears_refusal();
         }
+        self.refused_of_plan(&garbled.message);
         self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }
 
@@ -440,6 +442,9 @@ impl Protocol for PostgresSession {
 
     async fn close(&mut self, stop: &Stop) {
         let farewell = farewell(stop);
+        if let Stop::Ended(why) = stop {
+            self.refused_of_plan(&why.to_string());
+        }
         if let Some(mut open) = self.live.take() {
             // Where the server, or we, said already why it ends, nothing is added.
             if !(open.answers.fatal && matches!(stop, Stop::Upstream(_))) {
@@ -520,6 +525,13 @@ impl PostgresSession {
             simple: request.is_simple(),
             unnamed: request.is_unnamed_parse(),
         })
+    }
+
+    /// A plan that is carried out here hears why it goes no further, and nobody else's words for it.
+    fn refused_of_plan(&self, why: &str) {
+        if let Some(run) = self.gateway.holds().plans().of(&self.origin.session) {
+            run.refused(why);
+        }
     }
 
     /// What is sent for something else than to run comes from inside this process alone.
