@@ -204,7 +204,10 @@ impl Gateway {
         if seen.rows.is_some() && moved && !message.outlook(Tier::Counted).is_fixed() {
             seen.rows = None;
             seen.preview.exact = false;
-            seen.preview.words.push("what statements before it change is not in these numbers".to_owned());
+            // Behind what was counted, and before what is said of its kind.
+            let words = &mut seen.preview.words;
+            let at = words.len().saturating_sub(message.outlook(Tier::Static).costs().len());
+            words.insert(at, "what statements before it change is not in these numbers".to_owned());
         }
         untried(seen)
     }

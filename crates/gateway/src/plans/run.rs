@@ -270,13 +270,10 @@ impl Run {
         if !done {
             state.stopped = true;
             let words = format!("statement {number} of {all}: {}", finish.words);
-            return Some(match finish.status {
-                // Its transaction was not committed.
-                Status::OutcomeUnknown if self.plan.apart.is_none() => {
-                    Finish { status: Status::Failed, words: format!("{words}{}", self.nothing_stays()) }
-                }
-                status => Finish { status, words: format!("{words}{}", self.nothing_stays()) },
-            });
+            // What was not committed did not stay, whatever became of it.
+            let unknown = finish.status == Status::OutcomeUnknown && self.plan.apart.is_none();
+            let status = if unknown { Status::Failed } else { finish.status };
+            return Some(Finish { status, words: format!("{words}{}", self.nothing_stays()) });
         }
         (state.admitted, state.running) = (false, None);
         state.next += 1;

@@ -103,11 +103,11 @@ impl Model {
     fn later(&mut self, now: i64) {
         self.now = now;
         if now >= self.over {
-            self.stands = match self.stands {
-                Status::Pending => Status::Expired,
-                Status::Approved => Status::Lapsed,
-                other => other,
-            };
+            if self.stands == Status::Pending {
+                self.stands = Status::Expired;
+            } else if self.stands == Status::Approved {
+                self.stands = Status::Lapsed;
+            }
         }
         // Each that lives says so, and what nobody says is unknown to whoever looks.
         for who in (0..2).filter(|who| self.alive[*who]) {
