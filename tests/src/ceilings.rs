@@ -36,6 +36,10 @@ const SAMPLE: &str = "CREATE TABLE buyers (id int PRIMARY KEY, name text);
     INSERT INTO noted SELECT n, 0 FROM generate_series(1, 9) n;
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.remarks VALUES (NEW.id), (NEW.id); RETURN NEW; END';
     CREATE TRIGGER noting AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE TABLE grows (id int, n int);
+    INSERT INTO grows VALUES (1, 0), (2, 0);
+    CREATE FUNCTION grow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.grows VALUES (9, 9), (9, 9), (9, 9); RETURN NULL; END';
+    CREATE CONSTRAINT TRIGGER growing AFTER UPDATE ON grows DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION grow();
     CREATE TABLE spans (id int, at int) PARTITION BY RANGE (at);
     CREATE TABLE spans_1 PARTITION OF spans FOR VALUES FROM (0) TO (10);
     CREATE TABLE spans_2 PARTITION OF spans FOR VALUES FROM (10) TO (20);
@@ -223,6 +227,54 @@ async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not()
     }
     let all = "SELECT (SELECT count(*) FROM buyers) || ' ' || (SELECT count(*) FROM remarks)";
     assert_eq!(value(&rig, all), "20 0");
+}
+
+/// Triggers that wait for the end of the transaction write what is part of the effect.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_at_the_end_of_a_transaction_counts_before_it_is_committed() {
+    let rig = std::sync::Arc::new(rig());
+    let client = rig.through().connect().await;
+    let statement = "UPDATE grows SET n = n + 1 WHERE id <= 2";
+    let rows = "SELECT count(*) FROM grows";
+    let mut expected = 2;
+    for mode in [Mode::Simple, Mode::Extended] {
+        for (block, most) in [(false, 7), (false, 8), (true, 7), (true, 8)] {
+            let case = format!("{mode:?}, in a block: {block}, at most {most}");
+            if block {
+                client.simple_query("BEGIN").await.unwrap();
+            }
+            let (_, mut ran) = run(&rig, &client, mode, statement, Some(most)).await;
+            if block {
+                assert_eq!(ran, Ok(2), "{case}: what waits for the end is not there yet");
+                let code = |e: tokio_postgres::Error| e.code().unwrap().code().to_owned();
+                ran = match mode {
+                    Mode::Simple => client.simple_query("COMMIT").await.map(|_| 2).map_err(code),
+                    Mode::Extended => client.execute("COMMIT", &[]).await.map(|_| 2).map_err(code),
+                };
+            }
+            let fits = most == 8;
+            assert_eq!(ran, if fits { Ok(2) } else { Err(TOO_MANY.to_owned()) }, "{case}");
+            expected += if fits { 6 } else { 0 };
+            if matches!(mode, Mode::Extended) {
+                client.simple_query("ROLLBACK").await.unwrap();
+            }
+            assert_eq!(value(&rig, rows), expected.to_string(), "{case}");
+            client.simple_query("SELECT 1").await.unwrap();
+        }
+    }
+    // Forced by the client it counts as well, and what a constraint waits for may come behind what was approved.
+    client.simple_query("BEGIN").await.unwrap();
+    assert_eq!(run(&rig, &client, Mode::Simple, statement, Some(7)).await.1, Ok(2));
+    let forced = client.simple_query("SET CONSTRAINTS ALL IMMEDIATE").await.unwrap_err();
+    assert_eq!(forced.code().unwrap().code(), TOO_MANY);
+    client.simple_query("ROLLBACK").await.unwrap();
+    client.simple_query("BEGIN").await.unwrap();
+    let refers = "INSERT INTO later VALUES (1, 77)";
+    assert_eq!(run(&rig, &client, Mode::Extended, refers, Some(1)).await.1, Ok(1));
+    let target = "INSERT INTO buyers VALUES (77, 'late')";
+    assert_eq!(run(&rig, &client, Mode::Extended, target, Some(1)).await.1, Ok(1));
+    client.simple_query("COMMIT").await.unwrap();
+    assert_eq!(value(&rig, "SELECT count(*) FROM later"), "1");
 }
 
 #[test]

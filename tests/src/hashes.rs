@@ -29,7 +29,7 @@ async fn values(client: &tokio_postgres::Client, text: &str) -> BTreeSet<String>
     let answers = client.simple_query(text).await.unwrap_or_else(|error| panic!("{text}: {error}"));
     let rows = answers.iter().filter_map(|answer| match answer {
         SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
-        _ => None,
+        SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
     });
     rows.collect()
 }

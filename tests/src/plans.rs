@@ -19,6 +19,7 @@ const POLICY: &str = r#"
 forbid (principal, action == Action::"drop", resource);
 @id("held") @approvers("admins")
 forbid (principal, action in [Action::"write", Action::"define", Action::"maintain"], resource)
+when { resource != Table::"sample/public.archive" }
 unless { context.approvals.contains("held") };
 "#;
 
@@ -34,7 +35,7 @@ fn house() -> House {
     server
         .sql(
             DATABASE,
-            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com')",
+            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com'); CREATE TABLE archive (id int)",
         )
         .unwrap();
     let agents = free_port().unwrap();
@@ -276,10 +277,7 @@ fn what_fails_takes_all_of_it_back_and_one_by_one_what_ran_is_said() {
     house.approve(&id);
     let (status, outcome) = house.ends(&id);
     assert_eq!(status, "failed");
-    assert!(
-        outcome.starts_with("statement 3 of 4 failed: ") && outcome.ends_with("; nothing of the plan stayed"),
-        "{outcome}"
-    );
+    assert_eq!(outcome, "statement 3 of 4 failed: (SQLSTATE 23505); nothing of the plan stayed");
     assert_eq!(house.sql("SELECT id, total FROM shop"), "1|5");
 
     let id = house.submit(
@@ -302,6 +300,17 @@ fn what_fails_takes_all_of_it_back_and_one_by_one_what_ran_is_said() {
     );
     assert_eq!(house.sql("SELECT count(*) FROM shop"), "2");
     assert_eq!(house.sql("SELECT count(*) FROM pg_indexes WHERE indexname = 'shop_total'"), "1");
+
+    // What the server says of it quotes values: whoever ran it hears that, and nobody else.
+    let id = house.submit("SELECT 1; SELECT ('secret-' || 'value')::int");
+    let (status, outcome) = house.ends(&id);
+    let failed = "statement 2 of 2 failed: (SQLSTATE 22P02); nothing of the plan stayed";
+    assert_eq!((status.as_str(), outcome.as_str()), ("failed", failed));
+    let shown = said(&house.plan(&["show", &id], ""));
+    assert!(shown.contains("invalid input syntax for type integer: \"secret-value\""), "{shown}");
+    assert!(!journal(&house.rig).contains("secret-value"));
+    let seen = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+    assert!(!seen.contains("secret-value"), "{seen}");
 
     // A ceiling is each statement's own: it was counted when it was asked for.
     let id = house.submit("UPDATE shop SET total = 0 WHERE id < 3; UPDATE shop SET total = 7 WHERE id = 1");
@@ -399,12 +408,36 @@ fn a_crash_in_the_middle_runs_nothing_twice_and_what_stayed_is_said() {
     );
     let id = house.submit("UPDATE shop SET total = 8 WHERE id = 1; SELECT 1");
     house.approve(&id);
-    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE query IN ('COMMIT', 'SET CONSTRAINTS ALL IMMEDIATE') AND state = 'active'";
     eventually("it is about to commit", || (house.sql(runs) == "1").then_some(()));
     house.rig.gateway.crash().unwrap();
     assert_eq!(house.stands(&id).0, "outcome_unknown");
     let shown = said(&house.plan(&["show", &id], ""));
     assert!(shown.contains("outcome_unknown") && shown.contains("UPDATE 1"), "{shown}");
+}
+
+/// A number is shown, and is the ceiling, where nothing before it makes another one of it.
+#[test]
+fn what_is_counted_of_a_statement_is_its_ceiling_unless_those_before_it_change_that() {
+    let house = house();
+    house.sql(
+        "CREATE TABLE lines (id int PRIMARY KEY, shop int REFERENCES shop ON DELETE CASCADE); INSERT INTO lines VALUES (1, 1)",
+    );
+    let (unknown, here) = ("what statements before it change is not in these numbers", "exact when");
+    for (first, second, ceiling, is_unknown) in [
+        ("CREATE INDEX ON shop (total)", "UPDATE shop SET total = 6", "at most 1 rows", false),
+        ("UPDATE lines SET id = 2", "UPDATE shop SET total = 6", "at most 1 rows", false),
+        ("INSERT INTO lines VALUES (2, 1)", "DELETE FROM shop WHERE id = 1", "at most 10000 rows", true),
+        ("DELETE FROM shop WHERE id = 1", "UPDATE lines SET id = 3", "at most 10000 rows", true),
+        ("INSERT INTO lines VALUES (2, 1)", "INSERT INTO lines VALUES (3, 1)", "at most 1 rows", false),
+    ] {
+        let id = house.submit(&format!("{first}; {second}"));
+        let shown = said(&house.rig.gateway.command(&["requests", "show", &id]).output().unwrap());
+        let (_, second) = shown.split_once("Statement 2 of 2").unwrap();
+        assert!(second.contains(ceiling), "{shown}");
+        assert_eq!(second.contains(unknown), is_unknown, "{shown}");
+        assert!(!is_unknown || !second.contains(here), "{shown}");
+    }
 }
 
 /// Sends statements through a session of the agent's own, each as a message of its own.
@@ -426,16 +459,30 @@ fn a_session_of_ones_own_sends_a_plan_in_its_order_and_nothing_else() {
         "UPDATE shop SET total = total + 1 WHERE id = 1",
     );
     let script = format!("{one}; {two}; {three}");
+    let astray = "it is not statement 2 of 3";
     for (case, sent, words) in [
-        ("out of its order", &["BEGIN", one, three, "ROLLBACK"][..], "it is not statement 2 of 3"),
-        (
-            "swapped for another",
-            &["BEGIN", one, "INSERT INTO note VALUES (1), (3)", "ROLLBACK"],
-            "it is not statement 2 of 3",
-        ),
-        ("another between", &["BEGIN", one, "DELETE FROM shop", "ROLLBACK"], "it is not statement 2 of 3"),
+        ("out of its order", &["BEGIN", one, three, "ROLLBACK"][..], astray),
+        ("swapped for another", &["BEGIN", one, "INSERT INTO note VALUES (1), (3)", "ROLLBACK"], astray),
+        ("another between", &["BEGIN", one, "DELETE FROM shop", "ROLLBACK"], astray),
+        ("one that policy allows", &["BEGIN", one, "DELETE FROM archive", "COMMIT"], astray),
         ("half of it", &["BEGIN", one, "COMMIT", "ROLLBACK"], "not all of it has run"),
-        ("in no transaction", &[one], "send BEGIN before its first statement"),
+        ("rolled back", &["BEGIN", one, "ROLLBACK", "SELECT 1"], "ROLLBACK"),
+        (
+            "back to a savepoint",
+            &["BEGIN", "SAVEPOINT a", one, "ROLLBACK TO a", "COMMIT", "ROLLBACK"],
+            astray,
+        ),
+        (
+            "stopped, and back to a savepoint",
+            &["BEGIN", one, "SAVEPOINT a", three, "ROLLBACK TO a", "COMMIT", "ROLLBACK"],
+            "has stopped: nothing of its transaction is committed",
+        ),
+        (
+            "failed, and back to a savepoint",
+            &["BEGIN", one, "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a", two, "COMMIT", "ROLLBACK"],
+            astray,
+        ),
+        ("named anew", &["BEGIN", one, "SET LOCAL search_path = other", "COMMIT", "ROLLBACK"], astray),
     ] {
         let id = house.submit_with(&["--in-session"], &script);
         house.approve(&id);
@@ -444,19 +491,98 @@ fn a_session_of_ones_own_sends_a_plan_in_its_order_and_nothing_else() {
         assert_eq!(house.ends(&id).0, "failed", "{case}");
         assert_eq!(house.sql("SELECT total, to_regclass('note') FROM shop"), "5|", "{case}");
     }
+    // What could not be all of it uses nothing up.
     let id = house.submit_with(&["--in-session"], &script);
     house.approve(&id);
+    for (case, sent, words) in [
+        ("in no transaction", &[one][..], "send BEGIN before its first statement"),
+        (
+            "behind others",
+            &["BEGIN", "DELETE FROM archive", one, "COMMIT"],
+            "its transaction began with others",
+        ),
+    ] {
+        let said = sends(&house, sent);
+        assert!(said.contains(words), "{case}: {said}");
+        assert_eq!(house.stands(&id).0, "approved", "{case}");
+    }
     let said = sends(
         &house,
         &[
             "BEGIN",
             one,
             "SELECT 1",
+            "SAVEPOINT a",
             "INSERT INTO note  VALUES (1), (2) -- as it was approved",
+            "RELEASE a",
             three,
+            "SELECT count(*) FROM note",
             "COMMIT",
         ],
     );
     assert_eq!(house.ends(&id).0, "done", "{said}");
     assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM note) FROM shop"), "6|2", "{said}");
+}
+
+/// What policy allows by itself is part of it like all else, and what is committed is all of it.
+#[test]
+fn statements_that_policy_allows_are_not_left_out_of_a_plan_nor_moved() {
+    let house = house();
+    let (archive, clear, count) = (
+        "INSERT INTO archive SELECT id FROM shop",
+        "UPDATE shop SET total = 0",
+        "INSERT INTO archive SELECT count(*) FROM shop",
+    );
+    let script = format!("{archive}; {clear}; {count}");
+    let first = "statement 2 of plan";
+    for (case, sent, words, status) in [
+        ("the first left out", &["BEGIN", clear, "COMMIT"][..], first, "approved"),
+        (
+            "the last left out",
+            &["BEGIN", archive, clear, "COMMIT", "ROLLBACK"],
+            "not all of it has run",
+            "failed",
+        ),
+        ("the last first", &["BEGIN", count, archive, clear, "COMMIT"], first, "approved"),
+        (
+            "the first taken back",
+            &["BEGIN", "SAVEPOINT a", archive, "ROLLBACK TO a", clear, "COMMIT"],
+            first,
+            "approved",
+        ),
+        (
+            "the first again",
+            &["BEGIN", archive, clear, archive, "COMMIT"],
+            "it is not statement 3 of 3",
+            "failed",
+        ),
+    ] {
+        let id = house.submit_with(&["--in-session"], &script);
+        house.approve(&id);
+        let said = sends(&house, sent);
+        assert!(said.contains(words), "{case}: {said}");
+        eventually(case, || (house.stands(&id).0 == status).then_some(()));
+        assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM archive) FROM shop"), "5|0", "{case}");
+        house.plan(&["withdraw", &id], "");
+    }
+    // At its COMMIT it is not done before the server has said so.
+    house.sql(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END'; \
+         CREATE CONSTRAINT TRIGGER no AFTER UPDATE ON shop DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()",
+    );
+    let all = ["BEGIN", archive, clear, count, "COMMIT"];
+    let id = house.submit_with(&["--in-session"], &script);
+    house.approve(&id);
+    let said = sends(&house, &all);
+    let (status, outcome) = house.ends(&id);
+    assert!(
+        status == "failed" && outcome.ends_with("nothing of the plan stays"),
+        "{status} {outcome}: {said}"
+    );
+    house.sql("DROP TRIGGER no ON shop");
+    let id = house.submit_with(&["--in-session"], &script);
+    house.approve(&id);
+    let said = sends(&house, &all);
+    assert_eq!(house.ends(&id).0, "done", "{said}");
+    assert_eq!(house.sql("SELECT total, (SELECT count(*) FROM archive) FROM shop"), "0|2", "{said}");
 }

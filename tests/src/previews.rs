@@ -41,7 +41,25 @@ const SAMPLE: &str = "CREATE TABLE buyers (id int PRIMARY KEY, name text, email 
     CREATE TABLE noted (id int PRIMARY KEY, n int);
     INSERT INTO noted SELECT n, 0 FROM generate_series(1, 9) n;
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.calls DEFAULT VALUES; RETURN NEW; END';
-    CREATE TRIGGER noting AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note();";
+    CREATE TRIGGER noting AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE TABLE areas (id int, at int) PARTITION BY RANGE (at);
+    CREATE TABLE areas_1 PARTITION OF areas (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (10);
+    CREATE TABLE areas_2 PARTITION OF areas FOR VALUES FROM (10) TO (20);
+    INSERT INTO areas SELECT n, n FROM generate_series(5, 14) n;
+    CREATE TABLE visits (area int REFERENCES areas_1 ON DELETE CASCADE);
+    INSERT INTO visits VALUES (5), (5), (6);
+    CREATE TRIGGER noting BEFORE UPDATE ON areas_2 FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE TABLE owners (id int PRIMARY KEY);
+    CREATE TABLE pets (id int, owner int REFERENCES owners ON DELETE CASCADE);
+    INSERT INTO owners VALUES (1), (2);
+    INSERT INTO pets VALUES (1, 1), (2, 1);
+    ALTER TABLE pets ENABLE ROW LEVEL SECURITY;
+    CREATE TABLE clubs (id int PRIMARY KEY);
+    CREATE TABLE members (id int, club int REFERENCES clubs ON DELETE CASCADE);
+    INSERT INTO clubs VALUES (1), (2);
+    INSERT INTO members VALUES (1, 1), (2, 1);
+    CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF OLD.id = 2 THEN RETURN NULL; END IF; RETURN OLD; END';
+    CREATE TRIGGER staying BEFORE DELETE ON members FOR EACH ROW EXECUTE FUNCTION stays();";
 
 #[track_caller]
 fn rig() -> Rig {
@@ -157,6 +175,72 @@ fn whoever_approves_sees_how_many_rows_change_and_so_many_do() {
         let output = said(&psql.wait_with_output().unwrap());
         assert!(output.contains(changed), "{statement}: {output}");
     }
+}
+
+/// What a count cannot be certain of is called an estimate.
+#[test]
+fn nothing_is_called_exact_that_may_come_otherwise() {
+    let rig = rig();
+    for (statement, lines, exact) in [
+        (
+            "UPDATE buyers SET id = id WHERE id = 19",
+            &["updates 1 row of public.buyers", "updates 0 rows of public.purchases, which refer to them"][..],
+            true,
+        ),
+        (
+            "UPDATE buyers SET id = b.id FROM buyers b WHERE buyers.id = b.id AND b.id = 18",
+            &[
+                "updates 1 row of public.buyers",
+                "updates 3 rows of public.purchases, which refer to them, at most: those whose key is set to what it was do not follow",
+            ],
+            false,
+        ),
+        (
+            "DELETE FROM areas WHERE id = 5",
+            &[
+                "deletes 1 row of public.areas, at most: triggers may leave some out",
+                "deletes 2 rows of public.visits, which refer to them, at most: they refer to a part of its table alone",
+            ],
+            false,
+        ),
+        (
+            "UPDATE areas SET id = id WHERE at >= 10",
+            &["updates 5 rows of public.areas, at most: triggers may leave some out"],
+            false,
+        ),
+        (
+            "DELETE FROM clubs WHERE id = 1",
+            &[
+                "deletes 1 row of public.clubs",
+                "deletes 2 rows of public.members, which refer to them, at most: triggers may leave some out",
+            ],
+            false,
+        ),
+        ("DELETE FROM clubs WHERE id = 2", &["deletes 1 row of public.clubs"], true),
+    ] {
+        let psql = send(&rig, statement);
+        let id = waiting(&rig);
+        let shown = shown(&rig, &id);
+        for line in lines {
+            assert!(
+                shown.lines().any(|l| l == format!("  - {line}")),
+                "{statement}: {line} is not in\n{shown}"
+            );
+        }
+        assert_eq!(shown.contains("Seen beforehand, exact when"), exact, "{statement}: {shown}");
+        answer(&rig, "deny", &id);
+        psql.wait_with_output().unwrap();
+    }
+    // A foreign key does not ask for row security, under which whoever asks would count none of what follows.
+    rig.server
+        .sql(DATABASE, "ALTER TABLE pets FORCE ROW LEVEL SECURITY; ALTER ROLE CURRENT_USER NOBYPASSRLS")
+        .ok();
+    let psql = send(&rig, "DELETE FROM owners WHERE id = 1");
+    let id = waiting(&rig);
+    let shown = shown(&rig, &id);
+    assert!(!shown.contains("Seen beforehand, exact when"), "{shown}");
+    answer(&rig, "deny", &id);
+    psql.wait_with_output().unwrap();
 }
 
 #[test]

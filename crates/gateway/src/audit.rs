@@ -358,6 +358,8 @@ impl Audit {
             | Answer::Moved => Claim::default(),
         };
         let Claim { rules, ceiling, granted } = claim;
+        // From here on it is sent, or it is said what became of it.
+        self.approved = matches!(answer, Answer::Approved(_)).then(|| (ticket.id.clone(), ceiling.clone()));
         let policies: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();
         self.on_tape(|tape| tape::answered(tape, ticket, answer, &policies));
         let most = if let Ceiling::Rows { most, .. } = &ceiling { Some(*most) } else { None };
@@ -374,7 +376,6 @@ impl Audit {
         self.metrics.answered(answer.word());
         self.tracer.answered(answer.word());
         tracing::info!(session = &*self.session, request = ticket.id, "held operation: {}", answer.word());
-        self.approved = matches!(answer, Answer::Approved(_)).then(|| (ticket.id.clone(), ceiling));
         Ok(())
     }
 
@@ -456,6 +457,9 @@ impl Audit {
         for (_, request) in std::mem::take(&mut self.running) {
             let why = "the session ended before its outcome was known";
             self.holds.finish(request, Finish::unknown(why)).await;
+        }
+        if let Some((request, _)) = self.approved.take() {
+            self.holds.finish(request, Finish::superseded("its session ended before it was sent")).await;
         }
         let body = record::Body::Closed {
             why: cut(&stop.to_string()),

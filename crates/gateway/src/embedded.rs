@@ -226,7 +226,7 @@ impl Backend for Embedded {
     }
 
     fn supersede<'a>(&'a self, id: &'a str, why: &'a str) -> Reply<'a, bool> {
-        Box::pin(async move { Ok(self.0.supersede(id, why).await?) })
+        Box::pin(async move { Ok(self.0.supersede(id, why, now()).await?) })
     }
 
     fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()> {
@@ -234,7 +234,7 @@ impl Backend for Embedded {
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.withdraw(id).await?) })
+        Box::pin(async move { Ok(self.0.withdraw(id, now()).await?) })
     }
 
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {

@@ -39,6 +39,9 @@ pub const UNASKED: &str = "ZD009";
 /// The client took it back.
 const CANCELLED: &str = "57014";
 
+/// What becomes of an approval that was claimed and of which nothing was sent.
+const LEFT: &str = "whoever asked left before it was sent";
+
 /// So many of one principal's requests may wait at a time.
 pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
@@ -131,15 +134,41 @@ pub enum Asked {
 #[derive(Debug)]
 struct Claim {
     begun: AtomicBool,
-    answer: Mutex<Option<Answer>>,
+    found: Mutex<Found>,
     /// Counts those that there are.
     waiting: Gauge,
+}
+
+/// What a claim has come to, and whether its session waits for that.
+#[derive(Debug, Default)]
+struct Found {
+    answer: Option<Answer>,
+    /// The session has left: what is claimed now is sent by nobody.
+    left: bool,
 }
 
 impl Claim {
     fn new(waiting: &Gauge) -> Arc<Self> {
         waiting.inc();
-        Arc::new(Self { begun: AtomicBool::new(false), answer: Mutex::default(), waiting: waiting.clone() })
+        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), waiting: waiting.clone() })
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its session waits no more. What it was answered before.
+    fn leave(&self) -> Option<Answer> {
+        let mut found = self.found();
+        found.left = true;
+        found.answer.clone()
+    }
+
+    /// Tells the session, and says whether it was there to be told.
+    fn tell(&self, answer: &Answer) -> bool {
+        let mut found = self.found();
+        found.answer = Some(answer.clone());
+        !found.left
     }
 }
 
@@ -405,7 +434,7 @@ impl Holds {
         claim: model::Claim,
     ) -> Ticket {
         let answered = Claim::new(&self.waiting);
-        *answered.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::Approved(claim));
+        answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
             summary: step,
@@ -442,7 +471,7 @@ impl Holds {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(answer) = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(answer) = ticket.claim.found().answer.clone() {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
@@ -488,7 +517,12 @@ impl Holds {
         let (holds, id, claim) = (self.clone(), ticket.id.clone(), Arc::clone(&ticket.claim));
         let known = ticket.catalogue.clone();
         tokio::spawn(async move {
-            let answer = match known.has_moved().await {
+            let moved = known.has_moved().await;
+            // Whoever has left meanwhile uses nothing up.
+            if claim.found().left {
+                return;
+            }
+            let answer = match moved {
                 Ok(false) => holds.claim(&id).await,
                 Ok(true) => Answer::Moved,
                 Err(error) => {
@@ -496,7 +530,9 @@ impl Holds {
                     Answer::Pending
                 }
             };
-            *claim.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+            if !claim.tell(&answer) && matches!(answer, Answer::Approved(_)) {
+                holds.finish(id, Finish::superseded(LEFT)).await;
+            }
             holds.changed();
         });
     }
@@ -518,10 +554,9 @@ impl Holds {
 
     /// The client has cancelled or left: the request is no longer asked.
     pub async fn withdraw(&self, ticket: &Ticket) {
-        let answer = ticket.claim.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(Answer::Approved(model::Claim { granted: Some(_), .. })) = answer {
-            let why = "whoever asked left before it was sent";
-            return self.finished(ticket.id.clone(), Finish::superseded(why)).await;
+        // Of this and a claim that is under way, the later one sees the other.
+        if let Some(Answer::Approved(_)) = ticket.claim.leave() {
+            return self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
         }
         if let Err(error) = self.state.withdraw(&ticket.id).await {
             tracing::error!(request = ticket.id, "a request cannot be withdrawn: {error}");
@@ -531,9 +566,9 @@ impl Holds {
     /// Notes what became of an approved operation.
     pub async fn finish(&self, request: String, finish: Finish) {
         if let Some((session, run)) = self.plans.by_request(&request) {
-            // It is one statement of several; the plan ends with the last of them.
+            // It is one statement of several.
             let Some(all) = run.stepped(&finish) else { return };
-            return self.finish_plan(&session, &run, all).await;
+            return self.plan_over(&session, &run, all).await;
         }
         self.finished(request, finish).await;
     }
@@ -544,10 +579,11 @@ impl Holds {
         }
     }
 
-    /// A session carries out a plan no more, and this came of it.
-    pub(crate) async fn finish_plan(&self, session: &str, run: &Run, finish: Finish) {
-        if self.plans.end(session).is_none() {
-            return;
+    /// A plan that its session carries out is over, and this came of it. Where it was to be one transaction, that is open still, and
+    /// nothing but its end goes through in it.
+    pub(crate) async fn plan_over(&self, session: &str, run: &Run, finish: Finish) {
+        if run.plan.apart.is_some() {
+            self.plans.end(session);
         }
         if let Err(error) = self.state.note_plan(&run.request, Stage::Staying, &run.progress()).await {
             tracing::error!(request = run.request, "what came of a plan cannot be noted: {error}");
@@ -557,12 +593,21 @@ impl Holds {
     }
 
     /// The same, without waiting for it.
+    pub(crate) fn plan_over_soon(&self, session: &str, run: &Arc<Run>, finish: Finish) {
+        let (holds, session, run) = (self.clone(), session.to_owned(), Arc::clone(run));
+        if run.plan.apart.is_some() {
+            self.plans.end(&session);
+        }
+        tokio::spawn(async move { holds.plan_over(&session, &run, finish).await });
+    }
+
+    /// Notes what became of an approved operation, without waiting for that.
     pub fn finish_soon(&self, request: String, finish: Finish) {
         let holds = self.clone();
         if let Some((session, run)) = self.plans.by_request(&request) {
             // The next statement of a plan may be on its way already.
             if let Some(all) = run.stepped(&finish) {
-                tokio::spawn(async move { holds.finish_plan(&session, &run, all).await });
+                self.plan_over_soon(&session, &run, all);
             }
             return;
         }
@@ -670,3 +715,6 @@ fn refused<M>(question: &Question<M>, code: &'static str, reason: String, hint: 
         version: Arc::clone(question.version()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! statements go through a session like any other's. None of that needs a client's connection: what submits plans is any caller
 //! that has shown whose token it brings.
 
+mod ahead;
 mod carry;
 mod foresee;
 mod inside;
@@ -19,8 +20,9 @@ use policy::{Denied, Grant};
 use serde::Serialize;
 use sql::postgres::pieces::pieces;
 
+pub use self::ahead::Ahead;
 pub(crate) use self::carry::Waiting;
-pub(crate) use self::run::{Plans, Run, STOPPED};
+pub(crate) use self::run::{DECIDE_NOTHING, Plans, Run, STOPPED};
 use crate::audit::{JournalDown, Origin};
 use crate::gateway::Gateway;
 use crate::holds::MOST_OPEN;
@@ -228,15 +230,22 @@ impl Gateway {
         }
     }
 
-    /// How far a plan has come, for those who answered it; nothing where it cannot be read.
+    /// How far a plan has come, for those who answered it; nothing where it cannot be read. What a server said of a failure is for
+    /// whoever ran it: it quotes values.
     pub async fn plan_progress(&self, id: &str) -> Progress {
         let progress = self.state().plan(id).await;
-        progress
+        let mut progress = progress
             .unwrap_or_else(|error| {
                 tracing::error!(request = id, "a plan cannot be read: {error}");
                 None
             })
-            .unwrap_or_default()
+            .unwrap_or_default();
+        for done in &mut progress.done {
+            if let Some(state) = &done.sqlstate {
+                done.error = Some(format!("SQLSTATE {state}"));
+            }
+        }
+        progress
     }
 
     /// Whose token it is. Whoever guesses waits.

@@ -180,8 +180,10 @@ pub(crate) async fn session_of(gateway: Arc<Gateway>, accepted: Accepted, id: St
         }
     };
     if let Some(run) = gateway.holds().plans().of(&id).filter(|run| run.plan.by == CarriedBy::Session) {
-        let finish = run.stop("its session ended");
-        Box::pin(gateway.holds().finish_plan(&id, &run, finish)).await;
+        if let Some(finish) = run.ended() {
+            Box::pin(gateway.holds().plan_over(&id, &run, finish)).await;
+        }
+        gateway.holds().plans().end(&id);
     }
     gateway.metrics().ended(stop.word());
     match stop {

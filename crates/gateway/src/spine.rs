@@ -15,6 +15,7 @@ use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, 
 use crate::gateway::Gateway;
 use crate::holds::{self, Alike, Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
+use crate::plans::Ahead;
 use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
 
@@ -250,6 +251,8 @@ pub trait Auditable {
     fn circumstances(&self) -> Vec<(String, String)>;
     /// Its text, where that is all that it is: no values beside it.
     fn script(&self) -> Option<String>;
+    /// What its session sent in the same transaction before it; `None` where nobody remembers that.
+    fn ahead(&self) -> Option<&Ahead>;
     /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.

@@ -322,5 +322,5 @@ mod drafts;
 mod people;
 mod standing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod vouchers;

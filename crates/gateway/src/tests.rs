@@ -148,6 +148,10 @@ impl Auditable for Wish {
         Some(self.text.clone())
     }
 
+    fn ahead(&self) -> Option<&crate::plans::Ahead> {
+        None
+    }
+
     fn touched(&self) -> Vec<model::Touched> {
         Vec::new()
     }

@@ -141,9 +141,12 @@ pub struct Done {
     /// How many rows of it are not kept here.
     #[serde(default)]
     pub left_out: u64,
-    /// Why it failed.
+    /// Why it failed, in words that may quote values: for whoever ran it.
     #[serde(default)]
     pub error: Option<String>,
+    /// The same without words.
+    #[serde(default)]
+    pub sqlstate: Option<String>,
 }
 
 /// Where a plan is, between its claim and its end: what a crash leaves of it.

@@ -158,12 +158,14 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn supersede(&self, id: &str, why: &str) -> Result<bool, StoreError> {
+    pub async fn supersede(&self, id: &str, why: &str, now: i64) -> Result<bool, StoreError> {
         let ended = query(
-            "UPDATE request SET status = 'superseded', outcome = $1 WHERE id = $2 AND status IN ('pending', 'approved')",
+            "UPDATE request SET status = 'superseded', outcome = $1 \
+             WHERE id = $2 AND status IN ('pending', 'approved') AND expires > $3",
         )
         .bind(why)
         .bind(id)
+        .bind(now)
         .execute(&self.database)
         .await?;
         Ok(ended == 1)
@@ -189,11 +191,14 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn withdraw(&self, id: &str) -> Result<(), StoreError> {
-        query("UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'pending'")
-            .bind(id)
-            .execute(&self.database)
-            .await?;
+    pub async fn withdraw(&self, id: &str, now: i64) -> Result<(), StoreError> {
+        query(
+            "UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'pending' AND expires > $2",
+        )
+        .bind(id)
+        .bind(now)
+        .execute(&self.database)
+        .await?;
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use self::standing::{
     of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
     what_waits_alike_is_found_by_its_key,
 };
+use self::turns::in_whatever_order_an_approval_is_used_once_and_only_while_it_stands;
 use self::vouchers::{
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
     clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
@@ -41,6 +42,7 @@ mod carriers;
 mod kept;
 mod people;
 mod standing;
+mod turns;
 mod vouchers;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
@@ -109,6 +111,7 @@ macro_rules! both {
 }
 
 both! {
+    in_whatever_order_an_approval_is_used_once_and_only_while_it_stands,
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
     whoever_is_removed_leaves_nothing_to_clients,
     clients_that_register_are_few_and_forgotten_where_nobody_said_yes,

@@ -170,7 +170,8 @@ impl Gateway {
         let known = Known { catalogue, version: question.message().catalogue() };
         // Most sessions never come here, and need not be as large as it is.
         let only_asked = question.message().errand().is_some_and(|errand| errand.asks_only);
-        if !only_asked && let Some(run) = Box::pin(self.plan_under_way(grant, question, session, now)).await {
+        if !only_asked && let Some(run) = Box::pin(self.plan_under_way(grant, question, session, now)).await?
+        {
             return Box::pin(self.admit(&run, grant, question, session, known, now)).await;
         }
         let limits = self.limits();

@@ -169,7 +169,7 @@ impl Carried<'_> {
     /// All of it in one transaction, which stays or does not.
     async fn as_one(&mut self, inside: &mut Inside) -> Result<Finish, Lost> {
         if let Came::Failed(failure) = inside.run("BEGIN").await? {
-            return Ok(failed(&format!("its transaction did not begin: {failure}")));
+            return Ok(failed(&format!("its transaction did not begin: {}", failure.code())));
         }
         if let Some(words) = self.statements(inside).await? {
             inside.run("ROLLBACK").await?;
@@ -190,7 +190,8 @@ impl Carried<'_> {
             Came::Done(done) if done.tag == "COMMIT" => Ok(self.done()),
             Came::Done(_) => Ok(failed("its transaction was rolled back; nothing of the plan stayed")),
             Came::Failed(failure) => {
-                Ok(failed(&format!("it could not be committed: {failure}; nothing of the plan stayed")))
+                let code = failure.code();
+                Ok(failed(&format!("it could not be committed: {code}; nothing of the plan stayed")))
             }
         }
     }
@@ -212,9 +213,11 @@ impl Carried<'_> {
             match inside.run(&step.text).await? {
                 Came::Done(done) => self.progress.done.push(done),
                 Came::Failed(failure) => {
-                    let words = format!("statement {} of {all} failed: {failure}", index + 1);
-                    let error = Some(failure.to_string());
-                    self.progress.done.push(Done { error, ..Done::default() });
+                    // What the gateway itself refuses it says in its own words, in which no value is.
+                    let why = self.run.refusal().map(|why| format!("{why} ")).unwrap_or_default();
+                    let words = format!("statement {} of {all} failed: {why}({})", index + 1, failure.code());
+                    let (error, sqlstate) = (Some(failure.to_string()), Some(failure.sqlstate));
+                    self.progress.done.push(Done { error, sqlstate, ..Done::default() });
                     self.progress.stopped = Some(words.clone());
                     return Ok(Some(words));
                 }
@@ -254,6 +257,8 @@ impl Carried<'_> {
 
     /// The session has ended in the middle.
     fn lost(&mut self, why: &str) -> Finish {
+        // Who ended it said so.
+        let why = &self.run.refusal().map_or_else(|| why.to_owned(), |said| format!("{said} ({why})"));
         let (number, all) = (self.progress.done.len() + 1, self.run.plan.steps.len());
         self.progress.stopped = Some(format!("its session ended: {why}"));
         if self.run.plan.apart.is_none() && !self.sent {

@@ -100,6 +100,19 @@ impl Gateway {
                     .to_owned(),
             ));
         }
+        if wanted.by == model::CarriedBy::Session
+            && plan.apart.is_some()
+            && plan.steps.first().is_some_and(|step| step.holds.is_empty())
+        {
+            return Err(PlanError::Refused(Refused {
+                hint: Some("Leave --in-session out: the gateway sends it then.".to_owned()),
+                ..Refused::whole(
+                    "its first statement waits for nobody and it can run in no transaction, so that the gateway would not see \
+                     where it begins"
+                        .to_owned(),
+                )
+            }));
+        }
         Ok(found.into_request(grant, plan, wanted))
     }
 
@@ -170,21 +183,47 @@ impl Gateway {
         found: &mut Found,
     ) -> Seen {
         let message = question.message();
-        if message.touched().iter().any(|touched| found.altered.contains(&touched.what)) {
-            return message
-                .outlook(Tier::Counted)
-                .unasked("statements before it make or alter what it changes");
+        let untried = |mut seen: Seen| {
+            if Tier::wanted(question.holds()) == Tier::Executed {
+                let why = "it was not tried, as policy wants: the statements of a plan are counted alone";
+                seen.preview.unseen.push(why.to_owned());
+            }
+            seen
+        };
+        if message.touched().iter().any(|touched| found.reshaped.contains(&touched.what)) {
+            let seen = message.outlook(Tier::Counted);
+            return untried(seen.unasked("statements before it make or alter what it changes"));
         }
         // What a statement does behind others is not seen by trying it alone.
         let this = format!("{} {:?} {}", wanted.session, message.shape(), found.looks);
         found.looks += 1;
         let mut seen = self.look(grant, question, wanted.session, now, (this, Tier::Counted)).await;
-        if seen.rows.is_some() && message.facts().tables.iter().any(|table| found.written.contains(table)) {
+        let moved = found.anything
+            || reached(message, seen.follows).iter().any(|table| found.written.contains(table));
+        // Rows that stand in its text are as many whatever comes before.
+        if seen.rows.is_some() && moved && !message.outlook(Tier::Counted).is_fixed() {
             seen.rows = None;
-            seen.preview.words.push("what statements before it change is not in these numbers".to_owned());
+            seen.preview.exact = false;
+            // Behind what was counted, and before what is said of its kind.
+            let words = &mut seen.preview.words;
+            let at = words.len().saturating_sub(message.outlook(Tier::Static).costs().len());
+            words.insert(at, "what statements before it change is not in these numbers".to_owned());
         }
-        seen
+        untried(seen)
     }
+}
+
+/// The tables of which rows are looked at where a statement is counted: its own, and those whose rows follow.
+fn reached(request: &Request, follows: bool) -> BTreeSet<TableName> {
+    let tables = &request.facts().tables;
+    let of = |table| if follows { request.reach(table) } else { request.parts(table) };
+    tables.iter().flat_map(of).chain(tables.iter().cloned()).collect()
+}
+
+/// Whether a statement leaves rows, and what they are made of, as they were: what is counted behind it is what there is.
+fn leaves_rows(request: &Request) -> bool {
+    let kinds = ["create index", "comment", "grant", "revoke", "analyze", "vacuum"];
+    request.facts().kind.split("; ").all(|kind| kinds.contains(&kind))
 }
 
 /// Whether a statement can stand in a plan, whose session is its own.
@@ -239,6 +278,10 @@ struct Found {
     touched: Vec<Touched>,
     /// What statements before make or alter.
     altered: BTreeSet<String>,
+    /// The same, of what its rows are made of.
+    reshaped: BTreeSet<String>,
+    /// Nobody knows what statements before change.
+    anything: bool,
     written: BTreeSet<TableName>,
     holds: Vec<HoldRule>,
     texts: Vec<String>,
@@ -281,11 +324,20 @@ impl Found {
     /// The statements behind it find what it leaves.
     fn follow(&mut self, request: &Request) {
         if request.operation.controls().any(|control| matches!(control, Control::Ddl | Control::TempObject)) {
-            self.altered.extend(request.touched().into_iter().map(|touched| touched.what));
+            let touched: Vec<String> = request.touched().into_iter().map(|touched| touched.what).collect();
+            if !leaves_rows(request) {
+                self.reshaped.extend(touched.iter().cloned());
+            }
+            self.altered.extend(touched);
         }
         let reads = |action| matches!(action, Action::Select | Action::Probe | Action::Reveal);
         for effect in request.effects().iter().filter(|effect| !reads(effect.action)) {
-            if let model::Resource::Table(table) = &effect.resource {
+            self.anything |= matches!(effect.action, Action::Call | Action::RunCode | Action::Unknown);
+            let model::Resource::Table(table) = &effect.resource else { continue };
+            if matches!(effect.action, Action::Update | Action::Delete | Action::Merge | Action::Truncate) {
+                self.written.extend(request.reach(table));
+            }
+            if !leaves_rows(request) {
                 self.written.insert(table.clone());
             }
         }

@@ -37,7 +37,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The session's end of it is gone.
+impl Failure {
+    /// Without words: a server's quote values, and are not the gateway's.
+    pub(super) fn code(&self) -> String {
+        format!("SQLSTATE {}", self.sqlstate)
+    }
+}
+
+/// The session's end of it is gone: why, without the words of a server.
 #[derive(Debug)]
 pub(super) struct Lost(pub String);
 
@@ -68,7 +75,7 @@ impl Inside {
         let mut this = Self(stream);
         match this.answer().await? {
             Came::Done(_) => Ok(this),
-            Came::Failed(failure) => Err(Lost(failure.to_string())),
+            Came::Failed(failure) => Err(Lost(failure.code())),
         }
     }
 
@@ -99,7 +106,7 @@ impl Inside {
                 Ok(message) => message,
                 // Why it ended may have been said before; what became of the statement was not.
                 Err(error) => {
-                    let said = failure.map(|failure| failure.to_string());
+                    let said = failure.map(|failure| failure.code());
                     return Err(Lost(said.unwrap_or_else(|| error.to_string())));
                 }
             };
@@ -119,7 +126,10 @@ impl Inside {
                 let of = |code| error::field(fields, code).unwrap_or_default();
                 let hint =
                     error::field(fields, b'H').map(|hint| format!(" Hint: {hint}")).unwrap_or_default();
-                failure = Some(Failure { sqlstate: of(b'C'), words: format!("{}{hint}", of(b'M')) });
+                let state = of(b'C');
+                let is_one = state.len() == 5 && state.bytes().all(|b| b.is_ascii_alphanumeric());
+                let sqlstate = if is_one { state } else { "XX000".to_owned() };
+                failure = Some(Failure { sqlstate, words: format!("{}{hint}", of(b'M')) });
             } else if let Backend::RowDescription(fields) = heard {
                 done.columns = fields.iter().map(|f| String::from_utf8_lossy(&f.name).into_owned()).collect();
             } else if let Backend::CommandComplete(tag) = heard {

@@ -4,13 +4,25 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{CarriedBy, Claim, Effect, Finish, HoldRule, Inspect, Plan, Progress, Step, Touched};
+use model::{CarriedBy, Claim, Effect, Finish, HoldRule, Inspect, Plan, Progress, Status, Step, Touched};
 use sql::postgres::canonical;
 
+use crate::audit::DecisionId;
 use crate::spine::Auditable;
 
 /// A statement of a plan is not what was approved, or not in its turn.
 pub(crate) const STOPPED: &str = "ZD007";
+
+/// Settings that decide neither what a statement means nor what it does.
+pub(crate) const DECIDE_NOTHING: [&str; 7] = [
+    "application_name",
+    "client_min_messages",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+];
 
 /// The plans that are under way here, by the session that carries each out.
 #[derive(Clone, Default)]
@@ -73,16 +85,28 @@ struct State {
     next: usize,
     /// Whether it was let through.
     admitted: bool,
+    /// The decision on it, where policy allows it as it is.
+    running: Option<DecisionId>,
+    /// The decision on what ends its transaction, and whether all of it stays then.
+    leaving: Option<(DecisionId, bool)>,
+    /// It goes no further.
+    stopped: bool,
+    /// Why the gateway refused what was sent last, if it did.
+    refusal: Option<String>,
     progress: Progress,
 }
 
 impl Run {
-    /// From its first statement on; where whoever asked sends them, from the first that is held.
+    /// From its first statement on; where whoever asked sends them, from the first that is held: those before it were sent.
     pub(crate) fn new(request: &str, plan: Plan, settings: Vec<(String, String)>, claim: Claim) -> Self {
         let Claim { rules, ceiling: _, granted: _ } = claim;
         let run = Self { request: request.to_owned(), plan, settings, rules, state: Mutex::default() };
         if run.plan.by == CarriedBy::Session {
-            run.locked().next = run.next_held(0);
+            let mut state = run.locked();
+            state.next = leading(&run.plan).len();
+            let tag = "allowed, and sent before the first that was held".to_owned();
+            state.progress.done = vec![model::Done { tag, ..model::Done::default() }; state.next];
+            drop(state);
         }
         run
     }
@@ -90,18 +114,83 @@ impl Run {
     /// It is the turn of this statement, by its index.
     pub(crate) fn at(&self, index: usize) {
         let mut state = self.locked();
-        (state.next, state.admitted) = (index, false);
+        (state.next, state.admitted, state.refusal) = (index, false, None);
     }
 
-    /// The first statement from an index on that waits for an answer.
-    fn next_held(&self, from: usize) -> usize {
-        let held = |(n, step): (usize, &Step)| (n >= from && !step.holds.is_empty()).then_some(n);
-        self.plan.steps.iter().enumerate().find_map(held).unwrap_or(self.plan.steps.len())
+    /// The gateway refuses what was sent for it.
+    pub(crate) fn refused(&self, why: &str) {
+        self.locked().refusal = Some(why.to_owned());
     }
 
-    /// How many of its statements have run, where whoever asked sends them; all that are held.
+    /// Why, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.locked().refusal.clone()
+    }
+
+    /// Whether all of its statements have run.
     pub(crate) fn is_complete(&self) -> bool {
         self.locked().next >= self.plan.steps.len()
+    }
+
+    /// Whether it goes no further.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.locked().stopped
+    }
+
+    /// Whether this is the text of the statement whose turn it is, which was not let through yet.
+    pub(crate) fn is_next<M: Auditable>(&self, message: &M) -> bool {
+        let state = self.locked();
+        let step = self.plan.steps.get(state.next).filter(|_| !state.admitted);
+        step.is_some_and(|step| message.script().is_some_and(|text| is_same(&text, &step.text)))
+    }
+
+    /// What is no statement of it, or not in its turn.
+    pub(crate) fn astray(&self) -> String {
+        let (next, all, id) = (self.locked().next, self.plan.steps.len(), &self.request);
+        if next >= all {
+            return format!("plan {id} has no statement left: all {all} have run, and COMMIT is due");
+        }
+        format!("it is not statement {} of {all} of plan {id}, whose turn it is", next + 1)
+    }
+
+    /// Its next statement is sent, which policy allows as it is; one that was held was let through before.
+    pub(crate) fn sent(&self, decision: DecisionId) {
+        let mut state = self.locked();
+        if !std::mem::replace(&mut state.admitted, true) {
+            state.running = Some(decision);
+        }
+    }
+
+    /// What ends its transaction is sent. All of it stays then, if that is so.
+    pub(crate) fn leaves(&self, decision: DecisionId, stays: bool) {
+        self.locked().leaving = Some((decision, stays));
+    }
+
+    /// Whether this decision was on its statement that policy allows, which runs.
+    pub(crate) fn is_running(&self, decision: &DecisionId) -> bool {
+        self.locked().running.as_ref() == Some(decision)
+    }
+
+    /// What has come of it, where this decision was on what ends its transaction; with nothing in it where that is known already.
+    pub(crate) fn left(&self, decision: &DecisionId, failed: Option<&str>) -> Option<Option<Finish>> {
+        let stays = {
+            let state = self.locked();
+            let (_, stays) = state.leaving.as_ref().filter(|(leaving, _)| leaving == decision)?;
+            *stays && !state.stopped
+        };
+        let Some(state) = failed else {
+            let words = "done: its session sent all of it, and committed it".to_owned();
+            return Some(stays.then_some(Finish { status: Status::Done, words }));
+        };
+        Some(self.stop(&format!("it could not be committed (SQLSTATE {state})")))
+    }
+
+    /// Its session is over. What has come of it, where that is not known already.
+    pub(crate) fn ended(&self) -> Option<Finish> {
+        let committing = matches!(&self.locked().leaving, Some((_, true)));
+        let stopped = self.stop("its session ended")?;
+        let why = "its session ended before the server had said that it was committed";
+        Some(if committing { Finish::unknown(why) } else { stopped })
     }
 
     /// Whether it is the statement whose turn it is, and does nothing but what was approved. What it is in words then; else why it
@@ -161,30 +250,35 @@ impl Run {
         Ok(Claim { rules: self.rules.clone(), ceiling: step.ceiling.clone(), granted: None })
     }
 
-    /// Notes what came of a statement that was let through, where whoever asked sends them. What has come of the plan, where that
-    /// was the last of it.
+    /// Notes what came of a statement that was let through, where whoever asked sends them. What has come of the plan, where it
+    /// goes no further, or has no more of them and no COMMIT to wait for.
     pub(crate) fn stepped(&self, finish: &Finish) -> Option<Finish> {
         if self.plan.by != CarriedBy::Session {
             return None;
         }
         let mut state = self.locked();
+        if state.stopped {
+            return None;
+        }
         let (number, all) = (state.next + 1, self.plan.steps.len());
-        let done = finish.status == model::Status::Done;
+        let done = finish.status == Status::Done;
         state.progress.done.push(model::Done {
             tag: if done { finish.words.clone() } else { String::new() },
             error: (!done).then(|| finish.words.clone()),
             ..model::Done::default()
         });
         if !done {
+            state.stopped = true;
             let words = format!("statement {number} of {all}: {}", finish.words);
-            return Some(Finish { status: finish.status, words });
+            // What was not committed did not stay, whatever became of it.
+            let unknown = finish.status == Status::OutcomeUnknown && self.plan.apart.is_none();
+            let status = if unknown { Status::Failed } else { finish.status };
+            return Some(Finish { status, words: format!("{words}{}", self.nothing_stays()) });
         }
-        state.admitted = false;
-        state.next = self.next_held(state.next + 1);
-        (state.next >= all).then(|| Finish {
-            status: model::Status::Done,
-            words: "done: its session sent all of it".to_owned(),
-        })
+        (state.admitted, state.running) = (false, None);
+        state.next += 1;
+        (state.next >= all && self.plan.apart.is_some())
+            .then(|| Finish { status: Status::Done, words: "done: its session sent all of it".to_owned() })
     }
 
     /// What came of its statements so far.
@@ -192,20 +286,36 @@ impl Run {
         self.locked().progress.clone()
     }
 
-    /// It goes no further.
-    pub(crate) fn stop(&self, why: &str) -> Finish {
+    /// It goes no further. What has come of it, where that is not known already.
+    pub(crate) fn stop(&self, why: &str) -> Option<Finish> {
         let mut state = self.locked();
-        state.progress.stopped = Some(why.to_owned());
-        let (number, all) = (state.next + 1, self.plan.steps.len());
-        Finish {
-            status: model::Status::Failed,
-            words: format!("stopped before statement {number} of {all}: {why}"),
+        if std::mem::replace(&mut state.stopped, true) {
+            return None;
         }
+        state.progress.stopped = Some(why.to_owned());
+        let (next, all) = (state.next, self.plan.steps.len());
+        let at = if next >= all {
+            "stopped before its COMMIT".to_owned()
+        } else {
+            format!("stopped before statement {} of {all}", next + 1)
+        };
+        let words = format!("{at}: {why}{}", self.nothing_stays());
+        Some(Finish { status: Status::Failed, words })
+    }
+
+    fn nothing_stays(&self) -> &'static str {
+        if self.plan.apart.is_none() { "; nothing of the plan stays" } else { "" }
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The statements of a plan before the first that is held.
+pub(super) fn leading(plan: &Plan) -> &[Step] {
+    let held = plan.steps.iter().position(|step| !step.holds.is_empty());
+    plan.steps.get(..held.unwrap_or(plan.steps.len())).unwrap_or_default()
 }
 
 /// Whether two texts differ in comments and white space alone.
@@ -216,15 +326,6 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 
 /// Which setting is another one, of those that decide how a statement is read.
 fn differing(approved: &[(String, String)], now: &[(String, String)]) -> Option<String> {
-    const DECIDE_NOTHING: [&str; 7] = [
-        "application_name",
-        "client_min_messages",
-        "statement_timeout",
-        "lock_timeout",
-        "idle_in_transaction_session_timeout",
-        "idle_session_timeout",
-        "transaction_timeout",
-    ];
     let decides = |line: &&(String, String)| !DECIDE_NOTHING.contains(&line.0.as_str());
     let missing = |all: &[(String, String)], line: &&(String, String)| !all.contains(line);
     let others = now.iter().filter(decides).find(|line| missing(approved, line));

@@ -7,7 +7,7 @@ use model::{CarriedBy, Finish, HoldRule, Inspect, Progress, Request, Stage, Stat
 use policy::{Context, Denied, Grant, Question};
 use sql::postgres::pieces::pieces;
 
-use super::run::{Run, STOPPED, is_same};
+use super::run::{Run, STOPPED, is_same, leading};
 use super::{PlanError, foresee};
 use crate::gateway::Gateway;
 use crate::holds::{Asked, Known};
@@ -21,9 +21,9 @@ impl Gateway {
         question: &Question<M>,
         session: &str,
         now: &Context,
-    ) -> Option<Arc<Run>> {
+    ) -> Result<Option<Arc<Run>>, Denied> {
         if let Some(run) = self.holds().plans().of(session) {
-            return Some(run);
+            return Ok(Some(run));
         }
         let principal = grant.principal();
         let approved = self.state().approved_plans(&principal.id.to_string(), grant.target()).await;
@@ -36,16 +36,20 @@ impl Gateway {
             if !begins_with(&request, grant, question.message()) {
                 continue;
             }
+            // Nothing of it is used up by what could not be all of it.
+            if let Err(why) = begins_here(&request, question.message(), now) {
+                return Err(stray(&id, question, why));
+            }
             match self.claim_plan(grant, &request, now).await {
                 Ok(run) => {
                     let run = Arc::new(run);
                     self.holds().plans().begin(session, Arc::clone(&run));
-                    return Some(run);
+                    return Ok(Some(run));
                 }
                 Err(why) => tracing::info!(request = id, session, "a plan is not carried out: {why}"),
             }
         }
-        None
+        Ok(None)
     }
 
     /// Lets a held statement through as one of a plan.
@@ -66,12 +70,9 @@ impl Gateway {
                 return Err(self.stopped(run, question, session, "its target cannot be looked at").await);
             }
         }
-        if run.plan.by == CarriedBy::Session && run.plan.apart.is_none() && !now.in_transaction {
-            let why = format!(
-                "plan {} runs in one transaction: send BEGIN before its first statement",
-                run.request
-            );
-            return Err(self.stopped(run, question, session, &why).await);
+        let whole = run.plan.apart.is_none();
+        if run.plan.by == CarriedBy::Session && whole != now.in_transaction {
+            return Err(self.stopped(run, question, session, &elsewhere(&run.request, whole)).await);
         }
         let admitted = run.fits(question.message()).and_then(|step| Ok((step, run.admit(question.holds())?)));
         match admitted {
@@ -84,20 +85,14 @@ impl Gateway {
     }
 
     async fn stopped<M>(&self, run: &Arc<Run>, question: &Question<M>, session: &str, why: &str) -> Denied {
-        if run.plan.by == CarriedBy::Session {
-            let finish = run.stop(why);
-            self.holds().finish_plan(session, run, finish).await;
+        if run.plan.by == CarriedBy::Session
+            && let Some(finish) = run.stop(why)
+        {
+            self.holds().plan_over(session, run, finish).await;
         }
-        Denied {
-            code: STOPPED,
-            reason: why.to_owned(),
-            hint: Some(format!(
-                "Plan {} goes no further; what is still to be done is asked for anew.",
-                run.request
-            )),
-            policies: question.holds().iter().map(|rule: &HoldRule| rule.id.clone()).collect(),
-            version: Arc::clone(question.version()),
-        }
+        let hint =
+            format!("Plan {} goes no further; what is still to be done is asked for anew.", run.request);
+        refused(question, why, hint)
     }
 
     /// Uses the approval of a plan up, once, where it would still do what was approved. Nothing of it was sent before.
@@ -172,7 +167,7 @@ impl Gateway {
     }
 }
 
-/// Whether a plan is whoever's who sends this, and begins with it.
+/// Whether a plan is whoever's who sends this, and its first held statement is this.
 fn begins_with<M: Inspect + Auditable>(request: &Request, grant: &Grant, message: &M) -> bool {
     let chain: Vec<String> = grant.principal().on_behalf_of.iter().map(ToString::to_string).collect();
     let Some(plan) = request.preview.ordered.as_deref() else { return false };
@@ -180,4 +175,50 @@ fn begins_with<M: Inspect + Auditable>(request: &Request, grant: &Grant, message
     plan.by == CarriedBy::Session
         && request.on_behalf_of == chain
         && first.is_some_and(|step| message.script().is_some_and(|text| is_same(&text, &step.text)))
+}
+
+/// Whether a plan may begin at this moment of its session.
+fn begins_here<M: Auditable>(request: &Request, message: &M, now: &Context) -> Result<(), String> {
+    let Some(plan) = request.preview.ordered.as_deref() else { return Ok(()) };
+    let (id, whole) = (&request.id, plan.apart.is_none());
+    if whole != now.in_transaction {
+        return Err(elsewhere(id, whole));
+    }
+    let before = leading(plan);
+    if whole && message.ahead().is_some_and(|ahead| !ahead.leads_through(before)) {
+        return Err(match before.len() {
+            0 => format!("plan {id} begins with this statement, and its transaction began with others"),
+            n => format!(
+                "this is statement {} of plan {id}: those before it come first, in its transaction and alone",
+                n + 1
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn elsewhere(id: &str, whole: bool) -> String {
+    if whole {
+        format!("plan {id} runs in one transaction: send BEGIN before its first statement")
+    } else {
+        format!("plan {id} can run in no transaction: send its statements outside of one")
+    }
+}
+
+/// A plan is not begun by this; it stands as it was approved.
+fn stray<M>(id: &str, question: &Question<M>, why: String) -> Denied {
+    let hint = format!(
+        "Plan {id} stands. Send ROLLBACK, then all of it in its order, or take it back: durward plan withdraw {id}"
+    );
+    refused(question, &why, hint)
+}
+
+fn refused<M>(question: &Question<M>, why: &str, hint: String) -> Denied {
+    Denied {
+        code: STOPPED,
+        reason: why.to_owned(),
+        hint: Some(hint),
+        policies: question.holds().iter().map(|rule: &HoldRule| rule.id.clone()).collect(),
+        version: Arc::clone(question.version()),
+    }
 }

@@ -16,7 +16,7 @@ mod drafts;
 mod standing;
 
 /// Each backend with what has to live as long.
-async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
+pub(crate) async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
     let place = tempfile::tempdir().expect("a directory");
     let key = store::MasterKey::from_hex(&"07".repeat(32), "a test").expect("a key");
     let kept = store::Store::open(&place.path().join("state.db"), &key).await.expect("a store");
@@ -32,12 +32,12 @@ async fn backends() -> Vec<(&'static str, State, Option<Place>)> {
 }
 
 #[expect(dead_code, reason = "it is there to be dropped with the test")]
-enum Place {
+pub(crate) enum Place {
     File(tempfile::TempDir),
     Server(Arc<Postgres>),
 }
 
-fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
+pub(crate) fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
     NewRequest {
         digest: digest.to_owned(),
         // A digit is a version of the table.
@@ -81,7 +81,7 @@ fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest {
     }
 }
 
-fn vote(by: &str, approve: bool) -> Vote {
+pub(crate) fn vote(by: &str, approve: bool) -> Vote {
     let words = (!approve).then(|| "no".to_owned());
     Vote {
         voter: by.to_owned(),
@@ -95,7 +95,7 @@ fn vote(by: &str, approve: bool) -> Vote {
     }
 }
 
-const ROOM: Room = Room { waiting: 2, one: u64::MAX, all: u64::MAX };
+pub(crate) const ROOM: Room = Room { waiting: 2, one: u64::MAX, all: u64::MAX };
 
 enum Step {
     File(&'static str, &'static str, u32),

@@ -5,7 +5,7 @@ use model::TargetName;
 use serde_json::json;
 
 use super::{Caller, Tools, text};
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Answer, Refusal, delimited};
 use crate::rpc::Object;
 
 impl Tools {
@@ -43,7 +43,9 @@ impl Tools {
             }
         }
         if !explained.masked.is_empty() {
-            words.push_str(&format!(" Masked: {}.", explained.masked.join("; ")));
+            // A column's name may be anything.
+            words.push_str(" These columns would come masked. ");
+            words.push_str(&delimited(&[json!(explained.masked).to_string()]));
         }
         let mut object = Object::new();
         object.insert("verdict".to_owned(), answer.verdict.into());

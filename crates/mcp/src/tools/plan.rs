@@ -91,7 +91,7 @@ pub(super) fn came(shown: Shown) -> Answer {
     let mut lines = Vec::new();
     let mut results = Vec::new();
     for (number, done) in (1..).zip(&progress.done) {
-        let Done { tag, columns, rows, left_out, error } = done;
+        let Done { tag, columns, rows, left_out, error, sqlstate } = done;
         lines.push(json!([number, error.as_ref().unwrap_or(tag)]).to_string());
         if !columns.is_empty() {
             lines.push(json!(columns).to_string());
@@ -102,6 +102,7 @@ pub(super) fn came(shown: Shown) -> Answer {
         }
         results.push(json!({
             "tag": tag, "columns": columns, "rows": rows, "left_out": left_out, "error": error,
+            "sqlstate": sqlstate,
         }));
     }
     if !lines.is_empty() {

@@ -270,10 +270,13 @@ impl Tools {
                 bytes.div_ceil(1024)
             ));
         }
+        let numbers = masked;
         let masked: Vec<&str> =
-            masked.iter().filter_map(|at| columns.get(*at)).map(|c| c.name.as_str()).collect();
+            numbers.iter().filter_map(|at| columns.get(*at)).map(|c| c.name.as_str()).collect();
         if !masked.is_empty() {
-            text.push_str(&format!(" Masked: {}.", json!(masked)));
+            // By their numbers: a column's name may be anything, and stands between the marks.
+            let numbers: Vec<String> = numbers.iter().map(|at| (at + 1).to_string()).collect();
+            text.push_str(&format!(" Masked: column {}.", numbers.join(", ")));
             if let Some(object) = data.as_object_mut() {
                 object.insert("masked".to_owned(), json!(masked));
             }

@@ -140,7 +140,7 @@ fn build(pieces: &Pieces<'_>, statement: &NodeEnum, session: &Session<'_>) -> Re
         does: Does::Deletes,
         table: relation.table_name(),
         oid: relation.oid,
-        at_most: at_most(relation),
+        at_most: at_most(session.catalog, relation),
         fixed: None,
         assigned: Vec::new(),
         statement: pieces.between(0, pieces.tokens.len())?,
@@ -333,6 +333,33 @@ impl Outline {
         let all: Vec<String> = columns.iter().map(|c| format!("{}.{}", self.alias, quoted(c))).collect();
         format!("{}SELECT {} {}", self.with, all.join(", "), self.rows)
     }
+
+    /// The same of rows in which one of these columns gets another value than it has; `None` where that is not certain.
+    pub fn moved(&self, columns: &[String]) -> Option<String> {
+        if self.joined || self.merge.is_some() {
+            return None;
+        }
+        let (mut inner, mut old, mut new, mut keys) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (n, column) in columns.iter().enumerate() {
+            inner.push(format!("{}.{} AS {OURS}_o{n}", self.alias, quoted(column)));
+            keys.push(format!("{OURS}.{OURS}_o{n}"));
+            let Some((_, value)) = self.assigned.iter().find(|(name, _)| name == column) else { continue };
+            let (_, kind) = self.columns.iter().find(|(name, _)| name == column)?;
+            inner.push(format!("CAST({} AS {kind}) AS {OURS}_n{n}", value.as_ref()?));
+            old.push(format!("{OURS}.{OURS}_o{n}"));
+            new.push(format!("{OURS}.{OURS}_n{n}"));
+        }
+        let differs = old.iter().zip(&new).map(|(old, new)| format!("{old} IS DISTINCT FROM {new}"));
+        let differs: Vec<String> = differs.collect();
+        Some(format!(
+            "{}SELECT {} FROM (SELECT {} {}) AS {OURS} WHERE {}",
+            self.with,
+            keys.join(", "),
+            inner.join(", "),
+            self.rows,
+            differs.join(" OR ")
+        ))
+    }
 }
 
 /// The rows of another table that refer to rows, which are given by their keys: as `FROM … WHERE …`.
@@ -512,14 +539,17 @@ fn columns(catalog: &Catalog, relation: &Relation) -> Vec<(String, String)> {
     columns.filter_map(|column| Some((column.name.clone(), kind(column.type_oid)?))).collect()
 }
 
-fn at_most(relation: &Relation) -> Option<&'static str> {
+/// Why a statement, or a foreign key, may do something else to the rows of a table than is asked, if so.
+pub fn at_most(catalog: &Catalog, relation: &Relation) -> Option<&'static str> {
     if relation.row_security.is_some() {
         return Some("row security may leave some out");
     }
-    if !relation.triggers.is_empty() {
+    let below = catalog.with_descendants(relation.oid);
+    let mut all = below.iter().filter_map(|oid| catalog.relation_by_oid(*oid)).chain([relation]);
+    if all.clone().any(|relation| !relation.triggers.is_empty()) {
         return Some("triggers may leave some out");
     }
-    None
+    all.any(|relation| !relation.rules.is_empty()).then_some("its rules do something beside")
 }
 
 /// The table that a statement changes.

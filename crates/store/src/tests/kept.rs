@@ -112,8 +112,8 @@ pub(super) async fn what_is_kept_of_requests_is_bounded_and_what_nobody_answered
     let no = Vote { approve: false, ..yes("user:x") };
     store.vote(&first, &no, 0, enough).await.expect("voted").expect("one");
     assert!(matches!(file("4", "agent:four", &["user:a"]).await, Filed::NoRoom { .. }));
-    store.withdraw(&second).await.expect("withdrawn");
-    store.withdraw(&third).await.expect("withdrawn");
+    store.withdraw(&second, 0).await.expect("withdrawn");
+    store.withdraw(&third, 0).await.expect("withdrawn");
     let fourth = id(file("4", "agent:four", &["user:a"]).await);
     assert_eq!((there(&first).await, there(&second).await, there(&third).await), (true, false, true));
     assert!(there(&other).await && there(&fourth).await);

@@ -154,7 +154,7 @@ pub(super) async fn what_waits_alike_is_found_by_its_key(place: &Place) {
         ids.push(id);
     }
     filed(&store, "other", &[(1, 60)]).await;
-    store.withdraw(&ids[1]).await.expect("withdrawn");
+    store.withdraw(&ids[1], 0).await.expect("withdrawn");
     assert_eq!(store.waiting_alike("key", 1).await.expect("read"), [ids[0].clone(), ids[2].clone()]);
     assert!(store.waiting_alike("key", 60).await.expect("read").is_empty(), "their time is over");
 }

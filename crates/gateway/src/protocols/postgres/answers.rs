@@ -483,6 +483,7 @@ fn ran(c: &mut Conversation) -> Heard {
         | Stage::Beginning(_)
         | Stage::Ran(_)
         | Stage::Counting(_)
+        | Stage::Closing(_)
         | Stage::Committing
         | Stage::Undoing(_) => Heard::Pass,
     }

@@ -10,7 +10,7 @@ use model::{Action, Ceiling, Changed, ColumnName, Effect, Expected, Resource, Ro
 use sql::postgres::{Control, Statement};
 
 use super::control::Rows as Answer;
-use super::operation::Request;
+use super::operation::{Operation, Request};
 use crate::audit::{DecisionId, Outcome, Stopped};
 use crate::holds::Countable;
 
@@ -325,6 +325,8 @@ pub(super) enum Stage {
     Failed,
     /// What has changed is asked for.
     Counting(Arc<Limit>),
+    /// What waits for the end of the client's transaction runs and is counted, before what ends that is sent.
+    Closing(Box<Unsent>),
     /// It is told to stay.
     Committing,
     /// It is told not to: then the client is told this, if it does not know.
@@ -336,7 +338,60 @@ pub(super) struct Unsent {
     pub request: Request,
     pub reveal: Arc<BTreeSet<ColumnName>>,
     pub turn: u64,
-    pub approved: Approved,
+    /// What was approved; nothing where it ends the transaction of what was.
+    pub approved: Option<Approved>,
+}
+
+/// An approved operation that stays in a transaction of the client's, which is open.
+pub(super) struct Due {
+    pub limit: Arc<Limit>,
+    /// How many rows it has changed so far.
+    pub changed: u64,
+}
+
+/// Why a transaction may not be committed: what waited for its end has changed more, or something else, than was approved of
+/// all that was approved in it.
+pub(super) fn beyond_at_last(due: &[Due], before: &Changes, after: &Changes) -> Option<(Beyond, u64)> {
+    let counts = |name: &(String, String)| {
+        due.iter().any(|Due { limit, .. }| limit.of.is_empty() || limit.of.contains(name))
+    };
+    let late = after.since(before, counts);
+    let late = late.values().fold(0_u64, |sum, of| sum.saturating_add(of.rows.changed(of.partitioned)));
+    let sum = |of: fn(&Due) -> u64| due.iter().map(of).fold(0, u64::saturating_add);
+    let (changed, most) = (sum(|due| due.changed).saturating_add(late), sum(|due| due.limit.most));
+    if late > 0 && changed > most {
+        return Some((Beyond::TooMany(changed), most));
+    }
+    let expected: Option<Vec<&Expected>> = due.iter().map(|due| due.limit.expected.as_ref()).collect();
+    let expected = expected?;
+    let mut then: BTreeMap<String, Rows> = BTreeMap::new();
+    for Changed { relation, table: _, rows, at_once } in expected.iter().flat_map(|one| &one.tables) {
+        let sum = then.entry(relation.to_string()).or_default();
+        sum.inserted += rows.inserted.saturating_sub(at_once.inserted);
+        sum.updated += rows.updated.saturating_sub(at_once.updated);
+        sum.deleted += rows.deleted.saturating_sub(at_once.deleted);
+    }
+    let tolerance = expected.iter().map(|one| one.tolerance).min().unwrap_or(0);
+    after.since(before, |_| true).into_iter().find_map(|(relation, since)| {
+        let then = then.get(&relation).copied().unwrap_or_default();
+        let (schema, name) = &since.name;
+        (!since.rows.is_about(then, tolerance)).then(|| {
+            let how = format!(
+                "at the end of its transaction it {} of {schema}.{name}, which was not seen when it was tried",
+                since.rows.words()
+            );
+            (Beyond::Another(how), most)
+        })
+    })
+}
+
+/// Whether a message ends a transaction so that it stays, or has run what waits for that.
+pub(super) fn settles(operation: &Operation) -> bool {
+    let ends = |control: &Control| matches!(control, Control::Commit { .. } | Control::PrepareTransaction);
+    let forces = |s: &Arc<Statement>| {
+        s.facts.kind == "set constraints" && s.text.to_ascii_lowercase().contains("immediate")
+    };
+    operation.controls().any(ends) || operation.statements.iter().any(forces)
 }
 
 impl Capped {

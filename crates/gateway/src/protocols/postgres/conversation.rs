@@ -14,7 +14,7 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
 use self::in_flight::Found;
-use super::ceiling::{Capped, Limit};
+use super::ceiling::{Capped, Due, Limit};
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::guard::{self, Block, Fits, Guard, Lock};
 use super::names::{Names, moves_names};
@@ -107,6 +107,8 @@ pub(super) struct Conversation {
     pub(super) copying_in: bool,
     /// An approved operation that can still be taken back.
     pub(super) capped: Option<Capped>,
+    /// Those that stay in the block that is open, until it is committed.
+    pub(super) due: Vec<Due>,
 }
 
 impl Conversation {
@@ -137,6 +139,7 @@ impl Conversation {
             copies: 0,
             copying_in: false,
             capped: None,
+            due: Vec::new(),
         }
     }
 
@@ -587,6 +590,7 @@ impl Conversation {
                 self.deferred = false;
                 self.quoting = false;
             }
+            self.due.clear();
         }
         if self.expected.is_empty() {
             self.block.settled(self.in_block());

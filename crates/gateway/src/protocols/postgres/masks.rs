@@ -151,11 +151,11 @@ fn masker(
         return None;
     }
     let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
-    let strategy =
-        match c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid)) {
-            Strategy::Hash if masks.stores || !stored => Strategy::Redact,
-            strategy => strategy,
-        };
+    let mut strategy =
+        c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+    if strategy == Strategy::Hash && (masks.stores || !stored) {
+        strategy = Strategy::Redact;
+    }
     Some(Masker::new(strategy, ColumnShape { type_oid, modifier, format, kind }, &masks.key))
 }
 

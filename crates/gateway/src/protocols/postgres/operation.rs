@@ -20,6 +20,7 @@ use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::errand::Errand;
 use crate::holds::{Alike, Countable};
+use crate::plans::Ahead;
 use crate::spine::{Auditable, AuditableGarbled};
 use crate::traces::Understood;
 
@@ -315,6 +316,8 @@ pub struct Request {
     pub(super) in_block: bool,
     /// What it was sent for, where it is not simply to run.
     pub(super) errand: Option<Arc<Errand>>,
+    /// What its session sent before it.
+    pub(super) ahead: Option<Arc<Ahead>>,
 }
 
 /// The messages that carry intent.
@@ -426,6 +429,10 @@ impl Auditable for Request {
         self.text_and_values().and_then(|(text, values)| values.is_empty().then_some(text))
     }
 
+    fn ahead(&self) -> Option<&Ahead> {
+        self.ahead.as_deref()
+    }
+
     fn touched(&self) -> Vec<Touched> {
         self.seen.catalogue.touched(&self.operation.facts, &self.operation.effects)
     }
@@ -461,7 +468,18 @@ impl Request {
             understood: Understood::default(),
             in_block: false,
             errand: None,
+            ahead: None,
         }
+    }
+
+    /// A table with its partitions.
+    pub(crate) fn parts(&self, table: &model::TableName) -> Vec<model::TableName> {
+        self.seen.catalogue.parts(table)
+    }
+
+    /// A table with those whose rows follow its own.
+    pub(crate) fn reach(&self, table: &model::TableName) -> Vec<model::TableName> {
+        self.seen.catalogue.reach(table).tables().collect()
     }
 
     /// Whether only a statement's shape is decided here, as at Parse: it runs when it is bound, and is decided again

@@ -82,6 +82,8 @@ pub struct Outlook {
 pub(crate) struct Seen {
     /// How many rows it changes, those that follow with them, where all of them were counted.
     pub rows: Option<u64>,
+    /// Whether rows of other tables may follow.
+    pub follows: bool,
     /// The same by table, where it was tried.
     pub tables: Option<Vec<Changed>>,
     /// For whoever answers.
@@ -235,6 +237,12 @@ impl Outlook {
         Seen { rows: Some(rows), preview, ..Seen::default() }
     }
 
+    /// Whether its rows stand in its text.
+    pub(crate) fn is_fixed(&self) -> bool {
+        let fixed = |asked: &Questions| asked.outline.fixed.is_some() && asked.outline.at_most.is_none();
+        matches!(&self.questions, Some(Ok(asked)) if fixed(asked))
+    }
+
     fn said(&self, tier: Tier) -> Preview {
         let (words, ordered) = (self.words.clone(), self.ordered.clone());
         Preview { words, ordered, tier: Some(tier), at: now(), ..Preview::default() }
@@ -318,11 +326,12 @@ impl Outlook {
 
     fn counted(&self, found: Found, questions: &Questions) -> Seen {
         let mut preview = self.said(Tier::Counted);
-        preview.exact = found.rows.is_some() && questions.outline.at_most.is_none() && !questions.in_block;
+        let all = found.rows.is_some() && questions.outline.at_most.is_none() && !found.about;
+        preview.exact = all && !questions.in_block;
         preview.words.splice(0..0, found.words);
         preview.plan = found.plan;
         (preview.columns, preview.rows) = found.sample;
-        Seen { rows: found.rows, preview, ..Seen::default() }
+        Seen { rows: found.rows, follows: found.follows, preview, ..Seen::default() }
     }
 }
 
@@ -364,6 +373,9 @@ fn why(error: &ControlError) -> String {
 #[derive(Default)]
 struct Found {
     rows: Option<u64>,
+    /// There may be less.
+    about: bool,
+    follows: bool,
     words: Vec<String>,
     plan: Vec<String>,
     sample: (Vec<Shown>, Vec<Vec<Option<String>>>),
@@ -453,8 +465,9 @@ impl Questions {
             let rows = if known { rows } else { direct };
             found.words.push(format!("{} of {table}{at_most}", done(does, rows, known)));
         }
-        for (follower, count) in followers.iter().zip(self.counts(followers)) {
-            let rows = match count {
+        let hidden = hidden_from(control, followers).await?;
+        for ((follower, count), hidden) in followers.iter().zip(self.counts(followers)).zip(hidden) {
+            let rows = match count.filter(|_| !hidden) {
                 _ if direct == 0 => Some(0),
                 Some(count) => attempt(control, &count).await?.map(|rows| number(&rows)).transpose()?,
                 None => None,
@@ -462,7 +475,12 @@ impl Questions {
             let Follower { table, does, .. } = follower;
             if let Some(rows) = rows {
                 let known = rows <= COUNTED;
-                found.words.push(format!("{} of {table}, which refer to them", done(*does, rows, known)));
+                let less = follower.less.filter(|_| rows > 0);
+                found.about |= less.is_some();
+                let less = less.map(|why| format!(", at most: {why}")).unwrap_or_default();
+                found
+                    .words
+                    .push(format!("{} of {table}, which refer to them{less}", done(*does, rows, known)));
                 total = total.filter(|_| known).and_then(|total| total.checked_add(rows));
             } else {
                 found.words.push(format!("rows of {table} follow, which were not counted"));
@@ -477,6 +495,7 @@ impl Questions {
             found.words.push(why.to_owned());
         }
         found.rows = total;
+        found.follows = !followers.is_empty();
         Ok(direct)
     }
 
@@ -487,12 +506,12 @@ impl Questions {
             self.referring(control, None, does, &mut all).await?;
         }
         let mut next = 0;
-        // What is set to NULL is followed no further, nor what is not counted.
+        // What is not counted is followed no further.
         while let Some(above) = all.get(next).cloned() {
-            next += 1;
-            if above.countable && above.does == Does::Deletes && all.len() < KEYS {
-                self.referring(control, Some(&above), above.does, &mut all).await?;
+            if above.countable && all.len() < KEYS {
+                self.referring(control, Some((next, &above)), above.does, &mut all).await?;
             }
+            next += 1;
         }
         Ok(all)
     }
@@ -501,33 +520,53 @@ impl Questions {
     async fn referring(
         &self,
         control: &mut Control,
-        above: Option<&Follower>,
+        above: Option<(usize, &Follower)>,
         does: Does,
         all: &mut Vec<Follower>,
     ) -> Result<(), ControlError> {
         let own = self.outline.oid.0.to_string();
-        let (oid, depth) = above.map_or((&own, 0), |above| (&above.oid, above.depth));
+        let (oid, depth) = above.map_or((&own, 0), |(_, above)| (&above.oid, above.depth));
         if does == Does::Inserts {
             return Ok(());
         }
         for row in control.query(&keys(oid, does)).await? {
-            let Some(key) = Key::read(&row, does) else { continue };
-            let assigned = |column: &String| self.outline.assigned.iter().any(|(name, _)| name == column);
+            let key = Key::read(&row, does).ok_or_else(|| ControlError::Lost("no key".to_owned()))?;
+            // What follows is assigned by its key, too.
+            let assigned = |column: &String| match above {
+                Some((_, above)) => above.columns.contains(column),
+                None => self.outline.assigned.iter().any(|(name, _)| name == column),
+            };
             if does == Does::Updates && !key.referred.iter().any(assigned) {
                 continue;
             }
-            let keys = match above {
-                Some(above) => above.keys(&key.referred),
-                None => self.outline.keys(&key.referred),
+            // A key that is set to what it was takes nothing with it.
+            let moved = (above.is_none() && does == Does::Updates).then(|| self.outline.moved(&key.referred));
+            let stays = matches!(moved, Some(None));
+            let keys = match (above, moved.flatten()) {
+                (Some((_, above)), _) => above.keys(&key.referred),
+                (None, Some(moved)) => moved,
+                (None, None) => self.outline.keys(&key.referred),
             };
             // Rows that are reached twice, or too far away, are not told apart.
             let known = key.table == self.outline.table || all.iter().any(|f| f.table == key.table);
             let merges = self.outline.merge.is_some();
-            let countable = !known && !merges && depth < DEEPEST && all.len() < KEYS;
+            // What sets a key of rows that follow sets others by it, or none.
+            let further = above.is_some() && does == Does::Updates;
+            let countable = !known && !merges && !further && depth < DEEPEST && all.len() < KEYS;
+            let less = if stays {
+                Some("those whose key is set to what it was do not follow")
+            } else if key.below {
+                Some("they refer to a part of its table alone")
+            } else {
+                let relation = self.catalogue.relation(&key.table.schema, &key.table.name);
+                relation.map_or(Some("its table is not known"), |r| outline::at_most(&self.catalogue, r))
+            };
             let alias = format!("durward_{}", all.len() + 1);
             let rows = outline::referring(&key.table, &alias, &key.columns, &keys);
-            let Key { table, oid, does, .. } = key;
-            all.push(Follower { table, oid, does, depth: depth + 1, alias, rows, countable });
+            let Key { table, oid, does, columns, referred: _, below: _ } = key;
+            let above = above.map(|(at, _)| at);
+            let depth = depth + 1;
+            all.push(Follower { table, oid, does, depth, alias, rows, columns, countable, less, above });
         }
         Ok(())
     }
@@ -547,7 +586,20 @@ impl Questions {
     }
 }
 
-/// What the catalogue says of the foreign keys that refer to a table and do something to the rows that refer.
+/// Of which followers the asker does not see all rows, nor of those that they follow. A foreign key does not ask whether it does.
+async fn hidden_from(control: &mut Control, followers: &[Follower]) -> Result<Vec<bool>, ControlError> {
+    let mut hidden: Vec<bool> = Vec::with_capacity(followers.len());
+    for follower in followers {
+        let above = follower.above.and_then(|at| hidden.get(at).copied()).unwrap_or(false);
+        let question = format!("SELECT pg_catalog.row_security_active({}::pg_catalog.oid)", follower.oid);
+        let rows = attempt(control, &question).await?;
+        let seen = rows.is_some_and(|rows| rows == [[Some("f".to_owned())]]);
+        hidden.push(above || !seen);
+    }
+    Ok(hidden)
+}
+
+/// What the catalogue says of the foreign keys that refer to a table, or to a part of it, and do something to the rows that refer.
 fn keys(oid: &str, does: Does) -> String {
     let how = if does == Does::Updates { "confupdtype" } else { "confdeltype" };
     let name = "SELECT json_agg(a.attname ORDER BY k.n) FROM unnest(c.KEY) WITH ORDINALITY k(num, n) \
@@ -555,10 +607,11 @@ fn keys(oid: &str, does: Does) -> String {
     let of = |key: &str, relation: &str| name.replace("KEY", key).replace("REL", relation);
     let (own, referred) = (of("conkey", "conrelid"), of("confkey", "confrelid"));
     format!(
-        "SELECT n.nspname, r.relname, r.oid::text, c.{how}, ({own}), ({referred}) FROM pg_constraint c \
+        "WITH RECURSIVE d AS (SELECT {oid}::oid AS part UNION SELECT i.inhrelid FROM pg_inherits i JOIN d ON i.inhparent = d.part) \
+         SELECT n.nspname, r.relname, r.oid::text, c.{how}, ({own}), ({referred}), (c.confrelid <> {oid})::text FROM pg_constraint c \
          JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace \
-         WHERE c.contype = 'f' AND c.{how} IN ('c', 'n', 'd') AND c.confrelid = {oid} AND NOT EXISTS \
-         (SELECT FROM pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid = c.confrelid) ORDER BY c.oid"
+         WHERE c.contype = 'f' AND c.{how} IN ('c', 'n', 'd') AND c.confrelid IN (SELECT part FROM d) AND NOT EXISTS \
+         (SELECT FROM pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid IN (SELECT part FROM d)) ORDER BY c.oid"
     )
 }
 
@@ -569,11 +622,15 @@ struct Key {
     columns: Vec<String>,
     referred: Vec<String>,
     does: Does,
+    /// It refers to a partition or a child alone.
+    below: bool,
 }
 
 impl Key {
     fn read(row: &[Option<String>], does: Does) -> Option<Self> {
-        let [Some(schema), Some(name), Some(oid), Some(how), Some(columns), Some(referred)] = row else {
+        let [Some(schema), Some(name), Some(oid), Some(how), Some(columns), Some(referred), Some(below)] =
+            row
+        else {
             return None;
         };
         let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
@@ -584,6 +641,7 @@ impl Key {
             columns: names(columns)?,
             referred: names(referred)?,
             does: if deletes { Does::Deletes } else { Does::Updates },
+            below: below != "false",
         })
     }
 }
@@ -598,7 +656,13 @@ struct Follower {
     alias: String,
     /// `FROM … WHERE …`
     rows: String,
+    /// What refers.
+    columns: Vec<String>,
     countable: bool,
+    /// Why there may be less of them, if so.
+    less: Option<&'static str>,
+    /// Which others they follow, by their place among them.
+    above: Option<usize>,
 }
 
 impl Follower {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use masking::Masked;
-use model::TargetName;
+use model::{CarriedBy, TargetName};
 use policy::{Denied, Grant, Identity, Record};
 use tokio::sync::Notify;
 use wire::postgres::build;
@@ -20,8 +20,8 @@ use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
 use super::instructions::Looked;
-use super::operation::{Garbled, Request};
-use super::{answers, opening, plan};
+use super::operation::{Garbled, Request, RequestKind};
+use super::{answers, ceiling, opening, plan};
 use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
 use crate::errand::Errand;
@@ -32,7 +32,7 @@ use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
 use crate::net::listen::{Accepted, Known};
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
-use crate::plans::STOPPED;
+use crate::plans::{Ahead, STOPPED};
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::traces::Moment;
@@ -57,6 +57,8 @@ pub struct PostgresSession {
     whose: String,
     /// What was seen of the answer that is coming, where an agent reads it.
     looked: Looked,
+    /// What was sent in the transaction that is open.
+    ahead: Arc<Ahead>,
 }
 
 impl PostgresSession {
@@ -79,6 +81,7 @@ impl PostgresSession {
             asked_at: AtomicU64::default(),
             whose: String::new(),
             looked: Looked::default(),
+            ahead: Arc::default(),
         }
     }
 
@@ -178,6 +181,7 @@ impl Protocol for PostgresSession {
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             if let Some(mut outcome) = open.answers.outcomes.pop_front() {
                 outcome.masking = open.answers.masking.take();
+                plan::came(self.gateway.holds(), &self.origin.session, &outcome);
                 outcome.instructions = self.looked.take();
                 if outcome.instructions > 0 {
                     self.gateway.suspicions.note(&self.whose);
@@ -215,6 +219,7 @@ impl Protocol for PostgresSession {
                 continue;
             }
             open.conversation.turn = self.gateway.turn();
+            open.one_by_one = self.gateway.holds().plans().of(&self.origin.session).is_some();
             if ears == Ears::Both && open.answers.outcomes.is_empty() {
                 let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
                 // It may look at its target. Most of the time it does not wait, and nobody else is asked.
@@ -286,10 +291,20 @@ impl Protocol for PostgresSession {
             }
         }
         let turn = self.asked_at.load(Ordering::Relaxed);
-        let open = self.open()?;
+        let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
+        plan::sent(self.gateway.holds(), &self.origin.session, &request, &decision, open.conversation.status);
+        if !open.conversation.understanding.is_indifferent() {
+            plan::remember(&self.ahead, &request, open.conversation.is_idle());
+        }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let unsent = Unsent { request, reveal, turn, approved };
+            let unsent = Unsent { request, reveal, turn, approved: Some(approved) };
+            open.conversation.capped = Some(Capped::waiting(unsent, decision));
+            return open.settle();
+        }
+        let runs = matches!(request.kind, RequestKind::Query | RequestKind::Execute { .. });
+        if runs && !open.conversation.due.is_empty() && ceiling::settles(&request.operation) {
+            let unsent = Unsent { request, reveal, turn, approved: None };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
@@ -360,6 +375,7 @@ impl Protocol for PostgresSession {
         if let Some(missing) = missing {
             fields = ErrorFields::new(missing.code, &missing.message);
         }
+        self.refused_of_plan(&denied.reason);
         let mut error = Vec::new();
         build::error(&mut error, &fields);
         self.refuse_with(error, message.is_simple(), message.is_unnamed_parse())
@@ -369,6 +385,7 @@ impl Protocol for PostgresSession {
         if let Some(ear) = &self.open()?.answers.ear {
             ear.hears_refusal(Vec::new());
         }
+        self.refused_of_plan(&garbled.message);
         self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }
 
@@ -420,6 +437,9 @@ impl Protocol for PostgresSession {
 
     async fn close(&mut self, stop: &Stop) {
         let farewell = farewell(stop);
+        if let Stop::Ended(why) = stop {
+            self.refused_of_plan(&why.to_string());
+        }
         if let Some(mut open) = self.live.take() {
             // Where the server, or we, said already why it ends, nothing is added.
             if !(open.answers.fatal && matches!(stop, Stop::Upstream(_))) {
@@ -510,10 +530,28 @@ impl PostgresSession {
     fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
         let Event::Request(mut request) = event else { return event };
         request.errand = self.errand();
-        let Some(run) = self.gateway.holds().plans().of(&self.origin.session) else {
+        request.ahead = Some(Arc::clone(&self.ahead));
+        let (holds, session) = (self.gateway.holds(), &self.origin.session);
+        let (Some(run), Some(open)) = (holds.plans().of(session), &self.live) else {
             return Event::Request(request);
         };
-        let Err(why) = plan::in_its_turn(&run, &request) else { return Event::Request(request) };
+        let by_session = run.plan.by == CarriedBy::Session;
+        let stop = |why: &str| {
+            if let Some(finish) = run.stop(why).filter(|_| by_session) {
+                holds.plan_over_soon(session, &run, finish);
+            }
+        };
+        if by_session && run.plan.apart.is_none() && open.conversation.is_idle() {
+            stop("its transaction is over");
+            holds.plans().end(session);
+            return Event::Request(request);
+        }
+        let Err(why) = plan::in_its_turn(&run, &request, open.conversation.status) else {
+            return Event::Request(request);
+        };
+        if by_session {
+            stop(&why);
+        }
         let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
         Event::Unreadable(Garbled {
             code: STOPPED,
@@ -524,6 +562,13 @@ impl PostgresSession {
             simple: request.is_simple(),
             unnamed: request.is_unnamed_parse(),
         })
+    }
+
+    /// A plan that is carried out here hears why it goes no further, and nobody else's words for it.
+    fn refused_of_plan(&self, why: &str) {
+        if let Some(run) = self.gateway.holds().plans().of(&self.origin.session) {
+            run.refused(why);
+        }
     }
 
     /// What is sent for something else than to run comes from inside this process alone.

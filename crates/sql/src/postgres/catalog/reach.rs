@@ -26,6 +26,13 @@ impl Reach<'_> {
 }
 
 impl Catalog {
+    /// A table with its partitions and children.
+    pub fn parts(&self, table: &TableName) -> Vec<TableName> {
+        let Some(top) = self.relation(&table.schema, &table.name) else { return Vec::new() };
+        let below = self.with_descendants(top.oid);
+        below.iter().filter_map(|oid| self.relation_by_oid(*oid)).map(|r| r.table_name()).collect()
+    }
+
     /// How far a change of a table's rows goes by itself, whatever the change.
     pub fn reach(&self, table: &TableName) -> Reach<'_> {
         let mut reach = Reach::default();

@@ -310,7 +310,7 @@ impl Catalog {
     }
 
     /// A table and all that inherit from it or are partitions of it, at any depth.
-    pub(super) fn with_descendants(&self, top: Oid) -> Vec<Oid> {
+    pub(in crate::postgres) fn with_descendants(&self, top: Oid) -> Vec<Oid> {
         let mut all = vec![top];
         let mut seen: HashSet<Oid> = [top].into_iter().collect();
         let mut next = 0;

@@ -9,6 +9,7 @@ use wire::postgres::{Frame, build};
 
 use super::in_flight::Found;
 use super::{Conversation, Said, Skipping, ends_block};
+use crate::protocols::postgres::ceiling;
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::names::adds_names;
 use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
@@ -286,6 +287,8 @@ impl Conversation {
         };
         // What may have become another decision since is asked about again.
         let outdated = bound.turn != self.turn && !indifferent;
+        // What ends a transaction is asked about, too, where it is to be looked at what was approved in it.
+        let outdated = outdated || !self.due.is_empty() && ceiling::settles(&bound.operation);
         if (bound.operation.speaks_of_names() || outdated) && !indifferent {
             if let Some(first) = self.before_names() {
                 return first;

@@ -54,6 +54,8 @@ pub(in crate::protocols::postgres) struct Open {
     spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.
     pub(super) owed: Owed,
+    /// The client's next message waits until all before it are answered: its session carries out a plan.
+    pub(super) one_by_one: bool,
     /// Each statement is judged by what its target holds once its tables are locked.
     pub(super) strict: bool,
     pub(super) locks: Locks,
@@ -86,6 +88,7 @@ impl Open {
             relaying: 0,
             discarding: 0,
             asking: None,
+            one_by_one: false,
             ahead: false,
             ask_failed: None,
             stash: None,
@@ -255,7 +258,8 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some() || self.thinking.is_some() || self.locks.asked;
-        if self.conversation.expected.is_full() || self.conversation.is_settling() {
+        let behind = self.one_by_one && !self.conversation.expected.is_empty();
+        if self.conversation.expected.is_full() || self.conversation.is_settling() || behind {
             self.wait();
         }
         while !self.pump.upstream.is_full() && !self.waiting {

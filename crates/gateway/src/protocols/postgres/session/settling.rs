@@ -8,7 +8,9 @@ use wire::postgres::error::ErrorFields;
 
 use super::Open;
 use crate::audit::Stopped;
-use crate::protocols::postgres::ceiling::{ANOTHER, Beyond, Capped, Changes, Limit, Stage, TOO_MANY, Unsent};
+use crate::protocols::postgres::ceiling::{
+    ANOTHER, Beyond, Capped, Changes, Due, Limit, Stage, TOO_MANY, Unsent, beyond_at_last,
+};
 use crate::protocols::postgres::conversation::{Refusing, Running};
 use crate::protocols::postgres::operation::RequestKind;
 use crate::protocols::postgres::own::{BEGIN, CHANGED, COMMIT, ROLLBACK, SETTLE};
@@ -40,9 +42,11 @@ impl Open {
             }
             Stage::Running(_) => false,
             Stage::Ran(_) | Stage::Failed => self.conversation.expected.is_empty(),
-            Stage::Beginning(_) | Stage::Counting(_) | Stage::Committing | Stage::Undoing(_) => {
-                !self.conversation.has_own()
-            }
+            Stage::Beginning(_)
+            | Stage::Counting(_)
+            | Stage::Closing(_)
+            | Stage::Committing
+            | Stage::Undoing(_) => !self.conversation.has_own(),
         }
     }
 
@@ -63,7 +67,9 @@ impl Open {
                 self.undo(capped, &state, error)
             }
             (Stage::Ran(limit), _) => {
-                let texts = if capped.ours { vec![SETTLE, CHANGED] } else { vec![CHANGED] };
+                // In a block of the client's that is for its end: what comes next may be what a constraint waits for.
+                let texts =
+                    if self.is_settled_at_once(&capped) { vec![SETTLE, CHANGED] } else { vec![CHANGED] };
                 capped.stage = Stage::Counting(limit);
                 self.ask_for(capped, &texts);
                 Ok(())
@@ -75,7 +81,14 @@ impl Open {
                     None => self.undo(capped, NO_ANSWER, no_answer()),
                 }
             }
-            (Stage::Counting(_), Some(state)) => {
+            (Stage::Closing(unsent), None) => {
+                let answers = self.answers.take_results();
+                match (answers.first().and_then(Changes::read), answers.last().and_then(Changes::read)) {
+                    (Some(before), Some(after)) => self.close(capped, *unsent, &before, &after),
+                    _ => self.undo(capped, NO_ANSWER, no_answer()),
+                }
+            }
+            (Stage::Counting(_) | Stage::Closing(_), Some(state)) => {
                 let error = std::mem::take(&mut self.answers.own_error);
                 self.undo(capped, &state, error)
             }
@@ -113,11 +126,16 @@ impl Open {
         self.pump.upstream.output.extend(&before);
         if status == TransactionStatus::Failed {
             // It fails there, whatever it is.
-            let Unsent { mut request, reveal, turn, approved: _ } = *unsent;
-            let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None };
-            self.pump.upstream.output.append(&mut request.frame);
-            let behind = self.conversation.forward(request.kind, request.operation, running);
-            self.pump.upstream.output.extend(&behind);
+            return self.send_on(&capped, *unsent);
+        }
+        if unsent.approved.is_none() {
+            // A COMMIT that fails has ended its transaction, too.
+            capped.ours = capped.simple;
+            if !capped.simple {
+                self.conversation.stay_open();
+            }
+            capped.stage = Stage::Closing(unsent);
+            self.ask_for(capped, &[CHANGED, SETTLE, CHANGED]);
             return Ok(());
         }
         capped.ours = capped.simple && status == TransactionStatus::Idle;
@@ -130,9 +148,45 @@ impl Open {
         Ok(())
     }
 
+    /// Whether what waits for the end of its transaction runs before it is counted.
+    fn is_settled_at_once(&self, capped: &Capped) -> bool {
+        capped.ours || self.conversation.status == TransactionStatus::Idle
+    }
+
+    /// Sends what is not looked at any more.
+    fn send_on(&mut self, capped: &Capped, unsent: Unsent) -> Result<(), Stop> {
+        let Unsent { mut request, reveal, turn, approved: _ } = unsent;
+        let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None };
+        self.pump.upstream.output.append(&mut request.frame);
+        let behind = self.conversation.forward(request.kind, request.operation, running);
+        self.pump.upstream.output.extend(&behind);
+        Ok(())
+    }
+
+    /// What waited for the end of the client's transaction has run: that is sent, where no more was done than was approved.
+    fn close(
+        &mut self,
+        capped: Capped,
+        unsent: Unsent,
+        before: &Changes,
+        after: &Changes,
+    ) -> Result<(), Stop> {
+        let due = std::mem::take(&mut self.conversation.due);
+        let (state, changed, stopped, error) = match beyond_at_last(&due, before, after) {
+            None => return self.send_on(&capped, unsent),
+            Some((Beyond::TooMany(changed), most)) => {
+                (TOO_MANY, changed, Stopped::TooMany(most), too_many_at_last(changed, most))
+            }
+            Some((Beyond::Another(how), _)) => (ANOTHER, 0, Stopped::Another(how), another()),
+        };
+        self.answers.outcomes.push_back(capped.ended(state, changed, Some(stopped)));
+        self.take_back(capped, error)
+    }
+
     /// Sends it.
     fn send(&mut self, mut capped: Capped, unsent: Unsent, before: Changes) -> Result<(), Stop> {
         let Unsent { mut request, reveal, turn, approved } = unsent;
+        let approved = approved.ok_or(Stop::Broken("an operation that nobody approved and is settled"))?;
         let limit = Arc::new(Limit::from(&approved, before));
         let running =
             Running { reveal, decision: capped.decision.clone(), turn, limit: Some(Arc::clone(&limit)) };
@@ -147,9 +201,10 @@ impl Open {
         Ok(())
     }
 
-    fn counted(&mut self, mut capped: Capped, limit: &Limit, after: &Changes) -> Result<(), Stop> {
+    fn counted(&mut self, mut capped: Capped, limit: &Arc<Limit>, after: &Changes) -> Result<(), Stop> {
         let told = capped.told;
-        match limit.beyond(after, told, capped.ours) {
+        let settled = self.is_settled_at_once(&capped);
+        match limit.beyond(after, told, settled) {
             Some(Beyond::TooMany(changed)) => {
                 let outcome = capped.ended(TOO_MANY, changed, Some(Stopped::TooMany(limit.most)));
                 self.answers.outcomes.push_back(outcome);
@@ -166,6 +221,10 @@ impl Open {
             capped.stage = Stage::Committing;
             self.ask_for(capped, &[COMMIT]);
             return Ok(());
+        }
+        if !settled {
+            let changed = limit.changed(after, told);
+            self.conversation.due.push(Due { limit: Arc::clone(limit), changed });
         }
         self.stays(capped)
     }
@@ -223,6 +282,18 @@ fn too_many(changed: u64, most: u64) -> Vec<u8> {
         format!("the statement changed {changed} rows, and {most} were approved: all of it was taken back");
     let error = ErrorFields::new(TOO_MANY, &why).hint(
         "Nothing of it is left. The same statement sent again asks anew; narrow it, or say how many rows it is to change.",
+    );
+    build::error(&mut out, &error);
+    out
+}
+
+fn too_many_at_last(changed: u64, most: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let why = format!(
+        "with what ran at the end of the transaction {changed} rows were changed, and {most} were approved: nothing of it is committed"
+    );
+    let error = ErrorFields::new(TOO_MANY, &why).hint(
+        "What nobody has to approve counts as well where triggers of its own wait for the end: send that in another transaction.",
     );
     build::error(&mut out, &error);
     out
