@@ -190,7 +190,8 @@ async fn look(gateway: &Gateway, name: &TargetName) -> anyhow::Result<()> {
         match check.grade {
             Grade::Good => (),
             Grade::Bad if check.what == "reachable" => {
-                anyhow::bail!("the database cannot be reached: {}", check.says);
+                let way_on = check.mend.map(|mend| format!(". {mend}")).unwrap_or_default();
+                anyhow::bail!("the database cannot be reached: {}{way_on}", check.says);
             }
             Grade::Warning | Grade::Bad => {
                 say(format_args!("Note ({}): {}", check.what, show::line(&check.says)))?;
