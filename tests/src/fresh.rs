@@ -63,6 +63,10 @@ async fn a_function_that_has_just_been_replaced_is_judged_as_it_is() {
         client.batch_execute("ROLLBACK").await.unwrap();
         rig.server.sql(DATABASE, AS_IT_WAS).unwrap();
         client.batch_execute("INSERT INTO visits VALUES (1)").await.unwrap();
+        // Whoever is told that it is done finds it done.
+        let direct = rig.direct().connect().await;
+        let kept: i64 = direct.query_one("SELECT count(*) FROM visits", &[]).await.unwrap().get(0);
+        assert_eq!(kept, round);
     }
 }
 

@@ -488,7 +488,7 @@ impl Conversation {
                 self.expected.push_back(Expected::Own(part));
             }
         }
-        if self.unsynced || self.locking {
+        if self.unsynced {
             build::flush(out);
             self.flushed = true;
         } else {

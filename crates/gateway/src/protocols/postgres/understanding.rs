@@ -179,9 +179,13 @@ impl Understanding {
         }
     }
 
-    /// Whether the shared catalogue has moved since this session asked how its names are resolved.
+    /// Whether what moved the shared catalogue since this session asked how its names are resolved may have moved that, too.
     pub(super) fn is_behind(&self) -> bool {
-        self.source.version() != self.facts_of
+        if self.source.version() == self.facts_of {
+            return false;
+        }
+        let (now, _) = self.source.current();
+        self.own_catalogue || !now.shows_as(&self.catalogue, &self.facts.role)
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -309,6 +313,7 @@ impl Understanding {
     fn keep_up(&mut self) {
         if !self.own_catalogue && (self.indifferent || !self.is_behind()) {
             self.follow();
+            self.facts_of = self.epoch.catalogue;
         }
     }
 

@@ -143,6 +143,13 @@ impl Open {
         self.conversation.unlock(self.pump.upstream.output.tail());
     }
 
+    /// The same for a statement that goes on: what was tried for it counts.
+    pub(super) fn unlock_for_now(&mut self) {
+        let tries = self.locks.tries;
+        self.unlock();
+        self.locks.tries = tries;
+    }
+
     /// The relations that a request reads and writes, as far as they can be locked.
     fn lockable(&self, request: &Request) -> BTreeSet<TableName> {
         if !request.operation.statements.iter().all(|s| LOCKED.contains(&s.facts.kind.as_str())) {

@@ -426,8 +426,10 @@ impl Open {
         self.ahead = true;
     }
 
-    /// Sends a statement of our own.
+    /// Sends a statement of our own. It ends the transaction of a lock first: once something has run in one without a Sync, newer
+    /// servers commit no simple Query in it, and the client's next message may be one. What was locked is locked again behind it.
     fn ask(&mut self, purpose: own::Purpose) {
+        self.unlock_for_now();
         let texts = self.conversation.understanding.questions(purpose);
         self.answers.ask_begun();
         self.conversation.ask(self.pump.upstream.output.tail(), &texts);
