@@ -98,6 +98,8 @@ pub(super) struct Understanding {
     /// The shared catalogue's version when `facts` were asked for: what moved it may have moved the effective path, too, by a new
     /// schema or by leave to use one.
     facts_of: u64,
+    /// That catalogue, or one that shows the same schemas.
+    facts_in: Arc<Catalog>,
     epoch: Epoch,
     /// Nothing could be refused or masked on this target for this principal, so names need not be certain.
     indifferent: bool,
@@ -118,6 +120,7 @@ impl Understanding {
         let (catalogue, version) = source.current();
         Self {
             source,
+            facts_in: Arc::clone(&catalogue),
             catalogue,
             own_catalogue: false,
             facts: SessionFacts::default(),
@@ -185,7 +188,7 @@ impl Understanding {
             return false;
         }
         let (now, _) = self.source.current();
-        self.own_catalogue || !now.shows_as(&self.catalogue, &self.facts.role)
+        self.own_catalogue || !now.shows_as(&self.facts_in, &self.facts.role)
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -213,7 +216,7 @@ impl Understanding {
 
     /// Our statements for a purpose, in order: they are sent now.
     pub(super) fn questions(&mut self, purpose: own::Purpose) -> Vec<String> {
-        self.facts_of = self.source.version();
+        (self.facts_in, self.facts_of) = self.source.current();
         match purpose {
             own::Purpose::SessionFacts => own::session_facts(),
             own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
@@ -313,7 +316,13 @@ impl Understanding {
     fn keep_up(&mut self) {
         if !self.own_catalogue && (self.indifferent || !self.is_behind()) {
             self.follow();
-            self.facts_of = self.epoch.catalogue;
+            // It may have moved again just now.
+            if self.facts_of != self.epoch.catalogue
+                && self.catalogue.shows_as(&self.facts_in, &self.facts.role)
+            {
+                self.facts_of = self.epoch.catalogue;
+                self.facts_in = Arc::clone(&self.catalogue);
+            }
         }
     }
 

@@ -576,7 +576,8 @@ impl Catalog {
 
     /// Whether a search path shows the same schemas to a role as by another reading, as far as that is known.
     pub fn shows_as(&self, other: &Self, role: &str) -> bool {
-        role == self.reader && self.reader == other.reader && self.schemas == other.schemas
+        let known = !role.is_empty() && role == self.reader && role == other.reader;
+        known && self.schemas == other.schemas
     }
 
     /// Whether any column is tagged: in a database that was read some are, the system's own.
