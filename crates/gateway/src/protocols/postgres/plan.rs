@@ -155,7 +155,10 @@ pub(super) fn remember(ahead: &Arc<Ahead>, request: &Request, is_idle: bool) {
     if request.is_shape() || by_itself || begins(request) {
         return;
     }
-    ahead.sent(request.script(), passes(request, true));
+    let reads = passes(request, true);
+    // A read that stands outside of a block is no statement of a plan: its text, which each would have to be copied for, is not needed.
+    let text = if is_idle && reads { None } else { request.script() };
+    ahead.sent(text, reads);
 }
 
 /// What came of something that a session has sent which carries out a plan.
