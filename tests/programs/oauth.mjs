@@ -16,7 +16,7 @@ const { chromium } = require('playwright-core');
 const { AxeBuilder } = require('@axe-core/playwright');
 const module = `${OAUTH_NPM}/node_modules/@modelcontextprotocol/client/dist/index.mjs`;
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = process.env.OAUTH_RUNNER
-  ? {} : await import(pathToFileURL(module));
+  || process.env.OAUTH_PROGRAMS ? {} : await import(pathToFileURL(module));
 
 if (shots) mkdirSync(shots, { recursive: true });
 const check = (fine, words) => { if (!fine) throw new Error(words); };
@@ -384,12 +384,46 @@ const flows = {
   },
 };
 
+const come = async () => {
+  await page.goto(process.env.OAUTH_LINK);
+  await page.getByRole('button', { name: 'Make a passkey' }).click();
+  await page.waitForURL(`${origin}/`);
+};
+
+// Programs with agents in them sign somebody in, each by its own command.
+const byPrograms = {
+  async 'programs with agents in them sign somebody in'() {
+    await come();
+    for (const [name, command, ...rest] of JSON.parse(process.env.OAUTH_PROGRAMS)) {
+      // In a terminal's place, wide enough for an address in one line; they look for no browser.
+      const line = [command, ...rest].map((word) => `'${word}'`).join(' ');
+      const child = spawn('script', ['-qefc', `stty cols 1000; ${line}`, '/dev/null'], { env: { ...process.env, BROWSER: 'true' } });
+      let printed = '';
+      const address = new Promise((done) => {
+        const hear = (text) => {
+          printed += text;
+          const url = printed.match(/http:\/\/localhost:\d+\/authorize\?[\w.%&=~+-]+(?=\s|\x1b)/)?.[0];
+          if (url) done(url);
+        };
+        child.stdout.on('data', hear);
+        child.stderr.on('data', hear);
+      });
+      const ended = new Promise((done) => { child.on('close', done); });
+      const url = await Promise.race([address, ended, new Promise((late) => { setTimeout(late, 60000).unref(); })]);
+      check(typeof url === 'string', `${name} asks nobody: ${printed}`);
+      await page.goto(url);
+      await page.getByRole('button', { name: 'Let it in' }).click();
+      const code = await Promise.race([ended, new Promise((late) => { setTimeout(late, 60000).unref(); })]);
+      child.kill();
+      check(code === 0, `${name} ends with ${code}: ${printed}`);
+    }
+  },
+};
+
 // The protocol's own runner asks, and somebody says yes.
 const byRunner = {
   async 'the official runner gets a code and a token'() {
-    await page.goto(process.env.OAUTH_LINK);
-    await page.getByRole('button', { name: 'Make a passkey' }).click();
-    await page.waitForURL(`${origin}/`);
+    await come();
     answered.close();
     const [node, runner] = JSON.parse(process.env.OAUTH_RUNNER);
     const child = spawn(node, [runner, 'authorization', '--url', gate, '--client-id', 'runner', '--resource', resource, '-p', String(callbackPort)]);
@@ -412,7 +446,8 @@ const byRunner = {
 };
 
 try {
-  for (const [name, flow] of Object.entries(process.env.OAUTH_RUNNER ? byRunner : flows)) {
+  const chosen = (process.env.OAUTH_RUNNER && byRunner) || (process.env.OAUTH_PROGRAMS && byPrograms) || flows;
+  for (const [name, flow] of Object.entries(chosen)) {
     const begun = Date.now();
     try {
       await flow();

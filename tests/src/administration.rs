@@ -305,10 +305,7 @@ fn a_quorum_is_met_by_different_people_of_the_right_groups_and_by_nobody_else() 
 
 #[track_caller]
 fn journal_names_who_answered(rig: &Rig, people: &People<'_>) {
-    let mut journal = String::new();
-    for entry in fs::read_dir(rig.gateway.journal()).unwrap() {
-        journal.push_str(&fs::read_to_string(entry.unwrap().path()).unwrap_or_default());
-    }
+    let journal = rig.gateway.records().unwrap();
     for (who, what) in [
         ("user:dora", "request approved"),
         ("user:emil", "request denied"),

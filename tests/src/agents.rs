@@ -125,12 +125,6 @@ impl House {
     async fn refusal(&self, target: &str, password: &str) -> String {
         said(self.config(target, password).connect(tokio_postgres::NoTls).await.err().expect("a refusal"))
     }
-
-    fn journal(&self) -> String {
-        let files = std::fs::read_dir(self.gateway.journal()).unwrap().map(|file| file.unwrap().path());
-        let texts = files.filter(|file| file.is_file()).map(|file| std::fs::read(file).unwrap());
-        texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
-    }
 }
 
 fn said(error: tokio_postgres::Error) -> String {
@@ -182,7 +176,7 @@ async fn one_token_is_exchanged_for_another_that_opens_one_target() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(house.refusal("sample", &token).await.starts_with("28P01"));
-    let journal = house.journal();
+    let journal = house.gateway.records().unwrap();
     for words in
         [r#""kind":"issued""#, r#""purpose":"monthly report""#, r#""from":"jwt_"#, r#""targets":["sample"]"#]
     {
@@ -216,7 +210,7 @@ async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
     assert_eq!(show("principal").await, "agent:company/coder");
     assert_eq!(show("chain").await, "user:company/alice > agent:company/coder");
     assert!(show("session").await.starts_with('s'));
-    let journal = house.journal();
+    let journal = house.gateway.records().unwrap();
     assert!(journal.contains(
         r#""principal":"agent:company/coder","groups":["company/bots"],"on_behalf_of":["user:company/alice"]"#
     ));
@@ -272,7 +266,7 @@ async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
         // Where it is the subject's that is taken back, somebody acts whose token stays.
         let made = acting(&subject, if with == &subject { &bystander } else { with });
         // An issuer's token is called by digits of its digest, which the record of the exchange has.
-        let journal = house.journal();
+        let journal = house.gateway.records().unwrap();
         let issuers = || journal.rsplit_once("\"from\":\"jwt_").unwrap().1.split(' ').next().unwrap();
         let revoked = if with == &by_issuer { format!("jwt_{}", issuers()) } else { id(with) };
         // And once more, further down: a token of a token.

@@ -93,8 +93,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         return;
     }
     // What was done is on record, with who and how.
-    let journal = std::fs::read_dir(gateway.journal()).unwrap().flatten();
-    let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    let journal = gateway.records().unwrap();
     for (who, what) in [
         ("user:ada", "person came by invitation"),
         ("user:ada", "request approved"),

@@ -157,10 +157,7 @@ async fn a_grant_covers_the_same_statement_with_other_plain_values_and_nothing_e
     assert_eq!(shown(&rig.gateway, &update), ("in force".to_owned(), String::new(), 3));
     assert_eq!(shown(&rig.gateway, &kept), ("in force".to_owned(), String::new(), 1));
     // Each use is on record before what it lets through, and no value is.
-    let files = std::fs::read_dir(rig.gateway.journal())
-        .unwrap()
-        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
-    let journal: String = files.collect();
+    let journal = rig.gateway.records().unwrap();
     let used = journal.find(&format!("\"grant\":\"{update}\",\"grant_use\":1")).expect("a use");
     assert!(journal[used..].contains("\"kind\":\"allowed\""));
     assert!(journal.contains("standing grant given") && !journal.contains("'kept'"));

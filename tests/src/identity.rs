@@ -44,17 +44,6 @@ impl House {
     fn way(&self, password: &str) -> Way {
         Way { port: self.rig.gateway.port(), password: password.to_owned() }
     }
-
-    fn journal(&self) -> String {
-        let mut text = String::new();
-        for file in std::fs::read_dir(self.rig.gateway.journal()).unwrap() {
-            let file = file.unwrap().path();
-            if file.is_file() {
-                text.push_str(&String::from_utf8_lossy(&std::fs::read(file).unwrap()));
-            }
-        }
-        text
-    }
 }
 
 async fn refusal(way: &Way) -> String {
@@ -75,7 +64,7 @@ async fn a_token_of_an_issuer_opens_a_session_by_its_groups() {
     {
         assert_eq!(refusal(&house.way(&forged)).await, "28P01 the token is not valid");
     }
-    let journal = house.journal();
+    let journal = house.rig.gateway.records().unwrap();
     for said in [
         r#""principal":"agent:company/coder""#,
         r#""groups":["company/dba","company/dev"]"#,

@@ -35,8 +35,7 @@ fn sessions(rig: &Rig) -> Vec<(String, String)> {
 }
 
 fn opened(rig: &Rig) -> String {
-    let files = std::fs::read_dir(rig.gateway.journal()).unwrap().flatten();
-    let all: String = files.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+    let all = rig.gateway.records().unwrap();
     all.lines().filter(|line| line.contains("\"opened\"")).collect::<Vec<_>>().join("\n")
 }
 

@@ -51,7 +51,7 @@ impl Front {
         Self { gateway, _server: server, scratch, certificates, agents, callback, documents }
     }
 
-    fn gate(&self) -> String {
+    pub(crate) fn gate(&self) -> String {
         format!("http://127.0.0.1:{}", self.agents)
     }
 
@@ -161,8 +161,7 @@ fn a_client_signs_somebody_in_and_nobody_else_gets_or_keeps_its_tokens() {
     let who: Vec<_> = who.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(http::request(front.agents, "POST", "/whoami", &who, b"").unwrap().status, 401);
 
-    let journal = std::fs::read_dir(gateway.journal()).unwrap().flatten();
-    let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    let journal = gateway.records().unwrap();
     for what in [
         "\"client let in\"",
         "\"client turned away\"",

@@ -1,24 +1,10 @@
 //! What calls by MCP may take, and what is known of the answers that agents read.
 
-use std::path::Path;
-
 use testkit::http;
 
 use crate::approvals::eventually;
 use crate::mcp::{datum, door, door_with, query, words};
 use crate::rig::{self, DATABASE};
-
-fn journal(directory: &Path) -> String {
-    let read = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path()).unwrap_or_default();
-    let mut all = String::new();
-    let mut folders = vec![directory.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            if entry.path().is_dir() { folders.push(entry.path()) } else { all.push_str(&read(entry)) }
-        }
-    }
-    all
-}
 
 #[test]
 fn text_that_looks_like_instructions_is_a_fact_for_policy_and_on_record() {
@@ -44,7 +30,7 @@ fn text_that_looks_like_instructions_is_a_fact_for_policy_and_on_record() {
     assert!(door.call_with(&other, "query", &update).is_ok(), "who has not read it goes on");
     assert!(door.call("query", &query("SELECT 1")).is_ok());
     eventually("it is on record", || {
-        journal(&door.rig.gateway.journal()).contains("\"instructions\":1").then_some(())
+        door.rig.gateway.records().unwrap().contains("\"instructions\":1").then_some(())
     });
     let metrics = http::request(door.rig.gateway.admin_port(), "GET", "/metrics", &[], b"").unwrap().body;
     assert!(metrics.contains("durward_instruction_like_values_total 1"), "{metrics}");

@@ -33,6 +33,8 @@ fn program(name: &str, home: &Scratch) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let node = modules.join("node").join("bin");
     command.env("PATH", format!("{}:{}:{path}", node.display(), modules.join(".bin").display()));
+    // One of them believes the variable.
+    command.env("PWD", home.path());
     command.env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
     command
 }
@@ -170,4 +172,105 @@ fn programs_with_agents_in_them_say_that_they_are_connected() {
     std::fs::write(home.join("client.mjs"), script).unwrap();
     let printed = said(program("node", &home).arg(home.join("client.mjs")));
     assert_eq!(printed, "auto [[42]]\nlegacy [[42]]\n");
+}
+
+#[test]
+#[ignore = "needs the programs themselves: cargo xtask conformance"]
+fn programs_with_agents_in_them_sign_somebody_in() {
+    // Nothing here has a way to the hosts of their documents, as behind many a firewall; who has none registers.
+    let known = |id: &str| {
+        format!(
+            "[[agents.authorization.clients]]\nid = \"{id}\"\n\
+             redirects = [\"http://localhost/callback\", \"http://127.0.0.1/callback\"]\n"
+        )
+    };
+    let clients = [
+        "https://claude.ai/oauth/claude-code-client-metadata",
+        "https://chatgpt.com/oauth/codex/client.json",
+    ];
+    let front = Front::start(&format!("registration = true\n{}", clients.map(known).concat()));
+    let home = Scratch::new("mcp").unwrap();
+    let url = format!("{}/mcp", front.gate());
+    said(program("claude", &home).args(["mcp", "add", "--transport", "http", "-s", "user", "durward", &url]));
+    std::fs::create_dir(home.join(".codex")).unwrap();
+    let entry = format!("[mcp_servers.durward]\nurl = \"{url}\"\n");
+    std::fs::write(home.join(".codex/config.toml"), entry).unwrap();
+    let entry = format!("{{\"mcp\":{{\"durward\":{{\"type\":\"remote\",\"url\":\"{url}\"}}}}}}");
+    std::fs::write(home.join("opencode.json"), entry).unwrap();
+
+    let commands = [["claude", "login"], ["codex", "login"], ["opencode", "auth"]].map(|[name, verb]| {
+        let path = programs().join(".bin").join(name);
+        format!("[\"{name}\",\"{}\",\"mcp\",\"{verb}\",\"durward\"]", path.display())
+    });
+    let mut there = front.program();
+    let alike = program("claude", &home);
+    for (name, value) in alike.get_envs() {
+        there.env(name, value.unwrap());
+    }
+    there.current_dir(home.path()).env("OAUTH_PROGRAMS", format!("[{}]", commands.join(",")));
+    front.run(&mut there);
+    for (name, says) in [("claude", "Connected"), ("codex", "OAuth"), ("opencode", "connected")] {
+        let listed = said(program(name, &home).args(["mcp", "list"]));
+        assert!(listed.contains(says), "{name}: {listed}");
+    }
+}
+
+/// Where one of them finds a model: in place of a vendor's, ours asks for a call and says what came of it.
+fn with_a_model_here(command: &mut Command, home: &Scratch, model: u16) {
+    std::fs::create_dir(home.join(".codex")).unwrap();
+    let base = format!("http://127.0.0.1:{model}/v1");
+    let codex = format!(
+        "model = \"m\"\nmodel_provider = \"here\"\n[model_providers.here]\nname = \"here\"\nbase_url = \"{base}\"\n\
+         wire_api = \"responses\"\n"
+    );
+    std::fs::write(home.join(".codex/config.toml"), codex).unwrap();
+    let opencode = format!(
+        "{{\"provider\":{{\"here\":{{\"npm\":\"@ai-sdk/openai-compatible\",\"options\":{{\"baseURL\":\"{base}\",\"apiKey\":\"x\"}},\
+         \"models\":{{\"m\":{{\"name\":\"m\",\"tool_call\":true}}}}}}}},\"model\":\"here/m\",\"small_model\":\"here/m\"}}"
+    );
+    std::fs::write(home.join("opencode.json"), opencode).unwrap();
+    command.env("ANTHROPIC_BASE_URL", format!("http://127.0.0.1:{model}")).env("ANTHROPIC_API_KEY", "x");
+    // The model is asked once: all tools are there by then.
+    command.env("MCP_CONNECTION_NONBLOCKING", "false").env("ENABLE_TOOL_SEARCH", "false");
+}
+
+#[test]
+#[ignore = "needs the programs themselves: cargo xtask conformance"]
+fn programs_with_agents_in_them_work_under_run_with_nothing_configured() {
+    let door = door(
+        "@id(\"all-but-clear-values\") permit (principal, action, resource) unless { action == Action::\"reveal\" };",
+    );
+    let model = free_port().unwrap();
+    let place = Scratch::new("mcp").unwrap();
+    let mut there = program("node", &place);
+    there.arg(folder("programs").join("model.mjs"));
+    there.args([&model.to_string(), DATABASE, "SELECT email, 41 + total AS x FROM shop WHERE id = 1"]);
+    let mut there = Running::start(&mut there, &place.join("model.log"), Stop::Kill).unwrap();
+    there.wait_for_port(model).unwrap();
+    for words in [
+        &["claude", "-p", "the value", "--allowedTools", "mcp__durward__query"][..],
+        &[
+            "codex",
+            "exec",
+            "--dangerously-bypass-approvals-and-sandbox",
+            "--skip-git-repo-check",
+            "the value",
+        ],
+        &["opencode", "run", "the value"],
+    ] {
+        let (home, name) = (Scratch::new("mcp").unwrap(), words[0]);
+        let mut run =
+            door.rig.gateway.command(&["run", "--agent", name, "--for", "alice", "--target", DATABASE, "--"]);
+        run.args(words).env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", door.port));
+        for (name, value) in program(name, &home).get_envs() {
+            run.env(name, value.unwrap());
+        }
+        with_a_model_here(&mut run, &home, model);
+        let printed = said(run.current_dir(home.path()).stdin(Stdio::null()));
+        assert!(printed.contains("RESULT") && printed.contains(",42]"), "{name}: {printed}");
+        assert!(!printed.contains("p1@x.test"), "{name}: {printed}");
+        // What it got came as that agent, for that person.
+        let journal = door.rig.gateway.records().unwrap();
+        assert!(journal.contains(&format!("agent:{name}")), "{name}: {journal}");
+    }
 }

@@ -66,8 +66,7 @@ fn one_id_leads_from_the_client_by_log_and_journal_to_the_target() {
     ]));
     let session = said.lines().find_map(|line| line.strip_prefix("at the target: ")).expect("an id");
     assert!(said.contains(&format!("Decision {session}.2.")), "the client is told: {said}");
-    let journal = std::fs::read_dir(rig.gateway.journal()).unwrap().flatten();
-    let journal: String = journal.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    let journal = rig.gateway.records().unwrap();
     assert!(journal.contains(&format!("\"{session}.2\"")), "it is on record");
     let unfinished = "unterminated quoted string at or near";
     assert!(said.contains(unfinished) && said.contains("hunter2"), "the client knows what it sent: {said}");

@@ -233,8 +233,7 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
     );
     // An agent has none of her groups, so that another name of it may do nothing; and it does not say that it is her.
     assert!(run("other", "psql -XqAt -c 'SELECT 1'").contains("no token for this target"), "another agent");
-    let files = std::fs::read_dir(house.rig.gateway.journal()).unwrap().flatten();
-    let journal: String = files.filter_map(|f| std::fs::read_to_string(f.path()).ok()).collect();
+    let journal = house.rig.gateway.records().unwrap();
     for words in [
         r#""principal":"user:company/alice@example.com""#,
         r#""principal":"agent:local/coder""#,

@@ -123,6 +123,7 @@ const AGENTS: &[&str] = &[
     "@modelcontextprotocol/inspector@2.12.0",
     "@anthropic-ai/claude-code@2.1.330",
     "@google/gemini-cli@0.61.0",
+    "@openai/codex@0.171.0",
     "opencode-ai@1.18.33",
     "@qwen-code/qwen-code@0.24.4",
     // Servers for databases that the same task is done with, and a tokenizer that says what a model reads of it.

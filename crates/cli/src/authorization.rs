@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gateway::authorization::Settings as Server;
-use policy::oauth::{Client, Known, Redirect};
+use policy::oauth::{Client, DocumentAddress, Known, Redirect};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,7 +22,14 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Encrypted, or on the browser's own machine.
 const REDIRECT: &str =
     r"^(https://[^@#\\\s]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?([/?][^#\\\s]*)?)$";
-const ID: &str = r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$";
+const ID: &str = r"^([A-Za-z0-9][A-Za-z0-9.-]{0,62}|https://[^/@#?\\\s]+/[^@#\\\s]*)$";
+
+/// Programs that many have, by the addresses of their documents, and what those say: they are answered on the machine of their person
+/// alone. A gateway without a way to these hosts knows them all the same.
+const WIDESPREAD: [(&str, &str); 2] = [
+    ("Claude Code", "https://claude.ai/oauth/claude-code-client-metadata"),
+    ("Codex", "https://chatgpt.com/oauth/codex/client.json"),
+];
 
 /// How clients get tokens, before files are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +64,8 @@ pub(crate) struct TypedAuthorization {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TypedClient {
-    /// What it calls itself when it asks: letters, digits, `-` and `.`. Its agents are called so, too.
+    /// What it calls itself when it asks: letters, digits, `-` and `.`, and its agents are called so, too. Or the address of the
+    /// document in which it describes itself, which is then not fetched; its agents are called by the host.
     #[schemars(with = "String", extend("pattern" = ID))]
     id: Id,
     /// What people are shown; the id where it is not given.
@@ -90,6 +98,12 @@ impl TryFrom<String> for Id {
     type Error = String;
 
     fn try_from(id: String) -> Result<Self, String> {
+        if id.contains("://") {
+            return match DocumentAddress::read(&id) {
+                Ok(_) => Ok(Self(id)),
+                Err(why) => Err(format!("\"{id}\" is no id of a client: it {why}")),
+            };
+        }
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
         if id.is_empty() || id.len() > 63 || id.starts_with(['-', '.']) || !id.chars().all(fine) {
             return Err(format!("\"{id}\" is no id of a client: it has 1 to 63 letters, digits, - and ."));
@@ -118,10 +132,17 @@ impl AuthorizationSettings {
     /// What `up` runs with. Whatever asks there is on this machine, and the person is asked each time, so that clients may say
     /// themselves who they are: most know no other way.
     pub(crate) fn for_one() -> Self {
+        let answered = ["http://localhost/callback", "http://127.0.0.1/callback"];
+        let client = |(name, id): (&str, &str)| Client {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            redirects: answered.iter().filter_map(|at| Redirect::read(at).ok()).collect(),
+            known: Known::Configured,
+        };
         Self {
             session: USUAL,
             registration: true,
-            clients: Vec::new(),
+            clients: WIDESPREAD.map(client).to_vec(),
             anywhere: BTreeSet::new(),
             authorities: None,
         }
@@ -236,6 +257,14 @@ mod tests {
             ("clients = [{ id = 'a/b', redirects = ['http://127.0.0.1/'] }]", "is no id of a client"),
             (
                 "clients = [{ id = 'registered_x', redirects = ['http://127.0.0.1/'] }]",
+                "is no id of a client",
+            ),
+            (
+                "clients = [{ id = 'http://app.test/x', redirects = ['http://127.0.0.1/'] }]",
+                "is no id of a client",
+            ),
+            (
+                "clients = [{ id = 'https://app.test', redirects = ['http://127.0.0.1/'] }]",
                 "is no id of a client",
             ),
             ("clients = [{ id = 'a', redirects = [] }]", "is answered somewhere"),

@@ -301,6 +301,19 @@ impl Durward {
     pub fn journal(&self) -> PathBuf {
         self.data().join("journal")
     }
+
+    /// All that is on record, in the journal's lines and order.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn records(&self) -> Result<String, Failure> {
+        let files = std::fs::read_dir(self.journal())?.map(|file| file.map(|file| file.path()));
+        let mut files = files.collect::<Result<Vec<_>, _>>()?;
+        files.retain(|file| file.is_file());
+        files.sort();
+        let read = |file: &PathBuf| Ok(String::from_utf8_lossy(&std::fs::read(file)?).into_owned());
+        files.iter().map(read).collect()
+    }
 }
 
 fn serve(binary: &Path, scratch: &Scratch) -> Result<Running, Failure> {

@@ -98,13 +98,21 @@ impl Documents {
             drop(place);
             body
         });
+        // The host is one that a browser was sent here with: the way on is for whoever knows it.
+        let unreachable = |why: &str| {
+            format!(
+                "The client's document cannot be fetched: {why}. Where this gateway has no way to its host, whoever runs it can name \
+                 this client under [[agents.authorization.clients]], with the document's address as its id and the redirects \
+                 that it says."
+            )
+        };
         let fetched = match tokio::time::timeout(PATIENCE, asked).await {
-            Err(_) => Err("The client's document cannot be fetched: it took too long.".to_owned()),
+            Err(_) => Err(unreachable("it took too long")),
             Ok(Err(_)) => Err("The client's document was not fetched.".to_owned()),
             Ok(Ok(Ok(body))) => {
                 address.client(&body).map_err(|why| format!("The client's document is not one: {why}."))
             }
-            Ok(Ok(Err(error))) => Err(format!("The client's document cannot be fetched: {error}.")),
+            Ok(Ok(Err(error))) => Err(unreachable(&error.to_string())),
         };
         if let Err(why) = &fetched {
             tracing::info!(client = id, "a client is not known: {why}");

@@ -38,10 +38,12 @@ impl Client {
         self.redirects.iter().any(|known| known.fits(&asked)).then_some(asked)
     }
 
-    /// The host that vouches for it, where one does.
+    /// The host of the document that its id is the address of, where it is. It vouches for what is known by that document.
     pub fn host(&self) -> Option<&str> {
-        let rest = self.id.strip_prefix("https://").filter(|_| self.known == Known::Document)?;
-        rest.split('/').next()
+        match self.known {
+            Known::Document | Known::Configured => self.id.strip_prefix("https://")?.split('/').next(),
+            Known::Registered => None,
+        }
     }
 
     /// What its agents are called, behind the prefix of those that people run: letters, digits, `-`, `_` and `.`. What a client says
@@ -49,8 +51,10 @@ impl Client {
     pub fn agent(&self) -> String {
         let fine = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '-' };
         let name: String = match (self.known, self.host()) {
-            (Known::Document, host) => host.unwrap_or("client").chars().map(fine).collect(),
-            (Known::Configured, _) => self.id.clone(),
+            // Also where whoever runs the gateway said what the document says: policies name one agent.
+            (Known::Document | Known::Configured, Some(host)) => host.chars().map(fine).collect(),
+            (Known::Document, None) => "client".to_owned(),
+            (Known::Configured, None) => self.id.clone(),
             // No host has an underscore, and no configured id begins so.
             (Known::Registered, _) => {
                 let name: String = self.name.to_lowercase().chars().map(fine).collect();
@@ -77,6 +81,8 @@ mod tests {
             ("https://claude.ai/oauth/metadata", "Anything", Known::Document, "claude.ai"),
             ("https://app.test:8443/x", "Anything", Known::Document, "app.test-8443"),
             ("claude-code", "Claude Code", Known::Configured, "claude-code"),
+            ("https://claude.ai/oauth/metadata", "Claude Code", Known::Configured, "claude.ai"),
+            ("https://claude.ai/oauth/metadata", "Cursor", Known::Registered, "registered_cursor_metadata"),
             ("client-0011aabbccdd", "claude.ai", Known::Registered, "registered_claude.ai_aabbccdd"),
             ("client-0011aabbccdd", "Cursor", Known::Registered, "registered_cursor_aabbccdd"),
             ("client-0011eeff0011", "CURSOR ", Known::Registered, "registered_cursor_eeff0011"),
