@@ -419,6 +419,54 @@ fn a_stream_that_broke_is_taken_up_where_it_was_by_its_own_session() {
 }
 
 #[test]
+fn who_is_shut_out_while_something_is_under_way_hears_its_end_and_others_nothing() {
+    let door = door(POLICY);
+    let other = door.rig.gateway.token("other").unwrap();
+    // A request of each of them, which nobody answers.
+    let ask = |token: &str| {
+        let arguments = format!(
+            r#"{{"target":"{DATABASE}","sql":"UPDATE shop SET total = 0 WHERE id = 7","reason":"a test"}}"#
+        );
+        let asked = door.call_with(token, "request", &arguments).unwrap();
+        datum(&asked, "request").text().unwrap().to_owned()
+    };
+    let wait = |token: &str, request: &str, progress: &str| {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"wait","arguments":{{"request":"{request}"}},"_meta":{{
+                "io.modelcontextprotocol/protocolVersion":"{ALONE}","io.modelcontextprotocol/clientCapabilities":{{}}{progress}}}}}}}"#
+        );
+        let headers =
+            format!("MCP-Protocol-Version: {ALONE}\r\nMcp-Method: tools/call\r\nMcp-Name: wait\r\n");
+        speak(&door, token, "POST", &headers, &body)
+    };
+    let session = begin(&door, "{}");
+    let listen = |token: &str, session: &str| {
+        speak(&door, token, "GET", &format!("Mcp-Session-Id: {session}\r\n"), "")
+    };
+    let (mine, theirs) = (ask(&door.token), ask(&other));
+    let waits = wait(&door.token, &mine, "");
+    let streams = wait(&door.token, &mine, r#","progressToken":"p""#);
+    let silent = listen(&door.token, &session);
+    let neighbour = wait(&other, &theirs, "");
+    // What is under way has begun.
+    let mut first = [0; 12];
+    (&streams).read_exact(&mut first).unwrap();
+    (&silent).read_exact(&mut first).unwrap();
+
+    let shut = ["revoke", "principal", "agent:tester", "--reason", "a test"];
+    assert!(door.rig.gateway.command(&shut).output().unwrap().status.success());
+    let heard = rest(waits);
+    assert!(heard.starts_with("HTTP/1.0 401"), "{heard}");
+    let heard = rest(streams);
+    assert!(!heard.contains("\"result\""), "{heard}");
+    rest(silent);
+    // The neighbour hears the answer.
+    assert!(door.requests(&["deny", &theirs, "--say", "not today"]).status.success());
+    let heard = rest(neighbour);
+    assert!(heard.starts_with("HTTP/1.0 200") && heard.contains("not today"), "{heard}");
+}
+
+#[test]
 fn a_hint_that_would_be_refused_as_well_is_not_told() {
     let policy = |hint: &str| {
         format!(

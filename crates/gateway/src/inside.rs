@@ -142,6 +142,12 @@ impl Ear {
     }
 }
 
+/// When a token was looked at.
+enum Looked {
+    Lately,
+    Now,
+}
+
 /// Where such clients wait for whoever serves PostgreSQL.
 pub(crate) struct Doorbell {
     bell: UnboundedSender<Accepted>,
@@ -203,22 +209,12 @@ impl Gateway {
     /// It is not taken; that is in the journal. What cannot be written there lets nobody in.
     pub async fn admit_inside(&self, token: &str, peer: SocketAddr) -> Result<Admitted, NotIn> {
         self.is_current().map_err(NotIn::Closed)?;
-        let (mark, turn, asked) = (Mark::of(token), self.turn(), Instant::now());
-        let is_denied = |admitted: &Admitted| {
-            let (token, who) = (admitted.token(), admitted.principal());
-            self.denials().of_token(token, who, &self.groups(), now()).is_some()
-        };
-        if let Some(admitted) = self.recent().find(&mark, turn).filter(|admitted| !is_denied(admitted)) {
-            return Ok(admitted);
-        }
-        let refused = match self.authenticator_of_agents().check(token.as_bytes()).await {
-            // A code for emergencies opens one session, and a door asks more than once.
-            Ok(admitted) if !admitted.is_emergency() && !is_denied(&admitted) => {
+        let refused = match self.known_inside(token).await {
+            Ok((admitted, Looked::Lately)) => return Ok(admitted),
+            Ok((admitted, Looked::Now)) => {
                 self.failures().forgive(peer.ip());
-                self.recent().keep(mark, &admitted, asked, turn);
                 return Ok(admitted);
             }
-            Ok(_) => Refused::Token,
             Err(refused) => refused,
         };
         self.metrics().logins_refused.inc();
@@ -228,6 +224,30 @@ impl Gateway {
         }
         tokio::time::sleep(self.failures().penalty(peer.ip())).await;
         Err(NotIn::Token)
+    }
+
+    /// Whether a token that was taken before would be taken now. It is asked while its call goes on, and is no login.
+    pub async fn is_still_in(&self, token: &str) -> bool {
+        self.known_inside(token).await.is_ok()
+    }
+
+    /// Whoever a token is of, and when that was looked at.
+    async fn known_inside(&self, token: &str) -> Result<(Admitted, Looked), Refused> {
+        let (mark, turn, asked) = (Mark::of(token), self.turn(), Instant::now());
+        let is_denied = |admitted: &Admitted| {
+            let (token, who) = (admitted.token(), admitted.principal());
+            self.denials().of_token(token, who, &self.groups(), now()).is_some()
+        };
+        if let Some(admitted) = self.recent().find(&mark, turn).filter(|admitted| !is_denied(admitted)) {
+            return Ok((admitted, Looked::Lately));
+        }
+        let admitted = self.authenticator_of_agents().check(token.as_bytes()).await?;
+        // A code for emergencies opens one session, and a door asks more than once.
+        if admitted.is_emergency() || is_denied(&admitted) {
+            return Err(Refused::Token);
+        }
+        self.recent().keep(mark, &admitted, asked, turn);
+        Ok((admitted, Looked::Now))
     }
 
     /// Counts what could make another decision, or another mask, of what was asked before: policies, tags and groups, freezes and

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
 use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_BATCHES, WITH_SESSIONS, takes_pages};
+use crate::leave;
 use crate::origin::{bare, is_for_here};
 use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
 use crate::stream::{self, How};
@@ -103,14 +104,19 @@ impl Door {
             Err(Stranger::Fault(fault)) => return fault.respond(None),
             Err(Stranger::Unknown { brought }) => return self.unauthorized(brought),
         };
-        let answer = match method {
-            Method::GET => self.listen(&headers, &caller),
-            Method::DELETE => {
-                self.sessions.end(&headers, &caller.name()).map(|()| StatusCode::NO_CONTENT.into_response())
-            }
-            _ => self.post(&headers, body, caller).await,
+        let who = caller.clone();
+        let answer = async {
+            let answer = match method {
+                Method::GET => self.listen(&headers, &caller),
+                Method::DELETE => {
+                    let ended = self.sessions.end(&headers, &caller.name());
+                    ended.map(|()| StatusCode::NO_CONTENT.into_response())
+                }
+                _ => self.post(&headers, body, caller).await,
+            };
+            answer.unwrap_or_else(|fault| fault.respond(None))
         };
-        answer.unwrap_or_else(|fault| fault.respond(None))
+        leave::within(&self.gateway, who, answer).await.unwrap_or_else(|| self.unauthorized(true))
     }
 
     async fn admit(
