@@ -40,10 +40,9 @@ pub(crate) async fn within(
     let response = tokio::select! {
         biased;
         response = &mut answer => response,
-        () = &mut over => timeout(GRACE, answer).await.ok()?,
+        () = &mut over => return timeout(GRACE, answer).await.ok().filter(|late| !is_stream(late)),
     };
-    let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    if !is_stream {
+    if !is_stream(&response) {
         return Some(response);
     }
     let end = async move {
@@ -51,4 +50,8 @@ pub(crate) async fn within(
         sleep(GRACE).await;
     };
     Some(response.map(|body| Body::from_stream(body.into_data_stream().take_until(end))))
+}
+
+fn is_stream(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream")
 }
