@@ -1,6 +1,8 @@
 //! Functions and operators. A name stands for every candidate that the server could choose, unless the arguments' types
 //! settle it.
 
+use std::sync::Arc;
+
 use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CoercionForm, FuncCall, Node};
@@ -11,7 +13,7 @@ use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{constant, kind, qualified, text_constant};
-use super::value::{Flow, RECORD, TEXT, UNKNOWN, Value};
+use super::value::{Col, Flow, INT4, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 use super::{Control, parse};
 
@@ -88,7 +90,23 @@ impl<'a> Walk<'a> {
         }
         // Where a function and a cast could be meant the type is certain that both give.
         let type_oid = result.type_oid.filter(|made| cast.is_none_or(|target| target == *made));
-        Value { flow: flow.both(result.flow), type_oid, row: None }
+        let value = Value { flow: flow.both(result.flow), type_oid, row: None };
+        let row = self.out_row(&value);
+        Value { row, ..value }
+    }
+
+    /// The columns of a row that `OUT` or `TABLE` columns of the function that was called last make, where nothing in them is
+    /// hidden.
+    fn out_row(&mut self, value: &Value) -> Option<Arc<[Col]>> {
+        let declared = &self.chosen.first()?.out_columns;
+        let certain = declared.len() > 1 && self.chosen.iter().all(|f| f.out_columns == *declared);
+        if !certain || !value.flow.is_clear() {
+            return None;
+        }
+        let chosen = std::mem::take(&mut self.chosen);
+        let columns = self.function_columns(&chosen, value, "");
+        self.chosen = chosen;
+        columns.map(|(columns, _)| columns.into())
     }
 
     /// `type(value)` is a cast where no function has that name and takes it. Says which type could be meant.
@@ -254,6 +272,9 @@ impl<'a> Walk<'a> {
                     own_done = true;
                     self.own_function(function, nodes, scope);
                 }
+            } else if is_crosstab(function) {
+                self.found.functions.insert(function.function_name());
+                self.runs_text(function, nodes, scope);
             } else {
                 flow = flow.both(self.call_by_name(function));
             }
@@ -417,26 +438,25 @@ impl<'a> Walk<'a> {
         if name.name == "ts_rewrite" && function.arguments.len() == 3 {
             return; // The form with two queries instead of a text.
         }
-        let text = nodes.first().and_then(kind).and_then(text_constant).filter(|_| {
-            matches!(
-                name.name.as_str(),
-                "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "ts_stat"
-            )
-        });
-        self.spend(text.map_or(0, |text| text.len() / 8));
-        let parsed = text.and_then(|text| parse::parse(text, self.major, self.options).ok());
-        let Some(parsed) = parsed.filter(|p| p.statements.len() == 1) else {
+        let Some(texts) = texts_run(function, nodes) else {
             return self.unknown(format!("function {name} runs text as SQL, or reads what a text names"));
         };
-        for raw in &parsed.statements {
-            let statement = raw.stmt.as_deref().and_then(kind);
-            if !matches!(statement, Some(NodeEnum::SelectStmt(_))) {
-                return self.unknown(format!("function {name} runs text as SQL that is no query"));
+        for text in texts {
+            self.spend(text.len() / 8);
+            let parsed = parse::parse(text, self.major, self.options).ok();
+            let Some(parsed) = parsed.filter(|p| p.statements.len() == 1) else {
+                return self.unknown(format!("function {name} runs text as SQL, or reads what a text names"));
+            };
+            for raw in &parsed.statements {
+                let statement = raw.stmt.as_deref().and_then(kind);
+                if !matches!(statement, Some(NodeEnum::SelectStmt(_))) {
+                    return self.unknown(format!("function {name} runs text as SQL that is no query"));
+                }
+                let outer = Scope { ctes: Vec::new(), ..Scope::below(scope) };
+                let outside = Scope { parent: None, ..outer };
+                let rows = self.subquery(statement, &outside);
+                self.consume_flow(&rows.all());
             }
-            let outer = Scope { ctes: Vec::new(), ..Scope::below(scope) };
-            let outside = Scope { parent: None, ..outer };
-            let rows = self.subquery(statement, &outside);
-            self.consume_flow(&rows.all());
         }
     }
 
@@ -495,6 +515,28 @@ impl<'a> Walk<'a> {
         }
         self.call_oid(operator.function);
     }
+}
+
+/// The queries among a function's arguments. `None` where one of them is no literal, or the function reads its text otherwise.
+fn texts_run<'n>(function: &Function, nodes: &'n [Node]) -> Option<Vec<&'n str>> {
+    if is_crosstab(function) {
+        // The query and, unless a number says how many categories there are, another one of these.
+        let text = |node: &'n Node| text_constant(kind(node)?);
+        let queries = if function.arguments.get(1) == Some(&INT4) { nodes.get(..1)? } else { nodes };
+        return queries.iter().map(text).collect::<Option<Vec<_>>>().filter(|texts| !texts.is_empty());
+    }
+    let name = function.name.as_str();
+    let reads_first =
+        matches!(name, "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" | "ts_stat");
+    let first = nodes.first().and_then(kind).and_then(text_constant)?;
+    (reads_first && function.is_builtin()).then(|| vec![first])
+}
+
+/// A function of `tablefunc`'s that makes rows of what queries return, and does nothing else with them.
+fn is_crosstab(function: &Function) -> bool {
+    function.extension.as_deref() == Some("tablefunc")
+        && function.language == "c"
+        && matches!(function.name.as_str(), "crosstab" | "crosstab2" | "crosstab3" | "crosstab4")
 }
 
 /// A type's name as the server's messages spell it.

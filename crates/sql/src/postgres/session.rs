@@ -63,6 +63,7 @@ impl<'a> Walk<'a> {
                 let shown = value.clone().filter(|_| single).or(value);
                 self.setting(name, shown, set.is_local);
             }
+            VariableSetKind::VarSetDefault | VariableSetKind::VarReset if is_role(&name) => self.own_role(),
             VariableSetKind::VarSetDefault | VariableSetKind::VarReset => {
                 let local = set.is_local;
                 match settings::classify(&name, None) {
@@ -80,14 +81,22 @@ impl<'a> Walk<'a> {
     }
 
     fn setting(&mut self, name: String, value: Option<String>, local: bool) {
+        if name == "role" && value.as_deref() == Some("none") {
+            return self.own_role();
+        }
         match settings::classify(&name, value.as_deref()) {
             Setting::Harmless => self.found.control.push(Control::Set { name, value, local }),
             Setting::Configure => self.configures(name),
         }
     }
 
+    /// Back to the role that logged in, as pools send it and as `DISCARD ALL` does.
+    fn own_role(&mut self) {
+        self.found.control.push(Control::SetRole);
+    }
+
     fn configures(&mut self, name: String) {
-        if matches!(name.as_str(), "role" | "session_authorization") {
+        if is_role(&name) {
             self.found.control.push(Control::SetRole);
         } else {
             self.found.control.push(Control::ChangesSettings);
@@ -279,6 +288,11 @@ impl<'a> Walk<'a> {
         }
         texts(&["QUERY PLAN"])
     }
+}
+
+/// Whether a setting says as whom a session acts.
+fn is_role(name: &str) -> bool {
+    matches!(name, "role" | "session_authorization")
 }
 
 /// Actions that only running a statement has.

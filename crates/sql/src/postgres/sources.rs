@@ -254,7 +254,7 @@ impl<'a> Walk<'a> {
 
     /// The columns of a function's rows, and whether it is one that is no row; `None` where these are not certain. What no
     /// function gives, a cast or `current_date`, is of the type that it is.
-    fn function_columns(
+    pub(super) fn function_columns(
         &mut self,
         chosen: &[&'a Function],
         value: &Value,
@@ -297,8 +297,19 @@ impl<'a> Walk<'a> {
                     (several.iter().enumerate().map(column).collect(), false)
                 }
             };
-            if !shapes.iter().any(|(columns, scalar)| *scalar == shape.1 && same_names(columns, &shape.0)) {
-                shapes.push(shape);
+            let same = |(columns, scalar): &&mut (Vec<Col>, bool)| {
+                *scalar == shape.1 && same_names(columns, &shape.0)
+            };
+            match shapes.iter_mut().find(same) {
+                // Functions that users made may give columns of one name and other types.
+                Some((columns, _)) if chosen.iter().any(|f| !f.is_builtin()) => {
+                    for (column, other) in columns.iter_mut().zip(&shape.0) {
+                        column.value.type_oid =
+                            column.value.type_oid.filter(|t| Some(*t) == other.value.type_oid);
+                    }
+                }
+                Some(_) => (),
+                None => shapes.push(shape),
             }
         }
         match shapes.len() {

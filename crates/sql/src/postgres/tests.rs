@@ -717,3 +717,25 @@ fn what_is_set_is_known_without_a_catalogue() {
         assert!(setting, "{text}");
     }
 }
+
+#[test]
+fn back_to_the_role_that_logged_in_is_no_effect_and_another_role_is_one() {
+    for text in [
+        "RESET ROLE",
+        "SET ROLE NONE",
+        "SET LOCAL ROLE NONE",
+        "SET ROLE TO DEFAULT",
+        "SET SESSION AUTHORIZATION DEFAULT",
+        "RESET SESSION AUTHORIZATION",
+    ] {
+        assert!(effects(&["pg_catalog", "public"], text).is_empty(), "{text}");
+    }
+    for text in [
+        "SET ROLE \"NONE\"",
+        "SET ROLE app",
+        "SET SESSION AUTHORIZATION app",
+        "SET SESSION AUTHORIZATION 'none'",
+    ] {
+        assert!(!effects(&["pg_catalog", "public"], text).is_empty(), "{text}");
+    }
+}

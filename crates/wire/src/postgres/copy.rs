@@ -9,6 +9,8 @@ use crate::Malformed;
 use crate::reader::Reader;
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// What stands for NULL in the text format unless a statement says otherwise. No value is written so.
+const NULL: &[u8] = b"\\N";
 
 /// How rows are laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub enum CopyFormat {
     Text {
         /// Between columns.
         delimiter: u8,
-        /// What stands for NULL.
+        /// What stands for NULL, and, unless it is `\N`, for a value that looks like it.
         null: Vec<u8>,
         /// Whether the first row holds the columns' names.
         header: bool,
@@ -91,11 +93,15 @@ impl CopyRewriter {
                 if seen > 0 {
                     out.push(delimiter);
                 }
-                let value = if raw == null {
-                    None
-                } else {
+                let value = if raw != null {
                     unescape(raw, &mut self.decoded)?;
                     Some(self.decoded.as_slice())
+                } else if null == NULL {
+                    None
+                } else {
+                    // A value may be written like a NULL that the statement chose: what stands there is taken for one,
+                    // so that a guess that is right looks like the others.
+                    Some(raw)
                 };
                 match cells.cell(seen, value) {
                     Cell::Keep => out.extend_from_slice(raw),

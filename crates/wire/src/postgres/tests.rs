@@ -180,6 +180,26 @@ fn text_rows_are_rewritten_field_by_field() {
 }
 
 #[test]
+fn a_value_that_looks_like_the_chosen_null_is_rewritten_like_any_other() {
+    let text = |null: &[u8]| CopyFormat::Text { delimiter: b'\t', null: null.to_vec(), header: false };
+    let csv = CopyFormat::Csv {
+        delimiter: b',',
+        quote: b'"',
+        escape: b'"',
+        null: b"secret".to_vec(),
+        header: false,
+    };
+    assert_eq!(copied(text(b"secret"), 2, &[b"secret\tx\n"]).expect("text"), b"m\"0-k\\t\tx\n");
+    assert_eq!(
+        copied(text(b"\\\\N"), 1, &[b"\\\\N\n"]).expect("a value that is written like it"),
+        b"\\\\N\n"
+    );
+    assert_eq!(copied(text(b"x\\"), 1, &[b"x\\\n"]).expect("a NULL that is no escape"), b"x\\\n");
+    // In CSV the server puts such a value within quotes.
+    assert_eq!(copied(csv, 2, &[b"secret,\"secret\"\n"]).expect("csv"), b"secret,\"m\"\"0-k\t\"\n");
+}
+
+#[test]
 fn csv_rows_are_rewritten_whatever_quotes_them() {
     let csv = |delimiter, quote, escape| CopyFormat::Csv {
         delimiter,
