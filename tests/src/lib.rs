@@ -87,6 +87,8 @@ mod rig;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod scan;
+#[cfg(test)]
 mod second_lock;
 #[cfg(test)]
 mod shared;
