@@ -97,6 +97,8 @@ mod signins;
 #[cfg(test)]
 mod signouts;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod sound;
 #[cfg(test)]
 mod tls;
