@@ -190,7 +190,12 @@ fn no_secret_of_a_run_stands_in_anything_that_it_wrote() {
     scan.wrote("apply", said(&apply_with(&gateway, &all, &held_policy)));
     let unknown = targets(&server, &[("sealed", "credential = \"nobody\"")]);
     let refused = said(&apply(&gateway, &unknown));
-    assert!(refused.contains("has no [credentials.nobody]"), "{refused}");
+    assert!(
+        refused.contains(
+            "t.toml:8:14: target \"sealed\": the gateway's durward.toml has no [credentials.nobody]"
+        ),
+        "{refused}"
+    );
     scan.wrote("apply of what is not there", refused);
     let (token, revoked) = (gateway.token("scanner").unwrap(), gateway.token("revoked").unwrap());
     scan.wrote(
