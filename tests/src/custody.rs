@@ -429,8 +429,22 @@ fn the_master_key_is_replaced_while_sessions_go_on_and_the_old_one_opens_nothing
 
 #[test]
 fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
-    let rig = Rig::start(&[], ALLOW_ALL);
+    let rig = Rig::start(&[SCRAM], ALLOW_ALL);
     let place = Scratch::new("backup").unwrap();
+    // A target whose password lies sealed in the store alone.
+    role(&rig.server, "sealed", "sealed and kept");
+    demand_passwords(&rig.server);
+    let sealed = targets(&rig.server, &[("sealed", "password = \"sealed and kept\"")]);
+    let applied = apply_with(&rig.gateway, &sealed, "");
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(who(rig.gateway.port(), &rig.through().password, "sealed").starts_with("sealed\n"));
+    let code = ["break-glass", "create", "--for", "alice", "--target", "sealed"];
+    let code = word(&said(&rig.gateway.command(&code).output().unwrap()), "dwb_");
+    let approver = rig.gateway.command(&["approver", "add", "dora", "--group", "dba"]).output().unwrap();
+    assert!(approver.status.success());
+    let invited =
+        rig.gateway.command(&["people", "invite", "ada", "--role", "administrator"]).output().unwrap();
+    assert!(invited.status.success());
     let file = place.join("durward.backup");
     let mut busy = rig
         .through()
@@ -472,11 +486,10 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
     }
     let restored = restore(&file, &recovery);
     assert!(restored.status.success(), "{}", said(&restored));
-    assert!(
-        said(&restored).contains("1 tokens") && said(&restored).contains("journal verifies"),
-        "{}",
-        said(&restored)
-    );
+    println!("{}", said(&restored));
+    for told in ["1 tokens", "journal verifies", "1 one-time codes", "1 approvers"] {
+        assert!(said(&restored).contains(told), "no {told}: {}", said(&restored));
+    }
 
     let mut serve = Command::new(binary());
     serve.arg("serve").arg("-c").arg(&config).current_dir(place.path());
@@ -493,6 +506,11 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
     let fresh = word(&durward(&["token", "issue", "agent:fresh"]), "dwt_");
     let opened = who(port, &fresh, DATABASE);
     assert!(opened.starts_with("postgres\n"), "{opened}");
+    // The restored credential opens its target, and what was made to be used once is of no use any more.
+    let opened = who(port, &fresh, "sealed");
+    assert!(opened.starts_with("sealed\n"), "{opened}");
+    let refused = who(port, &code, "sealed");
+    assert!(refused.contains("the token is not valid"), "{refused}");
     running.end();
     let data = place.join("new").display().to_string();
     assert!(durward(&["audit", "verify", "--data", &data]).contains("none was changed"));
