@@ -47,6 +47,7 @@ let answers = [];
 const answered = createServer((request, response) => {
   const url = new URL(request.url, callback);
   if (url.pathname !== '/favicon.ico') answers.push(url);
+  keep('authorization code', url.searchParams.get('code'));
   response.end('You can close this page.');
 });
 await new Promise((done) => { answered.listen(callbackPort, '127.0.0.1', done); });
@@ -69,6 +70,22 @@ await device.send('WebAuthn.addVirtualAuthenticator', {
   },
 });
 
+// Every secret that is made on the way, by its kind, for whoever looks for them afterwards.
+const secrets = {};
+const keep = (kind, secret) => { if (secret) (secrets[kind] ??= new Set()).add(secret); };
+keep('invitation', process.env.OAUTH_LINK.split('#')[1]);
+page.on('request', (request) => {
+  const fields = new URLSearchParams(request.postData() ?? '');
+  keep("form's token against forgery", fields.get('csrf'));
+  const brought = fields.get('signed') || fields.get('made');
+  if (brought) keep('challenge of a passkey', JSON.parse(Buffer.from(JSON.parse(brought).client_data, 'base64url')).challenge);
+});
+page.on('response', async (response) => {
+  for (const { name, value } of await response.headersArray().catch(() => [])) {
+    if (name.toLowerCase() === 'set-cookie') keep('session cookie', value.split(';')[0].split('=')[1]);
+  }
+});
+
 const looks = async (name) => {
   if (process.env.CONSOLE_QUICK && !shots) return;
   for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
@@ -86,6 +103,7 @@ const looks = async (name) => {
 // A question for a code, and what meets it.
 const question = (changes = {}) => {
   const verifier = randomBytes(32).toString('base64url');
+  keep('code verifier', verifier);
   const challenge = createHash('sha256').update(verifier).digest('base64url');
   const parameters = {
     response_type: 'code', client_id: app, redirect_uri: callback, state: randomBytes(8).toString('hex'), resource,
@@ -112,7 +130,10 @@ const said = async (url, button = 'Let it in', choose = async () => {}) => {
 
 const post = async (path, form) => {
   const response = await fetch(`${gate}${path}`, { method: 'POST', body: new URLSearchParams(form) });
-  return { status: response.status, ...(await response.json().catch(() => ({}))) };
+  const said = await response.json().catch(() => ({}));
+  keep('access token', said.access_token);
+  keep('refresh token', said.refresh_token);
+  return { status: response.status, ...said };
 };
 const trade = (asked, answer, changes = {}) => post('/token', {
   grant_type: 'authorization_code', code: answer.searchParams.get('code'), redirect_uri: asked.parameters.redirect_uri,
@@ -158,9 +179,13 @@ const provider = {
   clientInformation: () => information,
   saveClientInformation: (known) => { information = known; },
   tokens: () => saved,
-  saveTokens: (tokens) => { saved = tokens; },
+  saveTokens: (tokens) => {
+    saved = tokens;
+    keep('access token', tokens.access_token);
+    keep('refresh token', tokens.refresh_token);
+  },
   redirectToAuthorization: (url) => { sentTo = url; },
-  saveCodeVerifier: (text) => { verifier = text; },
+  saveCodeVerifier: (text) => { verifier = text; keep('code verifier', text); },
   codeVerifier: () => verifier,
   discoveryState: () => discovered,
   saveDiscoveryState: (found) => { discovered = found; },
@@ -459,6 +484,7 @@ try {
     }
     console.log(`ok: ${name} (${Date.now() - begun} ms)`);
   }
+  left.secrets = Object.entries(secrets).map(([kind, all]) => ({ kind, all: [...all] }));
   console.log(JSON.stringify(left));
 } finally {
   await browser.close();

@@ -16,6 +16,7 @@ use testkit::postgres::{Postgres, SUPERUSER};
 use testkit::process::free_port;
 
 use crate::rig::{self, DATABASE};
+use crate::scan::Scan;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
@@ -45,8 +46,9 @@ fn house(policy: &str) -> House {
     let issuer = Issuer::start(&rig::npm(), CLIENTS).unwrap();
     let server = rig::server(&[]);
     let port = free_port().unwrap();
-    let settings =
-        format!("\n[agents]\nlisten = \"127.0.0.1:{port}\"\nurls = [\"https://gate.example.com/\"]");
+    let settings = format!(
+        "\n[log]\nlevel = \"trace\"\n[agents]\nlisten = \"127.0.0.1:{port}\"\nurls = [\"https://gate.example.com/\"]"
+    );
     let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
     let key = Signer::p256("own").unwrap();
     let issuers = format!(
@@ -191,7 +193,7 @@ async fn one_token_is_exchanged_for_another_that_opens_one_target() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
-    let house = house(POLICY);
+    let mut house = house(POLICY);
     let actor = house.issuer.token("coder", "one").unwrap();
     let acting = [("actor_token", actor.as_str()), ("actor_token_type", JWT)];
     let token = house.exchanged("alice", "three", "second", &acting);
@@ -235,6 +237,27 @@ async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
         let answer = form(actor);
         assert!(answer.status == 400 && answer.body.contains("may not act"), "{what}: {}", answer.body);
     }
+    let mut scan = Scan::new("agents");
+    for jwt in [&actor, &tester, &alice] {
+        scan.secret("JWT of an issuer", jwt);
+    }
+    scan.secret("exchanged token", &token);
+    scan.secret("exchanged token", three.at("access_token").and_then(Json::text).unwrap());
+    let assertion = house.assertion("looked for", &[]);
+    let wrong = house.assertion("looked for", &[("aud", "\"https://other.example.com\"".to_owned())]);
+    for (assertion, target) in [(&assertion, "sample"), (&assertion, "sample"), (&wrong, "sample")] {
+        let answer = house.ask(&[
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", assertion),
+            ("audience", target),
+        ]);
+        scan.wrote("what an assertion was answered", answer.body);
+        scan.secret("assertion by a private key", assertion);
+    }
+    scan.gateway(&mut house.gateway);
+    assert!(scan.finds("log", "DEBUG") && scan.finds("jsonl", "agent:company/coder"));
+    scan.check();
 }
 
 /// Of an exchange with two tokens, either that is taken back takes along what was made of both, and nothing else.

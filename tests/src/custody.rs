@@ -1,21 +1,20 @@
 //! What is kept: secrets stay where they belong, the master key is replaced while statements run, and a backup comes back in an
 //! empty place.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::Scratch;
+use testkit::certificates::Certificates;
 use testkit::durward::{Durward, Target};
 use testkit::postgres::Postgres;
 use testkit::process::{Running, Stop, free_port, text};
 
 use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, python, server};
+use crate::scan::Scan;
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,200 +61,229 @@ fn targets(server: &Postgres, all: &[(&str, &str)]) -> String {
 }
 
 fn apply(gateway: &Durward, targets: &str) -> Output {
+    apply_with(gateway, targets, ALLOW_ALL)
+}
+
+fn apply_with(gateway: &Durward, targets: &str, policy: &str) -> Output {
     let files = Scratch::new("files").unwrap();
     fs::write(files.join("t.toml"), targets).unwrap();
-    fs::write(files.join("p.cedar"), ALLOW_ALL).unwrap();
+    fs::write(files.join("p.cedar"), policy).unwrap();
     gateway.command(&["apply", "-f"]).arg(files.path()).output().unwrap()
 }
 
 // ---------------------------------------------------------------------- secrets stay where they belong
 
-/// A secret as it may stand somewhere, in eight spellings.
-fn spellings(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
-    let bytes = secret.as_bytes();
-    let hex = |upper: bool| -> String {
-        bytes.iter().map(|b| if upper { format!("{b:02X}") } else { format!("{b:02x}") }).collect()
-    };
-    let percent: String = bytes
-        .iter()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(*b).to_string() } else { format!("%{b:02X}") })
-        .collect();
-    let json: String = secret
-        .chars()
-        .map(|c| match c {
-            '"' => "\\\"".to_owned(),
-            '\\' => "\\\\".to_owned(),
-            other => other.to_string(),
-        })
-        .collect();
-    let mut all = vec![
-        ("raw", bytes.to_vec()),
-        ("hex", hex(false).into_bytes()),
-        ("HEX", hex(true).into_bytes()),
-        ("percent", percent.into_bytes()),
-        ("JSON", json.into_bytes()),
-        ("UTF-16LE", secret.encode_utf16().flat_map(u16::to_le_bytes).collect()),
-    ];
-    // Behind none, one or two other bytes it looks otherwise; what its neighbours share is left out.
-    for lead in 0..3 {
-        let padded = [&[0; 2][..lead.min(2)], bytes].concat();
-        for (name, extra) in [("base64", *b"+/"), ("base64url", *b"-_")] {
-            let text = base64(&padded, extra);
-            all.push((name, text.as_bytes()[(lead * 8).div_ceil(6)..text.len() - 4].to_vec()));
-        }
-    }
-    all
+/// What of a password's SCRAM verifier is as good as the password, or as the server: `ClientKey` and `ServerKey` (RFC 5802).
+const KEYS: &str = r#"
+import base64, hashlib, hmac, sys
+password, verifier = sys.argv[1:]
+iterations, salt = verifier.split("$")[1].split(":")
+salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
+for name in (b"Client Key", b"Server Key"):
+    print(hmac.new(salted, name, "sha256").hexdigest())
+"#;
+
+fn unhexed(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.trim().chars().collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
 }
 
-fn base64(bytes: &[u8], extra: [u8; 2]) -> String {
-    let alphabet = [&b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"[..], &extra].concat();
-    let digits = |chunk: &[u8]| {
-        let number = (0..3).fold(0_usize, |n, i| n << 8 | usize::from(chunk.get(i).copied().unwrap_or(0)));
-        [18, 12, 6, 0].map(|shift| char::from(alphabet[number >> shift & 63]))
-    };
-    bytes.chunks(3).flat_map(digits).collect()
-}
-
-fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    hay.windows(needle.len()).any(|w| w == needle)
-}
-
-#[test]
-fn a_secret_is_found_in_each_of_eight_spellings() {
-    let secret = "pa\"ss wörd/+~?>";
-    for (at, (name, spelt)) in spellings(secret).iter().enumerate() {
-        assert!(!spelt.is_empty(), "{name}");
-        assert!(at == 0 || *spelt != secret.as_bytes(), "{name}");
-    }
-    let inside = |hay: &[u8]| spellings(secret).iter().any(|(_, spelt)| contains(hay, spelt));
-    for lead in 0..4 {
-        let text = [&b"abcd"[..lead], secret.as_bytes(), b"tail"].concat();
-        for extra in [*b"+/", *b"-_"] {
-            assert!(inside(base64(&text, extra).as_bytes()), "behind {lead}");
-        }
-    }
-    assert!(inside("{\"x\":\"pa\\\"ss wörd/+~?>\"}".as_bytes()));
-    assert!(!inside(b"pa\"ss word/+~?>"));
-}
-
-fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, found);
-        } else if path.file_name().is_some_and(|name| name != "master.key") {
-            found.insert(path.display().to_string(), fs::read(&path).unwrap());
-        }
-    }
-}
-
-fn page(port: u16, path: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    bytes
-}
+/// Somebody who takes no message: what is sent is tried, and fails.
+const SIGNED: &str = "whsec_c2VjcmV0IG9mIGEgd2ViaG9vayBvZiBhIHRlc3Q=";
 
 #[test]
 fn no_secret_of_a_run_stands_in_anything_that_it_wrote() {
+    let mut scan = Scan::new("sources");
+    let bao = Bao::start();
     let server = server(&[SCRAM]);
-    let passwords: [(&str, String); 4] = ["sealed", "filed", "run", "wrong"]
-        .map(|name| (name, format!("{name} \"pä/ss+ wört\" {}", std::process::id())));
-    for (name, password) in &passwords {
-        role(&server, name, if *name == "wrong" { "another" } else { password });
-    }
-    demand_passwords(&server);
+    let secret = |name: &str| format!("{name} \"pä/ss+ wört\" {}", std::process::id());
+    let passwords = [
+        ("sealed", "password sealed in the store"),
+        ("filed", "password by a file"),
+        ("run", "password by a command"),
+        ("held", "password by the environment"),
+        ("vaulted", "password in a vault"),
+        ("wrong", "password that is wrong"),
+    ];
     let place = Scratch::new("sources").unwrap();
-    for (name, password) in &passwords {
-        fs::write(place.join(name), password).unwrap();
+    for (name, kind) in passwords {
+        let password = secret(name);
+        role(&server, name, if name == "wrong" { "another" } else { &password });
+        fs::write(place.join(name), &password).unwrap();
+        scan.secret(kind, password);
     }
+    for (name, text, kind) in [
+        ("secret_id", bao.secret.as_str(), "vault's AppRole secret"),
+        ("hook", SIGNED, "webhook's secret"),
+        ("bot", "xoxb-a-token-of-a-test-bot", "token of Slack"),
+        ("signing", "8f742231b10e8888abcd99ccceee85a5", "signing secret of Slack"),
+        ("keeper", &secret("keeper"), "password of the store"),
+    ] {
+        fs::write(place.join(name), text).unwrap();
+        scan.secret(kind, text);
+    }
+    bao.run(&["kv", "put", "secret/databases/orders", &format!("password={}", secret("vaulted"))]);
+    demand_passwords(&server);
+    let verifier =
+        server.sql(DATABASE, "SELECT rolpassword FROM pg_authid WHERE rolname = 'sealed'").unwrap();
+    let mut keys = Command::new(python());
+    let keys = text(keys.args(["-c", KEYS, &secret("sealed"), verifier.trim()])).unwrap();
+    let (client, server_s) = keys.trim().split_once('\n').unwrap();
+    scan.secret("client's SCRAM key", unhexed(client));
+    scan.secret("server's SCRAM key", unhexed(server_s));
+    let certificates = Certificates::make(place.path(), &["gate.example.com"]).unwrap();
+    scan.secret("private key of TLS", fs::read_to_string(&certificates.key).unwrap().lines().nth(1).unwrap());
+
     let at = |name: &str| place.join(name).display().to_string();
-    let head = format!(
-        "[log]\nlevel = \"trace\"\n[credentials.filed]\nfile = \"{}\"\n[credentials.run]\ncommand = [\"cat\", \"{}\"]\n\
-         [credentials.wrong]\nfile = \"{}\"\n[credentials.none]\nfile = \"/nonexistent\"\n",
-        at("filed"),
-        at("run"),
-        at("wrong")
+    let nobody = free_port().unwrap();
+    // What the command sees is part of what was written.
+    let shows = format!(
+        "cat /proc/self/environ /proc/self/cmdline /proc/$$/environ > {}; cat {}",
+        at("child"),
+        at("run")
     );
-    let mut gateway = Durward::start_sharing(&binary(), &head, None).unwrap();
-    let mut outputs = BTreeMap::new();
+    let head = format!(
+        "[log]\nlevel = \"trace\"\n[credentials.filed]\nfile = \"{}\"\n[credentials.run]\n\
+         command = [\"sh\", \"-c\", \"{shows}\"]\n\
+         [credentials.held]\nenv = \"HELD_BY_A_TEST\"\n[credentials.vaulted]\nvault = \"databases/orders\"\n\
+         [credentials.wrong]\nfile = \"{}\"\n[credentials.none]\nfile = \"/nonexistent\"\n\
+         [vault]\naddress = \"{}\"\nrole_id = \"{}\"\nsecret_id = {{ file = \"{}\" }}\n\
+         [webhooks.ops]\nurl = \"http://127.0.0.1:{nobody}/hook\"\nsecret = {{ file = \"{}\" }}\n",
+        at("filed"),
+        at("wrong"),
+        bao.address,
+        bao.role,
+        at("secret_id"),
+        at("hook"),
+    );
+    let held = [("HELD_BY_A_TEST", secret("held"))];
+    let held: Vec<_> = held.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut gateway = Durward::start_holding(&binary(), &head, &held).unwrap();
+    let more = format!(
+        "{}public_url = \"https://gate.example.com\"\ntls = {{ certificate = \"{}\", key = \"{}\" }}\n\
+         [slack]\nchannel = \"C0123456789\"\napi = \"http://127.0.0.1:{nobody}/api\"\ntoken = {{ file = \"{}\" }}\n\
+         signing_secret = {{ file = \"{}\" }}\n",
+        fs::read_to_string(gateway.config()).unwrap(),
+        certificates.certificate.display(),
+        certificates.key.display(),
+        at("bot"),
+        at("signing"),
+    );
+    fs::write(gateway.config(), more).unwrap();
+    gateway.restart().unwrap();
     let all = targets(
         &server,
         &[
             ("sealed", &format!("password_file = \"{}\"", at("sealed"))),
             ("filed", "credential = \"filed\""),
             ("run", "credential = \"run\""),
+            ("held", "credential = \"held\""),
+            ("vaulted", "credential = \"vaulted\""),
             ("wrong", "credential = \"wrong\""),
             ("none", "credential = \"none\""),
         ],
     );
-    outputs.insert("apply", said(&apply(&gateway, &all)));
+    let held_policy = format!(
+        "{ALLOW_ALL}@id(\"held\") @approvers(\"dba\") forbid (principal, action == Action::\"drop\", resource) \
+         unless {{ context.approvals.contains(\"held\") }};\n"
+    );
+    scan.wrote("apply", said(&apply_with(&gateway, &all, &held_policy)));
     let unknown = targets(&server, &[("sealed", "credential = \"nobody\"")]);
     let refused = said(&apply(&gateway, &unknown));
-    assert!(refused.contains("has no [credentials.nobody]"), "{refused}");
-    outputs.insert("apply of what is not there", refused);
-    let token = gateway.token("scanner").unwrap();
-    let approver = said(&gateway.command(&["approver", "add", "dora", "--group", "dba"]).output().unwrap());
-    let approver = word(&approver, "dwp_");
-    for name in ["sealed", "filed", "run"] {
+    assert!(
+        refused.contains(
+            "t.toml:8:14: target \"sealed\": the gateway's durward.toml has no [credentials.nobody]"
+        ),
+        "{refused}"
+    );
+    scan.wrote("apply of what is not there", refused);
+    let (token, revoked) = (gateway.token("scanner").unwrap(), gateway.token("revoked").unwrap());
+    scan.wrote(
+        "revoke",
+        said(&gateway.command(&["token", "revoke", revoked.rsplit_once('_').unwrap().0]).output().unwrap()),
+    );
+    let mut shown = |kind: &str, beginning: &str, arguments: &[&str]| {
+        let output = gateway.command(arguments).output().unwrap();
+        let secret = word(&said(&output), beginning);
+        scan.secret(kind, &secret);
+        secret
+    };
+    shown("approver's secret", "dwp_", &["approver", "add", "dora", "--group", "dba"]);
+    let code = ["break-glass", "create", "--for", "alice", "--target", "filed"];
+    let code = shown("break-glass code", "dwb_", &code);
+    let link =
+        said(&gateway.command(&["people", "invite", "ada", "--role", "administrator"]).output().unwrap());
+    scan.secret("invitation", link.split('#').nth(1).unwrap().split_whitespace().next().unwrap());
+    for name in ["sealed", "filed", "run", "held", "vaulted"] {
         let said = who(gateway.port(), &token, name);
-        assert!(said.starts_with(&format!("{name}\n")), "{said}");
-        outputs.insert(name, said);
+        let log = gateway.log();
+        let warned: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+        assert!(said.starts_with(&format!("{name}\n")), "{name}: {said} {warned:?}");
+        scan.wrote(name, said);
     }
-    for (name, expected) in
-        [("wrong", "does not accept the gateway's credential"), ("none", "cannot get its credential")]
-    {
+    for name in ["wrong", "none"] {
         let said = who(gateway.port(), &token, name);
-        assert!(said.contains(expected), "{said}");
-        outputs.insert(name, said);
+        assert!(said.contains("cannot read the target's catalogue"), "{said}");
+        scan.wrote(name, said);
     }
-    // A wrong token, a wrong administrator, a doctor's look at what fails, an export, a backup.
-    outputs.insert("wrong token", who(gateway.port(), &format!("{token}0"), "filed"));
-    for (name, arguments) in [
-        ("doctor", &["doctor"][..]),
-        ("targets", &["targets", "ls"]),
-        ("tokens", &["token", "ls"]),
-        ("sessions", &["sessions", "ls"]),
+    assert!(who(gateway.port(), &code, "filed").starts_with("filed\n"));
+    scan.wrote("a code again", who(gateway.port(), &code, "filed"));
+    scan.wrote("a wrong token", who(gateway.port(), &format!("{token}0"), "filed"));
+    scan.wrote("a token that is revoked", who(gateway.port(), &revoked, "filed"));
+    // A password that a client writes, once in what waits for a person and is withdrawn and once allowed.
+    let said_in_statement = secret("written");
+    for statement in [
+        format!("DROP TABLE IF EXISTS none; ALTER ROLE sealed PASSWORD '{said_in_statement}'"),
+        format!("ALTER ROLE sealed PASSWORD '{said_in_statement}'"),
     ] {
-        outputs.insert(name, said(&gateway.command(arguments).output().unwrap()));
+        let way = Way { port: gateway.port(), password: token.clone() };
+        let mut psql = Command::new("timeout");
+        psql.args(["3", "psql", "-XAtc", &statement]).env("PGDATABASE", "sealed");
+        let said = way.said(&mut psql);
+        assert!(said.contains("ALTER ROLE") || said.contains("dba"), "it is allowed, or waits: {said}");
+        scan.wrote("a statement with a password", said.replace(&said_in_statement, "…"));
     }
+    scan.secret("secret in a statement", said_in_statement);
+    // A store that does not take its password.
+    let store = format!(
+        "data = \"{}\"\n[store]\nurl = \"postgres://nobody@127.0.0.1:{}/{DATABASE}?sslmode=disable\"\n\
+         password = {{ file = \"{}\" }}\n",
+        at("elsewhere"),
+        server.port(),
+        at("keeper")
+    );
+    fs::write(place.join("store.toml"), store).unwrap();
+    let init = gateway.command(&["init", "-c"]).arg(place.join("store.toml")).output().unwrap();
+    assert!(!init.status.success(), "{}", said(&init));
+    scan.wrote("init of a store that is not there", said(&init));
     let backup = place.join("backup");
     let mut command = gateway.command(&["backup"]);
-    let shown = said(&command.arg(&backup).arg("-c").arg(gateway.config()).output().unwrap());
-    let recovery = word(&shown, "dwk_");
-    assert!(backup.exists(), "{shown}");
-
-    let mut hay = BTreeMap::new();
-    hay.insert("metrics".to_owned(), page(gateway.admin_port(), "/metrics"));
-    hay.insert("readyz".to_owned(), page(gateway.admin_port(), "/readyz"));
-    let pid = gateway.process().pid();
-    hay.insert("arguments".to_owned(), fs::read(format!("/proc/{pid}/cmdline")).unwrap());
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    hay.insert("log".to_owned(), gateway.log().into_bytes());
-    gateway.end();
-    files(&gateway.data(), &mut hay);
-    hay.insert("backup".to_owned(), fs::read(&backup).unwrap());
-    for (name, said) in outputs {
-        hay.insert(format!("what {name} said"), said.into_bytes());
-    }
-    let master = fs::read_to_string(gateway.data().join("master.key")).unwrap().trim().to_owned();
-    let mut secrets: Vec<String> = passwords.iter().map(|(_, password)| password.clone()).collect();
-    secrets.extend([token, approver, recovery, master, gateway.secret().to_owned()]);
-    for secret in &secrets {
-        for (spelling, needle) in spellings(secret) {
-            for (place, bytes) in &hay {
-                assert!(!contains(bytes, &needle), "a secret stands in {place}, as {spelling}");
-            }
+    let output = said(&command.arg(&backup).arg("-c").arg(gateway.config()).output().unwrap());
+    scan.secret("recovery key", word(&output, "dwk_"));
+    scan.wrote("backup", fs::read(&backup).unwrap());
+    for name in ["child", "elsewhere"] {
+        let path = place.join(name);
+        if path.is_dir() {
+            scan.folder(&path, &["master.key"]);
+        } else if path.exists() {
+            scan.wrote(name, fs::read(path).unwrap());
         }
     }
-    // The scan could find something: names that are no secrets are there.
-    assert!(contains(&hay["log"], b"cannot be had") && hay.len() > 12, "{:?}", hay.keys());
-    assert!(
-        hay.iter().any(|(place, bytes)| place.ends_with("state.db") && contains(bytes, b"agent:scanner"))
-    );
+    scan.gateway(&mut gateway);
+    scan.secret("token", token);
+    scan.secret("token that is revoked", revoked);
+    scan.secret("administrator's secret", gateway.secret());
+    scan.secret("master key", fs::read_to_string(gateway.data().join("master.key")).unwrap().trim());
+    // The scan could find something: what is no secret is there.
+    for (place, words) in [
+        ("log", "cannot be had"),
+        ("state.db", "agent:scanner"),
+        ("child", "PATH="),
+        ("log", "carrier is down"),
+    ] {
+        assert!(scan.finds(place, words), "no {words} in {place}");
+    }
+    scan.check();
 }
 
 // ---------------------------------------------------------------------- a vault
@@ -401,8 +429,22 @@ fn the_master_key_is_replaced_while_sessions_go_on_and_the_old_one_opens_nothing
 
 #[test]
 fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
-    let rig = Rig::start(&[], ALLOW_ALL);
+    let rig = Rig::start(&[SCRAM], ALLOW_ALL);
     let place = Scratch::new("backup").unwrap();
+    // A target whose password lies sealed in the store alone.
+    role(&rig.server, "sealed", "sealed and kept");
+    demand_passwords(&rig.server);
+    let sealed = targets(&rig.server, &[("sealed", "password = \"sealed and kept\"")]);
+    let applied = apply_with(&rig.gateway, &sealed, "");
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(who(rig.gateway.port(), &rig.through().password, "sealed").starts_with("sealed\n"));
+    let code = ["break-glass", "create", "--for", "alice", "--target", "sealed"];
+    let code = word(&said(&rig.gateway.command(&code).output().unwrap()), "dwb_");
+    let approver = rig.gateway.command(&["approver", "add", "dora", "--group", "dba"]).output().unwrap();
+    assert!(approver.status.success());
+    let invited =
+        rig.gateway.command(&["people", "invite", "ada", "--role", "administrator"]).output().unwrap();
+    assert!(invited.status.success());
     let file = place.join("durward.backup");
     let mut busy = rig
         .through()
@@ -444,11 +486,10 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
     }
     let restored = restore(&file, &recovery);
     assert!(restored.status.success(), "{}", said(&restored));
-    assert!(
-        said(&restored).contains("1 tokens") && said(&restored).contains("journal verifies"),
-        "{}",
-        said(&restored)
-    );
+    println!("{}", said(&restored));
+    for told in ["1 tokens", "journal verifies", "1 one-time codes", "1 approvers"] {
+        assert!(said(&restored).contains(told), "no {told}: {}", said(&restored));
+    }
 
     let mut serve = Command::new(binary());
     serve.arg("serve").arg("-c").arg(&config).current_dir(place.path());
@@ -465,6 +506,11 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
     let fresh = word(&durward(&["token", "issue", "agent:fresh"]), "dwt_");
     let opened = who(port, &fresh, DATABASE);
     assert!(opened.starts_with("postgres\n"), "{opened}");
+    // The restored credential opens its target, and what was made to be used once is of no use any more.
+    let opened = who(port, &fresh, "sealed");
+    assert!(opened.starts_with("sealed\n"), "{opened}");
+    let refused = who(port, &code, "sealed");
+    assert!(refused.contains("the token is not valid"), "{refused}");
     running.end();
     let data = place.join("new").display().to_string();
     assert!(durward(&["audit", "verify", "--data", &data]).contains("none was changed"));

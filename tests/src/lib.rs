@@ -87,6 +87,8 @@ mod rig;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod scan;
+#[cfg(test)]
 mod second_lock;
 #[cfg(test)]
 mod shared;
@@ -94,6 +96,8 @@ mod shared;
 mod signins;
 #[cfg(test)]
 mod signouts;
+#[cfg(test)]
+mod slow;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! OAUTHBEARER as libpq 18 speaks it, byte by byte: the question where a token comes from, and the token itself.
+//! OAUTHBEARER: byte by byte, the question where a token comes from and the token itself, and as libpq 18 does it.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
 
 use testkit::durward::{Durward, Target};
 use testkit::issuer::Issuer;
@@ -101,4 +102,29 @@ fn a_client_asks_where_it_gets_a_token_and_comes_in_with_it() {
     // A name that only begins so is asked for a password, as everybody is.
     let mut raw = Raw::start(gateway.port(), "oauthor");
     assert_eq!(raw.next(), (b'R', vec![0, 0, 0, 3]));
+
+    // And as libpq 18 itself does, which asks its application for a token once it knows of whom.
+    for (port, user, token, says) in [
+        (gateway.port(), "oauth", token.as_str(), "came in as agent:company/coder"),
+        (gateway.port(), "oauth:company", &issued, "came in as agent:bot"),
+        (port, "anybody", &token, "came in as agent:company/coder"),
+        (port, "anybody", &format!("{token}x"), "refused: "),
+        (gateway.port(), "nobody", &token, "refused: "),
+    ] {
+        // Not over https, which tests of libpq's own are allowed.
+        let mut program = Command::new(rig::python());
+        program.arg(rig::folder("programs").join("libpq_oauth.py")).env("PGOAUTHDEBUG", "UNSAFE");
+        program.arg(format!(
+            "host=127.0.0.1 port={port} user='{user}' dbname={DATABASE} sslmode=disable require_auth=oauth \
+             oauth_issuer={} oauth_client_id=psql",
+            issuer.url()
+        ));
+        let output = program.arg(token).output().unwrap();
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(says), "{user}: {said}");
+        let asked = said.contains(&format!("asked of {discovery} for"));
+        assert_eq!(asked, user != "nobody", "{user}: {said}");
+        assert!(!said.contains(token), "{user}: {said}");
+    }
 }

@@ -14,6 +14,7 @@ use testkit::process::text;
 use testkit::{Scratch, http};
 
 use crate::rig::{self, DATABASE, Rig, Way};
+use crate::scan::Scan;
 
 const POLICY: &str = r#"
 @id("people") permit (principal in Group::"company/dba", action, resource);
@@ -23,8 +24,13 @@ when { context.on_behalf_of.contains("user:company/alice@example.com") };
 forbid (principal is Agent, action == Action::"delete", resource) unless { context.approvals.contains("ask") };
 "#;
 
+/// What the console proves itself with at the issuer.
+const CONSOLE: &str = "the secret of the console's at its issuer";
+
 const PEOPLE: &str = r#"{"algorithm":"ES256","life":600,
-    "clients":{"durward-cli":{"redirect":"http://127.0.0.1/callback","metadata":{"grant_types":[
+    "clients":{"console":{"secret":"the secret of the console's at its issuer","redirect":"http://localhost:CONSOLE/signin/callback",
+        "metadata":{"token_endpoint_auth_method":"client_secret_basic"}},
+    "durward-cli":{"redirect":"http://127.0.0.1/callback","metadata":{"grant_types":[
         "authorization_code","refresh_token","urn:ietf:params:oauth:grant-type:device_code"]}}},
     "people":{"alice":{"groups":["dba"]},"mallory":{"groups":[]}}}"#;
 
@@ -38,12 +44,19 @@ struct House {
 
 fn house() -> House {
     let agents = testkit::process::free_port().unwrap();
-    let issuer = Issuer::start(&rig::npm(), PEOPLE).unwrap();
+    let home = Scratch::new("home").unwrap();
+    std::fs::write(home.join("console"), CONSOLE).unwrap();
     let server = rig::server(&[]);
     server.sql(DATABASE, "CREATE TABLE t (n int)").unwrap();
     let target = Target::new(DATABASE, server.port(), DATABASE);
-    let rig = Rig::of(server, &target, &format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n"), POLICY);
-    let house = House { rig, issuer, home: Scratch::new("home").unwrap(), agents };
+    let settings = format!(
+        "\n[log]\nlevel = \"trace\"\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n[credentials.console]\nfile = \"{}\"\n",
+        home.join("console").display()
+    );
+    let rig = Rig::of(server, &target, &settings, POLICY);
+    let people = PEOPLE.replace("CONSOLE", &rig.gateway.admin_port().to_string());
+    let issuer = Issuer::start(&rig::npm(), &people).unwrap();
+    let house = House { rig, issuer, home, agents };
     house.apply("");
     house
 }
@@ -52,8 +65,8 @@ impl House {
     /// Applies the issuer, with more said of it.
     fn apply(&self, more: &str) {
         let issuers = format!(
-            "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"durward-cli\"\nalgorithms = [\"ES256\"]\n\
-             login_client = \"durward-cli\"\nlogin_scopes = \"openid profile email\"\n{more}\n\
+            "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = [\"durward-cli\", \"console\"]\nalgorithms = [\"ES256\"]\n\
+             console_client = \"console\"\nconsole_credential = \"console\"\nlogin_client = \"durward-cli\"\nlogin_scopes = \"openid profile email\"\n{more}\n\
              [[issuers.principals]]\nkind = \"user\"\nname = \"email\"\ngroups = [\"groups\"]\n",
             self.issuer.url()
         );
@@ -114,6 +127,38 @@ impl House {
         let back = Browser::default().go(self.issuer.port(), &address, person);
         visit(&back);
         child.wait_with_output().unwrap()
+    }
+
+    /// Alice signs in to the console; what her browser kept is for whoever looks for it.
+    fn in_the_console(&self, scan: &mut Scan) {
+        let admin = self.rig.gateway.admin_port();
+        let here = format!("localhost:{admin}");
+        let from = format!("http://{here}");
+        let form =
+            [("Content-Type", "application/x-www-form-urlencoded"), ("Host", &here), ("Origin", &from)];
+        let cookie = |answer: &http::Answer| {
+            let kept =
+                answer.headers.lines().filter_map(|line| line.split_once(": ")).filter(|(name, value)| {
+                    name.eq_ignore_ascii_case("set-cookie") && !value.contains("Max-Age=0")
+                });
+            let pair = kept.map(|(_, value)| value.split(';').next().unwrap().to_owned()).next();
+            pair.unwrap_or_else(|| panic!("no cookie: {} {}", answer.headers, answer.body))
+        };
+        let away = http::request(admin, "POST", "/signin/away", &form, b"issuer=company&next=/").unwrap();
+        let gone = cookie(&away);
+        let address = away.body.split("href=\"http").find(|rest| rest.contains("/auth?")).unwrap();
+        let address = format!("http{}", address.split('"').next().unwrap().replace("&amp;", "&"));
+        let back = Browser::default().go(self.issuer.port(), &address, "alice");
+        let path = back.strip_prefix(&from).expect("the console's address");
+        let came = http::request(admin, "GET", path, &[("Cookie", &gone), ("Host", &here)], b"").unwrap();
+        let visit = cookie(&came);
+        let page = http::request(admin, "GET", "/", &[("Cookie", &visit), ("Host", &here)], b"").unwrap();
+        let csrf =
+            page.body.split("name=\"csrf\" value=\"").nth(1).unwrap_or_else(|| panic!("{}", page.body));
+        scan.secret("form's token against forgery", csrf.split('"').next().unwrap());
+        for kept in [&gone, &visit] {
+            scan.secret("session cookie", kept.split_once('=').unwrap().1);
+        }
     }
 
     fn kept(&self) -> PathBuf {
@@ -209,7 +254,8 @@ fn visit(address: &str) -> http::Answer {
 
 #[test]
 fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
-    let house = house();
+    let mut house = house();
+    let mut scan = Scan::new("people");
     let output = house.sign_in("alice");
     assert!(
         output.status.success() && said(&output).contains("user:company/alice@example.com"),
@@ -245,6 +291,10 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
         );
     }
 
+    scan.wrote("what a child of run's is started with", run("coder", "cat /proc/$PPID/cmdline /proc/$PPID/environ; tr '\\0' '\\n' < /proc/self/environ | grep -v PGPASSWORD | grep -v DATABASE_URL"));
+    scan.secret("password of a run's child", run("coder", "printf %s \"$PGPASSWORD\""));
+    house.in_the_console(&mut scan);
+
     // Signed out, neither what was kept nor what was minted with it is of use.
     let token = house.token();
     assert_eq!(house.psql(&token, "SELECT 1"), "1\n");
@@ -253,6 +303,24 @@ fn who_signs_in_opens_sessions_and_their_agents_work_for_them() {
     assert!(house.psql(&token, "SELECT 1").contains("the token is not valid"));
     assert!(house.said(&["whoami"]).contains("nobody is signed in"));
     assert!(house.said(&["run", "--", "true"]).contains("nobody is signed in"));
+
+    for exchange in house.issuer.control("heard").unwrap().items() {
+        for (of, name, kind) in [
+            ("asked", "code", "authorization code of the issuer"),
+            ("asked", "code_verifier", "code verifier"),
+            ("given", "id_token", "identity token"),
+        ] {
+            if let Some(secret) = exchange.at(of).and_then(|j| j.at(name)?.text()) {
+                scan.secret(kind, secret);
+            }
+        }
+    }
+    scan.secret("client secret of the console", CONSOLE);
+    scan.secret("token of login", &token);
+    scan.folder(house.home.path(), &["console"]);
+    scan.gateway(&mut house.rig.gateway);
+    assert!(scan.finds("log", "DEBUG") && scan.finds("state.db", "alice@example.com"));
+    scan.check();
 }
 
 #[test]

@@ -11,12 +11,14 @@ use crate::wanted::Wanted;
 
 pub(crate) fn run(client: &Client, args: &Apply) -> anyhow::Result<()> {
     let Apply { directory, dry_run, prune, json } = args;
-    let wanted = Wanted::read(directory)?.to_json()?;
+    let files = Wanted::read(directory)?;
+    let wanted = files.to_json()?;
     let applied = if *dry_run {
-        client.post(&format!("/configuration/check?prune={prune}"), &wanted)?
+        client.post(&format!("/configuration/check?prune={prune}"), &wanted)
     } else {
-        client.put(&format!("/configuration?prune={prune}"), &wanted)?
+        client.put(&format!("/configuration?prune={prune}"), &wanted)
     };
+    let applied = applied.map_err(|error| files.placed(error))?;
     if *json {
         return Ok(show::json(&applied)?);
     }
@@ -37,9 +39,11 @@ pub(crate) fn run(client: &Client, args: &Apply) -> anyhow::Result<()> {
 /// Shows what an apply would change, policies line by line.
 pub(crate) fn diff(client: &Client, args: &Diff) -> anyhow::Result<()> {
     let Diff { directory, prune, json } = args;
-    let wanted = Wanted::read(directory)?.to_json()?;
+    let files = Wanted::read(directory)?;
+    let wanted = files.to_json()?;
     let before = client.get("/configuration")?;
-    let checked = client.post(&format!("/configuration/check?prune={prune}"), &wanted)?;
+    let checked = client.post(&format!("/configuration/check?prune={prune}"), &wanted);
+    let checked = checked.map_err(|error| files.placed(error))?;
     let changes = texts(&checked, "changes");
     if *json {
         show::json(&checked)?;

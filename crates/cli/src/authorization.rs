@@ -172,26 +172,32 @@ impl TypedAuthorization {
 /// Whether browsers can get to where clients send them, and clients to where browsers come from.
 pub(crate) fn check(settings: &Settings) -> Result<(), String> {
     let Some(Agents { listen, urls, authorization: Some(_), .. }) = &settings.agents else { return Ok(()) };
+    let at = || settings.at(&["agents", "authorization"]);
     let here = |url: &str| Redirect::read(url).is_ok_and(|url| url.is_loopback());
     let local = match urls.first() {
         None if !listen.ip().is_loopback() => {
             return Err(format!(
-                "agents.authorization: name the URL by which clients reach {listen} (agents.urls): tokens are made for that name"
+                "{}: name the URL by which clients reach {listen} (agents.urls): tokens are made for that name",
+                at()
             ));
         }
         None => true,
         Some(url) if Redirect::read(url).is_err() || url.contains('?') => {
-            return Err(format!("agents.authorization: \"{url}\" in agents.urls is no https:// address"));
+            return Err(format!("{}: \"{url}\" in agents.urls is no https:// address", at()));
         }
         Some(url) => here(url),
     };
     match (local, &settings.public.url) {
-        (false, None) => Err("agents.authorization: clients come from elsewhere (agents.urls), and people's browsers find the console \
-                              on this machine alone: give it a name (console.public_url)"
-            .to_owned()),
-        (true, Some(_)) => Err("agents.authorization: people come to the console from elsewhere (console.public_url), and clients find \
-                                the agents' port on this machine alone: name the URL by which they reach it (agents.urls)"
-            .to_owned()),
+        (false, None) => Err(format!(
+            "{}: clients come from elsewhere (agents.urls), and people's browsers find the console on this machine alone: give it a \
+             name (console.public_url)",
+            at()
+        )),
+        (true, Some(_)) => Err(format!(
+            "{}: people come to the console from elsewhere (console.public_url), and clients find the agents' port on this machine \
+             alone: name the URL by which they reach it (agents.urls)",
+            at()
+        )),
         (true, None) | (false, Some(_)) => Ok(()),
     }
 }
@@ -202,14 +208,16 @@ pub(crate) fn server(settings: &Settings) -> anyhow::Result<Option<Server>> {
         return Ok(None);
     };
     let AuthorizationSettings { session, registration, clients, anywhere, authorities } = typed;
+    let at = |key: &str| settings.at(&["agents", "authorization", key]);
     let read = |file: &PathBuf| {
         std::fs::read_to_string(file)
-            .with_context(|| format!("agents.authorization.documents_authorities: {}", file.display()))
+            .with_context(|| format!("{}: {}", at("documents_authorities"), file.display()))
     };
     let authorities = authorities.as_ref().map(read).transpose()?;
     let session = i64::try_from(session.as_secs()).unwrap_or(i64::MAX);
     let server = Server::new(session, registration, clients, anywhere, authorities.as_deref());
-    let server = server.map_err(|error| Fault::Invalid(format!("agents.authorization: {error}")))?;
+    let server = server
+        .map_err(|error| Fault::Invalid(format!("{}: {error}", settings.at(&["agents", "authorization"]))))?;
     Ok(Some(server))
 }
 

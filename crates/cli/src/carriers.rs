@@ -144,18 +144,20 @@ pub(crate) fn all(settings: &Settings) -> anyhow::Result<Vec<Carrier>> {
     let webhooks = settings
         .webhooks
         .iter()
-        .map(|(name, settings)| one(name, settings).map(|webhook| Carrier::Webhook(Box::new(webhook))));
+        .map(|(name, hook)| one(name, hook, settings).map(|webhook| Carrier::Webhook(Box::new(webhook))));
     let slack = settings.slack.iter().map(|SlackSettings { channel, token, api, signing_secret }| {
-        let token = token.read("slack.token")?;
+        let token = token.read(&settings.at(&["slack", "token"]))?;
         let mut slack = Slack::new(api, token.trim(), channel)?;
+        let signing = settings.at(&["slack", "signing_secret"]);
         if let Some(secret) = signing_secret {
             if settings.public.url.is_none() {
-                let why = "slack.signing_secret: console.public_url is missing, where Slack and those who answer there find the console";
-                return Err(Fault::Invalid(why.to_owned()).into());
+                let why =
+                    "console.public_url is missing, where Slack and those who answer there find the console";
+                return Err(Fault::Invalid(format!("{signing}: {why}")).into());
             }
-            let secret = secret.read("slack.signing_secret")?;
+            let secret = secret.read(&signing)?;
             if secret.trim().len() < SHORTEST {
-                let why = format!("slack.signing_secret: it has {SHORTEST} characters at least");
+                let why = format!("{signing}: it has {SHORTEST} characters at least");
                 return Err(Fault::Invalid(why).into());
             }
             slack = slack.answered(secret.trim());
@@ -165,14 +167,14 @@ pub(crate) fn all(settings: &Settings) -> anyhow::Result<Vec<Carrier>> {
     webhooks.chain(slack).collect()
 }
 
-fn one(name: &str, settings: &WebhookSettings) -> anyhow::Result<Webhook> {
-    let WebhookSettings { url, secret, authorities } = settings;
-    let secret = secret.read(&format!("webhooks.{name}.secret"))?;
+fn one(name: &str, hook: &WebhookSettings, settings: &Settings) -> anyhow::Result<Webhook> {
+    let WebhookSettings { url, secret, authorities } = hook;
+    let at = |key: &str| settings.at(&["webhooks", name, key]);
+    let secret = secret.read(&at("secret"))?;
     let read = |file: &PathBuf| {
-        std::fs::read_to_string(file)
-            .with_context(|| format!("webhooks.{name}.authorities: {}", file.display()))
+        std::fs::read_to_string(file).with_context(|| format!("{}: {}", at("authorities"), file.display()))
     };
     let authorities = authorities.as_ref().map(read).transpose()?;
     let webhook = Webhook::new(name, url, secret.trim_end(), authorities.as_deref());
-    Ok(webhook.map_err(|error| Fault::Invalid(format!("webhooks.{name}: {error}")))?)
+    Ok(webhook.map_err(|error| Fault::Invalid(format!("{}: {error}", settings.at(&["webhooks", name]))))?)
 }

@@ -16,6 +16,17 @@ const APPROVERS_SECRET: &str = "DURWARD_APPROVER_SECRET";
 /// An answer is not longer, in bytes.
 const LONGEST_ANSWER: u64 = 256 * 1024 * 1024;
 
+/// Something in a configuration that the gateway does not take: whoever has the files knows where it is written.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Misconfigured {
+    /// The target, issuer or client.
+    pub name: String,
+    /// Its member, or nothing.
+    pub member: String,
+    pub reason: String,
+}
+
 pub(crate) struct Client {
     agent: ureq::Agent,
     base: String,
@@ -137,7 +148,13 @@ fn read(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>, base: &st
     match status {
         401 | 403 => Err(Fault::Unauthorized(reason).into()),
         404 => Err(Fault::Missing(reason).into()),
-        _ => Err(anyhow::anyhow!(reason)),
+        _ => match value.get("about") {
+            Some(about) => {
+                let (name, member) = (crate::show::field(about, "name"), crate::show::field(about, "member"));
+                Err(Misconfigured { name, member, reason }.into())
+            }
+            None => Err(anyhow::anyhow!(reason)),
+        },
     }
 }
 

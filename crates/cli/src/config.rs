@@ -36,6 +36,8 @@ const MOST_RECORDED: usize = 8 * 1024 * 1024;
 /// What a process is started with.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    /// The file that says it.
+    pub file: Option<PathBuf>,
     pub data: PathBuf,
     /// Where recordings are.
     pub recordings: PathBuf,
@@ -681,8 +683,17 @@ impl Settings {
         })?;
         let typed: Typed = typed::toml(file, &text).map_err(invalid)?;
         let settings = typed.settings(file.parent().unwrap_or(Path::new("")));
-        authorization::check(&settings).map_err(|why| invalid(format!("{}: {why}", file.display())))?;
+        let settings = Self { file: Some(file.to_owned()), ..settings };
+        authorization::check(&settings).map_err(invalid)?;
         Ok(settings)
+    }
+
+    /// A member of the file, by its keys, with its place there.
+    pub(crate) fn at(&self, keys: &[&str]) -> String {
+        let name = keys.join(".");
+        let Some(file) = &self.file else { return name };
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        format!("{}: {name}", typed::at_key(file, &text, keys))
     }
 
     /// What `up` runs with.
@@ -693,6 +704,7 @@ impl Settings {
         agents: SocketAddr,
     ) -> Self {
         Self {
+            file: None,
             master_key: Source::File(data.join("master.key")),
             store: None,
             recordings: data.join("recordings"),
@@ -728,6 +740,7 @@ impl Settings {
     /// What is different and cannot change while a gateway runs.
     pub(crate) fn differs_for_good(&self, new: &Self) -> Vec<&'static str> {
         let Self {
+            file: _,
             data,
             recordings,
             master_key,
@@ -854,6 +867,7 @@ impl Typed {
             password: password.map(|source| source.below(home)),
         });
         Settings {
+            file: None,
             recordings: directory.map_or_else(|| data.join("recordings"), |directory| home.join(directory)),
             data,
             master_key,

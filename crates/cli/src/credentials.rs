@@ -171,26 +171,25 @@ impl TypedVault {
 
 /// What targets can name.
 pub(crate) fn sources(settings: &Settings) -> anyhow::Result<Sources> {
-    let vault = settings.vault.as_ref().map(vault).transpose()?.map(Arc::new);
+    let vault = settings.vault.as_ref().map(|of| vault(of, settings)).transpose()?.map(Arc::new);
     Sources::new(settings.credentials.clone(), vault).map_err(|name| {
-        Fault::Invalid(format!(
-            "credentials.{name} is in a vault, and there is no [vault] that says where it is"
-        ))
-        .into()
+        let what = settings.at(&["credentials", &name]);
+        Fault::Invalid(format!("{what} is in a vault, and there is no [vault] that says where it is")).into()
     })
 }
 
-fn vault(settings: &VaultSettings) -> anyhow::Result<Vault> {
-    let VaultSettings { address, authorities, namespace, mount, login } = settings;
+fn vault(of: &VaultSettings, settings: &Settings) -> anyhow::Result<Vault> {
+    let VaultSettings { address, authorities, namespace, mount, login } = of;
+    let at = |key: &str| settings.at(&["vault", key]);
     let read = |file: &PathBuf| {
-        std::fs::read_to_string(file).with_context(|| format!("vault.authorities: {}", file.display()))
+        std::fs::read_to_string(file).with_context(|| format!("{}: {}", at("authorities"), file.display()))
     };
     let login = match login {
-        VaultLogin::Token(token) => Login::Token(token.read("vault.token")?),
+        VaultLogin::Token(token) => Login::Token(token.read(&at("token"))?),
         VaultLogin::AppRole { mount, role, secret } => Login::AppRole {
             mount: mount.clone(),
             role: role.clone(),
-            secret: secret.read("vault.secret_id")?,
+            secret: secret.read(&at("secret_id"))?,
         },
     };
     let config = VaultConfig {
@@ -200,5 +199,5 @@ fn vault(settings: &VaultSettings) -> anyhow::Result<Vault> {
         mount: mount.clone(),
         login,
     };
-    Vault::new(config).map_err(|error| Fault::Invalid(format!("vault: {error}")).into())
+    Vault::new(config).map_err(|error| Fault::Invalid(format!("{}: {error}", at("address"))).into())
 }

@@ -50,6 +50,19 @@ pub(crate) struct Node {
     files: Vec<PathBuf>,
 }
 
+/// Listeners of targets that are not there let nobody in; the targets may still come.
+pub(crate) fn warn_of_listeners(settings: &Settings, gateway: &Gateway) {
+    let there = gateway.target_names();
+    for name in settings.targets.keys().filter(|name| !there.iter().any(|n| n.as_str() == name.as_str())) {
+        let meant = policy::nearest(name, there.iter().map(TargetName::as_str));
+        let meant = meant.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
+        tracing::warn!(
+            "{}: there is no target \"{name}\"{meant}",
+            settings.at(&["postgres", "targets", name])
+        );
+    }
+}
+
 /// The runtime of a gateway: statements are parsed by recursive code.
 pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(THREAD_STACK).build()
@@ -85,7 +98,7 @@ impl Node {
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
         let sources = crate::credentials::sources(&settings)?;
-        let traces = crate::traces::start(settings.traces.as_ref())?;
+        let traces = crate::traces::start(&settings)?;
         let config = Config {
             journal,
             recordings: settings.recordings.clone(),
@@ -102,6 +115,7 @@ impl Node {
         if let Some(applying) = &settings.apply {
             files = apply(&gateway, applying).await?.1;
         }
+        warn_of_listeners(&settings, &gateway);
         let certificate = Arc::new(Certificate::new(tls.map(Arc::new)));
         let agents_certificate = Arc::new(Certificate::new(agents_tls.map(Arc::new)));
         let console_certificate = Arc::new(Certificate::new(console_tls.map(Arc::new)));
@@ -189,12 +203,11 @@ impl Node {
 /// Applies the directory of targets, tags and policies that the configuration names; returns what was read for it, too.
 pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Result<(Applied, Vec<PathBuf>)> {
     let Applying { directory, prune } = applying;
-    let Wanted { configuration, files, .. } =
-        Wanted::read(directory).with_context(|| format!("apply = \"{}\"", directory.display()))?;
+    let wanted = Wanted::read(directory).with_context(|| format!("apply = \"{}\"", directory.display()))?;
     let rest = if *prune { Rest::Prune } else { Rest::Keep };
     let mut tries = 0;
     let applied = loop {
-        match gateway.change(configuration.clone(), rest, reload::BY).await {
+        match gateway.change(wanted.configuration.clone(), rest, reload::BY).await {
             // Gateways of one store may be told of the same change at the same time.
             Err(ConfigureError::Raced) if tries < MOST_RACES => tries += 1,
             Err(
@@ -203,14 +216,18 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
                 | ConfigureError::Target { .. }
                 | ConfigureError::Issuer { .. }
                 | ConfigureError::Groups(_)),
-            ) => return Err(Fault::Invalid(format!("{}: {error}", directory.display())).into()),
+            ) => {
+                let place = error.about().and_then(|(name, member)| wanted.place(name, member));
+                let place = place.map_or_else(|| directory.display().to_string(), str::to_owned);
+                return Err(Fault::Invalid(format!("{place}: {error}")).into());
+            }
             Err(error @ (ConfigureError::State(_) | ConfigureError::Journal(_) | ConfigureError::Raced)) => {
                 return Err(error.into());
             }
             Ok(applied) => break applied,
         }
     };
-    Ok((applied, files))
+    Ok((applied, wanted.files))
 }
 
 /// A gateway that serves nobody, on the data directory of one that does not run.
@@ -329,7 +346,8 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
     let locked = Locked::reach(&location(settings)?).await?;
-    let masters = master_keys(&settings.master_key, locked.is_sealed().await?)?;
+    let masters = master_keys(&settings.master_key, locked.is_sealed().await?);
+    let masters = masters.with_context(|| settings.at(&["master_key"]))?;
     let again = settings.master_key.clone();
     Ok(locked.unlock_from(&masters, Arc::new(move || master_keys(&again, true))).await?)
 }
@@ -355,7 +373,7 @@ pub(crate) fn location(settings: &Settings) -> anyhow::Result<Location> {
     let address = Address::parse(url).map_err(Fault::Invalid)?.with_patience(settings.limits.lease);
     let address = match password {
         None => address,
-        Some(source) => address.with_password(&source.read("store.password")?),
+        Some(source) => address.with_password(&source.read(&settings.at(&["store", "password"]))?),
     };
     if !address.is_verified() {
         tracing::warn!("{address} is not asked for a certificate that names it: sslmode=verify-full does");
@@ -382,18 +400,18 @@ impl Source {
 
 /// What clients of PostgreSQL are shown.
 pub(crate) fn certificate(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
-    read_certificate("postgres.tls", settings.tls.as_ref(), ServerTls::new)
+    read_certificate(&settings.at(&["postgres", "tls"]), settings.tls.as_ref(), ServerTls::new)
 }
 
 /// What browsers are shown.
 pub(crate) fn certificate_for_console(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
-    read_certificate("console.tls", settings.console_tls.as_ref(), ServerTls::for_http)
+    read_certificate(&settings.at(&["console", "tls"]), settings.console_tls.as_ref(), ServerTls::for_http)
 }
 
 /// What agents are shown at their own port.
 pub(crate) fn certificate_for_agents(settings: &Settings) -> anyhow::Result<Option<ServerTls>> {
     let files = settings.agents.as_ref().and_then(|agents| agents.tls.as_ref());
-    read_certificate("agents.tls", files, ServerTls::for_http)
+    read_certificate(&settings.at(&["agents", "tls"]), files, ServerTls::for_http)
 }
 
 /// Whether a certificate chain and its key can be read and belong together.

@@ -149,6 +149,7 @@ impl Reload {
             self.shown.console.store(for_console.map(Arc::new));
             self.settings.console_tls.clone_from(&new.console_tls);
         }
+        node::warn_of_listeners(&new, &self.gateway);
         self.gateway.set_limits(new.limits.clone());
         for what in self.settings.differs_for_good(&new) {
             tracing::warn!(

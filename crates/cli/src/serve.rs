@@ -6,7 +6,7 @@ use crate::node::{self, Node};
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<()> {
     let settings = Settings::read(&args.config)?;
-    crate::logs::start(&settings.log)?;
+    crate::logs::start(&settings)?;
     node::runtime()?.block_on(async {
         let node = Node::start(settings).await?;
         if !node.store.has_administrator().await? {

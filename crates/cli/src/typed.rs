@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use gateway::written::{at, toml};
+pub(crate) use gateway::written::{at, at_key, toml};
 
 /// `30s`, `15m`, `8h`, `7d`, in seconds.
 pub(crate) fn seconds(text: &str) -> Result<u64, String> {

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Up) -> anyhow::Result<()> {
         return Err(Fault::Invalid(why.to_owned()).into());
     }
     let settings = Settings::for_one(data, args.listen, console, args.agents);
-    crate::logs::start(&settings.log)?;
+    crate::logs::start(&settings)?;
     node::runtime()?.block_on(up(args, settings, &database, TargetName(name), given))
 }
 

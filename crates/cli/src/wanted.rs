@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use self::functions::TypedFunction;
 use self::groups::TypedGroup;
 use self::issuers::{TypedClient, TypedIssuer};
+use crate::client::Misconfigured;
 use crate::exit::Fault;
 use crate::files;
 use crate::typed::{self, Time};
@@ -256,6 +257,8 @@ pub(crate) struct Wanted {
     /// Where each issuer and client is described.
     named_at: BTreeMap<String, String>,
     groups_at: groups::Places,
+    /// Where members are described that only the gateway can judge, by what they are members of.
+    members_at: BTreeMap<(String, &'static str), String>,
     problems: Vec<String>,
 }
 
@@ -340,6 +343,15 @@ impl Wanted {
         } = typed;
         let place = page.at(&spanned);
         let TargetWord(name) = spanned.into_inner();
+        if let Some(credential) = &credential {
+            self.members_at.insert((name.clone(), "credential"), page.at(credential));
+        }
+        if let Some(file) = &sslrootcert {
+            self.members_at.insert((name.clone(), "sslrootcert"), page.at(file));
+        }
+        if let Some(first) = functions.values().next() {
+            self.members_at.insert((name.clone(), "functions"), page.at(&first.digest));
+        }
         if let Some(first) = self.places.get(&name) {
             return self
                 .problems
@@ -458,6 +470,21 @@ impl Wanted {
         if let Err(problems) = policy::Policies::load(&sources) {
             self.problems.extend(problems.iter().map(ToString::to_string));
         }
+    }
+
+    /// Where something is described: a member of a target, an issuer or a client, or itself.
+    pub(crate) fn place(&self, name: &str, member: Option<&str>) -> Option<&str> {
+        let own = self.members_at.iter().find(|((of, known), _)| of == name && member == Some(known));
+        let whole = || self.places.get(name).or_else(|| self.named_at.get(name));
+        own.map(|(_, place)| place).or_else(whole).map(String::as_str)
+    }
+
+    /// What the gateway says of these files, with its place in them.
+    pub(crate) fn placed(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(Misconfigured { name, member, reason }) = error.downcast_ref() else { return error };
+        let place = self.place(name, Some(member.as_str()));
+        let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
+        Fault::Invalid(format!("{place}{reason}")).into()
     }
 
     /// As the admin API takes it, passwords included.

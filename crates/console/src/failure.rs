@@ -13,11 +13,13 @@ pub(crate) struct Failure {
     status: StatusCode,
     code: &'static str,
     reason: String,
+    /// What it is about, where that is one thing of a configuration.
+    about: Option<serde_json::Value>,
 }
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, code: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, code, reason: reason.into() }
+        Self { status, code, reason: reason.into(), about: None }
     }
 }
 
@@ -27,9 +29,12 @@ pub(crate) fn missing(reason: impl Into<String>) -> Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "status": self.status.as_u16(), "code": self.code, "reason": self.reason
         });
+        if let (Some(about), Some(body)) = (self.about, body.as_object_mut()) {
+            body.insert("about".to_owned(), about);
+        }
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {
@@ -55,7 +60,10 @@ impl From<AdminError> for Failure {
 impl From<ConfigureError> for Failure {
     fn from(error: ConfigureError) -> Self {
         let reason = error.to_string();
-        match error {
+        let about = error
+            .about()
+            .map(|(name, member)| serde_json::json!({ "name": name, "member": member.unwrap_or_default() }));
+        let failure = match error {
             ConfigureError::Policies(_)
             | ConfigureError::Tests(_)
             | ConfigureError::Target { .. }
@@ -63,7 +71,8 @@ impl From<ConfigureError> for Failure {
             | ConfigureError::Groups(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", reason),
             ConfigureError::Raced => Self::new(StatusCode::CONFLICT, "raced", reason),
             ConfigureError::State(_) | ConfigureError::Journal(_) => unavailable(reason),
-        }
+        };
+        Self { about, ..failure }
     }
 }
 

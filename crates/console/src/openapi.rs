@@ -122,7 +122,9 @@ fn described(operation: &Operation, who: &str, schemas: &mut SchemaGenerator) ->
         "content": { "application/problem+json": { "schema": {
             "type": "object",
             "required": ["status", "code", "reason"],
-            "properties": { "status": { "type": "integer" }, "code": { "type": "string" }, "reason": { "type": "string" } },
+            "properties": { "status": { "type": "integer" }, "code": { "type": "string" }, "reason": { "type": "string" },
+                "about": { "type": "object", "description": "The target, issuer or client that is wrong in a configuration, and its member",
+                    "properties": { "name": { "type": "string" }, "member": { "type": "string" } } } },
         } } },
     });
     let mut described = json!({

@@ -46,6 +46,8 @@ pub enum ConfigureError {
     Target {
         /// Which.
         target: String,
+        /// Which of its members, where it is one: `credential`.
+        member: Option<&'static str>,
         /// What is wrong, and what would be right.
         what: String,
     },
@@ -54,6 +56,8 @@ pub enum ConfigureError {
     Issuer {
         /// Which.
         issuer: String,
+        /// Which of its members, where it is one: `introspection`.
+        member: Option<&'static str>,
         /// What is wrong, and what would be right.
         what: String,
     },
@@ -69,6 +73,23 @@ pub enum ConfigureError {
     /// A change that cannot be recorded is not made.
     #[error(transparent)]
     Journal(#[from] JournalDown),
+}
+
+impl ConfigureError {
+    /// Which target, issuer or client it is about, and which of its members, for whoever knows where that is written.
+    pub fn about(&self) -> Option<(&str, Option<&'static str>)> {
+        match self {
+            Self::Target { target: name, member, .. } | Self::Issuer { issuer: name, member, .. } => {
+                Some((name, *member))
+            }
+            Self::Policies(_)
+            | Self::Tests(_)
+            | Self::Groups(_)
+            | Self::State(_)
+            | Self::Raced
+            | Self::Journal(_) => None,
+        }
+    }
 }
 
 fn problems<P: ToString>(all: &[P]) -> String {
@@ -308,7 +329,7 @@ impl Gateway {
     /// # Errors
     /// The target cannot be read, or the proposals cannot be stored.
     pub async fn propose(&self, target: &TargetName, by: &str) -> Result<Vec<String>, ConfigureError> {
-        let failed = |what: String| ConfigureError::Target { target: target.to_string(), what };
+        let failed = |what: String| ConfigureError::Target { target: target.to_string(), member: None, what };
         let live = self.target(target).ok_or_else(|| failed("there is no such target".to_owned()))?;
         live.catalogue.ready().await.map_err(|error| failed(error.to_string()))?;
         let (catalogue, _) = live.catalogue.current();

@@ -426,6 +426,11 @@ impl Gateway {
         self.in_force.load().targets.get(name).map(Arc::clone)
     }
 
+    /// The names of all targets that are configured now.
+    pub fn target_names(&self) -> Vec<TargetName> {
+        self.in_force.load().targets.keys().cloned().collect()
+    }
+
     /// Whether policy could allow or hold a write in a session, so that it must be one that can.
     pub fn could_write(&self, grant: &Grant) -> bool {
         let in_force = self.in_force.load();

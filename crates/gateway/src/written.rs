@@ -23,6 +23,23 @@ pub fn at(file: &Path, text: &str, start: usize) -> String {
     format!("{}:{line}:{column}", file.display())
 }
 
+/// Where a value stands that is named by its keys, as far as these are there. A key may have dots in it.
+pub fn at_key(file: &Path, text: &str, keys: &[&str]) -> String {
+    let start = ::toml::de::DeTable::parse(text).ok().and_then(|document| {
+        let mut start = None;
+        let mut table = Some(document.get_ref());
+        for key in keys {
+            let Some((found, value)) = table.and_then(|t| t.iter().find(|(k, _)| k.get_ref() == key)) else {
+                break;
+            };
+            start = Some(found.span().start);
+            table = value.get_ref().as_table();
+        }
+        start
+    });
+    start.map_or_else(|| file.display().to_string(), |start| at(file, text, start))
+}
+
 /// Line and column, from 1, in characters.
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or_default();
@@ -50,6 +67,21 @@ mod tests {
     struct Sample {
         listen: Option<String>,
         certificate: Option<String>,
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_keys_as_far_as_they_are_there() {
+        let text =
+            "log.level = \"x\"\n[vault]\ntoken = { file = \"t\" }\n[credentials.\"a.b\"]\n  vault = \"v\"\n";
+        for (keys, expected) in [
+            (&["vault", "token"][..], "f.toml:3:1"),
+            (&["log", "level"], "f.toml:1:5"),
+            (&["vault", "secret_id"], "f.toml:2:2"),
+            (&["credentials", "a.b", "vault"], "f.toml:5:3"),
+            (&["slack"], "f.toml"),
+        ] {
+            assert_eq!(at_key(Path::new("f.toml"), text, keys), expected, "{keys:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
@@ -13,6 +14,12 @@ use crate::children;
 use crate::vault::KeyName;
 
 const KEY: usize = 32;
+/// A command that gives a secret may take so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is looked at whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
+/// A secret is shorter, in bytes.
+const LONGEST: usize = 64 * 1024;
 
 /// The key that wraps all others. It is never printed, and wiped when it is dropped.
 pub struct MasterKey(Zeroizing<[u8; KEY]>);
@@ -141,7 +148,8 @@ impl MasterKey {
     /// It cannot be run, fails, or gives no key.
     pub fn from_command(words: &[String]) -> Result<Vec<Self>, MasterError> {
         let text = secret_of(words)?;
-        Self::all_from_hex(&text, words.first().map_or("", String::as_str))
+        let program = words.first().map_or("", String::as_str);
+        Self::all_from_hex(&text, &format!("what {program} prints"))
     }
 
     /// Its text, for a backup alone: that is sealed under the recovery key.
@@ -158,23 +166,108 @@ impl MasterKey {
     }
 }
 
-/// What a command writes to its standard output. No shell is asked.
+/// What a command writes to its standard output. No shell is asked. It may take a minute, in which somebody can type a passphrase
+/// into a window of its own.
 ///
 /// # Errors
-/// It cannot be run, fails, or gives no text.
+/// It cannot be run, fails, takes longer, or gives no text.
 pub fn secret_of(words: &[String]) -> Result<Zeroizing<String>, MasterError> {
-    let failed = |why: String| MasterError::Command(why);
-    let (program, arguments) = words.split_first().ok_or_else(|| failed("it is empty".to_owned()))?;
-    let output = children::without_secrets(&mut Command::new(program))
+    secret_within(words, PATIENCE)
+}
+
+fn secret_within(words: &[String], patience: Duration) -> Result<Zeroizing<String>, MasterError> {
+    let (program, arguments) =
+        words.split_first().ok_or_else(|| MasterError::Command("it is empty".to_owned()))?;
+    let failed = |why: String| MasterError::Command(format!("{program}: {why}"));
+    let until = Instant::now() + patience;
+    let mut child = children::without_secrets(&mut Command::new(program))
         .args(arguments)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| failed(format!("{program}: {error}")))?;
-    let text = Zeroizing::new(output.stdout);
-    if !output.status.success() {
-        return Err(failed(format!("{program}: {}", output.status)));
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    // Whoever it started may hold its output open for longer than it runs itself.
+    let (tell, told) = mpsc::channel();
+    if let Some(output) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut text = Zeroizing::new(Vec::with_capacity(LONGEST));
+            let read = output.take(LONGEST as u64).read_to_end(&mut text);
+            // Nobody may wait for it any more.
+            let _ = tell.send(read.map(|_| text));
+        });
     }
-    let text = std::str::from_utf8(&text).map_err(|_| failed(format!("{program}: it gives no text")))?;
+    let text = told.recv_timeout(patience);
+    let ended = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if text.is_ok() && Instant::now() < until => std::thread::sleep(LOOK),
+            Ok(None) => break Err(format!("it takes longer than {} s", patience.as_secs())),
+            Err(error) => break Err(error.to_string()),
+        }
+    };
+    if ended.is_err() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let status = ended.map_err(failed)?;
+    if !status.success() {
+        return Err(failed(status.to_string()));
+    }
+    let text = text.map_err(|_| failed("its output does not end".to_owned()))?;
+    let text = text.map_err(|error| failed(error.to_string()))?;
+    if text.len() == LONGEST {
+        return Err(failed(format!("it gives more than {LONGEST} bytes")));
+    }
+    let text = std::str::from_utf8(&text).map_err(|_| failed("it gives no text".to_owned()))?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_prints_is_a_secret_where_it_ends_well_and_in_time() {
+        let patience = Duration::from_secs(2);
+        let run = |script: &str| {
+            let words = ["sh", "-c", script].map(str::to_owned);
+            secret_within(&words, patience).map(|text| text.to_string()).map_err(|why| why.to_string())
+        };
+        assert_eq!(run("echo key; exit 0"), Ok("key\n".to_owned()));
+        for (script, says) in [
+            ("echo key; exit 3", "sh: exit status: 3"),
+            ("echo key; exec sleep 60", "sh: it takes longer than 2 s"),
+            ("exec sleep 60", "sh: it takes longer than 2 s"),
+            ("sleep 60 & echo key", "sh: its output does not end"),
+            ("printf '\\377'", "sh: it gives no text"),
+            ("head -c 70000 /dev/zero", "sh: it gives more than 65536 bytes"),
+        ] {
+            let begun = Instant::now();
+            let why = run(script).expect_err(script);
+            assert!(why.ends_with(says), "{script}: {why}");
+            assert!(begun.elapsed() < Duration::from_secs(30), "{script}");
+        }
+        let nothing = secret_within(&["/nonexistent".to_owned()], patience).expect_err("it is not there");
+        assert!(nothing.to_string().contains("/nonexistent: No such file"), "{nothing}");
+    }
+
+    #[test]
+    fn keys_are_lines_of_digits_whatever_stands_around_them() {
+        let (one, two) = ("ab".repeat(32), "CD".repeat(32));
+        for (text, keys) in [
+            (one.clone(), 1),
+            (format!("\r\n  {one}\r\n\n"), 1),
+            (format!("{one}\n{two}\n"), 2),
+            (String::new(), 0),
+            ("\n".to_owned(), 0),
+            (one.replacen('a', "g", 1), 0),
+            (format!("{one}0"), 0),
+            (format!("Passphrase: {one}"), 0),
+        ] {
+            let read = MasterKey::all_from_hex(&text, "x");
+            assert_eq!(read.as_ref().map_or(0, Vec::len), keys, "{text:?}");
+            assert!(read.is_ok() || read.is_err_and(|why| !why.to_string().contains(&one)), "{text:?}");
+        }
+    }
 }

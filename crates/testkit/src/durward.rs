@@ -78,6 +78,8 @@ pub struct Durward {
     admin: u16,
     /// The administrator's, which `durward init` shows once.
     secret: String,
+    /// What is in its environment beside what is in ours.
+    holds: Vec<(String, String)>,
 }
 
 impl Durward {
@@ -94,7 +96,7 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start_with(binary: &Path, settings: &str) -> Result<Self, Failure> {
-        Self::begin(binary, "", settings, None)
+        Self::begin(binary, "", settings, None, &[])
     }
 
     /// A gateway whose state others share: `head` are the first lines of its configuration, which say where the state is.
@@ -103,10 +105,25 @@ impl Durward {
     /// # Errors
     /// It does not start.
     pub fn start_sharing(binary: &Path, head: &str, secret: Option<&str>) -> Result<Self, Failure> {
-        Self::begin(binary, head, "", secret)
+        Self::begin(binary, head, "", secret, &[])
     }
 
-    fn begin(binary: &Path, head: &str, settings: &str, secret: Option<&str>) -> Result<Self, Failure> {
+    /// A gateway with something in its environment, and first lines of its configuration.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_holding(binary: &Path, head: &str, holds: &[(&str, &str)]) -> Result<Self, Failure> {
+        Self::begin(binary, head, "", None, holds)
+    }
+
+    fn begin(
+        binary: &Path,
+        head: &str,
+        settings: &str,
+        secret: Option<&str>,
+        holds: &[(&str, &str)],
+    ) -> Result<Self, Failure> {
+        let holds: Vec<_> = holds.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let scratch = Scratch::new("gateway")?;
         let (port, admin) = (free_port()?, free_port()?);
         let data = scratch.join("data");
@@ -119,12 +136,14 @@ impl Durward {
         let secret = match secret {
             Some(secret) => secret.to_owned(),
             None => {
-                let said = text(Command::new(binary).args(["init", "-c"]).arg(scratch.join("durward.toml")))?;
+                let mut init = Command::new(binary);
+                init.args(["init", "-c"]).arg(scratch.join("durward.toml")).envs(holds.iter().cloned());
+                let said = text(&mut init)?;
                 word(&said, "dwa_").ok_or("there is no secret in what `durward init` says")?
             }
         };
-        let running = serve(binary, &scratch)?;
-        let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret };
+        let running = serve(binary, &scratch, &holds)?;
+        let mut this = Self { running, binary: binary.to_owned(), scratch, port, admin, secret, holds };
         this.wait()?;
         Ok(this)
     }
@@ -140,7 +159,7 @@ impl Durward {
     /// It does not start again.
     pub fn crash(&mut self) -> Result<(), Failure> {
         self.running.kill();
-        self.running = serve(&self.binary, &self.scratch)?;
+        self.running = serve(&self.binary, &self.scratch, &self.holds)?;
         self.wait()
     }
 
@@ -168,7 +187,7 @@ impl Durward {
     /// It does not start again.
     pub fn restart(&mut self) -> Result<(), Failure> {
         self.running.end();
-        self.running = serve(&self.binary, &self.scratch)?;
+        self.running = serve(&self.binary, &self.scratch, &self.holds)?;
         self.wait()
     }
 
@@ -316,8 +335,9 @@ impl Durward {
     }
 }
 
-fn serve(binary: &Path, scratch: &Scratch) -> Result<Running, Failure> {
+fn serve(binary: &Path, scratch: &Scratch, holds: &[(String, String)]) -> Result<Running, Failure> {
     let mut command = Command::new(binary);
+    command.envs(holds.iter().cloned());
     command.current_dir(scratch.path()).args(["serve", "-c"]).arg(scratch.join("durward.toml"));
     Running::start(&mut command, &scratch.join("log"), Stop::Terminate)
 }

@@ -21,7 +21,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Sends a request and reads the answer to its end.
+/// Sends a request and reads the answer to its end. The host is 127.0.0.1 where the headers name none.
 ///
 /// # Errors
 /// There is no answer, or it is no HTTP.
@@ -35,8 +35,10 @@ pub fn request(
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     // The older version has no chunks: the body ends with the connection.
-    let mut head =
-        format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        let _ = write!(head, "Host: 127.0.0.1:{port}\r\n");
+    }
     for (name, value) in headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }

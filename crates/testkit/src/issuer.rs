@@ -85,7 +85,8 @@ impl Issuer {
     }
 
     /// Changes its keys: `rotate` makes a new one that signs from now on and still publishes the old, `retire` takes all but
-    /// the newest back. `deaf` makes it answer nothing about tokens, until `hear`. Anything else changes nothing. What it says
+    /// the newest back. `deaf` makes it answer nothing about tokens, until `hear`. `heard` lists what it was `asked` for tokens and has `given`
+    /// lately. Anything else changes nothing. What it says
     /// counts how often its keys were fetched and it was asked about tokens.
     ///
     /// # Errors

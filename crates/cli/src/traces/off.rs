@@ -6,6 +6,8 @@ use gateway::traces::Traces;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::config::Settings;
+
 /// What is asked for, which can be nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tracing {}
@@ -28,8 +30,8 @@ impl TypedTraces {
 }
 
 /// Starts nothing.
-pub(crate) fn start(tracing: Option<&Tracing>) -> anyhow::Result<Traces> {
-    match tracing {
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<Traces> {
+    match &settings.traces {
         None => Ok(Traces {}),
         Some(never) => match *never {},
     }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::config::Source;
+use crate::config::{Settings, Source};
 use crate::exit::Fault;
 
 /// What stands behind the address of a collector.
@@ -90,25 +90,29 @@ impl TypedTraces {
 }
 
 /// Starts what sends, where a collector is named.
-pub(crate) fn start(tracing: Option<&Tracing>) -> anyhow::Result<Traces> {
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<Traces> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let collector = match tracing {
-        Some(tracing) => Some(by_file(tracing, &var)?),
+    let collector = match &settings.traces {
+        Some(tracing) => Some(by_file(tracing, settings, &var)?),
         None => by_environment(&var)?,
     };
     let Some(collector) = collector else { return Ok(Traces::default()) };
     tracing::info!(collector = collector.address, "traces are sent");
-    let (traces, exporter) =
-        gateway::traces::start(collector).map_err(|error| Fault::Invalid(format!("traces: {error}")))?;
+    let (traces, exporter) = gateway::traces::start(collector)
+        .map_err(|error| Fault::Invalid(format!("{}: {error}", settings.at(&["traces"]))))?;
     tokio::spawn(exporter.run());
     Ok(traces)
 }
 
-fn by_file(tracing: &Tracing, var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Collector> {
+fn by_file(
+    tracing: &Tracing,
+    settings: &Settings,
+    var: &dyn Fn(&str) -> Option<String>,
+) -> anyhow::Result<Collector> {
     let Tracing { endpoint, headers, authorities, sample } = tracing;
     let headers = headers
         .iter()
-        .map(|(name, source)| Ok((name.clone(), source.read(&format!("traces.headers.{name}"))?)));
+        .map(|(name, source)| Ok((name.clone(), source.read(&settings.at(&["traces", "headers", name]))?)));
     let authorities = authorities.as_deref().map(read).transpose()?;
     Ok(Collector {
         address: below(endpoint),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gateway::configure::{FunctionConfig, check_digest};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::ColumnWord;
 
@@ -14,7 +15,8 @@ use super::ColumnWord;
 #[serde(deny_unknown_fields)]
 pub(super) struct TypedFunction {
     /// The digest of what they read, as `durward doctor` says it.
-    digest: DigestWord,
+    #[schemars(with = "DigestWord")]
+    pub(super) digest: Spanned<DigestWord>,
     /// What it does, each written `ACTION=[KIND:]NAME`, as in tests of policies; none where it only computes.
     effects: BTreeSet<String>,
     /// The tagged columns, by `schema.table.column`, whose values its result and its messages may hold.
@@ -25,7 +27,7 @@ pub(super) struct TypedFunction {
 #[derive(Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("pattern" = "^sha256:[0-9a-f]{64}$"))]
-struct DigestWord(String);
+pub(super) struct DigestWord(String);
 
 impl TryFrom<String> for DigestWord {
     type Error = String;
@@ -37,7 +39,8 @@ impl TryFrom<String> for DigestWord {
 
 impl TypedFunction {
     pub(super) fn config(self) -> FunctionConfig {
-        let Self { digest: DigestWord(digest), effects, holds } = self;
+        let Self { digest, effects, holds } = self;
+        let DigestWord(digest) = digest.into_inner();
         FunctionConfig { digest, effects, holds: holds.into_iter().map(|ColumnWord(name)| name).collect() }
     }
 }

@@ -65,7 +65,8 @@ pub(super) struct TypedIssuer {
     /// The client as which people sign in to the console at it; its redirect is `/signin/callback` at the console's address.
     console_client: Option<String>,
     /// A source of the console's secret there, by its name in the gateway's `durward.toml`; none where it is a public client.
-    console_credential: Option<String>,
+    #[schemars(with = "Option<String>")]
+    console_credential: Option<Spanned<String>>,
     /// How it is asked whether its tokens are still good.
     introspection: Option<TypedIntrospection>,
 }
@@ -88,7 +89,8 @@ struct TypedIntrospection {
     /// What the gateway is called there.
     client_id: String,
     /// A source of its secret or private key there, by its name in the gateway's `durward.toml`.
-    credential: String,
+    #[schemars(with = "String")]
+    credential: Spanned<String>,
     /// How it proves there who it is; `client_secret_basic` where nothing is said.
     #[serde(default)]
     auth: AuthWord,
@@ -205,6 +207,11 @@ impl TypedIssuer {
         } = self;
         let place = page.at(&spanned);
         let name = spanned.into_inner();
+        let credential = introspection.as_ref().map(|how| ("introspection", &how.credential));
+        let console = console_credential.as_ref().map(|word| ("console_credential", word));
+        for (member, word) in credential.into_iter().chain(console) {
+            wanted.members_at.insert((name.clone(), member), page.at(word));
+        }
         let mut seconds = |what: &str, time: Option<Time>| wanted.seconds(&place, what, time);
         let (leeway, max_age) = (seconds("leeway", leeway), seconds("max_age", max_age));
         let agent_session = seconds("agent_session", agent_session);
@@ -217,6 +224,7 @@ impl TypedIssuer {
                 AuthWord::ClientSecretBasic => AuthenticationConfig::ClientSecretBasic,
                 AuthWord::PrivateKeyJwt => AuthenticationConfig::PrivateKeyJwt,
             };
+            let credential = credential.into_inner();
             let (every, grace) =
                 (seconds("introspection.every", every), seconds("introspection.grace", grace));
             IntrospectionConfig { client_id, credential, auth, key_id, endpoint, every, grace, opaque }
@@ -245,7 +253,7 @@ impl TypedIssuer {
             login_scopes,
             login_device,
             console_client,
-            console_credential,
+            console_credential: console_credential.map(Spanned::into_inner),
             introspection,
         });
     }

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod keys;
+mod places;
 mod state;
 
 use std::io::{BufRead, BufReader, Read, Write};

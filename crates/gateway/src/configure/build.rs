@@ -49,16 +49,16 @@ pub(super) fn build(
     let Configuration { targets, policies, tests: _, issuers, clients, groups } = configuration;
     let groups = Groups::new(groups).map_err(ConfigureError::Groups)?;
     let issuers = Issuers::build(issuers, clients, means.sources, means.metrics)
-        .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, what })?;
+        .map_err(|(issuer, what)| ConfigureError::Issuer { issuer, member: None, what })?;
     let policies = Policies::load(&sources(policies)).map_err(ConfigureError::Policies)?;
     let mut built = HashMap::new();
     for target in targets {
         let parts = parts(target, credential(target, credentials, means.sources), means)
-            .map_err(|what| ConfigureError::Target { target: target.name.clone(), what })?;
+            .map_err(|(member, what)| ConfigureError::Target { target: target.name.clone(), member, what })?;
         let name = parts.name.clone();
         if built.insert(name, Arc::new(Target::new(parts))).is_some() {
             let what = "there are two of this name".to_owned();
-            return Err(ConfigureError::Target { target: target.name.clone(), what });
+            return Err(ConfigureError::Target { target: target.name.clone(), member: None, what });
         }
     }
     let digest = merge::digest(configuration);
@@ -74,7 +74,8 @@ pub(super) fn build(
 
 /// A target by itself, with its own password alone.
 pub(super) fn lone(target: &TargetConfig, means: Means<'_>) -> Result<Target, String> {
-    Ok(Target::new(parts(target, credential(target, &BTreeMap::new(), means.sources), means)?))
+    let parts = parts(target, credential(target, &BTreeMap::new(), means.sources), means);
+    parts.map(Target::new).map_err(|(_, what)| what)
 }
 
 /// What a target logs in with.
@@ -105,7 +106,10 @@ pub(super) fn check_tests(wanted: &Configuration) -> Result<(), ConfigureError> 
 /// A source that this gateway does not have is a mistake of whoever applies; of what another gateway took it is that target's.
 pub(super) fn check_sources(wanted: &Configuration, sources: &Sources) -> Result<(), ConfigureError> {
     for target in &wanted.targets {
-        let wrong = |what: String| Err(ConfigureError::Target { target: target.name.clone(), what });
+        let wrong = |what: String| {
+            let member = Some("credential");
+            Err(ConfigureError::Target { target: target.name.clone(), member, what })
+        };
         match &target.credential {
             Some(_) if target.password.is_some() => {
                 return wrong("it has a password and a credential: one of them".to_owned());
@@ -122,14 +126,21 @@ pub(super) fn check_sources(wanted: &Configuration, sources: &Sources) -> Result
         for (whose, name) in asked.into_iter().chain(console) {
             if sources.find(name).is_none() {
                 let what = format!("{whose}: {}", sources.missing(name));
-                return Err(ConfigureError::Issuer { issuer: issuer.name.clone(), what });
+                return Err(ConfigureError::Issuer {
+                    issuer: issuer.name.clone(),
+                    member: Some(whose),
+                    what,
+                });
             }
         }
     }
     Ok(())
 }
 
-fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Result<Parts, String> {
+/// What is wrong with a target, and with which of its members.
+type Wrong = (Option<&'static str>, String);
+
+fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Result<Parts, Wrong> {
     let TargetConfig {
         name,
         host,
@@ -147,23 +158,28 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         columns,
         functions,
     } = target;
-    check_name(name)?;
+    let of = |member: &'static str| move |what: String| (Some(member), what);
+    check_name(name).map_err(of("name"))?;
     for (what, value) in [("host", host), ("user", user), ("database", database)] {
         if value.is_empty() || value.contains('\0') {
-            return Err(format!("its {what} is empty or has a zero byte"));
+            return Err(of(what)(format!("its {what} is empty or has a zero byte")));
         }
     }
     let roots = sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec());
-    let tls = UpstreamTls::new(sslmode.parse::<SslMode>()?, roots, *direct_tls);
+    let mode = sslmode.parse::<SslMode>().map_err(of("sslmode"))?;
+    let tls = UpstreamTls::new(mode, roots, *direct_tls);
+    let tags = tags.iter().map(|t| tag(t)).collect::<Result<_, _>>().map_err(of("tags"))?;
+    let columns = column_tags(columns).map_err(of("columns"))?;
+    let functions = cleared(functions).map_err(of("functions"))?;
     Ok(Parts {
         name: TargetName::new(name),
-        facts: TargetFacts { tags: tags.iter().map(|t| tag(t)).collect::<Result<_, _>>()? },
+        facts: TargetFacts { tags },
         address: Address::new(host, *port),
         tls,
         user: user.clone(),
         database: database.clone(),
         credential,
-        tagging: Tagging::new(column_tags(columns)?).clearing(cleared(functions)?),
+        tagging: Tagging::new(columns).clearing(functions),
         care: Care { read_only: *read_only, freshness: *freshness },
         journal: means.journal.clone(),
         state: means.state.clone(),

@@ -213,6 +213,16 @@ where
         poll_fn(|cx| Poll::Ready(self.client.poll_write(cx).map_err(Broken::Client))).await
     }
 
+    /// Waits until the client has something, and sends nothing to anybody. Cancel-safe.
+    pub async fn hear_client(&mut self) -> Result<Turn, Broken> {
+        poll_fn(|cx| match self.client.poll_read(cx).map_err(Broken::Client)? {
+            Some(true) => Poll::Ready(Ok(Turn::Read)),
+            Some(false) => Poll::Ready(Ok(Turn::ClientEnded)),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
     fn poll_turn(&mut self, cx: &mut Context<'_>, ears: Ears) -> Poll<Result<Turn, Broken>> {
         let were_full = self.client.is_full() || self.upstream.is_full();
         self.upstream.poll_write(cx).map_err(Broken::Upstream)?;

@@ -82,10 +82,17 @@ function provider(keys) {
       },
     },
   });
+  // What was brought for tokens, and what was given for it, for whoever looks whether it stands anywhere else.
+  made.use(async (ctx, next) => {
+    await next();
+    if (ctx.method === 'POST' && ctx.path === '/token') heard.push({ asked: ctx.oidc?.body ?? {}, given: ctx.body ?? {} });
+    if (heard.length > 100) heard.shift();
+  });
   made.on('server_error', (ctx, error) => console.error(error));
   return made.callback();
 }
 
+const heard = [];
 let keys = [key(settings.algorithm)];
 let handle = provider(keys);
 const counts = { jwks: 0, discovery: 0, introspection: 0 };
@@ -101,7 +108,7 @@ createServer((request, response) => {
     if (what === 'deaf' || what === 'hear') deaf = what === 'deaf';
     if (what === 'rotate' || what === 'retire') handle = provider(keys);
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ ...counts, keys: keys.map((k) => k.kid) }));
+    response.end(JSON.stringify(what === 'heard' ? heard : { ...counts, keys: keys.map((k) => k.kid) }));
     return;
   }
   if (request.url.startsWith('/jwks')) counts.jwks += 1;

@@ -150,7 +150,7 @@ fn bounded(caps: &Caps, parameters: &mut Vec<(String, Vec<u8>)>) -> Result<(), S
 }
 
 /// Lets the client in.
-pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Open {
+pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted, cancel: Arc<Notify>) -> Open {
     let Opened { target, upstream, everything, terms, welcome, begun } = opened;
     let ear = accepted.ear();
     let mut pump =
@@ -167,7 +167,7 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted) -> Op
     }
     let mut answers = Answers::new(Masks { key: gateway.hash_key(), stores });
     answers.ear = ear;
-    let mut open = Open::new(target, pump, conversation, answers);
+    let mut open = Open::new(target, pump, conversation, answers, cancel);
     if !everything {
         // The first statement will need it, and the client takes a while to send it.
         open.ask_ahead();

@@ -1,6 +1,7 @@
 //! One PostgreSQL session as the spine sees it: both sockets, and the conversation between them.
 
 mod locks;
+mod lookup;
 mod open;
 mod settling;
 
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
+use self::lookup::{About, Lookup};
 pub(super) use self::open::Open;
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
@@ -167,7 +169,7 @@ impl Protocol for PostgresSession {
         audit.began(Stage::Connect, moment);
         place.set_unbounded(opened.everything);
         let accepted = self.accepted.take().ok_or(Stop::Broken("a session that dials twice"))?;
-        let mut open = opening::enter(&self.gateway, opened, accepted);
+        let mut open = opening::enter(&self.gateway, opened, accepted, Arc::clone(&self.cancel));
         open.owed.then(owed);
         open.answers.recorded = grant.record() != Record::Off;
         self.live = Some(open);
@@ -193,19 +195,12 @@ impl Protocol for PostgresSession {
                 }
                 return Ok(Event::Outcome(outcome));
             }
-            if open.answers.refresh {
-                // What was delivered is not flushed before the next turn: whoever hears of the DDL finds it known. Others need
-                // it, too, where this session ends meanwhile.
-                let catalogue = Arc::clone(&open.target.catalogue);
-                let refreshed = tokio::spawn(async move { catalogue.refresh().await });
-                let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
-                tokio::select! {
-                    biased;
-                    why = place.ended() => return Err(Stop::Ended(why)),
-                    refreshed = refreshed => refreshed.map_err(|_| Stop::Broken("a catalogue could not be read"))?,
-                }
-                open.answers.refresh = false;
+            if std::mem::take(&mut open.answers.refresh) {
+                open.look_up(About::Ddl);
             }
+            // What was delivered is not flushed before the next turn: whoever hears of the DDL finds it known.
+            self.refreshed().await?;
+            let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
             open.learn(&self.origin.session);
             open.settle()?;
             if !open.pump.client.is_full()
@@ -220,17 +215,11 @@ impl Protocol for PostgresSession {
             }
             open.conversation.turn = self.gateway.turn();
             open.one_by_one = self.gateway.holds().plans().of(&self.origin.session).is_some();
-            if ears == Ears::Both && open.answers.outcomes.is_empty() {
-                let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
-                // It may look at its target. Most of the time it does not wait, and nobody else is asked.
-                let event = tokio::select! {
-                    biased;
-                    event = open.listen(&self.gateway.metrics().stages) => event?,
-                    why = place.ended() => return Err(Stop::Ended(why)),
-                };
-                if let Some(event) = event {
-                    return Ok(self.in_its_turn(event));
-                }
+            if ears == Ears::Both
+                && open.answers.outcomes.is_empty()
+                && let Some(event) = open.listen(&self.gateway.metrics().stages)?
+            {
+                return Ok(self.in_its_turn(event));
             }
             if !open.answers.outcomes.is_empty() {
                 continue;
@@ -238,8 +227,8 @@ impl Protocol for PostgresSession {
             if open.upstream_ended && !open.pump.client.is_full() {
                 return Err(Stop::Upstream("closed by the target".to_owned()));
             }
-            if open.client_ended && open.conversation.expected.is_empty() && !open.conversation.is_settling()
-            {
+            let nothing_comes = open.conversation.expected.is_empty() && open.lookup.is_none();
+            if open.client_ended && nothing_comes && !open.conversation.is_settling() {
                 return Err(Stop::Done);
             }
             // What cannot be dealt with yet stays at the client beyond a bound.
@@ -514,15 +503,39 @@ impl PostgresSession {
                 open.conversation.understanding.thought(thought);
                 return Ok(None);
             }
+            looked = lookup::looked(&mut open.lookup) => {
+                open.took(looked)?;
+                return Ok(None);
+            }
             turn = open.pump.turn(ears) => turn.map_err(broken)?,
         };
         match turn {
             Turn::Read | Turn::Drained => (),
             // What it sent before it went is still delivered.
             Turn::UpstreamEnded => open.upstream_ended = true,
-            Turn::ClientEnded => open.client_ended = true,
+            Turn::ClientEnded => open.client_left(),
         }
         Ok(Some(turn))
+    }
+
+    /// Waits until what DDL has made of the target's definitions is known, or the client no longer waits for it. Cancel-safe.
+    async fn refreshed(&mut self) -> Result<(), Stop> {
+        let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
+        let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+        while open.lookup.as_ref().is_some_and(Lookup::holds_back) {
+            let hears = !open.client_ended && open.pump.client.input.len() < UNREAD;
+            tokio::select! {
+                biased;
+                why = place.ended() => return Err(Stop::Ended(why)),
+                looked = lookup::looked(&mut open.lookup) => open.took(looked)?,
+                heard = open.pump.hear_client(), if hears => {
+                    if heard.map_err(broken)? == Turn::ClientEnded {
+                        open.client_left();
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
@@ -579,6 +592,8 @@ impl PostgresSession {
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {
         let open = self.open()?;
         open.unlock();
+        // Whatever was cancelled, it was this.
+        open.look_failed = None;
         match open.conversation.refuse(error, simple, unnamed) {
             Refusing::ByOurselves(answer) => open.pump.client.output.extend(&answer),
             Refusing::ByTheServer(stand_in) => open.pump.upstream.output.extend(&stand_in),

@@ -34,14 +34,24 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    /// Whether the target is to be looked at before anything else.
-    pub(super) fn is_due(&self) -> bool {
-        self.due
+    /// Whether the target is to be looked at before anything else, which is done now.
+    pub(super) fn take_due(&mut self) -> bool {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Why the client's next message could not be locked.
+    pub(super) fn take_failed(&mut self) -> Option<Garbled> {
+        self.failed.take()
+    }
+
+    /// The target has been looked at.
+    pub(super) fn looked(&mut self, version: u64) {
+        self.seen = Some(version);
     }
 }
 
 /// What comes of a look at a request.
-pub(super) enum Looked {
+pub(super) enum Judged {
     /// It is what the target holds now.
     Fresh,
     /// Something is awaited before it is looked at again.
@@ -53,41 +63,20 @@ pub(super) enum Looked {
 }
 
 impl Open {
-    /// Looks at the target, where what the client's next message names is locked by now.
-    pub(super) async fn look(&mut self) -> Option<Garbled> {
-        self.locks.due = false;
-        if let Some(garbled) = self.locks.failed.take() {
-            return Some(garbled);
-        }
-        match self.target.catalogue.version_now().await {
-            Ok(version) => {
-                self.locks.seen = Some(version);
-                None
-            }
-            Err(error) => {
-                tracing::warn!(target_name = %self.target.name, %error, "definitions cannot be looked at");
-                let hint = Some("Try again; the session is still open.".to_owned());
-                let why =
-                    "the target's definitions cannot be looked at, which this statement needs".to_owned();
-                Some(Garbled { hint, ..Garbled::new("58000", why) })
-            }
-        }
-    }
-
     /// Whether a request was understood by what its target holds once that is locked; begins to find out where it is not
     /// known. `whole` is its length.
-    pub(super) fn is_fresh(&mut self, request: &Request, whole: usize) -> Looked {
+    pub(super) fn is_fresh(&mut self, request: &Request, whole: usize) -> Judged {
         if !self.strict || !depends_on_definitions(request) || self.conversation.is_failed() {
-            return Looked::Fresh;
+            return Judged::Fresh;
         }
         if !self.conversation.expected.is_empty() {
-            return Looked::Wait;
+            return Judged::Wait;
         }
         let wanted = self.lockable(request);
         let held = self.locks.held.as_ref().is_some_and(|held| wanted.is_subset(held));
         if held && self.locks.seen == Some(request.seen.version) {
             self.locks = Locks::default();
-            return Looked::Fresh;
+            return Judged::Fresh;
         }
         self.locks.tries += 1;
         if self.locks.tries > TRIES {
@@ -95,12 +84,12 @@ impl Open {
             let hint = Some("Try again when nobody alters the target's tables.".to_owned());
             let why = "the target's definitions change faster than this statement is understood".to_owned();
             let simple = request.is_simple();
-            return Looked::Never(Garbled { hint, simple, ..Garbled::new("40001", why) });
+            return Judged::Never(Garbled { hint, simple, ..Garbled::new("40001", why) });
         }
         if held || wanted.is_empty() {
             self.locks.held.get_or_insert_default();
             self.locks.due = true;
-            return Looked::Again;
+            return Judged::Again;
         }
         // Before the transaction begins in which it is locked.
         let rest = self.pump.client.input.filled().get(whole..).unwrap_or_default();
@@ -110,7 +99,7 @@ impl Open {
         self.conversation.lock(self.pump.upstream.output.tail(), &own::lock_tables(&wanted));
         self.locks.held = Some(wanted);
         self.locks.asked = true;
-        Looked::Wait
+        Judged::Wait
     }
 
     /// Learns that the locks are taken, or not.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use wire::postgres::{backend, build};
 
-use super::locks::{Locks, Looked};
+use super::locks::{Judged, Locks};
+use super::lookup::{About, Lookup};
 use super::{PostgresSession, garbled_error};
 use crate::audit::Owed;
 use crate::configure::Freshness;
@@ -63,6 +65,12 @@ pub(in crate::protocols::postgres) struct Open {
     pub(super) waiting: bool,
     /// The text of the client's next message is read elsewhere.
     pub(super) thinking: Option<Thinking>,
+    /// What is asked of the target elsewhere, for which the client's next message waits.
+    pub(super) lookup: Option<Lookup>,
+    /// Why the client's next message fails, as that came to nothing.
+    pub(super) look_failed: Option<Garbled>,
+    /// What the client's cancels wake.
+    pub(super) cancel: Arc<Notify>,
     /// Whether an unresolved name was looked up again since the last message.
     retried: bool,
     pub(super) client_ended: bool,
@@ -75,6 +83,7 @@ impl Open {
         pump: Pump<ClientStream, UpstreamStream>,
         conversation: Conversation,
         answers: Answers,
+        cancel: Arc<Notify>,
     ) -> Self {
         Self {
             strict: target.care.freshness == Freshness::Strict
@@ -97,6 +106,9 @@ impl Open {
             owed: Owed::default(),
             waiting: false,
             thinking: None,
+            lookup: None,
+            look_failed: None,
+            cancel,
             retried: false,
             client_ended: false,
             upstream_ended: false,
@@ -256,8 +268,12 @@ impl Open {
     }
 
     /// The client's next message that means something to the spine, from what has been read already.
-    pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
-        self.waiting = self.asking.is_some() || self.thinking.is_some() || self.locks.asked;
+    pub(super) fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
+        if let Some(garbled) = self.failed_look() {
+            return Ok(Some(Event::Unreadable(garbled)));
+        }
+        self.waiting =
+            self.asking.is_some() || self.thinking.is_some() || self.locks.asked || self.lookup.is_some();
         let behind = self.one_by_one && !self.conversation.expected.is_empty();
         if self.conversation.expected.is_full() || self.conversation.is_settling() || behind {
             self.wait();
@@ -279,13 +295,13 @@ impl Open {
                 },
             };
             let whole = frame.whole.len();
-            if self.locks.is_due() {
-                let simple = matches!(frame.kind, b'Q' | b'F');
-                if let Some(garbled) = self.look().await {
-                    self.pump.client.input.consume(whole);
-                    return Ok(Some(Event::Unreadable(Garbled { simple, ..garbled })));
+            if self.locks.take_due() {
+                self.look_failed = self.locks.take_failed();
+                match self.failed_look() {
+                    Some(garbled) => return Ok(Some(Event::Unreadable(garbled))),
+                    None => self.look_up(About::Version),
                 }
-                continue;
+                return Ok(None);
             }
             let (begun, moment) = (stages.begin(Stage::Describe), Moment::now());
             let rest = input.get(whole..).unwrap_or_default();
@@ -326,18 +342,18 @@ impl Open {
                 }
                 Said::Request(mut request) => {
                     if request.operation.unresolved() && !std::mem::replace(&mut self.retried, true) {
-                        self.target.catalogue.refresh_if_moved().await;
-                        continue;
+                        self.look_up(About::Name);
+                        return Ok(None);
                     }
                     self.retried = false;
                     match self.is_fresh(&request, whole) {
-                        Looked::Fresh => (),
-                        Looked::Again => continue,
-                        Looked::Wait => {
+                        Judged::Fresh => (),
+                        Judged::Again => continue,
+                        Judged::Wait => {
                             self.wait();
                             return Ok(None);
                         }
-                        Looked::Never(garbled) => {
+                        Judged::Never(garbled) => {
                             self.pump.client.input.consume(whole);
                             return Ok(Some(Event::Unreadable(garbled)));
                         }

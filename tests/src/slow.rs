@@ -1,0 +1,198 @@
+//! A target that lets the gateway's own questions wait: whoever cancels or leaves meanwhile is heard, and what others have to know
+//! is asked to its end.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use testkit::durward::Target;
+use testkit::process::{free_port, text};
+use tokio_postgres::{Client, NoTls};
+
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, server};
+
+/// Everything, and nothing unread: where everything is allowed, no definitions are looked at.
+const POLICY: &str =
+    "@id(\"most\") permit (principal, action, resource) unless { action == Action::\"unknown\" };\n";
+
+/// Whatever is waited for comes within this, and what must not wait is there much sooner than a look that lasts as long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A way to a server on which the gateway's own connections can be stopped.
+struct Slow {
+    port: u16,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Slow {
+    fn before(server: u16) -> Self {
+        let port = free_port().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let stops = Arc::clone(&stopped);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let stops = Arc::clone(&stops);
+                std::thread::spawn(move || relay(client, server, &stops));
+            }
+        });
+        Self { port, stopped }
+    }
+
+    fn stop(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::SeqCst);
+    }
+}
+
+fn relay(mut client: TcpStream, server: u16, stops: &Arc<AtomicBool>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+    let mut first = [0; 4096];
+    let Ok(n) = client.read(&mut first) else { return };
+    // The gateway's own connections say so in their first message.
+    let own = first[..n].windows(25).any(|w| w == b"application_name\0durward\0");
+    let _ = server.write_all(&first[..n]);
+    let (back, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let stops_too = Arc::clone(stops);
+    std::thread::spawn(move || copy(back, to, &stops_too, own));
+    copy(client, server, stops, own);
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, stops: &AtomicBool, own: bool) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(n) = from.read(&mut bytes)
+        && n > 0
+    {
+        while own && stops.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if to.write_all(&bytes[..n]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+struct Ground {
+    rig: Rig,
+    slow: Slow,
+}
+
+fn ground(more: &str) -> Ground {
+    let server = server(&[]);
+    server.sql(DATABASE, "CREATE TABLE visits (n int); INSERT INTO visits VALUES (1)").unwrap();
+    let slow = Slow::before(server.port());
+    let target = Target { more: more.to_owned(), ..Target::new(DATABASE, slow.port, DATABASE) };
+    assert_ne!(POLICY, ALLOW_ALL);
+    Ground { rig: Rig::of(server, &target, "", POLICY), slow }
+}
+
+impl Ground {
+    async fn connect(&self) -> Client {
+        self.connected().await.0
+    }
+
+    /// And what holds its socket.
+    async fn connected(&self) -> (Client, tokio::task::JoinHandle<()>) {
+        let (client, connection) = self.rig.through().config().connect(NoTls).await.unwrap();
+        (client, tokio::spawn(async move { drop(connection.await) }))
+    }
+
+    fn sessions(&self) -> usize {
+        text(&mut self.rig.gateway.command(&["sessions", "ls"])).unwrap().matches("agent:tester").count()
+    }
+
+    /// Waits until so many sessions are there.
+    async fn until(&self, sessions: usize) {
+        let begun = Instant::now();
+        while self.sessions() != sessions {
+            assert!(begun.elapsed() < PATIENCE, "{} sessions", self.sessions());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn code(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("", tokio_postgres::error::SqlState::code)
+}
+
+/// Sends a statement, and cancels it when it waits.
+async fn cancelled(client: &Client, statement: &str) -> Result<(), tokio_postgres::Error> {
+    let token = client.cancel_token();
+    let cancels = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            token.cancel_query(NoTls).await.unwrap();
+        }
+    };
+    tokio::select! {
+        answered = client.batch_execute(statement) => answered,
+        () = cancels => unreachable!(),
+        () = tokio::time::sleep(PATIENCE) => panic!("{statement}: nobody hears the cancel"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_ends_what_waits_for_a_look_at_the_target_and_the_session_goes_on() {
+    let ground = ground("freshness = \"strict\"");
+    let client = ground.connect().await;
+    client.batch_execute("SELECT n FROM visits").await.unwrap();
+    ground.slow.stop(true);
+    for (before, statement) in
+        [("", "SELECT n FROM visits"), ("", "UPDATE visits SET n = 2"), ("BEGIN", "SELECT n FROM visits")]
+    {
+        client.batch_execute(before).await.unwrap();
+        let refused = cancelled(&client, statement).await.expect_err(statement);
+        assert_eq!(code(&refused), "57014", "{refused}");
+    }
+    // In a block it has failed, as a cancelled statement has.
+    let failed = client.batch_execute("SELECT 1").await.expect_err("the block has failed");
+    assert_eq!(code(&failed), "25P02", "{failed}");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    ground.slow.stop(false);
+    let row = client.query_one("SELECT n FROM visits", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i32>(0), 1, "nothing of what was cancelled has run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_while_ddl_is_looked_at_tells_its_client_that_it_is_done_and_the_next_statement_waits() {
+    let ground = ground("");
+    let client = ground.connect().await;
+    ground.slow.stop(true);
+    cancelled(&client, "CREATE TABLE later (n int)").await.expect("it has run");
+    assert!(ground.rig.server.sql(DATABASE, "SELECT count(*) FROM later").is_ok());
+    let refused = cancelled(&client, "SELECT n FROM later").await.expect_err("nobody knows it yet");
+    assert_eq!(code(&refused), "57014", "{refused}");
+    let statement = client.batch_execute("SELECT n FROM later");
+    tokio::pin!(statement);
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut statement).await;
+    assert!(early.is_err(), "what is not known is not judged");
+    ground.slow.stop(false);
+    statement.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hangs_up_while_the_target_is_looked_at_is_gone_at_once() {
+    for (more, statement) in
+        [("freshness = \"strict\"", "SELECT n FROM visits"), ("", "CREATE TABLE later (n int)")]
+    {
+        let ground = ground(more);
+        let stays = ground.connect().await;
+        stays.batch_execute("SELECT n FROM visits").await.unwrap();
+        {
+            let (client, socket) = ground.connected().await;
+            client.batch_execute("SELECT n FROM visits").await.unwrap();
+            ground.until(2).await;
+            ground.slow.stop(true);
+            let sent =
+                tokio::time::timeout(Duration::from_millis(500), client.batch_execute(statement)).await;
+            assert!(sent.is_err(), "{statement}: it waits");
+            socket.abort();
+        }
+        // Nobody answers its question yet.
+        ground.until(1).await;
+        ground.slow.stop(false);
+        stays.batch_execute("SELECT n FROM visits").await.unwrap();
+    }
+}
