@@ -97,6 +97,15 @@ fn whole(grant: &Value) -> String {
     for rule in grant.get("holds").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("{:<10}{}", "Answers", show::line(&field(rule, "id"))));
     }
+    for other in grant.get("others").and_then(Value::as_array).into_iter().flatten() {
+        let by = format!("{}, by {}", field(other, "voter"), field(other, "proof"));
+        out.push(format!("{:<10}{}", "And by", show::line(&by)));
+    }
+    if let Some(access) = grant.get("access") {
+        out.push("Lets:".to_owned());
+        out.extend(crate::access::lines(access));
+        return out.join("\n");
+    }
     out.push("Statement:".to_owned());
     out.extend(field(grant, "text").split('\n').map(|line| format!("  | {}", show::line(line))));
     let values = grant.get("values").and_then(Value::as_array);

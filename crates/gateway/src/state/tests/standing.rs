@@ -25,6 +25,8 @@ fn grant(id: &str, uses: Option<u64>) -> StandingGrant {
         uses,
         used: 0,
         giver: vote("user:dora", true),
+        others: Vec::new(),
+        access: None,
         given: now(),
         expires: now() + 600,
         ended: None,
