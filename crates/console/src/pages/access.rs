@@ -45,22 +45,24 @@ pub(super) fn fields(access: &Access, chosen: &Chosen<'_>) -> Markup {
     html! {
         input type="hidden" name="access" value="yes";
         @if let Some(most) = most { input type="hidden" name="asked" value=(most); }
-        fieldset {
-            legend { "What you give" }
-            @for leave in leaves {
-                label {
-                    input type="checkbox" name="leave" value=(written(leave)) checked[is_on(leave)];
-                    " " (words::visible(&words::effect(&leave.to_string()).0))
+        div.giving {
+            fieldset {
+                legend { "What you give" }
+                @for leave in leaves {
+                    label {
+                        input type="checkbox" name="leave" value=(written(leave)) checked[is_on(leave)];
+                        " " (words::visible(&words::effect(&leave.to_string()).0))
+                    }
                 }
             }
-        }
-        p.most {
-            label for="access-life" { "For" } " "
-            select #access-life name="seconds" {
-                @for (shorter, says) in LIVES.iter().filter(|(shorter, _)| shorter < seconds) {
-                    option value=(shorter) selected[*shorter == wanted] { (says) }
+            p.most {
+                label for="access-life" { "For" } " "
+                select #access-life name="seconds" {
+                    @for (shorter, says) in LIVES.iter().filter(|(shorter, _)| shorter < seconds) {
+                        option value=(shorter) selected[*shorter == wanted] { (says) }
+                    }
+                    option value=(seconds) selected[*seconds == wanted] { (life(*seconds)) ", as long as is asked for" }
                 }
-                option value=(seconds) selected[*seconds == wanted] { (life(*seconds)) ", as long as is asked for" }
             }
         }
         p.hint {
