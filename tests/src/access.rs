@@ -33,7 +33,8 @@ const REASON: &str = "fix <b>totals</b>\u{202e}\u{7}\nStatus    approved";
 fn rig() -> Door {
     let door = door_with(POLICY, SHORT);
     door.server()
-        .sql(DATABASE, "CREATE TABLE lines (id int, total int); INSERT INTO lines VALUES (1, 1); CREATE TABLE books (id int)")
+        .sql(DATABASE, "CREATE TABLE lines (id int, total int); INSERT INTO lines VALUES (1, 1); CREATE TABLE books (id int); CREATE TABLE counted (id serial PRIMARY KEY, \
+             number int GENERATED ALWAYS AS IDENTITY, words text)")
         .unwrap();
     door
 }
@@ -151,7 +152,14 @@ fn access_is_asked_for_given_in_part_and_lifts_what_was_given_and_nothing_else()
     }
     assert!(Json::parse(&run(&door, &["grants", "ls", "--json"]).unwrap()).unwrap().items().is_empty());
 
+    // What waits and is covered is not asked any more; what is not waits on.
+    let waits = door.call("query", &query("UPDATE shop SET total = 5 WHERE id = 1")).unwrap_err();
+    let waits = datum(&waits, "request").text().unwrap().to_owned();
+    assert!(door.call("query", &query("UPDATE lines SET total = 5 WHERE id = 1")).is_err());
     let standing = given(&door, &id, &["--only", "update public.shop", "--most", "2", "--for", "20m"]);
+    let went = run(&door, &["requests", "show", &waits]).unwrap();
+    assert!(went.contains("Status    superseded") && went.contains(&standing), "{went}");
+    assert!(door.rig.gateway.waiting_request().unwrap().is_some());
     let listed = run(&door, &["grants", "show", &standing]).unwrap();
     assert!(
         listed.contains("at most 2 rows a statement, for 20 min") && !listed.contains("lines"),
@@ -204,7 +212,11 @@ fn what_nobody_can_give_is_said_at_once_and_not_asked_of_anybody() {
         (&["update public.shop", "update public.books"], "", "the books are closed"),
         (&["select public.shop"], "", "there is nothing to ask for"),
         (&["drop public.shop"], "", "no access that can be asked for"),
-        (&["truncate public.shop"], "", "actions are select, insert, update, delete, merge, lock_rows"),
+        (
+            &["truncate public.shop"],
+            "",
+            "actions are select, insert, update, delete, merge, lock_rows, sequence",
+        ),
         (&["update shop"], "", "Tables are written as schema.table"),
         (&["update public.none"], "", "there is no table"),
         (&[], "", "from 1 to 20"),
@@ -258,6 +270,16 @@ fn what_nobody_can_give_is_said_at_once_and_not_asked_of_anybody() {
     run(&door, &["requests", "approve", &id]).unwrap();
     assert!(command(&["wait", &id]).contains("is approved: standing grant g"));
     assert_eq!(sent(&door, &door.token, "INSERT INTO lines VALUES (7, 7)"), None);
+    // Rows that count as they are added take their sequences with them, which alone are held.
+    let id = asked(&door, &["insert public.counted"], "");
+    let standing = given(&door, &id, &[]);
+    let shown = run(&door, &["grants", "show", &standing]).unwrap();
+    assert!(
+        shown.contains("sequence public.counted_id_seq") && shown.contains("sequence public.counted\n"),
+        "{shown}"
+    );
+    assert_eq!(sent(&door, &door.token, "INSERT INTO counted (words) VALUES ('x')"), None);
+    assert_eq!(sent(&door, &door.token, "SELECT nextval('counted_id_seq')").as_deref(), Some("ZD001"));
 }
 
 #[test]

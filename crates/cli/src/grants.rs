@@ -30,7 +30,8 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Grants) -> anyho
                 return Ok(show::json(&found)?);
             }
             say(whole(found.get("grant").unwrap_or(&Value::Null)))?;
-            uses(found.get("uses").unwrap_or(&Value::Null))
+            let is_access = found.pointer("/grant/access").is_some();
+            uses(found.get("uses").unwrap_or(&Value::Null), is_access)
         }
         Grants::Revoke { id, json } => {
             let revoked = client.post(&format!("/grants/{}/revoke", part(&id)), &json!({ "name": name }))?;
@@ -120,7 +121,8 @@ fn whole(grant: &Value) -> String {
     out.join("\n")
 }
 
-fn uses(uses: &Value) -> anyhow::Result<()> {
+/// Where it lets whatever statement through, each is said.
+fn uses(uses: &Value, is_access: bool) -> anyhow::Result<()> {
     let row = |request: &Value| {
         let number = request.get("granted").map(|used| field(used, "number")).unwrap_or_default();
         let values = field(request, "values");
@@ -129,7 +131,7 @@ fn uses(uses: &Value) -> anyhow::Result<()> {
             field(request, "id"),
             field(request, "status"),
             time_field(request, "filed"),
-            values,
+            if is_access { format!("{} {values}", field(request, "text")) } else { values },
             field(request, "outcome"),
         ]
     };
@@ -137,7 +139,8 @@ fn uses(uses: &Value) -> anyhow::Result<()> {
     if rows.is_empty() {
         return Ok(say("It was not used.")?);
     }
-    Ok(show::table(&["USE", "REQUEST", "STATUS", "AT", "VALUES", "OUTCOME"], &rows)?)
+    let what = if is_access { "STATEMENT" } else { "VALUES" };
+    Ok(show::table(&["USE", "REQUEST", "STATUS", "AT", what, "OUTCOME"], &rows)?)
 }
 
 // ---------------------------------------------------------------------- what is alike

@@ -6,14 +6,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{
-    Access, Ceiling, Circumstances, Effect, Facts, Filed, GIVEN_AS, HoldRule, Leave, NewRequest, Preview,
-    Request, Resource, Room, SINCE_IT_WAS, StandingGrant, Status, TargetName, Touched, Vote, Weighed,
+    Access, Action, Ceiling, Circumstances, Effect, Facts, Filed, GIVEN_AS, HoldRule, Leave, NewRequest,
+    Preview, Request, Resource, Room, SINCE_IT_WAS, StandingGrant, Status, TargetName, Touched, Vote,
+    Weighed,
 };
 use policy::access::Sought;
 use policy::standing::longest;
 use policy::{Context, Grant};
 use serde::Serialize;
-use sql::postgres::catalog::Catalog;
+use sql::postgres::catalog::{Catalog, Relation, RelationKind};
 
 use crate::approvers::Voter;
 use crate::audit::{self, JournalDown};
@@ -23,6 +24,7 @@ use crate::plans::{PlanError, Refused};
 use crate::presence::Act;
 use crate::requests::AdminError;
 use crate::standing::{MOST, USUAL_LIFE};
+use crate::state::StateError;
 use crate::tokens::Admitted;
 
 /// So many actions on tables are asked for at once.
@@ -174,7 +176,13 @@ impl Gateway {
             PlanError::Refused(Refused { code: "53000", ..Refused::whole(why.to_owned()) })
         })?;
         let (catalogue, _) = known.catalogue.current();
-        let effects = leaves.iter().map(|words| effect(&catalogue, words)).collect::<Result<Vec<_>, _>>()?;
+        let named = leaves.iter().map(|words| effect(&catalogue, words)).collect::<Result<Vec<_>, _>>()?;
+        let mut effects = named.clone();
+        for one in named.iter().flat_map(|effect| counted_by(&catalogue, effect)) {
+            if !effects.contains(&one) {
+                effects.push(one);
+            }
+        }
 
         let moment = self.suspecting(&grant, moment);
         let (sought, version) = {
@@ -205,7 +213,7 @@ impl Gateway {
             refused(format!("no access can be given to this: {why}"), hint)
         })?;
         let leaves: BTreeSet<Leave> = held.iter().filter_map(leave).collect();
-        let free = effects.iter().filter(|effect| !held.contains(effect)).map(audit::line).collect();
+        let free = named.iter().filter(|effect| !held.contains(effect)).map(audit::line).collect();
         let ceiling = rules.iter().filter_map(|rule| rule.ceiling).min();
         let changes = leaves.iter().any(Leave::changes_rows);
         let rows = most.unwrap_or(USUAL_ROWS).min(ceiling.unwrap_or(u64::MAX));
@@ -408,8 +416,33 @@ impl Gateway {
             // Somebody was first.
             return Ok(None);
         }
+        self.let_go_on(&grant).await?;
         self.holds().changed();
         Ok(Some(grant))
+    }
+
+    /// What waits and could be covered is not asked any more: its sessions ask anew, and it is decided then whether it is.
+    async fn let_go_on(&self, grant: &StandingGrant) -> Result<(), StateError> {
+        let is_known = |rule: &HoldRule| grant.holds.iter().any(|known| known.id == rule.id);
+        let is_read = |line: &String| line.starts_with("select ");
+        for one in self.state().requests_of(&grant.principal, MOST_OPEN).await? {
+            let same = one.status == Status::Pending
+                && one.target == grant.target
+                && one.on_behalf_of == grant.on_behalf_of
+                && one.holds.iter().all(is_known)
+                && one.effects.iter().any(|line| grant.effects.contains(line))
+                && one.effects.iter().all(|line| is_read(line) || grant.effects.contains(line));
+            if !same {
+                continue;
+            }
+            let whole = self.state().request(&one.id).await?.map(|found| found.preview);
+            // A plan is approved as a whole, and access becomes a grant of its own.
+            if whole.is_some_and(|seen| seen.ordered.is_none() && seen.access.is_none()) {
+                let why = format!("the standing grant {} was given{SINCE_IT_WAS}asked for", grant.id);
+                self.state().supersede(&one.id, &why).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A moment, with what somebody has read of late.
@@ -459,6 +492,36 @@ fn effect(catalogue: &Catalog, words: &str) -> Result<Effect, PlanError> {
             "Tables are written as schema.table.",
         )),
     }
+}
+
+/// The sequences by which rows count that are added: who adds them takes their next numbers.
+fn counted_by(catalogue: &Catalog, effect: &Effect) -> Vec<Effect> {
+    let Resource::Table(table) = &effect.resource else { return Vec::new() };
+    if !matches!(effect.action, Action::Insert | Action::Merge) {
+        return Vec::new();
+    }
+    let Some(relation) = catalogue.relation(&table.schema, &table.name) else { return Vec::new() };
+    let mut sequences = Vec::new();
+    for column in &relation.columns {
+        if column.identity {
+            sequences.push(relation);
+        }
+        let by = column.default.as_deref().and_then(|default| default.split_once("nextval('"));
+        if let Some((name, _)) = by.and_then(|(_, rest)| rest.split_once('\'')) {
+            let name = name.replace('"', "");
+            let is_it = |one: &&Relation| {
+                one.kind == RelationKind::Sequence
+                    && (one.table_name().to_string() == name
+                        || one.schema == table.schema && one.name == name)
+            };
+            sequences.extend(catalogue.relations().find(is_it));
+        }
+    }
+    let effect = |relation: &Relation| Effect {
+        tags: catalogue.relation_tags(relation.oid).clone(),
+        ..Effect::new(Action::Sequence, Resource::Table(relation.table_name()))
+    };
+    sequences.into_iter().map(effect).collect()
 }
 
 fn leave(effect: &Effect) -> Option<Leave> {

@@ -8,8 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::{Action, Effect, Resource, TableName};
 
 /// What may be asked for: actions whose rows a server counts, and those that change none.
-const ASKABLE: [Action; 6] =
-    [Action::Select, Action::Insert, Action::Update, Action::Delete, Action::Merge, Action::LockRows];
+const ASKABLE: [Action; 7] = [
+    Action::Select,
+    Action::Insert,
+    Action::Update,
+    Action::Delete,
+    Action::Merge,
+    Action::LockRows,
+    Action::Sequence,
+];
 
 /// What outcomes of requests begin with that became standing grants, before the grant's id.
 pub const GIVEN_AS: &str = "given as the standing grant ";
@@ -42,7 +49,7 @@ impl Leave {
     }
 
     fn only_reads(action: &str) -> bool {
-        [Action::Select, Action::LockRows].iter().any(|reads| reads.as_str() == action)
+        [Action::Select, Action::LockRows, Action::Sequence].iter().any(|reads| reads.as_str() == action)
     }
 
     /// Whether it is leave for an effect.
@@ -84,14 +91,14 @@ impl Access {
     /// What both let.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
-        Self {
-            leaves: self.leaves.intersection(&other.leaves).cloned().collect(),
-            most: match (self.most, other.most) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            },
-            seconds: self.seconds.min(other.seconds),
-        }
+        let leaves: BTreeSet<Leave> = self.leaves.intersection(&other.leaves).cloned().collect();
+        let most = match (self.most, other.most) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        // Where none can be changed, there is nothing to count.
+        let most = most.filter(|_| leaves.iter().any(Leave::changes_rows));
+        Self { leaves, most, seconds: self.seconds.min(other.seconds) }
     }
 
     /// Whether rows may be changed by it.
@@ -145,6 +152,7 @@ mod tests {
             ("insert s.t", true),
             ("merge s.t", true),
             ("lock_rows s.t", true),
+            ("sequence s.t_id_seq", true),
             ("truncate s.t", false),
             ("drop s.t", false),
             ("copy_in s.t", false),

@@ -147,9 +147,12 @@ pub fn lifts(
     let same = grant.principal == asked.principal
         && grant.on_behalf_of == asked.on_behalf_of
         && grant.target == asked.target;
-    let lets = kept.effects.iter().all(|effect| access.lets(effect));
-    if !same || !lets || kept.effects.is_empty() || grant.state(now) != GrantState::InForce {
+    let is_any = kept.effects.iter().any(|effect| access.lets(effect));
+    if !same || !is_any || grant.state(now) != GrantState::InForce {
         return Err(Uncovered::Other);
+    }
+    if let Some(other) = kept.effects.iter().find(|effect| !access.lets(effect)) {
+        return Err(Uncovered::Not(format!("it does not let {} {}", other.action.as_str(), other.resource)));
     }
     if kept.reveals {
         let why = "it would show values of tagged columns, which no standing grant does";

@@ -345,6 +345,7 @@ async fn page(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
                         li {
                             a href={ "/requests/" (request.id) } {
                                 @if let Some(used) = &request.granted { "Use " (used.number) ": " }
+                                @if grant.access.is_some() { code.sql.short { (words::statement(&one_line(&request.text))) } " " }
                                 @for (n, value) in (1..).zip(&request.values) {
                                     code.sql-place { "$" (n) } " = " (shown(value.as_deref())) " "
                                 }
