@@ -198,6 +198,59 @@ const flows = {
     await looks(page, 'plan-done');
   },
 
+  async 'access that is asked for is given in part, by a signature for just that, until it is revoked'() {
+    await join(dora, process.env.CONSOLE_DBA);
+    const body = new URLSearchParams({ target: 'sample', reason: 'tidy <i>up</i>\u202e\u0007', rows: '5', seconds: '7200' });
+    for (const one of ['update public.orders', 'delete public.orders']) body.append('access', one);
+    const asks = await fetch(`${process.env.CONSOLE_AGENTS}/access`, {
+      method: 'POST', headers: { authorization: `Bearer ${process.env.PGPASSWORD}` }, body,
+    });
+    const request = await asks.json();
+    check(asks.ok && request.status === 'pending', JSON.stringify(request));
+    const { page } = dora;
+    await page.goto(origin);
+    await page.locator(`#r-${request.id}`, { hasText: 'access: delete public.orders, update public.orders' }).locator('a').click();
+    await page.getByRole('heading', { name: 'What it asks leave for' }).waitFor();
+    await page.getByText('tidy <i>up</i>').waitFor();
+    await page.locator('.stranger', { hasText: 'U+202E' }).first().waitFor();
+    await looks(page, 'access');
+    // A cookie gives nothing, nor does a signature for something else.
+    const [csrf, digest] = [await hidden(page, 'csrf'), await hidden(page, 'digest')];
+    const leave = await page.locator('form.answer [name=leave]').first().inputValue();
+    const bare = await sent(page, `/requests/${request.id}/answer`,
+      { csrf, digest, answer: 'approve', access: 'yes', asked: '5', leave, seconds: '900' });
+    check(bare.status() === 422, `a cookie gave access: ${bare.status()}`);
+    for (const change of [
+      () => page.locator('form.answer [name=digest]').evaluate((field) => { field.value = '0'.repeat(64); }),
+      () => page.locator('form.answer [name=access]').evaluate((field) => { field.value = 'no'; }),
+      () => page.locator('form.answer [name=asked]').evaluate((field) => { field.value = '500'; }),
+    ]) {
+      await change();
+      await page.getByRole('button', { name: 'Approve' }).click();
+      await page.getByRole('link', { name: 'Look again' }).click();
+      await page.locator('.chip', { hasText: 'waits' }).first().waitFor();
+    }
+    await page.getByLabel('deletes rows of public.orders').uncheck();
+    await page.getByLabel('For', { exact: true }).selectOption('1800');
+    await page.getByLabel('Rows at most').fill('1');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await looks(page, 'access-answered');
+    await page.locator('p.outcome').getByRole('link', { name: /standing grant g/ }).click();
+    await page.getByText('A statement may change at most').waitFor();
+    check(await page.getByText('deletes rows').count() === 0, 'more was given');
+    const update = await psql('UPDATE orders SET total = 0 WHERE id = 14').ended;
+    check(/UPDATE 1/.test(update) && !/waiting/.test(update), update);
+    const other = await asked('DELETE FROM orders WHERE id = -1');
+    other.end();
+    await page.reload();
+    await page.getByText('used once').waitFor();
+    await looks(page, 'access-given');
+    await page.getByRole('button', { name: 'Revoke it' }).click();
+    await page.locator('.chip', { hasText: 'ended' }).first().waitFor();
+    (await asked('UPDATE orders SET total = 0 WHERE id = 15')).end();
+  },
+
   async 'who signed out comes in again by the passkey'() {
     await ada.page.getByRole('button', { name: 'Sign out' }).click();
     await ada.page.getByRole('button', { name: 'Sign in with a passkey' }).click();

@@ -1,6 +1,8 @@
 //! End to end: a real PostgreSQL, the real gateway, real clients; and the house itself.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod administration;
 #[cfg(test)]
 mod agents;

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod access;
+mod leave;
 mod mcp;
 mod plan;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revoke, Token};
+pub(crate) use self::leave::{Access, AskAccess};
 pub(crate) use self::mcp::{AgentsProgram, Mcp, McpCommand, McpConfig};
 pub(crate) use self::plan::{Asker, Plan, Submit};
 use crate::exit;
@@ -115,6 +117,11 @@ pub(crate) enum Command {
         name: Option<String>,
         #[command(subcommand)]
         command: Grants,
+    },
+    /// Ask to go on without asking for a while, where statements are held
+    Access {
+        #[command(subcommand)]
+        command: Access,
     },
     /// Have several statements approved and carried out as one
     Plan {
@@ -478,13 +485,19 @@ pub(crate) enum Requests {
         #[arg(long)]
         json: bool,
     },
-    /// Approve one: it may run, once
+    /// Approve one: it may run, once; access that is asked for becomes a standing grant
     Approve {
         /// Its id
         id: String,
         /// How many rows it may change at most: with more, nothing of it stays
         #[arg(long, value_name = "ROWS")]
         most: Option<u64>,
+        /// Of access that is asked for, this alone, as "update public.orders"; several times where it is more
+        #[arg(long, value_name = "ACCESS", conflicts_with = "alike")]
+        only: Vec<String>,
+        /// Of access that is asked for: for so long, which is less
+        #[arg(long = "for", value_parser = typed::seconds, value_name = "TIME", conflicts_with = "alike")]
+        life: Option<u64>,
         /// All that are alike to it, as `requests alike` has named them
         #[arg(long, value_name = "MARK")]
         alike: Option<String>,

@@ -30,7 +30,8 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Grants) -> anyho
                 return Ok(show::json(&found)?);
             }
             say(whole(found.get("grant").unwrap_or(&Value::Null)))?;
-            uses(found.get("uses").unwrap_or(&Value::Null))
+            let is_access = found.pointer("/grant/access").is_some();
+            uses(found.get("uses").unwrap_or(&Value::Null), is_access)
         }
         Grants::Revoke { id, json } => {
             let revoked = client.post(&format!("/grants/{}/revoke", part(&id)), &json!({ "name": name }))?;
@@ -97,6 +98,15 @@ fn whole(grant: &Value) -> String {
     for rule in grant.get("holds").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("{:<10}{}", "Answers", show::line(&field(rule, "id"))));
     }
+    for other in grant.get("others").and_then(Value::as_array).into_iter().flatten() {
+        let by = format!("{}, by {}", field(other, "voter"), field(other, "proof"));
+        out.push(format!("{:<10}{}", "And by", show::line(&by)));
+    }
+    if let Some(access) = grant.get("access") {
+        out.push("Lets:".to_owned());
+        out.extend(crate::access::lines(access));
+        return out.join("\n");
+    }
     out.push("Statement:".to_owned());
     out.extend(field(grant, "text").split('\n').map(|line| format!("  | {}", show::line(line))));
     let values = grant.get("values").and_then(Value::as_array);
@@ -111,7 +121,8 @@ fn whole(grant: &Value) -> String {
     out.join("\n")
 }
 
-fn uses(uses: &Value) -> anyhow::Result<()> {
+/// Where it lets whatever statement through, each is said.
+fn uses(uses: &Value, is_access: bool) -> anyhow::Result<()> {
     let row = |request: &Value| {
         let number = request.get("granted").map(|used| field(used, "number")).unwrap_or_default();
         let values = field(request, "values");
@@ -120,7 +131,7 @@ fn uses(uses: &Value) -> anyhow::Result<()> {
             field(request, "id"),
             field(request, "status"),
             time_field(request, "filed"),
-            values,
+            if is_access { format!("{} {values}", field(request, "text")) } else { values },
             field(request, "outcome"),
         ]
     };
@@ -128,7 +139,8 @@ fn uses(uses: &Value) -> anyhow::Result<()> {
     if rows.is_empty() {
         return Ok(say("It was not used.")?);
     }
-    Ok(show::table(&["USE", "REQUEST", "STATUS", "AT", "VALUES", "OUTCOME"], &rows)?)
+    let what = if is_access { "STATEMENT" } else { "VALUES" };
+    Ok(show::table(&["USE", "REQUEST", "STATUS", "AT", what, "OUTCOME"], &rows)?)
 }
 
 // ---------------------------------------------------------------------- what is alike

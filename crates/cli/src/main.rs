@@ -1,5 +1,6 @@
 //! The binary `durward`.
 
+mod access;
 mod alarm;
 mod apply;
 mod approvers;
@@ -115,6 +116,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::People { command } => people::run(&client()?, command),
         Command::Requests { name, command } => requests::run(gateway, name, command),
         Command::Grants { name, command } => grants::run(gateway, name, command),
+        Command::Access { command } => access::run(command),
         Command::Plan { command } => plans::run(command),
         Command::Sessions { command } => sessions::run(client, command),
         Command::Audit { command } => audit::run(&command),

@@ -39,7 +39,7 @@ pub(crate) fn run(command: Plan) -> anyhow::Result<()> {
 }
 
 impl Asker {
-    fn desk(&self, targets: &[String]) -> anyhow::Result<(Desk, Zeroizing<String>)> {
+    pub(crate) fn desk(&self, targets: &[String]) -> anyhow::Result<(Desk, Zeroizing<String>)> {
         if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {
             return Ok((Desk::new(&self.agents)?, Zeroizing::new(token.trim().to_owned())));
         }

@@ -32,17 +32,22 @@ pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> any
         }
         Requests::Watch { json } => watch(client, json),
         Requests::Alike { id, json } => crate::grants::alike(client, &id, json),
-        Requests::Approve { id, most, alike, say, json } => {
+        Requests::Approve { id, most, only, life, alike, say, json } => {
+            let narrower =
+                (!only.is_empty() || life.is_some()).then(|| json!({ "only": only, "seconds": life }));
             // A person who signed in on this machine shows in the browser that they are there; what `login` keeps approves nothing.
             if name.is_none() && !crate::client::has_secret() && crate::login::is_somebody()? {
-                if most.is_some() {
+                if most.is_some() || narrower.is_some() {
                     anyhow::bail!(
-                        "--most is said with an approver's secret (DURWARD_SECRET, or --name); in the browser the number is on the page"
+                        "--most, --only and --for are said with an approver's secret (DURWARD_SECRET, or --name); in the browser they are on the page"
                     );
                 }
                 return in_browser(gateway, &id);
             }
-            let body = json!({ "approve": true, "words": say, "most": most, "name": name });
+            let mut body = json!({ "approve": true, "words": say, "most": most, "name": name });
+            if let (Some(fields), Some(narrower)) = (body.as_object_mut(), narrower) {
+                fields.insert("access".to_owned(), narrower);
+            }
             answer(client, &id, alike, body, json)
         }
         Requests::Deny { id, alike, say, json } => {
@@ -80,6 +85,10 @@ fn answer(
     let answered = client.post(&format!("/requests/{}/answer", part(id)), &body)?;
     if as_json {
         return Ok(show::json(&answered)?);
+    }
+    let grant = field(&answered, "grant");
+    if !grant.is_empty() {
+        return Ok(say(format_args!("Request {id} is approved: it is the standing grant {grant}."))?);
     }
     let waits = field(&answered, "waits_for");
     if waits.is_empty() {
@@ -209,14 +218,25 @@ fn whole(request: &Value) -> String {
     if let Some(plan) = request.get("preview").and_then(|preview| preview.get("ordered")) {
         out.extend(crate::plan_lines::of(plan, None));
     }
-    out.push("It would:".to_owned());
+    let access = request.get("preview").and_then(|preview| preview.get("access"));
+    out.push(if access.is_some() { "It asks leave to:".to_owned() } else { "It would:".to_owned() });
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
     }
     let text = field(request, "text");
-    out.push("Statement:".to_owned());
-    out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
+    if let Some(access) = access {
+        out.extend(crate::access::lines(access).pop());
+    } else {
+        out.push("Statement:".to_owned());
+        out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
+    }
     let mut everything = text;
+    if let Some(reason) =
+        request.pointer("/preview/reason").and_then(Value::as_str).filter(|_| access.is_some())
+    {
+        everything.push(' ');
+        everything.push_str(reason);
+    }
     let values = request.get("values").and_then(Value::as_array);
     let circumstances = request.get("circumstances");
     let list = |name| circumstances.and_then(|c| c.get(name)).and_then(Value::as_array).into_iter().flatten();
@@ -338,6 +358,7 @@ fn ceiling(request: &Value) -> Option<String> {
         "executed" => "as changed when it was tried, by the same of each table",
         "policy" => "as policy says",
         "grant" => "as its standing grant says",
+        "access" => "as is asked for, each time",
         _ => "as nobody has counted or said otherwise",
     };
     let beside = rows.get("of").and_then(Value::as_array).is_some_and(|of| !of.is_empty());
@@ -368,6 +389,16 @@ fn vote(vote: &Value) -> String {
     };
     let most = vote.get("most").and_then(Value::as_u64);
     let most = most.map(|most| format!(", for at most {most} rows")).unwrap_or_default();
+    let most = match vote.get("access") {
+        Some(given) => {
+            let given: Vec<String> = crate::access::lines(given)
+                .iter()
+                .map(|line| line.trim_matches([' ', '-']).to_owned())
+                .collect();
+            format!(", for {}", given.join(", "))
+        }
+        None => most,
+    };
     let at = match time_field(vote, "at") {
         none if none.is_empty() => none,
         at => format!(" at {at}"),

@@ -1,8 +1,9 @@
 //! The agents' own port: tokens of the gateway's for whoever proves who they are (RFC 6749, RFC 7523, RFC 8693, RFC 8414), and for
 //! clients to which somebody said yes in the console (`authorization`).
-//! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes. Plans are
-//! submitted here, and answered elsewhere.
+//! There is no way from here to what an administrator or an approver does: this file has no door, and no other routes. Plans and
+//! access are asked for here, and answered elsewhere.
 
+mod access;
 mod authorization;
 mod plans;
 
@@ -116,6 +117,9 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/plans", post(plans::submit))
         .route("/plans/{id}", get(plans::show))
         .route("/plans/{id}/withdraw", post(plans::withdraw))
+        .route("/access", post(access::ask))
+        .route("/access/{id}", get(access::show))
+        .route("/access/{id}/withdraw", post(access::withdraw))
         .route("/register", post(authorization::register))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })

@@ -218,6 +218,9 @@ struct Answering {
     /// How many rows it may change at most.
     #[serde(default)]
     most: Option<u64>,
+    /// What is given of the access that is asked for, where it is less.
+    #[serde(default)]
+    access: Option<Narrower>,
     /// Who the caller means to be; refused where the secret is somebody else's.
     #[serde(default)]
     name: Option<String>,
@@ -229,12 +232,32 @@ async fn answer(
     Path(id): Path<String>,
     answering: Body<Answering>,
 ) -> Answer<Value> {
-    let Json(Answering { approve, words, most, name }) = answering?;
+    let Json(Answering { approve, words, most, access, name }) = answering?;
     check_name(&caller, name)?;
-    let answered = gateway.answer_request(&id, &caller.voter(), approve, Said { words, most }, None).await?;
-    Ok(Json(
-        json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for }),
-    ))
+    let voter = caller.voter();
+    let access = match access {
+        Some(Narrower { only, seconds }) => Some(gateway.narrower(&id, &voter, &only, seconds).await?),
+        None => None,
+    };
+    let answered = gateway.answer_request(&id, &voter, approve, Said { words, most, access }, None).await?;
+    let mut told =
+        json!({ "status": answered.status, "by": caller.id().to_string(), "waits_for": answered.waits_for });
+    if let (Some(fields), Some(grant)) = (told.as_object_mut(), answered.grant) {
+        fields.insert("grant".to_owned(), grant.into());
+    }
+    Ok(Json(told))
+}
+
+/// Less than the access that is asked for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Narrower {
+    /// These of the actions on tables alone, each as it is written (`update public.orders`); all where none is named.
+    #[serde(default)]
+    only: Vec<String>,
+    /// For how long, in seconds.
+    #[serde(default)]
+    seconds: Option<u64>,
 }
 
 /// Who somebody means to be is who their secret says they are.

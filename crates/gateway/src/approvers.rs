@@ -2,8 +2,8 @@
 //! no more; another way to prove oneself makes one here, too.
 
 use model::{
-    Approver, Asserted, Ceiling, Counted, HoldRule, KnownAs, Principal, PrincipalKind, PrincipalRef, Request,
-    SINCE_IT_WAS, Status, Vote,
+    Access, Approver, Asserted, Ceiling, Counted, HoldRule, KnownAs, Principal, PrincipalKind, PrincipalRef,
+    Request, SINCE_IT_WAS, Status, Vote,
 };
 use policy::answering::Asked;
 use policy::{persons, quorum};
@@ -135,6 +135,8 @@ pub struct Said {
     pub words: Option<String>,
     /// How many rows it may change at most, of a yes.
     pub most: Option<u64>,
+    /// What is given, of a yes to a request for access; all that is asked for where it is not said.
+    pub access: Option<Access>,
 }
 
 /// What became of an answer.
@@ -144,6 +146,8 @@ pub struct Answered {
     pub status: Status,
     /// For whom it waits still.
     pub waits_for: Vec<String>,
+    /// The standing grant that came of it.
+    pub grant: Option<String>,
 }
 
 impl Gateway {
@@ -296,10 +300,17 @@ impl Gateway {
         proof: Option<Proof>,
     ) -> Result<Answered, AdminError> {
         let most = said.most.filter(|_| approve);
+        let access = said.access.clone();
         let shown = |found: &Request| match &voter.by {
             // That it is of this request's digest is looked at before.
             By::Slack { how, digest: _ } => Some(how.clone()),
-            By::Secret | By::Visit => voter.shown(Act::answer(id, &found.digest, approve, most), proof),
+            By::Secret | By::Visit => {
+                let act = match narrowed(found, access.as_ref(), most) {
+                    Some(given) => Act::answer_access(id, &found.digest, approve, &given),
+                    None => Act::answer(id, &found.digest, approve, most),
+                };
+                voter.shown(act, proof)
+            }
         };
         self.answer_shown(id, voter, approve, said, shown).await
     }
@@ -313,7 +324,7 @@ impl Gateway {
         said: Said,
         shown: impl FnOnce(&Request) -> Option<String>,
     ) -> Result<Answered, AdminError> {
-        let Said { words, most } = said;
+        let Said { words, most, access } = said;
         let missing = || AdminError::Missing(format!("request {id}"));
         let found = self.state().request(id).await?.ok_or_else(missing)?;
         let name = voter.id.to_string();
@@ -349,7 +360,8 @@ impl Gateway {
                 let why = format!("request {id} is not any more what the message showed: look at it");
                 return Err(AdminError::Refused(why));
             }
-            if approve && !clicks::may_approve(&found.holds) {
+            // What lets more than one statement through takes somebody's presence.
+            if approve && (found.preview.access.is_some() || !clicks::may_approve(&found.holds)) {
                 let why = format!(
                     "policy does not let request {id} be approved in Slack: it is approved in the console"
                 );
@@ -363,6 +375,28 @@ impl Gateway {
         if let (Some(_), Ceiling::None(why)) = (most, &found.ceiling) {
             return Err(AdminError::Refused(format!("no number of rows can be set for request {id}: {why}")));
         }
+        let access = narrowed(&found, access.as_ref(), most).filter(|_| approve);
+        match (&found.preview.access, &access) {
+            (Some(asked), Some(given)) if given.leaves.is_empty() || given.seconds == 0 => {
+                return Err(AdminError::Refused(format!(
+                    "to give nothing of \"{}\" is to deny it",
+                    asked.line()
+                )));
+            }
+            (Some(asked), Some(given)) if !given.is_within(asked) => {
+                return Err(AdminError::Refused(format!(
+                    "an approval gives at most what is asked for: {}; {}",
+                    asked.line(),
+                    asked.bounds()
+                )));
+            }
+            (Some(_), _) | (None, None) => (),
+            (None, Some(_)) => {
+                return Err(AdminError::Refused(format!(
+                    "request {id} asks for no access, but for a statement"
+                )));
+            }
+        }
         let proof = shown(&found);
         if approve && proof.is_none() {
             let why =
@@ -371,18 +405,36 @@ impl Gateway {
         }
         let by = proof.as_ref().map(|proof| format!(" by {proof}, digest {}", found.digest));
         let most_words = most.map(|most| format!(" for at most {most} rows")).unwrap_or_default();
+        let most_words = match &access {
+            Some(given) => format!(": {}; {}", given.line(), given.bounds()),
+            None => most_words,
+        };
         let detail = format!("{id}{most_words}{}", by.unwrap_or_default());
         self.administered(&name, if approve { "request approved" } else { "request denied" }, &detail)?;
-        let vote =
-            Vote { voter: name, groups: voter.groups.clone(), approve, words, proof, most, names, at: None };
+        let vote = Vote {
+            voter: name,
+            groups: voter.groups.clone(),
+            approve,
+            words,
+            proof,
+            most,
+            access,
+            names,
+            at: None,
+        };
         let counted = self.state().vote(id, &vote).await?;
         self.holds().changed();
         match counted {
+            Counted::Now(Status::Approved) if found.preview.access.is_some() => {
+                let given = self.give_access(id).await?;
+                let now = self.state().request(id).await?.ok_or_else(missing)?;
+                Ok(Answered { status: now.status, waits_for: Vec::new(), grant: given.map(|grant| grant.id) })
+            }
             Counted::Now(status) => {
                 let now = self.state().request(id).await?.ok_or_else(missing)?;
                 let waits = status == Status::Pending;
                 let waits_for = if waits { quorum::waits_for(&now.holds, &now.votes) } else { Vec::new() };
-                Ok(Answered { status, waits_for })
+                Ok(Answered { status, waits_for, grant: None })
             }
             Counted::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
         }
@@ -448,6 +500,14 @@ impl Gateway {
             who.name, who.name
         )))
     }
+}
+
+/// What an answer to a request gives of the access that it asks for, where it does; else what was said to be given.
+fn narrowed(found: &Request, said: Option<&Access>, most: Option<u64>) -> Option<Access> {
+    let given = said.or(found.preview.access.as_ref())?.clone();
+    // Fewer rows may be said as of any other request.
+    let rows = given.most.map(|own| most.map_or(own, |most| own.min(most)));
+    Some(Access { most: rows, ..given })
 }
 
 /// Every name of an approver, as principals: their own and those at issuers.

@@ -357,7 +357,7 @@ impl Audit {
             | Answer::Frozen(_)
             | Answer::Moved => Claim::default(),
         };
-        let Claim { rules, ceiling, granted } = claim;
+        let Claim { rules, ceiling, granted, under: _ } = claim;
         // From here on it is sent, or it is said what became of it.
         self.approved = matches!(answer, Answer::Approved(_)).then(|| (ticket.id.clone(), ceiling.clone()));
         let policies: Vec<String> = rules.into_iter().map(|rule| rule.id).collect();

@@ -1,5 +1,6 @@
 //! One session, start to end: the only crate with sockets to targets.
 
+pub mod access;
 pub mod alike;
 pub mod approvers;
 mod attempts;

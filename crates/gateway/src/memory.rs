@@ -575,7 +575,7 @@ fn disown(kept: &mut Kept, voter: &str) {
         }
     }
     for grant in kept.grants.iter_mut().filter(|g| g.ended.is_none()) {
-        if grant.giver.voter == voter {
+        if grant.givers().any(|giver| giver.voter == voter) {
             grant.ended = Some(format!("{voter}, who gave it, does not answer any more"));
         } else if grant.principal == voter || grant.on_behalf_of.iter().any(|p| p == voter) {
             grant.ended = Some(format!("the access of {voter} was revoked"));

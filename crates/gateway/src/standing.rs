@@ -8,12 +8,14 @@ use model::{
     Ceiling, Claim, GrantState, HoldRule, Inspect, Member, NewRequest, PrincipalRef, Request, Room,
     SINCE_IT_WAS, StandingGrant, Status, Used, Vote, covered,
 };
+use policy::access::{Kept, lifts};
 use policy::rights::Role;
 use policy::standing::{Uncovered, covers, longest};
-use policy::{Denied, Grant, Question, quorum};
+use policy::{Context, Denied, Grant, Question, quorum};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::access;
 use crate::approvers::{TAKEN, Voter};
 use crate::gateway::{Gateway, now};
 use crate::holds::{self, Asked, Countable, Known};
@@ -26,7 +28,7 @@ use crate::state::StateError;
 /// A grant lasts so long where nobody says otherwise, in seconds.
 pub const USUAL_LIFE: u64 = 2 * 3600;
 /// So many are in force at a time.
-const MOST: i64 = 1000;
+pub(crate) const MOST: i64 = 1000;
 /// So many are listed.
 const LISTED: i64 = 500;
 /// So many uses of one are shown.
@@ -99,6 +101,9 @@ impl Gateway {
             Status::Denied | Status::Superseded | Status::Rescinded => {
                 return Err(format!("the request is {}", request.status));
             }
+        }
+        if request.preview.access.is_some() {
+            return Err("it asks for access: approve it, and it becomes one".to_owned());
         }
         let rules = self.rules_in_force(&request.holds)?;
         let longest = longest(&rules)?;
@@ -173,6 +178,7 @@ impl Gateway {
             words: None,
             proof: Some(proof),
             most: Some(most),
+            access: None,
             names,
             at: Some(now()),
         };
@@ -203,6 +209,8 @@ impl Gateway {
             uses: *uses,
             used: 0,
             giver,
+            others: Vec::new(),
+            access: None,
             given,
             expires: given.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX)),
             ended: None,
@@ -237,22 +245,32 @@ impl Gateway {
         &self,
         grant: &Grant,
         question: &Question<M>,
-        session: &str,
+        (session, now_here): (&str, &Context),
         known: &Known,
         room: &Room,
     ) -> Result<Granted, Denied> {
-        let Countable::Rows(of) = question.message().countable() else { return Ok(Granted::No(None)) };
+        let countable = question.message().countable();
+        if matches!(countable, Countable::Entangled(_)) {
+            return Ok(Granted::No(None));
+        }
         let asked = holds::describe(grant, question, session);
-        let Some(likeness) = &asked.alike else { return Ok(Granted::No(None)) };
         let unread = |error: StateError| {
             tracing::error!("standing grants cannot be looked for: {error}");
             Granted::No(None)
         };
-        let found = match self.state().grants_alike(&likeness.key).await {
-            Ok(found) if found.is_empty() => return Ok(Granted::No(None)),
-            Ok(found) => found,
-            Err(error) => return Ok(unread(error)),
-        };
+        let counts = matches!(countable, Countable::Rows(_));
+        let alike = asked.alike.as_ref().filter(|_| counts).map(|likeness| likeness.key.clone());
+        let access = access::key(&asked.principal, &asked.on_behalf_of, &asked.target);
+        let mut found = Vec::new();
+        for key in alike.into_iter().chain([access]) {
+            match self.state().grants_alike(&key).await {
+                Ok(some) => found.extend(some),
+                Err(error) => return Ok(unread(error)),
+            }
+        }
+        if found.is_empty() {
+            return Ok(Granted::No(None));
+        }
         match known.has_moved().await {
             Ok(true) => return Ok(Granted::By(Asked::Moved)),
             Ok(false) => (),
@@ -263,15 +281,39 @@ impl Gateway {
         }
         let mut why_not = None;
         for one in found {
-            let groups = match self.groups_of(&one.giver, &asked).await {
-                Ok(groups) => groups,
-                Err(error) => return Ok(unread(error)),
+            let mut votes = Vec::new();
+            for giver in one.givers() {
+                match self.groups_of(giver, &asked).await {
+                    Ok(groups) => {
+                        votes.extend(groups.map(|groups| Vote { groups, ..giver.clone() }));
+                    }
+                    Err(error) => return Ok(unread(error)),
+                }
+            }
+            let (turn, said) = if one.access.is_some() {
+                // What is in force may change meanwhile: then it is looked at anew.
+                let turn = self.turn();
+                let kept = self.kept(grant, question, now_here);
+                let uncounted = !counts && !policy::access::only_reads(&kept);
+                let said = match lifts(&one, &asked, &kept, &votes, now()) {
+                    Ok(()) if uncounted => Err(Uncovered::Not(
+                        "its rows cannot be counted, and it is asked for by itself".to_owned(),
+                    )),
+                    said => said,
+                };
+                (Some(turn), said)
+            } else {
+                let groups = votes.first().map(|vote| &*vote.groups);
+                (None, covers(&one, &asked, groups, now()))
             };
-            match covers(&one, &asked, groups.as_deref(), now()) {
+            match said {
                 Ok(()) => (),
                 Err(Uncovered::Other) => continue,
                 Err(Uncovered::Not(why)) => {
-                    why_not = Some(format!("{why} since the standing grant {} was given", one.id));
+                    why_not = Some(match one.access {
+                        Some(_) => format!("the standing grant {} does not cover it: {why}", one.id),
+                        None => format!("{why} since the standing grant {} was given", one.id),
+                    });
                     continue;
                 }
                 Err(Uncovered::Ended(why)) => {
@@ -282,18 +324,33 @@ impl Gateway {
                     continue;
                 }
             }
-            let ceiling =
-                Ceiling::Rows { most: one.most, from: "grant".to_owned(), of: of.clone(), expected: None };
+            let lets = one.access.as_ref().map_or(Some(one.most), |access| access.most);
+            let ceiling = match (&countable, lets) {
+                (Countable::Rows(of), Some(most)) => {
+                    Ceiling::Rows { most, from: "grant".to_owned(), of: of.clone(), expected: None }
+                }
+                (Countable::Rows(_), None) => Ceiling::None(
+                    "its standing grant lets nothing be changed that policy does not".to_owned(),
+                ),
+                (Countable::Nothing(why), _) => Ceiling::None(why.clone()),
+                (Countable::Entangled(why), _) => Ceiling::None((*why).to_owned()),
+            };
             let used = NewRequest { ceiling: ceiling.clone(), ..asked.clone() };
             match self.state().use_grant(&one.id, &used, room).await {
                 Ok(Used::Now(id, used)) => {
                     self.holds().looked().forget();
                     let of = one.uses.map(|most| format!(" of {most}")).unwrap_or_default();
+                    let rows = match &ceiling {
+                        Ceiling::Rows { most, .. } => format!(", at most {most} rows"),
+                        Ceiling::None(_) => String::new(),
+                    };
                     let told = format!(
-                        "covered by the standing grant {}, use {}{of}: request {id}, at most {} rows",
-                        one.id, used.number, one.most
+                        "covered by the standing grant {}, use {}{of}: request {id}{rows}",
+                        one.id, used.number
                     );
-                    let claim = Claim { rules: one.holds, ceiling, granted: Some(used) };
+                    // Access answers what asks here, and no other rule that it could answer as well.
+                    let rules = if one.access.is_some() { asked.holds.clone() } else { one.holds };
+                    let claim = Claim { rules, ceiling, granted: Some(used), under: turn };
                     let ticket = self.holds().admitted(&id, grant.target(), told, known.clone(), claim);
                     return Ok(Granted::By(Asked::Filed(ticket)));
                 }
@@ -306,6 +363,14 @@ impl Gateway {
             }
         }
         Ok(Granted::No(why_not))
+    }
+
+    /// What of an operation is held, by the rules in force.
+    fn kept<M: Inspect + Auditable>(&self, grant: &Grant, question: &Question<M>, now: &Context) -> Kept {
+        let now = self.suspecting(grant, now);
+        let in_force = self.in_force.load();
+        let Some(target) = in_force.targets.get(grant.target()) else { return Kept::default() };
+        in_force.policies.kept(grant, &target.facts, question.message(), &now, question.holds())
     }
 
     /// For which groups somebody answers now who gave a grant; `None` where they may not answer this any more.

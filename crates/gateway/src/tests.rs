@@ -499,7 +499,7 @@ async fn who_waits_is_woken_by_the_answer() {
                 &id,
                 &user("dora"),
                 approve,
-                Said { words: Some("fine".to_owned()), most: None },
+                Said { words: Some("fine".to_owned()), ..Said::default() },
                 None,
             )
             .await

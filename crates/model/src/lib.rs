@@ -1,5 +1,6 @@
 //! The nouns that every crate shares. Data only: no rule, no codec, no IO.
 
+mod access;
 mod action;
 mod denial;
 mod draft;
@@ -14,6 +15,7 @@ mod standing;
 mod voucher;
 mod weighed;
 
+pub use access::{Access, GIVEN_AS, Leave};
 pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
 pub use draft::{Draft, DraftStatus};

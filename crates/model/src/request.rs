@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Changed, GrantUse, Likeness, Plan, TargetName, Tier, Weighed};
+use crate::{Access, Changed, GrantUse, Likeness, Plan, TargetName, Tier, Weighed};
 
 /// One rule that holds an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +204,9 @@ pub struct Preview {
     /// What it is statement by statement, where there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ordered: Option<Box<Plan>>,
+    /// What access is asked for, where it is no statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 /// A column of a sample.
@@ -226,6 +229,8 @@ pub struct Claim {
     pub ceiling: Ceiling,
     /// The standing grant that approved it, where nobody did.
     pub granted: Option<GrantUse>,
+    /// The gateway's turn in which it was looked at whether that covers it, where it is good in no other.
+    pub under: Option<u64>,
 }
 
 impl Claim {
@@ -241,7 +246,7 @@ impl Claim {
             }
             Ceiling::None(why) => Ceiling::None(why),
         };
-        Self { rules, ceiling, granted: None }
+        Self { rules, ceiling, granted: None, under: None }
     }
 }
 
@@ -637,6 +642,9 @@ pub struct Vote {
     /// How many rows they let it change at most; the request's own ceiling where they did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most: Option<u64>,
+    /// What they give, of a request for access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// By what names they were known when they answered.
     #[serde(default, skip_serializing)]
     pub names: Vec<KnownAs>,

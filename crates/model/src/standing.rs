@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Circumstances, HoldRule, NewRequest, TargetName, Touched, Vote};
+use crate::{Access, Circumstances, HoldRule, NewRequest, TargetName, Touched, Vote};
 
 /// What of an operation a standing grant could cover beside it: the same with other plain values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,13 @@ pub struct StandingGrant {
     pub used: u64,
     /// Who gave it, and how they showed that they meant it.
     pub giver: Vote,
+    /// Those who gave it beside them, where it took several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Vote>,
+    /// What may be done to which tables by whatever statement, where it was asked for as access; else it covers what is alike to
+    /// its request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
     /// In seconds since 1970.
     pub given: i64,
     /// In seconds since 1970.
@@ -128,6 +135,11 @@ impl StandingGrant {
             Some(most) if self.used >= most => GrantState::UsedUp,
             Some(_) | None => GrantState::InForce,
         }
+    }
+
+    /// Everybody who gave it.
+    pub fn givers(&self) -> impl Iterator<Item = &Vote> {
+        std::iter::once(&self.giver).chain(&self.others)
     }
 
     /// Whether the values of an operation are those that it covers.

@@ -1,5 +1,6 @@
 //! Who may do what. Pure: no IO, no clock, no async. Facts come in, verdicts go out; Cedar decides.
 
+pub mod access;
 pub mod answering;
 mod caps;
 mod decide;

@@ -96,6 +96,7 @@ mod tests {
             words: None,
             proof: None,
             most: None,
+            access: None,
             names: Vec::new(),
             at: None,
         }

@@ -2,7 +2,7 @@
 //! that come at once no more are let through than may be, whichever gateway they come to.
 
 use aws_lc_rs::rand;
-use model::{CoveredValues, GrantUse, NewRequest, Room, StandingGrant, Used};
+use model::{CoveredValues, GIVEN_AS, GrantUse, NewRequest, Room, StandingGrant, Used};
 
 use crate::database::{Work, whole};
 use crate::query::{Found, query};
@@ -11,7 +11,8 @@ use crate::vault::Row;
 use crate::{Claimant, Store, StoreError};
 
 impl Store {
-    /// Keeps a standing grant, unless so many are in force; whether it is kept.
+    /// Keeps a standing grant, unless so many are in force; whether it is kept. What was asked for as access is given once: where its
+    /// request is approved, which it is not any more from then on, in one piece with that.
     ///
     /// # Errors
     /// It cannot be written.
@@ -29,10 +30,24 @@ impl Store {
             if in_force >= most {
                 return Ok(false);
             }
+            if grant.access.is_some() {
+                let spent = query(
+                    "UPDATE request SET status = 'done', outcome = $2 WHERE id = $1 AND status = 'approved' AND expires > $3",
+                )
+                .bind(&grant.request)
+                .bind(format!("{GIVEN_AS}{}", grant.id))
+                .bind(grant.given)
+                .execute(&mut work)
+                .await?;
+                if spent == 0 {
+                    return Ok(false);
+                }
+            }
+            let others: Vec<&str> = grant.others.iter().map(|vote| vote.voter.as_str()).collect();
             let sealed = self.seal(&mut work, of(&grant.id), &clear).await?;
             query(
-                "INSERT INTO standing_grant (id, alike, giver, principal, on_behalf_of, body, sealed, most, uses, used, given, expires) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11)",
+                "INSERT INTO standing_grant (id, alike, giver, principal, on_behalf_of, body, sealed, most, uses, used, given, expires, others) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12)",
             )
             .bind(&grant.id)
             .bind(&grant.key)
@@ -45,6 +60,7 @@ impl Store {
             .bind(grant.uses.map(whole))
             .bind(grant.given)
             .bind(grant.expires)
+            .bind(crate::to_json(&others)?)
             .execute(&mut work)
             .await?;
             Ok(true)
@@ -202,13 +218,17 @@ impl Store {
 
 /// Those that somebody gave who answers no more, and those for somebody whose access was revoked, cover nothing any more.
 pub(crate) async fn disown(work: &mut Work, who: &str) -> Result<(), StoreError> {
-    query("UPDATE standing_grant SET ended = $2 WHERE ended IS NULL AND lower(giver) = lower($1)")
-        .bind(who)
-        .bind(format!("{who}, who gave it, does not answer any more"))
-        .execute(&mut *work)
-        .await?;
     // A name in JSON has its quotes around it, so that no name is found in a longer one.
     let named = crate::to_json(&who.to_owned())?;
+    query(
+        "UPDATE standing_grant SET ended = $3 WHERE ended IS NULL AND (lower(giver) = lower($1) \
+         OR lower(others) LIKE '%' || lower($2) || '%')",
+    )
+    .bind(who)
+    .bind(escaped(&named))
+    .bind(format!("{who}, who gave it, does not answer any more"))
+    .execute(&mut *work)
+    .await?;
     query(
         "UPDATE standing_grant SET ended = $3 WHERE ended IS NULL AND (lower(principal) = lower($1) \
          OR lower(on_behalf_of) LIKE '%' || lower($2) || '%')",

@@ -25,6 +25,7 @@ use self::people::{
 };
 use self::standing::{
     a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_over,
+    access_is_given_once_from_an_approved_request_and_ends_with_any_of_its_givers,
     grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_more_are_ended,
     of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
     what_waits_alike_is_found_by_its_key,
@@ -119,6 +120,7 @@ both! {
     grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_more_are_ended,
     of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
     what_waits_alike_is_found_by_its_key,
+    access_is_given_once_from_an_approved_request_and_ends_with_any_of_its_givers,
     whoever_comes_again_leaves_nothing_of_before,
     each_state_of_a_request_is_told_once_in_its_order,
     one_gateway_tells_a_carrier_at_a_time,
@@ -223,6 +225,7 @@ fn yes(voter: &str) -> Vote {
         words: None,
         proof: None,
         most: None,
+        access: None,
         names: Vec::new(),
         at: None,
     }

@@ -36,9 +36,10 @@ impl Store {
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
         query(
-            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+            "INSERT INTO vote (request, voter, groups, approve, words, proof, most, names, at, access) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
              ON CONFLICT (request, voter) DO UPDATE SET groups = excluded.groups, approve = excluded.approve, \
-             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names, at = excluded.at",
+             words = excluded.words, proof = excluded.proof, most = excluded.most, names = excluded.names, at = excluded.at, \
+             access = excluded.access",
         )
         .bind(id)
         .bind(&vote.voter)
@@ -49,6 +50,7 @@ impl Store {
         .bind(vote.most.map(|most| i64::try_from(most).unwrap_or(i64::MAX)))
         .bind(crate::to_json(&vote.names)?)
         .bind(now)
+        .bind(vote.access.as_ref().map(crate::to_json).transpose()?)
         .execute(&mut work)
         .await?;
         let votes =
@@ -127,7 +129,9 @@ pub(crate) async fn disown(work: &mut Work, voter: &str) -> Result<(), StoreErro
 }
 
 pub(crate) fn read(row: &Found) -> Result<Vote, StoreError> {
+    let access: Option<&str> = row.try_get("access")?;
     Ok(Vote {
+        access: access.map(crate::from_json).transpose()?,
         voter: row.try_get("voter")?,
         groups: crate::from_json(row.try_get("groups")?)?,
         approve: row.try_get("approve")?,

@@ -190,6 +190,23 @@ impl Desk {
         self.planned(self.web.form_as(&address, &[], Some(token))?)
     }
 
+    /// Asks for access with a token.
+    pub(crate) fn ask_access(&self, token: &str, form: &[(&str, &str)]) -> anyhow::Result<Value> {
+        self.planned(self.web.form_as(&format!("{}/access", self.base), form, Some(token))?)
+    }
+
+    /// A request for access of the token's principal.
+    pub(crate) fn access(&self, token: &str, id: &str) -> anyhow::Result<Value> {
+        let address = format!("{}/access/{}", self.base, crate::client::part(id));
+        self.planned(self.web.get_as(&address, token)?)
+    }
+
+    /// Takes a request for access of the token's principal back.
+    pub(crate) fn withdraw_access(&self, token: &str, id: &str) -> anyhow::Result<Value> {
+        let address = format!("{}/access/{}/withdraw", self.base, crate::client::part(id));
+        self.planned(self.web.form_as(&address, &[], Some(token))?)
+    }
+
     fn planned(&self, (status, answer): (u16, Value)) -> anyhow::Result<Value> {
         match status {
             200 => Ok(answer),

@@ -8,8 +8,9 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use gateway::plans::{PlanError, Refused, Shown, Submission};
+use gateway::plans::{PlanError, Refused, Submission};
 use model::CarriedBy;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Desk, Peer, form, one};
@@ -64,12 +65,12 @@ fn submission(headers: &HeaderMap, body: &[u8]) -> Result<Submission, super::Ref
     })
 }
 
-fn bearer(headers: &HeaderMap) -> &str {
+pub(super) fn bearer(headers: &HeaderMap) -> &str {
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
-fn answer(plan: Result<Shown, PlanError>) -> Response {
+pub(super) fn answer(plan: Result<impl Serialize, PlanError>) -> Response {
     let (status, body) = match plan {
         Ok(shown) => (StatusCode::OK, json!(shown)),
         Err(PlanError::Token) => (

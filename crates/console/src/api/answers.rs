@@ -176,6 +176,29 @@ said! {
         /// What it is statement by statement, where there are several.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ordered: Option<Box<Plan>>,
+        /// What access is asked for, where it is no statement.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access: Option<Access>,
+    }
+    /// Leave to do some things to some tables by whatever statement.
+    Access {
+        /// What may be done to what.
+        leaves: Vec<Leave>,
+        /// How many rows one statement may change at most.
+        most: Option<u64>,
+        /// For how long, in seconds.
+        seconds: u64,
+    }
+    /// One action on one table.
+    Leave {
+        /// `update`
+        action: String,
+        table: Table,
+    }
+    /// A table by its schema and name.
+    Table {
+        schema: String,
+        name: String,
     }
     /// A column of a sample.
     Shown {
@@ -230,6 +253,9 @@ said! {
         proof: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         most: Option<u64>,
+        /// What they give, of a request for access.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        access: Option<Access>,
         /// In seconds since 1970.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<i64>,
@@ -252,6 +278,9 @@ said! {
         by: String,
         /// For whom it waits still.
         waits_for: Vec<String>,
+        /// The standing grant that came of a request for access.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<String>,
     }
     /// Somebody who answers with a secret.
     Approver {

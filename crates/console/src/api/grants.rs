@@ -69,7 +69,7 @@ async fn answer_alike(
 ) -> Answer<Value> {
     let Json(AnsweringAll { requests, approve, words, most, name }) = answering?;
     check_name(&caller, name)?;
-    let said = Said { words, most };
+    let said = Said { words, most, access: None };
     let answered = gateway.answer_all(&requests, &caller.voter(), approve, &said, None).await?;
     let one = |One { id, answered }: &One| match answered {
         Ok(answered) => json!({ "id": id, "status": answered.status, "waits_for": answered.waits_for }),

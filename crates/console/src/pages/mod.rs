@@ -6,6 +6,7 @@
 //! [`router`], and an entry in [`frame::PLACES`]. What changes something takes its form as [`visitor::Submitted`]; what must not
 //! be done by whoever merely has a cookie asks for a [`gateway::presence::Proof`] of its [`gateway::presence::Act`].
 
+mod access;
 mod alike;
 mod assets;
 mod authorize;

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use gateway::access::given_as;
 use gateway::approvers::Said;
 use gateway::presence::Act;
 use maud::{Markup, html};
@@ -22,7 +23,7 @@ use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::story::history;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, lately, plan, standing, words};
+use super::{Pages, Routes, access, lately, plan, standing, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -57,6 +58,9 @@ struct Confirming {
     uses: String,
     #[serde(default)]
     keep: String,
+    /// What of the access that is asked for.
+    #[serde(default)]
+    leaves: String,
 }
 
 async fn page(
@@ -85,7 +89,8 @@ async fn page(
     let offer = pages.gateway.offer(&request).ok().filter(|_| mine);
     let alike =
         if request.status == Status::Pending { pages.gateway.count_alike(&request).await? } else { 1 };
-    let how = How { has_keys, confirm, words: &confirming.words, most: &confirming.most };
+    let chosen = access::Chosen { seconds: &confirming.seconds, leaves: &confirming.leaves };
+    let how = How { has_keys, confirm, words: &confirming.words, most: &confirming.most, chosen };
     let body = html! {
         main.request #main {
             p.back { a href="/" { "← Inbox" } }
@@ -95,12 +100,13 @@ async fn page(
             }
             (who(&request))
             section.panel aria-labelledby="effects" {
-                h2 #effects { "What it would do" }
+                h2 #effects { @if request.preview.access.is_some() { "What it asks leave for" } @else { "What it would do" } }
                 @if let Some(plan) = &request.preview.ordered { (plan::overview(plan)) }
-                (effects(&request))
+                @if let Some(access) = &request.preview.access { (access::overview(access)) } @else { (effects(&request)) }
                 (preview(&request.preview))
+                @if request.preview.access.is_some() { (doubts(std::slice::from_ref(&request))) }
             }
-            section.panel aria-labelledby="statement" {
+            @if request.preview.access.is_none() { section.panel aria-labelledby="statement" {
                 h2 #statement { @if request.preview.ordered.is_some() { "The statements" } @else { "The statement" } }
                 @if let Some(plan) = &request.preview.ordered {
                     div #plan data-live-part=(key) { (plan::statements(plan, &pages.gateway.plan_progress(&id).await)) }
@@ -110,9 +116,9 @@ async fn page(
                     (values(&request))
                 }
                 (doubts(std::slice::from_ref(&request)))
-            }
+            } }
             section.panel aria-labelledby="held" {
-                h2 #held { "Why it was held" }
+                h2 #held { @if request.preview.access.is_some() { "What holds it otherwise" } @else { "Why it was held" } }
                 (rules(&request))
             }
             @if let Some(changed) = &request.changed {
@@ -158,7 +164,11 @@ fn standing(request: &Request) -> Markup {
                 span { "waits for " (words::visible(wait)) }
             }
         }
-        @if let Some(outcome) = &request.outcome { p.outcome { (words::visible(outcome)) } }
+        @match (given_as(request), &request.outcome) {
+            (Some(grant), _) => p.outcome { "given as the " a href={ "/grants/" (words::encoded(grant)) } { "standing grant " (words::visible(grant)) } },
+            (None, Some(outcome)) => p.outcome { (words::visible(outcome)) },
+            (None, None) => {},
+        }
     }
 }
 
@@ -171,7 +181,9 @@ fn who(request: &Request) -> Markup {
             }
             div { dt { "On" } dd { (words::visible(request.target.as_str())) } }
             div { dt { "Asked" } dd { (words::moment(request.filed)) } }
-            div { dt { "Session" } dd { code { (words::visible(&request.session)) } } }
+            @if !request.session.is_empty() {
+                div { dt { "Session" } dd { code { (words::visible(&request.session)) } } }
+            }
             @if let Some(used) = &request.granted {
                 div { dt { "Approved" } dd { "by the " a href={ "/grants/" (used.grant) } { "standing grant " (used.grant) } ", use " (used.number) } }
             }
@@ -228,6 +240,7 @@ pub(super) fn preview(preview: &Preview) -> Markup {
         columns,
         rows,
         ordered: _,
+        access: _,
     } = preview;
     html! {
         @if let Some(reason) = reason { p { "Its reason, as whoever asks says it: " q { (words::visible(reason)) } } }
@@ -325,10 +338,14 @@ struct How<'a> {
     confirm: bool,
     words: &'a str,
     most: &'a str,
+    chosen: access::Chosen<'a>,
 }
 
 /// What happens to what is approved and not used.
 fn runs_when(request: &Request) -> &'static str {
+    if request.preview.access.is_some() {
+        return "It becomes a standing grant when whoever asked looks at it. Until then the approval can be taken back.";
+    }
     match request.preview.ordered.as_ref().map(|plan| plan.by) {
         Some(CarriedBy::Gateway) => {
             "The gateway runs it by itself, as soon as it can. Until it begins, the approval can be taken back."
@@ -378,6 +395,7 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
                 label for="words" { "A comment; whoever asks sees it where you deny" }
                 textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
             }
+            @if let Some(access) = &request.preview.access { (access::fields(access, &how.chosen)) }
             @if let Ceiling::Rows { most, .. } = &request.ceiling {
                 p.most {
                     label for="most" { "Rows at most" } " "
@@ -398,8 +416,12 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
 // ---------------------------------------------------------------------- answers
 
 /// The answer that a form is about, to exactly what its page showed.
-fn act(id: &str, form: &crate::form::Form, approve: bool) -> Act {
-    Act::answer(id, form.text("digest"), approve, most(form).ok().flatten().filter(|_| approve))
+fn act(id: &str, form: &crate::form::Form, approve: bool) -> Result<Act, Problem> {
+    let most = most(form)?.filter(|_| approve);
+    if access::is_in(form) {
+        return Ok(Act::answer_access(id, form.text("digest"), approve, &access::given(form, most)?));
+    }
+    Ok(Act::answer(id, form.text("digest"), approve, most))
 }
 
 /// How many rows are approved, where that is said.
@@ -413,9 +435,9 @@ fn most(form: &crate::form::Form) -> Result<Option<u64>, Problem> {
     }
 }
 
-async fn ask(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Response {
-    let act = act(&id, &sent.form, true);
-    question(pages.gateway.ask_to_sign(&pages.place, act, Some(sent.visitor.guest())).await)
+async fn ask(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Result<Response, Problem> {
+    let act = act(&id, &sent.form, true)?;
+    Ok(question(pages.gateway.ask_to_sign(&pages.place, act, Some(sent.visitor.guest())).await))
 }
 
 async fn answer(
@@ -437,10 +459,16 @@ async fn answer(
     };
     let most = most(&form).map_err(&again)?;
     let said: String = form.text("words").trim().chars().take(LONGEST_WORDS).collect();
+    let given = match access::is_in(&form) && approve {
+        true => Some(access::given(&form, most).map_err(&again)?),
+        false => None,
+    };
     let proof = if approve {
         let rows = most.map(|most| most.to_string()).unwrap_or_default();
         let back = format!("{here}?confirm=approve&words={}&most={rows}", words::encoded(&said));
-        match of_form(&pages, &visitor, &headers, &form, act(&id, &form, true), &back).await {
+        let back = back + &given.as_ref().map(access::back).unwrap_or_default();
+        let act = act(&id, &form, true).map_err(&again)?;
+        match of_form(&pages, &visitor, &headers, &form, act, &back).await {
             Ok(Presence::Proved(proof)) => Some(proof),
             Ok(Presence::Away(response)) => return Ok(response),
             Err(problem) => return Err(again(problem)),
@@ -448,7 +476,8 @@ async fn answer(
     } else {
         None
     };
-    let said = Said { words: (!said.is_empty()).then_some(said), most };
+    let most = most.filter(|_| given.is_none());
+    let said = Said { words: (!said.is_empty()).then_some(said), most, access: given };
     let voter = visitor.guest().voter();
     pages.gateway.answer_request(&id, &voter, approve, said, proof).await.map_err(|e| again(e.into()))?;
     let mut response = Redirect::to(&here).into_response();

@@ -20,13 +20,13 @@ use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::request::one_line;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, access, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
 
 /// How long a grant may last, in seconds and in words.
-const LIVES: [(u64, &str); 7] = [
+pub(super) const LIVES: [(u64, &str); 7] = [
     (900, "15 minutes"),
     (1800, "30 minutes"),
     (3600, "1 hour"),
@@ -130,7 +130,7 @@ pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before:
     }
 }
 
-fn life(seconds: u64) -> String {
+pub(super) fn life(seconds: u64) -> String {
     match LIVES.iter().find(|(known, _)| *known == seconds) {
         Some((_, says)) => (*says).to_owned(),
         None if seconds.is_multiple_of(60) => format!("{} minutes", seconds / 60),
@@ -243,7 +243,9 @@ fn card(grant: &StandingGrant) -> Markup {
                 (state(grant))
                 @if stands(grant) == GrantState::InForce { span { "ends " (words::moment(grant.expires)) } }
                 span { (used(grant)) }
-                span { "at most " (grant.most) @if grant.most == 1 { " row" } @else { " rows" } " each" }
+                @if grant.access.as_ref().is_none_or(|access| access.most.is_some()) {
+                    span { "at most " (grant.most) @if grant.most == 1 { " row" } @else { " rows" } " each" }
+                }
                 @if let Some(why) = &grant.ended { span { (words::visible(why)) } }
             }
         }
@@ -285,7 +287,14 @@ async fn page(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
             }
             section.panel aria-labelledby="covers" {
                 h2 #covers { "What it covers" }
-                p {
+                @if let Some(access) = &grant.access {
+                    p {
+                        strong { (words::visible(&grant.principal)) }
+                        @for person in &grant.on_behalf_of { " for " strong { (words::visible(person)) } }
+                        " may do this on " strong { (words::visible(grant.target.as_str())) } ":"
+                    }
+                    (access::overview(access))
+                } @else { p {
                     strong { (words::visible(&grant.principal)) }
                     @for person in &grant.on_behalf_of { " for " strong { (words::visible(person)) } }
                     " may run this on " strong { (words::visible(grant.target.as_str())) }
@@ -306,13 +315,17 @@ async fn page(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
                         }
                     }
                 }
-                ul.effects { @for line in &grant.effects { li { (words::visible(&words::effect(line).0)) } } }
+                ul.effects { @for line in &grant.effects { li { (words::visible(&words::effect(line).0)) } } } }
             }
             section.panel aria-labelledby="given" {
                 h2 #given { "Who gave it" }
                 p {
                     strong { (words::visible(&grant.giver.voter)) } " " (words::moment(grant.given))
                     @if let Some(proof) = &grant.giver.proof { span.for { " by " (words::visible(proof)) } }
+                    @for other in &grant.others {
+                        " and " strong { (words::visible(&other.voter)) }
+                        @if let Some(proof) = &other.proof { span.for { " by " (words::visible(proof)) } }
+                    }
                     ", from " a href={ "/requests/" (grant.request) } { "request " (grant.request) }
                 }
                 p.foot { "It answers " @for rule in &grant.holds { code { (words::visible(&rule.id)) } " " } }
@@ -332,6 +345,7 @@ async fn page(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
                         li {
                             a href={ "/requests/" (request.id) } {
                                 @if let Some(used) = &request.granted { "Use " (used.number) ": " }
+                                @if grant.access.is_some() { code.sql.short { (words::statement(&one_line(&request.text))) } " " }
                                 @for (n, value) in (1..).zip(&request.values) {
                                     code.sql-place { "$" (n) } " = " (shown(value.as_deref())) " "
                                 }

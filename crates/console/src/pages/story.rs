@@ -54,11 +54,15 @@ fn told(request: &Request, step: &Step<'_>) -> Markup {
             span { "by " (words::visible(&request.principal)) }
             @for person in &request.on_behalf_of { span { "for " (words::visible(person)) } }
         },
-        Step::Answer(Vote { voter, groups: _, approve, words: _, proof, most, names: _, at: _ }) => html! {
-            strong { (words::visible(voter)) @if *approve { " approved" } @else { " denied" } }
-            @if let Some(most) = most { span { "at most " (most) " rows" } }
-            @if let Some(proof) = proof { span { "by " (words::visible(proof)) } }
-        },
+        Step::Answer(Vote { voter, groups: _, approve, words: _, proof, most, access, names: _, at: _ }) => {
+            html! {
+                strong { (words::visible(voter)) @if *approve { " approved" } @else { " denied" } }
+                @if let Some(given) = access.as_ref().filter(|_| *approve) {
+                    span { (words::visible(&given.line())) "; " (given.bounds()) }
+                } @else if let Some(most) = most { span { "at most " (most) " rows" } }
+                @if let Some(proof) = proof { span { "by " (words::visible(proof)) } }
+            }
+        }
         Step::Came(status) => html! {
             strong { (came(*status)) }
             @if *status == request.status && let Some(outcome) = &request.outcome { span { (words::visible(outcome)) } }

@@ -233,10 +233,10 @@ impl Gateway {
         };
         let how = format!("{BY_SLACK}{}/{}", user.team, user.id);
         let voter = Voter::by_slack(&guest, how, digest);
-        let said = Said { words: None, most: None };
+        let said = Said::default();
         let link = self.console_place().map(|place| place.link(&request));
         match self.answer_request(&request, &voter, approve, said, None).await {
-            Ok(Answered { status, waits_for }) if waits_for.is_empty() => {
+            Ok(Answered { status, waits_for, grant: _ }) if waits_for.is_empty() => {
                 Ok(Reply::plain(format!("Your answer is counted: it is {status}.")))
             }
             Ok(Answered { waits_for, .. }) => Ok(Reply {

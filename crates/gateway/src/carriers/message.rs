@@ -53,7 +53,7 @@ impl<'a> Message<'a> {
             changed,
             holds,
             ceiling,
-            preview: _,
+            preview,
             filed,
             expires,
             votes,
@@ -83,6 +83,9 @@ impl<'a> Message<'a> {
             "votes": votes.iter().map(vote).collect::<Vec<_>>(),
         });
         if let Some(fields) = told.as_object_mut() {
+            if let Some(access) = &preview.access {
+                fields.insert("access".to_owned(), json!(access));
+            }
             if self.carries_values() {
                 fields.insert("text".to_owned(), json!(text));
                 fields.insert("values".to_owned(), json!(values));
@@ -117,8 +120,8 @@ fn rule(hold: &HoldRule) -> Value {
 }
 
 fn vote(vote: &Vote) -> Value {
-    let Vote { voter, groups: _, approve, words: _, proof, most, names: _, at: _ } = vote;
-    json!({ "voter": voter, "approve": approve, "proof": proof, "most": most })
+    let Vote { voter, groups: _, approve, words: _, proof, most, access, names: _, at: _ } = vote;
+    json!({ "voter": voter, "approve": approve, "proof": proof, "most": most, "access": access })
 }
 
 /// RFC 3339, in UTC.

@@ -244,7 +244,8 @@ fn actions(request: &Request, key: &hmac::Key, channel: &str) -> Value {
             },
         })
     };
-    let yes = may_approve(&request.holds).then(|| button(true, APPROVE, "primary"));
+    let is_one = request.preview.access.is_none();
+    let yes = (is_one && may_approve(&request.holds)).then(|| button(true, APPROVE, "primary"));
     let all: Vec<Value> = yes.into_iter().chain([button(false, DENY, "danger")]).collect();
     json!({ "type": "actions", "elements": all })
 }

@@ -25,6 +25,7 @@ pub(super) fn request(carry: &[bool]) -> Request {
         words: Some("x-words".to_owned()),
         proof: Some("passkey".to_owned()),
         most: None,
+        access: None,
         names: Vec::new(),
         at: None,
     };

@@ -62,7 +62,11 @@ impl Gateway {
         match (refusal, answer) {
             (Some(denied), _) => Verdict::Deny(message, denied),
             (None, Answer::Approved(claim)) => {
-                match self.decide_with(grant, message, now, &claim.rules) {
+                let verdict = self.decide_with(grant, message, now, &claim.rules);
+                // What lets a set of things be done was looked at by what was in force then.
+                let is_other = claim.under.is_some_and(|turn| turn != self.turn());
+                match verdict {
+                    Verdict::Allow(pass) if is_other => self.decide_with(grant, pass.withdraw(), now, &[]),
                     // What was approved is spent: all that policy asks for now is asked for anew, together.
                     Verdict::Hold(question) => self.decide_with(grant, question.withdraw(), now, &[]),
                     verdict @ (Verdict::Allow(_) | Verdict::Deny(..)) => verdict,
@@ -180,7 +184,7 @@ impl Gateway {
             // It would be spent on what does not run.
             None
         } else {
-            match Box::pin(self.granted(grant, question, session, &known, &room)).await? {
+            match Box::pin(self.granted(grant, question, (session, now), &known, &room)).await? {
                 Granted::By(asked) => return Ok(asked),
                 Granted::No(why) => why,
             }

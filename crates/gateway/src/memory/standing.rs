@@ -12,10 +12,18 @@ impl Grants for Memory {
             let in_force =
                 kept.grants.iter().filter(|g| g.ended.is_none() && g.expires > grant.given).count();
             let room = i64::try_from(in_force).unwrap_or(i64::MAX) < most;
-            if room {
-                kept.grants.push(grant.clone());
+            if !room {
+                return false;
             }
-            room
+            if grant.access.is_some() {
+                let approved =
+                    |r: &&mut model::Request| r.id == grant.request && r.status == Status::Approved;
+                let Some(request) = kept.requests.iter_mut().find(approved) else { return false };
+                request.status = Status::Done;
+                request.outcome = Some(format!("{}{}", model::GIVEN_AS, grant.id));
+            }
+            kept.grants.push(grant.clone());
+            true
         })
     }
 

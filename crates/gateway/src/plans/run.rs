@@ -99,7 +99,7 @@ struct State {
 impl Run {
     /// From its first statement on; where whoever asked sends them, from the first that is held: those before it were sent.
     pub(crate) fn new(request: &str, plan: Plan, settings: Vec<(String, String)>, claim: Claim) -> Self {
-        let Claim { rules, ceiling: _, granted: _ } = claim;
+        let Claim { rules, ceiling: _, granted: _, under: _ } = claim;
         let run = Self { request: request.to_owned(), plan, settings, rules, state: Mutex::default() };
         if run.plan.by == CarriedBy::Session {
             let mut state = run.locked();
@@ -247,7 +247,7 @@ impl Run {
             return Err(format!("plan {id} has no statement left"));
         };
         state.admitted = true;
-        Ok(Claim { rules: self.rules.clone(), ceiling: step.ceiling.clone(), granted: None })
+        Ok(Claim { rules: self.rules.clone(), ceiling: step.ceiling.clone(), granted: None, under: None })
     }
 
     /// Notes what came of a statement that was let through, where whoever asked sends them. What has come of the plan, where it

@@ -90,6 +90,7 @@ pub(crate) fn vote(by: &str, approve: bool) -> Vote {
         words,
         proof: None,
         most: None,
+        access: None,
         names: Vec::new(),
         at: None,
     }

@@ -53,7 +53,7 @@ impl Tool {
             Self::Query => (&["target", "sql"], &["params", "rows", "cursor"]),
             Self::Explain => (&["target", "sql"], &[]),
             Self::SubmitPlan => (&["target", "sql", "reason"], &[]),
-            Self::Request => (&["target", "sql", "reason"], &["params"]),
+            Self::Request => (&["target", "reason"], &["sql", "params", "access", "rows", "minutes"]),
             Self::Wait => (&["request"], &[]),
         }
     }
@@ -133,8 +133,13 @@ impl Tool {
                 false,
             ),
             Self::Request => (
-                "Asks a person to approve a statement, before it is run. Then wait.",
-                json!({ "target": text, "sql": text, "reason": text, "params": { "type": "array" } }),
+                "Asks a person to approve a statement (sql) before it is run; or access: that what would be held runs \
+                 without asking, for minutes, with so many rows a statement. Then wait.",
+                json!({
+                    "target": text, "sql": text, "reason": text, "params": rows,
+                    "access": { "type": "array", "description": "as update public.orders" },
+                    "rows": { "type": "integer" }, "minutes": { "type": "integer" },
+                }),
                 anything.clone(),
                 false,
             ),

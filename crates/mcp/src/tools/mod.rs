@@ -1,5 +1,6 @@
 //! What agents can do here: few tools, in an order that stays, each a session of its principal's on the spine.
 
+mod access;
 mod asking;
 mod catalogue;
 mod definitions;

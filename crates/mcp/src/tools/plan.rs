@@ -62,6 +62,17 @@ impl Tools {
         arguments: &Object,
         told: &Told,
     ) -> Result<Answer, Refusal> {
+        match (arguments.contains_key("sql"), arguments.contains_key("access")) {
+            (false, true) => return self.ask_access(caller, arguments).await,
+            (true, true) => return Err(Refusal::argument("either sql or access is asked for".to_owned())),
+            (true, false) => (),
+            (false, false) => {
+                return Err(Refusal::argument("sql is missing, or access: what is asked for".to_owned()));
+            }
+        }
+        if let Some(name) = ["rows", "minutes"].into_iter().find(|name| arguments.contains_key(*name)) {
+            return Err(Refusal::argument(format!("{name} is said of access, and not of a statement")));
+        }
         let statement = Statement::of(arguments, ROWS)?;
         let errand = Errand { asks_only: true, reason: Some(reason(arguments)?) };
         match self.send(caller, &statement, Some(errand), told).await? {
@@ -116,7 +127,7 @@ fn step(step: &Step) -> Value {
     json!({ "kind": step.kind, "effects": step.effects, "holds": step.holds })
 }
 
-fn reason(arguments: &Object) -> Result<String, Refusal> {
+pub(super) fn reason(arguments: &Object) -> Result<String, Refusal> {
     let reason = text(arguments, "reason")?;
     if reason.len() > LONGEST_REASON {
         return Err(Refusal::argument(format!("reason has at most {LONGEST_REASON} bytes")));

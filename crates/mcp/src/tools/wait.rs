@@ -16,7 +16,7 @@ use crate::door::Told;
 use crate::rpc::{Object, printable};
 
 /// A call waits so long, and then says that there is no answer yet.
-const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 /// What another gateway of the same store answered is seen this late.
 const LOOK: Duration = Duration::from_secs(1);
 /// Statements are kept so long for their answers.
@@ -77,6 +77,9 @@ impl Tools {
         told: &Told,
     ) -> Result<Answer, Refusal> {
         let found = self.own(caller, id).await?;
+        if found.preview.access.is_some() {
+            return self.access_answered(caller, id, told).await;
+        }
         if found.preview.ordered.as_deref().is_some_and(|plan| plan.by != CarriedBy::Message) {
             return self.carried_out(caller, id, told).await;
         }
@@ -149,7 +152,7 @@ fn unreadable(error: StateError) -> Refusal {
     Refusal::busy("requests cannot be looked up now".to_owned(), "Try again later.")
 }
 
-fn unanswered(id: &str) -> Answer {
+pub(super) fn unanswered(id: &str) -> Answer {
     let text = format!("Request {id} has no answer yet. Call wait again, or go on with something else.");
     Answer::new(text, json!({ "status": Status::Pending.as_str(), "request": id }))
 }

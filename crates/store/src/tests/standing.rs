@@ -1,6 +1,6 @@
 //! Standing grants: used as often as they may be and no more, by whichever gateway, and never again once they are over.
 
-use model::{Covered, GrantUse, Likeness, OpenValue, StandingGrant, Used};
+use model::{Access, Covered, GrantUse, Leave, Likeness, OpenValue, StandingGrant, TableName, Used};
 
 use super::*;
 
@@ -29,6 +29,8 @@ pub(super) fn grant(id: &str, uses: Option<u64>) -> StandingGrant {
         uses,
         used: 0,
         giver: yes("user:dora"),
+        others: Vec::new(),
+        access: None,
         given: 0,
         expires: 100,
         ended: None,
@@ -157,4 +159,57 @@ pub(super) async fn what_waits_alike_is_found_by_its_key(place: &Place) {
     store.withdraw(&ids[1], 0).await.expect("withdrawn");
     assert_eq!(store.waiting_alike("key", 1).await.expect("read"), [ids[0].clone(), ids[2].clone()]);
     assert!(store.waiting_alike("key", 60).await.expect("read").is_empty(), "their time is over");
+}
+
+fn access(seconds: u64) -> Access {
+    let leave = |action: &str| Leave {
+        action: action.to_owned(),
+        table: TableName { schema: "shop".to_owned(), name: "cards".to_owned() },
+    };
+    Access { leaves: ["insert", "update"].map(leave).into(), most: Some(5), seconds }
+}
+
+pub(super) async fn access_is_given_once_from_an_approved_request_and_ends_with_any_of_its_givers(
+    place: &Place,
+) {
+    let store = place.open().await;
+    let new = NewRequest {
+        preview: model::Preview { access: Some(access(600)), ..model::Preview::default() },
+        ..request("access", &[(2, 60)])
+    };
+    let Filed::Now(id) = store.file(&new, &ROOM, 0).await.expect("filed") else { panic!("not new") };
+    let given = |grant_id: &str| StandingGrant {
+        request: id.clone(),
+        access: Some(access(60)),
+        others: vec![yes("user:erik")],
+        given: 1,
+        ..grant(grant_id, None)
+    };
+    // Nobody has approved it, or not enough have.
+    assert!(!store.give(&given("a1"), 10).await.expect("asked"));
+    let narrower = Vote { access: Some(access(60)), ..yes("user:dora") };
+    store.vote(&id, &narrower, 0, enough).await.expect("voted");
+    assert!(!store.give(&given("a1"), 10).await.expect("asked"));
+    store.vote(&id, &yes("user:erik"), 0, enough).await.expect("voted");
+    let kept = store.request(&id, 1).await.expect("read").expect("one");
+    assert_eq!((kept.status, kept.preview.access), (Status::Approved, Some(access(600))));
+    assert_eq!(kept.votes.iter().find_map(|vote| vote.access.clone()), Some(access(60)));
+    assert!(!store.give(&given("a1"), 0).await.expect("asked"), "no room is no answer");
+    assert_eq!(store.standing(&id, 1).await.expect("read").expect("one").status, Status::Approved);
+    assert!(store.give(&given("a1"), 10).await.expect("given"));
+    assert!(!store.give(&given("a2"), 10).await.expect("asked"), "it is given once");
+    assert!(store.standing_grant("a2").await.expect("read").is_none());
+    let kept = store.request(&id, 1).await.expect("read").expect("one");
+    assert_eq!(
+        (kept.status, kept.outcome.as_deref()),
+        (Status::Done, Some("given as the standing grant a1"))
+    );
+    let found = store.grants_alike("key", 1).await.expect("read");
+    assert_eq!(found.iter().map(|grant| grant.access.clone()).collect::<Vec<_>>(), [Some(access(60))]);
+    // Any of those who gave it ends it.
+    store.disown("user:eri").await.expect("written");
+    assert_eq!(store.standing_grant("a1").await.expect("read").expect("one").ended, None);
+    store.disown("User:Erik").await.expect("written");
+    let ended = store.standing_grant("a1").await.expect("read").expect("one").ended;
+    assert_eq!(ended.as_deref(), Some("User:Erik, who gave it, does not answer any more"));
 }

@@ -20,6 +20,12 @@ fn rows() -> model::Changed {
     model::Changed { relation: 7, table: ("shop".to_owned(), "orders".to_owned()), rows, at_once: rows }
 }
 
+fn access() -> model::Access {
+    let table = model::TableName { schema: "shop".to_owned(), name: "orders".to_owned() };
+    let leave = model::Leave { action: "update".to_owned(), table };
+    model::Access { leaves: [leave].into(), most: Some(3), seconds: 60 }
+}
+
 fn full() -> model::Request {
     let ceiling = model::Ceiling::Rows {
         most: 3,
@@ -39,6 +45,7 @@ fn full() -> model::Request {
         columns: vec![model::Shown { name: "a".to_owned(), after: true, masked: false }],
         rows: vec![vec![None, Some("1".to_owned())]],
         ordered,
+        access: Some(access()),
     };
     let plan = model::Plan {
         reason: None,
@@ -101,6 +108,7 @@ fn full() -> model::Request {
             words: None,
             proof: Some("secret".to_owned()),
             most: Some(1),
+            access: Some(access()),
             names: Vec::new(),
             at: Some(1),
         }],

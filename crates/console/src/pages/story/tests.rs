@@ -12,6 +12,7 @@ fn vote(voter: &str, approve: bool, at: Option<i64>) -> Vote {
         words: Some(format!("so says {voter}")),
         proof: Some("passkey abc".to_owned()),
         most: Some(3),
+        access: None,
         names: Vec::new(),
         at,
     }

@@ -25,6 +25,8 @@ fn grant(id: &str, uses: Option<u64>) -> StandingGrant {
         uses,
         used: 0,
         giver: vote("user:dora", true),
+        others: Vec::new(),
+        access: None,
         given: now(),
         expires: now() + 600,
         ended: None,
@@ -74,5 +76,30 @@ async fn a_grant_is_given_once_used_while_it_may_be_and_ended_once() {
         let waits = state.file(&asked("b1"), &ROOM).await.expect("filed");
         let model::Filed::Now(waits) = waits else { panic!("{name}: {waits:?}") };
         assert_eq!(state.waiting_alike("key").await.expect("read"), [waits], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn access_is_given_once_and_only_from_a_request_that_is_approved() {
+    let access = model::Access { leaves: Default::default(), most: Some(3), seconds: 60 };
+    for (name, state, _place) in backends().await {
+        let model::Filed::Now(id) = state.file(&request("a1", "agent:bot", 1), &ROOM).await.expect("filed")
+        else {
+            panic!("{name}: not new")
+        };
+        let given = |one: &str| StandingGrant {
+            request: id.clone(),
+            access: Some(access.clone()),
+            ..grant(one, None)
+        };
+        assert!(!state.give(&given("g1"), 9).await.expect("asked"), "{name}: nobody has approved it");
+        state.vote(&id, &vote("user:dora", true)).await.expect("voted");
+        assert!(!state.give(&given("g1"), 0).await.expect("asked"), "{name}: there is no room");
+        assert!(state.give(&given("g1"), 9).await.expect("given"), "{name}");
+        assert!(!state.give(&given("g2"), 9).await.expect("asked"), "{name}: it is given already");
+        let kept = state.request(&id).await.expect("read").expect("one");
+        assert_eq!(kept.status, model::Status::Done, "{name}");
+        assert_eq!(kept.outcome.as_deref(), Some("given as the standing grant g1"), "{name}");
+        assert!(state.claim(&id).await.expect("asked").is_none(), "{name}: it lets no statement through");
     }
 }
