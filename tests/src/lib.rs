@@ -69,6 +69,8 @@ mod mcp_programs;
 #[cfg(test)]
 mod mcp_waiting;
 #[cfg(test)]
+mod mistyped;
+#[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod oauth;

@@ -198,7 +198,10 @@ impl Policies {
         let every_hold: BTreeSet<String> = self.holds.keys().cloned().collect();
         let mut still_denied = refused.iter().map(|(effect, _)| (*effect, ask(effect, &every_hold)));
         if let Some((effect, answer)) = still_denied.find(|(_, answer)| !answer.allowed) {
-            return Said::Deny(self.denied(grant, effect, &answer, refused.len()));
+            // Whoever may not read a table is not told which of its columns decide something.
+            let counts = |of: &Effect| of.action == effect.action || of.action != Action::Probe;
+            let count = refused.iter().filter(|(of, _)| counts(of)).count();
+            return Said::Deny(self.denied(grant, effect, &answer, count));
         }
         let asked: BTreeSet<&String> = refused.iter().flat_map(|(_, a)| &a.policies).collect();
         Said::Hold(asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect())

@@ -112,6 +112,11 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    /// What understands texts here, and by which names.
+    pub(super) fn understands(&mut self) -> (&mut Understanding, &Names) {
+        (&mut self.understanding, &self.names)
+    }
+
     pub(super) fn new(understanding: Understanding) -> Self {
         Self {
             expected: Queue::default(),

@@ -14,6 +14,7 @@ mod guard;
 mod instructions;
 mod masks;
 mod meanings;
+pub(crate) mod missing;
 mod names;
 mod opening;
 mod operation;

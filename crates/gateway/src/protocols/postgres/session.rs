@@ -2,6 +2,7 @@
 
 mod locks;
 mod open;
+mod refusing;
 mod settling;
 
 use std::sync::Arc;
@@ -356,29 +357,19 @@ impl Protocol for PostgresSession {
 
     async fn refuse(
         &mut self,
+        grant: &Grant,
         message: Request,
         denied: Denied,
         noted: Noted,
         times: u32,
     ) -> Result<(), Stop> {
-        let again = if times > 1 { format!(" Refused {times} times by now.") } else { String::new() };
-        let missing = message.missing().filter(|_| denied.code() == "42501");
+        let refused = self.refused(grant, &message, denied, &noted, times)?;
         if let Some(ear) = &self.open()?.answers.ear {
-            // What is not there is no matter of a policy's.
-            ear.hears_refusal(if missing.is_none() { denied.policies.clone() } else { Vec::new() });
+            ear.hears_refusal(refused.policies);
             ear.hears_again(times);
         }
-        let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&format!("{noted}{again}"));
-        if let Some(hint) = &denied.hint {
-            fields = fields.hint(hint);
-        }
-        if let Some(missing) = missing {
-            fields = ErrorFields::new(missing.code, &missing.message);
-        }
-        self.refused_of_plan(&denied.reason);
-        let mut error = Vec::new();
-        build::error(&mut error, &fields);
-        self.refuse_with(error, message.is_simple(), message.is_unnamed_parse())
+        self.refused_of_plan(&refused.reason);
+        self.refuse_with(refused.error, message.is_simple(), message.is_unnamed_parse())
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
