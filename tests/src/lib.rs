@@ -85,6 +85,8 @@ mod previews;
 #[cfg(test)]
 mod recordings;
 #[cfg(test)]
+mod returned;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod room;

@@ -23,6 +23,7 @@ mod plan;
 pub(crate) mod preview;
 mod queue;
 pub(crate) mod replay;
+mod returned;
 mod session;
 mod settings;
 mod several;

@@ -207,12 +207,24 @@ impl Protocol for PostgresSession {
                 }
                 open.answers.refresh = false;
             }
+            if std::mem::take(&mut open.answers.enough) {
+                self.enough().await?;
+                continue;
+            }
+            if let Some((error, simple)) = open.answers.beyond.take() {
+                self.refuse_with(error, simple, false)?;
+                continue;
+            }
             open.learn(&self.origin.session);
             open.settle()?;
             if !open.pump.client.is_full()
                 && let Some(chunk) = open.hear()?
             {
                 return Ok(Event::Response(chunk));
+            }
+            // It is dealt with before anything else is waited for.
+            if open.answers.enough || open.answers.beyond.is_some() {
+                continue;
             }
             open.learn(&self.origin.session);
             open.settle()?;
@@ -278,7 +290,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
-        let (mut request, Terms { reveal, decision, ceiling }, owed) = message.into_parts();
+        let (mut request, Terms { reveal, decision, ceiling, most }, owed) = message.into_parts();
         if let Some(ear) = self.live.as_ref().and_then(|open| open.answers.ear.as_ref()) {
             ear.hears_what_lasts(request.may_last());
         }
@@ -299,13 +311,13 @@ impl Protocol for PostgresSession {
         }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let unsent = Unsent { request, reveal, turn, approved: Some(approved) };
+            let unsent = Unsent { request, reveal, turn, approved: Some(approved), most };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
         let runs = matches!(request.kind, RequestKind::Query | RequestKind::Execute { .. });
         if runs && !open.conversation.due.is_empty() && ceiling::settles(&request.operation) {
-            let unsent = Unsent { request, reveal, turn, approved: None };
+            let unsent = Unsent { request, reveal, turn, approved: None, most };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
@@ -315,7 +327,7 @@ impl Protocol for PostgresSession {
             open.pump.upstream.output.extend(&before);
         }
         open.pump.upstream.output.append(&mut request.frame);
-        let running = Running { reveal, decision, turn, limit: None };
+        let running = Running { reveal, decision, turn, limit: None, most };
         let behind = open.conversation.forward(request.kind, request.operation, running);
         if !behind.is_empty() {
             open.pump.upstream.output.extend(&behind);
@@ -336,6 +348,9 @@ impl Protocol for PostgresSession {
         metrics.stages.end(Stage::Mask, begun);
         plan.plan.take_counts(|strategy, values| metrics.masked(strategy.as_str(), values));
         open.answers.masking.add(moment);
+        if let (Ok(masked), Some(returns)) = (&masked, open.answers.counting.take()) {
+            returns.add(crate::spine::Measured::bytes(masked.get()));
+        }
         masked.map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
             open.answers.fatal = true;
@@ -565,6 +580,22 @@ impl PostgresSession {
     /// What is sent for something else than to run comes from inside this process alone.
     fn errand(&self) -> Option<Arc<Errand>> {
         self.live.as_ref()?.answers.ear.as_ref()?.errand()
+    }
+
+    /// More came than policy lets a statement return: its target is told to stop. Nothing else is sent to it before it was told, so
+    /// that nothing else is stopped.
+    async fn enough(&mut self) -> Result<(), Stop> {
+        let Some(registration) = &self.registration else { return Ok(()) };
+        let Cancellable { held: _, address, tls, process, secret, client: _ } = registration.session();
+        let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+        tokio::select! {
+            biased;
+            why = place.ended() => return Err(Stop::Ended(why)),
+            told = dial::cancel(address, tls, *process, secret) => if let Err(error) = told {
+                tracing::debug!(%error, "a target could not be told to stop");
+            },
+        }
+        Ok(())
     }
 
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {

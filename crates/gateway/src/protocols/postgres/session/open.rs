@@ -12,7 +12,7 @@ use crate::metrics::{Stage, Stages};
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
 use crate::net::pump::{KEPT, Pump};
-use crate::protocols::postgres::answers::{self, Answers, Heard};
+use crate::protocols::postgres::answers::{self, Answers, Heard, Passes};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
 use crate::protocols::postgres::expected::Expected;
@@ -36,6 +36,8 @@ pub(in crate::protocols::postgres) struct Open {
     pub(super) answers: Answers,
     /// Bytes of a message of the server's that are passed on as they come.
     passing: usize,
+    /// Bytes of a message of the server's that are left out.
+    leaving_out: usize,
     /// Bytes of a message of the client's that are relayed as they come.
     relaying: usize,
     /// Bytes of a message of the client's that was refused for its length.
@@ -85,6 +87,7 @@ impl Open {
             conversation,
             answers,
             passing: 0,
+            leaving_out: 0,
             relaying: 0,
             discarding: 0,
             asking: None,
@@ -126,7 +129,16 @@ impl Open {
                 Chunk { answers: self.answering, ..Chunk::frames(bytes, 0) }
             }
         };
-        while chunk.bytes.len() < CHUNK {
+        while chunk.bytes.len() < CHUNK && !self.answers.pauses() {
+            if self.leaving_out > 0 {
+                let n = self.leaving_out.min(self.pump.upstream.input.len());
+                if n == 0 {
+                    break;
+                }
+                self.pump.upstream.input.consume(n);
+                self.leaving_out -= n;
+                continue;
+            }
             if self.passing > 0 {
                 let input = &mut self.pump.upstream.input;
                 let n = self.passing.min(input.len());
@@ -241,13 +253,17 @@ impl Open {
             }
             return Ok(false);
         }
-        let passes = match self.answers.passes_row(&mut self.conversation) {
-            Ok(passes) => passes,
+        match self.answers.passes_row(&mut self.conversation, length) {
+            Ok(Passes::AsItComes) => {
+                self.passing = length;
+                return Ok(true);
+            }
+            Ok(Passes::LeftOut) => {
+                self.leaving_out = length;
+                return Ok(true);
+            }
+            Ok(Passes::No) => (),
             Err(why) => return Err(self.cut(why)),
-        };
-        if passes {
-            self.passing = length;
-            return Ok(true);
         }
         if length > backend::longest(kind) {
             return Err(self.cut("a row is too long to be masked"));
@@ -258,7 +274,8 @@ impl Open {
     /// The client's next message that means something to the spine, from what has been read already.
     pub(super) async fn listen(&mut self, stages: &Stages) -> Result<Option<Event<PostgresSession>>, Stop> {
         self.waiting = self.asking.is_some() || self.thinking.is_some() || self.locks.asked;
-        let behind = self.one_by_one && !self.conversation.expected.is_empty();
+        let behind =
+            self.one_by_one && !self.conversation.expected.is_empty() || self.conversation.is_bounded();
         if self.conversation.expected.is_full() || self.conversation.is_settling() || behind {
             self.wait();
         }
@@ -357,8 +374,8 @@ impl Open {
             if event.is_some() {
                 return Ok(event);
             }
-            // An approved portal runs: what stands behind it waits.
-            if self.conversation.is_settling() {
+            // An approved portal runs, or what may return too much: what stands behind it waits.
+            if self.conversation.is_settling() || self.conversation.is_bounded() {
                 self.wait();
             }
         }
