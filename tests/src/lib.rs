@@ -71,6 +71,8 @@ mod mcp_programs;
 #[cfg(test)]
 mod mcp_waiting;
 #[cfg(test)]
+mod mistyped;
+#[cfg(test)]
 mod nonsense;
 #[cfg(test)]
 mod oauth;
@@ -84,6 +86,8 @@ mod plans;
 mod previews;
 #[cfg(test)]
 mod recordings;
+#[cfg(test)]
+mod returned;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]

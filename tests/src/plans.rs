@@ -232,7 +232,10 @@ fn one_statement_that_cannot_be_refuses_the_plan_by_its_number() {
             "UPDATE shop SET total = 1; DROP TABLE shop; SELECT 1",
             "statement 2: drop on public.shop is not allowed: nothing is dropped here\nrename it instead",
         ),
-        ("UPDATE shop SET total = 1; UPDATE shop SET no_such = 1", "(column \"no_such\" does not exist)"),
+        (
+            "UPDATE shop SET total = 1; UPDATE shop SET no_such = 1",
+            "column \"no_such\" of relation \"shop\" does not exist",
+        ),
         ("UPDATE shop SET total = 1; UPDATE shop SET", "syntax error"),
         (
             "UPDATE shop SET total = 1; SAVEPOINT s; SELECT 1",

@@ -216,7 +216,7 @@ impl Audit {
     /// that is only prepared runs nothing: its Bind waits, for both.
     pub async fn allowed<M: Inspect + Auditable>(
         &mut self,
-        _grant: &Grant,
+        grant: &Grant,
         pass: Pass<M>,
     ) -> Result<Cleared<M>, Unwritten> {
         self.room().await?;
@@ -251,7 +251,11 @@ impl Audit {
             self.running.push((decision.clone(), request));
             ceiling
         });
-        Ok(Cleared { message, reveal: permit.reveal, decision, owed, ceiling })
+        let most = match (grant.most(), permit.most) {
+            (Some(session), Some(own)) => Some(Arc::new(own.and(session))),
+            (session, own) => own.or_else(|| session.cloned()),
+        };
+        Ok(Cleared { message, reveal: permit.reveal, decision, owed, ceiling, most })
     }
 
     /// Writes a refusal down, before it is told.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit;
 use crate::configure::PolicyFile;
 use crate::gateway::{Gateway, now};
+use crate::protocols::postgres::missing::{self, Told};
 use crate::protocols::postgres::{Garbled, foresight};
 use crate::requests::{AdminError, parse_principal};
 use crate::spine::Auditable as _;
@@ -251,11 +252,24 @@ impl Gateway {
         let denied = explanation.whole.word == Word::Deny;
         let mut explained = Explained::new(model::Inspect::effects(&request), explanation);
         explained.statement = Some(request.statement().text.to_owned());
-        if let Some(missing) = request.missing().filter(|_| denied) {
-            // The client is told this in the server's own words, and not what policy says of the unknown.
-            explained.answer.reason = Some(missing.message);
-            explained.answer.hint = None;
-        } else if !denied {
+        if denied {
+            // The client is told of names that are not there in the server's own words, and not what policy says of the unknown.
+            let decide = &mut |rest| policies.decide(&grant, &facts, rest, &moment, approved);
+            let again = &mut |text: &str| foresight.of(text).ok().map(|request| request.operation);
+            match missing::told(&request, decide, again) {
+                Some(Told::Missing(missing)) => {
+                    explained.answer.reason = Some(missing.message);
+                    explained.answer.hint = missing.hint;
+                }
+                Some(Told::Denied(denied)) => {
+                    let effects = model::Inspect::effects(&request).iter().map(missing::is_missing);
+                    let mut missing = effects.collect::<Vec<_>>().into_iter();
+                    explained.effects.retain(|_| missing.next() == Some(false));
+                    explained.answer = Opinion::from(denied).into();
+                }
+                None => (),
+            }
+        } else {
             let tags = |tags: BTreeSet<Tag>| tags.into_iter().map(|t| t.0).collect::<Vec<_>>().join(", ");
             explained.masked =
                 shown.masked.into_iter().map(|(column, why)| format!("{column} ({})", tags(why))).collect();

@@ -124,7 +124,7 @@ async fn refuse<P: Protocol>(
 ) -> Result<(), Stop> {
     let noted = audit.refused(grant, &message, &denied).await?;
     let times = gateway.tried(grant, &message, &denied);
-    s.refuse(message, denied, noted, times).await?;
+    s.refuse(grant, message, denied, noted, times).await?;
     match grant.caps().tries() {
         Some(most) if times >= most => Err(Stop::Ended(Ended::Tried(times))),
         Some(_) | None => Ok(()),
@@ -208,6 +208,7 @@ pub trait Protocol: Sized {
     /// Tells the client of a refusal in its place, and how often the same was refused by now; the session goes on.
     async fn refuse(
         &mut self,
+        grant: &Grant,
         message: Self::Message,
         denied: Denied,
         noted: Noted,

@@ -265,6 +265,7 @@ impl Protocol for Toy {
 
     async fn refuse(
         &mut self,
+        _grant: &Grant,
         _message: Wish,
         denied: Denied,
         noted: Noted,

@@ -12,7 +12,7 @@ use model::{Action, Effect, Facts, Inspect, Principal, PrincipalKind, Resource, 
 
 use crate::load::{self, Problem, Source};
 use crate::remembered::{Remembered, Said};
-use crate::{Caps, Context, Denied, Grant, HoldRule, Identity, Pass, Permit, Record, Verdict, facts};
+use crate::{Caps, Context, Denied, Grant, HoldRule, Identity, Most, Pass, Permit, Record, Verdict, facts};
 
 /// What stands for opening a session where operations have their shape, which are digests.
 const CONNECT: [u8; 16] = [0xff; 16];
@@ -32,6 +32,8 @@ pub struct Policies {
     records: BTreeMap<String, Record>,
     /// How long things of sessions may last, by the policies that say so.
     caps: BTreeMap<String, Caps>,
+    /// How much a statement may return, by the policies that say so.
+    mosts: BTreeMap<String, Most>,
     version: Arc<str>,
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
@@ -56,11 +58,13 @@ impl Policies {
         let all = loaded.policies;
         let permits = all.iter().all(|p| p.effect() == CedarEffect::Permit);
         Ok(Self {
-            everything: permits && all.iter().any(is_unconditional),
+            // What is bounded must be understood.
+            everything: permits && loaded.mosts.is_empty() && all.iter().any(is_unconditional),
             all,
             holds: loaded.holds,
             records: loaded.records,
             caps: loaded.caps,
+            mosts: loaded.mosts,
             version: version(sources).into(),
             slices: Mutex::default(),
             remembered: Remembered::new(sources),
@@ -127,6 +131,7 @@ impl Policies {
             reveal: Arc::default(),
             approved: Vec::new(),
             everything: self.everything,
+            most: None,
         };
         keep(Said::Allow(permit.clone()));
         Ok(self.recorded(grant, &permit))
@@ -137,7 +142,17 @@ impl Policies {
         let words = permit.policies.iter().map(|id| self.records.get(id).copied().unwrap_or_default());
         let record = words.max().unwrap_or_default();
         let caps = permit.policies.iter().filter_map(|id| self.caps.get(id)).copied();
-        Grant { record, caps: caps.reduce(Caps::and).unwrap_or_default(), ..grant }
+        let most = self.most(permit.policies.iter());
+        Grant { record, caps: caps.reduce(Caps::and).unwrap_or_default(), most, ..grant }
+    }
+
+    /// How much may be returned where these policies decided: the least that one of them says.
+    fn most<'p>(&self, mut ids: impl Iterator<Item = &'p String>) -> Option<Arc<Most>> {
+        if self.mosts.is_empty() {
+            return None;
+        }
+        let first = ids.find_map(|id| self.mosts.get(id))?.clone();
+        Some(Arc::new(ids.filter_map(|id| self.mosts.get(id)).fold(first, |least, most| least.and(most))))
     }
 
     /// What policy says of an operation. `approved` names the hold rules whose approvers and quorum are met.
@@ -186,11 +201,14 @@ impl Policies {
         }
         if refused.is_empty() {
             let reveal = self.revealed(grant, facts, message, now, approved);
+            let spent: Vec<String> =
+                approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect();
             return Said::Allow(Permit {
+                most: self.most(deciding.iter().chain(&spent)),
                 policies: deciding.into_iter().collect(),
                 version: Arc::clone(&self.version),
                 reveal: Arc::new(reveal),
-                approved: approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect(),
+                approved: spent,
                 everything: self.everything,
             });
         }
@@ -198,7 +216,10 @@ impl Policies {
         let every_hold: BTreeSet<String> = self.holds.keys().cloned().collect();
         let mut still_denied = refused.iter().map(|(effect, _)| (*effect, ask(effect, &every_hold)));
         if let Some((effect, answer)) = still_denied.find(|(_, answer)| !answer.allowed) {
-            return Said::Deny(self.denied(grant, effect, &answer, refused.len()));
+            // Whoever may not read a table is not told which of its columns decide something.
+            let counts = |of: &Effect| of.action == effect.action || of.action != Action::Probe;
+            let count = refused.iter().filter(|(of, _)| counts(of)).count();
+            return Said::Deny(self.denied(grant, effect, &answer, count));
         }
         let asked: BTreeSet<&String> = refused.iter().flat_map(|(_, a)| &a.policies).collect();
         Said::Hold(asked.into_iter().filter_map(|id| self.holds.get(id)).cloned().collect())
@@ -220,6 +241,7 @@ impl Policies {
                     reveal: Arc::default(),
                     approved: Vec::new(),
                     everything: false,
+                    most: None,
                 };
                 Verdict::Allow(Pass { message: question.message, permit })
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Principal, TargetName};
 
-use crate::Caps;
+use crate::{Caps, Most};
 
 /// A principal whose token was checked. Only the gateway's login makes one.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Identity {
 ///
 /// ```compile_fail,E0451
 /// fn forge(principal: model::Principal, target: model::TargetName) -> policy::Grant {
-///     policy::Grant { principal, target, break_glass: true, record: Default::default(), caps: Default::default(), key: "key".into() }
+///     policy::Grant { principal, target, break_glass: true, record: Default::default(), caps: Default::default(), most: None, key: "key".into() }
 /// }
 /// ```
 #[derive(Debug)]
@@ -46,6 +46,7 @@ pub struct Grant {
     pub(crate) break_glass: bool,
     pub(crate) record: Record,
     pub(crate) caps: Caps,
+    pub(crate) most: Option<Arc<Most>>,
     /// Everything of the principal and the target that a policy may ask about, as one text.
     pub(crate) key: Arc<str>,
 }
@@ -59,7 +60,15 @@ impl Grant {
         let key =
             format!("{id:?} {groups:?} {on_behalf_of:?} {purpose:?} {issuers:?} {target:?} {break_glass}")
                 .into();
-        Self { principal, target, break_glass, record: Record::default(), caps: Caps::default(), key }
+        Self {
+            principal,
+            target,
+            break_glass,
+            record: Record::default(),
+            caps: Caps::default(),
+            most: None,
+            key,
+        }
     }
 
     /// Who.
@@ -75,6 +84,11 @@ impl Grant {
     /// How long what the session does may last.
     pub fn caps(&self) -> Caps {
         self.caps
+    }
+
+    /// How much each statement of the session may return, at most.
+    pub fn most(&self) -> Option<&Arc<Most>> {
+        self.most.as_ref()
     }
 
     /// How the session is recorded.

@@ -12,10 +12,10 @@ use model::{Action, SlackYes, Tier};
 use crate::caps::{self, Caps};
 use crate::decide::covers;
 use crate::nearest::nearest;
-use crate::{HoldRule, Record};
+use crate::{HoldRule, Most, Record, most};
 
 /// What may stand before a policy.
-const ANNOTATIONS: [&str; 20] = [
+const ANNOTATIONS: [&str; 22] = [
     "id",
     "description",
     "reason",
@@ -36,6 +36,8 @@ const ANNOTATIONS: [&str; 20] = [
     "lock_timeout",
     "idle_in_transaction_session_timeout",
     caps::TRIES,
+    "rows",
+    "bytes",
 ];
 /// What is asked of approvals alone.
 const OF_APPROVALS: [&str; 10] =
@@ -75,6 +77,7 @@ pub(crate) struct Loaded {
     pub holds: BTreeMap<String, HoldRule>,
     pub records: BTreeMap<String, Record>,
     pub caps: BTreeMap<String, Caps>,
+    pub mosts: BTreeMap<String, Most>,
 }
 
 pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
@@ -84,6 +87,7 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
         holds: BTreeMap::new(),
         records: BTreeMap::new(),
         caps: BTreeMap::new(),
+        mosts: BTreeMap::new(),
     };
     let mut places: BTreeMap<String, (&Source, usize)> = BTreeMap::new();
     for source in sources {
@@ -116,6 +120,8 @@ pub(crate) fn load(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
                     loaded.records.extend(record.map(|record| (id.clone(), record)));
                     let caps = Caps::of(policy).ok().filter(|caps| !caps.is_none());
                     loaded.caps.extend(caps.map(|caps| (id.clone(), caps)));
+                    let most = Most::of(policy, &id).ok().filter(|most| !most.is_none());
+                    loaded.mosts.extend(most.map(|most| (id.clone(), most)));
                     loaded.holds.extend(hold.map(|hold| (id.clone(), hold)));
                     loaded.policies.push(policy.new_id(PolicyId::new(id)));
                 }
@@ -171,6 +177,15 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             "@{}, @{} stand before a permit of the action connect: they are asked of sessions",
             caps::ANNOTATIONS.join(", @"),
             caps::TRIES
+        ));
+    }
+    if !Most::of(policy, id)?.is_none()
+        && policy.effect() == Effect::Forbid
+        && policy.annotation("approvers").is_none()
+    {
+        return Err(format!(
+            "@{} stand before a permit, or a forbid that yields to an approval: they bound what comes of it",
+            most::ANNOTATIONS.join(", @")
         ));
     }
     let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use model::{ColumnName, HoldRule};
 
+use crate::Most;
+
 /// What policy says of one operation.
 pub enum Verdict<M> {
     /// It may go on.
@@ -41,6 +43,8 @@ pub struct Permit {
     pub approved: Vec<String>,
     /// Everything is allowed whatever it is, so that the permit says nothing of what the operation does.
     pub everything: bool,
+    /// How much it may return.
+    pub most: Option<Arc<Most>>,
 }
 
 impl<M> Pass<M> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use journal::{Journal, Position, Synced};
 use model::{Ceiling, ColumnName};
+use policy::Most;
 
 use super::{DecisionId, JournalDown};
 use crate::lanes;
@@ -17,7 +18,7 @@ use crate::traces::Waits;
 /// use gateway::audit::{Cleared, DecisionId, Owed};
 ///
 /// fn forge(decision: DecisionId) -> Cleared<&'static str> {
-///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default(), ceiling: None }
+///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default(), ceiling: None, most: None }
 /// }
 /// ```
 #[must_use]
@@ -27,13 +28,14 @@ pub struct Cleared<M> {
     pub(super) decision: DecisionId,
     pub(super) owed: Owed,
     pub(super) ceiling: Option<Ceiling>,
+    pub(super) most: Option<Arc<Most>>,
 }
 
 impl<M> Cleared<M> {
     /// What is forwarded, under which terms, and what must be on disk before it leaves.
     pub fn into_parts(self) -> (M, Terms, Owed) {
-        let Self { message, reveal, decision, owed, ceiling } = self;
-        (message, Terms { reveal, decision, ceiling }, owed)
+        let Self { message, reveal, decision, owed, ceiling, most } = self;
+        (message, Terms { reveal, decision, ceiling, most }, owed)
     }
 }
 
@@ -46,6 +48,8 @@ pub struct Terms {
     pub decision: DecisionId,
     /// How many rows were approved; `None` where nobody was asked.
     pub ceiling: Option<Ceiling>,
+    /// How much it may return; `None` where no policy bounds it.
+    pub most: Option<Arc<Most>>,
 }
 
 /// Records that must be written, and those that must be on disk, before a byte behind them leaves for the target.

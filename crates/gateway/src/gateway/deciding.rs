@@ -104,6 +104,15 @@ impl Gateway {
         said.map_err(|barred| barred.to_string())
     }
 
+    /// What policy would say of something that never runs: what is left of an operation, for the words of its refusal.
+    pub(crate) fn weigh<M: Inspect>(&self, grant: &Grant, rest: M, now: &Context) -> Verdict<M> {
+        let suspected = self.suspicions.is_of(|| attempts::named(grant));
+        let now = Context { read_instructions: suspected || now.read_instructions, ..now.clone() };
+        let in_force = self.in_force.load();
+        let facts = in_force.targets.get(grant.target()).map(|target| target.facts.clone());
+        in_force.policies.decide(grant, &facts.unwrap_or_default(), rest, &now, &BTreeSet::new())
+    }
+
     fn decide_with<M: Inspect + Auditable>(
         &self,
         grant: &Grant,

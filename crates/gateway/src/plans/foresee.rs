@@ -18,6 +18,8 @@ use super::{PlanError, Refused};
 use crate::audit::{self, StatementNote, ValueNote};
 use crate::gateway::Gateway;
 use crate::holds::{self, Countable, Parts};
+use crate::protocols::postgres::foresight::Foresight;
+use crate::protocols::postgres::missing::{self, Missing, Told};
 use crate::protocols::postgres::preview::Seen;
 use crate::protocols::postgres::{Request, foresight};
 use crate::spine::Auditable;
@@ -83,7 +85,8 @@ impl Gateway {
                 let catalog = foresight.catalogue();
                 overlay::after(&part.text, &Session { catalog, search_path, role, prepared: &holds::NoNames })
             };
-            let step = self.step(grant, request, wanted, now, &mut found).await.map_err(of)?;
+            let step =
+                self.step(grant, request, wanted, now, &mut found, &mut foresight).await.map_err(of)?;
             plan.steps.push(Step { text: part.text.clone(), ..step });
             plan.schema
                 .extend(after.changes.into_iter().map(|change| model::Change { step: number, ..change }));
@@ -124,6 +127,7 @@ impl Gateway {
         wanted: &Wanted<'_>,
         now: &Context,
         found: &mut Found,
+        foresight: &mut Foresight,
     ) -> Result<Step, Refused> {
         let mut step = Step {
             kind: request.facts().kind.clone(),
@@ -136,13 +140,20 @@ impl Gateway {
         };
         match self.decide(grant, request, now) {
             Verdict::Deny(request, denied) => {
-                let missing = request.missing().filter(|_| denied.code() == "42501");
-                return Err(Refused {
-                    statement: None,
-                    code: missing.as_ref().map_or(denied.code, |missing| missing.code),
-                    reason: missing.map_or(denied.reason, |missing| missing.message),
-                    hint: denied.hint,
-                });
+                let mut again = |text: &str| foresight.of(text).ok().map(|request| request.operation);
+                let told = if denied.code() == "42501" {
+                    missing::told(&request, &mut |rest| self.weigh(grant, rest, now), &mut again)
+                } else {
+                    None
+                };
+                let (code, reason, hint) = match told {
+                    Some(Told::Missing(Missing { code, message, hint, position: _ })) => {
+                        (code, message, hint)
+                    }
+                    Some(Told::Denied(denied)) => (denied.code, denied.reason, denied.hint),
+                    None => (denied.code, denied.reason, denied.hint),
+                };
+                return Err(Refused { statement: None, code, reason, hint });
             }
             Verdict::Allow(pass) => {
                 found.follow(pass.message());

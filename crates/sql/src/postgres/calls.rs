@@ -7,12 +7,13 @@ use model::{Action, Effect, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
+use super::absent::{Advice, NO_FUNCTION};
 use super::catalog::{Function, FunctionKind, Oid};
 use super::classes::never_compares;
 use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
 use super::settings::{self, Setting};
-use super::tree::{constant, kind, qualified, text_constant};
+use super::tree::{Qualified, constant, kind, qualified, text_constant};
 use super::value::{Col, Flow, INT4, RECORD, TEXT, UNKNOWN, Value};
 use super::walk::Walk;
 use super::{Control, parse};
@@ -81,6 +82,9 @@ impl<'a> Walk<'a> {
         if call.agg_distinct {
             values.iter().for_each(|value| self.compared(value));
         }
+        if candidates.is_empty() && self.unsettled.is_none() {
+            self.no_function(&name, call.location, &values);
+        }
         let result = self.apply(name.name, candidates, &values, &call.args, scope);
         if let ([value], None) = (values.as_slice(), name.schema)
             && let Some(row) = &value.row
@@ -139,6 +143,9 @@ impl<'a> Walk<'a> {
     pub(super) fn call_named(&mut self, name: &[&str], values: &[Value], scope: &Scope<'_, 'a>) -> Value {
         let Some(name) = name.last() else { return Value::default() };
         let candidates = self.candidates(None, name, Some(values.len()), false);
+        if candidates.is_empty() && self.unsettled.is_none() {
+            self.no_function(&Qualified { database: None, schema: None, name }, -1, values);
+        }
         for value in values {
             self.consume(value);
         }
@@ -157,6 +164,29 @@ impl<'a> Walk<'a> {
             && (schema, name.name) == (Some("pg_catalog"), "extract")
             && call.funcformat() == CoercionForm::CoerceSqlSyntax;
         self.candidates(schema, if extract { "date_part" } else { name.name }, count, false)
+    }
+
+    /// No function of this name takes so many arguments.
+    fn no_function(&mut self, name: &Qualified<'_>, location: i32, values: &[Value]) {
+        let (why, advice) = match name.schema {
+            Some(schema) if schema != "pg_temp" && !self.catalog.has_schema(schema) => {
+                (format!("schema \"{schema}\" does not exist"), Advice::None)
+            }
+            schema => {
+                let given = self.given_types(values);
+                let schema = schema.map(|schema| format!("{schema}.")).unwrap_or_default();
+                let why = format!("function {schema}{}({given}) does not exist", name.name);
+                (why, Advice::Words(NO_FUNCTION))
+            }
+        };
+        self.absent(why, location, |_| advice);
+    }
+
+    /// The types of arguments, as far as they are known.
+    pub(super) fn given_types(&self, values: &[Value]) -> String {
+        let known = |v: &Value| v.type_oid.and_then(|t| self.catalog.type_by_oid(t));
+        let given: Vec<&str> = values.iter().map(|v| known(v).map_or("unknown", shown_type)).collect();
+        given.join(", ")
     }
 
     /// Functions by name that the search path shows and that take so many arguments.
@@ -217,15 +247,6 @@ impl<'a> Walk<'a> {
             if name == "set_config" {
                 self.found.literals = true;
                 self.set_config(nodes);
-            }
-            if self.unsettled.is_none() {
-                let given: Vec<&str> = values
-                    .iter()
-                    .map(|v| {
-                        v.type_oid.and_then(|t| self.catalog.type_by_oid(t)).map_or("unknown", shown_type)
-                    })
-                    .collect();
-                self.missing(format!("function {name}({}) does not exist", given.join(", ")));
             }
             return Value::of(Flow::Unknown(format!("function {name} does not exist")));
         }

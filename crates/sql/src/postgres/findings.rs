@@ -20,6 +20,8 @@ pub(super) struct Findings {
     pub unconditional: bool,
     /// A name was not found.
     pub unresolved: bool,
+    /// See [`super::Statement::absent`].
+    pub absent: Option<super::Absent>,
     /// See [`super::Statement::touches_tagged`].
     pub touches_tagged: bool,
     /// See [`super::Statement::by_path`].

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::{ColumnName, Effect, Facts, Tag};
 
+mod absent;
 mod alike;
 mod bodies;
 mod calling;
@@ -74,6 +75,7 @@ mod tests;
 #[cfg(test)]
 mod work_tests;
 
+pub use absent::{Absent, Advice, Way};
 pub use alike::{Alike, Open, alike};
 pub use canonical::canonical;
 use catalog::Catalog;
@@ -149,6 +151,8 @@ pub struct Statement {
     pub shape: [u8; 16],
     /// A name was not found; the catalogue may be old.
     pub unresolved: bool,
+    /// The first name in its own text that was not found, with its place. It decides nothing.
+    pub absent: Option<Absent>,
     /// The values of its literals decide what it means: `ORDER BY 1`, `set_config('…')`, `WHERE 1 = 1`. Where they do
     /// not, every text of the same [`Template`] means the same.
     pub depends_on_literals: bool,
@@ -408,6 +412,7 @@ impl Statement {
             text: String::new(),
             literals: Vec::new(),
             unresolved: false,
+            absent: None,
             depends_on_literals: true,
             touches_tagged: true,
             by_path: true,

@@ -6,6 +6,7 @@ use pg_query::protobuf::{
     CmdType, DeleteStmt, InsertStmt, MergeStmt, Node, OnConflictAction, RangeVar, ReturningClause, UpdateStmt,
 };
 
+use super::absent::{Advice, NO_PROCEDURE};
 use super::bodies::own_entry;
 use super::catalog::{Event, Oid, Relation};
 use super::query::Rows;
@@ -239,7 +240,13 @@ impl<'a> Walk<'a> {
                     Some(node) => self.put_into(column.type_oid, node, &value),
                     None => self.cast(column.type_oid, &value),
                 },
-                None => self.missing(format!("column \"{}\" does not exist", target.name)),
+                None => {
+                    let why = format!(
+                        "column \"{}\" of relation \"{}\" does not exist",
+                        target.name, relation.name
+                    );
+                    self.absent(why, target.location, |_| Advice::None);
+                }
             }
         }
     }
@@ -324,7 +331,8 @@ impl<'a> Walk<'a> {
         // Its OUT arguments are written in the call, too, from 14 on.
         let candidates = self.candidates(name.schema, name.name, None, true);
         if candidates.is_empty() && self.unsettled.is_none() {
-            self.missing(format!("procedure {} does not exist", name.name));
+            let why = format!("procedure {} does not exist", name.name);
+            self.absent(why, call.location, |_| Advice::Words(NO_PROCEDURE));
         }
         let mut outs = false;
         for procedure in candidates {

@@ -69,6 +69,8 @@ impl<'a> Walk<'a> {
         let statement = parsed.protobuf.stmts.first().and_then(|raw| inner(&raw.stmt));
         let Some(NodeEnum::SelectStmt(select)) = statement else { return None };
         let Some(NodeEnum::RangeVar(range)) = select.from_clause.first().and_then(kind) else { return None };
+        // Its place is one in that text.
+        let range = &RangeVar { location: -1, ..range.clone() };
         if self.unsettled.is_none() && range.schemaname != "pg_temp" && self.is_absent(range) {
             // It is a value of the client's, which is not for the journal.
             self.missing("a relation that a text names does not exist".to_owned());
@@ -113,6 +115,6 @@ pub(super) fn range_of(items: &[Node]) -> Option<RangeVar> {
         inh: true,
         relpersistence: "p".to_owned(),
         alias: None,
-        location: 0,
+        location: -1,
     })
 }

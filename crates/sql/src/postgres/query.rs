@@ -296,7 +296,7 @@ impl<'a> Walk<'a> {
                 if !matches!(kind(last), Some(NodeEnum::AStar(_))) {
                     return None;
                 }
-                Some(self.star_of(qualifier, scope))
+                Some(self.star_of(qualifier, reference.location, scope))
             }
             NodeEnum::AIndirection(indirection) => {
                 let (last, before) = indirection.indirection.split_last()?;
@@ -310,7 +310,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn star_of(&mut self, qualifier: &[Node], scope: &Scope<'_, 'a>) -> Result<Arc<[Col]>, Flow> {
+    fn star_of(
+        &mut self,
+        qualifier: &[Node],
+        location: i32,
+        scope: &Scope<'_, 'a>,
+    ) -> Result<Arc<[Col]>, Flow> {
         let names: Vec<&str> = qualifier.iter().filter_map(string).collect();
         let columns = match names.as_slice() {
             [] => return self.spread(scope),
@@ -322,8 +327,11 @@ impl<'a> Walk<'a> {
             if let Some(value) = names.first().and_then(|name| self.argument(name, scope)) {
                 return self.spread_row(&value);
             }
-            let why = format!("missing FROM-clause entry for table \"{}\"", names.join("."));
-            self.missing(why.clone());
+            let why = match names.as_slice() {
+                [.., schema, table] => self.no_entry(Some(schema), table, names.len(), location, scope),
+                [table] => self.no_entry(None, table, 1, location, scope),
+                [] => "a star of nothing".to_owned(),
+            };
             return Err(Flow::Unknown(why));
         };
         let all = entry.all().map(shown).ok_or_else(|| entry.column("").unwrap_or_default().flow);

@@ -43,13 +43,19 @@ impl<'a> Walk<'a> {
             None if scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables)) => Value::default(),
             None => {
                 let why = match names.as_slice() {
-                    [name] => format!("column \"{name}\" does not exist"),
-                    [table, _] if scope.entry(None, table).is_none() => {
-                        format!("missing FROM-clause entry for table \"{table}\"")
+                    [name] => self.no_column(None, name, 1, reference.location, scope),
+                    [table, name] if scope.entry(None, table).is_some() => {
+                        self.no_column(Some(table), name, 2, reference.location, scope)
                     }
-                    several => format!("column {} does not exist", several.join(".")),
+                    [schema, table, name] if scope.entry(Some(schema), table).is_some() => {
+                        self.no_column(Some(table), name, 3, reference.location, scope)
+                    }
+                    [.., schema, table, _] => {
+                        self.no_entry(Some(schema), table, names.len() - 1, reference.location, scope)
+                    }
+                    [table, _] => self.no_entry(None, table, 1, reference.location, scope),
+                    [] => "a name without words".to_owned(),
                 };
-                self.missing(why.clone());
                 Value::of(Flow::Unknown(why))
             }
         }

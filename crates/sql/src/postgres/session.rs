@@ -245,7 +245,10 @@ impl<'a> Walk<'a> {
             self.refuse(refusal);
         }
         self.parameters = self.parameters.max(walk.parameters);
-        shape::finished(walk, statement, rows, None)
+        let finished = shape::finished(walk, statement, rows, None);
+        // It is a part of the same text.
+        self.found.absent = self.found.absent.take().or_else(|| finished.absent.clone());
+        finished
     }
 
     pub(super) fn explain(&mut self, explain: &ExplainStmt, scope: &Scope<'_, 'a>) -> Rows {

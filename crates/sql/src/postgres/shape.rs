@@ -38,6 +38,7 @@ pub(super) fn finished(
         parameters,
     };
     let control = std::mem::take(&mut found.control);
+    let absent = found.absent.take();
     let free = matches!(node, Some(NodeEnum::SelectStmt(_) | NodeEnum::InsertStmt(_)));
     let depends_on_literals = !free || found.literals || !control.is_empty();
     let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
@@ -54,6 +55,7 @@ pub(super) fn finished(
         literals: text.literals,
         shape,
         unresolved,
+        absent,
         depends_on_literals,
         touches_tagged,
         by_path,

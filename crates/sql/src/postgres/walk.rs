@@ -6,6 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
 use pg_query::protobuf::{RangeVar, TypeName};
 
+use super::absent::Advice;
 use super::calling::{Calling, Known};
 use super::catalog::{Catalog, Column, Function, Oid, Relation, RelationKind};
 use super::findings::Findings;
@@ -208,7 +209,8 @@ impl<'a> Walk<'a> {
         };
         self.relation_is_settled(&range.schemaname, name, found);
         if found.is_none() && self.unsettled.is_none() {
-            self.missing(format!("relation \"{}\" does not exist", written(range)));
+            let why = format!("relation \"{}\" does not exist", written(range));
+            self.absent(why, range.location, |_| Advice::None);
         }
         found
     }
@@ -233,7 +235,12 @@ impl<'a> Walk<'a> {
         };
         self.type_is_settled(parts.schema, parts.name, found);
         let Some(found) = found else {
-            self.missing(format!("type \"{}\" does not exist", parts.name));
+            let why = match parts.schema {
+                Some(schema) if !catalog.has_schema(schema) => format!("schema \"{schema}\" does not exist"),
+                Some(schema) => format!("type \"{schema}.{}\" does not exist", parts.name),
+                None => format!("type \"{}\" does not exist", parts.name),
+            };
+            self.absent(why, name.location, |_| Advice::None);
             return None;
         };
         if name.array_bounds.is_empty() {

@@ -178,6 +178,11 @@ fn report(out: &mut Vec<u8>, fields: &ErrorFields) {
     out.push(0);
 }
 
+/// FunctionCallResponse with NULL.
+pub fn no_function_value(out: &mut Vec<u8>) {
+    message(out, b'V', |out| out.extend_from_slice(&(-1_i32).to_be_bytes()));
+}
+
 /// ReadyForQuery.
 pub fn ready(out: &mut Vec<u8>, status: TransactionStatus) {
     message(out, b'Z', |out| out.push(status.byte()));

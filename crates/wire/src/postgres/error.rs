@@ -22,6 +22,11 @@ impl ErrorFields {
         Self::of("NOTICE", code, message)
     }
 
+    /// A warning.
+    pub fn warning(code: &str, message: &str) -> Self {
+        Self::of("WARNING", code, message)
+    }
+
     fn of(severity: &str, code: &str, message: &str) -> Self {
         let fields = [(b'S', severity), (b'V', severity), (b'C', code), (b'M', message)];
         Self { fields: fields.into_iter().map(|(kind, text)| (kind, text.to_owned())).collect() }

@@ -17,6 +17,7 @@ use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::guard::{self, Lock};
 use super::masks::{self, Masks};
 use super::operation::Operation;
+use super::returned::{self, Next, Over, Returns, TOO_MUCH};
 use crate::audit::Outcome;
 use crate::inside::Ear;
 use crate::spine::Stop;
@@ -39,6 +40,17 @@ pub(super) enum Heard {
     TooMuch,
     /// The result cannot be shown with certainty: the session ends, since the server believes that it was.
     Cut(&'static str),
+}
+
+/// What becomes of a row that is too long to be held whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passes {
+    /// It is passed on as it comes.
+    AsItComes,
+    /// None of it is.
+    LeftOut,
+    /// It must be held whole.
+    No,
 }
 
 /// Turns the server's messages into what the client gets.
@@ -73,6 +85,12 @@ pub(super) struct Answers {
     pub(super) fatal: bool,
     /// A transaction with DDL has ended: the shared catalogue is to be read before the client hears of it.
     pub(super) refresh: bool,
+    /// Policy lets no more be returned of what is coming: its target is to be told to stop.
+    pub(super) enough: bool,
+    /// What a read that returned too much is to end with, and whether it was a simple Query.
+    pub(super) beyond: Option<(Vec<u8>, bool)>,
+    /// Where the bytes of the next masked row are counted.
+    pub(super) counting: Option<Arc<Returns>>,
 }
 
 impl Answers {
@@ -94,6 +112,9 @@ impl Answers {
             ear: None,
             fatal: false,
             refresh: false,
+            enough: false,
+            beyond: None,
+            counting: None,
         }
     }
 
@@ -104,6 +125,11 @@ impl Answers {
             (Some(_), _) => ChunkKind::Rows,
             (None, _) => ChunkKind::Frames,
         }
+    }
+
+    /// Whether what was heard is dealt with before more is.
+    pub(super) fn pauses(&self) -> bool {
+        self.enough || self.beyond.is_some() || self.counting.is_some()
     }
 
     /// The plan of a chunk that was just heard.
@@ -135,17 +161,39 @@ impl Answers {
     }
 
     /// Counts a row that is too long to be held whole, if nothing of its result is masked.
-    pub(super) fn passes_row(&mut self, c: &mut Conversation) -> Result<bool, &'static str> {
+    pub(super) fn passes_row(&mut self, c: &mut Conversation, bytes: usize) -> Result<Passes, &'static str> {
+        if returned::is_over(c) {
+            return Ok(Passes::LeftOut);
+        }
         self.settle(c)?;
         if self.plan.is_some() {
-            return Ok(false);
+            return Ok(Passes::No);
+        }
+        if self.leaves_out(c, bytes) {
+            return Ok(Passes::LeftOut);
         }
         match c.expected.front_mut() {
             Some(Expected::Query(run) | Expected::Execute(run)) => {
                 run.rows += 1;
-                Ok(true)
+                Ok(Passes::AsItComes)
             }
-            _ => Ok(false),
+            _ => Ok(Passes::No),
+        }
+    }
+
+    /// Counts a row. Whether it is left out, since policy bounds how much is returned.
+    fn leaves_out(&mut self, c: &mut Conversation, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes).ok().filter(|_| self.plan.is_none());
+        match returned::counted(c, bytes) {
+            Next::Row => {
+                self.counting = if self.plan.is_some() { returned::counts_bytes(c) } else { None };
+                false
+            }
+            Next::LeftOut => true,
+            Next::Enough => {
+                self.enough = true;
+                true
+            }
         }
     }
 
@@ -159,9 +207,48 @@ impl Answers {
     fn dealt_with(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         match frame.kind {
             b'D' => return self.row(c, frame),
-            b'd' => return self.copy_row(c),
+            b'd' => return self.copy_row(c, frame),
             _ => (),
         }
+        if returned::is_over(c) {
+            return self.beyond(c, frame);
+        }
+        self.answered(c, frame)
+    }
+
+    /// The end of a read of which no more is shown, however its target came to it.
+    fn beyond(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        let over = match c.expected.front_mut() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => {
+                run.described = true;
+                run.over.as_ref().map(Over::error).unwrap_or_default()
+            }
+            _ => return Err(unexpected()),
+        };
+        match frame.kind {
+            // Columns and data of what follows it in its message.
+            b'T' | b'H' | b'c' => return Ok(Heard::Swallow),
+            b'C' | b'I' | b's' => {
+                let simple = matches!(c.expected.front(), Some(Expected::Query(_)));
+                self.answered(c, frame)?;
+                if !simple {
+                    self.beyond = Some((over, false));
+                }
+            }
+            b'Z' => {
+                self.answered(c, frame)?;
+                self.beyond = Some((over, true));
+            }
+            b'E' => {
+                self.answered(c, frame)?;
+                return Ok(Heard::Instead(over));
+            }
+            _ => return self.answered(c, frame),
+        }
+        Ok(Heard::Swallow)
+    }
+
+    fn answered(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         let message =
             backend::backend(frame).map_err(|wire::Malformed(why)| Stop::Upstream(why.to_owned()))?;
         let (may_mask, indifferent) = (c.understanding.may_mask(), c.understanding.is_indifferent());
@@ -223,6 +310,9 @@ impl Answers {
             Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
                 Some(Expected::FunctionCall(run)) if !may_mask || masks::is_clear(&run.bound) => {
                     run.rows = 1;
+                    if let Some(instead) = returned::instead_of_value(run, frame.whole.len()) {
+                        return Ok(Heard::Instead(instead));
+                    }
                     let limited = run.bound.limit.is_some();
                     Ok(if limited { kept(c, frame) } else { Heard::Pass })
                 }
@@ -294,20 +384,32 @@ impl Answers {
                 run.current += 1;
                 run.described = false;
                 run.rows = 0;
+                let warning = returned::next_statement(run);
                 let bound = Arc::clone(&run.bound);
                 apply(c, &bound, current, tag);
                 self.noted(c, &bound, current, tag, outcome);
                 // The last one's is not sent before the transaction is committed, nor by the server.
                 let is_last = current + 1 == bound.operation.statements.len();
-                Ok(if bound.limit.is_some() && is_last { kept(c, frame) } else { Heard::Pass })
+                if bound.limit.is_some() && is_last {
+                    warned(c, warning);
+                    return Ok(kept(c, frame));
+                }
+                Ok(behind(warning, frame))
             }
             Some(Expected::Execute(_)) => {
-                let Some(Expected::Execute(run)) = c.expected.pop_front() else { return Err(unexpected()) };
+                let Some(Expected::Execute(mut run)) = c.expected.pop_front() else {
+                    return Err(unexpected());
+                };
                 self.noted(c, &run.bound, 0, tag, outcome(&run, tag, None));
+                let warning = warning(&mut run);
                 apply(c, &run.bound, 0, tag);
                 c.executed(&run.bound);
                 c.settled();
-                Ok(if run.bound.limit.is_some() { kept_and_ran(c, frame) } else { Heard::Pass })
+                if run.bound.limit.is_some() {
+                    warned(c, warning);
+                    return Ok(kept_and_ran(c, frame));
+                }
+                Ok(behind(warning, frame))
             }
             Some(Expected::Own(OwnPart::Execute) | Expected::Guard(OwnPart::Execute, _)) => {
                 c.expected.pop_front();
@@ -333,10 +435,15 @@ impl Answers {
         self.plan = None;
         self.kind = None;
         match c.expected.pop_front() {
-            Some(Expected::Execute(run)) => {
+            Some(Expected::Execute(mut run)) => {
                 self.noted(c, &run.bound, 0, "", outcome(&run, "", None));
                 c.settled();
-                Ok(if run.bound.limit.is_some() { kept_and_ran(c, frame) } else { Heard::Pass })
+                let warning = warning(&mut run);
+                if run.bound.limit.is_some() {
+                    warned(c, warning);
+                    return Ok(kept_and_ran(c, frame));
+                }
+                Ok(behind(warning, frame))
             }
             _ => Err(unexpected()),
         }
@@ -448,6 +555,25 @@ impl Answers {
     }
 }
 
+/// What is said of the rows of a write that are left out.
+fn warning(run: &mut Run) -> Option<Vec<u8>> {
+    if run.bound.operation.reads() { None } else { run.over.take().map(|over| over.warning()) }
+}
+
+/// The end of a statement, behind what is said of it.
+fn behind(warning: Option<Vec<u8>>, frame: &Frame<'_>) -> Heard {
+    let Some(mut out) = warning else { return Heard::Pass };
+    out.extend_from_slice(frame.whole);
+    Heard::Instead(out)
+}
+
+/// The same of an approved operation.
+fn warned(c: &mut Conversation, warning: Option<Vec<u8>>) {
+    if let (Some(capped), Some(warning)) = (&mut c.capped, warning) {
+        capped.held.extend_from_slice(&warning);
+    }
+}
+
 /// What the server says at the end of an approved operation waits until that stays.
 fn kept(c: &mut Conversation, frame: &Frame<'_>) -> Heard {
     let Some(capped) = &mut c.capped else { return Heard::Pass };
@@ -513,11 +639,12 @@ fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) {
 }
 
 fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {
+    let beyond = run.over.is_some() && run.bound.operation.reads();
     Outcome {
         decision: run.bound.decision.clone(),
-        rows: affected(tag).unwrap_or(run.rows),
+        rows: affected(tag).filter(|_| !beyond).unwrap_or(run.rows),
         duration: run.started.elapsed(),
-        sqlstate: failed.map(str::to_owned),
+        sqlstate: if beyond { Some(TOO_MUCH.to_owned()) } else { failed.map(str::to_owned) },
         masking: Spent::default(),
         stopped: None,
         instructions: 0,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::{Action, Ceiling, Changed, ColumnName, Effect, Expected, Resource, Rows};
+use policy::Most;
 use sql::postgres::{Control, Statement};
 
 use super::control::Rows as Answer;
@@ -340,6 +341,8 @@ pub(super) struct Unsent {
     pub turn: u64,
     /// What was approved; nothing where it ends the transaction of what was.
     pub approved: Option<Approved>,
+    /// How much it may return.
+    pub most: Option<Arc<Most>>,
 }
 
 /// An approved operation that stays in a transaction of the client's, which is open.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::ColumnName;
-use policy::Caps;
+use policy::{Caps, Most};
 use sql::postgres::{Control, Statement};
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
@@ -112,6 +112,11 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    /// What understands texts here, and by which names.
+    pub(super) fn understands(&mut self) -> (&mut Understanding, &Names) {
+        (&mut self.understanding, &self.names)
+    }
+
     pub(super) fn new(understanding: Understanding) -> Self {
         Self {
             expected: Queue::default(),
@@ -154,6 +159,16 @@ impl Conversation {
     /// Whether the client's messages wait until an approved operation stays, or does not. Data of a COPY is part of it.
     pub(super) fn is_settling(&self) -> bool {
         self.capped.is_some() && !self.copying_in
+    }
+
+    /// Whether the client's messages wait since what is in flight may return more than it may: nothing may run behind it that its
+    /// error would have to take back. Data of a COPY is part of it.
+    pub(super) fn is_bounded(&self) -> bool {
+        let bounded = match self.expected.back() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => run.bound.returns.is_some(),
+            _ => false,
+        };
+        bounded && self.copies == 0
     }
 
     /// A simple Query was answered, with which the server's implicit transaction ends.
@@ -406,10 +421,15 @@ impl Conversation {
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Execute { portal, bound: old } => {
-                let Bound { reveal, decision, limit, turn, .. } = bound;
+                let Bound { reveal, decision, limit, turn, returns, .. } = bound;
                 let again = old.again(reveal, decision, turn);
                 let limit = limit.or_else(|| again.limit.clone());
-                let bound = Arc::new(Bound { limit, ..again });
+                // What it has returned by now counts.
+                let returns = returns.map(|new| match &old.returns {
+                    Some(old) => Arc::new(new.after(old)),
+                    None => new,
+                });
+                let bound = Arc::new(Bound { limit, returns, ..again });
                 self.caps(&bound);
                 self.names.renew_portal(&portal, &old, &bound);
                 self.running(&bound);
@@ -648,6 +668,8 @@ pub(super) struct Running {
     pub turn: u64,
     /// How many rows it may change, where somebody approved it.
     pub limit: Option<Arc<Limit>>,
+    /// How much it may return, where policy bounds it.
+    pub most: Option<Arc<Most>>,
 }
 
 /// How a refusal is made true.

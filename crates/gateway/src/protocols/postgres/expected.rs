@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use model::ColumnName;
+use sql::postgres::Control;
 use wire::postgres::backend::Field;
 use wire::postgres::build;
 
@@ -12,6 +13,7 @@ use super::ceiling::Limit;
 use super::conversation::Running;
 use super::guard::Lock;
 use super::operation::{Operation, Prepared};
+use super::returned::{Over, Returns};
 use crate::audit::DecisionId;
 
 /// One message that went to the server, and what its answer means.
@@ -116,6 +118,8 @@ pub(super) struct Bound {
     pub turn: u64,
     /// How many rows it may change, where somebody approved it.
     pub limit: Option<Arc<Limit>>,
+    /// How much it may return, and has returned.
+    pub returns: Option<Arc<Returns>>,
 }
 
 /// An operation that is running.
@@ -132,20 +136,25 @@ pub(super) struct Run {
     pub rows: u64,
     /// SQLSTATE, once it has failed.
     pub failed: Option<String>,
+    /// It would return more than it may.
+    pub over: Option<Over>,
 }
 
 impl Bound {
     /// A portal of which only the meaning is known.
     pub(super) fn of(operation: Arc<Operation>) -> Self {
         let (reveal, decision) = (Arc::default(), DecisionId::default());
-        Self::under(operation, Running { reveal, decision, turn: 0, limit: None })
+        Self::under(operation, Running { reveal, decision, turn: 0, limit: None, most: None })
     }
 
     /// One that runs under these terms.
     pub(super) fn under(operation: Arc<Operation>, terms: Running) -> Self {
-        let Running { reveal, decision, turn, limit } = terms;
+        let Running { reveal, decision, turn, limit, most } = terms;
         let (formats, fields) = (Vec::new(), OnceLock::new());
-        Self { operation, prepared: None, formats, fields, reveal, decision, holdable: false, turn, limit }
+        let (prepared, holdable) = (None, false);
+        let returns =
+            most.filter(|_| returns_something(&operation)).map(|most| Arc::new(Returns::none(most)));
+        Self { operation, prepared, formats, fields, reveal, decision, holdable, turn, limit, returns }
     }
 
     /// How many bytes it takes to keep it, about: the statement that it was made of may have another name, or none any more.
@@ -166,6 +175,7 @@ impl Bound {
             holdable: self.holdable,
             turn,
             limit: self.limit.clone(),
+            returns: self.returns.clone(),
         }
     }
 
@@ -194,9 +204,23 @@ impl Bound {
     }
 }
 
+/// Whether rows may come of it, or of the cursor that it declares, or a function's value.
+fn returns_something(operation: &Operation) -> bool {
+    let declares = operation.controls().any(|control| matches!(control, Control::Declare { .. }));
+    declares || operation.statements.iter().any(|statement| statement.outputs.returns_rows())
+}
+
 impl Run {
     pub(super) fn new(bound: Arc<Bound>) -> Self {
-        Self { bound, started: Instant::now(), current: 0, described: false, rows: 0, failed: None }
+        Self {
+            bound,
+            started: Instant::now(),
+            current: 0,
+            described: false,
+            rows: 0,
+            failed: None,
+            over: None,
+        }
     }
 }
 

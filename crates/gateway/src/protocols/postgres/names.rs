@@ -135,6 +135,7 @@ impl Names {
                     decision: run.bound.decision.clone(),
                     holdable: *hold,
                     turn: run.bound.turn,
+                    returns: run.bound.returns.as_ref().map(|returns| Arc::new(returns.anew())),
                     ..Bound::of(Arc::new(Operation::single(Arc::clone(inner))))
                 };
                 self.keep_portal(name.clone(), Arc::new(bound));

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
 use journal::record::Fields;
-use model::{Action, ColumnName, Effect, Facts, Inspect, Tag, Tier, Touched};
+use model::{ColumnName, Effect, Facts, Inspect, Tag, Tier, Touched};
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::outline;
-use sql::postgres::{Analysis, Control, Lineage, Literal, Outputs, Statement};
+use sql::postgres::{Absent, Analysis, Control, Lineage, Literal, Outputs, Statement};
 use wire::postgres::backend::Field;
 use wire::postgres::frontend::Frontend;
 
@@ -119,6 +119,21 @@ impl Operation {
         Self { meaning: Arc::new(meaning), literals: None, text: None }
     }
 
+    /// What it would do.
+    pub(super) fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// What else is known of it.
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The tagged columns of its result.
+    pub(super) fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
+        &self.tagged_outputs
+    }
+
     /// All that it does to the session.
     pub fn controls(&self) -> impl Iterator<Item = &Control> {
         self.statements.iter().flat_map(|s| &s.control)
@@ -166,6 +181,11 @@ impl Operation {
     /// Whether it only reads, so that it can run where the server refuses to write.
     pub fn reads(&self) -> bool {
         self.reads
+    }
+
+    /// The first name in its text that was not found, with its place.
+    pub(super) fn absent(&self) -> Option<&Absent> {
+        self.statements.iter().find_map(|s| s.absent.as_ref())
     }
 
     /// Whether a name was not found; the catalogue may be old.
@@ -509,15 +529,15 @@ impl Request {
         matches!(&self.kind, RequestKind::Parse { name, .. } if name.is_empty())
     }
 
-    /// PostgreSQL's own error for a statement that names what does not exist, where nothing else in it does more than
-    /// read: whoever mistypes a name is told so.
-    pub(crate) fn missing(&self) -> Option<Missing> {
-        let effects = &self.operation.effects;
-        let harmless = |e: &Effect| e.action == Action::Select || missing_name(e).is_some();
-        if !effects.iter().all(harmless) {
-            return None;
+    /// The text that the client wrote, where the places of names in it are places in that text.
+    pub(super) fn written_text(&self) -> Option<String> {
+        match &self.kind {
+            RequestKind::Parse { prepared, .. } => prepared.text.as_ref().map(ToString::to_string),
+            RequestKind::Query
+            | RequestKind::Bind { .. }
+            | RequestKind::FunctionCall
+            | RequestKind::Execute { .. } => self.text(),
         }
-        effects.iter().find_map(missing_name)
     }
 
     /// The text of a Query, or of the statement that is bound.
@@ -597,44 +617,6 @@ pub(super) fn format_of(formats: &[i16], n: usize) -> i16 {
         [one] => *one,
         each => each.get(n).copied().unwrap_or(0),
     }
-}
-
-/// PostgreSQL's words for a name that is not there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Missing {
-    /// SQLSTATE.
-    pub code: &'static str,
-    /// As PostgreSQL words it.
-    pub message: String,
-}
-
-/// The analysis words what it does not find as PostgreSQL does: `relation "x" does not exist`.
-fn missing_name(effect: &Effect) -> Option<Missing> {
-    const KINDS: [(&str, &str); 14] = [
-        ("relation ", "42P01"),
-        ("missing FROM-clause entry", "42P01"),
-        ("column reference ", "42702"),
-        ("column ", "42703"),
-        ("function ", "42883"),
-        ("procedure ", "42883"),
-        ("aggregate ", "42883"),
-        ("operator ", "42883"),
-        ("type ", "42704"),
-        ("role ", "42704"),
-        ("collation ", "42704"),
-        ("schema ", "3F000"),
-        ("prepared statement ", "26000"),
-        ("cursor ", "34000"),
-    ];
-    let why = effect.why.as_deref().filter(|_| effect.action == Action::Unknown)?;
-    let missing = why.ends_with("does not exist")
-        || why.starts_with("missing FROM-clause entry for table ")
-        || why.starts_with("column reference ") && why.ends_with("is ambiguous");
-    if !missing {
-        return None;
-    }
-    let code = KINDS.iter().find(|(word, _)| why.starts_with(word)).map(|(_, code)| *code)?;
-    Some(Missing { code, message: why.to_owned() })
 }
 
 /// What arrived but cannot be understood; refused in its place.

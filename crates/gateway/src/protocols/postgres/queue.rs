@@ -111,6 +111,10 @@ impl Queue {
         (ended, self.entries.len() < before)
     }
 
+    pub(super) fn back(&self) -> Option<&Expected> {
+        self.entries.back()
+    }
+
     pub(super) fn front(&self) -> Option<&Expected> {
         self.entries.front()
     }

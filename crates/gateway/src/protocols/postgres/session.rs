@@ -3,6 +3,7 @@
 mod locks;
 mod lookup;
 mod open;
+mod refusing;
 mod settling;
 
 use std::sync::Arc;
@@ -198,6 +199,14 @@ impl Protocol for PostgresSession {
             if std::mem::take(&mut open.answers.refresh) {
                 open.look_up(About::Ddl);
             }
+            if std::mem::take(&mut open.answers.enough) {
+                self.enough().await?;
+                continue;
+            }
+            if let Some((error, simple)) = open.answers.beyond.take() {
+                self.refuse_with(error, simple, false)?;
+                continue;
+            }
             // What was delivered is not flushed before the next turn: whoever hears of the DDL finds it known.
             self.refreshed().await?;
             let open = self.live.as_mut().ok_or(Stop::Broken("a session that is not open"))?;
@@ -207,6 +216,10 @@ impl Protocol for PostgresSession {
                 && let Some(chunk) = open.hear()?
             {
                 return Ok(Event::Response(chunk));
+            }
+            // It is dealt with before anything else is waited for.
+            if open.answers.enough || open.answers.beyond.is_some() {
+                continue;
             }
             open.learn(&self.origin.session);
             open.settle()?;
@@ -266,7 +279,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
-        let (mut request, Terms { reveal, decision, ceiling }, owed) = message.into_parts();
+        let (mut request, Terms { reveal, decision, ceiling, most }, owed) = message.into_parts();
         if let Some(ear) = self.live.as_ref().and_then(|open| open.answers.ear.as_ref()) {
             ear.hears_what_lasts(request.may_last());
         }
@@ -287,13 +300,13 @@ impl Protocol for PostgresSession {
         }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let unsent = Unsent { request, reveal, turn, approved: Some(approved) };
+            let unsent = Unsent { request, reveal, turn, approved: Some(approved), most };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
         let runs = matches!(request.kind, RequestKind::Query | RequestKind::Execute { .. });
         if runs && !open.conversation.due.is_empty() && ceiling::settles(&request.operation) {
-            let unsent = Unsent { request, reveal, turn, approved: None };
+            let unsent = Unsent { request, reveal, turn, approved: None, most };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
@@ -303,7 +316,7 @@ impl Protocol for PostgresSession {
             open.pump.upstream.output.extend(&before);
         }
         open.pump.upstream.output.append(&mut request.frame);
-        let running = Running { reveal, decision, turn, limit: None };
+        let running = Running { reveal, decision, turn, limit: None, most };
         let behind = open.conversation.forward(request.kind, request.operation, running);
         if !behind.is_empty() {
             open.pump.upstream.output.extend(&behind);
@@ -324,6 +337,9 @@ impl Protocol for PostgresSession {
         metrics.stages.end(Stage::Mask, begun);
         plan.plan.take_counts(|strategy, values| metrics.masked(strategy.as_str(), values));
         open.answers.masking.add(moment);
+        if let (Ok(masked), Some(returns)) = (&masked, open.answers.counting.take()) {
+            returns.add(crate::spine::Measured::bytes(masked.get()));
+        }
         masked.map_err(|cut| {
             open.pump.client.output.extend(&answers::cut(&cut.to_string()));
             open.answers.fatal = true;
@@ -345,29 +361,19 @@ impl Protocol for PostgresSession {
 
     async fn refuse(
         &mut self,
+        grant: &Grant,
         message: Request,
         denied: Denied,
         noted: Noted,
         times: u32,
     ) -> Result<(), Stop> {
-        let again = if times > 1 { format!(" Refused {times} times by now.") } else { String::new() };
-        let missing = message.missing().filter(|_| denied.code() == "42501");
+        let refused = self.refused(grant, &message, denied, &noted, times)?;
         if let Some(ear) = &self.open()?.answers.ear {
-            // What is not there is no matter of a policy's.
-            ear.hears_refusal(if missing.is_none() { denied.policies.clone() } else { Vec::new() });
+            ear.hears_refusal(refused.policies);
             ear.hears_again(times);
         }
-        let mut fields = ErrorFields::new(denied.code(), &denied.reason).detail(&format!("{noted}{again}"));
-        if let Some(hint) = &denied.hint {
-            fields = fields.hint(hint);
-        }
-        if let Some(missing) = missing {
-            fields = ErrorFields::new(missing.code, &missing.message);
-        }
-        self.refused_of_plan(&denied.reason);
-        let mut error = Vec::new();
-        build::error(&mut error, &fields);
-        self.refuse_with(error, message.is_simple(), message.is_unnamed_parse())
+        self.refused_of_plan(&refused.reason);
+        self.refuse_with(refused.error, message.is_simple(), message.is_unnamed_parse())
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
@@ -587,6 +593,22 @@ impl PostgresSession {
     /// What is sent for something else than to run comes from inside this process alone.
     fn errand(&self) -> Option<Arc<Errand>> {
         self.live.as_ref()?.answers.ear.as_ref()?.errand()
+    }
+
+    /// More came than policy lets a statement return: its target is told to stop. Nothing else is sent to it before it was told, so
+    /// that nothing else is stopped.
+    async fn enough(&mut self) -> Result<(), Stop> {
+        let Some(registration) = &self.registration else { return Ok(()) };
+        let Cancellable { held: _, address, tls, process, secret, client: _ } = registration.session();
+        let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
+        tokio::select! {
+            biased;
+            why = place.ended() => return Err(Stop::Ended(why)),
+            told = dial::cancel(address, tls, *process, secret) => if let Err(error) = told {
+                tracing::debug!(%error, "a target could not be told to stop");
+            },
+        }
+        Ok(())
     }
 
     fn refuse_with(&mut self, error: Vec<u8>, simple: bool, unnamed: bool) -> Result<(), Stop> {

@@ -141,7 +141,7 @@ impl Talk {
                     up.extend(c.guarded(&request.kind, &request.operation, rest));
                     up.extend_from_slice(&request.frame);
                     let (reveal, decision) = (Arc::default(), DecisionId::default());
-                    let running = Running { reveal, decision, turn, limit: None };
+                    let running = Running { reveal, decision, turn, limit: None, most: None };
                     up.extend(c.forward(request.kind, request.operation, running));
                 }
                 Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),

@@ -13,7 +13,7 @@ use crate::protocols::postgres::chunk::{ChunkKind, RowPlan};
 use crate::protocols::postgres::control::texts;
 use crate::protocols::postgres::conversation::Conversation;
 use crate::protocols::postgres::expected::{Bound, Expected};
-use crate::protocols::postgres::masks;
+use crate::protocols::postgres::{masks, returned};
 use crate::spine::Stop;
 
 impl Answers {
@@ -26,8 +26,14 @@ impl Answers {
             self.own_rows.last_mut().ok_or_else(unexpected)?.push(row);
             return Ok(Heard::Swallow);
         }
+        if returned::is_over(c) {
+            return Ok(Heard::Swallow);
+        }
         if let Err(why) = self.settle(c) {
             return Ok(Heard::Cut(why));
+        }
+        if self.leaves_out(c, frame.whole.len()) {
+            return Ok(Heard::Swallow);
         }
         match c.expected.front_mut() {
             Some(Expected::Query(run) | Expected::Execute(run)) => {
@@ -58,7 +64,14 @@ impl Answers {
         }
     }
 
-    pub(super) fn copy_row(&mut self, c: &mut Conversation) -> Result<Heard, Stop> {
+    pub(super) fn copy_row(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
+        let counts = match c.expected.front() {
+            Some(Expected::Query(run) | Expected::Execute(run)) => !returned::is_no_row(run, frame.body),
+            _ => false,
+        };
+        if returned::is_over(c) || counts && self.leaves_out(c, frame.whole.len()) {
+            return Ok(Heard::Swallow);
+        }
         match c.expected.front_mut() {
             Some(Expected::Query(run) | Expected::Execute(run)) => {
                 run.rows += 1;

@@ -14,7 +14,7 @@ use crate::metrics::{Stage, Stages};
 use crate::net::dial::UpstreamStream;
 use crate::net::listen::ClientStream;
 use crate::net::pump::{KEPT, Pump};
-use crate::protocols::postgres::answers::{self, Answers, Heard};
+use crate::protocols::postgres::answers::{self, Answers, Heard, Passes};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
 use crate::protocols::postgres::expected::Expected;
@@ -38,6 +38,8 @@ pub(in crate::protocols::postgres) struct Open {
     pub(super) answers: Answers,
     /// Bytes of a message of the server's that are passed on as they come.
     passing: usize,
+    /// Bytes of a message of the server's that are left out.
+    leaving_out: usize,
     /// Bytes of a message of the client's that are relayed as they come.
     relaying: usize,
     /// Bytes of a message of the client's that was refused for its length.
@@ -94,6 +96,7 @@ impl Open {
             conversation,
             answers,
             passing: 0,
+            leaving_out: 0,
             relaying: 0,
             discarding: 0,
             asking: None,
@@ -138,7 +141,16 @@ impl Open {
                 Chunk { answers: self.answering, ..Chunk::frames(bytes, 0) }
             }
         };
-        while chunk.bytes.len() < CHUNK {
+        while chunk.bytes.len() < CHUNK && !self.answers.pauses() {
+            if self.leaving_out > 0 {
+                let n = self.leaving_out.min(self.pump.upstream.input.len());
+                if n == 0 {
+                    break;
+                }
+                self.pump.upstream.input.consume(n);
+                self.leaving_out -= n;
+                continue;
+            }
             if self.passing > 0 {
                 let input = &mut self.pump.upstream.input;
                 let n = self.passing.min(input.len());
@@ -253,13 +265,17 @@ impl Open {
             }
             return Ok(false);
         }
-        let passes = match self.answers.passes_row(&mut self.conversation) {
-            Ok(passes) => passes,
+        match self.answers.passes_row(&mut self.conversation, length) {
+            Ok(Passes::AsItComes) => {
+                self.passing = length;
+                return Ok(true);
+            }
+            Ok(Passes::LeftOut) => {
+                self.leaving_out = length;
+                return Ok(true);
+            }
+            Ok(Passes::No) => (),
             Err(why) => return Err(self.cut(why)),
-        };
-        if passes {
-            self.passing = length;
-            return Ok(true);
         }
         if length > backend::longest(kind) {
             return Err(self.cut("a row is too long to be masked"));
@@ -274,7 +290,8 @@ impl Open {
         }
         self.waiting =
             self.asking.is_some() || self.thinking.is_some() || self.locks.asked || self.lookup.is_some();
-        let behind = self.one_by_one && !self.conversation.expected.is_empty();
+        let behind =
+            self.one_by_one && !self.conversation.expected.is_empty() || self.conversation.is_bounded();
         if self.conversation.expected.is_full() || self.conversation.is_settling() || behind {
             self.wait();
         }
@@ -373,8 +390,8 @@ impl Open {
             if event.is_some() {
                 return Ok(event);
             }
-            // An approved portal runs: what stands behind it waits.
-            if self.conversation.is_settling() {
+            // An approved portal runs, or what may return too much: what stands behind it waits.
+            if self.conversation.is_settling() || self.conversation.is_bounded() {
                 self.wait();
             }
         }

@@ -155,8 +155,8 @@ impl Open {
 
     /// Sends what is not looked at any more.
     fn send_on(&mut self, capped: &Capped, unsent: Unsent) -> Result<(), Stop> {
-        let Unsent { mut request, reveal, turn, approved: _ } = unsent;
-        let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None };
+        let Unsent { mut request, reveal, turn, approved: _, most } = unsent;
+        let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None, most };
         self.pump.upstream.output.append(&mut request.frame);
         let behind = self.conversation.forward(request.kind, request.operation, running);
         self.pump.upstream.output.extend(&behind);
@@ -185,11 +185,16 @@ impl Open {
 
     /// Sends it.
     fn send(&mut self, mut capped: Capped, unsent: Unsent, before: Changes) -> Result<(), Stop> {
-        let Unsent { mut request, reveal, turn, approved } = unsent;
+        let Unsent { mut request, reveal, turn, approved, most } = unsent;
         let approved = approved.ok_or(Stop::Broken("an operation that nobody approved and is settled"))?;
         let limit = Arc::new(Limit::from(&approved, before));
-        let running =
-            Running { reveal, decision: capped.decision.clone(), turn, limit: Some(Arc::clone(&limit)) };
+        let running = Running {
+            reveal,
+            decision: capped.decision.clone(),
+            turn,
+            limit: Some(Arc::clone(&limit)),
+            most,
+        };
         // A portal that is bound runs with the client's Execute.
         if !matches!(request.kind, RequestKind::Bind { .. }) {
             capped.stage = Stage::Running(limit);
