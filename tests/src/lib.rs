@@ -83,6 +83,8 @@ mod previews;
 #[cfg(test)]
 mod recordings;
 #[cfg(test)]
+mod rehearsals;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod room;

@@ -10,6 +10,7 @@ mod foresee;
 mod inside;
 mod run;
 mod take_up;
+mod trying;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use model::{CarriedBy, Filed, Plan, Progress, Request, Room, Stage, Status, Targ
 use policy::{Denied, Grant};
 use serde::Serialize;
 use sql::postgres::pieces::pieces;
+use tokio::time::{Instant, sleep_until};
 
 pub use self::ahead::Ahead;
 pub(crate) use self::carry::Waiting;
@@ -157,12 +159,16 @@ impl Gateway {
         let entered = self.enter_for_plan(admitted, &target, from)?;
         let who = entered.grant.principal().id.to_string();
         match self.take_plan(&entered, submission).await {
-            Ok(request) => {
-                let shown = self.shown(request).await?;
+            Ok((id, not_before)) => {
                 if submission.by == CarriedBy::Gateway {
-                    carry::wait(self, entered, &shown.id);
+                    carry::wait(self, entered, &id);
                 }
-                Ok(shown)
+                // Whoever answers sees it at once; whoever asks hears of it at a moment that tells nothing of what was seen.
+                if let Some(moment) = not_before {
+                    sleep_until(moment).await;
+                }
+                let request = self.state().request(&id).await?.ok_or(PlanError::Missing(id))?;
+                self.shown(request).await
             }
             Err(error) => {
                 let detail = format!("on {target}: {error}");
@@ -273,7 +279,12 @@ impl Gateway {
         Ok(Entered { admitted, grant, place, origin })
     }
 
-    async fn take_plan(&self, entered: &Entered, submission: &Submission) -> Result<Request, PlanError> {
+    /// Files it: its id, and before when whoever asks does not hear of it.
+    async fn take_plan(
+        &self,
+        entered: &Entered,
+        submission: &Submission,
+    ) -> Result<(String, Option<Instant>), PlanError> {
         let Submission { target: _, script, reason, by } = submission;
         let whole = |why: &str| PlanError::Refused(Refused::whole(why.to_owned()));
         if reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
@@ -302,9 +313,14 @@ impl Gateway {
             session: &entered.origin.session,
             look: true,
         };
-        let new = self.foresee(grant, &parts, &wanted, &context).await?;
+        let foreseen = self.foresee(grant, &parts, &wanted, &context).await?;
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
+        // Nothing is tried for what would not be kept, and nothing again for what is.
+        let (new, not_before) = match self.state().foresee(&foreseen.new, &room).await? {
+            Some(_) => (foreseen.new, None),
+            None => self.try_plan(grant, foreseen, &context).await,
+        };
         let (id, changed) = match self.state().file(&new, &room).await? {
             Filed::Now(id) | Filed::Before(id) => (id, None),
             Filed::Anew(id, changed) => (id, Some(changed)),
@@ -329,7 +345,7 @@ impl Gateway {
             changed,
         })?;
         self.holds().changed();
-        self.state().request(&id).await?.ok_or(PlanError::Missing(id))
+        Ok((id, not_before))
     }
 
     async fn shown(&self, request: Request) -> Result<Shown, PlanError> {
