@@ -199,6 +199,27 @@ fn whoever_asked_takes_a_plan_back_as_long_as_nothing_of_it_was_sent() {
     let (taken, words) = said_to(house.plan(&["withdraw", &waits], ""));
     assert!(!taken && words.contains("is withdrawn already: it cannot be taken back"), "{words}");
 
+    // What is no plan, too: whoever waits for it hears that, and nobody else takes it back.
+    let mut psql = house.rig.through().command("psql");
+    psql.args(["-Xc", "UPDATE shop SET total = 0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let psql = psql.spawn().unwrap();
+    let held = eventually("it waits", || house.rig.gateway.waiting_request().unwrap());
+    let take_back = |token: &str| {
+        let mut command = house.rig.gateway.command(&["requests", "withdraw", &held]);
+        command
+            .env("DURWARD_TOKEN", token)
+            .env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", house.agents));
+        said_to(command.output().unwrap())
+    };
+    let (taken, words) = take_back(&other);
+    assert!(!taken && words.contains("there is no request"), "{words}");
+    let (taken, words) = take_back(&house.token);
+    assert!(taken && words.contains("is withdrawn"), "{words}");
+    let (ran, words) = said_to(psql.wait_with_output().unwrap());
+    assert!(!ran, "{words}");
+    let (taken, words) = take_back(&house.token);
+    assert!(!taken && words.contains("is withdrawn already"), "{words}");
+
     // One that is approved and that its session has not begun; and one that ran.
     let approved = house.submit_with(&["--in-session"], "UPDATE shop SET total = total + 1; SELECT 1");
     house.approve(&approved);

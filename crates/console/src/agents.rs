@@ -116,6 +116,7 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/plans", post(plans::submit))
         .route("/plans/{id}", get(plans::show))
         .route("/plans/{id}/withdraw", post(plans::withdraw))
+        .route("/requests/{id}/withdraw", post(plans::withdraw_request))
         .route("/register", post(authorization::register))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })

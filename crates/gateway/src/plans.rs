@@ -87,6 +87,9 @@ pub enum PlanError {
     /// There is none of this id, or it is somebody else's.
     #[error("there is no plan {0}")]
     Missing(String),
+    /// Nor any request of theirs.
+    #[error("there is no request {0} of yours")]
+    NoRequest(String),
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
@@ -215,25 +218,44 @@ impl Gateway {
         let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
         let plan = request.preview.ordered.as_deref().filter(|plan| plan.by != CarriedBy::Message);
         plan.ok_or_else(missing)?;
+        let now = self.take_back(&request, "plan").await?;
+        self.shown(now).await
+    }
+
+    /// Takes one's own request back, whatever it asks for, where it waits or is approved and nothing of it was sent. Where it stands
+    /// then.
+    ///
+    /// # Errors
+    /// There is none, it is over or under way, or it cannot be stored or recorded.
+    pub async fn withdraw_request(
+        &self,
+        token: &str,
+        id: &str,
+        from: SocketAddr,
+    ) -> Result<Status, PlanError> {
+        let admitted = self.known(token, from).await?;
+        let missing = || PlanError::NoRequest(id.to_owned());
+        let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
+        Ok(self.take_back(&request, "request").await?.status)
+    }
+
+    async fn take_back(&self, request: &Request, what: &str) -> Result<Request, PlanError> {
+        let id = &request.id;
         let too_late = |status: Status| {
             PlanError::Refused(Refused::whole(format!(
-                "plan {id} is {status} already: it cannot be taken back"
+                "{what} {id} is {status} already: it cannot be taken back"
             )))
         };
         if !request.status.is_open() {
             return Err(too_late(request.status));
         }
-        self.administered(&request.principal, "plan withdrawn", id).map_err(|_| JournalDown)?;
+        self.administered(&request.principal, &format!("{what} withdrawn"), id).map_err(|_| JournalDown)?;
         // Of whoever claims it and this, the store lets one be first.
         self.state().withdraw(id).await?;
         let was_approved = self.state().rescind(id, &request.principal).await?;
         self.holds().changed();
-        let now = self.state().request(id).await?.ok_or_else(missing)?;
-        if was_approved || now.status == Status::Withdrawn {
-            self.shown(now).await
-        } else {
-            Err(too_late(now.status))
-        }
+        let now = self.state().request(id).await?.ok_or_else(|| PlanError::NoRequest(id.clone()))?;
+        if was_approved || now.status == Status::Withdrawn { Ok(now) } else { Err(too_late(now.status)) }
     }
 
     /// How far a plan has come, for those who answered it; nothing where it cannot be read. What a server said of a failure is for

@@ -43,6 +43,7 @@ impl Held {
             Countable::Entangled(why) => Ceiling::None((*why).to_owned()),
         };
         step.preview = self.seen.preview.clone();
+        step.preview.unseen.extend(holds::above(&step.ceiling, &self.seen));
         // What it costs others is told by itself.
         step.preview.words.retain(|line| !step.words.contains(line));
     }

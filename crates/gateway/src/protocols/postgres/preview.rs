@@ -82,6 +82,8 @@ pub struct Outlook {
 pub(crate) struct Seen {
     /// How many rows it changes, those that follow with them, where all of them were counted.
     pub rows: Option<u64>,
+    /// There are more than are counted.
+    pub more: bool,
     /// Whether rows of other tables may follow.
     pub follows: bool,
     /// The same by table, where it was tried.
@@ -331,7 +333,7 @@ impl Outlook {
         preview.words.splice(0..0, found.words);
         preview.plan = found.plan;
         (preview.columns, preview.rows) = found.sample;
-        Seen { rows: found.rows, follows: found.follows, preview, ..Seen::default() }
+        Seen { rows: found.rows, more: found.more, follows: found.follows, preview, ..Seen::default() }
     }
 }
 
@@ -368,7 +370,7 @@ impl Seen {
         preview.unseen.retain(|line| !line.starts_with("its rows were not counted"));
         (preview.tier, preview.exact, preview.at) = (Some(Tier::Executed), exact, now());
         preview.changes.clone_from(&tables);
-        self.rows = Some(rows);
+        (self.rows, self.more) = (Some(rows), false);
         self.tables = Some(tables);
     }
 }
@@ -420,6 +422,7 @@ struct Found {
     rows: Option<u64>,
     /// There may be less.
     about: bool,
+    more: bool,
     follows: bool,
     words: Vec<String>,
     plan: Vec<String>,
@@ -505,6 +508,7 @@ impl Questions {
         let direct = kinds.iter().fold(0_u64, |sum, (_, rows)| sum.saturating_add(*rows));
         let known = self.outline.fixed.is_some() || direct <= COUNTED;
         let mut total = known.then_some(direct);
+        found.more = !known;
         let at_most = self.outline.at_most.map(|why| format!(", at most: {why}")).unwrap_or_default();
         let table = &self.outline.table;
         for (does, rows) in kinds {
@@ -522,6 +526,7 @@ impl Questions {
             let Follower { table, does, .. } = follower;
             if let Some(rows) = rows {
                 let known = rows <= COUNTED;
+                found.more |= !known;
                 let less = follower.less.filter(|_| rows > 0);
                 found.about |= less.is_some();
                 let less = less.map(|why| format!(", at most: {why}")).unwrap_or_default();
