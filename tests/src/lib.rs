@@ -87,6 +87,8 @@ mod previews;
 #[cfg(test)]
 mod recordings;
 #[cfg(test)]
+mod rehearsals;
+#[cfg(test)]
 mod returned;
 #[cfg(test)]
 mod rig;

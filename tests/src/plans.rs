@@ -23,34 +23,38 @@ when { resource != Table::"sample/public.archive" }
 unless { context.approvals.contains("held") };
 "#;
 
-struct House {
-    rig: Rig,
+pub(crate) struct House {
+    pub(crate) rig: Rig,
     agents: u16,
-    token: String,
+    pub(crate) token: String,
 }
 
 #[track_caller]
 fn house() -> House {
-    let server = rig::server(&[]);
-    server
-        .sql(
-            DATABASE,
-            "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com'); CREATE TABLE archive (id int)",
-        )
-        .unwrap();
-    let agents = free_port().unwrap();
-    let target = Target {
-        columns: vec![("public.shop.email".to_owned(), "pii.email".to_owned())],
-        ..Target::new(DATABASE, server.port(), DATABASE)
-    };
-    let settings = format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"");
-    let rig = Rig::of(server, &target, &settings, POLICY);
-    let token = rig.gateway.token("tester").unwrap();
-    House { rig, agents, token }
+    House::with(
+        "CREATE TABLE shop (id int PRIMARY KEY, total int, email text); INSERT INTO shop VALUES (1, 5, 'a@example.com'); CREATE TABLE archive (id int)",
+        POLICY,
+    )
 }
 
 impl House {
-    fn plan(&self, arguments: &[&str], script: &str) -> Output {
+    /// On a target that holds this, under this policy.
+    #[track_caller]
+    pub(crate) fn with(sql: &str, policy: &str) -> Self {
+        let server = rig::server(&[]);
+        server.sql(DATABASE, sql).unwrap();
+        let agents = free_port().unwrap();
+        let target = Target {
+            columns: vec![("public.shop.email".to_owned(), "pii.email".to_owned())],
+            ..Target::new(DATABASE, server.port(), DATABASE)
+        };
+        let settings = format!("\n[agents]\nlisten = \"127.0.0.1:{agents}\"");
+        let rig = Rig::of(server, &target, &settings, policy);
+        let token = rig.gateway.token("tester").unwrap();
+        Self { rig, agents, token }
+    }
+
+    pub(crate) fn plan(&self, arguments: &[&str], script: &str) -> Output {
         self.plan_as(&self.token, arguments, script)
     }
 
@@ -62,7 +66,7 @@ impl House {
         child.wait_with_output().unwrap()
     }
 
-    fn command(&self, token: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, token: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.rig.gateway.binary());
         command.arg("plan").args(arguments).env("DURWARD_TOKEN", token);
         command.env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", self.agents));
@@ -71,12 +75,12 @@ impl House {
 
     /// Submits a plan, which waits then.
     #[track_caller]
-    fn submit(&self, script: &str) -> String {
+    pub(crate) fn submit(&self, script: &str) -> String {
         self.submit_with(&[], script)
     }
 
     #[track_caller]
-    fn submit_with(&self, more: &[&str], script: &str) -> String {
+    pub(crate) fn submit_with(&self, more: &[&str], script: &str) -> String {
         let arguments =
             [&["submit", "-", "--target", DATABASE, "--reason", "a migration", "--json"], more].concat();
         let output = self.plan(&arguments, script);
@@ -85,8 +89,13 @@ impl House {
         plan.at("id").and_then(Json::text).unwrap().to_owned()
     }
 
-    fn approve(&self, id: &str) -> String {
+    pub(crate) fn approve(&self, id: &str) -> String {
         said(&self.rig.gateway.command(&["requests", "approve", id]).output().unwrap())
+    }
+
+    /// As whoever answers sees it.
+    pub(crate) fn seen(&self, id: &str) -> String {
+        said(&self.rig.gateway.command(&["requests", "show", id]).output().unwrap())
     }
 
     fn stands(&self, id: &str) -> (String, String) {
@@ -97,7 +106,7 @@ impl House {
     }
 
     #[track_caller]
-    fn ends(&self, id: &str) -> (String, String) {
+    pub(crate) fn ends(&self, id: &str) -> (String, String) {
         eventually("it ends", || {
             let (status, outcome) = self.stands(id);
             let open = ["pending", "approved", "claimed"].contains(&status.as_str());
@@ -105,7 +114,7 @@ impl House {
         })
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.rig.server.sql(DATABASE, sql).unwrap().trim().to_owned()
     }
 }
@@ -189,6 +198,27 @@ fn whoever_asked_takes_a_plan_back_as_long_as_nothing_of_it_was_sent() {
     assert!(late.contains("is withdrawn already"), "{late}");
     let (taken, words) = said_to(house.plan(&["withdraw", &waits], ""));
     assert!(!taken && words.contains("is withdrawn already: it cannot be taken back"), "{words}");
+
+    // What is no plan, too: whoever waits for it hears that, and nobody else takes it back.
+    let mut psql = house.rig.through().command("psql");
+    psql.args(["-Xc", "UPDATE shop SET total = 0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let psql = psql.spawn().unwrap();
+    let held = eventually("it waits", || house.rig.gateway.waiting_request().unwrap());
+    let take_back = |token: &str| {
+        let mut command = house.rig.gateway.command(&["requests", "withdraw", &held]);
+        command
+            .env("DURWARD_TOKEN", token)
+            .env("DURWARD_AGENTS", format!("http://127.0.0.1:{}", house.agents));
+        said_to(command.output().unwrap())
+    };
+    let (taken, words) = take_back(&other);
+    assert!(!taken && words.contains("there is no request"), "{words}");
+    let (taken, words) = take_back(&house.token);
+    assert!(taken && words.contains("is withdrawn"), "{words}");
+    let (ran, words) = said_to(psql.wait_with_output().unwrap());
+    assert!(!ran, "{words}");
+    let (taken, words) = take_back(&house.token);
+    assert!(!taken && words.contains("is withdrawn already"), "{words}");
 
     // One that is approved and that its session has not begun; and one that ran.
     let approved = house.submit_with(&["--in-session"], "UPDATE shop SET total = total + 1; SELECT 1");

@@ -522,6 +522,13 @@ pub(crate) enum Requests {
         #[arg(long)]
         json: bool,
     },
+    /// Take a request of one's own back that waits, or is approved and not used, with the token of whoever asked
+    Withdraw {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        asker: Asker,
+    },
     /// Take back an approval that is not used yet
     Rescind {
         /// Its id

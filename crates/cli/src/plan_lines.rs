@@ -34,6 +34,7 @@ pub(crate) fn of(plan: &Value, progress: Option<&Value>) -> Vec<String> {
     if field(plan, "by") == "session" {
         out.push("Whoever asked sends them, in a session of theirs.".to_owned());
     }
+    out.extend(plan.get("tried").and_then(tried));
     let changes: Vec<String> = items(plan, "schema").map(change).collect();
     if !changes.is_empty() {
         out.push("The schema:".to_owned());
@@ -50,6 +51,23 @@ pub(crate) fn of(plan: &Value, progress: Option<&Value>) -> Vec<String> {
         }
     }
     out
+}
+
+/// What came of trying it beforehand.
+fn tried(tried: &Value) -> Option<String> {
+    let why = |name| tried.get(name).and_then(Value::as_str).map(line);
+    if tried.as_str() == Some("whole") {
+        let all =
+            "All of them were tried in one transaction that was rolled back, each behind those before it.";
+        return Some(all.to_owned());
+    }
+    let failed = why("failed")
+        .map(|why| format!("When it was tried and rolled back, {why}: as it is, nothing of it would stay."));
+    failed.or_else(|| {
+        why("no").map(|why| {
+            format!("It was not tried, as policy wants: {why}. Each of its statements was counted by itself.")
+        })
+    })
 }
 
 /// `  + the column shop.orders.note: text (2)`

@@ -38,6 +38,16 @@ pub(crate) fn run(command: Plan) -> anyhow::Result<()> {
     }
 }
 
+/// Takes a request of one's own back, whatever it asks for.
+pub(crate) fn withdraw_request(id: &str, asker: &Asker) -> anyhow::Result<()> {
+    let (desk, token) = asker.desk(&[])?;
+    let taken = desk.withdraw_request(&token, id)?;
+    if asker.json {
+        return Ok(show::json(&taken)?);
+    }
+    Ok(say(format_args!("Request {id} is {}.", show::line(&field(&taken, "status"))))?)
+}
+
 impl Asker {
     pub(crate) fn desk(&self, targets: &[String]) -> anyhow::Result<(Desk, Zeroizing<String>)> {
         if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.is_empty()) {

@@ -15,6 +15,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) fn run(gateway: &str, name: Option<String>, command: Requests) -> anyhow::Result<()> {
     let client = &Client::new(gateway)?.with_name(name.as_deref());
     match command {
+        Requests::Withdraw { id, asker } => crate::plans::withdraw_request(&id, &asker),
         Requests::Ls { all, most, before, json } => {
             let before = before.map(|id| format!("&before={}", part(&id))).unwrap_or_default();
             let found = client.get(&format!("/requests?all={all}&most={most}{before}"))?;

@@ -373,7 +373,9 @@ impl Holds {
                 return Err(refuse("0A000", why.to_owned(), hint));
             }
         };
-        let preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
+        let above = above(&ceiling, &seen);
+        let mut preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
+        preview.unseen.extend(above);
         let request = NewRequest { ceiling, preview, ..request };
         let (holds, summary, target) = (self.clone(), request.summary.clone(), request.target.clone());
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
@@ -666,6 +668,16 @@ pub(crate) fn ceiling_of(holds: &[HoldRule], seen: &Seen, of: Vec<(String, Strin
         Some(most) => rows(most, "policy", of, None),
         None => rows(UNCOUNTED, "default", of, None),
     }
+}
+
+/// What is said where a statement changes more than are counted, and more than its ceiling.
+pub(crate) fn above(ceiling: &Ceiling, seen: &Seen) -> Option<String> {
+    let Ceiling::Rows { most, .. } = ceiling else { return None };
+    (seen.more && *most <= UNCOUNTED).then(|| {
+        format!(
+            "how many rows there are: more than its ceiling of {most}, so that it fails unless whoever approves says how many it may change"
+        )
+    })
 }
 
 /// There is no room for a request, and what would make some.

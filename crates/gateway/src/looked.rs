@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use crate::protocols::postgres::preview::Seen;
@@ -40,6 +40,14 @@ impl Looked {
         hold_until(seen.not_before, mine);
         self.tidy();
         seen
+    }
+
+    /// Waits until nothing else of a principal's is looked at, and nothing is until this is dropped.
+    pub(crate) async fn turn_of(&self, principal: &str) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        let turn = self.turn(principal).acquire_owned().await.ok();
+        self.tidy();
+        turn
     }
 
     fn turn(&self, principal: &str) -> Arc<Semaphore> {

@@ -379,9 +379,36 @@ impl Gateway {
     }
 
     /// Whether somebody may answer one.
-    pub fn may_answer(&self, guest: &Guest, request: &model::Request) -> bool {
-        self.rights().may_answer(guest.person(), request)
-            && self.policy_lets_approve(&guest.voter(), request).is_ok()
+    pub fn may_answer(&self, guest: &Guest, request: &model::Request) -> May {
+        let rights = self.rights();
+        if !rights.may_deny(guest.person(), request) {
+            return May::Nothing;
+        }
+        if !rights.may_answer(guest.person(), request) {
+            return May::Deny("you ask for it yourself, or it is asked for you".to_owned());
+        }
+        match self.policy_lets_approve(&guest.voter(), request) {
+            Ok(()) => May::Answer,
+            Err(why) => May::Deny(why.to_string()),
+        }
+    }
+}
+
+/// How somebody may answer a held operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum May {
+    /// Approve it or deny it.
+    Answer,
+    /// Deny it alone: why they do not approve it, as a clause.
+    Deny(String),
+    /// It is for others.
+    Nothing,
+}
+
+impl May {
+    /// Whether they may approve it.
+    pub fn approve(&self) -> bool {
+        *self == Self::Answer
     }
 }
 

@@ -10,6 +10,7 @@ mod foresee;
 mod inside;
 mod run;
 mod take_up;
+mod trying;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use model::{CarriedBy, Filed, Plan, Progress, Request, Room, Stage, Status, Targ
 use policy::{Denied, Grant};
 use serde::Serialize;
 use sql::postgres::pieces::pieces;
+use tokio::time::{Instant, sleep_until};
 
 pub use self::ahead::Ahead;
 pub(crate) use self::carry::Waiting;
@@ -85,6 +87,9 @@ pub enum PlanError {
     /// There is none of this id, or it is somebody else's.
     #[error("there is no plan {0}")]
     Missing(String),
+    /// Nor any request of theirs.
+    #[error("there is no request {0} of yours")]
+    NoRequest(String),
     /// The store.
     #[error("the store: {0}")]
     State(#[from] StateError),
@@ -157,12 +162,16 @@ impl Gateway {
         let entered = self.enter_for_plan(admitted, &target, from)?;
         let who = entered.grant.principal().id.to_string();
         match self.take_plan(&entered, submission).await {
-            Ok(request) => {
-                let shown = self.shown(request).await?;
+            Ok((id, not_before)) => {
                 if submission.by == CarriedBy::Gateway {
-                    carry::wait(self, entered, &shown.id);
+                    carry::wait(self, entered, &id);
                 }
-                Ok(shown)
+                // Whoever answers sees it at once; whoever asks hears of it at a moment that tells nothing of what was seen.
+                if let Some(moment) = not_before {
+                    sleep_until(moment).await;
+                }
+                let request = self.state().request(&id).await?.ok_or(PlanError::Missing(id))?;
+                self.shown(request).await
             }
             Err(error) => {
                 let detail = format!("on {target}: {error}");
@@ -209,25 +218,44 @@ impl Gateway {
         let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
         let plan = request.preview.ordered.as_deref().filter(|plan| plan.by != CarriedBy::Message);
         plan.ok_or_else(missing)?;
+        let now = self.take_back(&request, "plan").await?;
+        self.shown(now).await
+    }
+
+    /// Takes one's own request back, whatever it asks for, where it waits or is approved and nothing of it was sent. Where it stands
+    /// then.
+    ///
+    /// # Errors
+    /// There is none, it is over or under way, or it cannot be stored or recorded.
+    pub async fn withdraw_request(
+        &self,
+        token: &str,
+        id: &str,
+        from: SocketAddr,
+    ) -> Result<Status, PlanError> {
+        let admitted = self.known(token, from).await?;
+        let missing = || PlanError::NoRequest(id.to_owned());
+        let request = self.own_request(&admitted, id).await?.ok_or_else(missing)?;
+        Ok(self.take_back(&request, "request").await?.status)
+    }
+
+    async fn take_back(&self, request: &Request, what: &str) -> Result<Request, PlanError> {
+        let id = &request.id;
         let too_late = |status: Status| {
             PlanError::Refused(Refused::whole(format!(
-                "plan {id} is {status} already: it cannot be taken back"
+                "{what} {id} is {status} already: it cannot be taken back"
             )))
         };
         if !request.status.is_open() {
             return Err(too_late(request.status));
         }
-        self.administered(&request.principal, "plan withdrawn", id).map_err(|_| JournalDown)?;
+        self.administered(&request.principal, &format!("{what} withdrawn"), id).map_err(|_| JournalDown)?;
         // Of whoever claims it and this, the store lets one be first.
         self.state().withdraw(id).await?;
         let was_approved = self.state().rescind(id, &request.principal).await?;
         self.holds().changed();
-        let now = self.state().request(id).await?.ok_or_else(missing)?;
-        if was_approved || now.status == Status::Withdrawn {
-            self.shown(now).await
-        } else {
-            Err(too_late(now.status))
-        }
+        let now = self.state().request(id).await?.ok_or_else(|| PlanError::NoRequest(id.clone()))?;
+        if was_approved || now.status == Status::Withdrawn { Ok(now) } else { Err(too_late(now.status)) }
     }
 
     /// How far a plan has come, for those who answered it; nothing where it cannot be read. What a server said of a failure is for
@@ -273,7 +301,12 @@ impl Gateway {
         Ok(Entered { admitted, grant, place, origin })
     }
 
-    async fn take_plan(&self, entered: &Entered, submission: &Submission) -> Result<Request, PlanError> {
+    /// Files it: its id, and before when whoever asks does not hear of it.
+    async fn take_plan(
+        &self,
+        entered: &Entered,
+        submission: &Submission,
+    ) -> Result<(String, Option<Instant>), PlanError> {
         let Submission { target: _, script, reason, by } = submission;
         let whole = |why: &str| PlanError::Refused(Refused::whole(why.to_owned()));
         if reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
@@ -302,9 +335,14 @@ impl Gateway {
             session: &entered.origin.session,
             look: true,
         };
-        let new = self.foresee(grant, &parts, &wanted, &context).await?;
+        let foreseen = self.foresee(grant, &parts, &wanted, &context).await?;
         let limits = self.limits();
         let room = Room { waiting: MOST_OPEN, one: limits.requests_of_one, all: limits.requests_in_all };
+        // Nothing is tried for what would not be kept, and nothing again for what is.
+        let (new, not_before) = match self.state().foresee(&foreseen.new, &room).await? {
+            Some(_) => (foreseen.new, None),
+            None => self.try_plan(grant, foreseen, &context).await,
+        };
         let (id, changed) = match self.state().file(&new, &room).await? {
             Filed::Now(id) | Filed::Before(id) => (id, None),
             Filed::Anew(id, changed) => (id, Some(changed)),
@@ -329,7 +367,7 @@ impl Gateway {
             changed,
         })?;
         self.holds().changed();
-        self.state().request(&id).await?.ok_or(PlanError::Missing(id))
+        Ok((id, not_before))
     }
 
     async fn shown(&self, request: Request) -> Result<Shown, PlanError> {

@@ -74,6 +74,16 @@ impl Rows {
         updated.saturating_add(others)
     }
 
+    /// These and others.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            inserted: self.inserted.saturating_add(other.inserted),
+            updated: self.updated.saturating_add(other.updated),
+            deleted: self.deleted.saturating_add(other.deleted),
+        }
+    }
+
     /// Whether so many are what was expected, give or take so many percent of each.
     pub fn is_about(self, expected: Self, percent: u32) -> bool {
         let near =
@@ -97,7 +107,7 @@ impl Rows {
 /// What becomes of one table's rows; a partitioned table is one with its partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// As the server numbers it.
+    /// As the server numbers it; [`Self::MADE`] where it is not there yet.
     pub relation: u32,
     /// Its schema and name.
     pub table: (String, String),
@@ -105,6 +115,11 @@ pub struct Changed {
     pub rows: Rows,
     /// The same when the statement has just run.
     pub at_once: Rows,
+}
+
+impl Changed {
+    /// The number of what statements before have made, which gets another one when they make it again: it is known by its name.
+    pub const MADE: u32 = 0;
 }
 
 /// `1,204`

@@ -23,7 +23,7 @@ pub use effect::{Changed, Rows, Tier, grouped};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
-pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step};
+pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Approver, BY_SLACK, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs,

@@ -24,6 +24,21 @@ pub struct Plan {
     /// Who sends the statements.
     #[serde(default)]
     pub by: CarriedBy,
+    /// What came of trying it beforehand; `None` where policy does not want that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// What came of trying a plan in a transaction that was rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tried {
+    /// All of its statements ran.
+    Whole,
+    /// One of them failed, so that nothing would stay: which, and why.
+    Failed(String),
+    /// It was not tried, and why: its statements are counted, each alone.
+    No(String),
 }
 
 /// Who sends a plan's statements once it is approved.
@@ -102,6 +117,7 @@ impl Plan {
             step.preview = Preview::default();
             step.ceiling = Ceiling::None("whoever approves it says how many rows it may change".to_owned());
         }
+        self.tried = None;
         self
     }
 }

@@ -22,7 +22,7 @@ const POLICIES: &str = r#"
 permit (principal, action in [Action::"inbox", Action::"own_passkeys", Action::"let_clients_in"], resource is Console);
 
 @id("who-is-asked-sees-and-answers")
-permit (principal, action in [Action::"see_request", Action::"answer"], resource is Request)
+permit (principal, action in [Action::"see_request", Action::"answer", Action::"deny"], resource is Request)
 when { principal in resource.approvers };
 
 @id("administrators")
@@ -191,6 +191,11 @@ impl Rights {
         self.of_request(who, "answer", request)
     }
 
+    /// Whether somebody may say no to it: whoever is asked, for themselves as well.
+    pub fn may_deny(&self, who: Person<'_>, request: &model::Request) -> bool {
+        self.of_request(who, "deny", request)
+    }
+
     fn of_request(&self, who: Person<'_>, action: &str, request: &model::Request) -> bool {
         let askers = quorum::barred(&request.principal, &request.on_behalf_of, &request.holds);
         let askers = askers.map(|name| name.to_lowercase()).collect();
@@ -258,7 +263,9 @@ fn schema_text() -> String {
             right.as_str()
         ));
     }
-    text.push_str("action \"see_request\", \"answer\" appliesTo { principal: Person, resource: Request };\n");
+    text.push_str(
+        "action \"see_request\", \"answer\", \"deny\" appliesTo { principal: Person, resource: Request };\n",
+    );
     text
 }
 

@@ -207,6 +207,12 @@ impl Desk {
         self.planned(self.web.form_as(&address, &[], Some(token))?)
     }
 
+    /// Takes a request of the token's principal back, whatever it asks for.
+    pub(crate) fn withdraw_request(&self, token: &str, id: &str) -> anyhow::Result<Value> {
+        let address = format!("{}/requests/{}/withdraw", self.base, crate::client::part(id));
+        self.planned(self.web.form_as(&address, &[], Some(token))?)
+    }
+
     fn planned(&self, (status, answer): (u16, Value)) -> anyhow::Result<Value> {
         match status {
             200 => Ok(answer),

@@ -49,6 +49,17 @@ pub(super) async fn withdraw(
     answer(desk.gateway.withdraw_plan(bearer(&headers), &id, peer).await)
 }
 
+/// Takes one's own request back, whatever it asks for.
+pub(super) async fn withdraw_request(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let taken = desk.gateway.withdraw_request(bearer(&headers), &id, peer).await;
+    answer(taken.map(|status| json!({ "id": id, "status": status })))
+}
+
 fn submission(headers: &HeaderMap, body: &[u8]) -> Result<Submission, super::Refused> {
     let form = form(headers, body)?;
     let needed = |name, missing| one(&form, name)?.ok_or_else(|| super::Refused::request(missing));
@@ -70,14 +81,14 @@ pub(super) fn bearer(headers: &HeaderMap) -> &str {
     value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
-pub(super) fn answer(plan: Result<impl Serialize, PlanError>) -> Response {
-    let (status, body) = match plan {
+pub(super) fn answer(done: Result<impl Serialize, PlanError>) -> Response {
+    let (status, body) = match done {
         Ok(shown) => (StatusCode::OK, json!(shown)),
         Err(PlanError::Token) => (
             StatusCode::UNAUTHORIZED,
             json!({ "error": "invalid_token", "error_description": "the token is not valid" }),
         ),
-        Err(error @ PlanError::Missing(_)) => {
+        Err(error @ (PlanError::Missing(_) | PlanError::NoRequest(_))) => {
             (StatusCode::NOT_FOUND, json!({ "error": "not_found", "error_description": error.to_string() }))
         }
         Err(PlanError::Refused(refused)) => {

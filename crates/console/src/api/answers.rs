@@ -47,6 +47,18 @@ enum Ceiling {
     None(String),
 }
 
+/// What came of trying a plan in a transaction that was rolled back.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Tried {
+    /// All of its statements ran.
+    Whole,
+    /// One of them failed: which, and why.
+    Failed(String),
+    /// It was not tried, and why.
+    No(String),
+}
+
 said! {
     /// A held operation.
     Request {
@@ -144,7 +156,7 @@ said! {
     }
     /// What becomes of one table's rows.
     Changed {
-        /// As the server numbers it.
+        /// As the server numbers it; 0 where statements before make it.
         relation: u32,
         /// Schema and name.
         table: (String, String),
@@ -215,6 +227,9 @@ said! {
         schema: Vec<Change>,
         unforeseen: Vec<String>,
         by: CarriedBy,
+        /// What came of trying it beforehand; nothing where policy does not want that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tried: Option<Tried>,
     }
     /// One statement of a plan.
     Step {

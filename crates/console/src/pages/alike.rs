@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::alike::{One, Seen};
 use gateway::approvers::Said;
+use gateway::people::May;
 use gateway::presence::Act;
 use maud::{Markup, html};
 use model::{Ceiling, Request, Status};
@@ -83,7 +84,7 @@ async fn page(
                     }
                 }
             }
-            (answering(&visitor, first, &all, mine, has_keys, confirm))
+            (answering(&visitor, first, &all, &mine, has_keys, confirm))
         }
     };
     let title = format!("{} alike", all.len());
@@ -112,12 +113,12 @@ fn answering(
     visitor: &Visitor,
     first: &Request,
     all: &[Request],
-    mine: bool,
+    mine: &May,
     has_keys: bool,
     confirm: bool,
 ) -> Markup {
-    if !mine {
-        return html! { section.panel { p { "These are not yours to answer: they are for others, you ask for them yourself, or policy does not let you." } } };
+    if *mine == May::Nothing {
+        return html! { section.panel { p { "These are not yours to answer: they are for others." } } };
     }
     let by = if has_keys { "with your passkey" } else { "by signing in again" };
     html! {
@@ -129,12 +130,15 @@ fn answering(
                 input type="hidden" name="confirm" value="yes";
                 p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly these." }
             }
+            @if let May::Deny(why) = mine { p.hint { "You can deny them, and not approve them: " (words::visible(why)) "." } }
             p.hint { "Your answer is for exactly the " (all.len()) " that are shown here, each by itself; what comes later asks again." }
             p.problem role="alert" hidden {}
             div.buttons {
                 button type="submit" name="answer" value="deny" data-key="d" { "Deny all " (all.len()) kbd { "d" } }
-                button.primary type="submit" name="answer" value="approve" data-key="a" data-presence {
-                    "Approve all " (all.len()) span.by { " " (by) } kbd { "a" }
+                @if mine.approve() {
+                    button.primary type="submit" name="answer" value="approve" data-key="a" data-presence {
+                        "Approve all " (all.len()) span.by { " " (by) } kbd { "a" }
+                    }
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! A plan on the page of its request: what comes, goes and changes of the schema, and each statement with what it would do.
 
 use maud::{Markup, html};
-use model::{CarriedBy, Ceiling, Change, Plan, Progress, Sign, Step};
+use model::{CarriedBy, Ceiling, Change, Plan, Progress, Sign, Step, Tried};
 
 use super::words;
 
 /// What stands above its effects: how it runs, and what becomes of the schema.
 pub(super) fn overview(plan: &Plan) -> Markup {
-    let Plan { reason, steps, apart, schema, unforeseen, by } = plan;
+    let Plan { reason, steps, apart, schema, unforeseen, by, tried } = plan;
     html! {
         @if let Some(reason) = reason { p { "Its reason, as whoever asks says it: " q { (words::visible(reason)) } } }
         @match apart {
@@ -21,6 +21,16 @@ pub(super) fn overview(plan: &Plan) -> Markup {
             CarriedBy::Gateway => p { "The gateway sends them as soon as it is approved." },
             CarriedBy::Session => p { "Whoever asked sends them, in this order, in a session of theirs." },
             CarriedBy::Message => {},
+        }
+        @match tried {
+            Some(Tried::Whole) => p { "All of them were tried in one transaction that was rolled back, each behind those before it." },
+            Some(Tried::Failed(why)) => p.problem {
+                "When it was tried and rolled back, " (words::visible(why)) ": as it is, nothing of it would stay."
+            },
+            Some(Tried::No(why)) => p.problem {
+                "It was not tried, as policy wants: " (words::visible(why)) ". Each of its statements was counted by itself."
+            },
+            None => {},
         }
         @if !schema.is_empty() {
             h3 { "What becomes of the schema" }

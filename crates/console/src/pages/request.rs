@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::access::given_as;
 use gateway::approvers::Said;
+use gateway::people::May;
 use gateway::presence::Act;
 use maud::{Markup, html};
 use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Tier};
@@ -86,7 +87,7 @@ async fn page(
         uses: &confirming.uses,
         keep: &confirming.keep,
     };
-    let offer = pages.gateway.offer(&request).ok().filter(|_| mine);
+    let offer = pages.gateway.offer(&request).ok().filter(|_| mine.approve());
     let alike =
         if request.status == Status::Pending { pages.gateway.count_alike(&request).await? } else { 1 };
     let chosen = access::Chosen { seconds: &confirming.seconds, leaves: &confirming.leaves };
@@ -124,7 +125,7 @@ async fn page(
             @if let Some(changed) = &request.changed {
                 p.problem #changed { "It was asked for before. What changed since: " (words::visible(changed)) "." }
             }
-            div #answer data-live-part=(request.status) { (answering(&visitor, &request, mine, &how)) }
+            div #answer data-live-part=(request.status) { (answering(&visitor, &request, &mine, &how)) }
             @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }
             div #give data-live-part=(request.status) {
                 @if let Some(offer) = &offer { (standing::offer(&visitor, &request, offer, &before)) }
@@ -362,8 +363,8 @@ fn runs_when(request: &Request) -> &'static str {
     }
 }
 
-fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) -> Markup {
-    if request.status == Status::Approved && mine {
+fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) -> Markup {
+    if request.status == Status::Approved && *mine != May::Nothing {
         return html! {
             form.answer method="post" action={ "/requests/" (request.id) "/rescind" } {
                 input type="hidden" name="csrf" value=(visitor.csrf());
@@ -375,10 +376,14 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
     if request.status != Status::Pending {
         return html! {};
     }
-    if !mine {
-        return html! {
-            section.panel { p { "This is not yours to answer: it is for others, you ask for it yourself, or policy does not let you." } }
-        };
+    match mine {
+        May::Nothing => {
+            return html! { section.panel { p { "This is not yours to answer: it is for others." } } };
+        }
+        May::Deny(why) => {
+            return denying(visitor, &format!("/requests/{}/answer", request.id), &request.digest, why);
+        }
+        May::Answer => {}
     }
     let said = request.votes.iter().any(|vote| vote.voter == visitor.guest().id().to_string());
     let by = if how.has_keys { "with your passkey" } else { "by signing in again" };
@@ -390,11 +395,7 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
             @if how.confirm { input type="hidden" name="confirm" value="yes"; }
             @if said { p.hint { "You have said yes already; it waits for somebody else." } }
             @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
-            details.comment open[!how.words.is_empty()] {
-                summary { "Add a comment" }
-                label for="words" { "A comment; whoever asks sees it where you deny" }
-                textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (how.words) }
-            }
+            (comment(how.words))
             @if let Some(access) = &request.preview.access { (access::fields(access, &how.chosen)) }
             @if let Ceiling::Rows { most, .. } = &request.ceiling {
                 p.most {
@@ -409,6 +410,30 @@ fn answering(visitor: &Visitor, request: &Request, mine: bool, how: &How<'_>) ->
                     "Approve" span.by { " " (by) } kbd { "a" }
                 }
             }
+        }
+    }
+}
+
+/// For whoever may deny it and not approve it.
+fn denying(visitor: &Visitor, action: &str, digest: &str, why: &str) -> Markup {
+    html! {
+        form.answer method="post" action=(action) data-keys {
+            (fields(visitor))
+            input type="hidden" name="digest" value=(digest);
+            p.hint { "You can deny it, and not approve it: " (words::visible(why)) "." }
+            (comment(""))
+            p.problem role="alert" hidden {}
+            div.buttons { button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } } }
+        }
+    }
+}
+
+fn comment(words: &str) -> Markup {
+    html! {
+        details.comment open[!words.is_empty()] {
+            summary { "Add a comment" }
+            label for="words" { "A comment; whoever asks sees it where you deny" }
+            textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (words) }
         }
     }
 }

@@ -13,9 +13,11 @@ use crate::attempts;
 use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
+use crate::protocols::postgres::preview::trial::Trial;
 use crate::protocols::postgres::preview::{Looking, Seen};
 use crate::spine::Auditable;
 use crate::standing::Granted;
+use crate::targets::Target;
 
 impl Gateway {
     /// Whether a principal may open a session on a target.
@@ -250,6 +252,40 @@ impl Gateway {
             outlook.ask(&target, hide).await
         };
         self.holds.looked().once(&who.to_string(), &of, look).await
+    }
+
+    /// Whether policy lets a statement of a plan be tried beforehand: nothing that it reads waits for an answer, and none of its
+    /// tables may not be looked at.
+    pub(crate) fn lets_try<M: Inspect>(
+        &self,
+        grant: &Grant,
+        message: &M,
+        target: &Target,
+        now: &Context,
+    ) -> bool {
+        let policies = &self.in_force.load().policies;
+        let ask = |looking| policies.decide(grant, &target.facts, looking, now, &BTreeSet::new());
+        let reads = Looking::reads(message).is_none_or(|reads| matches!(ask(reads), Verdict::Allow(_)));
+        reads
+            && Looking::tables(message).into_iter().all(|looking| match ask(looking) {
+                Verdict::Allow(_) => true,
+                Verdict::Deny(_, denied) => denied.policies.is_empty(),
+                Verdict::Hold(_) => false,
+            })
+    }
+
+    /// Whether the time that it takes to try a plan tells whoever asks of rows that are not theirs to read.
+    pub(crate) fn tells_by_its_time(
+        &self,
+        grant: &Grant,
+        trial: &Trial,
+        facts: &model::Facts,
+        now: &Context,
+    ) -> bool {
+        let Some(target) = self.target(grant.target()) else { return true };
+        let policies = &self.in_force.load().policies;
+        let ask = |looking| policies.decide(grant, &target.facts, looking, now, &BTreeSet::new());
+        !trial.tells(facts).is_some_and(|tells| matches!(ask(tells), Verdict::Allow(_)))
     }
 
     /// The client no longer waits for a held operation.

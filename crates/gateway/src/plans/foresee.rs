@@ -14,6 +14,7 @@ use sql::postgres::pieces::Part;
 use sql::postgres::{Control, REMOVED, Session, overlay};
 
 use super::run::cover;
+use super::trying::{ALONE, Held, Trying};
 use super::{PlanError, Refused};
 use crate::audit::{self, StatementNote, ValueNote};
 use crate::gateway::Gateway;
@@ -26,6 +27,12 @@ use crate::spine::Auditable;
 
 /// So many statements a plan may have.
 const MOST: usize = 200;
+
+/// A plan as it is filed, and what is to be tried of it before.
+pub(super) struct Foreseen {
+    pub new: NewRequest,
+    pub trying: Trying,
+}
 
 /// What is asked, before anything is known of it.
 pub(super) struct Wanted<'a> {
@@ -44,7 +51,7 @@ impl Gateway {
         parts: &[Part],
         wanted: &Wanted<'_>,
         now: &Context,
-    ) -> Result<NewRequest, PlanError> {
+    ) -> Result<Foreseen, PlanError> {
         let refused = |why: String| PlanError::Refused(Refused::whole(why));
         if parts.len() < 2 {
             return Err(refused("a plan has several statements: send one by itself".to_owned()));
@@ -72,7 +79,7 @@ impl Gateway {
         });
         let now = &Context { in_transaction: apart.is_none(), ..now.clone() };
         let base = std::sync::Arc::clone(foresight.catalogue());
-        let mut found = Found::default();
+        let mut found = Found { trying: Trying::of(apart.as_deref()), ..Found::default() };
         let mut plan =
             Plan { reason: wanted.reason.map(str::to_owned), apart, by: wanted.by, ..Plan::default() };
         for (part, number) in parts.iter().zip(1..) {
@@ -80,6 +87,9 @@ impl Gateway {
             let request = foresight.of(&part.text).map_err(|garbled| of(garbled.into()))?;
             stands(&request).map_err(|why| of(Refused::whole(why)))?;
             found.take(&request, &base);
+            if wanted.look {
+                found.trying.take(number, &request, || self.lets_try(grant, &request, &target, now));
+            }
             let after = {
                 let (search_path, role) = foresight.names();
                 let catalog = foresight.catalogue();
@@ -116,7 +126,8 @@ impl Gateway {
                 )
             }));
         }
-        Ok(found.into_request(grant, plan, wanted))
+        let trying = std::mem::take(&mut found.trying);
+        Ok(Foreseen { new: found.into_request(grant, plan, wanted), trying })
     }
 
     /// One statement, decided.
@@ -157,6 +168,7 @@ impl Gateway {
             }
             Verdict::Allow(pass) => {
                 found.follow(pass.message());
+                found.trying.held.push(None);
             }
             Verdict::Hold(question) => {
                 let seen = if wanted.look {
@@ -164,13 +176,13 @@ impl Gateway {
                 } else {
                     Seen::default()
                 };
-                step.ceiling = match question.message().countable() {
-                    Countable::Rows(of) => holds::ceiling_of(question.holds(), &seen, of),
-                    Countable::Nothing(why) => Ceiling::None(why),
-                    Countable::Entangled(why) => return Err(Refused::whole(why.to_owned())),
-                };
-                step.preview = seen.preview;
-                step.preview.words.truncate(step.preview.words.len().saturating_sub(step.words.len()));
+                let counted = question.message().countable();
+                if let Countable::Entangled(why) = counted {
+                    return Err(Refused::whole(why.to_owned()));
+                }
+                let held = Held { holds: question.holds().to_vec(), seen, counted };
+                held.show(&mut step);
+                found.trying.held.push(Some(held));
                 step.holds = question.holds().iter().map(|rule| rule.id.clone()).collect();
                 found.version = question.version().to_string();
                 for rule in question.holds() {
@@ -194,16 +206,9 @@ impl Gateway {
         found: &mut Found,
     ) -> Seen {
         let message = question.message();
-        let untried = |mut seen: Seen| {
-            if Tier::wanted(question.holds()) == Tier::Executed {
-                let why = "it was not tried, as policy wants: the statements of a plan are counted alone";
-                seen.preview.unseen.push(why.to_owned());
-            }
-            seen
-        };
         if message.touched().iter().any(|touched| found.reshaped.contains(&touched.what)) {
             let seen = message.outlook(Tier::Counted);
-            return untried(seen.unasked("statements before it make or alter what it changes"));
+            return seen.unasked("statements before it make or alter what it changes");
         }
         // What a statement does behind others is not seen by trying it alone.
         let this = format!("{} {:?} {}", wanted.session, message.shape(), found.looks);
@@ -218,9 +223,9 @@ impl Gateway {
             // Behind what was counted, and before what is said of its kind.
             let words = &mut seen.preview.words;
             let at = words.len().saturating_sub(message.outlook(Tier::Static).costs().len());
-            words.insert(at, "what statements before it change is not in these numbers".to_owned());
+            words.insert(at, ALONE.to_owned());
         }
-        untried(seen)
+        seen
     }
 }
 
@@ -301,6 +306,7 @@ struct Found {
     version: String,
     /// How many of them were looked at.
     looks: u32,
+    trying: Trying,
 }
 
 impl Found {

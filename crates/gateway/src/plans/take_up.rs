@@ -119,7 +119,7 @@ impl Gateway {
             parts.extend(pieces(&step.text, major).map_err(|refusal| refusal.to_string())?);
         }
         let wanted = foresee::Wanted { reason: None, by: plan.by, session: &request.session, look: false };
-        match self.foresee(grant, &parts, &wanted, now).await {
+        match self.foresee(grant, &parts, &wanted, now).await.map(|foreseen| foreseen.new) {
             Ok(new) if new.holds.is_empty() != request.holds.is_empty() => {
                 let why = "what policy asks of it has changed";
                 return Err(self.superseded(id, why).await);

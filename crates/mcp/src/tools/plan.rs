@@ -143,7 +143,7 @@ pub(super) fn refusal(error: PlanError) -> Refusal {
             Refusal::of(code, words, hint)
         }
         PlanError::Token => Refusal::of("28P01", "the token is not valid any more".to_owned(), None),
-        error @ PlanError::Missing(_) => Refusal::argument(error.to_string()),
+        error @ (PlanError::Missing(_) | PlanError::NoRequest(_)) => Refusal::argument(error.to_string()),
         error @ (PlanError::State(_) | PlanError::Journal(_)) => {
             tracing::error!("a plan cannot be dealt with: {error}");
             Refusal::busy("the gateway cannot do this now".to_owned(), "Try again later.")

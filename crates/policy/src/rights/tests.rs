@@ -77,6 +77,10 @@ fn who_may_see_and_answer_a_request() {
         let who = Person { id: &id, roles: &roles.iter().copied().collect(), groups: &groups };
         assert_eq!(rights.may_see(who, request), sees, "{roles:?} {groups:?} {}", request.principal);
         assert_eq!(rights.may_answer(who, request), answers, "{roles:?} {groups:?} {}", request.principal);
+        // Who asks says no like everybody else who is asked.
+        let denies = groups.contains(&"dba".to_owned()) || groups.contains(&"admins".to_owned());
+        let denies = denies || roles.contains(&Role::Administrator);
+        assert_eq!(rights.may_deny(who, request), denies, "{roles:?} {groups:?} {}", request.principal);
     }
 }
 

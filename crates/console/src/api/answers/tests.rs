@@ -64,6 +64,7 @@ fn full() -> model::Request {
         }],
         unforeseen: Vec::new(),
         by: model::CarriedBy::Gateway,
+        tried: Some(model::Tried::Failed("statement 1 of 1 fails".to_owned())),
     };
     model::Request {
         id: "r1".to_owned(),

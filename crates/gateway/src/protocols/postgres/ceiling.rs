@@ -178,7 +178,8 @@ impl Limit {
             words => format!("{words} of {schema}.{name}"),
         };
         for Changed { relation, table, rows, at_once } in tables {
-            let now = found.remove(&relation.to_string()).map(|since| since.rows).unwrap_or_default();
+            let key = place(*relation, table, &found);
+            let now = key.and_then(|key| found.remove(&key)).map(|since| since.rows).unwrap_or_default();
             let then = if settled { *rows } else { *at_once };
             if !now.is_about(then, *tolerance) {
                 return Some(format!("it {}; tried before, it {}", line(table, now), line(table, then)));
@@ -367,25 +368,44 @@ pub(super) fn beyond_at_last(due: &[Due], before: &Changes, after: &Changes) -> 
     }
     let expected: Option<Vec<&Expected>> = due.iter().map(|due| due.limit.expected.as_ref()).collect();
     let expected = expected?;
-    let mut then: BTreeMap<String, Rows> = BTreeMap::new();
-    for Changed { relation, table: _, rows, at_once } in expected.iter().flat_map(|one| &one.tables) {
-        let sum = then.entry(relation.to_string()).or_default();
+    let found = after.since(before, |_| true);
+    let mut then: BTreeMap<String, (&(String, String), Rows)> = BTreeMap::new();
+    for Changed { relation, table, rows, at_once } in expected.iter().flat_map(|one| &one.tables) {
+        let (schema, name) = table;
+        let key = place(*relation, table, &found).unwrap_or_else(|| format!("{schema}.{name}"));
+        let (_, sum) = then.entry(key).or_insert((table, Rows::default()));
         sum.inserted += rows.inserted.saturating_sub(at_once.inserted);
         sum.updated += rows.updated.saturating_sub(at_once.updated);
         sum.deleted += rows.deleted.saturating_sub(at_once.deleted);
     }
     let tolerance = expected.iter().map(|one| one.tolerance).min().unwrap_or(0);
-    after.since(before, |_| true).into_iter().find_map(|(relation, since)| {
-        let then = then.get(&relation).copied().unwrap_or_default();
+    let another =
+        |how: String| Some((Beyond::Another(format!("at the end of its transaction it {how}")), most));
+    for (relation, since) in &found {
+        let (_, then) = then.remove(relation).unwrap_or((&since.name, Rows::default()));
         let (schema, name) = &since.name;
-        (!since.rows.is_about(then, tolerance)).then(|| {
-            let how = format!(
-                "at the end of its transaction it {} of {schema}.{name}, which was not seen when it was tried",
-                since.rows.words()
-            );
-            (Beyond::Another(how), most)
+        if !since.rows.is_about(then, tolerance) {
+            let words = since.rows.words();
+            let does = if words.is_empty() { "changes nothing" } else { &words };
+            return another(format!("{does} of {schema}.{name}, which was not seen when it was tried"));
+        }
+    }
+    // What was to follow, and did not.
+    then.into_values()
+        .find_map(|((schema, name), then)| {
+            let missing = !Rows::default().is_about(then, tolerance);
+            missing
+                .then(|| format!("changes nothing of {schema}.{name}, which was not seen when it was tried"))
         })
-    })
+        .and_then(another)
+}
+
+/// Under which number a table has changed: what statements before have made is known by its name.
+fn place(relation: u32, table: &(String, String), found: &BTreeMap<String, Since>) -> Option<String> {
+    if relation != Changed::MADE {
+        return Some(relation.to_string());
+    }
+    found.iter().find(|(_, since)| since.name == *table).map(|(number, _)| number.clone())
 }
 
 /// Whether a message ends a transaction so that it stays, or has run what waits for that.

@@ -2,7 +2,7 @@
 //! policy wants that, seen by trying it (`trial`), on connections of the gateway's own, as the session's role and under its
 //! settings. The session itself is not touched.
 
-mod trial;
+pub(crate) mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use sql::postgres::{Named, Outputs, Session, Statement, locks};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use self::trial::{Trial, Tried};
+use self::trial::{Rehearsed, Trial, Tried};
 use super::control::{Control, ControlError, Rows};
 use super::masks::hidden;
 use super::operation::Request;
@@ -82,6 +82,8 @@ pub struct Outlook {
 pub(crate) struct Seen {
     /// How many rows it changes, those that follow with them, where all of them were counted.
     pub rows: Option<u64>,
+    /// There are more than are counted.
+    pub more: bool,
     /// Whether rows of other tables may follow.
     pub follows: bool,
     /// The same by table, where it was tried.
@@ -315,7 +317,7 @@ impl Outlook {
         };
         match &self.trial {
             Some(Ok(trial)) => match trial.run(&mut control, target).await {
-                Ok(tried) => seen.tried(tried),
+                Ok(came) => seen.rehearsed(came),
                 Err(why) => seen.preview.unseen.push(format!("it was not tried: {why}")),
             },
             Some(Err(why)) => seen.preview.unseen.push(format!("it was not tried: {why}")),
@@ -331,23 +333,68 @@ impl Outlook {
         preview.words.splice(0..0, found.words);
         preview.plan = found.plan;
         (preview.columns, preview.rows) = found.sample;
-        Seen { rows: found.rows, follows: found.follows, preview, ..Seen::default() }
+        Seen { rows: found.rows, more: found.more, follows: found.follows, preview, ..Seen::default() }
     }
 }
 
 impl Seen {
+    /// What was seen of a message, or of each statement of it where it has several.
+    fn rehearsed(&mut self, came: Rehearsed) {
+        let Rehearsed { steps, whole, late: _, failed } = came;
+        if let Some((at, why)) = failed {
+            let which = match self.preview.ordered.as_deref().map(|plan| plan.steps.len()) {
+                Some(all) if at < all => format!("statement {} of it {why}", at + 1),
+                Some(_) => format!("what waits for the end of its transaction {why}"),
+                None => format!("it {why}"),
+            };
+            self.preview.unseen.push(format!("it was not tried: {which}"));
+            return;
+        }
+        if let Some(whole) = whole {
+            self.tried(whole);
+        }
+        let of = self.preview.ordered.iter_mut().flat_map(|plan| &mut plan.steps);
+        for (step, tried) in of.zip(steps) {
+            let mut seen = Self::default();
+            seen.tried(tried);
+            step.preview = seen.preview;
+        }
+    }
+
     /// What was seen by trying it takes the place of what was counted.
-    fn tried(&mut self, tried: Tried) {
+    pub(crate) fn tried(&mut self, tried: Tried) {
         let Tried { words, rows, tables, exact } = tried;
         let preview = &mut self.preview;
         preview.words.retain(|line| !is_count(line));
         preview.words.splice(0..0, words);
         preview.unseen.retain(|line| !line.starts_with("its rows were not counted"));
-        (preview.tier, preview.exact) = (Some(Tier::Executed), exact);
+        (preview.tier, preview.exact, preview.at) = (Some(Tier::Executed), exact, now());
         preview.changes.clone_from(&tables);
-        self.rows = Some(rows);
+        (self.rows, self.more) = (Some(rows), false);
         self.tables = Some(tables);
     }
+}
+
+/// What came of trying several statements, or why they were not; and before which moment whoever asks hears nothing, where they
+/// must not tell what was seen by how long it took.
+pub(crate) async fn rehearse(
+    trial: &Trial,
+    target: &Target,
+    hide: bool,
+) -> (Result<Rehearsed, String>, Option<Instant>) {
+    // It is never closed.
+    let Ok(turn) = timeout(LONGEST, TURNS.acquire()).await else {
+        return (Err("many others are being looked at".to_owned()), None);
+    };
+    let begun = Instant::now();
+    let trying = async {
+        let mut control = target.catalogue.place.usual().await.map_err(|error| why(&error))?;
+        trial.run(&mut control, target).await
+    };
+    let came = timeout(LONGEST, trying).await.unwrap_or_else(|_| Err("it took too long".to_owned()));
+    let not_before = hide.then(|| begun + LONGEST);
+    hold_until(not_before, turn);
+    (came, not_before)
 }
 
 /// Whether a line tells of numbers of rows.
@@ -375,6 +422,7 @@ struct Found {
     rows: Option<u64>,
     /// There may be less.
     about: bool,
+    more: bool,
     follows: bool,
     words: Vec<String>,
     plan: Vec<String>,
@@ -401,7 +449,9 @@ impl Asker {
         if !all.is_empty() {
             control.query(&format!("SELECT {}", all.join(", "))).await?;
         }
-        let path: Vec<String> = self.path.iter().map(|schema| quoted(schema)).collect();
+        // The system's own names come first anyway; where it is said, what is made without a schema's name would go there, too.
+        let implied = usize::from(self.path.first().is_some_and(|schema| schema == "pg_catalog"));
+        let path: Vec<String> = self.path.iter().skip(implied).map(|schema| quoted(schema)).collect();
         let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
         control
             .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
@@ -458,6 +508,7 @@ impl Questions {
         let direct = kinds.iter().fold(0_u64, |sum, (_, rows)| sum.saturating_add(*rows));
         let known = self.outline.fixed.is_some() || direct <= COUNTED;
         let mut total = known.then_some(direct);
+        found.more = !known;
         let at_most = self.outline.at_most.map(|why| format!(", at most: {why}")).unwrap_or_default();
         let table = &self.outline.table;
         for (does, rows) in kinds {
@@ -475,6 +526,7 @@ impl Questions {
             let Follower { table, does, .. } = follower;
             if let Some(rows) = rows {
                 let known = rows <= COUNTED;
+                found.more |= !known;
                 let less = follower.less.filter(|_| rows > 0);
                 found.about |= less.is_some();
                 let less = less.map(|why| format!(", at most: {why}")).unwrap_or_default();
@@ -727,6 +779,16 @@ pub(crate) struct Looking {
 impl Looking {
     fn at(table: &TableName, facts: &Facts) -> Self {
         Self::with(vec![Effect::new(Action::Preview, Resource::Table(table.clone()))], facts)
+    }
+
+    /// Each table that an operation touches.
+    pub(crate) fn tables<M: Inspect>(operation: &M) -> Vec<Self> {
+        let tables: BTreeSet<&TableName> = operation
+            .effects()
+            .iter()
+            .filter_map(|e| if let Resource::Table(table) = &e.resource { Some(table) } else { None })
+            .collect();
+        tables.into_iter().map(|table| Self::at(table, operation.facts())).collect()
     }
 
     /// What an operation reads, and tells by what it finds, if it does: it is done by looking, too, and whoever asks could tell
