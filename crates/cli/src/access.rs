@@ -18,10 +18,6 @@ pub(crate) fn run(command: Access) -> anyhow::Result<()> {
             let (desk, token) = asker.desk(&[])?;
             tell(&desk.access(&token, &id)?, asker.json)
         }
-        Access::Withdraw { id, asker } => {
-            let (desk, token) = asker.desk(&[])?;
-            tell(&desk.withdraw_access(&token, &id)?, asker.json)
-        }
         Access::Wait { id, asker } => {
             let (desk, token) = asker.desk(&[])?;
             wait(&desk, &token, &id, asker.json)

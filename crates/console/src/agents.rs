@@ -119,7 +119,6 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/plans/{id}/withdraw", post(plans::withdraw))
         .route("/access", post(access::ask))
         .route("/access/{id}", get(access::show))
-        .route("/access/{id}/withdraw", post(access::withdraw))
         .route("/requests/{id}/withdraw", post(plans::withdraw_request))
         .route("/register", post(authorization::register))
         .route("/.well-known/oauth-authorization-server", get(metadata))

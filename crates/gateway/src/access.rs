@@ -275,18 +275,6 @@ impl Gateway {
         self.access_shown(found).await
     }
 
-    /// Takes one's own request for access back, where nobody has answered it.
-    ///
-    /// # Errors
-    /// There is none, it is answered, or it cannot be stored or recorded.
-    pub async fn withdraw_access(&self, admitted: &Admitted, id: &str) -> Result<Shown, PlanError> {
-        let shown = self.own_access(admitted, id).await?;
-        if !self.withdraw_own(admitted, id).await.map_err(plainly)? {
-            return Err(refused(format!("request {id} is {}: it cannot be taken back", shown.status), ""));
-        }
-        self.own_access(admitted, id).await
-    }
-
     async fn access_shown(&self, request: Request) -> Result<Shown, PlanError> {
         let Some(asked) = request.preview.access.clone() else { return Err(none(&request.id)) };
         let grant = match given_as(&request) {

@@ -22,13 +22,6 @@ pub(crate) enum Access {
         #[command(flatten)]
         asker: Asker,
     },
-    /// Take a request of one's own back that nobody has answered
-    Withdraw {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        asker: Asker,
-    },
 }
 
 #[derive(Args)]

@@ -201,12 +201,6 @@ impl Desk {
         self.planned(self.web.get_as(&address, token)?)
     }
 
-    /// Takes a request for access of the token's principal back.
-    pub(crate) fn withdraw_access(&self, token: &str, id: &str) -> anyhow::Result<Value> {
-        let address = format!("{}/access/{}/withdraw", self.base, crate::client::part(id));
-        self.planned(self.web.form_as(&address, &[], Some(token))?)
-    }
-
     /// Takes a request of the token's principal back, whatever it asks for.
     pub(crate) fn withdraw_request(&self, token: &str, id: &str) -> anyhow::Result<Value> {
         let address = format!("{}/requests/{}/withdraw", self.base, crate::client::part(id));

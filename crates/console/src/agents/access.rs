@@ -1,4 +1,4 @@
-//! Access: asked for, looked at and taken back with the token of whoever asks. Nothing here answers it.
+//! Access: asked for and looked at with the token of whoever asks. Nothing here answers it.
 
 use std::sync::Arc;
 
@@ -54,19 +54,6 @@ pub(super) async fn show(
 ) -> Response {
     match admitted(&desk, &headers, peer).await {
         Ok(admitted) => answer(desk.gateway.own_access(&admitted, &id).await),
-        Err(error) => answer(Err::<(), _>(error)),
-    }
-}
-
-/// Takes one's own request for access back.
-pub(super) async fn withdraw(
-    State(desk): State<Arc<Desk>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    match admitted(&desk, &headers, peer).await {
-        Ok(admitted) => answer(desk.gateway.withdraw_access(&admitted, &id).await),
         Err(error) => answer(Err::<(), _>(error)),
     }
 }
