@@ -65,3 +65,51 @@ fn a_principal_has_so_many_calls_rows_and_seconds_as_is_configured() {
     eventually("it is cancelled at its target", || (!running()).then_some(()));
     assert!(door.call("query", &query("SELECT 1")).is_ok());
 }
+
+#[test]
+fn what_policy_lets_a_statement_return_bounds_a_call_and_the_next_one_works() {
+    let door = door(
+        "@id(\"few\") @rows(\"10\") @bytes(\"4KiB\") permit (principal, action == Action::\"connect\", resource);\n\
+         @id(\"reads\") permit (principal, action in Action::\"read\", resource);\n",
+    );
+    for (sql, expected) in [
+        ("SELECT id FROM shop ORDER BY id LIMIT 10", Ok(10)),
+        ("SELECT id FROM shop ORDER BY id LIMIT 11", Err("more than 10 rows")),
+        ("SELECT id FROM shop", Err("more than 10 rows")),
+        // What is masked counts as it is shown.
+        ("SELECT email FROM shop WHERE id <= 10", Ok(10)),
+        ("SELECT repeat('x', 5000)", Err("more than 4096 bytes")),
+        ("SELECT repeat('x', 2000)", Ok(1)),
+    ] {
+        let answered = door.call("query", &query(sql));
+        match (expected, answered) {
+            (Ok(count), Ok(result)) => assert_eq!(datum(&result, "rows").items().len(), count, "{sql}"),
+            (Err(why), Err(refused)) => {
+                assert_eq!(datum(&refused, "code").text(), Some("ZD010"), "{sql}");
+                let words = words(&refused);
+                assert!(
+                    words.contains(why) && words.contains("\"few\"") && words.contains("LIMIT"),
+                    "{sql}: {words}"
+                );
+            }
+            (_, other) => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_changes_more_than_was_approved_is_taken_back_in_the_gateways_own_words() {
+    let door = door(crate::mcp::POLICY);
+    let arguments = format!(
+        r#"{{"target":"{}","sql":"UPDATE shop SET total = 0 WHERE id <= 3","reason":"a test"}}"#,
+        rig::DATABASE
+    );
+    let asked = door.call("request", &arguments).unwrap();
+    let id = datum(&asked, "request").text().unwrap().to_owned();
+    assert!(door.requests(&["approve", &id, "--most", "1"]).status.success());
+    let refused = door.call("query", &query("UPDATE shop SET total = 0 WHERE id <= 3")).unwrap_err();
+    let words = words(&refused);
+    assert!(words.contains("3 rows") && !words.contains("the database said"), "{words}");
+    assert_eq!(door.server().sql(DATABASE, "SELECT count(*) FROM shop WHERE total = 0").unwrap().trim(), "0");
+    assert!(door.call("query", &query("SELECT 1")).is_ok());
+}

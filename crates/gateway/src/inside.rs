@@ -96,7 +96,7 @@ impl Ear {
         *self.masked.lock().unwrap_or_else(PoisonError::into_inner) = masked;
     }
 
-    /// What was sent was refused by the gateway, in its own words: by these policies, where some are to be told.
+    /// What was sent was refused or ended by the gateway, in its own words: by these policies, where some are to be told.
     pub(crate) fn hears_refusal(&self, policies: Vec<String>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(policies);
     }

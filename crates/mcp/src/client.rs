@@ -216,7 +216,7 @@ impl Client {
         self.busy = false;
         self.ear.sends_for(None);
         let (masked, times, refused) = (self.ear.masked(), self.ear.times(), self.ear.refused());
-        // Of what was refused nothing has come from the target but what stood in its place.
+        // What is said of what the gateway refused or ended is not the target's: where that fails as well, it is told this instead.
         let own = refused.is_some();
         Ok(Outcome { masked, times, own, policies: refused.unwrap_or_default(), ..outcome })
     }

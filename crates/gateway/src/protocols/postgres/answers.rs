@@ -216,12 +216,21 @@ impl Answers {
         self.answered(c, frame)
     }
 
+    /// What is told in the place of an answer is the gateway's word, and not its target's: by these policies, where some decided.
+    pub(super) fn own_words(&self, policies: Vec<String>) {
+        if let Some(ear) = &self.ear {
+            ear.hears_refusal(policies);
+        }
+    }
+
     /// The end of a read of which no more is shown, however its target came to it.
     fn beyond(&mut self, c: &mut Conversation, frame: &Frame<'_>) -> Result<Heard, Stop> {
         let over = match c.expected.front_mut() {
             Some(Expected::Query(run) | Expected::Execute(run)) => {
                 run.described = true;
-                run.over.as_ref().map(Over::error).unwrap_or_default()
+                let over = run.over.as_ref();
+                self.own_words(over.map(|over| over.policy().to_owned()).into_iter().collect());
+                over.map(Over::error).unwrap_or_default()
             }
             _ => return Err(unexpected()),
         };

@@ -81,6 +81,11 @@ impl Over {
         Self { most: bound.most, what, policy: Arc::clone(&bound.policy) }
     }
 
+    /// Whose bound it is.
+    pub(super) fn policy(&self) -> &str {
+        &self.policy
+    }
+
     /// For what only reads.
     pub(super) fn error(&self) -> Vec<u8> {
         let Self { most, what, policy } = self;

@@ -377,9 +377,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn refuse_unreadable(&mut self, garbled: Garbled, noted: Noted) -> Result<(), Stop> {
-        if let Some(ear) = &self.open()?.answers.ear {
-            ear.hears_refusal(Vec::new());
-        }
+        self.open()?.answers.own_words(Vec::new());
         self.refused_of_plan(&garbled.message);
         self.refuse_with(garbled_error(&garbled, Some(&noted)), garbled.simple, garbled.unnamed)
     }

@@ -59,7 +59,7 @@ impl Open {
                 let answers = self.answers.take_results();
                 match answers.last().and_then(Changes::read) {
                     Some(before) => self.send(capped, *unsent, before),
-                    None => self.undo(capped, NO_ANSWER, no_answer()),
+                    None => self.unanswered(capped),
                 }
             }
             (Stage::Beginning(_), Some(state)) => {
@@ -78,14 +78,14 @@ impl Open {
                 let answers = self.answers.take_results();
                 match answers.last().and_then(Changes::read) {
                     Some(after) => self.counted(capped, &limit, &after),
-                    None => self.undo(capped, NO_ANSWER, no_answer()),
+                    None => self.unanswered(capped),
                 }
             }
             (Stage::Closing(unsent), None) => {
                 let answers = self.answers.take_results();
                 match (answers.first().and_then(Changes::read), answers.last().and_then(Changes::read)) {
                     (Some(before), Some(after)) => self.close(capped, *unsent, &before, &after),
-                    _ => self.undo(capped, NO_ANSWER, no_answer()),
+                    _ => self.unanswered(capped),
                 }
             }
             (Stage::Counting(_) | Stage::Closing(_), Some(state)) => {
@@ -180,6 +180,7 @@ impl Open {
             Some((Beyond::Another(how), _)) => (ANOTHER, 0, Stopped::Another(how), another()),
         };
         self.answers.outcomes.push_back(capped.ended(state, changed, Some(stopped)));
+        self.answers.own_words(Vec::new());
         self.take_back(capped, error)
     }
 
@@ -213,11 +214,13 @@ impl Open {
             Some(Beyond::TooMany(changed)) => {
                 let outcome = capped.ended(TOO_MANY, changed, Some(Stopped::TooMany(limit.most)));
                 self.answers.outcomes.push_back(outcome);
+                self.answers.own_words(Vec::new());
                 return self.take_back(capped, too_many(changed, limit.most));
             }
             Some(Beyond::Another(how)) => {
                 let outcome = capped.ended(ANOTHER, told, Some(Stopped::Another(how)));
                 self.answers.outcomes.push_back(outcome);
+                self.answers.own_words(Vec::new());
                 return self.take_back(capped, another());
             }
             None => (),
@@ -242,6 +245,12 @@ impl Open {
             build::ready(&mut self.answers.released, self.conversation.status);
         }
         Ok(())
+    }
+
+    /// What has changed cannot be learnt.
+    fn unanswered(&mut self, capped: Capped) -> Result<(), Stop> {
+        self.answers.own_words(Vec::new());
+        self.undo(capped, NO_ANSWER, no_answer())
     }
 
     fn undo(&mut self, capped: Capped, state: &str, error: Vec<u8>) -> Result<(), Stop> {
