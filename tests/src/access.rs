@@ -143,6 +143,7 @@ fn access_is_asked_for_given_in_part_and_lifts_what_was_given_and_nothing_else()
     // Nor does anybody give more than is asked for.
     for more in [
         &["--for", "2h"][..],
+        &["--most", "51"],
         &["--most", "0", "--only", "delete public.shop"],
         &["--only", "select public.shop"],
         &["--for", "0s"],
@@ -240,16 +241,17 @@ fn what_nobody_can_give_is_said_at_once_and_not_asked_of_anybody() {
     let id = asked(&door, &["update public.shop"], "");
     let agents = format!("http://127.0.0.1:{}", door.port);
     let command = |arguments: &[&str]| {
-        let mut command = door.rig.gateway.command(&[&["access"], arguments].concat());
+        let mut command = door.rig.gateway.command(arguments);
         command.env("DURWARD_TOKEN", &door.token).env("DURWARD_AGENTS", &agents);
         let Output { status, stdout, stderr } = command.output().unwrap();
         assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
         String::from_utf8_lossy(&stdout).into_owned()
     };
-    assert!(command(&["show", &id]).contains("  - update public.shop"));
-    assert!(command(&["withdraw", &id]).contains("is withdrawn"));
+    assert!(command(&["access", "show", &id]).contains("  - update public.shop"));
+    assert!(command(&["requests", "withdraw", &id]).contains("is withdrawn"));
     assert!(run(&door, &["requests", "approve", &id]).is_err());
     let line = [
+        "access",
         "ask",
         "insert public.lines",
         "--target",
@@ -268,7 +270,7 @@ fn what_nobody_can_give_is_said_at_once_and_not_asked_of_anybody() {
     );
     let id = door.rig.gateway.waiting_request().unwrap().unwrap();
     run(&door, &["requests", "approve", &id]).unwrap();
-    assert!(command(&["wait", &id]).contains("is approved: standing grant g"));
+    assert!(command(&["access", "wait", &id]).contains("is approved: standing grant g"));
     assert_eq!(sent(&door, &door.token, "INSERT INTO lines VALUES (7, 7)"), None);
     // Rows that count as they are added take their sequences with them, which alone are held.
     let id = asked(&door, &["insert public.counted"], "");

@@ -506,7 +506,7 @@ impl Gateway {
 fn narrowed(found: &Request, said: Option<&Access>, most: Option<u64>) -> Option<Access> {
     let given = said.or(found.preview.access.as_ref())?.clone();
     // Fewer rows may be said as of any other request.
-    let rows = given.most.map(|own| most.map_or(own, |most| own.min(most)));
+    let rows = given.most.map(|own| most.unwrap_or(own));
     Some(Access { most: rows, ..given })
 }
 
