@@ -568,7 +568,11 @@ fn agents_may_come_by_tls_and_the_certificate_is_the_one_that_lies_there_now() {
     // A key that is not the certificate's changes nothing.
     std::fs::copy(&old.key, &key).unwrap();
     gateway.reload().unwrap();
-    while !gateway.log().contains("what was in force stays in force: agents.tls") {
+    let config = gateway.config();
+    let refused = |line: &str| {
+        line.contains(&format!("stays in force: {}:", config.display())) && line.contains(": agents.tls: ")
+    };
+    while !gateway.log().lines().any(refused) {
         assert!(Instant::now() < until, "{}", gateway.log());
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -211,14 +211,15 @@ fn secret_within(words: &[String], patience: Duration) -> Result<Zeroizing<Strin
         let _ = child.wait();
     }
     let status = ended.map_err(failed)?;
+    // No more than this was read: it may have ended for that alone.
+    if matches!(&text, Ok(Ok(text)) if text.len() == LONGEST) {
+        return Err(failed(format!("it gives more than {LONGEST} bytes")));
+    }
     if !status.success() {
         return Err(failed(status.to_string()));
     }
     let text = text.map_err(|_| failed("its output does not end".to_owned()))?;
     let text = text.map_err(|error| failed(error.to_string()))?;
-    if text.len() == LONGEST {
-        return Err(failed(format!("it gives more than {LONGEST} bytes")));
-    }
     let text = std::str::from_utf8(&text).map_err(|_| failed("it gives no text".to_owned()))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
