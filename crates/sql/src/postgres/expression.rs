@@ -65,7 +65,7 @@ impl<'a> Walk<'a> {
             NodeEnum::CaseExpr(case) => {
                 let compared = case.arg.as_deref().map(|node| self.compares(node, scope));
                 let mut flow = compared.as_ref().map_or(Flow::Clear, |value| value.flow.clone().computed());
-                let mut result: Option<Value> = None;
+                let mut results = Vec::new();
                 for arm in &case.args {
                     let Some(NodeEnum::CaseWhen(arm)) = kind(arm) else { continue };
                     if let Some(node) = arm.expr.as_deref() {
@@ -80,19 +80,22 @@ impl<'a> Walk<'a> {
                         flow = flow.both(value.flow);
                     }
                     if let Some(node) = arm.result.as_deref() {
-                        let value = self.value(node, scope);
-                        result = Some(self.or(result, value));
+                        results.push(self.value(node, scope));
                     }
                 }
                 if case.arg.is_some() {
                     self.operators_of_grammar();
                 }
-                let value = match case.defresult.as_deref() {
+                // What is left over counts first where they become one type.
+                let mut result = match case.defresult.as_deref() {
                     Some(node) => self.value(node, scope),
                     // A null.
                     None => Value::clear(Some(UNKNOWN)),
                 };
-                let result = self.or(result, value).settled();
+                for value in results {
+                    result = self.or(Some(result), value);
+                }
+                let result = result.settled();
                 Value { flow: flow.both(self.consume(&result)), type_oid: result.type_oid, row: None }
             }
             NodeEnum::CoalesceExpr(expression) => self.one_of(&expression.args, scope),
@@ -233,7 +236,7 @@ impl<'a> Walk<'a> {
         match before {
             Some(before) => {
                 self.meets(&before, &value);
-                before.either(value)
+                self.common(before, value)
             }
             None => value,
         }

@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         Rows::known(
             l.iter()
                 .zip(r.iter())
-                .map(|(a, b)| a.with(a.value.clone().either(b.value.clone()).settled()))
+                .map(|(a, b)| a.with(self.common(a.value.clone(), b.value.clone()).settled()))
                 .collect(),
         )
     }
@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
                 match columns.get_mut(index) {
                     Some(column) => {
                         self.meets(&column.value, &value);
-                        column.value = std::mem::take(&mut column.value).either(value);
+                        column.value = self.common(std::mem::take(&mut column.value), value);
                     }
                     None => columns.push(Col::new(format!("column{}", index + 1), value)),
                 }

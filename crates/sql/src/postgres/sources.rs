@@ -444,7 +444,7 @@ impl<'a> Walk<'a> {
                 self.unknown("a join by columns of SEARCH or CYCLE");
             }
             let sure = l.sure && r.sure;
-            let value = l.value.either(r.value);
+            let value = self.common(l.value, r.value);
             names.push(Visible::Column(Col { name: l.name, value, sure, hidden: false }));
         }
         let rest = left.into_iter().chain(right).filter(|c| !using.iter().any(|u| **u == *c.name));

@@ -6,7 +6,7 @@ use pg_query::protobuf::{Node, TypeName};
 use super::catalog::{Cast, Oid, Type, TypeKind};
 use super::scope::{Arguments, Scope};
 use super::tree::{kind, qualified};
-use super::value::{Flow, JSONB, RECORD, TEXT, UNKNOWN, Value};
+use super::value::{Flow, JSONB, RECORD, TEXT, UNKNOWN, Value, common};
 use super::walk::{Walk, Within};
 
 /// `json`
@@ -200,6 +200,20 @@ impl<'a> Walk<'a> {
         if a.type_oid.is_none() || a.type_oid != b.type_oid {
             self.coerces(&[a.clone(), b.clone()]);
         }
+    }
+
+    /// One value or another, of the one type that both become; which of them is named first counts.
+    pub(super) fn common(&self, first: Value, second: Value) -> Value {
+        // Where types differ, a domain is what is under it.
+        let bare = |t: Oid| {
+            self.catalog.type_by_oid(self.base(t)).map(|t| t.oid).or_else(|| (t == UNKNOWN).then_some(t))
+        };
+        let type_oid = match (first.type_oid, second.type_oid) {
+            (Some(a), Some(b)) if a == b => Some(a),
+            (Some(a), Some(b)) => bare(a).zip(bare(b)).and_then(|(a, b)| common(a, b)),
+            (Some(_) | None, None) | (None, Some(_)) => None,
+        };
+        Value { type_oid, ..first.either(second) }
     }
 
     /// Casts that users made and that happen by themselves where a function or an operator takes another type.

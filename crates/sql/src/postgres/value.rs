@@ -119,9 +119,9 @@ impl Value {
         Self { flow, type_oid, row: Some(columns) }
     }
 
-    /// One or the other.
+    /// One or the other, nobody knows which.
     pub(super) fn either(self, other: Self) -> Self {
-        let type_oid = common(self.type_oid, other.type_oid);
+        let type_oid = self.type_oid.filter(|t| Some(*t) == other.type_oid);
         // Columns of rows go by their places, and have the names of the first.
         let row = match (self.row, other.row) {
             (Some(a), Some(b)) if Arc::ptr_eq(&a, &b) => Some(a),
@@ -141,21 +141,39 @@ impl Value {
     }
 }
 
-/// Numbers, from the narrowest to the widest: of two the wider is what both become.
-const NUMBERS: [Oid; 6] = [Oid(21), INT4, Oid(20), NUMERIC, Oid(700), Oid(701)];
-/// From here on types may be domains, which become what is under them wherever they meet anything else.
-const FIRST_MADE: u32 = 10_000;
+/// Types each of which becomes the next by itself, and none the one before.
+const CHAINS: [&[Oid]; 3] = [
+    // Numbers.
+    &[Oid(21), INT4, Oid(20), NUMERIC, Oid(700), Oid(701)],
+    // `date`, `timestamp`, `timestamptz`
+    &[Oid(1082), Oid(1114), Oid(1184)],
+    // `time`, `timetz`
+    &[Oid(1083), Oid(1266)],
+];
+/// `varchar` and `bpchar`: each becomes the other by itself.
+const SIZED_TEXTS: [Oid; 2] = [Oid(1043), Oid(1042)];
+/// `name`: what others become, and what becomes a text alone.
+const NAME: Oid = Oid(19);
 
-/// What values of two types become together, where that needs no catalogue and no order: of several texts it is now the
-/// first and now the other.
-fn common(a: Option<Oid>, b: Option<Oid>) -> Option<Oid> {
-    let (a, b) = (a?, b?);
-    let rank = |t: Oid| NUMBERS.iter().position(|n| *n == t);
-    match (rank(a), rank(b)) {
-        _ if a == b => Some(a),
-        _ if a == UNKNOWN => Some(b).filter(|t| t.0 < FIRST_MADE),
-        _ if b == UNKNOWN => Some(a).filter(|t| t.0 < FIRST_MADE),
-        (Some(x), Some(y)) => NUMBERS.get(x.max(y)).copied(),
+/// What values of two types become together, the first being named first: PostgreSQL's `select_common_type`, of types that
+/// are no domains. `None` where that takes a catalogue, and where the two do not go together.
+pub(super) fn common(first: Oid, second: Oid) -> Option<Oid> {
+    if first == second || second == UNKNOWN {
+        return Some(first);
+    }
+    if first == UNKNOWN {
+        return Some(second);
+    }
+    if let Some(chain) = CHAINS.iter().find(|chain| chain.contains(&first)) {
+        let rank = |t: Oid| chain.iter().position(|one| *one == t);
+        return rank(first).max(rank(second)).filter(|_| chain.contains(&second)).map(|rank| chain[rank]);
+    }
+    match (first, second) {
+        (NAME, t) | (t, NAME) if SIZED_TEXTS.contains(&t) => Some(NAME),
+        // A text is what is preferred; what becomes one and comes of one stays what it was first.
+        (TEXT, t) if t == NAME || SIZED_TEXTS.contains(&t) => Some(TEXT),
+        (t, TEXT) if t == NAME || SIZED_TEXTS.contains(&t) => Some(t),
+        (a, b) if SIZED_TEXTS.contains(&a) && SIZED_TEXTS.contains(&b) => Some(a),
         _ => None,
     }
 }
@@ -186,5 +204,43 @@ impl Col {
     /// The same column with another value.
     pub(super) fn with(&self, value: Value) -> Self {
         Self { value, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_types_become_what_the_server_makes_of_them() {
+        let (date, timestamp, zoned) = (Oid(1082), Oid(1114), Oid(1184));
+        let (varchar, bpchar) = (Oid(1043), Oid(1042));
+        // What `pg_typeof(coalesce(NULL::first, NULL::second))` says on 13, 15 and 18.
+        let pairs = [
+            (INT4, Oid(20), Some(Oid(20))),
+            (NUMERIC, INT4, Some(NUMERIC)),
+            (Oid(700), NUMERIC, Some(Oid(700))),
+            (date, zoned, Some(zoned)),
+            (timestamp, date, Some(timestamp)),
+            (Oid(1083), Oid(1266), Some(Oid(1266))),
+            (TEXT, varchar, Some(TEXT)),
+            (varchar, TEXT, Some(varchar)),
+            (varchar, bpchar, Some(varchar)),
+            (bpchar, varchar, Some(bpchar)),
+            (varchar, NAME, Some(NAME)),
+            (NAME, bpchar, Some(NAME)),
+            (NAME, TEXT, Some(NAME)),
+            (TEXT, NAME, Some(TEXT)),
+            (UNKNOWN, JSONB, Some(JSONB)),
+            (JSONB, UNKNOWN, Some(JSONB)),
+            (UNKNOWN, UNKNOWN, Some(UNKNOWN)),
+            // Refused by the server.
+            (INT4, TEXT, None),
+            (date, Oid(1083), None),
+            (TEXT, date, None),
+        ];
+        for (first, second, wanted) in pairs {
+            assert_eq!(common(first, second), wanted, "{first:?} and {second:?}");
+        }
     }
 }
