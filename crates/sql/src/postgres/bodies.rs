@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use pg_query::NodeEnum;
 use pg_query::protobuf::Node;
 
-use super::catalog::{Function, Relation, RelationKind};
+use super::calling::Known;
+use super::catalog::{Function, FunctionKind, Oid, Relation, RelationKind};
 use super::cleared::NOT_READ;
 use super::query::Rows;
 use super::scope::{Arguments, Entry, Scope, Visible};
@@ -52,6 +53,25 @@ impl<'a> Walk<'a> {
         flow
     }
 
+    /// Whether the body was read, so that of a row that it is given it uses the columns that were found there and no others.
+    pub(super) fn follows_rows(&self, function: &Function) -> bool {
+        // What a result's column is called may hide an argument, and counts among their numbers.
+        let plain =
+            function.kind == FunctionKind::Function && !function.variadic && function.out_columns.is_empty();
+        let read = match function.language.as_str() {
+            "sql" => true,
+            "plpgsql" => !self.opaque.contains(&function.oid),
+            _ => false,
+        };
+        let being_read =
+            |(of, known): (&(Oid, _), &Known)| of.0 == function.oid && matches!(known, Known::Reading(_));
+        plain
+            && read
+            && !function.is_builtin()
+            && self.catalog.standing(function).is_none()
+            && !self.called.iter().any(being_read)
+    }
+
     pub(super) fn arguments(&self, function: &'a Function, variables: bool) -> Arguments {
         let named = function
             .arguments
@@ -72,7 +92,7 @@ impl<'a> Walk<'a> {
     }
 
     /// An argument of a table's row type holds what the table holds.
-    fn argument_value(&self, type_oid: super::catalog::Oid) -> Value {
+    fn argument_value(&self, type_oid: Oid) -> Value {
         let relation = self
             .catalog
             .type_by_oid(type_oid)

@@ -12,15 +12,21 @@ struct Made {
     source: &'static str,
     path: Option<&'static str>,
     definer: bool,
+    /// The table of `shop` whose row it takes as `c`.
+    row: Option<&'static str>,
 }
 
 impl Made {
     const fn new(name: &'static str, language: &'static str, source: &'static str) -> Self {
-        Self { name, language, source, path: None, definer: false }
+        Self { name, language, source, path: None, definer: false, row: None }
     }
 
     const fn under(self, path: &'static str) -> Self {
         Self { path: Some(path), ..self }
+    }
+
+    const fn of(self, table: &'static str) -> Self {
+        Self { row: Some(table), ..self }
     }
 
     const fn by_its_owner(self) -> Self {
@@ -36,13 +42,14 @@ fn with(made: &[Made]) -> Catalog {
     catalog.relation_names.entry("vault".to_owned()).or_default().insert("products".to_owned(), twin.oid);
     catalog.relations.insert(twin.oid, twin);
     for (oid, made) in (950_001..).map(Oid).zip(made) {
+        let row = made.row.and_then(|table| catalog.type_named("shop", table)).map(|t| t.oid);
         let function = Function {
             oid,
             schema: "shop".to_owned(),
             name: made.name.to_owned(),
             kind: FunctionKind::Function,
-            arguments: Vec::new(),
-            argument_names: Vec::new(),
+            arguments: row.into_iter().collect(),
+            argument_names: row.map(|_| Some("c".to_owned())).into_iter().collect(),
             defaults: 0,
             default_expressions: None,
             variadic: false,
@@ -319,4 +326,68 @@ fn a_name_that_goes_by_somebody_elses_rights_is_not_certain() {
     both.retain(|line| line.starts_with("unknown"));
     one.retain(|line| line.starts_with("unknown"));
     assert_eq!((both.len(), one.len()), (1, 0), "{both:?} {one:?}");
+}
+
+#[test]
+fn of_a_row_that_it_is_given_a_function_uses_what_its_body_does() {
+    let calls = ["SELECT shop.f(c) AS it FROM shop.customers c", "SELECT c.f AS it FROM shop.customers c"];
+    let given = |language, source, there: &[&str], not_there: &[&str]| {
+        let made = [
+            Made::new("f", language, source).of("customers"),
+            Made::new("plain", "sql", "SELECT c.name").of("customers"),
+            Made::new("tells", "sql", "SELECT c.ssn").of("customers"),
+            Made::new("again", "sql", "SELECT shop.f(c)").of("customers"),
+        ];
+        calls.iter().for_each(|call| called(&made, call, there, not_there));
+    };
+    // Columns of people's rows that say nothing of them.
+    for (language, source) in [
+        ("sql", "SELECT $1.name || ' of ' || $1.city"),
+        ("sql", "SELECT c.name || ' of ' || c.city"),
+        ("sql", "SELECT (c).name"),
+        ("sql", "SELECT shop.plain(c)"),
+        ("sql", "SELECT count(*)::text FROM shop.orders WHERE customer_id = c.id"),
+        ("plpgsql", "BEGIN RETURN c.name; END"),
+        (
+            "plpgsql",
+            "DECLARE n text; BEGIN SELECT name INTO n FROM shop.products p WHERE p.id = c.id; RETURN n || c.city; END",
+        ),
+        ("plpgsql", "BEGIN IF c.points > 5 THEN RETURN 'many'; END IF; RETURN 'few'; END"),
+    ] {
+        given(language, source, &["-> it"], &["unknown", "probe", "it~"]);
+    }
+    let number = &["probe column shop.customers.ssn"];
+    for (language, source) in [
+        ("sql", "SELECT c.ssn"),
+        ("sql", "SELECT (c).ssn"),
+        ("sql", "SELECT ssn(c)"),
+        ("sql", "SELECT c::text"),
+        ("sql", "SELECT row_to_json($1)::text"),
+        ("sql", "SELECT x.ssn FROM (SELECT c.*) x"),
+        ("sql", "SELECT (x).ssn FROM (VALUES (c)) v(x)"),
+        ("sql", "SELECT 'x' WHERE c.ssn LIKE '9%'"),
+        ("sql", "SELECT shop.tells(c)"),
+        ("sql", "SELECT shop.again(c)"),
+        ("plpgsql", "BEGIN RETURN c.ssn; END"),
+        ("plpgsql", "BEGIN RETURN $1.ssn; END"),
+        ("plpgsql", "BEGIN RETURN c; END"),
+        ("plpgsql", "DECLARE r record; BEGIN r := c; RETURN r.ssn; END"),
+        ("plpgsql", "DECLARE x ALIAS FOR c; BEGIN RETURN x.ssn; END"),
+        ("plpgsql", "DECLARE x ALIAS FOR $1; BEGIN RETURN x.ssn; END"),
+        ("plpgsql", "BEGIN DECLARE c text := 'x'; BEGIN NULL; END; RETURN c.ssn; END"),
+        ("plpgsql", "BEGIN c.name := c.ssn; RETURN c.name; END"),
+        ("plpgsql", "BEGIN RAISE NOTICE '%', c; RETURN 'x'; END"),
+        (
+            "plpgsql",
+            "#variable_conflict use_variable\nBEGIN RETURN (SELECT c.ssn FROM (SELECT 'x' AS ssn) c); END",
+        ),
+        ("plpgsql", "#variable_conflict use_variable\nBEGIN RETURN (SELECT c FROM (SELECT 'x' AS c) x); END"),
+    ] {
+        given(language, source, number, &[]);
+    }
+    given("sql", "SELECT concat_ws(',', c.*)", &["unknown"], &[]);
+    // What stands in a row is another thing than its type says.
+    let made = [Made::new("f", "sql", "SELECT c.name").of("products")];
+    let dressed = "SELECT shop.f(ROW(c.id, 'AAA-0000', c.ssn)::shop.products) AS it FROM shop.customers c";
+    called(&made, dressed, number, &[]);
 }

@@ -8,7 +8,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
 use super::absent::{Advice, NO_FUNCTION};
-use super::catalog::{Function, FunctionKind, Oid};
+use super::catalog::{Function, FunctionKind, Oid, TypeKind};
 use super::classes::never_compares;
 use super::functions::{Class, Origin, classify};
 use super::scope::Scope;
@@ -28,10 +28,17 @@ impl<'a> Walk<'a> {
         if self.major < 16 && (name.schema, name.name) == (Some("pg_catalog"), "system_user") {
             self.needs(16, "SYSTEM_USER");
         }
-        let values: Vec<Value> = call.args.iter().map(|node| self.value(node, scope)).collect();
-        let candidates = self.candidates_of(call);
         let plain =
             call.agg_order.is_empty() && call.agg_filter.is_none() && call.over.is_none() && !call.agg_star;
+        // What becomes of a row that is given as it is, the function says.
+        let by_place =
+            plain && !call.func_variadic && !call.agg_distinct && call.args.iter().all(is_in_its_place);
+        let given = |walk: &mut Self, node: &Node| {
+            let row = walk.row_given(node, scope).filter(|_| by_place);
+            row.unwrap_or_else(|| walk.value(node, scope))
+        };
+        let values: Vec<Value> = call.args.iter().map(|node| given(self, node)).collect();
+        let candidates = self.candidates_of(call);
         if let ([value], true, None) = (values.as_slice(), plain, name.schema)
             && let Some(column) =
                 value.row.as_ref().and_then(|row| row.iter().find(|c| &*c.name == name.name))
@@ -39,7 +46,9 @@ impl<'a> Walk<'a> {
         {
             // `column(row)` is the column.
             self.chosen = Vec::new();
-            return column.value.clone();
+            let column = column.value.clone();
+            self.read_in_body(&column);
+            return column;
         }
         let mut cast = None;
         if let ([value], true, false) = (values.as_slice(), plain, call.func_variadic) {
@@ -50,10 +59,12 @@ impl<'a> Walk<'a> {
             }
         }
         let mut flow = Flow::Clear;
-        if !self.counts_rows(call, &candidates, &values) {
-            for value in &values {
-                flow = flow.both(self.consume(value));
-            }
+        let counts = self.counts_rows(call, &candidates, &values);
+        let (rows, others): (Vec<usize>, Vec<usize>) = (0..values.len())
+            .filter(|_| !counts)
+            .partition(|index| by_place && values.get(*index).is_some_and(|v| v.row.is_some()));
+        for value in others.iter().filter_map(|index| values.get(*index)) {
+            flow = flow.both(self.consume(value));
         }
         let mut values = values;
         for sort in &call.agg_order {
@@ -86,6 +97,9 @@ impl<'a> Walk<'a> {
             self.no_function(&name, call.location, &values);
         }
         let result = self.apply(name.name, candidates, &values, &call.args, scope);
+        for index in rows {
+            flow = flow.both(self.given_row(index, &values));
+        }
         if let ([value], None) = (values.as_slice(), name.schema)
             && let Some(row) = &value.row
             && let Some(column) = row.iter().find(|c| &*c.name == name.name)
@@ -146,10 +160,33 @@ impl<'a> Walk<'a> {
         if candidates.is_empty() && self.unsettled.is_none() {
             self.no_function(&Qualified { database: None, schema: None, name }, -1, values);
         }
-        for value in values {
-            self.consume(value);
-        }
-        self.apply(name, candidates, values, &[], scope)
+        let result = self.apply(name, candidates, values, &[], scope);
+        let flow =
+            (0..values.len()).fold(result.flow, |flow, index| flow.both(self.given_row(index, values)));
+        Value { flow, ..result }
+    }
+
+    /// What the result of the functions that were called last depends on by one of the values that they were given. Of a row
+    /// of a table that is what their bodies use, which was found there; of anything else all of it.
+    fn given_row(&mut self, index: usize, values: &[Value]) -> Flow {
+        let Some(value) = values.get(index) else { return Flow::Clear };
+        let followed = value.type_oid.filter(|of| self.holds_what_is_stored(value, *of)).is_some_and(|of| {
+            !self.chosen.is_empty()
+                && self.chosen.iter().all(|f| f.arguments.get(index) == Some(&of) && self.follows_rows(f))
+        });
+        if followed { Flow::Clear } else { self.consume(value) }
+    }
+
+    /// Whether each column of a row holds what is stored in that column of its table, or nothing tagged.
+    fn holds_what_is_stored(&self, value: &Value, of: Oid) -> bool {
+        let Some(row) = &value.row else { return false };
+        let of = self.catalog.type_by_oid(of).filter(|t| t.kind == TypeKind::Composite);
+        let Some(relation) = of.and_then(|t| self.catalog.relation_by_oid(t.relation)) else { return false };
+        let stored = self.stored_columns(relation);
+        let same = |(given, stored): (&Col, &Col)| {
+            given.value.flow.is_clear() || given.value.flow == stored.value.flow
+        };
+        row.len() == stored.len() && row.iter().zip(stored.iter()).all(same)
     }
 
     /// Every function that a call could mean.
@@ -363,7 +400,7 @@ impl<'a> Walk<'a> {
     fn result_type(&self, candidates: &[&'a Function], values: &[Value]) -> Option<Oid> {
         let mut results = candidates.iter().map(|f| {
             let declared = self.catalog.type_by_oid(f.returns)?;
-            if declared.kind != super::catalog::TypeKind::Pseudo {
+            if declared.kind != TypeKind::Pseudo {
                 return Some(f.returns);
             }
             let types: Vec<Option<Oid>> = values.iter().map(|value| value.type_oid).collect();
@@ -575,6 +612,11 @@ pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
         "timestamp" => "timestamp without time zone",
         name => name,
     }
+}
+
+/// Whether an argument is given by its place, and not by its name.
+fn is_in_its_place(argument: &Node) -> bool {
+    !matches!(kind(argument), Some(NodeEnum::NamedArgExpr(_)))
 }
 
 /// Ordered-set aggregates take the values of `WITHIN GROUP` as arguments.

@@ -54,7 +54,12 @@ impl<'a> Walk<'a> {
         };
         let parameters: Vec<String> = inputs.chain(outputs).chain(special).collect();
         let head = format!("CREATE {what} body({}) {returns}", parameters.join(", "));
-        self.plpgsql(&head, &function.source, arguments, &function.name)
+        let above = std::mem::take(&mut self.passes_on);
+        let flow = self.plpgsql(&head, &function.source, arguments, &function.name);
+        if std::mem::replace(&mut self.passes_on, above) {
+            self.opaque.insert(function.oid);
+        }
+        flow
     }
 
     /// What a trigger's function finds beside its own variables.
@@ -88,6 +93,7 @@ impl<'a> Walk<'a> {
         let Some(parsed) = parsed.filter(|parsed| has_all(parsed, &variables)) else {
             return self.not_read(name);
         };
+        self.passes_on = variables.iter().any(|variable| variable.alias) || returns_variable(&parsed);
         let scope = Scope { arguments: Some(&arguments), ..Scope::default() };
         let touched = std::mem::take(&mut self.found.touches_tagged);
         let mut flow = Flow::Clear;
@@ -125,6 +131,7 @@ impl<'a> Walk<'a> {
             // A name that inner blocks declare again may be either.
             let again = arguments.named.iter_mut().find(|(n, _)| n.as_deref() == Some(&variable.name));
             match again {
+                Some((_, value)) if value.row.is_some() => value.type_oid = None,
                 Some((_, value)) if value.type_oid != value_type => *value = Value::default(),
                 Some(_) => (),
                 None => arguments.named.push((Some(variable.name.clone()), Value::clear(value_type))),
@@ -350,6 +357,15 @@ fn anywhere(tree: &Json, is: &dyn Fn(&str, &Json) -> bool) -> bool {
         Json::Object(fields) => fields.iter().any(|(key, value)| is(key, value) || anywhere(value, is)),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
     }
+}
+
+/// Whether code returns a variable as it is: the tree does not say which. What the parser adds at the end stands in no line.
+fn returns_variable(tree: &Json) -> bool {
+    anywhere(tree, &|key, value| {
+        matches!(key, "PLpgSQL_stmt_return" | "PLpgSQL_stmt_return_next")
+            && value.get("expr").is_none()
+            && number(value.get("lineno")) != 0
+    })
 }
 
 /// `RETURN NEW`, `RETURN OLD`

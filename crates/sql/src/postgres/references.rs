@@ -24,7 +24,10 @@ impl<'a> Walk<'a> {
         };
         let found = match names.as_slice() {
             [name] => match scope.column(name) {
-                Some(value) => Some(value),
+                Some(value) => Some(match self.row_variable(name, scope) {
+                    Some(row) => value.either(row),
+                    None => value,
+                }),
                 // In SQL a row comes before an argument, in PL/pgSQL a setting says which.
                 None => match (self.whole_row(None, name, scope), self.argument(name, scope)) {
                     (Some(row), Some(argument)) => Some(row.either(argument)),
@@ -86,6 +89,14 @@ impl<'a> Walk<'a> {
             let value = self.qualified_argument(table, name, scope)?;
             return Some(value);
         };
+        let variable = self.row_variable(table, scope).and_then(|row| row.row);
+        let field = variable.and_then(|row| row.iter().find(|c| &*c.name == name).map(|c| c.value.clone()));
+        if let Some(field) = field {
+            return Some(match entry.column(name) {
+                Some(value) => value.either(field),
+                None => field,
+            });
+        }
         let (known, is_certain) = match entry.named(name) {
             Some((value, sure)) => (Some(value), sure),
             None => (super::scope::system(entry, name), true),
@@ -141,7 +152,7 @@ impl<'a> Walk<'a> {
     }
 
     /// In a function's body reading is using: what is read could come out in its result or its messages.
-    fn read_in_body(&mut self, value: &Value) {
+    pub(super) fn read_in_body(&mut self, value: &Value) {
         if matches!(self.within, Within::Body(_)) && !value.flow.is_clear() {
             self.consume(value);
         }
@@ -162,6 +173,24 @@ impl<'a> Walk<'a> {
     pub(super) fn argument(&self, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
         let arguments = scope.levels().find_map(|s| s.arguments)?;
         let named = arguments.named.iter().find(|(n, _)| n.as_deref() == Some(name));
+        named.map(|(_, value)| value.clone())
+    }
+
+    /// A row that the function whose body is read was given, where an expression is its name alone: it is not used yet.
+    pub(super) fn row_given(&self, node: &Node, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let Some(NodeEnum::ColumnRef(reference)) = kind(node) else { return None };
+        let names = strings(&reference.fields)?;
+        let [name] = names.as_slice() else { return None };
+        let other = scope.column(name).is_some() || scope.entry(None, name).is_some();
+        self.argument(name, scope).filter(|value| value.row.is_some() && !other)
+    }
+
+    /// A variable that holds a row of a table, where PL/pgSQL's `variable_conflict` may prefer it to a column or a relation of
+    /// that name.
+    fn row_variable(&self, name: &str, scope: &Scope<'_, 'a>) -> Option<Value> {
+        let arguments = scope.levels().find_map(|s| s.arguments).filter(|arguments| arguments.variables)?;
+        let named =
+            arguments.named.iter().find(|(n, value)| n.as_deref() == Some(name) && value.row.is_some());
         named.map(|(_, value)| value.clone())
     }
 
@@ -201,7 +230,11 @@ impl<'a> Walk<'a> {
                 self.read_in_body(&column);
                 (column, rest)
             }
-            _ => (base.map(|node| self.value(node, scope)).unwrap_or_default(), steps),
+            (_, first) => {
+                let field = first.is_some_and(|(first, _)| string(first).is_some());
+                let row = base.filter(|_| field).and_then(|node| self.row_given(node, scope));
+                (row.or_else(|| base.map(|node| self.value(node, scope))).unwrap_or_default(), steps)
+            }
         };
         for step in steps {
             match kind(step) {

@@ -60,6 +60,10 @@ pub(super) struct Walk<'a> {
     pub calling: Calling,
     /// Whether what is called now does anything else than read.
     pub acts: bool,
+    /// The code that is being read may pass on a variable without a word of which.
+    pub passes_on: bool,
+    /// Functions that may pass on a row that they were given without a word of it.
+    pub opaque: HashSet<Oid>,
     /// Types whose checks were read.
     pub checked: HashSet<(Oid, Frame)>,
     /// Types whose comparisons were read; OID 0 for all.
@@ -106,6 +110,8 @@ impl<'a> Walk<'a> {
             called: HashMap::new(),
             calling: Calling::default(),
             acts: false,
+            passes_on: false,
+            opaque: HashSet::new(),
             checked: HashSet::new(),
             compared: HashSet::new(),
             written: HashSet::new(),
