@@ -166,7 +166,11 @@ pub(super) fn common(first: Oid, second: Oid) -> Option<Oid> {
     }
     if let Some(chain) = CHAINS.iter().find(|chain| chain.contains(&first)) {
         let rank = |t: Oid| chain.iter().position(|one| *one == t);
-        return rank(first).max(rank(second)).filter(|_| chain.contains(&second)).map(|rank| chain[rank]);
+        return rank(second)
+            .max(rank(first))
+            .filter(|_| chain.contains(&second))
+            .and_then(|n| chain.get(n))
+            .copied();
     }
     match (first, second) {
         (NAME, t) | (t, NAME) if SIZED_TEXTS.contains(&t) => Some(NAME),
