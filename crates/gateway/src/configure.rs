@@ -23,7 +23,7 @@ mod functions;
 mod merge;
 mod typed;
 
-pub(crate) use build::{Means, column_text, load};
+pub(crate) use build::{Means, load};
 use build::{build, check_sources, check_tests, sources};
 pub use build::{check_name, column_name, tag};
 pub use functions::check_digest;
@@ -340,7 +340,7 @@ impl Gateway {
         };
         let mut proposed = Vec::new();
         for (column, tag) in crate::catalogue::proposals(&catalogue) {
-            let name = column_text(&column);
+            let name = column.to_string();
             if let std::collections::btree_map::Entry::Vacant(free) = config.columns.entry(name.clone()) {
                 free.insert(ColumnConfig { tags: [tag.0.clone()].into(), strategy: None, proposed: true });
                 proposed.push(format!("{name}: {tag}"));

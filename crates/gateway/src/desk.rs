@@ -9,9 +9,7 @@ use policy::rights::Right;
 
 use crate::cases::{self, Outcome};
 use crate::catalogue::proposals;
-use crate::configure::{
-    Applied, ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig, column_text,
-};
+use crate::configure::{Applied, ColumnConfig, Configuration, ConfigureError, PolicyFile, TargetConfig};
 use crate::denials::{DenialInfo, NewDenial};
 use crate::doctor::{Check, Grade};
 use crate::drafts::{Added, Changed, Wanted};
@@ -282,7 +280,7 @@ impl Gateway {
             return Ok(tried);
         }
         let (catalogue, _) = target.catalogue.current();
-        let columns = proposals(&catalogue).into_iter().map(|(column, tag)| (column_text(&column), tag.0));
+        let columns = proposals(&catalogue).into_iter().map(|(column, tag)| (column.to_string(), tag.0));
         Ok(Tried { columns: columns.collect(), ..tried })
     }
 

@@ -20,7 +20,7 @@ pub use action::Action;
 pub use denial::{Denial, Scope, Subject, Which};
 pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
-pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
+pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName, parts};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};

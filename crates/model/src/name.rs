@@ -34,6 +34,53 @@ impl fmt::Display for Tag {
     }
 }
 
+/// A part of a name as it stands between dots: in double quotes where it would be taken for another name without them.
+struct Part<'a>(&'a str);
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains(['.', '"']) {
+            return write!(f, "\"{}\"", self.0.replace('"', "\"\""));
+        }
+        f.write_str(self.0)
+    }
+}
+
+/// The parts of a name as the names here are shown; `None` where a part is empty or a quote is not closed.
+pub fn parts(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let mut part = String::new();
+        if let Some(mut quoted) = rest.strip_prefix('"') {
+            loop {
+                let (piece, behind) = quoted.split_once('"')?;
+                part.push_str(piece);
+                match behind.strip_prefix('"') {
+                    Some(more) => quoted = more,
+                    None => {
+                        rest = behind;
+                        break;
+                    }
+                }
+                part.push('"');
+            }
+        } else {
+            let (piece, behind) = rest.split_at_checked(rest.find('.').unwrap_or(rest.len()))?;
+            part.push_str(piece);
+            rest = behind;
+        }
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part);
+        if rest.is_empty() {
+            return Some(parts);
+        }
+        rest = rest.strip_prefix('.')?;
+    }
+}
+
 /// A table, view, materialized view, sequence or foreign table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct TableName {
@@ -45,7 +92,7 @@ pub struct TableName {
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        write!(f, "{}.{}", Part(&self.schema), Part(&self.name))
     }
 }
 
@@ -60,7 +107,7 @@ pub struct ColumnName {
 
 impl fmt::Display for ColumnName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.table, self.name)
+        write!(f, "{}.{}", self.table, Part(&self.name))
     }
 }
 
@@ -75,7 +122,7 @@ pub struct FunctionName {
 
 impl fmt::Display for FunctionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        write!(f, "{}.{}", Part(&self.schema), Part(&self.name))
     }
 }
 
@@ -101,11 +148,38 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Target => f.write_str("the target"),
-            Self::Schema(name) => write!(f, "schema {name}"),
+            Self::Schema(name) => write!(f, "schema {}", Part(name)),
             Self::Table(name) => write!(f, "{name}"),
             Self::Column(name) => write!(f, "column {name}"),
             Self::Function(name) => write!(f, "function {name}"),
             Self::Setting(name) => write!(f, "setting {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_are_shown_alike_and_each_is_read_as_it_is_shown() {
+        let names = [
+            ("shop", "orders", "shop.orders"),
+            ("Odd Name", "Straße", "Odd Name.Straße"),
+            ("shop.a", "b", "\"shop.a\".b"),
+            ("shop", "a.b", "shop.\"a.b\""),
+            ("shop", "\"", "shop.\"\"\"\""),
+            ("a\".b", "c", "\"a\"\".b\".c"),
+        ];
+        for (schema, name, shown) in names {
+            let table = TableName { schema: schema.to_owned(), name: name.to_owned() };
+            assert_eq!(table.to_string(), shown);
+            assert_eq!(parts(shown), Some(vec![schema.to_owned(), name.to_owned()]), "{shown}");
+            let column = ColumnName { table, name: name.to_owned() };
+            assert_eq!(parts(&column.to_string()).map(|p| p.len()), Some(3), "{column}");
+        }
+        for text in ["", ".", "a.", ".a", "a..b", "\"a", "\"a\"b.c", "\"\".a"] {
+            assert_eq!(parts(text), None, "{text}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn effect(text: &str) -> Result<Effect, String> {
     let mut parts = rest.split('#');
     let named = parts.next().unwrap_or_default();
     let (kind, name) = named.split_once(':').unwrap_or(("", named));
-    let names: Vec<String> = name.split('.').map(str::to_owned).collect();
+    let names = model::parts(name).unwrap_or_default();
     let table = |schema: String, name: String| TableName { schema, name };
     let resource = match (kind, <[String; 3]>::try_from(names.clone()), <[String; 2]>::try_from(names)) {
         ("target", _, _) => Resource::Target,

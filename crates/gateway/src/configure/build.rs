@@ -230,32 +230,10 @@ fn column_tags(columns: &BTreeMap<String, ColumnConfig>) -> Result<Vec<ColumnTag
     Ok(all)
 }
 
-/// `schema.table.column`; a part with a dot in it stands in double quotes.
+/// `schema.table.column`; a part with a dot or a quote in it stands in double quotes.
 pub fn column_name(text: &str) -> Option<ColumnName> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    loop {
-        let (part, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => rest.split_at_checked(rest.find('.').unwrap_or(rest.len()))?,
-        };
-        if part.is_empty() {
-            return None;
-        }
-        parts.push(part.to_owned());
-        if behind.is_empty() {
-            break;
-        }
-        rest = behind.strip_prefix('.')?;
-    }
-    let [schema, name, column] = parts.try_into().ok()?;
+    let [schema, name, column] = model::parts(text)?.try_into().ok()?;
     Some(ColumnName { table: TableName { schema, name }, name: column })
-}
-
-/// The text that [`column_name`] reads.
-pub(crate) fn column_text(column: &ColumnName) -> String {
-    let part = |p: &str| if p.contains('.') { format!("\"{p}\"") } else { p.to_owned() };
-    format!("{}.{}.{}", part(&column.table.schema), part(&column.table.name), part(&column.name))
 }
 
 pub(super) fn sources(files: &[PolicyFile]) -> Vec<Source> {
@@ -280,7 +258,7 @@ mod tests {
             let read = column_name(text);
             assert_eq!(read.is_some(), fits, "{text}");
             if let Some(column) = read {
-                assert_eq!(column_text(&column), text);
+                assert_eq!(column.to_string(), text);
             }
         }
     }

@@ -109,9 +109,12 @@ impl Tools {
         target: &TargetName,
         table: &str,
     ) -> Result<Answer, Refusal> {
-        let (schema, name) = match table.split_once('.') {
-            Some((schema, name)) => (Some(schema.to_owned()), name),
-            None => (None, table),
+        let quoted = model::parts(table).filter(|_| table.contains('"'));
+        let (schema, name) = match (quoted.as_deref(), table.split_once('.')) {
+            (Some([name]), _) => (None, name.as_str()),
+            (Some([schema, name]), _) => (Some(schema.clone()), name.as_str()),
+            (_, Some((schema, name))) => (Some(schema.to_owned()), name),
+            (_, None) => (None, table),
         };
         let most = Some(MOST.to_string());
         let values = [schema, Some(name.to_owned()), most.clone()];
