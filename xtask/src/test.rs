@@ -54,6 +54,7 @@ const MAJORS: &[Step] = &[
     Step { name: "acceptance, 17", long: true, run: || given_cases(Some("17")) },
     Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
     Step { name: "acceptance by MCP", long: true, run: || acceptance::run(None, None, by_mcp()) },
+    Step { name: "own cases by MCP", long: true, run: || own_cases(by_mcp()) },
     Step { name: "own cases", long: true, run: || own_cases(acceptance::Which::default()) },
     Step { name: "own cases, 13", long: true, run: || own_cases(harmful("13")) },
     Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
