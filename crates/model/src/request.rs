@@ -335,9 +335,12 @@ pub const SINCE_IT_WAS: &str = " since it was ";
 
 /// The outcome of a request that was ended since something was changed, as it is told of another that asks the same anew.
 pub fn since_request(outcome: &str, id: &str) -> Option<String> {
-    outcome
-        .split_once(SINCE_IT_WAS)
-        .map(|(changed, stood)| format!("{changed} since request {id} was {stood}"))
+    outcome.split_once(SINCE_IT_WAS).map(|(changed, stood)| format!("{changed}{}{stood}", since_which(id)))
+}
+
+/// What stands before where a request stood, where another one tells what was changed since.
+fn since_which(id: &str) -> String {
+    format!(" since request {id} was ")
 }
 
 impl Status {
@@ -614,6 +617,13 @@ pub struct Request {
     /// To which states it came, and when; only where one request is shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Reached>,
+}
+
+impl Request {
+    /// Whether it took the place of this one, since something was changed.
+    pub fn takes_the_place_of(&self, id: &str) -> bool {
+        self.changed.as_ref().is_some_and(|changed| changed.contains(&since_which(id)))
+    }
 }
 
 /// That a request came to a state.
