@@ -51,14 +51,19 @@ const join = async (who, link) => {
 };
 
 // A statement that psql sends and waits for.
-const psql = (statement) => {
-  const child = spawn('psql', ['-XAtc', statement], { stdio: ['ignore', 'pipe', 'pipe'] });
+const psql = (statement, env = process.env) => {
+  const child = spawn('psql', ['-XAtc', statement], { stdio: ['ignore', 'pipe', 'pipe'], env });
   let said = '';
   child.stdout.on('data', (text) => { said += text; });
   child.stderr.on('data', (text) => { said += text; });
   const ended = new Promise((resolve) => child.on('close', () => resolve(said)));
   return { ended, said: () => said, end: () => child.kill() };
 };
+
+// The same to the server itself, past the gateway.
+const server = (statement) => psql(statement, {
+  ...process.env, PGPORT: process.env.CONSOLE_TARGET_PORT, PGPASSWORD: process.env.CONSOLE_TARGET_PASSWORD,
+}).ended;
 
 // The request that a statement waits for, once it says so.
 const asked = async (statement) => {
@@ -104,6 +109,21 @@ const sent = (page, path, fields, headers = {}) => page.request.post(`${origin}$
 });
 const hidden = (page, name) => page.locator(`form.answer [name=${name}]`).inputValue();
 
+// What a real passkey signs where these fields are asked about at this address.
+const signed = (page, address, fields) => page.evaluate(async ([at, more]) => {
+  const question = await (await fetch(at, { method: 'POST', body: new URLSearchParams(more) })).json();
+  const bytes = (t) => Uint8Array.from(atob(t.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
+  const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+  const given = await navigator.credentials.get({ publicKey: {
+    challenge: bytes(question.challenge), rpId: question.rp_id, userVerification: more.uv ?? 'required',
+    allowCredentials: question.keys.map((key) => ({ type: 'public-key', id: bytes(key) })),
+  } });
+  return JSON.stringify({
+    id: text(given.rawId), client_data: text(given.response.clientDataJSON),
+    data: text(given.response.authenticatorData), signature: text(given.response.signature),
+  });
+}, [address, fields]);
+
 const [ada, eve, dora, alice] = [await somebody(), await somebody(), await somebody(), await somebody()];
 
 const flows = {
@@ -139,7 +159,7 @@ const flows = {
     await ada.page.keyboard.press('a');
     const said = await held.ended;
     check(/UPDATE 1/.test(said), said);
-    await ada.page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await ada.page.locator('#standing .chip', { hasText: 'done' }).waitFor();
     await ada.page.getByText('by passkey').waitFor();
     await looks(ada.page, 'done');
     check(!ada.refused.length, ada.refused.join('\n'));
@@ -154,7 +174,7 @@ const flows = {
     await dora.page.getByRole('button', { name: 'Deny' }).click();
     const said = await held.ended;
     check(/not before noon/.test(said), said);
-    await dora.page.locator('.chip', { hasText: 'denied' }).first().waitFor();
+    await dora.page.locator('#standing .chip', { hasText: 'denied' }).waitFor();
   },
 
   async 'what somebody else answers leaves the inbox without anything moving'() {
@@ -172,28 +192,32 @@ const flows = {
   async 'a request that nobody answers expires'() {
     const held = await asked('INSERT INTO orders VALUES (99)');
     await ada.page.goto(`${origin}/requests/${held.id}`);
-    await ada.page.locator('.chip', { hasText: 'expired' }).first().waitFor();
+    await ada.page.locator('#standing .chip', { hasText: 'expired' }).waitFor();
     check(await ada.page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can still be approved');
     held.end();
   },
 
   async 'a plan is approved as one, statement by statement'() {
     const script = `CREATE TABLE note (id int PRIMARY KEY, words text NOT NULL);
-      UPDATE orders SET total = total + 1 WHERE id < 4; DELETE FROM orders WHERE id = 18; SELECT count(*) FROM note;`;
+      UPDATE orders SET total = total + 1 WHERE id < 4; DELETE FROM orders WHERE id = 18; SELECT count(*) FROM note;
+      ALTER TABLE carts ADD COLUMN seen boolean; UPDATE carts SET seen = true WHERE id <= 2;`;
     const submitted = await fetch(`${process.env.CONSOLE_AGENTS}/plans`, {
       method: 'POST', headers: { authorization: `Bearer ${process.env.PGPASSWORD}` },
       body: new URLSearchParams({ target: 'sample', script, reason: 'notes for <b>orders</b>', by: 'gateway' }),
     });
     const plan = await submitted.json();
     check(submitted.ok && plan.status === 'pending', JSON.stringify(plan));
+    await join(dora, process.env.CONSOLE_DBA);
     const { page } = dora;
     await page.goto(`${origin}/requests/${plan.id}`);
     await page.getByText('run in one transaction').waitFor();
     await page.locator('.diff .new', { hasText: 'the table public.note' }).waitFor();
-    check(await page.locator('ol.plan > li').count() === 4, 'not each statement is there');
+    check(await page.locator('ol.plan > li').count() === 6, 'not each statement is there');
+    await page.getByText('All of them were tried in one transaction that was rolled back').waitFor();
+    await page.locator('ol.plan > li').nth(5).getByText('updates 2 rows of public.carts').waitFor();
     await looks(page, 'plan');
     await page.getByRole('button', { name: 'Approve' }).click();
-    await page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await page.locator('#standing .chip', { hasText: 'done' }).waitFor();
     await page.getByText('Ran: DELETE 1').waitFor();
     await looks(page, 'plan-done');
   },
@@ -228,13 +252,13 @@ const flows = {
       await change();
       await page.getByRole('button', { name: 'Approve' }).click();
       await page.getByRole('link', { name: 'Look again' }).click();
-      await page.locator('.chip', { hasText: 'waits' }).first().waitFor();
+      await page.locator('#standing .chip', { hasText: 'waits' }).waitFor();
     }
     await page.getByLabel('deletes rows of public.orders').uncheck();
     await page.getByLabel('For', { exact: true }).selectOption('1800');
     await page.getByLabel('Rows at most').fill('1');
     await page.getByRole('button', { name: 'Approve' }).click();
-    await page.locator('.chip', { hasText: 'done' }).first().waitFor();
+    await page.locator('#standing .chip', { hasText: 'done' }).waitFor();
     await looks(page, 'access-answered');
     await page.locator('p.outcome').getByRole('link', { name: /standing grant g/ }).click();
     await page.getByText('A statement may change at most').waitFor();
@@ -249,6 +273,72 @@ const flows = {
     await page.getByRole('button', { name: 'Revoke it' }).click();
     await page.locator('.chip', { hasText: 'ended' }).first().waitFor();
     (await asked('UPDATE orders SET total = 0 WHERE id = 15')).end();
+  },
+
+  async 'who may not approve something says no to it all the same'() {
+    await join(dora, process.env.CONSOLE_DBA);
+    const held = await asked('UPDATE ledger SET n = 2 WHERE id = 1');
+    const { page } = dora;
+    await page.goto(`${origin}/requests/${held.id}`);
+    await page.getByText('You can deny it, and not approve it').filter({ hasText: 'the ledger is approved by its keepers' }).waitFor();
+    check(await page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can be approved');
+    await looks(page, 'deny-alone');
+    const approve = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), answer: 'approve' };
+    check((await sent(page, `/requests/${held.id}/answer`, approve)).status() === 422, 'a forged form approved');
+    await page.getByRole('button', { name: 'Deny' }).click();
+    check(/was denied/.test(await held.ended), held.said());
+    await page.locator('#standing .chip', { hasText: 'denied' }).waitFor();
+  },
+
+  async 'what changed since it was asked for is said before it is approved, and its whole history stays'() {
+    const { page } = ada;
+    const held = await asked('UPDATE carts SET n = 7 WHERE id = 5');
+    await page.goto(`${origin}/requests/${held.id}`);
+    await page.getByRole('button', { name: 'Approve' }).waitFor();
+    const altered = await server('ALTER TABLE carts ADD COLUMN again int');
+    check(/ALTER TABLE/.test(altered), altered);
+    // What was read is not what there is by now: it does not run, and the same is asked anew of whoever is there.
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.locator('#standing .chip', { hasText: 'superseded' }).waitFor();
+    await page.getByText('the table public.carts was altered since it was approved').first().waitFor();
+    check(!/UPDATE 1/.test(held.said()), held.said());
+    await looks(page, 'superseded');
+    await page.getByRole('link', { name: 'It is asked anew' }).click();
+    const [changed, answer] = [page.locator('#changed'), page.locator('form.answer')];
+    await changed.filter({ hasText: 'the table public.carts was altered' }).waitFor();
+    check((await changed.boundingBox()).y < (await answer.boundingBox()).y, 'it stands below the answer');
+    await looks(page, 'changed');
+    await page.getByText('Add a comment').click();
+    await page.getByLabel(/A comment/).fill('fine by <me>');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    const said = await held.ended;
+    check(/UPDATE 1/.test(said), said);
+    await page.locator('#standing .chip', { hasText: 'done' }).waitFor();
+    // Each step with its time, in their order.
+    const steps = page.locator('#history li');
+    const told = await steps.allTextContents();
+    for (const [at, words] of ['asked', 'user:ada approved', 'enough have approved', 'used', 'done'].entries()) {
+      check(told[at]?.includes(words), `its history: ${told.join(' | ')}`);
+    }
+    check(await steps.locator('time[datetime]').count() === 5, `a step has no time: ${told.join(' | ')}`);
+    check(told[1].includes('by passkey') && told[1].includes('fine by <me>'), told[1]);
+    await looks(page, 'history-of-one');
+  },
+
+  async 'who asked takes it back, and nobody approves it any more'() {
+    const { page } = ada;
+    const held = await asked('UPDATE carts SET n = 8 WHERE id = 5');
+    await page.goto(`${origin}/requests/${held.id}`);
+    const fields = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), answer: 'approve' };
+    const proof = await signed(page, `/requests/${held.id}/question`, fields);
+    held.end();
+    await page.locator('#standing .chip', { hasText: 'withdrawn' }).waitFor();
+    await page.locator('#history li', { hasText: 'withdrawn by whoever asked' }).locator('time[datetime]').waitFor();
+    check(await page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can still be approved');
+    await looks(page, 'withdrawn');
+    const late = await sent(page, `/requests/${held.id}/answer`, { ...fields, signed: proof });
+    check(late.status() === 422 && (await late.text()).includes('withdrawn already'), `it was approved: ${late.status()}`);
+    check((await server('SELECT n FROM carts WHERE id = 5')).trim() === '7', 'it ran');
   },
 
   async 'who signed out comes in again by the passkey'() {
@@ -349,20 +439,7 @@ const flows = {
     check((await sent(page, path, approve)).status() === 422, 'a cookie approved');
     check((await sent(page, path, { ...approve, confirm: 'yes' })).status() === 422, 'a confirmation of nothing approved');
     // A real proof, for another request, for another digest, twice, without verification.
-    const proof = (of, fields) => page.evaluate(async ([id, more]) => {
-      const form = new URLSearchParams(more);
-      const question = await (await fetch(`/requests/${id}/question`, { method: 'POST', body: form })).json();
-      const bytes = (t) => Uint8Array.from(atob(t.replace(/-/g, '+').replace(/_/g, '/')), (c) => c.charCodeAt(0));
-      const text = (b) => btoa(String.fromCharCode(...new Uint8Array(b))).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
-      const given = await navigator.credentials.get({ publicKey: {
-        challenge: bytes(question.challenge), rpId: question.rp_id, userVerification: more.uv ?? 'required',
-        allowCredentials: question.keys.map((key) => ({ type: 'public-key', id: bytes(key) })),
-      } });
-      return JSON.stringify({
-        id: text(given.rawId), client_data: text(given.response.clientDataJSON),
-        data: text(given.response.authenticatorData), signature: text(given.response.signature),
-      });
-    }, [of, { csrf, digest, ...fields }]);
+    const proof = (of, fields) => signed(page, `/requests/${of}/question`, { csrf, digest, ...fields });
     const refused = async (what, fields, words) => {
       const answer = await sent(page, path, { ...approve, ...fields });
       const body = await answer.text();
@@ -434,7 +511,7 @@ const flows = {
     await tab.close();
     evil.close();
     await page.reload();
-    await page.locator('.chip', { hasText: 'waits' }).first().waitFor();
+    await page.locator('#standing .chip', { hasText: 'waits' }).waitFor();
     check((await sent(page, path, deny)).status() === 303, 'the honest form');
     check(/denied/.test(await held.ended), 'it was denied');
   },
@@ -490,8 +567,26 @@ const flows = {
     const set = { csrf: await hidden(page, 'csrf'), set: await hidden(page, 'set'), answer: 'approve' };
     const all = await page.locator('form.answer').getAttribute('action');
     check((await sent(page, all, set)).status() === 422, 'a cookie approved several');
-    await page.getByRole('button', { name: 'Approve all 3' }).click();
-    await page.getByRole('heading', { name: '3 answered' }).waitFor();
+    // One of them alone: the others go on waiting.
+    await page.goto(`${origin}/requests/${burst[1].id}`);
+    await page.getByRole('link', { name: 'See the 3 that wait and are alike' }).waitFor();
+    await page.getByRole('button', { name: 'Approve' }).click();
+    check(/UPDATE 1/.test(await burst[1].ended), burst[1].said());
+    await page.locator('#standing .chip', { hasText: 'done' }).waitFor();
+    for (const one of [burst[0], burst[2]]) check(!/UPDATE 1/.test(one.said()), 'another was approved with it');
+    // One proof for all that are shown, and for exactly those: with one of them left out, or its digest another, it is of nothing.
+    await page.goto(`${origin}/requests/${burst[0].id}/alike`);
+    await page.getByRole('heading', { name: 'asks 2 times' }).waitFor();
+    const shown = await hidden(page, 'set');
+    const csrf = await hidden(page, 'csrf');
+    const proof = () => signed(page, `/requests/${burst[0].id}/alike/question`, { csrf, set: shown });
+    for (const other of [shown.split(',')[0], shown.replace(/:./, (c) => (c === ':0' ? ':1' : ':0')), `${shown},${shown.split(',')[0]}`]) {
+      const answer = await sent(page, `/requests/${burst[0].id}/alike/answer`, { csrf, set: other, answer: 'approve', signed: await proof() });
+      check(answer.status() === 422, `a proof for others: ${answer.status()} ${other}`);
+    }
+    for (const one of [burst[0], burst[2]]) check(!/UPDATE 1/.test(one.said()), 'a proof for others approved it');
+    await page.getByRole('button', { name: 'Approve all 2' }).click();
+    await page.getByRole('heading', { name: '2 answered' }).waitFor();
     for (const one of burst) check(/UPDATE 1/.test(await one.ended), one.said());
 
     const held = await asked(update(20));

@@ -216,3 +216,123 @@ fn comments_and_white_space_make_no_other_operation_and_all_else_does() {
         }
     }
 }
+
+/// What a statement names is one thing, what it reaches another: whatever of that is altered, it is asked for anew.
+#[test]
+fn what_lies_beneath_a_statement_is_part_of_what_was_approved() {
+    let beneath = "
+        CREATE SCHEMA b; SET search_path = b;
+        CREATE TABLE based (id int PRIMARY KEY, n int); CREATE VIEW seen AS SELECT id, n FROM based;
+        CREATE TABLE parted (id int, k int) PARTITION BY RANGE (k);
+        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+        CREATE TABLE defaulted (id int, note text DEFAULT 'a');
+        CREATE FUNCTION same(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 = $2';
+        CREATE FUNCTION any_of(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true';
+        CREATE OPERATOR === (FUNCTION = same, LEFTARG = int, RIGHTARG = int);
+        CREATE TABLE operated (id int);
+        CREATE FUNCTION alike(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 = $2';
+        CREATE OPERATOR ==== (FUNCTION = alike, LEFTARG = int, RIGHTARG = int);
+        CREATE TYPE pair AS (a int, b int);
+        CREATE FUNCTION as_pair(text) RETURNS pair LANGUAGE sql AS 'SELECT 1, 1';
+        CREATE FUNCTION as_other(text) RETURNS pair LANGUAGE sql AS 'SELECT 2, 2';
+        CREATE CAST (text AS pair) WITH FUNCTION as_pair(text) AS ASSIGNMENT;
+        CREATE TABLE cast_into (id int, note text, p pair);
+        CREATE FUNCTION fine(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0';
+        CREATE DOMAIN checked AS int CHECK (b.fine(VALUE)); CREATE TABLE domained (c checked);
+        CREATE FUNCTION keyed(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+        CREATE TABLE indexed (id int); CREATE INDEX ON indexed (b.keyed(id));
+        CREATE FUNCTION inner_one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION outer_one() RETURNS int LANGUAGE sql AS 'SELECT b.inner_one()';
+        CREATE TABLE calling (id int);
+        CREATE FUNCTION helper() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.id = b.helper(); RETURN NEW; END';
+        CREATE TABLE fired (id int); CREATE TRIGGER fires BEFORE UPDATE ON fired FOR EACH ROW EXECUTE FUNCTION fires();
+        CREATE TABLE owners (id int PRIMARY KEY);
+        CREATE TABLE owned (id int, owner int REFERENCES owners ON DELETE CASCADE);
+        CREATE FUNCTION adds(int, int) RETURNS int LANGUAGE sql AS 'SELECT $1 + $2';
+        CREATE AGGREGATE total_of(int) (SFUNC = adds, STYPE = int, INITCOND = '0');
+        CREATE TABLE summed (id int); CREATE TABLE plain (id int); CREATE TABLE aside (id int);";
+    let rig = rig("1s");
+    rig.server.sql(DATABASE, beneath).unwrap();
+    let cases = [
+        ("UPDATE b.seen SET n = 1", "ALTER TABLE b.based ADD more int", true),
+        (
+            "UPDATE b.parted SET id = 1",
+            "CREATE TABLE b.parted_2 PARTITION OF b.parted FOR VALUES FROM (10) TO (20)",
+            true,
+        ),
+        (
+            "INSERT INTO b.defaulted (id) VALUES (1)",
+            "ALTER TABLE b.defaulted ALTER note SET DEFAULT 'b'",
+            true,
+        ),
+        (
+            "DELETE FROM b.operated WHERE id OPERATOR(b.===) 1",
+            "DROP OPERATOR b.=== (int, int); CREATE OPERATOR b.=== (FUNCTION = b.any_of, LEFTARG = int, RIGHTARG = int)",
+            true,
+        ),
+        (
+            "DELETE FROM b.operated WHERE id OPERATOR(b.====) 1",
+            "CREATE OR REPLACE FUNCTION b.alike(int, int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true'",
+            true,
+        ),
+        (
+            "UPDATE b.cast_into SET p = note",
+            "DROP CAST (text AS b.pair); CREATE CAST (text AS b.pair) WITH FUNCTION b.as_other(text) AS ASSIGNMENT",
+            true,
+        ),
+        (
+            "UPDATE b.domained SET c = 2",
+            "CREATE OR REPLACE FUNCTION b.fine(int) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true'",
+            true,
+        ),
+        (
+            "UPDATE b.indexed SET id = 2",
+            "CREATE OR REPLACE FUNCTION b.keyed(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2'",
+            true,
+        ),
+        (
+            "UPDATE b.calling SET id = b.outer_one()",
+            "CREATE OR REPLACE FUNCTION b.inner_one() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+            true,
+        ),
+        (
+            "UPDATE b.fired SET id = 1",
+            "CREATE OR REPLACE FUNCTION b.helper() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+            true,
+        ),
+        (
+            "DELETE FROM b.owners",
+            "CREATE TRIGGER fires BEFORE DELETE ON b.owned FOR EACH ROW EXECUTE FUNCTION shop.stamp()",
+            true,
+        ),
+        (
+            "UPDATE b.summed SET id = (SELECT b.total_of(id) FROM b.summed)",
+            "CREATE OR REPLACE FUNCTION b.adds(int, int) RETURNS int LANGUAGE sql AS 'SELECT 0'",
+            true,
+        ),
+        (
+            "UPDATE b.plain SET id = 1",
+            "ALTER TABLE b.aside ADD more int; CREATE FUNCTION b.unused() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+            false,
+        ),
+    ];
+    let all = |cases: &[(&'static str, &str, bool)]| -> Vec<String> {
+        let sent: Vec<Child> = cases.iter().map(|(statement, _, _)| send(&rig, statement)).collect();
+        sent.into_iter().map(|child| said(&child.wait_with_output().unwrap())).collect()
+    };
+    let mut ids = Vec::new();
+    for ((statement, _, _), said) in cases.iter().zip(all(&cases)) {
+        let id = said.split_once("requests approve ").map(|(_, rest)| &rest[..11]);
+        let id = id.unwrap_or_else(|| panic!("{statement}: {said}")).to_owned();
+        run(&rig, &["requests", "approve", &id]);
+        ids.push(id);
+    }
+    for (_, altered, _) in &cases {
+        rig.server.sql(DATABASE, altered).unwrap();
+    }
+    for (((statement, altered, moved), id), said) in cases.iter().zip(&ids).zip(all(&cases)) {
+        let anew = said.contains(&format!("since request {id} was approved")) && said.contains("ZD001");
+        assert!(anew == *moved && (*moved || said.contains("UPDATE")), "{statement}: {altered}: {said}");
+    }
+}

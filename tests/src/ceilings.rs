@@ -229,6 +229,46 @@ async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not()
     assert_eq!(value(&rig, all), "20 0");
 }
 
+/// The server carries a change out whole at the first Execute of its portal, and so it is counted whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_portal_that_is_fetched_in_parts_changes_no_more_than_was_approved() {
+    let rig = std::sync::Arc::new(rig());
+    let mut client = rig.through().connect().await;
+    let sum = "SELECT sum(n) FROM purchases";
+    for text in [
+        "UPDATE purchases SET n = n + 1 WHERE id <= 3 RETURNING id",
+        "WITH more AS (UPDATE purchases SET n = n + 1 WHERE id <= 3 RETURNING id) SELECT id FROM more",
+    ] {
+        let before: u64 = value(&rig, sum).parse().unwrap();
+        for most in [2, 3] {
+            let transaction = client.transaction().await.unwrap();
+            let statement = transaction.prepare(text).await.unwrap();
+            let other = std::sync::Arc::clone(&rig);
+            let approver = tokio::task::spawn_blocking(move || approve(&other, Some(most)));
+            let portal = transaction.bind(&statement, &[]).await.unwrap();
+            approver.await.unwrap();
+            let mut failed = None;
+            let mut rows = 0;
+            while rows < 3 && failed.is_none() {
+                match transaction.query_portal(&portal, 1).await {
+                    Ok(some) => rows += some.len(),
+                    Err(error) => failed = error.code().map(|code| code.code().to_owned()),
+                }
+            }
+            let committed = transaction.commit().await;
+            let now: u64 = value(&rig, sum).parse().unwrap();
+            if most == 2 {
+                let told = failed.or(committed.err().and_then(|e| e.code().map(|c| c.code().to_owned())));
+                assert_eq!(told.as_deref(), Some(TOO_MANY), "{text}");
+                assert_eq!(now, before, "{text}");
+            } else {
+                assert_eq!((failed, rows, now), (None, 3, before + 3), "{text}");
+            }
+            client.simple_query("SELECT 1").await.unwrap();
+        }
+    }
+}
+
 /// Triggers that wait for the end of the transaction write what is part of the effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_runs_at_the_end_of_a_transaction_counts_before_it_is_committed() {

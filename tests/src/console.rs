@@ -25,6 +25,16 @@ unless { context.approvals.contains("writes-held") };
 forbid (principal, action == Action::"insert", resource) unless { context.approvals.contains("inserts-held") };
 "#;
 
+/// What the flows ask for beside.
+const FLOWS: &str = r#"
+@id("alters") permit (principal, action == Action::"alter", resource);
+@id("carts-are-tried") @approvers("dba") @preview("executed")
+forbid (principal, action == Action::"update", resource == Table::"sample/public.carts")
+unless { context.approvals.contains("carts-are-tried") };
+@id("ledger-is-others") @reason("the ledger is approved by its keepers")
+forbid (principal, action == Action::"approve", resource == Table::"sample/public.ledger");
+"#;
+
 fn issuer(gateway: &Durward) -> Issuer {
     let settings = format!(
         r#"{{"algorithm":"ES256","life":600,
@@ -37,17 +47,20 @@ fn issuer(gateway: &Durward) -> Issuer {
 
 #[test]
 fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
+    let policy = format!("{POLICY}{FLOWS}");
     let server = rig::server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
     // Pages are looked at while statements wait.
     let agents = free_port().unwrap();
     let settings = format!("[limits]\nhold = \"3m\"\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n");
-    let mut rig = Rig::of(server, &target, &settings, POLICY);
+    let mut rig = Rig::of(server, &target, &settings, &policy);
     rig.server
         .sql(
             DATABASE,
             "CREATE TABLE orders (id int PRIMARY KEY, status text, total int); \
-             INSERT INTO orders SELECT n, 'new', n FROM generate_series(1, 20) n",
+             INSERT INTO orders SELECT n, 'new', n FROM generate_series(1, 20) n; \
+             CREATE TABLE carts (id int PRIMARY KEY, n int); INSERT INTO carts SELECT n, 0 FROM generate_series(1, 5) n; \
+             CREATE TABLE ledger (id int PRIMARY KEY, n int); INSERT INTO ledger VALUES (1, 1)",
         )
         .unwrap();
     let gateway = &rig.gateway;
@@ -59,7 +72,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         issuer.url()
     );
     let target = Target::new(DATABASE, rig.server.port(), DATABASE);
-    gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuers)]).unwrap();
+    gateway.apply_with(&[target], &[("test", &policy)], &[("issuers.toml", &issuers)]).unwrap();
     let mut browser = rig.through().command("node");
     browser.arg(rig::folder("programs").join("console.mjs"));
     browser

@@ -30,7 +30,10 @@ fn plain(before: &'static str, text: &'static str) -> Sent {
 }
 
 fn with(kind: Type, value: impl ToSql + Sync + Send + 'static) -> Sent {
-    let text = "DELETE FROM lines WHERE id < $1";
+    bound("DELETE FROM lines WHERE id < $1", kind, value)
+}
+
+fn bound(text: &'static str, kind: Type, value: impl ToSql + Sync + Send + 'static) -> Sent {
     Sent { before: "", text, parameter: Some((kind, Box::new(value))) }
 }
 
@@ -75,6 +78,8 @@ async fn the_same_text_and_bytes_that_mean_something_else_ask_anew() {
     let by_day = "DELETE FROM lines WHERE day < '01/07/2026'";
     let by_time = "DELETE FROM lines WHERE at < '2026-06-01 13:00'";
     let by_span = "DELETE FROM lines WHERE at < '2026-06-01 13:00+00'::timestamptz + '-1 2:00'::interval";
+    let by_text = "DELETE FROM lines WHERE day::text = coalesce($1, day::text)";
+    let (by_any, by_id) = ("DELETE FROM lines WHERE id = ANY ($1)", "DELETE FROM lines WHERE id < 0");
     for (approved, sent, same) in [
         (with(Type::FLOAT8, ten), with(Type::FLOAT8, ten), true),
         (with(Type::FLOAT8, ten), with(Type::INT8, many), false),
@@ -92,6 +97,20 @@ async fn the_same_text_and_bytes_that_mean_something_else_ask_anew() {
         // A statement can read each of them: current_setting('work_mem').
         (plain("SET timezone = 'UTC'", by_time), plain("SET work_mem = '8MB'", by_time), false),
         (plain("SET work_mem = '8MB'", by_time), plain("SET work_mem = '8MB'", by_time), true),
+        (bound(by_text, Type::TEXT, ""), bound(by_text, Type::TEXT, None::<String>), false),
+        (bound(by_any, Type::INT4_ARRAY, vec![1, 2]), bound(by_any, Type::INT4_ARRAY, vec![1, 2, 3]), false),
+        (
+            plain("", "DELETE FROM lines WHERE id < 1.0"),
+            plain("", "DELETE FROM lines WHERE id < 1.00"),
+            false,
+        ),
+        // A table of the session's own stands before the one that was shown, or did and is gone.
+        (plain("", by_id), plain("CREATE TEMP TABLE lines (id int)", by_id), false),
+        (
+            plain("CREATE TEMP TABLE IF NOT EXISTS lines (id int)", by_id),
+            plain("DROP TABLE pg_temp.lines", by_id),
+            false,
+        ),
     ] {
         let what = format!("{} {}, then {}", approved.text, approved.before, sent.before);
         let (first, second) = (rig.through().connect().await, rig.through().connect().await);

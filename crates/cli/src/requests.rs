@@ -232,11 +232,18 @@ fn whole(request: &Value) -> String {
         out.extend(text.split('\n').map(|line| format!("  | {}", show::line(line))));
     }
     let mut everything = text;
-    if let Some(reason) =
-        request.pointer("/preview/reason").and_then(Value::as_str).filter(|_| access.is_some())
-    {
+    // The reason and what hangs on a table are written by others, too; and a client says itself what it is called.
+    let preview = request.get("preview");
+    let lines = ["words", "unseen"].into_iter().filter_map(|part| preview?.get(part)?.as_array()).flatten();
+    let names = preview
+        .and_then(|p| p.get("columns")?.as_array())
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.get("name"));
+    let reason = preview.and_then(|preview| preview.get("reason"));
+    for said in lines.chain(names).chain(reason).filter_map(Value::as_str) {
         everything.push(' ');
-        everything.push_str(reason);
+        everything.push_str(said);
     }
     let values = request.get("values").and_then(Value::as_array);
     let circumstances = request.get("circumstances");
@@ -259,6 +266,8 @@ fn whole(request: &Value) -> String {
     };
     let settings: Vec<String> = list("settings").map(pair).collect();
     if !settings.is_empty() {
+        let of = |setting: &Value| setting.get(1).and_then(Value::as_str).unwrap_or_default().to_owned();
+        everything.extend(list("settings").flat_map(|setting| [" ".to_owned(), of(setting)]));
         out.push(format!("Under: {}", settings.join(", ")));
     }
     if copies_in(request) {

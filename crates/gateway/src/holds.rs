@@ -1,24 +1,31 @@
 //! Held operations: a question to people, filed once, and its answer, used once.
 
+mod answers;
+mod ceiling;
+mod claim;
 mod describe;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::{
-    Ceiling, Expected, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing, Status,
-    TargetName,
+    Ceiling, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing, Status, TargetName,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::answers::refused;
+pub use self::answers::{Answer, DENIED, EXPIRED, PENDING, UNASKED};
+pub(crate) use self::answers::{cancelled, no_room_for, nothing_to_ask};
+pub use self::ceiling::Countable;
+pub(crate) use self::ceiling::{above, ceiling_of};
+use self::claim::Claim;
 pub use self::describe::{Alike, Plain};
 pub(crate) use self::describe::{NoNames, Parts, describe, numbered, summary};
 use crate::catalogue::ReadError;
-use crate::freezes::FROZEN;
 use crate::freshness::SharedCatalogue;
 use crate::looked::Looked;
 use crate::plans::{Plans, Run};
@@ -28,17 +35,6 @@ use crate::spine::Auditable;
 use crate::state::{State, StateError};
 use crate::traces::Moment;
 
-/// Waiting for an answer.
-pub const PENDING: &str = "ZD001";
-/// Somebody said no.
-pub const DENIED: &str = "ZD002";
-/// Nobody answered in time.
-pub const EXPIRED: &str = "ZD003";
-/// It was only asked for, and there is nothing to ask.
-pub const UNASKED: &str = "ZD009";
-/// The client took it back.
-const CANCELLED: &str = "57014";
-
 /// What becomes of an approval that was claimed and of which nothing was sent.
 const LEFT: &str = "whoever asked left before it was sent";
 
@@ -46,19 +42,6 @@ const LEFT: &str = "whoever asked left before it was sent";
 pub(crate) const MOST_OPEN: usize = 50;
 /// Another replica's answer is seen this late at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How many rows may change where neither policy nor an approver says so, and nobody counted.
-const UNCOUNTED: u64 = 10_000;
-
-/// What counts of an operation's rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Countable {
-    /// Its rows; where triggers write beside it, those of these tables alone.
-    Rows(Vec<(String, String)>),
-    /// None, and why.
-    Nothing(String),
-    /// They cannot be told apart from the rest of its message.
-    Entangled(&'static str),
-}
 
 /// A question that has been filed.
 #[derive(Debug, Clone)]
@@ -127,139 +110,6 @@ pub enum Asked {
     Filed(Ticket),
     /// The target's objects were altered since the operation was understood: it has to be understood again.
     Moved,
-}
-
-/// One session's claim of an approval. It is made by a task of its own, so that a session that hears something else
-/// meanwhile does not lose it.
-#[derive(Debug)]
-struct Claim {
-    begun: AtomicBool,
-    found: Mutex<Found>,
-    /// Counts those that there are.
-    waiting: Gauge,
-}
-
-/// What a claim has come to, and whether its session waits for that.
-#[derive(Debug, Default)]
-struct Found {
-    answer: Option<Answer>,
-    /// The session has left: what is claimed now is sent by nobody.
-    left: bool,
-}
-
-impl Claim {
-    fn new(waiting: &Gauge) -> Arc<Self> {
-        waiting.inc();
-        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), waiting: waiting.clone() })
-    }
-
-    fn found(&self) -> std::sync::MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its session waits no more. What it was answered before.
-    fn leave(&self) -> Option<Answer> {
-        let mut found = self.found();
-        found.left = true;
-        found.answer.clone()
-    }
-
-    /// Tells the session, and says whether it was there to be told.
-    fn tell(&self, answer: &Answer) -> bool {
-        let mut found = self.found();
-        found.answer = Some(answer.clone());
-        !found.left
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.waiting.dec();
-    }
-}
-
-/// The answer to a held operation. Silence is a refusal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// Approved and claimed by this session.
-    Approved(model::Claim),
-    /// Somebody said no, with their words.
-    Denied(Option<String>),
-    /// Nobody answered while the session waited; the request stays open.
-    Pending,
-    /// The request's time is over.
-    Expired,
-    /// The client has cancelled.
-    Withdrawn,
-    /// The target is frozen, for this reason; the request stays open.
-    Frozen(Arc<str>),
-    /// The target's objects were altered since it was asked, or the policies that ask: the operation has to be understood and
-    /// decided again, and is asked for anew where it means something else, touches what was altered or is asked for otherwise.
-    Moved,
-}
-
-impl Answer {
-    /// The journal's word.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Approved(_) => "approved",
-            Self::Denied(_) => "denied",
-            Self::Pending => "pending",
-            Self::Expired => "expired",
-            Self::Withdrawn => "withdrawn",
-            Self::Frozen(_) => "frozen",
-            Self::Moved => "moved",
-        }
-    }
-
-    /// What the client is told where the answer is not an approval.
-    pub(crate) fn refusal<M>(&self, question: &Question<M>, ticket: &str) -> Option<Denied> {
-        let (code, reason, hint) = match self {
-            Self::Approved(_) => return None,
-            Self::Denied(words) => {
-                let said = words.as_ref().map(|w| format!(": {w}")).unwrap_or_default();
-                let hint = "The answer is final for this request; the same statement sent again asks anew.";
-                (DENIED, format!("request {ticket} was denied{said}"), Some(hint.to_owned()))
-            }
-            Self::Pending => (
-                PENDING,
-                format!("request {ticket} has no answer yet; the statement did not run"),
-                Some(format!(
-                    "Once it is approved (durward requests approve {ticket}), send exactly the same statement with the \
-                     same values again; it then runs once."
-                )),
-            ),
-            Self::Expired => (
-                EXPIRED,
-                format!(
-                    "request {ticket} has expired, or its approval was used or taken back; the statement did not run"
-                ),
-                Some("The same statement sent again asks anew.".to_owned()),
-            ),
-            Self::Withdrawn => (
-                CANCELLED,
-                format!("canceling statement due to user request; request {ticket} was withdrawn"),
-                None,
-            ),
-            Self::Frozen(why) => (
-                FROZEN,
-                format!("the target is frozen: {why}; the statement did not run"),
-                Some(format!(
-                    "Request {ticket} stands: once the target is thawed and the request approved, send exactly the same \
-                     statement again."
-                )),
-            ),
-            Self::Moved => (
-                PENDING,
-                format!(
-                    "the target's objects or policies were altered since request {ticket} was asked for; the statement did not run"
-                ),
-                Some("Send exactly the same statement again.".to_owned()),
-            ),
-        };
-        let policies = question.holds().iter().map(|h| h.id.clone()).collect();
-        Some(Denied { code, reason, hint, policies, version: Arc::clone(question.version()) })
-    }
 }
 
 /// The held operations of this gateway.
@@ -640,91 +490,6 @@ impl Drop for Unheard {
             }
             holds.changed();
         });
-    }
-}
-
-/// The refusal of what its client cancelled before it was filed.
-pub(crate) fn cancelled<M>(question: &Question<M>) -> Denied {
-    Denied {
-        hint: None,
-        ..refused(question, CANCELLED, "canceling statement due to user request".to_owned(), "")
-    }
-}
-
-/// How many rows an operation may change that these rules hold, where so many were counted beforehand: the least that one of
-/// them says.
-pub(crate) fn ceiling_of(holds: &[HoldRule], seen: &Seen, of: Vec<(String, String)>) -> Ceiling {
-    let rows = |most, from: &str, of, expected| Ceiling::Rows { most, from: from.to_owned(), of, expected };
-    if let Some(counted) = seen.rows {
-        let tolerance = holds.iter().map(|h| h.tolerance).min().unwrap_or(0);
-        let most = counted.saturating_add(counted.saturating_mul(u64::from(tolerance)).div_ceil(100));
-        return match seen.tables.clone() {
-            // What triggers write beside was seen, too.
-            Some(tables) => rows(most, "executed", Vec::new(), Some(Expected { tolerance, tables })),
-            None => rows(most, "counted", of, None),
-        };
-    }
-    match holds.iter().filter_map(|h| h.ceiling).min() {
-        Some(most) => rows(most, "policy", of, None),
-        None => rows(UNCOUNTED, "default", of, None),
-    }
-}
-
-/// What is said where a statement changes more than are counted, and more than its ceiling.
-pub(crate) fn above(ceiling: &Ceiling, seen: &Seen) -> Option<String> {
-    let Ceiling::Rows { most, .. } = ceiling else { return None };
-    (seen.more && *most <= UNCOUNTED).then(|| {
-        format!(
-            "how many rows there are: more than its ceiling of {most}, so that it fails unless whoever approves says how many it may change"
-        )
-    })
-}
-
-/// There is no room for a request, and what would make some.
-pub(crate) fn no_room_for<M>(
-    question: &Question<M>,
-    room: &Room,
-    bytes: u64,
-    taken: u64,
-    all: bool,
-) -> Denied {
-    let mb = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
-    let (whose, most, limit) = if all {
-        ("all requests", room.all, "requests_in_all")
-    } else {
-        ("your requests", room.one, "requests_of_one")
-    };
-    let reason = format!(
-        "this statement needs an approval, and its request would take {}: {} of {} are taken by {whose}",
-        mb(bytes),
-        mb(taken),
-        mb(most)
-    );
-    let hint = format!(
-        "Send smaller values, or ask the gateway's operator to raise {limit} in [limits] or to keep requests for less long \
-         (requests in [retention])."
-    );
-    refused(question, "53400", reason, &hint)
-}
-
-/// The refusal of what is only asked for and needs no answer.
-pub(crate) fn nothing_to_ask(version: Arc<str>) -> Denied {
-    Denied {
-        code: UNASKED,
-        reason: "policy allows it as it is: there is nobody to ask; it did not run".to_owned(),
-        hint: Some("Send it.".to_owned()),
-        policies: Vec::new(),
-        version,
-    }
-}
-
-fn refused<M>(question: &Question<M>, code: &'static str, reason: String, hint: &str) -> Denied {
-    Denied {
-        code,
-        reason,
-        hint: Some(hint.to_owned()),
-        policies: question.holds().iter().map(|h| h.id.clone()).collect(),
-        version: Arc::clone(question.version()),
     }
 }
 

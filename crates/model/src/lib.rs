@@ -2,9 +2,11 @@
 
 mod access;
 mod action;
+mod ceiling;
 mod denial;
 mod draft;
 mod effect;
+mod hold_rule;
 mod name;
 mod operation;
 mod people;
@@ -12,26 +14,31 @@ mod plan;
 mod principal;
 mod request;
 mod standing;
+mod status;
+mod vote;
 mod voucher;
 mod weighed;
 
 pub use access::{Access, GIVEN_AS, Leave};
 pub use action::Action;
+pub use ceiling::{Ceiling, Claim, Expected};
 pub use denial::{Denial, Scope, Subject, Which};
 pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
+pub use hold_rule::{BY_SLACK, HoldRule, SlackYes};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName, parts};
 pub use operation::{Effect, Facts, Inspect};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
-    Approver, BY_SLACK, Ceiling, Circumstances, Claim, Counted, Expected, Filed, Finish, HoldRule, KnownAs,
-    NewRequest, News, Part, Preview, Reached, Request, Room, SINCE_IT_WAS, Shown, SlackYes, Standing, Status,
-    Touched, Vote, since_request,
+    Circumstances, Filed, NewRequest, News, Part, Preview, Reached, Request, Room, SINCE_IT_WAS, Shown,
+    Standing, Touched, since_request,
 };
 pub use standing::{
     Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };
+pub use status::{Finish, Status};
+pub use vote::{Approver, Counted, KnownAs, Vote};
 pub use voucher::{RegisteredClient, Voucher, VoucherKind};
 pub use weighed::{Object, Weighed};

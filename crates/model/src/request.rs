@@ -1,73 +1,10 @@
 //! Held operations: policies name the rules, the gateway files and waits, the store keeps, people answer.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{Access, Changed, GrantUse, Likeness, Plan, TargetName, Tier, Weighed};
-
-/// One rule that holds an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HoldRule {
-    /// The policy's id.
-    pub id: String,
-    /// Groups whose members may answer.
-    #[serde(default)]
-    pub approvers: Vec<String>,
-    /// How many of them must approve.
-    pub quorum: u32,
-    /// How long the question stands, in seconds (`@expires`, default 15 minutes).
-    pub expires: u64,
-    /// How long an approval may wait to be used, in seconds (`@valid_for`, default 15 minutes).
-    pub valid_for: u64,
-    /// `@reason`
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Whether those who are told elsewhere see its text and values (`@carry("values")`).
-    #[serde(default)]
-    pub carry: bool,
-    /// Whether a yes that is given in Slack counts (`@slack`).
-    #[serde(default, skip_serializing_if = "SlackYes::is_never")]
-    pub slack: SlackYes,
-    /// Whether the person for whom an agent asks may answer, too (`@self("allow")`).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_self: bool,
-    /// How many rows may change at most, where nobody could count beforehand how many would (`@ceiling`).
-    #[serde(default)]
-    pub ceiling: Option<u64>,
-    /// By how many percent of what was counted beforehand it may be more (`@tolerance`).
-    #[serde(default)]
-    pub tolerance: u32,
-    /// How far it is looked at beforehand, where the policy says so (`@preview`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<Tier>,
-    /// For how long somebody may give a standing grant that answers it, in seconds (`@grant`); not at all where it is not said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grant: Option<u64>,
-}
-
-/// What a yes is worth that somebody gives in Slack, where nothing shows that they are there themselves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SlackYes {
-    /// Nothing.
-    #[default]
-    Never,
-    /// It counts beside others, one of which at least is given with a proof of presence (`"approve"`).
-    WithOthers,
-    /// It counts as any other (`"alone"`).
-    Alone,
-}
-
-impl SlackYes {
-    /// Whether it counts for nothing.
-    pub fn is_never(&self) -> bool {
-        *self == Self::Never
-    }
-}
-
-/// What votes that were given in Slack begin to say of how.
-pub const BY_SLACK: &str = "slack ";
+use crate::{
+    Access, Ceiling, Changed, GrantUse, HoldRule, Likeness, Plan, Status, TargetName, Tier, Vote, Weighed,
+};
 
 /// That a request has come to a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,47 +17,6 @@ pub struct News {
     pub at: i64,
 }
 
-impl HoldRule {
-    /// Whether another one asks the same of the same people, so that an answer to one answers the other.
-    pub fn asks_like(&self, other: &Self) -> bool {
-        let Self {
-            id,
-            approvers,
-            quorum,
-            valid_for,
-            expires: _,
-            reason: _,
-            carry: _,
-            slack,
-            by_self,
-            ceiling,
-            tolerance,
-            preview,
-            // How long grants may be given changes nothing about an answer to one operation.
-            grant: _,
-        } = self;
-        let all = |groups: &[String]| groups.iter().cloned().collect::<BTreeSet<_>>();
-        *id == other.id
-            && *quorum == other.quorum
-            && *valid_for == other.valid_for
-            && (*slack, *by_self, *ceiling, *tolerance, *preview)
-                == (other.slack, other.by_self, other.ceiling, other.tolerance, other.preview)
-            && all(approvers) == all(&other.approvers)
-    }
-
-    /// How the rules that hold an operation now differ from those before, as a clause; `None` where they ask the same.
-    pub fn differing(before: &[Self], now: &[Self]) -> Option<String> {
-        let of = |rules: &[Self], id: &str| rules.iter().find(|rule| rule.id == id).cloned();
-        let then = before.iter().find_map(|old| match of(now, &old.id) {
-            None => Some(format!("the policy \"{}\" does not ask any more", old.id)),
-            Some(new) if !new.asks_like(old) => Some(format!("the policy \"{}\" was changed", old.id)),
-            Some(_) => None,
-        });
-        let too = now.iter().find(|new| of(before, &new.id).is_none());
-        then.or_else(|| too.map(|new| format!("the policy \"{}\" asks, too", new.id)))
-    }
-}
-
 /// What decides beside its text and values what an operation means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
@@ -131,42 +27,6 @@ pub struct Circumstances {
     /// Settings under which the target reads it, by name.
     #[serde(default)]
     pub settings: Vec<(String, String)>,
-}
-
-/// How many rows an approved operation may change: it is looked at before it is committed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ceiling {
-    /// So many at most.
-    Rows {
-        /// How many, where whoever approves does not say.
-        most: u64,
-        /// Where the number is from: `executed`, `counted`, `policy`, `default`.
-        from: String,
-        /// Schema and name of the tables whose rows count, where triggers write others beside; every table's where there are none.
-        #[serde(default)]
-        of: Vec<(String, String)>,
-        /// What it did when it was tried, where it was: what it does may not be something else.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expected: Option<Expected>,
-    },
-    /// It has none, and why.
-    None(String),
-}
-
-/// What an operation did when it was tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
-    /// By how many percent each number may be another.
-    pub tolerance: u32,
-    /// Of each table; tables that are not here stay as they are.
-    pub tables: Vec<Changed>,
-}
-
-impl Default for Ceiling {
-    fn default() -> Self {
-        Self::None("it was asked for before ceilings were kept".to_owned())
-    }
 }
 
 /// What an operation would do to the data, as far as it was seen before anybody answered.
@@ -218,36 +78,6 @@ pub struct Shown {
     pub after: bool,
     /// Whether its values are tagged, and not shown.
     pub masked: bool,
-}
-
-/// An approval that was used up.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// The rules that it satisfies, as they were when it was asked for.
-    pub rules: Vec<HoldRule>,
-    /// How many rows may change at most, and of which tables.
-    pub ceiling: Ceiling,
-    /// The standing grant that approved it, where nobody did.
-    pub granted: Option<GrantUse>,
-    /// The gateway's turn in which it was looked at whether that covers it, where it is good in no other.
-    pub under: Option<u64>,
-}
-
-impl Claim {
-    /// Of a request with these votes: the least number that one of those who approved has said, or left.
-    pub fn of(rules: Vec<HoldRule>, ceiling: Ceiling, votes: &[Vote]) -> Self {
-        let ceiling = match ceiling {
-            Ceiling::Rows { most, from, of, expected } => {
-                let said = || votes.iter().filter(|v| v.approve).map(|v| v.most);
-                let least = said().map(|most_of_one| most_of_one.unwrap_or(most)).min().unwrap_or(most);
-                // Whoever sets a number means that, and not what was seen.
-                let all_say = said().next().is_some() && said().all(|number| number.is_some());
-                Ceiling::Rows { most: least, from, of, expected: expected.filter(|_| !all_say) }
-            }
-            Ceiling::None(why) => Ceiling::None(why),
-        };
-        Self { rules, ceiling, granted: None, under: None }
-    }
 }
 
 /// One object that an operation touches, as it was when the operation was understood.
@@ -335,16 +165,12 @@ pub const SINCE_IT_WAS: &str = " since it was ";
 
 /// The outcome of a request that was ended since something was changed, as it is told of another that asks the same anew.
 pub fn since_request(outcome: &str, id: &str) -> Option<String> {
-    outcome
-        .split_once(SINCE_IT_WAS)
-        .map(|(changed, stood)| format!("{changed} since request {id} was {stood}"))
+    outcome.split_once(SINCE_IT_WAS).map(|(changed, stood)| format!("{changed}{}{stood}", since_which(id)))
 }
 
-impl Status {
-    /// What had happened to an open request, for whoever is told what changed since.
-    pub fn since(self) -> &'static str {
-        if self == Self::Approved { "approved" } else { "asked for" }
-    }
+/// What stands before where a request stood, where another one tells what was changed since.
+fn since_which(id: &str) -> String {
+    format!(" since request {id} was ")
 }
 
 /// What may be kept of held operations.
@@ -394,152 +220,6 @@ pub enum Filed {
         /// Whether it is those of everybody.
         all: bool,
     },
-}
-
-/// Where a request stands. Pending → approved, denied, expired, withdrawn or superseded; approved → claimed, lapsed, rescinded or
-/// superseded; claimed → done, failed, superseded or with an outcome that nobody
-/// knows. A use of a standing grant is claimed from the first moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Nobody has answered, or not enough have.
-    Pending,
-    /// Approved, and not used yet.
-    Approved,
-    /// Somebody said no.
-    Denied,
-    /// Nobody answered in time.
-    Expired,
-    /// The client has taken it back.
-    Withdrawn,
-    /// Approved, and used by a session; what comes of it is not known yet.
-    Claimed,
-    /// Approved, and not used in time.
-    Lapsed,
-    /// Approved, and taken back by somebody who may answer it.
-    Rescinded,
-    /// Never run: what it touches or the policy that asks was altered, so that it is asked for anew; or it was used, and the policy
-    /// then in force refused it or asked for more.
-    Superseded,
-    /// Used, and run.
-    Done,
-    /// Used, and the target said no.
-    Failed,
-    /// Used, and the gateway or the session ended before the target had answered.
-    OutcomeUnknown,
-}
-
-impl Status {
-    /// All there are.
-    pub const ALL: [Self; 12] = [
-        Self::Pending,
-        Self::Approved,
-        Self::Denied,
-        Self::Expired,
-        Self::Withdrawn,
-        Self::Claimed,
-        Self::Lapsed,
-        Self::Rescinded,
-        Self::Superseded,
-        Self::Done,
-        Self::Failed,
-        Self::OutcomeUnknown,
-    ];
-
-    /// The word for people and rows.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Expired => "expired",
-            Self::Withdrawn => "withdrawn",
-            Self::Claimed => "claimed",
-            Self::Lapsed => "lapsed",
-            Self::Rescinded => "rescinded",
-            Self::Superseded => "superseded",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::OutcomeUnknown => "outcome_unknown",
-        }
-    }
-
-    /// Whether it can still be answered or used.
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Pending | Self::Approved)
-    }
-
-    /// What time makes of it when its time is over.
-    #[must_use]
-    pub fn overdue(self) -> Self {
-        match self {
-            Self::Pending => Self::Expired,
-            Self::Approved => Self::Lapsed,
-            Self::Denied
-            | Self::Expired
-            | Self::Withdrawn
-            | Self::Claimed
-            | Self::Lapsed
-            | Self::Rescinded
-            | Self::Superseded
-            | Self::Done
-            | Self::Failed
-            | Self::OutcomeUnknown => self,
-        }
-    }
-}
-
-/// What became of an approval that was claimed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finish {
-    /// Done, failed, superseded or with an unknown outcome.
-    pub status: Status,
-    /// The same in words.
-    pub words: String,
-}
-
-impl Finish {
-    /// It ran, and so many rows were concerned.
-    pub fn done(rows: u64) -> Self {
-        Self { status: Status::Done, words: format!("done, rows: {rows}") }
-    }
-
-    /// The target said no.
-    pub fn failed(sqlstate: &str) -> Self {
-        Self { status: Status::Failed, words: format!("failed with SQLSTATE {sqlstate}") }
-    }
-
-    /// It changed more rows than were approved, and was taken back.
-    pub fn stopped(rows: u64, most: u64) -> Self {
-        let words = format!(
-            "stopped at its ceiling and taken back: it changed {rows} rows, and {most} were approved"
-        );
-        Self { status: Status::Failed, words }
-    }
-
-    /// It did something else than was seen beforehand, and was taken back.
-    pub fn differed(how: &str) -> Self {
-        Self {
-            status: Status::Failed,
-            words: format!("taken back: its effect was another than was seen: {how}"),
-        }
-    }
-
-    /// It did not run, by the policy of that moment.
-    pub fn superseded(why: &str) -> Self {
-        Self { status: Status::Superseded, words: why.to_owned() }
-    }
-
-    /// Nobody knows whether it ran.
-    pub fn unknown(why: &str) -> Self {
-        Self { status: Status::OutcomeUnknown, words: why.to_owned() }
-    }
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Where a request stands, for whoever waits for it.
@@ -616,6 +296,13 @@ pub struct Request {
     pub stages: Vec<Reached>,
 }
 
+impl Request {
+    /// Whether it took the place of this one, since something was changed.
+    pub fn takes_the_place_of(&self, id: &str) -> bool {
+        self.changed.as_ref().is_some_and(|changed| changed.contains(&since_which(id)))
+    }
+}
+
 /// That a request came to a state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
@@ -623,73 +310,4 @@ pub struct Reached {
     pub status: Status,
     /// When, in seconds since 1970.
     pub at: i64,
-}
-
-/// One person's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vote {
-    /// Who: `user:alice`.
-    pub voter: String,
-    /// The voter's groups when they answered.
-    pub groups: Vec<String>,
-    /// Yes or no.
-    pub approve: bool,
-    /// What they said.
-    pub words: Option<String>,
-    /// How they showed that they were there and meant this: `passkey …`, `sign-in …`, `secret`.
-    #[serde(default)]
-    pub proof: Option<String>,
-    /// How many rows they let it change at most; the request's own ceiling where they did not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub most: Option<u64>,
-    /// What they give, of a request for access.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub access: Option<Access>,
-    /// By what names they were known when they answered.
-    #[serde(default, skip_serializing)]
-    pub names: Vec<KnownAs>,
-    /// When, in seconds since 1970; not known of what was answered before that was kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<i64>,
-}
-
-impl Vote {
-    /// Whether it was given in Slack.
-    pub fn is_by_slack(&self) -> bool {
-        self.proof.as_ref().is_some_and(|how| how.starts_with(BY_SLACK))
-    }
-}
-
-/// A person's name in its parts, in small letters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownAs {
-    /// Of the issuer whose word it is; empty where it is the gateway's own.
-    pub prefix: String,
-    /// What follows it.
-    pub name: String,
-}
-
-/// How an answer was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counted {
-    /// It counts; where the request stands now.
-    Now(Status),
-    /// The request was not open any more.
-    TooLate(Status),
-}
-
-/// Somebody who may answer held operations. What proves that it is them is not here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approver {
-    /// Changes when the same name is given again.
-    pub id: String,
-    /// A person's name.
-    pub name: String,
-    /// For which groups they answer.
-    pub groups: Vec<String>,
-    /// What they are called at issuers, as `user:corp/alice`.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// Since when, in seconds since 1970.
-    pub added: i64,
 }

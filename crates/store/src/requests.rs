@@ -1,13 +1,18 @@
 //! Held operations: filed once, answered by people, used once. Each change is one statement or one transaction that names
 //! the state it starts from, so that of two who race one loses.
 
+mod room;
+mod row;
+
 use aws_lc_rs::rand;
 use model::{
-    CarriedBy, Ceiling, Claim, Filed, Finish, GrantUse, HoldRule, Likeness, NewRequest, Part, Preview,
-    Request, Room, SINCE_IT_WAS, Standing, Status, TargetName, Touched, Vote, Weighed,
+    CarriedBy, Claim, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing,
+    Status, Touched, Vote,
 };
-use zeroize::Zeroizing;
 
+use self::room::{make_room, size};
+use self::row::{Opened, ceiling, clear, opened, read};
+pub(crate) use self::row::{kept_status, status};
 use crate::database::{Work, whole};
 use crate::plans::LOST;
 use crate::query::{Found, made, query};
@@ -322,29 +327,6 @@ impl Store {
     }
 }
 
-/// What of a request is sealed.
-fn clear(new: &NewRequest) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let clear = serde_json::to_vec(&(&new.values, &new.preview, &new.alike));
-    clear.map(Zeroizing::new).map_err(|_| StoreError::Unreadable("values"))
-}
-
-/// What was sealed.
-struct Opened {
-    values: Vec<Option<String>>,
-    preview: Preview,
-    likeness: Option<Likeness>,
-}
-
-fn opened(clear: &[u8]) -> Result<Opened, StoreError> {
-    let read = |(values, preview, likeness)| Opened { values, preview, likeness };
-    serde_json::from_slice(clear)
-        .map(read)
-        // As they were sealed before there were standing grants, and before there were previews.
-        .or_else(|_| serde_json::from_slice(clear).map(|(values, preview)| read((values, preview, None))))
-        .or_else(|_| serde_json::from_slice(clear).map(|values| read((values, Preview::default(), None))))
-        .map_err(|_| StoreError::Unreadable("values"))
-}
-
 /// Whether a request was kept that was claimed before it was filed.
 pub(crate) enum Noted {
     Kept,
@@ -387,58 +369,6 @@ pub(crate) async fn expire(work: &mut Work, now: i64) -> Result<(), StoreError> 
     .execute(work)
     .await?;
     Ok(())
-}
-
-/// How many bytes a request takes, as it is kept.
-fn size(new: &NewRequest, sealed: &[u8]) -> Result<u64, StoreError> {
-    let json = [
-        crate::to_json(&new.effects)?,
-        crate::to_json(&new.circumstances)?,
-        crate::to_json(&new.touched)?,
-        crate::to_json(&new.holds)?,
-        crate::to_json(&new.weighed)?,
-    ];
-    let texts = [&new.text, &new.summary, &new.digest, &new.subject, &new.principal, &new.session];
-    let all = json.iter().chain(texts).map(String::len).sum::<usize>() + sealed.len();
-    Ok(u64::try_from(all).unwrap_or(u64::MAX))
-}
-
-/// Sees that there is room for a request. What was asked and never answered by anybody, and is not asked any more, gives way, oldest first:
-/// of whoever asks where they have too much, of anybody where all have.
-async fn make_room(
-    work: &mut Work,
-    asker: &str,
-    bytes: u64,
-    room: &Room,
-) -> Result<Option<Filed>, StoreError> {
-    for (whose, most) in [(asker, room.one), ("", room.all)] {
-        let taken =
-            query("SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM request WHERE $1 = '' OR asker = $1")
-                .bind(whose)
-                .fetch_one(&mut *work)
-                .await?;
-        let mut taken = u64::try_from(taken.try_get::<i64, _>(0)?).unwrap_or_default();
-        if taken.saturating_add(bytes) <= most {
-            continue;
-        }
-        let unanswered = query(
-            "SELECT id, bytes FROM request WHERE ($1 = '' OR asker = $1) \
-             AND (status IN ('withdrawn', 'expired', 'superseded') OR granted IS NOT NULL AND status IN ('done', 'failed')) \
-             AND NOT EXISTS (SELECT 1 FROM vote WHERE vote.request = request.id) ORDER BY filed LIMIT 10000",
-        );
-        for row in unanswered.bind(whose).fetch_all(&mut *work).await? {
-            if taken.saturating_add(bytes) <= most {
-                break;
-            }
-            let id: &str = row.try_get(0)?;
-            query("DELETE FROM request WHERE id = $1").bind(id).execute(&mut *work).await?;
-            taken = taken.saturating_sub(u64::try_from(row.try_get::<i64, _>(1)?).unwrap_or_default());
-        }
-        if taken.saturating_add(bytes) > most {
-            return Ok(Some(Filed::NoRoom { bytes, taken, all: whose.is_empty() }));
-        }
-    }
-    Ok(None)
 }
 
 /// What was asked for before of the same subject is not any more: something that it touches was altered, or a policy that asks.
@@ -551,60 +481,4 @@ async fn insert(
     .execute(work)
     .await?;
     Ok(())
-}
-
-/// An open request whose time is over has expired, whether or not its row says so yet.
-pub(crate) fn status(row: &Found, now: i64) -> Result<Status, StoreError> {
-    let kept = kept_status(row)?;
-    let over = row.try_get::<i64, _>("expires")? <= now;
-    Ok(if over { kept.overdue() } else { kept })
-}
-
-pub(crate) fn kept_status(row: &Found) -> Result<Status, StoreError> {
-    let word: &str = row.try_get("status")?;
-    let kept = Status::ALL.into_iter().find(|status| status.as_str() == word);
-    kept.ok_or(StoreError::Unreadable("the status of a request"))
-}
-
-fn ceiling(row: &Found) -> Result<Ceiling, StoreError> {
-    let kept: Option<&str> = row.try_get("ceiling")?;
-    kept.map_or_else(|| Ok(Ceiling::default()), crate::from_json)
-}
-
-fn granted(row: &Found) -> Result<Option<GrantUse>, StoreError> {
-    let grant: Option<String> = row.try_get("granted")?;
-    let number: Option<i64> = row.try_get("granted_use")?;
-    let number = number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
-    Ok(grant.map(|grant| GrantUse { grant, number }))
-}
-
-fn read(row: &Found, votes: Vec<Vote>, now: i64) -> Result<Request, StoreError> {
-    Ok(Request {
-        id: row.try_get("id")?,
-        digest: row.try_get("digest")?,
-        status: status(row, now)?,
-        principal: row.try_get("principal")?,
-        on_behalf_of: crate::from_json(row.try_get("on_behalf_of")?)?,
-        target: TargetName(row.try_get("target")?),
-        session: row.try_get("session")?,
-        summary: row.try_get("summary")?,
-        text: row.try_get("text")?,
-        values: Vec::new(),
-        circumstances: crate::from_json(row.try_get("circumstances")?)?,
-        effects: crate::from_json(row.try_get("effects")?)?,
-        changed: row.try_get("changed")?,
-        holds: crate::from_json(row.try_get("holds")?)?,
-        ceiling: ceiling(row)?,
-        preview: Preview::default(),
-        filed: row.try_get("filed")?,
-        expires: row.try_get("expires")?,
-        votes,
-        outcome: row.try_get("outcome")?,
-        alike: row.try_get("alike")?,
-        granted: granted(row)?,
-        likeness: None,
-        touched: Vec::new(),
-        weighed: Weighed::default(),
-        stages: Vec::new(),
-    })
 }

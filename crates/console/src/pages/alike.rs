@@ -60,6 +60,7 @@ async fn page(
                 h1 { (words::visible(&first.principal)) " asks " (all.len()) @if all.len() == 1 { " time" } @else { " times" } }
                 p.standing { span.chip.wait { (all.len()) " wait" } span { "for the same statement with other values" } }
             }
+            (doubts(&all))
             section.panel aria-labelledby="statement" {
                 h2 #statement { "The statement" }
                 p {
@@ -67,7 +68,6 @@ async fn page(
                     @for person in &first.on_behalf_of { " for " strong { (words::visible(person)) } }
                 }
                 pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&first.text)) } }
-                (doubts(&all))
                 ul.effects { @for line in &first.effects { @let (says, danger) = words::effect(line); li.danger[danger] { (words::visible(&says)) } } }
             }
             section.panel aria-labelledby="each" {
@@ -84,7 +84,7 @@ async fn page(
                     }
                 }
             }
-            (answering(&visitor, first, &all, &mine, has_keys, confirm))
+            div #answer { (answering(&visitor, first, &all, &mine, has_keys, confirm)) }
         }
     };
     let title = format!("{} alike", all.len());
@@ -102,7 +102,7 @@ fn row(one: &Request) -> Markup {
                 @if !one.preview.words.is_empty() && !one.preview.exact { "estimated: " }
                 @for line in &one.preview.words { p { (words::visible(line)) } }
                 @for line in &one.preview.unseen { p.problem { "Not seen: " (words::visible(line)) "." } }
-                @if let Some(changed) = &one.changed { p.problem { "What changed since: " (words::visible(changed)) "." } }
+                @if let Some(changed) = &one.changed { p.problem { "Not the same any more: " (words::visible(changed)) "." } }
             }
             td { @match &one.ceiling { Ceiling::Rows { most, .. } => { (most) } Ceiling::None(_) => { "no ceiling" } } }
         }

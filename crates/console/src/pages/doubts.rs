@@ -24,11 +24,16 @@ pub(super) fn doubts(all: &[Request]) -> Markup {
 
 /// All that whoever answers goes by and that others have written, word by word.
 fn said(request: &Request) -> String {
-    let Request { principal, on_behalf_of, target, text, values, effects, preview, .. } = request;
-    let Preview { reason, .. } = preview;
+    let Request { principal, on_behalf_of, target, text, values, effects, preview, circumstances, .. } =
+        request;
+    let Preview { reason, words, unseen, columns, .. } = preview;
     let whole = [text.as_str(), principal, target.as_str()].into_iter();
     let whole =
         whole.chain(on_behalf_of.iter().map(String::as_str)).chain(effects.iter().map(String::as_str));
     let whole = whole.chain(values.iter().flatten().map(String::as_str)).chain(reason.as_deref());
+    // What hangs on a table has names that others gave, too, and a client says itself what it is called.
+    let seen = words.iter().chain(unseen).chain(columns.iter().map(|column| &column.name));
+    let whole = whole.chain(seen.map(String::as_str));
+    let whole = whole.chain(circumstances.settings.iter().map(|(_, value)| value.as_str()));
     whole.flat_map(|part| [part, "\n"]).collect()
 }

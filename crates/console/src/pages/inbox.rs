@@ -8,11 +8,11 @@ use axum::routing::get;
 use gateway::inbox::{Card, Inbox};
 use maud::{Markup, html};
 use model::{Request, Status};
-use policy::quorum;
 use policy::rights::Right;
 
 use super::frame::{self, Page};
 use super::problem::Problem;
+use super::request::waits_for;
 use super::visitor::Visitor;
 use super::{Pages, Routes, drafts, live, words};
 
@@ -79,7 +79,6 @@ async fn history(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Ht
 
 /// `mine` is whether somebody may answer it where it waits, `count` how many wait that are alike to it, with it.
 fn card(request: &Request, mine: bool, count: usize) -> Markup {
-    let waits = quorum::waits_for(&request.holds, &request.votes);
     let key = format!("{} {} {count}", request.status, request.votes.len());
     let page = if count > 1 { "/alike" } else { "" };
     html! {
@@ -99,7 +98,7 @@ fn card(request: &Request, mine: bool, count: usize) -> Markup {
                 @if request.status == Status::Pending {
                     span { "ends " (words::moment(request.expires)) }
                     @if !mine { span { "not yours to answer" } }
-                    @for wait in &waits { span { "waits for " (words::visible(wait)) } }
+                    (waits_for(request))
                 } @else {
                     span { (words::moment(request.filed)) }
                     @if let Some(outcome) = &request.outcome { span { (words::visible(outcome)) } }

@@ -12,7 +12,7 @@ use gateway::approvers::Said;
 use gateway::people::May;
 use gateway::presence::Act;
 use maud::{Markup, html};
-use model::{CarriedBy, Ceiling, Preview, Request, Shown, Status, Tier};
+use model::{CarriedBy, Ceiling, HoldRule, Preview, Request, Shown, Status, Tier};
 use policy::quorum;
 use policy::rights::Right;
 use serde::Deserialize;
@@ -78,7 +78,8 @@ async fn page(
         confirming.confirm.as_deref().filter(|_| Cookie::Confirm.read(&pages, &headers).is_some());
     let confirm = confirming_what == Some("approve");
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
-    let key = format!("{} {}", request.status, request.votes.len());
+    let anew = others.iter().find(|other| other.takes_the_place_of(&id)).map(|other| other.id.as_str());
+    let key = format!("{} {} {}", request.status, request.votes.len(), anew.unwrap_or_default());
     let before = standing::Before {
         confirm: confirming_what == Some("grant"),
         has_keys,
@@ -97,15 +98,19 @@ async fn page(
             p.back { a href="/" { "← Inbox" } }
             div.head {
                 h1 { (words::visible(&request.principal)) " asks" }
-                div #standing data-live-part=(key) { (standing(&request)) }
+                div #standing data-live-part=(key) { (standing(&request, anew)) }
             }
+            // What must be seen by whoever sees nothing else: on a phone the answer is in reach before the rest is read.
+            @if let Some(changed) = &request.changed {
+                p.problem #changed { "This was asked for before, and is not the same any more: " (words::visible(changed)) "." }
+            }
+            (doubts(std::slice::from_ref(&request)))
             (who(&request))
             section.panel aria-labelledby="effects" {
                 h2 #effects { @if request.preview.access.is_some() { "What it asks leave for" } @else { "What it would do" } }
                 @if let Some(plan) = &request.preview.ordered { (plan::overview(plan)) }
                 @if let Some(access) = &request.preview.access { (access::overview(access)) } @else { (effects(&request)) }
                 (preview(&request.preview))
-                @if request.preview.access.is_some() { (doubts(std::slice::from_ref(&request))) }
             }
             @if request.preview.access.is_none() { section.panel aria-labelledby="statement" {
                 h2 #statement { @if request.preview.ordered.is_some() { "The statements" } @else { "The statement" } }
@@ -116,14 +121,10 @@ async fn page(
                     pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
                     (values(&request))
                 }
-                (doubts(std::slice::from_ref(&request)))
             } }
             section.panel aria-labelledby="held" {
                 h2 #held { @if request.preview.access.is_some() { "What holds it otherwise" } @else { "Why it was held" } }
                 (rules(&request))
-            }
-            @if let Some(changed) = &request.changed {
-                p.problem #changed { "It was asked for before. What changed since: " (words::visible(changed)) "." }
             }
             div #answer data-live-part=(request.status) { (answering(&visitor, &request, &mine, &how)) }
             @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }
@@ -156,21 +157,27 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().take(120).map(|c| if c == '\n' { ' ' } else { c }).collect()
 }
 
-fn standing(request: &Request) -> Markup {
+/// Where it stands; `anew` is what took its place.
+fn standing(request: &Request, anew: Option<&str>) -> Markup {
     html! {
         p.standing {
             (chip(request.status))
             @if request.status.is_open() { span { "ends " (words::moment(request.expires)) } }
-            @for wait in quorum::waits_for(&request.holds, &request.votes).iter().filter(|_| request.status == Status::Pending) {
-                span { "waits for " (words::visible(wait)) }
-            }
+            @if request.status == Status::Pending { (waits_for(request)) }
         }
         @match (given_as(request), &request.outcome) {
             (Some(grant), _) => p.outcome { "given as the " a href={ "/grants/" (words::encoded(grant)) } { "standing grant " (words::visible(grant)) } },
             (None, Some(outcome)) => p.outcome { (words::visible(outcome)) },
             (None, None) => {},
         }
+        @if let Some(anew) = anew { p.outcome { a href={ "/requests/" (anew) } { "It is asked anew, as request " (anew) } } }
     }
+}
+
+/// For whose answers it waits.
+pub(super) fn waits_for(request: &Request) -> Markup {
+    let waits = quorum::waits_for(&request.holds, &request.votes);
+    html! { @if !waits.is_empty() { span { "waits for " (words::visible(&waits.join(", and for "))) } } }
 }
 
 fn who(request: &Request) -> Markup {
@@ -254,7 +261,7 @@ pub(super) fn preview(preview: &Preview) -> Markup {
                         Tier::Static => "said by the catalogue alone",
                         Tier::Counted => "counted by a question that only reads",
                         Tier::Executed => "tried in a transaction that was rolled back",
-                    } " " (words::moment(*at)) }
+                    } ", " (words::moment(*at)) }
                 }
             }
             ul.effects { @for line in lines { li { (words::visible(line)) } } }
@@ -311,8 +318,11 @@ fn values(request: &Request) -> Markup {
         }
         @if !request.circumstances.settings.is_empty() {
             p.under {
-                "Under "
-                @for (name, value) in &request.circumstances.settings { code { (words::visible(name)) " = " (words::visible(value)) } " " }
+                "Read with "
+                @for (n, (name, value)) in request.circumstances.settings.iter().enumerate() {
+                    @if n > 0 { " · " }
+                    code { (words::visible(name)) " = " (words::visible(value)) }
+                }
             }
         }
     }
@@ -325,10 +335,18 @@ fn rules(request: &Request) -> Markup {
                 li {
                     strong { (words::visible(&rule.id)) }
                     @if let Some(reason) = &rule.reason { p { (words::visible(reason)) } }
-                    p.foot { "takes " (rule.quorum) " of " (words::visible(&rule.approvers.join(" or "))) }
+                    p.foot { (enough(rule)) }
                 }
             }
         }
+    }
+}
+
+/// Whose yes a rule takes.
+fn enough(HoldRule { quorum, approvers, .. }: &HoldRule) -> Markup {
+    let groups = approvers.join(" or ");
+    html! {
+        @if *quorum == 1 { "Somebody" } @else { (quorum) " people" } " in " (words::visible(&groups)) " must approve it."
     }
 }
 

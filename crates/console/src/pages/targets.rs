@@ -130,7 +130,7 @@ async fn shown(pages: &Pages, visitor: &Visitor, name: &str, says: &Markup) -> R
                 a.button href={ "/journal?target=" (words::encoded(name)) } { "What happened on it" }
                 a.button href={ "/sessions?target=" (words::encoded(name)) } { "Its sessions" }
             }
-            (connecting(pages, name))
+            (connecting(pages, visitor, name))
             (columns(visitor, target, may, &path))
         }
     };
@@ -138,8 +138,10 @@ async fn shown(pages: &Pages, visitor: &Visitor, name: &str, says: &Markup) -> R
 }
 
 /// Lines to paste.
-fn connecting(pages: &Pages, name: &str) -> Markup {
+fn connecting(pages: &Pages, visitor: &Visitor, name: &str) -> Markup {
     let (host, port) = address(pages);
+    let you = word(&visitor.guest().id().name);
+    let elsewhere = elsewhere(pages, &host, port);
     let vars = format!("PGHOST={host}\nPGPORT={port}\nPGDATABASE={name}\nPGUSER=claude\nPGPASSWORD=TOKEN");
     let url = format!("postgres://claude:TOKEN@{host}:{port}/{name}");
     let json = format!(
@@ -158,15 +160,34 @@ fn connecting(pages: &Pages, name: &str) -> Markup {
         section.panel aria-labelledby="connect" {
             h2 #connect { "Connect to it" }
             p { "Through the gateway, with a token where a password goes. For an agent that acts for you:" }
-            pre.copy { code { "durward token issue agent:claude --for user:you --target " (words::visible(name)) " --life 8h" } }
+            pre.copy { code { (elsewhere) "durward token issue agent:claude --for user:" (words::visible(&you)) " --target " (words::visible(name)) " --life 8h" } }
             (block("psql", "It reads these from its environment; then it needs no arguments.", &format!("export {}\npsql", vars.replace('\n', " "))))
             (block("DATABASE_URL", "For programs that take a URL.", &format!("export DATABASE_URL={url}")))
             (block("Claude Code", "The agent gets a token of its own with each connection, and none stays when it ends.",
-                &format!("durward run --agent claude --for you --target {name} -- claude")))
+                &format!("{elsewhere}durward run --agent claude --for {you} --target {name} -- claude")))
             (block("Cursor", "In its settings (JSON): what it runs in its terminal reaches the database through the gateway.", &json))
             (block("Devin", "As secrets of its machine; psql and every driver find them. Its machine must reach this address.", &vars))
         }
     }
+}
+
+/// As one word of a shell's: an issuer may call somebody whatever it likes.
+fn word(name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._@/+-".contains(c));
+    if is_plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
+/// What tells the command line where this gateway is, where it is not where it looks by itself.
+fn elsewhere(pages: &Pages, host: &str, port: u16) -> String {
+    let origin = &pages.place.origin;
+    let mut said = String::new();
+    if !pages.is_encrypted() && !origin.ends_with(":7300") {
+        said.push_str(&format!("DURWARD_GATEWAY={origin} "));
+    }
+    if port != 7432 {
+        said.push_str(&format!("DURWARD_POSTGRES={host}:{port} "));
+    }
+    said
 }
 
 /// Where clients connect to.
@@ -252,12 +273,12 @@ fn found(checks: &[Check]) -> Markup {
                             @match grade {
                                 Grade::Good => { span.chip.good { "good" } }
                                 Grade::Warning => { span.chip.wait { "could be better" } }
-                                Grade::Bad => { span.chip.bad { "bad" } }
+                                Grade::Bad => { span.chip.bad { "to mend" } }
                             }
                             strong { (what) }
                         }
                         p { (frame::sentence(says)) }
-                        @if let Some(mend) = mend { pre.copy { code { (words::visible_lines(mend)) } } }
+                        @if let Some(mend) = mend { (how_to_mend(mend)) }
                     }
                 }
             }
@@ -317,6 +338,12 @@ impl Typed {
             functions: Default::default(),
         })
     }
+}
+
+/// What is to be typed somewhere is there to be copied; a sentence is read.
+fn how_to_mend(mend: &str) -> Markup {
+    let is_said = mend.ends_with(['.', '?']);
+    html! { @if is_said { p.hint { (words::visible_lines(mend)) } } @else { pre.copy { code { (words::visible_lines(mend)) } } } }
 }
 
 async fn new(State(pages): Here, visitor: Visitor) -> Html<String> {

@@ -65,7 +65,12 @@ pub(super) async fn look(
     if !words.is_empty() {
         let has: Vec<String> = words.iter().map(|word| word.trim_start_matches("NO").to_owned()).collect();
         let says = format!("the role has {}, which no policy needs", has.join(", "));
-        found.push(mended("role", Grade::Warning, says, format!("ALTER ROLE {role} {}", words.join(" "))));
+        // Whoever takes it from the one superuser that there is has none any more.
+        let mend = match is(2) {
+            true => "CREATE ROLE durward LOGIN PASSWORD '…', GRANT it what it is for, and give the gateway that role".to_owned(),
+            false => format!("ALTER ROLE {role} {}", words.join(" ")),
+        };
+        found.push(mended("role", Grade::Warning, says, mend));
     }
     if is(2) {
         // A superuser is everything else as well.

@@ -2,25 +2,27 @@
 //! policy wants that, seen by trying it (`trial`), on connections of the gateway's own, as the session's role and under its
 //! settings. The session itself is not touched.
 
+mod asker;
+mod followers;
+mod looking;
+mod questions;
 pub(crate) mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use model::{
-    Action, Changed, ColumnName, Effect, Facts, Inspect, Plan, Preview, Resource, Shown, TableName, Tag,
-    Tier, grouped,
-};
-use sql::postgres::catalog::Catalog;
-use sql::postgres::outline::{self, Does, Merge, Outline, Sample, literal, outline, quoted};
+use model::{Action, Changed, Effect, Facts, Plan, Preview, Resource, Shown, Tier, grouped};
+use sql::postgres::outline::{self, Does, Sample, outline};
 use sql::postgres::{Named, Outputs, Session, Statement, locks};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
+use self::asker::Asker;
+pub(crate) use self::looking::Looking;
+use self::questions::{Found, Questions};
 use self::trial::{Rehearsed, Trial, Tried};
-use super::control::{Control, ControlError, Rows};
+use super::control::ControlError;
 use super::masks::hidden;
 use super::operation::Request;
 use super::several::several;
@@ -45,23 +47,6 @@ const DEEPEST: usize = 4;
 const KEYS: usize = 20;
 /// So many statements are looked at at a time: each takes a connection.
 static TURNS: Semaphore = Semaphore::const_new(4);
-/// Settings that are not a client's here: how long it may take, and that it only reads.
-const OURS: [&str; 13] = [
-    "search_path",
-    "role",
-    "statement_timeout",
-    "lock_timeout",
-    "default_transaction_read_only",
-    "transaction_read_only",
-    "default_transaction_isolation",
-    "default_transaction_deferrable",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "transaction_timeout",
-    "client_connection_check_interval",
-    "deadlock_timeout",
-];
-
 /// What can be said of an operation's effect before it runs, and what can be asked.
 #[derive(Default)]
 pub struct Outlook {
@@ -92,24 +77,6 @@ pub(crate) struct Seen {
     pub preview: Preview,
     /// Before this whoever asks hears nothing, so that they cannot tell what was seen by how long it took.
     pub not_before: Option<Instant>,
-}
-
-/// Whose statement it is, and under which settings.
-struct Asker {
-    settings: Vec<(String, String)>,
-    role: String,
-    path: Vec<String>,
-}
-
-struct Questions {
-    outline: Outline,
-    count: Option<String>,
-    sample: Option<(Sample, Vec<Shown>)>,
-    /// The statement itself, which is planned and not run.
-    plan: Option<String>,
-    asker: Asker,
-    catalogue: Arc<Catalog>,
-    in_block: bool,
 }
 
 struct NoNames;
@@ -416,333 +383,6 @@ fn why(error: &ControlError) -> String {
     "the target could not be asked".to_owned()
 }
 
-/// What came out.
-#[derive(Default)]
-struct Found {
-    rows: Option<u64>,
-    /// There may be less.
-    about: bool,
-    more: bool,
-    follows: bool,
-    words: Vec<String>,
-    plan: Vec<String>,
-    sample: (Vec<Shown>, Vec<Vec<Option<String>>>),
-}
-
-impl Asker {
-    fn of(request: &Request) -> Result<Self, &'static str> {
-        let again = "what it means here cannot be had on another connection";
-        let settings = request.under.again().ok_or(again)?;
-        let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
-        Ok(Self { settings, role: request.under.role().to_owned(), path: path.cloned().collect() })
-    }
-
-    /// As the session is: its role, where it finds names, what it has set.
-    async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
-        let mut all = Vec::new();
-        for (name, value) in &self.settings {
-            let name = name.to_ascii_lowercase();
-            if !OURS.contains(&name.as_str()) {
-                all.push(format!("pg_catalog.set_config({}, {}, true)", literal(&name), literal(value)));
-            }
-        }
-        if !all.is_empty() {
-            control.query(&format!("SELECT {}", all.join(", "))).await?;
-        }
-        // The system's own names come first anyway; where it is said, what is made without a schema's name would go there, too.
-        let implied = usize::from(self.path.first().is_some_and(|schema| schema == "pg_catalog"));
-        let path: Vec<String> = self.path.iter().skip(implied).map(|schema| quoted(schema)).collect();
-        let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
-        control
-            .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
-            .await?;
-        Ok(())
-    }
-}
-
-impl Questions {
-    async fn ask(&self, control: &mut Control) -> Result<Found, ControlError> {
-        let limits = format!("SET LOCAL statement_timeout = {QUESTION}; SET LOCAL lock_timeout = 500");
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
-        control.query(&format!("{begin}; {limits}")).await?;
-        let followers = self.following(control).await?;
-        self.asker.enter(control).await?;
-        control.query(&limits).await?;
-
-        let mut found = Found::default();
-        let direct = self.count_all(control, &followers, &mut found).await?;
-        // The numbers stay where the rows cannot be shown, or the plan.
-        if let Some((sample, shown)) = self.sample.as_ref().filter(|_| direct > 0) {
-            let rows = attempt(control, &sample.text).await?.unwrap_or_default();
-            found.sample = (shown.clone(), cut(rows, shown));
-        }
-        if let Some(statement) = &self.plan {
-            let rows = attempt(control, &format!("EXPLAIN {statement}")).await?.unwrap_or_default();
-            found.plan = rows.into_iter().flatten().flatten().take(PLAN).collect();
-        }
-        Ok(found)
-    }
-
-    /// Counts the rows, and those that follow. Returns how many there are without these.
-    async fn count_all(
-        &self,
-        control: &mut Control,
-        followers: &[Follower],
-        found: &mut Found,
-    ) -> Result<u64, ControlError> {
-        let counted = match &self.count {
-            Some(count) => control.query_short(count).await?,
-            None => Rows::new(),
-        };
-        let mut kinds: Vec<(Does, u64)> = Vec::new();
-        match (&self.outline.merge, self.outline.fixed) {
-            (Some(merge), _) => {
-                for does in &merge.does {
-                    let rows = Merge::rows(*does, &counted);
-                    kinds.push((*does, rows.ok_or_else(|| ControlError::Lost("no number".to_owned()))?));
-                }
-            }
-            (None, Some(fixed)) => kinds.push((self.outline.does, fixed)),
-            (None, None) => kinds.push((self.outline.does, number(&counted)?)),
-        }
-        let direct = kinds.iter().fold(0_u64, |sum, (_, rows)| sum.saturating_add(*rows));
-        let known = self.outline.fixed.is_some() || direct <= COUNTED;
-        let mut total = known.then_some(direct);
-        found.more = !known;
-        let at_most = self.outline.at_most.map(|why| format!(", at most: {why}")).unwrap_or_default();
-        let table = &self.outline.table;
-        for (does, rows) in kinds {
-            // Where there are more than are counted, it is not known of which kind they are.
-            let rows = if known { rows } else { direct };
-            found.words.push(format!("{} of {table}{at_most}", done(does, rows, known)));
-        }
-        let hidden = hidden_from(control, followers).await?;
-        for ((follower, count), hidden) in followers.iter().zip(self.counts(followers)).zip(hidden) {
-            let rows = match count.filter(|_| !hidden) {
-                _ if direct == 0 => Some(0),
-                Some(count) => attempt(control, &count).await?.map(|rows| number(&rows)).transpose()?,
-                None => None,
-            };
-            let Follower { table, does, .. } = follower;
-            if let Some(rows) = rows {
-                let known = rows <= COUNTED;
-                found.more |= !known;
-                let less = follower.less.filter(|_| rows > 0);
-                found.about |= less.is_some();
-                let less = less.map(|why| format!(", at most: {why}")).unwrap_or_default();
-                found
-                    .words
-                    .push(format!("{} of {table}, which refer to them{less}", done(*does, rows, known)));
-                total = total.filter(|_| known).and_then(|total| total.checked_add(rows));
-            } else {
-                found.words.push(format!("rows of {table} follow, which were not counted"));
-                total = None;
-            }
-        }
-        if self.in_block {
-            // From outside that cannot be seen. It is stopped all the same: what was shown is what is approved, and whoever
-            // approves can set another number.
-            let why = "what its own transaction has changed so far is not in these numbers, and it may not change more than \
-                       these unless a number of rows is set";
-            found.words.push(why.to_owned());
-        }
-        found.rows = total;
-        found.follows = !followers.is_empty();
-        Ok(direct)
-    }
-
-    /// The rows of other tables that follow by foreign keys, nearest first.
-    async fn following(&self, control: &mut Control) -> Result<Vec<Follower>, ControlError> {
-        let mut all: Vec<Follower> = Vec::new();
-        for does in self.outline.does_all() {
-            self.referring(control, None, does, &mut all).await?;
-        }
-        let mut next = 0;
-        // What is not counted is followed no further.
-        while let Some(above) = all.get(next).cloned() {
-            if above.countable && all.len() < KEYS {
-                self.referring(control, Some((next, &above)), above.does, &mut all).await?;
-            }
-            next += 1;
-        }
-        Ok(all)
-    }
-
-    /// Those that follow the statement's own rows, or others that do.
-    async fn referring(
-        &self,
-        control: &mut Control,
-        above: Option<(usize, &Follower)>,
-        does: Does,
-        all: &mut Vec<Follower>,
-    ) -> Result<(), ControlError> {
-        let own = self.outline.oid.0.to_string();
-        let (oid, depth) = above.map_or((&own, 0), |(_, above)| (&above.oid, above.depth));
-        if does == Does::Inserts {
-            return Ok(());
-        }
-        for row in control.query(&keys(oid, does)).await? {
-            let key = Key::read(&row, does).ok_or_else(|| ControlError::Lost("no key".to_owned()))?;
-            // What follows is assigned by its key, too.
-            let assigned = |column: &String| match above {
-                Some((_, above)) => above.columns.contains(column),
-                None => self.outline.assigned.iter().any(|(name, _)| name == column),
-            };
-            if does == Does::Updates && !key.referred.iter().any(assigned) {
-                continue;
-            }
-            // A key that is set to what it was takes nothing with it.
-            let moved = (above.is_none() && does == Does::Updates).then(|| self.outline.moved(&key.referred));
-            let stays = matches!(moved, Some(None));
-            let keys = match (above, moved.flatten()) {
-                (Some((_, above)), _) => above.keys(&key.referred),
-                (None, Some(moved)) => moved,
-                (None, None) => self.outline.keys(&key.referred),
-            };
-            // Rows that are reached twice, or too far away, are not told apart.
-            let known = key.table == self.outline.table || all.iter().any(|f| f.table == key.table);
-            let merges = self.outline.merge.is_some();
-            // What sets a key of rows that follow sets others by it, or none.
-            let further = above.is_some() && does == Does::Updates;
-            let countable = !known && !merges && !further && depth < DEEPEST && all.len() < KEYS;
-            let less = if stays {
-                Some("those whose key is set to what it was do not follow")
-            } else if key.below {
-                Some("they refer to a part of its table alone")
-            } else {
-                let relation = self.catalogue.relation(&key.table.schema, &key.table.name);
-                relation.map_or(Some("its table is not known"), |r| outline::at_most(&self.catalogue, r))
-            };
-            let alias = format!("durward_{}", all.len() + 1);
-            let rows = outline::referring(&key.table, &alias, &key.columns, &keys);
-            let Key { table, oid, does, columns, referred: _, below: _ } = key;
-            let above = above.map(|(at, _)| at);
-            let depth = depth + 1;
-            all.push(Follower { table, oid, does, depth, alias, rows, columns, countable, less, above });
-        }
-        Ok(())
-    }
-
-    /// The questions how many rows follow; `None` where that cannot be asked.
-    fn counts(&self, followers: &[Follower]) -> Vec<Option<String>> {
-        let (catalog, path, role) = (&*self.catalogue, &self.asker.path, &self.asker.role);
-        let session = Session { catalog, search_path: path, role, prepared: &NoNames };
-        let more = COUNTED + 1;
-        let count = |follower: &Follower| {
-            let rows = &follower.rows;
-            let count =
-                format!("SELECT pg_catalog.count(*) FROM (SELECT 1 {rows} LIMIT {more}) AS durward_rows");
-            (follower.countable && outline::harmless(&count, &session).is_ok()).then_some(count)
-        };
-        followers.iter().map(count).collect()
-    }
-}
-
-/// Of which followers the asker does not see all rows, nor of those that they follow. A foreign key does not ask whether it does.
-async fn hidden_from(control: &mut Control, followers: &[Follower]) -> Result<Vec<bool>, ControlError> {
-    let mut hidden: Vec<bool> = Vec::with_capacity(followers.len());
-    for follower in followers {
-        let above = follower.above.and_then(|at| hidden.get(at).copied()).unwrap_or(false);
-        let question = format!("SELECT pg_catalog.row_security_active({}::pg_catalog.oid)", follower.oid);
-        let rows = attempt(control, &question).await?;
-        let seen = rows.is_some_and(|rows| rows == [[Some("f".to_owned())]]);
-        hidden.push(above || !seen);
-    }
-    Ok(hidden)
-}
-
-/// What the catalogue says of the foreign keys that refer to a table, or to a part of it, and do something to the rows that refer.
-fn keys(oid: &str, does: Does) -> String {
-    let how = if does == Does::Updates { "confupdtype" } else { "confdeltype" };
-    let name = "SELECT json_agg(a.attname ORDER BY k.n) FROM unnest(c.KEY) WITH ORDINALITY k(num, n) \
-         JOIN pg_attribute a ON a.attrelid = c.REL AND a.attnum = k.num";
-    let of = |key: &str, relation: &str| name.replace("KEY", key).replace("REL", relation);
-    let (own, referred) = (of("conkey", "conrelid"), of("confkey", "confrelid"));
-    format!(
-        "WITH RECURSIVE d AS (SELECT {oid}::oid AS part UNION SELECT i.inhrelid FROM pg_inherits i JOIN d ON i.inhparent = d.part) \
-         SELECT n.nspname, r.relname, r.oid::text, c.{how}, ({own}), ({referred}), (c.confrelid <> {oid})::text FROM pg_constraint c \
-         JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace \
-         WHERE c.contype = 'f' AND c.{how} IN ('c', 'n', 'd') AND c.confrelid IN (SELECT part FROM d) AND NOT EXISTS \
-         (SELECT FROM pg_constraint p WHERE p.oid = c.conparentid AND p.confrelid IN (SELECT part FROM d)) ORDER BY c.oid"
-    )
-}
-
-/// A foreign key by which rows of another table follow.
-struct Key {
-    table: TableName,
-    oid: String,
-    columns: Vec<String>,
-    referred: Vec<String>,
-    does: Does,
-    /// It refers to a partition or a child alone.
-    below: bool,
-}
-
-impl Key {
-    fn read(row: &[Option<String>], does: Does) -> Option<Self> {
-        let [Some(schema), Some(name), Some(oid), Some(how), Some(columns), Some(referred), Some(below)] =
-            row
-        else {
-            return None;
-        };
-        let names = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
-        let deletes = does == Does::Deletes && how == "c";
-        Some(Self {
-            table: TableName { schema: schema.clone(), name: name.clone() },
-            oid: oid.clone(),
-            columns: names(columns)?,
-            referred: names(referred)?,
-            does: if deletes { Does::Deletes } else { Does::Updates },
-            below: below != "false",
-        })
-    }
-}
-
-/// Rows of another table that follow.
-#[derive(Clone)]
-struct Follower {
-    table: TableName,
-    oid: String,
-    does: Does,
-    depth: usize,
-    alias: String,
-    /// `FROM … WHERE …`
-    rows: String,
-    /// What refers.
-    columns: Vec<String>,
-    countable: bool,
-    /// Why there may be less of them, if so.
-    less: Option<&'static str>,
-    /// Which others they follow, by their place among them.
-    above: Option<usize>,
-}
-
-impl Follower {
-    /// The rows as a list of values of these columns of theirs.
-    fn keys(&self, columns: &[String]) -> String {
-        let all: Vec<String> = columns.iter().map(|c| format!("{}.{}", self.alias, quoted(c))).collect();
-        format!("SELECT {} {}", all.join(", "), self.rows)
-    }
-}
-
-/// The rows; nothing where the target refuses, which fails nothing else.
-async fn attempt(control: &mut Control, question: &str) -> Result<Option<Rows>, ControlError> {
-    control.query("SAVEPOINT durward_look").await?;
-    match control.query_short(question).await {
-        Ok(rows) => Ok(Some(rows)),
-        Err(ControlError::Refused { .. }) => {
-            control.query("ROLLBACK TO durward_look").await?;
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn number(rows: &Rows) -> Result<u64, ControlError> {
-    let value = rows.first().and_then(|row| row.first().cloned().flatten());
-    value.and_then(|text| text.parse().ok()).ok_or_else(|| ControlError::Lost("no number".to_owned()))
-}
-
 /// `deletes 1,204 rows`
 fn done(does: Does, rows: u64, known: bool) -> String {
     let verb = match does {
@@ -756,77 +396,9 @@ fn done(does: Does, rows: u64, known: bool) -> String {
     format!("{verb} {} row{}", grouped(rows), if rows == 1 { "" } else { "s" })
 }
 
-/// Values that may be shown, none too long.
-fn cut(rows: Vec<Vec<Option<String>>>, columns: &[Shown]) -> Vec<Vec<Option<String>>> {
-    let cell = |(value, column): (Option<String>, &Shown)| {
-        let value = value.filter(|_| !column.masked)?;
-        let mut short: String = value.chars().take(VALUE).collect();
-        if value.chars().nth(VALUE).is_some() {
-            short.push('…');
-        }
-        Some(short)
-    };
-    rows.into_iter().map(|row| row.into_iter().zip(columns).map(cell).collect()).collect()
-}
-
-/// What policy is asked before an operation is looked at.
-pub(crate) struct Looking {
-    effects: Vec<Effect>,
-    facts: Facts,
-    shape: [u8; 16],
-}
-
-impl Looking {
-    fn at(table: &TableName, facts: &Facts) -> Self {
-        Self::with(vec![Effect::new(Action::Preview, Resource::Table(table.clone()))], facts)
-    }
-
-    /// Each table that an operation touches.
-    pub(crate) fn tables<M: Inspect>(operation: &M) -> Vec<Self> {
-        let tables: BTreeSet<&TableName> = operation
-            .effects()
-            .iter()
-            .filter_map(|e| if let Resource::Table(table) = &e.resource { Some(table) } else { None })
-            .collect();
-        tables.into_iter().map(|table| Self::at(table, operation.facts())).collect()
-    }
-
-    /// What an operation reads, and tells by what it finds, if it does: it is done by looking, too, and whoever asks could tell
-    /// by how long that takes what was found.
-    pub(crate) fn reads<M: Inspect>(operation: &M) -> Option<Self> {
-        let reads = |e: &&Effect| matches!(e.action, Action::Select | Action::Probe | Action::Reveal);
-        let effects: Vec<Effect> = operation.effects().iter().filter(reads).cloned().collect();
-        (!effects.is_empty()).then(|| Self::with(effects, operation.facts()))
-    }
-
-    fn with(effects: Vec<Effect>, facts: &Facts) -> Self {
-        let mut shape = [0; 16];
-        let whole = digest(&SHA256, format!("preview of {effects:?} {facts:?}").as_bytes());
-        shape.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
-        Self { effects, facts: facts.clone(), shape }
-    }
-}
-
-impl Inspect for Looking {
-    fn effects(&self) -> &[Effect] {
-        &self.effects
-    }
-
-    fn facts(&self) -> &Facts {
-        &self.facts
-    }
-
-    fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)] {
-        &[]
-    }
-
-    fn shape(&self) -> [u8; 16] {
-        self.shape
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::questions::cut;
     use super::*;
 
     #[test]

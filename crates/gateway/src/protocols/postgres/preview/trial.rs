@@ -25,6 +25,7 @@ use sql::postgres::pieces::pieces;
 use sql::postgres::{Control, Options, Session, Statement, analyse};
 
 pub(crate) use self::run::{Rehearsed, Tried};
+use super::asker::OURS;
 use super::{Asker, Looking, NoNames};
 use crate::holds::Countable;
 use crate::protocols::postgres::ceiling;
@@ -156,7 +157,7 @@ impl Trial {
             match control {
                 Control::Ddl | Control::TempObject if self.defines => (),
                 Control::Set { name, .. } if self.defines && LIMITS.contains(&name.as_str()) => limits = true,
-                Control::Set { name, .. } if self.defines && !super::OURS.contains(&name.as_str()) => (),
+                Control::Set { name, .. } if self.defines && !OURS.contains(&name.as_str()) => (),
                 Control::Ddl
                 | Control::TempObject
                 | Control::Set { .. }

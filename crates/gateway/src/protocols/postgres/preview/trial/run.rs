@@ -8,7 +8,7 @@ use model::{Action, Changed, TableName, grouped};
 use sql::postgres::catalog::Oid;
 use tokio::time::{Instant, sleep};
 
-use super::super::attempt;
+use super::super::questions::attempt;
 use super::{LONGEST, Says, Step, Trial};
 use crate::protocols::postgres::ceiling::Changes;
 use crate::protocols::postgres::control::{Control, ControlError};

@@ -1,0 +1,61 @@
+//! Whose statement is looked at, on a connection of the gateway's own.
+
+use sql::postgres::outline::{literal, quoted};
+
+use super::super::control::{Control, ControlError};
+use super::super::operation::Request;
+
+/// Settings that are not a client's here: how long it may take, and that it only reads.
+pub(super) const OURS: [&str; 13] = [
+    "search_path",
+    "role",
+    "statement_timeout",
+    "lock_timeout",
+    "default_transaction_read_only",
+    "transaction_read_only",
+    "default_transaction_isolation",
+    "default_transaction_deferrable",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+    "client_connection_check_interval",
+    "deadlock_timeout",
+];
+
+/// Whose statement it is, and under which settings.
+pub(super) struct Asker {
+    settings: Vec<(String, String)>,
+    pub(super) role: String,
+    pub(super) path: Vec<String>,
+}
+
+impl Asker {
+    pub(super) fn of(request: &Request) -> Result<Self, &'static str> {
+        let again = "what it means here cannot be had on another connection";
+        let settings = request.under.again().ok_or(again)?;
+        let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
+        Ok(Self { settings, role: request.under.role().to_owned(), path: path.cloned().collect() })
+    }
+
+    /// As the session is: its role, where it finds names, what it has set.
+    pub(super) async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+        let mut all = Vec::new();
+        for (name, value) in &self.settings {
+            let name = name.to_ascii_lowercase();
+            if !OURS.contains(&name.as_str()) {
+                all.push(format!("pg_catalog.set_config({}, {}, true)", literal(&name), literal(value)));
+            }
+        }
+        if !all.is_empty() {
+            control.query(&format!("SELECT {}", all.join(", "))).await?;
+        }
+        // The system's own names come first anyway; where it is said, what is made without a schema's name would go there, too.
+        let implied = usize::from(self.path.first().is_some_and(|schema| schema == "pg_catalog"));
+        let path: Vec<String> = self.path.iter().skip(implied).map(|schema| quoted(schema)).collect();
+        let path = if path.is_empty() { "''".to_owned() } else { path.join(", ") };
+        control
+            .query(&format!("SET LOCAL search_path = {path}; SET LOCAL ROLE {}", quoted(&self.role)))
+            .await?;
+        Ok(())
+    }
+}
