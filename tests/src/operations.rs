@@ -24,7 +24,7 @@ unless { context.approvals.contains("held") };
 "#;
 
 /// What everybody who reaches the admin listener may ask.
-fn get(gateway: &Durward, path: &str) -> String {
+pub(crate) fn get(gateway: &Durward, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", gateway.admin_port())).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -32,7 +32,7 @@ fn get(gateway: &Durward, path: &str) -> String {
     answer
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !holds() {
         assert!(Instant::now() < until, "{what}");

@@ -134,6 +134,10 @@ impl Report {
             for check in found {
                 let of = |name| show::line(&field(check, name));
                 say(format_args!("  {:<8} {:<11} {}", of("grade"), of("what"), of("says")))?;
+                if !of("advice").is_empty() {
+                    say(format_args!("  {:<8} {:<11} {}", "", "", of("advice")))?;
+                }
+                // As it can be run: a command for this machine, or a statement for the target.
                 if !of("mend").is_empty() {
                     say(format_args!("  {:<8} {:<11} → {}", "", "", of("mend")))?;
                 }

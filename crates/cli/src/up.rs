@@ -190,13 +190,13 @@ async fn look(gateway: &Gateway, name: &TargetName) -> anyhow::Result<()> {
         match check.grade {
             Grade::Good => (),
             Grade::Bad if check.what == "reachable" => {
-                let way_on = check.mend.map(|mend| format!(". {mend}")).unwrap_or_default();
+                let way_on = check.advice.map(|advice| format!(". {advice}")).unwrap_or_default();
                 anyhow::bail!("the database cannot be reached: {}{way_on}", check.says);
             }
             Grade::Warning | Grade::Bad => {
                 say(format_args!("Note ({}): {}", check.what, show::line(&check.says)))?;
-                if let Some(mend) = &check.mend {
-                    say(format_args!("     → {}", show::line(mend)))?;
+                for way_on in check.advice.iter().chain(&check.mend) {
+                    say(format_args!("     → {}", show::line(way_on)))?;
                 }
             }
         }

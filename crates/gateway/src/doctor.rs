@@ -55,19 +55,39 @@ pub struct Check {
     pub grade: Grade,
     /// In a sentence.
     pub says: String,
-    /// The command or statement that mends it, where one does.
+    /// A command for a shell of the machine or a statement for the target that mends it or shows more of it, as it can be run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
+    /// What to do that no command does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// A check without a command that mends it.
 pub fn check(what: &'static str, grade: Grade, says: impl Into<String>) -> Check {
-    Check { what, grade, says: says.into(), mend: None }
+    Check { what, grade, says: says.into(), mend: None, advice: None }
 }
 
 /// A check with the command that mends it.
 pub fn mended(what: &'static str, grade: Grade, says: impl Into<String>, mend: impl Into<String>) -> Check {
-    Check { what, grade, says: says.into(), mend: Some(mend.into()) }
+    Check { mend: Some(mend.into()), ..check(what, grade, says) }
+}
+
+/// A check with what to do that no command does.
+pub fn advised(
+    what: &'static str,
+    grade: Grade,
+    says: impl Into<String>,
+    advice: impl Into<String>,
+) -> Check {
+    check(what, grade, says).advising(advice)
+}
+
+impl Check {
+    /// The same with what to do beside its command.
+    pub fn advising(self, advice: impl Into<String>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
 }
 
 impl Gateway {
@@ -88,14 +108,16 @@ impl Gateway {
         }
         match target.control().await {
             Err(error) => {
-                let advice = match &error {
-                    ControlError::Dial(error) => error.advice(),
-                    ControlError::Lost(_) | ControlError::Refused { .. } | ControlError::Timeout => {
-                        "Look at the server's log."
-                    }
-                };
                 let says = format!("{}: {error}", target.address);
-                checks.push(mended("reachable", Grade::Bad, says, advice));
+                checks.push(match &error {
+                    ControlError::Dial(error) => Check {
+                        mend: error.look(&target.address, &target.user, &target.database),
+                        ..advised("reachable", Grade::Bad, says, error.advice())
+                    },
+                    ControlError::Lost(_) | ControlError::Refused { .. } | ControlError::Timeout => {
+                        advised("reachable", Grade::Bad, says, "Look at the server's log.")
+                    }
+                });
             }
             Ok(mut control) => {
                 checks.push(check("reachable", Grade::Good, "the gateway can log in to it"));

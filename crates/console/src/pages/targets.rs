@@ -246,7 +246,7 @@ fn found(checks: &[Check]) -> Markup {
         section.panel aria-labelledby="checks" aria-live="polite" {
             h2 #checks { "What was found" }
             ul.rows {
-                @for Check { what, grade, says, mend } in checks {
+                @for Check { what, grade, says, mend, advice } in checks {
                     li {
                         p.line-of {
                             @match grade {
@@ -257,6 +257,7 @@ fn found(checks: &[Check]) -> Markup {
                             strong { (what) }
                         }
                         p { (frame::sentence(says)) }
+                        @if let Some(advice) = advice { p.hint { (frame::sentence(advice)) } }
                         @if let Some(mend) = mend { pre.copy { code { (words::visible_lines(mend)) } } }
                     }
                 }

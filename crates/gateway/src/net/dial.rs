@@ -1,5 +1,6 @@
 //! Towards a target: connect, TLS, login.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use wire::postgres::backend::{Authentication, Backend, backend};
@@ -22,6 +23,7 @@ use super::tls::{SslMode, UpstreamTls, end_point};
 mod fault;
 
 pub use fault::DialError;
+pub(crate) use fault::{untold, way_on};
 
 /// Connecting may take so long, and the login behind it as long again.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -189,7 +191,7 @@ pub async fn shown(address: &Address, tls: &UpstreamTls) -> Option<Vec<u8>> {
 async fn reach(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option<Vec<u8>>), DialError> {
     let reaching = async {
         match connect(address, tls).await {
-            Err(DialError::Tls(_)) if tls.mode() == SslMode::Prefer => {
+            Err(DialError::Tls(_) | DialError::NoTls) if tls.mode() == SslMode::Prefer => {
                 connect(address, &UpstreamTls::new(SslMode::Disable, None, false)).await
             }
             reached => reached,
@@ -204,7 +206,11 @@ async fn connect(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option
             let path = directory.join(format!(".s.PGSQL.{port}"));
             return Ok((Stream::Unix(UnixStream::connect(path).await?), None));
         }
-        Address::Tcp { host, port } => (host, TcpStream::connect((host.as_str(), *port)).await?),
+        Address::Tcp { host, port } => {
+            let found = lookup_host((host.as_str(), *port)).await.map_err(DialError::Name)?;
+            let found: Vec<SocketAddr> = found.collect();
+            (host, TcpStream::connect(found.as_slice()).await?)
+        }
     };
     tcp.set_nodelay(true)?;
     if tls.mode() == SslMode::Disable {
@@ -218,7 +224,7 @@ async fn connect(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option
         match tcp.read_u8().await? {
             b'S' => (),
             b'N' if tls.mode() == SslMode::Prefer => return Ok((Stream::Tcp(tcp), None)),
-            b'N' => return Err(DialError::Tls("the server does not offer it".to_owned())),
+            b'N' => return Err(DialError::NoTls),
             b'E' => return Err(DialError::Protocol("an error in answer to the request for TLS")),
             _ => return Err(DialError::Protocol("neither yes nor no to the request for TLS")),
         }

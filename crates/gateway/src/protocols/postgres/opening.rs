@@ -18,11 +18,11 @@ use crate::audit::Audit;
 use crate::configure::{Freshness, ReadOnly};
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
-use crate::net::dial::{DialError, Login, Password, Upstream, dial};
+use crate::net::dial::{DialError, Login, Password, Upstream, dial, untold};
 use crate::net::listen::Accepted;
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
-use crate::targets::Target;
+use crate::targets::{Contact, Target};
 
 /// Opens the session, all but the client's own part of it: see [`enter`].
 pub(super) async fn open(
@@ -57,15 +57,12 @@ pub(super) async fn open(
         audit.gateway(target.name.as_str(), purpose)?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(session, %error, "the target's catalogue cannot be read");
-            denied(
-                "08004",
-                "the gateway cannot read the target's catalogue, without which it understands no statement",
-            )
+            let (code, reason) = error.for_client("without which it understands no statement");
+            Stop::Denied(untold(&target.name, code, reason))
         })?;
     }
     gateway.check_room(&target, grant.principal()).await?;
     let dialled = upstream(&target, accepted.minor(), &parameters, everything, session).await;
-    target.catalogue.met(dialled.is_ok());
     let upstream = dialled?;
     let cancellable = Cancellable {
         held: Arc::clone(cancel),
@@ -101,15 +98,18 @@ async fn upstream(
     let mut anew = false;
     loop {
         let password = target.credential.password().await;
-        let password = password.map_err(|error| unreachable(error.into(), Words::Ours, session))?;
+        let password = password.map_err(|error| unreachable(target, error.into(), Words::Ours, session))?;
         let login = Login { user: &target.user, password: password.as_deref(), minor, parameters };
         let words = if everything { Words::TheServers(login.password) } else { Words::Ours };
         match dial(&target.address, &target.tls, &login).await {
-            Ok(upstream) => return Ok(upstream),
+            Ok(upstream) => {
+                target.catalogue.met(Contact::Reachable);
+                return Ok(upstream);
+            }
             Err(error) if !anew && error.is_login() && target.credential.refused(password.as_ref()) => {
                 anew = true
             }
-            Err(error) => return Err(unreachable(error, words, session)),
+            Err(error) => return Err(unreachable(target, error, words, session)),
         }
     }
 }
@@ -273,15 +273,16 @@ enum Words<'a> {
     Ours,
 }
 
-fn unreachable(error: DialError, words: Words, session: &str) -> Stop {
-    tracing::warn!(session, %error, "the target cannot be used");
+fn unreachable(target: &Target, error: DialError, words: Words, session: &str) -> Stop {
+    target.catalogue.met(error.contact());
+    tracing::warn!(session, target_name = %target.name, %error, "the target cannot be used");
     if let Words::TheServers(password) = words
         && let Some(message) = error.own_words(password)
     {
         return Stop::Unopened(message.to_vec());
     }
     let (code, reason) = error.for_client();
-    denied(code, reason)
+    Stop::Denied(untold(&target.name, code, reason.to_owned()))
 }
 
 fn denied(code: &'static str, reason: &str) -> Stop {
