@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use testkit::certificates::Certificates;
-use testkit::durward::Durward;
+use testkit::durward::{Durward, Target};
 use testkit::json::Json;
 use testkit::postgres::{Postgres, SUPERUSER};
 use testkit::{Account, Scratch};
@@ -308,4 +310,56 @@ fn server_has(server: &Postgres, application: &str) {
     crate::operations::eventually("the session is open", || {
         server.sql("postgres", &ask).is_ok_and(|n| n.trim() == "1")
     });
+}
+
+/// A server that takes connections and says nothing. What it hears of the end of each is sent.
+fn silent() -> (u16, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (ended, ends) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(mut stream), ended) = (stream, ended.clone()) else { return };
+            std::thread::spawn(move || {
+                while stream.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
+                let _ = ended.send(());
+            });
+        }
+    });
+    (port, ends)
+}
+
+/// For whoever may read, whose target's catalogue is read first, and for whoever may do everything.
+#[test]
+fn a_client_that_hangs_up_while_its_target_is_dialled_is_heard_and_leaves_nothing() {
+    let (port, ends) = silent();
+    let server = crate::rig::server(&[]);
+    let gateway = Durward::start_with(&binary(), "").unwrap();
+    let config = fs::read_to_string(gateway.config()).unwrap();
+    fs::write(gateway.config(), format!("{config}\n[limits]\nsessions_of_one = 1\n")).unwrap();
+    gateway.reload().unwrap();
+    let targets = [Target::new("silent", port, DATABASE), Target::new(DATABASE, server.port(), DATABASE)];
+    gateway.apply(&targets, &[("test", POLICY)]).unwrap();
+    let left = |n: u32| {
+        let word = format!("durward_sessions_ended_total{{why=\"client\"}} {n}\n");
+        crate::operations::get(&gateway, "/metrics").contains(&word)
+    };
+    for (count, who) in [(0, "tester"), (2, "root")] {
+        let way = Way { port: gateway.port(), password: gateway.token(who).unwrap() };
+        let mut psql = way.command("psql");
+        psql.args(["-XAtc", "SELECT 1"]).env("PGDATABASE", "silent").stderr(Stdio::null());
+        let mut psql = psql.spawn().unwrap();
+        crate::operations::eventually("it waits for its target", || {
+            gateway.records().is_ok_and(|all| all.matches("\"silent\"").count() > 0)
+                && crate::operations::get(&gateway, "/readyz").contains("\"sessions\":1")
+        });
+        psql.kill().unwrap();
+        psql.wait().unwrap();
+        crate::operations::eventually("the session ends as one that its client left", || left(count + 1));
+        ends.recv_timeout(Duration::from_secs(60)).unwrap();
+        // Its only place is free again, and the neighbour is let in.
+        let said = way.said(Command::new("psql").args(["-XAtc", "SELECT 1"]));
+        assert!(said.starts_with("1\n"), "{said}");
+        crate::operations::eventually("that one has ended, too", || left(count + 2));
+    }
 }

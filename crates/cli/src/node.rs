@@ -20,7 +20,7 @@ use journal::{Journal, Options};
 use model::TargetName;
 use store::{Address, Location, Locked, MasterError, MasterKey, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     settings: Settings,
     /// What was read for what is applied.
     files: Vec<PathBuf>,
+    /// Heard from the start: whoever sends SIGHUP as soon as the ports are open does not end the process by it.
+    hangups: Signal,
 }
 
 /// Listeners of targets that are not there let nobody in; the targets may still come.
@@ -70,6 +72,7 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 impl Node {
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let hangups = signal(SignalKind::hangup())?;
         let tls = certificate(&settings)?;
         let agents_tls = certificate_for_agents(&settings)?;
         let console_tls = certificate_for_console(&settings)?;
@@ -130,6 +133,7 @@ impl Node {
             agents_certificate,
             settings,
             files,
+            hangups,
         })
     }
 
@@ -147,6 +151,7 @@ impl Node {
             agents_certificate,
             settings,
             files,
+            mut hangups,
         } = self;
         let names = settings.agents.as_ref().map(|agents| agents.urls.clone()).unwrap_or_default();
         let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
@@ -176,7 +181,7 @@ impl Node {
             tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names, certificate));
         }
         tokio::select! {
-            told = told_to_end(&mut reload) => {
+            told = told_to_end(&mut reload, &mut hangups) => {
                 tracing::info!(signal = told?, "draining");
             }
             // No listener ends by itself: one that does has failed, and the others must not hide it.
@@ -306,17 +311,16 @@ fn cannot_listen(error: &io::Error, address: SocketAddr, whom: &str) -> anyhow::
 }
 
 /// Resolves at SIGTERM or SIGINT. At SIGHUP, and when its files have changed, the configuration is read again.
-async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
+async fn told_to_end(reload: &mut Reload, hangups: &mut Signal) -> io::Result<&'static str> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
     let mut looks = tokio::time::interval(reload::LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = term.recv() => return Ok("SIGTERM"),
             _ = int.recv() => return Ok("SIGINT"),
-            _ = hup.recv() => reload.again("SIGHUP").await,
+            _ = hangups.recv() => reload.again("SIGHUP").await,
             _ = looks.tick() => reload.look().await,
         }
     }

@@ -19,7 +19,7 @@ use crate::configure::{Freshness, ReadOnly};
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial::{DialError, Login, Password, Upstream, dial, untold};
-use crate::net::listen::Accepted;
+use crate::net::listen::{Accepted, Wish};
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
 use crate::targets::{Contact, Target};
@@ -28,14 +28,14 @@ use crate::targets::{Contact, Target};
 pub(super) async fn open(
     gateway: &Gateway,
     grant: &Grant,
-    accepted: &Accepted,
+    wish: Wish<'_>,
     audit: &mut Audit,
     cancel: &Arc<Notify>,
     session: &str,
 ) -> Result<(Opened, Registration), Stop> {
     let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
     let everything = gateway.allows_everything(grant);
-    let database = accepted.database().unwrap_or(target.database.as_bytes());
+    let database = wish.database().unwrap_or(target.database.as_bytes());
     // Tags and the catalogue are those of the target's own database; who may do everything needs neither.
     if !everything && database != target.database.as_bytes() {
         return Err(denied(
@@ -44,7 +44,7 @@ pub(super) async fn open(
         ));
     }
     let read_only = !everything && !gateway.could_write(grant);
-    let mut parameters = parameters(accepted, &target.user, database, everything, read_only)?;
+    let mut parameters = parameters(wish, &target.user, database, everything, read_only)?;
     bounded(&grant.caps(), &mut parameters)?;
     // Behind all that the client asked for: the last one counts.
     parameters.extend(who_acts(grant, session));
@@ -62,7 +62,7 @@ pub(super) async fn open(
         })?;
     }
     gateway.check_room(&target, grant.principal()).await?;
-    let dialled = upstream(&target, accepted.minor(), &parameters, everything, session).await;
+    let dialled = upstream(&target, wish.minor(), &parameters, everything, session).await;
     let upstream = dialled?;
     let cancellable = Cancellable {
         held: Arc::clone(cancel),
@@ -70,11 +70,11 @@ pub(super) async fn open(
         tls: target.tls.clone(),
         process: upstream.process,
         secret: upstream.secret.clone(),
-        client: accepted.peer().ip(),
+        client: wish.peer().ip(),
     };
     let registration = gateway
         .cancels()
-        .register(cancellable, accepted.minor())
+        .register(cancellable, wish.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
     if !everything {
         check_reading(&upstream)?;
@@ -153,8 +153,8 @@ fn bounded(caps: &Caps, parameters: &mut Vec<(String, Vec<u8>)>) -> Result<(), S
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted, cancel: Arc<Notify>) -> Open {
     let Opened { target, upstream, everything, terms, welcome, begun } = opened;
     let ear = accepted.ear();
-    let mut pump =
-        Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
+    let (client, early) = accepted.into_stream();
+    let mut pump = Pump { client: Side::new(client, &early), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
     let Terms { guard, block, caps, stores } = terms;
@@ -177,13 +177,13 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted, cance
 
 /// The start-up parameters for the target: its own user and database, and what the client may ask for.
 fn parameters(
-    accepted: &Accepted,
+    wish: Wish<'_>,
     user: &str,
     database: &[u8],
     everything: bool,
     read_only: bool,
 ) -> Result<Vec<(String, Vec<u8>)>, Stop> {
-    let wanted = settings::wanted(accepted.parameters(), everything);
+    let wanted = settings::wanted(wish.parameters(), everything);
     if let Some(refused) = wanted.refused {
         return Err(Stop::Denied(refused));
     }
