@@ -22,7 +22,7 @@ use super::tls::{SslMode, UpstreamTls, end_point};
 
 mod fault;
 
-pub use fault::DialError;
+pub use fault::{DialError, shell};
 pub(crate) use fault::{untold, way_on};
 
 /// Connecting may take so long, and the login behind it as long again.

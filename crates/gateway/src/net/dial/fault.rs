@@ -216,9 +216,9 @@ pub(crate) fn way_on(target: &TargetName) -> String {
 }
 
 /// As a shell takes it for one word.
-pub(crate) fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,[]".contains(c);
-    if !word.is_empty() && word.chars().all(|c| plain(c) && !"[]".contains(c)) {
+pub fn shell(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "'\\''"))
