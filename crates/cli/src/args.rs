@@ -21,6 +21,7 @@ pub(crate) use self::policy::Policy;
 pub(crate) use self::requests::{Grants, Requests};
 pub(crate) use self::sessions::{ExportSession, Play, SearchSessions, SessionFormat, Sessions};
 use crate::exit;
+use crate::passphrase::{self, Given};
 use crate::typed;
 
 /// An access gateway in front of production services: every operation is understood, decided and recorded before it runs.
@@ -200,6 +201,28 @@ pub(crate) struct Serve {
     /// The configuration of the process
     #[arg(short, long, default_value = "durward.toml", value_name = "FILE")]
     pub config: PathBuf,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
+}
+
+/// How the master key is opened.
+#[derive(Args)]
+pub(crate) struct Unlocking {
+    /// Read the passphrase of the master key, if it is sealed under one, from an open file descriptor; else it is systemd's
+    /// credential durward-passphrase, or asked for at the terminal
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N")]
+    pub passphrase_fd: Option<Given>,
+}
+
+/// Whether a master key that is made is sealed.
+#[derive(Args)]
+pub(crate) struct Sealing {
+    /// Seal the master key that is made under a passphrase, which is asked for at the terminal
+    #[arg(long)]
+    pub passphrase: bool,
+    /// Read that passphrase from an open file descriptor
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N", requires = "passphrase")]
+    pub new_passphrase_fd: Option<Given>,
 }
 
 #[derive(Args)]
@@ -236,6 +259,10 @@ pub(crate) struct Up {
     /// Where agents speak MCP, at /mcp; on the loopback
     #[arg(long, default_value = "127.0.0.1:7380", value_parser = typed::address, value_name = "ADDRESS")]
     pub agents: SocketAddr,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
+    #[command(flatten)]
+    pub seal: Sealing,
 }
 
 #[derive(Args)]
@@ -247,12 +274,16 @@ pub(crate) struct Place {
     /// The data directory [default: ~/.local/share/durward]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
 }
 
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
     pub place: Place,
+    #[command(flatten)]
+    pub seal: Sealing,
     /// Make another secret of the administrator's in place of one that is lost or was seen; a gateway may serve meanwhile
     #[arg(long)]
     pub new_secret: bool,
@@ -267,6 +298,17 @@ pub(crate) enum Keys {
     Add {
         #[command(flatten)]
         place: Place,
+    },
+    /// Seal the master key's file under a passphrase, or under another one
+    Passphrase {
+        #[command(flatten)]
+        place: Place,
+        /// Read the new passphrase from an open file descriptor; else it is asked for at the terminal
+        #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N", conflicts_with = "remove")]
+        new_passphrase_fd: Option<Given>,
+        /// Have the key lie in its file in clear again
+        #[arg(long)]
+        remove: bool,
     },
     /// Bring the first master key into force, or a new one where a gateway has its store alone; gateways go on serving
     Rotate {
@@ -301,6 +343,12 @@ pub(crate) struct Restore {
     /// Read the recovery key from a file; else from DURWARD_RECOVERY_KEY, or it is asked for
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// Read the new passphrase of the master key, if it was sealed under one, from an open file descriptor; else it is asked for
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N")]
+    pub new_passphrase_fd: Option<Given>,
+    /// Have the master key lie in its file in clear, also where it was sealed under a passphrase
+    #[arg(long, conflicts_with = "new_passphrase_fd")]
+    pub clear_key: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,

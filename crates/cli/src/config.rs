@@ -21,6 +21,7 @@ use crate::authorization::{self, AuthorizationSettings};
 use crate::carriers::{SlackSettings, WebhookSettings};
 use crate::credentials::VaultSettings;
 use crate::exit::Fault;
+use crate::passphrase::Unlock;
 use crate::traces::Tracing;
 use crate::typed;
 
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     /// Where recordings are.
     pub recordings: PathBuf,
     pub master_key: Source,
+    /// What opens its file.
+    pub unlock: Unlock,
     /// The server that keeps the state; a file in `data` where there is none.
     pub store: Option<SharedStore>,
     pub postgres: Vec<SocketAddr>,
@@ -188,6 +191,7 @@ impl Settings {
         Self {
             file: None,
             master_key: Source::File(data.join("master.key")),
+            unlock: Unlock::default(),
             store: None,
             recordings: data.join("recordings"),
             data,
@@ -226,6 +230,7 @@ impl Settings {
             data,
             recordings,
             master_key,
+            unlock: _,
             store,
             postgres,
             targets,

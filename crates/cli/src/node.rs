@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::alarm::Told;
 use crate::config::{Agents, Applying, Settings, SharedStore, Source};
 use crate::exit::Fault;
+use crate::passphrase::Unlock;
 use crate::reload::{self, Reload, Shown};
 use crate::wanted::Wanted;
 
@@ -97,6 +98,7 @@ impl Node {
             }
         };
         let store = open_store(&settings).await?;
+        settings.unlock.serves();
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
@@ -350,16 +352,26 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
     let locked = Locked::reach(&location(settings)?).await?;
-    let masters = master_keys(&settings.master_key, locked.is_sealed().await?);
-    let masters = masters.with_context(|| settings.at(&["master_key"]))?;
-    let again = settings.master_key.clone();
-    Ok(locked.unlock_from(&masters, Arc::new(move || master_keys(&again, true))).await?)
+    let masters = master_keys(settings, locked.is_sealed().await?)?;
+    let (again, unlock) = (settings.master_key.clone(), settings.unlock.clone());
+    Ok(locked.unlock_from(&masters, Arc::new(move || keys_from(&again, true, &unlock))).await?)
 }
 
-/// The master keys of a source. A file is made where nothing is sealed yet.
-pub(crate) fn master_keys(source: &Source, must_exist: bool) -> Result<Vec<MasterKey>, MasterError> {
+/// The master keys. A file is made where nothing is sealed yet.
+pub(crate) fn master_keys(settings: &Settings, must_exist: bool) -> anyhow::Result<Vec<MasterKey>> {
+    keys_from(&settings.master_key, must_exist, &settings.unlock)
+        .map_err(|error| match error {
+            MasterError::Passphrase(_) | MasterError::NoPassphrase(_) => {
+                anyhow::Error::from(Fault::Unauthorized(error.to_string()))
+            }
+            other => other.into(),
+        })
+        .with_context(|| settings.at(&["master_key"]))
+}
+
+fn keys_from(source: &Source, must_exist: bool, unlock: &Unlock) -> Result<Vec<MasterKey>, MasterError> {
     match source {
-        Source::File(file) => MasterKey::from_file(file, must_exist),
+        Source::File(file) => MasterKey::from_file(file, must_exist, unlock),
         Source::Env(name) => {
             let missing = |_| MasterError::Missing(format!("the environment variable {name}").into());
             let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
@@ -464,13 +476,14 @@ pub(crate) fn usual_data() -> PathBuf {
 impl crate::args::Place {
     /// What the process there runs with.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        match (&self.config, &self.data) {
-            (Some(config), _) => Settings::read(config),
+        let settings = match (&self.config, &self.data) {
+            (Some(config), _) => Settings::read(config)?,
             (None, data) => {
                 let data = data.clone().unwrap_or_else(usual_data);
                 let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-                Ok(Settings::for_one(data, nowhere, nowhere, nowhere))
+                Settings::for_one(data, nowhere, nowhere, nowhere)
             }
-        }
+        };
+        Ok(Settings { unlock: Unlock::given(self.passphrase.passphrase_fd.as_ref()), ..settings })
     }
 }

@@ -16,6 +16,7 @@ use super::sections::*;
 use super::{Agents, Applying, Log, Settings, SharedStore, Source, here};
 use crate::carriers::{TypedSlack, TypedWebhook};
 use crate::credentials::{TypedCredential, TypedVault};
+use crate::passphrase::Unlock;
 use crate::traces::TypedTraces;
 use crate::typed::Time;
 
@@ -139,6 +140,7 @@ impl Typed {
             recordings: directory.map_or_else(|| data.join("recordings"), |directory| home.join(directory)),
             data,
             master_key,
+            unlock: Unlock::default(),
             store,
             postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
             targets: targets.into_iter().map(|(name, Listen(address))| (name, address)).collect(),

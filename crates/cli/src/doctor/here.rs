@@ -32,7 +32,7 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
         }
         Ok(metadata) => {
             found.push(private("data", data, "700"));
-            found.push(owner(data, metadata.uid(), &passwd()));
+            found.push(owner(data, metadata.uid(), &passwd(), is_sealed(settings)));
             let journal = node::journal_in(data);
             found.push(space(if journal.is_dir() { journal.as_path() } else { data }, "the journal"));
         }
@@ -142,12 +142,20 @@ fn mode(path: &Path) -> std::io::Result<u32> {
     Ok(std::fs::metadata(path)?.mode() & 0o777)
 }
 
+/// Whether the master key lies in a file that a passphrase opens.
+fn is_sealed(settings: &Settings) -> bool {
+    match &settings.master_key {
+        Source::File(file) => store::sealed_in(file).is_ok_and(|sealed| sealed.is_some()),
+        Source::Env(_) | Source::Command(_) => false,
+    }
+}
+
 fn passwd() -> String {
     std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
 
 /// Same user is no boundary: whatever runs as the owner of the data has what the gateway has.
-fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
+fn owner(data: &Path, uid: u32, passwd: &str, sealed: bool) -> Check {
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
     let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()));
     let name = entry.as_ref().and_then(|f| f.first()).map_or_else(|| uid.to_string(), Clone::clone);
@@ -176,8 +184,13 @@ fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
         );
     }
     // No shell there is /bin/sh (passwd(5)).
+    let (read, advice) = if sealed {
+        ("read and write the store, though not the key, which a passphrase opens", advice.to_owned())
+    } else {
+        ("read the key and the store", format!("seal the key by durward keys passphrase, or {advice}"))
+    };
     let says = format!(
-        "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can read the key and the store"
+        "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can {read}"
     );
     mended("same-user", Grade::Warning, says, mend).advising(advice)
 }
@@ -290,7 +303,7 @@ mod tests {
             (1002, Grade::Warning, "is unknown"),
             (4242, Grade::Warning, "is unknown"),
         ] {
-            let found = owner(Path::new("/data"), uid, passwd);
+            let found = owner(Path::new("/data"), uid, passwd, false);
             assert!(found.grade == grade && found.says.contains(says), "{found:?}");
         }
     }
