@@ -113,4 +113,6 @@ mod tls;
 #[cfg(test)]
 mod trials;
 #[cfg(test)]
+mod unusable;
+#[cfg(test)]
 mod up;

@@ -4,6 +4,9 @@ mod access;
 mod leave;
 mod mcp;
 mod plan;
+mod policy;
+mod requests;
+mod sessions;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +17,11 @@ pub(crate) use self::access::{Approver, BreakGlass, Freeze, People, Reason, Revo
 pub(crate) use self::leave::{Access, AskAccess};
 pub(crate) use self::mcp::{AgentsProgram, Mcp, McpCommand, McpConfig};
 pub(crate) use self::plan::{Asker, Plan, Submit};
+pub(crate) use self::policy::Policy;
+pub(crate) use self::requests::{Grants, Requests};
+pub(crate) use self::sessions::{ExportSession, Play, SearchSessions, SessionFormat, Sessions};
 use crate::exit;
+use crate::passphrase::{self, Given};
 use crate::typed;
 
 /// An access gateway in front of production services: every operation is understood, decided and recorded before it runs.
@@ -194,6 +201,28 @@ pub(crate) struct Serve {
     /// The configuration of the process
     #[arg(short, long, default_value = "durward.toml", value_name = "FILE")]
     pub config: PathBuf,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
+}
+
+/// How the master key is opened.
+#[derive(Args)]
+pub(crate) struct Unlocking {
+    /// Read the passphrase of the master key, if it is sealed under one, from an open file descriptor; else it is systemd's
+    /// credential durward-passphrase, or asked for at the terminal
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N")]
+    pub passphrase_fd: Option<Given>,
+}
+
+/// Whether a master key that is made is sealed.
+#[derive(Args)]
+pub(crate) struct Sealing {
+    /// Seal the master key that is made under a passphrase, which is asked for at the terminal
+    #[arg(long)]
+    pub passphrase: bool,
+    /// Read that passphrase from an open file descriptor
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N", requires = "passphrase")]
+    pub new_passphrase_fd: Option<Given>,
 }
 
 #[derive(Args)]
@@ -230,6 +259,10 @@ pub(crate) struct Up {
     /// Where agents speak MCP, at /mcp; on the loopback
     #[arg(long, default_value = "127.0.0.1:7380", value_parser = typed::address, value_name = "ADDRESS")]
     pub agents: SocketAddr,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
+    #[command(flatten)]
+    pub seal: Sealing,
 }
 
 #[derive(Args)]
@@ -241,12 +274,16 @@ pub(crate) struct Place {
     /// The data directory [default: ~/.local/share/durward]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub passphrase: Unlocking,
 }
 
 #[derive(Args)]
 pub(crate) struct Init {
     #[command(flatten)]
     pub place: Place,
+    #[command(flatten)]
+    pub seal: Sealing,
     /// Make another secret of the administrator's in place of one that is lost or was seen; a gateway may serve meanwhile
     #[arg(long)]
     pub new_secret: bool,
@@ -261,6 +298,17 @@ pub(crate) enum Keys {
     Add {
         #[command(flatten)]
         place: Place,
+    },
+    /// Seal the master key's file under a passphrase, or under another one
+    Passphrase {
+        #[command(flatten)]
+        place: Place,
+        /// Read the new passphrase from an open file descriptor; else it is asked for at the terminal
+        #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N", conflicts_with = "remove")]
+        new_passphrase_fd: Option<Given>,
+        /// Have the key lie in its file in clear again
+        #[arg(long)]
+        remove: bool,
     },
     /// Bring the first master key into force, or a new one where a gateway has its store alone; gateways go on serving
     Rotate {
@@ -295,6 +343,12 @@ pub(crate) struct Restore {
     /// Read the recovery key from a file; else from DURWARD_RECOVERY_KEY, or it is asked for
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// Read the new passphrase of the master key, if it was sealed under one, from an open file descriptor; else it is asked for
+    #[arg(long, value_parser = passphrase::from_descriptor, value_name = "N")]
+    pub new_passphrase_fd: Option<Given>,
+    /// Have the master key lie in its file in clear, also where it was sealed under a passphrase
+    #[arg(long, conflicts_with = "new_passphrase_fd")]
+    pub clear_key: bool,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -447,289 +501,6 @@ pub(crate) struct Connect {
 }
 
 #[derive(Subcommand)]
-pub(crate) enum Requests {
-    /// List held operations that wait, newest first
-    Ls {
-        /// Those that were answered, too
-        #[arg(long)]
-        all: bool,
-        /// So many at most
-        #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=1000))]
-        most: u16,
-        /// Those that came before this one
-        #[arg(long, value_name = "ID")]
-        before: Option<String>,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one with its exact statement and values
-    Show {
-        /// Its id
-        id: String,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show those that wait and differ from one in plain values alone
-    Alike {
-        /// Its id
-        id: String,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show new ones as they come
-    Watch {
-        /// Write JSON, one object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Approve one: it may run, once; access that is asked for becomes a standing grant
-    Approve {
-        /// Its id
-        id: String,
-        /// How many rows it may change at most: with more, nothing of it stays
-        #[arg(long, value_name = "ROWS")]
-        most: Option<u64>,
-        /// Of access that is asked for, this alone, as "update public.orders"; several times where it is more
-        #[arg(long, value_name = "ACCESS", conflicts_with = "alike")]
-        only: Vec<String>,
-        /// Of access that is asked for: for so long, which is less
-        #[arg(long = "for", value_parser = typed::seconds, value_name = "TIME", conflicts_with = "alike")]
-        life: Option<u64>,
-        /// All that are alike to it, as `requests alike` has named them
-        #[arg(long, value_name = "MARK")]
-        alike: Option<String>,
-        /// What to say to its requester
-        #[arg(long, value_name = "WORDS")]
-        say: Option<String>,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Deny one
-    Deny {
-        /// Its id
-        id: String,
-        /// All that are alike to it, as `requests alike` has named them
-        #[arg(long, value_name = "MARK")]
-        alike: Option<String>,
-        /// What to say to its requester
-        #[arg(long, value_name = "WORDS")]
-        say: Option<String>,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Take a request of one's own back that waits, or is approved and not used, with the token of whoever asked
-    Withdraw {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        asker: Asker,
-    },
-    /// Take back an approval that is not used yet
-    Rescind {
-        /// Its id
-        id: String,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Grants {
-    /// Give a standing grant from a request: what is alike to it runs without asking for a while
-    Give {
-        /// The request's id
-        request: String,
-        /// For how long [default: 2h, or as long as policy lets]
-        #[arg(long = "for", value_parser = typed::seconds, value_name = "TIME")]
-        life: Option<u64>,
-        /// How many rows each may change at most [default: as many as were counted for the request]
-        #[arg(long, value_name = "ROWS")]
-        most: Option<u64>,
-        /// How often it may be used at most
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        uses: Option<u64>,
-        /// The numbers of values that have to stay as they are, as `2,3` for $2 and $3
-        #[arg(long, value_name = "NUMBERS", value_delimiter = ',')]
-        keep: Vec<u32>,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// List standing grants, newest first
-    Ls {
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one: what it covers, and what it was used for
-    Show {
-        /// Its id
-        id: String,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Revoke one: from now on it covers nothing
-    Revoke {
-        /// Its id
-        id: String,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Args)]
-pub(crate) struct Play {
-    /// Its id
-    pub id: String,
-    /// So many times as fast as it was; `max` waits for nothing
-    #[arg(long, default_value = "1", value_parser = typed::speed, value_name = "FACTOR")]
-    pub speed: f64,
-    /// Where nothing happened for longer, wait no longer than this
-    #[arg(long, default_value = "3s", value_parser = typed::seconds, value_name = "TIME")]
-    pub idle: u64,
-    /// Wait for the return key before each step; q ends
-    #[arg(long, conflicts_with = "speed")]
-    pub step: bool,
-    /// Begin with this step
-    #[arg(long, default_value_t = 0, value_name = "STEP")]
-    pub from: u64,
-    /// These verdicts alone: refused,held
-    #[arg(long, value_name = "VERDICTS")]
-    pub only: Option<String>,
-    /// Steps alone in which this text stands
-    #[arg(long, value_name = "TEXT")]
-    pub find: Option<String>,
-    /// Of each result so many rows
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub rows: usize,
-}
-
-#[derive(Args)]
-pub(crate) struct ExportSession {
-    /// Its id
-    pub id: String,
-    /// What is written
-    #[arg(long, value_enum, default_value_t = SessionFormat::Asciicast)]
-    pub format: SessionFormat,
-    /// A file that is not there yet [default: the standard output]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Of each result so many rows
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub rows: usize,
-    /// Where nothing happened for longer, players wait no longer than this
-    #[arg(long, default_value = "3s", value_parser = typed::seconds, value_name = "TIME")]
-    pub idle: u64,
-}
-
-/// As what a recording is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SessionFormat {
-    /// asciicast v2, for asciinema and its players
-    Asciicast,
-    /// A JSON object for each step, with the bytes that the client got of rows and errors in base64
-    Jsonl,
-}
-
-#[derive(Args)]
-pub(crate) struct SearchSessions {
-    /// Stands in the statement or in what was shown, whatever its case
-    pub text: Option<String>,
-    /// Who, or a part of it: agent:ci
-    #[arg(long, value_name = "PRINCIPAL")]
-    pub principal: Option<String>,
-    /// On which target
-    #[arg(long, value_name = "TARGET")]
-    pub target: Option<String>,
-    /// A table that was read or changed, with or without its schema
-    #[arg(long, value_name = "TABLE")]
-    pub table: Option<String>,
-    /// A column that the statement or its result names
-    #[arg(long, value_name = "COLUMN")]
-    pub column: Option<String>,
-    /// allowed, refused, held or unreadable
-    #[arg(long, value_parser = ["allowed", "refused", "held", "unreadable"], value_name = "VERDICT")]
-    pub verdict: Option<String>,
-    /// From this moment on, in UTC: 2026-11-26T12:00:00Z, or a beginning of it
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Before this moment
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
-    /// So many at most
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub limit: usize,
-    /// Write JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum Sessions {
-    /// List live sessions, or all that the journal knows
-    Ls {
-        /// All that the journal knows; read from the data directory
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        place: Place,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show what a session did; read from the journal
-    Show {
-        /// Its id
-        id: String,
-        #[command(flatten)]
-        place: Place,
-        /// Write JSON, one record a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Play a session's recording as its principal saw it; that you read it is in the journal
-    Play(Play),
-    /// Follow the recording of a live session
-    Tail {
-        /// Its id
-        id: String,
-        /// Of each result so many rows
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        rows: usize,
-        /// Write JSON, one step a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Write a session's recording as a file that other programs play or read
-    Export(ExportSession),
-    /// Find operations of live and past sessions, in the journal and in what recordings show
-    Search(SearchSessions),
-    /// End a session, or all of a principal or on a target, also while they wait or run
-    Kill {
-        /// Its id
-        #[arg(required_unless_present_any = ["principal", "target"], conflicts_with_all = ["principal", "target"])]
-        id: Option<String>,
-        /// All of a principal and of whoever acts for it: agent:NAME or user:NAME
-        #[arg(long, value_name = "PRINCIPAL", conflicts_with = "target")]
-        principal: Option<String>,
-        /// All on a target
-        #[arg(long, value_name = "TARGET")]
-        target: Option<String>,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Subcommand)]
 pub(crate) enum Audit {
     /// Check that no record and no recording was changed, removed or moved; needs their files and no gateway
     Verify {
@@ -739,84 +510,6 @@ pub(crate) enum Audit {
         /// Where recordings are, if elsewhere; with --journal they are checked only where this is given
         #[arg(long, value_name = "DIR")]
         recordings: Option<PathBuf>,
-        #[command(flatten)]
-        place: Place,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-const POLICY_QUESTIONS: &str = "\
-Examples:
-  durward policy explain --as agent:bot --target orders \"DELETE FROM customers\"
-  durward policy explain --as agent:bot --target orders --policies new/ \"SELECT email FROM customers\"
-  durward policy explain --as agent:bot --target orders update=shop.orders reveal=column:shop.people.email#pii";
-
-const POLICY_TESTS: &str = "\
-A test is a question and the verdict that it must have, in a file *.test.toml:
-  [[case]]
-  name = \"agents ask before they delete\"
-  principal = \"agent:bot\"
-  target = \"orders\"
-  statement = \"DELETE FROM customers WHERE id = 7\"   # or: effects = [\"delete=public.customers\"]
-  expect = \"hold\"                                    # allow, deny or hold
-  by = [\"writes-need-a-dba\"]                         # where it matters which policies decide
-Beside these: groups, on_behalf_of, target_tags, approved, and for effects without_where. Statements need a gateway
-that reads the target's catalogue: a running one, or --data or --config of one that does not run.";
-
-#[derive(Subcommand)]
-pub(crate) enum Policy {
-    /// Check that policies are valid
-    Check {
-        /// Files and directories
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
-    /// Run the tests beside policies (*.test.toml)
-    #[command(after_help = POLICY_TESTS)]
-    Test {
-        /// The directory of policies and tests
-        directory: PathBuf,
-        #[command(flatten)]
-        place: Place,
-        /// Write JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Say what a statement would do, what policies decide of it, and which of them
-    ///
-    /// A statement is understood by the target's own catalogue, which a running gateway reads, or this command itself where
-    /// --data or --config names the data directory of one that does not run. Nothing of the statement is sent to the target.
-    #[command(after_help = POLICY_QUESTIONS)]
-    Explain {
-        /// Policies in files and directories; those in force where none is given
-        #[arg(long = "policies", value_name = "PATH")]
-        paths: Vec<PathBuf>,
-        /// Who asks: agent:NAME or user:NAME
-        #[arg(long = "as", value_name = "PRINCIPAL")]
-        principal: String,
-        /// A group of the principal's
-        #[arg(long = "group", value_name = "GROUP")]
-        groups: Vec<String>,
-        /// Whom it acts for, nearest first: user:NAME
-        #[arg(long = "for", value_name = "PRINCIPAL")]
-        on_behalf_of: Vec<String>,
-        /// On which target
-        #[arg(long)]
-        target: String,
-        /// A tag of the target's, beside those that it is configured with
-        #[arg(long = "target-tag", value_name = "TAG")]
-        target_tags: Vec<String>,
-        /// Of effects: the statement has no condition
-        #[arg(long)]
-        without_where: bool,
-        /// A hold that was approved
-        #[arg(long = "approved", value_name = "POLICY")]
-        approved: Vec<String>,
-        /// A statement, or what one would do: `ACTION=[KIND:]NAME[#TAG…]`
-        #[arg(required = true, value_name = "STATEMENT")]
-        questions: Vec<String>,
         #[command(flatten)]
         place: Place,
         /// Write JSON

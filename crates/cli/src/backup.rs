@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::json;
-use store::{Locked, MasterKey, RecoveryKey, Revoked, Sealer, unseal};
+use store::{Locked, MasterKey, Opener, RecoveryKey, Revoked, Sealer, unseal};
 use zeroize::Zeroizing;
 
 use crate::args::{Backup, Restore};
@@ -66,11 +66,15 @@ async fn write(
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
     let mut out = Sealer::new(BufWriter::new(file), recovery)?;
     out.entry(ABOUT)?;
-    let about = json!({ "version": env!("CARGO_PKG_VERSION"), "made": node::now() });
+    let sealed = match &settings.master_key {
+        Source::File(file) => store::sealed_in(file)?.is_some(),
+        Source::Env(_) | Source::Command(_) => false,
+    };
+    let about = json!({ "version": env!("CARGO_PKG_VERSION"), "made": node::now(), "sealed": sealed });
     out.write_all(about.to_string().as_bytes())?;
     out.entry(MASTER)?;
     let in_force = store.master().await?;
-    let masters = node::master_keys(&settings.master_key, true)?;
+    let masters = node::master_keys(settings, true)?;
     let master =
         masters.iter().find(|key| key.name() == in_force).context("the master key in force is gone")?;
     out.write_all(master.reveal_for_backup().as_bytes())?;
@@ -170,6 +174,9 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
     let made = about.get("made").and_then(serde_json::Value::as_i64).unwrap_or(0);
 
     let master = MasterKey::from_hex(std::str::from_utf8(&master)?, "the backup")?;
+    if about.get("sealed").and_then(serde_json::Value::as_bool) == Some(true) && !args.clear_key {
+        settings.unlock.seal_new(args.new_passphrase_fd.as_ref());
+    }
     put_master_key(settings, &master)?;
     let detail = format!("a backup of {}", show::time(made));
     let mut lines = BufReader::new(File::open(&store_copy)?);
@@ -215,9 +222,16 @@ fn put_master_key(settings: &Settings, master: &MasterKey) -> anyhow::Result<()>
     if let Source::File(file) = &settings.master_key
         && !file.exists()
     {
-        return Ok(MasterKey::write_file(file, &[master])?);
+        let wrap = settings.unlock.new_wrap().map_err(|error| {
+            let why = format!(
+                "the master key was sealed under a passphrase where it comes from, and is sealed here, too: {error} \
+                 (--new-passphrase-fd for a new one; --clear-key has it lie in clear)"
+            );
+            anyhow::Error::from(Fault::Unauthorized(why))
+        })?;
+        return Ok(MasterKey::write_file(file, &[master], wrap.as_deref())?);
     }
-    let given = node::master_keys(&settings.master_key, true)?;
+    let given = node::master_keys(settings, true)?;
     if given.iter().any(|key| key.name() == master.name()) {
         return Ok(());
     }

@@ -4,7 +4,7 @@ mod here;
 
 use std::collections::BTreeMap;
 
-use gateway::doctor::{Check, Grade, check};
+use gateway::doctor::{Check, Grade, advised, check};
 use model::TargetName;
 use serde_json::{Value, json};
 
@@ -43,7 +43,8 @@ pub(crate) fn run(base: &str, args: &Doctor) -> anyhow::Result<()> {
             Ok(()) => (),
             Err((Some(true), _)) => {
                 let says = "a gateway runs; with the administrator's secret its policies and targets are looked at as well";
-                report.here.push(serde_json::to_value(check("gateway", Grade::Warning, says))?);
+                let advice = "set DURWARD_ADMIN_SECRET to what durward init has shown";
+                report.here.push(serde_json::to_value(advised("gateway", Grade::Warning, says, advice))?);
             }
             Err((Some(false), error)) if runs => return Err(error),
             Err(_) => match report.look(&settings, one) {
@@ -134,8 +135,12 @@ impl Report {
             for check in found {
                 let of = |name| show::line(&field(check, name));
                 say(format_args!("  {:<8} {:<11} {}", of("grade"), of("what"), of("says")))?;
-                if !of("mend").is_empty() {
-                    say(format_args!("  {:<8} {:<11} → {}", "", "", of("mend")))?;
+                if !of("advice").is_empty() {
+                    say(format_args!("  {:<8} {:<11} {}", "", "", of("advice")))?;
+                }
+                // As it can be run: a command for this machine, or a statement for the target.
+                for line in field(check, "mend").lines() {
+                    say(format_args!("  {:<8} {:<11} → {}", "", "", show::line(line)))?;
                 }
             }
         }

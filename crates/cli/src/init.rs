@@ -9,13 +9,24 @@ use serde_json::json;
 use store::Store;
 
 use crate::args::Init;
-use crate::config::Settings;
+use crate::config::{Settings, Source};
 use crate::exit::Fault;
 use crate::node;
+use crate::passphrase;
 use crate::show::{self, say};
 
 pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
     let settings = args.place.settings()?;
+    if args.seal.passphrase {
+        let Source::File(file) = &settings.master_key else {
+            return Err(Fault::Invalid(
+                "the master key does not come from a file: what gives it keeps it".to_owned(),
+            )
+            .into());
+        };
+        passphrase::must_be_sealed(file)?;
+        settings.unlock.seal_new(args.seal.new_passphrase_fd.as_ref());
+    }
     if args.new_secret {
         return replace(&settings, args.json);
     }

@@ -1,25 +1,29 @@
-//! `durward keys`: another master key, while the gateways serve.
+//! `durward keys`: another master key, while the gateways serve, and the passphrase that its file is sealed under.
 
 use std::path::Path;
 
 use anyhow::bail;
 use serde_json::json;
-use store::{MasterKey, Rotated};
+use store::{MasterKey, Opener, Rotated};
 
 use crate::args::Keys;
 use crate::config::{Settings, Source};
 use crate::exit::Fault;
 use crate::node;
+use crate::passphrase::Given;
 use crate::show::{self, say};
 
 pub(crate) fn run(command: &Keys) -> anyhow::Result<()> {
-    let (Keys::Add { place } | Keys::Rotate { place, .. }) = command;
+    let (Keys::Add { place } | Keys::Rotate { place, .. } | Keys::Passphrase { place, .. }) = command;
     let settings = place.settings()?;
     node::runtime()?.block_on(async {
         let store = node::open_store_that_is_there(&settings).await?;
         let in_force = store.master().await?;
         let done = match command {
             Keys::Add { .. } => add(&settings, in_force),
+            Keys::Passphrase { new_passphrase_fd, remove, .. } => {
+                seal(&settings, &store, in_force, new_passphrase_fd.as_ref(), *remove).await
+            }
             Keys::Rotate { json, .. } => rotate(&settings, &store, in_force, *json).await,
         };
         store.close().await;
@@ -33,19 +37,74 @@ fn add(settings: &Settings, in_force: store::KeyName) -> anyhow::Result<()> {
         let why = "the master key does not come from a file: put a new key where it comes from, on a line before the old one";
         return Err(Fault::Invalid(why.to_owned()).into());
     };
-    let name = put_new_first(file, in_force)?;
+    let name = put_new_first(settings, file, in_force)?;
     say(format_args!("The new master key {name} stands first in {}.", file.display()))?;
     say("Bring this file to every gateway of the store, then run `durward keys rotate`.")?;
     Ok(())
 }
 
-fn put_new_first(file: &Path, in_force: store::KeyName) -> anyhow::Result<store::KeyName> {
-    let kept = MasterKey::from_file(file, true)?;
+/// Seals the file under a passphrase, under another one, or under none.
+async fn seal(
+    settings: &Settings,
+    store: &store::Store,
+    in_force: store::KeyName,
+    new: Option<&Given>,
+    remove: bool,
+) -> anyhow::Result<()> {
+    let Source::File(file) = &settings.master_key else {
+        let why = "the master key does not come from a file: where it comes from keeps it, and may ask for a passphrase itself";
+        return Err(Fault::Invalid(why.to_owned()).into());
+    };
+    let kept = node::master_keys(settings, true)?;
+    if !kept.iter().any(|key| key.name() == in_force) {
+        bail!("{} does not hold the master key {in_force}, which is in force", file.display());
+    }
+    let was_sealed = store::sealed_in(file)?.is_some();
+    if remove && !was_sealed {
+        say(format_args!("{} is sealed under no passphrase.", file.display()))?;
+        return Ok(());
+    }
+    let wrap = if remove {
+        None
+    } else {
+        settings.unlock.seal_new(new);
+        settings.unlock.new_wrap().map_err(|error| Fault::Unauthorized(error.to_string()))?
+    };
+    MasterKey::write_file(file, &kept.iter().collect::<Vec<_>>(), wrap.as_deref())?;
+    let what = if remove { "master key unsealed" } else { "master key sealed" };
+    let detail = if remove { "it lies in its file in clear" } else { "its file opens by a passphrase" };
+    store.note(what, detail, node::now()).await?;
+    node::note_if_nobody_serves(settings, what, detail)?;
+    if remove {
+        say(format_args!("{} lies in clear: whoever can read it has the key.", file.display()))?;
+        return Ok(());
+    }
+    say(format_args!(
+        "{} opens by its passphrase alone from now on. Who forgets it needs a backup and its recovery key.",
+        file.display()
+    ))?;
+    if !was_sealed {
+        say(
+            "What lay there before may still be on the disk and in copies: durward keys rotate makes a key that never lay in clear.",
+        )?;
+    }
+    say(
+        "Start a gateway that runs again before the next durward keys rotate: it knows no other passphrase than that of its start.",
+    )?;
+    Ok(())
+}
+
+fn put_new_first(
+    settings: &Settings,
+    file: &Path,
+    in_force: store::KeyName,
+) -> anyhow::Result<store::KeyName> {
+    let kept = node::master_keys(settings, true)?;
     let Some(old) = kept.iter().find(|key| key.name() == in_force) else {
         bail!("{} does not hold the master key {in_force}, which is in force", file.display());
     };
     let new = MasterKey::fresh()?;
-    MasterKey::write_file(file, &[&new, old])?;
+    MasterKey::write_file(file, &[&new, old], settings.unlock.of_file(file)?.as_deref())?;
     Ok(new.name())
 }
 
@@ -56,12 +115,12 @@ async fn rotate(
     as_json: bool,
 ) -> anyhow::Result<()> {
     let first = |keys: &[MasterKey]| keys.first().map(MasterKey::name);
-    let mut keys = node::master_keys(&settings.master_key, true)?;
+    let mut keys = node::master_keys(settings, true)?;
     if first(&keys) == Some(in_force) {
         match &settings.master_key {
             Source::File(file) if !store.is_shared() => {
-                put_new_first(file, in_force)?;
-                keys = node::master_keys(&settings.master_key, true)?;
+                put_new_first(settings, file, in_force)?;
+                keys = node::master_keys(settings, true)?;
             }
             Source::File(_) => bail!(
                 "several gateways may use this store: `durward keys add` puts a new key into the file; bring it to each of \
@@ -76,7 +135,7 @@ async fn rotate(
     let Some(new) = keys.first() else { bail!("there is no master key") };
     let Rotated { before, after, values } = store.rotate(new, node::now()).await?;
     if let Source::File(file) = &settings.master_key {
-        MasterKey::write_file(file, &[new])?;
+        MasterKey::write_file(file, &[new], settings.unlock.of_file(file)?.as_deref())?;
     }
     let noted = format!("{before} by {after}; {values} values wrapped anew");
     node::note_if_nobody_serves(settings, "master key replaced", &noted)?;

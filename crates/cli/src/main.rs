@@ -29,6 +29,7 @@ mod logs;
 mod mcp;
 mod mint;
 mod node;
+mod passphrase;
 mod people;
 mod plan_lines;
 mod plans;

@@ -20,13 +20,14 @@ use journal::{Journal, Options};
 use model::TargetName;
 use store::{Address, Location, Locked, MasterError, MasterKey, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::alarm::Told;
 use crate::config::{Agents, Applying, Settings, SharedStore, Source};
 use crate::exit::Fault;
+use crate::passphrase::Unlock;
 use crate::reload::{self, Reload, Shown};
 use crate::wanted::Wanted;
 
@@ -48,6 +49,8 @@ pub(crate) struct Node {
     settings: Settings,
     /// What was read for what is applied.
     files: Vec<PathBuf>,
+    /// Heard from the start: whoever sends SIGHUP as soon as the ports are open does not end the process by it.
+    hangups: Signal,
 }
 
 /// Listeners of targets that are not there let nobody in; the targets may still come.
@@ -70,6 +73,7 @@ pub(crate) fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 impl Node {
     pub(crate) async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let hangups = signal(SignalKind::hangup())?;
         let tls = certificate(&settings)?;
         let agents_tls = certificate_for_agents(&settings)?;
         let console_tls = certificate_for_console(&settings)?;
@@ -94,6 +98,7 @@ impl Node {
             }
         };
         let store = open_store(&settings).await?;
+        settings.unlock.serves();
         let journal = open_journal(&settings.data)?;
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
@@ -130,6 +135,7 @@ impl Node {
             agents_certificate,
             settings,
             files,
+            hangups,
         })
     }
 
@@ -147,6 +153,7 @@ impl Node {
             agents_certificate,
             settings,
             files,
+            mut hangups,
         } = self;
         let names = settings.agents.as_ref().map(|agents| agents.urls.clone()).unwrap_or_default();
         let by_tls = settings.agents.as_ref().is_some_and(|agents| agents.tls.is_some());
@@ -176,7 +183,7 @@ impl Node {
             tasks.spawn(console::serve_agents(agents, Arc::clone(&gateway), names, certificate));
         }
         tokio::select! {
-            told = told_to_end(&mut reload) => {
+            told = told_to_end(&mut reload, &mut hangups) => {
                 tracing::info!(signal = told?, "draining");
             }
             // No listener ends by itself: one that does has failed, and the others must not hide it.
@@ -306,17 +313,16 @@ fn cannot_listen(error: &io::Error, address: SocketAddr, whom: &str) -> anyhow::
 }
 
 /// Resolves at SIGTERM or SIGINT. At SIGHUP, and when its files have changed, the configuration is read again.
-async fn told_to_end(reload: &mut Reload) -> io::Result<&'static str> {
+async fn told_to_end(reload: &mut Reload, hangups: &mut Signal) -> io::Result<&'static str> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
     let mut looks = tokio::time::interval(reload::LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = term.recv() => return Ok("SIGTERM"),
             _ = int.recv() => return Ok("SIGINT"),
-            _ = hup.recv() => reload.again("SIGHUP").await,
+            _ = hangups.recv() => reload.again("SIGHUP").await,
             _ = looks.tick() => reload.look().await,
         }
     }
@@ -346,16 +352,26 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
         tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
     }
     let locked = Locked::reach(&location(settings)?).await?;
-    let masters = master_keys(&settings.master_key, locked.is_sealed().await?);
-    let masters = masters.with_context(|| settings.at(&["master_key"]))?;
-    let again = settings.master_key.clone();
-    Ok(locked.unlock_from(&masters, Arc::new(move || master_keys(&again, true))).await?)
+    let masters = master_keys(settings, locked.is_sealed().await?)?;
+    let (again, unlock) = (settings.master_key.clone(), settings.unlock.clone());
+    Ok(locked.unlock_from(&masters, Arc::new(move || keys_from(&again, true, &unlock))).await?)
 }
 
-/// The master keys of a source. A file is made where nothing is sealed yet.
-pub(crate) fn master_keys(source: &Source, must_exist: bool) -> Result<Vec<MasterKey>, MasterError> {
+/// The master keys. A file is made where nothing is sealed yet.
+pub(crate) fn master_keys(settings: &Settings, must_exist: bool) -> anyhow::Result<Vec<MasterKey>> {
+    keys_from(&settings.master_key, must_exist, &settings.unlock)
+        .map_err(|error| match error {
+            MasterError::Passphrase(_) | MasterError::NoPassphrase(_) => {
+                anyhow::Error::from(Fault::Unauthorized(error.to_string()))
+            }
+            other => other.into(),
+        })
+        .with_context(|| settings.at(&["master_key"]))
+}
+
+fn keys_from(source: &Source, must_exist: bool, unlock: &Unlock) -> Result<Vec<MasterKey>, MasterError> {
     match source {
-        Source::File(file) => MasterKey::from_file(file, must_exist),
+        Source::File(file) => MasterKey::from_file(file, must_exist, unlock),
         Source::Env(name) => {
             let missing = |_| MasterError::Missing(format!("the environment variable {name}").into());
             let text = Zeroizing::new(std::env::var(name).map_err(missing)?);
@@ -460,13 +476,14 @@ pub(crate) fn usual_data() -> PathBuf {
 impl crate::args::Place {
     /// What the process there runs with.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        match (&self.config, &self.data) {
-            (Some(config), _) => Settings::read(config),
+        let settings = match (&self.config, &self.data) {
+            (Some(config), _) => Settings::read(config)?,
             (None, data) => {
                 let data = data.clone().unwrap_or_else(usual_data);
                 let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-                Ok(Settings::for_one(data, nowhere, nowhere, nowhere))
+                Settings::for_one(data, nowhere, nowhere, nowhere)
             }
-        }
+        };
+        Ok(Settings { unlock: Unlock::given(self.passphrase.passphrase_fd.as_ref()), ..settings })
     }
 }

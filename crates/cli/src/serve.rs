@@ -3,9 +3,11 @@
 use crate::args::Serve;
 use crate::config::Settings;
 use crate::node::{self, Node};
+use crate::passphrase::Unlock;
 
 pub(crate) fn run(args: &Serve) -> anyhow::Result<()> {
     let settings = Settings::read(&args.config)?;
+    let settings = Settings { unlock: Unlock::given(args.passphrase.passphrase_fd.as_ref()), ..settings };
     crate::logs::start(&settings)?;
     node::runtime()?.block_on(async {
         let node = Node::start(settings).await?;

@@ -18,6 +18,7 @@ use crate::args::Up;
 use crate::config::{Settings, loopback};
 use crate::exit::Fault;
 use crate::node::{self, Node};
+use crate::passphrase::{self, Unlock};
 use crate::show::{self, say};
 use crate::up::url::Database;
 
@@ -31,9 +32,11 @@ pub(crate) fn run(args: &Up) -> anyhow::Result<()> {
             let why = "there is a password in the URL and another one beside it: give one";
             return Err(Fault::Invalid(why.to_owned()).into());
         }
+        passphrase_stays(args)?;
         return password::start_again(&args.url, &password);
     }
     if let Some(password) = password::in_environment(args) {
+        passphrase_stays(args)?;
         return password::start_again(&args.url, &password);
     }
     let given = password::beside(args, &database)?;
@@ -49,8 +52,22 @@ pub(crate) fn run(args: &Up) -> anyhow::Result<()> {
         return Err(Fault::Invalid(why.to_owned()).into());
     }
     let settings = Settings::for_one(data, args.listen, console, args.agents);
+    let settings = Settings { unlock: Unlock::given(args.passphrase.passphrase_fd.as_ref()), ..settings };
+    if args.seal.passphrase {
+        passphrase::must_be_sealed(&settings.data.join("master.key"))?;
+        settings.unlock.seal_new(args.seal.new_passphrase_fd.as_ref());
+    }
     crate::logs::start(&settings)?;
     node::runtime()?.block_on(up(args, settings, &database, TargetName(name), given))
+}
+
+/// A descriptor is read once, and the process is about to be replaced by one that would read it again.
+fn passphrase_stays(args: &Up) -> anyhow::Result<()> {
+    if args.passphrase.passphrase_fd.is_none() && args.seal.new_passphrase_fd.is_none() {
+        return Ok(());
+    }
+    let why = "beside a passphrase from a file descriptor the database's password is given by --password-file or .pgpass";
+    Err(Fault::Invalid(why.to_owned()).into())
 }
 
 async fn up(
@@ -190,13 +207,13 @@ async fn look(gateway: &Gateway, name: &TargetName) -> anyhow::Result<()> {
         match check.grade {
             Grade::Good => (),
             Grade::Bad if check.what == "reachable" => {
-                let way_on = check.mend.map(|mend| format!(". {mend}")).unwrap_or_default();
+                let way_on = check.advice.map(|advice| format!(". {advice}")).unwrap_or_default();
                 anyhow::bail!("the database cannot be reached: {}{way_on}", check.says);
             }
             Grade::Warning | Grade::Bad => {
                 say(format_args!("Note ({}): {}", check.what, show::line(&check.says)))?;
-                if let Some(mend) = &check.mend {
-                    say(format_args!("     → {}", show::line(mend)))?;
+                for way_on in check.advice.iter().chain(&check.mend) {
+                    say(format_args!("     → {}", show::line(way_on)))?;
                 }
             }
         }

@@ -172,8 +172,8 @@ impl Gateway {
         };
         known.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "the target of a request for access cannot be read");
-            let why = "the gateway cannot read the target's catalogue, without which it knows no table";
-            PlanError::Refused(Refused { code: "53000", ..Refused::whole(why.to_owned()) })
+            let read = Refused::unread(target, &error, "without which it knows no table");
+            PlanError::Refused(Refused { code: "53000", ..read })
         })?;
         let (catalogue, _) = known.catalogue.current();
         let named = leaves.iter().map(|words| effect(&catalogue, words)).collect::<Result<Vec<_>, _>>()?;

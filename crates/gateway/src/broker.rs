@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::hex;
 use crate::net::dial::{self, Address, DialError, Login, Password, Upstream};
-use crate::net::listen::{Accepted, Negotiated, negotiate, negotiate_unix};
+use crate::net::listen::{Accepted, Negotiated, Wish, negotiate, negotiate_unix};
 use crate::net::login::{Authenticator, Discovery, Failures, Refused, authenticate};
 use crate::net::tls::UpstreamTls;
 
@@ -140,24 +140,33 @@ impl<M: Mint> Broker<M> {
             tracing::warn!("a connection was refused: {refused}");
             return accepted.refuse(&refused.farewell()).await;
         }
-        let mut upstream = match self.dial(&accepted).await {
+        let (wish, leaving) = accepted.split();
+        // The gateway may let one wait for its target, and a child that leaves meanwhile leaves nothing there.
+        let dialled = tokio::select! {
+            biased;
+            () = leaving.left() => return,
+            dialled = self.dial(wish) => dialled,
+        };
+        let mut upstream = match dialled {
             Ok(upstream) => upstream,
             Err(farewell) => return accepted.refuse(&farewell).await,
         };
-        let mut client = accepted.into_stream();
-        if client.write_all(&welcome(&upstream)).await.is_ok() {
+        let (mut client, early) = accepted.into_stream();
+        if client.write_all(&welcome(&upstream)).await.is_ok()
+            && upstream.stream.write_all(&early).await.is_ok()
+        {
             let _ = copy_bidirectional(&mut client, &mut upstream.stream).await;
         }
     }
 
     /// A session at the gateway with a fresh token, or the last message to the child.
-    async fn dial(&self, accepted: &Accepted) -> Result<Upstream, Vec<u8>> {
+    async fn dial(&self, wish: Wish<'_>) -> Result<Upstream, Vec<u8>> {
         let minted = self.mint.token().await.map_err(|why| fatal("28000", &format!("no token: {why}")))?;
         let login = Login {
             user: &minted.id,
             password: Some(&minted.token),
-            minor: accepted.minor(),
-            parameters: &parameters(accepted, &minted.id),
+            minor: wish.minor(),
+            parameters: &parameters(wish, &minted.id),
         };
         dial::dial(&self.gate.address, &self.gate.tls, &login).await.map_err(|error| {
             if let DialError::Refused { whole, .. } = error {
@@ -170,12 +179,12 @@ impl<M: Mint> Broker<M> {
 }
 
 /// The child's own, but for the name, which is the token's: SCRAM is spoken by it.
-fn parameters(accepted: &Accepted, id: &str) -> Vec<(String, Vec<u8>)> {
+fn parameters(wish: Wish<'_>, id: &str) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> =
-        accepted.parameters().iter().filter(|(name, _)| !name.starts_with("_pq_.")).cloned().collect();
-    if accepted.parameter("database").is_none() {
+        wish.parameters().iter().filter(|(name, _)| !name.starts_with("_pq_.")).cloned().collect();
+    if wish.parameter("database").is_none() {
         // PostgreSQL's rule, under the name that the child gave.
-        let user = accepted.parameter("user").unwrap_or_default().into_owned();
+        let user = wish.parameter("user").unwrap_or_default().into_owned();
         all.push(("database".to_owned(), user.into_bytes()));
     }
     all.retain(|(name, _)| name != "user");

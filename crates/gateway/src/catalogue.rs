@@ -1,10 +1,13 @@
 //! Reading a target's catalogue: the questions are `sql`'s, the connection is ours.
 
+use std::sync::Arc;
+
 use masking::Strategy;
 use model::{ColumnName, Tag};
 use sql::postgres::catalog::{self, Catalog, Piece, Placed};
 
 use crate::protocols::postgres::{Control, ControlError, Rows};
+use crate::targets::Contact;
 
 /// So many refused pieces are halved; what is left then counts as unreadable.
 const MOST_REFUSALS: usize = 256;
@@ -40,6 +43,43 @@ pub enum ReadError {
     /// It is not known where tagged columns were before.
     #[error("the store: {0}")]
     Store(String),
+    /// Somebody else looked meanwhile, and found this.
+    #[error(transparent)]
+    Same(Arc<ReadError>),
+}
+
+impl ReadError {
+    /// What a client is told: whose fault it is, without the server's words. `without` says what cannot be done.
+    pub(crate) fn for_client(&self, without: &str) -> (&'static str, String) {
+        match self {
+            Self::Same(error) => error.for_client(without),
+            Self::Control(ControlError::Dial(error)) => {
+                let (code, reason) = error.for_client();
+                (code, reason.to_owned())
+            }
+            Self::Control(ControlError::Lost(_) | ControlError::Timeout | ControlError::Refused { .. })
+            | Self::Answer(_)
+            | Self::Resting
+            | Self::Journal
+            | Self::Store(_) => {
+                ("08004", format!("the gateway cannot read the target's catalogue, {without}"))
+            }
+        }
+    }
+
+    /// The same in one word, for whoever watches the gateway.
+    pub(crate) fn contact(&self) -> Contact {
+        match self {
+            Self::Same(error) => error.contact(),
+            Self::Control(ControlError::Dial(error)) => error.contact(),
+            Self::Control(ControlError::Lost(_) | ControlError::Timeout) => Contact::Unreachable,
+            Self::Control(ControlError::Refused { .. })
+            | Self::Answer(_)
+            | Self::Resting
+            | Self::Journal
+            | Self::Store(_) => Contact::Unreadable,
+        }
+    }
 }
 
 /// The server's version.

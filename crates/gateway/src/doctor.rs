@@ -22,6 +22,8 @@ mod functions;
 mod names;
 mod rights;
 
+pub use crate::net::dial::shell;
+
 /// The major versions of PostgreSQL that are tested.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 13..=18;
 /// So many seconds the target's clock may differ from ours.
@@ -31,7 +33,7 @@ const SKEW: f64 = 5.0;
 const FACTS: &str = "SELECT pg_catalog.current_setting('server_version_num'), \
     pg_catalog.current_setting('server_encoding'), r.rolsuper, r.rolcreaterole, r.rolreplication, r.rolbypassrls, \
     EXTRACT(epoch FROM pg_catalog.clock_timestamp()), pg_catalog.current_setting('is_superuser'), \
-    r.rolcreatedb \
+    r.rolcreatedb, r.oid \
     FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) current_user";
 
 /// How one check went.
@@ -55,19 +57,40 @@ pub struct Check {
     pub grade: Grade,
     /// In a sentence.
     pub says: String,
-    /// The command or statement that mends it, where one does.
+    /// A command for a shell of the machine, a statement for the target's administrator, or lines for the target's file, that
+    /// mend it or show more of it: as they can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
+    /// What to do beside that, or where no command does it. What is to be replaced in it stands in capitals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// A check without a command that mends it.
 pub fn check(what: &'static str, grade: Grade, says: impl Into<String>) -> Check {
-    Check { what, grade, says: says.into(), mend: None }
+    Check { what, grade, says: says.into(), mend: None, advice: None }
 }
 
 /// A check with the command that mends it.
 pub fn mended(what: &'static str, grade: Grade, says: impl Into<String>, mend: impl Into<String>) -> Check {
-    Check { what, grade, says: says.into(), mend: Some(mend.into()) }
+    Check { mend: Some(mend.into()), ..check(what, grade, says) }
+}
+
+/// A check with what to do that no command does.
+pub fn advised(
+    what: &'static str,
+    grade: Grade,
+    says: impl Into<String>,
+    advice: impl Into<String>,
+) -> Check {
+    check(what, grade, says).advising(advice)
+}
+
+impl Check {
+    /// The same with what to do beside its command.
+    pub fn advising(self, advice: impl Into<String>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
+    }
 }
 
 impl Gateway {
@@ -83,19 +106,21 @@ impl Gateway {
         let note = record::Body::Gateway { target: target.name.to_string(), purpose: "doctor".to_owned() };
         if self.note(&note).is_err() {
             let says = "the journal cannot be written, so nothing is asked of the target";
-            let mend = "make room on the journal's disk: durward doctor -c durward.toml says where it is";
-            return vec![mended("journal", Grade::Bad, says, mend)];
+            let advice = "make room on the journal's disk: durward doctor -c FILE, with the gateway's durward.toml, says where it is";
+            return vec![advised("journal", Grade::Bad, says, advice)];
         }
         match target.control().await {
             Err(error) => {
-                let advice = match &error {
-                    ControlError::Dial(error) => error.advice(),
-                    ControlError::Lost(_) | ControlError::Refused { .. } | ControlError::Timeout => {
-                        "Look at the server's log."
-                    }
-                };
                 let says = format!("{}: {error}", target.address);
-                checks.push(mended("reachable", Grade::Bad, says, advice));
+                checks.push(match &error {
+                    ControlError::Dial(error) => Check {
+                        mend: error.look(&target.address, &target.user, &target.database),
+                        ..advised("reachable", Grade::Bad, says, error.advice())
+                    },
+                    ControlError::Lost(_) | ControlError::Refused { .. } | ControlError::Timeout => {
+                        advised("reachable", Grade::Bad, says, "Look at the server's log.")
+                    }
+                });
             }
             Ok(mut control) => {
                 checks.push(check("reachable", Grade::Good, "the gateway can log in to it"));
@@ -118,7 +143,8 @@ impl Gateway {
 }
 
 /// What mends a connection that is not sure of its server.
-const VERIFY_FULL: &str = "sslmode = \"verify-full\" of the target, and sslrootcert = \"FILE\" with its authority, then durward apply";
+const VERIFY_FULL: &str = "in the target's file: sslmode = \"verify-full\", and sslrootcert = \"FILE\" where the system does not know its \
+    authority; then durward apply -f DIRECTORY";
 
 fn encryption(target: &Target) -> Check {
     use crate::net::tls::SslMode;
@@ -132,11 +158,13 @@ fn encryption(target: &Target) -> Check {
         _ if here => check("tls", Grade::Good, "it is on this machine"),
         SslMode::VerifyFull => check("tls", Grade::Good, "encrypted, and the server's certificate names it"),
         SslMode::VerifyCa => {
-            mended("tls", Grade::Warning, "the certificate's name is not checked", VERIFY_FULL)
+            advised("tls", Grade::Warning, "the certificate's name is not checked", VERIFY_FULL)
         }
-        SslMode::Require => mended("tls", Grade::Warning, "encrypted, but with whoever answers", VERIFY_FULL),
+        SslMode::Require => {
+            advised("tls", Grade::Warning, "encrypted, but with whoever answers", VERIFY_FULL)
+        }
         SslMode::Prefer | SslMode::Disable => {
-            mended("tls", Grade::Bad, "the connection may be in clear text", VERIFY_FULL)
+            advised("tls", Grade::Bad, "the connection may be in clear text", VERIFY_FULL)
         }
     }
 }
@@ -154,7 +182,7 @@ fn definitions(target: &Target, catalogue: &Catalog) -> Check {
         }
     };
     let says = format!("{says}; an event trigger, which a superuser can make, tells of them at once");
-    mended(WHAT, Grade::Good, says, tells::definition())
+    mended(WHAT, Grade::Good, says, tells::definition()).advising("in the target's database, as a superuser:")
 }
 
 async fn facts(control: &mut Control, target: &Target, policies: &Policies, checks: &mut Vec<Check>) {
@@ -162,9 +190,8 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
         Ok(rows) => rows,
         Err(error) => {
             let says = format!("it cannot be asked: {error}");
-            let mend =
-                "look at the server's log, and at what statement_timeout and pg_hba.conf say of its role";
-            return checks.push(mended("facts", Grade::Bad, says, mend));
+            let advice = "look at the server's log, and at the settings that its role begins with";
+            return checks.push(advised("facts", Grade::Bad, says, advice));
         }
     };
     let row = rows.into_iter().next().unwrap_or_default();
@@ -174,7 +201,7 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
         check("version", Grade::Good, format!("PostgreSQL {major}"))
     } else {
         let (first, last) = (VERSIONS.start(), VERSIONS.end());
-        mended(
+        advised(
             "version",
             Grade::Bad,
             format!("PostgreSQL {major}: only {first} to {last} are tested and served"),
@@ -183,11 +210,11 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
     });
     checks.push(match text(1).as_str() {
         "UTF8" => check("encoding", Grade::Good, "UTF8"),
-        other => mended(
+        other => advised(
             "encoding",
             Grade::Bad,
             format!("its encoding is {other}: only UTF8 is served"),
-            "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8', then pg_dump and pg_restore into it",
+            "make one that is (createdb -T template0 -E UTF8 NAME), and bring what is in it over with pg_dump and pg_restore",
         ),
     });
     checks.extend(rights::look(control, &row, &target.user, &target.name, policies).await);
@@ -198,15 +225,16 @@ async fn facts(control: &mut Control, target: &Target, policies: &Policies, chec
     } else {
         let says = format!("its clock differs by {skew:.0} s: records of both cannot be compared");
         mended("clock", Grade::Warning, says, "timedatectl set-ntp true")
+            .advising("on whichever of the two machines is wrong, as root:")
     });
 }
 
 async fn catalogue(target: &Target, checks: &mut Vec<Check>) -> Option<Arc<Catalog>> {
     if let Err(error) = target.catalogue.ready().await {
         let grade = if matches!(error, ReadError::Resting) { Grade::Warning } else { Grade::Bad };
-        let mend = "durward doctor again in half a minute; if it stays so, look at the server's log, and at locks on its \
-                    system tables (pg_locks)";
-        checks.push(mended("catalogue", grade, format!("it cannot be read: {error}"), mend));
+        let advice = "look again in half a minute; if it stays so, look at the server's log, and at locks on its system tables \
+                      (pg_locks)";
+        checks.push(advised("catalogue", grade, format!("it cannot be read: {error}"), advice));
         return None;
     }
     checks.push(check("catalogue", Grade::Good, "read"));

@@ -105,6 +105,8 @@ struct Reader {
     again: Option<Instant>,
     failures: u32,
     rest_until: Option<Instant>,
+    /// When the last look of a login's that failed began, and what it found.
+    failed: Option<(Instant, Arc<ReadError>)>,
 }
 
 impl SharedCatalogue {
@@ -170,16 +172,12 @@ impl SharedCatalogue {
 
     /// How the target was last met.
     pub(crate) fn contact(&self) -> Contact {
-        match self.met.load(Ordering::Relaxed) {
-            0 => Contact::Unused,
-            1 => Contact::Reachable,
-            _ => Contact::Unreachable,
-        }
+        Contact::of(self.met.load(Ordering::Relaxed))
     }
 
     /// The target was met just now.
-    pub(crate) fn met(&self, answered: bool) {
-        self.met.store(if answered { 1 } else { 2 }, Ordering::Relaxed);
+    pub(crate) fn met(&self, contact: Contact) {
+        self.met.store(contact as u8, Ordering::Relaxed);
     }
 
     /// The newest catalogue and its version; one that knows nothing, of version 0, where there is none.
@@ -246,15 +244,25 @@ impl SharedCatalogue {
         if self.is_recent() {
             return Ok(());
         }
+        let asked = Instant::now();
         let mut reader = self.reader.lock().await;
         if self.is_recent() {
             return Ok(());
+        }
+        // Those who waited for another's look that failed do not each wait for one more: a target may take long to be silent.
+        if let Some((_, error)) = reader.failed.as_ref().filter(|(began, _)| *began >= asked) {
+            return if self.is_loaded() { Ok(()) } else { Err(ReadError::Same(Arc::clone(error))) };
         }
         // A login waits for it, so it is tried however lately it failed.
         reader.rest_until = None;
         match self.look(&mut reader).await {
             Err(_) if self.is_loaded() => Ok(()),
-            looked => looked,
+            Err(error) => {
+                let error = Arc::new(error);
+                reader.failed = reader.looked.map(|began| (began, Arc::clone(&error)));
+                Err(ReadError::Same(error))
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -332,7 +340,7 @@ impl SharedCatalogue {
         match looked {
             Ok(()) => {
                 reader.failures = 0;
-                self.met(true);
+                self.met(Contact::Reachable);
                 self.seen.store(Some(Arc::new(now)));
                 self.remember().await;
                 Ok(())
@@ -349,7 +357,7 @@ impl SharedCatalogue {
         reader.failures = reader.failures.saturating_add(1);
         reader.rest_until = Some(Instant::now() + (BACKOFF * reader.failures).min(LONGEST_BACKOFF));
         self.metrics.catalogue_failures.inc();
-        self.met(false);
+        self.met(error.contact());
         tracing::warn!(target_name = %self.place.target, %error, "the target's catalogue cannot be read");
         if self.seen.load().as_ref().is_none_or(|seen| seen.elapsed() > STALE) {
             self.lose(reader, "it could not be looked at for too long");

@@ -26,9 +26,11 @@ pub use self::ahead::Ahead;
 pub(crate) use self::carry::Waiting;
 pub(crate) use self::run::{DECIDE_NOTHING, Plans, Run, STOPPED};
 use crate::audit::{JournalDown, Origin};
+use crate::catalogue::ReadError;
 use crate::gateway::Gateway;
 use crate::holds::MOST_OPEN;
 use crate::inside::NotIn;
+use crate::net::dial::way_on;
 use crate::protocols::postgres::Garbled;
 use crate::sessions::Place;
 use crate::state::StateError;
@@ -114,6 +116,12 @@ pub struct Refused {
 impl Refused {
     pub(crate) fn whole(reason: String) -> Self {
         Self { statement: None, code: "42501", reason, hint: None }
+    }
+
+    /// Its target's catalogue cannot be read: why, and who can do something about it.
+    pub(crate) fn unread(target: &TargetName, error: &ReadError, without: &str) -> Self {
+        let (code, reason) = error.for_client(without);
+        Self { statement: None, code, reason, hint: Some(way_on(target)) }
     }
 }
 
@@ -316,7 +324,11 @@ impl Gateway {
         let target = self.target(grant.target()).ok_or_else(|| whole("its target is gone"))?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "a plan's target cannot be read");
-            whole("the gateway cannot read the target's catalogue, without which it understands no statement")
+            PlanError::Refused(Refused::unread(
+                &target.name,
+                &error,
+                "without which it understands no statement",
+            ))
         })?;
         let major = target.catalogue.current().0.server_version / 10_000;
         let parts = pieces(script, major).map_err(|refusal| {

@@ -53,14 +53,75 @@ pub(crate) struct Care {
 
 /// How the gateway last met a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
 pub enum Contact {
     /// Nobody has wanted to reach it yet.
     Unused,
     /// It answered.
     Reachable,
-    /// It did not, or would not let the gateway in.
+    /// It did not, or refused for another reason than those below.
     Unreachable,
+    /// Its host's name leads nowhere.
+    Unresolved,
+    /// No TLS that is trusted came about.
+    Untrusted,
+    /// It does not accept the gateway's login.
+    LoginRefused,
+    /// The gateway cannot get its credential for it.
+    NoCredential,
+    /// The database is not there, or takes no connections.
+    NoDatabase,
+    /// It has no connection left.
+    Full,
+    /// It is starting up, shutting down or recovering.
+    NotReady,
+    /// It lets the gateway in, and its catalogue cannot be read.
+    Unreadable,
+}
+
+impl Contact {
+    /// All of them, by their numbers.
+    const ALL: [Self; 11] = [
+        Self::Unused,
+        Self::Reachable,
+        Self::Unreachable,
+        Self::Unresolved,
+        Self::Untrusted,
+        Self::LoginRefused,
+        Self::NoCredential,
+        Self::NoDatabase,
+        Self::Full,
+        Self::NotReady,
+        Self::Unreadable,
+    ];
+
+    /// The one of this number.
+    pub(crate) fn of(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Unreachable)
+    }
+
+    /// Whether it can be used; `None` where nobody has tried.
+    pub fn is_good(self) -> Option<bool> {
+        (self != Self::Unused).then_some(self == Self::Reachable)
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Unused => "not used yet",
+            Self::Reachable => "reachable",
+            Self::Unreachable => "not reachable",
+            Self::Unresolved => "its host's name is not found",
+            Self::Untrusted => "no TLS that is trusted",
+            Self::LoginRefused => "refuses the gateway's login",
+            Self::NoCredential => "its credential cannot be had",
+            Self::NoDatabase => "its database is not there",
+            Self::Full => "has no connection left",
+            Self::NotReady => "starting up, shutting down or recovering",
+            Self::Unreadable => "its catalogue cannot be read",
+        }
+    }
 }
 
 /// Everything that a target is made of.

@@ -11,6 +11,7 @@ use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
 use crate::children;
+use crate::passphrase::{Sealed, Wrap};
 use crate::vault::KeyName;
 
 const KEY: usize = 32;
@@ -47,6 +48,18 @@ pub enum MasterError {
     /// It is no key.
     #[error("{0} is no master key: it has 64 hexadecimal digits")]
     Malformed(String),
+    /// It begins as a sealed key and goes on otherwise.
+    #[error("{0} is no master key that a passphrase opens: it is damaged, or of a newer version")]
+    Seal(String),
+    /// The passphrase is another one.
+    #[error("that passphrase does not open {0}")]
+    Passphrase(String),
+    /// Nobody gives one.
+    #[error("{0}")]
+    NoPassphrase(String),
+    /// There is no memory for it.
+    #[error("a passphrase cannot be stretched: {0}")]
+    Stretch(String),
     /// The command that gives it fails.
     #[error("the command that gives a secret: {0}")]
     Command(String),
@@ -57,6 +70,21 @@ pub enum MasterError {
 
 /// Gives all master keys that there are, the one that is in force or comes into force next first.
 pub type Keys = Arc<dyn Fn() -> Result<Vec<MasterKey>, MasterError> + Send + Sync>;
+
+/// What opens a file of keys that is sealed under a passphrase.
+pub trait Opener {
+    /// The passphrase, stretched for this file.
+    ///
+    /// # Errors
+    /// Nobody gives one.
+    fn wrap(&self, file: &Sealed) -> Result<Arc<Wrap>, MasterError>;
+
+    /// Under what a file is sealed that is made now; `None` where it is not.
+    ///
+    /// # Errors
+    /// Nobody gives a passphrase.
+    fn new_wrap(&self) -> Result<Option<Arc<Wrap>>, MasterError>;
+}
 
 impl MasterKey {
     /// A new one.
@@ -69,11 +97,12 @@ impl MasterKey {
         Ok(Self(key))
     }
 
-    /// From a file that only its owner can read, one on each line. Where there is none, one is made, unless `must_exist`.
+    /// From a file that only its owner can read, one on each line, or sealed. Where there is none, one is made, unless
+    /// `must_exist`.
     ///
     /// # Errors
     /// The file cannot be read or made, is readable by others, or holds no key.
-    pub fn from_file(path: &Path, must_exist: bool) -> Result<Vec<Self>, MasterError> {
+    pub fn from_file(path: &Path, must_exist: bool, opener: &dyn Opener) -> Result<Vec<Self>, MasterError> {
         let fault = |error| MasterError::Io(path.to_owned(), error);
         let mut file = match std::fs::File::open(path) {
             Ok(file) => file,
@@ -82,7 +111,7 @@ impl MasterKey {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Self::fresh()?;
-                let text = key.text();
+                let text = sealed_or_not(key.text(), opener.new_wrap()?.as_deref())?;
                 let mut options = std::fs::OpenOptions::new();
                 let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
                 file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
@@ -96,17 +125,23 @@ impl MasterKey {
         }
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(fault)?;
-        Self::all_from_hex(&text, &path.display().to_string())
+        let source = path.display().to_string();
+        match Sealed::parse(&text, &source)? {
+            None => Self::all_from_hex(&text, &source),
+            Some(sealed) => Self::all_from_hex(&opener.wrap(&sealed)?.open(&sealed)?, &source),
+        }
     }
 
-    /// Writes keys into a file in place of those that are there, so that at each moment it holds either.
+    /// Writes keys into a file in place of those that are there, so that at each moment it holds either; sealed, where there is
+    /// something to seal them under.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn write_file(path: &Path, keys: &[&Self]) -> Result<(), MasterError> {
+    pub fn write_file(path: &Path, keys: &[&Self], wrap: Option<&Wrap>) -> Result<(), MasterError> {
         let fault = |error| MasterError::Io(path.to_owned(), error);
         let beside = path.with_extension("new");
         let text: Zeroizing<String> = Zeroizing::new(keys.iter().map(|key| key.text().to_string()).collect());
+        let text = sealed_or_not(text, wrap)?;
         let mut options = std::fs::OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&beside).map_err(fault)?;
@@ -163,6 +198,25 @@ impl MasterKey {
 
     pub(crate) fn reveal(&self) -> &[u8] {
         self.0.as_slice()
+    }
+}
+
+fn sealed_or_not(text: Zeroizing<String>, wrap: Option<&Wrap>) -> Result<Zeroizing<String>, MasterError> {
+    match wrap {
+        None => Ok(text),
+        Some(wrap) => wrap.seal(&text).map(Zeroizing::new),
+    }
+}
+
+/// What a file holds that is sealed under a passphrase; `None` of another, or where there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sealed_in(path: &Path) -> Result<Option<Sealed>, MasterError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Sealed::parse(&Zeroizing::new(text), &path.display().to_string()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(MasterError::Io(path.to_owned(), error)),
     }
 }
 

@@ -37,6 +37,19 @@ use self::vouchers::{
     whoever_is_removed_leaves_nothing_to_clients,
 };
 use super::*;
+
+/// Nothing is sealed under a passphrase here.
+struct Open;
+
+impl Opener for Open {
+    fn wrap(&self, file: &Sealed) -> Result<Arc<Wrap>, MasterError> {
+        Err(MasterError::NoPassphrase(file.source().to_owned()))
+    }
+
+    fn new_wrap(&self) -> Result<Option<Arc<Wrap>>, MasterError> {
+        Ok(None)
+    }
+}
 use crate::query::{either, query};
 
 mod carriers;
@@ -67,7 +80,7 @@ impl Place {
     }
 
     fn key(&self) -> MasterKey {
-        MasterKey::from_file(&self.folder.path().join("master.key"), false).expect("a key").remove(0)
+        MasterKey::from_file(&self.folder.path().join("master.key"), false, &Open).expect("a key").remove(0)
     }
 
     async fn open(&self) -> Store {
@@ -431,15 +444,15 @@ async fn another_master_key_does_not_open_the_store(place: &Place) {
 fn a_key_file_is_for_its_owner_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("master.key");
-    assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Missing(_))));
-    let made = MasterKey::from_file(&path, false).expect("made");
+    assert!(matches!(MasterKey::from_file(&path, true, &Open), Err(MasterError::Missing(_))));
+    let made = MasterKey::from_file(&path, false, &Open).expect("made");
     assert!(is_private(&path));
-    assert_eq!(MasterKey::from_file(&path, true).expect("read")[0].reveal(), made[0].reveal());
+    assert_eq!(MasterKey::from_file(&path, true, &Open).expect("read")[0].reveal(), made[0].reveal());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("chmod");
-    assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Exposed(_, 0o640))));
+    assert!(matches!(MasterKey::from_file(&path, true, &Open), Err(MasterError::Exposed(_, 0o640))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
     std::fs::write(&path, "short").expect("written");
-    assert!(matches!(MasterKey::from_file(&path, true), Err(MasterError::Malformed(_))));
+    assert!(matches!(MasterKey::from_file(&path, true, &Open), Err(MasterError::Malformed(_))));
 }
 
 #[test]
@@ -558,10 +571,10 @@ async fn of_two_who_replace_the_same_configuration_one_is_told(place: &Place) {
 async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place: &Place) {
     let old = place.key();
     let (keys, new) = (place.folder.path().join("keys"), MasterKey::fresh().expect("a key"));
-    MasterKey::write_file(&keys, &[&old]).expect("written");
+    MasterKey::write_file(&keys, &[&old], None).expect("written");
     let source: Keys = {
         let keys = keys.clone();
-        Arc::new(move || MasterKey::from_file(&keys, true))
+        Arc::new(move || MasterKey::from_file(&keys, true, &Open))
     };
     let reached = || async { Locked::reach(&place.location()).await.expect("reached") };
     // One gateway does it, another serves meanwhile.
@@ -587,10 +600,10 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
     let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
     assert!(store.give(&standing::grant("g", None), 10).await.expect("given"));
 
-    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    MasterKey::write_file(&keys, &[&new, &old], None).expect("written");
     let rotated = store.rotate(&new, 7).await.expect("rotated");
     assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 8));
-    MasterKey::write_file(&keys, &[&new]).expect("written");
+    MasterKey::write_file(&keys, &[&new], None).expect("written");
 
     for store in [&store, &other] {
         assert_eq!(store.made_key("masks").await.expect("a key"), masks);
@@ -639,9 +652,9 @@ async fn a_rotation_that_is_cut_off_leaves_what_was(place: &Place) {
     assert_eq!(store.master().await.expect("read"), old.name());
     query("DELETE FROM credential WHERE target = 'b'").execute(&store.database).await.expect("removed");
     let keys = place.folder.path().join("keys");
-    MasterKey::write_file(&keys, &[&new, &old]).expect("written");
+    MasterKey::write_file(&keys, &[&new, &old], None).expect("written");
     for rotated in [false, true] {
-        let keys = MasterKey::from_file(&keys, true).expect("both");
+        let keys = MasterKey::from_file(&keys, true, &Open).expect("both");
         let locked = Locked::reach(&place.location()).await.expect("reached");
         let store =
             locked.unlock_from(&keys, Arc::new(|| Ok(Vec::new()))).await.expect("readable at each moment");

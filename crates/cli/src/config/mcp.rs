@@ -6,7 +6,7 @@ use gateway::gateway::Calls;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Time;
+use crate::typed::Time;
 
 /// What calls by MCP may take. How long a statement may run on the server is policy's, too: `@statement_timeout`.
 #[derive(Default, Deserialize, JsonSchema)]

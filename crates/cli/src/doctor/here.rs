@@ -6,7 +6,7 @@ use std::path::Path;
 
 use gateway::credentials::Whence;
 use gateway::doctor::certificate;
-use gateway::doctor::{Check, Grade, check, mended};
+use gateway::doctor::{Check, Grade, advised, check, mended, shell};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -27,15 +27,12 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
         found.push(changed_by_its_owner("config", file));
     }
     match std::fs::metadata(data) {
-        Err(error) => found.push(mended(
-            "data",
-            Grade::Bad,
-            format!("{}: {error}", data.display()),
-            format!("durward init --data {}", data.display()),
-        )),
+        Err(error) => {
+            found.push(mended("data", Grade::Bad, format!("{}: {error}", data.display()), init(data, file)))
+        }
         Ok(metadata) => {
             found.push(private("data", data, "700"));
-            found.push(owner(data, metadata.uid(), &passwd()));
+            found.push(owner(data, metadata.uid(), &passwd(), is_sealed(settings)));
             let journal = node::journal_in(data);
             found.push(space(if journal.is_dir() { journal.as_path() } else { data }, "the journal"));
         }
@@ -49,7 +46,7 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
     }
     if settings.store.is_none() && data.is_dir() && !data.join("state.db").exists() {
         let says = format!("{} holds no state yet", data.display());
-        found.push(mended("store", Grade::Bad, says, format!("durward init --data {}", data.display())));
+        found.push(mended("store", Grade::Bad, says, init(data, file)));
     }
     let of_agents = settings.agents.iter().filter_map(|agents| agents.tls.as_ref());
     for (chain, key) in settings.tls.iter().chain(of_agents) {
@@ -92,15 +89,25 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = (&'static str, &Path)> {
     own.chain(credentials).chain(told)
 }
 
+/// A path as a shell takes it.
+fn word(path: &Path) -> String {
+    shell(&path.display().to_string())
+}
+
+/// What makes a data directory, as it is configured.
+fn init(data: &Path, file: Option<&Path>) -> String {
+    match file {
+        Some(file) => format!("durward init -c {}", word(file)),
+        None => format!("durward init --data {}", word(data)),
+    }
+}
+
 /// Nobody but its owner can even read it.
 fn private(what: &'static str, path: &Path, right: &str) -> Check {
     match mode(path) {
-        Err(error) => mended(
-            what,
-            Grade::Bad,
-            format!("{}: {error}", path.display()),
-            format!("ls -ld {}", path.display()),
-        ),
+        Err(error) => {
+            mended(what, Grade::Bad, format!("{}: {error}", path.display()), format!("ls -ld {}", word(path)))
+        }
         Ok(mode) if mode & 0o077 == 0 => {
             check(what, Grade::Good, format!("{} is its owner's alone", path.display()))
         }
@@ -108,7 +115,7 @@ fn private(what: &'static str, path: &Path, right: &str) -> Check {
             what,
             Grade::Bad,
             format!("{} can be read by others (mode {mode:o})", path.display()),
-            format!("chmod {right} {}", path.display()),
+            format!("chmod {right} {}", word(path)),
         ),
     }
 }
@@ -116,12 +123,9 @@ fn private(what: &'static str, path: &Path, right: &str) -> Check {
 /// Others may read it, and not change it: whoever changes it changes what the gateway does.
 fn changed_by_its_owner(what: &'static str, path: &Path) -> Check {
     match mode(path) {
-        Err(error) => mended(
-            what,
-            Grade::Bad,
-            format!("{}: {error}", path.display()),
-            format!("ls -ld {}", path.display()),
-        ),
+        Err(error) => {
+            mended(what, Grade::Bad, format!("{}: {error}", path.display()), format!("ls -ld {}", word(path)))
+        }
         Ok(mode) if mode & 0o022 == 0 => {
             check(what, Grade::Good, format!("{} is changed by its owner alone", path.display()))
         }
@@ -129,7 +133,7 @@ fn changed_by_its_owner(what: &'static str, path: &Path) -> Check {
             what,
             Grade::Bad,
             format!("{} can be changed by others (mode {mode:o})", path.display()),
-            format!("chmod go-w {}", path.display()),
+            format!("chmod go-w {}", word(path)),
         ),
     }
 }
@@ -138,34 +142,39 @@ fn mode(path: &Path) -> std::io::Result<u32> {
     Ok(std::fs::metadata(path)?.mode() & 0o777)
 }
 
+/// Whether the master key lies in a file that a passphrase opens.
+fn is_sealed(settings: &Settings) -> bool {
+    match &settings.master_key {
+        Source::File(file) => store::sealed_in(file).is_ok_and(|sealed| sealed.is_some()),
+        Source::Env(_) | Source::Command(_) => false,
+    }
+}
+
 fn passwd() -> String {
     std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
 
 /// Same user is no boundary: whatever runs as the owner of the data has what the gateway has.
-fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
+fn owner(data: &Path, uid: u32, passwd: &str, sealed: bool) -> Check {
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
     let entry = passwd.lines().map(fields).find(|f| f.get(2).is_some_and(|id| *id == uid.to_string()));
     let name = entry.as_ref().and_then(|f| f.first()).map_or_else(|| uid.to_string(), Clone::clone);
     let shell = entry.as_ref().and_then(|f| f.get(6)).map(String::as_str);
+    let advice =
+        "as root, while the gateway does not run; then run it as durward, as the unit in packaging/ does:";
     let mend = format!(
-        "useradd --system --shell /usr/sbin/nologin durward && chown -R durward: {}, and run the gateway as durward",
-        data.display()
+        "id durward || useradd --system --shell /usr/sbin/nologin durward; chown -R durward: {}",
+        word(data)
     );
     if uid == 0 {
         let says = "the data belongs to root: the gateway needs none of root's rights";
-        return mended("same-user", Grade::Warning, says, mend);
+        return mended("same-user", Grade::Warning, says, mend).advising(advice);
     }
     let Some(shell) = shell else {
         let says = format!(
             "the data belongs to {name}, of whom /etc/passwd says nothing: whether anybody logs in as {name} is unknown"
         );
-        return mended(
-            "same-user",
-            Grade::Warning,
-            says,
-            format!("getent passwd {uid} says it; else: {mend}"),
-        );
+        return mended("same-user", Grade::Warning, says, format!("getent passwd {uid}"));
     };
     if shell.ends_with("/nologin") || shell.ends_with("/false") {
         return check(
@@ -175,10 +184,15 @@ fn owner(data: &Path, uid: u32, passwd: &str) -> Check {
         );
     }
     // No shell there is /bin/sh (passwd(5)).
+    let (read, advice) = if sealed {
+        ("read and write the store, though not the key, which a passphrase opens", advice.to_owned())
+    } else {
+        ("read the key and the store", format!("seal the key by durward keys passphrase, or {advice}"))
+    };
     let says = format!(
-        "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can read the key and the store"
+        "the data belongs to {name}, who logs in here: whatever runs as {name}, agents too, can {read}"
     );
-    mended("same-user", Grade::Warning, says, mend)
+    mended("same-user", Grade::Warning, says, mend).advising(advice)
 }
 
 /// `what` lies there.
@@ -186,7 +200,7 @@ fn space(place: &Path, what: &str) -> Check {
     match rustix::fs::statvfs(place) {
         Err(error) => {
             let says = format!("{} cannot be asked: {error}", place.display());
-            mended("disk", Grade::Warning, says, format!("df -h {}", place.display()))
+            mended("disk", Grade::Warning, says, format!("df -h {}", word(place)))
         }
         Ok(of) => free(place, what, of.f_bavail.saturating_mul(of.f_frsize) / (1024 * 1024)),
     }
@@ -205,7 +219,8 @@ fn free(place: &Path, what: &str, mebibytes: u64) -> Check {
         NEARLY_NONE.. => Grade::Warning,
         _ => Grade::Bad,
     };
-    mended("disk", grade, says, format!("df -h {}, then give it more, or another disk", place.display()))
+    mended("disk", grade, says, format!("df -h {}", word(place)))
+        .advising("give it more room, or another disk:")
 }
 
 /// A certificate and its key; browsers come by the name of a host, where there is one.
@@ -233,19 +248,20 @@ fn ports(settings: &Settings, runs: bool) -> Vec<Check> {
     wanted.retain(|address| address.port() != 0);
     let look = |address: SocketAddr| match (TcpListener::bind(address), runs) {
         (Ok(_), false) => check("port", Grade::Good, format!("{address} is free")),
-        (Ok(_), true) => mended(
+        (Ok(_), true) => advised(
             "port",
             Grade::Bad,
             format!("a gateway runs, and nobody listens on {address}"),
-            "durward serve: it must be started again for a new listener",
+            "end it and start it again: a new listener needs that",
         ),
         (Err(_), true) => check("port", Grade::Good, format!("somebody listens on {address}")),
         (Err(error), false) => mended(
             "port",
             Grade::Bad,
             format!("{address} cannot be listened on: {error}"),
-            format!("ss -ltnp 'sport = :{}' shows who does", address.port()),
-        ),
+            format!("ss -ltnp 'sport = :{}'", address.port()),
+        )
+        .advising("who does:"),
     };
     wanted.into_iter().map(look).collect()
 }
@@ -287,7 +303,7 @@ mod tests {
             (1002, Grade::Warning, "is unknown"),
             (4242, Grade::Warning, "is unknown"),
         ] {
-            let found = owner(Path::new("/data"), uid, passwd);
+            let found = owner(Path::new("/data"), uid, passwd, false);
             assert!(found.grade == grade && found.says.contains(says), "{found:?}");
         }
     }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod keys;
+mod passphrase;
 mod places;
 mod state;
 

@@ -101,10 +101,8 @@ fn part(name: &str, good: bool, says: &str, problem: &str) -> Markup {
 
 /// How a target was last met.
 pub(super) fn contact_chip(contact: Contact) -> Markup {
-    match contact {
-        Contact::Unused => html! { span.chip { "not used yet" } },
-        Contact::Reachable => html! { span.chip.good { "reachable" } },
-        Contact::Unreachable => html! { span.chip.bad { "not reachable" } },
+    html! {
+        span.chip.good[contact == Contact::Reachable].bad[contact.is_good() == Some(false)] { (contact.words()) }
     }
 }
 

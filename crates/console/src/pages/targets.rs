@@ -267,7 +267,7 @@ fn found(checks: &[Check]) -> Markup {
         section.panel aria-labelledby="checks" aria-live="polite" {
             h2 #checks { "What was found" }
             ul.rows {
-                @for Check { what, grade, says, mend } in checks {
+                @for Check { what, grade, says, mend, advice } in checks {
                     li {
                         p.line-of {
                             @match grade {
@@ -278,7 +278,8 @@ fn found(checks: &[Check]) -> Markup {
                             strong { (what) }
                         }
                         p { (frame::sentence(says)) }
-                        @if let Some(mend) = mend { (how_to_mend(mend)) }
+                        @if let Some(advice) = advice { p.hint { (frame::sentence(advice)) } }
+                        @if let Some(mend) = mend { pre.copy { code { (words::visible_lines(mend)) } } }
                     }
                 }
             }
@@ -338,12 +339,6 @@ impl Typed {
             functions: Default::default(),
         })
     }
-}
-
-/// What is to be typed somewhere is there to be copied; a sentence is read.
-fn how_to_mend(mend: &str) -> Markup {
-    let is_said = mend.ends_with(['.', '?']);
-    html! { @if is_said { p.hint { (words::visible_lines(mend)) } } @else { pre.copy { code { (words::visible_lines(mend)) } } } }
 }
 
 async fn new(State(pages): Here, visitor: Visitor) -> Html<String> {

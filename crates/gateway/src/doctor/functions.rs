@@ -11,6 +11,8 @@ use super::{Check, Grade, check, mended};
 /// So many are named.
 const MOST: usize = 20;
 const WHAT: &str = "functions";
+const READ: &str = "once somebody has read them, under [[targets]] in the target's file, with their effects and what they hold; then \
+                    durward apply -f DIRECTORY:";
 
 pub(super) fn look(catalogue: &Catalog) -> Vec<Check> {
     let all = unread(catalogue);
@@ -30,7 +32,7 @@ pub(super) fn look(catalogue: &Catalog) -> Vec<Check> {
             "cleared functions whose calls are unknown all the same: {}",
             each.take(MOST).collect::<Vec<_>>().join("; ")
         );
-        checks.push(mended(WHAT, Grade::Warning, says, lines(&changed)));
+        checks.push(mended(WHAT, Grade::Warning, says, lines(&changed)).advising(READ));
     }
     if !plain.is_empty() {
         let each = plain.iter().map(|one| format!("{} ({})", one.signature, one.why));
@@ -39,7 +41,7 @@ pub(super) fn look(catalogue: &Catalog) -> Vec<Check> {
             plain.len(),
             each.take(MOST).collect::<Vec<_>>().join(", ")
         );
-        checks.push(mended(WHAT, Grade::Good, says, lines(&plain)));
+        checks.push(mended(WHAT, Grade::Good, says, lines(&plain)).advising(READ));
     }
     if checks.is_empty() {
         checks.push(check(WHAT, Grade::Good, "all of them can be read, or are cleared as they are"));

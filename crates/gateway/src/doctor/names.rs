@@ -7,6 +7,7 @@ use sql::postgres::catalog::Catalog;
 
 use super::{Check, Grade, check};
 use crate::gateway::Gateway;
+use crate::net::dial::shell;
 use crate::targets::Target;
 
 /// Tags of columns that are not there.
@@ -107,11 +108,11 @@ impl Gateway {
         let missing: Vec<&str> = asked.difference(&there).map(String::as_str).collect();
         Some(match missing.first() {
             None => check("approvers", Grade::Good, "somebody is in each group that policies ask"),
-            Some(first) => super::mended(
+            Some(first) => super::advised(
                 "approvers",
                 Grade::Warning,
                 format!("policies ask {}, where nobody is but the administrator", missing.join(", ")),
-                format!("durward approver add NAME --groups {first}"),
+                format!("durward approver add NAME --group {}, with a person's name for NAME", shell(first)),
             ),
         })
     }

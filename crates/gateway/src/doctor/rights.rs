@@ -29,12 +29,36 @@ const MEMBERSHIPS: [(&str, &[Action]); 9] = [
     ("pg_use_reserved_connections", &[]),
 ];
 
+/// Where [`super::FACTS`] has the role's number, and that of the server's first one, which is a superuser for ever.
+const OID: usize = 9;
+const BOOTSTRAP: &str = "10";
+
 const WRITES: &[Action] = &[Action::Insert, Action::Update, Action::Delete, Action::Truncate, Action::Merge];
 const DEFINES: &[Action] = &[Action::Alter, Action::Drop, Action::Create, Action::Index, Action::Truncate];
 
-/// The roles that this one is a member of, directly or not. A closed list: it is run by `doctor` alone.
-const ROLES: &str = "SELECT r.rolname FROM pg_catalog.pg_roles AS r \
-    WHERE r.rolname OPERATOR(pg_catalog.~) '^pg_' AND pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER')";
+/// PostgreSQL's own roles that this one is a member of, and which of its own memberships each comes by. A closed list, as all of
+/// these are: it is run by `doctor` alone.
+const ROLES: &str = "SELECT DISTINCT r.rolname, d.rolname FROM pg_catalog.pg_roles AS r, pg_catalog.pg_auth_members AS m \
+    JOIN pg_catalog.pg_roles AS d ON d.oid OPERATOR(pg_catalog.=) m.roleid \
+    JOIN pg_catalog.pg_roles AS me ON me.oid OPERATOR(pg_catalog.=) m.member \
+    WHERE me.rolname OPERATOR(pg_catalog.=) current_user AND r.rolname OPERATOR(pg_catalog.~) '^pg_' \
+    AND pg_catalog.pg_has_role(d.oid, r.oid, 'MEMBER') ORDER BY 1, 2";
+
+/// By what the role may write tables of a schema: everybody's right, its own, or that of a role which it is a member of.
+const WAYS: &str = "SELECT DISTINCT n.nspname, a.grantee OPERATOR(pg_catalog.=) 0, d.rolname \
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+    CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS a \
+    JOIN pg_catalog.pg_roles AS me ON me.rolname OPERATOR(pg_catalog.=) current_user \
+    LEFT JOIN pg_catalog.pg_auth_members AS m ON m.member OPERATOR(pg_catalog.=) me.oid \
+    AND a.grantee OPERATOR(pg_catalog.<>) 0 AND a.grantee OPERATOR(pg_catalog.<>) me.oid \
+    AND pg_catalog.pg_has_role(m.roleid, CASE WHEN a.grantee OPERATOR(pg_catalog.=) 0 THEN me.oid ELSE a.grantee END, 'USAGE') \
+    LEFT JOIN pg_catalog.pg_roles AS d ON d.oid OPERATOR(pg_catalog.=) m.roleid \
+    WHERE c.relkind IN ('r', 'p') AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE') \
+    AND (a.grantee OPERATOR(pg_catalog.=) 0 OR a.grantee OPERATOR(pg_catalog.=) me.oid OR d.rolname IS NOT NULL) ORDER BY 1, 2, 3";
+
+/// Those roles of two names that are there.
+const NAMED: &str = "SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) 'durward' \
+    OR r.rolname OPERATOR(pg_catalog.=) (current_user::pg_catalog.text OPERATOR(pg_catalog.||) '_owner')";
 
 /// Schemas with tables that the role may write or owns, and how many.
 const TABLES: &str = "SELECT n.nspname, \
@@ -62,54 +86,117 @@ pub(super) async fn look(
             words.push(word);
         }
     }
+    let mut ask = async |sql: &str| control.query(sql).await.unwrap_or_default();
     if !words.is_empty() {
         let has: Vec<String> = words.iter().map(|word| word.trim_start_matches("NO").to_owned()).collect();
         let says = format!("the role has {}, which no policy needs", has.join(", "));
-        // Whoever takes it from the one superuser that there is has none any more.
-        let mend = match is(2) {
-            true => "CREATE ROLE durward LOGIN PASSWORD '…', GRANT it what it is for, and give the gateway that role".to_owned(),
-            false => format!("ALTER ROLE {role} {}", words.join(" ")),
-        };
-        found.push(mended("role", Grade::Warning, says, mend));
+        found.push(if row.get(OID).and_then(Option::as_deref) == Some(BOOTSTRAP) {
+            let there = ask(NAMED).await.into_iter().flatten().flatten().any(|name| name == "durward");
+            let mend = format!("{}GRANT pg_read_all_data TO durward", if there { "" } else { "CREATE ROLE durward LOGIN; " });
+            let advice = "the server's first role keeps its rights; let the gateway log in as another: user = \"durward\" in the \
+                          target's file, with its password_file, then durward apply -f DIRECTORY";
+            mended("role", Grade::Warning, says, mend).advising(advice)
+        } else {
+            let check = mended("role", Grade::Warning, says, format!("ALTER ROLE {role} {}", words.join(" ")));
+            let advice = "what it is to read has to be granted to it then: GRANT SELECT ON ALL TABLES IN SCHEMA NAME";
+            if is(2) { check.advising(advice) } else { check }
+        });
     }
     if is(2) {
         // A superuser is everything else as well.
         return found;
     }
-    let mut ask = async |sql: &str| control.query(sql).await.unwrap_or_default();
-    let roles: Vec<String> = ask(ROLES).await.into_iter().flatten().flatten().collect();
+    let pairs = |rows: Vec<Vec<Option<String>>>| {
+        rows.into_iter().filter_map(|row| {
+            let mut cells = row.into_iter();
+            Some((cells.next()??, cells.next()??))
+        })
+    };
+    let roles: Vec<(String, String)> = pairs(ask(ROLES).await).collect();
     for (name, actions) in MEMBERSHIPS {
-        if roles.iter().any(|role| role == name) && !could(actions) {
+        let ways: Vec<String> =
+            roles.iter().filter(|(role, _)| role == name).map(|(_, way)| quoted(way)).collect();
+        if !ways.is_empty() && !could(actions) {
             let says = format!("the role is a member of {name}, and no policy allows what that is for");
-            found.push(mended("role", Grade::Warning, says, format!("REVOKE {name} FROM {role}")));
+            let mend = format!("REVOKE {} FROM {role}", ways.join(", "));
+            found.push(mended("role", Grade::Warning, says, mend));
         }
     }
     let number = |cell: Option<&Option<String>>| {
         cell.and_then(Option::as_deref).and_then(|n| n.parse::<u64>().ok()).unwrap_or_default()
     };
+    let (mut owned, mut written) = (Vec::new(), Vec::new());
     for row in ask(TABLES).await {
         let schema = row.first().cloned().flatten().unwrap_or_default();
-        let (written, owned) = (number(row.get(1)), number(row.get(2)));
-        if owned > 0 && !could(DEFINES) {
-            let says = format!(
-                "the role owns {owned} tables of {schema}, so it may drop and alter them, and no policy allows that"
-            );
-            let mend = format!("ALTER TABLE {}.… OWNER TO another_role", quoted(&schema));
-            found.push(mended("role", Grade::Warning, says, mend));
-        } else if written > 0 && !could(WRITES) {
-            let says =
-                format!("the role may write {written} tables of {schema}, and no policy allows a write");
-            let mend = format!(
-                "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {} FROM {role}",
-                quoted(&schema)
-            );
-            found.push(mended("role", Grade::Warning, says, mend));
+        if number(row.get(2)) > 0 && !could(DEFINES) {
+            owned.push((schema, number(row.get(2))));
+        } else if number(row.get(1)) > 0 && !could(WRITES) {
+            written.push((schema, number(row.get(1))));
         }
+    }
+    if !owned.is_empty() {
+        let there = ask(NAMED).await.into_iter().flatten().flatten().any(|name| name != "durward");
+        found.push(of_owner(user, &owned, there, could(WRITES)));
+    }
+    let ways = if written.is_empty() { Vec::new() } else { ask(WAYS).await };
+    for (schema, count) in written {
+        let says = format!("the role may write {count} tables of {schema}, and no policy allows a write");
+        let mend = Some(taking(&role, &schema, &ways)).filter(|mend| !mend.is_empty());
+        // Where there is none it comes by a role of PostgreSQL's, which is told above.
+        found.push(Check { mend, ..check("role", Grade::Warning, says) });
     }
     if found.is_empty() {
         found.push(check("role", Grade::Good, "the credential's role has no more than policies could allow"));
     }
     found
+}
+
+/// Whoever owns tables may do everything with them. `there` says whether there is a role already that could own them.
+fn of_owner(user: &str, owned: &[(String, u64)], there: bool, writes: bool) -> Check {
+    let counted: Vec<String> =
+        owned.iter().map(|(schema, count)| format!("{count} tables of {schema}")).collect();
+    let says = format!(
+        "the role owns {}, so it may drop and alter them, and no policy allows that",
+        counted.join(", ")
+    );
+    let (role, owner) = (quoted(user), quoted(&format!("{user}_owner")));
+    let mut mend = if there { String::new() } else { format!("CREATE ROLE {owner} NOLOGIN; ") };
+    mend.push_str(&format!("REASSIGN OWNED BY {role} TO {owner}"));
+    let rights = if writes { "SELECT, INSERT, UPDATE, DELETE" } else { "SELECT" };
+    for (schema, _) in owned {
+        let schema = quoted(schema);
+        mend.push_str(&format!(
+            "; GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        ));
+        if writes {
+            mend.push_str(&format!("; GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"));
+        }
+    }
+    mended("role", Grade::Warning, says, mend).advising("in the target's database, as a superuser:")
+}
+
+/// Takes away that a role may write tables of a schema, by each way that it may.
+fn taking(role: &str, schema: &str, ways: &[Vec<Option<String>>]) -> String {
+    let (mut whose, mut members) = (Vec::new(), Vec::new());
+    for way in ways.iter().filter(|way| way.first().and_then(Option::as_deref) == Some(schema)) {
+        match (way.get(1).and_then(Option::as_deref), way.get(2).and_then(Option::as_deref)) {
+            (Some("t"), _) => whose.push("PUBLIC".to_owned()),
+            (_, Some(member)) => members.push(quoted(member)),
+            (_, None) => whose.push(role.to_owned()),
+        }
+    }
+    let mut statements = Vec::new();
+    if !whose.is_empty() {
+        statements.push(format!(
+            "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA {} FROM {}",
+            quoted(schema),
+            whose.join(", ")
+        ));
+    }
+    if !members.is_empty() {
+        statements.push(format!("REVOKE {} FROM {role}", members.join(", ")));
+    }
+    statements.join("; ")
 }
 
 /// As SQL writes an identifier.

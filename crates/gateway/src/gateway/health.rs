@@ -62,14 +62,9 @@ impl Gateway {
         let mut sessions = BTreeMap::<String, usize>::new();
         self.sessions.for_each(|live| *sessions.entry(live.target.to_string()).or_default() += 1);
         let Health { journal, store, targets, introspection, .. } = self.health().await;
-        let met = |contact: Contact| match contact {
-            Contact::Unused => None,
-            Contact::Reachable => Some(true),
-            Contact::Unreachable => Some(false),
-        };
         let targets = targets.into_iter().map(|(name, contact)| {
             let count = sessions.get(&name).copied().unwrap_or_default();
-            (name, count, met(contact))
+            (name, count, contact.is_good())
         });
         self.metrics.observe(&Snapshot {
             journal,
@@ -77,7 +72,7 @@ impl Gateway {
             lag: self.journal.lag(),
             recorded: self.recorder.counts(),
             targets: targets.collect(),
-            askers: introspection.into_iter().filter_map(|(name, c)| Some((name, met(c)?))).collect(),
+            askers: introspection.into_iter().filter_map(|(name, c)| Some((name, c.is_good()?))).collect(),
         });
         self.metrics.render()
     }

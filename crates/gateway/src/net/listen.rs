@@ -170,6 +170,80 @@ pub struct Accepted {
     ear: Option<Arc<Ear>>,
     /// Who it is, of a client within the gateway that has shown it already.
     known: Option<Box<Known>>,
+    /// What it sent before it was let in.
+    early: Vec<u8>,
+}
+
+/// What a client asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    login: &'a startup::Login,
+    fixed: Option<&'a TargetName>,
+    peer: SocketAddr,
+}
+
+impl<'a> Wish<'a> {
+    /// The client's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// A start-up parameter, to be read by people and compared with names of ours.
+    pub(crate) fn parameter(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.login.parameter(name).map(String::from_utf8_lossy)
+    }
+
+    /// All start-up parameters.
+    pub(crate) fn parameters(&self) -> &'a [(String, Vec<u8>)] {
+        &self.login.parameters
+    }
+
+    /// The minor version that is spoken with this client.
+    pub(crate) fn minor(&self) -> u16 {
+        self.login.minor.min(NEWEST_MINOR)
+    }
+
+    /// The database that the client asks for, where it is not the target's own.
+    pub(crate) fn database(&self) -> Option<&'a [u8]> {
+        let name = match self.fixed {
+            // Where none is given, libraries give the user's name: here that may be a token's.
+            Some(_) => self.login.parameter("database").filter(|n| {
+                !(n.starts_with(TOKEN_PREFIX.as_bytes()) && self.login.parameter("user") == Some(n))
+            }),
+            None => self.named().splitn(2, |byte| *byte == b'/').nth(1),
+        };
+        name.filter(|n| !n.is_empty())
+    }
+
+    fn named(&self) -> &'a [u8] {
+        self.login
+            .parameter("database")
+            .filter(|n| !n.is_empty())
+            .or_else(|| self.login.parameter("user"))
+            .unwrap_or_default()
+    }
+}
+
+/// A client that may go away before it is let in.
+pub(crate) struct Leaving<'a> {
+    stream: &'a mut ClientStream,
+    early: &'a mut Vec<u8>,
+}
+
+/// So much of what a client sends before it is let in is kept, in bytes. With more it is not heard any more until then.
+const EARLY: usize = 64 * 1024;
+
+impl Leaving<'_> {
+    /// Resolves when the client has gone. What it says meanwhile is kept. Cancel-safe.
+    pub(crate) async fn left(self) {
+        while self.early.len() < EARLY {
+            match (&mut *self.stream).take(4096).read_buf(self.early).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => (),
+            }
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Who a client within the gateway is, and its place among the sessions.
@@ -217,6 +291,7 @@ impl Accepted {
             bearer: false,
             ear: Some(ear),
             known: None,
+            early: Vec::new(),
         }
     }
 
@@ -239,6 +314,7 @@ impl Accepted {
             bearer: false,
             ear: None,
             known: Some(Box::new(known)),
+            early: Vec::new(),
         }
     }
 
@@ -305,34 +381,21 @@ impl Accepted {
         if let Some(fixed) = &self.fixed {
             return fixed.clone();
         }
-        let name = self.named();
+        let wish = Wish { login: &self.login, fixed: None, peer: self.peer };
+        let name = wish.named();
         let target = name.split(|byte| *byte == b'/').next().unwrap_or_default();
         TargetName::new(String::from_utf8_lossy(target).into_owned())
     }
 
-    /// The database that the client asks for, where it is not the target's own.
-    pub fn database(&self) -> Option<&[u8]> {
-        let name = match &self.fixed {
-            // Where none is given, libraries give the user's name: here that may be a token's.
-            Some(_) => self.login.parameter("database").filter(|n| {
-                !(n.starts_with(TOKEN_PREFIX.as_bytes()) && self.login.parameter("user") == Some(n))
-            }),
-            None => self.named().splitn(2, |byte| *byte == b'/').nth(1),
-        };
-        name.filter(|n| !n.is_empty())
+    /// The connection itself, once the client is in, and what it has sent behind its login.
+    pub fn into_stream(self) -> (ClientStream, Vec<u8>) {
+        (self.stream, self.early)
     }
 
-    fn named(&self) -> &[u8] {
-        self.login
-            .parameter("database")
-            .filter(|n| !n.is_empty())
-            .or_else(|| self.login.parameter("user"))
-            .unwrap_or_default()
-    }
-
-    /// The connection itself, once the client is in.
-    pub fn into_stream(self) -> ClientStream {
-        self.stream
+    /// What the client asks for, and its going away meanwhile.
+    pub(crate) fn split(&mut self) -> (Wish<'_>, Leaving<'_>) {
+        let Self { stream, login, fixed, peer, early, .. } = self;
+        (Wish { login, fixed: fixed.as_ref(), peer: *peer }, Leaving { stream, early })
     }
 
     /// Sends what tells the client that it is in.
@@ -464,6 +527,7 @@ async fn accepted(
         bearer: false,
         ear: None,
         known: None,
+        early: Vec::new(),
     })))
 }
 

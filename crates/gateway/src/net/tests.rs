@@ -67,7 +67,7 @@ async fn the_database_of_a_targets_own_listener_is_the_clients_or_the_targets() 
         let (negotiated, _) = begins_with(&login(0, &parameters), None).await;
         let Some(Negotiated::Login(mut accepted)) = negotiated else { panic!("a login") };
         accepted.set_target(model::TargetName::new("orders".to_owned()));
-        assert_eq!(accepted.database(), expected.map(str::as_bytes), "{user} {database:?}");
+        assert_eq!(accepted.split().0.database(), expected.map(str::as_bytes), "{user} {database:?}");
     }
 }
 

@@ -18,24 +18,24 @@ use crate::audit::Audit;
 use crate::configure::{Freshness, ReadOnly};
 use crate::gateway::Gateway;
 use crate::net::cancel::{Cancellable, Registration};
-use crate::net::dial::{DialError, Login, Password, Upstream, dial};
-use crate::net::listen::Accepted;
+use crate::net::dial::{DialError, Login, Password, Upstream, dial, untold};
+use crate::net::listen::{Accepted, Wish};
 use crate::net::pump::{Pump, Side};
 use crate::spine::Stop;
-use crate::targets::Target;
+use crate::targets::{Contact, Target};
 
 /// Opens the session, all but the client's own part of it: see [`enter`].
 pub(super) async fn open(
     gateway: &Gateway,
     grant: &Grant,
-    accepted: &Accepted,
+    wish: Wish<'_>,
     audit: &mut Audit,
     cancel: &Arc<Notify>,
     session: &str,
 ) -> Result<(Opened, Registration), Stop> {
     let target = gateway.target(grant.target()).ok_or_else(|| denied("08004", "there is no such target"))?;
     let everything = gateway.allows_everything(grant);
-    let database = accepted.database().unwrap_or(target.database.as_bytes());
+    let database = wish.database().unwrap_or(target.database.as_bytes());
     // Tags and the catalogue are those of the target's own database; who may do everything needs neither.
     if !everything && database != target.database.as_bytes() {
         return Err(denied(
@@ -44,7 +44,7 @@ pub(super) async fn open(
         ));
     }
     let read_only = !everything && !gateway.could_write(grant);
-    let mut parameters = parameters(accepted, &target.user, database, everything, read_only)?;
+    let mut parameters = parameters(wish, &target.user, database, everything, read_only)?;
     bounded(&grant.caps(), &mut parameters)?;
     // Behind all that the client asked for: the last one counts.
     parameters.extend(who_acts(grant, session));
@@ -57,15 +57,12 @@ pub(super) async fn open(
         audit.gateway(target.name.as_str(), purpose)?;
         target.catalogue.ready().await.map_err(|error| {
             tracing::warn!(session, %error, "the target's catalogue cannot be read");
-            denied(
-                "08004",
-                "the gateway cannot read the target's catalogue, without which it understands no statement",
-            )
+            let (code, reason) = error.for_client("without which it understands no statement");
+            Stop::Denied(untold(&target.name, code, reason))
         })?;
     }
     gateway.check_room(&target, grant.principal()).await?;
-    let dialled = upstream(&target, accepted.minor(), &parameters, everything, session).await;
-    target.catalogue.met(dialled.is_ok());
+    let dialled = upstream(&target, wish.minor(), &parameters, everything, session).await;
     let upstream = dialled?;
     let cancellable = Cancellable {
         held: Arc::clone(cancel),
@@ -73,11 +70,11 @@ pub(super) async fn open(
         tls: target.tls.clone(),
         process: upstream.process,
         secret: upstream.secret.clone(),
-        client: accepted.peer().ip(),
+        client: wish.peer().ip(),
     };
     let registration = gateway
         .cancels()
-        .register(cancellable, accepted.minor())
+        .register(cancellable, wish.minor())
         .ok_or(Stop::Broken("no randomness for a cancel key"))?;
     if !everything {
         check_reading(&upstream)?;
@@ -101,15 +98,18 @@ async fn upstream(
     let mut anew = false;
     loop {
         let password = target.credential.password().await;
-        let password = password.map_err(|error| unreachable(error.into(), Words::Ours, session))?;
+        let password = password.map_err(|error| unreachable(target, error.into(), Words::Ours, session))?;
         let login = Login { user: &target.user, password: password.as_deref(), minor, parameters };
         let words = if everything { Words::TheServers(login.password) } else { Words::Ours };
         match dial(&target.address, &target.tls, &login).await {
-            Ok(upstream) => return Ok(upstream),
+            Ok(upstream) => {
+                target.catalogue.met(Contact::Reachable);
+                return Ok(upstream);
+            }
             Err(error) if !anew && error.is_login() && target.credential.refused(password.as_ref()) => {
                 anew = true
             }
-            Err(error) => return Err(unreachable(error, words, session)),
+            Err(error) => return Err(unreachable(target, error, words, session)),
         }
     }
 }
@@ -153,8 +153,8 @@ fn bounded(caps: &Caps, parameters: &mut Vec<(String, Vec<u8>)>) -> Result<(), S
 pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted, cancel: Arc<Notify>) -> Open {
     let Opened { target, upstream, everything, terms, welcome, begun } = opened;
     let ear = accepted.ear();
-    let mut pump =
-        Pump { client: Side::new(accepted.into_stream(), b""), upstream: Side::new(upstream.stream, b"") };
+    let (client, early) = accepted.into_stream();
+    let mut pump = Pump { client: Side::new(client, &early), upstream: Side::new(upstream.stream, b"") };
     pump.client.output.extend(&welcome);
     let mut conversation = Conversation::new(Understanding::new(Arc::<Target>::clone(&target), everything));
     let Terms { guard, block, caps, stores } = terms;
@@ -177,13 +177,13 @@ pub(super) fn enter(gateway: &Gateway, opened: Opened, accepted: Accepted, cance
 
 /// The start-up parameters for the target: its own user and database, and what the client may ask for.
 fn parameters(
-    accepted: &Accepted,
+    wish: Wish<'_>,
     user: &str,
     database: &[u8],
     everything: bool,
     read_only: bool,
 ) -> Result<Vec<(String, Vec<u8>)>, Stop> {
-    let wanted = settings::wanted(accepted.parameters(), everything);
+    let wanted = settings::wanted(wish.parameters(), everything);
     if let Some(refused) = wanted.refused {
         return Err(Stop::Denied(refused));
     }
@@ -273,15 +273,16 @@ enum Words<'a> {
     Ours,
 }
 
-fn unreachable(error: DialError, words: Words, session: &str) -> Stop {
-    tracing::warn!(session, %error, "the target cannot be used");
+fn unreachable(target: &Target, error: DialError, words: Words, session: &str) -> Stop {
+    target.catalogue.met(error.contact());
+    tracing::warn!(session, target_name = %target.name, %error, "the target cannot be used");
     if let Words::TheServers(password) = words
         && let Some(message) = error.own_words(password)
     {
         return Stop::Unopened(message.to_vec());
     }
     let (code, reason) = error.for_client();
-    denied(code, reason)
+    Stop::Denied(untold(&target.name, code, reason.to_owned()))
 }
 
 fn denied(code: &'static str, reason: &str) -> Stop {

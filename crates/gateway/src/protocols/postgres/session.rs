@@ -154,17 +154,20 @@ impl Protocol for PostgresSession {
     }
 
     async fn dial(&mut self, grant: &Grant, owed: Owed, audit: &mut Audit) -> Result<(), Stop> {
-        let accepted = self.accepted.as_ref().ok_or(Stop::Broken("a session that dials twice"))?;
+        let accepted = self.accepted.as_mut().ok_or(Stop::Broken("a session that dials twice"))?;
+        let (wish, leaving) = accepted.split();
         let place = self.place.as_mut().ok_or(Stop::Broken("a session without a place"))?;
         // Before policy is asked, so that one which comes meanwhile finds the session.
         place.set_unbounded(true);
         let session = &self.origin.session;
         let (begun, moment) = (Instant::now(), Moment::now());
-        // A target may let one wait: whoever is to end meanwhile hears of it at once.
+        // A target may let one wait: whoever is to end meanwhile hears of it at once, and whoever leaves is heard. What was
+        // begun at the target is dropped with this.
         let (opened, registration) = tokio::select! {
             biased;
             why = place.ended() => return Err(Stop::Ended(why)),
-            opened = opening::open(&self.gateway, grant, accepted, audit, &self.cancel, session) => opened?,
+            () = leaving.left() => return Err(Stop::Done),
+            opened = opening::open(&self.gateway, grant, wish, audit, &self.cancel, session) => opened?,
         };
         self.gateway.metrics().stages.took(Stage::Connect, begun.elapsed());
         audit.began(Stage::Connect, moment);
