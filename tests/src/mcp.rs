@@ -322,6 +322,23 @@ fn what_is_held_waits_for_its_answer_and_runs_once() {
 }
 
 #[test]
+fn what_no_standing_grant_covers_any_more_says_why() {
+    let policy = POLICY.replace("@id(\"held\")", "@id(\"held\") @grant(\"1h\")");
+    let door = door_with(&policy, "[limits]\nhold = \"1s\"\n");
+    let update = |id: u32| door.call("query", &query(&format!("UPDATE shop SET total = 0 WHERE id = {id}")));
+    assert_eq!(datum(&update(7).unwrap_err(), "code").text(), Some("ZD001"));
+    let id = door.rig.gateway.waiting_request().unwrap().expect("a request");
+    let give = ["grants", "give", &id, "--most", "1"];
+    assert!(door.rig.gateway.command(&give).output().unwrap().status.success());
+    assert_eq!(datum(&update(8).unwrap(), "tag").text(), Some("UPDATE 1"));
+    door.rig.server.sql(DATABASE, "ALTER TABLE shop ADD COLUMN more int").unwrap();
+    let waits = eventually("the change is known", || update(9).err());
+    assert_eq!(datum(&waits, "code").text(), Some("ZD001"));
+    let reason = datum(&waits, "reason").text().unwrap_or_default().to_owned();
+    assert!(reason.ends_with("covers nothing any more: the table public.shop was altered"), "{reason}");
+}
+
+#[test]
 fn a_call_that_is_given_up_costs_the_target_nothing() {
     let door = door(rig::ALLOW_ALL);
     let running = || {

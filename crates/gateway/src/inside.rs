@@ -76,8 +76,17 @@ pub struct Ear {
     times: AtomicU32,
     lasts: AtomicBool,
     refused: Mutex<Option<Vec<String>>>,
-    held: Mutex<Option<String>>,
+    held: Mutex<Option<Waiting>>,
     errand: Mutex<Option<Arc<Errand>>>,
+}
+
+/// What waits for an answer.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The request.
+    pub request: String,
+    /// What was altered since the same was asked for before, or why no standing grant covers it that would have.
+    pub why: Option<String>,
 }
 
 impl Ear {
@@ -106,13 +115,14 @@ impl Ear {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What was sent waits for an answer, as this request.
-    pub(crate) fn hears_held(&self, request: &str) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(request.to_owned());
+    /// What was sent waits for an answer, as this request; and why nothing that was said before answers it, where that is so.
+    pub(crate) fn hears_held(&self, request: &str, why: Option<&str>) {
+        let waiting = Waiting { request: request.to_owned(), why: why.map(str::to_owned) };
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(waiting);
     }
 
     /// Which that was since this was asked last. Nobody learns it from a notice, which a target could send as well.
-    pub fn held(&self) -> Option<String> {
+    pub fn held(&self) -> Option<Waiting> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

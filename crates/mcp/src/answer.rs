@@ -117,6 +117,14 @@ impl Refusal {
         refusal
     }
 
+    /// Why what was said before does not do.
+    pub(crate) fn since(mut self, why: Option<&str>) -> Self {
+        if let Some(why) = why {
+            self.0.reason = format!("{}: {why}", self.0.reason);
+        }
+        self
+    }
+
     /// By whose word.
     pub(crate) fn by(mut self, policies: Vec<String>) -> Self {
         self.0.policies = policies;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway::errand::Errand;
 use gateway::gateway::Gateway;
-use gateway::inside::{Arriving, Ear};
+use gateway::inside::{Arriving, Ear, Waiting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, row, split};
@@ -198,7 +198,7 @@ impl Client {
         sql: &str,
         values: &[Option<String>],
         bounds: Bounds,
-        mut noticed: impl FnMut(&str, &Said),
+        mut noticed: impl FnMut(&Waiting, &Said),
     ) -> Result<Outcome, Lost> {
         // What was said of the last one is no word on this.
         self.ear.held();
@@ -239,7 +239,7 @@ impl Client {
     async fn outcome(
         &mut self,
         bounds: Bounds,
-        noticed: &mut impl FnMut(&str, &Said),
+        noticed: &mut impl FnMut(&Waiting, &Said),
     ) -> Result<Outcome, Lost> {
         let mut outcome = Outcome::default();
         let mut kept = 0usize;
@@ -271,8 +271,8 @@ impl Client {
                     outcome.tag = Some(String::from_utf8_lossy(tag).into_owned());
                 }
                 Backend::NoticeResponse(body) => {
-                    if let Some(request) = self.ear.held() {
-                        noticed(&request, &Said::of(body));
+                    if let Some(waiting) = self.ear.held() {
+                        noticed(&waiting, &Said::of(body));
                     }
                 }
                 Backend::ErrorResponse(body) => {

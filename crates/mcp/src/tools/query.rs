@@ -178,18 +178,19 @@ impl Tools {
         let decided_by = self.gateway.decides_by();
         let mut lent = self.pool.lend(&caller.whose(), &statement.target).await?;
         let Calls { rows, bytes, .. } = self.gateway.limits().calls;
-        let mut request = None;
+        let (mut request, mut why) = (None, None);
         let waits_here = errand.is_none();
         if let Some(errand) = errand {
             lent.client.sends_for(errand);
         }
         let outcome = lent
             .client
-            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |id, said| {
-                request = Some(id.to_owned());
+            .run(&statement.sql, &statement.values, Bounds { rows, bytes }, |waiting, said| {
+                request = Some(waiting.request.clone());
+                why.clone_from(&waiting.why);
                 told.tell(&said.message);
                 if waits_here {
-                    told.waits(id, self.gateway.link_to(id));
+                    told.waits(&waiting.request, self.gateway.link_to(&waiting.request));
                 }
             })
             .await?;
@@ -202,7 +203,7 @@ impl Tools {
             let refusal = refusal.again(times, ended.as_ref());
             let waiting = request.filter(|_| own && said.code == gateway::holds::PENDING);
             let Some(request) = waiting else { return Err(refusal) };
-            let refusal = refusal.answered_at(self.gateway.link_to(&request));
+            let refusal = refusal.answered_at(self.gateway.link_to(&request)).since(why.as_deref());
             return Ok(Sent::Waits(Waits { request, refusal }));
         }
         let (whose, target, since) = (caller.name(), statement.target.clone(), Instant::now());

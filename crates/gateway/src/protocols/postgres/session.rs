@@ -399,7 +399,7 @@ impl Protocol for PostgresSession {
         build::notice(&mut out, &notice);
         let open = self.open()?;
         if let Some(ear) = &open.answers.ear {
-            ear.hears_held(&ticket.id);
+            ear.hears_held(&ticket.id, ticket.changed.as_deref());
         }
         // A person may take their time.
         open.unlock();
