@@ -78,7 +78,9 @@ async fn page(
         confirming.confirm.as_deref().filter(|_| Cookie::Confirm.read(&pages, &headers).is_some());
     let confirm = confirming_what == Some("approve");
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
-    let anew = others.iter().find(|other| other.takes_the_place_of(&id)).map(|other| other.id.as_str());
+    let is_over = request.status == Status::Superseded;
+    let anew =
+        others.iter().find(|other| is_over && other.takes_the_place_of(&id)).map(|other| other.id.as_str());
     let key = format!("{} {} {}", request.status, request.votes.len(), anew.unwrap_or_default());
     let before = standing::Before {
         confirm: confirming_what == Some("grant"),
