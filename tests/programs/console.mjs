@@ -77,8 +77,8 @@ const asked = async (statement) => {
 };
 
 // Every fault in both sizes; in the other colours, whether what is written can be told from what is behind it.
-const looks = async (page, name) => {
-  const quick = process.env.CONSOLE_QUICK;
+// Where it is a page that was looked at already, pictures of it are all that is kept.
+const looks = async (page, name, quick = process.env.CONSOLE_QUICK) => {
   if (quick && !shots) return;
   const before = page.viewportSize();
   for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
@@ -302,7 +302,7 @@ const flows = {
     await page.locator('#standing .chip', { hasText: 'superseded' }).waitFor();
     await page.getByText('the table public.carts was altered since it was approved').first().waitFor();
     check(!/UPDATE 1/.test(held.said()), held.said());
-    await looks(page, 'superseded');
+    await looks(page, 'superseded', true);
     await page.getByRole('link', { name: 'It is asked anew' }).click();
     const [changed, answer] = [page.locator('#changed'), page.locator('form.answer')];
     await changed.filter({ hasText: 'the table public.carts was altered' }).waitFor();
@@ -322,7 +322,7 @@ const flows = {
     }
     check(await steps.locator('time[datetime]').count() === 5, `a step has no time: ${told.join(' | ')}`);
     check(told[1].includes('by passkey') && told[1].includes('fine by <me>'), told[1]);
-    await looks(page, 'history-of-one');
+    await looks(page, 'history-of-one', true);
   },
 
   async 'who asked takes it back, and nobody approves it any more'() {
@@ -335,7 +335,7 @@ const flows = {
     await page.locator('#standing .chip', { hasText: 'withdrawn' }).waitFor();
     await page.locator('#history li', { hasText: 'withdrawn by whoever asked' }).locator('time[datetime]').waitFor();
     check(await page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can still be approved');
-    await looks(page, 'withdrawn');
+    await looks(page, 'withdrawn', true);
     const late = await sent(page, `/requests/${held.id}/answer`, { ...fields, signed: proof });
     check(late.status() === 422 && (await late.text()).includes('withdrawn already'), `it was approved: ${late.status()}`);
     check((await server('SELECT n FROM carts WHERE id = 5')).trim() === '7', 'it ran');

@@ -165,12 +165,19 @@ pub const SINCE_IT_WAS: &str = " since it was ";
 
 /// The outcome of a request that was ended since something was changed, as it is told of another that asks the same anew.
 pub fn since_request(outcome: &str, id: &str) -> Option<String> {
-    outcome.split_once(SINCE_IT_WAS).map(|(changed, stood)| format!("{changed}{}{stood}", since_which(id)))
+    outcome.rsplit_once(SINCE_IT_WAS).map(|(changed, stood)| format!("{changed}{}{stood}", since_which(id)))
 }
 
 /// What stands before where a request stood, where another one tells what was changed since.
 fn since_which(id: &str) -> String {
     format!(" since request {id} was ")
+}
+
+/// Whether a change is told as one since this request.
+fn is_since(changed: &str, id: &str) -> bool {
+    [Status::Approved, Status::Pending]
+        .iter()
+        .any(|then| changed.ends_with(&format!("{}{}", since_which(id), then.since())))
 }
 
 /// What may be kept of held operations.
@@ -297,9 +304,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it took the place of this one, since something was changed.
+    /// Whether it took the place of this one, since something was changed. What stands last is never a name of anybody's.
     pub fn takes_the_place_of(&self, id: &str) -> bool {
-        self.changed.as_ref().is_some_and(|changed| changed.contains(&since_which(id)))
+        self.changed.as_ref().is_some_and(|changed| is_since(changed, id))
     }
 }
 
@@ -310,4 +317,31 @@ pub struct Reached {
     pub status: Status,
     /// When, in seconds since 1970.
     pub at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_gateway_says_last_tells_whose_place_a_request_took() {
+        for (changed, takes) in [
+            ("the table a.b was altered since request r1 was approved", true),
+            ("the table a.b was altered since request r1 was asked for", true),
+            ("the table a.b was altered since request r12 was approved", false),
+            (
+                "the table \"x since request r1 was approved\" was altered since request r2 was approved",
+                false,
+            ),
+            ("the table x since request r1 was altered", false),
+        ] {
+            assert_eq!(is_since(changed, "r1"), takes, "{changed}");
+        }
+    }
+    #[test]
+    fn a_name_does_not_say_where_a_request_stood() {
+        let outcome = "the table \"a since it was b\" was altered since it was approved";
+        let told = since_request(outcome, "r1").unwrap_or_default();
+        assert_eq!(told, "the table \"a since it was b\" was altered since request r1 was approved");
+    }
 }

@@ -9,17 +9,17 @@ use model::{Preview, Request};
 pub(super) fn doubts(all: &[Request]) -> Markup {
     let everything: String = all.iter().map(said).collect();
     let (disguised, strangers) = (disguised(&everything), strangers(&everything));
-    html! {
-        @if everything.chars().any(|c| c != '\n' && is_hidden(c)) {
-            p.problem { "Look twice: there are characters that cannot be seen. They are written as their numbers." }
-        }
-        @if !disguised.is_empty() {
-            p.problem { "Look twice: there are words in more than one alphabet: " (disguised.join(", ")) "." }
-        }
-        @if !strangers.is_empty() {
-            p.problem { "Look twice: there are characters beyond ASCII: " (strangers.join(", ")) "." }
-        }
+    let mut said = Vec::new();
+    if everything.chars().any(|c| c != '\n' && is_hidden(c)) {
+        said.push("characters that cannot be seen, written as their numbers".to_owned());
     }
+    if !disguised.is_empty() {
+        said.push(format!("words in more than one alphabet: {}", disguised.join(", ")));
+    }
+    if !strangers.is_empty() {
+        said.push(format!("characters beyond ASCII: {}", strangers.join(", ")));
+    }
+    html! { @if !said.is_empty() { p.problem { "Look twice. There are " (said.join("; there are ")) "." } } }
 }
 
 /// All that whoever answers goes by and that others have written, word by word.

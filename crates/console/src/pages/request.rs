@@ -78,7 +78,9 @@ async fn page(
         confirming.confirm.as_deref().filter(|_| Cookie::Confirm.read(&pages, &headers).is_some());
     let confirm = confirming_what == Some("approve");
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
-    let anew = others.iter().find(|other| other.takes_the_place_of(&id)).map(|other| other.id.as_str());
+    let is_over = request.status == Status::Superseded;
+    let anew =
+        others.iter().find(|other| is_over && other.takes_the_place_of(&id)).map(|other| other.id.as_str());
     let key = format!("{} {} {}", request.status, request.votes.len(), anew.unwrap_or_default());
     let before = standing::Before {
         confirm: confirming_what == Some("grant"),
@@ -102,7 +104,7 @@ async fn page(
             }
             // What must be seen by whoever sees nothing else: on a phone the answer is in reach before the rest is read.
             @if let Some(changed) = &request.changed {
-                p.problem #changed { "This was asked for before, and is not the same any more: " (words::visible(changed)) "." }
+                p #changed class=(if request.status.is_open() { "problem" } else { "notice" }) { "This was asked for before, and is not the same any more: " (words::visible(changed)) "." }
             }
             (doubts(std::slice::from_ref(&request)))
             (who(&request))
@@ -413,13 +415,16 @@ fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) ->
             @if how.confirm { input type="hidden" name="confirm" value="yes"; }
             @if said { p.hint { "You have said yes already; it waits for somebody else." } }
             @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
-            (comment(how.words))
-            @if let Some(access) = &request.preview.access { (access::fields(access, &how.chosen)) }
-            @if let Ceiling::Rows { most, .. } = &request.ceiling {
-                p.most {
-                    label for="most" { "Rows at most" } " "
-                    input #most name="most" type="number" min="0" step="1" placeholder=(most) value=(how.most);
-                }
+            @if let Some(access) = &request.preview.access {
+                (comment("Add a comment", how.words, false, &html! {}))
+                (access::fields(access, &how.chosen))
+                (rows_at_most(request, how.most))
+            } @else if let Ceiling::Rows { .. } = &request.ceiling {
+                // Where something was not seen, how many rows it may change is for whoever approves to say.
+                (comment("Add a comment, or say how many rows", how.words, !how.most.is_empty() || !request.preview.unseen.is_empty(),
+                    &rows_at_most(request, how.most)))
+            } @else {
+                (comment("Add a comment", how.words, false, &html! {}))
             }
             p.problem role="alert" hidden {}
             div.buttons {
@@ -439,19 +444,32 @@ fn denying(visitor: &Visitor, action: &str, digest: &str, why: &str) -> Markup {
             (fields(visitor))
             input type="hidden" name="digest" value=(digest);
             p.hint { "You can deny it, and not approve it: " (words::visible(why)) "." }
-            (comment(""))
+            (comment("Add a comment", "", false, &html! {}))
             p.problem role="alert" hidden {}
             div.buttons { button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } } }
         }
     }
 }
 
-fn comment(words: &str) -> Markup {
+/// What may be said with an answer, out of the way of what is answered.
+fn comment(title: &str, words: &str, open: bool, more: &Markup) -> Markup {
     html! {
-        details.comment open[!words.is_empty()] {
-            summary { "Add a comment" }
+        details.comment open[open || !words.is_empty()] {
+            summary { (title) }
+            (more)
             label for="words" { "A comment; whoever asks sees it where you deny" }
             textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (words) }
+        }
+    }
+}
+
+fn rows_at_most(request: &Request, said: &str) -> Markup {
+    html! {
+        @if let Ceiling::Rows { most, .. } = &request.ceiling {
+            p.most {
+                label for="most" { "Rows at most" } " "
+                input #most name="most" type="number" min="0" step="1" placeholder=(most) value=(said);
+            }
         }
     }
 }
