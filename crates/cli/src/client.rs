@@ -88,6 +88,8 @@ impl Client {
         let secret = match self.secret.get() {
             Some(secret) => secret,
             None => {
+                // Nobody is asked for a secret that nobody would take: a gateway that is not there is said first.
+                self.is_ready()?;
                 let asked = ask(self.name.as_deref())?;
                 self.secret.get_or_init(|| asked)
             }

@@ -25,6 +25,9 @@ use crate::passphrase::Unlock;
 use crate::traces::Tracing;
 use crate::typed;
 
+/// Where the console listens where nobody says so.
+pub(crate) const CONSOLE: u16 = 7300;
+
 /// What a process is started with.
 #[derive(Debug)]
 pub(crate) struct Settings {

@@ -97,7 +97,7 @@ impl Report {
 
     /// Looks without a gateway that runs.
     fn look(&mut self, settings: &Settings, one: Option<&str>) -> anyhow::Result<()> {
-        if settings.store.is_none() && !settings.data.join("state.db").exists() {
+        if settings.store.is_none() && !node::is_there(&settings.data.join("state.db"))? {
             return Ok(());
         }
         let missing = |name: &str| Fault::Missing(format!("there is no target \"{name}\""));

@@ -23,12 +23,18 @@ pub(crate) fn password_file(file: &Path) -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// The text of a file that people write: editors may put a mark of its encoding before it, which is none of it.
+pub(crate) fn text(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
 /// Policies in files and directories, in order.
 pub(crate) fn policies(paths: &[PathBuf]) -> anyhow::Result<Vec<policy::Source>> {
     let mut sources = Vec::new();
     for path in paths {
         for file in all(path, &["cedar"])? {
-            let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            let text = text(&file)?;
             sources.push(policy::Source { name: file.display().to_string(), text });
         }
     }

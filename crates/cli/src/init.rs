@@ -9,7 +9,7 @@ use serde_json::json;
 use store::Store;
 
 use crate::args::Init;
-use crate::config::{Settings, Source};
+use crate::config::{CONSOLE, Settings, Source};
 use crate::exit::Fault;
 use crate::node;
 use crate::passphrase;
@@ -36,7 +36,9 @@ pub(crate) fn run(args: &Init) -> anyhow::Result<()> {
         let made = store.make_administrator().await?;
         let link = match made {
             Some(_) => {
-                Some(first_link(&settings.public.place(settings.console.port()), store.clone()).await?)
+                // Without a configuration nobody has said where it will be: where `serve` and `up` listen if nobody does.
+                let port = Some(settings.console.port()).filter(|port| *port != 0).unwrap_or(CONSOLE);
+                Some(first_link(&settings.public.place(port), store.clone()).await?)
             }
             None => None,
         };

@@ -126,8 +126,10 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(gateway, &args),
         Command::Schema { kind } => schema::run(kind),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "durward", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: whoever reads no further is no fault of the generator's.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "durward", &mut script);
+            Ok(show::bytes(&script)?)
         }
         Command::Version { json } => version::run(json),
     };

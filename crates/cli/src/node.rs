@@ -330,7 +330,7 @@ async fn told_to_end(reload: &mut Reload, hangups: &mut Signal) -> io::Result<&'
 
 /// Opens the store of a gateway, and makes none.
 pub(crate) async fn open_store_that_is_there(settings: &Settings) -> anyhow::Result<Store> {
-    if settings.store.is_none() && !settings.data.join("state.db").exists() {
+    if settings.store.is_none() && !is_there(&settings.data.join("state.db"))? {
         let why =
             format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
         return Err(Fault::Missing(why).into());
@@ -449,9 +449,18 @@ fn read_certificate(
     make(&read(chain)?, &key).map(Some).with_context(|| format!("{what}: {} and its key", chain.display()))
 }
 
+/// Whether something is there; that this user may not look is another matter.
+pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
+    path.try_exists().map_err(|error| {
+        let owner = path.ancestors().skip(1).find_map(|above| above.metadata().ok());
+        let owner = owner.map(|above| format!(": run this as user id {}, whose it is", above.uid()));
+        anyhow::anyhow!("{}: {error}{}", path.display(), owner.unwrap_or_default())
+    })
+}
+
 /// Says what is missing where there is no journal.
 pub(crate) fn must_have_journal(directory: &Path) -> anyhow::Result<()> {
-    if directory.is_dir() {
+    if is_there(directory)? && directory.is_dir() {
         return Ok(());
     }
     let why = format!(

@@ -187,7 +187,7 @@ fn test(
     let mut results = Vec::new();
     let (mut count, mut failed) = (0, 0);
     for file in files::all(directory, &["toml"])?.into_iter().filter(|f| files::is_test(f)) {
-        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let text = files::text(&file)?;
         let Tests { case } = cases::read(&file.display().to_string(), &text).map_err(Fault::Invalid)?;
         for one in case {
             let name = one.name.clone();

@@ -7,7 +7,18 @@ use serde_json::Value;
 
 /// Writes a line.
 pub(crate) fn say(text: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{text}").map_err(unwritten)
+}
+
+/// Writes what is whole already.
+pub(crate) fn bytes(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).map_err(unwritten)
+}
+
+/// Says what failed; that somebody reads no further stays what it is.
+fn unwritten(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("the standard output cannot be written: {error}"))
 }
 
 /// Writes JSON.

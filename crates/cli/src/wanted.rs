@@ -9,7 +9,6 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use gateway::cases;
 use gateway::configure::{
     ColumnConfig, Configuration, Freshness, Password, PolicyFile, ReadOnly, TargetConfig,
@@ -166,8 +165,7 @@ impl Wanted {
         let mut wanted = Self::default();
         let mut tags = Vec::new();
         for file in files::all(directory, &["toml", "cedar"])? {
-            let text =
-                Zeroizing::new(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?);
+            let text = Zeroizing::new(files::text(&file)?);
             wanted.files.push(file.clone());
             if files::is_test(&file) {
                 let name = name_in(directory, &file);

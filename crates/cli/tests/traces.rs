@@ -136,6 +136,36 @@ fn eventually<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// OpenTelemetry's own definitions read the same spans in what was sent, and nothing that they do not know.
+fn understood_by_the_definitions(collector: &Collector, spans: &[Span]) {
+    let python =
+        std::env::var("DURWARD_PYTHON").unwrap_or_else(|_| "../../target/venv/bin/python".to_owned());
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs/otlp.py");
+    let mut child = Command::new(python)
+        .arg(program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python, with what cargo xtask install puts there");
+    let mut input = child.stdin.take().expect("an input");
+    for (_, body) in &*collector.0.lock().expect("kept") {
+        writeln!(input, "{body}").expect("written");
+    }
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "the definitions do not know what is sent");
+    let read = String::from_utf8(output.stdout).expect("UTF-8");
+    let of = |span: &Span, name: &str| match span.of(name) {
+        "" => "-".to_owned(),
+        id => id.to_owned(),
+    };
+    for span in spans {
+        let ids = ["traceId", "spanId", "parentSpanId"].map(|name| of(span, name));
+        let line = format!("{} {}", span.of("name").replace(' ', "_"), ids.join(" "));
+        assert!(read.lines().any(|read| read == line), "{line} is not among\n{read}");
+    }
+}
+
 #[test]
 fn a_session_its_operations_and_their_stages_reach_a_collector_and_nothing_that_is_nobodys_business() {
     let (collector, port) = Collector::start();
@@ -235,6 +265,8 @@ fn a_session_its_operations_and_their_stages_reach_a_collector_and_nothing_that_
         assert!(!bodies.contains(secret), "{secret} is told to the collector");
     }
     assert!(!gateway.log().contains("t0psecret"), "{}", gateway.log());
+
+    understood_by_the_definitions(&collector, &spans);
 
     // A session that the end of the gateway ends is told of before it is gone.
     let mut held = Command::new(server.bin().join("psql"));

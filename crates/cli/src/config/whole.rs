@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::address::Listen;
 use super::mcp::TypedMcp;
 use super::sections::*;
-use super::{Agents, Applying, Log, Settings, SharedStore, Source, here};
+use super::{Agents, Applying, CONSOLE, Log, Settings, SharedStore, Source, here};
 use crate::carriers::{TypedSlack, TypedWebhook};
 use crate::credentials::{TypedCredential, TypedVault};
 use crate::passphrase::Unlock;
@@ -146,7 +146,7 @@ impl Typed {
             targets: targets.into_iter().map(|(name, Listen(address))| (name, address)).collect(),
             oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
             tls: tls.map(below),
-            console: console.map_or(here(7300), |c| c.0),
+            console: console.map_or(here(CONSOLE), |c| c.0),
             console_tls: console_tls.map(below),
             hosts,
             public: Public {

@@ -44,7 +44,11 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
     for (what, secret) in secrets(settings).filter(|(_, secret)| secret.exists()) {
         found.push(private(what, secret, "600"));
     }
-    if settings.store.is_none() && data.is_dir() && !data.join("state.db").exists() {
+    // Where this user may not look, the store says so itself.
+    if settings.store.is_none()
+        && data.is_dir()
+        && data.join("state.db").try_exists().is_ok_and(|there| !there)
+    {
         let says = format!("{} holds no state yet", data.display());
         found.push(mended("store", Grade::Bad, says, init(data, file)));
     }

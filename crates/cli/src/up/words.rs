@@ -126,13 +126,22 @@ impl Welcome<'_> {
     fn neighbours(&self) -> anyhow::Result<()> {
         let user = std::fs::metadata("/proc/self")
             .map_or_else(|_| "this user".to_owned(), |m| format!("user id {}", m.uid()));
-        say(format_args!(
-            "This gateway runs as {user}. An agent that runs as the same user could read {}/master.key and state.db, and with",
-            self.data.display()
-        ))?;
-        say(
-            "them the database's password, write there what it likes, or read this process's memory: the gateway cannot stop it.",
-        )?;
+        let data = self.data.display();
+        if store::sealed_in(&self.data.join("master.key")).is_ok_and(|sealed| sealed.is_some()) {
+            say(format_args!(
+                "This gateway runs as {user}. An agent that runs as the same user could read {data}/state.db and write there what"
+            ))?;
+            say(
+                "it likes, though not open what is sealed in it: the master key's file opens by its passphrase alone.",
+            )?;
+        } else {
+            say(format_args!(
+                "This gateway runs as {user}. An agent that runs as the same user could read {data}/master.key and state.db, and with"
+            ))?;
+            say(
+                "them the database's password, or write there what it likes: durward keys passphrase seals the key.",
+            )?;
+        }
         say(
             "For a boundary, run durward under a user of its own or in a container. Approvals through the gateway need the",
         )?;

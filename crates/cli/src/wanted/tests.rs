@@ -162,3 +162,16 @@ fn the_mistakes_of_all_files_are_told_together() {
         assert!(told.contains(part), "{told}");
     }
 }
+
+#[test]
+fn what_editors_of_windows_write_is_read_as_what_it_says() {
+    let place = Place::new();
+    place.write(
+        "t.toml",
+        "\u{feff}[[targets]]\r\nname = \"a\"\r\nhost = \"h\"\r\nuser = \"u\"\r\ndatabase = \"d\"\r\n",
+    );
+    place.write("p.cedar", "\u{feff}@id(\"all\")\r\npermit (principal, action, resource);\r\n");
+    let wanted = Wanted::read(place.0.path()).expect("files");
+    assert_eq!(wanted.configuration.targets.len(), 1);
+    assert!(wanted.configuration.policies[0].text.starts_with("@id"));
+}

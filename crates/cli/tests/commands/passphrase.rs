@@ -143,7 +143,6 @@ fn typed(place: &Path, words: &str, answers: &[(&str, &str)]) -> (i32, String) {
     }
     drop(keys);
     let status = child.wait().expect("it ends");
-    assert!(!said.contains(RIGHT) && !said.contains(OTHER), "it is not echoed: {said}");
     (status.code().expect("a code"), said)
 }
 
