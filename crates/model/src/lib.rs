@@ -21,7 +21,7 @@ pub use denial::{Denial, Scope, Subject, Which};
 pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName};
-pub use operation::{Effect, Facts, Inspect};
+pub use operation::{Effect, Facts, Inspect, Particulars, Told};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
