@@ -200,6 +200,10 @@ impl Inspect for Somewhere {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> model::Particulars {
+        model::Particulars::default()
+    }
 }
 
 impl Gateway {

@@ -83,7 +83,7 @@ impl Inspect for Alone<'_> {
 }
 
 /// The operation itself, which is only looked at.
-struct Whole<'a, M>(&'a M);
+pub(crate) struct Whole<'a, M>(pub(crate) &'a M);
 
 impl<M: Inspect> Inspect for Whole<'_, M> {
     fn effects(&self) -> &[Effect] {

@@ -7,7 +7,9 @@ use cedar_policy::{Effect, Policy, PolicySet};
 use model::{Action, Facts, Inspect, Particulars};
 
 use crate::remembered::mentions;
-use crate::{Grant, Policies};
+use crate::decide::Values;
+use crate::explain::Whole;
+use crate::{Context, Grant, Policies, TargetFacts, Verdict};
 
 /// The facts' names in `context`.
 const WORDS: [&str; 5] = ["values", "values_certain", "literals", ESTIMATE, "measured_rows"];
@@ -91,6 +93,18 @@ impl Policies {
     pub fn reads_estimate<M: Inspect>(&self, grant: &Grant, message: &M) -> bool {
         let wants = |policy: &Policy| self.readers.estimate.contains(policy.id().as_ref() as &str);
         !self.readers.estimate.is_empty() && self.any_about(grant, message, wants)
+    }
+
+    /// Whether some of what an operation may have alone would let it be allowed or held.
+    pub fn could_be_let<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: &M,
+        now: &Context,
+    ) -> bool {
+        let none = BTreeSet::new();
+        !matches!(self.decided(grant, facts, Whole(message), now, &none, Values::Open), Verdict::Deny(..))
     }
 
     /// What an operation has alone, where that is read.

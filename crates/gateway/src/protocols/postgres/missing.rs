@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Particulars, Tag};
 use policy::{Denied, Verdict};
 use sql::postgres::{Absent, Advice};
 use wire::postgres::error::ErrorFields;
@@ -125,6 +125,11 @@ impl Inspect for Rest {
 
     fn shape(&self) -> [u8; 16] {
         self.shape
+    }
+
+    /// Of what names something that is not there nothing is certain.
+    fn particulars(&self) -> Particulars {
+        Particulars::default()
     }
 }
 

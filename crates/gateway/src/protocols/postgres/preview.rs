@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use model::{
-    Action, Changed, ColumnName, Effect, Facts, Inspect, Plan, Preview, Resource, Shown, TableName, Tag,
+    Action, Changed, ColumnName, Effect, Facts, Inspect, Particulars, Plan, Preview, Resource, Shown, TableName, Tag,
     Tier, grouped,
 };
 use sql::postgres::catalog::Catalog;
@@ -23,6 +23,7 @@ use self::trial::{Rehearsed, Trial, Tried};
 use super::control::{Control, ControlError, Rows};
 use super::masks::hidden;
 use super::operation::Request;
+use super::own;
 use super::several::several;
 use crate::gateway::now;
 use crate::looked::hold_until;
@@ -95,7 +96,7 @@ pub(crate) struct Seen {
 }
 
 /// Whose statement it is, and under which settings.
-struct Asker {
+pub(super) struct Asker {
     settings: Vec<(String, String)>,
     role: String,
     path: Vec<String>,
@@ -430,7 +431,7 @@ struct Found {
 }
 
 impl Asker {
-    fn of(request: &Request) -> Result<Self, &'static str> {
+    pub(super) fn of(request: &Request) -> Result<Self, &'static str> {
         let again = "what it means here cannot be had on another connection";
         let settings = request.under.again().ok_or(again)?;
         let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
@@ -438,7 +439,7 @@ impl Asker {
     }
 
     /// As the session is: its role, where it finds names, what it has set.
-    async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+    pub(super) async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
         let mut all = Vec::new();
         for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();
@@ -462,9 +463,8 @@ impl Asker {
 
 impl Questions {
     async fn ask(&self, control: &mut Control) -> Result<Found, ControlError> {
-        let limits = format!("SET LOCAL statement_timeout = {QUESTION}; SET LOCAL lock_timeout = 500");
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
-        control.query(&format!("{begin}; {limits}")).await?;
+        let limits = own::limits(QUESTION);
+        control.query(&own::look(QUESTION)).await?;
         let followers = self.following(control).await?;
         self.asker.enter(control).await?;
         control.query(&limits).await?;
@@ -773,6 +773,7 @@ fn cut(rows: Vec<Vec<Option<String>>>, columns: &[Shown]) -> Vec<Vec<Option<Stri
 pub(crate) struct Looking {
     effects: Vec<Effect>,
     facts: Facts,
+    particulars: Particulars,
     shape: [u8; 16],
 }
 
@@ -788,7 +789,9 @@ impl Looking {
             .iter()
             .filter_map(|e| if let Resource::Table(table) = &e.resource { Some(table) } else { None })
             .collect();
-        tables.into_iter().map(|table| Self::at(table, operation.facts())).collect()
+        let particulars = operation.particulars();
+        let at = |table| Self::at(table, operation.facts()).with_particulars(particulars.clone());
+        tables.into_iter().map(at).collect()
     }
 
     /// What an operation reads, and tells by what it finds, if it does: it is done by looking, too, and whoever asks could tell
@@ -796,14 +799,20 @@ impl Looking {
     pub(crate) fn reads<M: Inspect>(operation: &M) -> Option<Self> {
         let reads = |e: &&Effect| matches!(e.action, Action::Select | Action::Probe | Action::Reveal);
         let effects: Vec<Effect> = operation.effects().iter().filter(reads).cloned().collect();
-        (!effects.is_empty()).then(|| Self::with(effects, operation.facts()))
+        (!effects.is_empty())
+            .then(|| Self::with(effects, operation.facts()).with_particulars(operation.particulars()))
     }
 
     fn with(effects: Vec<Effect>, facts: &Facts) -> Self {
         let mut shape = [0; 16];
         let whole = digest(&SHA256, format!("preview of {effects:?} {facts:?}").as_bytes());
         shape.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
-        Self { effects, facts: facts.clone(), shape }
+        Self { effects, facts: facts.clone(), particulars: Particulars::default(), shape }
+    }
+
+    /// The same with what the operation has alone.
+    pub(crate) fn with_particulars(self, particulars: Particulars) -> Self {
+        Self { particulars, ..self }
     }
 }
 
@@ -822,6 +831,10 @@ impl Inspect for Looking {
 
     fn shape(&self) -> [u8; 16] {
         self.shape
+    }
+
+    fn particulars(&self) -> Particulars {
+        self.particulars.clone()
     }
 }
 
