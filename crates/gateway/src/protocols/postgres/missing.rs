@@ -158,7 +158,8 @@ fn missing_name(effect: &Effect) -> Option<(&'static str, String)> {
         ("cursor ", "34000"),
     ];
     let why = effect.why.as_deref().filter(|_| effect.action == Action::Unknown)?;
-    let missing = why.ends_with("does not exist")
+    let ends = ["does not exist", "does not exist in left table", "does not exist in right table"];
+    let missing = ends.iter().any(|end| why.ends_with(end))
         || why.starts_with("missing FROM-clause entry for table ")
         || why.starts_with("invalid reference to FROM-clause entry for table ")
         || why.starts_with("column reference ") && why.ends_with("is ambiguous");
