@@ -35,6 +35,8 @@ mod endings;
 #[cfg(test)]
 mod exactly;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod freezes;
 #[cfg(test)]
 mod fresh;

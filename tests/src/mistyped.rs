@@ -9,6 +9,7 @@ const POLICY: &str = r#"
 @id("connects") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action == Action::"select", resource)
     unless { resource in Schema::"sample/hidden" };
+@id("inserts") permit (principal, action == Action::"insert", resource in Table::"sample/public.notes");
 @id("updates") permit (principal, action == Action::"update", resource in Table::"sample/public.notes");
 "#;
 
@@ -71,6 +72,12 @@ const MISTYPED: &[&str] = &[
     "COPY (SELECT emial FROM people) TO STDOUT",
     "UPDATE notes SET wrds = 'x' WHERE line = 1",
     "UPDATE notes SET words = 'x' WHERE lin = 1",
+    "UPDATE notes SET (words, lin) = ('x', 1) WHERE line = 1",
+    "INSERT INTO notes (line, wrds) VALUES (1, 'x')",
+    "SELECT 1 FROM people JOIN notes USING (nosuch)",
+    "SELECT 1 FROM people JOIN notes USING (email)",
+    "SELECT 1 FROM people JOIN notes USING (words)",
+    "SELECT 1 FROM people JOIN names USING (id, emial)",
 ];
 
 #[tokio::test]
@@ -119,6 +126,16 @@ async fn a_mistyped_name_tells_nothing_of_what_policy_hides() {
             "UPDATE notes SET words = (SELECT ssm FROM hidden.people)",
         ],
         ["DELETE FROM notes WHERE line = 1", "DELETE FROM notes WHERE lin = 1"],
+        [
+            "SELECT line FROM notes JOIN hidden.people USING (ssn)",
+            "SELECT line FROM notes JOIN hidden.people USING (ssm)",
+        ],
+        [
+            "SELECT line FROM hidden.people JOIN notes USING (ssn)",
+            "SELECT line FROM hidden.people JOIN notes USING (ssm)",
+        ],
+        ["INSERT INTO hidden.people (ssn) VALUES ('')", "INSERT INTO hidden.people (ssm) VALUES ('')"],
+        ["UPDATE hidden.people SET ssn = ''", "UPDATE hidden.people SET ssm = ''"],
     ] {
         for prepared in [false, true] {
             let there = told(&client, there, prepared).await.unwrap();

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use testkit::durward::Target;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::rig::{DATABASE, Rig};
+use crate::rig::{DATABASE, Rig, server};
 
 /// More would be returned than may be.
 const TOO_MUCH: &str = "ZD010";
@@ -14,18 +15,30 @@ const POLICY: &str = r#"
 @id("few") @rows("10") permit (principal, action == Action::"select", resource in Schema::"sample/public");
 @id("small") @bytes("100KiB") permit (principal, action == Action::"select", resource in Schema::"sample/big");
 @id("writes") permit (principal, action in Action::"write", resource);
+@id("held") @approvers("admins") @rows("3") forbid (principal, action == Action::"delete", resource)
+    unless { context.approvals.contains("held") };
 "#;
 
 const SAMPLE: &str = "CREATE TABLE many AS SELECT n AS id, 'x' AS what FROM generate_series(1, 100000) n;
     CREATE TABLE written (id int);
     CREATE SCHEMA big;
     CREATE TABLE big.long AS SELECT n AS id, repeat('x', 30000) AS what FROM generate_series(1, 8) n;
+    CREATE TABLE big.secret AS SELECT n AS id, repeat('x', 30000) AS what FROM generate_series(1, 8) n;
+    CREATE TABLE big.secrets AS SELECT n AS id, 'x' AS what FROM generate_series(1, 60000) n;
+    CREATE TABLE gone AS SELECT n AS id FROM generate_series(1, 5) n;
     CREATE TABLE big.whole AS SELECT n AS id, repeat('x', 90000) AS what FROM generate_series(1, 3) n;";
 
 fn rig() -> Rig {
-    let rig = Rig::start(&[], POLICY);
-    rig.server.sql(DATABASE, SAMPLE).unwrap();
-    rig
+    of(POLICY)
+}
+
+fn of(policy: &str) -> Rig {
+    let server = server(&[]);
+    server.sql(DATABASE, SAMPLE).unwrap();
+    let mut target = Target::new(DATABASE, server.port(), DATABASE);
+    let tag = |column: &str| (column.to_owned(), "secret".to_owned());
+    target.columns = vec![tag("big.secret.what"), tag("big.secrets.what")];
+    Rig::of(server, &target, "", policy)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +101,12 @@ async fn more_than_policy_lets_a_statement_return_ends_it_and_not_its_session() 
         (Mode::Extended, "SELECT what FROM big.whole WHERE id = 1", Ok(1)),
         (Mode::Extended, "SELECT what FROM big.whole", Err(TOO_MUCH)),
         (Mode::Copy, "COPY big.whole TO STDOUT", Err(TOO_MUCH)),
+        // What counts is what comes: masks are short, and their bytes are counted, too.
+        (Mode::Simple, "SELECT what FROM big.secret", Ok(8)),
+        (Mode::Extended, "SELECT what FROM big.secret", Ok(8)),
+        (Mode::Simple, "SELECT what FROM big.secrets", Err(TOO_MUCH)),
+        (Mode::Extended, "SELECT what FROM big.secrets", Err(TOO_MUCH)),
+        (Mode::Copy, "COPY (SELECT what FROM big.secrets) TO STDOUT", Err(TOO_MUCH)),
         (Mode::Extended, "INSERT INTO written SELECT 1 FROM generate_series(1, 70)", Ok(0)),
     ] {
         for block in [false, true] {
@@ -164,4 +183,76 @@ fn the_error_names_its_policy_and_what_was_written_is_not_denied() {
     let files = std::fs::read_dir(journal).unwrap().map(|f| f.unwrap().path());
     let all: String = files.filter_map(|f| std::fs::read_to_string(f).ok()).collect();
     assert!(all.contains("\"ZD010\""), "{all}");
+}
+
+/// Calls functions by their OIDs, as libpq does for large objects: how long each value is, and what the server says beside it.
+const CALLS: &str = r#"
+import ctypes, os, sys
+pq = ctypes.CDLL("libpq.so.5")
+for name in ("PQconnectdb", "PQfn"):
+    getattr(pq, name).restype = ctypes.c_void_p
+pq.PQerrorMessage.restype = ctypes.c_char_p
+class Arg(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_int), ("isint", ctypes.c_int), ("ptr", ctypes.c_char_p)]
+class Count(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_int), ("isint", ctypes.c_int), ("integer", ctypes.c_long)]
+class Args(ctypes.Structure):
+    _fields_ = [("text", Arg), ("count", Count)]
+conn = ctypes.c_void_p(pq.PQconnectdb(b""))
+REPEAT = 1622
+for count in (10, 60000, 70000, 20):
+    held, length = ctypes.create_string_buffer(100000), ctypes.c_int(-1)
+    args = Args(Arg(1, 0, b"x"), Count(4, 1, count))
+    result = pq.PQfn(conn, REPEAT, held, ctypes.byref(length), 0, ctypes.byref(args), 2)
+    status = pq.PQresultStatus(ctypes.c_void_p(result))
+    print(count, "status", status, "length", length.value, len(held.value))
+    sys.stdout.flush()
+print(pq.PQerrorMessage(conn).decode())
+"#;
+
+#[test]
+fn a_function_that_is_called_by_its_oid_returns_no_more_either() {
+    let rig = of(
+        "@id(\"connects\") @bytes(\"64KiB\") permit (principal, action == Action::\"connect\", resource);",
+    );
+    let called = |way: &crate::rig::Way| way.said(Command::new(crate::rig::python()).args(["-c", CALLS]));
+    let direct = called(&rig.direct());
+    assert!(direct.contains("70000 status 1 length 70000"), "{direct}");
+    let through = called(&rig.through());
+    for words in [
+        "10 status 1 length 10 10",
+        "60000 status 1 length 60000 60000",
+        "no more than 65536 bytes of its result are shown",
+        // The session goes on.
+        "20 status 1 length 20 20",
+    ] {
+        assert!(through.contains(words), "{words}: {through}");
+    }
+    assert!(!through.contains("length 70000"), "{through}");
+}
+
+#[test]
+fn what_was_approved_shows_no_more_than_the_policy_that_held_it_lets() {
+    let rig = rig();
+    let mut psql = rig.through().command("psql");
+    psql.args(["-XAt", "-v", "VERBOSITY=verbose", "-c", "DELETE FROM gone RETURNING id"]);
+    psql.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let waiting = psql.spawn().unwrap();
+    let start = std::time::Instant::now();
+    let id = loop {
+        if let Some(id) = rig.gateway.waiting_request().unwrap() {
+            break id;
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "it is held");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let approved = rig.gateway.command(&["requests", "approve", &id]).output().unwrap();
+    assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
+    let output = waiting.wait_with_output().unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("no more than 3 rows of its result are shown"), "{said}");
+    assert!(said.contains("Policy \"held\"") && said.contains("DELETE 5"), "{said}");
+    assert!(said.contains("1\n2\n3\n") && !said.contains("\n4\n"), "{said}");
+    assert_eq!(rig.server.sql(DATABASE, "SELECT count(*) FROM gone").unwrap().trim(), "0");
 }

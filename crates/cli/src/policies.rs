@@ -109,7 +109,8 @@ fn decided(
     effects: &[String],
     without_where: bool,
 ) -> anyhow::Result<Explained> {
-    Ok(cases::decide(policies, who, effects, without_where).map_err(Fault::Invalid)?)
+    let stated = cases::Stated { without_where, ..cases::Stated::default() };
+    Ok(cases::decide(policies, who, effects, stated).map_err(Fault::Invalid)?)
 }
 
 // ---------------------------------------------------------------------- statements

@@ -7,7 +7,7 @@ mod run;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use model::{ColumnName, Effect, Facts, Inspect, Tag, TargetName};
+use model::{ColumnName, Effect, Facts, Inspect, Particulars, Tag, TargetName, Told};
 use policy::{Identity, Opinion, Policies, TargetFacts};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -62,6 +62,19 @@ pub struct Case {
     /// Of effects: the statement has no condition.
     #[serde(default)]
     without_where: bool,
+    /// Of effects: values that stand beside columns, `{ column, how, value }` each.
+    #[serde(default)]
+    values: Vec<Value>,
+    /// Of effects: there are values beside those, which cannot be told.
+    #[serde(default)]
+    values_uncertain: bool,
+    /// Of effects: how many literals the statement has.
+    #[serde(default)]
+    literals: u64,
+    /// How many rows the target's planner expects.
+    estimated_rows: Option<u64>,
+    /// How many rows were counted.
+    measured_rows: Option<u64>,
     /// Holds that were approved.
     #[serde(default)]
     approved: BTreeSet<String>,
@@ -74,6 +87,19 @@ pub struct Case {
     expect: Expected,
     /// The policies that must decide, where it matters.
     by: Option<BTreeSet<String>>,
+}
+
+/// A value beside a column, as policies see it in `context.values`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// `schema.table.column`.
+    column: String,
+    /// `=`, `<`, `in`, `set` and so on.
+    how: String,
+    /// The value as text.
+    #[serde(default)]
+    value: String,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -122,6 +148,23 @@ impl Case {
         }
     }
 
+    /// What it states beside its effects.
+    fn stated(&self) -> Stated {
+        let told = |Value { column, how, value }: &Value| Told {
+            column: column.clone(),
+            how: how.clone(),
+            value: value.clone(),
+        };
+        let particulars = Particulars {
+            values: self.values.iter().map(told).collect(),
+            values_certain: !self.values_uncertain,
+            literals: self.literals,
+            estimated_rows: self.estimated_rows,
+            measured_rows: self.measured_rows,
+        };
+        Stated { without_where: self.without_where, particulars }
+    }
+
     /// What it asks, of these policies.
     ///
     /// # Errors
@@ -129,6 +172,9 @@ impl Case {
     pub fn asks(&self, policies: &[PolicyFile]) -> Result<Asks, String> {
         match (&self.statement, self.effects.as_slice()) {
             (Some(statement), []) => {
+                if self.stated().particulars != Particulars::none() {
+                    return Err("values and rows are stated beside effects: a statement has its own".to_owned());
+                }
                 let (statement, policies) = (statement.clone(), Some(policies.to_vec()));
                 Ok(Asks::Statement(Asked { who: self.who(), statement, policies }))
             }
@@ -142,7 +188,7 @@ impl Case {
     /// # Errors
     /// An effect or its principal is none.
     pub fn decided(&self, policies: &Policies) -> Result<Explained, String> {
-        decide(policies, &self.who(), &self.effects, self.without_where)
+        decide(policies, &self.who(), &self.effects, self.stated())
     }
 
     /// What is wrong with an answer, if something is.
@@ -172,7 +218,23 @@ impl Case {
 /// What was typed instead of a statement.
 struct Typed {
     effects: Vec<Effect>,
+    stated: Stated,
     facts: Facts,
+}
+
+/// What is stated of a statement beside its effects.
+#[derive(Debug, Clone)]
+pub struct Stated {
+    /// It has no condition.
+    pub without_where: bool,
+    /// What it has alone.
+    pub particulars: Particulars,
+}
+
+impl Default for Stated {
+    fn default() -> Self {
+        Self { without_where: false, particulars: Particulars::none() }
+    }
 }
 
 impl Inspect for Typed {
@@ -191,6 +253,10 @@ impl Inspect for Typed {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> Particulars {
+        self.stated.particulars.clone()
+    }
 }
 
 /// What policies say of effects that were typed.
@@ -201,7 +267,7 @@ pub fn decide(
     policies: &Policies,
     who: &Asker,
     effects: &[String],
-    without_where: bool,
+    stated: Stated,
 ) -> Result<Explained, String> {
     let effects: Vec<Effect> = effects.iter().map(|text| effect(text)).collect::<Result<_, _>>()?;
     let facts = who.facts(&TargetFacts::default());
@@ -211,8 +277,8 @@ pub fn decide(
         Ok(grant) => grant,
         Err(denied) => return Ok(Explained::whole(Opinion::from(denied).into())),
     };
-    let facts_of = Facts { has_where: !without_where, statements: 1, ..Facts::default() };
-    let typed = Typed { effects, facts: facts_of };
+    let facts_of = Facts { has_where: !stated.without_where, statements: 1, ..Facts::default() };
+    let typed = Typed { effects, stated, facts: facts_of };
     let explanation = policies.explain(&grant, &facts, &typed, &moment, &who.approved);
     Ok(Explained::new(&typed.effects, explanation))
 }
@@ -232,6 +298,11 @@ mod tests {
             target: "orders".to_owned(),
             target_tags: BTreeSet::new(),
             without_where: false,
+            values: Vec::new(),
+            values_uncertain: false,
+            literals: 0,
+            estimated_rows: None,
+            measured_rows: None,
             approved: BTreeSet::new(),
             effects: vec!["update=shop.orders".to_owned()],
             statement: None,

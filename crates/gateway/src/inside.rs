@@ -210,6 +210,10 @@ impl Inspect for Somewhere {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> model::Particulars {
+        model::Particulars::default()
+    }
 }
 
 impl Gateway {

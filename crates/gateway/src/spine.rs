@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::holds::{self, Alike, Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
 use crate::plans::Ahead;
+use crate::protocols::postgres::estimate::Planned;
 use crate::protocols::postgres::preview::Outlook;
 use crate::sessions::Ended;
 
@@ -41,7 +42,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
     let mut held = None;
     loop {
         match listen(s, gateway, &mut held).await? {
-            Event::Request(message) => match gateway.decide(&grant, message, &s.context()) {
+            Event::Request(message) => match decide(s, gateway, &grant, message).await? {
                 Verdict::Allow(pass) => {
                     let cleared = audit.allowed(&grant, pass).await?;
                     s.forward(cleared).await?;
@@ -87,6 +88,26 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
             Event::Outcome(outcome) => audit.outcome(outcome)?,
         }
     }
+}
+
+/// Asks policy; the target's planner before, where policy reads what that expects.
+async fn decide<P: Protocol>(
+    s: &mut P,
+    gateway: &Gateway,
+    grant: &Grant,
+    mut message: P::Message,
+) -> Result<Verdict<P::Message>, Stop> {
+    if let Some(asked) = gateway.to_estimate(grant, &message, &s.context()) {
+        let cancelled = s.cancelled();
+        let rows = tokio::select! {
+            biased;
+            stop = s.over() => return Err(stop),
+            () = cancelled => None,
+            rows = Box::pin(gateway.estimate(grant, &asked)) => rows,
+        };
+        rows.into_iter().for_each(|rows| message.learn(Learned::Estimated(rows)));
+    }
+    Ok(gateway.decide(grant, message, &s.context()))
 }
 
 /// While an operation is held, those behind it wait unread; the target is still heard, and so is a client that hangs up.
@@ -260,8 +281,21 @@ pub trait Auditable {
     fn catalogue(&self) -> u64;
     /// What of its effect can be counted before it is certain.
     fn countable(&self) -> Countable;
+    /// What the target's planner can be asked of it.
+    fn planned(&self) -> Option<Planned>;
+    /// Takes what was found out about its rows.
+    fn learn(&mut self, learned: Learned);
     /// What can be said of its effect before it runs, and what can be asked about it.
     fn outlook(&self, tier: model::Tier) -> Outlook;
+}
+
+/// What was found out about an operation's rows before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learned {
+    /// So many the target's planner expects.
+    Estimated(u64),
+    /// So many it may change at most, since that many were counted.
+    Measured(u64),
 }
 
 /// What is counted and recorded of a response.

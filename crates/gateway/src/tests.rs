@@ -101,9 +101,19 @@ impl Inspect for Wish {
         shape.iter_mut().zip(self.text.bytes()).for_each(|(to, from)| *to = from);
         shape
     }
+
+    fn particulars(&self) -> model::Particulars {
+        model::Particulars::default()
+    }
 }
 
 impl Auditable for Wish {
+    fn planned(&self) -> Option<crate::protocols::postgres::estimate::Planned> {
+        None
+    }
+
+    fn learn(&mut self, _: crate::spine::Learned) {}
+
     fn statement(&self) -> StatementNote<'_> {
         StatementNote {
             phase: "query",

@@ -68,4 +68,12 @@ impl Claim {
         };
         Self { rules, ceiling, granted: None, under: None }
     }
+
+    /// How many rows it may change at most, where that many were counted before.
+    pub fn counted(&self) -> Option<u64> {
+        match &self.ceiling {
+            Ceiling::Rows { most, from, .. } if from == "executed" || from == "counted" => Some(*most),
+            Ceiling::Rows { .. } | Ceiling::None(_) => None,
+        }
+    }
 }

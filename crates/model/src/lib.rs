@@ -27,7 +27,7 @@ pub use draft::{Draft, DraftStatus};
 pub use effect::{Changed, Rows, Tier, grouped};
 pub use hold_rule::{BY_SLACK, HoldRule, SlackYes};
 pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName, parts};
-pub use operation::{Effect, Facts, Inspect};
+pub use operation::{Effect, Facts, Inspect, Particulars, Told};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};
 pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};

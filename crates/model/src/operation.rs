@@ -55,6 +55,41 @@ pub struct Facts {
     pub parameters: u32,
 }
 
+/// A value that stands beside a column in a statement, and what that says of each row that the statement reads or writes of the
+/// column's table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Told {
+    /// `schema.table.column`.
+    pub column: String,
+    /// `=`, `<>`, `<`, `<=`, `>`, `>=`, `in`, `not in`, `like`, `is null`, `is not null` where it is a condition of every row; `set`
+    /// where it is what every row gets, `set in` where some rows get it, `set null`.
+    pub how: String,
+    /// The value as text, whether it stands in the statement or is bound; empty where the other two say all.
+    pub value: String,
+}
+
+/// What is known of one operation alone, and not of others of its shape. It is asked for only where a policy reads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Particulars {
+    /// Values beside columns: each holds whatever else the statement says.
+    pub values: BTreeSet<Told>,
+    /// Whether these are all the values that stand beside columns in it.
+    pub values_certain: bool,
+    /// How many literals its text has.
+    pub literals: u64,
+    /// How many rows the target's planner expects, where it was asked.
+    pub estimated_rows: Option<u64>,
+    /// How many rows it would change, where a person was asked and all of them were counted for that.
+    pub measured_rows: Option<u64>,
+}
+
+impl Particulars {
+    /// Of what has no values at all, such as opening a session.
+    pub fn none() -> Self {
+        Self { values_certain: true, ..Self::default() }
+    }
+}
+
 /// What a policy sees of an operation.
 pub trait Inspect {
     /// All effects; an operation without one needs only the leave to be connected.
@@ -65,4 +100,6 @@ pub trait Inspect {
     fn tagged_outputs(&self) -> &[(ColumnName, BTreeSet<Tag>)];
     /// A digest of everything that decides its effects: operations of equal shape get equal verdicts.
     fn shape(&self) -> [u8; 16];
+    /// What is known of it alone. It may be dear, and is asked for only where a policy reads it.
+    fn particulars(&self) -> Particulars;
 }

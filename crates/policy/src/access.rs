@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Action, ColumnName, Effect, Facts, GrantState, HoldRule, Inspect, NewRequest, Resource, StandingGrant,
-    Tag, Vote,
+    Action, ColumnName, Effect, Facts, GrantState, HoldRule, Inspect, NewRequest, Particulars, Resource,
+    StandingGrant, Tag, Vote,
 };
 
+use crate::decide::Values;
 use crate::standing::{Uncovered, longest};
 use crate::{Context, Denied, Grant, Policies, TargetFacts, Verdict, quorum};
 
@@ -40,6 +41,7 @@ pub enum Sought {
 struct Alone<'a> {
     effect: &'a Effect,
     facts: Facts,
+    particulars: Particulars,
 }
 
 impl Inspect for Alone<'_> {
@@ -59,6 +61,10 @@ impl Inspect for Alone<'_> {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> Particulars {
+        self.particulars.clone()
+    }
 }
 
 impl Policies {
@@ -72,7 +78,9 @@ impl Policies {
             let mut is_held = false;
             for has_where in [true, false] {
                 let facts = Facts { has_where, ..some_statement(effect) };
-                match self.decide(grant, target, Alone { effect, facts }, now, &BTreeSet::new()) {
+                let alone = Alone { effect, facts, particulars: Particulars::default() };
+                // Its values are not known before it comes.
+                match self.decided(grant, target, alone, now, &BTreeSet::new(), Values::Open) {
                     Verdict::Allow(_) => (),
                     Verdict::Deny(_, why) => denied = denied.or(Some(why)),
                     Verdict::Hold(question) => {
@@ -105,9 +113,10 @@ impl Policies {
     ) -> Kept {
         let none = BTreeSet::new();
         let all: BTreeSet<String> = rules.iter().map(|rule| rule.id.clone()).collect();
+        let particulars = self.particulars_of(grant, message);
         let is_kept = |effect: &&Effect| {
-            let facts = message.facts().clone();
-            let alone = Alone { effect, facts };
+            let (facts, particulars) = (message.facts().clone(), particulars.clone());
+            let alone = Alone { effect, facts, particulars };
             !matches!(self.decide(grant, target, alone, now, &none), Verdict::Allow(_))
         };
         Kept {

@@ -5,8 +5,11 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{ActionConstraint, Authorizer, Decision, Effect as CedarEffect, Policy, PolicySet};
-use model::{Action, Effect, Principal, PrincipalKind, PrincipalRef, Resource, TargetName, Weighed};
+use model::{
+    Action, Effect, Particulars, Principal, PrincipalKind, PrincipalRef, Resource, TargetName, Weighed,
+};
 
+use crate::particular::{Alone, Known};
 use crate::{Context, Grant, Identity, Policies, TargetFacts, facts};
 
 /// What somebody says yes to.
@@ -71,9 +74,12 @@ impl Policies {
         });
         // Where it does something to named objects, a permit is asked of those, and of the target where there are none.
         let of_objects: Vec<Effect> = objects.filter(|effect| effect.resource != Resource::Target).collect();
+        let untold = Particulars::default();
         for effect in of_objects.iter().chain([&whole]) {
-            let facts = &asked.weighed.facts;
-            let question = facts::ask_about(&grant, &asker, target, effect, facts, now, &BTreeSet::new())
+            // Its values are not kept.
+            let alone = Alone::Told(&untold);
+            let known = Known { facts: &asked.weighed.facts, alone };
+            let question = facts::ask_about(&grant, &asker, target, effect, known, now, &BTreeSet::new())
                 .map_err(|_| unclear())?;
             let response = Authorizer::new().is_authorized(&question.request, &about, &question.entities);
             let diagnostics = response.diagnostics();

@@ -8,9 +8,12 @@ use cedar_policy::{
     ResourceConstraint,
 };
 use hashbrown::HashMap;
-use model::{Action, Effect, Facts, Inspect, Principal, PrincipalKind, Resource, Tag, TargetName};
+use model::{
+    Action, Effect, Facts, Inspect, Particulars, Principal, PrincipalKind, Resource, Tag, TargetName,
+};
 
 use crate::load::{self, Problem, Source};
+use crate::particular::{Alone, Known, Readers};
 use crate::remembered::{Remembered, Said};
 use crate::{Caps, Context, Denied, Grant, HoldRule, Identity, Most, Pass, Permit, Record, Verdict, facts};
 
@@ -38,7 +41,18 @@ pub struct Policies {
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
     remembered: Remembered,
+    /// Those that read what an operation has alone.
+    pub(crate) readers: Readers,
     everything: bool,
+}
+
+/// Whether it is known yet what an operation has alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// It is.
+    Known,
+    /// What could be allowed of some values goes on to where they are known.
+    Open,
 }
 
 /// What Cedar says of one effect.
@@ -60,6 +74,7 @@ impl Policies {
         Ok(Self {
             // What is bounded must be understood.
             everything: permits && loaded.mosts.is_empty() && all.iter().any(is_unconditional),
+            readers: Readers::of(&all),
             all,
             holds: loaded.holds,
             records: loaded.records,
@@ -109,12 +124,13 @@ impl Policies {
         let connect = Effect::new(Action::Connect, Resource::Target);
         let none = BTreeSet::new();
         let key = self.remembered.key(&grant, facts, CONNECT, now, &none);
+        let known = Known { facts: &Facts::default(), alone: Alone::Told(&Particulars::none()) };
         match key.and_then(|key| self.remembered.get(key)) {
             Some(Said::Allow(permit)) => return Ok(self.recorded(grant, &permit)),
             Some(Said::Deny(denied)) => return Err(denied),
             Some(Said::Hold(_)) | None => (),
         }
-        let answer = self.answer(&grant, facts, &connect, &Facts::default(), now, &none);
+        let answer = self.answer(&grant, facts, &connect, known, now, &none);
         let keep = |said: Said| {
             if let Some(key) = key {
                 self.remembered.keep(key, said);
@@ -164,11 +180,34 @@ impl Policies {
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> Verdict<M> {
-        let key = self.remembered.key(grant, facts, message.shape(), now, approved);
+        self.decided(grant, facts, message, now, approved, Values::Known)
+    }
+
+    /// The same where it may not be known yet what the operation has alone.
+    pub(crate) fn decided<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: M,
+        now: &Context,
+        approved: &BTreeSet<String>,
+        values: Values,
+    ) -> Verdict<M> {
+        let reads = self.reads_particulars(grant, &message);
+        let key = self.remembered.key(grant, facts, message.shape(), now, approved).filter(|_| !reads);
         if let Some(said) = key.and_then(|key| self.remembered.get(key)) {
             return said.of(message, &self.version);
         }
-        let said = self.say(grant, facts, &message, now, approved);
+        let particulars;
+        let alone = match (reads, values) {
+            (false, _) => Alone::Unread,
+            (true, Values::Open) => Alone::Open,
+            (true, Values::Known) => {
+                particulars = message.particulars();
+                Alone::Told(&particulars)
+            }
+        };
+        let said = self.say(grant, facts, &message, alone, now, approved);
         if let Some(key) = key {
             self.remembered.keep(key, said.clone());
         }
@@ -180,11 +219,13 @@ impl Policies {
         grant: &Grant,
         facts: &TargetFacts,
         message: &M,
+        alone: Alone<'_>,
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> Said {
+        let known = Known { facts: message.facts(), alone };
         let ask = |effect: &Effect, approvals: &BTreeSet<String>| {
-            self.answer(grant, facts, effect, message.facts(), now, approvals)
+            self.answer(grant, facts, effect, known, now, approvals)
         };
         if let Some(effect) = message.effects().iter().find(|effect| is_the_gateways(effect)) {
             return Said::Deny(self.protected(effect));
@@ -200,7 +241,7 @@ impl Policies {
             }
         }
         if refused.is_empty() {
-            let reveal = self.revealed(grant, facts, message, now, approved);
+            let reveal = self.revealed_of(grant, facts, message, alone, now, approved);
             let spent: Vec<String> =
                 approved.iter().filter(|id| self.holds.contains_key(*id)).cloned().collect();
             return Said::Allow(Permit {
@@ -233,7 +274,7 @@ impl Policies {
         message: M,
         now: &Context,
     ) -> Verdict<M> {
-        match self.decide(grant, facts, message, now, &BTreeSet::new()) {
+        match self.decided(grant, facts, message, now, &BTreeSet::new(), Values::Open) {
             Verdict::Hold(question) => {
                 let permit = Permit {
                     policies: question.holds.iter().map(|h| h.id.clone()).collect(),
@@ -294,13 +335,27 @@ impl Policies {
         now: &Context,
         approved: &BTreeSet<String>,
     ) -> BTreeSet<model::ColumnName> {
+        let particulars = self.particulars_of(grant, message);
+        self.revealed_of(grant, facts, message, Alone::Told(&particulars), now, approved)
+    }
+
+    fn revealed_of<M: Inspect>(
+        &self,
+        grant: &Grant,
+        facts: &TargetFacts,
+        message: &M,
+        alone: Alone<'_>,
+        now: &Context,
+        approved: &BTreeSet<String>,
+    ) -> BTreeSet<model::ColumnName> {
+        let known = Known { facts: message.facts(), alone };
         let mut revealed = BTreeSet::new();
         for (column, tags) in message.tagged_outputs() {
             let effect = Effect {
                 tags: tags.clone(),
                 ..Effect::new(Action::Reveal, Resource::Column(column.clone()))
             };
-            if self.answer(grant, facts, &effect, message.facts(), now, approved).allowed {
+            if self.answer(grant, facts, &effect, known, now, approved).allowed {
                 revealed.insert(column.clone());
             }
         }
@@ -313,15 +368,15 @@ impl Policies {
         grant: &Grant,
         target: &TargetFacts,
         effect: &Effect,
-        facts: &Facts,
+        known: Known<'_>,
         now: &Context,
         approvals: &BTreeSet<String>,
     ) -> Answer {
-        let own = self.cedar(grant, target, effect, facts, now, approvals);
+        let own = self.cedar(grant, target, effect, known, now, approvals);
         match &effect.via {
             Some(view) if !own.allowed && own.policies.is_empty() => {
                 let through = Effect::new(effect.action, Resource::Table(view.clone()));
-                self.cedar(grant, target, &through, facts, now, approvals)
+                self.cedar(grant, target, &through, known, now, approvals)
             }
             _ => own,
         }
@@ -332,14 +387,17 @@ impl Policies {
         grant: &Grant,
         target: &TargetFacts,
         effect: &Effect,
-        facts: &Facts,
+        known: Known<'_>,
         now: &Context,
         approvals: &BTreeSet<String>,
     ) -> Answer {
-        let Ok(asked) = facts::ask(grant, target, effect, facts, now, approvals) else {
+        let Ok(asked) = facts::ask(grant, target, effect, known, now, approvals) else {
             return Answer { allowed: false, policies: vec!["what could not be asked".to_owned()] };
         };
-        let slice = self.slice(effect.action, grant.target());
+        let mut slice = self.slice(effect.action, grant.target());
+        if let Alone::Open = known.alone {
+            slice = Arc::new(self.readers.opened(&slice));
+        }
         let response = Authorizer::new().is_authorized(&asked.request, &slice, &asked.entities);
         let diagnostics = response.diagnostics();
         let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ColumnName, Effect, Facts, Inspect, Tag};
+use model::{ColumnName, Effect, Facts, Inspect, Particulars, Tag};
 
 use crate::{Context, Denied, Grant, Policies, TargetFacts, Verdict, quorum};
 
@@ -56,6 +56,7 @@ pub struct Explanation {
 struct Alone<'a> {
     effect: &'a Effect,
     facts: &'a Facts,
+    particulars: &'a Particulars,
 }
 
 impl Inspect for Alone<'_> {
@@ -75,10 +76,14 @@ impl Inspect for Alone<'_> {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> Particulars {
+        self.particulars.clone()
+    }
 }
 
 /// The operation itself, which is only looked at.
-struct Whole<'a, M>(&'a M);
+pub(crate) struct Whole<'a, M>(pub(crate) &'a M);
 
 impl<M: Inspect> Inspect for Whole<'_, M> {
     fn effects(&self) -> &[Effect] {
@@ -96,6 +101,10 @@ impl<M: Inspect> Inspect for Whole<'_, M> {
     fn shape(&self) -> [u8; 16] {
         self.0.shape()
     }
+
+    fn particulars(&self) -> Particulars {
+        self.0.particulars()
+    }
 }
 
 impl Policies {
@@ -109,7 +118,9 @@ impl Policies {
         approved: &BTreeSet<String>,
     ) -> Explanation {
         let facts = operation.facts();
-        let alone = |effect| opinion(self.decide(grant, target, Alone { effect, facts }, now, approved));
+        let particulars = &self.particulars_of(grant, operation);
+        let alone =
+            |effect| opinion(self.decide(grant, target, Alone { effect, facts, particulars }, now, approved));
         // What is shown of a held operation is what its approval would show.
         let mut granted = approved.clone();
         let verdict = self.decide(grant, target, Whole(operation), now, approved);

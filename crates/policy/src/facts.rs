@@ -7,8 +7,9 @@ use cedar_policy::{
     Context as CedarContext, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request,
     RestrictedExpression,
 };
-use model::{Action, Effect, Facts, Principal, PrincipalKind, Resource, TableName, Tag};
+use model::{Action, Effect, Particulars, Principal, PrincipalKind, Resource, TableName, Tag, Told};
 
+use crate::particular::{Alone, Known};
 use crate::{Context, Grant, TargetFacts};
 
 /// What could not be put into Cedar's terms; such a request is denied.
@@ -105,11 +106,11 @@ pub(crate) fn ask(
     grant: &Grant,
     target: &TargetFacts,
     effect: &Effect,
-    facts: &Facts,
+    known: Known<'_>,
     now: &Context,
     approvals: &BTreeSet<String>,
 ) -> Result<Asked, Unspeakable> {
-    ask_about(grant, grant.principal(), target, effect, facts, now, approvals)
+    ask_about(grant, grant.principal(), target, effect, known, now, approvals)
 }
 
 /// The same of somebody who says something to what another one asks: the chain, whom it is done for and its purpose are theirs who
@@ -119,7 +120,7 @@ pub(crate) fn ask_about(
     asker: &Principal,
     target: &TargetFacts,
     effect: &Effect,
-    facts: &Facts,
+    known: Known<'_>,
     now: &Context,
     approvals: &BTreeSet<String>,
 ) -> Result<Asked, Unspeakable> {
@@ -141,7 +142,7 @@ pub(crate) fn ask_about(
     let principal = family.add(uid(kind, &who.id.name)?, &[], groups)?;
     let resource = family.resource(&effect.resource, &effect.tags)?;
     let action = uid("Action", effect.action.as_str())?;
-    let context = context(grant, asker, effect, facts, now, approvals)?;
+    let context = context(grant, asker, effect, known, now, approvals)?;
     let mut entities: Vec<Entity> = family.all.into_values().collect();
     entities.extend(action_group(effect.action)?);
     Ok(Asked {
@@ -161,12 +162,13 @@ fn context(
     grant: &Grant,
     asker: &Principal,
     effect: &Effect,
-    facts: &Facts,
+    known: Known<'_>,
     now: &Context,
     approvals: &BTreeSet<String>,
 ) -> Result<CedarContext, Unspeakable> {
     let long = RestrictedExpression::new_long;
     let bool = RestrictedExpression::new_bool;
+    let Known { facts, alone } = known;
     let statement = RestrictedExpression::new_record([
         ("kind".to_owned(), string(&facts.kind)),
         ("has_where".to_owned(), bool(facts.has_where)),
@@ -197,7 +199,32 @@ fn context(
     let age = who.groups_at().map(|at| now.now.saturating_sub(at).max(0));
     pairs.extend(age.map(|age| ("groups_age".to_owned(), long(age))));
     pairs.extend(asker.purpose.as_ref().map(|purpose| ("purpose".to_owned(), string(purpose))));
+    match alone {
+        Alone::Told(particulars) => pairs.extend(told(particulars)?),
+        // Whatever reads them all the same fails, and what fails denies.
+        Alone::Unread | Alone::Open => (),
+    }
     CedarContext::from_pairs(pairs).map_err(|_| Unspeakable)
+}
+
+fn told(
+    particulars: &Particulars,
+) -> Result<impl Iterator<Item = (String, RestrictedExpression)>, Unspeakable> {
+    let Particulars { values, values_certain, literals, estimated_rows, measured_rows } = particulars;
+    let value = |Told { column, how, value }: &Told| {
+        let pairs = [("column", column), ("how", how), ("value", value)];
+        RestrictedExpression::new_record(pairs.map(|(name, text)| (name.to_owned(), string(text))))
+    };
+    let values = values.iter().map(value).collect::<Result<Vec<_>, _>>().map_err(|_| Unspeakable)?;
+    let long = |number: u64| RestrictedExpression::new_long(i64::try_from(number).unwrap_or(i64::MAX));
+    let known = |name: &str, rows: &Option<u64>| rows.map(|rows| (name.to_owned(), long(rows)));
+    let always = [
+        ("values".to_owned(), RestrictedExpression::new_set(values)),
+        ("values_certain".to_owned(), RestrictedExpression::new_bool(*values_certain)),
+        ("literals".to_owned(), long(*literals)),
+    ];
+    let rows = [known("estimated_rows", estimated_rows), known("measured_rows", measured_rows)];
+    Ok(always.into_iter().chain(rows.into_iter().flatten()))
 }
 
 /// Who acts for whom, from where it all began to who acts now: `user:alice > agent:coder > agent:tester`.

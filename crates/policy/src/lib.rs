@@ -12,6 +12,7 @@ mod load;
 mod most;
 mod nearest;
 pub mod oauth;
+mod particular;
 pub mod passkey;
 pub mod persons;
 pub mod quorum;

@@ -171,7 +171,7 @@ impl Remembered {
 }
 
 /// Whether a text has a word that is not a part of a longer one: `unknown` does not ask for the time.
-fn mentions(text: &str, word: &str) -> bool {
+pub(crate) fn mentions(text: &str, word: &str) -> bool {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
         let before = text.get(..at).and_then(|t| t.chars().next_back());

@@ -22,6 +22,11 @@ type Statement = {
   tables: Set<String>,
   functions: Set<String>,
 };
+type Value = {
+  column: String,
+  how: String,
+  value: String,
+};
 type Chain = {
   path: String,
   depth: Long,
@@ -46,6 +51,11 @@ type Facts = {
   groups_age?: Long,
   purpose?: String,
   approvals: Set<String>,
+  values: Set<Value>,
+  values_certain: Bool,
+  literals: Long,
+  estimated_rows?: Long,
+  measured_rows?: Long,
 };
 
 action read, write, define;

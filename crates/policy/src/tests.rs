@@ -30,6 +30,10 @@ impl Inspect for Operation {
     fn shape(&self) -> [u8; 16] {
         self.shape
     }
+
+    fn particulars(&self) -> model::Particulars {
+        model::Particulars::default()
+    }
 }
 
 fn table(name: &str) -> TableName {

@@ -13,9 +13,10 @@ use crate::attempts;
 use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
+use crate::protocols::postgres::estimate::Planned;
 use crate::protocols::postgres::preview::trial::Trial;
 use crate::protocols::postgres::preview::{Looking, Seen};
-use crate::spine::Auditable;
+use crate::spine::{Auditable, Learned};
 use crate::standing::Granted;
 use crate::targets::Target;
 
@@ -50,6 +51,32 @@ impl Gateway {
         self.decide_with(grant, message, now, &[])
     }
 
+    /// What the target's planner is to be asked of an operation before it is decided: something only where a policy reads that, and
+    /// no other policy denies it anyway.
+    pub fn to_estimate<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        message: &M,
+        now: &Context,
+    ) -> Option<Planned> {
+        let in_force = self.in_force.load();
+        if message.is_shape_only() || !in_force.policies.reads_estimate(grant, message) {
+            return None;
+        }
+        let target = in_force.targets.get(grant.target())?;
+        let could_be = in_force.policies.could_be_let(grant, &target.facts, message, now);
+        if could_be { message.planned() } else { None }
+    }
+
+    /// Asks the target's planner. That is an operation of its own, on record before.
+    pub(crate) async fn estimate(&self, grant: &Grant, asked: &Planned) -> Option<u64> {
+        let target = self.target(grant.target())?;
+        let who = &grant.principal().id;
+        let purpose = format!("plans what {who} asks for, which policy wants to know the rows of");
+        self.note(&record::Body::Gateway { target: target.name.to_string(), purpose }).ok()?;
+        asked.ask(&target).await
+    }
+
     /// What policy says of an operation that was held, now that its answer is known.
     pub fn redecide<M: Inspect + Auditable>(
         &self,
@@ -60,7 +87,10 @@ impl Gateway {
         now: &Context,
     ) -> Verdict<M> {
         let refusal = answer.refusal(&question, &ticket.id);
-        let message = question.withdraw();
+        let mut message = question.withdraw();
+        if let Answer::Approved(claim) = answer {
+            claim.counted().into_iter().for_each(|rows| message.learn(Learned::Measured(rows)));
+        }
         match (refusal, answer) {
             (Some(denied), _) => Verdict::Deny(message, denied),
             (None, Answer::Approved(claim)) => {
@@ -219,6 +249,7 @@ impl Gateway {
         let facts = question.message().facts();
         let looking = outlook.looking(question.message().effects(), facts);
         let Some(looking) = looking.filter(|_| outlook.is_to_ask()) else { return outlook.untold() };
+        let looking = looking.with_particulars(question.message().particulars());
         let (forbidden, hide) = {
             let policies = &self.in_force.load().policies;
             let ask = |looking| policies.decide(grant, &target.facts, looking, now, &BTreeSet::new());

@@ -46,6 +46,10 @@ impl Inspect for Operation {
     fn shape(&self) -> [u8; 16] {
         [0; 16]
     }
+
+    fn particulars(&self) -> model::Particulars {
+        model::Particulars::default()
+    }
 }
 
 fn moment() -> Context {

@@ -210,7 +210,7 @@ impl Plain {
 }
 
 /// A type by itself, without a modifier.
-fn is_plain(name: &TypeName) -> bool {
+pub(super) fn is_plain(name: &TypeName) -> bool {
     let TypeName { names, typmods, array_bounds, setof, pct_type, .. } = name;
     let known = match names.as_slice() {
         [name] => string(name),

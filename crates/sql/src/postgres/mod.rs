@@ -57,6 +57,7 @@ mod types;
 mod uncertain;
 mod utility;
 mod value;
+pub mod values;
 mod views;
 mod walk;
 mod words;

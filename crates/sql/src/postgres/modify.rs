@@ -26,6 +26,14 @@ impl<'a> Walk<'a> {
             return Rows::known(Vec::new());
         };
         self.writes(relation, Event::Insert);
+        // The server looks for these before it looks at what they get.
+        for target in &insert.cols {
+            if let Some(NodeEnum::ResTarget(target)) = kind(target)
+                && relation.column(&target.name).is_none()
+            {
+                self.no_target(&target.name, relation, target.location);
+            }
+        }
         let rows = match inner(&insert.select_stmt) {
             Some(statement) => self.subquery(Some(statement), &scope),
             None => Rows::default(),
@@ -170,7 +178,13 @@ impl<'a> Walk<'a> {
             let value = self.value(node, scope);
             self.consume(&value);
             let column = match columns.get(index).and_then(kind) {
-                Some(NodeEnum::ResTarget(target)) => relation.column(&target.name),
+                Some(NodeEnum::ResTarget(target)) => {
+                    let column = relation.column(&target.name);
+                    if column.is_none() {
+                        self.no_target(&target.name, relation, target.location);
+                    }
+                    column
+                }
                 Some(_) => None,
                 None => relation.columns.get(index),
             };
@@ -240,15 +254,15 @@ impl<'a> Walk<'a> {
                     Some(node) => self.put_into(column.type_oid, node, &value),
                     None => self.cast(column.type_oid, &value),
                 },
-                None => {
-                    let why = format!(
-                        "column \"{}\" of relation \"{}\" does not exist",
-                        target.name, relation.name
-                    );
-                    self.absent(why, target.location, |_| Advice::None);
-                }
+                None => self.no_target(&target.name, relation, target.location),
             }
         }
+    }
+
+    /// What is to get a value is not there.
+    fn no_target(&mut self, column: &str, relation: &Relation, location: i32) {
+        let why = format!("column \"{column}\" of relation \"{}\" does not exist", relation.name);
+        self.absent(why, location, |_| Advice::None);
     }
 
     /// A value is put into a column.

@@ -429,9 +429,15 @@ impl<'a> Walk<'a> {
         let mut names = Vec::new();
         for name in using {
             let side = |columns: &[Col]| columns.iter().find(|c| *c.name == **name).cloned();
-            let (Some(l), Some(r)) = (side(&left), side(&right)) else {
-                self.missing(format!("column \"{name}\" specified in USING clause does not exist"));
-                continue;
+            let (l, r) = match (side(&left), side(&right)) {
+                (Some(l), Some(r)) => (l, r),
+                (l, _) => {
+                    // The server looks to the left first, and says neither a place nor what may be meant.
+                    let side = if l.is_none() { "left" } else { "right" };
+                    let what = format!("column \"{name}\" specified in USING clause");
+                    self.missing(format!("{what} does not exist in {side} table"));
+                    continue;
+                }
             };
             self.consume(&l.value);
             self.consume(&r.value);

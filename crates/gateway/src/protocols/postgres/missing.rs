@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Action, ColumnName, Effect, Facts, Inspect, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Particulars, Tag};
 use policy::{Denied, Verdict};
 use sql::postgres::{Absent, Advice};
 use wire::postgres::error::ErrorFields;
@@ -126,6 +126,11 @@ impl Inspect for Rest {
     fn shape(&self) -> [u8; 16] {
         self.shape
     }
+
+    /// Of what names something that is not there nothing is certain.
+    fn particulars(&self) -> Particulars {
+        Particulars::default()
+    }
 }
 
 /// Whether an effect says no more than that a name is not there.
@@ -153,7 +158,8 @@ fn missing_name(effect: &Effect) -> Option<(&'static str, String)> {
         ("cursor ", "34000"),
     ];
     let why = effect.why.as_deref().filter(|_| effect.action == Action::Unknown)?;
-    let missing = why.ends_with("does not exist")
+    let ends = ["does not exist", "does not exist in left table", "does not exist in right table"];
+    let missing = ends.iter().any(|end| why.ends_with(end))
         || why.starts_with("missing FROM-clause entry for table ")
         || why.starts_with("invalid reference to FROM-clause entry for table ")
         || why.starts_with("column reference ") && why.ends_with("is ambiguous");

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashSet;
 use journal::record::Fields;
-use model::{ColumnName, Effect, Facts, Inspect, Tag, Tier, Touched};
+use model::{ColumnName, Effect, Facts, Inspect, Particulars, Tag, Tier, Touched};
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::outline;
 use sql::postgres::{Absent, Analysis, Control, Lineage, Literal, Outputs, Statement};
@@ -13,15 +13,17 @@ use wire::postgres::backend::Field;
 use wire::postgres::frontend::Frontend;
 
 use super::ceiling;
+use super::estimate::{self, Planned};
 use super::expected::Bound;
 use super::guard;
+use super::particulars;
 use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::errand::Errand;
 use crate::holds::{Alike, Countable};
 use crate::plans::Ahead;
-use crate::spine::{Auditable, AuditableGarbled};
+use crate::spine::{Auditable, AuditableGarbled, Learned};
 use crate::traces::Understood;
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
@@ -338,6 +340,10 @@ pub struct Request {
     pub(super) errand: Option<Arc<Errand>>,
     /// What its session sent before it.
     pub(super) ahead: Option<Arc<Ahead>>,
+    /// How many rows the target's planner expects of it, where it was asked.
+    pub(super) estimated: Option<u64>,
+    /// How many rows were counted that it may change.
+    pub(super) measured: Option<u64>,
 }
 
 /// The messages that carry intent.
@@ -388,6 +394,11 @@ impl Inspect for Request {
 
     fn shape(&self) -> [u8; 16] {
         self.operation.shape
+    }
+
+    fn particulars(&self) -> Particulars {
+        let (estimated_rows, measured_rows) = (self.estimated, self.measured);
+        Particulars { estimated_rows, measured_rows, ..particulars::of(self) }
     }
 }
 
@@ -465,6 +476,17 @@ impl Auditable for Request {
         ceiling::countable(self)
     }
 
+    fn planned(&self) -> Option<Planned> {
+        estimate::of(self)
+    }
+
+    fn learn(&mut self, learned: Learned) {
+        match learned {
+            Learned::Estimated(rows) => self.estimated = Some(rows),
+            Learned::Measured(rows) => self.measured = Some(rows),
+        }
+    }
+
     fn outlook(&self, tier: Tier) -> Outlook {
         preview::outlook(self, tier)
     }
@@ -489,6 +511,8 @@ impl Request {
             in_block: false,
             errand: None,
             ahead: None,
+            estimated: None,
+            measured: None,
         }
     }
 

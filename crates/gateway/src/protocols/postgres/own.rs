@@ -67,6 +67,22 @@ pub(super) const COMMIT: &str = "COMMIT";
 /// The effect is taken back.
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
+/// What a plan is asked for in: it only reads, sees one moment, and takes so long at most.
+pub(super) fn look(milliseconds: u32) -> String {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
+    format!("{begin}; {}", limits(milliseconds))
+}
+
+/// How long one question may take, and wait for locks.
+pub(super) fn limits(milliseconds: u32) -> String {
+    format!("SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = 500")
+}
+
+/// A statement of the client's that is planned and not run.
+pub(super) fn explain(statement: &str) -> String {
+    format!("EXPLAIN (FORMAT JSON) {statement}")
+}
+
 /// What [`Purpose::SessionFacts`] asks.
 pub(super) fn session_facts() -> Vec<String> {
     vec![SEARCH_PATH.to_owned(), ROLE.to_owned()]

@@ -18,7 +18,7 @@ use sql::postgres::{Named, Outputs, Session, Statement, locks};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use self::asker::Asker;
+pub(super) use self::asker::Asker;
 pub(crate) use self::looking::Looking;
 use self::questions::{Found, Questions};
 use self::trial::{Rehearsed, Trial, Tried};

@@ -23,14 +23,14 @@ pub(super) const OURS: [&str; 13] = [
 ];
 
 /// Whose statement it is, and under which settings.
-pub(super) struct Asker {
+pub(in crate::protocols::postgres) struct Asker {
     settings: Vec<(String, String)>,
     pub(super) role: String,
     pub(super) path: Vec<String>,
 }
 
 impl Asker {
-    pub(super) fn of(request: &Request) -> Result<Self, &'static str> {
+    pub(in crate::protocols::postgres) fn of(request: &Request) -> Result<Self, &'static str> {
         let again = "what it means here cannot be had on another connection";
         let settings = request.under.again().ok_or(again)?;
         let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
@@ -38,7 +38,7 @@ impl Asker {
     }
 
     /// As the session is: its role, where it finds names, what it has set.
-    pub(super) async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+    pub(in crate::protocols::postgres) async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
         let mut all = Vec::new();
         for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();

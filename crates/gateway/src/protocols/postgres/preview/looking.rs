@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use model::{Action, ColumnName, Effect, Facts, Inspect, Resource, TableName, Tag};
+use model::{Action, ColumnName, Effect, Facts, Inspect, Particulars, Resource, TableName, Tag};
 
 /// What policy is asked before an operation is looked at.
 pub(crate) struct Looking {
     effects: Vec<Effect>,
     facts: Facts,
+    particulars: Particulars,
     shape: [u8; 16],
 }
 
@@ -24,7 +25,9 @@ impl Looking {
             .iter()
             .filter_map(|e| if let Resource::Table(table) = &e.resource { Some(table) } else { None })
             .collect();
-        tables.into_iter().map(|table| Self::at(table, operation.facts())).collect()
+        let particulars = operation.particulars();
+        let at = |table| Self::at(table, operation.facts()).with_particulars(particulars.clone());
+        tables.into_iter().map(at).collect()
     }
 
     /// What an operation reads, and tells by what it finds, if it does: it is done by looking, too, and whoever asks could tell
@@ -32,14 +35,20 @@ impl Looking {
     pub(crate) fn reads<M: Inspect>(operation: &M) -> Option<Self> {
         let reads = |e: &&Effect| matches!(e.action, Action::Select | Action::Probe | Action::Reveal);
         let effects: Vec<Effect> = operation.effects().iter().filter(reads).cloned().collect();
-        (!effects.is_empty()).then(|| Self::with(effects, operation.facts()))
+        (!effects.is_empty())
+            .then(|| Self::with(effects, operation.facts()).with_particulars(operation.particulars()))
     }
 
     pub(super) fn with(effects: Vec<Effect>, facts: &Facts) -> Self {
         let mut shape = [0; 16];
         let whole = digest(&SHA256, format!("preview of {effects:?} {facts:?}").as_bytes());
         shape.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
-        Self { effects, facts: facts.clone(), shape }
+        Self { effects, facts: facts.clone(), particulars: Particulars::default(), shape }
+    }
+
+    /// The same with what the operation has alone.
+    pub(crate) fn with_particulars(self, particulars: Particulars) -> Self {
+        Self { particulars, ..self }
     }
 }
 
@@ -58,5 +67,9 @@ impl Inspect for Looking {
 
     fn shape(&self) -> [u8; 16] {
         self.shape
+    }
+
+    fn particulars(&self) -> Particulars {
+        self.particulars.clone()
     }
 }

@@ -7,6 +7,7 @@ use sql::postgres::catalog::Catalog;
 use sql::postgres::outline::{Does, Merge, Outline, Sample};
 
 use super::super::control::{Control, ControlError, Rows};
+use super::super::own;
 use super::asker::Asker;
 use super::followers::{Follower, hidden_from};
 use super::{COUNTED, PLAN, QUESTION, VALUE, done};
@@ -37,9 +38,8 @@ pub(super) struct Found {
 
 impl Questions {
     pub(super) async fn ask(&self, control: &mut Control) -> Result<Found, ControlError> {
-        let limits = format!("SET LOCAL statement_timeout = {QUESTION}; SET LOCAL lock_timeout = 500");
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = pg_catalog";
-        control.query(&format!("{begin}; {limits}")).await?;
+        let limits = own::limits(QUESTION);
+        control.query(&own::look(QUESTION)).await?;
         let followers = self.following(control).await?;
         self.asker.enter(control).await?;
         control.query(&limits).await?;
