@@ -360,11 +360,11 @@ pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
 /// The master keys. A file is made where nothing is sealed yet.
 pub(crate) fn master_keys(settings: &Settings, must_exist: bool) -> anyhow::Result<Vec<MasterKey>> {
     keys_from(&settings.master_key, must_exist, &settings.unlock)
-        .map_err(|error| match error {
-            MasterError::Passphrase(_) | MasterError::NoPassphrase(_) => {
-                anyhow::Error::from(Fault::Unauthorized(error.to_string()))
+        .map_err(|error| {
+            if matches!(error, MasterError::Passphrase(_) | MasterError::NoPassphrase(_)) {
+                return anyhow::Error::from(Fault::Unauthorized(error.to_string()));
             }
-            other => other.into(),
+            error.into()
         })
         .with_context(|| settings.at(&["master_key"]))
 }

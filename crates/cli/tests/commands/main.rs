@@ -221,10 +221,10 @@ fn a_password_is_gone_from_arguments_and_environment() {
         (format!("postgres://app@{at}/orders"), "hunter2"),
     ] {
         let place = tempfile::tempdir().expect("a directory");
-        let (clients, admin) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+        let [clients, admin, agents] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
         let data = place.path().join("data");
         let mut child = Command::new(DURWARD)
-            .args(["up", &url, "--listen", &clients, "--console", &admin, "--data"])
+            .args(["up", &url, "--listen", &clients, "--console", &admin, "--agents", &agents, "--data"])
             .arg(&data)
             .env("PGPASSWORD", variable)
             .env("PGPASSFILE", "/nonexistent")
@@ -328,8 +328,11 @@ fn clumsy_input_is_answered_with_what_to_do() {
     let unnamed = write("unnamed.cedar", "permit (principal, action, resource);");
     let (data, journal) = (at("data"), at("nowhere"));
     let up = |url: &'static str, more: &[&str]| {
-        let console = format!("127.0.0.1:{}", free_port());
+        let [console, agents] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let mut words = vec!["up", url, "--data", &data, "--listen", &free, "--console", &console];
+        if !more.contains(&"--agents") {
+            words.extend(["--agents", &agents]);
+        }
         words.retain(|w| !(more.contains(&"--listen") && (*w == "--listen" || **w == free)));
         words.extend(more);
         words.into_iter().map(str::to_owned).collect::<Vec<_>>()
