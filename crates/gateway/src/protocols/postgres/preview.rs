@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use model::{
-    Action, Changed, ColumnName, Effect, Facts, Inspect, Particulars, Plan, Preview, Resource, Shown, TableName, Tag,
-    Tier, grouped,
+    Action, Changed, ColumnName, Effect, Facts, Inspect, Particulars, Plan, Preview, Resource, Shown,
+    TableName, Tag, Tier, grouped,
 };
 use sql::postgres::catalog::Catalog;
 use sql::postgres::outline::{self, Does, Merge, Outline, Sample, literal, outline, quoted};
