@@ -17,7 +17,7 @@ use crate::gateway::{Gateway, now};
 use crate::protocols::postgres::missing::{self, Told};
 use crate::protocols::postgres::{Garbled, foresight};
 use crate::requests::{AdminError, parse_principal};
-use crate::spine::Auditable as _;
+use crate::spine::{Auditable as _, Learned};
 use crate::targets::Target;
 use crate::tokens::Admitted;
 
@@ -243,10 +243,17 @@ impl Gateway {
         let purpose = "how a session begins".to_owned();
         self.note(&record::Body::Gateway { target: name.to_string(), purpose })?;
         let mut foresight = foresight::begin(target, policies.allows_everything()).await.map_err(unclear)?;
-        let request = match foresight.of(statement) {
+        let mut request = match foresight.of(statement) {
             Ok(request) => request,
             Err(garbled) => return Ok(Explained::whole(garbled.into())),
         };
+        if policies.reads_estimate(&grant, &request)
+            && policies.could_be_let(&grant, &facts, &request, &moment)
+            && let Some(asked) = request.planned()
+            && let Some(rows) = self.estimate(&grant, &asked).await
+        {
+            request.learn(Learned::Estimated(rows));
+        }
         let explanation = policies.explain(&grant, &facts, &request, &moment, approved);
         let shown = foresight.result(&request.operation, &explanation.reveal);
         let denied = explanation.whole.word == Word::Deny;

@@ -175,6 +175,8 @@ fn context(
         ("statements".to_owned(), long(facts.statements.into())),
         ("parameters".to_owned(), long(facts.parameters.into())),
         ("tables".to_owned(), strings(&facts.tables)),
+        // Cedar does not count what is in a set.
+        ("table_count".to_owned(), long(i64::try_from(facts.tables.len()).unwrap_or(i64::MAX))),
         ("functions".to_owned(), strings(&facts.functions)),
     ])
     .map_err(|_| Unspeakable)?;

@@ -20,6 +20,7 @@ type Statement = {
   statements: Long,
   parameters: Long,
   tables: Set<String>,
+  table_count: Long,
   functions: Set<String>,
 };
 type Value = {

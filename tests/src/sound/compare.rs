@@ -211,7 +211,7 @@ fn ours(known: &Known, text: &str) -> Result<Analysis, String> {
     under(known, &known.path, text)
 }
 
-fn under(known: &Known, path: &[String], text: &str) -> Result<Analysis, String> {
+pub(super) fn under(known: &Known, path: &[String], text: &str) -> Result<Analysis, String> {
     let session =
         Session { catalog: &known.catalog, search_path: path, role: &known.role, prepared: &NoNames };
     analyse(text, &session, &Options::default()).map_err(|refusal| refusal.to_string())
@@ -272,7 +272,7 @@ fn relations(statement: &Statement, said: &Said, carried_out: bool, lacks: &mut 
     }
 }
 
-fn names(effect: &Effect, table: &TableName) -> bool {
+pub(super) fn names(effect: &Effect, table: &TableName) -> bool {
     effect.resource == Resource::Table(table.clone()) || effect.via.as_ref() == Some(table)
 }
 
@@ -311,7 +311,7 @@ fn columns(known: &Known, statement: &Statement, said: &Said, lacks: &mut Vec<St
     }
 }
 
-fn sources(output: &OutputColumn) -> Vec<&ColumnName> {
+pub(super) fn sources(output: &OutputColumn) -> Vec<&ColumnName> {
     match &output.lineage {
         Lineage::Plain(sources) | Lineage::Derived(sources) => sources.iter().map(|s| &s.column).collect(),
         Lineage::Clear | Lineage::Unknown(_) => Vec::new(),
@@ -319,7 +319,7 @@ fn sources(output: &OutputColumn) -> Vec<&ColumnName> {
 }
 
 /// The tagged ones of columns; number 0 stands for all of a relation.
-fn tagged(known: &Known, columns: impl Iterator<Item = (u32, i16)>) -> BTreeSet<ColumnName> {
+pub(super) fn tagged(known: &Known, columns: impl Iterator<Item = (u32, i16)>) -> BTreeSet<ColumnName> {
     use sql::postgres::catalog::Oid;
     let catalog = &known.catalog;
     let mut all = BTreeSet::new();

@@ -2,6 +2,7 @@
 //! transaction that is rolled back leaves the resolved statement in `pg_proc.prosqlbody` and its objects in `pg_depend`.
 
 mod compare;
+mod depends;
 mod generate;
 mod machinery;
 mod objects;
@@ -199,6 +200,7 @@ async fn random(judges: &mut Judges, config: &tokio_postgres::Config, seed: u64,
             generator.is_missing(&statement);
         }
     }
+    depends::compare(&mut server, &mut judges.report).await;
     for index in 0..statements {
         if index % 40 == 0 {
             server.run(&generator.path()).await.unwrap();
@@ -232,6 +234,7 @@ async fn acceptance(judges: &mut Judges, suite: &Path, python: &Path) {
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(server.port()).user("postgres").dbname("acceptance_shop");
     let mut session = Server::connect(&config).await;
+    depends::compare(&mut session, &mut judges.report).await;
     for path in ["\"$user\", public", "shop"] {
         let path = format!("SET search_path = {path}");
         session.run(&path).await.unwrap();
@@ -265,6 +268,7 @@ fn what_is_easily_overlooked_is_covered() {
         let mut server = Server::connect(&config).await;
         let text = std::fs::read_to_string(crate::rig::folder("programs").join("sound.sql")).unwrap();
         follow(&mut server, &mut judges, &text, &HashMap::new()).await;
+        depends::compare(&mut server, &mut judges.report).await;
         judges
     });
     judges.judged(40);

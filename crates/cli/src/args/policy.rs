@@ -21,7 +21,8 @@ A test is a question and the verdict that it must have, in a file *.test.toml:
   statement = \"DELETE FROM customers WHERE id = 7\"   # or: effects = [\"delete=public.customers\"]
   expect = \"hold\"                                    # allow, deny or hold
   by = [\"writes-need-a-dba\"]                         # where it matters which policies decide
-Beside these: groups, on_behalf_of, target_tags, approved, and for effects without_where. Statements need a gateway
+Beside these: groups, on_behalf_of, target_tags, approved, and for effects without_where, values, values_uncertain, literals,
+estimated_rows and measured_rows. Statements need a gateway
 that reads the target's catalogue: a running one, or --data or --config of one that does not run.";
 
 #[derive(Subcommand)]

@@ -200,6 +200,8 @@ fn examples() -> Vec<(Kind, Value)> {
             Kind::Tests,
             "[[case]]\nname = 'n'\nprincipal = 'agent:a'\ngroups = ['g']\non_behalf_of = ['user:u']\ntarget = 't'\n\
              target_tags = ['x']\nwithout_where = true\napproved = ['h']\neffects = ['select=a.b']\nexpect = 'hold'\nby = ['h']\n\
+             values = [{ column = 'a.b.c', how = '=', value = '1' }]\nvalues_uncertain = true\nliterals = 1\n\
+             estimated_rows = 7\nmeasured_rows = 8\n\
              [[case]]\nname = 'n'\nprincipal = 'agent:a'\ntarget = 't'\nstatement = 'SELECT 1'\nexpect = 'allow'\n",
         ),
     ];

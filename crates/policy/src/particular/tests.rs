@@ -14,6 +14,7 @@ struct Operation<'a> {
     effect: [Effect; 1],
     facts: Facts,
     particulars: Particulars,
+    shape: [u8; 16],
     asked: &'a Cell<u32>,
 }
 
@@ -31,7 +32,7 @@ impl Inspect for Operation<'_> {
     }
 
     fn shape(&self) -> [u8; 16] {
-        [7; 16]
+        self.shape
     }
 
     fn particulars(&self) -> Particulars {
@@ -80,7 +81,7 @@ fn operation<'a>(action: Action, particulars: &Particulars, asked: &'a Cell<u32>
     let table = TableName { schema: "shop".to_owned(), name: "orders".to_owned() };
     let facts = Facts { statements: 1, ..Facts::default() };
     let effect = [Effect::new(action, Resource::Table(table))];
-    Operation { effect, facts, particulars: particulars.clone(), asked }
+    Operation { effect, facts, particulars: particulars.clone(), shape: [7; 16], asked }
 }
 
 fn word<M>(verdict: &Verdict<M>) -> &'static str {
@@ -201,6 +202,22 @@ fn where_no_policy_that_applies_reads_values_they_are_not_asked_for_and_verdicts
     let write = operation(Action::Delete, &Particulars::default(), &asked);
     drop(policies.decide(&grant, &TargetFacts::default(), write, &now(), &BTreeSet::new()));
     assert_eq!((asked.get(), policies.remembered()), (1, kept + 1), "what is decided by values is not kept");
+}
+
+#[test]
+fn what_touches_more_than_one_table_is_told_apart() {
+    const ONE: &str = r#"@id("one") forbid (principal, action == Action::"select", resource)
+        when { context.statement.table_count > 1 };"#;
+    let policies = policies(ONE);
+    let (grant, asked) = (grant(&policies), Cell::new(0));
+    let table = |name: &str| TableName { schema: "shop".to_owned(), name: name.to_owned() };
+    for (names, shape, expected) in [(&["a"][..], 1, "allow"), (&["a", "b"], 2, "deny"), (&[], 3, "allow")] {
+        let mut read = operation(Action::Select, &Particulars::default(), &asked);
+        read.facts.tables = names.iter().map(|name| table(name)).collect();
+        read.shape = [shape; 16];
+        let verdict = policies.decide(&grant, &TargetFacts::default(), read, &now(), &BTreeSet::new());
+        assert_eq!(word(&verdict), expected, "{names:?}");
+    }
 }
 
 #[test]

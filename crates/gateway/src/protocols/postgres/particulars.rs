@@ -31,10 +31,8 @@ fn told(
     let catalog = &request.seen.catalogue;
     let found = read(request)?;
     let frame = wire::postgres::split(&request.frame, usize::MAX).ok().flatten()?;
-    let bind = match frontend(&frame).ok()? {
-        Frontend::Bind(bind) => Some(bind),
-        _ => None,
-    };
+    let message = frontend(&frame).ok()?;
+    let bind = if let Frontend::Bind(bind) = message { Some(bind) } else { None };
     let bound = |parameter: Parameter| {
         let Some((bind, prepared)) = bind.as_ref().zip(prepared) else { return Bound::Unread };
         let Some(n) = usize::try_from(parameter.number).ok().and_then(|n| n.checked_sub(1)) else {

@@ -187,6 +187,7 @@ impl<'a> Reading<'a> {
     }
 
     /// What stands in FROM.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "of everything else nothing is told")]
     fn source(&mut self, node: &'a Node) -> Option<()> {
         match kind(node)? {
             NodeEnum::RangeVar(range) => self.table(range).map(|_| ()),
@@ -327,6 +328,7 @@ impl<'a> Reading<'a> {
     }
 
     /// A literal or a parameter, as it is or made a value of a plain type.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other expression is no value by itself")]
     fn given(&mut self, node: &'a Node, taken_for: Option<Oid>) -> Option<Given> {
         let at = |location: i32| usize::try_from(location).ok();
         match kind(node)? {
@@ -384,18 +386,18 @@ impl<'a> Reading<'a> {
     fn column(&self, node: &Node) -> Option<(ColumnName, Oid)> {
         let Some(NodeEnum::ColumnRef(ColumnRef { fields, .. })) = kind(node) else { return None };
         let names = strings(fields)?;
-        let (is_meant, name): (Box<dyn Fn(&From<'_>) -> bool>, &str) = match names.as_slice() {
-            [name] => (Box::new(|_| true), *name),
-            [alias, name] => (Box::new(|from| from.alias == *alias), *name),
-            [schema, table, name] => (
-                Box::new(|from| {
-                    from.relation.schema == *schema && from.alias == *table && from.relation.name == *table
-                }),
-                *name,
-            ),
+        let (schema, alias, name) = match names.as_slice() {
+            [name] => (None, None, *name),
+            [alias, name] => (None, Some(*alias), *name),
+            [schema, table, name] => (Some(*schema), Some(*table), *name),
             _ => return None,
         };
-        let mut found = self.from.iter().filter(|from| is_meant(from)).filter_map(|from| {
+        let is_meant = |from: &&From<'_>| {
+            let of = from.relation;
+            alias.is_none_or(|alias| from.alias == alias)
+                && schema.is_none_or(|schema| of.schema == schema && from.alias == of.name)
+        };
+        let mut found = self.from.iter().filter(is_meant).filter_map(|from| {
             let column = from.relation.column(name)?;
             Some((ColumnName { table: from.relation.table_name(), name: name.to_owned() }, column.type_oid))
         });
@@ -438,8 +440,10 @@ impl<'a> Reading<'a> {
                 && self.mentions(&from.relation.name) <= 1
                 && !matches!(from.relation.kind, RelationKind::Sequence | RelationKind::Composite)
         };
+        // What the statement was understood to touch, by the names of its own moment.
+        let is_touched = |table: &TableName| statements.iter().any(|s| s.facts.tables.contains(table));
         let tables = self.from.iter().filter(once).map(|from| from.relation.table_name());
-        Some(tables.filter(|table| !indirect.contains(table)).collect())
+        Some(tables.filter(|table| !indirect.contains(table) && is_touched(table)).collect())
     }
 
     /// Whether all functions of a name only compute something of their arguments.

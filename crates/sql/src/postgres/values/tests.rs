@@ -160,7 +160,9 @@ fn a_parameter_is_taken_for_what_stands_beside_it_where_that_is_certain() {
         ("SELECT $1, * FROM customers WHERE name = $1", None),
         ("INSERT INTO customers (name) VALUES ($1)", Some(25)),
     ] {
-        let found = values(sql, &session, &[]);
+        let analysis = analyse(sql, &session, &Options::default()).expect("a statement");
+        let statements: Vec<&Statement> = analysis.statements.iter().map(|s| &**s).collect();
+        let found = values(sql, &session, &statements);
         let taken = found.beside.iter().find_map(|beside| match &beside.value.as_ref()?.what {
             What::Parameter(_, taken_for) => Some(*taken_for),
             What::Literal(_) | What::Null => None,
