@@ -173,7 +173,9 @@ impl Case {
         match (&self.statement, self.effects.as_slice()) {
             (Some(statement), []) => {
                 if self.stated().particulars != Particulars::none() {
-                    return Err("values and rows are stated beside effects: a statement has its own".to_owned());
+                    return Err(
+                        "values and rows are stated beside effects: a statement has its own".to_owned()
+                    );
                 }
                 let (statement, policies) = (statement.clone(), Some(policies.to_vec()));
                 Ok(Asks::Statement(Asked { who: self.who(), statement, policies }))

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Effect, Policy, PolicySet};
 use model::{Action, Facts, Inspect, Particulars};
 
-use crate::remembered::mentions;
 use crate::decide::Values;
 use crate::explain::Whole;
+use crate::remembered::mentions;
 use crate::{Context, Grant, Policies, TargetFacts, Verdict};
 
 /// The facts' names in `context`.

@@ -36,7 +36,8 @@ pub(super) fn of(request: &Request) -> Option<Planned> {
     let any = !statement.effects.is_empty() && statement.effects.iter().all(|e| plain(e.action));
     let temporary = statement.facts.tables.iter().any(|table| table.schema.starts_with("pg_temp"));
     let kinds = ["select", "insert", "update", "delete", "merge"];
-    let is_plain = any && !temporary && statement.control.is_empty() && kinds.contains(&&*statement.facts.kind);
+    let is_plain =
+        any && !temporary && statement.control.is_empty() && kinds.contains(&&*statement.facts.kind);
     if !is_plain {
         return None;
     }
@@ -110,16 +111,28 @@ mod tests {
     fn what_a_plan_returns_or_changes_is_told() {
         for (plan, expected) in [
             (r#"[{"Plan": {"Node Type": "Seq Scan", "Plan Rows": 12}}]"#, Some(12)),
-            (r#"[{"Plan": {"Node Type": "Limit", "Plan Rows": 5, "Plans": [{"Node Type": "Seq Scan",
-                "Parent Relationship": "Outer", "Plan Rows": 900}]}}]"#, Some(5)),
-            (r#"[{"Plan": {"Node Type": "ModifyTable", "Plan Rows": 0, "Plans": [{"Node Type": "Seq Scan",
-                "Parent Relationship": "Outer", "Plan Rows": 900}]}}]"#, Some(900)),
-            (r#"[{"Plan": {"Node Type": "ModifyTable", "Plan Rows": 0, "Plans": [
+            (
+                r#"[{"Plan": {"Node Type": "Limit", "Plan Rows": 5, "Plans": [{"Node Type": "Seq Scan",
+                "Parent Relationship": "Outer", "Plan Rows": 900}]}}]"#,
+                Some(5),
+            ),
+            (
+                r#"[{"Plan": {"Node Type": "ModifyTable", "Plan Rows": 0, "Plans": [{"Node Type": "Seq Scan",
+                "Parent Relationship": "Outer", "Plan Rows": 900}]}}]"#,
+                Some(900),
+            ),
+            (
+                r#"[{"Plan": {"Node Type": "ModifyTable", "Plan Rows": 0, "Plans": [
                 {"Node Type": "Result", "Parent Relationship": "InitPlan", "Plan Rows": 7},
                 {"Node Type": "Seq Scan", "Parent Relationship": "Member", "Plan Rows": 1},
-                {"Node Type": "Seq Scan", "Parent Relationship": "Member", "Plan Rows": 2}]}}]"#, Some(3)),
-            (r#"[{"Plan": {"Node Type": "CTE Scan", "Plan Rows": 1, "Plans": [{"Node Type": "ModifyTable",
-                "Parent Relationship": "InitPlan", "Plan Rows": 0}]}}]"#, None),
+                {"Node Type": "Seq Scan", "Parent Relationship": "Member", "Plan Rows": 2}]}}]"#,
+                Some(3),
+            ),
+            (
+                r#"[{"Plan": {"Node Type": "CTE Scan", "Plan Rows": 1, "Plans": [{"Node Type": "ModifyTable",
+                "Parent Relationship": "InitPlan", "Plan Rows": 0}]}}]"#,
+                None,
+            ),
             (r#"[{"Plan": {"Node Type": "Seq Scan"}}]"#, None),
             ("Seq Scan on t", None),
             ("", None),

@@ -56,8 +56,7 @@ fn told(
 fn read(request: &Request) -> Option<Values> {
     let text = request.text()?;
     let (search_path, role) = (request.under.path(), request.under.role());
-    let session =
-        Session { catalog: &request.seen.catalogue, search_path, role, prepared: &NoNames };
+    let session = Session { catalog: &request.seen.catalogue, search_path, role, prepared: &NoNames };
     let statements: Vec<&Statement> = request.operation.statements.iter().map(|s| &**s).collect();
     Some(values(&text, &session, &statements))
 }

@@ -38,7 +38,10 @@ impl Asker {
     }
 
     /// As the session is: its role, where it finds names, what it has set.
-    pub(in crate::protocols::postgres) async fn enter(&self, control: &mut Control) -> Result<(), ControlError> {
+    pub(in crate::protocols::postgres) async fn enter(
+        &self,
+        control: &mut Control,
+    ) -> Result<(), ControlError> {
         let mut all = Vec::new();
         for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();
