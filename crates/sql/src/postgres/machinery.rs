@@ -4,7 +4,7 @@ use model::{Action, Effect};
 use pg_query::NodeEnum;
 
 use super::bodies::own_entry;
-use super::catalog::{Cascade, Event, Relation, RelationKind};
+use super::catalog::{Cascade, Column, Event, Relation, RelationKind};
 use super::scope::Scope;
 use super::tree::{inner, kind};
 use super::walk::{Walk, Within};
@@ -59,13 +59,9 @@ impl<'a> Walk<'a> {
         }
         if matches!(event, Event::Insert | Event::Update) {
             for column in &relation.columns {
-                if let Some(default) = &column.default {
-                    self.internal(default, relation);
-                }
-                if column.identity && event == Event::Insert {
-                    let why = format!("column {} of {} counts", column.name, relation.table_name());
-                    let effect = self.on(Action::Sequence, relation).because(why);
-                    self.effect(effect);
+                // What is updated gets its default where that is said (`SET column = DEFAULT`).
+                if event == Event::Insert || column.generated {
+                    self.by_default(column, relation);
                 }
                 self.must_pass(column.type_oid);
             }
@@ -91,6 +87,30 @@ impl<'a> Walk<'a> {
             }
         }
         self.cascades(relation, event);
+    }
+
+    /// A column gets what it has where nothing is said.
+    fn by_default(&mut self, column: &'a Column, relation: &'a Relation) {
+        if let Some(default) = &column.default {
+            self.internal(default, relation);
+        }
+        if column.identity {
+            let why = format!("column {} of {} counts", column.name, relation.table_name());
+            let effect = self.on(Action::Sequence, relation).because(why);
+            self.effect(effect);
+        }
+    }
+
+    /// Some column of a relation gets its default. A view's may be that of a column behind it.
+    pub(super) fn defaults(&mut self, relation: &'a Relation) {
+        for column in &relation.columns {
+            self.by_default(column, relation);
+        }
+        if relation.kind == RelationKind::View {
+            for base in self.bases(relation) {
+                self.deeper(|walk| walk.defaults(base));
+            }
+        }
     }
 
     /// A row that is updated may leave its partition: it is deleted there and inserted into another.
@@ -119,9 +139,12 @@ impl<'a> Walk<'a> {
             let event = match reaction {
                 Cascade::Nothing => continue,
                 Cascade::Delete => Event::Delete,
-                Cascade::Update => Event::Update,
+                Cascade::Update | Cascade::Default => Event::Update,
             };
             let Some(child) = self.catalog.relation_by_oid(key.table) else { continue };
+            if reaction == Cascade::Default {
+                self.deeper(|walk| walk.defaults(child));
+            }
             let why = format!("a foreign key of {} follows {}", child.table_name(), relation.table_name());
             let effect = self.on(action_of(event), child).because(why);
             self.effect(effect);
@@ -134,25 +157,31 @@ impl<'a> Walk<'a> {
 
     /// The tables behind a view that PostgreSQL updates by itself.
     fn behind(&mut self, view: &'a Relation, event: Event) {
+        for base in self.bases(view) {
+            let effect = Effect { via: Some(view.table_name()), ..self.on(action_of(event), base) };
+            self.effect(effect);
+            self.found.touches_tagged |= self.is_tagged(base);
+            if self.begins(base, action_of(event)) {
+                self.machinery(base, event);
+            }
+        }
+    }
+
+    /// The relations that a view is made of, as far as writes go through it.
+    fn bases(&mut self, view: &'a Relation) -> Vec<&'a Relation> {
         self.spend(view.definition.as_ref().map_or(0, |text| text.len() / 8));
         let parsed = view.definition.as_deref().and_then(|text| pg_query::parse(text, 0).ok());
         let statement =
             parsed.as_ref().and_then(|p| p.protobuf.stmts.first()).and_then(|raw| inner(&raw.stmt));
         let Some(NodeEnum::SelectStmt(select)) = statement else {
-            return self.unknown(format!("the definition of view {} is not known", view.table_name()));
+            self.unknown(format!("the definition of view {} is not known", view.table_name()));
+            return Vec::new();
         };
-        for item in &select.from_clause {
-            if let Some(NodeEnum::RangeVar(range)) = kind(item)
-                && let Some(base) = self.as_printed(|walk| walk.relation(range))
-            {
-                let effect = Effect { via: Some(view.table_name()), ..self.on(action_of(event), base) };
-                self.effect(effect);
-                self.found.touches_tagged |= self.is_tagged(base);
-                if self.begins(base, action_of(event)) {
-                    self.machinery(base, event);
-                }
-            }
-        }
+        let ranges = select.from_clause.iter().filter_map(|item| match kind(item) {
+            Some(NodeEnum::RangeVar(range)) => Some(range),
+            _ => None,
+        });
+        ranges.filter_map(|range| self.as_printed(|walk| walk.relation(range))).collect()
     }
 
     /// A rule's actions happen, too. Its text has `old` and `new` for the rows.

@@ -229,6 +229,9 @@ impl<'a> Walk<'a> {
                 self.unknown("an assignment that is not understood");
                 continue;
             };
+            if target.val.as_deref().is_some_and(says_default) {
+                self.defaults(relation);
+            }
             let before = self.references;
             let value = target.val.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
             self.consume(&value);
@@ -397,4 +400,14 @@ fn only_written(source: Option<&NodeEnum>, place: usize) -> bool {
         _ => false,
     };
     !select.values_lists.is_empty() && select.values_lists.iter().all(is_written)
+}
+
+/// Whether what is assigned is `DEFAULT`, or a row with one in it.
+fn says_default(node: &Node) -> bool {
+    match kind(node) {
+        Some(NodeEnum::SetToDefault(_)) => true,
+        Some(NodeEnum::MultiAssignRef(multiple)) => multiple.source.as_deref().is_some_and(says_default),
+        Some(NodeEnum::RowExpr(row)) => row.args.iter().any(says_default),
+        _ => false,
+    }
 }

@@ -646,6 +646,34 @@ fn what_the_server_printed_means_the_servers_own_whatever_the_path_shows() {
 }
 
 #[test]
+fn a_default_counts_where_a_column_gets_it() {
+    use super::catalog::{Cascade, ForeignKey};
+    let mut catalog = shop();
+    let oid = |name: &str| catalog.relation("shop", name).expect("it is there").oid;
+    let (products, orders) = (oid("products"), oid("orders"));
+    let column = catalog.relations.get_mut(&products).and_then(|r| r.columns.first_mut()).expect("a column");
+    column.default = Some("nextval('shop.invoice_no'::regclass)".to_owned());
+    let key = ForeignKey { table: products, on_delete: Cascade::Default, on_update: Cascade::Update };
+    catalog.relations.get_mut(&orders).expect("it is there").referenced_by.push(key);
+    for (text, counts) in [
+        ("INSERT INTO shop.products (name) VALUES ('x')", true),
+        ("UPDATE shop.products SET id = DEFAULT WHERE id = 1", true),
+        ("UPDATE shop.products SET (id, name) = (DEFAULT, 'x') WHERE id = 1", true),
+        ("INSERT INTO shop.products (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = DEFAULT", true),
+        ("DELETE FROM shop.orders WHERE id = 1", true),
+        ("UPDATE shop.products SET name = 'x' WHERE id = 1", false),
+        ("UPDATE shop.orders SET id = 2 WHERE id = 1", false),
+        ("DELETE FROM shop.products WHERE id = 1", false),
+    ] {
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+        let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        assert_eq!(effects.any(|e| e.action == model::Action::Sequence), counts, "{text}");
+    }
+}
+
+#[test]
 fn a_body_that_a_view_calls_runs_under_the_sessions_path() {
     use super::catalog::Oid;
     let mut catalog = with_own_objects();

@@ -278,8 +278,10 @@ pub enum Cascade {
     Nothing,
     /// `CASCADE` on delete.
     Delete,
-    /// `SET NULL`, `SET DEFAULT`, `CASCADE` on update.
+    /// `SET NULL`, `CASCADE` on update.
     Update,
+    /// `SET DEFAULT`.
+    Default,
 }
 
 /// What kind of type it is (`pg_type.typtype`).

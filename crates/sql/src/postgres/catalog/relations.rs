@@ -183,12 +183,14 @@ fn foreign_keys(catalog: &mut Catalog, answer: &Rows) -> Result<(), String> {
         let on_delete = match row.letter()? {
             'a' | 'r' => Cascade::Nothing,
             'c' => Cascade::Delete,
-            'n' | 'd' => Cascade::Update,
+            'n' => Cascade::Update,
+            'd' => Cascade::Default,
             other => return Err(format!("{other} is nothing that a foreign key does")),
         };
         let on_update = match row.letter()? {
             'a' | 'r' => Cascade::Nothing,
-            'c' | 'n' | 'd' => Cascade::Update,
+            'c' | 'n' => Cascade::Update,
+            'd' => Cascade::Default,
             other => return Err(format!("{other} is nothing that a foreign key does")),
         };
         if let Some(relation) = catalog.relations.get_mut(&referred) {

@@ -133,7 +133,8 @@ impl Leaves<'_, '_> {
         {
             let cascade = |action: &str, cascades| match action {
                 "c" => cascades,
-                "n" | "d" => Cascade::Update,
+                "n" => Cascade::Update,
+                "d" => Cascade::Default,
                 _ => Cascade::Nothing,
             };
             let key = ForeignKey {
