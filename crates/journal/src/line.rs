@@ -23,7 +23,8 @@ pub(crate) type Hash = [u8; 64];
 pub(crate) struct Place<'a> {
     pub seq: u64,
     pub time: &'a [u8],
-    pub session: Option<(&'a str, u64)>,
+    /// A session's id as [`session`] writes it, and the number of the record in it.
+    pub session: Option<(&'a [u8], u64)>,
     pub prev: &'a Hash,
 }
 
@@ -43,9 +44,7 @@ pub(crate) fn write(
     out.extend_from_slice(place.time);
     out.push(b'"');
     if let Some((session, n)) = place.session {
-        out.extend_from_slice(b",\"session\":");
-        json::text(out, session)?;
-        out.extend_from_slice(b",\"n\":");
+        out.extend_from_slice(session);
         json::number(out, n);
     }
     body.write(out)?;
@@ -61,6 +60,13 @@ pub(crate) fn write(
     out.extend_from_slice(&hash);
     out.extend_from_slice(b"\"}\n");
     Ok(hash)
+}
+
+/// A session's id as it stands in its lines, up to the number of the record. It is written once for all of them.
+pub(crate) fn session(id: &str) -> Box<[u8]> {
+    // A text can always be written.
+    let id = serde_json::to_string(id).unwrap_or_else(|_| "null".to_owned());
+    format!(",\"session\":{id},\"n\":").into_bytes().into()
 }
 
 /// What a line says of itself.

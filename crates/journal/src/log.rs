@@ -128,7 +128,7 @@ impl Shared {
     /// Appends a record, and those that wait before it, unless it may wait itself.
     fn append(
         &self,
-        session: Option<(&str, u64)>,
+        session: Option<(&[u8], u64)>,
         body: &Body<'_>,
         shared: &[&Fields],
         now: bool,
@@ -259,7 +259,7 @@ impl Journal {
 
     /// The log of one session.
     pub fn session(&self, id: &str) -> SessionLog {
-        SessionLog { journal: self.clone(), id: id.to_owned(), n: 0 }
+        SessionLog { journal: self.clone(), head: line::session(id), n: 0 }
     }
 
     /// Appends a record that belongs to no session. When it returns, the record survives a crash of this process.
@@ -319,7 +319,8 @@ impl Journal {
 /// The records of one session, numbered from 1 without gaps.
 pub struct SessionLog {
     journal: Journal,
-    id: String,
+    /// The session's id as it stands in each of its lines.
+    head: Box<[u8]>,
     n: u64,
 }
 
@@ -342,7 +343,7 @@ impl SessionLog {
     }
 
     fn write(&mut self, body: &Body<'_>, shared: &[&Fields], now: bool) -> Result<Position, Down> {
-        let position = self.journal.0.shared.append(Some((&self.id, self.n + 1)), body, shared, now)?;
+        let position = self.journal.0.shared.append(Some((&self.head, self.n + 1)), body, shared, now)?;
         self.n += 1;
         Ok(position)
     }

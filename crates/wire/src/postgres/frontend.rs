@@ -69,12 +69,12 @@ pub struct Bind<'a> {
     pub portal: &'a [u8],
     /// Empty for the unnamed statement.
     pub statement: &'a [u8],
-    /// None: text for all; one: for all; otherwise one each.
-    pub formats: Vec<i16>,
+    /// Of the parameters.
+    pub formats: Formats<'a>,
     /// The parameters' values.
     pub values: Values<'a>,
     /// The result's formats, by the same rule.
-    pub results: Vec<i16>,
+    pub results: Formats<'a>,
 }
 
 /// FunctionCall.
@@ -83,7 +83,7 @@ pub struct FunctionCall<'a> {
     /// The function's OID.
     pub function: u32,
     /// The arguments' formats.
-    pub formats: Vec<i16>,
+    pub formats: Formats<'a>,
     /// The arguments.
     pub arguments: Values<'a>,
     /// The result's format.
@@ -113,6 +113,26 @@ impl<'a> Values<'a> {
         let mut reader = self.reader;
         // None of them can be wrong now.
         (0..self.count).map_while(move |_| reader.value().ok())
+    }
+}
+
+/// Formats of values. None: text for all; one: for all; otherwise one each. They are read again when they are asked for, as values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats<'a>(&'a [[u8; 2]]);
+
+impl Formats<'_> {
+    /// Each that was sent.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = i16> {
+        self.0.iter().copied().map(i16::from_be_bytes)
+    }
+
+    /// That of a value, by its number.
+    pub fn of(&self, n: usize) -> i16 {
+        match self.0 {
+            [] => 0,
+            [one] => i16::from_be_bytes(*one),
+            each => each.get(n).copied().map_or(0, i16::from_be_bytes),
+        }
     }
 }
 
@@ -172,11 +192,8 @@ fn kind(r: &mut Reader<'_>) -> Result<Kind, Malformed> {
     }
 }
 
-fn formats(r: &mut Reader<'_>) -> Result<Vec<i16>, Malformed> {
+fn formats<'a>(r: &mut Reader<'a>) -> Result<Formats<'a>, Malformed> {
     let count = r.count(2)?;
-    let mut formats = Vec::with_capacity(count);
-    for _ in 0..count {
-        formats.push(r.i16()?);
-    }
-    Ok(formats)
+    // Of twice as many bytes nothing is left over.
+    Ok(Formats(r.take(2 * count)?.as_chunks().0))
 }

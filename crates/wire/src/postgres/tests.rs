@@ -36,7 +36,9 @@ fn what_a_client_writes_is_read_back() {
     let frame = split(&bytes, usize::MAX).expect("framed").expect("whole");
     let Frontend::Bind(bind) = frontend(&frame).expect("read") else { panic!("not a Bind") };
     assert_eq!((bind.portal, bind.statement), (b"p".as_slice(), b"s".as_slice()));
-    assert_eq!((bind.formats, bind.results), (vec![1], vec![0, 1]));
+    assert_eq!(bind.formats.iter().collect::<Vec<_>>(), [1]);
+    assert_eq!(bind.results.iter().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!([bind.formats.of(7), bind.results.of(1), bind.results.of(2)], [1, 1, 0]);
     assert_eq!(bind.values.iter().collect::<Vec<_>>(), [Some(b"x".as_slice()), None]);
     says(&built(|o| build::describe(o, b'S', "s")), &Frontend::Describe(Kind::Statement, b"s"));
     says(&built(|o| build::execute(o, "p", 7)), &Frontend::Execute { portal: b"p", max_rows: 7 });

@@ -53,7 +53,7 @@ fn bound(request: &Request, prepared: &Prepared, open: &[Open], all: &mut Alike)
     for (index, value) in bind.values.iter().enumerate() {
         count += 1;
         let number = u32::try_from(count).ok()?;
-        let format = super::operation::format_of(&bind.formats, index);
+        let format = bind.formats.of(index);
         let mut written = format.to_be_bytes().to_vec();
         written.extend_from_slice(value.unwrap_or_default());
         let word: &[u8] = if value.is_some() { b"value" } else { b"null" };

@@ -63,7 +63,7 @@ fn text(sql: &str, part: &mut dyn FnMut(&[u8])) {
 fn values(frame: &[u8], part: &mut dyn FnMut(&[u8])) {
     let frame = wire::postgres::split(frame, usize::MAX).ok().flatten();
     let Some(Ok(Frontend::Bind(bind))) = frame.as_ref().map(frontend) else { return };
-    for format in &bind.formats {
+    for format in bind.formats.iter() {
         part(&format.to_be_bytes());
     }
     for value in bind.values.iter() {

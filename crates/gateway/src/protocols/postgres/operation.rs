@@ -589,7 +589,7 @@ impl Request {
         let described = |n| prepared.described.get().and_then(|types| of(types, n));
         let written = |(n, value): (usize, Option<&[u8]>)| {
             let oid = of(&prepared.declared, n).or_else(|| described(n)).unwrap_or(0);
-            self.written(oid, format_of(&bind.formats, n), value)
+            self.written(oid, bind.formats.of(n), value)
         };
         let values = bind.values.iter().enumerate().map(written).collect::<Option<_>>()?;
         Some((text.to_string(), values))
@@ -627,19 +627,10 @@ impl Request {
             let oid = declared.get(n).copied().unwrap_or(0);
             ValueNote {
                 bytes,
-                form: if format_of(&bind.formats, n) == 0 { Form::Text(oid) } else { Form::Binary(oid) },
+                form: if bind.formats.of(n) == 0 { Form::Text(oid) } else { Form::Binary(oid) },
             }
         };
         bind.values.iter().enumerate().map(note).collect()
-    }
-}
-
-/// One format stands for all, none for text.
-pub(super) fn format_of(formats: &[i16], n: usize) -> i16 {
-    match formats {
-        [] => 0,
-        [one] => *one,
-        each => each.get(n).copied().unwrap_or(0),
     }
 }
 

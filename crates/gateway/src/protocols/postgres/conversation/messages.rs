@@ -39,7 +39,9 @@ impl Conversation {
         let said = match message {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
-            Frontend::Bind(bind) => self.bind(frame, bind.portal, bind.statement, bind.results),
+            Frontend::Bind(bind) => {
+                self.bind(frame, bind.portal, bind.statement, bind.results.iter().collect())
+            }
             Frontend::Execute { portal, .. } => self.execute(frame, portal, rest),
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
             Frontend::Describe(kind, name) => self.describe(kind, name, rest),
