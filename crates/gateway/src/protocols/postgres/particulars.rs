@@ -7,7 +7,7 @@ use sql::postgres::{Named, Session, Statement};
 use std::sync::Arc;
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Prepared, Request, RequestKind, format_of};
+use super::operation::{Prepared, Request, RequestKind};
 use super::shown::decoded;
 
 /// What a request has alone. What was bound is not kept for an Execute, so nothing is told of its values.
@@ -41,7 +41,7 @@ fn told(
         let text = match bind.values.iter().nth(n) {
             None => return Bound::Unread,
             Some(None) => return Bound::Null,
-            Some(Some(bytes)) if format_of(&bind.formats, n) == 0 => {
+            Some(Some(bytes)) if bind.formats.of(n) == 0 => {
                 std::str::from_utf8(bytes).ok().map(str::to_owned)
             }
             Some(Some(bytes)) => taken_for(prepared, parameter, n).and_then(|oid| decoded(oid, bytes)),
