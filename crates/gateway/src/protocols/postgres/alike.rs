@@ -4,7 +4,8 @@
 use sql::postgres::{Control, Open, Options, REMOVED, alike};
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Prepared, Request, RequestKind};
+use super::operation::{Request, RequestKind};
+use super::prepared::Prepared;
 use crate::holds::{Alike, Plain};
 
 /// `None` where nothing is taken for alike.

@@ -12,7 +12,8 @@ use wire::postgres::build;
 use super::ceiling::Limit;
 use super::conversation::Running;
 use super::guard::Lock;
-use super::operation::{Operation, Prepared};
+use super::operation::Operation;
+use super::prepared::Prepared;
 use super::returned::{Over, Returns};
 use crate::audit::DecisionId;
 

@@ -10,9 +10,10 @@ use tokio::sync::Semaphore;
 use wire::postgres::build;
 
 use super::control::ControlError;
+use super::garbled::Garbled;
 use super::masks::hidden;
 use super::names::Names;
-use super::operation::{Garbled, Operation, Request, RequestKind};
+use super::operation::{Operation, Request, RequestKind};
 use super::own;
 use super::under::{REPORTED, Under};
 use super::understanding::Understanding;

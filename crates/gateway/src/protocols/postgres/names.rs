@@ -6,7 +6,8 @@ use hashbrown::{HashMap, HashSet};
 use sql::postgres::Control;
 
 use super::expected::{Bound, Run};
-use super::operation::{Epoch, Operation, Prepared};
+use super::operation::Operation;
+use super::prepared::{Epoch, Prepared};
 
 /// How many statements and portals one session may keep.
 const MOST: usize = 100_000;

@@ -9,7 +9,6 @@ use model::{ColumnName, Effect, Facts, Inspect, Particulars, Tag, Tier, Touched}
 use sql::postgres::catalog::{Catalog, Oid};
 use sql::postgres::outline;
 use sql::postgres::{Absent, Analysis, Control, Lineage, Literal, Outputs, Statement};
-use wire::postgres::backend::Field;
 use wire::postgres::frontend::Frontend;
 
 use super::ceiling;
@@ -17,13 +16,14 @@ use super::estimate::{self, Planned};
 use super::expected::Bound;
 use super::guard;
 use super::particulars;
+use super::prepared::Prepared;
 use super::preview::{self, Outlook};
 use super::under::Under;
 use crate::audit::{self, Form, Shown, StatementNote, ValueNote};
 use crate::errand::Errand;
 use crate::holds::{Alike, Countable};
 use crate::plans::Ahead;
-use crate::spine::{Auditable, AuditableGarbled, Learned};
+use crate::spine::{Auditable, Learned};
 use crate::traces::Understood;
 
 /// A statement, or the several of one simple Query, with everything that policy and masking ask about. Shared by all
@@ -259,57 +259,6 @@ fn joined_facts(statements: &[Arc<Statement>]) -> Facts {
     }
     joined.statements = u32::try_from(statements.len()).unwrap_or(u32::MAX);
     joined
-}
-
-/// A prepared statement, the wire's or SQL's: they share their names.
-pub(super) struct Prepared {
-    /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` the whole message.
-    pub(super) text: Option<Arc<str>>,
-    /// The types of parameters that its Parse names, where they are not the server's own.
-    pub(super) types: Vec<u32>,
-    /// All that its Parse says of types, by the parameters' numbers; 0 where it leaves one to the server.
-    pub(super) declared: Arc<[u32]>,
-    /// The name under which SQL's `PREPARE` made it.
-    pub(super) by_sql: Option<String>,
-    /// What it means.
-    pub(super) operation: Arc<Operation>,
-    /// Under which names it was understood.
-    pub(super) epoch: Epoch,
-    /// Its result as the server described it.
-    pub(super) fields: OnceLock<Arc<[Field]>>,
-    /// Its parameters' types, likewise.
-    pub(super) described: OnceLock<Arc<[u32]>>,
-}
-
-impl Prepared {
-    /// A statement that nobody has described yet.
-    pub(super) fn new(text: Option<Arc<str>>, operation: Arc<Operation>, epoch: Epoch) -> Self {
-        let (types, declared) = (Vec::new(), Arc::default());
-        let (fields, described) = (OnceLock::new(), OnceLock::new());
-        Self { text, types, declared, by_sql: None, operation, epoch, fields, described }
-    }
-
-    /// How many bytes it takes to keep it, about.
-    pub(super) fn weight(&self) -> usize {
-        let texts = self.text.as_ref().map_or(0, |text| text.len());
-        128 + texts + 4 * (self.types.len() + self.declared.len()) + self.operation.weight()
-    }
-
-    /// What stands for a statement that this session's messages did not prepare.
-    pub(super) fn missing(name: &str, epoch: Epoch) -> Self {
-        let statement =
-            Statement::opaque(Effect::unknown(format!("prepared statement \"{name}\" does not exist")));
-        Self::new(None, Arc::new(Operation::single(Arc::new(statement))), epoch)
-    }
-}
-
-/// Names under which a statement was understood: it is understood again when one of them has moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Epoch {
-    /// Counts changes of search path, role and temporary schema of this session.
-    pub(super) session: u64,
-    /// The catalogue's version.
-    pub(super) catalogue: u64,
 }
 
 /// What the target held, as far as its session knew when it understood an operation.
@@ -631,40 +580,5 @@ impl Request {
             }
         };
         bind.values.iter().enumerate().map(note).collect()
-    }
-}
-
-/// What arrived but cannot be understood; refused in its place.
-pub struct Garbled {
-    /// SQLSTATE.
-    pub code: &'static str,
-    /// For the client.
-    pub message: String,
-    /// For the journal and the recording, where the message quotes the client's own text.
-    pub kept: Option<String>,
-    /// For the client, if something would help.
-    pub hint: Option<String>,
-    /// Where in the text, from 1, in characters.
-    pub position: Option<u32>,
-    /// Whether it came as a simple Query (answered with a ReadyForQuery) or in the extended protocol.
-    pub simple: bool,
-    /// Whether it is a Parse of the unnamed statement.
-    pub unnamed: bool,
-}
-
-impl Garbled {
-    /// In the extended protocol, without a hint.
-    pub(super) fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, kept: None, hint: None, position: None, simple: false, unnamed: false }
-    }
-}
-
-impl AuditableGarbled for Garbled {
-    fn code(&self) -> &str {
-        self.code
-    }
-
-    fn reason(&self) -> &str {
-        self.kept.as_deref().unwrap_or(&self.message)
     }
 }

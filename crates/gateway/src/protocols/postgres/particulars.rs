@@ -7,7 +7,8 @@ use sql::postgres::{Named, Session, Statement};
 use std::sync::Arc;
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Prepared, Request, RequestKind};
+use super::operation::{Request, RequestKind};
+use super::prepared::Prepared;
 use super::shown::decoded;
 
 /// What a request has alone. What was bound is not kept for an Execute, so nothing is told of its values.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::expected::{Bound, Expected};
-use super::operation::Prepared;
+use super::prepared::Prepared;
 
 /// The client is not read while the server owes so many answers.
 const MOST: usize = 100_000;
@@ -276,14 +276,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::expected::{Bound, Expected, OwnPart, Run};
-    use super::super::operation::{Operation, Prepared};
+    use super::super::operation::Operation;
+    use super::super::prepared::Prepared;
     use super::{Queue, SHORT, Spoken};
 
     /// One of a few entries, of which several speak of each name.
     fn entry(number: u64) -> Expected {
         let name = ["", "a", "b"][(number / 16 % 3) as usize].to_owned();
         let bound = || Arc::new(Bound::of(Arc::new(Operation::nothing())));
-        let prepared = || Arc::new(Prepared::missing("", super::super::operation::Epoch::default()));
+        let prepared = || Arc::new(Prepared::missing("", super::super::prepared::Epoch::default()));
         match number % 16 {
             0..=2 => Expected::Parse { name, prepared: prepared(), operation: 1 },
             3..=5 => Expected::Bind { portal: name, bound: bound() },

@@ -10,7 +10,7 @@ use sql::postgres::{Analysis, Work};
 use tokio::sync::Semaphore;
 
 use super::names::Names;
-use super::operation::Epoch;
+use super::prepared::Epoch;
 use super::understanding::{InForce, NotRead, SessionFacts, View};
 
 /// Longer texts are never read on the sessions' own thread, in bytes.

@@ -13,10 +13,12 @@ use sql::postgres::{
 
 use super::control::Rows;
 use super::expected::Bound;
+use super::garbled::Garbled;
 use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
-use super::operation::{Epoch, Garbled, Operation, Prepared, Seen};
+use super::operation::{Operation, Seen};
 use super::own;
+use super::prepared::{Epoch, Prepared};
 use super::thinking::{self, Thought, Thoughtful};
 use crate::targets::Target;
 

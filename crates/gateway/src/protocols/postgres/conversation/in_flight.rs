@@ -6,7 +6,8 @@ use sql::postgres::Control;
 
 use super::Conversation;
 use crate::protocols::postgres::expected::Bound;
-use crate::protocols::postgres::operation::{Operation, Prepared};
+use crate::protocols::postgres::operation::Operation;
+use crate::protocols::postgres::prepared::Prepared;
 use crate::protocols::postgres::queue::Spoken;
 
 /// What is known of a name.

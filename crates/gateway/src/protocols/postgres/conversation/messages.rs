@@ -11,9 +11,11 @@ use super::in_flight::Found;
 use super::{Conversation, Said, Skipping, ends_block};
 use crate::protocols::postgres::ceiling;
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
+use crate::protocols::postgres::garbled::Garbled;
 use crate::protocols::postgres::names::adds_names;
-use crate::protocols::postgres::operation::{Garbled, Operation, Prepared, Request, RequestKind};
+use crate::protocols::postgres::operation::{Operation, Request, RequestKind};
 use crate::protocols::postgres::own;
+use crate::protocols::postgres::prepared::Prepared;
 use crate::protocols::postgres::understanding::depends_on_names;
 
 /// Why names may not be changed now.

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::open::Open;
 use crate::catalogue::ReadError;
 use crate::freshness::SharedCatalogue;
-use crate::protocols::postgres::operation::Garbled;
+use crate::protocols::postgres::garbled::Garbled;
 use crate::spine::Stop;
 
 /// A client that sends no more may still wait for answers, and is waited for so long; most have gone.

@@ -18,7 +18,7 @@ use crate::protocols::postgres::answers::{self, Answers, Heard, Passes};
 use crate::protocols::postgres::chunk::{Chunk, ChunkKind};
 use crate::protocols::postgres::conversation::{Conversation, Said};
 use crate::protocols::postgres::expected::Expected;
-use crate::protocols::postgres::operation::Garbled;
+use crate::protocols::postgres::garbled::Garbled;
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::thinking::{Thinking, Thoughtful};
 use crate::spine::{Event, Stop};
