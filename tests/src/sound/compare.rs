@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
 use pg_query::protobuf::ObjectType;
 use pg_query::{Node, NodeEnum};
+use sql::postgres::catalog::Oid;
 use sql::postgres::{
     Analysis, Control, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse,
 };
@@ -304,11 +305,26 @@ fn columns(known: &Known, statement: &Statement, said: &Said, lacks: &mut Vec<St
         | Resource::Function(_)
         | Resource::Setting(_) => None,
     }));
-    for column in tagged(known, said.columns.iter().copied()) {
+    // Of a row that a body is given it uses what is found there.
+    let is_used = |(relation, number): &(u32, i16)| *number != 0 || !is_given(known, statement, *relation);
+    for column in tagged(known, said.columns.iter().copied().filter(is_used)) {
         if !have.contains(&column) {
             lacks.push(format!("column {column}"));
         }
     }
+}
+
+/// Whether a statement calls a function that takes a relation's rows and whose body is read.
+fn is_given(known: &Known, statement: &Statement, relation: u32) -> bool {
+    let takes =
+        |type_oid: &Oid| known.catalog.type_by_oid(*type_oid).is_some_and(|t| t.relation == Oid(relation));
+    statement.facts.functions.iter().any(|called| {
+        known.catalog.functions_named(&called.name).any(|function| {
+            function.schema == called.schema
+                && matches!(function.language.as_str(), "sql" | "plpgsql")
+                && function.arguments.iter().any(takes)
+        })
+    })
 }
 
 pub(super) fn sources(output: &OutputColumn) -> Vec<&ColumnName> {
@@ -320,7 +336,6 @@ pub(super) fn sources(output: &OutputColumn) -> Vec<&ColumnName> {
 
 /// The tagged ones of columns; number 0 stands for all of a relation.
 pub(super) fn tagged(known: &Known, columns: impl Iterator<Item = (u32, i16)>) -> BTreeSet<ColumnName> {
-    use sql::postgres::catalog::Oid;
     let catalog = &known.catalog;
     let mut all = BTreeSet::new();
     for (relation, number) in columns {
