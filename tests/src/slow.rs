@@ -155,6 +155,25 @@ async fn a_cancel_ends_what_waits_for_a_look_at_the_target_and_the_session_goes_
     assert_eq!(row.get::<_, i32>(0), 1, "nothing of what was cancelled has run");
 }
 
+/// How names are resolved is asked on the session's own connection, where the client's own limits hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_whose_names_cannot_be_learnt_is_answered_whole() {
+    let ground = ground("");
+    let client = ground.connect().await;
+    let mut holder = ground.rig.direct().connect().await;
+    ground.rig.server.sql(DATABASE, "CREATE SCHEMA elsewhere").unwrap();
+    client.batch_execute("SET lock_timeout = '200ms'; SET search_path = elsewhere, public").await.unwrap();
+    let locked = holder.transaction().await.unwrap();
+    locked.batch_execute("LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let told = tokio::time::timeout(PATIENCE, client.batch_execute("SELECT n FROM visits")).await;
+    let refused =
+        told.expect("it is answered, and the session is ready").expect_err("nobody knows whose table it is");
+    assert_eq!(code(&refused), "58000", "{refused}");
+    locked.rollback().await.unwrap();
+    let row = client.query_one("SELECT n FROM visits", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i32>(0), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_while_ddl_is_looked_at_tells_its_client_that_it_is_done_and_the_next_statement_waits() {
     let ground = ground("");

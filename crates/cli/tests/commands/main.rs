@@ -165,7 +165,14 @@ fn a_gateway_is_configured_and_its_tokens_are_issued_listed_and_revoked() {
         assert_eq!(gateway.run(arguments).0, expected, "{arguments:?}");
     }
     assert_eq!(gateway.run_as("dwa_wrong", &["token", "ls"]).0, 4);
-    assert_eq!(durward(&["token", "ls"], &[("DURWARD_GATEWAY", &gateway.url)]).status.code(), Some(4));
+    for (arguments, says) in [
+        (&["token", "ls"][..], "set DURWARD_ADMIN_SECRET, or run it at a terminal"),
+        (&["requests", "ls", "--as", "dora"], "dora's secret: set DURWARD_APPROVER_SECRET"),
+    ] {
+        let output = durward(arguments, &[("DURWARD_GATEWAY", &gateway.url)]);
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(4) && said.contains(says), "{arguments:?}: {said}");
+    }
 
     terminate(&gateway.child);
     let ended = gateway.child.wait().expect("it ends");
@@ -370,8 +377,11 @@ fn clumsy_input_is_answered_with_what_to_do() {
         (plain(&["policy", "check", "/nonexistent.cedar"]), 1, "/nonexistent.cedar: No such file"),
         (plain(&["audit", "verify", "--journal", &journal]), 5, "there is no journal at"),
         (plain(&["sessions", "ls", "--all", "--data", &journal]), 5, "there is no journal at"),
-        (plain(&["token", "ls"]), 4, "set DURWARD_ADMIN_SECRET, or run it at a terminal"),
-        (plain(&["requests", "ls", "--as", "dora"]), 4, "dora's secret: set DURWARD_APPROVER_SECRET"),
+        (
+            plain(&["token", "ls", "--gateway", "http://127.0.0.1:1"]),
+            3,
+            "no gateway answers at http://127.0.0.1:1",
+        ),
         (plain(&["token", "issue", "bot"]), 2, "write agent:NAME or user:NAME"),
         (plain(&["token", "ls", "--gateway", "https://gate"]), 2, "ssh -L"),
         (plain(&["approver", "add", "dora"]), 2, "--group <GROUP>"),

@@ -1,5 +1,7 @@
 //! What arrived and cannot be understood.
 
+use wire::postgres::Frame;
+
 use crate::spine::AuditableGarbled;
 
 /// What arrived but cannot be understood; refused in its place.
@@ -24,6 +26,13 @@ impl Garbled {
     /// In the extended protocol, without a hint.
     pub(super) fn new(code: &'static str, message: String) -> Self {
         Self { code, message, kept: None, hint: None, position: None, simple: false, unnamed: false }
+    }
+
+    /// The same as the answer to a message of the client's: a simple one ends with ReadyForQuery, an extended one waits for Sync.
+    pub(super) fn in_place_of(self, frame: &Frame<'_>) -> Self {
+        // A Parse begins with the name of what it makes.
+        let unnamed = frame.kind == b'P' && frame.body.first() == Some(&0);
+        Self { simple: matches!(frame.kind, b'Q' | b'F'), unnamed, ..self }
     }
 }
 

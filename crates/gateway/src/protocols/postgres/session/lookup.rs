@@ -154,15 +154,12 @@ impl Open {
         let garbled = self.look_failed.take()?;
         let input = self.pump.client.input.filled();
         let frame = wire::postgres::split(input, usize::MAX).ok().flatten()?;
-        let simple = matches!(frame.kind, b'Q' | b'F');
-        if self.conversation.is_skipping() || !(simple || matches!(frame.kind, b'P' | b'B')) {
+        if self.conversation.is_skipping() || !matches!(frame.kind, b'Q' | b'F' | b'P' | b'B') {
             return None;
         }
-        // A Parse begins with the name of what it makes.
-        let unnamed = frame.kind == b'P' && frame.body.first() == Some(&0);
-        let whole = frame.whole.len();
+        let (garbled, whole) = (garbled.in_place_of(&frame), frame.whole.len());
         self.pump.client.input.consume(whole);
-        Some(Garbled { simple, unnamed, ..garbled })
+        Some(garbled)
     }
 }
 

@@ -345,7 +345,7 @@ impl Open {
                 }
                 Said::Ask(purpose) => {
                     if let Some(garbled) = self.ask_failed.take() {
-                        Some(Event::Unreadable(garbled))
+                        Some(Event::Unreadable(garbled.in_place_of(&frame)))
                     } else {
                         self.ask(purpose);
                         self.waiting = true;
