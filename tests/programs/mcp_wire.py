@@ -1,18 +1,26 @@
 """A server of PostgreSQL's protocol that sends each statement by MCP's tool `query` and answers with what came: so that whoever
 judges a gateway by the wire judges its door for agents by the same statements. What the tool says in words comes along as a notice,
-so that nothing of it is left unjudged.
+so that nothing of it is left unjudged. Each statement goes by the gateway's wire as well, in a session of its own: where verdict,
+columns, rows or tag are others there, that is written to DIFFERENCES, a line of JSON each, behind a line for each statement that
+was compared, which is empty.
 
-    mcp_wire.py PORT DOOR_PORT TARGET TOKEN
+    mcp_wire.py PORT DOOR_PORT TARGET TOKEN WIRE_PORT DIFFERENCES
 """
 
 import json
 import socketserver
 import struct
 import sys
+import time
 import urllib.request
 
+from mcp_mirror import Mirror
+
 PORT, DOOR, TARGET, TOKEN = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+MIRROR = Mirror(int(sys.argv[5]), TARGET, TOKEN, sys.argv[6])
 VERSION = "2026-07-28"
+# The judge waits for answers; what takes longer than so many seconds is not asked for twice.
+PATIENCE = 1.0
 
 
 def call(sql, values):
@@ -108,12 +116,15 @@ class Session(socketserver.StreamRequestHandler):
         self.wfile.write(out + message(b"K", struct.pack("!ii", 1, 1)) + message(b"Z", b"I"))
 
     def run_one(self, sql, values=()):
+        begun = time.monotonic()
         try:
             answer = call(sql, list(values))
         except Exception as error:  # the door says no to the message itself
             return message(b"E", fields(b"ERROR", "08000", f"the door: {error}")), True
         if "error" in answer:
             return message(b"E", fields(b"ERROR", "08000", json.dumps(answer["error"]))), True
+        if time.monotonic() - begun < PATIENCE:
+            MIRROR.compare(sql, list(values), answer["result"])
         return answered(answer["result"])
 
     def serve(self):

@@ -26,7 +26,8 @@ cargo xtask conformance [--suites] [--only WORDS]
     gateway. --suites leaves out all but the last; --only takes the suites with WORDS in their names.
 cargo xtask acceptance pg [--suite DIR] [--json FILE] [--only CATEGORIES] [--case WORDS] [--major N] [--by-mcp]
     The acceptance suite for PostgreSQL; DIR is ../shared/acceptance/pg where it is not given. --only leak,write and
-    --case narrow it; --major takes another server; --by-mcp sends each statement of leak and write by MCP's tool query.
+    --case narrow it; --major takes another server; --by-mcp sends each statement of leak, write and benign by MCP's tool
+    query, and by the wire as well: the same must come of it.
     Our own cases are in tests/acceptance.
 cargo xtask bench postgres [--json FILE] [--seconds N] [--rounds N] [--only WORDS] [--targets A,B]
     What the gateway costs, beside a direct connection, PgBouncer, HAProxy and a plain relay.
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
             Options::read(rest, &["--by-mcp"], &values).and_then(|o| {
                 let (only, case, major) = (o.value("--only"), o.value("--case"), o.value("--major"));
                 let by_mcp = o.has("--by-mcp");
-                let only = only.or(by_mcp.then_some("leak,write"));
+                let only = only.or(by_mcp.then_some(acceptance::BY_MCP));
                 let which = acceptance::Which { only, case, major, by_mcp };
                 acceptance::run(o.value("--suite"), o.value("--json"), which)
             })
