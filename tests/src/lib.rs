@@ -69,6 +69,8 @@ mod mcp_authorization;
 #[cfg(test)]
 mod mcp_bounds;
 #[cfg(test)]
+mod mcp_many;
+#[cfg(test)]
 mod mcp_programs;
 #[cfg(test)]
 mod mcp_waiting;

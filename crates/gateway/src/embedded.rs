@@ -5,6 +5,7 @@ mod bulletin;
 mod drafts;
 mod people;
 mod standing;
+mod tasks;
 mod vouchers;
 
 use std::collections::BTreeSet;

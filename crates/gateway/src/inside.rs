@@ -4,6 +4,7 @@
 mod own;
 mod recent;
 mod sealed;
+mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};

@@ -4,6 +4,7 @@ mod bulletin;
 mod drafts;
 mod people;
 mod standing;
+mod tasks;
 mod vouchers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,7 @@ struct Kept {
     vouchers: Vec<model::Voucher>,
     clients: Vec<model::RegisteredClient>,
     grants: Vec<StandingGrant>,
+    tasks: Vec<(model::Task, Zeroizing<Vec<u8>>)>,
     made: u32,
 }
 

@@ -18,6 +18,7 @@ pub use bulletin::Bulletin;
 pub use drafts::Drafts;
 pub use people::People;
 pub use standing::Grants;
+pub use tasks::{Shelf, Tasks};
 pub use vouchers::Vouchers;
 
 /// The store cannot be read or written.
@@ -166,7 +167,7 @@ pub struct Asked {
 pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
 
 /// What the gateway asks of whatever keeps its state. Values, literals and passwords are sealed where they rest.
-pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants {
+pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
     /// Whether it answers.
@@ -321,6 +322,7 @@ mod bulletin;
 mod drafts;
 mod people;
 mod standing;
+mod tasks;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vouchers;

@@ -375,7 +375,7 @@ impl Door {
             "tasks/get" | "tasks/update" | "tasks/cancel" if !caller.takes.tasks => {
                 return Err(Fault::capability(json!({ "extensions": { TASKS: {} } })));
             }
-            "tasks/get" => self.tools.task(&caller, &params)?,
+            "tasks/get" => self.tools.task(&caller, &params).await?,
             "tasks/update" => self.tools.update_task(&caller, &params).await?,
             "tasks/cancel" => self.tools.cancel_task(&caller, &params).await?,
             _ => {

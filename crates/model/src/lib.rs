@@ -15,6 +15,7 @@ mod principal;
 mod request;
 mod standing;
 mod status;
+mod task;
 mod vote;
 mod voucher;
 mod weighed;
@@ -39,6 +40,7 @@ pub use standing::{
     Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };
 pub use status::{Finish, Status};
+pub use task::{Task, TaskState};
 pub use vote::{Approver, Counted, KnownAs, Vote};
 pub use voucher::{RegisteredClient, Voucher, VoucherKind};
 pub use weighed::{Object, Weighed};

@@ -64,7 +64,7 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
     line(json!({ "schema": schema }))?;
     for Table { name, columns } in tables(work).await? {
         // Other people's secrets, of use as long as tokens are that no restored store takes; what is for a short while, such as
-        // standing grants, which may have been ended or used since; and who is who elsewhere, some of which may have been taken back.
+        // standing grants, which may have been ended or used since, and tasks, whose requests were; and who is who elsewhere, some of which may have been taken back.
         if [
             "asked",
             "news",
@@ -75,6 +75,7 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
             "slack_callback",
             "slack_link",
             "standing_grant",
+            "task",
         ]
         .contains(&name.as_str())
         {

@@ -31,6 +31,7 @@ mod rotate;
 mod server;
 mod slack;
 mod standing;
+mod tasks;
 mod tokens;
 mod vault;
 mod verifier;

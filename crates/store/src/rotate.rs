@@ -10,7 +10,7 @@ use crate::{Store, StoreError};
 use std::sync::Arc;
 
 /// Where sealed values are: table, the column that names the row, the sealed column. Whoever adds a sealed column adds it here.
-pub(crate) const SEALED: [(&str, &str, &str); 7] = [
+pub(crate) const SEALED: [(&str, &str, &str); 8] = [
     ("made_key", "name", "sealed"),
     ("credential", "target", "sealed"),
     ("request", "id", "sealed_values"),
@@ -18,6 +18,7 @@ pub(crate) const SEALED: [(&str, &str, &str); 7] = [
     ("asked", "id", "sealed"),
     ("draft", "id", "sealed"),
     ("standing_grant", "id", "sealed"),
+    ("task", "id", "sealed"),
 ];
 
 /// What a rotation did.

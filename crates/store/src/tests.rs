@@ -30,6 +30,10 @@ use self::standing::{
     of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
     what_waits_alike_is_found_by_its_key,
 };
+use self::tasks::{
+    a_task_is_run_by_one_gateway_and_every_one_tells_what_came_of_it,
+    tasks_are_few_and_those_that_are_over_make_room,
+};
 use self::turns::in_whatever_order_an_approval_is_used_once_and_only_while_it_stands;
 use self::vouchers::{
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
@@ -56,6 +60,7 @@ mod carriers;
 mod kept;
 mod people;
 mod standing;
+mod tasks;
 mod turns;
 mod vouchers;
 
@@ -125,6 +130,8 @@ macro_rules! both {
 }
 
 both! {
+    a_task_is_run_by_one_gateway_and_every_one_tells_what_came_of_it,
+    tasks_are_few_and_those_that_are_over_make_room,
     in_whatever_order_an_approval_is_used_once_and_only_while_it_stands,
     a_voucher_is_spent_once_and_remembered_and_the_next_is_kept_with_it,
     whoever_is_removed_leaves_nothing_to_clients,
@@ -599,10 +606,11 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
     };
     let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
     assert!(store.give(&standing::grant("g", None), 10).await.expect("given"));
+    assert!(store.add_task(&tasks::task("t", "agent:a", 0), PASSWORD, (9, 9)).await.expect("kept"));
 
     MasterKey::write_file(&keys, &[&new, &old], None).expect("written");
     let rotated = store.rotate(&new, 7).await.expect("rotated");
-    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 8));
+    assert_eq!((rotated.before, rotated.after, rotated.values), (old.name(), new.name(), 9));
     MasterKey::write_file(&keys, &[&new], None).expect("written");
 
     for store in [&store, &other] {

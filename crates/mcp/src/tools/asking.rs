@@ -84,7 +84,7 @@ impl Tools {
     ) -> Result<Called, Refusal> {
         let Waits { request, refusal } = waits;
         if caller.takes.tasks
-            && let Some(task) = self.begin_task(caller, &request, statement.clone())
+            && let Some(task) = self.begin_task(caller, &request, statement.clone()).await
         {
             return Ok(Called::Task(task));
         }

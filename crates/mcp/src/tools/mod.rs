@@ -134,7 +134,7 @@ pub(crate) struct Tools {
     /// Statements that wait for an answer, to be sent again by whoever sent them.
     held: wait::Held,
     /// Statements that wait, and that their clients ask about later.
-    pub(crate) tasks: tasks::Tasks,
+    followed: tasks::Followed,
 }
 
 impl Tools {
@@ -146,7 +146,7 @@ impl Tools {
             limits: Limits::default(),
             pages: query::Pages::default(),
             held: wait::Held::default(),
-            tasks: tasks::Tasks::default(),
+            followed: tasks::Followed::default(),
         })
     }
 

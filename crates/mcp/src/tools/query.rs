@@ -29,6 +29,9 @@ const KEPT: Duration = Duration::from_secs(300);
 const MOST_KEPT: usize = 256;
 const MOST_OF_ONE: usize = 8;
 
+/// What is read and not shown is at one gateway alone.
+const NOTHING_THERE: &str = "nothing is at this cursor here: it was used, is older than 5 minutes, or another gateway has read the rows";
+
 /// What an operation is sent as.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
@@ -124,10 +127,10 @@ impl Tools {
         let rows = self.rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
             let again = "Run the statement again.".to_owned();
-            let page = self.pages.take(cursor, caller).ok_or_else(|| {
-                Refusal::argument("there is nothing at this cursor, or it was used".to_owned())
-                    .hinting(again.clone())
-            })?;
+            let page = self
+                .pages
+                .take(cursor, caller)
+                .ok_or_else(|| Refusal::argument(NOTHING_THERE.to_owned()).hinting(again.clone()))?;
             // What it shows was decided and masked then.
             if page.decided_by != self.gateway.decides_by() {
                 let why = "policies or targets have changed since these rows were read".to_owned();

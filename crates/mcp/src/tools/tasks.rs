@@ -1,5 +1,6 @@
-//! Statements that wait and that their clients ask about later (`io.modelcontextprotocol/tasks`, SEP-2663). Once somebody has said yes
-//! they run by the token of whoever asked, if it is good still; what came of it is kept for a while.
+//! Statements that wait and that their clients ask about later (`io.modelcontextprotocol/tasks`, SEP-2663), at whichever gateway of the
+//! store. Once somebody has said yes, one of those that were asked runs it, by the token that it was asked with, if that is good
+//! still; what came of it is kept for a while, sealed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +10,16 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use gateway::inside::{now, written};
-use model::{Status, TargetName};
+use gateway::state::{Shelf, StateError};
+use model::{Status, Task, TaskState};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
+use zeroize::Zeroizing;
 
 use super::asking::Action;
 use super::query::Statement;
+use super::wait::ended;
 use super::{Caller, Tools};
 use crate::answer::{Answer, Refusal};
 use crate::door::Told;
@@ -24,93 +29,45 @@ use crate::rpc::{Fault, Object, printable};
 const LASTS: i64 = 2 * 3600;
 /// A client asks so often, in milliseconds.
 const POLL: u64 = 2000;
-/// So many there are in all, and of one principal.
-const MOST: usize = 512;
-const MOST_OF_ONE: usize = 16;
+/// So many there are of one principal, and in all.
+const SHELF: Shelf = Shelf { of_one: 16, all: 512 };
+/// That another gateway was told to give one up is seen this late.
+const LOOK: Duration = Duration::from_secs(1);
 /// What a client is asked of a task is called so.
 const APPROVAL: &str = "approval";
 
-struct Task {
-    whose: String,
-    target: TargetName,
-    request: String,
-    created: i64,
-    updated: i64,
-    /// Whether its client's person is still to be led to the page.
-    asks: bool,
-    state: State,
-    work: Option<AbortHandle>,
+/// What a task runs, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Says {
+    sql: String,
+    values: Vec<Option<String>>,
+    rows: u32,
 }
 
-enum State {
-    Waits,
-    Runs,
-    Done(Object),
-    Cancelled,
-}
-
-impl Task {
-    /// Whether it is a caller's, whose token must be for its target still.
-    fn is_of(&self, caller: &Caller) -> bool {
-        self.whose == caller.name() && caller.admitted.is_for(&self.target)
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Done(_) | State::Cancelled)
-    }
-
-    fn becomes(&mut self, state: State) {
-        if !self.is_over() {
-            (self.state, self.updated) = (state, now());
-        }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        if let Some(work) = &self.work {
-            work.abort();
-        }
-    }
-}
-
-/// The tasks, by their ids.
+/// What is done here for tasks, by their ids.
 #[derive(Default)]
-pub(crate) struct Tasks(Mutex<HashMap<String, Task>>);
+pub(super) struct Followed(Mutex<HashMap<String, Follower>>);
 
-impl Tasks {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Task>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Stops when it is dropped: whatever it runs is cancelled at its target with its session.
+struct Follower(AbortHandle);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
     }
+}
 
-    fn with(&self, id: &str, change: impl FnOnce(&mut Task)) {
-        if let Some(task) = self.all().get_mut(id) {
-            change(task);
-        }
-    }
-
-    /// Keeps one, where there is room. Those that are over make some, the oldest first.
-    fn keep(&self, id: &str, task: Task) -> bool {
-        let mut all = self.all();
-        let oldest = now().saturating_sub(LASTS);
-        all.retain(|_, task| task.created > oldest);
-        let of_one = |all: &HashMap<String, Task>| all.values().filter(|t| t.whose == task.whose).count();
-        while all.len() >= MOST || of_one(&all) >= MOST_OF_ONE {
-            let is_full = all.len() >= MOST;
-            let over = all.iter().filter(|(_, t)| t.is_over() && (is_full || t.whose == task.whose));
-            let Some(id) = over.min_by_key(|(_, t)| t.updated).map(|(id, _)| id.clone()) else {
-                return false;
-            };
-            all.remove(&id);
-        }
-        all.insert(id.to_owned(), task);
-        true
+impl Followed {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Follower>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, follower| !follower.0.is_finished());
+        all
     }
 }
 
 impl Tools {
     /// Begins a task for a statement that waits; what its client is told. `None` where there is no room for one.
-    pub(super) fn begin_task(
+    pub(super) async fn begin_task(
         self: &Arc<Self>,
         caller: &Caller,
         request: &str,
@@ -118,61 +75,141 @@ impl Tools {
     ) -> Option<Object> {
         let mut id = [0; 24];
         rand::fill(&mut id).ok()?;
-        let id = URL_SAFE_NO_PAD.encode(id);
-        let asks = caller.takes.pages && self.gateway.link_to(request).is_some();
+        let made = now();
         let task = Task {
-            whose: caller.name(),
+            id: URL_SAFE_NO_PAD.encode(id),
+            owner: caller.name(),
             target: statement.target.clone(),
             request: request.to_owned(),
-            created: now(),
-            updated: now(),
-            asks,
-            state: State::Waits,
-            work: None,
+            asks: caller.takes.pages && self.gateway.link_to(request).is_some(),
+            state: TaskState::Waits,
+            made,
+            changed: made,
+            until: made.saturating_add(LASTS),
         };
-        if !self.tasks.keep(&id, task) {
+        let Statement { sql, values, rows, target: _ } = statement.clone();
+        let says = Zeroizing::new(serde_json::to_vec(&Says { sql, values, rows }).ok()?);
+        let kept = self.gateway.keep_task(&task, &says, SHELF).await;
+        if !kept.inspect_err(|error| tracing::error!("a task cannot be kept: {error}")).unwrap_or(false) {
             return None;
         }
-        let (tools, caller, request, of) = (Arc::clone(self), caller.clone(), request.to_owned(), id.clone());
-        let work = tokio::spawn(async move { tools.follow(&caller, &of, &request, statement).await });
-        self.tasks.with(&id, |task| task.work = Some(work.abort_handle()));
-        let all = self.tasks.all();
+        self.follow_here(caller, &task, statement);
         // What may not be told yet, what was asked with it, comes where it is asked about.
-        all.get(&id).map(|task| shape(&id, task))
+        Some(shape(&task))
     }
 
-    /// Waits for the answer, and runs the statement where it is a yes.
-    async fn follow(&self, caller: &Caller, id: &str, request: &str, statement: Statement) {
+    /// Sees to it that a task which waits goes on here, too: whoever began it may be gone.
+    fn follow_here(self: &Arc<Self>, caller: &Caller, task: &Task, statement: Statement) {
+        let mut all = self.followed.all();
+        if all.contains_key(&task.id) {
+            return;
+        }
+        let (tools, caller, id, request) =
+            (Arc::clone(self), caller.clone(), task.id.clone(), task.request.clone());
+        let work = tokio::spawn(async move {
+            if let Err(error) = tools.follow(&caller, &id, &request, statement).await {
+                tracing::error!("what becomes of a task cannot be kept: {error}");
+            }
+        });
+        all.insert(task.id.clone(), Follower(work.abort_handle()));
+    }
+
+    /// Waits for the answer, and runs the statement where it is a yes and nobody else does.
+    async fn follow(
+        &self,
+        caller: &Caller,
+        id: &str,
+        request: &str,
+        statement: Statement,
+    ) -> Result<(), StateError> {
         let patience = Duration::from_secs(u64::try_from(LASTS).unwrap_or_default());
         let settled = self.settled(request, patience, |_| false, &Told::nobody()).await;
         // What runs now is one of the caller's calls, and takes no longer than one.
         let _turn = self.limits.turn(&caller.name(), self.gateway.limits().calls.at_once).await;
-        if settled.as_ref().is_ok_and(|status| *status == Status::Approved) {
-            self.tasks.with(id, |task| task.becomes(State::Runs));
+        let runs = match settled {
+            Ok(Status::Approved) => self.gateway.turn_task(id, TaskState::Runs, None).await?,
+            // Whoever runs it for this task at another gateway tells what came of it; of any other end this does.
+            Ok(_) | Err(_) => {
+                let kept = self.gateway.kept_task(id).await?;
+                kept.is_some_and(|(task, _)| task.state == TaskState::Waits)
+            }
+        };
+        if !runs {
+            return Ok(());
         }
         let told = Told::nobody();
-        let answer =
-            self.bounded(caller, &told, self.answered(caller, request, Some(statement), &told)).await;
-        let answer = answer.unwrap_or_else(Answer::from).into_result();
-        self.tasks.with(id, |task| task.becomes(State::Done(answer)));
+        let work = self.bounded(caller, &told, self.answered(caller, request, Some(statement), &told));
+        let answer = tokio::select! {
+            answer = work => answer.unwrap_or_else(Answer::from),
+            () = self.given_up(id) => return Ok(()),
+        };
+        self.is_done(id, answer).await
+    }
+
+    async fn is_done(&self, id: &str, answer: Answer) -> Result<(), StateError> {
+        let came = Value::Object(answer.into_result()).to_string();
+        // Where it was taken back meanwhile, that is what it is.
+        self.gateway.turn_task(id, TaskState::Done, Some(came.as_bytes())).await.map(drop)
+    }
+
+    /// Ends when a task is taken back at another gateway, or its time is over.
+    async fn given_up(&self, id: &str) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.gateway.kept_task(id).await {
+                Ok(Some((task, _))) if !task.state.is_over() => {}
+                Ok(_) => return,
+                // It may be there still.
+                Err(error) => tracing::warn!("a task cannot be looked up: {error}"),
+            }
+        }
     }
 
     /// `tasks/get`: how a caller's task goes, or what came of it.
-    pub(crate) fn task(&self, caller: &Caller, params: &Object) -> Result<Object, Fault> {
+    pub(crate) async fn task(self: &Arc<Self>, caller: &Caller, params: &Object) -> Result<Object, Fault> {
         let id = id_of(params)?;
-        let (mut result, asked) = {
-            let all = self.tasks.all();
-            let task = all.get(id).filter(|task| task.is_of(caller)).ok_or_else(|| unknown(id))?;
-            let mut result = shape(id, task);
-            if let State::Done(answer) = &task.state {
-                result.insert("result".to_owned(), Value::Object(answer.clone()));
-            }
-            (result, (task.asks && !task.is_over()).then(|| task.request.clone()))
-        };
-        if let Some(page) = asked.and_then(|request| self.page_of(&request)) {
+        let (mut task, mut says) = self.own_task(caller, id).await?;
+        if task.state == TaskState::Waits
+            && let Ok(Says { sql, values, rows }) = serde_json::from_slice(&says)
+        {
+            self.follow_here(caller, &task, Statement { target: task.target.clone(), sql, values, rows });
+        }
+        if task.state == TaskState::Runs && self.is_lost(caller, &task).await.map_err(|e| unreadable(&e))? {
+            (task, says) = self.own_task(caller, id).await?;
+        }
+        let mut result = shape(&task);
+        if task.state == TaskState::Done {
+            let came: Value = serde_json::from_slice(&says)
+                .map_err(|_| Fault::internal("what came of this task cannot be read"))?;
+            result.insert("result".to_owned(), came);
+        }
+        let page = if task.asks && !task.state.is_over() { self.page_of(&task.request) } else { None };
+        if let Some(page) = page {
             result.insert("inputRequests".to_owned(), json!({ APPROVAL: page }));
         }
         Ok(result)
+    }
+
+    /// Whether the gateway that ran one is gone; then what is known of its request is what came of it.
+    async fn is_lost(&self, caller: &Caller, task: &Task) -> Result<bool, StateError> {
+        if self.followed.all().contains_key(&task.id) {
+            return Ok(false);
+        }
+        let Some(request) = self.gateway.own_request(&caller.admitted, &task.request).await? else {
+            return Ok(false);
+        };
+        // Whoever ran it to its end keeps what came of it right behind.
+        let longest = i64::try_from(self.gateway.limits().calls.time.as_secs()).unwrap_or(i64::MAX);
+        let is_late = now() > task.changed.saturating_add(longest);
+        let is_lost = match request.status {
+            Status::OutcomeUnknown => true,
+            Status::Pending | Status::Claimed => false,
+            _ => is_late,
+        };
+        if is_lost {
+            self.is_done(&task.id, ended(&request)).await?;
+        }
+        Ok(is_lost)
     }
 
     /// `tasks/update`: what a client's person did.
@@ -180,10 +217,12 @@ impl Tools {
         let id = id_of(params)?;
         let responses = params.get("inputResponses").and_then(Value::as_object);
         let responses = responses.ok_or_else(|| Fault::parameters("inputResponses is an object"))?;
-        self.is_ones_own(caller, id)?;
+        let (task, _) = self.own_task(caller, id).await?;
         match Action::of(responses.get(APPROVAL)) {
-            Action::Decline => self.give_up(caller, id).await?,
-            Action::Accept | Action::Cancel => self.tasks.with(id, |task| task.asks = false),
+            Action::Decline => self.give_up(caller, &task).await?,
+            Action::Accept | Action::Cancel => {
+                self.gateway.hush_task(id).await.map_err(|error| unreadable(&error))?;
+            }
             Action::Unasked => {}
         }
         Ok(Object::new())
@@ -191,52 +230,49 @@ impl Tools {
 
     /// `tasks/cancel`: nobody need answer any more, and nothing goes on.
     pub(crate) async fn cancel_task(&self, caller: &Caller, params: &Object) -> Result<Object, Fault> {
-        let id = id_of(params)?;
-        self.is_ones_own(caller, id)?;
-        self.give_up(caller, id).await?;
+        let (task, _) = self.own_task(caller, id_of(params)?).await?;
+        self.give_up(caller, &task).await?;
         Ok(Object::new())
     }
 
-    fn is_ones_own(&self, caller: &Caller, id: &str) -> Result<(), Fault> {
-        let all = self.tasks.all();
-        all.get(id).filter(|task| task.is_of(caller)).map(|_| ()).ok_or_else(|| unknown(id))
+    /// A caller's task, whose token must be for its target still.
+    async fn own_task(&self, caller: &Caller, id: &str) -> Result<(Task, Zeroizing<Vec<u8>>), Fault> {
+        let found = self.gateway.kept_task(id).await.map_err(|error| unreadable(&error))?;
+        found
+            .filter(|(task, _)| task.owner == caller.name() && caller.admitted.is_for(&task.target))
+            .ok_or_else(|| unknown(id))
     }
 
-    async fn give_up(&self, caller: &Caller, id: &str) -> Result<(), Fault> {
-        let mut request = None;
-        self.tasks.with(id, |task| {
-            if !task.is_over() {
-                task.becomes(State::Cancelled);
-                request = Some(task.request.clone());
-                // Whatever runs is cancelled at its target with the session that this drops.
-                if let Some(work) = task.work.take() {
-                    work.abort();
-                }
-            }
-        });
-        let Some(request) = request else { return Ok(()) };
-        let taken = self.withdraw(caller, &request).await;
+    async fn give_up(&self, caller: &Caller, task: &Task) -> Result<(), Fault> {
+        let turned = self.gateway.turn_task(&task.id, TaskState::Cancelled, None).await;
+        if !turned.map_err(|error| unreadable(&error))? {
+            return Ok(());
+        }
+        // Where it runs at another gateway, that sees it.
+        drop(self.followed.all().remove(&task.id));
+        let taken = self.withdraw(caller, &task.request).await;
         taken.map(|_| ()).map_err(|_: Refusal| Fault::internal("it cannot be taken back now"))
     }
 }
 
 /// A task as its client sees it, without what came of it.
-fn shape(id: &str, task: &Task) -> Object {
-    let (status, says) = match &task.state {
-        State::Waits if task.asks => {
-            ("input_required", format!("request {} waits for an approval", task.request))
+fn shape(task: &Task) -> Object {
+    let request = &task.request;
+    let (status, says) = match task.state {
+        TaskState::Waits if task.asks => {
+            ("input_required", format!("request {request} waits for an approval"))
         }
-        State::Waits => ("working", format!("request {} waits for an approval", task.request)),
-        State::Runs => ("working", format!("request {} is approved, and runs", task.request)),
-        State::Done(_) => ("completed", format!("request {} has its answer", task.request)),
-        State::Cancelled => ("cancelled", format!("request {} was taken back", task.request)),
+        TaskState::Waits => ("working", format!("request {request} waits for an approval")),
+        TaskState::Runs => ("working", format!("request {request} is approved, and runs")),
+        TaskState::Done => ("completed", format!("request {request} has its answer")),
+        TaskState::Cancelled => ("cancelled", format!("request {request} was taken back")),
     };
     Object::from_iter([
-        ("taskId".to_owned(), json!(id)),
+        ("taskId".to_owned(), json!(task.id)),
         ("status".to_owned(), json!(status)),
         ("statusMessage".to_owned(), json!(says)),
-        ("createdAt".to_owned(), json!(written(task.created))),
-        ("lastUpdatedAt".to_owned(), json!(written(task.updated))),
+        ("createdAt".to_owned(), json!(written(task.made))),
+        ("lastUpdatedAt".to_owned(), json!(written(task.changed))),
         ("ttlMs".to_owned(), json!(LASTS.saturating_mul(1000))),
         ("pollIntervalMs".to_owned(), json!(POLL)),
     ])
@@ -248,4 +284,9 @@ fn id_of(params: &Object) -> Result<&str, Fault> {
 
 fn unknown(id: &str) -> Fault {
     Fault::parameters(format!("there is no task {} of yours", printable(id)))
+}
+
+fn unreadable(error: &StateError) -> Fault {
+    tracing::error!("a task cannot be dealt with: {error}");
+    Fault::internal("tasks cannot be looked up now")
 }

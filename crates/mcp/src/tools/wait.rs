@@ -158,7 +158,7 @@ pub(super) fn unanswered(id: &str) -> Answer {
 }
 
 /// What became of a request that runs no more.
-fn ended(request: &Request) -> Answer {
+pub(super) fn ended(request: &Request) -> Answer {
     let (id, word) = (&request.id, request.status.as_str());
     let said = request.votes.iter().rev().find_map(|vote| vote.words.clone());
     let said = said.map(|words| format!(": {words}")).unwrap_or_default();
