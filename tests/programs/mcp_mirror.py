@@ -9,8 +9,11 @@ from psycopg import pq
 # What a statement would do that reads from its client or writes to it beside rows; MCP has nothing for that.
 COPIES = {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}
 
-# What says how many sessions there are and what they do: by either way there is one more.
-OF_SESSIONS = re.compile(r"pg_stat_|pg_locks|pg_backend_pid", re.IGNORECASE)
+# What says how many sessions there are, what they do and what they take: each way is another one.
+OF_SESSIONS = re.compile(r"pg_stat_|pg_locks|pg_backend_", re.IGNORECASE)
+
+# What is longer is cut by MCP, in bytes.
+LONG = 16 * 1024
 
 
 class Mirror:
@@ -112,6 +115,8 @@ def same(by_mcp, by_wire):
     """A value as JSON has it, and as the wire has it."""
     if isinstance(by_mcp, bool):
         return by_wire == ("t" if by_mcp else "f")
+    if isinstance(by_mcp, str) and isinstance(by_wire, str) and by_mcp.endswith("…") and len(by_wire.encode()) > LONG:
+        return by_wire.startswith(by_mcp[:-1])
     if isinstance(by_mcp, (int, float)) and isinstance(by_wire, str):
         return float(by_wire) == float(by_mcp)
     return by_mcp == by_wire

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
     Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
     Step { name: "acceptance", long: true, run: || given_cases(None) },
+    Step { name: "benign by MCP", long: true, run: || acceptance::run(None, None, benign_by_mcp()) },
     Step { name: "acceptance, 13", long: true, run: || given_cases(Some("13")) },
     Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
     Step { name: "demo", long: true, run: || demo::run(true) },
@@ -81,6 +82,11 @@ fn own_cases(which: acceptance::Which<'_>) -> Result<(), Failure> {
 /// What must not happen, by MCP, and that the same statements are answered there as by the wire.
 fn by_mcp() -> acceptance::Which<'static> {
     acceptance::Which { only: Some(acceptance::BY_MCP), by_mcp: true, ..acceptance::Which::default() }
+}
+
+/// What an agent does all day is answered by MCP as by the wire.
+fn benign_by_mcp() -> acceptance::Which<'static> {
+    acceptance::Which { only: Some("benign"), ..by_mcp() }
 }
 
 /// On other versions what must not happen is what counts: not every answer there is what the cases expect.

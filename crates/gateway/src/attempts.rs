@@ -9,6 +9,8 @@ use hashbrown::HashMap;
 use model::{Effect, TargetName};
 use policy::Grant;
 
+use crate::protocols::postgres::missing::is_missing;
+
 /// An attempt is forgotten after so long.
 const KEPT: Duration = Duration::from_secs(3600);
 /// So many are kept in all, and so many of one principal on one target.
@@ -41,7 +43,8 @@ impl Attempts {
 
     fn count(&self, whose: Whose, effects: &[Effect], now: Instant) -> u32 {
         // In which order a statement has its effects, and how often, is spelling.
-        let mut sorted: Vec<_> = effects.iter().map(|effect| (effect.action, &effect.resource)).collect();
+        let mut sorted: Vec<_> =
+            effects.iter().map(|effect| (effect.action, &effect.resource, missing(effect))).collect();
         sorted.sort();
         sorted.dedup();
         let mut hasher = DefaultHasher::new();
@@ -67,6 +70,11 @@ impl Attempts {
         tried.push(Tried { what, times: 1, last: now });
         1
     }
+}
+
+/// Names that are not there make one statement another.
+fn missing(effect: &Effect) -> Option<&str> {
+    effect.why.as_deref().filter(|_| is_missing(effect))
 }
 
 /// A principal with those for whom it acts.
@@ -103,6 +111,13 @@ mod tests {
             1,
             "what was long ago is forgotten"
         );
+        let nowhere = |name: &str| {
+            let why = format!("relation \"{name}\" does not exist");
+            Effect { why: Some(why.into()), ..Effect::new(Action::Unknown, Resource::Target) }
+        };
+        assert_eq!(tries("w", &[drop_a.clone(), nowhere("x")], now), 1);
+        assert_eq!(tries("w", &[drop_a.clone(), nowhere("y")], now), 1, "another name is another slip");
+        assert_eq!(tries("w", &[drop_a.clone(), nowhere("x")], now), 2);
         for n in 0..2 * MOST_OF_ONE {
             tries("z", &[Effect::new(Action::Drop, table(&n.to_string()))], now);
         }

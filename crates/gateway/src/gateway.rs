@@ -38,6 +38,7 @@ use crate::net::login::Failures;
 use crate::net::refusals::Refusals;
 use crate::people::Roles;
 use crate::presence;
+use crate::protocols::postgres::missing::is_missing;
 use crate::recordings::{Readers, Surveys};
 use crate::sessions::{Ended, Live, Place, Sessions};
 use crate::state::{State, StateError};
@@ -168,7 +169,9 @@ impl Gateway {
     /// How often policy has refused the effects of an operation to this principal by now. What a person refused, or nobody
     /// answered, is asked again as it should be.
     pub(crate) fn tried<M: Inspect>(&self, grant: &Grant, message: &M, denied: &Denied) -> u32 {
-        if denied.code() == "42501" { self.attempts.again(grant, message.effects()) } else { 1 }
+        // Nor is a slip an attempt, where nothing else is in it.
+        let slips = !message.effects().is_empty() && message.effects().iter().all(is_missing);
+        if denied.code() == "42501" && !slips { self.attempts.again(grant, message.effects()) } else { 1 }
     }
 
     /// Where clients inside this process wait to be served.

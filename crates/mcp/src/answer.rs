@@ -46,6 +46,8 @@ struct Why {
     /// The policies that say so, where it is policy's word.
     policies: Vec<String>,
     hint: Option<String>,
+    /// A way on that is the gateway's word, whoever said the rest.
+    way: Option<&'static str>,
     /// Where it can be looked up.
     detail: Option<String>,
     /// Whether nothing that has the same effects will do.
@@ -70,6 +72,7 @@ impl Refusal {
             reason,
             policies: Vec::new(),
             hint: None,
+            way: None,
             detail: None,
             is_final: false,
             request: None,
@@ -101,15 +104,10 @@ impl Refusal {
     /// What the gateway said (`own`), or the target.
     pub(crate) fn said(said: &Said, own: bool) -> Self {
         // Some hints are for whoever has a connection, and an agent here has tools.
-        let hint = match (&*said.code, &said.hint) {
-            ("3D000", _) => Some("The tool targets lists those that you may use.".to_owned()),
-            ("42601", None) if said.message.contains("multiple commands") => {
-                Some("Send one statement a call.".to_owned())
-            }
-            (_, hint) => hint.clone(),
-        };
+        let hint = said.hint.clone().filter(|_| said.code != "3D000");
         let mut refusal = Self::new(&said.code, said.message.clone());
         let why = &mut refusal.0;
+        why.way = if hint.is_none() { way(said) } else { None };
         (why.hint, why.detail, why.position) = (hint, said.detail.clone(), said.position);
         // What policy refuses stays refused, however it is written; what it holds does not.
         why.is_final = own && said.code == "42501";
@@ -175,6 +173,7 @@ impl From<Refusal> for Answer {
             reason,
             policies,
             hint,
+            way,
             detail,
             is_final,
             request,
@@ -184,6 +183,7 @@ impl From<Refusal> for Answer {
             ended,
             is_the_targets,
         } = *refusal.0;
+        let hint = if is_the_targets { hint } else { hint.or_else(|| way.map(str::to_owned)) };
         let mut data = json!({ "code": code, "reason": reason, "final": is_final });
         // The server's own words may have values in them: they are the target's, not the gateway's.
         let mut text = format!("{code}: {}", one_line(&reason));
@@ -229,6 +229,10 @@ impl From<Refusal> for Answer {
             if let (Some(at), Some(object)) = (position, data.as_object_mut()) {
                 object.insert("position".to_owned(), at.into());
             }
+            if let (Some(way), Some(object)) = (way, data.as_object_mut()) {
+                let _ = write!(text, "\nHint: {way}");
+                object.insert("hint".to_owned(), way.into());
+            }
             return Self { text, data, is_error: true };
         }
         if let Some(hint) = &hint {
@@ -244,6 +248,25 @@ impl From<Refusal> for Answer {
             text.push_str("\nThis is final: the same in other words is refused, too.");
         }
         Self { text, data, is_error: true }
+    }
+}
+
+/// What an agent can do about what others say to whoever has a connection.
+fn way(said: &Said) -> Option<&'static str> {
+    match &*said.code {
+        "3D000" => Some("The tool targets lists those that you may use."),
+        "42601" if said.message.contains("multiple commands") => {
+            Some("Send one statement a call; several as one go by submit_plan.")
+        }
+        "25P01" => {
+            Some("Each call is a transaction of its own; several statements as one go by submit_plan.")
+        }
+        "42P01" => Some("describe lists tables. Write schema.table."),
+        "42703" => Some("describe with table lists its columns."),
+        "34000" | "26000" => {
+            Some("Nothing of one call is there for the next. Send a whole statement, with params.")
+        }
+        _ => None,
     }
 }
 
@@ -304,6 +327,18 @@ mod tests {
              words is refused, too."
         );
         assert_eq!((&answer.data["final"], &answer.data["policies"]), (&true.into(), &json!(["no-drops"])));
+        // The way on is the gateway's, and stands behind what the database said.
+        let several = Said {
+            code: "42601".to_owned(),
+            message: "cannot insert multiple commands into a prepared statement".to_owned(),
+            ..Said::default()
+        };
+        let several = Answer::from(Refusal::said(&several, false));
+        assert!(
+            several.text.ends_with(">\nHint: Send one statement a call; several as one go by submit_plan."),
+            "{}",
+            several.text
+        );
         let none = Answer::from(Refusal::said(&said, true));
         assert!(!none.text.contains("policy") && none.data.get("policies").is_none(), "{}", none.text);
     }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use gateway::errand::Errand;
 use gateway::gateway::Gateway;
 use gateway::inside::{Arriving, Ear, Waiting};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, row, split};
+
+use crate::values::{need_types, texts};
 
 /// A row that is longer is read past, and counts as one that is not kept. In bytes.
 const LONGEST: usize = 4 << 20;
@@ -30,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) tag: Option<String>,
     /// Why it failed.
     pub(crate) error: Option<Said>,
+    /// Whether it would read from its client, or write to it beside rows, which this client takes no part in.
+    pub(crate) copies: bool,
     /// Whether that is the gateway's own word, and none of the target's.
     pub(crate) own: bool,
     /// The policies whose word it is.
@@ -196,29 +201,87 @@ impl Client {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Option<String>],
+        values: &[Value],
         bounds: Bounds,
         mut noticed: impl FnMut(&Waiting, &Said),
     ) -> Result<Outcome, Lost> {
         // What was said of the last one is no word on this.
         self.ear.held();
         self.ear.refused();
+        self.busy = true;
         let mut out = Vec::new();
         build::parse(&mut out, "", sql, &[]);
+        let mut types = Vec::new();
+        let mut refused = None;
+        if need_types(values) {
+            build::describe(&mut out, b'S', "");
+            build::flush(&mut out);
+            self.stream.write_all(&std::mem::take(&mut out)).await?;
+            match self.types(&mut noticed).await? {
+                Ok(known) => types = known,
+                Err(said) => refused = Some(said),
+            }
+        }
+        let values = texts(values, &types);
         let values: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
+        // Behind an error none of this is looked at.
         build::bind(&mut out, "", "", &[], &values, &[]);
         build::describe(&mut out, b'P', "");
         build::execute(&mut out, "", bounds.rows);
         build::sync(&mut out);
-        self.busy = true;
         self.stream.write_all(&out).await?;
-        let outcome = self.outcome(bounds, &mut noticed).await?;
+        let mut outcome = self.outcome(bounds, &mut noticed).await?;
         self.busy = false;
+        outcome.error = refused.or(outcome.error);
         self.ear.sends_for(None);
         let (masked, times, refused) = (self.ear.masked(), self.ear.times(), self.ear.refused());
         // What is said of what the gateway refused or ended is not the target's: where that fails as well, it is told this instead.
         let own = refused.is_some();
         Ok(Outcome { masked, times, own, policies: refused.unwrap_or_default(), ..outcome })
+    }
+
+    /// The types that a statement has for its values, or why it is none. `noticed` as below.
+    async fn types(
+        &mut self,
+        noticed: &mut impl FnMut(&Waiting, &Said),
+    ) -> Result<Result<Vec<u32>, Said>, Lost> {
+        let mut types = Vec::new();
+        loop {
+            let (kind, body) = self.message().await?;
+            match backend(&frame(kind, &body))? {
+                Backend::ParameterDescription(known) => types = known,
+                Backend::RowDescription(_) | Backend::NoData => return Ok(Ok(types)),
+                Backend::ErrorResponse(body) => {
+                    let said = Said::of(body);
+                    let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");
+                    return if is_last { Err(Lost::Said(said)) } else { Ok(Err(said)) };
+                }
+                Backend::NoticeResponse(body) => {
+                    if let Some(waiting) = self.ear.held() {
+                        noticed(&waiting, &Said::of(body));
+                    }
+                }
+                Backend::ParseComplete
+                | Backend::ParameterStatus { .. }
+                | Backend::NotificationResponse { .. } => {}
+                Backend::Authentication(_)
+                | Backend::BackendKeyData { .. }
+                | Backend::NegotiateProtocolVersion { .. }
+                | Backend::ReadyForQuery(_)
+                | Backend::DataRow(_)
+                | Backend::CommandComplete(_)
+                | Backend::EmptyQuery
+                | Backend::BindComplete
+                | Backend::CloseComplete
+                | Backend::PortalSuspended
+                | Backend::CopyIn(_)
+                | Backend::CopyOut(_)
+                | Backend::CopyBoth(_)
+                | Backend::CopyData(_)
+                | Backend::CopyDone
+                | Backend::FunctionCallResponse(_) => return Err(Lost::Silent),
+            }
+        }
     }
 
     /// Makes the session as good as new, so that nothing of one call is there for the next.
@@ -289,17 +352,13 @@ impl Client {
                 // A statement that would read from its client, or write to it beside rows: there is nobody for that here.
                 Backend::CopyIn(_) => {
                     let mut out = Vec::new();
+                    outcome.copies = true;
                     build::copy_fail(&mut out, "COPY is not possible here");
+                    // The one that was sent is passed over while it copies.
+                    build::sync(&mut out);
                     self.stream.write_all(&out).await?;
                 }
-                Backend::CopyOut(_) | Backend::CopyBoth(_) => {
-                    outcome.error = Some(Said {
-                        code: "0A000".to_owned(),
-                        message: "COPY is not possible here".to_owned(),
-                        hint: Some("Use SELECT.".to_owned()),
-                        ..Said::default()
-                    });
-                }
+                Backend::CopyOut(_) | Backend::CopyBoth(_) => outcome.copies = true,
                 Backend::ReadyForQuery(_) => return Ok(outcome),
                 Backend::ParameterStatus { .. }
                 | Backend::EmptyQuery

@@ -15,5 +15,6 @@ mod pool;
 mod rpc;
 mod stream;
 mod tools;
+mod values;
 
 pub use crate::door::{Asking, Door};

@@ -115,7 +115,7 @@ impl Tool {
                 }),
                 gives(&json!({
                     "columns": rows, "rows": rows, "tag": text, "cursor": text,
-                    "truncated": { "type": "boolean" }, "masked": rows,
+                    "truncated": { "type": "boolean" }, "masked": rows, "cut": rows,
                 })),
                 false,
             ),

@@ -28,10 +28,14 @@ const TABLES: &str = "SELECT n.nspname, c.relname, CASE c.relkind WHEN 'v' THEN 
      ORDER BY 1, 2 LIMIT $2 OFFSET $3";
 
 const COLUMNS: &str = "SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, \
-     pg_catalog.pg_get_expr(d.adbin, d.adrelid), pg_catalog.col_description(c.oid, a.attnum) \
+     CASE WHEN a.attgenerated <> '' THEN 'generated: ' WHEN a.attidentity = 'a' THEN 'identity, always' WHEN a.attidentity = 'd' \
+     THEN 'identity' WHEN d.adbin IS NOT NULL THEN 'default ' ELSE '' END || coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), ''), \
+     pg_catalog.col_description(c.oid, a.attnum), \
+     (SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum e \
+     WHERE e.enumtypid IN (a.atttypid, t.typelem, t.typbasetype)) \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
+     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum \
      WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND c.relname = $2 AND ($1::text IS NULL OR n.nspname = $1) \
      AND ($1::text IS NOT NULL OR pg_catalog.pg_table_is_visible(c.oid)) ORDER BY a.attnum LIMIT $3";
 
@@ -124,7 +128,8 @@ impl Tools {
         let mut place = None;
         let mut tags = BTreeMap::new();
         for row in rows {
-            let [schema, relation, column, kind, not_null, default, comment] = cells(row);
+            let [schema, relation, column, kind, not_null, default, comment, labels] = cells(row);
+            let default = default.filter(|default| !default.is_empty());
             if place.is_none() {
                 let found = (schema.unwrap_or_default(), relation.unwrap_or_default());
                 tags = self.gateway.tags_inside(target, &found.0, &found.1);
@@ -137,14 +142,15 @@ impl Tools {
             if not_null {
                 line.push(json!("not null"));
             }
-            line.extend(default.as_ref().map(|default| json!(format!("default {default}"))));
+            line.extend(labels.as_ref().map(|labels| json!(format!("one of {labels}"))));
+            line.extend(default.as_ref().map(|default| json!(default)));
             if !tagged.is_empty() {
                 line.push(json!(format!("tagged {}", tagged.join(", "))));
             }
             line.extend(comment.as_ref().map(|comment| json!(format!("comment: {comment}"))));
             lines.push(Value::Array(line).to_string());
             columns.push(json!({
-                "name": column, "type": kind, "not_null": not_null, "default": default, "tags": tagged, "comment": comment,
+                "name": column, "type": kind, "not_null": not_null, "default": default, "labels": labels, "tags": tagged, "comment": comment,
             }));
         }
         let Some((schema, name)) = place else {
@@ -166,8 +172,9 @@ impl Tools {
         sql: &str,
         values: &[Option<String>],
     ) -> Result<Outcome, Refusal> {
+        let values: Vec<Value> = values.iter().cloned().map(Value::from).collect();
         let mut lent = self.pool.lend(&caller.whose(), target).await?;
-        let outcome = lent.client.run(sql, values, Bounds { rows: MOST, bytes: BYTES }, |_, _| ()).await?;
+        let outcome = lent.client.run(sql, &values, Bounds { rows: MOST, bytes: BYTES }, |_, _| ()).await?;
         self.pool.give_back(lent).await;
         match &outcome.error {
             Some(said) => Err(Refusal::said(said, outcome.own).by(outcome.policies.clone())),

@@ -37,7 +37,10 @@ impl Tools {
         };
         for more in [&answer.reason, &answer.hint].into_iter().flatten() {
             words.push(' ');
-            words.push_str(more);
+            // Reasons are parts of sentences.
+            let mut letters = more.chars();
+            words.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+            words.push_str(letters.as_str());
             if !more.ends_with('.') {
                 words.push('.');
             }

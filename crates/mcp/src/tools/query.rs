@@ -1,6 +1,6 @@
 //! One statement, and its answer by pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,10 @@ use crate::rpc::Object;
 
 /// So many rows one answer shows, where the caller does not say.
 pub(super) const ROWS: u32 = 100;
+/// So many bytes of values one answer shows, and always a row: whoever reads pays for each. The rest waits for its cursor.
+const SHOWN: usize = 64 * 1024;
+/// And so many of one value.
+const SHOWN_OF_ONE: usize = 16 * 1024;
 /// So many values a statement takes.
 const MOST_VALUES: usize = 1000;
 /// What is not shown yet is kept so long.
@@ -37,7 +41,8 @@ const NOTHING_THERE: &str = "nothing is at this cursor here: it was used, is old
 pub(super) struct Statement {
     pub(super) target: TargetName,
     pub(super) sql: String,
-    pub(super) values: Vec<Option<String>>,
+    /// As they were given: what is sent for them depends on the types that the statement has for them.
+    pub(super) values: Vec<Value>,
     pub(super) rows: u32,
 }
 
@@ -200,7 +205,12 @@ impl Tools {
         if outcome.ended.is_none() {
             self.pool.give_back(lent).await;
         }
-        let Outcome { columns, masked, rows, more, tag, error, own, policies, times, ended } = outcome;
+        let Outcome { columns, masked, rows, more, tag, error, copies, own, policies, times, ended } =
+            outcome;
+        if copies && !own {
+            let why = "COPY is not possible here".to_owned();
+            return Err(Refusal::of("0A000", why, Some("Use SELECT or INSERT.".to_owned())));
+        }
         if let Some(said) = error {
             let refusal = Refusal::said(&said, own).by(policies).of_request(request.clone());
             let refusal = refusal.again(times, ended.as_ref());
@@ -216,7 +226,7 @@ impl Tools {
     /// The first rows of a page; the rest waits for its cursor.
     pub(super) fn show(&self, page: Page, shown: u32) -> Answer {
         let Page { whose, target, columns, masked, mut rows, more, tag, decided_by, since: _ } = page;
-        let shown = usize::try_from(shown).unwrap_or(usize::MAX);
+        let shown = usize::try_from(shown).unwrap_or(usize::MAX).min(fitting(&rows));
         let rest = if rows.len() > shown { rows.split_off(shown) } else { Vec::new() };
         let left = rest.len();
         let cursor = if left == 0 {
@@ -239,10 +249,16 @@ impl Tools {
             .iter()
             .map(|column| json!({ "name": column.name, "type": type_name(column.type_oid) }))
             .collect();
+        let mut shortened = BTreeSet::new();
         let values: Vec<Value> = rows
             .into_iter()
             .map(|row| {
-                let cells = columns.iter().zip(row).map(|(column, value)| typed(column.type_oid, value));
+                let cells = columns.iter().zip(row).enumerate().map(|(at, (column, mut value))| {
+                    if cut(&mut value) {
+                        shortened.insert(at);
+                    }
+                    typed(column.type_oid, value)
+                });
                 Value::Array(cells.collect())
             })
             .collect();
@@ -261,18 +277,41 @@ impl Tools {
             }
         }
         if columns.is_empty() {
-            return Answer::new(if text.is_empty() { "Done.".to_owned() } else { text }, data);
+            if text.is_empty() {
+                text = "There was no statement to run.".to_owned();
+            }
+            if let Some(note) = gone(&text) {
+                text = format!("{text}. {note}");
+                if let Some(object) = data.as_object_mut() {
+                    object.insert("note".to_owned(), note.into());
+                }
+            }
+            return Answer::new(text, data);
         }
         text = if values.len() == 1 { "1 row.".to_owned() } else { format!("{} rows.", values.len()) };
         if let Some(cursor) = &cursor {
             text.push_str(&format!(" {left} more: cursor {cursor}."));
         }
-        if truncated {
+        if more {
             let Calls { rows: most, bytes, .. } = self.gateway.limits().calls;
+            let place = if truncated { "Cut here" } else { "Cut behind these" };
             text.push_str(&format!(
-                " Cut here: there are more than {most} rows or {} KiB. Ask for less, or aggregate.",
+                " {place}: there are more than {most} rows or {} KiB. Ask for less, or aggregate.",
                 bytes.div_ceil(1024)
             ));
+        }
+        if !shortened.is_empty() {
+            let numbers: Vec<String> = shortened.iter().map(|at| (at + 1).to_string()).collect();
+            text.push_str(&format!(
+                " Values of more than {} KiB are cut: column {}. substr() gives parts.",
+                SHOWN_OF_ONE / 1024,
+                numbers.join(", ")
+            ));
+            let names: Vec<&str> =
+                shortened.iter().filter_map(|at| columns.get(*at)).map(|c| c.name.as_str()).collect();
+            if let Some(object) = data.as_object_mut() {
+                object.insert("cut".to_owned(), json!(names));
+            }
         }
         let numbers = masked;
         let masked: Vec<&str> =
@@ -294,6 +333,45 @@ impl Tools {
     }
 }
 
+/// How many of these rows fit into one answer.
+fn fitting(rows: &[Vec<Option<String>>]) -> usize {
+    let mut bytes = 0usize;
+    let size = |row: &Vec<Option<String>>| -> usize {
+        row.iter().flatten().map(|value| value.len().min(SHOWN_OF_ONE)).sum()
+    };
+    let fit = rows.iter().take_while(|row| {
+        bytes = bytes.saturating_add(size(row));
+        bytes <= SHOWN
+    });
+    fit.count().max(1)
+}
+
+/// Cuts what is too long of a value; whether it was.
+fn cut(value: &mut Option<String>) -> bool {
+    let Some(text) = value.as_mut().filter(|text| text.len() > SHOWN_OF_ONE) else { return false };
+    let end = (0..=SHOWN_OF_ONE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    text.truncate(end);
+    text.push('…');
+    true
+}
+
+/// What nothing is left of, whatever the target says that it did. Whoever believes it goes on as if it were there.
+fn gone(tag: &str) -> Option<&'static str> {
+    match tag {
+        "BEGIN" | "START TRANSACTION" => Some(
+            "That transaction ended with this call: the next one stands alone, and stays. Several statements as one go by \
+             submit_plan.",
+        ),
+        "COMMIT" | "ROLLBACK" => Some(
+            "There was nothing to end: each call is a transaction of its own, and what came before stays.",
+        ),
+        "SET" | "RESET" | "PREPARE" | "DECLARE CURSOR" | "LISTEN" => {
+            Some("It ended with this call: nothing of one is there for the next.")
+        }
+        _ => None,
+    }
+}
+
 fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
     match arguments.get("rows") {
         None | Some(Value::Null) => Ok(ROWS.min(most)),
@@ -305,28 +383,62 @@ fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
     }
 }
 
-/// Values go as text; the server says of which type each is by its place in the statement.
-fn values(arguments: &Object) -> Result<Vec<Option<String>>, Refusal> {
-    let values = match arguments.get("params") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(values)) if values.len() <= MOST_VALUES => values,
-        Some(_) => {
-            return Err(Refusal::argument(format!("params is a list of at most {MOST_VALUES} values")));
-        }
-    };
-    let one = |value: &Value| match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
-    };
-    Ok(values.iter().map(one).collect())
+/// The server says of which type each is by its place in the statement.
+fn values(arguments: &Object) -> Result<Vec<Value>, Refusal> {
+    match arguments.get("params") {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(values)) if values.len() <= MOST_VALUES => Ok(values.clone()),
+        Some(_) => Err(Refusal::argument(format!("params is a list of at most {MOST_VALUES} values"))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{rows, values};
+    use super::{SHOWN, SHOWN_OF_ONE, cut, fitting, gone, rows, values};
+
+    #[test]
+    fn an_answer_shows_what_fits_and_a_row_at_least() {
+        let row = |size: usize| vec![Some("x".repeat(SHOWN_OF_ONE)); size];
+        let most = SHOWN / SHOWN_OF_ONE;
+        for (sizes, expected) in
+            [(&[1, 1, 1][..], 3), (&[most, 1], 1), (&[most + 1, 1], 1), (&[most / 2, most / 2, 1], 2)]
+        {
+            let rows: Vec<_> = sizes.iter().map(|size| row(*size)).collect();
+            assert_eq!(fitting(&rows), expected, "{sizes:?}");
+        }
+        let long = vec![Some("x".repeat(100 * SHOWN))];
+        assert_eq!(fitting(&[long.clone(), long]), 2, "what is cut counts as what is left");
+    }
+
+    #[test]
+    fn a_value_is_cut_between_its_signs() {
+        for (text, expected) in [
+            ("x".repeat(SHOWN_OF_ONE), None),
+            ("x".repeat(SHOWN_OF_ONE + 1), Some(SHOWN_OF_ONE + 3)),
+            (format!("x{}", "ä".repeat(SHOWN_OF_ONE)), Some(SHOWN_OF_ONE - 1 + 3)),
+        ] {
+            let mut value = Some(text.clone());
+            assert_eq!(cut(&mut value), expected.is_some());
+            assert_eq!(value.expect("a value").len(), expected.unwrap_or(text.len()));
+        }
+        assert!(!cut(&mut None));
+    }
+
+    #[test]
+    fn what_seems_to_stay_and_does_not_is_said() {
+        for (tag, said) in [
+            ("BEGIN", true),
+            ("ROLLBACK", true),
+            ("SET", true),
+            ("UPDATE 3", false),
+            ("CREATE TABLE", false),
+            ("", false),
+        ] {
+            assert_eq!(gone(tag).is_some(), said, "{tag}");
+        }
+    }
 
     #[test]
     fn rows_and_values_are_bounded() {
@@ -343,9 +455,7 @@ mod tests {
             assert_eq!(rows(&arguments(given.clone()), 1000).ok(), expected, "{given}");
         }
         let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));
-        let expected = [Some("1"), Some("a"), None, Some("true"), Some("{\"a\":[1]}")];
-        let read = values(&given).expect("values");
-        assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+        assert_eq!(values(&given).expect("values").len(), 5);
         assert!(values(&arguments(json!({"params": "a"}))).is_err());
     }
 }

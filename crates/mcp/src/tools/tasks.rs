@@ -40,7 +40,7 @@ const APPROVAL: &str = "approval";
 #[derive(Serialize, Deserialize)]
 struct Says {
     sql: String,
-    values: Vec<Option<String>>,
+    values: Vec<Value>,
     rows: u32,
 }
 

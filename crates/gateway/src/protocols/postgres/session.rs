@@ -374,7 +374,7 @@ impl Protocol for PostgresSession {
         let refused = self.refused(grant, &message, denied, &noted, times)?;
         if let Some(ear) = &self.open()?.answers.ear {
             ear.hears_refusal(refused.policies);
-            ear.hears_again(times);
+            ear.hears_again(if refused.is_slip { 0 } else { times });
         }
         self.refused_of_plan(&refused.reason);
         self.refuse_with(refused.error, message.is_simple(), message.is_unnamed_parse())

@@ -18,6 +18,8 @@ pub(super) struct Refused {
     pub reason: String,
     /// The policies that decided; none where it is no matter of a policy's.
     pub policies: Vec<String>,
+    /// Whether it is no more than that a name is not there.
+    pub is_slip: bool,
 }
 
 impl PostgresSession {
@@ -49,7 +51,7 @@ impl PostgresSession {
         let denied = match told {
             Some(Told::Missing(missing)) => {
                 build::error(&mut error, &missing.fields());
-                return Ok(Refused { error, reason: missing.message, policies: Vec::new() });
+                return Ok(Refused { error, reason: missing.message, policies: Vec::new(), is_slip: true });
             }
             Some(Told::Denied(rest)) => rest,
             None => denied,
@@ -60,6 +62,6 @@ impl PostgresSession {
             fields = fields.hint(hint);
         }
         build::error(&mut error, &fields);
-        Ok(Refused { error, reason: denied.reason, policies: denied.policies })
+        Ok(Refused { error, reason: denied.reason, policies: denied.policies, is_slip: false })
     }
 }
