@@ -65,6 +65,8 @@ mod mcp;
 #[cfg(test)]
 mod mcp_agent;
 #[cfg(test)]
+mod mcp_answers;
+#[cfg(test)]
 mod mcp_authorization;
 #[cfg(test)]
 mod mcp_bounds;

@@ -439,6 +439,12 @@ fn messages_that_are_none_or_say_two_things_are_refused_and_the_door_stays_open(
         (vec![version, ("mcp-method", "tools/call"), ("mcp-name", "query")], &nested, 400, -32700),
         (vec![version], &batch, 400, -32600),
         (vec![version], &"{".to_owned(), 400, -32700),
+        (
+            vec![version, ("mcp-method", "tools/call"), ("mcp-name", "query")],
+            &call.replacen("\"name\":\"query\"", "\"name\":\"targets\",\"name\":\"query\"", 1),
+            400,
+            -32700,
+        ),
         (vec![version], &"{}".to_owned(), 400, -32600),
         (
             vec![("mcp-session-id", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")],

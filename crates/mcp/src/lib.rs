@@ -9,6 +9,7 @@ mod answer;
 mod client;
 mod door;
 mod eras;
+mod json;
 mod leave;
 mod origin;
 mod pool;

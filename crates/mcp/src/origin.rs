@@ -66,6 +66,18 @@ mod tests {
             (near, Some("127.0.0.1"), Some("http://203.0.113.7"), false),
             (near, Some("127.0.0.1"), Some("https://evil.example.com"), false),
             (near, Some("127.0.0.1"), Some("null"), false),
+            (near, Some("127.0.0.1"), Some("http://LOCALHOST:6274"), true),
+            (near, Some("127.0.0.1"), Some("http://localhost.evil.example.com"), false),
+            (near, Some("127.0.0.1"), Some("http://127.0.0.1.evil.example.com"), false),
+            (near, Some("127.0.0.1"), Some("http://localhost@evil.example.com"), false),
+            (near, Some("127.0.0.1"), Some("http://localhost."), false),
+            (near, Some("127.0.0.1"), Some("file://"), false),
+            (near, Some("127.0.0.1"), Some(""), false),
+            (near, Some("localhost."), None, false),
+            (near, Some("127.0.0.1.evil.example.com"), None, false),
+            (near, Some("2130706433"), None, false),
+            (far, Some("gate.example.com"), Some("https://gate.example.com.evil.example.com"), false),
+            (far, Some("gate.example.com."), None, false),
             (near, Some("evil.example.com"), None, false),
             (near, None, None, false),
         ] {
@@ -76,6 +88,14 @@ mod tests {
                 }
             }
             assert_eq!(is_for_here(&own, &headers, peer).is_ok(), expected, "{peer} {host:?} {origin:?}");
+            // Of two that come at once none counts.
+            for name in ["host", "origin"] {
+                let mut twice = headers.clone();
+                if twice.contains_key(name) {
+                    twice.append(name, HeaderValue::from_static("http://localhost"));
+                    assert!(is_for_here(&own, &twice, peer).is_err(), "{name} twice: {host:?} {origin:?}");
+                }
+            }
         }
     }
 }

@@ -1,0 +1,77 @@
+//! What agents are told by MCP is short and true, and says how to go on.
+
+use testkit::json::{Json, quoted};
+
+use crate::mcp::{datum, door, query, words};
+use crate::rig::DATABASE;
+
+const POLICY: &str = r#"
+@id("connect") @tries("3") permit (principal, action == Action::"connect", resource);
+@id("reads") permit (principal, action in [Action::"read", Action::"write"], resource);
+"#;
+
+#[test]
+fn what_an_agent_is_told_is_true_and_says_how_to_go_on() {
+    let door = door(POLICY);
+    let more = "CREATE TYPE kind AS ENUM ('new', 'old'); CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY, kind kind, \
+                half int GENERATED ALWAYS AS (1) STORED, body text); INSERT INTO things (body) SELECT repeat('lorem ', 20000) \
+                FROM generate_series(1, 3)";
+    door.server().sql(DATABASE, more).unwrap();
+    let (is_there, none) = ("SELECT count(*) FROM things", "");
+    crate::approvals::eventually("the table is known", || door.call("query", &query(is_there)).ok());
+
+    // Each statement, its params, and what is said of it.
+    for (sql, params, said) in [
+        ("SELECT id FROM shop WHERE id = ANY($1) ORDER BY id", "[[3,5]]", "[3]\n[5]\n"),
+        ("SELECT $1::text[]", r#"[["a,b",null,"\"c"]]"#, r#"["{\"a,b\",NULL,\"\\\"c\"}"]"#),
+        ("SELECT $1::jsonb", r#"[[1,{"a":null}]]"#, r#"["[1, {\"a\": null}]"]"#),
+        ("SELECT $1::kind[]", r#"[["new"]]"#, r#"["{new}"]"#),
+        ("DROP TABLE shop", "[[1]]", "not allowed"),
+        ("SELECT nowhere, $1::int[]", "[[1]]", "Hint: describe with table"),
+        ("BEGIN", none, "That transaction ended with this call"),
+        ("ROLLBACK", none, "what came before stays"),
+        ("SET search_path = nowhere", none, "nothing of one is there for the next"),
+        ("SELECT 1; SELECT 2", none, "Hint: Send one statement a call"),
+        ("SAVEPOINT a", none, "Hint: Each call is a transaction of its own"),
+        ("COPY shop TO STDOUT", none, "0A000: COPY is not possible here"),
+        ("COPY shop FROM STDIN", none, "0A000: COPY is not possible here"),
+        ("-- nothing", none, "no statement to run"),
+        (
+            "SELECT body FROM things",
+            none,
+            "Values of more than 16 KiB are cut: column 1. substr() gives parts.",
+        ),
+        ("SELECT email, body FROM shop, things", none, "Masked: column 1."),
+        ("SELECT generate_series(1, 2000)", none, "Cut behind these: there are more than 1000 rows"),
+    ] {
+        let params = if params.is_empty() { String::new() } else { format!(r#","params":{params}"#) };
+        let call = format!(r#"{{"target":"{DATABASE}","sql":{}{params}}}"#, quoted(sql));
+        let (Ok(answer) | Err(answer)) = door.call("query", &call);
+        let text = words(&answer);
+        assert!(text.contains(said), "{sql}: {text}");
+        assert!(text.len() < 150_000, "{sql}: {} bytes", text.len());
+    }
+
+    // A slip is no attempt: whoever looks for names is not counted, however often, and hears where each stands.
+    for name in ["orders", "order", "sales", "customers", "shops"] {
+        let refused = door.call("query", &query(&format!("SELECT * FROM {name}"))).unwrap_err();
+        let text = words(&refused);
+        assert!(text.contains("(at character 15)") && !text.contains("again"), "{text}");
+    }
+    assert!(words(&door.call("query", &query("DROP TABLE shop, nowhere")).unwrap_err()).contains("42501"));
+
+    let described =
+        door.call("describe", &format!(r#"{{"target":"{DATABASE}","table":"public.things"}}"#)).unwrap();
+    for said in [r#""identity, always""#, r#""one of 'new', 'old'""#, r#""generated: 1""#] {
+        assert!(words(&described).contains(said), "{said}: {}", words(&described));
+    }
+
+    // What does not fit is at the cursor, whole rows of it.
+    let wide = "SELECT repeat('x', 16000) FROM generate_series(1, 6)";
+    let first = door.call("query", &query(wide)).unwrap();
+    let cursor = datum(&first, "cursor").text().unwrap().to_owned();
+    let rest = format!(r#"{{"target":"{DATABASE}","sql":{},"cursor":"{cursor}"}}"#, quoted(wide));
+    let rest = door.call("query", &rest).unwrap();
+    let count = |answer: &Json| datum(answer, "rows").items().len();
+    assert_eq!((count(&first), count(&rest)), (4, 2));
+}
