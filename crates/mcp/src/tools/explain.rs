@@ -5,7 +5,7 @@ use model::TargetName;
 use serde_json::json;
 
 use super::{Caller, Tools, text};
-use crate::answer::{Answer, Refusal, delimited};
+use crate::answer::{Answer, Refusal, delimited, one_line};
 use crate::rpc::Object;
 
 impl Tools {
@@ -37,6 +37,7 @@ impl Tools {
         };
         for more in [&answer.reason, &answer.hint].into_iter().flatten() {
             words.push(' ');
+            let more = one_line(more);
             // Reasons are parts of sentences.
             let mut letters = more.chars();
             words.extend(letters.next().into_iter().flat_map(char::to_uppercase));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::query::{ROWS, Sent, Statement, Waits};
 use super::{Caller, Tools, text};
-use crate::answer::{Answer, Refusal, delimited};
+use crate::answer::{Answer, Refusal, delimited, one_line};
 use crate::door::Told;
 use crate::rpc::Object;
 
@@ -37,7 +37,7 @@ impl Tools {
         let link = self.gateway.link_to(&id);
         let how = match &plan.apart {
             None => "in one transaction".to_owned(),
-            Some(why) => format!("one by one: {why}"),
+            Some(why) => format!("one by one: {}", one_line(why)),
         };
         let waits = status == Status::Pending;
         let what = if waits {
@@ -97,7 +97,7 @@ impl Tools {
 /// How far a plan has come, or what came of it, statement by statement.
 pub(super) fn came(shown: Shown) -> Answer {
     let Shown { id, status, target: _, outcome, changed: _, expires: _, plan, progress, how: _ } = shown;
-    let outcome = outcome.map(|outcome| format!(": {outcome}")).unwrap_or_default();
+    let outcome = outcome.map(|outcome| format!(": {}", one_line(&outcome))).unwrap_or_default();
     let mut words = format!("Request {id} is {status}{outcome}. {} statements.", plan.steps.len());
     let mut lines = Vec::new();
     let mut results = Vec::new();

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::plan::{came, refusal};
 use super::query::Statement;
 use super::{Caller, Tools, text};
-use crate::answer::{Answer, Refusal};
+use crate::answer::{Answer, Refusal, one_line};
 use crate::door::Told;
 use crate::rpc::{Object, printable};
 
@@ -163,6 +163,6 @@ pub(super) fn ended(request: &Request) -> Answer {
     let said = request.votes.iter().rev().find_map(|vote| vote.words.clone());
     let said = said.map(|words| format!(": {words}")).unwrap_or_default();
     let outcome = request.outcome.as_ref().map(|outcome| format!(" ({outcome})")).unwrap_or_default();
-    let text = format!("Request {id} is {word}{said}{outcome}.");
+    let text = one_line(&format!("Request {id} is {word}{said}{outcome}."));
     Answer::new(text, json!({ "status": word, "request": id }))
 }
