@@ -113,7 +113,7 @@ mod tests {
         );
         let nowhere = |name: &str| {
             let why = format!("relation \"{name}\" does not exist");
-            Effect { why: Some(why.into()), ..Effect::new(Action::Unknown, Resource::Target) }
+            Effect { why: Some(why), ..Effect::new(Action::Unknown, Resource::Target) }
         };
         assert_eq!(tries("w", &[drop_a.clone(), nowhere("x")], now), 1);
         assert_eq!(tries("w", &[drop_a.clone(), nowhere("y")], now), 1, "another name is another slip");

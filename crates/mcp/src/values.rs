@@ -62,7 +62,7 @@ mod tests {
             (json!("{1}"), ints, Some("{1}")),
             (json!(null), ints, None),
         ] {
-            assert_eq!(texts(&[value.clone()], &[oid]), [expected.map(str::to_owned)], "{value}");
+            assert_eq!(texts(std::slice::from_ref(&value), &[oid]), [expected.map(str::to_owned)], "{value}");
         }
         // There are more than the statement takes.
         assert_eq!(texts(&[json!([1])], &[]), [Some("[1]".to_owned())]);

@@ -204,7 +204,15 @@ impl Tools {
         let is_lost = match request.status {
             Status::OutcomeUnknown => true,
             Status::Pending | Status::Claimed => false,
-            _ => is_late,
+            Status::Approved
+            | Status::Denied
+            | Status::Expired
+            | Status::Withdrawn
+            | Status::Lapsed
+            | Status::Rescinded
+            | Status::Superseded
+            | Status::Done
+            | Status::Failed => is_late,
         };
         if is_lost {
             self.is_done(&task.id, ended(&request)).await?;
