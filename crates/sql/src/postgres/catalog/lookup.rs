@@ -138,7 +138,7 @@ impl Catalog {
     }
 
     /// How many definitions and expressions the server could not print when it was asked: views without a definition,
-    /// and texts that are [`UNREADABLE`]. While there are any, it is worth reading again.
+    /// and texts that are `UNREADABLE`. While there are any, it is worth reading again.
     pub fn unreadable(&self) -> usize {
         self.unreadable
     }
