@@ -207,4 +207,13 @@ fn a_task_is_one_whichever_gateway_is_asked_about_it() {
     two.approve(1);
     let got = eventually("it has run", || Some(two.stands(1, &task)).filter(|s| s.0 == "completed"));
     assert_eq!(got, done("UPDATE 1"));
+
+    // What was decided and masked by a configuration is shown as long as that is in force.
+    let columns = vec![("public.shop.total".to_owned(), "hr.salary".to_owned())];
+    let target = Target { columns, ..Target::new(DATABASE, two.server.port(), DATABASE) };
+    two.gateways[1].apply(&[target], &[("test", &format!("{POLICY}{MORE}"))]).unwrap();
+    let got = two.task(1, "tasks/get", &task);
+    let answer = said(&got, &["result", "result", "structuredContent"]);
+    assert_eq!(answer.at("code").and_then(Json::text), Some("55000"), "{got:?}");
+    assert!(answer.at("tag").is_none(), "{got:?}");
 }

@@ -271,6 +271,11 @@ impl Gateway {
         self.settled_turn()
     }
 
+    /// Which version of the configuration is in force: the same at each gateway of a store.
+    pub fn configuration(&self) -> i64 {
+        self.in_force.load().stored
+    }
+
     /// The targets on which somebody may open sessions, by name.
     pub fn open_to(&self, admitted: &Admitted, context: &Context) -> Vec<Arc<Target>> {
         let in_force = self.in_force.load();

@@ -218,7 +218,7 @@ impl Door {
             let why = format!("the body is longer than {} MiB, or ended early", LONGEST >> 20);
             Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
         })?;
-        let message = crate::json::read(&body)
+        let message = policy::json::read(&body)
             .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
         if let Value::Array(batch) = message {
             return self.batch(headers, caller, batch).await;

@@ -9,7 +9,6 @@ mod answer;
 mod client;
 mod door;
 mod eras;
-mod json;
 mod leave;
 mod origin;
 mod pool;

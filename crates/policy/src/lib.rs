@@ -8,6 +8,7 @@ mod explain;
 mod facts;
 mod grant;
 pub mod identity;
+pub mod json;
 mod load;
 mod most;
 mod nearest;

@@ -44,6 +44,14 @@ struct Says {
     rows: u32,
 }
 
+/// What came of one, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Came {
+    /// The configuration by which it was decided and masked.
+    under: i64,
+    result: Value,
+}
+
 /// What is done here for tasks, by their ids.
 #[derive(Default)]
 pub(super) struct Followed(Mutex<HashMap<String, Follower>>);
@@ -137,17 +145,17 @@ impl Tools {
         if !runs {
             return Ok(());
         }
-        let told = Told::nobody();
+        let (under, told) = (self.gateway.configuration(), Told::nobody());
         let work = self.bounded(caller, &told, self.answered(caller, request, Some(statement), &told));
         let answer = tokio::select! {
             answer = work => answer.unwrap_or_else(Answer::from),
             () = self.given_up(id) => return Ok(()),
         };
-        self.is_done(id, answer).await
+        self.is_done(id, answer, under).await
     }
 
-    async fn is_done(&self, id: &str, answer: Answer) -> Result<(), StateError> {
-        let came = Value::Object(answer.into_result()).to_string();
+    async fn is_done(&self, id: &str, answer: Answer, under: i64) -> Result<(), StateError> {
+        let came = json!(Came { under, result: Value::Object(answer.into_result()) }).to_string();
         // Where it was taken back meanwhile, that is what it is.
         self.gateway.turn_task(id, TaskState::Done, Some(came.as_bytes())).await.map(drop)
     }
@@ -179,8 +187,11 @@ impl Tools {
         }
         let mut result = shape(&task);
         if task.state == TaskState::Done {
-            let came: Value = serde_json::from_slice(&says)
+            let Came { under, result: came } = serde_json::from_slice(&says)
                 .map_err(|_| Fault::internal("what came of this task cannot be read"))?;
+            // What it shows was decided and masked then.
+            let is_current = under == self.gateway.configuration();
+            let came = if is_current { came } else { Value::Object(Answer::from(outdated()).into_result()) };
             result.insert("result".to_owned(), came);
         }
         let page = if task.asks && !task.state.is_over() { self.page_of(&task.request) } else { None };
@@ -215,7 +226,7 @@ impl Tools {
             | Status::Failed => is_late,
         };
         if is_lost {
-            self.is_done(&task.id, ended(&request)).await?;
+            self.is_done(&task.id, ended(&request), self.gateway.configuration()).await?;
         }
         Ok(is_lost)
     }
@@ -284,6 +295,13 @@ fn shape(task: &Task) -> Object {
         ("ttlMs".to_owned(), json!(LASTS.saturating_mul(1000))),
         ("pollIntervalMs".to_owned(), json!(POLL)),
     ])
+}
+
+/// What is said instead of an answer that was masked by what is not in force any more.
+fn outdated() -> Refusal {
+    let why = "policies or targets have changed since this was answered".to_owned();
+    let hint = "What it did is done. Run it again if it only reads.".to_owned();
+    Refusal::of("55000", why, Some(hint))
 }
 
 fn id_of(params: &Object) -> Result<&str, Fault> {

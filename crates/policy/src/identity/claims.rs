@@ -1,8 +1,5 @@
 //! What a token says, read strictly: JSON in which no name comes twice, and claims found by their paths.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Objects and lists may lie this deep in each other.
@@ -16,7 +13,7 @@ impl Claims {
     /// From the JSON of a token's payload, or of its header. `None` where it is no object, a name comes twice in one object,
     /// or it lies too deep.
     pub fn parse(json: &[u8]) -> Option<Self> {
-        let Strict(Value::Object(map)) = serde_json::from_slice(json).ok()? else { return None };
+        let Value::Object(map) = crate::json::read(json).ok()? else { return None };
         map.values().all(|value| is_shallow(value, DEEPEST)).then_some(Self(map))
     }
 
@@ -102,67 +99,6 @@ fn is_shallow(value: &Value, left: usize) -> bool {
         Value::Object(map) => left > 0 && map.values().all(|v| is_shallow(v, left - 1)),
         Value::Array(all) => left > 0 && all.iter().all(|v| is_shallow(v, left - 1)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
-/// A value in which no object has a name twice: readers differ in which of the two they take.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Self)
-    }
-}
-
-struct Reader;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("no number"))
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(Strict(value)) = list.next_element()? {
-            all.push(value);
-        }
-        Ok(Value::Array(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name comes twice"));
-            }
-        }
-        Ok(Value::Object(map))
     }
 }
 

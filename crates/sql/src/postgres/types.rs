@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
         }
         let sources = self.sources(value);
         // A row becomes a composite column by column, each cast to what it becomes.
-        let targets = if self.is_of_rows(value) { self.held_in(target) } else { self.under(target) };
+        let targets = if self.is_of_rows(value) { self.held_in(target) } else { self.catalog.under(target) };
         self.run_casts(sources.as_deref(), |cast| targets.contains(&cast.target));
     }
 
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
             }
             return Some(all);
         }
-        let all = self.under(value.type_oid?);
+        let all = self.catalog.under(value.type_oid?);
         let is_certain = |oid: &Oid| {
             // A row by itself is none that becomes a composite; those of an array may be.
             matches!(*oid, UNKNOWN | RECORD)
@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a value is a row, or holds rows, of no type of its own.
     fn is_of_rows(&self, value: &Value) -> bool {
-        value.type_oid.map_or(value.row.is_some(), |oid| self.under(oid).contains(&RECORD))
+        value.type_oid.map_or(value.row.is_some(), |oid| self.catalog.under(oid).contains(&RECORD))
     }
 
     /// A value becomes JSON. A cast to that which users made for a type is what its values become, however deep inside.
@@ -318,27 +318,6 @@ impl<'a> Walk<'a> {
                 all.iter().find(|(shape, _)| *shape == result).map(|(_, given)| self.base(*given))
             }
         }
-    }
-
-    /// A type, and those under it: of a domain its base, of an array its element.
-    fn under(&self, oid: Oid) -> Vec<Oid> {
-        let mut all = vec![oid];
-        let mut next = self.catalog.type_by_oid(oid);
-        while let Some(this) = next.filter(|_| all.len() < 16) {
-            let below = match this.kind {
-                TypeKind::Domain => this.base,
-                TypeKind::Base if this.is_array() => this.element,
-                TypeKind::Base
-                | TypeKind::Enum
-                | TypeKind::Composite
-                | TypeKind::Range
-                | TypeKind::Multirange
-                | TypeKind::Pseudo => break,
-            };
-            all.push(below);
-            next = self.catalog.type_by_oid(below);
-        }
-        all
     }
 
     /// What a value must pass to be of a type: checks of domains, input functions of types that users made.

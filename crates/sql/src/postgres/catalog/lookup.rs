@@ -61,11 +61,11 @@ impl Catalog {
         self.types.get(&oid)
     }
 
-    /// What casts that users made make of values of a type, or of what is under it: a domain's base, an array's element.
-    pub fn own_casts_from(&self, from: &Type) -> impl Iterator<Item = &Type> {
-        let mut sources = vec![from.oid];
-        let mut next = Some(from);
-        while let Some(this) = next.filter(|_| sources.len() < 16) {
+    /// A type, and those under it: of a domain its base, of an array its element.
+    pub(crate) fn under(&self, oid: Oid) -> Vec<Oid> {
+        let mut all = vec![oid];
+        let mut next = self.type_by_oid(oid);
+        while let Some(this) = next.filter(|_| all.len() < 16) {
             let below = match this.kind {
                 TypeKind::Domain => this.base,
                 TypeKind::Base if this.is_array() => this.element,
@@ -76,9 +76,15 @@ impl Catalog {
                 | TypeKind::Multirange
                 | TypeKind::Pseudo => break,
             };
-            sources.push(below);
+            all.push(below);
             next = self.type_by_oid(below);
         }
+        all
+    }
+
+    /// What casts that users made make of values of a type, or of what is under it.
+    pub fn own_casts_from(&self, from: &Type) -> impl Iterator<Item = &Type> {
+        let sources = self.under(from.oid);
         let casts = self.derived().own_casts.iter().filter(move |cast| sources.contains(&cast.source));
         casts.filter_map(|cast| self.type_by_oid(cast.target))
     }

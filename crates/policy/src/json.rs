@@ -4,15 +4,13 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Number, Value};
-
-use crate::rpc::Object;
+use serde_json::{Map, Number, Value};
 
 /// Reads a text that is one value.
 ///
 /// # Errors
 /// It is none, is nested deeper than is read here, or has a name twice.
-pub(crate) fn read(text: &[u8]) -> Result<Value, serde_json::Error> {
+pub fn read(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice::<Once>(text).map(|Once(value)| value)
 }
 
@@ -71,7 +69,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Value, A::Error> {
-        let mut all = Object::new();
+        let mut all = Map::new();
         while let Some((name, Once(part))) = parts.next_entry::<String, Once>()? {
             if all.insert(name, part).is_some() {
                 return Err(A::Error::custom("a name comes twice in one object"));
