@@ -146,7 +146,12 @@ impl Opener for Unlock {
         let passphrase = match new {
             Some(Given(new)) => new,
             None => {
-                let nobody = || nobody("what is to be sealed");
+                let nobody = || {
+                    MasterError::NoPassphrase(
+                        "a new passphrase is needed, and there is no terminal: --new-passphrase-fd N reads it from an open file descriptor"
+                            .to_owned(),
+                    )
+                };
                 let typed = ask("New passphrase of the master key: ").ok_or_else(nobody)?;
                 if !typed.is_long() {
                     return Err(short());

@@ -56,6 +56,12 @@ fn a_sealed_master_key_opens_by_its_passphrase_alone_and_stays_sealed_through_ro
     let init = with(&["init", "--passphrase"], &[&data, &ANEW]);
     let (code, said) = ground.run("right", "short", &init);
     assert!(code == 4 && said.contains("a passphrase has 12 characters at least"), "{said}");
+    // What opens a key that is there seals none that is made.
+    let (code, said) = ground.run("right", "right", &with(&["init", "--passphrase"], &[&data, &OPEN]));
+    assert!(
+        code == 4 && said.contains("a new passphrase is needed") && said.contains("--new-passphrase-fd N"),
+        "{said}"
+    );
     let (code, said) = ground.run("right", "right", &init);
     assert!(code == 0, "{said}");
     let first = ground.key("data");
