@@ -36,6 +36,9 @@ const MOST_OF_ONE: usize = 8;
 /// What is read and not shown is at one gateway alone.
 const NOTHING_THERE: &str = "nothing is at this cursor here: it was used, is older than 5 minutes, or another gateway has read the rows";
 
+/// The way on where an answer is shown no more. Nobody knows any more whether it wrote, and a hint must not have it write twice.
+pub(super) const AGAIN: &str = "What it did is done. Run it again if it only reads.";
+
 /// What an operation is sent as.
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
@@ -131,7 +134,7 @@ impl Tools {
     ) -> Result<Called, Refusal> {
         let rows = self.rows(arguments)?;
         if let Some(cursor) = optional(arguments, "cursor")? {
-            let again = "Run the statement again.".to_owned();
+            let again = AGAIN.to_owned();
             let page = self
                 .pages
                 .take(cursor, caller)

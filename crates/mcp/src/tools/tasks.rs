@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
 use super::asking::Action;
-use super::query::Statement;
+use super::query::{AGAIN, Statement};
 use super::wait::ended;
 use super::{Caller, Tools};
 use crate::answer::{Answer, Refusal};
@@ -300,8 +300,7 @@ fn shape(task: &Task) -> Object {
 /// What is said instead of an answer that was masked by what is not in force any more.
 fn outdated() -> Refusal {
     let why = "policies or targets have changed since this was answered".to_owned();
-    let hint = "What it did is done. Run it again if it only reads.".to_owned();
-    Refusal::of("55000", why, Some(hint))
+    Refusal::of("55000", why, Some(AGAIN.to_owned()))
 }
 
 fn id_of(params: &Object) -> Result<&str, Fault> {
