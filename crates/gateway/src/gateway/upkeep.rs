@@ -24,6 +24,7 @@ impl Gateway {
         self.count_sessions();
         // Also where the store is slow to answer.
         self.end_expired();
+        self.tell_of_gap("it has not answered");
         let mut used = BTreeSet::new();
         self.sessions.for_each(|live| {
             used.insert(live.target.clone());
@@ -39,22 +40,30 @@ impl Gateway {
     pub(crate) async fn look_at_store(&self) {
         let asked = Moment::now();
         let looked = self.follow_store().await;
+        // Before it is renewed: an answer that came too late ends a gap of which somebody heard.
+        self.tell_of_gap(looked.as_ref().err().map_or("its answer came too late", String::as_str));
         if looked.is_ok() {
             self.lease.renew(asked);
+            self.tell_of_gap("");
         }
+        if let Err(why) = looked {
+            tracing::debug!("the store cannot be looked at: {why}");
+        }
+    }
+
+    /// Says that the lease is over, and that it no longer is, once each.
+    fn tell_of_gap(&self, why: &str) {
         let length = self.limits.load().lease;
-        let detail = match (self.lease.turned(length), looked) {
-            (Some(true), looked) => {
-                let why = looked.err().unwrap_or_default();
+        let detail = match self.lease.turned(length) {
+            Some(true) => {
                 tracing::error!("the store is out of reach: nothing new is done until it is back: {why}");
                 format!("out of reach for more than {} s: nothing new is done", length.as_secs_f32())
             }
-            (Some(false), _) => {
+            Some(false) => {
                 tracing::info!("the store is back");
                 "is back".to_owned()
             }
-            (None, Err(why)) => return tracing::debug!("the store cannot be looked at: {why}"),
-            (None, Ok(())) => return,
+            None => return,
         };
         // It is so whether or not it can be written down; a journal that is down says so by itself.
         let _ = self.note(&record::Body::Administered {
