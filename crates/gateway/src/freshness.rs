@@ -2,6 +2,7 @@
 //! catalogue that could not be looked at for a while is dropped, and then nothing on its target is understood.
 
 mod heard;
+mod place;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -9,16 +10,13 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use journal::{Journal, record};
-use model::TargetName;
 use sql::postgres::catalog::{Catalog, Placed};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+pub(crate) use self::place::Place;
 use crate::catalogue::{self, ReadError};
-use crate::credentials::Credential;
 use crate::metrics::Metrics;
-use crate::net::dial::{Address, Login};
-use crate::net::tls::UpstreamTls;
 use crate::protocols::postgres::{Control, ControlError, Rows};
 use crate::state::State;
 use crate::targets::{Contact, Tagging};
@@ -39,17 +37,6 @@ const LOCKED: Duration = Duration::from_secs(5);
 const LARGE: usize = 10_000;
 /// A catalogue that changes while it is read is read again, so often.
 const READS: usize = 3;
-
-/// Where a target's control connection goes.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub target: TargetName,
-    pub address: Address,
-    pub tls: UpstreamTls,
-    pub user: String,
-    pub database: String,
-    pub credential: Credential,
-}
 
 /// The catalogue of one target's database, read over one connection of our own.
 pub struct SharedCatalogue {
@@ -555,57 +542,6 @@ impl Staged {
         };
         shared.put(read);
     }
-}
-
-impl Place {
-    /// Whose relations and numbers are meant, by what it is configured to be.
-    fn server(&self) -> String {
-        format!("{}/{}", self.address, self.database)
-    }
-
-    /// A new connection of our own.
-    pub(crate) async fn control(&self) -> Result<Control, ControlError> {
-        self.connect(&parameters(&self.user, &self.database)).await
-    }
-
-    /// One that begins as a client's session does: with the search path that the server gives this role.
-    pub(crate) async fn usual(&self) -> Result<Control, ControlError> {
-        let mut parameters = parameters(&self.user, &self.database);
-        parameters.retain(|(name, _)| name != "search_path");
-        self.connect(&parameters).await
-    }
-
-    async fn connect(&self, parameters: &[(String, Vec<u8>)]) -> Result<Control, ControlError> {
-        let password = self.credential.password().await.map_err(|error| ControlError::Dial(error.into()))?;
-        let login = Login { user: &self.user, password: password.as_deref(), minor: 0, parameters };
-        let connected = Control::connect(&self.address, &self.tls, &login).await;
-        if matches!(&connected, Err(ControlError::Dial(error)) if error.is_login()) {
-            // Whoever comes next reads it anew.
-            self.credential.refused(password.as_ref());
-        }
-        connected
-    }
-}
-
-/// How a connection of our own begins: it only reads, resolves no name outside the system's schema, and neither waits long
-/// for others nor takes more than one of the server's processes.
-fn parameters(user: &str, database: &str) -> Vec<(String, Vec<u8>)> {
-    [
-        ("user", user),
-        ("database", database),
-        ("application_name", "durward"),
-        ("client_encoding", "UTF8"),
-        ("standard_conforming_strings", "on"),
-        ("default_transaction_read_only", "on"),
-        ("search_path", "pg_catalog"),
-        ("statement_timeout", "55s"),
-        ("lock_timeout", "2s"),
-        ("jit", "off"),
-        ("max_parallel_workers_per_gather", "0"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.into()))
-    .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The catalogue of a real server, while that changes, is locked and goes away.
 
-use model::{ColumnName, TableName, Tag};
+use model::{ColumnName, TableName, Tag, TargetName};
 use sql::postgres::catalog::Oid;
 use testkit::postgres::Postgres;
 
@@ -9,6 +9,7 @@ use crate::catalogue::ColumnTag;
 use crate::catalogue::tests::tls;
 use crate::credentials::Credential;
 use crate::memory::Memory;
+use crate::net::dial::Address;
 
 struct Rig {
     shared: Arc<SharedCatalogue>,

@@ -26,6 +26,7 @@ mod plan;
 mod prepared;
 pub(crate) mod preview;
 mod queue;
+mod reading;
 pub(crate) mod replay;
 mod returned;
 mod session;

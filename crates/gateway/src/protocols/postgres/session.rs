@@ -3,15 +3,17 @@
 mod locks;
 mod lookup;
 mod open;
+mod planned;
 mod refusing;
 mod settling;
+mod telling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use masking::Masked;
-use model::{CarriedBy, TargetName};
+use model::TargetName;
 use policy::{Denied, Grant, Identity, Record};
 use tokio::sync::Notify;
 use wire::postgres::build;
@@ -19,6 +21,7 @@ use wire::postgres::error::ErrorFields;
 
 use self::lookup::{About, Lookup};
 pub(super) use self::open::Open;
+use self::telling::{farewell, garbled_error};
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
@@ -28,7 +31,6 @@ use super::operation::{Request, RequestKind};
 use super::{answers, ceiling, opening, plan};
 use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
-use crate::errand::Errand;
 use crate::gateway::Gateway;
 use crate::holds::Ticket;
 use crate::metrics::Stage;
@@ -36,7 +38,7 @@ use crate::net::cancel::{Cancellable, Registration};
 use crate::net::dial;
 use crate::net::listen::{Accepted, Known};
 use crate::net::pump::{Broken, Buffer, Ears as Sockets, Pump, Turn};
-use crate::plans::{Ahead, STOPPED};
+use crate::plans::Ahead;
 use crate::sessions::{Ended, Place};
 use crate::spine::{Ears, Event, Protocol, Stop};
 use crate::traces::Moment;
@@ -99,23 +101,6 @@ fn broken(broken: Broken) -> Stop {
         Broken::Client(_) => Stop::Done,
         Broken::Upstream(error) => Stop::Upstream(error.to_string()),
     }
-}
-
-fn garbled_error(garbled: &Garbled, noted: Option<&Noted>) -> Vec<u8> {
-    let mut fields = ErrorFields::new(garbled.code, &garbled.message);
-    if let Some(hint) = &garbled.hint {
-        fields = fields.hint(hint);
-    }
-    if let Some(position) = garbled.position {
-        fields = fields.position(position);
-    }
-    // A plain syntax error looks as the server's own does: there is nothing to look up about it.
-    if let Some(noted) = noted.filter(|_| garbled.code != "42601") {
-        fields = fields.detail(&noted.to_string());
-    }
-    let mut out = Vec::new();
-    build::error(&mut out, &fields);
-    out
 }
 
 impl Protocol for PostgresSession {
@@ -546,57 +531,6 @@ impl PostgresSession {
         Ok(())
     }
 
-    /// What a session sends that carries out a plan: the statement whose turn it is goes on, and none that would leave the plan
-    /// half done.
-    fn in_its_turn(&self, event: Event<Self>) -> Event<Self> {
-        let Event::Request(mut request) = event else { return event };
-        request.errand = self.errand();
-        request.ahead = Some(Arc::clone(&self.ahead));
-        let (holds, session) = (self.gateway.holds(), &self.origin.session);
-        let (Some(run), Some(open)) = (holds.plans().of(session), &self.live) else {
-            return Event::Request(request);
-        };
-        let by_session = run.plan.by == CarriedBy::Session;
-        let stop = |why: &str| {
-            if let Some(finish) = run.stop(why).filter(|_| by_session) {
-                holds.plan_over_soon(session, &run, finish);
-            }
-        };
-        if by_session && run.plan.apart.is_none() && open.conversation.is_idle() {
-            stop("its transaction is over");
-            holds.plans().end(session);
-            return Event::Request(request);
-        }
-        let Err(why) = plan::in_its_turn(&run, &request, open.conversation.status) else {
-            return Event::Request(request);
-        };
-        if by_session {
-            stop(&why);
-        }
-        let hint = "Send ROLLBACK; what is still to be done is asked for anew.";
-        Event::Unreadable(Garbled {
-            code: STOPPED,
-            message: why,
-            kept: None,
-            hint: Some(hint.to_owned()),
-            position: None,
-            simple: request.is_simple(),
-            unnamed: request.is_unnamed_parse(),
-        })
-    }
-
-    /// A plan that is carried out here hears why it goes no further, and nobody else's words for it.
-    fn refused_of_plan(&self, why: &str) {
-        if let Some(run) = self.gateway.holds().plans().of(&self.origin.session) {
-            run.refused(why);
-        }
-    }
-
-    /// What is sent for something else than to run comes from inside this process alone.
-    fn errand(&self) -> Option<Arc<Errand>> {
-        self.live.as_ref()?.answers.ear.as_ref()?.errand()
-    }
-
     /// More came than policy lets a statement return: its target is told to stop. Nothing else is sent to it before it was told, so
     /// that nothing else is stopped.
     async fn enough(&mut self) -> Result<(), Stop> {
@@ -624,53 +558,4 @@ impl PostgresSession {
         }
         Ok(())
     }
-}
-
-/// The last message to the client: what ended the session, and what to do about it.
-fn farewell(stop: &Stop) -> Vec<u8> {
-    let mut out = Vec::new();
-    let fields = match stop {
-        Stop::Done => return out,
-        Stop::Denied(denied) => {
-            let fields = ErrorFields::fatal(denied.code(), &denied.reason);
-            match &denied.hint {
-                Some(hint) => fields.hint(hint),
-                None => fields,
-            }
-        }
-        Stop::Unopened(message) => return message.clone(),
-        Stop::Login(refused) => return refused.farewell(),
-        Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),
-        Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
-        Stop::Ended(why) => {
-            let code = match why {
-                Ended::Draining
-                | Ended::Killed(_)
-                | Ended::Reconfigured
-                | Ended::Regrouped
-                | Ended::Frozen(_)
-                | Ended::Narrowed => "57P01",
-                Ended::Revoked
-                | Ended::Unasked
-                | Ended::Expired
-                | Ended::TooOld
-                | Ended::Denied(_)
-                | Ended::NotPermitted(_) => "28000",
-                Ended::Tried(_) => "42501",
-            };
-            ErrorFields::fatal(code, &format!("terminating connection: {why}"))
-        }
-        Stop::Journal => {
-            ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
-                .hint("Try again when the gateway's operator has made room.")
-        }
-        Stop::Recording => {
-            ErrorFields::fatal("58030", "the gateway cannot write this session's recording, so it ends here")
-                .detail("Policy lets this session happen only if it is recorded.")
-                .hint("Try again when the gateway's operator has made room.")
-        }
-        Stop::Broken(_) => ErrorFields::fatal("XX000", "internal error of the gateway"),
-    };
-    build::error(&mut out, &fields);
-    out
 }

@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::names::Names;
 use super::prepared::Epoch;
-use super::understanding::{InForce, NotRead, SessionFacts, View};
+use super::reading::{InForce, NotRead, View};
+use super::understanding::SessionFacts;
 
 /// Longer texts are never read on the sessions' own thread, in bytes.
 pub(super) const SHORT: usize = 8 * 1024;

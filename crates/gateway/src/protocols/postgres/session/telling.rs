@@ -1,0 +1,75 @@
+//! What the client is told in the protocol's terms where nothing comes from the server.
+
+use wire::postgres::build;
+use wire::postgres::error::ErrorFields;
+
+use crate::audit::Noted;
+use crate::protocols::postgres::garbled::Garbled;
+use crate::sessions::Ended;
+use crate::spine::Stop;
+
+/// The last message to the client: what ended the session, and what to do about it.
+pub(super) fn farewell(stop: &Stop) -> Vec<u8> {
+    let mut out = Vec::new();
+    let fields = match stop {
+        Stop::Done => return out,
+        Stop::Denied(denied) => {
+            let fields = ErrorFields::fatal(denied.code(), &denied.reason);
+            match &denied.hint {
+                Some(hint) => fields.hint(hint),
+                None => fields,
+            }
+        }
+        Stop::Unopened(message) => return message.clone(),
+        Stop::Login(refused) => return refused.farewell(),
+        Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),
+        Stop::Upstream(_) => ErrorFields::fatal("08006", "the connection to the target was lost"),
+        Stop::Ended(why) => {
+            let code = match why {
+                Ended::Draining
+                | Ended::Killed(_)
+                | Ended::Reconfigured
+                | Ended::Regrouped
+                | Ended::Frozen(_)
+                | Ended::Narrowed => "57P01",
+                Ended::Revoked
+                | Ended::Unasked
+                | Ended::Expired
+                | Ended::TooOld
+                | Ended::Denied(_)
+                | Ended::NotPermitted(_) => "28000",
+                Ended::Tried(_) => "42501",
+            };
+            ErrorFields::fatal(code, &format!("terminating connection: {why}"))
+        }
+        Stop::Journal => {
+            ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
+                .hint("Try again when the gateway's operator has made room.")
+        }
+        Stop::Recording => {
+            ErrorFields::fatal("58030", "the gateway cannot write this session's recording, so it ends here")
+                .detail("Policy lets this session happen only if it is recorded.")
+                .hint("Try again when the gateway's operator has made room.")
+        }
+        Stop::Broken(_) => ErrorFields::fatal("XX000", "internal error of the gateway"),
+    };
+    build::error(&mut out, &fields);
+    out
+}
+
+pub(super) fn garbled_error(garbled: &Garbled, noted: Option<&Noted>) -> Vec<u8> {
+    let mut fields = ErrorFields::new(garbled.code, &garbled.message);
+    if let Some(hint) = &garbled.hint {
+        fields = fields.hint(hint);
+    }
+    if let Some(position) = garbled.position {
+        fields = fields.position(position);
+    }
+    // A plain syntax error looks as the server's own does: there is nothing to look up about it.
+    if let Some(noted) = noted.filter(|_| garbled.code != "42601") {
+        fields = fields.detail(&noted.to_string());
+    }
+    let mut out = Vec::new();
+    build::error(&mut out, &fields);
+    out
+}
