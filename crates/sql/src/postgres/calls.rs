@@ -283,7 +283,6 @@ impl<'a> Walk<'a> {
         if candidates.is_empty() {
             // Where everything is allowed there may be no catalogue to find it in; what it sets is asked about all the same.
             if name == "set_config" {
-                self.found.literals = true;
                 self.set_config(nodes);
             }
             return Value::of(Flow::Unknown(format!("function {name} does not exist")));
@@ -469,6 +468,7 @@ impl<'a> Walk<'a> {
 
     /// `set_config` is `SET` as a function.
     fn set_config(&mut self, nodes: &[Node]) {
+        self.found.literals = true;
         let mut constants = nodes.iter().map(|node| kind(node).and_then(constant));
         let (name, value) = (constants.next().flatten(), constants.next().flatten());
         let local = constants.next().flatten();

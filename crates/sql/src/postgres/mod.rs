@@ -169,6 +169,8 @@ pub struct Statement {
     pub deferred: bool,
     /// While it runs it may set the search path or the role.
     pub moves_path: bool,
+    /// It is a utility statement: no plan is kept of it, and the server may find its names as late as when it runs.
+    pub is_utility: bool,
 }
 
 /// A literal of a statement's text.
@@ -276,6 +278,8 @@ pub enum Control {
         name: String,
         /// What is prepared.
         inner: Arc<Statement>,
+        /// This statement's own text, whatever else its message says.
+        text: Arc<str>,
     },
     /// `EXECUTE name`
     Execute {
@@ -421,6 +425,16 @@ impl Statement {
             by_path: true,
             deferred: true,
             moves_path: true,
+            is_utility: true,
+        }
+    }
+
+    /// Notes its own text where that is to be understood again by itself.
+    fn keep_text(&mut self, own: &str) {
+        for control in &mut self.control {
+            if let Control::Prepare { text, .. } = control {
+                *text = own.into();
+            }
         }
     }
 }
@@ -443,7 +457,8 @@ pub fn analyse(text: &str, session: &Session<'_>, options: &Options) -> Result<A
             _ => text.len(),
         };
         let normal = text::normalise(text, &parsed.tokens, start, end);
-        let statement = message.statement(raw, normal)?;
+        let mut statement = message.statement(raw, normal)?;
+        statement.keep_text(text.get(start..end).unwrap_or_default());
         effects += statement.effects.len();
         if effects > work::MOST_EFFECTS {
             let most = work::MOST_EFFECTS;

@@ -93,7 +93,11 @@ impl<'a> Walk<'a> {
 
     /// `SELECT`, `VALUES`, and what joins them.
     pub(super) fn select(&mut self, select: &SelectStmt, outer: &Scope<'_, 'a>) -> Rows {
-        self.deeper(|walk| walk.select_here(select, outer))
+        let rows = self.deeper(|walk| walk.select_here(select, outer));
+        if self.weighed {
+            self.consume_flow(&rows.all());
+        }
+        rows
     }
 
     fn select_here(&mut self, select: &SelectStmt, outer: &Scope<'_, 'a>) -> Rows {

@@ -13,6 +13,9 @@ use super::walk::Walk;
 impl<'a> Walk<'a> {
     /// Functions that run their text as SQL: what a literal says is read like a statement; all that it reads is used.
     pub(super) fn runs_text(&mut self, function: &'a Function, nodes: &[Node], scope: &Scope<'_, 'a>) {
+        // What it says decides, and is analysed when it runs: by the path of that moment.
+        self.found.literals = true;
+        self.found.by_path = true;
         let name = function.function_name();
         if name.name == "ts_rewrite" && function.arguments.len() == 3 {
             return; // The form with two queries instead of a text.

@@ -6,9 +6,10 @@ use model::{Action, Resource};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     DeclareCursorStmt, DiscardMode, DiscardStmt, ExecuteStmt, ExplainStmt, FetchStmt, Node, PrepareStmt,
-    TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
+    SetOperation, TransactionStmt, TransactionStmtKind, VariableSetKind, VariableSetStmt,
 };
 
+use super::catalog::RelationKind;
 use super::query::Rows;
 use super::scope::Scope;
 use super::settings::{self, Setting};
@@ -146,7 +147,8 @@ impl<'a> Walk<'a> {
         self.given(&prepare.argtypes);
         let inner = Arc::new(self.apart(inner(&prepare.query), &prepare.argtypes));
         self.prepared.insert(prepare.name.clone(), Arc::clone(&inner));
-        self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner });
+        let text = Arc::default();
+        self.found.control.push(Control::Prepare { name: prepare.name.clone(), inner, text });
     }
 
     /// Values that are given to a prepared statement become values of these types, each time that it runs.
@@ -190,6 +192,10 @@ impl<'a> Walk<'a> {
                 flow: Flow::Unknown("a prepared statement that is not known".to_owned()),
             };
         };
+        if statement.is_utility {
+            // The wire can prepare one. What it does to the session's names is not followed.
+            self.unknown(format!("prepared statement \"{}\" is no query", execute.name));
+        }
         self.takes(&statement);
         self.found.control.push(Control::Execute { name: execute.name.clone() });
         rows_of(&statement.outputs)
@@ -203,6 +209,9 @@ impl<'a> Walk<'a> {
             self.unknown(format!("cursor \"{name}\" does not exist"));
             return Rows { columns: None, flow: Flow::Unknown("a cursor that is not known".to_owned()) };
         };
+        if statement.is_utility {
+            self.unknown(format!("portal \"{name}\" is of no query"));
+        }
         self.takes(&statement);
         if fetch.ismove { Rows::known(Vec::new()) } else { rows_of(&statement.outputs) }
     }
@@ -265,10 +274,17 @@ impl<'a> Walk<'a> {
                 _ => self.unknown(format!("the option {} of EXPLAIN is not understood", option.defname)),
             }
         }
-        let query = inner(&explain.query);
+        let query = match inner(&explain.query) {
+            // The query is explained, and no cursor is made.
+            Some(NodeEnum::DeclareCursorStmt(declare)) => inner(&declare.query),
+            query => query,
+        };
         if runs {
+            // How much memory rows take that are sorted, joined or kept tells how long their values are.
+            let weighs = serializes || !self.only_scans(query);
+            self.weighed |= weighs;
             let rows = self.perform(query, scope);
-            if serializes {
+            if weighs {
                 self.consume_flow(&rows.all());
             }
         } else {
@@ -290,6 +306,30 @@ impl<'a> Walk<'a> {
             self.found.unresolved |= statement.unresolved;
         }
         texts(&["QUERY PLAN"])
+    }
+}
+
+impl Walk<'_> {
+    /// Whether no step of a query keeps rows: it reads one table from its beginning to its end.
+    fn only_scans(&mut self, query: Option<&NodeEnum>) -> bool {
+        let Some(NodeEnum::SelectStmt(select)) = query else { return false };
+        let keeps_nothing = select.op() == SetOperation::SetopNone
+            && select.with_clause.is_none()
+            && select.into_clause.is_none()
+            && select.distinct_clause.is_empty()
+            && select.group_clause.is_empty()
+            && select.window_clause.is_empty()
+            && select.sort_clause.is_empty()
+            && select.locking_clause.is_empty();
+        let from = select.from_clause.iter().map(kind).collect::<Vec<_>>();
+        let is_table = match from.as_slice() {
+            [] => true,
+            [Some(NodeEnum::RangeVar(range))] => self.relation(range).is_some_and(|found| {
+                matches!(found.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Foreign)
+            }),
+            _ => false,
+        };
+        keeps_nothing && is_table
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) fn finished(
     let depends_on_literals = !free || found.literals || !control.is_empty();
     let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
     let (by_path, deferred, moves_path) = (found.by_path, found.deferred, found.moves_path);
+    let is_utility = !is_optimizable(node);
     let effects = found.into_effects();
     let shape = digest(&effects, &facts, &outputs);
     let text = text.unwrap_or(Normal { text: String::new(), literals: Vec::new() });
@@ -61,6 +62,22 @@ pub(super) fn finished(
         by_path,
         deferred,
         moves_path,
+        is_utility,
+    }
+}
+
+/// Whether PostgreSQL plans it, which it does when a statement is prepared or its portal bound: what it then means it means
+/// when it runs.
+fn is_optimizable(node: Option<&NodeEnum>) -> bool {
+    match node {
+        Some(NodeEnum::SelectStmt(select)) => select.into_clause.is_none(),
+        Some(
+            NodeEnum::InsertStmt(_)
+            | NodeEnum::UpdateStmt(_)
+            | NodeEnum::DeleteStmt(_)
+            | NodeEnum::MergeStmt(_),
+        ) => true,
+        Some(_) | None => false,
     }
 }
 

@@ -48,9 +48,17 @@ pub(super) fn text_constant(node: &NodeEnum) -> Option<&str> {
     match node {
         NodeEnum::AConst(protobuf::AConst { val: Some(Val::Sval(s)), .. }) => Some(&s.sval),
         NodeEnum::String(s) => Some(&s.sval),
-        NodeEnum::TypeCast(cast) => inner(&cast.arg).and_then(text_constant),
+        NodeEnum::TypeCast(cast) if keeps_texts(cast) => inner(&cast.arg).and_then(text_constant),
         _ => None,
     }
+}
+
+/// Whether a constant is the same text behind a cast: types with a length cut it, others spell it anew.
+fn keeps_texts(cast: &protobuf::TypeCast) -> bool {
+    let Some(name) = &cast.type_name else { return false };
+    let plain = name.typmods.is_empty() && name.array_bounds.is_empty() && !name.setof;
+    let known = type_words(name).filter(|words| matches!(words.schema, None | Some("pg_catalog")));
+    plain && known.is_some_and(|words| matches!(words.name, "text" | "varchar" | "regclass" | "bool"))
 }
 
 /// An integer constant.
@@ -78,7 +86,7 @@ pub(super) fn constant(node: &NodeEnum) -> Option<String> {
         NodeEnum::Integer(i) => Some(i.ival.to_string()),
         NodeEnum::Float(f) => Some(f.fval.clone()),
         NodeEnum::Boolean(b) => Some(if b.boolval { "on" } else { "off" }.to_owned()),
-        NodeEnum::TypeCast(cast) => inner(&cast.arg).and_then(constant),
+        NodeEnum::TypeCast(cast) if keeps_texts(cast) => inner(&cast.arg).and_then(constant),
         _ => None,
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Walk<'a> {
     pub forward: bool,
     /// How many names of columns and rows were read.
     pub references: usize,
+    /// The statement is run to tell how much memory its rows take at each step.
+    pub weighed: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -125,6 +127,7 @@ impl<'a> Walk<'a> {
             first_names: HashMap::new(),
             forward: false,
             references: 0,
+            weighed: false,
         }
     }
 

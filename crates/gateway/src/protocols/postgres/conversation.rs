@@ -81,6 +81,8 @@ pub(super) struct Conversation {
     pub(super) stale: bool,
     /// They may have moved inside the current transaction, so its end may move them back.
     touched: bool,
+    /// What ends a transaction is in flight, so that there may be no block any more, whatever the server said last.
+    ending: bool,
     /// Triggers may run as late as at the end of the transaction, and find their names then.
     deferred: bool,
     /// Something in this transaction may fail as late as at its end, in words that quote values of tagged columns.
@@ -132,6 +134,7 @@ impl Conversation {
             // Nothing was asked yet.
             stale: true,
             touched: false,
+            ending: false,
             deferred: false,
             quoting: false,
             guard: Guard::Off,
@@ -262,8 +265,9 @@ impl Conversation {
                 self.stale = true;
                 self.touched = true;
             }
-            if ends_block(control) && self.touched {
-                self.stale = true;
+            if ends_block(control) || ends_transaction(control) {
+                self.stale |= self.touched;
+                self.ending = true;
             }
             if matches!(control, Control::CopyIn) {
                 self.copies += 1;
@@ -272,6 +276,12 @@ impl Conversation {
                 self.understanding.ddl_sent();
             }
         }
+    }
+
+    /// A message is sent with which the transaction of those before it ends where no block is open: what was set in it may be
+    /// undone then, long before the server says so.
+    fn implicit_end(&mut self) {
+        self.stale |= self.touched && (self.ending || !self.in_block());
     }
 
     /// Registers an operation that is allowed and on record. Returns what goes to the server behind it.
@@ -288,11 +298,13 @@ impl Conversation {
         match kind {
             RequestKind::Query => {
                 self.running(&bound);
+                self.implicit_end();
                 self.names.simple_query();
                 self.expected.push_back(Expected::Query(Run::new(Arc::new(bound))));
             }
             RequestKind::FunctionCall => {
                 self.running(&bound);
+                self.implicit_end();
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Execute { portal, bound: old } => {
@@ -364,6 +376,7 @@ impl Conversation {
         let expected = Expected::Refused(Refused { error, simple, unnamed });
         if simple {
             own::fail_simple(&mut stand_in);
+            self.implicit_end();
             self.names.simple_query();
             self.expected.push_back(expected);
         } else {
@@ -479,15 +492,16 @@ impl Conversation {
             self.names.transaction_ended();
             // What was set in a transaction that failed is undone by now.
             self.stale |= self.touched;
-            self.touched = false;
-            // What is in flight may have put something off already.
+            // What is in flight may have put something off already, or moved names.
             if self.expected.is_empty() {
+                self.touched = false;
                 self.deferred = false;
                 self.quoting = false;
             }
             self.due.clear();
         }
         if self.expected.is_empty() {
+            self.ending = false;
             self.block.settled(self.in_block());
         }
         self.settle_reports();

@@ -108,8 +108,11 @@ impl Foresight {
             };
             for column in columns {
                 match hidden(column, reveal) {
-                    Ok(tags) if tags.is_empty() => (),
-                    Ok(tags) => shown.masked.push((column.name.clone(), tags)),
+                    Ok(tagged) if tagged.is_empty() => (),
+                    Ok(tagged) => {
+                        let tags = tagged.into_iter().flat_map(|source| source.tags).collect();
+                        shown.masked.push((column.name.clone(), tags));
+                    }
                     Err(why) => shown.cut = Some(why.to_owned()),
                 }
             }

@@ -15,6 +15,9 @@ use wire::postgres::backend::Field;
 use super::conversation::Conversation;
 use super::expected::Bound;
 
+/// `timestamp with time zone`
+const TIMESTAMPTZ: u32 = 1184;
+
 /// How values of this target are masked.
 pub(super) struct Masks {
     /// The key of keyed hashes.
@@ -54,13 +57,13 @@ pub(super) fn rows(
     };
     let mut maskers = Vec::with_capacity(fields.len());
     for (index, (column, field)) in columns.iter().zip(fields).enumerate() {
-        let mut tags = hidden(column, reveal)?;
-        tags.extend(second_opinion(catalogue, field, reveal));
+        let mut tagged = hidden(column, reveal)?;
+        tagged.extend(second_opinion(catalogue, field, reveal));
         let format = formats.map_or(field.format, |formats| format_of(formats, index));
         let shape = (field.type_oid, field.type_modifier, format);
         // The server names a table only of what is a column of it alone, with nothing of the statement's own among it.
         let stored = field.table != 0 && matches!(column.lineage, Lineage::Plain(_));
-        maskers.push(masker(masks, c, &tags, shape, stored));
+        maskers.push(masker(masks, c, &tagged, shape, stored));
     }
     Ok(some_plan(maskers))
 }
@@ -86,9 +89,9 @@ pub(super) fn copy(
     }
     let mut maskers = Vec::with_capacity(count);
     for column in columns {
-        let tags = hidden(column, reveal)?;
+        let tagged = hidden(column, reveal)?;
         let masker = match &column.lineage {
-            _ if tags.is_empty() => None,
+            _ if tagged.is_empty() => None,
             Lineage::Plain(sources) => {
                 // Several sources of different types: NULL is a value of each.
                 let types: BTreeSet<_> = sources.iter().map(|s| (s.type_oid, s.type_modifier)).collect();
@@ -96,10 +99,10 @@ pub(super) fn copy(
                     Some(only) if types.len() == 1 => *only,
                     _ => (0, -1),
                 };
-                masker(masks, c, &tags, (oid, modifier, i16::from(binary)), false)
+                masker(masks, c, &tagged, (oid, modifier, i16::from(binary)), false)
             }
             Lineage::Derived(_) | Lineage::Clear | Lineage::Unknown(_) => {
-                masker(masks, c, &tags, (0, -1, i16::from(binary)), false)
+                masker(masks, c, &tagged, (0, -1, i16::from(binary)), false)
             }
         };
         maskers.push(masker);
@@ -111,30 +114,61 @@ fn some_plan(maskers: Vec<Option<Masker>>) -> Option<Plan> {
     maskers.iter().any(Option::is_some).then(|| Plan::new(maskers))
 }
 
-/// The tags for which a column must be masked: those of its sources that may not be revealed.
+/// What must be masked of a column's sources.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tagged {
+    pub tags: BTreeSet<Tag>,
+    /// Of what type its values are where they are stored; 0 where they are computed of them.
+    type_oid: u32,
+}
+
+/// The sources for which a column must be masked: those that may not be revealed.
 pub(super) fn hidden(
     column: &OutputColumn,
     reveal: &BTreeSet<ColumnName>,
-) -> Result<BTreeSet<Tag>, &'static str> {
-    match &column.lineage {
-        Lineage::Clear => Ok(BTreeSet::new()),
-        Lineage::Plain(sources) | Lineage::Derived(sources) => Ok(sources
-            .iter()
-            .filter(|s| !reveal.contains(&s.column))
-            .flat_map(|s| s.tags.iter().cloned())
-            .collect()),
-        Lineage::Unknown(_) => Err("the origin of a result column is not certain"),
-    }
+) -> Result<BTreeSet<Tagged>, &'static str> {
+    let (sources, is_plain) = match &column.lineage {
+        Lineage::Clear => return Ok(BTreeSet::new()),
+        Lineage::Plain(sources) => (sources, true),
+        Lineage::Derived(sources) => (sources, false),
+        Lineage::Unknown(_) => return Err("the origin of a result column is not certain"),
+    };
+    let tagged = sources.iter().filter(|s| !s.tags.is_empty() && !reveal.contains(&s.column));
+    let type_oid = |oid| if is_plain { oid } else { 0 };
+    Ok(tagged.map(|s| Tagged { tags: s.tags.clone(), type_oid: type_oid(s.type_oid) }).collect())
 }
 
-fn second_opinion(catalogue: &Catalog, field: &Field, reveal: &BTreeSet<ColumnName>) -> BTreeSet<Tag> {
+fn second_opinion(catalogue: &Catalog, field: &Field, reveal: &BTreeSet<ColumnName>) -> Option<Tagged> {
     let tags = catalogue.tags(Oid(field.table), field.attribute);
-    if tags.is_empty() {
-        return BTreeSet::new();
-    }
-    match catalogue.column_name(Oid(field.table), field.attribute) {
-        Some(name) if reveal.contains(&name) => BTreeSet::new(),
-        _ => tags.clone(),
+    let name = catalogue.column_name(Oid(field.table), field.attribute);
+    let hidden = !tags.is_empty() && !name.is_some_and(|name| reveal.contains(&name));
+    hidden.then(|| Tagged { tags: tags.clone(), type_oid: field.type_oid })
+}
+
+/// How a column is masked: as each of its sources would be, where that is one way. A way that leaves something of a value in
+/// sight is for values as they are stored: of what was made of them it would leave something else, as a time zone does with
+/// a date's year.
+fn strategy(c: &Conversation, tagged: &BTreeSet<Tagged>, type_oid: u32) -> Strategy {
+    let base = |oid| match c.understanding.catalogue().type_by_oid(Oid(oid)) {
+        Some(domain) if domain.base.0 != 0 => domain.base.0,
+        Some(_) | None => oid,
+    };
+    let each = tagged.iter().map(|source| {
+        let usual = || Strategy::for_tags(&source.tags, type_oid);
+        match c.understanding.source().strategy(&source.tags).unwrap_or_else(usual) {
+            Strategy::Generalize if base(source.type_oid) != type_oid => Strategy::Null,
+            // Its year is another one in another time zone, which is the session's to set.
+            Strategy::Generalize if type_oid == TIMESTAMPTZ => Strategy::Null,
+            Strategy::Partial if source.type_oid == 0 => Strategy::Redact,
+            strategy => strategy,
+        }
+    });
+    let mut ways: Vec<Strategy> = each.collect();
+    ways.dedup();
+    match ways.as_slice() {
+        [one] => *one,
+        several if several.contains(&Strategy::Null) => Strategy::Null,
+        _ => Strategy::Redact,
     }
 }
 
@@ -143,16 +177,15 @@ fn second_opinion(catalogue: &Catalog, field: &Field, reveal: &BTreeSet<ColumnNa
 fn masker(
     masks: &Masks,
     c: &Conversation,
-    tags: &BTreeSet<Tag>,
+    tagged: &BTreeSet<Tagged>,
     (type_oid, modifier, format): (u32, i32, i16),
     stored: bool,
 ) -> Option<Masker> {
-    if tags.is_empty() {
+    if tagged.is_empty() {
         return None;
     }
     let kind = type_kind(c.understanding.catalogue(), Oid(type_oid));
-    let mut strategy =
-        c.understanding.source().strategy(tags).unwrap_or_else(|| Strategy::for_tags(tags, type_oid));
+    let mut strategy = strategy(c, tagged, type_oid);
     if strategy == Strategy::Hash && (masks.stores || !stored) {
         strategy = Strategy::Redact;
     }

@@ -121,9 +121,13 @@ impl Names {
     /// Applies what one completed SQL statement did to names.
     pub(super) fn completed(&mut self, control: &Control, run: &Run, epoch: Epoch) {
         match control {
-            Control::Prepare { name, inner } => {
+            Control::Prepare { name, inner, text } => {
                 let operation = Arc::new(Operation::single(Arc::clone(inner)));
-                let text = run.bound.operation.text.clone();
+                let understood = run.bound.prepared.as_ref().map_or(epoch, |prepared| prepared.epoch);
+                // What stands before it in its message may have moved names, and what stands behind it moved them back.
+                let alone = run.bound.operation.statements.len() == 1;
+                let epoch = if alone && understood == epoch { epoch } else { Epoch::PAST };
+                let text = Some(Arc::clone(text));
                 let prepared =
                     Prepared { by_sql: Some(name.clone()), ..Prepared::new(text, operation, epoch) };
                 self.keep_statement(name.clone(), Arc::new(prepared));

@@ -32,8 +32,6 @@ pub struct Operation {
     meaning: Arc<Meaning>,
     /// The literals of this text, where they are not those of the text that was understood first.
     literals: Option<Vec<Literal>>,
-    /// The text, where SQL's `PREPARE` in it must be understood again when names have moved.
-    pub text: Option<Arc<str>>,
 }
 
 /// What an operation means, shared by all texts that differ in their literals alone.
@@ -77,7 +75,7 @@ impl std::ops::Deref for Operation {
 impl Operation {
     /// The same with other literals, which decide nothing.
     pub fn with_literals(&self, literals: Vec<Literal>) -> Self {
-        Self { meaning: Arc::clone(&self.meaning), literals: Some(literals), text: self.text.clone() }
+        Self { meaning: Arc::clone(&self.meaning), literals: Some(literals) }
     }
 
     /// Whether every text of the same template means the same.
@@ -118,7 +116,7 @@ impl Operation {
         let reads = effects.iter().all(crate::freezes::is_read) && statements.iter().all(|s| guard::suits(s));
         let (weight, written) = (statements.iter().map(|s| statement_weight(s)).sum(), OnceLock::new());
         let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, reads, weight, written };
-        Self { meaning: Arc::new(meaning), literals: None, text: None }
+        Self { meaning: Arc::new(meaning), literals: None }
     }
 
     /// What it would do.
@@ -160,7 +158,7 @@ impl Operation {
         for (one, other) in shape.iter_mut().zip(types.shape) {
             *one ^= other;
         }
-        Self { text: self.text.clone(), ..Self::of(statements, shape) }
+        Self::of(statements, shape)
     }
 
     /// Whether it runs or reads what a name stands for at that moment: `EXECUTE`, `FETCH`.
@@ -177,7 +175,7 @@ impl Operation {
     /// How many bytes it takes to keep it, about.
     pub fn weight(&self) -> usize {
         let literals = self.literals.iter().flatten().map(literal_weight).sum::<usize>();
-        self.weight + literals + self.text.as_ref().map_or(0, |text| text.len())
+        self.weight + literals
     }
 
     /// Whether it only reads, so that it can run where the server refuses to write.

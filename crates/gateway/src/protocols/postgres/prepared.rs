@@ -10,7 +10,7 @@ use super::operation::Operation;
 
 /// A prepared statement, the wire's or SQL's: they share their names.
 pub(super) struct Prepared {
-    /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` the whole message.
+    /// The text, so that it can be understood again when names have moved; of SQL's `PREPARE` that statement alone.
     pub(super) text: Option<Arc<str>>,
     /// The types of parameters that its Parse names, where they are not the server's own.
     pub(super) types: Vec<u32>,
@@ -57,4 +57,9 @@ pub(super) struct Epoch {
     pub(super) session: u64,
     /// The catalogue's version.
     pub(super) catalogue: u64,
+}
+
+impl Epoch {
+    /// Of what was understood under names that are in force no more, or were only within its message.
+    pub(super) const PAST: Self = Self { session: u64::MAX, catalogue: u64::MAX };
 }

@@ -161,9 +161,9 @@ fn shown(sample: &Sample, session: &Session<'_>) -> Option<Vec<Shown>> {
     let Outputs::Columns(columns) = &statement.outputs else { return None };
     let nothing = BTreeSet::new();
     let column = |(n, column): (usize, &sql::postgres::OutputColumn)| {
-        let tags = hidden(column, &nothing).ok()?;
+        let tagged = hidden(column, &nothing).ok()?;
         let name = sample.names.get(n).cloned().unwrap_or_else(|| column.name.clone());
-        Some(Shown { name, after: n >= sample.before, masked: !tags.is_empty() })
+        Some(Shown { name, after: n >= sample.before, masked: !tagged.is_empty() })
     };
     columns.iter().enumerate().map(column).collect()
 }

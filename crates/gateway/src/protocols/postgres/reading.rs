@@ -93,7 +93,11 @@ impl Named for InForce<'_> {
     }
 
     fn cursor(&self, name: &str) -> Option<Arc<Statement>> {
-        self.names.portal(name)?.operation.statements.first().cloned()
+        let portal = self.names.portal(name)?;
+        if portal.operation.speaks_of_names() {
+            return Some(no_longer_understood());
+        }
+        portal.operation.statements.first().cloned()
     }
 }
 
@@ -113,7 +117,7 @@ impl Named for NoNames {
 pub(super) fn prepared_in(statements: &[Arc<Statement>], wanted: &str) -> Arc<Statement> {
     let controls = statements.iter().rev().flat_map(|s| s.control.iter().rev());
     let mut prepared = controls.filter_map(|control| {
-        if let Control::Prepare { name, inner } = control { Some((name, inner)) } else { None }
+        if let Control::Prepare { name, inner, .. } = control { Some((name, inner)) } else { None }
     });
     prepared
         .find(|(name, _)| *name == wanted)

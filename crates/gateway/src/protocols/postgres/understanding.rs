@@ -365,11 +365,7 @@ impl Understanding {
             }
             Err(not_read) => return Err(not_read.garbled(simple)),
         };
-        let mut operation = Operation::new(analysis);
-        if operation.controls().any(|c| matches!(c, Control::Prepare { .. })) {
-            operation.text = Some(String::from_utf8_lossy(text).into());
-        }
-        let operation = Arc::new(operation);
+        let operation = Arc::new(Operation::new(analysis));
         if let Some(key) = key.filter(|_| short && operation.is_template()) {
             if let Some(way) = self.way() {
                 self.source.meanings().keep(way, |others| others.keep_template(key.clone(), &operation));

@@ -293,7 +293,8 @@ impl Conversation {
         let outdated = bound.turn != self.turn && !indifferent;
         // What ends a transaction is asked about, too, where it is to be looked at what was approved in it.
         let outdated = outdated || !self.due.is_empty() && ceiling::settles(&bound.operation);
-        if (bound.operation.speaks_of_names() || outdated) && !indifferent {
+        let late = self.runs_under_others(&bound);
+        if (bound.operation.speaks_of_names() || outdated || late) && !indifferent {
             if let Some(first) = self.before_names() {
                 return first;
             }
@@ -335,6 +336,14 @@ impl Conversation {
         }
         self.extended(Expected::Execute(Run::new(bound)));
         relay_behind(first)
+    }
+
+    /// Whether it finds its names as it runs, and they may be others than when it was bound.
+    fn runs_under_others(&self, bound: &Bound) -> bool {
+        let now = self.understanding.epoch();
+        let moved = bound.prepared.as_ref().is_none_or(|prepared| prepared.epoch != now);
+        bound.operation.statements.iter().any(|statement| statement.is_utility)
+            && (moved || self.stale || self.understanding.is_behind())
     }
 
     /// Whether a bound `EXECUTE` or `FETCH` still means what it did: the server looks the name up when it runs.
@@ -411,6 +420,7 @@ impl Conversation {
         if !self.copying_in {
             self.expected.push_back(Expected::Sync);
             self.unsynced = false;
+            self.implicit_end();
         }
         Said::Relay
     }
