@@ -120,6 +120,94 @@ fn what_was_prepared_means_something_else_once_the_path_has_moved() {
     }
 }
 
+#[test]
+fn what_is_executed_or_fetched_is_a_query() {
+    let queries = ["SELECT id FROM products", "VALUES (1)", "INSERT INTO products (name) VALUES ('x')"];
+    let others = [
+        "SET search_path = vault",
+        "ROLLBACK",
+        "DEALLOCATE p",
+        "DECLARE k CURSOR FOR SELECT 1",
+        "CLOSE k",
+        "PREPARE p AS SELECT 1",
+        "COPY products TO STDOUT",
+        "EXPLAIN SELECT 1",
+        "SELECT 1 INTO made",
+    ];
+    let path: Vec<String> = SHOP.iter().map(|s| (*s).to_owned()).collect();
+    for (text, is_query) in
+        queries.map(|text| (text, true)).into_iter().chain(others.map(|text| (text, false)))
+    {
+        let names = One(Arc::clone(&under(SHOP, text).unwrap().statements[0]));
+        let session = Session { catalog: catalog(), search_path: &path, role: "postgres", prepared: &names };
+        for speaks in ["EXECUTE s", "FETCH ALL FROM k", "MOVE ALL FROM k", "EXPLAIN ANALYZE EXECUTE s"] {
+            let said = said(&analyse(speaks, &session, &Options::default()).unwrap());
+            let is_known = !said.iter().any(|line| line.contains("unknown"));
+            assert_eq!(is_known, is_query, "{speaks} of {text}: {said:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_cursor_that_is_explained_is_not_there() {
+    const CLOSED: &str = "DECLARE k CURSOR FOR SELECT ssn FROM shop.customers";
+    for explain in ["EXPLAIN", "EXPLAIN ANALYZE"] {
+        let text = format!("{CLOSED}; {explain} DECLARE k CURSOR FOR SELECT id FROM shop.products; FETCH k");
+        has(SHOP, &text, "ssn=shop.customers.ssn");
+        has(
+            SHOP,
+            &format!("{explain} DECLARE k CURSOR FOR SELECT id FROM shop.products"),
+            "select shop.products",
+        );
+        has(
+            SHOP,
+            &format!("{explain} DECLARE k CURSOR FOR SELECT id FROM shop.products; FETCH k"),
+            "unknown",
+        );
+    }
+}
+
+#[test]
+fn a_text_that_is_run_decides_and_is_read_as_the_server_gets_it() {
+    let text = |cast: &str| {
+        format!("SELECT query_to_xml('SELECT id FROM shop.products WHERE id < 3'{cast}, true, true, '')")
+    };
+    for (cast, certain) in [
+        ("", true),
+        ("::text", true),
+        ("::varchar", true),
+        ("::varchar(34)", false),
+        ("::char(34)", false),
+        ("::name", false),
+        ("::text::varchar(9)", false),
+        ("::bpchar", false),
+    ] {
+        let text = text(cast);
+        let lines = lines(SHOP, &text);
+        assert_eq!(!lines.iter().any(|line| line.contains("unknown")), certain, "{text}: {lines:#?}");
+        let statement = &under(SHOP, &text).unwrap().statements[0];
+        assert!(statement.depends_on_literals && statement.by_path, "{text}");
+    }
+}
+
+#[test]
+fn how_long_values_are_is_not_told_by_the_memory_that_they_take() {
+    for (query, tells) in [
+        ("SELECT id, ssn FROM shop.customers", false),
+        ("SELECT id, ssn FROM shop.customers WHERE id < 5", false),
+        ("SELECT id, ssn FROM shop.customers ORDER BY id", true),
+        ("SELECT c.ssn FROM shop.customers c, generate_series(1, 9)", true),
+        ("SELECT ssn FROM shop.customers UNION ALL SELECT NULL", true),
+        ("WITH c AS MATERIALIZED (SELECT ssn FROM shop.customers) SELECT count(*) FROM c", true),
+        ("SELECT id, name FROM shop.customers ORDER BY name", false),
+        ("SELECT c.id FROM shop.customers c JOIN shop.orders o ON o.id = c.id ORDER BY 1", false),
+    ] {
+        let probes = |text: &str| lines(SHOP, text).iter().any(|line| line.starts_with("probe"));
+        assert_eq!(probes(&format!("EXPLAIN ANALYZE {query}")), tells, "{query}");
+        assert!(!probes(&format!("EXPLAIN {query}")) && !probes(query), "{query}");
+    }
+}
+
 /// The sample with functions and an operator of a user's own that are called as the server's are, a schema that nobody may look
 /// into, and a table in it that is called as another one is.
 fn with_namesakes() -> Catalog {
