@@ -155,12 +155,15 @@ fn strategy(c: &Conversation, tagged: &BTreeSet<Tagged>, type_oid: u32) -> Strat
     };
     let each = tagged.iter().map(|source| {
         let usual = || Strategy::for_tags(&source.tags, type_oid);
-        match c.understanding.source().strategy(&source.tags).unwrap_or_else(usual) {
-            Strategy::Generalize if base(source.type_oid) != type_oid => Strategy::Null,
-            // Its year is another one in another time zone, which is the session's to set.
-            Strategy::Generalize if type_oid == TIMESTAMPTZ => Strategy::Null,
-            Strategy::Partial if source.type_oid == 0 => Strategy::Redact,
-            strategy => strategy,
+        let wanted = c.understanding.source().strategy(&source.tags).unwrap_or_else(usual);
+        // Its year is another one in another time zone, which is the session's to set.
+        let moves = base(source.type_oid) != type_oid || type_oid == TIMESTAMPTZ;
+        if wanted == Strategy::Generalize && moves {
+            Strategy::Null
+        } else if wanted == Strategy::Partial && source.type_oid == 0 {
+            Strategy::Redact
+        } else {
+            wanted
         }
     });
     let mut ways: Vec<Strategy> = each.collect();
