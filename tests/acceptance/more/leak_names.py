@@ -106,6 +106,11 @@ WAITING: list[Case] = [
         "error-query": (flight(SHOP, "SELECT 1/0") + SYNC + Query(VAULT), 2),
         "behind-another": (flight("SELECT 1") + SYNC + flight(SHOP, "SELECT 1/0") + SYNC + flight(VAULT) + SYNC, 3),
         "behind-commit": (flight("BEGIN", "SELECT 1", "COMMIT", SHOP, "SELECT 1/0") + SYNC + flight(VAULT) + SYNC, 2),
+        "rollback-query": (flight(SHOP) + Query(f"ROLLBACK; {VAULT}"), 1),
+        "commit-query": (flight("SET LOCAL search_path = shop") + Query(f"COMMIT; {VAULT}"), 1),
+        "block-query": (flight(SHOP) + Query(f"BEGIN; ROLLBACK; {VAULT}"), 1),
+        "config-query": (flight("SELECT set_config('search_path','shop',false)") + Query(f"SELECT 1; ROLLBACK; {VAULT}"), 1),
+        "cursor-query": (flight(SHOP) + Query(f"ROLLBACK; BEGIN; DECLARE k CURSOR FOR {VAULT}; FETCH k; COMMIT"), 1),
         "parsed": (flight("SET LOCAL search_path = shop") + Parse(VAULT, "s") + SYNC + execute("s") + SYNC, 2),
     }.items()),
 ]

@@ -124,7 +124,7 @@ impl<'a> Message<'a> {
             // What this message moved, the end of the transaction may move back. What was moved before it, the session
             // knows.
             Control::Rollback { .. } | Control::RollbackTo(_) if self.moved => self.loses(),
-            Control::Commit { .. } if self.local => self.loses(),
+            Control::Commit { .. } | Control::PrepareTransaction if self.local => self.loses(),
             Control::Rollback { .. } | Control::RollbackTo(_) => (),
             Control::Deallocate(name) => match name {
                 Some(name) => {

@@ -8,7 +8,7 @@ use wire::postgres::frontend::{Frontend, Kind};
 use wire::postgres::{Frame, build};
 
 use super::in_flight::Found;
-use super::{Conversation, Said, Skipping, ends_block};
+use super::{Conversation, Said, Skipping, ends_block, ends_transaction};
 use crate::protocols::postgres::ceiling;
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::garbled::Garbled;
@@ -158,7 +158,8 @@ impl Conversation {
         if self.speaks_of_names_in_flight(text) {
             return Said::Wait;
         }
-        let uncertain = (self.touched || self.stale) && self.in_block();
+        // Also where no block is open: what came by the extended protocol and no Sync behind it is one transaction with this.
+        let uncertain = self.touched || self.stale;
         match self.understanding.understand(text, &self.names, true) {
             Err(garbled) => Said::Garbled(garbled),
             Ok(operation) if self.adds_too_much(&operation) => {
@@ -480,5 +481,5 @@ fn too_many() -> Garbled {
 
 /// Whether something follows the end of a transaction in one message.
 fn ends_block_midway(statements: &[Arc<sql::postgres::Statement>]) -> bool {
-    statements.iter().rev().skip(1).any(|s| s.control.iter().any(ends_block))
+    statements.iter().rev().skip(1).any(|s| s.control.iter().any(|c| ends_block(c) || ends_transaction(c)))
 }
