@@ -111,7 +111,7 @@ impl Watch {
                 let Ok(analysis) = ours(known, &names, text) else { continue };
                 let controls = analysis.statements.iter().flat_map(|s| &s.control);
                 understood.extend(controls.filter_map(|control| {
-                    let Control::Prepare { name: of, inner } = control else { return None };
+                    let Control::Prepare { name: of, inner, text: _ } = control else { return None };
                     (of == name).then(|| (name.clone(), inner.clone()))
                 }));
             }
