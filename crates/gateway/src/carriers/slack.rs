@@ -249,7 +249,8 @@ fn asked(message: &Message<'_>, status: &str) -> (String, Vec<Value>, bool) {
     }
     let disguised = visible::disguised(&format!("{} {}", request.text, request.effects.join(" ")));
     if !disguised.is_empty() {
-        facts.push(format!("Look twice, there are words in more than one alphabet: {}", disguised.join(", ")));
+        facts
+            .push(format!("Look twice, there are words in more than one alphabet: {}", disguised.join(", ")));
     }
     facts.push(status.to_owned());
     let facts: Vec<String> = facts.iter().map(|fact| visible::line(fact)).collect();
