@@ -57,7 +57,7 @@ fn run(rig: &Rig, arguments: &[&str]) -> Output {
 }
 
 /// The word for where a request stands, and for what became of it.
-fn stands(rig: &Rig, id: &str) -> (String, String) {
+pub(crate) fn stands(rig: &Rig, id: &str) -> (String, String) {
     let shown =
         Json::parse(&text(&mut rig.gateway.command(&["requests", "show", id, "--json"])).unwrap()).unwrap();
     let of = |name| shown.at(name).and_then(Json::text).unwrap_or_default().to_owned();

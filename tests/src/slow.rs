@@ -11,6 +11,7 @@ use testkit::durward::Target;
 use testkit::process::{free_port, text};
 use tokio_postgres::{Client, NoTls};
 
+use crate::approvals::{eventually, stands};
 use crate::rig::{ALLOW_ALL, DATABASE, Rig, server};
 
 /// Everything, and nothing unread: where everything is allowed, no definitions are looked at.
@@ -80,12 +81,16 @@ struct Ground {
 }
 
 fn ground(more: &str) -> Ground {
+    ground_under(more, POLICY)
+}
+
+fn ground_under(more: &str, policy: &str) -> Ground {
     let server = server(&[]);
     server.sql(DATABASE, "CREATE TABLE visits (n int); INSERT INTO visits VALUES (1)").unwrap();
     let slow = Slow::before(server.port());
     let target = Target { more: more.to_owned(), ..Target::new(DATABASE, slow.port, DATABASE) };
-    assert_ne!(POLICY, ALLOW_ALL);
-    Ground { rig: Rig::of(server, &target, "", POLICY), slow }
+    assert_ne!(policy, ALLOW_ALL);
+    Ground { rig: Rig::of(server, &target, "", policy), slow }
 }
 
 impl Ground {
@@ -214,4 +219,47 @@ async fn who_hangs_up_while_the_target_is_looked_at_is_gone_at_once() {
         ground.slow.stop(false);
         stays.batch_execute("SELECT n FROM visits").await.unwrap();
     }
+}
+
+/// An approval is looked at once more before it is used: that is when its session leaves here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cancels_or_leaves_between_an_approval_and_its_use_is_asked_for_anew() {
+    let held = "@id(\"held\") @approvers(\"admins\") forbid (principal, action in Action::\"write\", resource) \
+                unless { context.approvals.contains(\"held\") };\n";
+    let ground = ground_under("", &format!("{POLICY}{held}"));
+    let waiting = || ground.rig.gateway.waiting_request().unwrap();
+    let statement = "UPDATE visits SET n = n + 1";
+    for cancels in [true, false] {
+        let (client, socket) = ground.connected().await;
+        let token = client.cancel_token();
+        let sent = tokio::spawn(async move { client.batch_execute(statement).await });
+        let id = eventually("it is held", waiting);
+        ground.slow.stop(true);
+        text(&mut ground.rig.gateway.command(&["requests", "approve", &id])).unwrap();
+        if cancels {
+            token.cancel_query(NoTls).await.unwrap();
+            let told = tokio::time::timeout(PATIENCE, sent).await.expect("a cancel is heard").unwrap();
+            let told = told.expect_err("it is cancelled");
+            assert_eq!(code(&told), "57014");
+            let words = told.as_db_error().unwrap().message().to_owned();
+            assert!(words.ends_with(&format!("request {id} was withdrawn")), "{words}");
+        } else {
+            socket.abort();
+            ground.until(0).await;
+        }
+        // So it stands, and whoever sends it again is not let through by it.
+        let (stands, _) = eventually("it is taken back", || {
+            Some(stands(&ground.rig, &id)).filter(|(status, _)| status != "approved")
+        });
+        assert_eq!(stands, "rescinded");
+        ground.slow.stop(false);
+        let (again, _socket) = ground.connected().await;
+        let sent = tokio::spawn(async move { again.batch_execute(statement).await });
+        let anew = eventually("it is asked for anew", waiting);
+        assert_ne!(anew, id);
+        text(&mut ground.rig.gateway.command(&["requests", "approve", &anew])).unwrap();
+        sent.await.unwrap().unwrap();
+    }
+    let row = ground.connect().await.query_one("SELECT n FROM visits", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i32>(0), 3, "each ran once, when it was asked for and waited for");
 }

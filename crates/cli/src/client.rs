@@ -61,7 +61,7 @@ impl Client {
     }
 
     pub(crate) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        let request = self.agent.get(self.address(path)?).header("Authorization", self.bearer()?);
         read(request.call(), &self.base)
     }
 
@@ -78,13 +78,17 @@ impl Client {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        let request = self.agent.post(self.address(path)?).header("Authorization", self.bearer()?);
         read(request.send_json(body), &self.base)
     }
 
     pub(crate) fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", self.bearer()?);
+        let request = self.agent.put(self.address(path)?).header("Authorization", self.bearer()?);
         read(request.send_json(body), &self.base)
+    }
+
+    fn address(&self, path: &str) -> Result<String, Fault> {
+        if names_nothing(path) { Err(unnamed()) } else { Ok(format!("{}{path}", self.base)) }
     }
 
     fn bearer(&self) -> anyhow::Result<HeaderValue> {
@@ -181,6 +185,21 @@ fn is_here(base: &str) -> bool {
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Whether a part of a path is empty: what was typed there is.
+fn names_nothing(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    path.ends_with('/') || path.contains("//")
+}
+
+fn unnamed() -> Fault {
+    Fault::Invalid("an id or a name is empty: '' names nothing".to_owned())
+}
+
+/// The same as `part`, of what must not be empty.
+pub(crate) fn named(text: &str) -> Result<String, Fault> {
+    if text.is_empty() { Err(unnamed()) } else { Ok(part(text)) }
+}
+
 /// A part of a path, so that what was typed stays one part.
 pub(crate) fn part(text: &str) -> String {
     let mut out = String::new();
@@ -219,5 +238,15 @@ mod tests {
     fn what_was_typed_stays_one_part_of_a_path() {
         assert_eq!(part("dwt_ab-1.c"), "dwt_ab-1.c");
         assert_eq!(part("../x?y"), "..%2Fx%3Fy");
+        for (path, nothing) in [
+            ("/requests/", true),
+            ("/requests//answer", true),
+            ("/targets/?health=true", true),
+            ("/requests/r1/answer", false),
+            ("/requests?all=true&most=2&before=a/", false),
+        ] {
+            assert_eq!(names_nothing(path), nothing, "{path}");
+        }
+        assert!(named("").is_err());
     }
 }

@@ -113,19 +113,24 @@ fn whole(grant: &Value) -> String {
     for (n, value) in (1..).zip(values.into_iter().flatten()) {
         let is = match value.get("text").and_then(Value::as_str) {
             _ if value.get("any") == Some(&Value::Bool(true)) => "any value".to_owned(),
-            Some(text) => format!("'{}'", show::line(text)),
-            None => "NULL".to_owned(),
+            text => show::value(text),
         };
         out.push(format!("  ${n} = {is}"));
     }
     out.join("\n")
 }
 
+/// The values of a request in a line.
+fn values(request: &Value) -> String {
+    let values = request.get("values").and_then(Value::as_array).into_iter().flatten();
+    values.map(|value| show::value(value.as_str())).collect::<Vec<_>>().join(", ")
+}
+
 /// Where it lets whatever statement through, each is said.
 fn uses(uses: &Value, is_access: bool) -> anyhow::Result<()> {
     let row = |request: &Value| {
         let number = request.get("granted").map(|used| field(used, "number")).unwrap_or_default();
-        let values = field(request, "values");
+        let values = values(request);
         vec![
             number,
             field(request, "id"),
@@ -166,7 +171,7 @@ pub(crate) fn alike(client: &Client, id: &str, as_json: bool) -> anyhow::Result<
     }
     let row = |request: &&Value| {
         let most = request.pointer("/ceiling/rows/most").map(Value::to_string).unwrap_or_default();
-        vec![field(request, "id"), time_field(request, "expires"), most, field(request, "values")]
+        vec![field(request, "id"), time_field(request, "expires"), most, values(request)]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
     show::table(&["ID", "UNTIL", "ROWS", "VALUES"], &rows)?;

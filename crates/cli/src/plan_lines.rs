@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::show::{field, line};
+use crate::show::{field, line, name, value};
 
 /// So many rows of a result are shown.
 const ROWS: usize = 20;
@@ -109,13 +109,13 @@ fn came(done: &Value) -> Vec<String> {
         return vec![format!("  = failed: {}", line(&error))];
     }
     let mut out = vec![format!("  = {}", line(&field(done, "tag")))];
-    let columns = field(done, "columns");
+    let columns: Vec<String> = items(done, "columns").filter_map(Value::as_str).map(name).collect();
     if !columns.is_empty() {
-        out.push(format!("    {}", line(&columns)));
+        out.push(format!("    {}", columns.join(", ")));
     }
     let mut rows = items(done, "rows");
     for row in rows.by_ref().take(ROWS) {
-        let cell = |value: &Value| value.as_str().map_or_else(|| "NULL".to_owned(), line);
+        let cell = |cell: &Value| value(cell.as_str());
         let cells: Vec<String> = row.as_array().into_iter().flatten().map(cell).collect();
         out.push(format!("    {}", cells.join(" | ")));
     }

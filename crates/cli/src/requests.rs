@@ -250,10 +250,7 @@ fn whole(request: &Value) -> String {
     let list = |name| circumstances.and_then(|c| c.get(name)).and_then(Value::as_array).into_iter().flatten();
     let mut kinds = list("kinds");
     for (n, value) in (1..).zip(values.into_iter().flatten()) {
-        let shown = match value.as_str() {
-            None => "NULL".to_owned(),
-            Some(text) => format!("'{}'", show::line(text)),
-        };
+        let shown = show::value(value.as_str());
         let kind = kinds.next().and_then(Value::as_str).unwrap_or_default();
         let kind = if kind.is_empty() { String::new() } else { format!(" ({})", show::line(kind)) };
         out.push(format!("  ${n}{kind} = {shown}"));
@@ -262,7 +259,7 @@ fn whole(request: &Value) -> String {
     }
     let pair = |setting: &Value| {
         let word = |at| setting.get(at).and_then(Value::as_str).unwrap_or_default();
-        format!("{} = {}", show::line(word(0)), show::line(word(1)))
+        format!("{} = {}", show::line(word(0)), show::value(Some(word(1))))
     };
     let settings: Vec<String> = list("settings").map(pair).collect();
     if !settings.is_empty() {
@@ -325,11 +322,10 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
                 columns.iter().zip(&values).filter(|(c, _)| c.get("after") == Some(&Value::Bool(after)));
             let cell = |(column, value): (&Value, &Value)| {
                 let value = match value.as_str() {
-                    Some(text) => format!("'{}'", show::line(text)),
                     None if column.get("masked") == Some(&Value::Bool(true)) => "(masked)".to_owned(),
-                    None => "NULL".to_owned(),
+                    text => show::value(text),
                 };
-                format!("{} = {value}", show::line(&field(column, "name")))
+                format!("{} = {value}", show::name(&field(column, "name")))
             };
             cells.map(cell).collect::<Vec<_>>().join(", ")
         };
@@ -447,6 +443,27 @@ mod tests {
             assert!(shown.lines().any(|l| l == line), "{line} is not in:\n{shown}");
         }
         assert!(!shown.lines().any(|l| l == "Status    approved"), "{shown}");
+    }
+
+    #[test]
+    fn a_value_or_a_name_cannot_look_like_the_cells_beside_it() {
+        let column = |name: &str, after: bool| json!({"name": name, "after": after, "masked": false});
+        let request = json!({
+            "preview": {
+                "columns": [column("a", false), column("b", false), column("c = 'x', d", false), column("a", true)],
+                "rows": [["v', b = 'paid", null, "NULL", "k'; then a = 'v"]],
+            },
+            "circumstances": {"settings": [["DateStyle", "ISO, TimeZone = UTC"]]},
+            "values": ["x', $2 = 'y"],
+        });
+        let shown = whole(&request);
+        for line in [
+            r#"  | a = 'v'', b = ''paid', b = NULL, "c = 'x', d" = 'NULL'; then a = 'k''; then a = ''v'"#,
+            "  $1 = 'x'', $2 = ''y'",
+            "Under: DateStyle = 'ISO, TimeZone = UTC'",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line} is not in:\n{shown}");
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn one(directory: &Path, id: &str, as_json: bool) -> anyhow::Result<()> {
     }
     for record in records {
         if as_json {
-            say(&record)?;
+            say(gateway::visible::json(&record.to_string()))?;
         } else {
             say(show::line(&sentence(&record)))?;
         }

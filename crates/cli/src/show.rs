@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-pub(crate) use gateway::visible::{disguised, line, lines, strangers};
+pub(crate) use gateway::visible::{disguised, line, lines, name, strangers, value};
 use serde_json::Value;
 
 /// Writes a line.

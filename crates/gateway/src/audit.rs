@@ -357,7 +357,7 @@ impl Audit {
             Answer::Denied(_)
             | Answer::Pending
             | Answer::Expired
-            | Answer::Withdrawn
+            | Answer::Withdrawn(_)
             | Answer::Frozen(_)
             | Answer::Moved => Claim::default(),
         };

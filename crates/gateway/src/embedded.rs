@@ -13,7 +13,7 @@ use std::pin::Pin;
 
 use model::{
     Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Progress,
-    Request, Room, Scope, Stage, Standing, Subject, Tag, TargetName, Vote, Which,
+    Request, Room, Scope, Stage, Standing, Subject, Tag, TakenBack, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -234,8 +234,8 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.disown(voter).await?) })
     }
 
-    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
-        Box::pin(async move { Ok(self.0.withdraw(id, now()).await?) })
+    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
+        Box::pin(async move { self.0.withdraw(id, now()).await?.ok_or_else(|| missing(id)) })
     }
 
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {

@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::{
-    Ceiling, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing, Status, TargetName,
+    Ceiling, Filed, Finish, HoldRule, Inspect, NewRequest, Preview, Room, Stage, Standing, Status, TakenBack,
+    TargetName,
 };
 use policy::{Denied, Grant, Question};
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,11 +19,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::answers::refused;
-pub use self::answers::{Answer, DENIED, EXPIRED, PENDING, UNASKED};
+pub use self::answers::{Answer, DENIED, EXPIRED, Left, PENDING, UNASKED};
 pub(crate) use self::answers::{cancelled, no_room_for, nothing_to_ask};
 pub use self::ceiling::Countable;
 pub(crate) use self::ceiling::{above, ceiling_of};
-use self::claim::Claim;
+use self::claim::{Claim, Claims, Waiting};
 pub use self::describe::{Alike, Plain};
 pub(crate) use self::describe::{NoNames, Parts, describe, numbered, summary};
 use crate::catalogue::ReadError;
@@ -121,7 +122,7 @@ pub struct Holds {
     news: Arc<Notify>,
     /// Where people answer, once that is known.
     console: Arc<OnceLock<Place>>,
-    waiting: Gauge,
+    waiting: Waiting,
     plans: Plans,
     /// What was seen of operations of late.
     looked: Arc<Looked>,
@@ -135,7 +136,7 @@ impl Holds {
             changed: Arc::default(),
             news: Arc::default(),
             console: Arc::default(),
-            waiting,
+            waiting: Waiting::new(waiting),
             plans: Plans::default(),
             looked: Arc::default(),
         }
@@ -261,6 +262,7 @@ impl Holds {
             patience.as_secs(),
             expires.div_ceil(60)
         );
+        let claim = Claim::new(&self.waiting, &id);
         Ok(Asked::Filed(Ticket {
             asked,
             id,
@@ -272,7 +274,7 @@ impl Holds {
             patience,
             target,
             until: Instant::now() + patience,
-            claim: Claim::new(&self.waiting),
+            claim,
         }))
     }
 
@@ -285,7 +287,7 @@ impl Holds {
         catalogue: Known,
         claim: model::Claim,
     ) -> Ticket {
-        let answered = Claim::new(&self.waiting);
+        let answered = Claim::new(&self.waiting, request);
         answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
@@ -323,7 +325,7 @@ impl Holds {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(answer) = ticket.claim.found().answer.clone() {
+            if let Some(answer) = ticket.claim.answer() {
                 return answer;
             }
             if !ticket.claim.begun.load(Ordering::Acquire) {
@@ -347,7 +349,7 @@ impl Holds {
                         | Status::Failed
                         | Status::OutcomeUnknown => return Answer::Expired,
                         Status::Superseded => return Answer::Moved,
-                        Status::Withdrawn => return Answer::Withdrawn,
+                        Status::Withdrawn => return Answer::Withdrawn(Left::TakenBack),
                         Status::Pending => (),
                     },
                     Err(error) => tracing::error!(request = ticket.id, "a request cannot be read: {error}"),
@@ -370,11 +372,9 @@ impl Holds {
         let known = ticket.catalogue.clone();
         tokio::spawn(async move {
             let moved = known.has_moved().await;
-            // Whoever has left meanwhile uses nothing up.
-            if claim.found().left {
-                return;
-            }
             let answer = match moved {
+                // Whoever has left meanwhile uses nothing up.
+                Ok(false) if !claim.go_on() => return,
                 Ok(false) => holds.claim(&id).await,
                 Ok(true) => Answer::Moved,
                 Err(error) => {
@@ -404,15 +404,46 @@ impl Holds {
         }
     }
 
-    /// The client has cancelled or left: the request is no longer asked.
-    pub async fn withdraw(&self, ticket: &Ticket) {
+    /// The client has cancelled or left: the request is no longer asked, and an approval that came in the same moment is not used
+    /// later by whoever sends the same again. What became of it.
+    pub async fn withdraw(&self, ticket: &Ticket) -> Left {
         // Of this and a claim that is under way, the later one sees the other.
-        if let Some(Answer::Approved(_)) = ticket.claim.leave() {
-            return self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
+        let mut claims = ticket.claim.leave();
+        if let Claims::Answered(Answer::Approved(_)) = claims {
+            self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
+            return Left::Used;
         }
-        if let Err(error) = self.state.withdraw(&ticket.id).await {
-            tracing::error!(request = ticket.id, "a request cannot be withdrawn: {error}");
+        let left = self.leave(&ticket.id).await;
+        // Whether it was used by this very session, its claim knows as soon as the store has answered it.
+        while let (Left::Over(_), Claims::UnderWay) = (left, &claims) {
+            let changed = self.when_changed();
+            claims = ticket.claim.claims();
+            if claims == Claims::UnderWay {
+                changed.await;
+            }
         }
+        match claims {
+            Claims::Answered(Answer::Approved(_)) => Left::Used,
+            Claims::Answered(_) | Claims::Never | Claims::UnderWay => left,
+        }
+    }
+
+    /// Takes a request back that no session waits for any more.
+    async fn leave(&self, id: &str) -> Left {
+        let left = if self.waiting.is_awaited(id) {
+            let stands = self.state.standing(id).await.map(|standing| standing.status);
+            stands.map(|status| if status.is_open() { Left::Shared } else { Left::Over(status) })
+        } else {
+            self.state.withdraw(id).await.map(|taken| match taken {
+                // Whoever asked may have taken it back by other means.
+                TakenBack::Now(_) | TakenBack::TooLate(Status::Withdrawn) => Left::TakenBack,
+                TakenBack::TooLate(status) => Left::Over(status),
+            })
+        };
+        left.unwrap_or_else(|error| {
+            tracing::error!(request = id, "a request cannot be withdrawn: {error}");
+            Left::Unknown
+        })
     }
 
     /// Notes what became of an approved operation.
@@ -485,9 +516,7 @@ impl Drop for Unheard {
         let Some(Filed::Now(id) | Filed::Anew(id, _)) = self.filed.take() else { return };
         let holds = self.holds.clone();
         tokio::spawn(async move {
-            if let Err(error) = holds.state.withdraw(&id).await {
-                tracing::error!(request = id, "a request cannot be withdrawn: {error}");
-            }
+            holds.leave(&id).await;
             holds.changed();
         });
     }

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use model::{
     Approver, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, GrantUse, HoldRule, NewRequest, Part,
-    Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status, TargetName, Touched, Vote,
-    since_request,
+    Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status, TakenBack, TargetName,
+    Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -359,11 +359,17 @@ impl Backend for Memory {
         self.with(|kept| disown(kept, voter))
     }
 
-    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()> {
+    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
         self.with_request(id, |r| {
+            if !r.status.is_open() {
+                return TakenBack::TooLate(r.status);
+            }
             if r.status == Status::Pending {
                 r.status = Status::Withdrawn;
+            } else {
+                (r.status, r.outcome) = (Status::Rescinded, Some("taken back by whoever asked".to_owned()));
             }
+            TakenBack::Now(r.status)
         })
     }
 

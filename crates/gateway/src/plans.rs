@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use journal::record;
-use model::{CarriedBy, Filed, Plan, Progress, Request, Room, Stage, Status, TargetName};
+use model::{CarriedBy, Filed, Plan, Progress, Request, Room, Stage, Status, TakenBack, TargetName};
 use policy::{Denied, Grant};
 use serde::Serialize;
 use sql::postgres::pieces::pieces;
@@ -259,11 +259,14 @@ impl Gateway {
         }
         self.administered(&request.principal, &format!("{what} withdrawn"), id).map_err(|_| JournalDown)?;
         // Of whoever claims it and this, the store lets one be first.
-        self.state().withdraw(id).await?;
-        let was_approved = self.state().rescind(id, &request.principal).await?;
+        let taken = self.state().withdraw(id).await?;
         self.holds().changed();
-        let now = self.state().request(id).await?.ok_or_else(|| PlanError::NoRequest(id.clone()))?;
-        if was_approved || now.status == Status::Withdrawn { Ok(now) } else { Err(too_late(now.status)) }
+        match taken {
+            TakenBack::Now(_) => {
+                self.state().request(id).await?.ok_or_else(|| PlanError::NoRequest(id.clone()))
+            }
+            TakenBack::TooLate(status) => Err(too_late(status)),
+        }
     }
 
     /// How far a plan has come, for those who answered it; nothing where it cannot be read. What a server said of a failure is for

@@ -128,8 +128,8 @@ async fn listen<P: Protocol>(
             heard => heard,
         },
         () = cancelled => {
-            gateway.withdraw(&held.ticket).await;
-            Ok(Event::Answered(Answer::Withdrawn))
+            let left = gateway.withdraw(&held.ticket).await;
+            Ok(Event::Answered(Answer::Withdrawn(left)))
         }
         answer = gateway.answer(&held.ticket) => Ok(Event::Answered(answer)),
     }
@@ -172,8 +172,15 @@ async fn hold<P: Protocol>(
             return Ok(None);
         }
     };
-    audit.held(grant, &question, &asked).await?;
-    s.tell_held(&asked).await?;
+    let told = async {
+        audit.held(grant, &question, &asked).await?;
+        Ok(s.tell_held(&asked).await?)
+    };
+    if let Err(stop) = told.await {
+        // Nobody waits for what its client does not hear of.
+        gateway.withdraw(&asked).await;
+        return Err(stop);
+    }
     Ok(Some(Held { question, ticket: asked }))
 }
 

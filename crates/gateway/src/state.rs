@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{
     Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef,
-    Progress, Request, Room, Stage, Standing, TargetName, Vote,
+    Progress, Request, Room, Stage, Standing, TakenBack, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -235,8 +235,8 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     fn supersede<'a>(&'a self, id: &'a str, why: &'a str) -> Reply<'a, bool>;
     /// The answers of somebody who answers no more count no more, to what waits or is approved and not used.
     fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()>;
-    /// Takes a request back that waits.
-    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, ()>;
+    /// Takes a request back for whoever asked, where it waits or is approved and not used.
+    fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack>;
     /// Takes an approval back that is not used; whether there was one.
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool>;
     /// Notes what became of an approval that was claimed.

@@ -4,14 +4,83 @@
 /// One line: every character that cannot be seen, or changes how others are seen, is written as its number.
 pub fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
-        } else {
+    for (_, c, is_plain) in seen(text) {
+        if is_plain {
             out.push(c);
+        } else {
+            out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
         }
     }
     out
+}
+
+/// A value in a line of others, as a literal: what is in it cannot end it.
+pub fn quoted(text: &str) -> String {
+    format!("'{}'", line(text).replace('\'', "''"))
+}
+
+/// The same of one that may be NULL, which no text looks like.
+pub fn value(value: Option<&str>) -> String {
+    value.map_or_else(|| "NULL".to_owned(), quoted)
+}
+
+/// A name in a line of others, as an identifier: what is in it cannot end it.
+pub fn name(text: &str) -> String {
+    let is_word = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
+    if !text.is_empty() && text.chars().all(is_word) {
+        return line(text);
+    }
+    format!("\"{}\"", line(text).replace('"', "\"\""))
+}
+
+/// The characters of a text, each with its place and whether it can be shown as it is: it is seen, and no other is seen otherwise by
+/// it.
+pub fn seen(text: &str) -> impl Iterator<Item = (usize, char, bool)> + '_ {
+    // What stands before a text is ours.
+    let mut over = Over::Ours;
+    text.char_indices().map(move |(at, c)| {
+        let is_plain = if is_mark(c) {
+            match over {
+                Over::Ours => false,
+                Over::Letter => !is_stroke(c),
+                Over::Other => true,
+            }
+        } else {
+            let hidden = is_hidden(c);
+            over = match c {
+                _ if hidden => Over::Ours,
+                'a'..='z' | 'A'..='Z' => Over::Letter,
+                _ if c.is_ascii() => Over::Ours,
+                _ => Over::Other,
+            };
+            !hidden
+        };
+        (at, c, is_plain)
+    })
+}
+
+/// What a mark is drawn over.
+#[derive(Clone, Copy)]
+enum Over {
+    /// What we write, or looks like it: a digit, a quote, the number of a hidden character.
+    Ours,
+    /// A letter of ASCII, which has accents in honest texts.
+    Letter,
+    /// Anything else: scripts have their own marks.
+    Other,
+}
+
+/// A mark that is drawn over what stands before it, as scripts have in common (Unicode's blocks of combining marks).
+fn is_mark(c: char) -> bool {
+    matches!(u32::from(c),
+        0x300..=0x36F | 0x483..=0x489 | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0xFE20..=0xFE2F)
+}
+
+/// A mark that strikes a letter out, makes another of it, or a line or a frame around it.
+fn is_stroke(c: char) -> bool {
+    matches!(u32::from(c),
+        0x305 | 0x332..=0x338 | 0x33F | 0x347 | 0x35B..=0x362 | 0x488..=0x489 | 0x1AB0..=0x1AFF | 0x20D0..=0x20FF
+            | 0xFE20..=0xFE2F)
 }
 
 /// The same, where line breaks are line breaks.
@@ -76,9 +145,9 @@ pub fn is_hidden(c: char) -> bool {
 /// JSON in which every such character is escaped: a program reads the same, and a person who looks at it is not misled.
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for (_, c, is_plain) in seen(text) {
         // What is not ASCII is within a string.
-        if !c.is_ascii() && is_hidden(c) {
+        if !c.is_ascii() && !is_plain {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
             }
@@ -105,11 +174,38 @@ mod tests {
             ("n\u{a0}b", "n⟨U+00A0⟩b"),
             ("t\u{e0041}", "t⟨U+E0041⟩"),
             ("c\u{9b}31m", "c⟨U+009B⟩31m"),
+            // An accent is one; a stroke makes another letter of what is there, and a mark by itself is drawn over what we write.
+            ("e\u{301}te\u{301}", "e\u{301}te\u{301}"),
+            ("\u{65e5}\u{336}\u{939}\u{300}", "\u{65e5}\u{336}\u{939}\u{300}"),
+            ("o\u{338}k\u{301}\u{335}", "o⟨U+0338⟩k\u{301}⟨U+0335⟩"),
+            ("\u{301}a 1\u{20e3}'\u{301}", "⟨U+0301⟩a 1⟨U+20E3⟩'⟨U+0301⟩"),
+            ("\u{200b}\u{301}", "⟨U+200B⟩⟨U+0301⟩"),
         ] {
             assert_eq!(line(text), shown);
         }
         assert_eq!(lines("a\nb\u{7}"), "a\nb⟨U+0007⟩");
         assert_eq!(strangers("пay ü"), ["ü (U+00FC)", "п (U+043F)"]);
+    }
+
+    #[test]
+    fn what_is_quoted_cannot_end_itself() {
+        for (text, shown) in [
+            (None, "NULL"),
+            (Some("NULL"), "'NULL'"),
+            (Some("v', b = 'paid"), "'v'', b = ''paid'"),
+            (Some("\u{338}'\n"), "'⟨U+0338⟩''⟨U+000A⟩'"),
+        ] {
+            assert_eq!(value(text), shown);
+        }
+        for (text, shown) in [
+            ("total", "total"),
+            ("größe", "größe"),
+            ("", "\"\""),
+            ("a = 'paid', b", "\"a = 'paid', b\""),
+            ("a\" = ", "\"a\"\" = \""),
+        ] {
+            assert_eq!(name(text), shown);
+        }
     }
 
     #[test]

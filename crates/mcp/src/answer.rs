@@ -153,6 +153,13 @@ impl Refusal {
             .of_request(Some(request.to_owned()))
     }
 
+    /// It was to be taken back, and was over.
+    pub(crate) fn over_before(request: &str) -> Self {
+        let reason =
+            format!("request {request} was over before it could be taken back; this call ran nothing");
+        Self::new("57014", reason).of_request(Some(request.to_owned()))
+    }
+
     /// How often the same was refused by now, and what ended behind it.
     pub(crate) fn again(mut self, times: u32, ended: Option<&Said>) -> Self {
         (self.0.times, self.0.ended) = (times, ended.map(|said| said.message.clone()));

@@ -57,6 +57,15 @@ pub enum Counted {
     TooLate(Status),
 }
 
+/// What came of taking a request back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It was open, and stands so now: withdrawn, or rescinded where it was approved.
+    Now(Status),
+    /// It was not open any more.
+    TooLate(Status),
+}
+
 /// Somebody who may answer held operations. What proves that it is them is not here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approver {

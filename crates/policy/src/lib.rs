@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod answering;
+mod asks;
 mod caps;
 mod decide;
 mod explain;

@@ -9,6 +9,7 @@ use cedar_policy::{
 use miette::Diagnostic;
 use model::{Action, SlackYes, Tier};
 
+use crate::asks::Asks;
 use crate::caps::{self, Caps};
 use crate::decide::covers;
 use crate::nearest::nearest;
@@ -188,9 +189,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             most::ANNOTATIONS.join(", @")
         ));
     }
-    let dense: String = policy.to_string().chars().filter(|c| !c.is_whitespace()).collect();
-    let asks = dense.matches("approvals").count();
-    let asks_for_itself = dense.matches(&format!("context.approvals.contains(\"{id}\")")).count();
+    let asks = Asks::of(policy, id)?;
     let ceiling = match policy.annotation("ceiling").map(str::parse::<u64>) {
         None => None,
         Some(Ok(rows)) => Some(rows),
@@ -221,11 +220,13 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
             return Err(format!("@{name} is asked of approvals: it needs @approvers(\"group\")"));
         }
         return match asks {
-            0 => Ok((id.to_owned(), None)),
-            _ => Err("a policy that asks for approvals needs @approvers(\"group\")".to_owned()),
+            Asks::Never => Ok((id.to_owned(), None)),
+            Asks::Itself | Asks::Otherwise => {
+                Err("a policy that asks for approvals needs @approvers(\"group\")".to_owned())
+            }
         };
     };
-    if policy.effect() != Effect::Forbid || asks != 1 || asks_for_itself != 1 {
+    if policy.effect() != Effect::Forbid || asks != Asks::Itself {
         return Err(format!(
             "a policy with @approvers is a forbid that yields to its own approval alone: \
              forbid (…) unless {{ context.approvals.contains(\"{id}\") }};"

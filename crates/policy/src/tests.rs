@@ -177,6 +177,43 @@ fn a_shape_that_could_be_approved_goes_on_to_its_values() {
 }
 
 #[test]
+fn a_rule_yields_to_its_own_approval_whatever_else_is_called_so() {
+    let own = "context.approvals.contains(\"a b\")";
+    for (before, conditions, fine) in [
+        ("", format!("unless {{ {own} }}"), true),
+        ("@reason(\"ask in #approvals, context.approvals.contains\")", format!("unless {{ {own} }}"), true),
+        ("", format!("when {{ resource == Table::\"orders/public.approvals\" }} unless {{ {own} }}"), true),
+        ("", "unless { context[\"approvals\"] . contains( \"a b\" ) }".to_owned(), true),
+        ("", format!("unless {{ principal in Group::\"dba\" || ({own} && context.encrypted) }}"), true),
+        ("", format!("when {{ {own} }}"), false),
+        ("", format!("when {{ !{own} }}"), false),
+        ("", format!("unless {{ !{own} }}"), false),
+        ("", format!("unless {{ {own} == false }}"), false),
+        ("", format!("unless {{ if {own} then false else true }}"), false),
+        ("", format!("when {{ {own} }} unless {{ {own} }}"), false),
+        ("", format!("unless {{ {own} || context.approvals.contains(\"b\") }}"), false),
+        ("", "unless { context.approvals.contains(\"ab\") }".to_owned(), false),
+        ("", "unless { context.approvals.containsAny([\"a b\"]) }".to_owned(), false),
+        ("", format!("when {{ {{c: context}}.c.approvals.contains(\"b\") }} unless {{ {own} }}"), false),
+        // What says so and asks for nothing.
+        ("", "when { \"context.approvals.contains(\\\"a b\\\")\" == \"\" }".to_owned(), false),
+    ] {
+        let text = format!(
+            "@id(\"a b\") @approvers(\"g\") {before} forbid (principal, action, resource) {conditions};"
+        );
+        match load(&text) {
+            Ok(_) => assert!(fine, "{text}"),
+            Err(problems) => {
+                assert!(!fine && problems[0].message.contains("own approval"), "{text}: {}", problems[0]);
+            }
+        }
+    }
+    // Without approvers the words are nothing but words.
+    let words = "@id(\"a\") @reason(\"ask in #approvals\") forbid (principal, action, resource == Table::\"o/p.approvals\");";
+    assert!(load(words).is_ok());
+}
+
+#[test]
 fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
     for (text, line, words) in [
         ("permit (principal, action, resource);", 1, "@id"),

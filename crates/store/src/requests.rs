@@ -7,7 +7,7 @@ mod row;
 use aws_lc_rs::rand;
 use model::{
     CarriedBy, Claim, Filed, Finish, HoldRule, NewRequest, Part, Request, Room, SINCE_IT_WAS, Standing,
-    Status, Touched, Vote,
+    Status, TakenBack, Touched, Vote,
 };
 
 use self::room::{make_room, size};
@@ -192,19 +192,32 @@ impl Store {
         Ok(taken == 1)
     }
 
-    /// Takes a request back that waits.
+    /// Takes a request back for whoever asked: one that waits, or is approved and not used. An answer and a claim are before it or
+    /// behind it. `None` where there is none.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn withdraw(&self, id: &str, now: i64) -> Result<(), StoreError> {
-        query(
-            "UPDATE request SET status = 'withdrawn' WHERE id = $1 AND status = 'pending' AND expires > $2",
+    pub async fn withdraw(&self, id: &str, now: i64) -> Result<Option<TakenBack>, StoreError> {
+        whole!(self, work => {
+        let taken = query(
+            "UPDATE request SET status = CASE status WHEN 'pending' THEN 'withdrawn' ELSE 'rescinded' END, \
+             outcome = CASE status WHEN 'pending' THEN outcome ELSE $3 END \
+             WHERE id = $1 AND status IN ('pending', 'approved') AND expires > $2 RETURNING status",
         )
         .bind(id)
         .bind(now)
-        .execute(&self.database)
+        .bind("taken back by whoever asked")
+        .fetch_optional(&mut work)
         .await?;
-        Ok(())
+        if let Some(row) = taken {
+            return Ok(Some(TakenBack::Now(kept_status(&row)?)));
+        }
+        let kept = query("SELECT status, expires FROM request WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut work)
+            .await?;
+        kept.map(|row| Ok(TakenBack::TooLate(status(&row, now)?))).transpose()
+        })
     }
 
     /// Notes what became of an approval that was claimed.

@@ -180,13 +180,13 @@ impl Desk {
 
     /// A plan of the token's principal.
     pub(crate) fn plan(&self, token: &str, id: &str) -> anyhow::Result<Value> {
-        let address = format!("{}/plans/{}", self.base, crate::client::part(id));
+        let address = format!("{}/plans/{}", self.base, crate::client::named(id)?);
         self.planned(self.web.get_as(&address, token)?)
     }
 
     /// Takes a plan of the token's principal back.
     pub(crate) fn withdraw(&self, token: &str, id: &str) -> anyhow::Result<Value> {
-        let address = format!("{}/plans/{}/withdraw", self.base, crate::client::part(id));
+        let address = format!("{}/plans/{}/withdraw", self.base, crate::client::named(id)?);
         self.planned(self.web.form_as(&address, &[], Some(token))?)
     }
 
@@ -197,13 +197,13 @@ impl Desk {
 
     /// A request for access of the token's principal.
     pub(crate) fn access(&self, token: &str, id: &str) -> anyhow::Result<Value> {
-        let address = format!("{}/access/{}", self.base, crate::client::part(id));
+        let address = format!("{}/access/{}", self.base, crate::client::named(id)?);
         self.planned(self.web.get_as(&address, token)?)
     }
 
     /// Takes a request of the token's principal back, whatever it asks for.
     pub(crate) fn withdraw_request(&self, token: &str, id: &str) -> anyhow::Result<Value> {
-        let address = format!("{}/requests/{}/withdraw", self.base, crate::client::part(id));
+        let address = format!("{}/requests/{}/withdraw", self.base, crate::client::named(id)?);
         self.planned(self.web.form_as(&address, &[], Some(token))?)
     }
 

@@ -1,7 +1,7 @@
 //! What an approver must look at twice: characters that cannot be seen, and letters that look like others, wherever they stand in
 //! what is asked.
 
-use gateway::visible::{disguised, is_hidden, strangers};
+use gateway::visible::{disguised, seen, strangers};
 use maud::{Markup, html};
 use model::{Preview, Request};
 
@@ -10,8 +10,10 @@ pub(super) fn doubts(all: &[Request]) -> Markup {
     let everything: String = all.iter().map(said).collect();
     let (disguised, strangers) = (disguised(&everything), strangers(&everything));
     let mut said = Vec::new();
-    if everything.chars().any(|c| c != '\n' && is_hidden(c)) {
-        said.push("characters that cannot be seen, written as their numbers".to_owned());
+    if seen(&everything).any(|(_, c, is_plain)| c != '\n' && !is_plain) {
+        said.push(
+            "characters that cannot be seen, or are drawn over others, written as their numbers".to_owned(),
+        );
     }
     if !disguised.is_empty() {
         said.push(format!("words in more than one alphabet: {}", disguised.join(", ")));

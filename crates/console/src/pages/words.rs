@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gateway::visible::is_hidden;
+use gateway::visible::seen;
 use maud::{Markup, html};
 
 /// Text of somebody else's: every character that cannot be seen, or changes how others are seen, is written as its number.
@@ -24,8 +24,8 @@ fn stranger(part: &str) -> Markup {
 fn parts(text: &str, breaks: bool) -> Vec<(bool, &str)> {
     let mut parts = Vec::new();
     let (mut start, mut was) = (0, false);
-    for (at, c) in text.char_indices() {
-        let hidden = is_hidden(c) && !(breaks && c == '\n');
+    for (at, c, is_plain) in seen(text) {
+        let hidden = !is_plain && !(breaks && c == '\n');
         if hidden != was && at > start {
             parts.push((was, text.get(start..at).unwrap_or_default()));
             start = at;

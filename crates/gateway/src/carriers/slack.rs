@@ -24,6 +24,8 @@ const HEADER: usize = 150;
 const DIALOGUE: usize = 300;
 /// A text has so many at most.
 const TEXT: usize = 2_900;
+/// Where there is not room for all lines, each has so many.
+const LINE: usize = 200;
 /// What is wrong with this one message, and not with the next.
 const OF_THE_MESSAGE: [&str; 7] = [
     "msg_too_long",
@@ -179,40 +181,18 @@ fn heard(answer: &[u8], mark: Option<String>) -> Told {
 /// What the message shows; with buttons, made with a key for a channel, where people answer there.
 fn shown(message: &Message<'_>, buttons: Option<(&hmac::Key, &str)>) -> Value {
     let request = message.request;
-    let Request { id, principal, on_behalf_of, target, summary, holds, .. } = request;
-    let title = cut(&visible::line(&format!("{principal} asks on {}", target.as_str())), HEADER);
+    let waits = request.status == Status::Pending;
     let status = status(request);
-    let mut facts = Vec::new();
-    if !on_behalf_of.is_empty() {
-        facts.push(format!("For {}", on_behalf_of.join(", ")));
+    let (title, mut blocks, is_whole) = asked(message, &status);
+    if let Some((key, channel)) = buttons.filter(|_| waits) {
+        if !is_whole && may_approve_here(request) {
+            let why = "It is too long to be shown here whole, so that no yes is given here: look at it where all of it is.";
+            blocks.push(rich(vec![text(why)]));
+        }
+        blocks.push(actions(request, key, channel, is_whole));
     }
-    let rules: Vec<String> = holds
-        .iter()
-        .map(|hold| format!("{} (answered by {})", hold.id, hold.approvers.join(" or ")))
-        .collect();
-    facts.push(format!("Held by {}", rules.join(", ")));
-    if let Ceiling::Rows { most, .. } = &request.ceiling {
-        facts.push(format!("At most {most} rows"));
-    }
-    facts.push(status.clone());
-    let mut blocks = vec![
-        json!({ "type": "header", "text": plain(&title) }),
-        preformatted(summary),
-        rich(facts.iter().map(|fact| text(&format!("{}\n", visible::line(fact)))).collect()),
-    ];
-    if message.carries_values() {
-        let values =
-            request.values.iter().enumerate().map(|(n, value)| {
-                format!("${} = {}", n + 1, visible::line(value.as_deref().unwrap_or("NULL")))
-            });
-        let mut lines = vec![visible::line(&request.text)];
-        lines.extend(values);
-        blocks.insert(2, preformatted(&lines.join("\n")));
-    }
-    if let Some((key, channel)) = buttons.filter(|_| request.status == Status::Pending) {
-        blocks.push(actions(request, key, channel));
-    }
-    if request.status == Status::Pending {
+    if waits {
+        let id = &request.id;
         blocks.push(match message.place.filter(|place| place.is_for_all()) {
             Some(place) => {
                 rich(vec![json!({ "type": "link", "url": place.link(id), "text": "Look and answer" })])
@@ -228,13 +208,116 @@ fn shown(message: &Message<'_>, buttons: Option<(&hmac::Key, &str)>) -> Value {
     json!({ "text": fallback, "blocks": blocks, "parse": "none", "link_names": false, "unfurl_links": false })
 }
 
-/// The buttons. A yes is there where policy lets it be given here; what it is to, its dialogue says again.
-fn actions(request: &Request, key: &hmac::Key, channel: &str) -> Value {
+/// Who asks for what, in blocks under their title, and whether nothing of it was left out.
+fn asked(message: &Message<'_>, status: &str) -> (String, Vec<Value>, bool) {
+    let request = message.request;
+    let Request { principal, on_behalf_of, target, summary, holds, preview, .. } = request;
+    let mut room = Room { is_whole: true };
+    let who = visible::line(&format!("{principal} asks on {}", target.as_str()));
+    let title = room.fit(&who, HEADER);
+    let mut blocks = vec![json!({ "type": "header", "text": plain(&title) })];
+    // What is no statement of its own has a line that says what it is.
+    if request.text.is_empty() || preview.ordered.is_some() || preview.access.is_some() {
+        blocks.push(preformatted(&room.fit(summary, TEXT)));
+    }
+    if !request.text.is_empty() {
+        blocks.push(preformatted(&room.fit(&visible::line(&request.text), TEXT)));
+    }
+    if message.carries_values() && !request.values.is_empty() {
+        blocks.push(preformatted(&room.fit_lines(&values(request))));
+    }
+    if !request.effects.is_empty() {
+        blocks.push(rich(vec![text("It would:")]));
+        let effects: Vec<String> =
+            request.effects.iter().map(|effect| format!("- {}", visible::line(effect))).collect();
+        blocks.push(preformatted(&room.fit_lines(&effects)));
+    }
+    let mut facts = Vec::new();
+    if !on_behalf_of.is_empty() {
+        facts.push(format!("For {}", on_behalf_of.join(", ")));
+    }
+    for hold in holds {
+        let reason = hold.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        facts.push(format!("Held by {} (answered by {}){reason}", hold.id, hold.approvers.join(" or ")));
+    }
+    match &request.ceiling {
+        Ceiling::Rows { most, .. } => facts.push(format!("At most {most} rows")),
+        Ceiling::None(_) => (),
+    }
+    if let Some(changed) = &request.changed {
+        facts.push(format!("Altered: {changed}"));
+    }
+    let disguised = visible::disguised(&format!("{} {}", request.text, request.effects.join(" ")));
+    if !disguised.is_empty() {
+        facts
+            .push(format!("Look twice, there are words in more than one alphabet: {}", disguised.join(", ")));
+    }
+    facts.push(status.to_owned());
+    let facts: Vec<String> = facts.iter().map(|fact| visible::line(fact)).collect();
+    blocks.push(rich(vec![text(&room.fit_lines(&facts))]));
+    (title, blocks, room.is_whole)
+}
+
+/// The values, a line each, and the settings by which the target reads them.
+fn values(request: &Request) -> Vec<String> {
+    let model::Circumstances { kinds, settings } = &request.circumstances;
+    let kinds = kinds.iter().map(String::as_str).chain(std::iter::repeat(""));
+    let value = |(n, (value, kind)): (usize, (&Option<String>, &str))| {
+        let kind = if kind.is_empty() { String::new() } else { format!(" ({})", visible::line(kind)) };
+        format!("${n}{kind} = {}", visible::value(value.as_deref()))
+    };
+    let setting = |(name, value): &(String, String)| {
+        format!("under {} = {}", visible::name(name), visible::quoted(value))
+    };
+    let values = (1..).zip(request.values.iter().zip(kinds)).map(value);
+    values.chain(settings.iter().map(setting)).collect()
+}
+
+/// Notes whether all that was to be shown had room. A yes is to what is seen.
+struct Room {
+    is_whole: bool,
+}
+
+impl Room {
+    fn fit(&mut self, text: &str, most: usize) -> String {
+        self.is_whole &= text.chars().nth(most).is_none();
+        cut(text, most)
+    }
+
+    /// Lines that fit together. Where they do not, the long ones give way first, so that none hides those behind it.
+    fn fit_lines(&mut self, lines: &[String]) -> String {
+        let all = lines.join("\n");
+        if all.chars().nth(TEXT).is_none() {
+            return all;
+        }
+        self.is_whole = false;
+        let short: Vec<String> = lines.iter().map(|line| cut(line, LINE)).collect();
+        let mut taken = 0;
+        let fit = short.iter().take_while(|line| {
+            taken += line.chars().count() + 1;
+            taken <= TEXT
+        });
+        let mut fit: Vec<String> = fit.cloned().collect();
+        if let more @ 1.. = lines.len() - fit.len() {
+            fit.push(format!("… and {more} more"));
+        }
+        fit.join("\n")
+    }
+}
+
+/// Whether a yes of Slack's is taken for it at all. Access is given in the console, with its bounds.
+fn may_approve_here(request: &Request) -> bool {
+    request.preview.access.is_none() && may_approve(&request.holds)
+}
+
+/// The buttons. A yes is there where policy lets it be given here, and to what is seen whole; to what it is, its dialogue says
+/// again: what tells it from others first.
+fn actions(request: &Request, key: &hmac::Key, channel: &str, is_whole: bool) -> Value {
     let button = |approve: bool, id: &str, style: &str| {
         let word = if approve { "Approve" } else { "Deny" };
         let digest = request.digest.get(..16).unwrap_or(&request.digest);
         let asked =
-            visible::line(&format!("{} on {}, digest {digest}", request.summary, request.target.as_str()));
+            visible::line(&format!("digest {digest}, on {}: {}", request.target.as_str(), request.summary));
         json!({
             "type": "button", "action_id": id, "style": style, "text": plain(word),
             "value": Button::of(request, approve).value(key, channel),
@@ -244,8 +327,7 @@ fn actions(request: &Request, key: &hmac::Key, channel: &str) -> Value {
             },
         })
     };
-    let is_one = request.preview.access.is_none();
-    let yes = (is_one && may_approve(&request.holds)).then(|| button(true, APPROVE, "primary"));
+    let yes = (is_whole && may_approve_here(request)).then(|| button(true, APPROVE, "primary"));
     let all: Vec<Value> = yes.into_iter().chain([button(false, DENY, "danger")]).collect();
     json!({ "type": "actions", "elements": all })
 }
@@ -285,7 +367,7 @@ fn rich(elements: Vec<Value>) -> Value {
 }
 
 fn preformatted(shown: &str) -> Value {
-    let elements = [text(&cut(shown, TEXT))];
+    let elements = [text(shown)];
     json!({ "type": "rich_text", "elements": [{ "type": "rich_text_preformatted", "elements": elements }] })
 }
 

@@ -10,7 +10,7 @@ use policy::{Context, Denied, Grant, Identity, Question, Verdict, answering};
 
 use super::{Gateway, now};
 use crate::attempts;
-use crate::holds::{self, Answer, Asked, Known, MOST_OPEN, Ticket, Within};
+use crate::holds::{self, Answer, Asked, Known, Left, MOST_OPEN, Ticket, Within};
 use crate::lease;
 use crate::metrics::Stage;
 use crate::protocols::postgres::estimate::Planned;
@@ -109,7 +109,7 @@ impl Gateway {
                 Answer::Denied(_)
                 | Answer::Pending
                 | Answer::Expired
-                | Answer::Withdrawn
+                | Answer::Withdrawn(_)
                 | Answer::Frozen(_)
                 | Answer::Moved,
             ) => self.decide_with(grant, message, now, &[]),
@@ -320,8 +320,8 @@ impl Gateway {
     }
 
     /// The client no longer waits for a held operation.
-    pub async fn withdraw(&self, ticket: &Ticket) {
-        self.holds.withdraw(ticket).await;
+    pub async fn withdraw(&self, ticket: &Ticket) -> Left {
+        self.holds.withdraw(ticket).await
     }
 
     /// Resolves with the refusal of an operation when a freeze comes that does not let it through. Cancel-safe.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::Room;
+use model::{Room, Status};
 use policy::{Denied, Question};
 
 use crate::freezes::FROZEN;
@@ -29,13 +29,54 @@ pub enum Answer {
     Pending,
     /// The request's time is over.
     Expired,
-    /// The client has cancelled.
-    Withdrawn,
+    /// Whoever asked does not any more, and this became of the request.
+    Withdrawn(Left),
     /// The target is frozen, for this reason; the request stays open.
     Frozen(Arc<str>),
     /// The target's objects were altered since it was asked, or the policies that ask: the operation has to be understood and
     /// decided again, and is asked for anew where it means something else, touches what was altered or is asked for otherwise.
     Moved,
+}
+
+/// What became of a request when a session that waited for it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It was withdrawn, or its approval was: nothing runs by it.
+    TakenBack,
+    /// It stands: another session waits for it.
+    Shared,
+    /// It had been approved, and that is used up without anything having been sent.
+    Used,
+    /// It was over, or used by another session.
+    Over(Status),
+    /// The store could not be asked.
+    Unknown,
+}
+
+impl Left {
+    /// The same for whoever left, and what they can do about it.
+    fn told(self, request: &str) -> (String, Option<String>) {
+        match self {
+            Self::TakenBack => (format!("request {request} was withdrawn"), None),
+            Self::Shared => (
+                format!("request {request} stands, since another session waits for it"),
+                Some(format!("To take it back for all: durward requests withdraw {request}")),
+            ),
+            Self::Used => (
+                format!(
+                    "request {request} was approved in that moment, and its approval is used up: the statement did not run"
+                ),
+                None,
+            ),
+            Self::Over(status) => {
+                (format!("request {request} is {status}; this session's statement did not run"), None)
+            }
+            Self::Unknown => (
+                format!("whether request {request} was withdrawn is not known; the statement did not run"),
+                Some(format!("To take it back if it stands: durward requests withdraw {request}")),
+            ),
+        }
+    }
 }
 
 impl Answer {
@@ -46,7 +87,8 @@ impl Answer {
             Self::Denied(_) => "denied",
             Self::Pending => "pending",
             Self::Expired => "expired",
-            Self::Withdrawn => "withdrawn",
+            Self::Withdrawn(Left::TakenBack) => "withdrawn",
+            Self::Withdrawn(Left::Shared | Left::Used | Left::Over(_) | Left::Unknown) => "left",
             Self::Frozen(_) => "frozen",
             Self::Moved => "moved",
         }
@@ -76,11 +118,10 @@ impl Answer {
                 ),
                 Some("The same statement sent again asks anew.".to_owned()),
             ),
-            Self::Withdrawn => (
-                CANCELLED,
-                format!("canceling statement due to user request; request {ticket} was withdrawn"),
-                None,
-            ),
+            Self::Withdrawn(left) => {
+                let (became, hint) = left.told(ticket);
+                (CANCELLED, format!("canceling statement due to user request; {became}"), hint)
+            }
             Self::Frozen(why) => (
                 FROZEN,
                 format!("the target is frozen: {why}; the statement did not run"),

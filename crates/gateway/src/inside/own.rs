@@ -1,6 +1,6 @@
 //! What somebody asked for, for them alone: where it stands, where it is answered, and that it is taken back.
 
-use model::{Request, Status};
+use model::{Request, Status, TakenBack};
 
 use crate::gateway::Gateway;
 use crate::requests::AdminError;
@@ -24,20 +24,20 @@ impl Gateway {
         Ok(self.state().standing(id).await?.status)
     }
 
-    /// Takes a request of one's own back that nobody has answered yet. Whether there was one.
+    /// Takes a request of one's own back that waits, or is approved and not used. Whether there was one.
     ///
     /// # Errors
     /// The store cannot be written, or the journal.
     pub async fn withdraw_own(&self, admitted: &Admitted, id: &str) -> Result<bool, AdminError> {
         let found = self.own_request(admitted, id).await?;
-        if found.is_none_or(|request| request.status != Status::Pending) {
+        if found.is_none_or(|request| !request.status.is_open()) {
             return Ok(false);
         }
         let who = admitted.principal().id.to_string();
         self.administered(&who, "request withdrawn", id)?;
-        self.state().withdraw(id).await?;
+        let taken = self.state().withdraw(id).await?;
         self.holds().changed();
-        Ok(true)
+        Ok(matches!(taken, TakenBack::Now(_)))
     }
 
     /// Where people answer a request: a page of the console. Whoever follows it must sign in there.

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Asserted, HoldRule, Part, Principal, PrincipalKind, PrincipalRef, Status, TargetName, Touched};
+use model::{
+    Asserted, HoldRule, Part, Principal, PrincipalKind, PrincipalRef, Status, TakenBack, TargetName, Touched,
+};
 use testkit::postgres::Postgres;
 use wire::postgres::scram::ScramVerifier;
 
@@ -147,10 +149,10 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
             Some(claim) => claim.rules.into_iter().map(|rule| rule.id).collect::<Vec<_>>().join(","),
             None => "nothing".to_owned(),
         },
-        Step::Withdraw(n) => {
-            state.withdraw(&ids[*n]).await.expect("withdrawn");
-            "done".to_owned()
-        }
+        Step::Withdraw(n) => match state.withdraw(&ids[*n]).await.expect("withdrawn") {
+            TakenBack::Now(status) => format!("now {status}"),
+            TakenBack::TooLate(status) => format!("too late, {status}"),
+        },
         Step::Rescind(n) => state.rescind(&ids[*n], "user:a").await.expect("asked").to_string(),
         Step::Supersede(n) => state
             .supersede(&ids[*n], "the rule was changed since it was asked for")
@@ -225,10 +227,9 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (File("a", "agent:bot", 1), "before 0"),
         (Yes(0, "user:dba"), "too late, approved"),
         (No(0, "user:dba"), "too late, approved"),
-        (Withdraw(0), "done"),
-        (Stands(0), "approved"),
         (Claim(0), "held"),
         (Claim(0), "nothing"),
+        (Withdraw(0), "too late, claimed"),
         (Stands(0), "claimed"),
         (Rescind(0), "false"),
         (Finish(0), "done, rows: 1"),
@@ -240,6 +241,7 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (Yes(1, "user:other"), "counted, approved"),
         (Rescind(1), "true"),
         (Rescind(1), "false"),
+        (Withdraw(1), "too late, rescinded"),
         (Claim(1), "nothing"),
         (Stands(1), "rescinded"),
         (File("b", "agent:bot", 1), "now 2"),
@@ -247,7 +249,7 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (Stands(2), "denied: no"),
         (Claim(2), "nothing"),
         (File("b", "agent:bot", 1), "now 3"),
-        (Withdraw(3), "done"),
+        (Withdraw(3), "now withdrawn"),
         (Stands(3), "withdrawn"),
         (Yes(3, "user:dba"), "too late, withdrawn"),
         (File("c", "agent:bot", 1), "now 4"),
@@ -288,8 +290,8 @@ async fn requests_live_alike_wherever_they_are_kept() {
         (Supersede(12), "false"),
         (Stands(12), "superseded"),
         (Supersede(10), "true"),
-        (Withdraw(8), "done"),
-        (Withdraw(6), "done"),
+        (Withdraw(8), "now withdrawn"),
+        (Withdraw(6), "now withdrawn"),
         // Who answers no more has answered nothing.
         (File("i", "agent:third", 1), "now 13"),
         (File("j", "agent:third", 2), "now 14"),
@@ -305,13 +307,17 @@ async fn requests_live_alike_wherever_they_are_kept() {
         // What was ended is said when it is asked for anew.
         (File("h", "agent:fourth", 2), "the rule was changed since request 12 was asked for"),
         (File("h", "agent:fourth", 2), "before 15"),
-        (Withdraw(15), "done"),
+        (Withdraw(15), "now withdrawn"),
         (File("h", "agent:fourth", 2), "now 16"),
-        (Withdraw(16), "done"),
+        (Withdraw(16), "now withdrawn"),
         (File("k", "agent:third", 2), "now 17"),
         (Yes(17, "user:dora"), "counted, pending"),
         (Yes(17, "user:corp/dora"), "counted, pending"),
         (Yes(17, "user:erik"), "counted, approved"),
+        // Whoever asked does not any more: an approval that is not used is none.
+        (Withdraw(17), "now rescinded"),
+        (Claim(17), "nothing"),
+        (Withdraw(17), "too late, rescinded"),
     ];
     for (name, state, _place) in backends().await {
         let mut ids = Vec::new();
@@ -341,6 +347,7 @@ fn turns(stands: Status, act: Act) -> Status {
         (Pending, Act::Yes) => Approved,
         (Pending, Act::No) => Denied,
         (Pending, Act::Withdraw) => Withdrawn,
+        (Approved, Act::Withdraw) => Rescinded,
         (Approved, Act::Claim | Act::ClaimElsewhere) => Claimed,
         (Approved, Act::Rescind) => Rescinded,
         (Claimed | OutcomeUnknown, Act::Finish) => Done,
@@ -355,7 +362,7 @@ async fn act(state: &State, id: &str, act: Act) -> bool {
         Act::Yes => drop(state.vote(id, &vote("user:one", true)).await.expect("voted")),
         Act::No => drop(state.vote(id, &vote("user:two", false)).await.expect("voted")),
         Act::Claim | Act::ClaimElsewhere => return state.claim(id).await.expect("asked").is_some(),
-        Act::Withdraw => state.withdraw(id).await.expect("withdrawn"),
+        Act::Withdraw => drop(state.withdraw(id).await.expect("withdrawn")),
         Act::Rescind => drop(state.rescind(id, "user:a").await.expect("asked")),
         Act::Finish => state.finish(id, &Finish::done(1)).await.expect("finished"),
         Act::Crash => drop(state.lose_track().await.expect("written")),

@@ -172,8 +172,8 @@ impl Tools {
         match action {
             Action::Accept => self.answered(caller, &request, Some(statement), told).await.map(Called::from),
             Action::Decline => {
-                self.withdraw(caller, &request).await?;
-                Err(Refusal::taken_back(&request))
+                let taken = self.withdraw(caller, &request).await?;
+                Err(if taken { Refusal::taken_back(&request) } else { Refusal::over_before(&request) })
             }
             Action::Unasked | Action::Cancel => {
                 if action == Action::Unasked

@@ -284,7 +284,9 @@ fn shape(task: &Task) -> Object {
         TaskState::Waits => ("working", format!("request {request} waits for an approval")),
         TaskState::Runs => ("working", format!("request {request} is approved, and runs")),
         TaskState::Done => ("completed", format!("request {request} has its answer")),
-        TaskState::Cancelled => ("cancelled", format!("request {request} was taken back")),
+        TaskState::Cancelled => {
+            ("cancelled", format!("the call that asked for request {request} was cancelled"))
+        }
     };
     Object::from_iter([
         ("taskId".to_owned(), json!(task.id)),

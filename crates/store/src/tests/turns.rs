@@ -1,6 +1,6 @@
 //! A model of one request: two who answer, two gateways, a client, time and crashes, in whatever order.
 
-use model::{Filed, Finish, Status, Vote};
+use model::{Filed, Finish, Status, TakenBack, Vote};
 
 use super::{Place, ROOM, by, enough, filed, request, yes};
 use crate::Store;
@@ -83,7 +83,7 @@ impl Model {
             }
             (Pending, Act::No) => self.stands = Denied,
             (Pending, Act::Withdraw) => self.stands = Withdrawn,
-            (Approved, Act::Rescind) => self.stands = Rescinded,
+            (Approved, Act::Rescind | Act::Withdraw) => self.stands = Rescinded,
             (Approved, Act::Claim(who)) if self.alive[who] => {
                 (self.stands, self.by) = (Claimed, Some((who, self.now + 2 * ALIVE)));
                 self.used += 1;
@@ -143,7 +143,10 @@ async fn act(store: &Store, id: &str, digest: &str, act: Act, model: &Model) -> 
         Act::Claim(who) if model.alive[who] => {
             return store.claim(id, &gateway(who), now).await.expect("asked").is_some();
         }
-        Act::Withdraw => store.withdraw(id, now).await.expect("withdrawn"),
+        Act::Withdraw => {
+            let taken = store.withdraw(id, now).await.expect("withdrawn").expect("one");
+            assert_eq!(matches!(taken, TakenBack::Now(_)), model.stands.is_open(), "{taken:?}");
+        }
         Act::Rescind => drop(store.rescind(id, "user:ada", now).await.expect("asked")),
         Act::Finish if model.by.is_some_and(|(who, _)| model.alive[who]) => {
             store.finish(id, &Finish::done(1)).await.expect("finished");
