@@ -57,6 +57,7 @@ impl Opener for Open {
 use crate::query::{either, query};
 
 mod carriers;
+mod full;
 mod kept;
 mod people;
 mod standing;
