@@ -103,6 +103,7 @@ pub struct Gateway {
     sources: Sources,
     traces: Traces,
     lease: Lease,
+    beat: health::Beat,
     /// Who may do what in the console.
     rights: Rights,
     /// Where the console is, and what people of issuers are there.

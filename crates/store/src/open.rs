@@ -202,15 +202,6 @@ impl Store {
     pub async fn close(&self) {
         self.database.close().await;
     }
-
-    /// Whether it answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        query("SELECT 1").execute(&self.database).await?;
-        Ok(())
-    }
 }
 
 /// SQLite makes its files with the mode of the first one.

@@ -19,6 +19,52 @@ async fn room_for(store: &Store, pages: Option<i64>) {
     }
 }
 
+/// Of either database, by its own ways of not letting itself be written.
+pub(super) async fn whether_it_can_be_written_is_known_by_writing(place: &Place) {
+    let store = place.open().await;
+    for now in 0..20 {
+        store.beat(now).await.expect("written");
+    }
+    let rows = query("SELECT at FROM heartbeat").fetch_all(&store.database).await.expect("read");
+    assert_eq!(rows.iter().map(|row| row.try_get::<i64, _>(0).expect("a number")).collect::<Vec<_>>(), [19]);
+    let Database::Postgres(server) = &store.database else {
+        let Database::Sqlite(pool) = &store.database else { unreachable!("one of two") };
+        let mut all = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            all.push(pool.acquire().await.expect("a connection"));
+        }
+        for connection in &mut all {
+            connection.execute("PRAGMA query_only = on").await.expect("set");
+        }
+        drop(all);
+        assert_eq!(store.beat(20).await.expect_err("read only").trouble(), Trouble::ReadOnly);
+        query("SELECT at FROM heartbeat").fetch_all(&store.database).await.expect("what is read goes on");
+        return;
+    };
+    for (makes_it_so, expected, ends_it) in [
+        ("SET default_transaction_read_only = on", Trouble::ReadOnly, "SET default_transaction_read_only = off"),
+        (
+            "CREATE ROLE reads_alone; GRANT SELECT ON heartbeat TO reads_alone; SET ROLE reads_alone",
+            Trouble::Refused,
+            "RESET ROLE; DROP OWNED BY reads_alone; DROP ROLE reads_alone",
+        ),
+    ] {
+        let mut all = Vec::new();
+        for _ in 0..server.pool().options().get_max_connections() {
+            all.push(server.pool().acquire().await.expect("a connection"));
+        }
+        // The others are kept away.
+        let mut first = all.pop().expect("one");
+        first.execute(makes_it_so).await.expect("set");
+        drop(first);
+        assert_eq!(store.beat(20).await.expect_err("refused").trouble(), expected);
+        let mut first = server.pool().acquire().await.expect("the same");
+        first.execute(ends_it).await.expect("set");
+        drop((first, all));
+        store.beat(21).await.expect("written again");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_there_is_room_again_everything_goes_on() {
     let place = Place::file();
@@ -28,11 +74,11 @@ async fn when_there_is_room_again_everything_goes_on() {
     let large = "x".repeat(100_000);
     for _ in 0..12 {
         let refused = store.note("large", &large, 5).await.expect_err("there is no room");
-        assert!(refused.to_string().contains("full"), "{refused}");
+        assert_eq!(refused.trouble(), Trouble::Full, "{refused}");
         let (targets, none) = (BTreeSet::from(["a"]), BTreeMap::new());
         let refused = store.replace(1, &large, &targets, &none, ("user:ada", 5)).await;
         let refused = refused.expect_err("there is no room");
-        assert!(refused.to_string().contains("full"), "{refused}");
+        assert_eq!(refused.trouble(), Trouble::Full, "{refused}");
         // What is only read goes on.
         assert_eq!(store.configured().await.expect("read").credentials.len(), 1);
     }
