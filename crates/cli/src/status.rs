@@ -41,7 +41,9 @@ fn print(health: &Value) -> anyhow::Result<()> {
         of("policies")
     ))?;
     for name in ["ready", "journal", "store", "draining", "sessions"] {
-        say(format_args!("  {name:<9} {}", of(name)))?;
+        let trouble = if name == "store" { of("store_trouble") } else { String::new() };
+        let trouble = if trouble.is_empty() { trouble } else { format!(": {trouble}") };
+        say(format_args!("  {name:<9} {}{trouble}", of(name)))?;
     }
     for (name, usable) in health.get("issuers").and_then(Value::as_object).into_iter().flatten() {
         let state = if usable.as_bool() == Some(true) { "usable" } else { "there are no keys of it" };

@@ -37,7 +37,7 @@ pub use crate::pages::Public;
 /// A configuration is not larger than this, in bytes.
 const LONGEST_BODY: usize = 16 * 1024 * 1024;
 
-/// Serves the console and the admin API until the gateway drains. `hosts` are names beside the loopback's own that a `Host`
+/// Serves the console and the admin API until the gateway drains and its sessions have ended. `hosts` are names beside the loopback's own that a `Host`
 /// header may have: those of a reverse proxy that encrypts. Where there is a certificate, whoever is not on this machine and no
 /// proxy that is trusted comes by TLS.
 ///
@@ -51,11 +51,8 @@ pub async fn serve(
     certificate: Option<Arc<Certificate>>,
 ) -> std::io::Result<()> {
     let port = listener.local_addr()?.port();
-    let mut draining = gateway.draining();
-    let ended = async move {
-        // An error means that the gateway is gone, which is an end as well.
-        let _ = draining.wait_for(Option::is_some).await;
-    };
+    let drained = Arc::clone(&gateway);
+    let ended = async move { drained.drained().await };
     let encrypted = certificate.as_ref().map(|_| public.place(port).origin);
     let bounded = match certificate {
         Some(certificate) => Bounded::new(listener).by_tls_or_in_clear(certificate),

@@ -26,7 +26,7 @@ use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
 use crate::state::{
-    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken, Trouble,
 };
 
 mod kept;
@@ -81,8 +81,8 @@ impl Backend for Embedded {
         })
     }
 
-    fn is_reachable(&self) -> Reply<'_, bool> {
-        Box::pin(async move { Ok(self.0.ping().await.is_ok()) })
+    fn beat(&self, now: i64) -> Reply<'_, Option<Trouble>> {
+        Box::pin(async move { Ok(self.0.beat(now).await.err().map(|error| error.trouble())) })
     }
 
     fn is_administrator<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, bool> {

@@ -54,6 +54,9 @@ mod room;
 mod start;
 mod upkeep;
 
+/// So often it is looked whether the last session has ended, once the gateway drains.
+const LOOK_FOR_END: Duration = Duration::from_millis(50);
+
 pub use health::{Files, Health, Status};
 pub use limits::{Calls, Limits, Retention};
 pub use start::{Config, StartError};
@@ -103,6 +106,7 @@ pub struct Gateway {
     sources: Sources,
     traces: Traces,
     lease: Lease,
+    beat: health::Beat,
     /// Who may do what in the console.
     rights: Rights,
     /// Where the console is, and what people of issuers are there.
@@ -491,6 +495,14 @@ impl Gateway {
     /// Tells when the gateway drains, and how long busy sessions get.
     pub fn draining(&self) -> watch::Receiver<Option<Duration>> {
         self.draining.subscribe()
+    }
+
+    /// Resolves when the gateway drains and its sessions have ended. Until then there is something to see, to approve and to kill.
+    pub async fn drained(&self) {
+        let _ = self.draining().wait_for(Option::is_some).await;
+        while self.sessions.count() > 0 {
+            tokio::time::sleep(LOOK_FOR_END).await;
+        }
     }
 
     /// Files were read again: what is wrong with them, if something is.

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::configure::Configuration;
 use crate::gateway::now;
 use crate::state::{
-    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken, Trouble,
 };
 
 #[derive(Default)]
@@ -138,8 +138,8 @@ impl Backend for Memory {
         })
     }
 
-    fn is_reachable(&self) -> Reply<'_, bool> {
-        self.with(|_| true)
+    fn beat(&self, _now: i64) -> Reply<'_, Option<Trouble>> {
+        self.with(|_| None)
     }
 
     fn is_administrator<'a>(&'a self, _secret: &'a [u8]) -> Reply<'a, bool> {

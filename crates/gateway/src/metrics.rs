@@ -38,6 +38,11 @@ struct AnswerLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IssuerLabel {
     issuer: String,
 }
@@ -90,6 +95,7 @@ pub struct Metrics {
     pub journal_up: Gauge,
     /// 1 while the store answers.
     store_up: Gauge,
+    store_trouble: Family<CauseLabel, Gauge>,
     /// Records that are not on disk yet.
     journal_lag: Gauge,
     /// Bytes of recordings.
@@ -165,7 +171,10 @@ impl Metrics {
         let help = "Decisions by verdict and by each rule that decided; (none) where no rule allows";
         registry.register("decisions", help, rules.family.clone());
         let (store_up, journal_lag, holds_waiting) = (Gauge::default(), Gauge::default(), Gauge::default());
-        registry.register("store_up", "1 while the store answers", store_up.clone());
+        registry.register("store_up", "1 while the store answers and can be written", store_up.clone());
+        let store_trouble = Family::default();
+        let help = "1 for what is wrong with the store; none where nothing is";
+        registry.register("store_trouble", help, store_trouble.clone());
         registry.register("journal_lag_records", "Records that are not on disk yet", journal_lag.clone());
         let (recorded, unrecorded) = (Gauge::default(), Gauge::default());
         registry.register(
@@ -217,6 +226,7 @@ impl Metrics {
             faults,
             journal_up,
             store_up,
+            store_trouble,
             journal_lag,
             recorded,
             unrecorded,
@@ -267,7 +277,7 @@ impl Metrics {
 
     /// Notes what is true at this moment, before it is shown.
     pub fn observe(&self, moment: &Snapshot) {
-        let Snapshot { journal, store, lag, recorded, targets, askers } = moment;
+        let Snapshot { journal, store, store_trouble, lag, recorded, targets, askers } = moment;
         self.recorded.set(i64::try_from(recorded.0).unwrap_or(i64::MAX));
         self.unrecorded.set(i64::try_from(recorded.1).unwrap_or(i64::MAX));
         self.introspection_reachable.clear();
@@ -277,6 +287,10 @@ impl Metrics {
         }
         self.journal_up.set(i64::from(*journal));
         self.store_up.set(i64::from(*store));
+        self.store_trouble.clear();
+        if let Some(cause) = store_trouble {
+            self.store_trouble.get_or_create(&CauseLabel { cause }).set(1);
+        }
         self.journal_lag.set(i64::try_from(*lag).unwrap_or(i64::MAX));
         self.target_sessions.clear();
         self.target_reachable.clear();
@@ -317,8 +331,10 @@ impl Metrics {
 pub struct Snapshot {
     /// Whether the journal can be written.
     pub journal: bool,
-    /// Whether the store answers.
+    /// Whether the store answers and can be written.
     pub store: bool,
+    /// The word for what is wrong with it.
+    pub store_trouble: Option<&'static str>,
     /// How many records are not on disk.
     pub lag: u64,
     /// Bytes of recordings that were written, and events that were lost, since the start.
@@ -356,7 +372,16 @@ mod tests {
         let targets = vec![("orders".to_owned(), 2, Some(true)), ("idle".to_owned(), 0, None)];
         metrics.introspected("company", "no");
         let askers = vec![("company".to_owned(), false)];
-        metrics.observe(&Snapshot { journal: true, store: true, lag: 5, recorded: (70, 3), targets, askers });
+        let trouble = Some("full");
+        metrics.observe(&Snapshot {
+            journal: true,
+            store: false,
+            store_trouble: trouble,
+            lag: 5,
+            recorded: (70, 3),
+            targets,
+            askers,
+        });
         let page = metrics.render();
         for line in [
             "durward_operations_allowed_total 1",
@@ -371,6 +396,8 @@ mod tests {
             "durward_introspection_reachable{issuer=\"company\"} 0",
             "durward_sessions_ended_total{why=\"client\"} 1",
             "durward_holds_answered_total{answer=\"approved\"} 1",
+            "durward_store_up 0",
+            "durward_store_trouble{cause=\"full\"} 1",
             "durward_journal_lag_records 5",
             "durward_recordings_written_bytes 70",
             "durward_recordings_lost_events 3",

@@ -18,6 +18,7 @@ pub use bulletin::Bulletin;
 pub use drafts::Drafts;
 pub use people::People;
 pub use standing::Grants;
+pub use store::Trouble;
 pub use tasks::{Shelf, Tasks};
 pub use vouchers::Vouchers;
 
@@ -170,8 +171,8 @@ pub type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Sen
 pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     /// The keys, made when they are first asked for.
     fn keys(&self) -> Reply<'_, Keys>;
-    /// Whether it answers.
-    fn is_reachable(&self) -> Reply<'_, bool>;
+    /// Writes that it can be written; what is wrong with it, if it cannot.
+    fn beat(&self, now: i64) -> Reply<'_, Option<Trouble>>;
     /// Whether this is the administrator's secret.
     fn is_administrator<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, bool>;
     /// What is configured.

@@ -67,6 +67,7 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
         // standing grants, which may have been ended or used since, and tasks, whose requests were; and who is who elsewhere, some of which may have been taken back.
         if [
             "asked",
+            "heartbeat",
             "news",
             "told",
             "carrier",

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+    SqliteSynchronous,
 };
+use sqlx::{Connection as _, Executor as _, Sqlite};
+use sqlx_core::transaction::TransactionManager as _;
 
 use crate::changes::Changes;
 use crate::database::Database;
@@ -164,9 +167,26 @@ async fn file(path: &Path) -> Result<sqlx::SqlitePool, sqlx::Error> {
         .max_connections(4)
         // A connection to a file does not go away; asking each time whether it has would double what reading takes.
         .test_before_acquire(false)
+        // Nor does it age: made anew on a disk that is full it could not even be read.
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .before_acquire(|connection, _| Box::pin(at_rest(connection)))
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await
+}
+
+/// Whether nothing is open on a connection that is handed out. Where the disk is full or fails SQLite itself takes back what was
+/// under way; what counts transactions then was told that there is none to take back, and counts on. What has no such end is
+/// closed by the pool.
+async fn at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
+    // Fails where one is open after all, and that one is what is taken back then.
+    let _ = connection.execute("BEGIN DEFERRED").await;
+    <Sqlite as sqlx::Database>::TransactionManager::rollback(connection).await?;
+    Ok(!connection.is_in_transaction())
 }
 
 impl Store {
@@ -181,15 +201,6 @@ impl Store {
     /// Ends it: what waits in its log goes into the file. Nothing can be asked of it, or of its clones, any more.
     pub async fn close(&self) {
         self.database.close().await;
-    }
-
-    /// Whether it answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        query("SELECT 1").execute(&self.database).await?;
-        Ok(())
     }
 }
 

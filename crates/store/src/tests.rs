@@ -10,6 +10,7 @@ use testkit::postgres::Postgres;
 use self::carriers::{
     each_state_of_a_request_is_told_once_in_its_order, one_gateway_tells_a_carrier_at_a_time,
 };
+use self::full::whether_it_can_be_written_is_known_by_writing;
 use self::kept::{
     a_token_that_is_asked_about_is_kept_sealed_for_its_time,
     what_a_lost_gateway_carried_out_is_unknown_to_the_others,
@@ -57,6 +58,7 @@ impl Opener for Open {
 use crate::query::{either, query};
 
 mod carriers;
+mod full;
 mod kept;
 mod people;
 mod standing;
@@ -130,6 +132,7 @@ macro_rules! both {
 }
 
 both! {
+    whether_it_can_be_written_is_known_by_writing,
     a_task_is_run_by_one_gateway_and_every_one_tells_what_came_of_it,
     tasks_are_few_and_those_that_are_over_make_room,
     in_whatever_order_an_approval_is_used_once_and_only_while_it_stands,

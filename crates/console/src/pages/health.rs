@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Html;
 use axum::routing::get;
 use gateway::gateway::{Files, Status};
+use gateway::state::Trouble;
 use gateway::targets::Contact;
 use maud::{Markup, html};
 use policy::rights::Right;
@@ -42,7 +43,7 @@ async fn page(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Html<String>
                 p.problem role="alert" {
                     @if health.draining { "It is about to end, and takes no new sessions." }
                     @else if !health.journal { "The journal cannot be written, so nothing is forwarded. Look at the disk that it is on." }
-                    @else { "The store does not answer, so nobody new comes in. Look at the store." }
+                    @else { (store_says(health.store_trouble)) ". Look at the store." }
                 }
             }
             @if let Some(problem) = &problem { p.problem { "The configuration files are not in force: " (words::visible(problem)) } }
@@ -50,7 +51,7 @@ async fn page(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Html<String>
                 h2 #parts { "Its parts" }
                 ul.rows {
                     (part("Journal", health.journal, "can be written", "cannot be written: nothing is forwarded"))
-                    (part("Store", health.store, "answers", "does not answer: nobody new comes in"))
+                    (part("Store", health.store, "can be written", store_says(health.store_trouble)))
                     (part("Configuration files", health.files == Files::Valid, "are in force, where there are any", "are not valid: what was in force before is"))
                     @for (name, usable) in &health.issuers {
                         (part(&format!("Issuer {name}"), *usable, "has keys: its tokens can be checked", "has no keys yet: nobody comes in by its tokens"))
@@ -88,6 +89,22 @@ async fn page(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Html<String>
 
 pub(super) fn short(digest: &str) -> String {
     digest.chars().take(16).collect()
+}
+
+fn store_says(trouble: Option<Trouble>) -> &'static str {
+    match trouble {
+        None | Some(Trouble::Unreachable) => "The store does not answer, so nobody new comes in",
+        Some(Trouble::Full) => "The store is full, so nothing can be changed, asked for or approved",
+        Some(Trouble::ReadOnly) => {
+            "The store may only be read (a replica, or made so), so nothing can be changed, asked for or approved"
+        }
+        Some(Trouble::Refused) => {
+            "The store does not let the gateway write, so nothing can be changed, asked for or approved"
+        }
+        Some(Trouble::Failing) => {
+            "The store fails or is damaged, so nothing can be changed, asked for or approved"
+        }
+    }
 }
 
 fn part(name: &str, good: bool, says: &str, problem: &str) -> Markup {

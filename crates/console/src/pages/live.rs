@@ -82,11 +82,7 @@ async fn news(
 impl Watching {
     /// Resolves when there is something to see: true, or that there is nobody any more to see it.
     async fn changed(&mut self) -> bool {
-        let mut draining = self.pages.gateway.draining();
         loop {
-            if draining.borrow().is_some() {
-                return false;
-            }
             let news = self.pages.gateway.news();
             let Some(guest) = self.pages.gateway.guest(&self.secret).await else { return false };
             if let Some(now) = self.look(&guest).await {
@@ -99,7 +95,7 @@ impl Watching {
             tokio::select! {
                 () = news => (),
                 () = tokio::time::sleep(LOOK) => (),
-                _ = draining.changed() => (),
+                () = self.pages.gateway.drained() => return false,
             }
         }
     }

@@ -1,10 +1,35 @@
 //! How a gateway is, for whoever watches it.
 
 use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::{Duration, Instant};
 
-use super::Gateway;
+use journal::record;
+use tokio::time::{sleep, timeout};
+
+use super::{Gateway, now};
 use crate::metrics::Snapshot;
+use crate::state::Trouble;
 use crate::targets::Contact;
+
+/// Whoever asks is told what was found so lately.
+const FRESH: Duration = Duration::from_secs(1);
+/// Where nobody asks it is tried so often, for the log.
+const UNASKED: Duration = Duration::from_secs(5);
+/// So long the store's answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was found when the store was last written, and when.
+pub(crate) type Beat = tokio::sync::Mutex<Option<(Instant, Option<Trouble>)>>;
+
+/// Tries whether the store can be written until the gateway is gone.
+pub(crate) async fn keep(gateway: Weak<Gateway>) {
+    loop {
+        sleep(UNASKED).await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.store_trouble().await;
+    }
+}
 
 /// How the gateway is.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -13,8 +38,11 @@ pub struct Health {
     pub ready: bool,
     /// The journal could be written when it last was.
     pub journal: bool,
-    /// The store answers.
+    /// The store answers, and can be written.
     pub store: bool,
+    /// What is wrong with the store, if something is.
+    #[schemars(with = "Option<String>")]
+    pub store_trouble: Option<Trouble>,
     /// It is about to end.
     pub draining: bool,
     /// Sessions open now.
@@ -61,7 +89,7 @@ impl Gateway {
         self.count_sessions();
         let mut sessions = BTreeMap::<String, usize>::new();
         self.sessions.for_each(|live| *sessions.entry(live.target.to_string()).or_default() += 1);
-        let Health { journal, store, targets, introspection, .. } = self.health().await;
+        let Health { journal, store, store_trouble, targets, introspection, .. } = self.health().await;
         let targets = targets.into_iter().map(|(name, contact)| {
             let count = sessions.get(&name).copied().unwrap_or_default();
             (name, count, contact.is_good())
@@ -69,6 +97,7 @@ impl Gateway {
         self.metrics.observe(&Snapshot {
             journal,
             store,
+            store_trouble: store_trouble.map(Trouble::as_str),
             lag: self.journal.lag(),
             recorded: self.recorder.counts(),
             targets: targets.collect(),
@@ -77,16 +106,64 @@ impl Gateway {
         self.metrics.render()
     }
 
-    /// Whether it can serve: the journal can be written and the store read.
+    /// Whether the store can be written: by writing it, unless that was just done. It is tried beside the data path, and once
+    /// for all who ask.
+    async fn store_trouble(&self) -> Option<Trouble> {
+        let mut last = self.beat.lock().await;
+        if let Some((at, found)) = *last
+            && at.elapsed() < FRESH
+        {
+            return found;
+        }
+        let found = match timeout(PATIENCE, self.state.beat(now())).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Some(Trouble::Failing),
+            Err(_) => Some(Trouble::Unreachable),
+        };
+        if last.and_then(|(_, before)| before) != found {
+            self.tell_of_trouble(found);
+        }
+        *last = Some((Instant::now(), found));
+        found
+    }
+
+    /// Once for each.
+    fn tell_of_trouble(&self, found: Option<Trouble>) {
+        let detail = match found {
+            None => {
+                tracing::info!("the store can be written again");
+                "can be written again".to_owned()
+            }
+            Some(trouble) => {
+                let word = trouble.as_str();
+                tracing::error!(
+                    "the store cannot be written: {word}. What is changed, asked for or answered is refused until it can; what \
+                     is only read goes on"
+                );
+                format!("cannot be written: {word}")
+            }
+        };
+        // It is so whether or not it can be written down.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "store".to_owned(),
+            detail,
+        });
+    }
+
+    /// Whether it can serve: the journal and the store can be written.
     pub async fn health(&self) -> Health {
         let in_force = self.in_force.load_full();
         let journal = self.journal.is_up();
-        let store = self.is_current().is_ok() && self.state.is_reachable().await.unwrap_or(false);
+        let trouble = self.store_trouble().await;
+        let store_trouble = trouble.or(self.is_current().err().map(|_| Trouble::Unreachable));
+        let store = store_trouble.is_none();
         let draining = self.draining.borrow().is_some();
         Health {
             ready: journal && store && !draining,
             journal,
             store,
+            store_trouble,
             draining,
             sessions: self.sessions.count(),
             files: if self.files.load().is_some() { Files::Invalid } else { Files::Valid },

@@ -90,6 +90,7 @@ impl Gateway {
             slack: carriers.iter().find_map(Carrier::slack),
             alarm,
             draining: watch::Sender::new(None),
+            beat: health::Beat::default(),
             lease: Lease::new(state.is_shared(), asked),
             rights: Rights::new().map_err(StartError::Configuration)?,
             console: OnceLock::new(),
@@ -122,6 +123,7 @@ impl Gateway {
             }
         }
         tokio::spawn(upkeep::keep(Arc::downgrade(&gateway)));
+        tokio::spawn(health::keep(Arc::downgrade(&gateway)));
         if gateway.state.is_shared() {
             tokio::spawn(upkeep::keep_claims(Arc::downgrade(&gateway)));
         }
