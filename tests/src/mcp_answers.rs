@@ -58,7 +58,8 @@ fn what_an_agent_is_told_is_true_and_says_how_to_go_on() {
         assert!(text.len() < 150_000, "{sql}: {} bytes", text.len());
     }
 
-    assert_eq!(door.server().sql(DATABASE, "SELECT count(*) FROM shop WHERE total = 0").unwrap(), "0");
+    let cut = "SELECT count(*) FROM shop WHERE total = 0";
+    assert_eq!(door.server().sql(DATABASE, cut).unwrap().trim(), "0");
 
     // A slip is no attempt: whoever looks for names is not counted, however often, and hears where each stands.
     for name in ["orders", "order", "sales", "customers", "shops"] {
