@@ -135,9 +135,9 @@ fn run_analysis(bytes: &[u8]) {
     let _ = analyse(&text, &session, &Options::default());
 }
 
-fn one(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn one<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> Vec<u8> {
     let mut out = Vec::new();
-    write(&mut out);
+    drop(write(&mut out));
     out
 }
 
@@ -152,8 +152,8 @@ fn client_messages() -> Vec<Vec<u8>> {
         one(|out| {
             build::flush(out);
             build::sync(out);
-            build::copy_fail(out, "why");
             build::terminate(out);
+            build::copy_fail(out, "why")
         }),
         one(|out| build::password(out, b"secret")),
         one(|out| build::sasl_initial(out, "SCRAM-SHA-256", b"n,,n=,r=abc")),
@@ -188,7 +188,7 @@ fn startup_packets() -> Vec<Vec<u8>> {
         one(|out| {
             let pairs = [("user", "a"), ("database", "b"), ("options", "-c search_path=x")];
             let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            startup::login_request(out, 2, &pairs);
+            startup::login_request(out, 2, &pairs)
         }),
     ]
 }

@@ -27,6 +27,12 @@ fn what_an_agent_is_told_is_true_and_says_how_to_go_on() {
         ("SELECT $1::jsonb", r#"[[1,{"a":null}]]"#, r#"["[1, {\"a\": null}]"]"#),
         ("SELECT $1::kind[]", r#"[["new"]]"#, r#"["{new}"]"#),
         ("DROP TABLE shop", "[[1]]", "not allowed"),
+        (
+            "UPDATE shop SET total = 0\0 WHERE id = 1",
+            none,
+            "42601: sql has a zero byte, and nothing was sent (at character 26)",
+        ),
+        ("SELECT $1::text, $2::text", r#"["a","b\u0000c"]"#, "22021: $2 in params has a zero byte"),
         ("SELECT nowhere, $1::int[]", "[[1]]", "Hint: describe with table"),
         ("BEGIN", none, "That transaction ended with this call"),
         ("ROLLBACK", none, "what came before stays"),
@@ -51,6 +57,9 @@ fn what_an_agent_is_told_is_true_and_says_how_to_go_on() {
         assert!(text.contains(said), "{sql}: {text}");
         assert!(text.len() < 150_000, "{sql}: {} bytes", text.len());
     }
+
+    let cut = "SELECT count(*) FROM shop WHERE total = 0";
+    assert_eq!(door.server().sql(DATABASE, cut).unwrap().trim(), "0");
 
     // A slip is no attempt: whoever looks for names is not counted, however often, and hears where each stands.
     for name in ["orders", "order", "sales", "customers", "shops"] {

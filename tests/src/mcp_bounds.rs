@@ -1,6 +1,11 @@
 //! What calls by MCP may take, and what is known of the answers that agents read.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use testkit::http;
+use testkit::json::Json;
 
 use crate::approvals::eventually;
 use crate::mcp::{datum, door, door_with, query, words};
@@ -111,5 +116,59 @@ fn what_changes_more_than_was_approved_is_taken_back_in_the_gateways_own_words()
     let words = words(&refused);
     assert!(words.contains("3 rows") && !words.contains("the database said"), "{words}");
     assert_eq!(door.server().sql(DATABASE, "SELECT count(*) FROM shop WHERE total = 0").unwrap().trim(), "0");
+    assert!(door.call("query", &query("SELECT 1")).is_ok());
+}
+
+/// Who hears of a fault alone sends again what was done.
+#[test]
+fn what_ran_in_a_batch_is_answered_whatever_came_behind_it() {
+    let door = door(rig::ALLOW_ALL);
+    let initialize = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-03-26","capabilities":{}}}"#;
+    let begun = door.post(&[], initialize);
+    let session =
+        begun.headers.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap().trim();
+    let insert = |id: u32| {
+        let arguments = query(&format!("INSERT INTO shop VALUES ({id}, 'x', 0)"));
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"query","arguments":{arguments}}}}}"#
+        )
+    };
+    let count = "SELECT count(*) FROM shop WHERE id >= 1000";
+    let there = || door.server().sql(DATABASE, count).unwrap().trim().to_owned();
+    let bad = r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}}"#;
+    let told = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let batch = format!("[{},{bad},{told},7,{}]", insert(1000), insert(1001));
+    let answer = door.post(&[("mcp-session-id", session)], &batch);
+    let answers = Json::parse(&answer.body).unwrap();
+    assert_eq!((answer.status, answers.items().len()), (200, 4), "{}", answer.body);
+    for (answer, at, is_result) in
+        [(0, "result", true), (1, "error", false), (2, "error", false), (3, "result", true)]
+            .map(|(index, at, is)| (&answers.items()[index], at, is))
+    {
+        assert!(answer.at(at).is_some(), "{answer:?}");
+        assert_eq!(answer.at("id").is_some(), is_result, "{answer:?}");
+    }
+    assert_eq!(there(), "2");
+    // One that is none as a whole does nothing.
+    let twice = format!("[{},{}]", insert(1002), insert(1002));
+    assert_eq!(door.post(&[("mcp-session-id", session)], &twice).status, 400);
+    assert_eq!(there(), "2");
+}
+
+#[test]
+fn a_body_that_is_too_long_by_its_own_word_is_not_waited_for() {
+    let door = door(rig::ALLOW_ALL);
+    let mut stream = TcpStream::connect(("127.0.0.1", door.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nContent-Length: {}\r\n\r\n",
+        door.token,
+        5 << 20
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer before the body");
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
     assert!(door.call("query", &query("SELECT 1")).is_ok());
 }

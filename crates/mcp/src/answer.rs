@@ -147,6 +147,12 @@ impl Refusal {
         (self, hint)
     }
 
+    /// With its place in the text, in characters from 1.
+    pub(crate) fn at(mut self, position: u32) -> Self {
+        self.0.position = Some(position);
+        self
+    }
+
     /// It was taken back.
     pub(crate) fn taken_back(request: &str) -> Self {
         Self::new("57014", format!("request {request} was taken back; the statement did not run"))

@@ -148,7 +148,7 @@ impl Client {
             match backend(&frame(kind, &body))? {
                 Backend::Authentication(Authentication::Cleartext) => {
                     let mut out = Vec::new();
-                    build::password(&mut out, token.as_bytes());
+                    build::password(&mut out, token.as_bytes())?;
                     client.stream.write_all(&out).await?;
                 }
                 Backend::BackendKeyData { process, secret } => {
@@ -208,13 +208,13 @@ impl Client {
         // What was said of the last one is no word on this.
         self.ear.held();
         self.ear.refused();
-        self.busy = true;
         let mut out = Vec::new();
-        build::parse(&mut out, "", sql, &[]);
+        build::parse(&mut out, "", sql, &[])?;
+        self.busy = true;
         let mut types = Vec::new();
         let mut refused = None;
         if need_types(values) {
-            build::describe(&mut out, b'S', "");
+            build::describe(&mut out, b'S', "")?;
             build::flush(&mut out);
             self.stream.write_all(&std::mem::take(&mut out)).await?;
             match self.types(&mut noticed).await? {
@@ -225,9 +225,9 @@ impl Client {
         let values = texts(values, &types);
         let values: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
         // Behind an error none of this is looked at.
-        build::bind(&mut out, "", "", &[], &values, &[]);
-        build::describe(&mut out, b'P', "");
-        build::execute(&mut out, "", bounds.rows);
+        build::bind(&mut out, "", "", &[], &values, &[])?;
+        build::describe(&mut out, b'P', "")?;
+        build::execute(&mut out, "", bounds.rows)?;
         build::sync(&mut out);
         self.stream.write_all(&out).await?;
         let mut outcome = self.outcome(bounds, &mut noticed).await?;
@@ -290,7 +290,7 @@ impl Client {
             return Ok(());
         }
         let mut out = Vec::new();
-        build::query(&mut out, "DISCARD ALL");
+        build::query(&mut out, "DISCARD ALL")?;
         self.stream.write_all(&out).await?;
         let outcome = self.outcome(Bounds { rows: 0, bytes: 0 }, &mut |_, _| ()).await?;
         // That it was made so is nothing that lasts.
@@ -353,7 +353,7 @@ impl Client {
                 Backend::CopyIn(_) => {
                     let mut out = Vec::new();
                     outcome.copies = true;
-                    build::copy_fail(&mut out, "COPY is not possible here");
+                    build::copy_fail(&mut out, "COPY is not possible here")?;
                     // The one that was sent is passed over while it copies.
                     build::sync(&mut out);
                     self.stream.write_all(&out).await?;

@@ -1,11 +1,13 @@
 //! The endpoint: who may come, in which era they speak, and what they ask for.
 
+mod batch;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
-use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_BATCHES, WITH_SESSIONS, takes_pages};
+use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_SESSIONS, takes_pages};
 use crate::leave;
 use crate::origin::{bare, is_for_here};
 use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
@@ -26,8 +28,6 @@ use crate::tools::{Action, Called, Caller, Takes, Tools};
 
 /// A message is not longer, in bytes.
 const LONGEST: usize = 4 << 20;
-/// So many messages one batch has at most.
-const MOST_IN_BATCH: usize = 20;
 /// So much word of a call is under way at a time.
 const WORDS: usize = 16;
 /// Lists may be kept so long by who asked for them, in milliseconds.
@@ -214,10 +214,7 @@ impl Door {
             return Err(fault.with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         accepts(headers, "application/json")?;
-        let body = to_bytes(body, LONGEST).await.map_err(|_| {
-            let why = format!("the body is longer than {} MiB, or ended early", LONGEST >> 20);
-            Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
-        })?;
+        let body = whole(body).await?;
         let message = policy::json::read(&body)
             .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
         if let Value::Array(batch) = message {
@@ -235,43 +232,6 @@ impl Door {
                 Ok(answer.unwrap_or_else(|fault| fault.respond(Some(&id))))
             }
         }
-    }
-
-    /// Several messages at once, one after the other.
-    async fn batch(
-        self: &Arc<Self>,
-        headers: &HeaderMap,
-        caller: Caller,
-        batch: Vec<Value>,
-    ) -> Result<Response, Fault> {
-        let session = self.sessions.find(headers, &caller.name()).ok();
-        if session.is_none_or(|session| session.version != WITH_BATCHES) {
-            return Err(Fault::no_request("messages come one by one"));
-        }
-        if batch.is_empty() || batch.len() > MOST_IN_BATCH {
-            return Err(Fault::no_request(format!("a batch has 1 to {MOST_IN_BATCH} messages")));
-        }
-        let mut answers = Vec::new();
-        for message in batch {
-            match rpc::read(message) {
-                Ok(Incoming::Response(response)) => self.said(headers, &caller, &response).await,
-                Ok(Incoming::Notification(told)) => drop(self.told(headers, &caller, &told)?),
-                Ok(Incoming::Request(request)) if request.method == "initialize" => {
-                    answers.push(Fault::no_request("initialize comes alone").message(Some(&request.id)));
-                }
-                Ok(Incoming::Request(request)) => {
-                    let session = self.sessions.find(headers, &caller.name())?;
-                    let id = request.id.clone();
-                    let answer = self.in_session(&session, caller.clone(), request, Told::nobody()).await;
-                    answers.push(answer.unwrap_or_else(|fault| fault.message(Some(&id))));
-                }
-                Err(fault) => answers.push(fault.message(None)),
-            }
-        }
-        if answers.is_empty() {
-            return Ok(StatusCode::ACCEPTED.into_response());
-        }
-        Ok(Json(answers).into_response())
     }
 
     /// An answer to what a client of the older era was asked. What was not asked of it is of no matter.
@@ -517,6 +477,19 @@ impl Told {
     pub(crate) fn awaited(&self) -> Option<String> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A body that is not too long. What says that it is so of itself is not waited for.
+async fn whole(body: Body) -> Result<Bytes, Fault> {
+    let fault = |how: &str| {
+        let why = format!("the body is longer than {} MiB{how}", LONGEST >> 20);
+        Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
+    };
+    let longest = u64::try_from(LONGEST).unwrap_or(u64::MAX);
+    if HttpBody::size_hint(&body).lower() > longest {
+        return Err(fault(""));
+    }
+    to_bytes(body, LONGEST).await.map_err(|_| fault(", or ended early"))
 }
 
 fn server() -> Value {

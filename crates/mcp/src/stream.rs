@@ -112,8 +112,10 @@ fn events(work: Work, how: How, first: Option<Word>) -> Response {
 /// A stream whose connection broke, from behind an event on.
 pub(crate) fn taken_up(session: &Session, last: &str) -> Option<Response> {
     let (name, number) = last.rsplit_once('-')?;
+    // Before it is taken: what is no event's name takes nothing.
+    let number = number.parse().ok()?;
     let state = session.parked.take(name)?;
-    let replay = state.said.behind(number.parse().ok()?);
+    let replay = state.said.behind(number);
     Some(said(Connected { state: Some(state), replay }))
 }
 

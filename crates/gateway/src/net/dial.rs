@@ -244,7 +244,7 @@ async fn log_in(
     login: &Login<'_>,
 ) -> Result<Upstream, DialError> {
     let mut out = Vec::new();
-    startup::login_request(&mut out, login.minor, login.parameters);
+    startup::login_request(&mut out, login.minor, login.parameters)?;
     stream.write_all(&out).await?;
     stream.flush().await?;
     authenticate(&mut stream, binding, local, login).await?;
@@ -319,13 +319,14 @@ async fn authenticate(
             Authentication::Cleartext if !private => return Err(DialError::ClearText),
             Authentication::Cleartext => {
                 build::password(&mut out, &login.password.ok_or(DialError::NoPassword)?.bytes)
+                    .map_err(|error| DialError::Credential(error.to_string()))?;
             }
             Authentication::Md5 { salt } => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
                 build::password(
                     &mut out,
                     md5::response(login.user.as_bytes(), &password.bytes, salt).as_bytes(),
-                );
+                )?;
             }
             Authentication::Sasl(mechanisms) => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
@@ -364,7 +365,7 @@ async fn sasl(
     let known = password.salted().clone();
     let mut client = scram::Client::new(&password.bytes, &nonce, binding, known);
     let mut out = Vec::new();
-    build::sasl_initial(&mut out, mechanism, &client.first());
+    build::sasl_initial(&mut out, mechanism, &client.first())?;
     stream.write_all(&out).await?;
     stream.flush().await?;
     let first = authentication(stream).await?;

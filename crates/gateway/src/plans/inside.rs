@@ -82,7 +82,7 @@ impl Inside {
     /// Sends one statement and waits for what comes of it.
     pub(super) async fn run(&mut self, sql: &str) -> Result<Came, Lost> {
         let mut out = Vec::new();
-        build::query(&mut out, sql);
+        build::query(&mut out, sql)?;
         self.0.write_all(&out).await?;
         self.0.flush().await?;
         self.answer().await

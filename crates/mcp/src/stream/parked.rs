@@ -138,7 +138,44 @@ impl Parked {
 mod tests {
     use serde_json::json;
 
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::http::{HeaderMap, HeaderValue};
+
+    use super::super::{UnderWay, taken_up};
     use super::{EVENTS, Said};
+    use crate::eras::Sessions;
+
+    #[tokio::test]
+    async fn what_names_no_event_takes_no_stream() {
+        let sessions = Sessions::default();
+        let id = sessions.begin("a", "a", "2025-11-25", "test".to_owned(), false).expect("begun");
+        let mut headers = HeaderMap::new();
+        headers.insert("mcp-session-id", HeaderValue::from_str(&id).expect("a header"));
+        let session = sessions.find(&headers, "a").expect("there");
+        let (_telling, told) = tokio::sync::mpsc::channel(1);
+        let state = UnderWay {
+            name: "name".to_owned(),
+            said: Said::default(),
+            waits: true,
+            work: None,
+            told,
+            says: [json!("the answer")].into(),
+            last: String::new(),
+            token: None,
+            progress: 0,
+            tick: tokio::time::interval(Duration::from_secs(60)),
+            session: Some(Arc::clone(&session)),
+            asks: false,
+            asked: None,
+        };
+        session.parked.keep(&session, state);
+        for last in ["name-x", "name-", "name", "-1", "name--1", "other-1", "name-18446744073709551616"] {
+            assert!(taken_up(&session, last).is_none(), "{last}");
+        }
+        assert!(taken_up(&session, "name-0").is_some(), "it is there still");
+    }
 
     #[test]
     fn what_was_said_behind_an_event_is_said_again_as_far_as_it_is_kept() {

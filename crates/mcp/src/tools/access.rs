@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::plan::{reason, refusal};
 use super::wait::{PATIENCE, unanswered};
-use super::{Caller, Tools, text};
+use super::{Caller, Tools, sendable, text};
 use crate::answer::{Answer, Refusal};
 use crate::door::Told;
 use crate::rpc::Object;
@@ -88,7 +88,8 @@ fn data(shown: &Shown) -> Value {
 fn leaves(arguments: &Object) -> Result<Vec<String>, Refusal> {
     let wrong = || Refusal::argument("access is a list of texts, each an action and a table".to_owned());
     let all = arguments.get("access").and_then(Value::as_array).ok_or_else(wrong)?;
-    all.iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+    let one = |one: &Value| sendable("access", one.as_str().ok_or_else(wrong)?).map(str::to_owned);
+    all.iter().map(one).collect()
 }
 
 fn whole(arguments: &Object, name: &str) -> Result<Option<u64>, Refusal> {

@@ -251,9 +251,18 @@ fn text<'a>(arguments: &'a Object, name: &str) -> Result<&'a str, Refusal> {
 fn optional<'a>(arguments: &'a Object, name: &str) -> Result<Option<&'a str>, Refusal> {
     match arguments.get(name) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) => sendable(name, text).map(Some),
         Some(_) => Err(Refusal::argument(format!("{name} is a text"))),
     }
+}
+
+/// A text that PostgreSQL's protocol and its values can carry whole: none with a zero byte.
+fn sendable<'a>(name: &str, text: &'a str) -> Result<&'a str, Refusal> {
+    let Some(at) = text.chars().position(|c| c == '\0') else { return Ok(text) };
+    let code = if name == "sql" { "42601" } else { "22021" };
+    let hint = "Leave it out: no text of PostgreSQL's has one.".to_owned();
+    let refusal = Refusal::of(code, format!("{name} has a zero byte, and nothing was sent"), Some(hint));
+    Err(refusal.at(u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1)))
 }
 
 impl From<Lost> for Refusal {
@@ -276,7 +285,37 @@ impl From<Lost> for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::definitions;
+    use serde_json::json;
+
+    use super::{definitions, optional};
+    use crate::answer::Answer;
+    use crate::rpc::Object;
+
+    #[test]
+    fn a_text_with_a_zero_byte_is_refused_whole_and_it_is_said_where_it_is() {
+        for (name, text, expected) in [
+            (
+                "sql",
+                "select 1\0 where false",
+                Some("42601: sql has a zero byte, and nothing was sent (at character 9)"),
+            ),
+            ("sql", "s\u{e4}l\0", Some("42601: sql has a zero byte, and nothing was sent (at character 4)")),
+            (
+                "target",
+                "shop\0x",
+                Some("22021: target has a zero byte, and nothing was sent (at character 5)"),
+            ),
+            ("sql", "select 1 where false", None),
+            ("sql", "", None),
+        ] {
+            let arguments = Object::from_iter([(name.to_owned(), json!(text))]);
+            let said = optional(&arguments, name).map_err(|refusal| Answer::from(refusal).into_result());
+            let said =
+                said.err().map(|result| result["content"][0]["text"].as_str().unwrap_or_default().to_owned());
+            let first = said.as_deref().and_then(|said| said.lines().next());
+            assert_eq!(first, expected, "{text:?}");
+        }
+    }
 
     /// A token is about four letters of English, and most signs are one each. This counts more than tokenizers do.
     fn tokens(text: &str) -> usize {

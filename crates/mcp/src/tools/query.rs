@@ -13,7 +13,7 @@ use model::TargetName;
 use serde_json::{Value, json};
 
 use super::catalogue::{type_name, typed};
-use super::{Called, Caller, Tools, optional, text};
+use super::{Called, Caller, Tools, optional, sendable, text};
 use crate::answer::{Answer, Refusal, delimited};
 use crate::client::{Bounds, Column, Outcome};
 use crate::door::Told;
@@ -390,8 +390,22 @@ fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
 fn values(arguments: &Object) -> Result<Vec<Value>, Refusal> {
     match arguments.get("params") {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(values)) if values.len() <= MOST_VALUES => Ok(values.clone()),
+        Some(Value::Array(values)) if values.len() <= MOST_VALUES => {
+            for (number, value) in (1..).zip(values) {
+                whole(&format!("${number} in params"), value)?;
+            }
+            Ok(values.clone())
+        }
         Some(_) => Err(Refusal::argument(format!("params is a list of at most {MOST_VALUES} values"))),
+    }
+}
+
+/// What is sent of a value is all of it. In an object JSON writes a zero byte by its number, and the type that reads it judges it.
+fn whole(name: &str, value: &Value) -> Result<(), Refusal> {
+    match value {
+        Value::String(text) => sendable(name, text).map(drop),
+        Value::Array(parts) => parts.iter().try_for_each(|part| whole(name, part)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Ok(()),
     }
 }
 
@@ -460,5 +474,18 @@ mod tests {
         let given = arguments(json!({"params": [1, "a", null, true, {"a": [1]}]}));
         assert_eq!(values(&given).expect("values").len(), 5);
         assert!(values(&arguments(json!({"params": "a"}))).is_err());
+        for (given, is_taken) in [
+            (json!(["a", "b\0c"]), false),
+            (json!(["a", ["b", ["c\0"]]]), false),
+            (json!([["b", {"a": "\0"}]]), true),
+            (json!([{"a": "\0"}]), true),
+        ] {
+            let taken = values(&arguments(json!({ "params": given })));
+            assert_eq!(taken.is_ok(), is_taken, "{given}");
+            if let Err(refusal) = taken {
+                let data = crate::answer::Answer::from(refusal).into_result();
+                assert_eq!(data["structuredContent"]["code"], "22021", "{given}");
+            }
+        }
     }
 }

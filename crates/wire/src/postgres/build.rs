@@ -2,6 +2,7 @@
 
 use super::backend::{Field, TransactionStatus};
 use super::error::ErrorFields;
+use crate::Malformed;
 
 /// Appends one message: its type, its length and what `body` writes.
 pub fn message(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -20,10 +21,41 @@ pub(super) fn set_length(out: &mut [u8], start: usize) {
     }
 }
 
-/// A zero byte would end a string early and make its rest a message of its own: it ends the string for good.
-pub(super) fn cstr(out: &mut Vec<u8>, text: &[u8]) {
-    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
-    out.extend_from_slice(text.get(..end).unwrap_or_default());
+/// The same of a message that may be none: then nothing is appended.
+fn sendable(
+    out: &mut Vec<u8>,
+    kind: u8,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let start = out.len();
+    let mut built = Ok(());
+    message(out, kind, |out| built = body(out));
+    if built.is_err() {
+        out.truncate(start);
+    }
+    built
+}
+
+/// A text of whoever asks for something. A zero byte would end it early: what is left would be another statement, another name
+/// or another password than was meant, so that there is no message for it.
+pub(super) fn cstr(out: &mut Vec<u8>, text: &[u8]) -> Result<(), Malformed> {
+    if text.contains(&0) {
+        return Err(Malformed("a text with a zero byte, which no message can carry"));
+    }
+    out.extend_from_slice(text);
+    out.push(0);
+    Ok(())
+}
+
+/// A text of whoever answers, which is for people or comes out of a message itself. It is told whatever is in it, and none of it
+/// begins a field of its own.
+fn words(out: &mut Vec<u8>, text: &[u8]) {
+    for (index, part) in text.split(|b| *b == 0).enumerate() {
+        if index > 0 {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+        out.extend_from_slice(part);
+    }
     out.push(0);
 }
 
@@ -44,20 +76,24 @@ fn value(out: &mut Vec<u8>, value: Option<&[u8]>) {
 // ---------------------------------------------------------------------- a client's
 
 /// Query.
-pub fn query(out: &mut Vec<u8>, sql: &str) {
-    message(out, b'Q', |out| cstr(out, sql.as_bytes()));
+///
+/// # Errors
+/// A zero byte in the text, here as in all that follows that carries one; then nothing is appended.
+pub fn query(out: &mut Vec<u8>, sql: &str) -> Result<(), Malformed> {
+    sendable(out, b'Q', |out| cstr(out, sql.as_bytes()))
 }
 
 /// Parse, with the type OIDs of the first parameters.
-pub fn parse(out: &mut Vec<u8>, name: &str, sql: &str, types: &[u32]) {
-    message(out, b'P', |out| {
-        cstr(out, name.as_bytes());
-        cstr(out, sql.as_bytes());
+pub fn parse(out: &mut Vec<u8>, name: &str, sql: &str, types: &[u32]) -> Result<(), Malformed> {
+    sendable(out, b'P', |out| {
+        cstr(out, name.as_bytes())?;
+        cstr(out, sql.as_bytes())?;
         count(out, types.len());
         for oid in types {
             out.extend_from_slice(&oid.to_be_bytes());
         }
-    });
+        Ok(())
+    })
 }
 
 /// Bind.
@@ -68,17 +104,18 @@ pub fn bind(
     formats: &[i16],
     values: &[Option<&[u8]>],
     results: &[i16],
-) {
-    message(out, b'B', |out| {
-        cstr(out, portal.as_bytes());
-        cstr(out, statement.as_bytes());
+) -> Result<(), Malformed> {
+    sendable(out, b'B', |out| {
+        cstr(out, portal.as_bytes())?;
+        cstr(out, statement.as_bytes())?;
         shorts(out, formats);
         count(out, values.len());
         for v in values {
             value(out, *v);
         }
         shorts(out, results);
-    });
+        Ok(())
+    })
 }
 
 fn shorts(out: &mut Vec<u8>, values: &[i16]) {
@@ -89,35 +126,36 @@ fn shorts(out: &mut Vec<u8>, values: &[i16]) {
 }
 
 /// Describe; `kind` is `S` for a statement and `P` for a portal.
-pub fn describe(out: &mut Vec<u8>, kind: u8, name: &str) {
-    message(out, b'D', |out| {
+pub fn describe(out: &mut Vec<u8>, kind: u8, name: &str) -> Result<(), Malformed> {
+    sendable(out, b'D', |out| {
         out.push(kind);
-        cstr(out, name.as_bytes());
-    });
+        cstr(out, name.as_bytes())
+    })
 }
 
 /// Execute; 0 is all rows.
-pub fn execute(out: &mut Vec<u8>, portal: &str, max_rows: u32) {
-    message(out, b'E', |out| {
-        cstr(out, portal.as_bytes());
+pub fn execute(out: &mut Vec<u8>, portal: &str, max_rows: u32) -> Result<(), Malformed> {
+    sendable(out, b'E', |out| {
+        cstr(out, portal.as_bytes())?;
         out.extend_from_slice(&max_rows.to_be_bytes());
-    });
+        Ok(())
+    })
 }
 
 /// Close of a portal.
-pub fn close_portal(out: &mut Vec<u8>, name: &str) {
-    message(out, b'C', |out| {
+pub fn close_portal(out: &mut Vec<u8>, name: &str) -> Result<(), Malformed> {
+    sendable(out, b'C', |out| {
         out.push(b'P');
-        cstr(out, name.as_bytes());
-    });
+        cstr(out, name.as_bytes())
+    })
 }
 
 /// Close of a statement.
-pub fn close_statement(out: &mut Vec<u8>, name: &str) {
-    message(out, b'C', |out| {
+pub fn close_statement(out: &mut Vec<u8>, name: &str) -> Result<(), Malformed> {
+    sendable(out, b'C', |out| {
         out.push(b'S');
-        cstr(out, name.as_bytes());
-    });
+        cstr(out, name.as_bytes())
+    })
 }
 
 /// Sync.
@@ -136,21 +174,22 @@ pub fn terminate(out: &mut Vec<u8>) {
 }
 
 /// CopyFail.
-pub fn copy_fail(out: &mut Vec<u8>, why: &str) {
-    message(out, b'f', |out| cstr(out, why.as_bytes()));
+pub fn copy_fail(out: &mut Vec<u8>, why: &str) -> Result<(), Malformed> {
+    sendable(out, b'f', |out| cstr(out, why.as_bytes()))
 }
 
-/// PasswordMessage. A password with a zero byte cannot be sent and is cut there.
-pub fn password(out: &mut Vec<u8>, password: &[u8]) {
-    message(out, b'p', |out| cstr(out, password));
+/// PasswordMessage.
+pub fn password(out: &mut Vec<u8>, password: &[u8]) -> Result<(), Malformed> {
+    sendable(out, b'p', |out| cstr(out, password))
 }
 
 /// SASLInitialResponse.
-pub fn sasl_initial(out: &mut Vec<u8>, mechanism: &str, response: &[u8]) {
-    message(out, b'p', |out| {
-        cstr(out, mechanism.as_bytes());
+pub fn sasl_initial(out: &mut Vec<u8>, mechanism: &str, response: &[u8]) -> Result<(), Malformed> {
+    sendable(out, b'p', |out| {
+        cstr(out, mechanism.as_bytes())?;
         value(out, Some(response));
-    });
+        Ok(())
+    })
 }
 
 /// SASLResponse.
@@ -173,7 +212,7 @@ pub fn notice(out: &mut Vec<u8>, fields: &ErrorFields) {
 fn report(out: &mut Vec<u8>, fields: &ErrorFields) {
     for (kind, text) in fields.iter() {
         out.push(kind);
-        cstr(out, text.as_bytes());
+        words(out, text.as_bytes());
     }
     out.push(0);
 }
@@ -190,7 +229,7 @@ pub fn ready(out: &mut Vec<u8>, status: TransactionStatus) {
 
 /// CommandComplete.
 pub fn command_complete(out: &mut Vec<u8>, tag: &str) {
-    message(out, b'C', |out| cstr(out, tag.as_bytes()));
+    message(out, b'C', |out| words(out, tag.as_bytes()));
 }
 
 /// AuthenticationOk.
@@ -212,7 +251,7 @@ pub fn authentication_md5(out: &mut Vec<u8>, salt: [u8; 4]) {
 pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
     let mut list = Vec::new();
     for mechanism in mechanisms {
-        cstr(&mut list, mechanism.as_bytes());
+        words(&mut list, mechanism.as_bytes());
     }
     list.push(0);
     authentication(out, 10, &list);
@@ -238,8 +277,8 @@ fn authentication(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
 /// ParameterStatus.
 pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: impl AsRef<[u8]>) {
     message(out, b'S', |out| {
-        cstr(out, name.as_bytes());
-        cstr(out, value.as_ref());
+        words(out, name.as_bytes());
+        words(out, value.as_ref());
     });
 }
 
@@ -258,7 +297,7 @@ pub fn negotiate_protocol_version(out: &mut Vec<u8>, minor: u32, options: &[&str
         out.extend_from_slice(&(0x0003_0000 | minor).to_be_bytes());
         out.extend_from_slice(&u32::try_from(options.len()).unwrap_or(u32::MAX).to_be_bytes());
         for option in options {
-            cstr(out, option.as_bytes());
+            words(out, option.as_bytes());
         }
     });
 }
@@ -268,7 +307,7 @@ pub fn row_description(out: &mut Vec<u8>, fields: &[Field]) {
     message(out, b'T', |out| {
         count(out, fields.len());
         for field in fields {
-            cstr(out, &field.name);
+            words(out, &field.name);
             out.extend_from_slice(&field.table.to_be_bytes());
             out.extend_from_slice(&field.attribute.to_be_bytes());
             out.extend_from_slice(&field.type_oid.to_be_bytes());

@@ -120,16 +120,24 @@ pub fn cancel_request(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
     out.extend_from_slice(secret);
 }
 
-/// Appends a StartupMessage of protocol `3.minor`. Zero bytes in names and values end them there.
-pub fn login_request(out: &mut Vec<u8>, minor: u16, parameters: &[(String, impl AsRef<[u8]>)]) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&3u16.to_be_bytes());
-    out.extend_from_slice(&minor.to_be_bytes());
+/// Appends a StartupMessage of protocol `3.minor`.
+///
+/// # Errors
+/// A zero byte in a name or a value; then nothing is appended.
+pub fn login_request(
+    out: &mut Vec<u8>,
+    minor: u16,
+    parameters: &[(String, impl AsRef<[u8]>)],
+) -> Result<(), Malformed> {
+    let mut packet = vec![0; 4];
+    packet.extend_from_slice(&3u16.to_be_bytes());
+    packet.extend_from_slice(&minor.to_be_bytes());
     for (name, value) in parameters {
-        super::build::cstr(out, name.as_bytes());
-        super::build::cstr(out, value.as_ref());
+        super::build::cstr(&mut packet, name.as_bytes())?;
+        super::build::cstr(&mut packet, value.as_ref())?;
     }
-    out.push(0);
-    super::build::set_length(out, start);
+    packet.push(0);
+    super::build::set_length(&mut packet, 0);
+    out.append(&mut packet);
+    Ok(())
 }

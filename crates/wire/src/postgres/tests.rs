@@ -5,16 +5,16 @@ use proptest::prelude::*;
 
 use super::backend::{Backend, Field, TransactionStatus, backend};
 use super::copy::{CopyFormat, CopyRewriter};
-use super::error::ErrorFields;
+use super::error::{ErrorFields, field};
 use super::frontend::{Frontend, Kind, Parse, frontend};
 use super::row::{Cell, Cells};
 use super::scram::{Binding, Client, ScramVerifier, Server};
 use super::startup::{Startup, cancel_request, login_request, split_startup, ssl_request};
 use super::{build, header, row, split};
 
-fn built(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn built<R>(write: impl FnOnce(&mut Vec<u8>) -> R) -> Vec<u8> {
     let mut out = Vec::new();
-    write(&mut out);
+    drop(write(&mut out));
     out
 }
 
@@ -49,9 +49,46 @@ fn what_a_client_writes_is_read_back() {
     says(&built(|o| build::copy_fail(o, "no")), &Frontend::CopyFail(b"no"));
 }
 
+/// What is left of a text that is cut is another one: an UPDATE without its WHERE.
 #[test]
-fn a_zero_byte_in_a_string_does_not_begin_another_field() {
-    says(&built(|o| build::query(o, "select 1\0; drop")), &Frontend::Query(b"select 1"));
+fn a_text_with_a_zero_byte_is_no_message_and_no_part_of_it_is_one() {
+    type Build = fn(&mut Vec<u8>, &str) -> Result<(), crate::Malformed>;
+    let all: [(&str, Build); 13] = [
+        ("Query", |o, text| build::query(o, text)),
+        ("Parse", |o, text| build::parse(o, "", text, &[])),
+        ("Parse's name", |o, text| build::parse(o, text, "select 1", &[])),
+        ("Bind's portal", |o, text| build::bind(o, text, "", &[], &[], &[])),
+        ("Bind's statement", |o, text| build::bind(o, "", text, &[], &[], &[])),
+        ("Describe", |o, text| build::describe(o, b'S', text)),
+        ("Execute", |o, text| build::execute(o, text, 0)),
+        ("Close of a portal", |o, text| build::close_portal(o, text)),
+        ("Close of a statement", |o, text| build::close_statement(o, text)),
+        ("CopyFail", |o, text| build::copy_fail(o, text)),
+        ("PasswordMessage", |o, text| build::password(o, text.as_bytes())),
+        ("SASLInitialResponse", |o, text| build::sasl_initial(o, text, b"")),
+        ("StartupMessage", |o, text| login_request(o, 0, &[("user".to_owned(), text)])),
+    ];
+    for (what, build) in all {
+        for text in ["update t set a = 1\0 where b", "\0", "x\0"] {
+            let mut out = b"before".to_vec();
+            assert!(build(&mut out, text).is_err(), "{what}: {text:?}");
+            assert_eq!(out, b"before", "{what}: {text:?}");
+        }
+        let mut out = Vec::new();
+        assert!(build(&mut out, "update t set a = 1 where b").is_ok(), "{what}");
+        assert!(out.len() > 4, "{what}");
+    }
+    let name = [("us\0er".to_owned(), "x")];
+    assert!(login_request(&mut Vec::new(), 0, &name).is_err());
+}
+
+#[test]
+fn a_zero_byte_in_words_of_a_server_is_shown_and_begins_no_field() {
+    let error = built(|o| build::error(o, &ErrorFields::new("42501", "no\0Dmore").hint("ask")));
+    let body = error.get(5..).expect("a body");
+    for (kind, expected) in [(b'M', Some("no\u{fffd}Dmore")), (b'D', None), (b'H', Some("ask"))] {
+        assert_eq!(field(body, kind).as_deref(), expected);
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Control {
     pub(crate) async fn run(&mut self, sql: &str) -> Result<u64, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();
-        build::query(&mut out, sql);
+        build::query(&mut out, sql)?;
         stream.write_all(&out).await?;
         stream.flush().await?;
         let mut changed = 0_u64;
@@ -192,7 +192,7 @@ impl Control {
     async fn asked_within(&mut self, sql: &str, longest: usize, most: usize) -> Result<Rows, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();
-        build::query(&mut out, sql);
+        build::query(&mut out, sql)?;
         stream.write_all(&out).await?;
         stream.flush().await?;
         let (mut rows, mut left) = (Rows::new(), Left::bytes(most));

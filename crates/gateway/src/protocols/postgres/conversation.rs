@@ -356,7 +356,7 @@ impl Conversation {
     /// A second opinion on where the result's columns come from, and their types, are needed before the first row; the
     /// client may not ask for them.
     fn describe_for_us(&mut self, out: &mut Vec<u8>, name: &str, prepared: Arc<Prepared>) {
-        build::describe(out, b'S', name);
+        own::describe(out, b'S', name);
         self.extended(Expected::DescribeStatement { prepared: Some(prepared), ours: true });
     }
 

@@ -71,7 +71,7 @@ impl Foresight {
     pub(crate) fn of(&mut self, text: &str) -> Result<Request, Garbled> {
         let operation = self.understanding.understand(text.as_bytes(), &Names::default(), true)?;
         let mut frame = Vec::new();
-        build::query(&mut frame, text);
+        build::query(&mut frame, text).map_err(|error| Garbled::new("42601", error.to_string()))?;
         let (under, seen) = (Arc::clone(&self.under), self.understanding.seen());
         Ok(Request::new(frame, RequestKind::Query, operation, under, seen))
     }

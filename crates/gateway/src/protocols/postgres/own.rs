@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use model::TableName;
+use wire::Malformed;
 use wire::postgres::build;
 
 use super::control::Rows;
@@ -133,11 +134,31 @@ pub(super) fn catalogue_of(answers: &mut Vec<Rows>) -> Vec<Rows> {
 
 /// Appends one of our statements: parse, bind, execute and close, all under the reserved name.
 pub(super) fn ask(out: &mut Vec<u8>, sql: &str) {
-    build::parse(out, RESERVED, sql, &[]);
-    build::bind(out, RESERVED, RESERVED, &[], &[], &[]);
-    build::execute(out, RESERVED, 0);
-    build::close_portal(out, RESERVED);
-    build::close_statement(out, RESERVED);
+    begin(out, sql);
+    fixed(build::bind(out, RESERVED, RESERVED, &[], &[], &[]));
+    fixed(build::execute(out, RESERVED, 0));
+    fixed(build::close_portal(out, RESERVED));
+    fixed(build::close_statement(out, RESERVED));
+}
+
+/// What no message can carry fails as what is refused does, in its place: no part of it is sent.
+fn begin(out: &mut Vec<u8>, sql: &str) {
+    if build::parse(out, RESERVED, sql, &[]).is_err() {
+        fail_extended(out, false);
+    }
+}
+
+/// Appends the question what a statement or a portal of the client's is. Its name came in a message, which ends it; what could
+/// not have come so is asked for by a name that is never there.
+pub(super) fn describe(out: &mut Vec<u8>, kind: u8, name: &str) {
+    if build::describe(out, kind, name).is_err() {
+        fixed(build::describe(out, kind, RESERVED));
+    }
+}
+
+/// Texts that stand in this file have no zero byte: a test looks.
+fn fixed(built: Result<(), Malformed>) {
+    debug_assert!(built.is_ok(), "a text of our own that no message can carry");
 }
 
 /// A statement that is only prepared: that locks these relations until the transaction ends, against being altered or dropped.
@@ -149,24 +170,45 @@ pub(super) fn lock_tables(tables: &BTreeSet<TableName>) -> String {
 
 /// Appends a statement of ours that is prepared and dropped again, and not run.
 pub(super) fn prepare(out: &mut Vec<u8>, sql: &str) {
-    build::parse(out, RESERVED, sql, &[]);
-    build::close_statement(out, RESERVED);
+    begin(out, sql);
+    fixed(build::close_statement(out, RESERVED));
 }
 
 /// Appends the stand-in for a refused simple Query.
 pub(super) fn fail_simple(out: &mut Vec<u8>) {
-    build::query(out, CERTAIN_FAILURE);
+    fixed(build::query(out, CERTAIN_FAILURE));
 }
 
 /// Appends the stand-in for a refused message of the extended protocol. A failed Parse of the unnamed statement drops the
 /// one before it, so only the stand-in for such a Parse is one, too; others are parsed under the reserved name.
 pub(super) fn fail_extended(out: &mut Vec<u8>, unnamed: bool) {
-    build::parse(out, if unnamed { "" } else { RESERVED }, CERTAIN_FAILURE, &[]);
+    fixed(build::parse(out, if unnamed { "" } else { RESERVED }, CERTAIN_FAILURE, &[]));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_no_message_can_carry_fails_whole_in_its_place() {
+        let sent = |sql: &str| {
+            let mut out = Vec::new();
+            ask(&mut out, sql);
+            out
+        };
+        assert_eq!(sent("SELECT 1\0 WHERE false"), sent(CERTAIN_FAILURE));
+        assert_ne!(sent("SELECT 1"), sent(CERTAIN_FAILURE));
+        let name = |name: &str| {
+            let mut out = Vec::new();
+            describe(&mut out, b'S', name);
+            out
+        };
+        assert_eq!(name("a\0b"), name(RESERVED));
+        assert_ne!(name("a"), name(RESERVED));
+        for fixed in [RESERVED, CERTAIN_FAILURE] {
+            assert!(!fixed.contains('\0'));
+        }
+    }
 
     #[test]
     fn where_other_triggers_fire_than_usually_nothing_is_certain() {

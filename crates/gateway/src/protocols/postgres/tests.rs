@@ -218,9 +218,9 @@ fn of(parts: &[Vec<u8>]) -> Vec<u8> {
     parts.concat()
 }
 
-fn made(make: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+fn made<R>(make: impl FnOnce(&mut Vec<u8>) -> R) -> Vec<u8> {
     let mut out = Vec::new();
-    make(&mut out);
+    drop(make(&mut out));
     out
 }
 

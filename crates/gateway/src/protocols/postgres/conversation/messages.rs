@@ -332,7 +332,7 @@ impl Conversation {
         self.running(&bound);
         self.caps(&bound);
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
-            build::describe(&mut first, b'P', &name);
+            own::describe(&mut first, b'P', &name);
             self.extended(Expected::DescribePortal { bound: Some(Arc::clone(&bound)), ours: true });
         }
         self.extended(Expected::Execute(Run::new(bound)));
