@@ -255,7 +255,10 @@ async fn who(
 ) -> Result<Json<Bearer>, Refused> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    let known = desk.gateway.bearer(token, peer).await;
+    let known = desk.gateway.bearer(token, peer).await.map_err(|error| {
+        tracing::error!("whose token it is cannot be looked up: {error}");
+        Refused::unavailable()
+    })?;
     known.map(Json).ok_or_else(|| Refused::client("the token is not valid"))
 }
 

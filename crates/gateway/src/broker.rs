@@ -228,10 +228,10 @@ impl Authenticator for Secret<'_> {
         None
     }
 
-    async fn verifier(&self, _user: &str) -> (ScramVerifier, Option<()>) {
+    async fn verifier(&self, _user: &str) -> Result<(ScramVerifier, Option<()>), Refused> {
         let mut salt = [0; 16];
         let _ = rand::fill(&mut salt);
-        (ScramVerifier::new(self.0.as_bytes(), &salt, crate::tokens::ITERATIONS), None)
+        Ok((ScramVerifier::new(self.0.as_bytes(), &salt, crate::tokens::ITERATIONS), None))
     }
 }
 

@@ -318,7 +318,7 @@ impl Gateway {
     async fn party(&self, token: &str, what: &'static str) -> Result<Party, ExchangeError> {
         let entrance = self.authenticator();
         if token.starts_with(TOKEN_PREFIX) {
-            let admitted = entrance.tokens.check(token.as_bytes()).await;
+            let admitted = entrance.tokens.check(token.as_bytes()).await?;
             // One for a single resource is good there, and nothing is made of it.
             let admitted = admitted.filter(|admitted| admitted.resource().is_none());
             let admitted = admitted.ok_or(ExchangeError::Unproven(what, None))?;

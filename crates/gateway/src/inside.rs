@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use journal::record;
 use model::{Action, ColumnName, Effect, Facts, Inspect, Resource, TableName, Tag, TargetName};
@@ -24,6 +24,7 @@ pub(crate) use self::recent::Recent;
 use crate::audit::JournalDown;
 use crate::errand::Errand;
 use crate::gateway::Gateway;
+use crate::lease;
 use crate::net::listen::{Accepted, NEWEST_MINOR};
 use crate::net::login::{Authenticator, Refused};
 use crate::serve;
@@ -32,6 +33,9 @@ use crate::tokens::Admitted;
 
 /// So much is under way in either direction before its writer waits, in bytes.
 const UNDER_WAY: usize = 64 * 1024;
+
+/// While a store takes its time, what is known without it is looked at so often.
+const MEANWHILE: Duration = Duration::from_millis(250);
 
 /// Seconds since 1970, as decisions are made by.
 pub fn now() -> i64 {
@@ -230,6 +234,8 @@ impl Gateway {
                 self.failures().forgive(peer.ip());
                 return Ok(admitted);
             }
+            // Nobody has guessed anything, and nothing is said against the token.
+            Err(Refused::Unknown) => return Err(NotIn::Closed(lease::closed())),
             Err(refused) => refused,
         };
         self.metrics().logins_refused.inc();
@@ -241,24 +247,43 @@ impl Gateway {
         Err(NotIn::Token)
     }
 
-    /// Whether a token that was taken before would be taken now. It is asked while its call goes on, and is no login.
-    pub async fn is_still_in(&self, token: &str) -> bool {
-        self.known_inside(token).await.is_ok()
+    /// Whether a token that was taken before would be taken now. It is asked while its call goes on, and is no login. Where the
+    /// store does not say, what is known of it is: that it was taken, for as long as the gateway's lease is not over.
+    ///
+    /// # Errors
+    /// It would not, or the lease is over.
+    pub async fn is_still_in(&self, admitted: &Admitted, token: &str) -> Result<(), NotIn> {
+        let looked = self.known_inside(token);
+        tokio::pin!(looked);
+        loop {
+            let known = tokio::time::timeout(MEANWHILE, &mut looked).await;
+            if admitted.expires() <= now() || self.is_denied_inside(admitted) {
+                return Err(NotIn::Token);
+            }
+            match known {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(Refused::Unknown)) => return self.is_current().map_err(NotIn::Closed),
+                Ok(Err(_)) => return Err(NotIn::Token),
+                Err(_) => self.is_current().map_err(NotIn::Closed)?,
+            }
+        }
+    }
+
+    fn is_denied_inside(&self, admitted: &Admitted) -> bool {
+        let (token, who) = (admitted.token(), admitted.principal());
+        self.denials().of_token(token, who, &self.groups(), now()).is_some()
     }
 
     /// Whoever a token is of, and when that was looked at.
     async fn known_inside(&self, token: &str) -> Result<(Admitted, Looked), Refused> {
         let (mark, turn, asked) = (Mark::of(token), self.turn(), Instant::now());
-        let is_denied = |admitted: &Admitted| {
-            let (token, who) = (admitted.token(), admitted.principal());
-            self.denials().of_token(token, who, &self.groups(), now()).is_some()
-        };
-        if let Some(admitted) = self.recent().find(&mark, turn).filter(|admitted| !is_denied(admitted)) {
+        let lately = self.recent().find(&mark, turn);
+        if let Some(admitted) = lately.filter(|admitted| !self.is_denied_inside(admitted)) {
             return Ok((admitted, Looked::Lately));
         }
         let admitted = self.authenticator_of_agents().check(token.as_bytes()).await?;
         // A code for emergencies opens one session, and a door asks more than once.
-        if admitted.is_emergency() || is_denied(&admitted) {
+        if admitted.is_emergency() || self.is_denied_inside(&admitted) {
             return Err(Refused::Token);
         }
         self.recent().keep(mark, &admitted, asked, turn);

@@ -12,6 +12,11 @@ const CUT_OFF: &str = "ZD004";
 /// For a session that cannot be opened now; clients that know several gateways try the next.
 const NOT_NOW: &str = "57P03";
 
+/// Why nobody is let in while the store does not answer.
+pub(crate) const UNKNOWN: &str = "the gateway cannot reach its store, so it does not know who may come in";
+/// A way on from there. Who throws a good token away signs in anew for nothing.
+pub(crate) const KEEP: &str = "Keep the token. Try again in a moment, or at another gateway.";
+
 /// A moment by two clocks, in milliseconds: one that goes on while the machine sleeps and cannot be set, and the wall's, which
 /// also sees that a virtual machine was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,12 +102,7 @@ pub(crate) fn refusal() -> Denied {
 
 /// What a client hears that cannot be let in now.
 pub(crate) fn closed() -> Denied {
-    Denied {
-        code: NOT_NOW,
-        reason: "the gateway cannot reach its store, so it does not know who may come in".to_owned(),
-        hint: Some("Try again in a moment, or at another gateway.".to_owned()),
-        ..refusal()
-    }
+    Denied { code: NOT_NOW, reason: UNKNOWN.to_owned(), hint: Some(KEEP.to_owned()), ..refusal() }
 }
 
 #[cfg(test)]

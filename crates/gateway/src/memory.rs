@@ -23,8 +23,10 @@ use zeroize::Zeroizing;
 use crate::configure::Configuration;
 use crate::gateway::now;
 use crate::state::{
-    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StoredCode, StoredToken, Trouble,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+    Trouble,
 };
+use crate::tests::unknown::{SHARED, SILENT};
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<Kept>);
@@ -167,7 +169,7 @@ impl Backend for Memory {
     }
 
     fn is_shared(&self) -> bool {
-        false
+        SHARED.get()
     }
 
     fn changed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -204,6 +206,9 @@ impl Backend for Memory {
     }
 
     fn token<'a>(&'a self, id: &'a str) -> Reply<'a, Option<StoredToken>> {
+        if SILENT.get() {
+            return Box::pin(async { Err(StateError("it does not answer".to_owned())) });
+        }
         self.with(|kept| kept.tokens.iter().find(|t| t.id == id).cloned())
     }
 

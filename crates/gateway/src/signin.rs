@@ -13,6 +13,7 @@ use crate::gateway::Gateway;
 use crate::net::login::TOKEN_PREFIX;
 use crate::requests::AdminError;
 use crate::sessions::Ended;
+use crate::state::StateError;
 use crate::tokens::Admitted;
 
 /// The longest name of an agent, in bytes.
@@ -117,17 +118,20 @@ impl Gateway {
     }
 
     /// Whose token of the gateway's own this is.
-    pub async fn bearer(&self, token: &str, from: SocketAddr) -> Option<Bearer> {
-        let admitted = self.own_token(token, from).await?;
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn bearer(&self, token: &str, from: SocketAddr) -> Result<Option<Bearer>, StateError> {
+        let Some(admitted) = self.own_token(token, from).await? else { return Ok(None) };
         let mut principal = admitted.principal().clone();
         self.groups().settle(&mut principal);
-        Some(Bearer {
+        Ok(Some(Bearer {
             principal: principal.id.to_string(),
             groups: principal.groups,
             on_behalf_of: principal.on_behalf_of.iter().map(ToString::to_string).collect(),
             token: admitted.token().to_owned(),
             expires: admitted.expires(),
-        })
+        }))
     }
 
     /// Takes a token back at its bearer's wish, and those that were minted with it (RFC 7009). One that is none needs nothing.
@@ -138,7 +142,7 @@ impl Gateway {
         if token.starts_with(REFRESH_PREFIX) {
             return self.give_back_refresh(token, from).await;
         }
-        let Some(admitted) = self.own_token(token, from).await else { return Ok(()) };
+        let Some(admitted) = self.own_token(token, from).await? else { return Ok(()) };
         let id = admitted.token();
         self.administered(&admitted.principal().id.to_string(), "token given back", id)?;
         self.state().revoke_token(id).await?;
@@ -148,12 +152,12 @@ impl Gateway {
     }
 
     /// Whoever guesses waits.
-    async fn own_token(&self, token: &str, from: SocketAddr) -> Option<Admitted> {
+    async fn own_token(&self, token: &str, from: SocketAddr) -> Result<Option<Admitted>, StateError> {
         let is_one = token.starts_with(TOKEN_PREFIX);
-        let admitted = if is_one { self.known_tokens().check(token.as_bytes()).await } else { None };
+        let admitted = if is_one { self.known_tokens().check(token.as_bytes()).await? } else { None };
         if admitted.is_none() {
             tokio::time::sleep(self.failures().penalty(from.ip())).await;
         }
-        admitted
+        Ok(admitted)
     }
 }

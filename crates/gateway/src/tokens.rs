@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
 use model::{Principal, Request, TargetName};
 use policy::Identity;
 use policy::identity::{Groups, Known};
+use tokio::time::timeout;
 use wire::postgres::scram::ScramVerifier;
 
 use crate::audit::hex;
@@ -22,6 +24,9 @@ use crate::state::{State, StateError, StoredToken};
 pub(crate) const ITERATIONS: u32 = 4096;
 /// So many tokens that were checked lately are known by a keyed digest, to save their rounds.
 const REMEMBERED: usize = 10_000;
+
+/// The store may take so long to say whose a token is. A login takes longer, so that it hears of this.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A token is minted with one or two others, and those with others, and so many there are of them at most.
 const MOST_ANCESTORS: usize = 16;
@@ -207,33 +212,28 @@ impl Tokens {
     }
 
     /// The stored token of an id that can be used now: neither it nor one that it was minted with has ended.
-    async fn usable(&self, id: &str) -> Option<Usable> {
-        let stored = self.good(id).await?;
+    async fn usable(&self, id: &str) -> Result<Option<Usable>, StateError> {
+        let Some(stored) = self.good(id).await? else { return Ok(None) };
         let (mut lineage, mut next) = (Vec::new(), VecDeque::from(stored.parents.clone()));
         while let Some(id) = next.pop_front() {
             if lineage.contains(&id) {
                 continue;
             }
             if lineage.len() >= MOST_ANCESTORS {
-                return None;
+                return Ok(None);
             }
             // Issuers' are not kept here: whether one is denied is asked where a session is.
             if id.starts_with(TOKEN_PREFIX) {
-                next.extend(self.good(&id).await?.parents);
+                let Some(parent) = self.good(&id).await? else { return Ok(None) };
+                next.extend(parent.parents);
             }
             lineage.push(id);
         }
-        Some(Usable { stored, lineage })
+        Ok(Some(Usable { stored, lineage }))
     }
 
-    async fn good(&self, id: &str) -> Option<StoredToken> {
-        match self.state.token(id).await {
-            Ok(found) => found.filter(|t| !t.revoked && t.expires > now()),
-            Err(error) => {
-                tracing::error!("a token cannot be looked up: {error}");
-                None
-            }
-        }
+    async fn good(&self, id: &str) -> Result<Option<StoredToken>, StateError> {
+        Ok(self.state.token(id).await?.filter(|t| !t.revoked && t.expires > now()))
     }
 
     /// Whether a password is the verifier's. The rounds of a token that was right lately are saved.
@@ -260,21 +260,15 @@ impl Tokens {
     }
 
     /// Whom a break-glass code admits. It is not used by this.
-    async fn check_code(&self, password: &[u8]) -> Option<Admitted> {
-        let id = id_of(password, CODE_PREFIX)?;
-        let found = match self.state.code(&id).await {
-            Ok(found) => found?,
-            Err(error) => {
-                tracing::error!("a break-glass code cannot be looked up: {error}");
-                return None;
-            }
-        };
+    async fn check_code(&self, password: &[u8]) -> Result<Option<Admitted>, StateError> {
+        let Some(id) = id_of(password, CODE_PREFIX) else { return Ok(None) };
+        let Some(found) = self.state.code(&id).await? else { return Ok(None) };
         let usable = found.is_usable(now());
         let right = found.verifier.matches(password);
         if right && !usable {
             tracing::warn!(code = id, "a break-glass code was tried that is used, revoked or too old");
         }
-        (right && usable).then(|| found.admits(now()))
+        Ok((right && usable).then(|| found.admits(now())))
     }
 
     /// A verifier that nobody can meet, and that looks the same each time it is asked for.
@@ -322,27 +316,37 @@ impl Authenticator for Entrance<'_> {
         self.issuers.discovery(issuer)
     }
 
-    async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
-        let (verifier, admitted) = self.tokens.verifier(user).await;
+    async fn verifier(&self, user: &str) -> Result<(ScramVerifier, Option<Admitted>), Refused> {
+        let (verifier, admitted) = known(self.tokens.verifier(user)).await?;
         if admitted.as_ref().is_some_and(|admitted| !self.is_for_here(admitted)) {
-            return (self.tokens.nobodys(user), None);
+            return Ok((self.tokens.nobodys(user), None));
         }
         let settled = |mut admitted: Admitted| {
             self.groups.settle(&mut admitted.principal);
             self.aged(admitted)
         };
-        (verifier, admitted.map(settled))
+        Ok((verifier, admitted.map(settled)))
     }
+}
+
+/// What the store says of a token; where it does not say, that is no word against it: it is refused, and was not guessed.
+async fn known<T>(looked: impl Future<Output = Result<T, StateError>>) -> Result<T, Refused> {
+    match timeout(PATIENCE, looked).await {
+        Ok(Ok(known)) => return Ok(known),
+        Ok(Err(error)) => tracing::error!("whose token it is cannot be looked up: {error}"),
+        Err(_) => tracing::error!("whose token it is cannot be looked up: the store takes too long"),
+    }
+    Err(Refused::Unknown)
 }
 
 impl Entrance<'_> {
     /// Whose it is, in the groups that others say.
     async fn recognize(&self, password: &[u8]) -> Result<Admitted, Refused> {
         if password.starts_with(CODE_PREFIX.as_bytes()) {
-            return self.tokens.check_code(password).await.ok_or(Refused::Token);
+            return known(self.tokens.check_code(password)).await?.ok_or(Refused::Token);
         }
         if password.starts_with(TOKEN_PREFIX.as_bytes()) {
-            let admitted = self.tokens.check(password).await.ok_or(Refused::Token)?;
+            let admitted = known(self.tokens.check(password)).await?.ok_or(Refused::Token)?;
             return if self.is_for_here(&admitted) { Ok(self.aged(admitted)) } else { Err(Refused::Token) };
         }
         if !is_signed(password) && !self.issuers.takes_opaque() {
@@ -368,22 +372,28 @@ impl Entrance<'_> {
 
 impl Tokens {
     /// Whom a token is for that can be used now, by its id alone: of whoever has shown otherwise that it is theirs.
-    pub(crate) async fn of_id(&self, id: &str) -> Option<Admitted> {
-        self.usable(id).await.map(Admitted::from)
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn of_id(&self, id: &str) -> Result<Option<Admitted>, StateError> {
+        Ok(self.usable(id).await?.map(Admitted::from))
     }
 
     /// Whose token this is, if it is one and is good.
-    pub(crate) async fn check(&self, password: &[u8]) -> Option<Admitted> {
-        let id = id_of(password, TOKEN_PREFIX)?;
-        let usable = self.usable(&id).await?;
-        self.is_right(&usable.stored.verifier, password).then(|| usable.into())
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn check(&self, password: &[u8]) -> Result<Option<Admitted>, StateError> {
+        let Some(id) = id_of(password, TOKEN_PREFIX) else { return Ok(None) };
+        let Some(usable) = self.usable(&id).await? else { return Ok(None) };
+        Ok(self.is_right(&usable.stored.verifier, password).then(|| usable.into()))
     }
 
-    async fn verifier(&self, user: &str) -> (ScramVerifier, Option<Admitted>) {
-        match self.usable(user).await {
+    async fn verifier(&self, user: &str) -> Result<(ScramVerifier, Option<Admitted>), StateError> {
+        Ok(match self.usable(user).await? {
             Some(usable) => (usable.stored.verifier.clone(), Some(usable.into())),
             None => (self.nobodys(user), None),
-        }
+        })
     }
 }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use gateway::errand::Errand;
 use gateway::gateway::Gateway;
 use gateway::inside::{Arriving, Ear, Waiting};
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use wire::postgres::backend::{Authentication, Backend, backend};
 use wire::postgres::{build, error, row, split};
 
-use crate::values::{need_types, texts};
+use crate::values::{Given, need_types, texts};
 
 /// A row that is longer is read past, and counts as one that is not kept. In bytes.
 const LONGEST: usize = 4 << 20;
@@ -201,7 +200,7 @@ impl Client {
     pub(crate) async fn run(
         &mut self,
         sql: &str,
-        values: &[Value],
+        values: &[Given],
         bounds: Bounds,
         mut noticed: impl FnMut(&Waiting, &Said),
     ) -> Result<Outcome, Lost> {

@@ -101,8 +101,7 @@ impl Door {
         }
         let caller = match self.admit(&headers, peer, encrypted).await {
             Ok(caller) => caller,
-            Err(Stranger::Fault(fault)) => return fault.respond(None),
-            Err(Stranger::Unknown { brought }) => return self.unauthorized(brought),
+            Err(stranger) => return self.shut(stranger),
         };
         let who = caller.clone();
         let answer = async {
@@ -116,7 +115,7 @@ impl Door {
             };
             answer.unwrap_or_else(|fault| fault.respond(None))
         };
-        leave::within(&self.gateway, who, answer).await.unwrap_or_else(|| self.unauthorized(true))
+        leave::within(&self.gateway, who, answer).await.unwrap_or_else(|why| self.shut(why.into()))
     }
 
     async fn admit(
@@ -135,21 +134,15 @@ impl Door {
             let fault = Fault::no_request("tokens are taken over TLS or the loopback alone");
             return Err(Stranger::Fault(fault.with(StatusCode::FORBIDDEN)));
         }
-        match self.gateway.admit_inside(&token, peer).await {
-            Ok(admitted) => Ok(Caller {
-                admitted,
-                token,
-                peer,
-                encrypted,
-                client: "?".to_owned(),
-                takes: Takes::default(),
-            }),
-            Err(NotIn::Token) => Err(Stranger::Unknown { brought: true }),
-            Err(error @ (NotIn::Closed(_) | NotIn::Journal(_))) => {
-                tracing::error!("nobody is let in by MCP: {error}");
-                let fault = Fault::internal("the gateway lets nobody in now");
-                Err(Stranger::Fault(fault.with(StatusCode::SERVICE_UNAVAILABLE)))
-            }
+        let admitted = self.gateway.admit_inside(&token, peer).await?;
+        let (client, takes) = ("?".to_owned(), Takes::default());
+        Ok(Caller { admitted, token, peer, encrypted, client, takes })
+    }
+
+    fn shut(&self, stranger: Stranger) -> Response {
+        match stranger {
+            Stranger::Fault(fault) => fault.respond(None),
+            Stranger::Unknown { brought } => self.unauthorized(brought),
         }
     }
 
@@ -420,6 +413,23 @@ enum Stranger {
     },
     /// For another reason.
     Fault(Fault),
+}
+
+impl From<NotIn> for Stranger {
+    fn from(why: NotIn) -> Self {
+        let words = match &why {
+            NotIn::Token => return Self::Unknown { brought: true },
+            NotIn::Closed(denied) => match &denied.hint {
+                Some(hint) => format!("{}. {hint}", denied.reason),
+                None => denied.reason.clone(),
+            },
+            NotIn::Journal(_) => {
+                "the gateway lets nobody in now. Keep the token, and try again later.".to_owned()
+            }
+        };
+        tracing::error!("nobody is let in by MCP: {why}");
+        Self::Fault(Fault::internal(words).with(StatusCode::SERVICE_UNAVAILABLE))
+    }
 }
 
 /// How a call goes.

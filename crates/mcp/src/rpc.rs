@@ -1,9 +1,13 @@
 //! Messages of JSON-RPC 2.0, as MCP narrows them: an id is a string or an integer, and never null.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response as Reply};
 use serde_json::{Map, Value, json};
+
+/// What cannot be done now may be tried again so late, in seconds.
+const SOON: &str = "2";
 
 /// An object of JSON.
 pub(crate) type Object = Map<String, Value>;
@@ -121,7 +125,11 @@ impl Fault {
 
     /// As a response by itself.
     pub(crate) fn respond(&self, id: Option<&Value>) -> Reply {
-        (self.status, Json(self.message(id))).into_response()
+        let mut reply = (self.status, Json(self.message(id))).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(SOON));
+        }
+        reply
     }
 }
 

@@ -5,23 +5,67 @@ use serde_json::Value;
 /// Types of which a list is JSON: `text`, `json`, `unknown`, `char`, `varchar`, `jsonb`. Any other that takes a list is an array.
 const OF_JSON: [u32; 6] = [25, 114, 705, 1042, 1043, 3802];
 
+/// A value as it waits to be sent: text, and no tree, which would take many times as much room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// NULL.
+    Null,
+    /// A text, which goes as it is.
+    Text(String),
+    /// Anything else but a list, as JSON writes it, which is how it goes.
+    Json(String),
+    /// A list, as JSON writes it: how it goes depends on the type that the statement has for it.
+    List(String),
+}
+
+impl From<&Value> for Given {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Array(_) => Self::List(value.to_string()),
+            Value::Bool(_) | Value::Number(_) | Value::Object(_) => Self::Json(value.to_string()),
+        }
+    }
+}
+
+impl Given {
+    /// As it was given.
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Text(text) => Value::String(text.clone()),
+            Self::Json(text) | Self::List(text) => serde_json::from_str(text).unwrap_or_default(),
+        }
+    }
+
+    /// The bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Text(text) | Self::Json(text) | Self::List(text) => text.len(),
+        }
+    }
+}
+
 /// Whether what is sent for some of these depends on the types that the statement has for them.
-pub(crate) fn need_types(values: &[Value]) -> bool {
-    values.iter().any(Value::is_array)
+pub(crate) fn need_types(values: &[Given]) -> bool {
+    values.iter().any(|value| matches!(value, Given::List(_)))
 }
 
 /// What is sent for values of these types; what has none is sent as JSON writes it, and the target says that it is too much.
-pub(crate) fn texts(values: &[Value], types: &[u32]) -> Vec<Option<String>> {
+pub(crate) fn texts(values: &[Given], types: &[u32]) -> Vec<Option<String>> {
     let types = types.iter().map(Some).chain(std::iter::repeat(None));
     values.iter().zip(types).map(|(value, oid)| text(value, oid)).collect()
 }
 
-fn text(value: &Value, oid: Option<&u32>) -> Option<String> {
+fn text(value: &Given, oid: Option<&u32>) -> Option<String> {
     match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Array(parts) if oid.is_some_and(|oid| !OF_JSON.contains(oid)) => Some(array(parts)),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+        Given::Null => None,
+        Given::List(_) if oid.is_some_and(|oid| !OF_JSON.contains(oid)) => {
+            value.value().as_array().map(|parts| array(parts))
+        }
+        Given::Text(text) | Given::Json(text) | Given::List(text) => Some(text.clone()),
     }
 }
 
@@ -45,7 +89,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::texts;
+    use super::{Given, texts};
 
     #[test]
     fn a_list_is_an_array_where_the_type_is_none_of_jsons() {
@@ -62,9 +106,11 @@ mod tests {
             (json!("{1}"), ints, Some("{1}")),
             (json!(null), ints, None),
         ] {
-            assert_eq!(texts(std::slice::from_ref(&value), &[oid]), [expected.map(str::to_owned)], "{value}");
+            let given = Given::from(&value);
+            assert_eq!(given.value(), value, "nothing is lost");
+            assert_eq!(texts(&[given], &[oid]), [expected.map(str::to_owned)], "{value}");
         }
         // There are more than the statement takes.
-        assert_eq!(texts(&[json!([1])], &[]), [Some("[1]".to_owned())]);
+        assert_eq!(texts(&[Given::from(&json!([1]))], &[]), [Some("[1]".to_owned())]);
     }
 }

@@ -41,7 +41,10 @@ impl StoreError {
         let sqlx::Error::Database(said) = error else {
             let unheard = matches!(
                 error,
-                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
             );
             return if unheard { Trouble::Unreachable } else { Trouble::Failing };
         };

@@ -183,7 +183,7 @@ impl Gateway {
     /// What a voucher hangs on, as long as that and whoever said yes are good.
     async fn root(&self, voucher: &Voucher) -> Result<Admitted, TradeError> {
         let over = TradeError::Grant("what it was given for was revoked, or is over");
-        let Some(root) = self.known_tokens().of_id(&voucher.token).await else { return Err(over) };
+        let Some(root) = self.known_tokens().of_id(&voucher.token).await? else { return Err(over) };
         let who = root.principal();
         if self.denials().of_token(&voucher.token, who, &self.groups(), now()).is_some()
             || !self.issuers().vouch_for(who)
@@ -205,7 +205,7 @@ impl Gateway {
     async fn is_stolen(&self, voucher: &Voucher, why: &'static str) -> Result<TradeError, TradeError> {
         let Voucher { kind, token, owner, client, .. } = voucher;
         // What has ended already is not ended again for each who tries.
-        if self.known_tokens().of_id(token).await.is_none() {
+        if self.known_tokens().of_id(token).await?.is_none() {
             return Ok(TradeError::Grant(why));
         }
         let what = match kind {

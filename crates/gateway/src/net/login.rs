@@ -15,6 +15,7 @@ use wire::reader::Reader;
 use super::dial::nonce;
 use super::listen::Accepted;
 use super::stream::{ReadError, message};
+use crate::lease;
 
 /// JSON Web Tokens are long: so many bytes a password may have, with what the protocol puts around it.
 const LONGEST_PASSWORD: usize = identity::LONGEST + 16;
@@ -51,7 +52,13 @@ pub trait Authenticator {
 
     /// The verifier of the token that the user name names. Unknown names have one, too, so that an exchange does not
     /// tell which exist; theirs proves nothing.
-    fn verifier(&self, user: &str) -> impl Future<Output = (ScramVerifier, Option<Self::Proof>)> + Send;
+    ///
+    /// # Errors
+    /// Nobody can be looked up now.
+    fn verifier(
+        &self,
+        user: &str,
+    ) -> impl Future<Output = Result<(ScramVerifier, Option<Self::Proof>), Refused>> + Send;
 }
 
 /// Why a login failed. The words are for the log; a client always hears the same.
@@ -63,6 +70,9 @@ pub enum Refused {
     /// A token of an issuer's, and why it is not taken.
     #[error("no valid token of an issuer: {0}")]
     Issued(#[from] Refusal),
+    /// Whose it is cannot be known now: the store does not answer. That says nothing against the token.
+    #[error("whose token it is cannot be known now")]
+    Unknown,
     /// No token was brought: the client was told where it gets one, and comes again.
     #[error("no token yet")]
     Asks,
@@ -80,6 +90,7 @@ impl Refused {
         match self {
             Self::Token => "token",
             Self::Issued(refusal) => refusal.code(),
+            Self::Unknown => "store",
             Self::Asks => "asks",
             Self::ClearText => "clear_text",
             Self::Protocol(_) => "protocol",
@@ -91,6 +102,7 @@ impl Refused {
         let fields = match self {
             Self::Token | Self::Issued(_) => ErrorFields::fatal("28P01", "the token is not valid")
                 .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name."),
+            Self::Unknown => ErrorFields::fatal("57P03", lease::UNKNOWN).hint(lease::KEEP),
             Self::Asks => ErrorFields::fatal("28000", "a token is needed")
                 .hint("Get one where the server's answer says, and come again with it."),
             Self::ClearText => {
@@ -206,7 +218,7 @@ async fn prove_by_scram<A: Authenticator>(
         _ => return Err(Refused::Protocol("a SASL mechanism that was not offered".to_owned())),
     };
     let first = reader.value()?.ok_or(wire::Malformed("SCRAM: no first message"))?;
-    let (verifier, proof) = authenticator.verifier(user).await;
+    let (verifier, proof) = authenticator.verifier(user).await?;
     let nonce = nonce().ok_or_else(|| Refused::Protocol("no randomness".to_owned()))?;
     let (server, said) = scram::Server::begin(verifier, plus, end_point.as_deref(), first, &nonce)?;
     let mut out = Vec::new();

@@ -84,7 +84,7 @@ impl Tools {
     ) -> Result<Called, Refusal> {
         let Waits { request, refusal } = waits;
         if caller.takes.tasks
-            && let Some(task) = self.begin_task(caller, &request, statement.clone()).await
+            && let Some(task) = self.begin_task(caller, &request, &statement).await
         {
             return Ok(Called::Task(task));
         }
@@ -93,8 +93,7 @@ impl Tools {
         {
             return Ok(Called::Asks(asked));
         }
-        self.held.keep(&request, caller.name(), statement);
-        Err(refusal.hinting(format!("Call wait with request {request}.")))
+        Err(refusal.hinting(self.hold(caller, &request, statement)))
     }
 
     /// What a client is asked, and what it is to bring back.
@@ -181,10 +180,9 @@ impl Tools {
                 {
                     return Ok(Called::Asks(asked));
                 }
-                self.held.keep(&request, caller.name(), statement);
-                let text = format!(
-                    "Request {request} has no answer yet. Call wait with it, or go on with something else."
-                );
+                let way = self.hold(caller, &request, statement);
+                let text =
+                    format!("Request {request} has no answer yet. {way} Or go on with something else.");
                 Ok(Answer::new(text, json!({ "status": "pending", "request": request })).into())
             }
         }
@@ -192,10 +190,14 @@ impl Tools {
 
     /// Takes a caller's own request back.
     pub(crate) async fn withdraw(&self, caller: &Caller, request: &str) -> Result<bool, Refusal> {
-        self.gateway.withdraw_own(&caller.admitted, request).await.map_err(|error| {
+        let taken = self.gateway.withdraw_own(&caller.admitted, request).await.map_err(|error| {
             tracing::error!("a request cannot be taken back: {error}");
             Refusal::busy("it cannot be taken back now".to_owned(), "Try again later.")
-        })
+        })?;
+        if taken {
+            self.held.forget(request);
+        }
+        Ok(taken)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Caller, Tools, optional, text};
 use crate::answer::{Answer, Refusal, delimited};
 use crate::client::{Bounds, Outcome};
 use crate::rpc::Object;
+use crate::values::Given;
 
 /// So many tables one page has.
 const PAGE: u32 = 50;
@@ -172,7 +173,7 @@ impl Tools {
         sql: &str,
         values: &[Option<String>],
     ) -> Result<Outcome, Refusal> {
-        let values: Vec<Value> = values.iter().cloned().map(Value::from).collect();
+        let values: Vec<Given> = values.iter().cloned().map(|v| v.map_or(Given::Null, Given::Text)).collect();
         let mut lent = self.pool.lend(&caller.whose(), target).await?;
         let outcome = lent.client.run(sql, &values, Bounds { rows: MOST, bytes: BYTES }, |_, _| ()).await?;
         self.pool.give_back(lent).await;

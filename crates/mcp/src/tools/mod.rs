@@ -6,6 +6,7 @@ mod catalogue;
 mod definitions;
 mod describe;
 mod explain;
+mod held;
 mod hints;
 mod limits;
 mod plan;
@@ -132,7 +133,7 @@ pub(crate) struct Tools {
     /// Answers of which there is more than was shown.
     pages: query::Pages,
     /// Statements that wait for an answer, to be sent again by whoever sent them.
-    held: wait::Held,
+    held: held::Held,
     /// Statements that wait, and that their clients ask about later.
     followed: tasks::Followed,
 }
@@ -140,14 +141,16 @@ pub(crate) struct Tools {
 impl Tools {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Arc<Self> {
         let pool = Pool::new(Arc::clone(&gateway));
-        Arc::new(Self {
+        let tools = Arc::new(Self {
             gateway,
             pool,
             limits: Limits::default(),
             pages: query::Pages::default(),
-            held: wait::Held::default(),
+            held: held::Held::default(),
             followed: tasks::Followed::default(),
-        })
+        });
+        tokio::spawn(held::sweep(Arc::downgrade(&tools)));
+        tools
     }
 
     /// All of them, as clients are told.

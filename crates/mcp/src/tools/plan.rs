@@ -79,11 +79,10 @@ impl Tools {
             // What returns no row and is no operation: there is nothing in it to ask for.
             Sent::Ran(_) => Err(Refusal::argument("there is no statement in sql".to_owned())),
             Sent::Waits(Waits { request, refusal: _ }) => {
-                self.held.keep(&request, caller.name(), statement);
+                let way = self.hold(caller, &request, statement);
                 let link = self.gateway.link_to(&request);
-                let mut words = format!(
-                    "Request {request} waits for a person's approval; nothing ran. Call wait with request {request}."
-                );
+                let mut words =
+                    format!("Request {request} waits for a person's approval; nothing ran. {way}");
                 if let Some(link) = &link {
                     words.push_str(&format!(" People answer it at {link}"));
                 }

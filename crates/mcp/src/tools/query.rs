@@ -18,6 +18,7 @@ use crate::answer::{Answer, Refusal, delimited};
 use crate::client::{Bounds, Column, Outcome};
 use crate::door::Told;
 use crate::rpc::Object;
+use crate::values::Given;
 
 /// So many rows one answer shows, where the caller does not say.
 pub(super) const ROWS: u32 = 100;
@@ -45,7 +46,7 @@ pub(super) struct Statement {
     pub(super) target: TargetName,
     pub(super) sql: String,
     /// As they were given: what is sent for them depends on the types that the statement has for them.
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<Given>,
     pub(super) rows: u32,
 }
 
@@ -58,6 +59,12 @@ impl Statement {
             values: values(arguments)?,
             rows,
         })
+    }
+
+    /// The bytes that it takes to keep it.
+    pub(super) fn size(&self) -> usize {
+        let values = self.values.iter().map(|value| value.size() + size_of::<Given>());
+        self.sql.len().saturating_add(values.sum())
     }
 }
 
@@ -172,8 +179,7 @@ impl Tools {
         match self.send(caller, &statement, None, told).await? {
             Sent::Ran(page) => Ok(self.show(page, shown)),
             Sent::Waits(Waits { request, refusal }) => {
-                self.held.keep(&request, caller.name(), statement);
-                Err(refusal.hinting(format!("Call wait with request {request}.")))
+                Err(refusal.hinting(self.hold(caller, &request, statement)))
             }
         }
     }
@@ -387,14 +393,14 @@ fn rows(arguments: &Object, most: u32) -> Result<u32, Refusal> {
 }
 
 /// The server says of which type each is by its place in the statement.
-fn values(arguments: &Object) -> Result<Vec<Value>, Refusal> {
+fn values(arguments: &Object) -> Result<Vec<Given>, Refusal> {
     match arguments.get("params") {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(values)) if values.len() <= MOST_VALUES => {
             for (number, value) in (1..).zip(values) {
                 whole(&format!("${number} in params"), value)?;
             }
-            Ok(values.clone())
+            Ok(values.iter().map(Given::from).collect())
         }
         Some(_) => Err(Refusal::argument(format!("params is a list of at most {MOST_VALUES} values"))),
     }

@@ -24,6 +24,7 @@ use super::{Caller, Tools};
 use crate::answer::{Answer, Refusal};
 use crate::door::Told;
 use crate::rpc::{Fault, Object, printable};
+use crate::values::Given;
 
 /// A task lasts so long, in seconds.
 const LASTS: i64 = 2 * 3600;
@@ -79,7 +80,7 @@ impl Tools {
         self: &Arc<Self>,
         caller: &Caller,
         request: &str,
-        statement: Statement,
+        statement: &Statement,
     ) -> Option<Object> {
         let mut id = [0; 24];
         rand::fill(&mut id).ok()?;
@@ -95,19 +96,22 @@ impl Tools {
             changed: made,
             until: made.saturating_add(LASTS),
         };
-        let Statement { sql, values, rows, target: _ } = statement.clone();
-        let says = Zeroizing::new(serde_json::to_vec(&Says { sql, values, rows }).ok()?);
+        let Statement { sql, values, rows, target: _ } = statement;
+        let values = values.iter().map(Given::value).collect();
+        let says = Says { sql: sql.clone(), values, rows: *rows };
+        let says = Zeroizing::new(serde_json::to_vec(&says).ok()?);
         let kept = self.gateway.keep_task(&task, &says, SHELF).await;
         if !kept.inspect_err(|error| tracing::error!("a task cannot be kept: {error}")).unwrap_or(false) {
             return None;
         }
-        self.follow_here(caller, &task, statement);
+        self.follow_here(caller, &task);
         // What may not be told yet, what was asked with it, comes where it is asked about.
         Some(shape(&task))
     }
 
-    /// Sees to it that a task which waits goes on here, too: whoever began it may be gone.
-    fn follow_here(self: &Arc<Self>, caller: &Caller, task: &Task, statement: Statement) {
+    /// Sees to it that a task which waits goes on here, too: whoever began it may be gone. What it runs is read when it does, and
+    /// lies in the store until then.
+    fn follow_here(self: &Arc<Self>, caller: &Caller, task: &Task) {
         let mut all = self.followed.all();
         if all.contains_key(&task.id) {
             return;
@@ -115,7 +119,7 @@ impl Tools {
         let (tools, caller, id, request) =
             (Arc::clone(self), caller.clone(), task.id.clone(), task.request.clone());
         let work = tokio::spawn(async move {
-            if let Err(error) = tools.follow(&caller, &id, &request, statement).await {
+            if let Err(error) = tools.follow(&caller, &id, &request).await {
                 tracing::error!("what becomes of a task cannot be kept: {error}");
             }
         });
@@ -123,24 +127,24 @@ impl Tools {
     }
 
     /// Waits for the answer, and runs the statement where it is a yes and nobody else does.
-    async fn follow(
-        &self,
-        caller: &Caller,
-        id: &str,
-        request: &str,
-        statement: Statement,
-    ) -> Result<(), StateError> {
+    async fn follow(&self, caller: &Caller, id: &str, request: &str) -> Result<(), StateError> {
         let patience = Duration::from_secs(u64::try_from(LASTS).unwrap_or_default());
         let settled = self.settled(request, patience, |_| false, &Told::nobody()).await;
         // What runs now is one of the caller's calls, and takes no longer than one.
         let _turn = self.limits.turn(&caller.name(), self.gateway.limits().calls.at_once).await;
+        let Some((task, says)) = self.gateway.kept_task(id).await? else { return Ok(()) };
+        if task.state != TaskState::Waits {
+            return Ok(());
+        }
+        let says = serde_json::from_slice(&says);
+        let Says { sql, values, rows } =
+            says.map_err(|error| StateError(format!("a task is not readable: {error}")))?;
+        let values = values.iter().map(Given::from).collect();
+        let statement = Statement { target: task.target, sql, values, rows };
         let runs = match settled {
             Ok(Status::Approved) => self.gateway.turn_task(id, TaskState::Runs, None).await?,
             // Whoever runs it for this task at another gateway tells what came of it; of any other end this does.
-            Ok(_) | Err(_) => {
-                let kept = self.gateway.kept_task(id).await?;
-                kept.is_some_and(|(task, _)| task.state == TaskState::Waits)
-            }
+            Ok(_) | Err(_) => true,
         };
         if !runs {
             return Ok(());
@@ -177,10 +181,8 @@ impl Tools {
     pub(crate) async fn task(self: &Arc<Self>, caller: &Caller, params: &Object) -> Result<Object, Fault> {
         let id = id_of(params)?;
         let (mut task, mut says) = self.own_task(caller, id).await?;
-        if task.state == TaskState::Waits
-            && let Ok(Says { sql, values, rows }) = serde_json::from_slice(&says)
-        {
-            self.follow_here(caller, &task, Statement { target: task.target.clone(), sql, values, rows });
+        if task.state == TaskState::Waits {
+            self.follow_here(caller, &task);
         }
         if task.state == TaskState::Runs && self.is_lost(caller, &task).await.map_err(|e| unreadable(&e))? {
             (task, says) = self.own_task(caller, id).await?;

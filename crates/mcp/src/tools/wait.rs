@@ -1,7 +1,5 @@
 //! Waiting for a person's answer, and what comes of it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway::state::StateError;
@@ -19,43 +17,6 @@ use crate::rpc::{Object, printable};
 pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 /// What another gateway of the same store answered is seen this late.
 const LOOK: Duration = Duration::from_secs(1);
-/// Statements are kept so long for their answers.
-const KEPT: Duration = Duration::from_secs(2 * 3600);
-/// So many in all, and so many of one principal's.
-const MOST: usize = 10_000;
-const MOST_OF_ONE: usize = 50;
-
-struct Kept {
-    whose: String,
-    statement: Statement,
-    since: Instant,
-}
-
-/// Statements that wait, by their requests. They are sent again by those alone who sent them, and decided anew then.
-#[derive(Default)]
-pub(super) struct Held(Mutex<HashMap<String, Kept>>);
-
-impl Held {
-    pub(super) fn keep(&self, request: &str, whose: String, statement: Statement) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, kept| kept.since.elapsed() < KEPT);
-        let mine = all.values().filter(|kept| kept.whose == whose).count();
-        if mine < MOST_OF_ONE && all.len() < MOST || all.contains_key(request) {
-            all.insert(request.to_owned(), Kept { whose, statement, since: Instant::now() });
-        }
-    }
-
-    fn find(&self, request: &str, whose: &str) -> Option<Statement> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = all.get(request).filter(|kept| kept.whose == whose && kept.since.elapsed() < KEPT)?;
-        Some(kept.statement.clone())
-    }
-
-    fn forget(&self, request: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(request);
-    }
-}
-
 impl Tools {
     /// Waits for an answer; once it is a yes, sends the statement again, which then runs.
     pub(super) async fn wait(
@@ -87,7 +48,7 @@ impl Tools {
         let word = status.as_str();
         if status == Status::Pending {
             if let Some(statement) = brought {
-                self.held.keep(id, caller.name(), statement);
+                self.hold(caller, id, statement);
             }
             return Ok(unanswered(id));
         }
