@@ -135,9 +135,11 @@ impl<'a> Walk<'a> {
     pub(super) fn in_body(&mut self, statement: &Node, scope: &Scope<'_, 'a>) -> Rows {
         let controls = self.found.control.len();
         let rows = self.perform(kind(statement), scope);
+        self.found.defines_within |= self.found.fires;
         // What it does to the session it does at a moment that is not known.
         let session = self.found.control.split_off(controls);
         let keeps = |c: &Control| matches!(c, Control::Ddl | Control::TempObject);
+        self.found.defines_within |= session.iter().any(keeps);
         self.found.moves_path |= session.iter().any(|c| !keeps(c) && c.moves_names());
         if session.iter().any(|c| !keeps(c)) {
             self.found.control.push(Control::ChangesSettings);

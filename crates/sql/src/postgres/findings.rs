@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
-use model::{Action, Effect, FunctionName, TableName};
+use model::{Action, Effect, FunctionName, Resource, TableName};
 
 use super::Control;
 
@@ -30,6 +30,10 @@ pub(super) struct Findings {
     pub deferred: bool,
     /// See [`super::Statement::moves_path`].
     pub moves_path: bool,
+    /// See [`super::Statement::fires`].
+    pub fires: bool,
+    /// Code that it runs defines something, or fires what may.
+    pub defines_within: bool,
     /// The value of a literal decided something.
     pub literals: bool,
     /// What it does to the session.
@@ -65,11 +69,36 @@ impl Findings {
         self.effects.iter().any(|e| e.action == Action::Unknown)
     }
 
+    /// Whether it calls or reads anything that a definition can make another thing: all but the server's own.
+    pub(super) fn uses_what_may_be_redefined(&self) -> bool {
+        let is_own = |schema: &str| matches!(schema, "pg_catalog" | "information_schema");
+        let reads = |effect: &Effect| {
+            let uses = matches!(
+                effect.action,
+                Action::Select
+                    | Action::Insert
+                    | Action::Update
+                    | Action::Delete
+                    | Action::Merge
+                    | Action::Probe
+            );
+            let of_system = match &effect.resource {
+                Resource::Table(table) => is_own(&table.schema),
+                Resource::Column(column) => is_own(&column.table.schema),
+                Resource::Schema(schema) => is_own(schema),
+                Resource::Target | Resource::Function(_) | Resource::Setting(_) => false,
+            };
+            uses && !of_system
+        };
+        self.functions.iter().any(|function| !is_own(&function.schema)) || self.effects.iter().any(reads)
+    }
+
     /// Takes what another statement's code finds and sets by the search path.
     pub(super) fn takes_path_of(&mut self, other: &super::Statement) {
         self.by_path |= other.by_path;
         self.deferred |= other.deferred;
         self.moves_path |= other.moves_path;
+        self.fires |= other.fires;
     }
 
     /// All effects.

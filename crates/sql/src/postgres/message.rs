@@ -89,6 +89,9 @@ impl<'a> Message<'a> {
         for control in &statement.control {
             self.follow(control);
         }
+        if statement.fires {
+            self.loses();
+        }
         if statement.control.iter().any(|control| matches!(control, Control::Ddl | Control::TempObject)) {
             let code = self.session.catalog.event_triggers().iter().any(|_| true)
                 || statement.facts.functions.iter().any(|f| f.schema != "pg_catalog");

@@ -169,6 +169,8 @@ pub struct Statement {
     pub deferred: bool,
     /// While it runs it may set the search path or the role.
     pub moves_path: bool,
+    /// It makes triggers run that were put off, which may define anything: `SET CONSTRAINTS … IMMEDIATE`.
+    pub fires: bool,
     /// It is a utility statement: no plan is kept of it, and the server may find its names as late as when it runs.
     pub is_utility: bool,
 }
@@ -425,6 +427,7 @@ impl Statement {
             by_path: true,
             deferred: true,
             moves_path: true,
+            fires: true,
             is_utility: true,
         }
     }

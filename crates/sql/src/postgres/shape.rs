@@ -23,6 +23,9 @@ pub(super) fn finished(
     if found.by_path && found.moves_path {
         found.unknown("it may set the search path and runs functions whose names the search path decides");
     }
+    if found.defines_within && found.uses_what_may_be_redefined() {
+        found.unknown("it runs code that defines something while it runs, and what it calls or reads may be another by then");
+    }
     if let Outputs::Opaque(why) = &outputs
         && !found.has_unknown()
     {
@@ -43,6 +46,7 @@ pub(super) fn finished(
     let depends_on_literals = !free || found.literals || !control.is_empty();
     let (unresolved, touches_tagged) = (found.unresolved, found.touches_tagged);
     let (by_path, deferred, moves_path) = (found.by_path, found.deferred, found.moves_path);
+    let fires = found.fires;
     let is_utility = !is_optimizable(node);
     let effects = found.into_effects();
     let shape = digest(&effects, &facts, &outputs);
@@ -62,6 +66,7 @@ pub(super) fn finished(
         by_path,
         deferred,
         moves_path,
+        fires,
         is_utility,
     }
 }

@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
             NodeEnum::TransactionStmt(transaction) => self.transaction(transaction),
             NodeEnum::VariableSetStmt(set) => self.set(set),
             NodeEnum::VariableShowStmt(show) => return Self::show(&show.name),
-            NodeEnum::ConstraintsSetStmt(_) => (),
+            NodeEnum::ConstraintsSetStmt(set) => self.found.fires |= !set.deferred,
             NodeEnum::DiscardStmt(discard) => self.discard(discard),
             NodeEnum::PrepareStmt(prepare) => self.prepare(prepare),
             NodeEnum::ExecuteStmt(execute) => return self.execute(execute, scope),

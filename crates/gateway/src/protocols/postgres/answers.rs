@@ -396,7 +396,7 @@ impl Answers {
                 run.rows = 0;
                 let warning = returned::next_statement(run);
                 let bound = Arc::clone(&run.bound);
-                apply(c, &bound, current, tag);
+                self.refresh |= apply(c, &bound, current, tag);
                 self.noted(c, &bound, current, tag, outcome);
                 // The last one's is not sent before the transaction is committed, nor by the server.
                 let is_last = current + 1 == bound.operation.statements.len();
@@ -412,7 +412,7 @@ impl Answers {
                 };
                 self.noted(c, &run.bound, 0, tag, outcome(&run, tag, None));
                 let warning = warning(&mut run);
-                apply(c, &run.bound, 0, tag);
+                self.refresh |= apply(c, &run.bound, 0, tag);
                 c.executed(&run.bound);
                 c.settled();
                 if run.bound.limit.is_some() {
@@ -480,8 +480,11 @@ impl Answers {
             _ => return Err(unexpected()),
         };
         c.ready(status);
-        if status == TransactionStatus::Idle && c.understanding.take_ddl() {
-            self.refresh = true;
+        // What is in flight may have DDL in it that is not done yet.
+        let is_over = status == TransactionStatus::Idle && c.expected.is_empty();
+        self.refresh |= status == TransactionStatus::Idle && c.understanding.has_ddl();
+        if is_over {
+            c.understanding.forget_ddl();
         }
         Ok(heard)
     }
@@ -547,11 +550,11 @@ fn ran(c: &mut Conversation) -> Heard {
     }
 }
 
-/// What a completed statement did to the session's names and settings.
-fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) {
-    let Some(statement) = bound.operation.statements.get(index) else { return };
+/// What a completed statement did to the session's names and settings. Whether others see from now on what it defined.
+fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) -> bool {
+    let Some(statement) = bound.operation.statements.get(index) else { return false };
     if statement.control.is_empty() {
-        return;
+        return false;
     }
     let run = Run::new(Arc::clone(bound));
     let epoch = c.understanding.epoch();
@@ -559,6 +562,8 @@ fn apply(c: &mut Conversation, bound: &Arc<Bound>, index: usize, tag: &str) {
         c.names.completed(control, &run, epoch);
     }
     c.ran(statement, tag);
+    // Behind `AND CHAIN` the server says of no moment that nothing is open.
+    tag.starts_with("COMMIT") && c.understanding.has_ddl()
 }
 
 fn outcome(run: &Run, tag: &str, failed: Option<&str>) -> Outcome {

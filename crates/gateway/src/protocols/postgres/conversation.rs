@@ -255,6 +255,11 @@ impl Conversation {
     fn running(&mut self, bound: &Bound) {
         self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
         self.quoting |= bound.operation.statements.iter().any(|s| s.touches_tagged);
+        if self.deferred && bound.operation.statements.iter().any(|s| s.fires) {
+            // What was put off may define anything.
+            self.stale = true;
+            self.touched = true;
+        }
         // Some utility statements end the transaction in which they run, if that is no block.
         self.stale |= self.touched && bound.operation.statements.iter().any(|s| s.is_utility);
         self.block.running(&bound.operation);

@@ -197,8 +197,13 @@ impl Understanding {
     }
 
     /// Whether DDL of this session waits to be seen by the others.
-    pub(super) fn take_ddl(&mut self) -> bool {
-        std::mem::take(&mut self.ddl)
+    pub(super) fn has_ddl(&self) -> bool {
+        self.ddl
+    }
+
+    /// All that this session defined is seen by the others.
+    pub(super) fn forget_ddl(&mut self) {
+        self.ddl = false;
     }
 
     pub(super) fn catalogue(&self) -> &Arc<Catalog> {
