@@ -34,7 +34,7 @@ async fn an_approval_that_is_claimed_while_its_session_leaves_does_not_stand_as_
         for moments in 0..=LAST {
             let new = request(&format!("d{moments}."), &format!("agent:{moments}"), 1);
             let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
-            state.vote(&id, &vote("user:one", true)).await.expect("voted");
+            state.vote(&id, (&vote("user:one", true), &[])).await.expect("voted");
             let ticket = holds.waits_for(&id);
             {
                 let answer = holds.answer(&ticket, || None, |_| true);
@@ -90,7 +90,7 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
             let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
             let (ticket, other) = (holds.waits_for(&id), shared.then(|| holds.waits_for(&id)));
             if approved {
-                state.vote(&id, &vote("user:one", true)).await.expect("voted");
+                state.vote(&id, (&vote("user:one", true), &[])).await.expect("voted");
             }
             assert_eq!(holds.withdraw(&ticket).await, left, "{name}, {n}");
             assert_eq!(state.standing(&id).await.expect("asked").status, stands, "{name}, {n}");
@@ -113,7 +113,7 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
         let new = request("no.", "agent:no", 1);
         let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
         let ticket = holds.waits_for(&id);
-        state.vote(&id, &vote("user:one", false)).await.expect("voted");
+        state.vote(&id, (&vote("user:one", false), &[])).await.expect("voted");
         assert_eq!(holds.withdraw(&ticket).await, Left::Over(Status::Denied), "{name}");
     }
 }
