@@ -361,12 +361,12 @@ impl Backend for Memory {
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
         self.with_request(id, |r| {
-            match r.status {
-                Status::Pending => r.status = Status::Withdrawn,
-                Status::Approved => r.status = Status::Rescinded,
-                over => return TakenBack::TooLate(over),
+            let open = r.status.is_open();
+            if open {
+                let waits = r.status == Status::Pending;
+                r.status = if waits { Status::Withdrawn } else { Status::Rescinded };
             }
-            TakenBack::Now(r.status)
+            if open { TakenBack::Now(r.status) } else { TakenBack::TooLate(r.status) }
         })
     }
 

@@ -59,11 +59,11 @@ async fn an_approval_that_is_claimed_while_its_session_leaves_does_not_stand_as_
             }
             let stands = state.standing(&id).await.expect("asked").status;
             // What its client is told is so, and nobody who sends the same again finds it approved.
-            let so = match stands {
-                Status::Rescinded => Left::TakenBack,
-                Status::Superseded => Left::Used,
-                other => panic!("{name}, after {moments}: {other} is nobody's"),
-            };
+            let so = if stands == Status::Rescinded { Left::TakenBack } else { Left::Used };
+            assert!(
+                matches!(stands, Status::Rescinded | Status::Superseded),
+                "{name}, after {moments}: {stands} is nobody's"
+            );
             assert_eq!(left, so, "{name}, after {moments}");
             seen.push(stands);
         }
@@ -101,13 +101,8 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
                 assert_eq!(holds.withdraw(&other).await, Left::TakenBack, "{name}, {n}");
             }
             let stands = state.standing(&id).await.expect("asked").status;
-            assert_eq!(
-                holds.withdraw(&holds.waits_for(&id)).await,
-                match stands {
-                    Status::Withdrawn => Left::TakenBack,
-                    other => Left::Over(other),
-                }
-            );
+            let over = if stands == Status::Withdrawn { Left::TakenBack } else { Left::Over(stands) };
+            assert_eq!(holds.withdraw(&holds.waits_for(&id)).await, over, "{name}, {n}");
         }
         // What somebody else said no to is not said to be withdrawn.
         let new = request("no.", "agent:no", 1);

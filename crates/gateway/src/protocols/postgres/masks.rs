@@ -160,7 +160,11 @@ fn strategy(c: &Conversation, tagged: &BTreeSet<Tagged>, type_oid: u32) -> Strat
             // Its year is another one in another time zone, which is the session's to set.
             Strategy::Generalize if type_oid == TIMESTAMPTZ => Strategy::Null,
             Strategy::Partial if source.type_oid == 0 => Strategy::Redact,
-            strategy => strategy,
+            strategy @ (Strategy::Redact
+            | Strategy::Partial
+            | Strategy::Null
+            | Strategy::Hash
+            | Strategy::Generalize) => strategy,
         }
     });
     let mut ways: Vec<Strategy> = each.collect();
