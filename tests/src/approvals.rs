@@ -110,6 +110,35 @@ fn an_approval_that_is_taken_back_is_asked_for_anew() {
     assert_eq!(rig.server.sql(DATABASE, "SELECT total FROM shop").unwrap().trim(), "5");
 }
 
+#[test]
+fn an_approval_for_where_a_cursor_stands_is_for_no_other_cursor() {
+    let rig = rig();
+    rig.server.sql(DATABASE, "INSERT INTO shop VALUES (2, 5)").unwrap();
+    let changes = |id: u32| {
+        let mut psql = rig.through().command("psql");
+        let declare = format!("DECLARE k CURSOR FOR SELECT * FROM shop WHERE id = {id}");
+        for statement in
+            ["BEGIN", &declare, "FETCH k", "UPDATE shop SET total = 9 WHERE CURRENT OF k", "COMMIT"]
+        {
+            psql.args(["-c", statement]);
+        }
+        psql.arg("-XAt").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let first = changes(1);
+    let id = eventually("it is held", || rig.gateway.waiting_request().unwrap());
+    let second = changes(2);
+    let other = eventually("the other is held by itself", || {
+        rig.gateway.waiting_request().unwrap().filter(|other| *other != id)
+    });
+    assert!(run(&rig, &["requests", "approve", &id]).status.success());
+    let told = said(&first.wait_with_output().unwrap());
+    assert!(told.contains("UPDATE 1"), "{told}");
+    assert!(run(&rig, &["requests", "deny", &other]).status.success());
+    let told = said(&second.wait_with_output().unwrap());
+    assert!(told.contains(&format!("request {other} was denied")), "{told}");
+    assert_eq!(rig.server.sql(DATABASE, "SELECT total FROM shop ORDER BY id").unwrap().trim(), "9\n5");
+}
+
 /// The claim is written before the statement is sent, so that whatever happens then it does not run twice.
 #[test]
 fn what_a_crash_leaves_unknown_is_said_and_not_run_again() {

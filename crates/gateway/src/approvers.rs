@@ -2,8 +2,8 @@
 //! no more; another way to prove oneself makes one here, too.
 
 use model::{
-    Access, Approver, Asserted, Ceiling, Counted, HoldRule, KnownAs, Principal, PrincipalKind, PrincipalRef,
-    Request, SINCE_IT_WAS, Status, Vote,
+    Access, Approver, Asserted, Backing, Ceiling, Counted, HoldRule, KnownAs, Principal, PrincipalKind,
+    PrincipalRef, Request, SINCE_IT_WAS, Status, Vote,
 };
 use policy::answering::Asked;
 use policy::{persons, quorum};
@@ -39,11 +39,13 @@ impl Caller {
 
     /// As somebody who answers.
     pub fn voter(&self) -> Voter {
-        let groups = match self {
-            Self::Administrator => vec![quorum::ADMINS.to_owned()],
-            Self::Approver(approver) => approver.groups.clone(),
-        };
-        Voter::proved(self.id(), groups)
+        match self {
+            Self::Administrator => Voter::proved(self.id(), vec![quorum::ADMINS.to_owned()], Vec::new()),
+            Self::Approver(approver) => {
+                let backing = vec![Backing::Approver(approver.id.clone())];
+                Voter::proved(self.id(), approver.groups.clone(), backing)
+            }
+        }
     }
 }
 
@@ -53,6 +55,8 @@ pub struct Voter {
     pub(crate) id: PrincipalRef,
     pub(crate) groups: Vec<String>,
     pub(crate) by: By,
+    /// What makes them one who answers.
+    backing: Vec<Backing>,
     /// Whose word it is who they are and in which groups, where it is an issuer's.
     word: Option<Asserted>,
 }
@@ -74,9 +78,9 @@ pub(crate) enum By {
 }
 
 impl Voter {
-    /// After somebody has proved who they are, and nowhere else.
-    pub fn proved(id: PrincipalRef, groups: Vec<String>) -> Self {
-        Self { id, groups, by: By::Secret, word: None }
+    /// After somebody has proved who they are, and nowhere else. What they are it by is looked for when their answer is counted.
+    pub fn proved(id: PrincipalRef, groups: Vec<String>, backing: Vec<Backing>) -> Self {
+        Self { id, groups, by: By::Secret, backing, word: None }
     }
 
     /// Of somebody who is in the console. Their yes takes a proof of presence.
@@ -91,7 +95,7 @@ impl Voter {
 
     fn of_guest(guest: &Guest, by: By) -> Self {
         let word = guest.principal().asserted.into_iter().next();
-        Self { id: guest.id().clone(), groups: guest.answers_for(), by, word }
+        Self { id: guest.id().clone(), groups: guest.answers_for(), by, backing: guest.backing(), word }
     }
 
     /// As policy sees them.
@@ -422,7 +426,7 @@ impl Gateway {
             names,
             at: None,
         };
-        let counted = self.state().vote(id, &vote).await?;
+        let counted = self.state().vote(id, (&vote, &voter.backing)).await?;
         self.holds().changed();
         match counted {
             Counted::Now(Status::Approved) if found.preview.access.is_some() => {
@@ -436,6 +440,10 @@ impl Gateway {
                 let waits_for = if waits { quorum::waits_for(&now.holds, &now.votes) } else { Vec::new() };
                 Ok(Answered { status, waits_for, grant: None })
             }
+            Counted::Nobody => Err(AdminError::Refused(format!(
+                "{} does not answer any more, or is not signed in: the answer is not counted",
+                voter.id
+            ))),
             Counted::TooLate(status) => Err(AdminError::Refused(format!("request {id} is {status} already"))),
         }
     }

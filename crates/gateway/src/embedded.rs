@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use model::{
-    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, Progress,
-    Request, Room, Scope, Stage, Standing, Subject, Tag, TakenBack, TargetName, Vote, Which,
+    Approver, Backing, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal,
+    Progress, Request, Room, Scope, Stage, Standing, Subject, Tag, TakenBack, TargetName, Vote, Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -318,7 +318,7 @@ impl Backend for Embedded {
         Box::pin(async move { Ok(self.0.request(id, now()).await?) })
     }
 
-    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted> {
+    fn vote<'a>(&'a self, id: &'a str, vote: (&'a Vote, &'a [Backing])) -> Reply<'a, Counted> {
         Box::pin(
             async move { self.0.vote(id, vote, now(), quorum::is_met).await?.ok_or_else(|| missing(id)) },
         )

@@ -12,9 +12,9 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, GrantUse, HoldRule, NewRequest, Part,
-    Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status, TakenBack, TargetName,
-    Touched, Vote, since_request,
+    Approver, Backing, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, GrantUse, HoldRule,
+    NewRequest, Part, Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status,
+    TakenBack, TargetName, Touched, Vote, since_request,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -366,15 +366,12 @@ impl Backend for Memory {
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
         self.with_request(id, |r| {
-            if !r.status.is_open() {
-                return TakenBack::TooLate(r.status);
+            let open = r.status.is_open();
+            if open {
+                let waits = r.status == Status::Pending;
+                r.status = if waits { Status::Withdrawn } else { Status::Rescinded };
             }
-            if r.status == Status::Pending {
-                r.status = Status::Withdrawn;
-            } else {
-                (r.status, r.outcome) = (Status::Rescinded, Some("taken back by whoever asked".to_owned()));
-            }
-            TakenBack::Now(r.status)
+            if open { TakenBack::Now(r.status) } else { TakenBack::TooLate(r.status) }
         })
     }
 
@@ -497,10 +494,15 @@ impl Backend for Memory {
         self.with(|kept| kept.requests.iter().find(|r| r.id == id).cloned())
     }
 
-    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted> {
-        self.with_request(id, |r| {
+    fn vote<'a>(&'a self, id: &'a str, (vote, backing): (&'a Vote, &'a [Backing])) -> Reply<'a, Counted> {
+        self.with(|kept| {
+            let is_there = backing.iter().all(|one| kept.has(one));
+            let r = kept.requests.iter_mut().find(|r| r.id == id).expect("a request");
             if r.status != Status::Pending {
                 return Counted::TooLate(r.status);
+            }
+            if !is_there {
+                return Counted::Nobody;
             }
             r.votes.retain(|v| v.voter != vote.voter);
             r.votes.push(vote.clone());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use model::{Asserted, Member, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
+use model::{Asserted, Backing, Member, Principal, PrincipalKind, PrincipalRef, Signed, Visit};
 use policy::quorum;
 use policy::rights::{Person, Right, Role};
 use schemars::JsonSchema;
@@ -180,6 +180,14 @@ impl Guest {
     pub(crate) fn answers_for(&self) -> Vec<String> {
         let admins = self.roles.contains(&Role::Administrator).then(|| quorum::ADMINS.to_owned());
         self.groups.iter().cloned().chain(admins).collect()
+    }
+
+    /// What makes them one who answers: they were invited or are signed in, their visit is not over, and nobody denies them.
+    pub(crate) fn backing(&self) -> Vec<Backing> {
+        let member = self.visit.word.is_none().then(|| Backing::Member(self.id.name.clone()));
+        let visit = (!self.visit.mark.is_empty()).then(|| Backing::Visit(self.visit.mark.clone()));
+        let welcome = Backing::Welcome(self.id.to_string());
+        member.into_iter().chain(visit).chain([welcome]).collect()
     }
 
     /// Whether they answer for one of these rules.

@@ -174,7 +174,7 @@ async fn hold<P: Protocol>(
     };
     let told = async {
         audit.held(grant, &question, &asked).await?;
-        Ok(s.tell_held(&asked).await?)
+        s.tell_held(&asked).await
     };
     if let Err(stop) = told.await {
         // Nobody waits for what its client does not hear of.

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal, PrincipalRef,
-    Progress, Request, Room, Stage, Standing, TakenBack, TargetName, Vote,
+    Approver, Backing, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal,
+    PrincipalRef, Progress, Request, Room, Stage, Standing, TakenBack, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -279,7 +279,7 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     /// One request with its values.
     fn request<'a>(&'a self, id: &'a str) -> Reply<'a, Option<Request>>;
     /// Counts an answer. One no denies; when enough have said yes, policy says (`policy::quorum`).
-    fn vote<'a>(&'a self, id: &'a str, vote: &'a Vote) -> Reply<'a, Counted>;
+    fn vote<'a>(&'a self, id: &'a str, vote: (&'a Vote, &'a [Backing])) -> Reply<'a, Counted>;
     /// Everybody who may answer beside the administrator, by name.
     fn approvers(&self) -> Reply<'_, Vec<Approver>>;
     /// The approver of an id, if they still are one.

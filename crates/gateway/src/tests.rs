@@ -405,7 +405,7 @@ impl House {
 
 fn of(kind: PrincipalKind, name: &str, groups: &[&str]) -> Voter {
     let groups = groups.iter().map(|g| (*g).to_owned()).collect();
-    Voter::proved(PrincipalRef { kind, name: name.to_owned() }, groups)
+    Voter::proved(PrincipalRef { kind, name: name.to_owned() }, groups, Vec::new())
 }
 
 fn user(name: &str) -> Voter {

@@ -41,6 +41,6 @@ pub use standing::{
 };
 pub use status::{Finish, Status};
 pub use task::{Task, TaskState};
-pub use vote::{Approver, Counted, KnownAs, TakenBack, Vote};
+pub use vote::{Approver, Backing, Counted, KnownAs, TakenBack, Vote};
 pub use voucher::{RegisteredClient, Voucher, VoucherKind};
 pub use weighed::{Object, Weighed};

@@ -48,6 +48,19 @@ pub struct KnownAs {
     pub name: String,
 }
 
+/// What makes somebody one who answers. Where it is gone when their answer is counted, that counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backing {
+    /// An approver, by their id.
+    Approver(String),
+    /// Somebody who was invited, by their name.
+    Member(String),
+    /// A visit to the console, by its mark.
+    Visit(String),
+    /// That nobody of this name is denied.
+    Welcome(String),
+}
+
 /// How an answer was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
@@ -55,6 +68,8 @@ pub enum Counted {
     Now(Status),
     /// The request was not open any more.
     TooLate(Status),
+    /// Whoever answers was removed or denied meanwhile, or their visit is over.
+    Nobody,
 }
 
 /// What came of taking a request back.

@@ -347,7 +347,7 @@ async fn an_approval_is_claimed_once_however_many_try(place: &Place) {
     let store = place.open().await;
     let id = filed(&store, "1", &[(1, 60)]).await;
     assert_eq!(store.claim(&id, &by("one", 60), 0).await.expect("asked"), None, "before it is approved");
-    store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+    store.vote(&id, (&yes("user:a"), &[]), 0, enough).await.expect("voted");
     let tries: Vec<_> = (0..20)
         .map(|_| {
             let (store, id) = (store.clone(), id.clone());
@@ -375,7 +375,7 @@ async fn the_same_operation_is_asked_once_at_a_time(place: &Place) {
     };
     assert_eq!(again(0).await, Filed::Before(id.clone()));
     assert_eq!(store.file(&request("2", &[(1, 60)]), &one, 0).await.expect("asked"), Filed::TooMany);
-    store.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+    store.vote(&id, (&yes("user:a"), &[]), 0, enough).await.expect("voted");
     assert_eq!(again(1).await, Filed::Before(id.clone()), "approved and not used");
     store.claim(&id, &by("one", 60), 1).await.expect("asked").expect("claimed");
     assert!(matches!(again(2).await, Filed::Now(_)), "used");
@@ -394,14 +394,17 @@ async fn a_hold_asks_for_its_quorum_of_different_people(place: &Place) {
         (no.clone(), 60, Counted::TooLate(Status::Lapsed)),
     ] {
         assert_eq!(
-            store.vote(&id, &vote, now, enough).await.expect("asked"),
+            store.vote(&id, (&vote, &[]), now, enough).await.expect("asked"),
             Some(expected),
             "{vote:?} at {now}"
         );
     }
     let other = filed(&store, "2", &[(1, 60)]).await;
-    assert_eq!(store.vote(&other, &no, 0, enough).await.expect("asked"), Some(Counted::Now(Status::Denied)));
-    assert_eq!(store.vote("nothing", &no, 0, enough).await.expect("asked"), None);
+    assert_eq!(
+        store.vote(&other, (&no, &[]), 0, enough).await.expect("asked"),
+        Some(Counted::Now(Status::Denied))
+    );
+    assert_eq!(store.vote("nothing", (&no, &[]), 0, enough).await.expect("asked"), None);
 }
 
 async fn the_administrators_secret_is_made_once_and_only_it_is_right(place: &Place) {
@@ -496,7 +499,7 @@ async fn an_approver_is_known_by_their_own_secret_until_they_are_removed(place: 
 
     let (waits, over) = (filed(&store, "1", &[(2, 60)]).await, filed(&store, "2", &[(1, 60)]).await);
     for id in [&waits, &over] {
-        store.vote(id, &yes("user:Alice"), 0, enough).await.expect("voted");
+        store.vote(id, (&yes("user:Alice"), &[]), 0, enough).await.expect("voted");
     }
     assert!(store.remove_approver("ALICE").await.expect("removed"));
     assert!(!store.remove_approver("Alice").await.expect("asked"));
@@ -519,7 +522,7 @@ async fn of_those_who_do_the_same_at_once_one_is_first(place: &Place) {
     const EACH: usize = 12;
     let gateways = [place.open().await, place.open().await];
     let id = filed(&gateways[0], "approved", &[(1, 60)]).await;
-    let voted = gateways[1].vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+    let voted = gateways[1].vote(&id, (&yes("user:a"), &[]), 0, enough).await.expect("voted");
     assert_eq!(voted, Some(Counted::Now(Status::Approved)), "what one has filed another knows");
     let mut tasks = Vec::new();
     for number in 0..EACH {
@@ -743,7 +746,7 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
         }
         let (waits, denied) = (filed(&store, "w", &[(1, 600)]).await, filed(&store, "d", &[(1, 600)]).await);
         let no = Vote { approve: false, ..yes("user:a") };
-        store.vote(&denied, &no, 0, enough).await.expect("voted");
+        store.vote(&denied, (&no, &[]), 0, enough).await.expect("voted");
 
         let mut copy = Vec::new();
         store.dump(&mut copy).await.expect("copied");
@@ -891,9 +894,9 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
     store.add_token(&token("late", 150), 0, 0).await.expect("added");
     store.add_token(&token("good", 1000), 0, 0).await.expect("added");
     let old = filed(&store, "old", &[(1, 60)]).await;
-    store.vote(&old, &yes("user:a"), 0, enough).await.expect("voted");
+    store.vote(&old, (&yes("user:a"), &[]), 0, enough).await.expect("voted");
     let denied = filed(&store, "denied", &[(1, 60)]).await;
-    store.vote(&denied, &Vote { approve: false, ..yes("user:a") }, 0, enough).await.expect("voted");
+    store.vote(&denied, (&Vote { approve: false, ..yes("user:a") }, &[]), 0, enough).await.expect("voted");
     let waits = filed(&store, "waits", &[(1, 10_000)]).await;
     let size = || std::fs::metadata(place.database()).expect("a file").len();
     store.purge(0, 0, 0).await.expect("nothing is over");

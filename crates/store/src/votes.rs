@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Counted, HoldRule, Status, Vote};
+use model::{Backing, Counted, HoldRule, Status, Vote};
 
 use crate::database::{Work, whole};
 use crate::query::{Found, query};
@@ -10,7 +10,7 @@ use crate::requests::{after, expire, status};
 use crate::{Store, StoreError};
 
 impl Store {
-    /// Counts an answer. One no denies; when yes is enough, `enough` says of the rules and all answers. `None` where there is
+    /// Counts an answer, where all that makes its voter one who answers is there still. One no denies; when yes is enough, `enough` says of the rules and all answers. `None` where there is
     /// no such request.
     ///
     /// # Errors
@@ -18,7 +18,7 @@ impl Store {
     pub async fn vote(
         &self,
         id: &str,
-        vote: &Vote,
+        (vote, backing): (&Vote, &[Backing]),
         now: i64,
         enough: impl Fn(&[HoldRule], &[Vote]) -> bool + Send,
     ) -> Result<Option<Counted>, StoreError> {
@@ -32,6 +32,11 @@ impl Store {
         let stands = status(&row, now)?;
         if stands != Status::Pending {
             return Ok(Some(Counted::TooLate(stands)));
+        }
+        for one in backing {
+            if !is_there(&mut work, one, now).await? {
+                return Ok(Some(Counted::Nobody));
+            }
         }
         let holds: Vec<HoldRule> = crate::from_json(row.try_get("holds")?)?;
         // Who has approved may still say no, and nobody counts twice.
@@ -107,6 +112,27 @@ impl Store {
         }
         Ok(all)
     }
+}
+
+/// Whether it is there. Whoever takes it away disowns its answers in the same change, or behind it.
+async fn is_there(work: &mut Work, backing: &Backing, now: i64) -> Result<bool, StoreError> {
+    let found = match backing {
+        Backing::Approver(id) => query("SELECT 1 AS one FROM approver WHERE id = $1").bind(id),
+        Backing::Member(name) => {
+            query("SELECT 1 AS one FROM member WHERE lower(name) = lower($1)").bind(name)
+        }
+        Backing::Visit(mark) => {
+            query("SELECT 1 AS one FROM visit WHERE mark = $1 AND expires > $2").bind(mark).bind(now)
+        }
+        Backing::Welcome(name) => {
+            let denials = query(
+                "SELECT 1 AS one FROM denial WHERE kind = 'principal' AND lower(name) = lower($1) \
+                 AND (until IS NULL OR until > $2)",
+            );
+            return Ok(denials.bind(name).bind(now).fetch_optional(work).await?.is_none());
+        }
+    };
+    Ok(found.fetch_optional(work).await?.is_some())
 }
 
 pub(crate) async fn disown(work: &mut Work, voter: &str) -> Result<(), StoreError> {

@@ -25,7 +25,8 @@ fn parts(text: &str, breaks: bool) -> Vec<(bool, &str)> {
     let mut parts = Vec::new();
     let (mut start, mut was) = (0, false);
     for (at, c, is_plain) in seen(text) {
-        let hidden = !is_plain && !(breaks && c == '\n');
+        let is_shown = is_plain || (breaks && c == '\n');
+        let hidden = !is_shown;
         if hidden != was && at > start {
             parts.push((was, text.get(start..at).unwrap_or_default()));
             start = at;

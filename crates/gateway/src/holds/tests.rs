@@ -34,7 +34,7 @@ async fn an_approval_that_is_claimed_while_its_session_leaves_does_not_stand_as_
         for moments in 0..=LAST {
             let new = request(&format!("d{moments}."), &format!("agent:{moments}"), 1);
             let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
-            state.vote(&id, &vote("user:one", true)).await.expect("voted");
+            state.vote(&id, (&vote("user:one", true), &[])).await.expect("voted");
             let ticket = holds.waits_for(&id);
             {
                 let answer = holds.answer(&ticket, || None, |_| true);
@@ -59,11 +59,11 @@ async fn an_approval_that_is_claimed_while_its_session_leaves_does_not_stand_as_
             }
             let stands = state.standing(&id).await.expect("asked").status;
             // What its client is told is so, and nobody who sends the same again finds it approved.
-            let so = match stands {
-                Status::Rescinded => Left::TakenBack,
-                Status::Superseded => Left::Used,
-                other => panic!("{name}, after {moments}: {other} is nobody's"),
-            };
+            let so = if stands == Status::Rescinded { Left::TakenBack } else { Left::Used };
+            assert!(
+                matches!(stands, Status::Rescinded | Status::Superseded),
+                "{name}, after {moments}: {stands} is nobody's"
+            );
             assert_eq!(left, so, "{name}, after {moments}");
             seen.push(stands);
         }
@@ -90,7 +90,7 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
             let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
             let (ticket, other) = (holds.waits_for(&id), shared.then(|| holds.waits_for(&id)));
             if approved {
-                state.vote(&id, &vote("user:one", true)).await.expect("voted");
+                state.vote(&id, (&vote("user:one", true), &[])).await.expect("voted");
             }
             assert_eq!(holds.withdraw(&ticket).await, left, "{name}, {n}");
             assert_eq!(state.standing(&id).await.expect("asked").status, stands, "{name}, {n}");
@@ -101,19 +101,14 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
                 assert_eq!(holds.withdraw(&other).await, Left::TakenBack, "{name}, {n}");
             }
             let stands = state.standing(&id).await.expect("asked").status;
-            assert_eq!(
-                holds.withdraw(&holds.waits_for(&id)).await,
-                match stands {
-                    Status::Withdrawn => Left::TakenBack,
-                    other => Left::Over(other),
-                }
-            );
+            let over = if stands == Status::Withdrawn { Left::TakenBack } else { Left::Over(stands) };
+            assert_eq!(holds.withdraw(&holds.waits_for(&id)).await, over, "{name}, {n}");
         }
         // What somebody else said no to is not said to be withdrawn.
         let new = request("no.", "agent:no", 1);
         let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
         let ticket = holds.waits_for(&id);
-        state.vote(&id, &vote("user:one", false)).await.expect("voted");
+        state.vote(&id, (&vote("user:one", false), &[])).await.expect("voted");
         assert_eq!(holds.withdraw(&ticket).await, Left::Over(Status::Denied), "{name}");
     }
 }

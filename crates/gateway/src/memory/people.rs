@@ -1,8 +1,8 @@
 //! People in the console, in memory.
 
-use model::{Member, Passkey, SlackLink, Visit};
+use model::{Backing, Member, Passkey, SlackLink, Subject, Visit};
 
-use super::Memory;
+use super::{Kept, Memory};
 use crate::state::{People, Reply};
 
 #[derive(Default)]
@@ -13,6 +13,21 @@ pub(super) struct Known {
     once: Vec<(String, String)>,
     slack: Vec<SlackLink>,
     callbacks: Vec<String>,
+}
+
+impl Kept {
+    /// Whether what makes somebody one who answers is there.
+    pub(super) fn has(&self, backing: &Backing) -> bool {
+        let people = &self.people;
+        match backing {
+            Backing::Approver(id) => self.approvers.iter().any(|approver| approver.id == *id),
+            Backing::Member(name) => people.members.iter().any(|m| m.name.eq_ignore_ascii_case(name)),
+            Backing::Visit(mark) => people.visits.iter().any(|visit| visit.mark == *mark),
+            Backing::Welcome(name) => !self.denials.iter().any(|denial| {
+                matches!(&denial.subject, Subject::Principal(who) if who.to_string().eq_ignore_ascii_case(name))
+            }),
+        }
+    }
 }
 
 impl People for Memory {

@@ -122,6 +122,7 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
     let voted = |outcome| match outcome {
         Counted::Now(status) => format!("counted, {status}"),
         Counted::TooLate(status) => format!("too late, {status}"),
+        Counted::Nobody => "nobody".to_owned(),
     };
     match step {
         Step::File(digest, principal, quorum) => {
@@ -143,8 +144,8 @@ async fn run(state: &State, ids: &mut Vec<String>, step: &Step) -> String {
                 Filed::NoRoom { .. } => "no room".to_owned(),
             }
         }
-        Step::Yes(n, by) => voted(state.vote(&ids[*n], &vote(by, true)).await.expect("voted")),
-        Step::No(n, by) => voted(state.vote(&ids[*n], &vote(by, false)).await.expect("voted")),
+        Step::Yes(n, by) => voted(state.vote(&ids[*n], (&vote(by, true), &[])).await.expect("voted")),
+        Step::No(n, by) => voted(state.vote(&ids[*n], (&vote(by, false), &[])).await.expect("voted")),
         Step::Claim(n) => match state.claim(&ids[*n]).await.expect("asked") {
             Some(claim) => claim.rules.into_iter().map(|rule| rule.id).collect::<Vec<_>>().join(","),
             None => "nothing".to_owned(),
@@ -327,6 +328,64 @@ async fn requests_live_alike_wherever_they_are_kept() {
     }
 }
 
+/// They may be removed, sign out or be denied between the look at who they are and the count.
+#[tokio::test]
+async fn an_answer_of_somebody_who_is_gone_when_it_is_counted_counts_for_nothing() {
+    for (name, state, _place) in backends().await {
+        let Filed::Now(id) = state.file(&request("a", "agent:bot", 1), &ROOM).await.expect("filed") else {
+            panic!("not new in {name}")
+        };
+        state.add_approver("dora", &["dba".to_owned()], &[], 0).await.expect("added").expect("a secret");
+        let approver = state.approvers().await.expect("read").remove(0).id;
+        let now = crate::gateway::now();
+        let visit = model::Visit {
+            mark: "m1".to_owned(),
+            owner: "user:dora".to_owned(),
+            word: None,
+            groups: Vec::new(),
+            began: now,
+            seen: now,
+            expires: now + 600,
+        };
+        state.begin_visit(&visit, None).await.expect("begun");
+        let all = [
+            Backing::Approver(approver),
+            Backing::Visit("m1".to_owned()),
+            Backing::Welcome("user:dora".to_owned()),
+        ];
+        let dora = vote("user:dora", true);
+        for lost in [Backing::Member("dora".to_owned()), Backing::Visit("m2".to_owned())] {
+            let backing = [all.to_vec(), vec![lost]].concat();
+            assert_eq!(state.vote(&id, (&dora, &backing)).await.expect("asked"), Counted::Nobody, "{name}");
+        }
+        let denial = Denial {
+            id: "x1".to_owned(),
+            subject: model::Subject::Principal(PrincipalRef {
+                kind: PrincipalKind::User,
+                name: "Dora".to_owned(),
+            }),
+            reason: String::new(),
+            by: String::new(),
+            since: now,
+            until: None,
+        };
+        state.add_denial(&denial).await.expect("denied");
+        assert_eq!(state.vote(&id, (&dora, &all)).await.expect("asked"), Counted::Nobody, "{name}");
+        state.lift_denial("x1").await.expect("lifted");
+        state.remove_approver("dora").await.expect("removed");
+        assert_eq!(state.vote(&id, (&dora, &all)).await.expect("asked"), Counted::Nobody, "{name}");
+        let request = state.request(&id).await.expect("read").expect("one");
+        assert_eq!((request.status, request.votes.len()), (Status::Pending, 0), "{name}");
+        // Who is there still is counted.
+        let stays = [Backing::Visit("m1".to_owned()), Backing::Welcome("user:dora".to_owned())];
+        let counted = state.vote(&id, (&dora, &stays)).await.expect("asked");
+        assert_eq!(counted, Counted::Now(Status::Approved), "{name}");
+        // What is over is over, whoever says so.
+        let counted = state.vote(&id, (&dora, &all)).await.expect("asked");
+        assert_eq!(counted, Counted::TooLate(Status::Approved), "{name}");
+    }
+}
+
 /// What two approvers, two gateways, the client and time may do to one request, each at any moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
@@ -359,8 +418,8 @@ fn turns(stands: Status, act: Act) -> Status {
 /// Runs an act; whether it was the one that used the approval.
 async fn act(state: &State, id: &str, act: Act) -> bool {
     match act {
-        Act::Yes => drop(state.vote(id, &vote("user:one", true)).await.expect("voted")),
-        Act::No => drop(state.vote(id, &vote("user:two", false)).await.expect("voted")),
+        Act::Yes => drop(state.vote(id, (&vote("user:one", true), &[])).await.expect("voted")),
+        Act::No => drop(state.vote(id, (&vote("user:two", false), &[])).await.expect("voted")),
         Act::Claim | Act::ClaimElsewhere => return state.claim(id).await.expect("asked").is_some(),
         Act::Withdraw => drop(state.withdraw(id).await.expect("withdrawn")),
         Act::Rescind => drop(state.rescind(id, "user:a").await.expect("asked")),

@@ -32,9 +32,40 @@ pub fn canonical(text: &str) -> Option<String> {
     Some(canonical)
 }
 
+/// Whether a text changes the row on which a cursor stands (`WHERE CURRENT OF`): which one that is, it does not say itself. So may one
+/// that does not scan.
+pub fn at_cursor(text: &str) -> bool {
+    let Ok(tokens) = tokens(text) else { return true };
+    let mut was_current = false;
+    for token in &tokens {
+        if matches!(token.token(), Token::SqlComment | Token::CComment) {
+            continue;
+        }
+        let word = piece(text, token);
+        if was_current && word.eq_ignore_ascii_case("of") {
+            return true;
+        }
+        was_current = word.eq_ignore_ascii_case("current");
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{at_cursor, canonical};
+
+    #[test]
+    fn what_is_changed_where_a_cursor_stands_is_told_from_words_that_say_so() {
+        for (text, is) in [
+            ("UPDATE t SET a = 1 WHERE CURRENT OF k", true),
+            ("delete from t where current/* */-- x\nof \"K\"", true),
+            ("UPDATE t SET a = 'WHERE CURRENT OF k' WHERE id = 1 -- current of k", false),
+            ("UPDATE \"current\" SET of = 1 WHERE current_date > $$current of k$$", false),
+            ("UPDATE t SET a = 'x", true),
+        ] {
+            assert_eq!(at_cursor(text), is, "{text}");
+        }
+    }
 
     #[test]
     fn comments_and_white_space_between_tokens_are_outside() {

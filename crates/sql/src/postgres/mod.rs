@@ -80,7 +80,7 @@ mod work_tests;
 
 pub use absent::{Absent, Advice, Way};
 pub use alike::{Alike, Open, alike};
-pub use canonical::canonical;
+pub use canonical::{at_cursor, canonical};
 use catalog::Catalog;
 pub use cleared::{Unread, unread};
 pub use template::{Template, template};

@@ -17,7 +17,7 @@ pub(super) async fn each_state_of_a_request_is_told_once_in_its_order(place: &Pl
     assert!(untold(&store, "ops").await.is_empty(), "who is new is told what happens from now on");
     let id = filed(&store, "d", &[(1, 60)]).await;
     let enough = |_: &_, _: &[Vote]| true;
-    store.vote(&id, &yes("user:a"), 11, enough).await.expect("voted");
+    store.vote(&id, (&yes("user:a"), &[]), 11, enough).await.expect("voted");
     store.claim(&id, &by("g1", 50), 12).await.expect("claimed").expect("it was");
     let finish = Finish { status: Status::Done, words: "1 row".to_owned() };
     store.finish(&id, &finish).await.expect("finished");

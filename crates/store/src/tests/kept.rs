@@ -11,7 +11,7 @@ pub(super) async fn what_a_lost_gateway_carried_out_is_unknown_to_the_others(pla
     let mut ids = Vec::new();
     for (digest, gateway) in [("1", "one"), ("2", "other")] {
         let id = filed(&one, digest, &[(1, 600)]).await;
-        one.vote(&id, &yes("user:a"), 0, enough).await.expect("voted");
+        one.vote(&id, (&yes("user:a"), &[]), 0, enough).await.expect("voted");
         one.claim(&id, &by(gateway, 30), 1).await.expect("asked").expect("claimed");
         ids.push(id);
     }
@@ -110,7 +110,7 @@ pub(super) async fn what_is_kept_of_requests_is_bounded_and_what_nobody_answered
     let other = id(file("5", "agent:one", &["user:b"]).await);
     // What was answered stays, and so does what waits; what was only asked gives way, and no more of it than has to.
     let no = Vote { approve: false, ..yes("user:x") };
-    store.vote(&first, &no, 0, enough).await.expect("voted").expect("one");
+    store.vote(&first, (&no, &[]), 0, enough).await.expect("voted").expect("one");
     assert!(matches!(file("4", "agent:four", &["user:a"]).await, Filed::NoRoom { .. }));
     store.withdraw(&second, 0).await.expect("withdrawn");
     store.withdraw(&third, 0).await.expect("withdrawn");
@@ -209,17 +209,17 @@ pub(super) async fn what_became_of_a_request_is_kept_with_it_step_by_step(place:
     let stages = |request: &model::Request| request.stages.iter().map(|s| s.status).collect::<Vec<_>>();
     let done = file("1").await;
     assert_eq!((kept(&done).await.weighed, kept(&done).await.stages), (weighed.clone(), Vec::new()));
-    store.vote(&done, &yes("user:a"), 7, enough).await.expect("voted");
+    store.vote(&done, (&yes("user:a"), &[]), 7, enough).await.expect("voted");
     store.claim(&done, &by("one", 60), 8).await.expect("asked").expect("claimed");
     store.finish(&done, &model::Finish::done(3)).await.expect("noted");
     let found = kept(&done).await;
     assert_eq!((found.votes[0].at, stages(&found)), (Some(7), vec![Approved, Claimed, Done]));
     assert!(found.stages.is_sorted_by_key(|stage| stage.at) && found.stages[0].at > 1_700_000_000);
     let denied = file("2").await;
-    store.vote(&denied, &Vote { approve: false, ..yes("user:a") }, 9, enough).await.expect("voted");
+    store.vote(&denied, (&Vote { approve: false, ..yes("user:a") }, &[]), 9, enough).await.expect("voted");
     assert_eq!(stages(&kept(&denied).await), [Denied]);
     let taken = file("3").await;
-    store.vote(&taken, &yes("user:a"), 9, enough).await.expect("voted");
+    store.vote(&taken, (&yes("user:a"), &[]), 9, enough).await.expect("voted");
     assert!(store.rescind(&taken, "user:b", 10).await.expect("asked"));
     let found = kept(&taken).await;
     assert_eq!(

@@ -56,7 +56,7 @@ pub(super) async fn whoever_comes_again_leaves_nothing_of_before(place: &Place) 
     assert_eq!(store.members().await.expect("read"), [member("ada")]);
     // Who comes for other groups has not answered for those.
     let id = filed(&store, "d", &[(2, 60)]).await;
-    store.vote(&id, &yes("user:ada"), 1, |_, _| false).await.expect("voted");
+    store.vote(&id, (&yes("user:ada"), &[]), 1, |_, _| false).await.expect("voted");
     for (number, groups, votes) in [(4, member("ada").groups, 1), (5, Vec::new(), 0)] {
         let again = Member { groups, ..member("ada") };
         store.admit(&again, &key(&format!("k{number}"), "user:ada")).await.expect("admitted");
@@ -69,7 +69,7 @@ pub(super) async fn whoever_is_removed_has_no_key_visit_or_vote(place: &Place) {
     store.admit(&member("ada"), &key("k1", "user:ada")).await.expect("asked");
     store.begin_visit(&visit("m1", "user:ada"), None).await.expect("asked");
     let id = filed(&store, "d", &[(2, 60)]).await;
-    store.vote(&id, &yes("user:ada"), 1, |_, _| false).await.expect("asked");
+    store.vote(&id, (&yes("user:ada"), &[]), 1, |_, _| false).await.expect("asked");
     assert!(store.remove_member("ADA").await.expect("asked"));
     assert!(!store.remove_member("ada").await.expect("asked"));
     assert!(

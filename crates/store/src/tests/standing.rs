@@ -188,9 +188,9 @@ pub(super) async fn access_is_given_once_from_an_approved_request_and_ends_with_
     // Nobody has approved it, or not enough have.
     assert!(!store.give(&given("a1"), 10).await.expect("asked"));
     let narrower = Vote { access: Some(access(60)), ..yes("user:dora") };
-    store.vote(&id, &narrower, 0, enough).await.expect("voted");
+    store.vote(&id, (&narrower, &[]), 0, enough).await.expect("voted");
     assert!(!store.give(&given("a1"), 10).await.expect("asked"));
-    store.vote(&id, &yes("user:erik"), 0, enough).await.expect("voted");
+    store.vote(&id, (&yes("user:erik"), &[]), 0, enough).await.expect("voted");
     let kept = store.request(&id, 1).await.expect("read").expect("one");
     assert_eq!((kept.status, kept.preview.access), (Status::Approved, Some(access(600))));
     assert_eq!(kept.votes.iter().find_map(|vote| vote.access.clone()), Some(access(60)));

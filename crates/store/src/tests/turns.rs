@@ -129,11 +129,11 @@ async fn act(store: &Store, id: &str, digest: &str, act: Act, model: &Model) -> 
     let gateway = |who: usize| by(["one", "two"][who], now + 2 * ALIVE);
     match act {
         Act::Yes(who) => {
-            store.vote(id, &yes(["user:x", "user:y"][who]), now, enough).await.expect("voted");
+            store.vote(id, (&yes(["user:x", "user:y"][who]), &[]), now, enough).await.expect("voted");
         }
         Act::No => {
             let no = Vote { approve: false, ..yes("user:y") };
-            store.vote(id, &no, now, enough).await.expect("voted");
+            store.vote(id, (&no, &[]), now, enough).await.expect("voted");
         }
         Act::Retry => {
             let again = store.file(&request(digest, &[(2, WAITS as u64)]), &ROOM, now).await.expect("filed");

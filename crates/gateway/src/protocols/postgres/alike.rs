@@ -1,7 +1,7 @@
 //! What is alike to an operation: the same text but for plain values, sent under the same settings with parameters of the same
 //! types. A standing grant for it covers those, and an inbox shows them together.
 
-use sql::postgres::{Control, Open, Options, REMOVED, alike};
+use sql::postgres::{Control, Open, Options, REMOVED, alike, at_cursor};
 use wire::postgres::frontend::{Frontend, frontend};
 
 use super::operation::{Request, RequestKind};
@@ -20,6 +20,9 @@ pub(super) fn of(request: &Request) -> Option<Alike> {
         RequestKind::Bind { prepared, .. } => (request.text()?, Some(prepared)),
         RequestKind::Parse { .. } | RequestKind::FunctionCall | RequestKind::Execute { .. } => return None,
     };
+    if at_cursor(&sql) {
+        return None;
+    }
     let major = request.seen.catalogue.server_version / 10_000;
     let found = alike(&sql, major, &Options::default()).ok()?;
     let literals: Vec<&str> = operation.literals().map(|literal| literal.value.as_str()).collect();

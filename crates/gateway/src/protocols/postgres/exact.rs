@@ -1,12 +1,12 @@
 //! What makes one operation this one and no other: an approval of it is good for nothing else.
 
-use sql::postgres::{Control, canonical};
+use sql::postgres::{Control, at_cursor, canonical};
 use wire::postgres::frontend::{Frontend, frontend};
 
 use super::operation::{Request, RequestKind};
 
 /// Hands over the texts and values of a request, in parts. Comments and white space between the words of a text are none. What depends on something that this session could change before
-/// it sends the same again (`EXECUTE name`, `FETCH name`, a statement that SQL prepared) is bound to the session and its
+/// it sends the same again (`EXECUTE name`, `FETCH name`, `WHERE CURRENT OF name`, a statement that SQL prepared) is bound to the session and its
 /// moment, so that an approval of it can only be waited for.
 pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8])) {
     match &request.kind {
@@ -35,7 +35,9 @@ pub(super) fn exact(request: &Request, session: &str, part: &mut dyn FnMut(&[u8]
     if !request.under.is_settled() {
         once(session, part);
     }
-    if request.operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. })) {
+    let by_name =
+        request.operation.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }));
+    if by_name || request.text().is_some_and(|sql| at_cursor(&sql)) {
         once(session, part);
     }
 }

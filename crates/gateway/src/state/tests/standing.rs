@@ -93,7 +93,7 @@ async fn access_is_given_once_and_only_from_a_request_that_is_approved() {
             ..grant(one, None)
         };
         assert!(!state.give(&given("g1"), 9).await.expect("asked"), "{name}: nobody has approved it");
-        state.vote(&id, &vote("user:dora", true)).await.expect("voted");
+        state.vote(&id, (&vote("user:dora", true), &[])).await.expect("voted");
         assert!(!state.give(&given("g1"), 0).await.expect("asked"), "{name}: there is no room");
         assert!(state.give(&given("g1"), 9).await.expect("given"), "{name}");
         assert!(!state.give(&given("g2"), 9).await.expect("asked"), "{name}: it is given already");
