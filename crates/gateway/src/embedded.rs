@@ -26,7 +26,8 @@ use crate::configure::{Configuration, Password};
 use crate::gateway::now;
 use crate::requests::parse_principal;
 use crate::state::{
-    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken, Trouble,
+    Asked, Backend, Configured, Former, Happened, Keys, Purged, Reply, StateError, StoredCode, StoredToken,
+    Trouble,
 };
 
 mod kept;

@@ -42,7 +42,11 @@ pub(super) async fn whether_it_can_be_written_is_known_by_writing(place: &Place)
         return;
     };
     for (makes_it_so, expected, ends_it) in [
-        ("SET default_transaction_read_only = on", Trouble::ReadOnly, "SET default_transaction_read_only = off"),
+        (
+            "SET default_transaction_read_only = on",
+            Trouble::ReadOnly,
+            "SET default_transaction_read_only = off",
+        ),
         (
             "CREATE ROLE reads_alone; GRANT SELECT ON heartbeat TO reads_alone; SET ROLE reads_alone",
             Trouble::Refused,
