@@ -34,13 +34,20 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
         let mut report = json!({
             "records": records, "head": head, "sessions": sessions, "open": open, "torn": torn
         });
-        if let (Some(Recorded { whole, open, forgotten, lossy }), Some(fields)) =
-            (recorded, report.as_object_mut())
-        {
-            let words = json!({ "whole": whole, "open": open, "forgotten": forgotten, "lossy": lossy });
+        let mut wrong = Ok(());
+        if let (Some(recorded), Some(fields)) = (recorded, report.as_object_mut()) {
+            wrong = all_match(&recorded);
+            let Recorded { whole, open, forgotten, left_behind, faulty, lossy } = recorded;
+            let faulty: Vec<_> =
+                faulty.into_iter().map(|(file, why)| json!({ "file": file, "why": why })).collect();
+            let words = json!({
+                "whole": whole, "open": open, "forgotten": forgotten, "not_in_backup": left_behind,
+                "faulty": faulty, "lossy": lossy
+            });
             fields.insert("recordings".to_owned(), words);
         }
-        return Ok(show::json(&report)?);
+        show::json(&report)?;
+        return wrong;
     }
     say(format_args!(
         "{records} records of {sessions} sessions verify: none was changed, removed or moved."
@@ -55,8 +62,9 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
             "The last line is not whole ({torn} bytes): it is being written, or a crash cut it off."
         ))?;
     }
-    let any = |r: &Recorded| r.whole > 0 || !r.open.is_empty() || r.forgotten > 0;
-    if let Some(Recorded { whole, open, forgotten, lossy }) = recorded.filter(any) {
+    let any = |r: &Recorded| *r != Recorded::default();
+    if let Some(recorded) = recorded.filter(any) {
+        let Recorded { whole, open, forgotten, left_behind, faulty, lossy } = &recorded;
         say(format_args!(
             "{whole} recordings are whole and as the journal knows them; {} more up to what it last said of them; {forgotten} \
              were forgotten.",
@@ -65,16 +73,34 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<()> {
         if !lossy.is_empty() {
             say(format_args!("They say themselves that they lost something: {}", lossy.join(", ")))?;
         }
+        if !left_behind.is_empty() {
+            say(format_args!(
+                "Not in the backup that this was restored from, and not here since: {}",
+                left_behind.join(", ")
+            ))?;
+        }
+        for (file, why) in faulty {
+            say(format_args!("FAULTY {}: {}", file.display(), show::line(why)))?;
+        }
+        return all_match(&recorded);
     }
     Ok(())
 }
 
+fn all_match(recorded: &Recorded) -> anyhow::Result<()> {
+    let Some((file, why)) = recorded.faulty.first() else { return Ok(()) };
+    let more = match recorded.faulty.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let why = format!(
+        "the journal verifies; a recording does not verify: the recording {}: {why}{more}",
+        file.display()
+    );
+    Err(Fault::Wrong(why).into())
+}
+
 /// Recordings need no key to be checked.
 fn recorded(journal: &Path, directory: &Path) -> anyhow::Result<Recorded> {
-    recording::verify::verify(journal, directory).map_err(|failure| match failure {
-        recording::verify::Failure::Io(..) => anyhow!(failure),
-        recording::verify::Failure::Tampered { .. } => {
-            Fault::Wrong(format!("a recording does not verify: {failure}")).into()
-        }
-    })
+    recording::verify::look(journal, directory).map_err(|failure| anyhow!(failure))
 }

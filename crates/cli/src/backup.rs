@@ -118,6 +118,7 @@ pub(crate) fn restore(args: &Restore) -> anyhow::Result<()> {
     fs::DirBuilder::new().recursive(true).create(&settings.data)?;
     private(&settings.data, 0o700)?;
     node::runtime()?.block_on(async {
+        let _turn = crate::kept::Turn::take(&settings.data).await?;
         let done = put_back(args, &settings, &recovery).await;
         if done.is_err() {
             // What is half there must not be served, nor keep the next try from an empty place.
@@ -192,10 +193,11 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
     );
     node::note_if_nobody_serves(settings, "restored", &what)?;
     let verified = journal::verify::verify(&journal)?;
+    let missing = note_recordings(settings, &journal)?;
     if args.json {
         let told = json!({
             "made": made, "tokens": tokens, "requests": requests, "codes": codes, "approvers": approvers,
-            "records": verified.records
+            "records": verified.records, "recordings_missing": missing
         });
         return Ok(show::json(&told)?);
     }
@@ -204,6 +206,14 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
         "Revoked, since they may have changed after it was made: {tokens} tokens, {requests} requests, {codes} one-time codes, \
          {approvers} approvers."
     ))?;
+    if !missing.is_empty() {
+        say(format_args!(
+            "Recordings are not in a backup, and those of {} sessions are not here: copy the recordings (*.rec) of the gateway that \
+             it was made of to {}; `durward audit verify` says which are missing.",
+            missing.len(),
+            settings.recordings.display()
+        ))?;
+    }
     say(
         "Targets, policies and issuers are those of then: apply your files. Revocations that were made after it are not in it:",
     )?;
@@ -211,6 +221,24 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
         "make them again before anybody comes in. Do not let the gateway run that it is a copy of: two would write one journal.",
     )?;
     Ok(())
+}
+
+/// So many recordings are named in one record.
+const AT_ONCE: usize = 500;
+
+/// Recordings are in no backup: the journal says which were not here, so that nobody takes them for removed.
+fn note_recordings(settings: &Settings, journal: &Path) -> anyhow::Result<Vec<String>> {
+    let found = recording::verify::look(journal, &settings.recordings)?;
+    let missing: Vec<String> = found
+        .faulty
+        .iter()
+        .filter(|(file, _)| !file.exists())
+        .filter_map(|(file, _)| Some(file.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    for some in missing.chunks(AT_ONCE) {
+        node::note_if_nobody_serves(settings, recording::verify::LEFT_BEHIND, &some.join(" "))?;
+    }
+    Ok(missing)
 }
 
 fn new_file(path: &Path) -> io::Result<File> {

@@ -25,7 +25,12 @@ pub(crate) fn password_file(file: &Path) -> anyhow::Result<Zeroizing<String>> {
 
 /// The text of a file that people write: editors may put a mark of its encoding before it, which is none of it.
 pub(crate) fn text(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let whole = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = 1 + whole.iter().filter(|byte| **byte == b'\n').count();
+        Fault::Invalid(format!("{}:{line}: what stands here is no text in UTF-8", file.display()))
+    })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
@@ -75,11 +80,16 @@ fn search(
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
+        let is_named = path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted));
         if path.is_dir() {
+            if is_named {
+                let why = format!("{}: it is a folder, and is named as a file is", path.display());
+                return Err(Fault::Invalid(why).into());
+            }
             if depth > 0 {
                 search(&path, extensions, depth - 1, found)?;
             }
-        } else if path.extension().is_some_and(|e| extensions.iter().any(|wanted| e == *wanted)) {
+        } else if is_named {
             found.push(path);
         }
     }

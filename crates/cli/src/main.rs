@@ -22,6 +22,7 @@ mod freeze;
 mod gate;
 mod grants;
 mod init;
+mod kept;
 mod keys;
 mod lines;
 mod login;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +16,8 @@ use gateway::net::tls::{ServerTls, TlsError};
 use gateway::serve::{Certificate, THREAD_STACK, serve_postgres};
 use gateway::state::State;
 use gateway::traces::Traces;
-use journal::{Journal, Options};
 use model::TargetName;
-use store::{Address, Location, Locked, MasterError, MasterKey, Store};
+use store::{Address, Location, MasterError, MasterKey, Store};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -27,6 +26,10 @@ use zeroize::Zeroizing;
 use crate::alarm::Told;
 use crate::config::{Agents, Applying, Settings, SharedStore, Source};
 use crate::exit::Fault;
+use crate::kept;
+pub(crate) use crate::kept::{
+    journal_in, must_have_journal, note_if_nobody_serves, open_store, open_store_that_is_there,
+};
 use crate::passphrase::Unlock;
 use crate::reload::{self, Reload, Shown};
 use crate::wanted::Wanted;
@@ -97,9 +100,12 @@ impl Node {
                 Some(bound.map_err(|error| cannot_listen(&error, *listen, "agents"))?)
             }
         };
+        // Before the store and its key: of two that begin at once one is told here.
+        let begun = kept::Begun::of(&settings)?;
+        let journal = kept::open_journal(&settings)?;
         let store = open_store(&settings).await?;
         settings.unlock.serves();
-        let journal = open_journal(&settings.data)?;
+        begun.tell(&store, &journal).await?;
         let state = State::new(Embedded::new(store.clone()));
         let alarm = settings.alarm.clone().map(|words| Arc::new(Told { words }) as Arc<dyn Alarm>);
         let sources = crate::credentials::sources(&settings)?;
@@ -240,7 +246,7 @@ pub(crate) async fn apply(gateway: &Gateway, applying: &Applying) -> anyhow::Res
 /// A gateway that serves nobody, on the data directory of one that does not run.
 pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc<Gateway>> {
     let store = open_store_that_is_there(settings).await?;
-    let journal = open_journal(&settings.data)?;
+    let journal = kept::open_journal(settings)?;
     let state = State::new(Embedded::new(store));
     let sources = crate::credentials::sources(settings)?;
     let config = Config {
@@ -256,38 +262,6 @@ pub(crate) async fn without_listeners(settings: &Settings) -> anyhow::Result<Arc
         authorization: None,
     };
     Ok(Gateway::start(config).await?)
-}
-
-fn open_journal(data: &Path) -> anyhow::Result<Journal> {
-    Journal::open(&journal_in(data), Options::default()).map_err(|error| match error {
-        journal::OpenError::Taken(_) => anyhow::anyhow!(
-            "a gateway runs on {} already: end it, or ask it by leaving --data and --config out",
-            data.display()
-        ),
-        other @ (journal::OpenError::Io(..)
-        | journal::OpenError::Broken { .. }
-        | journal::OpenError::Down(_)) => other.into(),
-    })
-}
-
-/// Writes what a command did into the journal, where no gateway does: one that runs finds it in the store.
-pub(crate) fn note_if_nobody_serves(settings: &Settings, what: &str, detail: &str) -> anyhow::Result<()> {
-    match Journal::open(&journal_in(&settings.data), Options::default()) {
-        Ok(journal) => {
-            journal.append(&journal::record::Body::Administered {
-                who: "command line".to_owned(),
-                what: what.to_owned(),
-                detail: detail.to_owned(),
-            })?;
-            Ok(())
-        }
-        Err(journal::OpenError::Taken(_)) => Ok(()),
-        Err(
-            other @ (journal::OpenError::Io(..)
-            | journal::OpenError::Broken { .. }
-            | journal::OpenError::Down(_)),
-        ) => Err(other.into()),
-    }
 }
 
 /// Seconds since 1970.
@@ -328,35 +302,6 @@ async fn told_to_end(reload: &mut Reload, hangups: &mut Signal) -> io::Result<&'
     }
 }
 
-/// Opens the store of a gateway, and makes none.
-pub(crate) async fn open_store_that_is_there(settings: &Settings) -> anyhow::Result<Store> {
-    if settings.store.is_none() && !is_there(&settings.data.join("state.db"))? {
-        let why =
-            format!("{} is no data directory of a gateway: there is no state.db", settings.data.display());
-        return Err(Fault::Missing(why).into());
-    }
-    open_store(settings).await
-}
-
-/// Opens the store: a server's, or one in the data directory, which is made where it is not there.
-pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    let data = &settings.data;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| {
-        format!(
-            "cannot make the data directory {} (--data, or data in durward.toml, names another)",
-            data.display()
-        )
-    })?;
-    let mode = std::fs::metadata(data)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        tracing::warn!("{} can be entered by others (mode {mode:o}): chmod 700 it", data.display());
-    }
-    let locked = Locked::reach(&location(settings)?).await?;
-    let masters = master_keys(settings, locked.is_sealed().await?)?;
-    let (again, unlock) = (settings.master_key.clone(), settings.unlock.clone());
-    Ok(locked.unlock_from(&masters, Arc::new(move || keys_from(&again, true, &unlock))).await?)
-}
-
 /// The master keys. A file is made where nothing is sealed yet.
 pub(crate) fn master_keys(settings: &Settings, must_exist: bool) -> anyhow::Result<Vec<MasterKey>> {
     keys_from(&settings.master_key, must_exist, &settings.unlock)
@@ -369,7 +314,11 @@ pub(crate) fn master_keys(settings: &Settings, must_exist: bool) -> anyhow::Resu
         .with_context(|| settings.at(&["master_key"]))
 }
 
-fn keys_from(source: &Source, must_exist: bool, unlock: &Unlock) -> Result<Vec<MasterKey>, MasterError> {
+pub(crate) fn keys_from(
+    source: &Source,
+    must_exist: bool,
+    unlock: &Unlock,
+) -> Result<Vec<MasterKey>, MasterError> {
     match source {
         Source::File(file) => MasterKey::from_file(file, must_exist, unlock),
         Source::Env(name) => {
@@ -456,23 +405,6 @@ pub(crate) fn is_there(path: &Path) -> anyhow::Result<bool> {
         let owner = owner.map(|above| format!(": run this as user id {}, whose it is", above.uid()));
         anyhow::anyhow!("{}: {error}{}", path.display(), owner.unwrap_or_default())
     })
-}
-
-/// Says what is missing where there is no journal.
-pub(crate) fn must_have_journal(directory: &Path) -> anyhow::Result<()> {
-    if is_there(directory)? && directory.is_dir() {
-        return Ok(());
-    }
-    let why = format!(
-        "there is no journal at {}: --data or --config names where the gateway keeps its own",
-        directory.display()
-    );
-    Err(Fault::Missing(why).into())
-}
-
-/// Where the journal of a data directory is.
-pub(crate) fn journal_in(data: &Path) -> PathBuf {
-    data.join("journal")
 }
 
 /// Where data is kept if nobody says so.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     options: Options,
     new_segment: NewSegment,
     directory: PathBuf,
+    /// Where the torn end is that was put aside when it was opened.
+    pub torn: OnceLock<PathBuf>,
     /// Held while the journal is open, so that there is one writer.
     _lock: File,
 }
@@ -112,6 +114,11 @@ impl Shared {
 
     pub(crate) fn distrust(&self) {
         self.tip().distrusted = true;
+    }
+
+    /// Where and why something failed.
+    pub(crate) fn down(&self, what: &str, error: &io::Error) -> Down {
+        Down(format!("cannot {what} {}: {error}", self.directory.display()))
     }
 
     /// Why it could not be written or made safe lately; `None` while all is well.
@@ -180,7 +187,7 @@ impl Shared {
         if let Err(error) = tip.disk.write_all(&tip.pending) {
             // A part of a line may be there; without it the next record can stand in its place.
             tip.distrusted = tip.disk.truncate(tip.length).is_err();
-            return Err(Down(format!("cannot write: {error}")));
+            return Err(self.down("write to", &error));
         }
         tip.length = tip.length.saturating_add(u64::try_from(tip.pending.len()).unwrap_or(u64::MAX));
         tip.pending.clear();
@@ -192,10 +199,10 @@ impl Shared {
     /// The segment that ends is on disk before the next one begins, so that there is never a hole.
     fn next_segment(&self, tip: &mut Tip) -> Result<(), Down> {
         if !tip.distrusted {
-            tip.disk.sync().map_err(|e| Down(format!("cannot sync: {e}")))?;
+            tip.disk.sync().map_err(|e| self.down("sync", &e))?;
         }
         let segment = tip.segment + 1;
-        tip.disk = (self.new_segment)(segment).map_err(|e| Down(format!("cannot begin a segment: {e}")))?;
+        tip.disk = (self.new_segment)(segment).map_err(|e| self.down("begin a segment in", &e))?;
         tip.segment = segment;
         tip.length = 0;
         tip.distrusted = false;
@@ -248,6 +255,7 @@ impl Journal {
             options,
             new_segment,
             directory: directory.to_owned(),
+            torn: OnceLock::new(),
             _lock: lock,
         });
         let thread = {
@@ -273,6 +281,16 @@ impl Journal {
     /// Where it is.
     pub fn directory(&self) -> &Path {
         &self.0.shared.directory
+    }
+
+    /// Where the end is that a crash left torn, which was put aside when this was opened.
+    pub fn torn(&self) -> Option<&Path> {
+        self.0.shared.torn.get().map(PathBuf::as_path)
+    }
+
+    pub(crate) fn note_torn(&self, aside: PathBuf) {
+        // Said once, by whoever opened it.
+        let _ = self.0.shared.torn.set(aside);
     }
 
     /// Writes all records that wait, for whoever reads the files.

@@ -63,11 +63,12 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         let bytes = fs::read(&path).map_err(fault(&path))?;
         let found = scan(&path, &bytes)?;
         if found.torn > 0 {
-            put_aside(&path, &bytes, &found).map_err(fault(&path))?;
-            mended = Some(Body::Recovered {
+            let aside = put_aside(&path, &bytes, &found).map_err(fault(&path))?;
+            let recovered = Body::Recovered {
                 segment: segment_name(segment).display().to_string(),
                 bytes: u64::try_from(found.torn).unwrap_or(u64::MAX),
-            });
+            };
+            mended = Some((recovered, aside));
         }
         let empty = found.length == 0;
         end =
@@ -98,8 +99,9 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         Ok(Arc::new(made))
     });
     let journal = Journal::over(lock, tip, options, new_segment, directory).map_err(fault(directory))?;
-    if let Some(body) = mended {
-        journal.append(&body)?;
+    if let Some((recovered, aside)) = mended {
+        journal.append(&recovered)?;
+        journal.note_torn(aside);
     }
     Ok(journal)
 }
@@ -143,12 +145,13 @@ fn scan(path: &Path, bytes: &[u8]) -> Result<End, OpenError> {
 }
 
 /// The torn end is kept beside the segment: it may be all that is left of a record.
-fn put_aside(path: &Path, bytes: &[u8], end: &End) -> io::Result<()> {
+fn put_aside(path: &Path, bytes: &[u8], end: &End) -> io::Result<PathBuf> {
     let aside = path.with_extension(format!("torn-{}", end.length));
     let kept = file(&aside)?;
     kept.write_all(bytes.get(end.length..).unwrap_or_default())?;
     kept.sync_all()?;
     let segment = OpenOptions::new().write(true).open(path)?;
     segment.set_len(u64::try_from(end.length).unwrap_or(u64::MAX))?;
-    segment.sync_all()
+    segment.sync_all()?;
+    Ok(aside)
 }

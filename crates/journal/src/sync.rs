@@ -105,7 +105,7 @@ fn sync_once(shared: &Shared) -> bool {
     if let Err(error) = &synced {
         // After a failed fsync the kernel may have dropped the pages: this file is not written again.
         shared.distrust();
-        shared.failed().get_or_insert_with(|| Down(format!("cannot sync: {error}")));
+        shared.failed().get_or_insert_with(|| shared.down("sync", error));
     }
     let safe = synced.is_ok();
     let mut progress = shared.progress();

@@ -222,6 +222,35 @@ fn whatever_is_done_to_a_recording_is_found() {
 }
 
 #[test]
+fn what_a_backup_has_not_is_told_as_such_and_everything_else_is_told_at_once() {
+    let mut place = Place::new(Files);
+    for session in ["s1", "s2", "s3", "s4"] {
+        let mut tape = place.begin(session, Mode::Required);
+        play(&mut tape);
+    }
+    place.end();
+    for gone in ["s1", "s3"] {
+        std::fs::remove_file(place.recordings().join(format!("{gone}.rec"))).expect("removes");
+    }
+    std::fs::write(place.recordings().join("s4.rec"), "no recording").expect("writes");
+    let look =
+        || crate::verify::look(&place.folder.path().join("journal"), &place.recordings()).expect("reads");
+    let report = look();
+    assert_eq!((report.whole, report.left_behind.len(), report.faulty.len()), (1, 0, 3), "{report:?}");
+    let journal = journal::Journal::open(&place.folder.path().join("journal"), journal::Options::default());
+    let body = journal::record::Body::Administered {
+        who: "command line".to_owned(),
+        what: crate::verify::LEFT_BEHIND.to_owned(),
+        detail: "s1 s2".to_owned(),
+    };
+    journal.expect("opens").append(&body).expect("written");
+    let report = look();
+    assert_eq!((report.whole, &*report.left_behind), (1, &["s1".to_owned()][..]), "{report:?}");
+    let files: Vec<_> = report.faulty.iter().map(|(file, _)| file.file_name().unwrap_or_default()).collect();
+    assert_eq!(files, ["s3.rec", "s4.rec"]);
+}
+
+#[test]
 fn blocks_open_in_their_place_alone() {
     let mut place = Place::new(Files);
     let mut tape = place.begin("s1", Mode::Required);

@@ -13,7 +13,10 @@ use crate::seal::{Head, split};
 /// The word of the journal's record that names recordings which were forgotten.
 pub const FORGOTTEN: &str = "recordings forgotten";
 
-/// What was found where all recordings verify.
+/// The word of the journal's record that names recordings which were not there when a backup was restored.
+pub const LEFT_BEHIND: &str = "recordings not in the backup";
+
+/// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// Whole recordings.
@@ -22,6 +25,10 @@ pub struct Report {
     pub open: Vec<String>,
     /// Those that were kept as long as they are to be.
     pub forgotten: usize,
+    /// Those that were not there when a backup was restored, and are not there now.
+    pub left_behind: Vec<String>,
+    /// Those that are gone, changed or nobody's, and how: all of them.
+    pub faulty: Vec<(PathBuf, String)>,
     /// Those that say themselves that they lost something.
     pub lossy: Vec<String>,
 }
@@ -56,8 +63,21 @@ struct Said {
 /// # Errors
 /// The first that does not match.
 pub fn verify(journal: &Path, directory: &Path) -> Result<Report, Failure> {
+    let report = look(journal, directory)?;
+    match report.faulty.first() {
+        Some((file, why)) => Err(Failure::Tampered { file: file.clone(), why: why.clone() }),
+        None => Ok(report),
+    }
+}
+
+/// The same, with all that do not match in the report.
+///
+/// # Errors
+/// Something cannot be read.
+pub fn look(journal: &Path, directory: &Path) -> Result<Report, Failure> {
     let mut said: BTreeMap<String, Said> = BTreeMap::new();
     let mut forgotten: Vec<String> = Vec::new();
+    let mut left_behind: Vec<String> = Vec::new();
     let read = journal::read::records(journal, |record| match text(&record, "kind") {
         "recorded" => {
             let number = |name: &str| record.get(name).and_then(Value::as_u64).unwrap_or_default();
@@ -69,25 +89,38 @@ pub fn verify(journal: &Path, directory: &Path) -> Result<Report, Failure> {
         "administered" if text(&record, "what") == FORGOTTEN => {
             forgotten.extend(text(&record, "detail").split_whitespace().map(str::to_owned));
         }
+        "administered" if text(&record, "what") == LEFT_BEHIND => {
+            left_behind.extend(text(&record, "detail").split_whitespace().map(str::to_owned));
+        }
         _ => (),
     });
     read.map_err(|error| Failure::Io(journal.to_owned(), error))?;
     let mut report = Report::default();
     for (session, known) in &said {
-        let path = crate::path(directory, session)
-            .ok_or_else(|| tampered(directory, format!("\"{session}\" is no session's id")))?;
+        let Some(path) = crate::path(directory, session) else {
+            report.faulty.push((directory.to_owned(), format!("\"{session}\" is no session's id")));
+            continue;
+        };
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound && forgotten.contains(session) => {
                 report.forgotten += 1;
                 continue;
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && left_behind.contains(session) => {
+                report.left_behind.push(session.clone());
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(tampered(&path, "it is gone, and the journal does not say why".to_owned()));
+                report.faulty.push((path, "it is gone, and the journal does not say why".to_owned()));
+                continue;
             }
             Err(error) => return Err(Failure::Io(path, error)),
         };
-        check(session, known, &bytes).map_err(|why| tampered(&path, why))?;
+        if let Err(why) = check(session, known, &bytes) {
+            report.faulty.push((path, why));
+            continue;
+        }
         if known.ended {
             report.whole += 1;
         } else {
@@ -97,7 +130,7 @@ pub fn verify(journal: &Path, directory: &Path) -> Result<Report, Failure> {
             report.lossy.push(session.clone());
         }
     }
-    strangers(directory, &said)?;
+    strangers(directory, &said, &mut report)?;
     Ok(report)
 }
 
@@ -127,7 +160,7 @@ fn check(session: &str, said: &Said, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// A recording that the journal knows nothing of was not made by this gateway; one that is just being begun has no block yet.
-fn strangers(directory: &Path, said: &BTreeMap<String, Said>) -> Result<(), Failure> {
+fn strangers(directory: &Path, said: &BTreeMap<String, Said>, report: &mut Report) -> Result<(), Failure> {
     let fault = |error| Failure::Io(directory.to_owned(), error);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -143,14 +176,10 @@ fn strangers(directory: &Path, said: &BTreeMap<String, Said>) -> Result<(), Fail
             head.session == session && split(bytes.get(head.whole.len()..).unwrap_or_default()).is_none()
         });
         if !begun {
-            return Err(tampered(&path, "the journal knows nothing of it".to_owned()));
+            report.faulty.push((path, "the journal knows nothing of it".to_owned()));
         }
     }
     Ok(())
-}
-
-fn tampered(path: &Path, why: String) -> Failure {
-    Failure::Tampered { file: path.to_owned(), why }
 }
 
 fn text<'a>(record: &'a Value, name: &str) -> &'a str {

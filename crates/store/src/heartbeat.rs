@@ -15,7 +15,9 @@ pub enum Trouble {
     Refused,
     /// Nobody answers, or not in time.
     Unreachable,
-    /// Anything else: its disk fails, or it is damaged.
+    /// What is in it is not what was written.
+    Damaged,
+    /// Anything else: its disk fails.
     Failing,
 }
 
@@ -27,6 +29,7 @@ impl Trouble {
             Self::ReadOnly => "read-only",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Damaged => "damaged",
             Self::Failing => "failing",
         }
     }
@@ -35,25 +38,29 @@ impl Trouble {
 impl StoreError {
     /// What is wrong.
     pub fn trouble(&self) -> Trouble {
-        let Self::Database(error) = self else {
-            return if matches!(self, Self::Silent) { Trouble::Unreachable } else { Trouble::Failing };
-        };
-        let sqlx::Error::Database(said) = error else {
-            let unheard = matches!(
-                error,
-                sqlx::Error::Io(_)
-                    | sqlx::Error::Tls(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
-            );
-            return if unheard { Trouble::Unreachable } else { Trouble::Failing };
-        };
-        let code = said.code().unwrap_or_default();
-        if said.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-            return of_sqlite(code.parse().unwrap_or_default());
+        match self {
+            Self::Database(error) => of(error),
+            Self::Silent => Trouble::Unreachable,
+            Self::Unreadable(_) | Self::Sealed | Self::Master(..) | Self::Copy(_) => Trouble::Damaged,
+            Self::Randomness => Trouble::Failing,
         }
-        of_postgres(&code)
     }
+}
+
+/// What is wrong.
+pub(crate) fn of(error: &sqlx::Error) -> Trouble {
+    let sqlx::Error::Database(said) = error else {
+        let unheard = matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed
+        );
+        return if unheard { Trouble::Unreachable } else { Trouble::Failing };
+    };
+    let code = said.code().unwrap_or_default();
+    if said.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        return of_sqlite(code.parse().unwrap_or_default());
+    }
+    of_postgres(&code)
 }
 
 /// By the lower byte of what SQLite says: the others tell more of the same.
@@ -63,6 +70,7 @@ fn of_sqlite(code: i32) -> Trouble {
         8 => Trouble::ReadOnly,
         3 | 23 => Trouble::Refused,
         5 | 6 | 14 => Trouble::Unreachable,
+        11 | 26 => Trouble::Damaged,
         _ => Trouble::Failing,
     }
 }
@@ -73,6 +81,7 @@ fn of_postgres(state: &str) -> Trouble {
         "25006" => Trouble::ReadOnly,
         "42501" => Trouble::Refused,
         _ if state.starts_with("28") => Trouble::Refused,
+        _ if state.starts_with("XX") => Trouble::Damaged,
         _ if ["08", "53", "57"].iter().any(|class| state.starts_with(class)) => Trouble::Unreachable,
         _ => Trouble::Failing,
     }

@@ -31,11 +31,19 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
+fn file_told(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::IsADirectory {
+        return "it is a folder, and the master key is a file: bring it back from where it is kept"
+            .to_owned();
+    }
+    error.to_string()
+}
+
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
 pub enum MasterError {
     /// The file cannot be read or made.
-    #[error("{0}: {1}")]
+    #[error("{}: {}", .0.display(), file_told(.1))]
     Io(PathBuf, io::Error),
     /// Others could read it.
     #[error("{0} can be read by others (mode {1:o}): chmod 600 it, and think about who has read it already")]
@@ -119,7 +127,11 @@ impl MasterKey {
             }
             Err(error) => return Err(fault(error)),
         };
-        let mode = file.metadata().map_err(fault)?.mode() & 0o777;
+        let about = file.metadata().map_err(fault)?;
+        if about.is_dir() {
+            return Err(fault(io::ErrorKind::IsADirectory.into()));
+        }
+        let mode = about.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(MasterError::Exposed(path.to_owned(), mode));
         }

@@ -16,6 +16,7 @@ use sqlx_core::transaction::TransactionManager as _;
 
 use crate::changes::Changes;
 use crate::database::Database;
+use crate::heartbeat::{self, Trouble};
 use crate::query::query;
 use crate::server::{Address, Server};
 use crate::vault::Vault;
@@ -33,14 +34,58 @@ pub enum OpenError {
     )]
     Newer(String, i64),
     /// Its schema cannot be brought up to date.
-    #[error("{0}: {1}")]
+    #[error("{}: {}", .0, told(of_migration(.1), .1))]
     Migration(String, MigrateError),
-    /// Its file cannot be made.
-    #[error("{0}: {1}")]
+    /// Its file cannot be made, or not be opened for writing.
+    #[error("{}: {}", .0.display(), file_told(.1))]
     Io(PathBuf, io::Error),
     /// Anything else.
-    #[error("{0}: {1}")]
+    #[error("{}: {}", .0, told(of_database(.1), .1))]
     Store(String, StoreError),
+}
+
+fn of_migration(error: &MigrateError) -> Option<Trouble> {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return None;
+    };
+    Some(heartbeat::of(error))
+}
+
+fn of_database(error: &StoreError) -> Option<Trouble> {
+    let StoreError::Database(error) = error else { return None };
+    Some(heartbeat::of(error))
+}
+
+/// What is wrong and what to do, before the database's own words.
+fn told(trouble: Option<Trouble>, error: &dyn std::fmt::Display) -> String {
+    let own = error.to_string();
+    let advice = match trouble {
+        Some(Trouble::Full) => "there is no room left where it is",
+        // What SQLite says of a disk that is full where it maps a file, too.
+        Some(Trouble::Failing) if own.contains("disk I/O error") => {
+            "the disk that it is on is full or failing"
+        }
+        Some(Trouble::ReadOnly) => "it can only be read (a replica, or made so), and a gateway writes",
+        Some(Trouble::Refused) => "the user that the gateway is there may not do that",
+        Some(Trouble::Damaged) => {
+            "it is damaged: keep it, and `durward restore` a backup into an empty place"
+        }
+        Some(Trouble::Unreachable | Trouble::Failing) | None => return own,
+    };
+    format!("{advice} ({own})")
+}
+
+fn file_told(error: &io::Error) -> String {
+    let advice = if error.kind() == io::ErrorKind::StorageFull {
+        "the disk that it is on is full"
+    } else if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        "it cannot be written, and a gateway writes"
+    } else if error.kind() == io::ErrorKind::IsADirectory {
+        "it is a folder, and a store is a file"
+    } else {
+        return error.to_string();
+    };
+    format!("{advice} ({error})")
 }
 
 /// Where a store is.

@@ -101,9 +101,8 @@ fn store_says(trouble: Option<Trouble>) -> &'static str {
         Some(Trouble::Refused) => {
             "The store does not let the gateway write, so nothing can be changed, asked for or approved"
         }
-        Some(Trouble::Failing) => {
-            "The store fails or is damaged, so nothing can be changed, asked for or approved"
-        }
+        Some(Trouble::Damaged) => "The store is damaged, so nothing can be changed, asked for or approved",
+        Some(Trouble::Failing) => "The store fails, so nothing can be changed, asked for or approved",
     }
 }
 

@@ -305,6 +305,12 @@ impl ServerTls {
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(|e| bad_pem("the certificate", &e))?;
+        if chain.is_empty() {
+            return Err(TlsError::Pem {
+                what: "the certificate",
+                why: "there is none in the file: it begins with -----BEGIN CERTIFICATE-----".to_owned(),
+            });
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| bad_pem("the certificate's key", &e))?;
         let end_point = chain.first().and_then(|c| end_point(c)).map(Arc::from);
         let mut config = ServerConfig::builder_with_provider(provider())
