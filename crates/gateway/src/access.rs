@@ -18,7 +18,7 @@ use sql::postgres::catalog::{Catalog, Relation, RelationKind};
 
 use crate::approvers::Voter;
 use crate::audit::{self, JournalDown};
-use crate::gateway::{Gateway, now};
+use crate::gateway::{Gateway, no_leave_words, now};
 use crate::holds::{self, MOST_OPEN, Parts};
 use crate::plans::{PlanError, Refused};
 use crate::presence::Act;
@@ -142,6 +142,9 @@ impl Gateway {
         let asked = self.file_access(admitted, wanted, moment).await;
         if let Err(PlanError::Refused(why)) = &asked {
             let who = admitted.principal().id.to_string();
+            // The record says what is not told to whoever has no leave.
+            let no_leave = self.authorize(admitted.identity(), &wanted.target, moment).err();
+            let why = no_leave.map_or_else(|| why.to_string(), |denied| denied.reason);
             let detail = format!("on {}: {}: {why}", wanted.target, wanted.leaves.join(", "));
             self.administered(&who, "access refused", &detail).map_err(|_| JournalDown)?;
         }
@@ -168,7 +171,7 @@ impl Gateway {
         let allowed = self.authorize(admitted.identity(), target, moment);
         let known = self.target(target).filter(|_| admitted.is_for(target));
         let (Ok(grant), Some(known)) = (allowed, known) else {
-            return Err(refused(format!("no leave to use \"{target}\""), ""));
+            return Err(refused(no_leave_words(target), ""));
         };
         known.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "the target of a request for access cannot be read");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::configure::PolicyFile;
-use crate::gateway::{Gateway, now};
+use crate::gateway::{Gateway, no_leave_words, now};
 use crate::protocols::postgres::missing::{self, Told};
 use crate::protocols::postgres::{Garbled, foresight};
 use crate::requests::{AdminError, parse_principal};
@@ -215,7 +215,7 @@ impl Gateway {
         let target = in_force.targets.get(name).filter(|_| admitted.is_for(name) && allowed.is_ok());
         let Some(target) = target else {
             let hint = "The tool targets lists those that you may use.".to_owned();
-            return Ok(Explained::whole(Answer::refused(format!("no leave to use \"{name}\""), Some(hint))));
+            return Ok(Explained::whole(Answer::refused(no_leave_words(name), Some(hint))));
         };
         let case = Case {
             identity: admitted.identity(),

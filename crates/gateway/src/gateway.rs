@@ -54,6 +54,8 @@ mod room;
 mod start;
 mod upkeep;
 
+pub use deciding::NoLeave;
+pub(crate) use deciding::no_leave_words;
 pub use health::{Files, Health, Status};
 pub use limits::{Calls, Limits, Retention};
 pub use start::{Config, StartError};

@@ -23,7 +23,7 @@ use self::recent::Mark;
 pub(crate) use self::recent::Recent;
 use crate::audit::JournalDown;
 use crate::errand::Errand;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, no_leave_words};
 use crate::net::listen::{Accepted, NEWEST_MINOR};
 use crate::net::login::{Authenticator, Refused};
 use crate::serve;
@@ -274,6 +274,15 @@ impl Gateway {
     /// Which version of the configuration is in force: the same at each gateway of a store.
     pub fn configuration(&self) -> i64 {
         self.in_force.load().stored
+    }
+
+    /// Whether somebody may open sessions on a target.
+    ///
+    /// # Errors
+    /// What they are told otherwise, in the same words where there is no such target.
+    pub fn may_use(&self, admitted: &Admitted, target: &TargetName, context: &Context) -> Result<(), String> {
+        let may = admitted.is_for(target) && self.authorize(admitted.identity(), target, context).is_ok();
+        if may { Ok(()) } else { Err(no_leave_words(target)) }
     }
 
     /// The targets on which somebody may open sessions, by name.

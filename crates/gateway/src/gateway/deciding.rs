@@ -20,11 +20,46 @@ use crate::spine::{Auditable, Learned};
 use crate::standing::Granted;
 use crate::targets::Target;
 
+/// No leave, by policy.
+const DENIED: &str = "42501";
+/// There is nothing to have leave for.
+const MISSING: &str = "3D000";
+
+/// Why somebody may not open a session on a target.
+#[derive(Debug)]
+pub struct NoLeave {
+    /// For the record.
+    pub why: Denied,
+    /// For them: whoever may not use a target learns neither that there is one nor what policy says of it.
+    pub told: Denied,
+}
+
+/// What is told of a target to whoever may not use it, alike where there is none.
+fn no_leave(target: &TargetName, version: &Arc<str>) -> Denied {
+    Denied {
+        code: DENIED,
+        reason: no_leave_words(target),
+        hint: Some(
+            "The database's name is the target's here: ask the gateway's operator which there are for you, or for a \
+             listener of one target (postgres.targets in durward.toml), where it is the database's own."
+                .to_owned(),
+        ),
+        policies: Vec::new(),
+        version: Arc::clone(version),
+    }
+}
+
+/// The same in words.
+pub(crate) fn no_leave_words(target: &TargetName) -> String {
+    format!("there is no target \"{target}\" that you may use")
+}
+
 impl Gateway {
     /// Whether a principal may open a session on a target.
     ///
     /// # Errors
-    /// The refusal. It does not tell whether the target exists.
+    /// The refusal, as it is for the record: it may tell whether there is such a target, and what policy is. [`Self::admit_to`] says
+    /// what is told of it.
     pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
         self.is_current()?;
         let in_force = self.in_force.load();
@@ -33,17 +68,30 @@ impl Gateway {
         match facts {
             Some(_) => Ok(grant),
             None => Err(Denied {
-                code: "3D000",
+                code: MISSING,
                 reason: format!("there is no target \"{target}\""),
-                hint: Some(
-                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
-                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
-                        .to_owned(),
-                ),
+                hint: None,
                 policies: Vec::new(),
                 version: in_force.policies.version().into(),
             }),
         }
+    }
+
+    /// The same, with what is told to who has no leave.
+    ///
+    /// # Errors
+    /// Why not, and the words for it.
+    pub fn admit_to(
+        &self,
+        identity: Identity,
+        target: &TargetName,
+        now: &Context,
+    ) -> Result<Grant, Box<NoLeave>> {
+        self.authorize(identity, target, now).map_err(|why| {
+            let is_about_target = why.code == DENIED || why.code == MISSING;
+            let told = if is_about_target { no_leave(target, &why.version) } else { why.clone() };
+            Box::new(NoLeave { why, told })
+        })
     }
 
     /// What policy says of an operation.
