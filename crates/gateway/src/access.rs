@@ -18,7 +18,7 @@ use sql::postgres::catalog::{Catalog, Relation, RelationKind};
 
 use crate::approvers::Voter;
 use crate::audit::{self, JournalDown};
-use crate::gateway::{Gateway, no_leave_words, now};
+use crate::gateway::{Gateway, now};
 use crate::holds::{self, MOST_OPEN, Parts};
 use crate::plans::{PlanError, Refused};
 use crate::presence::Act;
@@ -168,11 +168,9 @@ impl Gateway {
             ));
         }
         // Whether there is such a target is told to those alone who may use it, as at every login.
-        let allowed = self.authorize(admitted.identity(), target, moment);
-        let known = self.target(target).filter(|_| admitted.is_for(target));
-        let (Ok(grant), Some(known)) = (allowed, known) else {
-            return Err(refused(no_leave_words(target), ""));
-        };
+        self.may_use(admitted, target, moment)?;
+        let grant = self.authorize(admitted.identity(), target, moment)?;
+        let known = self.target(target).ok_or_else(|| refused("its target is gone".to_owned(), ""))?;
         known.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "the target of a request for access cannot be read");
             let read = Refused::unread(target, &error, "without which it knows no table");

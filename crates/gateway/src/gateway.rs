@@ -55,7 +55,6 @@ mod start;
 mod upkeep;
 
 pub use deciding::NoLeave;
-pub(crate) use deciding::no_leave_words;
 pub use health::{Files, Health, Status};
 pub use limits::{Calls, Limits, Retention};
 pub use start::{Config, StartError};

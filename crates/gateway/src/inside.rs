@@ -23,7 +23,7 @@ use self::recent::Mark;
 pub(crate) use self::recent::Recent;
 use crate::audit::JournalDown;
 use crate::errand::Errand;
-use crate::gateway::{Gateway, no_leave_words};
+use crate::gateway::Gateway;
 use crate::net::listen::{Accepted, NEWEST_MINOR};
 use crate::net::login::{Authenticator, Refused};
 use crate::serve;
@@ -280,9 +280,12 @@ impl Gateway {
     ///
     /// # Errors
     /// What they are told otherwise, in the same words where there is no such target.
-    pub fn may_use(&self, admitted: &Admitted, target: &TargetName, context: &Context) -> Result<(), String> {
-        let may = admitted.is_for(target) && self.authorize(admitted.identity(), target, context).is_ok();
-        if may { Ok(()) } else { Err(no_leave_words(target)) }
+    pub fn may_use(&self, admitted: &Admitted, target: &TargetName, context: &Context) -> Result<(), Denied> {
+        match self.admit_to(admitted.identity(), target, context) {
+            Ok(_) if admitted.is_for(target) => Ok(()),
+            Ok(_) => Err(self.told(admitted.identity(), target, context)),
+            Err(no_leave) => Err(no_leave.told),
+        }
     }
 
     /// The targets on which somebody may open sessions, by name.

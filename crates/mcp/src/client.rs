@@ -88,7 +88,7 @@ pub(crate) struct Bounds {
 #[derive(Debug)]
 pub(crate) enum Lost {
     /// The gateway did not open it, and this is its word: by these policies, where some decided.
-    Shut(Said, Vec<String>),
+    Shut(Box<Said>, Vec<String>),
     /// It was refused by its target, or ended, and this was said.
     Said(Said),
     /// It ended without a word.
@@ -103,7 +103,7 @@ impl Lost {
                 let (code, message) =
                     ("08006".to_owned(), "no session was opened; nothing was sent".to_owned());
                 let hint = Some("Try again later.".to_owned());
-                Self::Shut(Said { code, message, hint, ..Said::default() }, Vec::new())
+                Self::Shut(Box::new(Said { code, message, hint, ..Said::default() }), Vec::new())
             }
             said @ (Self::Shut(..) | Self::Said(_)) => said,
         }
@@ -175,7 +175,7 @@ impl Client {
                 Backend::ErrorResponse(body) => {
                     let said = Said::of(body);
                     return Err(match client.ear.refused() {
-                        Some(policies) => Lost::Shut(said, policies),
+                        Some(policies) => Lost::Shut(Box::new(said), policies),
                         None => Lost::Said(said),
                     });
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journal::record;
 use model::{HoldRule, Inspect, Principal, Room, SINCE_IT_WAS, TargetName, Tier};
-use policy::{Context, Denied, Grant, Identity, Question, Verdict, answering};
+use policy::{Context, Denied, Grant, Identity, Question, TargetFacts, Verdict, answering};
 
 use super::{Gateway, now};
 use crate::attempts;
@@ -34,24 +34,18 @@ pub struct NoLeave {
     pub told: Denied,
 }
 
-/// What is told of a target to whoever may not use it, alike where there is none.
-fn no_leave(target: &TargetName, version: &Arc<str>) -> Denied {
+fn no_leave(target: &TargetName, version: &str) -> Denied {
     Denied {
         code: DENIED,
-        reason: no_leave_words(target),
+        reason: format!("there is no target \"{target}\" that you may use"),
         hint: Some(
             "The database's name is the target's here: ask the gateway's operator which there are for you, or for a \
              listener of one target (postgres.targets in durward.toml), where it is the database's own."
                 .to_owned(),
         ),
         policies: Vec::new(),
-        version: Arc::clone(version),
+        version: version.into(),
     }
-}
-
-/// The same in words.
-pub(crate) fn no_leave_words(target: &TargetName) -> String {
-    format!("there is no target \"{target}\" that you may use")
 }
 
 impl Gateway {
@@ -87,11 +81,23 @@ impl Gateway {
         target: &TargetName,
         now: &Context,
     ) -> Result<Grant, Box<NoLeave>> {
-        self.authorize(identity, target, now).map_err(|why| {
+        self.authorize(identity.clone(), target, now).map_err(|why| {
             let is_about_target = why.code == DENIED || why.code == MISSING;
-            let told = if is_about_target { no_leave(target, &why.version) } else { why.clone() };
+            let told = if is_about_target { self.told(identity, target, now) } else { why.clone() };
             Box::new(NoLeave { why, told })
         })
+    }
+
+    /// What is told of a target to whoever may not use it, alike where there is none. What policy says to them of every target, in
+    /// words that somebody wrote for them, tells nothing of this one.
+    pub(crate) fn told(&self, identity: Identity, target: &TargetName, now: &Context) -> Denied {
+        let in_force = self.in_force.load();
+        // No target is called so, and where nobody wrote words the name is in them.
+        let none = TargetName::new("\0");
+        match in_force.policies.authorize(identity, &none, &TargetFacts::default(), now) {
+            Err(of_all) if !of_all.policies.is_empty() && !of_all.reason.contains('\0') => of_all,
+            Err(_) | Ok(_) => no_leave(target, in_force.policies.version()),
+        }
     }
 
     /// What policy says of an operation.

@@ -40,7 +40,7 @@ async fn begins_with(bytes: &[u8], tls: Option<&ServerTls>) -> (Option<Negotiate
 fn login(minor: u16, parameters: &[(&str, &str)]) -> Vec<u8> {
     let parameters: Vec<_> = parameters.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let mut out = Vec::new();
-    login_request(&mut out, minor, &parameters);
+    login_request(&mut out, minor, &parameters).expect("a login");
     out
 }
 

@@ -20,7 +20,13 @@ impl Tools {
     /// What every tool says otherwise: whoever may not use it learns nothing of it, and not that it is there.
     pub(super) fn usable(&self, caller: &Caller, target: &TargetName) -> Result<(), Refusal> {
         let moment = caller.moment();
-        self.gateway.may_use(&caller.admitted, target, &moment).map_err(|words| {
+        self.gateway.may_use(&caller.admitted, target, &moment).map_err(|told| {
+            if told.code != "42501" {
+                return Refusal::of(told.code, told.reason, told.hint);
+            }
+            if !told.policies.is_empty() {
+                return Refusal::of(told.code, told.reason, told.hint).by(told.policies).for_good();
+            }
             let open = self.gateway.open_to(&caller.admitted, &moment);
             let mut names: Vec<&str> = open.iter().map(|target| target.name.as_str()).collect();
             let left = names.split_off(names.len().min(MOST_NAMED)).len();
@@ -31,7 +37,7 @@ impl Tools {
                     format!("You may use {} and {left} more, which the tool targets lists.", names.join(", "))
                 }
             };
-            Refusal::of("42501", words, Some(hint)).for_good()
+            Refusal::of(told.code, told.reason, Some(hint)).for_good()
         })
     }
 
