@@ -1,9 +1,11 @@
 //! What agents are told by MCP is short and true, and says how to go on.
 
+use testkit::durward::Target;
 use testkit::json::{Json, quoted};
+use testkit::process::free_port;
 
-use crate::mcp::{datum, door, query, words};
-use crate::rig::DATABASE;
+use crate::mcp::{POLICY as HELD, datum, door, query, words};
+use crate::rig::{self, DATABASE};
 
 const POLICY: &str = r#"
 @id("connect") @tries("3") permit (principal, action == Action::"connect", resource);
@@ -99,4 +101,71 @@ fn what_an_agent_is_told_is_true_and_says_how_to_go_on() {
     let rest = door.call("query", &rest).unwrap();
     let count = |answer: &Json| datum(answer, "rows").items().len();
     assert_eq!((count(&first), count(&rest)), (4, 2));
+}
+
+/// Whoever may not use a target learns from no tool, and not by the wire, that there is one.
+#[test]
+fn a_target_that_an_agent_may_not_use_is_told_as_one_that_is_not_there() {
+    let policy = format!(
+        "{HELD}\n@id(\"payroll\") @reason(\"payroll is for finance\")\n\
+         forbid (principal, action == Action::\"connect\", resource == Target::\"hidden\");\n"
+    );
+    let door = door(HELD);
+    let target = |name| Target::new(name, door.rig.server.port(), DATABASE);
+    let targets = [target(DATABASE), target("hidden"), target("other")];
+    door.rig.gateway.apply(&targets, &[("test", &policy)]).unwrap();
+    let update = "UPDATE shop SET total = 1 WHERE id = 1";
+    let said = |tool: &str, more: &str, target: &str| {
+        let result = door.call(tool, &format!(r#"{{"target":"{target}"{more}}}"#)).unwrap_err();
+        for (name, value) in [("code", Json::Text("42501".to_owned())), ("final", Json::Bool(true))] {
+            assert_eq!(*datum(&result, name), value, "{tool}: {}", words(&result));
+        }
+        words(&result).replace(target, "NAME")
+    };
+    let sql = format!(r#","sql":{}"#, quoted(update));
+    let mut all = Vec::new();
+    for (tool, more) in [
+        ("query", sql.clone()),
+        ("describe", String::new()),
+        ("explain", sql.clone()),
+        ("submit_plan", format!(r#"{sql},"reason":"x""#)),
+        ("request", format!(r#"{sql},"reason":"x""#)),
+        ("request", r#","access":["update public.shop"],"reason":"x""#.to_owned()),
+    ] {
+        let (hidden, missing) = (said(tool, &more, "hidden"), said(tool, &more, "nowhere"));
+        assert_eq!(hidden, missing, "{tool}");
+        assert!(!hidden.contains("payroll") && hidden.contains("other"), "{tool}: {hidden}");
+        all.push(hidden);
+    }
+    all.dedup();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(door.call("query", &query("SELECT 1")).is_ok());
+    let way = door.rig.through();
+    let by_psql = |name: &str| {
+        let mut psql = way.command("psql");
+        way.said(psql.args(["-X", "-c", "SELECT 1"]).env("PGDATABASE", name)).replace(name, "NAME")
+    };
+    assert_eq!(by_psql("hidden"), by_psql("nowhere"));
+    assert!(by_psql("nowhere").contains("The database's name is the target's here"));
+    assert!(door.rig.gateway.records().unwrap().contains("payroll is for finance"), "it is on record");
+}
+
+/// Why a session is not opened is the gateway's word, unless it was its target's.
+#[test]
+fn who_says_that_a_session_is_not_opened_is_told_as_who_it_is() {
+    let door = door(rig::ALLOW_ALL);
+    let port = door.rig.server.port();
+    let targets = [
+        Target::new(DATABASE, port, DATABASE),
+        Target::new("gone", free_port().unwrap(), DATABASE),
+        Target::new("missing", port, "no_such_database"),
+    ];
+    door.rig.gateway.apply(&targets, &[("test", rig::ALLOW_ALL)]).unwrap();
+    for (name, is_the_targets) in [("gone", false), ("missing", true)] {
+        let refused = door.call("query", &format!(r#"{{"target":"{name}","sql":"SELECT 1"}}"#)).unwrap_err();
+        let said = words(&refused);
+        assert_eq!(said.contains("which the database said"), is_the_targets, "{name}: {said}");
+        assert_eq!(datum(&refused, "reason").text().is_none(), is_the_targets, "{name}: {said}");
+    }
+    assert!(door.call("query", &query("SELECT 1")).is_ok());
 }

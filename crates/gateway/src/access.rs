@@ -142,6 +142,9 @@ impl Gateway {
         let asked = self.file_access(admitted, wanted, moment).await;
         if let Err(PlanError::Refused(why)) = &asked {
             let who = admitted.principal().id.to_string();
+            // The record says what is not told to whoever has no leave.
+            let no_leave = self.authorize(admitted.identity(), &wanted.target, moment).err();
+            let why = no_leave.map_or_else(|| why.to_string(), |denied| denied.reason);
             let detail = format!("on {}: {}: {why}", wanted.target, wanted.leaves.join(", "));
             self.administered(&who, "access refused", &detail).map_err(|_| JournalDown)?;
         }
@@ -165,11 +168,9 @@ impl Gateway {
             ));
         }
         // Whether there is such a target is told to those alone who may use it, as at every login.
-        let allowed = self.authorize(admitted.identity(), target, moment);
-        let known = self.target(target).filter(|_| admitted.is_for(target));
-        let (Ok(grant), Some(known)) = (allowed, known) else {
-            return Err(refused(format!("no leave to use \"{target}\""), ""));
-        };
+        self.may_use(admitted, target, moment)?;
+        let grant = self.authorize(admitted.identity(), target, moment)?;
+        let known = self.target(target).ok_or_else(|| refused("its target is gone".to_owned(), ""))?;
         known.catalogue.ready().await.map_err(|error| {
             tracing::warn!(%error, "the target of a request for access cannot be read");
             let read = Refused::unread(target, &error, "without which it knows no table");

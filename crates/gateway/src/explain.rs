@@ -211,11 +211,11 @@ impl Gateway {
     ) -> Result<Explained, AdminError> {
         let in_force = self.in_force.load_full();
         // Whether there is such a target is told to those alone who may use it, as at every login.
-        let allowed = self.authorize(admitted.identity(), name, &moment);
-        let target = in_force.targets.get(name).filter(|_| admitted.is_for(name) && allowed.is_ok());
-        let Some(target) = target else {
-            let hint = "The tool targets lists those that you may use.".to_owned();
-            return Ok(Explained::whole(Answer::refused(format!("no leave to use \"{name}\""), Some(hint))));
+        let allowed = self.may_use(admitted, name, &moment);
+        let target = match (allowed, in_force.targets.get(name)) {
+            (Ok(()), Some(target)) => target,
+            (Ok(()), None) => return Err(AdminError::Missing(format!("target \"{name}\""))),
+            (Err(told), _) => return Ok(Explained::whole(Answer::refused(told.reason, told.hint))),
         };
         let case = Case {
             identity: admitted.identity(),

@@ -54,12 +54,13 @@ mod room;
 mod start;
 mod upkeep;
 
-/// So often it is looked whether the last session has ended, once the gateway drains.
-const LOOK_FOR_END: Duration = Duration::from_millis(50);
-
+pub use deciding::NoLeave;
 pub use health::{Files, Health, Status};
 pub use limits::{Calls, Limits, Retention};
 pub use start::{Config, StartError};
+
+/// So often it is looked whether the last session has ended, once the gateway drains.
+const LOOK_FOR_END: Duration = Duration::from_millis(50);
 
 /// Policies and the targets that they speak of: replaced together, so that no decision sees half of a change.
 pub(crate) struct InForce {

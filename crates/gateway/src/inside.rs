@@ -301,6 +301,18 @@ impl Gateway {
         self.in_force.load().stored
     }
 
+    /// Whether somebody may open sessions on a target.
+    ///
+    /// # Errors
+    /// What they are told otherwise, in the same words where there is no such target.
+    pub fn may_use(&self, admitted: &Admitted, target: &TargetName, context: &Context) -> Result<(), Denied> {
+        match self.admit_to(admitted.identity(), target, context) {
+            Ok(_) if admitted.is_for(target) => Ok(()),
+            Ok(_) => Err(self.told(admitted.identity(), target, context)),
+            Err(no_leave) => Err(no_leave.told),
+        }
+    }
+
     /// The targets on which somebody may open sessions, by name.
     pub fn open_to(&self, admitted: &Admitted, context: &Context) -> Vec<Arc<Target>> {
         let in_force = self.in_force.load();

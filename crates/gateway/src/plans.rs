@@ -308,7 +308,8 @@ impl Gateway {
             .ok_or_else(|| PlanError::Refused(Refused::whole("the system gives no randomness".to_owned())))?;
         let origin = Origin { session, address: from, application: APPLICATION.into(), tls: None };
         let place = self.enter(&admitted, target, &origin)?;
-        let grant = self.authorize(admitted.identity(), target, &self.context(&origin, false))?;
+        let grant = self.admit_to(admitted.identity(), target, &self.context(&origin, false));
+        let grant = grant.map_err(|no_leave| no_leave.told)?;
         Ok(Entered { admitted, grant, place, origin })
     }
 

@@ -187,7 +187,12 @@ pub(crate) async fn session_of(gateway: Arc<Gateway>, accepted: Accepted, id: St
     }
     gateway.metrics().ended(stop.word());
     match stop {
-        Stop::Done | Stop::Denied(_) | Stop::Unopened(_) | Stop::Login(_) | Stop::Ended(_) => {
+        Stop::Done
+        | Stop::Denied(_)
+        | Stop::NoLeave(_)
+        | Stop::Unopened(_)
+        | Stop::Login(_)
+        | Stop::Ended(_) => {
             tracing::info!(session = id, "session ended: {stop}");
         }
         Stop::Violation(_) | Stop::Upstream(_) => tracing::warn!(session = id, "session ended: {stop}"),

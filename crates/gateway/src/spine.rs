@@ -12,7 +12,7 @@ use model::{Inspect, TargetName};
 use policy::{Denied, Grant, Identity, Question, Verdict};
 
 use crate::audit::{Audit, Cleared, JournalDown, Noted, Outcome, Owed, Recorded, Unwritten};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, NoLeave};
 use crate::holds::{self, Alike, Answer, Asked, Countable, Ticket};
 use crate::net::login::Refused;
 use crate::plans::Ahead;
@@ -35,7 +35,7 @@ pub async fn serve<P: Protocol>(mut session: P, gateway: &Gateway, audit: &mut A
 
 async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Result<Infallible, Stop> {
     let (identity, target) = Box::pin(s.login(audit)).await?;
-    let grant = gateway.authorize(identity, &target, &s.context())?;
+    let grant = gateway.admit_to(identity, &target, &s.context())?;
     let owed = audit.admitted(&grant, s.origin())?;
     Box::pin(s.dial(&grant, owed, audit)).await?;
 
@@ -358,6 +358,9 @@ pub enum Stop {
     /// The client was not let in.
     #[error("refused: {}", .0.reason)]
     Denied(Denied),
+    /// The client has no leave to use the target. This is for the record; it is told less.
+    #[error("refused: {}", .0.why.reason)]
+    NoLeave(Box<NoLeave>),
     /// The target would not open the session, and this message of its own may be told.
     #[error("the target would not open the session")]
     Unopened(Vec<u8>),
@@ -389,7 +392,7 @@ impl Stop {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Done => "client",
-            Self::Denied(_) => "denied",
+            Self::Denied(_) | Self::NoLeave(_) => "denied",
             Self::Unopened(_) => "unopened",
             Self::Login(_) => "login",
             Self::Violation(_) => "violation",
@@ -405,6 +408,12 @@ impl Stop {
 impl From<Denied> for Stop {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)
+    }
+}
+
+impl From<Box<NoLeave>> for Stop {
+    fn from(no_leave: Box<NoLeave>) -> Self {
+        Self::NoLeave(no_leave)
     }
 }
 

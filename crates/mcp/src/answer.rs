@@ -147,6 +147,17 @@ impl Refusal {
         (self, hint)
     }
 
+    /// The same in other words will not do, either.
+    pub(crate) fn for_good(mut self) -> Self {
+        self.0.is_final = true;
+        self
+    }
+
+    /// Whether the gateway says that there is no leave for it.
+    pub(crate) fn is_no_leave(&self) -> bool {
+        !self.0.is_the_targets && self.0.code == "42501"
+    }
+
     /// With its place in the text, in characters from 1.
     pub(crate) fn at(mut self, position: u32) -> Self {
         self.0.position = Some(position);

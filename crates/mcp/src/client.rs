@@ -86,10 +86,27 @@ pub(crate) struct Bounds {
 /// Why a session cannot be used.
 #[derive(Debug)]
 pub(crate) enum Lost {
-    /// It was refused or ended, and this was said.
+    /// The gateway did not open it, and this is its word: by these policies, where some decided.
+    Shut(Box<Said>, Vec<String>),
+    /// It was refused by its target, or ended, and this was said.
     Said(Said),
     /// It ended without a word.
     Silent,
+}
+
+impl Lost {
+    /// Of a session that was not open yet: nothing was sent in it, and what ended without a word did so here.
+    pub(crate) fn before_it_began(self) -> Self {
+        match self {
+            Self::Silent => {
+                let (code, message) =
+                    ("08006".to_owned(), "no session was opened; nothing was sent".to_owned());
+                let hint = Some("Try again later.".to_owned());
+                Self::Shut(Box::new(Said { code, message, hint, ..Said::default() }), Vec::new())
+            }
+            said @ (Self::Shut(..) | Self::Said(_)) => said,
+        }
+    }
 }
 
 impl From<std::io::Error> for Lost {
@@ -153,7 +170,14 @@ impl Client {
                 Backend::BackendKeyData { process, secret } => {
                     client.key = Some(Key { process, secret: secret.to_vec() });
                 }
-                Backend::ErrorResponse(body) => return Err(Lost::Said(Said::of(body))),
+                // Before the login has ended the target says nothing here but why it does not open.
+                Backend::ErrorResponse(body) => {
+                    let said = Said::of(body);
+                    return Err(match client.ear.refused() {
+                        Some(policies) => Lost::Shut(Box::new(said), policies),
+                        None => Lost::Said(said),
+                    });
+                }
                 Backend::ReadyForQuery(_) => return Ok(client),
                 Backend::Authentication(Authentication::Ok)
                 | Backend::ParameterStatus { .. }

@@ -121,7 +121,8 @@ impl Pool {
         }
         let arriving =
             Arriving { peer: whose.peer, encrypted: whose.encrypted, target: target.clone(), application };
-        let client = Client::open(&self.gateway, arriving, whose.token).await?;
+        let client =
+            Client::open(&self.gateway, arriving, whose.token).await.map_err(Lost::before_it_began)?;
         Ok(Lent { key, client })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use journal::record;
 use model::{HoldRule, Inspect, Principal, Room, SINCE_IT_WAS, TargetName, Tier};
-use policy::{Context, Denied, Grant, Identity, Question, Verdict, answering};
+use policy::{Context, Denied, Grant, Identity, Question, TargetFacts, Verdict, answering};
 
 use super::{Gateway, now};
 use crate::attempts;
@@ -20,11 +20,40 @@ use crate::spine::{Auditable, Learned};
 use crate::standing::Granted;
 use crate::targets::Target;
 
+/// No leave, by policy.
+const DENIED: &str = "42501";
+/// There is nothing to have leave for.
+const MISSING: &str = "3D000";
+
+/// Why somebody may not open a session on a target.
+#[derive(Debug)]
+pub struct NoLeave {
+    /// For the record.
+    pub why: Denied,
+    /// For them: whoever may not use a target learns neither that there is one nor what policy says of it.
+    pub told: Denied,
+}
+
+fn no_leave(target: &TargetName, version: &str) -> Denied {
+    Denied {
+        code: DENIED,
+        reason: format!("there is no target \"{target}\" that you may use"),
+        hint: Some(
+            "The database's name is the target's here: ask the gateway's operator which there are for you, or for a \
+             listener of one target (postgres.targets in durward.toml), where it is the database's own."
+                .to_owned(),
+        ),
+        policies: Vec::new(),
+        version: version.into(),
+    }
+}
+
 impl Gateway {
     /// Whether a principal may open a session on a target.
     ///
     /// # Errors
-    /// The refusal. It does not tell whether the target exists.
+    /// The refusal, as it is for the record: it may tell whether there is such a target, and what policy is. [`Self::admit_to`] says
+    /// what is told of it.
     pub fn authorize(&self, identity: Identity, target: &TargetName, now: &Context) -> Result<Grant, Denied> {
         self.is_current()?;
         let in_force = self.in_force.load();
@@ -33,16 +62,41 @@ impl Gateway {
         match facts {
             Some(_) => Ok(grant),
             None => Err(Denied {
-                code: "3D000",
+                code: MISSING,
                 reason: format!("there is no target \"{target}\""),
-                hint: Some(
-                    "The database's name is the target's here: ask the gateway's operator which there are, or for a \
-                     listener of one target (postgres.targets in durward.toml), where it is the database's own."
-                        .to_owned(),
-                ),
+                hint: None,
                 policies: Vec::new(),
                 version: in_force.policies.version().into(),
             }),
+        }
+    }
+
+    /// The same, with what is told to who has no leave.
+    ///
+    /// # Errors
+    /// Why not, and the words for it.
+    pub fn admit_to(
+        &self,
+        identity: Identity,
+        target: &TargetName,
+        now: &Context,
+    ) -> Result<Grant, Box<NoLeave>> {
+        self.authorize(identity.clone(), target, now).map_err(|why| {
+            let is_about_target = why.code == DENIED || why.code == MISSING;
+            let told = if is_about_target { self.told(identity, target, now) } else { why.clone() };
+            Box::new(NoLeave { why, told })
+        })
+    }
+
+    /// What is told of a target to whoever may not use it, alike where there is none. What policy says to them of every target, in
+    /// words that somebody wrote for them, tells nothing of this one.
+    pub(crate) fn told(&self, identity: Identity, target: &TargetName, now: &Context) -> Denied {
+        let in_force = self.in_force.load();
+        // No target is called so, and where nobody wrote words the name is in them.
+        let none = TargetName::new("\0");
+        match in_force.policies.authorize(identity, &none, &TargetFacts::default(), now) {
+            Err(of_all) if !of_all.policies.is_empty() && !of_all.reason.contains('\0') => of_all,
+            Err(_) | Ok(_) => no_leave(target, in_force.policies.version()),
         }
     }
 

@@ -277,6 +277,7 @@ impl Tracer {
         let failed = match stop {
             Stop::Done | Stop::Ended(_) => None,
             Stop::Denied(_)
+            | Stop::NoLeave(_)
             | Stop::Unopened(_)
             | Stop::Login(_)
             | Stop::Violation(_)

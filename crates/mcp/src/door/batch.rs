@@ -78,7 +78,7 @@ type Message = Result<Incoming, Wrong>;
 /// A message of a batch that is none by itself.
 #[derive(Debug, PartialEq)]
 struct Wrong {
-    fault: Fault,
+    fault: Box<Fault>,
     id: Option<Value>,
 }
 
@@ -105,9 +105,9 @@ fn read(headers: &HeaderMap, batch: Vec<Value>) -> Result<Vec<Message>, Fault> {
 
 /// A message that may be one of several.
 fn fits(headers: &HeaderMap, message: Value) -> Message {
-    let incoming = rpc::read(message).map_err(|fault| Wrong { fault, id: None })?;
+    let incoming = rpc::read(message).map_err(|fault| Wrong { fault: Box::new(fault), id: None })?;
     let stands = |method: &str, params: &Object, id: Option<&Value>| {
-        let wrong = |fault| Wrong { fault, id: id.cloned() };
+        let wrong = |fault| Wrong { fault: Box::new(fault), id: id.cloned() };
         match eras::alone(headers, method, params, id.is_some()).map_err(wrong)? {
             Some(_) => Err(wrong(Fault::no_request("a message of this version comes alone"))),
             None if method == "initialize" => Err(wrong(Fault::no_request("initialize comes alone"))),

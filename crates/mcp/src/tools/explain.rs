@@ -13,6 +13,7 @@ impl Tools {
     pub(super) async fn explain(&self, caller: &Caller, arguments: &Object) -> Result<Answer, Refusal> {
         let target = TargetName::new(text(arguments, "target")?);
         let sql = text(arguments, "sql")?;
+        self.usable(caller, &target)?;
         let explained = self.gateway.explain_to(&caller.admitted, &target, sql, caller.moment()).await;
         let explained = explained.map_err(|error| match error {
             AdminError::Target(why) => Refusal::busy(why, "Try again later."),

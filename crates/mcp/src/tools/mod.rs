@@ -190,7 +190,10 @@ impl Tools {
         };
         let target = arguments.get("target").and_then(Value::as_str).map(TargetName::new);
         Ok(Answer::from(match &target {
-            Some(target) => self.checked(caller, target, answer).await,
+            Some(target) => match self.usable(caller, target) {
+                Err(unusable) if answer.is_no_leave() => unusable,
+                Ok(()) | Err(_) => self.checked(caller, target, answer).await,
+            },
             None => answer,
         })
         .into())
@@ -271,6 +274,7 @@ fn sendable<'a>(name: &str, text: &'a str) -> Result<&'a str, Refusal> {
 impl From<Lost> for Refusal {
     fn from(lost: Lost) -> Self {
         match lost {
+            Lost::Shut(said, policies) => Self::said(&said, true).by(policies),
             // It ended: the last word may be the target's.
             Lost::Said(said) => Self::said(&said, false),
             Lost::Silent => Self::said(

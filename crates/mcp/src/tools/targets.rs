@@ -3,10 +3,44 @@
 use serde_json::{Value, json};
 
 use super::{Caller, Tools};
-use crate::answer::Answer;
+use crate::answer::{Answer, Refusal};
+use model::TargetName;
 use policy::Word;
 
+/// What is told where there is none.
+const NONE: &str = "No database here is open to you. Ask whoever runs this gateway for access.";
+
+/// So many names one hint has.
+const MOST_NAMED: usize = 20;
+
 impl Tools {
+    /// Whether a target is one of the caller's.
+    ///
+    /// # Errors
+    /// What every tool says otherwise: whoever may not use it learns nothing of it, and not that it is there.
+    pub(super) fn usable(&self, caller: &Caller, target: &TargetName) -> Result<(), Refusal> {
+        let moment = caller.moment();
+        self.gateway.may_use(&caller.admitted, target, &moment).map_err(|told| {
+            if told.code != "42501" {
+                return Refusal::of(told.code, told.reason, told.hint);
+            }
+            if !told.policies.is_empty() {
+                return Refusal::of(told.code, told.reason, told.hint).by(told.policies).for_good();
+            }
+            let open = self.gateway.open_to(&caller.admitted, &moment);
+            let mut names: Vec<&str> = open.iter().map(|target| target.name.as_str()).collect();
+            let left = names.split_off(names.len().min(MOST_NAMED)).len();
+            let hint = match (names.is_empty(), left) {
+                (true, _) => NONE.to_owned(),
+                (false, 0) => format!("You may use {}.", names.join(", ")),
+                (false, left) => {
+                    format!("You may use {} and {left} more, which the tool targets lists.", names.join(", "))
+                }
+            };
+            Refusal::of(told.code, told.reason, Some(hint)).for_good()
+        })
+    }
+
     /// Lists them.
     pub(super) fn targets(&self, caller: &Caller) -> Answer {
         let moment = caller.moment();
@@ -35,7 +69,7 @@ impl Tools {
             }));
         }
         let text = if lines.is_empty() {
-            "No database here is open to you. Ask whoever runs this gateway for access.".to_owned()
+            NONE.to_owned()
         } else {
             format!(
                 "{}\nTables and tagged columns may have rules of their own: explain tells.",

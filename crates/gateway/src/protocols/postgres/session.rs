@@ -21,7 +21,7 @@ use wire::postgres::error::ErrorFields;
 
 use self::lookup::{About, Lookup};
 pub(super) use self::open::Open;
-use self::telling::{farewell, garbled_error};
+use self::telling::{farewell, garbled_error, tell_shut};
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
@@ -460,6 +460,9 @@ impl Protocol for PostgresSession {
             let all = async { tokio::join!(client.finish(), cancel, upstream) };
             let _ = tokio::time::timeout(LAST_WORDS, all).await;
         } else if let Some(accepted) = self.accepted.take() {
+            if let Some(ear) = accepted.ear() {
+                tell_shut(&ear, stop);
+            }
             accepted.refuse(&farewell).await;
         }
     }

@@ -1,9 +1,11 @@
 //! What the client is told in the protocol's terms where nothing comes from the server.
 
+use policy::Denied;
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
 use crate::audit::Noted;
+use crate::inside::Ear;
 use crate::protocols::postgres::garbled::Garbled;
 use crate::sessions::Ended;
 use crate::spine::Stop;
@@ -13,13 +15,8 @@ pub(super) fn farewell(stop: &Stop) -> Vec<u8> {
     let mut out = Vec::new();
     let fields = match stop {
         Stop::Done => return out,
-        Stop::Denied(denied) => {
-            let fields = ErrorFields::fatal(denied.code(), &denied.reason);
-            match &denied.hint {
-                Some(hint) => fields.hint(hint),
-                None => fields,
-            }
-        }
+        Stop::Denied(denied) => fatal(denied),
+        Stop::NoLeave(no_leave) => fatal(&no_leave.told),
         Stop::Unopened(message) => return message.clone(),
         Stop::Login(refused) => return refused.farewell(),
         Stop::Violation(why) => ErrorFields::fatal("08P01", &format!("protocol violation: {why}")),
@@ -55,6 +52,33 @@ pub(super) fn farewell(stop: &Stop) -> Vec<u8> {
     };
     build::error(&mut out, &fields);
     out
+}
+
+fn fatal(denied: &Denied) -> ErrorFields {
+    let fields = ErrorFields::fatal(denied.code(), &denied.reason);
+    match &denied.hint {
+        Some(hint) => fields.hint(hint),
+        None => fields,
+    }
+}
+
+/// Tells a door that somebody is not let in by the gateway's word: by these policies, where some decided. What the target said itself
+/// is no such word.
+pub(super) fn tell_shut(ear: &Ear, stop: &Stop) {
+    let policies = match stop {
+        Stop::Unopened(_) => return,
+        Stop::Denied(denied) => denied.policies.clone(),
+        Stop::NoLeave(no_leave) => no_leave.told.policies.clone(),
+        Stop::Done
+        | Stop::Login(_)
+        | Stop::Violation(_)
+        | Stop::Upstream(_)
+        | Stop::Ended(_)
+        | Stop::Journal
+        | Stop::Recording
+        | Stop::Broken(_) => Vec::new(),
+    };
+    ear.hears_refusal(policies);
 }
 
 pub(super) fn garbled_error(garbled: &Garbled, noted: Option<&Noted>) -> Vec<u8> {
