@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
+use crate::body::Bodies;
 use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_BATCHES, WITH_SESSIONS, takes_pages};
 use crate::leave;
 use crate::origin::{bare, is_for_here};
@@ -24,8 +25,6 @@ use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
 use crate::stream::{self, How};
 use crate::tools::{Action, Called, Caller, Takes, Tools};
 
-/// A message is not longer, in bytes.
-const LONGEST: usize = 4 << 20;
 /// So many messages one batch has at most.
 const MOST_IN_BATCH: usize = 20;
 /// So much word of a call is under way at a time.
@@ -45,6 +44,7 @@ pub struct Door {
     hosts: BTreeSet<String>,
     sessions: Sessions,
     tools: Arc<Tools>,
+    bodies: Bodies,
 }
 
 /// One request of HTTP's.
@@ -68,7 +68,8 @@ impl Door {
         let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host);
         let hosts = hosts.map(|host| bare(&host)).collect();
         let tools = Tools::new(Arc::clone(&gateway));
-        Arc::new(Self { gateway, base: base.to_owned(), hosts, sessions: Sessions::default(), tools })
+        let (base, sessions, bodies) = (base.to_owned(), Sessions::default(), Bodies::default());
+        Arc::new(Self { gateway, base, hosts, sessions, tools, bodies })
     }
 
     /// RFC 9728: what this resource is, and whose tokens it takes.
@@ -207,12 +208,8 @@ impl Door {
             return Err(fault.with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         accepts(headers, "application/json")?;
-        let body = to_bytes(body, LONGEST).await.map_err(|_| {
-            let why = format!("the body is longer than {} MiB, or ended early", LONGEST >> 20);
-            Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
-        })?;
-        let message = policy::json::read(&body)
-            .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
+        let most = self.gateway.limits().calls.at_once;
+        let message = self.bodies.read(&caller.name(), most, body).await?;
         if let Value::Array(batch) = message {
             return self.batch(headers, caller, batch).await;
         }
