@@ -437,7 +437,9 @@ fn messages_that_are_none_or_say_two_things_are_refused_and_the_door_stays_open(
         ),
         (vec![version], &deep, 400, -32700),
         (vec![version, ("mcp-method", "tools/call"), ("mcp-name", "query")], &nested, 400, -32700),
-        (vec![version], &batch, 400, -32600),
+        // More values than are read.
+        (vec![version], &batch, 400, -32700),
+        (vec![version], &r#"[{"jsonrpc":"2.0","id":1,"method":"tools/list"}]"#.to_owned(), 400, -32600),
         (vec![version], &"{".to_owned(), 400, -32700),
         (
             vec![version, ("mcp-method", "tools/call"), ("mcp-name", "query")],

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::Body;
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
+use crate::body::Bodies;
 use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_SESSIONS, takes_pages};
 use crate::leave;
 use crate::origin::{bare, is_for_here};
@@ -26,8 +27,6 @@ use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
 use crate::stream::{self, How};
 use crate::tools::{Action, Called, Caller, Takes, Tools};
 
-/// A message is not longer, in bytes.
-const LONGEST: usize = 4 << 20;
 /// So much word of a call is under way at a time.
 const WORDS: usize = 16;
 /// Lists may be kept so long by who asked for them, in milliseconds.
@@ -45,6 +44,7 @@ pub struct Door {
     hosts: BTreeSet<String>,
     sessions: Sessions,
     tools: Arc<Tools>,
+    bodies: Bodies,
 }
 
 /// One request of HTTP's.
@@ -68,7 +68,8 @@ impl Door {
         let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host);
         let hosts = hosts.map(|host| bare(&host)).collect();
         let tools = Tools::new(Arc::clone(&gateway));
-        Arc::new(Self { gateway, base: base.to_owned(), hosts, sessions: Sessions::default(), tools })
+        let (base, sessions, bodies) = (base.to_owned(), Sessions::default(), Bodies::default());
+        Arc::new(Self { gateway, base, hosts, sessions, tools, bodies })
     }
 
     /// RFC 9728: what this resource is, and whose tokens it takes.
@@ -207,9 +208,8 @@ impl Door {
             return Err(fault.with(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         accepts(headers, "application/json")?;
-        let body = whole(body).await?;
-        let message = policy::json::read(&body)
-            .map_err(|error| Fault::unreadable(format!("the body is no JSON that is read here: {error}")))?;
+        let most = self.gateway.limits().calls.at_once;
+        let message = self.bodies.read(&caller.name(), most, body).await?;
         if let Value::Array(batch) = message {
             return self.batch(headers, caller, batch).await;
         }
@@ -487,19 +487,6 @@ impl Told {
     pub(crate) fn awaited(&self) -> Option<String> {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// A body that is not too long. What says that it is so of itself is not waited for.
-async fn whole(body: Body) -> Result<Bytes, Fault> {
-    let fault = |how: &str| {
-        let why = format!("the body is longer than {} MiB{how}", LONGEST >> 20);
-        Fault::no_request(why).with(StatusCode::PAYLOAD_TOO_LARGE)
-    };
-    let longest = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-    if HttpBody::size_hint(&body).lower() > longest {
-        return Err(fault(""));
-    }
-    to_bytes(body, LONGEST).await.map_err(|_| fault(", or ended early"))
 }
 
 fn server() -> Value {

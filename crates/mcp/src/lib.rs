@@ -6,6 +6,7 @@
 //! with `initialize` and keep a session. <https://modelcontextprotocol.io/specification>
 
 mod answer;
+mod body;
 mod client;
 mod door;
 mod eras;

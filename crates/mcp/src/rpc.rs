@@ -145,7 +145,7 @@ pub(crate) fn read(message: Value) -> Result<Incoming, Fault> {
         return Err(Fault::no_request("jsonrpc must be \"2.0\""));
     }
     let id = message.remove("id");
-    let params = match message.remove("params") {
+    let mut params = match message.remove("params") {
         None => Object::new(),
         Some(Value::Object(params)) => params,
         Some(_) => return Err(Fault::parameters("params is an object")),
@@ -159,12 +159,30 @@ pub(crate) fn read(message: Value) -> Result<Incoming, Fault> {
         }
         None => return Err(Fault::no_request("method is missing")),
     };
+    // What nobody looks at is not kept while the call goes on.
+    params.retain(|name, _| name == "_meta" || takes(&method).contains(&name.as_str()));
     match id {
         None => Ok(Incoming::Notification(Notification { method, params })),
         Some(id) if id.is_string() || id.is_i64() || id.is_u64() => {
             Ok(Incoming::Request(Request { id, method, params }))
         }
         Some(_) => Err(Fault::no_request("an id is a string or an integer")),
+    }
+}
+
+/// What a method takes beside `_meta`. Clients may send more: it is nobody's matter.
+fn takes(method: &str) -> &'static [&'static str] {
+    match method {
+        "initialize" => &["protocolVersion", "capabilities", "clientInfo"],
+        "tools/call" => &["name", "arguments", "requestState", "inputResponses"],
+        "tasks/get" | "tasks/cancel" => &["taskId"],
+        "tasks/update" => &["taskId", "inputResponses"],
+        "subscriptions/listen" => &["notifications"],
+        "notifications/cancelled" => &["requestId"],
+        // Their headers must match.
+        "prompts/get" => &["name"],
+        "resources/read" => &["uri"],
+        _ => &[],
     }
 }
 
@@ -206,6 +224,23 @@ mod tests {
             (json!("ping"), "fault"),
         ] {
             assert_eq!(of(message.clone()), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_a_method_does_not_take_are_not_kept() {
+        for (method, params, kept) in [
+            (
+                "tools/call",
+                json!({"name": "wait", "arguments": {"a": 1}, "_meta": {"x": 1}, "junk": [1], "taskId": "t"}),
+                json!({"name": "wait", "arguments": {"a": 1}, "_meta": {"x": 1}}),
+            ),
+            ("tools/list", json!({"cursor": "x", "arguments": {}}), json!({})),
+            ("tasks/get", json!({"taskId": "t", "junk": 1}), json!({"taskId": "t"})),
+        ] {
+            let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+            let Ok(Incoming::Request(request)) = read(message) else { panic!("{method} is a request") };
+            assert_eq!(json!(request.params), kept, "{method}");
         }
     }
 }

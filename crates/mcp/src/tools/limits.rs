@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The calls that are under way, by whose they are.
 #[derive(Default)]
-pub(super) struct Limits(Arc<All>);
+pub(crate) struct Limits(Arc<All>);
 
 #[derive(Default)]
 struct All {
@@ -29,7 +29,7 @@ struct All {
 }
 
 /// A call's place; given back when it is dropped.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     all: Arc<All>,
     whose: String,
 }
@@ -62,7 +62,7 @@ impl Limits {
     }
 
     /// The same for what goes on by itself: it waits for its place.
-    pub(super) async fn turn(&self, whose: &str, most: usize) -> Turn {
+    pub(crate) async fn turn(&self, whose: &str, most: usize) -> Turn {
         loop {
             let freed = self.0.freed.notified();
             tokio::pin!(freed);

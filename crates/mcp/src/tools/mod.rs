@@ -33,7 +33,7 @@ use crate::rpc::{Fault, Object, printable};
 use asking::Brought;
 pub(crate) use asking::{Action, invitation};
 use definitions::Tool;
-use limits::Limits;
+pub(crate) use limits::Limits;
 
 /// Whoever calls, with the token that they brought.
 #[derive(Clone)]
