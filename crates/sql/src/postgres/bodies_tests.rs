@@ -96,6 +96,42 @@ fn called(made: &[Made], text: &str, there: &[&str], not_there: &[&str]) {
 }
 
 #[test]
+fn code_that_defines_something_while_it_runs_is_not_known_to_read_what_was_there() {
+    const REPLACES: &str =
+        "BEGIN CREATE OR REPLACE FUNCTION shop.g() RETURNS text LANGUAGE sql AS 'SELECT 1'; RETURN 1; END";
+    const RENAMES: &str = "BEGIN ALTER TABLE shop.products RENAME TO gone; RETURN 1; END";
+    const TEMPORARY: &str = "BEGIN CREATE TEMP TABLE made (a int); RETURN 1; END";
+    const FIRES: &str = "BEGIN SET CONSTRAINTS ALL IMMEDIATE; RETURN 1; END";
+    for source in [REPLACES, RENAMES, TEMPORARY, FIRES] {
+        body(source, &["unknown"], &[]);
+    }
+    // What is put off runs at the end, when nothing else does.
+    body("BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN 1; END", &[], &["unknown"]);
+    for (code, is_known) in [
+        ("CREATE TABLE made (a int); ALTER TABLE shop.products ADD made int", true),
+        (
+            "IF NOT EXISTS (SELECT FROM pg_class WHERE relname = 'made') THEN CREATE TABLE made (a int); END IF",
+            true,
+        ),
+        ("CREATE TABLE made (a int); PERFORM id FROM shop.products", false),
+        ("ALTER TABLE shop.products RENAME TO gone; UPDATE shop.orders SET id = 1", false),
+        ("PERFORM id FROM shop.products", true),
+    ] {
+        let text = format!("DO $$ BEGIN {code}; END $$");
+        let (there, not_there): (&[&str], &[&str]) =
+            if is_known { (&[], &["unknown"]) } else { (&["unknown"], &[]) };
+        called(&[], &text, there, not_there);
+    }
+    called(&[], "SET CONSTRAINTS ALL IMMEDIATE; SELECT id FROM shop.products", &["unknown"], &[]);
+    called(
+        &[],
+        "SET CONSTRAINTS ALL DEFERRED; SELECT id FROM shop.products",
+        &["select shop.products"],
+        &["unknown"],
+    );
+}
+
+#[test]
 fn what_variables_begin_with_is_read_whatever_their_type() {
     for source in [
         "DECLARE r shop.customers := (SELECT c FROM shop.customers c LIMIT 1); BEGIN RETURN r.email; END",
