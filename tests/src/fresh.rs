@@ -70,6 +70,47 @@ async fn a_function_that_has_just_been_replaced_is_judged_as_it_is() {
     }
 }
 
+/// The first column of the first row.
+fn first(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_session_defines_is_known_to_all_that_is_sent_behind_it() {
+    const CLEAR: &str = "CREATE OR REPLACE VIEW seen AS SELECT id, note AS word FROM staffers";
+    const TAGGED: &str = "CREATE OR REPLACE VIEW seen AS SELECT id, email AS word FROM staffers";
+    const READ: &str = "SELECT word FROM seen";
+    let rig = rig_with("");
+    let (client, other) = (rig.through().connect().await, rig.through().connect().await);
+    client.batch_execute(CLEAR).await.unwrap();
+    let (write, define) =
+        (client.prepare("DELETE FROM visits").await.unwrap(), client.prepare(TAGGED).await.unwrap());
+    for round in 0..10 {
+        client.batch_execute(CLEAR).await.unwrap();
+        assert_eq!(first(&client.simple_query(READ).await.unwrap()), Some("hello"));
+        // What is answered first was sent before the definition.
+        let (before, defined, read) = tokio::join!(
+            client.execute(&write, &[]),
+            client.execute(&define, &[]),
+            client.simple_query(READ)
+        );
+        before.unwrap();
+        defined.unwrap();
+        assert_eq!(first(&read.unwrap()), Some("***"), "{round}, in the same session");
+        assert_eq!(first(&other.simple_query(READ).await.unwrap()), Some("***"), "{round}, in another one");
+
+        client.batch_execute(CLEAR).await.unwrap();
+        client.batch_execute("BEGIN").await.unwrap();
+        client.batch_execute(TAGGED).await.unwrap();
+        client.batch_execute("COMMIT AND CHAIN").await.unwrap();
+        assert_eq!(first(&other.simple_query(READ).await.unwrap()), Some("***"), "{round}, behind AND CHAIN");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_is_altered_all_the_time_never_shows_what_is_tagged() {
     let rig = rig();
