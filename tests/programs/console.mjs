@@ -852,7 +852,8 @@ const flows = {
     await page.getByText('“it went astray”').waitFor({ state: 'detached' });
     check((await psql('SELECT 1').ended).trim() === '1', 'it is in again');
     await page.goto(`${origin}/health`);
-    await page.getByText('can be written').waitFor();
+    await page.getByText('Journal can be written').waitFor();
+    await page.getByText('Store can be written').waitFor();
     await looks(page, 'health');
     await page.setViewportSize({ width: 390, height: 844 });
     await page.goto(origin);
