@@ -72,10 +72,9 @@ async fn a_function_that_has_just_been_replaced_is_judged_as_it_is() {
 
 /// The first column of the first row.
 fn first(answer: &[SimpleQueryMessage]) -> Option<&str> {
-    answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    })
+    answer
+        .iter()
+        .find_map(|message| if let SimpleQueryMessage::Row(row) = message { row.get(0) } else { None })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
