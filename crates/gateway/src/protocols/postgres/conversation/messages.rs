@@ -347,7 +347,8 @@ impl Conversation {
             && (moved || self.stale || self.understanding.is_behind())
     }
 
-    /// Whether a bound `EXECUTE` or `FETCH` still means what it did: the server looks the name up when it runs.
+    /// Whether what is bound still means what it did: the server looks up what `EXECUTE` and `FETCH` name, and what a utility
+    /// statement speaks of, when it runs.
     fn still_means(&mut self, bound: &Bound) -> bool {
         let Some(prepared) = &bound.prepared else { return false };
         self.understanding
