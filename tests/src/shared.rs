@@ -301,6 +301,8 @@ async fn a_gateway_that_is_cut_off_does_nothing_new_when_its_lease_is_over() {
     until(&near, READ, Result::is_ok).await;
     three.apply(1, NARROW);
 
+    // An answer that was under way when the wire was cut is as young as its question, and gives leave for as long.
+    tokio::time::sleep((LEASE + Duration::from_millis(100)).saturating_sub(cut.elapsed())).await;
     three.relay.mend();
     let back = until(&far, READ, |answer| !matches!(answer, Err(e) if e.starts_with("ZD004"))).await;
     let answer = ask(&far, READ).await.unwrap_err();
@@ -313,21 +315,27 @@ async fn a_gateway_that_is_cut_off_does_nothing_new_when_its_lease_is_over() {
     three.session_soon(2, &token).await;
 
     // A gap that ends as soon as somebody has heard of it is told like any other.
+    // A busy machine may have seen more of them.
+    let told_behind = async |gaps: usize| {
+        let begun = Instant::now();
+        loop {
+            let journal =
+                std::fs::read_to_string(three.gateways[2].journal().join("journal-000001.jsonl")).unwrap();
+            let told =
+                ["out of reach for more than 5 s", "is back"].map(|said| journal.matches(said).count());
+            if told[0] > gaps && told[0] == told[1] {
+                return told[0];
+            }
+            assert!(begun.elapsed() < PATIENCE, "{told:?}, {gaps} before: {journal}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let gaps = told_behind(0).await;
     three.relay.cut();
     until(&far, READ, |answer| matches!(answer, Err(error) if error.starts_with("ZD004"))).await;
     three.relay.mend();
     until(&far, READ, Result::is_ok).await;
-    let begun = Instant::now();
-    loop {
-        let journal =
-            std::fs::read_to_string(three.gateways[2].journal().join("journal-000001.jsonl")).unwrap();
-        let told = ["out of reach for more than 5 s", "is back"].map(|said| journal.matches(said).count());
-        if told == [2, 2] {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{told:?}: {journal}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    told_behind(gaps).await;
 }
 
 /// Who carried out what was approved and died says nothing any more: others do, when it would have said something.
