@@ -57,6 +57,8 @@ mod introspection;
 #[cfg(test)]
 mod invisible;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod laptops;
 #[cfg(test)]
 mod late;

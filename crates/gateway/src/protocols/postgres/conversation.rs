@@ -263,7 +263,13 @@ impl Conversation {
         // Some utility statements end the transaction in which they run, if that is no block.
         self.stale |= self.touched && bound.operation.statements.iter().any(|s| s.is_utility);
         self.block.running(&bound.operation);
+        if bound.operation.statements.iter().any(|s| s.by_path) {
+            self.understanding.keeps_plans();
+        }
         for control in bound.operation.controls() {
+            if matches!(control, Control::Prepare { .. }) {
+                self.understanding.keeps_plans();
+            }
             self.guard.running(control);
             self.reports_touched |= moves_reports(control) || moves_settings(control);
             self.reports_moving |= moves_settings(control) || ends_block(control) && self.reports_touched;
@@ -330,6 +336,7 @@ impl Conversation {
                 self.extended(Expected::Execute(Run::new(bound)));
             }
             RequestKind::Parse { name, prepared } => {
+                self.understanding.keeps_plans();
                 let describe = self.understanding.wants_fields(&prepared);
                 let (name_there, kept) = (name.clone(), Arc::clone(&prepared));
                 let operation = bound.decision.n;

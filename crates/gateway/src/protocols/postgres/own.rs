@@ -84,7 +84,19 @@ pub(super) fn explain(statement: &str) -> String {
     format!("EXPLAIN (FORMAT JSON) {statement}")
 }
 
-/// What [`Purpose::SessionFacts`] asks.
+/// The server keeps a plan as long as the path is the same and all that it uses is there, whatever else is found under its names by
+/// now (`RevalidateCachedQuery` in `plancache.c`; `PREPARE` in the manual). What the gateway understands anew has to be planned
+/// anew: prepared statements, and what functions run.
+const FORGET_PLANS: &str = "DISCARD PLANS";
+
+/// What [`Purpose::SessionFacts`] asks, behind which plans are made by what it says.
+pub(super) fn facts_anew() -> Vec<String> {
+    let mut all = session_facts();
+    all.push(FORGET_PLANS.to_owned());
+    all
+}
+
+/// How names are resolved in a session.
 pub(super) fn session_facts() -> Vec<String> {
     vec![SEARCH_PATH.to_owned(), ROLE.to_owned()]
 }
@@ -94,7 +106,7 @@ pub(super) fn session_catalogue(questions: &[String]) -> Vec<String> {
     let mut all = session_facts();
     all.extend([SAVE_PATH.to_owned(), EMPTY_PATH.to_owned()]);
     all.extend_from_slice(questions);
-    all.push(RESTORE_PATH.to_owned());
+    all.extend([RESTORE_PATH.to_owned(), FORGET_PLANS.to_owned()]);
     all
 }
 
@@ -128,7 +140,7 @@ pub(super) fn facts_of(answers: &[Rows]) -> Result<(SessionFacts, bool), &'stati
 
 /// The answers to the catalogue's own questions.
 pub(super) fn catalogue_of(answers: &mut Vec<Rows>) -> Vec<Rows> {
-    answers.pop();
+    answers.truncate(answers.len().saturating_sub(2));
     answers.split_off(answers.len().min(4))
 }
 
@@ -208,6 +220,20 @@ mod tests {
         for fixed in [RESERVED, CERTAIN_FAILURE] {
             assert!(!fixed.contains('\0'));
         }
+    }
+
+    #[test]
+    fn whatever_moves_names_has_the_server_forget_its_plans() {
+        let catalogue = [1, 2, 3].map(|n| format!("SELECT {n}"));
+        for asked in [facts_anew(), session_catalogue(&catalogue)] {
+            assert_eq!(asked.last().map(String::as_str), Some(FORGET_PLANS));
+        }
+        let answers = session_catalogue(&catalogue).into_iter().map(|text| vec![vec![Some(text)]]);
+        let of_catalogue = catalogue_of(&mut answers.collect());
+        assert_eq!(
+            of_catalogue.iter().flatten().flatten().flatten().collect::<Vec<_>>(),
+            catalogue.iter().collect::<Vec<_>>()
+        );
     }
 
     #[test]

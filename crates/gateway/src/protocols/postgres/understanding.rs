@@ -113,6 +113,8 @@ pub(super) struct Understanding {
     thought: Option<Thoughtful>,
     /// Nobody else waits for the thread: everything is read here.
     unhurried: bool,
+    /// The server may keep plans of what this session has sent.
+    keeps_plans: bool,
 }
 
 impl Understanding {
@@ -133,6 +135,7 @@ impl Understanding {
             wanted: None,
             thought: None,
             unhurried: false,
+            keeps_plans: false,
         }
     }
 
@@ -182,13 +185,25 @@ impl Understanding {
         }
     }
 
-    /// Whether what moved the shared catalogue since this session asked how its names are resolved may have moved that, too.
+    /// Whether what moved the shared catalogue since this session asked how its names are resolved may have moved that, too, or
+    /// what they would be resolved to anew in plans that the server keeps.
     pub(super) fn is_behind(&self) -> bool {
         if self.source.version() == self.facts_of {
             return false;
         }
         let (now, _) = self.source.current();
-        self.own_catalogue || !now.shows_as(&self.facts_in, &self.facts.role)
+        self.own_catalogue || !self.may_follow(&now)
+    }
+
+    /// Whether that catalogue can be taken without a word to the server.
+    fn may_follow(&self, now: &Catalog) -> bool {
+        !self.keeps_plans && now.shows_as(&self.facts_in, &self.facts.role)
+    }
+
+    /// Something is sent of which the server keeps a plan, and keeps it although another object is found under a name in it by
+    /// now: names move on only after it was told to forget its plans.
+    pub(super) fn keeps_plans(&mut self) {
+        self.keeps_plans = true;
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -223,7 +238,7 @@ impl Understanding {
     pub(super) fn questions(&mut self, purpose: own::Purpose) -> Vec<String> {
         (self.facts_in, self.facts_of) = self.source.current();
         match purpose {
-            own::Purpose::SessionFacts => own::session_facts(),
+            own::Purpose::SessionFacts => own::facts_anew(),
             own::Purpose::SessionCatalogue => own::session_catalogue(&self.source.questions()),
             own::Purpose::TemporaryObjects => own::session_catalogue(&self.source.temporary_questions()),
         }
@@ -311,24 +326,29 @@ impl Understanding {
         }
         let (catalogue, version) = self.source.current();
         self.epoch.session += u64::from(self.own_catalogue);
-        self.epoch.catalogue = version;
-        self.catalogue = catalogue;
         self.own_catalogue = false;
-        self.remembered.forget();
+        self.take(catalogue, version);
     }
 
     /// The same before a text is understood. What is known of the session's names goes with the catalogue that it was asked with.
     fn keep_up(&mut self) {
-        if !self.own_catalogue && (self.indifferent || !self.is_behind()) {
-            self.follow();
-            // It may have moved again just now.
-            if self.facts_of != self.epoch.catalogue
-                && self.catalogue.shows_as(&self.facts_in, &self.facts.role)
-            {
-                self.facts_of = self.epoch.catalogue;
-                self.facts_in = Arc::clone(&self.catalogue);
-            }
+        if self.own_catalogue || self.source.version() == self.epoch.catalogue {
+            return;
         }
+        let (catalogue, version) = self.source.current();
+        if self.may_follow(&catalogue) {
+            self.facts_of = version;
+            self.facts_in = Arc::clone(&catalogue);
+        } else if !self.indifferent {
+            return;
+        }
+        self.take(catalogue, version);
+    }
+
+    fn take(&mut self, catalogue: Arc<Catalog>, version: u64) {
+        self.epoch.catalogue = version;
+        self.catalogue = catalogue;
+        self.remembered.forget();
     }
 
     /// What a text means, or why it cannot be understood.
@@ -452,7 +472,8 @@ impl Understanding {
         }
     }
 
-    /// A prepared statement under the names of this moment: the server analyses it again, too.
+    /// A prepared statement under the names of this moment: the server analyses it again, too, since it was told to forget its
+    /// plans when they moved.
     pub(super) fn again(
         &mut self,
         prepared: &Arc<Prepared>,
