@@ -3,7 +3,7 @@
 case $1 in
 get)
 	debian_source psycopg3 "$SOURCES/source"
-	python_with 'pytest<8' anyio pproxy dnspython shapely typing_extensions
+	python_with anyio pproxy dnspython shapely typing_extensions
 	;;
 run)
 	fresh psycopg3
