@@ -37,9 +37,9 @@ pub(super) fn is_clear(bound: &Bound) -> bool {
 
 /// Why a statement that returns something, if the server takes it, has a result of which nothing can be shown. Better refused than
 /// cut off when rows come, which ends the session. Of what only names something (`EXECUTE`, `FETCH`) it is not certain that
-/// there will be rows.
+/// there will be rows, and utility statements (`COPY`) find their names when they run.
 pub(super) fn never_shown(statement: &Statement) -> Option<&str> {
-    let kinds = ["select", "select with writes", "values", "insert", "update", "delete", "merge", "copy to"];
+    let kinds = ["select", "select with writes", "values", "insert", "update", "delete", "merge"];
     if !kinds.contains(&statement.facts.kind.as_str()) {
         return None;
     }
