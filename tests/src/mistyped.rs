@@ -151,3 +151,25 @@ async fn a_mistyped_name_tells_nothing_of_what_policy_hides() {
         told(&client, "SELECT id FROM shown s WHERE pg_read_file(s.ssm) = ''", false).await.unwrap();
     assert_eq!((refused.0.as_str(), refused.2), ("42501", None), "{}", refused.1);
 }
+
+/// Everything, what is unknown too, but not so plainly that nothing is looked at.
+const ANYTHING: &str = "@id(\"anything\")\npermit (principal, action, resource) when { context.encrypted || !context.encrypted };\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_masked_is_refused_before_it_runs_and_the_session_goes_on() {
+    let rig = Rig::start(&[], ANYTHING);
+    let client = rig.through().connect().await;
+    for text in [
+        "CREATE TEMP TABLE fresh (id int); INSERT INTO fresh VALUES (1); SELECT * FROM fresh",
+        "CREATE TEMP TABLE fresh AS SELECT 1 AS id; TABLE fresh",
+    ] {
+        let (code, words, ..) = told(&client, text, false).await.expect("it is refused");
+        assert_eq!(code, "42501", "{text}: {words}");
+        assert!(words.starts_with("the result cannot be masked with certainty"), "{text}: {words}");
+        let (code, words, ..) = told(&client, "SELECT * FROM fresh", false).await.expect("nothing of it ran");
+        assert_eq!(code, "42P01", "{text}: {words}");
+    }
+    // One at a time they run, and together where nothing of that is read.
+    client.batch_execute("CREATE TEMP TABLE fresh (id int); INSERT INTO fresh VALUES (1)").await.unwrap();
+    assert_eq!(client.query("SELECT * FROM fresh", &[]).await.unwrap().len(), 1);
+}

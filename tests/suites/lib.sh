@@ -70,6 +70,6 @@ pytest() {
 # Lines of TAP as outcomes, each with the name of its file in front: tap NAME < TAP > OUTCOMES
 tap() {
 	# Seeds and processes are other ones each time.
-	sed -E 's/(seeded with|seed to) [0-9]+/\1 N/g; s/(pgbench_log_[0-9]+)\.[0-9]+/\1/g' |
+	sed -E 's/(seeded with|seed to) [0-9]+/\1 N/g; s/(pgbench_log_[0-9]+)\.[0-9]+/\1/g; s/(transaction count for .*) \([0-9]+\)/\1/' |
 	sed -nE "s/^ok [0-9]+ - (.*) # SKIP.*/skip $1: \1/p; t; s/^ok [0-9]+ *-? (.*)/pass $1: \1/p; s/^not ok [0-9]+ *-? (.*)/FAIL $1: \1/p"
 }

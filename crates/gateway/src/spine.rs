@@ -264,6 +264,8 @@ pub trait Auditable {
     fn statement(&self) -> crate::audit::StatementNote<'_>;
     /// Whether it only gives a statement a name, so that what it would do is asked about when its values are known.
     fn is_shape_only(&self) -> bool;
+    /// Why no client may see its result, whatever policy says; `None` where it has none, or one that can be masked.
+    fn unmaskable(&self) -> Option<&str>;
     /// When it was understood, for whoever traces it.
     fn understood(&self) -> crate::traces::Understood;
     /// What it was sent for, where it is not simply to run.

@@ -129,6 +129,10 @@ impl Auditable for Wish {
         false
     }
 
+    fn unmaskable(&self) -> Option<&str> {
+        None
+    }
+
     fn understood(&self) -> crate::traces::Understood {
         crate::traces::Understood::default()
     }

@@ -34,6 +34,20 @@ pub struct NoLeave {
     pub told: Denied,
 }
 
+/// What policy lets through, and of whose result nothing could be shown. The words are those of a result that is cut off.
+fn cut_off(why: &str, version: Arc<str>) -> Denied {
+    Denied {
+        code: DENIED,
+        reason: format!("the result cannot be masked with certainty: {why}"),
+        hint: Some(
+            "Send each statement by itself, and name the columns that are needed, without those that are tagged."
+                .to_owned(),
+        ),
+        policies: Vec::new(),
+        version,
+    }
+}
+
 fn no_leave(target: &TargetName, version: &str) -> Denied {
     Denied {
         code: DENIED,
@@ -244,6 +258,14 @@ impl Gateway {
         };
         self.metrics.stages.end(Stage::Decide, begun);
         match verdict {
+            Verdict::Allow(pass) if let Some(why) = self.unmaskable(grant, pass.message()) => {
+                let version = Arc::clone(&pass.permit().version);
+                Verdict::Deny(pass.withdraw(), cut_off(&why, version))
+            }
+            Verdict::Hold(question) if let Some(why) = self.unmaskable(grant, question.message()) => {
+                let version = Arc::clone(question.version());
+                Verdict::Deny(question.withdraw(), cut_off(&why, version))
+            }
             // What is only asked for never runs.
             Verdict::Allow(pass) if only_asked => {
                 let version = Arc::clone(&pass.permit().version);
@@ -251,6 +273,11 @@ impl Gateway {
             }
             verdict @ (Verdict::Allow(_) | Verdict::Deny(..) | Verdict::Hold(_)) => verdict,
         }
+    }
+
+    /// Why the result of what policy lets through would be cut off, and the session with it.
+    fn unmaskable<M: Auditable>(&self, grant: &Grant, message: &M) -> Option<String> {
+        message.unmaskable().filter(|_| !self.allows_everything(grant)).map(str::to_owned)
     }
 
     /// Files a held operation.

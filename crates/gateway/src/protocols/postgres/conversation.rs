@@ -312,12 +312,14 @@ impl Conversation {
             RequestKind::Query => {
                 self.running(&bound);
                 self.implicit_end();
+                self.unsynced = false;
                 self.names.simple_query();
                 self.expected.push_back(Expected::Query(Run::new(Arc::new(bound))));
             }
             RequestKind::FunctionCall => {
                 self.running(&bound);
                 self.implicit_end();
+                self.unsynced = false;
                 self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
             }
             RequestKind::Execute { portal, bound: old } => {
@@ -391,6 +393,7 @@ impl Conversation {
         if simple {
             own::fail_simple(&mut stand_in);
             self.implicit_end();
+            self.unsynced = false;
             self.names.simple_query();
             self.expected.push_back(expected);
         } else {
@@ -465,9 +468,9 @@ impl Conversation {
         }
         self.copies = 0;
         self.copying_in = false;
-        if self.unsynced {
-            self.skipping = Skipping::Upstream;
-        }
+        // It skips simple Queries, too, which else end what came before them.
+        self.unsynced = true;
+        self.skipping = Skipping::Upstream;
     }
 
     /// A COPY has begun: the server ignores every Sync until its data ends.

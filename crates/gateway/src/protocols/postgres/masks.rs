@@ -9,7 +9,7 @@ use std::sync::Arc;
 use masking::{ColumnShape, HashKey, Masker, Plan, Strategy, TypeKind};
 use model::{ColumnName, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
-use sql::postgres::{Lineage, OutputColumn, Outputs};
+use sql::postgres::{Lineage, OutputColumn, Outputs, Statement};
 use wire::postgres::backend::Field;
 
 use super::conversation::Conversation;
@@ -33,6 +33,24 @@ pub(super) fn is_clear(bound: &Bound) -> bool {
         Outputs::Columns(columns) => columns.iter().all(|c| matches!(c.lineage, Lineage::Clear)),
         Outputs::Opaque(_) => false,
     })
+}
+
+/// Why a statement that returns something, if the server takes it, has a result of which nothing can be shown. Better refused than
+/// cut off when rows come, which ends the session. Of what only names something (`EXECUTE`, `FETCH`) it is not certain that
+/// there will be rows, and utility statements (`COPY`) find their names when they run.
+pub(super) fn never_shown(statement: &Statement) -> Option<&str> {
+    let kinds = ["select", "select with writes", "values", "insert", "update", "delete", "merge"];
+    if !kinds.contains(&statement.facts.kind.as_str()) {
+        return None;
+    }
+    match &statement.outputs {
+        Outputs::None => None,
+        Outputs::Opaque(why) => Some(why),
+        Outputs::Columns(columns) => columns.iter().find_map(|column| match &column.lineage {
+            Lineage::Unknown(why) => Some(why.as_str()),
+            Lineage::Clear | Lineage::Plain(_) | Lineage::Derived(_) => None,
+        }),
+    }
 }
 
 /// The plan of a result whose columns the server has described; `None` when nothing is masked.

@@ -15,6 +15,7 @@ use super::ceiling;
 use super::estimate::{self, Planned};
 use super::expected::Bound;
 use super::guard;
+use super::masks;
 use super::particulars;
 use super::prepared::Prepared;
 use super::preview::{self, Outlook};
@@ -377,6 +378,12 @@ impl Auditable for Request {
 
     fn is_shape_only(&self) -> bool {
         self.is_shape()
+    }
+
+    fn unmaskable(&self) -> Option<&str> {
+        // Where nothing has a tag nothing is masked.
+        let tagged = self.seen.catalogue.any_tags();
+        self.operation.statements.iter().filter(|_| tagged).find_map(|s| masks::never_shown(s))
     }
 
     fn understood(&self) -> Understood {

@@ -942,6 +942,32 @@ fn what_is_kept_under_names_is_bounded_by_every_way_in() {
 }
 
 #[test]
+fn a_simple_query_ends_what_came_before_it_without_a_sync() {
+    let parsed = || of(&[p("", "SELECT 1"), b("", "")]);
+    for ends in [q("SELECT 1"), q("DELETE FROM t")] {
+        let failed_there = kinds(&ends) == "Q" && ends.windows(6).any(|w| w == b"DELETE");
+        let answer = if failed_there { failed("42601") } else { of(&[row(), tag("SELECT 1")]) };
+        let client = if failed_there { "12EZ" } else { "12TDCZ" };
+        let talk = check(&[
+            Client(of(&[parsed(), ends]), "PBQ", ""),
+            Server(of(&[bare("12"), answer, idle()]), client),
+        ]);
+        assert!(talk.conversation.is_idle(), "nothing that is sent now is part of what came before");
+    }
+    // What fails before it takes it along: the server skips it, and all up to the next Sync.
+    let talk = check(&[
+        Client(of(&[parsed(), q("SELECT 1")]), "PBQ", ""),
+        Server(failed("42P01"), "E"),
+        Client(of(&[q("SELECT 2"), p("", "SELECT 3")]), "", ""),
+        Client(sync(), "S", ""),
+        Server(idle(), "Z"),
+        Client(q("SELECT 4"), "Q", ""),
+        Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
+    ]);
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
 fn a_setting_counts_once_the_server_has_taken_it() {
     let name = |talk: &mut Talk| {
         let Said::Request(request) = said(talk, &q("SELECT 1")) else { panic!("it is understood") };

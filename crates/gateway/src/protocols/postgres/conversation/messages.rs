@@ -170,6 +170,10 @@ impl Conversation {
                     self.understanding
                         .uncertain("what follows the end of the transaction in one message; send it alone")
                 } else if self.moves_too_late(&operation, Some("")) {
+                    // An answer in flight may be the end of what would run late.
+                    if !self.expected.is_empty() {
+                        return Said::Wait;
+                    }
                     self.understanding.uncertain(TOO_LATE)
                 } else {
                     operation
@@ -313,6 +317,9 @@ impl Conversation {
             }
         }
         if self.moves_too_late(&bound.operation, Some(&name)) {
+            if !self.expected.is_empty() {
+                return Said::Wait;
+            }
             return Said::Garbled(Garbled {
                 hint: Some("Close the cursors and portals, or end the transaction, before that.".to_owned()),
                 ..Garbled::new("55000", TOO_LATE.to_owned())
@@ -362,6 +369,9 @@ impl Conversation {
         }
         let mut operation = self.understanding.function_call(function, &self.names);
         if self.moves_too_late(&operation, None) {
+            if !self.expected.is_empty() {
+                return Said::Wait;
+            }
             operation = self.understanding.uncertain(TOO_LATE);
         }
         if let Some(first) = self.before_block(&operation) {
