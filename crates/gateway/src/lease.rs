@@ -15,6 +15,9 @@ const NOT_NOW: &str = "57P03";
 
 /// Why nobody is let in while the store does not answer.
 pub(crate) const UNKNOWN: &str = "the gateway cannot reach its store, so it does not know who may come in";
+/// Why nobody is let in whose token's issuer does not answer.
+pub(crate) const UNASKED: &str =
+    "the issuer of the token cannot be asked now, so the gateway does not know whether it is good";
 /// A way on from there. Who throws a good token away signs in anew for nothing.
 pub(crate) const KEEP: &str = "Keep the token. Try again in a moment, or at another gateway.";
 
@@ -78,6 +81,11 @@ pub(crate) fn refusal() -> Denied {
 /// What a client hears that cannot be let in now.
 pub(crate) fn closed() -> Denied {
     Denied { code: NOT_NOW, reason: UNKNOWN.to_owned(), hint: Some(KEEP.to_owned()), ..refusal() }
+}
+
+/// The same where it is the issuer of their token that does not answer.
+pub(crate) fn unasked() -> Denied {
+    Denied { reason: UNASKED.to_owned(), ..closed() }
 }
 
 #[cfg(test)]
