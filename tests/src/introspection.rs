@@ -71,8 +71,12 @@ impl House {
             .password(password);
         let (client, connection) = config.connect(NoTls).await.map_err(|e| words(&e))?;
         let end = tokio::spawn(async move { connection.await.err().map(|e| words(&e)).unwrap_or_default() });
-        client.simple_query("SELECT 1").await.map_err(|e| words(&e))?;
-        Ok(Session { client, end })
+        match client.simple_query("SELECT 1").await {
+            Ok(_) => Ok(Session { client, end }),
+            // It ended meanwhile: its last words come to whoever reads.
+            Err(error) if error.is_closed() => Err(end.await.unwrap()),
+            Err(error) => Err(words(&error)),
+        }
     }
 
     #[track_caller]
