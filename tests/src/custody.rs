@@ -44,12 +44,12 @@ pub(crate) fn role(server: &Postgres, name: &str, password: &str) {
 }
 
 /// What a client gets who asks who it is at the target.
-fn who(port: u16, token: &str, target: &str) -> String {
+pub(crate) fn who(port: u16, token: &str, target: &str) -> String {
     let way = Way { port, password: token.to_owned() };
     way.said(Command::new("psql").args(["-XAtc", "SELECT current_user"]).env("PGDATABASE", target))
 }
 
-fn targets(server: &Postgres, all: &[(&str, &str)]) -> String {
+pub(crate) fn targets(server: &Postgres, all: &[(&str, &str)]) -> String {
     let one = |(user, credential): &(&str, &str)| {
         format!(
             "[[targets]]\nname = \"{user}\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"{user}\"\ndatabase = \"{DATABASE}\"\n\

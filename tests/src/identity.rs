@@ -1,11 +1,12 @@
 //! Identities of a real issuer: its tokens open sessions, end with them, and follow its keys.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use testkit::durward::Target;
 use testkit::issuer::Issuer;
+use testkit::jwt::Signer;
 
-use crate::rig::{self, DATABASE, Rig, Way};
+use crate::rig::{self, ALLOW_ALL, DATABASE, Rig, Way};
 
 /// Only who comes from the issuer, in the right group, gets in.
 const POLICY: &str = r#"
@@ -153,4 +154,32 @@ async fn an_issuer_that_is_taken_away_takes_its_sessions_along() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(refusal(&house.way(&token)).await, "28P01 the token is not valid");
+}
+
+/// While an issuer's keys cannot be had nothing is said against its tokens, and nobody comes in by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_whose_issuers_keys_cannot_be_fetched_is_not_said_to_be_wrong() {
+    let rig = Rig::start(&[], ALLOW_ALL);
+    let url = format!("http://127.0.0.1:{}", testkit::process::free_port().unwrap());
+    let issuer = format!(
+        "[[issuers]]\nname = \"company\"\nissuer = \"{url}\"\naudience = \"durward\"\n\n\
+         [[issuers.principals]]\nkind = \"agent\"\nname = \"client_id\"\ngroups = [\"groups\"]\n"
+    );
+    let target = Target::new(DATABASE, rig.server.port(), DATABASE);
+    rig.gateway.apply_with(&[target], &[("test", ALLOW_ALL)], &[("issuers.toml", &issuer)]).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = |issuer: &str| {
+        let claims = format!(
+            r#"{{"iss":"{issuer}","aud":"durward","sub":"s","client_id":"coder","groups":["dba"],"iat":{now},"exp":{}}}"#,
+            now + 600
+        );
+        Signer::p256("k").unwrap().sign(&claims).unwrap()
+    };
+    let way = |password: String| Way { port: rig.gateway.port(), password };
+    let told = refusal(&way(token(&url))).await;
+    assert!(told.starts_with("57P03 the issuer of the token cannot be asked now"), "{told}");
+    assert!(rig.gateway.records().unwrap().contains("jwt_unreachable"));
+    // The neighbours: an issuer that nobody configured, and a token of the gateway's own.
+    assert_eq!(refusal(&way(token("https://login.example.com"))).await, "28P01 the token is not valid");
+    rig.through().connect().await;
 }

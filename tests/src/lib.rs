@@ -103,6 +103,8 @@ mod rig;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod rotations;
+#[cfg(test)]
 mod scan;
 #[cfg(test)]
 mod second_lock;

@@ -1,15 +1,17 @@
 //! What whoever operates it sees: metrics, readiness, and what `doctor` finds and how that is mended.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::durward::{Durward, Target};
 use testkit::json::Json;
 
-use crate::rig::{DATABASE, Rig, binary, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, binary, server};
 
 const SHOP: &str = "CREATE SCHEMA shop; \
     CREATE TABLE shop.customers (id int PRIMARY KEY, name text, email text); \
@@ -287,4 +289,78 @@ fn doctor_looks_at_targets_without_a_gateway_and_fails_for_what_is_bad_alone() {
     assert!(said.contains(&format!("→ chmod 600 {}", key.display())), "{said}");
     assert_eq!(output.status.code(), Some(6));
     chmod("600");
+}
+
+/// A store that is lost knows of no revocation any more: none is begun in its place by itself.
+#[test]
+fn a_store_that_was_lost_beside_its_journal_is_not_begun_anew_by_mistake() {
+    let mut rig = Rig::start(&[], ALLOW_ALL);
+    rig.gateway.end();
+    let (data, aside) = (rig.gateway.data(), rig.gateway.data().join("aside"));
+    fs::create_dir(&aside).unwrap();
+    let move_all = |from: &Path, to: &Path| {
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("state.db") {
+                fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    move_all(&data, &aside);
+    let records = rig.gateway.records().unwrap();
+    let config = rig.gateway.config();
+    let begin = |command: &str| {
+        let mut begun = Command::new("timeout");
+        begun.arg("30").arg(binary()).args([command, "-c"]).arg(&config).output().unwrap()
+    };
+    for command in ["init", "serve", "init"] {
+        let output = begin(command);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && told.contains("knows of a store that is not here"),
+            "{command}: {told}"
+        );
+        assert!(told.contains("`durward restore`") && told.contains("move"), "{command}: {told}");
+    }
+    assert_eq!(rig.gateway.records().unwrap(), records, "nothing is written");
+    // Brought back it is served as it was; what stands in its place meanwhile holds nothing.
+    for entry in fs::read_dir(&data).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("state.db") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    move_all(&aside, &data);
+    rig.gateway.restart().unwrap();
+    assert!(rig.through().said(Command::new("psql").args(["-XAtc", "SELECT 1"])).starts_with("1\n"));
+    // On purpose: the journal is moved away before.
+    rig.gateway.end();
+    move_all(&data, &aside);
+    fs::rename(rig.gateway.journal(), aside.join("journal")).unwrap();
+    let anew = begin("init");
+    assert!(anew.status.success() && String::from_utf8_lossy(&anew.stdout).contains("dwa_"), "{anew:?}");
+}
+
+/// A drain waits for what runs: until then there is somebody to ask, and a way to end it.
+#[test]
+fn whoever_operates_a_gateway_that_drains_can_see_and_end_what_it_waits_for() {
+    let mut rig = Rig::start(&[], ALLOW_ALL);
+    let mut busy = rig.through().command("psql");
+    let mut busy = busy.args(["-XAtc", "SELECT pg_sleep(60)"]).stderr(Stdio::null()).spawn().unwrap();
+    eventually("it runs", || {
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'";
+        rig.server.sql("postgres", running).unwrap().trim() == "1"
+    });
+    let pid = rig.gateway.process().pid().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    eventually("it drains", || get(&rig.gateway, "/readyz").contains("\"draining\":true"));
+    assert!(get(&rig.gateway, "/healthz").starts_with("HTTP/1.1 200"));
+    let sessions = testkit::process::text(&mut rig.gateway.command(&["sessions", "ls"])).unwrap();
+    assert!(sessions.contains("agent:tester"), "{sessions}");
+    let nobody = rig.through().said(Command::new("psql").args(["-XAtc", "SELECT 1"]));
+    assert!(!nobody.starts_with("1\n"), "nobody new is let in: {nobody}");
+    assert!(busy.try_wait().unwrap().is_none(), "it goes on");
+    let session = rig.gateway.last_session().unwrap();
+    testkit::process::text(&mut rig.gateway.command(&["sessions", "kill", &session])).unwrap();
+    assert!(!busy.wait().unwrap().success());
+    eventually("it has ended", || rig.gateway.still_runs().is_err());
+    assert!(rig.gateway.log().contains("ended"), "{}", rig.gateway.log());
 }

@@ -412,3 +412,67 @@ async fn what_policy_does_not_want_recorded_is_not() {
     assert_eq!(said.status.code(), Some(5), "{}", String::from_utf8_lossy(&said.stderr));
     assert_eq!(fs::read_dir(rig.gateway.data().join("recordings")).unwrap().count(), 0);
 }
+
+/// Recordings are in no backup: that is said, on record, and nobody takes those that are missing for removed ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recordings_are_brought_to_a_restored_place_and_verify_there() {
+    let mut rig = Rig::start(&[], "@id(\"all\") @record(\"required\") permit (principal, action, resource);");
+    let mut sessions = Vec::new();
+    for statement in ["SELECT 1", "SELECT 2"] {
+        let (client, connection) = rig.through().config().connect(NoTls).await.unwrap();
+        let end = tokio::spawn(connection);
+        client.simple_query(statement).await.unwrap();
+        drop(client);
+        drop(end.await);
+        let session = rig.gateway.last_session().unwrap();
+        // A thread of its own says what it has written.
+        crate::operations::eventually("its recording is on record", || {
+            let records = rig.gateway.records().unwrap();
+            records.lines().any(|line| {
+                ["\"kind\":\"recorded\"", "\"ended\":true", &session].iter().all(|part| line.contains(part))
+            })
+        });
+        sessions.push(session);
+    }
+    let place = Scratch::new("restored").unwrap();
+    let (backup, new) = (place.join("backup"), place.join("new"));
+    let made = text(rig.gateway.command(&["backup", "-c"]).arg(rig.gateway.config()).arg(&backup)).unwrap();
+    let key =
+        made.split_whitespace().find(|word| word.starts_with("dwk_")).expect("a recovery key").to_owned();
+    rig.gateway.end();
+    let mut restore = rig.gateway.command(&["restore", "--data"]);
+    let told = text(restore.arg(&new).arg(&backup).env("DURWARD_RECOVERY_KEY", key)).unwrap();
+    let there = new.join("recordings");
+    assert!(
+        told.contains("those of 2 sessions are not here") && told.contains(&there.display().to_string()),
+        "{told}"
+    );
+    let verify = || {
+        let said = rig.gateway.command(&["audit", "verify", "--data"]).arg(&new).output().unwrap();
+        let told =
+            format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        (said.status.code().unwrap(), told)
+    };
+    let (code, told) = verify();
+    assert!(code == 0 && told.contains("Not in the backup"), "{told}");
+    assert!(sessions.iter().all(|session| told.contains(session)), "{told}");
+    // One of them is brought, then the other.
+    fs::create_dir_all(&there).unwrap();
+    for (session, whole) in sessions.iter().zip(1..) {
+        let name = format!("{session}.rec");
+        fs::copy(rig.gateway.data().join("recordings").join(&name), there.join(&name)).unwrap();
+        let (code, told) = verify();
+        assert!(code == 0 && told.contains(&format!("{whole} recordings are whole")), "{told}");
+    }
+    // The journal's result stands first, then each that is not as it was.
+    for session in &sessions {
+        let file = there.join(format!("{session}.rec"));
+        let mut bytes = fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&file, bytes).unwrap();
+    }
+    let (code, told) = verify();
+    assert_eq!(code, 6, "{told}");
+    assert!(told.contains("Head: ") && told.matches("FAULTY ").count() == 2, "{told}");
+}

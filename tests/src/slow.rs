@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::durward::Target;
+use testkit::durward::{Durward, Target};
+use testkit::http;
 use testkit::process::{free_port, text};
 use tokio_postgres::{Client, NoTls};
 
 use crate::approvals::{eventually, stands};
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, server};
 
 /// Everything, and nothing unread: where everything is allowed, no definitions are looked at.
 const POLICY: &str =
@@ -262,4 +263,51 @@ async fn who_cancels_or_leaves_between_an_approval_and_its_use_is_asked_for_anew
     }
     let row = ground.connect().await.query_one("SELECT n FROM visits", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 3, "each ran once, when it was asked for and waited for");
+}
+
+/// A store that takes its time says nothing against a token: whoever is told that theirs is wrong throws it away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_store_does_not_answer_nobody_comes_in_and_no_token_is_said_to_be_wrong() {
+    let server = server(&[]);
+    server.sql(DATABASE, "CREATE DATABASE state").unwrap();
+    let (slow, agents) = (Slow::before(server.port()), free_port().unwrap());
+    let head = format!(
+        "[store]\nurl = \"postgres://postgres@127.0.0.1:{}/state?sslmode=disable\"\n[agents]\nlisten = \"127.0.0.1:{agents}\"\n",
+        slow.port
+    );
+    let gateway = Durward::start_sharing(&binary(), &head, None).unwrap();
+    gateway.apply(&[Target::new(DATABASE, server.port(), DATABASE)], &[("test", ALLOW_ALL)]).unwrap();
+    let way = Way { port: gateway.port(), password: gateway.token("tester").unwrap() };
+    let bearer = format!("Bearer {}", way.password);
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "targets"),
+    ];
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"targets","arguments":{},"_meta":{
+        "io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+    let by_mcp = || http::request(agents, "POST", "/mcp", &headers, body.as_bytes()).unwrap();
+    let who = || http::request(agents, "POST", "/whoami", &headers[..1], b"").unwrap();
+    drop(way.connect().await);
+    assert_eq!((by_mcp().status, who().status), (200, 200));
+    slow.stop(true);
+    let refused = way.config().connect(NoTls).await.err().expect("nobody knows whose token it is");
+    assert_eq!(code(&refused), "57P03", "{refused}");
+    let told = refused.as_db_error().unwrap();
+    assert!(told.hint().is_some_and(|hint| hint.starts_with("Keep the token")), "{told:?}");
+    // The last answer counts for a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for answer in [by_mcp(), who()] {
+        assert_eq!(answer.status, 503, "{}", answer.body);
+    }
+    slow.stop(false);
+    let begun = Instant::now();
+    while way.config().connect(NoTls).await.is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the same token is good again");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(by_mcp().status, 200);
 }

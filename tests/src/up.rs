@@ -268,3 +268,38 @@ fn what_cannot_work_is_said_and_nothing_is_left_half_done() {
     assert!(up.said.contains("can be read by others: chmod 600 it"), "{}", up.said);
     assert_eq!(said(&up.run("psql -XAtc 'SELECT city FROM guests WHERE id = 1'")), "London\n");
 }
+
+/// Of two that begin in one place one makes it, and the other says that it is there: nothing is made twice.
+#[test]
+fn of_two_first_ones_at_once_in_one_place_one_serves_and_the_other_says_so() {
+    let server = database();
+    let home = Scratch::new("up").unwrap();
+    let data = home.join("data");
+    let mut both = ["one", "other"].map(|name| {
+        let (mut command, _) = up(&server, &data, &By::Url);
+        Running::start(&mut command, &home.join(name), Stop::Terminate).unwrap()
+    });
+    let over = eventually("one has ended", || both.iter_mut().position(|one| one.still_runs().is_err()));
+    let told = both[over].printed();
+    assert!(told.contains("a gateway runs on") && told.contains("already"), "{told}");
+    assert!(!told.contains("dwa_") && !told.contains("dwt_"), "it shows no secret: {told}");
+    let serves = &both[1 - over];
+    let printed = eventually("the other serves", || {
+        Some(serves.printed()).filter(|printed| printed.contains("Serving;"))
+    });
+    let exported = |name: &str| {
+        let start = format!("    export {name}=");
+        printed
+            .lines()
+            .find_map(|line| line.strip_prefix(start.as_str()))
+            .unwrap()
+            .trim_matches('\'')
+            .to_owned()
+    };
+    let mut psql = Command::new("psql");
+    psql.args(["-XAtc", "SELECT city FROM guests WHERE id = 1"]);
+    for name in ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD"] {
+        psql.env(name, exported(name));
+    }
+    assert_eq!(said(&psql.output().unwrap()), "London\n");
+}

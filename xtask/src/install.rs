@@ -199,6 +199,13 @@ pub(crate) fn packages(suite: &str, wanted: &[&str]) -> Result<(), Failure> {
 
 /// Installs packages without starting a service or making a cluster.
 fn apt(packages: &[&str]) -> Result<(), Failure> {
+    if !is_root()? && !found("sudo") {
+        return Err(format!(
+            "that needs root, and there is no sudo: as root, apt-get install --no-install-recommends {}",
+            packages.join(" ")
+        )
+        .into());
+    }
     let _quiet = Quiet::begin()?;
     let get = |arguments: &[&str]| {
         let mut get = as_root("env");

@@ -1,14 +1,15 @@
 //! `durward keys`: another master key, while the gateways serve, and the passphrase that its file is sealed under.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use serde_json::json;
-use store::{MasterKey, Opener, Rotated};
+use store::{KeyName, MasterKey, Opener, Rotated};
 
 use crate::args::Keys;
 use crate::config::{Settings, Source};
 use crate::exit::Fault;
+use crate::kept::Turn;
 use crate::node;
 use crate::passphrase::Given;
 use crate::show::{self, say};
@@ -18,27 +19,47 @@ pub(crate) fn run(command: &Keys) -> anyhow::Result<()> {
     let settings = place.settings()?;
     node::runtime()?.block_on(async {
         let store = node::open_store_that_is_there(&settings).await?;
-        let in_force = store.master().await?;
-        let done = match command {
-            Keys::Add { .. } => add(&settings, in_force),
-            Keys::Passphrase { new_passphrase_fd, remove, .. } => {
-                seal(&settings, &store, in_force, new_passphrase_fd.as_ref(), *remove).await
-            }
-            Keys::Rotate { json, .. } => rotate(&settings, &store, in_force, *json).await,
-        };
+        let done = change(command, &settings, &store).await;
         store.close().await;
         done
     })
 }
 
+async fn change(command: &Keys, settings: &Settings, store: &store::Store) -> anyhow::Result<()> {
+    // One at a time: of two that change the file at once one could take out the key that the other brings into force.
+    let _turn = match &settings.master_key {
+        Source::File(file) => Some(Turn::take(&folder_of(file)).await?),
+        Source::Env(_) | Source::Command(_) => None,
+    };
+    let in_force = store.master().await?;
+    match command {
+        Keys::Add { .. } => add(settings, in_force),
+        Keys::Passphrase { new_passphrase_fd, remove, .. } => {
+            seal(settings, store, in_force, new_passphrase_fd.as_ref(), *remove).await
+        }
+        Keys::Rotate { json, .. } => rotate(settings, store, in_force, *json).await,
+    }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
 /// Puts a new key in front of the one that is in force, for every gateway to have before it comes into force.
-fn add(settings: &Settings, in_force: store::KeyName) -> anyhow::Result<()> {
+fn add(settings: &Settings, in_force: KeyName) -> anyhow::Result<()> {
     let Source::File(file) = &settings.master_key else {
         let why = "the master key does not come from a file: put a new key where it comes from, on a line before the old one";
         return Err(Fault::Invalid(why.to_owned()).into());
     };
-    let name = put_new_first(settings, file, in_force)?;
-    say(format_args!("The new master key {name} stands first in {}.", file.display()))?;
+    let kept = node::master_keys(settings, true)?;
+    // One that stands there already may have been brought to others: another in its place would be none of theirs.
+    let waits = kept.first().map(MasterKey::name).filter(|name| *name != in_force);
+    let name = match waits {
+        Some(waits) if kept.iter().any(|key| key.name() == in_force) => waits,
+        _ => put_new_first(settings, file, in_force)?,
+    };
+    let already = if waits == Some(name) { " already" } else { "" };
+    say(format_args!("The new master key {name} stands first in {}{already}.", file.display()))?;
     say("Bring this file to every gateway of the store, then run `durward keys rotate`.")?;
     Ok(())
 }
@@ -47,7 +68,7 @@ fn add(settings: &Settings, in_force: store::KeyName) -> anyhow::Result<()> {
 async fn seal(
     settings: &Settings,
     store: &store::Store,
-    in_force: store::KeyName,
+    in_force: KeyName,
     new: Option<&Given>,
     remove: bool,
 ) -> anyhow::Result<()> {
@@ -94,11 +115,7 @@ async fn seal(
     Ok(())
 }
 
-fn put_new_first(
-    settings: &Settings,
-    file: &Path,
-    in_force: store::KeyName,
-) -> anyhow::Result<store::KeyName> {
+fn put_new_first(settings: &Settings, file: &Path, in_force: KeyName) -> anyhow::Result<KeyName> {
     let kept = node::master_keys(settings, true)?;
     let Some(old) = kept.iter().find(|key| key.name() == in_force) else {
         bail!("{} does not hold the master key {in_force}, which is in force", file.display());
@@ -111,12 +128,15 @@ fn put_new_first(
 async fn rotate(
     settings: &Settings,
     store: &store::Store,
-    in_force: store::KeyName,
+    in_force: KeyName,
     as_json: bool,
 ) -> anyhow::Result<()> {
     let first = |keys: &[MasterKey]| keys.first().map(MasterKey::name);
     let mut keys = node::master_keys(settings, true)?;
     if first(&keys) == Some(in_force) {
+        if let [new, before, ..] = keys.as_slice() {
+            return end(settings, store, new, before, as_json).await;
+        }
         match &settings.master_key {
             Source::File(file) if !store.is_shared() => {
                 put_new_first(settings, file, in_force)?;
@@ -140,12 +160,51 @@ async fn rotate(
     let noted = format!("{before} by {after}; {values} values wrapped anew");
     node::note_if_nobody_serves(settings, "master key replaced", &noted)?;
     if as_json {
-        let told = json!({ "before": before.to_string(), "after": after.to_string(), "values": values });
-        return Ok(show::json(&told)?);
+        return Ok(as_told(before, after, values)?);
     }
     say(format_args!(
         "The master key {after} is in force in place of {before}: {values} values were wrapped anew."
     ))?;
     say("The old one opens nothing any more, but what was copied before: take it out wherever it lies.")?;
     Ok(())
+}
+
+/// What is left of a rotation that was cut off behind the moment from which on the new key is in force: where the store is
+/// shared, on every gateway's machine but one.
+async fn end(
+    settings: &Settings,
+    store: &store::Store,
+    new: &MasterKey,
+    before: &MasterKey,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let (before, after) = (before.name(), new.name());
+    let is_file = if let Source::File(file) = &settings.master_key {
+        MasterKey::write_file(file, &[new], settings.unlock.of_file(file)?.as_deref())?;
+        let (what, detail) =
+            ("master key taken out", format!("{before}, which opens nothing any more; {after} is in force"));
+        store.note(what, &detail, node::now()).await?;
+        node::note_if_nobody_serves(settings, what, &detail)?;
+        true
+    } else {
+        false
+    };
+    if as_json {
+        return Ok(as_told(before, after, 0)?);
+    }
+    say(format_args!("The master key {after} was in force already: the rotation to it is over."))?;
+    if is_file {
+        say(format_args!(
+            "{before} opens nothing any more, and is out of the file now: take it out wherever else it lies."
+        ))?;
+    } else {
+        say(format_args!(
+            "{before} opens nothing any more: take it out where master_key comes from, and wherever else it lies."
+        ))?;
+    }
+    Ok(())
+}
+
+fn as_told(before: KeyName, after: KeyName, values: usize) -> std::io::Result<()> {
+    show::json(&json!({ "before": before.to_string(), "after": after.to_string(), "values": values }))
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
@@ -33,6 +33,8 @@ use zeroize::Zeroizing;
 use crate::bounded::Bounded;
 use crate::form::Form;
 
+/// What cannot be done now may be tried again so late, in seconds.
+const SOON: &str = "2";
 /// Two of the longest tokens, each of whose signs may take three, and a little.
 const LONGEST_BODY: usize = 512 * 1024;
 
@@ -290,7 +292,8 @@ async fn logged_out(
     match desk.gateway.logged_out(token, peer).await {
         Ok(_) => Ok(([(CACHE_CONTROL, "no-store")], StatusCode::OK).into_response()),
         Err(LogoutError::Token(_)) => Err(Refused::request("the logout token is not valid")),
-        Err(error @ (LogoutError::Admin(_) | LogoutError::State(_))) => {
+        // Whoever is told so says it again.
+        Err(error @ (LogoutError::Unasked(_) | LogoutError::Admin(_) | LogoutError::State(_))) => {
             tracing::error!("an issuer's word that somebody signed out cannot be taken: {error}");
             Err(Refused::unavailable())
         }
@@ -393,6 +396,11 @@ impl Refused {
     }
 
     fn of(error: &ExchangeError, proof: &Proof) -> Self {
+        if error.is_unanswered() {
+            let description =
+                "the token's issuer cannot be asked now: keep the token, and try again in a moment";
+            return Self { description: description.to_owned(), ..Self::unavailable() };
+        }
         match (error, proof) {
             (ExchangeError::Unproven(what, _), Proof::Assertion { .. }) => Self::client(what),
             // RFC 8693 §2.2.2.
@@ -417,7 +425,12 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let body = Json(json!({ "error": self.error, "error_description": self.description }));
-        (self.status, [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], body).into_response()
+        let mut response =
+            (self.status, [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], body).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(SOON));
+        }
+        response
     }
 }
 

@@ -264,8 +264,10 @@ impl Gateway {
         token: &str,
         nonce: &str,
     ) -> Result<(policy::identity::Known, Option<i64>), AdminError> {
-        let wrong =
-            |why: policy::identity::Refusal| refused(format!("the identity token is not valid: {why}"));
+        let wrong = |why: policy::identity::Refusal| {
+            let is_known = if why.is_unanswered() { "cannot be checked now" } else { "is not valid" };
+            refused(format!("the identity token {is_known}: {why}"))
+        };
         let (known, claims) =
             self.issuers().identify_at_console(token.as_bytes(), at).await.map_err(wrong)?;
         let answers = claims.text("nonce").is_some_and(|said| same(said, nonce));

@@ -18,6 +18,7 @@ use crate::protocols::postgres::{Control, ControlError};
 use crate::targets::Target;
 
 pub mod certificate;
+mod clocks;
 mod functions;
 mod names;
 mod rights;

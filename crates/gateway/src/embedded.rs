@@ -82,6 +82,10 @@ impl Backend for Embedded {
         })
     }
 
+    fn time(&self) -> Reply<'_, Option<i64>> {
+        Box::pin(async move { Ok(self.0.time().await?) })
+    }
+
     fn beat(&self, now: i64) -> Reply<'_, Option<Trouble>> {
         Box::pin(async move { Ok(self.0.beat(now).await.err().map(|error| error.trouble())) })
     }

@@ -150,6 +150,13 @@ pub enum ExchangeError {
     Randomness,
 }
 
+impl ExchangeError {
+    /// Whether nothing is said against what was brought: its issuer could not be asked.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unproven(_, Some(refusal)) if refusal.is_unanswered())
+    }
+}
+
 /// Somebody who was proven, and the bounds of what can be made of that.
 pub(crate) struct Party {
     pub(crate) principal: Principal,
@@ -204,7 +211,9 @@ impl Gateway {
                     reason: format!("exchange: {reason}"),
                 })?;
             }
-            tokio::time::sleep(self.failures().penalty(from.ip())).await;
+            if !error.is_unanswered() {
+                tokio::time::sleep(self.failures().penalty(from.ip())).await;
+            }
         } else {
             self.failures().forgive(from.ip());
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use aws_lc_rs::{hmac, rand};
@@ -23,6 +23,8 @@ use crate::audit::{self, JournalDown, Origin};
 use crate::authorization::{self, Authorization};
 use crate::break_glass::Alarm;
 use crate::carriers::{Carrier, Slack};
+use crate::clock::Moment;
+pub(crate) use crate::clock::{now, until};
 use crate::configure::Means;
 use crate::credentials::Sources;
 use crate::denials::Denials;
@@ -31,7 +33,7 @@ use crate::holds::Holds;
 use crate::inside::{Doorbell, Recent};
 use crate::introspection::Watched;
 use crate::issuers::Issuers;
-use crate::lease::{self, Lease, Moment};
+use crate::lease::{self, Lease};
 use crate::metrics::Metrics;
 use crate::net::cancel::CancelRegistry;
 use crate::net::login::Failures;
@@ -515,17 +517,4 @@ impl Gateway {
     fn count_sessions(&self) {
         self.metrics.sessions.set(i64::try_from(self.sessions.count()).unwrap_or(i64::MAX));
     }
-}
-
-/// From now to a moment in seconds since 1970. What is too far away for a timer is a year away.
-pub(crate) fn until(moment: i64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let moment = Duration::from_secs(u64::try_from(moment).unwrap_or_default());
-    moment.saturating_sub(now).min(Duration::from_secs(365 * 24 * 3600))
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    i64::try_from(since).unwrap_or(i64::MAX)
 }

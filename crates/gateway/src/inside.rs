@@ -243,6 +243,9 @@ impl Gateway {
             let (address, reason) = (peer.to_string(), refused.code().to_owned());
             self.note(&record::Body::LoginRefused { address, target: None, reason })?;
         }
+        if matches!(refused, Refused::Unasked(_)) {
+            return Err(NotIn::Closed(lease::unasked()));
+        }
         tokio::time::sleep(self.failures().penalty(peer.ip())).await;
         Err(NotIn::Token)
     }
@@ -263,6 +266,7 @@ impl Gateway {
             match known {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(Refused::Unknown)) => return self.is_current().map_err(NotIn::Closed),
+                Ok(Err(Refused::Unasked(_))) => return Err(NotIn::Closed(lease::unasked())),
                 Ok(Err(_)) => return Err(NotIn::Token),
                 Err(_) => self.is_current().map_err(NotIn::Closed)?,
             }

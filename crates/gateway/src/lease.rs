@@ -2,10 +2,11 @@
 //! whether policy, tokens and approvals still stand; when the lease is over he does nothing new.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use policy::Denied;
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::clock::Moment;
 
 /// For what cannot be judged while the store is out of reach.
 const CUT_OFF: &str = "ZD004";
@@ -14,34 +15,11 @@ const NOT_NOW: &str = "57P03";
 
 /// Why nobody is let in while the store does not answer.
 pub(crate) const UNKNOWN: &str = "the gateway cannot reach its store, so it does not know who may come in";
+/// Why nobody is let in whose token's issuer does not answer.
+pub(crate) const UNASKED: &str =
+    "the issuer of the token cannot be asked now, so the gateway does not know whether it is good";
 /// A way on from there. Who throws a good token away signs in anew for nothing.
 pub(crate) const KEEP: &str = "Keep the token. Try again in a moment, or at another gateway.";
-
-/// A moment by two clocks, in milliseconds: one that goes on while the machine sleeps and cannot be set, and the wall's, which
-/// also sees that a virtual machine was stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    boot: u64,
-    wall: u64,
-}
-
-impl Moment {
-    pub(crate) fn now() -> Self {
-        let boot = clock_gettime(ClockId::Boottime);
-        let millis = |seconds: i64, nanos: i64| {
-            u64::try_from(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)).unwrap_or(0)
-        };
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        Self { boot: millis(boot.tv_sec, boot.tv_nsec), wall: u64::try_from(wall).unwrap_or(u64::MAX) }
-    }
-
-    /// How long ago it was, by the clock that says more.
-    fn age(self, now: Self) -> Duration {
-        let boot = now.boot.saturating_sub(self.boot);
-        let wall = now.wall.saturating_sub(self.wall);
-        Duration::from_millis(boot.max(wall))
-    }
-}
 
 /// The gateway's lease on what it knows.
 pub(crate) struct Lease {
@@ -103,6 +81,11 @@ pub(crate) fn refusal() -> Denied {
 /// What a client hears that cannot be let in now.
 pub(crate) fn closed() -> Denied {
     Denied { code: NOT_NOW, reason: UNKNOWN.to_owned(), hint: Some(KEEP.to_owned()), ..refusal() }
+}
+
+/// The same where it is the issuer of their token that does not answer.
+pub(crate) fn unasked() -> Denied {
+    Denied { reason: UNASKED.to_owned(), ..closed() }
 }
 
 #[cfg(test)]

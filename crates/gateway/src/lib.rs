@@ -11,6 +11,7 @@ pub mod broker;
 pub mod carriers;
 pub mod cases;
 pub mod catalogue;
+mod clock;
 pub mod configure;
 pub mod console_login;
 pub mod credentials;

@@ -16,6 +16,9 @@ pub enum LogoutError {
     /// It is no logout token of an issuer's, or was brought before.
     #[error("the logout token is not valid")]
     Token(#[source] Refusal),
+    /// The issuer's keys cannot be fetched, so whether it is one cannot be said.
+    #[error("it cannot be checked now: {0}")]
+    Unasked(#[source] Refusal),
     /// It cannot be stored or recorded.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -33,6 +36,7 @@ impl Gateway {
         let issuers = self.issuers();
         let said = match issuers.logged_out(token.as_bytes()).await {
             Ok(said) => said,
+            Err(refusal) if refusal.is_unanswered() => return Err(LogoutError::Unasked(refusal)),
             Err(refusal) => {
                 tracing::warn!(%from, "a logout token was refused: {refusal}");
                 tokio::time::sleep(self.failures().penalty(from.ip())).await;

@@ -140,6 +140,10 @@ impl Backend for Memory {
         })
     }
 
+    fn time(&self) -> Reply<'_, Option<i64>> {
+        self.with(|_| None)
+    }
+
     fn beat(&self, _now: i64) -> Reply<'_, Option<Trouble>> {
         self.with(|_| None)
     }

@@ -173,6 +173,8 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     fn keys(&self) -> Reply<'_, Keys>;
     /// Writes that it can be written; what is wrong with it, if it cannot.
     fn beat(&self, now: i64) -> Reply<'_, Option<Trouble>>;
+    /// What time it is where it is kept, in seconds since 1970; `None` where that is this machine.
+    fn time(&self) -> Reply<'_, Option<i64>>;
     /// Whether this is the administrator's secret.
     fn is_administrator<'a>(&'a self, secret: &'a [u8]) -> Reply<'a, bool>;
     /// What is configured.

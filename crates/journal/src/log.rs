@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     directory: PathBuf,
     /// Where the torn end is that was put aside when it was opened.
     pub torn: OnceLock<PathBuf>,
+    /// When the last record was written that was there when it was opened, in seconds since 1970.
+    pub before: OnceLock<i64>,
     /// Held while the journal is open, so that there is one writer.
     _lock: File,
 }
@@ -256,6 +258,7 @@ impl Journal {
             new_segment,
             directory: directory.to_owned(),
             torn: OnceLock::new(),
+            before: OnceLock::new(),
             _lock: lock,
         });
         let thread = {
@@ -286,6 +289,16 @@ impl Journal {
     /// Where the end is that a crash left torn, which was put aside when this was opened.
     pub fn torn(&self) -> Option<&Path> {
         self.0.shared.torn.get().map(PathBuf::as_path)
+    }
+
+    /// When the last record was written that was there when this was opened, in seconds since 1970.
+    pub fn before(&self) -> Option<i64> {
+        self.0.shared.before.get().copied()
+    }
+
+    pub(crate) fn note_before(&self, time: i64) {
+        // Said once, by whoever opened it.
+        let _ = self.0.shared.before.set(time);
     }
 
     pub(crate) fn note_torn(&self, aside: PathBuf) {

@@ -41,6 +41,8 @@ struct End {
     hash: line::Hash,
     length: usize,
     torn: usize,
+    /// When its last record was written, in seconds since 1970.
+    time: Option<i64>,
 }
 
 pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenError> {
@@ -53,7 +55,7 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
     let lock = file(&lock_path).map_err(fault(&lock_path))?;
     lock.try_lock().map_err(|_| OpenError::Taken(directory.to_owned()))?;
 
-    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0 };
+    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0, time: None };
     let mut last = 1;
     let mut mended = None;
     // A segment can be empty where a crash came between its making and its first record.
@@ -99,6 +101,9 @@ pub(crate) fn open(directory: &Path, options: Options) -> Result<Journal, OpenEr
         Ok(Arc::new(made))
     });
     let journal = Journal::over(lock, tip, options, new_segment, directory).map_err(fault(directory))?;
+    if let Some(time) = end.time {
+        journal.note_before(time);
+    }
     if let Some((recovered, aside)) = mended {
         journal.append(&recovered)?;
         journal.note_torn(aside);
@@ -116,8 +121,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 fn scan(path: &Path, bytes: &[u8]) -> Result<End, OpenError> {
-    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0 };
+    let mut end = End { seq: 0, hash: line::GENESIS, length: 0, torn: 0, time: None };
     let mut first = true;
+    let mut last = None;
     for (index, whole) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let is_last = end.length + whole.len() == bytes.len();
         let broken = |why| OpenError::Broken { file: path.to_owned(), line: index + 1, why };
@@ -140,7 +146,10 @@ fn scan(path: &Path, bytes: &[u8]) -> Result<End, OpenError> {
         first = false;
         (end.seq, end.hash) = (said.seq, said.hash);
         end.length += whole.len();
+        last = Some(said.value);
     }
+    let time = last.as_ref().and_then(|value| value.get("time")?.as_str()?.parse::<jiff::Timestamp>().ok());
+    end.time = time.map(jiff::Timestamp::as_second);
     Ok(end)
 }
 

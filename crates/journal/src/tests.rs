@@ -58,6 +58,21 @@ fn wait(synced: Synced) -> Result<(), Down> {
 }
 
 #[test]
+fn whoever_opens_a_journal_hears_when_its_last_record_was_written() {
+    let place = tempfile::tempdir().expect("a directory");
+    let now = || jiff::Timestamp::now().as_second();
+    let begun = now();
+    assert_eq!(open(place.path(), 700).before(), None, "there is none");
+    written(place.path());
+    let before = open(place.path(), 700).before().expect("there are some");
+    assert!(before >= begun && before <= now());
+    // A segment that is empty yet, as a crash leaves it, says nothing.
+    let last = crate::read::segments(place.path()).expect("listed").into_iter().max().expect("one");
+    fs::write(place.path().join(crate::log::segment_name(last + 1)), "").expect("written");
+    assert_eq!(open(place.path(), 700).before(), Some(before));
+}
+
+#[test]
 fn what_was_written_verifies_over_segments_and_names_open_sessions() {
     let directory = tempfile::tempdir().expect("directory");
     written(directory.path());

@@ -1,5 +1,6 @@
 //! Whether the store can be written: by writing, and what is wrong where it cannot.
 
+use crate::database::Database;
 use crate::query::query;
 use crate::{Store, StoreError};
 
@@ -88,6 +89,21 @@ fn of_postgres(state: &str) -> Trouble {
 }
 
 impl Store {
+    /// What time it is at its server, in seconds since 1970; `None` of a file.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn time(&self) -> Result<Option<i64>, StoreError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(None),
+            Database::Postgres(_) => {
+                let asked =
+                    query("SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT) AS time");
+                Ok(Some(asked.fetch_one(&self.database).await?.try_get("time")?))
+            }
+        }
+    }
+
     /// Writes that it can be written.
     ///
     /// # Errors

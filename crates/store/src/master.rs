@@ -137,6 +137,12 @@ impl MasterKey {
         }
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(fault)?;
+        if text.is_empty() && !must_exist {
+            // Whoever made it was cut off before it held a key.
+            let key = Self::fresh()?;
+            Self::write_file(path, &[&key], opener.new_wrap()?.as_deref())?;
+            return Ok(vec![key]);
+        }
         let source = path.display().to_string();
         match Sealed::parse(&text, &source)? {
             None => Self::all_from_hex(&text, &source),
@@ -151,7 +157,7 @@ impl MasterKey {
     /// It cannot be written.
     pub fn write_file(path: &Path, keys: &[&Self], wrap: Option<&Wrap>) -> Result<(), MasterError> {
         let fault = |error| MasterError::Io(path.to_owned(), error);
-        let beside = path.with_extension("new");
+        let beside = Self::beside(path);
         let text: Zeroizing<String> = Zeroizing::new(keys.iter().map(|key| key.text().to_string()).collect());
         let text = sealed_or_not(text, wrap)?;
         let mut options = std::fs::OpenOptions::new();
@@ -161,6 +167,25 @@ impl MasterKey {
         std::fs::rename(&beside, path).map_err(fault)?;
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)
+    }
+
+    /// Where new keys are written before they take the place of those in a file: what is found there was cut off, and counts
+    /// for nothing.
+    pub fn beside(path: &Path) -> PathBuf {
+        path.with_extension("new")
+    }
+
+    /// How many keys are in a file; of one that is sealed its length tells.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn count_in(path: &Path) -> Result<usize, MasterError> {
+        let text = std::fs::read_to_string(path).map_err(|error| MasterError::Io(path.to_owned(), error))?;
+        let text = Zeroizing::new(text);
+        let sealed = Sealed::parse(&text, &path.display().to_string())?;
+        let in_clear = || text.lines().filter(|line| !line.trim().is_empty()).count();
+        // Each with the end of its line.
+        Ok(sealed.map_or_else(in_clear, |sealed| sealed.length() / (2 * KEY + 1)))
     }
 
     /// Its name, which tells nothing of it.

@@ -186,6 +186,11 @@ impl Sealed {
         }))
     }
 
+    /// How many bytes are in it.
+    pub(crate) fn length(&self) -> usize {
+        self.sealed.len().saturating_sub(AES_256_GCM.tag_len())
+    }
+
     /// How its passphrase is stretched.
     pub fn stretch(&self) -> &Stretch {
         &self.stretch

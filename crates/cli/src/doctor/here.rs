@@ -9,6 +9,7 @@ use gateway::doctor::certificate;
 use gateway::doctor::{Check, Grade, advised, check, mended, shell};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use store::MasterKey;
 
 use crate::config::{Settings, Source};
 use crate::credentials::VaultLogin;
@@ -43,6 +44,9 @@ pub(super) fn look(settings: &Settings, file: Option<&Path>, runs: bool) -> Vec<
     }
     for (what, secret) in secrets(settings).filter(|(_, secret)| secret.exists()) {
         found.push(private(what, secret, "600"));
+    }
+    if let Source::File(key) = &settings.master_key {
+        found.extend(rotation(key, data, file));
     }
     // Where this user may not look, the store says so itself.
     if settings.store.is_none()
@@ -91,6 +95,37 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = (&'static str, &Path)> {
         Whence::Env(_) | Whence::Command(_) | Whence::Vault { .. } => None,
     });
     own.chain(credentials).chain(told)
+}
+
+/// What a change of the master key has left that was cut off, or is not over.
+fn rotation(key: &Path, data: &Path, config: Option<&Path>) -> Vec<Check> {
+    let mut found = Vec::new();
+    let beside = MasterKey::beside(key);
+    if beside.exists() {
+        let says = format!(
+            "{} was left by a change of the master key that was cut off, and may hold keys: nothing reads it",
+            beside.display()
+        );
+        found.push(mended("key", Grade::Warning, says, format!("rm -- {}", word(&beside))));
+    }
+    // What cannot be read, or is no key, is told by whoever opens it.
+    let count = MasterKey::count_in(key).unwrap_or(0);
+    if count > 1 {
+        let place = match config {
+            Some(file) => format!("-c {}", word(file)),
+            None => format!("--data {}", word(data)),
+        };
+        let says = format!(
+            "{} holds {count} keys, each of which may be in force: a rotation is not over, or was cut off",
+            key.display()
+        );
+        let advice =
+            "ends it, wherever it was; where gateways share a store, bring the file to each of them before:";
+        found.push(
+            mended("key", Grade::Warning, says, format!("durward keys rotate {place}")).advising(advice),
+        );
+    }
+    found
 }
 
 /// A path as a shell takes it.
@@ -293,6 +328,33 @@ mod tests {
             let mends = |check: &Check| check.mend.as_ref().is_some_and(|m| m.starts_with("chmod "));
             assert_eq!((mends(&one), mends(&two)), (secret == Grade::Bad, owned == Grade::Bad));
         }
+    }
+
+    #[test]
+    fn a_rotation_that_was_cut_off_is_told_with_what_ends_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let key = place.path().join("master.key");
+        let keys = [MasterKey::fresh().expect("a key"), MasterKey::fresh().expect("a key")];
+        let [new, old] = keys.each_ref();
+        let passphrase = store::Passphrase::new("correct horse battery");
+        let wrap = store::Stretch::fresh().and_then(|stretch| stretch.wrap(&passphrase)).expect("stretched");
+        for wrap in [None, Some(&wrap)] {
+            MasterKey::write_file(&key, &[old], wrap).expect("written");
+            assert!(rotation(&key, place.path(), None).is_empty());
+            MasterKey::write_file(&key, &[new, old], wrap).expect("written");
+            let found = rotation(&key, place.path(), None);
+            let [check] = found.as_slice() else { panic!("{found:?}") };
+            assert!(check.says.contains("holds 2 keys"), "{check:?}");
+            let mends = format!("durward keys rotate --data {}", place.path().display());
+            assert_eq!(check.mend.as_deref(), Some(mends.as_str()));
+        }
+        std::fs::remove_file(&key).expect("removed");
+        std::fs::write(MasterKey::beside(&key), "").expect("written");
+        let found = rotation(&key, place.path(), None);
+        assert!(
+            found.len() == 1 && found[0].mend.as_ref().is_some_and(|m| m.starts_with("rm -- ")),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -71,6 +71,55 @@ fn a_master_key_from_each_place_opens_and_is_replaced_and_the_old_one_opens_noth
     }
 }
 
+/// Wherever a rotation was cut off, the same command ends it; nothing but the file and the store is left of it.
+#[test]
+fn a_rotation_that_was_cut_off_is_ended_by_the_next() {
+    let (old, new) = ("a1".repeat(32), "b2".repeat(32));
+    for place in ["file", "environment"] {
+        let ground = Ground::new();
+        let from = if place == "file" {
+            "{ file = \"key\" }".to_owned()
+        } else {
+            format!("{{ env = \"{VARIABLE}\" }}")
+        };
+        let run = |keys: &str, words: &[&str]| {
+            ground.keep("key", keys, 0o600);
+            ground.run(&from, Some(keys), words)
+        };
+        let both = format!("{new}\n{old}\n");
+        assert_eq!(run(&old, &["init"]).0, 0);
+        // The new key stands there, and nothing is wrapped under it: the next one takes it, and makes no other.
+        let (code, said) = run(&both, &["keys", "rotate"]);
+        assert!(code == 0 && said.contains("is in force in place of"), "{place}: {said}");
+        // It is in force, and the old one is still there.
+        let (code, said) = run(&both, &["keys", "rotate"]);
+        assert!(
+            code == 0 && said.contains("was in force already: the rotation to it is over"),
+            "{place}: {said}"
+        );
+        let left = std::fs::read_to_string(ground.path("key")).expect("a key");
+        assert_eq!(left == both, place != "file", "{place}: {left}");
+        let journal =
+            std::fs::read_to_string(ground.path("state/journal/journal-000001.jsonl")).expect("a journal");
+        assert_eq!(
+            journal.matches("master key taken out").count(),
+            usize::from(place == "file"),
+            "{journal}"
+        );
+    }
+    // A new one that stands there already is not replaced: it may have been brought to others.
+    let ground = Ground::new();
+    let from = "{ file = \"key\" }";
+    ground.keep("key", "", 0o600);
+    let (code, said) = ground.run(from, None, &["init"]);
+    assert!(code == 0, "a file that holds no key yet, as whoever made it left it: {said}");
+    let kept = || std::fs::read_to_string(ground.path("key")).expect("keys");
+    assert_eq!(ground.run(from, None, &["keys", "add"]).0, 0);
+    let first = kept();
+    let (code, said) = ground.run(from, None, &["keys", "add"]);
+    assert!(code == 0 && said.contains("already") && kept() == first, "{said}");
+}
+
 #[test]
 fn what_is_wrong_with_a_master_key_is_said_and_nothing_is_opened() {
     let key = "a1".repeat(32);

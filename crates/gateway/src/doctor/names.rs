@@ -90,6 +90,7 @@ impl Gateway {
             check("policies", Grade::Warning, says)
         });
         checks.extend(self.answerable(&named.approvers).await);
+        checks.extend(self.clocks().await);
         checks
     }
 

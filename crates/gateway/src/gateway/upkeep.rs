@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use journal::record;
 
 use super::{Gateway, now};
-use crate::lease::Moment;
+use crate::clock::{self, Moment, Pace, Set};
 use crate::requests::AdminError;
 use crate::state::{Happened, Purged};
 
@@ -103,8 +103,56 @@ impl Gateway {
         if self.state.is_shared() { (self.limits.load().lease / 8).min(LOOK_AT_STORE) } else { LOOK_AT_STORE }
     }
 
+    /// Says that the clock was set, where it was.
+    fn tell_of_clock(&self, set: Set, has_begun: bool) {
+        const STEADY: &str = "nothing is forgotten for good until the clock has gone steadily for a while";
+        let detail = match set {
+            Set::Forward(by) => {
+                format!("was set forward by {} s: what is over by it has ended; {STEADY}", by.as_secs())
+            }
+            Set::Back(by) if has_begun => format!(
+                "was set back by {} s: the time here goes on from where it was, at half its pace, until the clock has come to it, \
+                 so that nothing that has ended is good again; started again, the gateway takes the clock as it is; {STEADY}",
+                by.as_secs()
+            ),
+            Set::Back(by) => format!(
+                "is {} s behind the last record of the journal: what ended in between may be good again; {STEADY}",
+                by.as_secs()
+            ),
+        };
+        tracing::error!("this machine's clock {detail}");
+        // It is so whether or not it can be written down; a journal that is down says so by itself.
+        let _ = self.note(&record::Body::Administered {
+            who: "gateway".to_owned(),
+            what: "clock".to_owned(),
+            detail,
+        });
+    }
+
+    /// How far the store's clock is before ours, in seconds; behind, where it is negative. `None` where it has none of its own, or
+    /// does not say.
+    pub(crate) async fn store_ahead(&self) -> Option<i64> {
+        let theirs = self.state.time().await.ok().flatten()?;
+        Some(theirs.saturating_sub(now()))
+    }
+
+    /// Whether what is over by our clock is over for the other gateways of the store, too.
+    async fn may_forget(&self) -> bool {
+        let Some(ahead) = self.store_ahead().await else { return !self.state.is_shared() };
+        let differs = Duration::from_secs(ahead.unsigned_abs());
+        if differs > clock::TOLD {
+            let then =
+                if differs > clock::FORGETS { "nothing is forgotten for good" } else { "doctor says more" };
+            tracing::error!("this machine's clock differs from the store's by {ahead} s: {then}");
+        }
+        differs <= clock::FORGETS
+    }
+
     /// Forgets what is over for long.
     async fn forget_old(&self) {
+        if !self.may_forget().await {
+            return;
+        }
         let retention = &self.limits.load().retention;
         let before = |kept: Duration| now().saturating_sub(i64::try_from(kept.as_secs()).unwrap_or(i64::MAX));
         match self.state.purge(before(retention.tokens), before(retention.requests), now()).await {
@@ -123,9 +171,6 @@ impl Gateway {
             }
             Err(error) => tracing::error!("what is over cannot be forgotten: {error}"),
         }
-        if let Err(error) = self.end_expired_drafts().await {
-            tracing::error!("changes whose time is over cannot be ended: {error}");
-        }
         self.forget_recordings(retention.recordings);
     }
 }
@@ -133,12 +178,28 @@ impl Gateway {
 pub(super) async fn keep(gateway: std::sync::Weak<Gateway>) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut forgotten: Option<Instant> = None;
+    let (mut ended, mut forgotten): (Option<Instant>, Option<Instant>) = (None, None);
+    let is_due = |last: Option<Instant>| last.is_none_or(|last| last.elapsed() >= FORGET);
+    let Some(this) = gateway.upgrade() else { return };
+    let (mut pace, set) = Pace::new(Moment::now(), this.journal.before());
+    if let Some(set) = set {
+        this.tell_of_clock(set, false);
+    }
+    drop(this);
     loop {
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
+        if let Some(set) = pace.look(Moment::now()) {
+            gateway.tell_of_clock(set, true);
+        }
         gateway.look_around();
-        if forgotten.is_none_or(|last| last.elapsed() >= FORGET) {
+        if is_due(ended) {
+            if let Err(error) = gateway.end_expired_drafts().await {
+                tracing::error!("changes whose time is over cannot be ended: {error}");
+            }
+            ended = Some(Instant::now());
+        }
+        if is_due(forgotten) && pace.is_trusted() {
             gateway.forget_old().await;
             forgotten = Some(Instant::now());
         }

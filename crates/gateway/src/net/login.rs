@@ -69,7 +69,10 @@ pub enum Refused {
     Token,
     /// A token of an issuer's, and why it is not taken.
     #[error("no valid token of an issuer: {0}")]
-    Issued(#[from] Refusal),
+    Issued(Refusal),
+    /// A token of an issuer's that cannot be asked now. That says nothing against the token.
+    #[error("a token that cannot be checked now: {0}")]
+    Unasked(Refusal),
     /// Whose it is cannot be known now: the store does not answer. That says nothing against the token.
     #[error("whose token it is cannot be known now")]
     Unknown,
@@ -89,7 +92,7 @@ impl Refused {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Token => "token",
-            Self::Issued(refusal) => refusal.code(),
+            Self::Issued(refusal) | Self::Unasked(refusal) => refusal.code(),
             Self::Unknown => "store",
             Self::Asks => "asks",
             Self::ClearText => "clear_text",
@@ -103,6 +106,7 @@ impl Refused {
             Self::Token | Self::Issued(_) => ErrorFields::fatal("28P01", "the token is not valid")
                 .hint("Tokens end: ask for a new one. It goes where a password goes, with any user name."),
             Self::Unknown => ErrorFields::fatal("57P03", lease::UNKNOWN).hint(lease::KEEP),
+            Self::Unasked(_) => ErrorFields::fatal("57P03", lease::UNASKED).hint(lease::KEEP),
             Self::Asks => ErrorFields::fatal("28000", "a token is needed")
                 .hint("Get one where the server's answer says, and come again with it."),
             Self::ClearText => {
@@ -114,6 +118,12 @@ impl Refused {
         let mut out = Vec::new();
         build::error(&mut out, &fields);
         out
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        if refusal.is_unanswered() { Self::Unasked(refusal) } else { Self::Issued(refusal) }
     }
 }
 

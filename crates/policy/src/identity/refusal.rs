@@ -66,6 +66,31 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether nothing is said against the token: its issuer could not be asked.
+    pub fn is_unanswered(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Unasked => true,
+            Self::TooLong
+            | Self::Malformed
+            | Self::Header
+            | Self::Type
+            | Self::Algorithm
+            | Self::Issuer
+            | Self::Key
+            | Self::Inactive
+            | Self::Signature
+            | Self::Claims
+            | Self::Audience
+            | Self::Expired
+            | Self::NotYet
+            | Self::TooOld
+            | Self::Condition
+            | Self::Principal
+            | Self::Chain
+            | Self::Replayed => false,
+        }
+    }
+
     /// A word for the journal and for counting.
     pub fn code(self) -> &'static str {
         match self {
