@@ -564,6 +564,7 @@ fn new_request(
         on_behalf_of,
         target: grant.target().clone(),
         session: String::new(),
+        waits: 0,
         summary: holds::summary(KIND, &format!("{text}; {}", access.bounds()), &holds),
         kind: KIND.to_owned(),
         text,
