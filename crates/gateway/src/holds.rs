@@ -49,8 +49,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub struct Ticket {
     /// The request's id.
     pub id: String,
-    /// The session that waits; none where it does not.
-    session: String,
     /// What it asks, in a line.
     pub summary: String,
     /// How to answer it, and how long there is; empty where it was answered before, as a statement of a plan.
@@ -266,11 +264,10 @@ impl Holds {
             patience.as_secs(),
             expires.div_ceil(60)
         );
-        let claim = Claim::new(&self.waiting);
+        let claim = Claim::new(&self.waiting, session);
         Ok(Asked::Filed(Ticket {
             asked,
             id,
-            session: session.to_owned(),
             changed: changed.or(uncovered),
             catalogue,
             only_asked,
@@ -292,11 +289,10 @@ impl Holds {
         catalogue: Known,
         claim: model::Claim,
     ) -> Ticket {
-        let answered = Claim::new(&self.waiting);
+        let answered = Claim::new(&self.waiting, "");
         answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
-            session: String::new(),
             summary: step,
             how: String::new(),
             patience: Duration::ZERO,
@@ -419,7 +415,7 @@ impl Holds {
             self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
             return Left::Used;
         }
-        let left = self.leave(&ticket.id, &ticket.session).await;
+        let left = self.leave(&ticket.id, ticket.claim.session()).await;
         // Whether it was used by this very session, its claim knows as soon as the store has answered it.
         while let (Left::Over(_), Claims::UnderWay) = (left, &claims) {
             let changed = self.when_changed();

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Counted, Filed, HoldRule, NewRequest, Part, Room, Status, TargetName, Vote};
+use model::{Counted, Filed, Given, HoldRule, NewRequest, Part, Room, Status, TargetName, Vote};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
@@ -619,7 +619,7 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
         decided_by: None,
     };
     let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
-    assert!(store.give(&standing::grant("g", None), 10).await.expect("given"));
+    assert_eq!(store.give(&standing::grant("g", None), &[], 10).await.expect("given"), Given::Now);
     assert!(store.add_task(&tasks::task("t", "agent:a", 0), PASSWORD, (9, 9)).await.expect("kept"));
 
     MasterKey::write_file(&keys, &[&new, &old], None).expect("written");

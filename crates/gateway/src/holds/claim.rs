@@ -13,6 +13,8 @@ use super::Answer;
 pub(super) struct Claim {
     pub(super) begun: AtomicBool,
     found: Mutex<Found>,
+    /// That waits; none where it has its answer from the start.
+    session: String,
     waits: Waits,
 }
 
@@ -76,9 +78,14 @@ pub(super) enum Claims {
 }
 
 impl Claim {
-    pub(super) fn new(waiting: &Waiting) -> Arc<Self> {
-        let waits = Waits::new(waiting);
-        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), waits })
+    pub(super) fn new(waiting: &Waiting, session: &str) -> Arc<Self> {
+        let (waits, session) = (Waits::new(waiting), session.to_owned());
+        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), session, waits })
+    }
+
+    /// The session whose claim it is.
+    pub(super) fn session(&self) -> &str {
+        &self.session
     }
 
     /// What came of it, if it is over.

@@ -13,7 +13,6 @@ impl Holds {
     fn waits_as(&self, session: &str, id: &str) -> Ticket {
         Ticket {
             id: id.to_owned(),
-            session: session.to_owned(),
             summary: String::new(),
             how: String::new(),
             patience: Duration::from_secs(600),
@@ -23,7 +22,7 @@ impl Holds {
             only_asked: false,
             asked: Moment::now(),
             until: Instant::now() + Duration::from_secs(600),
-            claim: Claim::new(&self.waiting),
+            claim: Claim::new(&self.waiting, session),
         }
     }
 }
