@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use testkit::http;
 use testkit::json::Json;
+use testkit::process::text;
 
 use crate::approvals::eventually;
 use crate::mcp::{datum, door, door_with, query, words};
@@ -69,6 +70,42 @@ fn a_principal_has_so_many_calls_rows_and_seconds_as_is_configured() {
     });
     eventually("it is cancelled at its target", || (!running()).then_some(()));
     assert!(door.call("query", &query("SELECT 1")).is_ok());
+}
+
+#[test]
+fn whoever_is_ended_in_a_call_hears_from_the_gateway_by_whom_and_what_to_do() {
+    let door = door(rig::ALLOW_ALL);
+    let server = &door.rig.server;
+    let run = |arguments: &[&str]| text(&mut door.rig.gateway.command(arguments)).unwrap();
+    let asleep = |what: &str| {
+        let of = "FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()";
+        server.sql(DATABASE, &format!("SELECT {what} {of}")).unwrap().trim().to_owned()
+    };
+    let whole = ["freeze", DATABASE, "--reads", "--reason", "an incident"];
+    for (how, code, said, own) in [
+        (&whole[..], "57P01", "frozen: an incident", true),
+        (&[], "57P01", "terminating connection", false),
+        (&["sessions", "kill", "--target", DATABASE], "57P01", "ended by user:administrator", true),
+    ] {
+        let (told, done) = std::thread::scope(|scope| {
+            let slow = scope.spawn(|| door.call("query", &query("SELECT pg_sleep(60)")));
+            eventually("it runs", || (asleep("count(*)") == "1").then_some(()));
+            let done = match how {
+                // Its own server ends it.
+                [] => asleep("pg_terminate_backend(pid)"),
+                how => run(how),
+            };
+            (slow.join().unwrap().unwrap_err(), done)
+        });
+        let all = words(&told);
+        assert_eq!(datum(&told, "code").text(), Some(code), "{all}");
+        assert!(all.contains(said) && all.contains("which the database said") != own, "{how:?}: {all}");
+        assert_eq!(all.contains("Whether the statement ran is not known"), own, "{all}");
+        if let Some(freeze) = done.split_whitespace().find(|word| word.starts_with("dwr_")) {
+            run(&["thaw", freeze]);
+        }
+        eventually("the next one has a session", || door.call("query", &query("SELECT 1")).ok());
+    }
 }
 
 #[test]

@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::serve::IncomingStream;
@@ -25,7 +26,7 @@ use gateway::gateway::Gateway;
 use gateway::logout::LogoutError;
 use gateway::serve::Certificate;
 use gateway::signin::{Bearer, SignIn};
-use mcp::{Asking, Door};
+use mcp::{Asking, Door, Kept, Unread};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
@@ -37,6 +38,9 @@ use crate::form::Form;
 const SOON: &str = "2";
 /// Two of the longest tokens, each of whose signs may take three, and a little.
 const LONGEST_BODY: usize = 512 * 1024;
+
+/// What cannot be done now may be tried again so late, in seconds.
+const SOON: &str = "2";
 
 /// An agent by MCP has a connection on which it listens, and one or more on which it asks.
 const MOST_OPEN: usize = 2048;
@@ -107,8 +111,8 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
     let audiences = own.flat_map(|name| [name.to_owned(), format!("{name}/token")]).collect();
     let door = Door::new(Arc::clone(&gateway), &called, names);
     gateway.set_agents(&called);
-    Router::new()
-        .route("/mcp", any(speak))
+    let desk = Arc::new(Desk { gateway, audiences, called, encrypted, door });
+    let others = Router::new()
         .route("/.well-known/oauth-protected-resource", get(resource))
         .route("/.well-known/oauth-protected-resource/mcp", get(resource))
         .route("/token", post(token))
@@ -125,8 +129,29 @@ fn router(gateway: Arc<Gateway>, base: String, names: &BTreeSet<String>, encrypt
         .route("/register", post(authorization::register))
         .route("/.well-known/oauth-authorization-server", get(metadata))
         .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({ "error": "not_found" }))) })
-        .layer(DefaultBodyLimit::max(LONGEST_BODY))
-        .with_state(Arc::new(Desk { gateway, audiences, called, encrypted, door }))
+        .layer(from_fn_with_state(Arc::clone(&desk), bounded));
+    // What comes there is read once it is known whose it is.
+    others.route("/mcp", any(speak)).with_state(desk)
+}
+
+/// Reads a body, where there is room for it beside what all others send: what comes here is of whoever is at its address.
+async fn bounded(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    match desk.door.room().read(&peer.ip().to_string(), body, LONGEST_BODY).await {
+        Ok(Kept { bytes, place }) => {
+            let answer = next.run(Request::from_parts(parts, Body::from(bytes))).await;
+            drop(place);
+            answer
+        }
+        Err(Unread::Full) => Refused::full().into_response(),
+        Err(Unread::TooLong) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(Unread::Broken) => StatusCode::BAD_REQUEST.into_response(),
+    }
 }
 
 /// One message of an agent's, or what it listens to.
@@ -393,6 +418,12 @@ impl Refused {
             error: "temporarily_unavailable",
             description: "the gateway cannot do this now".to_owned(),
         }
+    }
+
+    fn full() -> Self {
+        let description =
+            "there is no room for more from this address now, beside what others send: try again later";
+        Self { description: description.to_owned(), ..Self::unavailable() }
     }
 
     fn of(error: &ExchangeError, proof: &Proof) -> Self {

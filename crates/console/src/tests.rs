@@ -224,6 +224,7 @@ fn asked(digest: &str, hold: HoldRule) -> NewRequest {
         on_behalf_of: Vec::new(),
         target: TargetName::new("orders"),
         session: "s1".to_owned(),
+        waits: 0,
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{
-    Access, Action, Ceiling, Circumstances, Effect, Facts, Filed, GIVEN_AS, HoldRule, Leave, NewRequest,
-    Preview, Request, Resource, Room, SINCE_IT_WAS, StandingGrant, Status, TargetName, Touched, Vote,
-    Weighed,
+    Access, Action, Ceiling, Circumstances, Effect, Facts, Filed, GIVEN_AS, Given, HoldRule, Leave,
+    NewRequest, Preview, Request, Resource, Room, SINCE_IT_WAS, StandingGrant, Status, TargetName, Touched,
+    Vote, Weighed,
 };
 use policy::access::Sought;
 use policy::standing::longest;
@@ -395,15 +395,16 @@ impl Gateway {
             by.join(" and ")
         );
         self.administered(&grant.giver.voter, "standing grant given", &detail)?;
-        if !self.state().give(&grant, MOST).await? {
-            let stands = self.state().standing(request).await?.status;
-            if stands == Status::Approved {
+        // Who is removed meanwhile takes the approval along.
+        match self.state().give(&grant, &[], MOST).await? {
+            Given::Now => (),
+            Given::Full => {
                 let why =
                     format!("{MOST} standing grants are in force: revoke some first, and approve it again");
                 return Err(AdminError::Refused(why));
             }
             // Somebody was first.
-            return Ok(None);
+            Given::Unapproved | Given::Nobody => return Ok(None),
         }
         self.let_go_on(&grant).await?;
         self.holds().changed();
@@ -564,6 +565,7 @@ fn new_request(
         on_behalf_of,
         target: grant.target().clone(),
         session: String::new(),
+        waits: 0,
         summary: holds::summary(KIND, &format!("{text}; {}", access.bounds()), &holds),
         kind: KIND.to_owned(),
         text,

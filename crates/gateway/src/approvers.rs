@@ -78,6 +78,11 @@ pub(crate) enum By {
 }
 
 impl Voter {
+    /// All that makes them one who answers.
+    pub(crate) fn backing(&self) -> &[Backing] {
+        &self.backing
+    }
+
     /// After somebody has proved who they are, and nowhere else. What they are it by is looked for when their answer is counted.
     pub fn proved(id: PrincipalRef, groups: Vec<String>, backing: Vec<Backing>) -> Self {
         Self { id, groups, by: By::Secret, backing, word: None }

@@ -17,7 +17,7 @@ use model::{
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
-use store::Store;
+use store::{Left, Store};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
 
@@ -241,6 +241,15 @@ impl Backend for Embedded {
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
         Box::pin(async move { self.0.withdraw(id, now()).await?.ok_or_else(|| missing(id)) })
+    }
+
+    fn leave<'a>(&'a self, id: &'a str, session: &'a str) -> Reply<'a, Option<TakenBack>> {
+        Box::pin(async move {
+            match self.0.leave(id, session, now()).await? {
+                Left::Awaited => Ok(None),
+                Left::Gone(taken) => taken.map(Some).ok_or_else(|| missing(id)),
+            }
+        })
     }
 
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {

@@ -227,13 +227,16 @@ impl Holds {
         let above = above(&ceiling, &seen);
         let mut preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
         preview.unseen.extend(above);
-        let request = NewRequest { ceiling, preview, ..request };
-        let (holds, summary, target) = (self.clone(), request.summary.clone(), request.target.clone());
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
+        let patience = patience.min(Duration::from_secs(expires));
+        let only_asked = question.message().errand().is_some_and(|errand| errand.asks_only);
+        let waits = if only_asked { 0 } else { patience.as_secs().max(1) };
+        let request = NewRequest { ceiling, preview, waits, ..request };
+        let (holds, summary, target) = (self.clone(), request.summary.clone(), request.target.clone());
         // Whoever leaves while it is written down leaves nothing behind that waits.
         let filing = tokio::spawn(async move {
             let filed = holds.state.file(&request, &room).await?;
-            Ok::<_, StateError>(Unheard { filed: Some(filed), holds })
+            Ok::<_, StateError>(Unheard { filed: Some(filed), session: request.session, holds })
         });
         let filed = filing.await.map_err(|error| StateError(error.to_string())).and_then(|filed| filed);
         let filed = filed.map_err(unfiled)?;
@@ -255,20 +258,19 @@ impl Holds {
                 return Err(no_room_for(question, &room, bytes, taken, all));
             }
         };
-        let patience = patience.min(Duration::from_secs(expires));
         let how = format!(
             "To approve: durward requests approve {id}{}. This session waits {} s; the request stands for {} min.",
             self.console.get().map(|place| format!(", or {}", place.request(&id))).unwrap_or_default(),
             patience.as_secs(),
             expires.div_ceil(60)
         );
-        let claim = Claim::new(&self.waiting, &id);
+        let claim = Claim::new(&self.waiting, session);
         Ok(Asked::Filed(Ticket {
             asked,
             id,
             changed: changed.or(uncovered),
             catalogue,
-            only_asked: question.message().errand().is_some_and(|errand| errand.asks_only),
+            only_asked,
             summary,
             how,
             patience,
@@ -287,7 +289,7 @@ impl Holds {
         catalogue: Known,
         claim: model::Claim,
     ) -> Ticket {
-        let answered = Claim::new(&self.waiting, request);
+        let answered = Claim::new(&self.waiting, "");
         answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
@@ -413,7 +415,7 @@ impl Holds {
             self.finish(ticket.id.clone(), Finish::superseded(LEFT)).await;
             return Left::Used;
         }
-        let left = self.leave(&ticket.id).await;
+        let left = self.leave(&ticket.id, ticket.claim.session()).await;
         // Whether it was used by this very session, its claim knows as soon as the store has answered it.
         while let (Left::Over(_), Claims::UnderWay) = (left, &claims) {
             let changed = self.when_changed();
@@ -428,18 +430,14 @@ impl Holds {
         }
     }
 
-    /// Takes a request back that no session waits for any more.
-    async fn leave(&self, id: &str) -> Left {
-        let left = if self.waiting.is_awaited(id) {
-            let stands = self.state.standing(id).await.map(|standing| standing.status);
-            stands.map(|status| if status.is_open() { Left::Shared } else { Left::Over(status) })
-        } else {
-            self.state.withdraw(id).await.map(|taken| match taken {
-                // Whoever asked may have taken it back by other means.
-                TakenBack::Now(_) | TakenBack::TooLate(Status::Withdrawn) => Left::TakenBack,
-                TakenBack::TooLate(status) => Left::Over(status),
-            })
-        };
+    /// Takes a request back that no session waits for any more, at whichever gateway of the store.
+    async fn leave(&self, id: &str, session: &str) -> Left {
+        let left = self.state.leave(id, session).await.map(|taken| match taken {
+            None => Left::Shared,
+            // Whoever asked may have taken it back by other means.
+            Some(TakenBack::Now(_) | TakenBack::TooLate(Status::Withdrawn)) => Left::TakenBack,
+            Some(TakenBack::TooLate(status)) => Left::Over(status),
+        });
         left.unwrap_or_else(|error| {
             tracing::error!(request = id, "a request cannot be withdrawn: {error}");
             Left::Unknown
@@ -501,6 +499,7 @@ impl Holds {
 /// What was filed and whoever asks has not heard of. Where they leave before, it is taken back.
 struct Unheard {
     filed: Option<Filed>,
+    session: String,
     holds: Holds,
 }
 
@@ -514,9 +513,9 @@ impl Drop for Unheard {
     fn drop(&mut self) {
         // What was filed before is somebody's who waits, or was approved.
         let Some(Filed::Now(id) | Filed::Anew(id, _)) = self.filed.take() else { return };
-        let holds = self.holds.clone();
+        let (holds, session) = (self.holds.clone(), std::mem::take(&mut self.session));
         tokio::spawn(async move {
-            holds.leave(&id).await;
+            holds.leave(&id, &session).await;
             holds.changed();
         });
     }

@@ -81,6 +81,7 @@ pub struct Ear {
     times: AtomicU32,
     lasts: AtomicBool,
     refused: Mutex<Option<Vec<String>>>,
+    ended: Mutex<Option<Vec<u8>>>,
     held: Mutex<Option<Waiting>>,
     errand: Mutex<Option<Arc<Errand>>>,
 }
@@ -118,6 +119,16 @@ impl Ear {
     /// By which policies that was so since this was asked last; `None` where it was not.
     pub fn refused(&self) -> Option<Vec<String>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The gateway ends the session, and this is its last word, as the body of an error. What its target says last is none.
+    pub(crate) fn hears_end(&self, last: &[u8]) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(last.to_vec());
+    }
+
+    /// Its last word, where it has ended the session. Nobody learns it from what comes last, which a target could say as well.
+    pub fn ended(&self) -> Option<Vec<u8>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was sent waits for an answer, as this request; and why nothing that was said before answers it, where that is so.

@@ -2,6 +2,7 @@
 
 mod bulletin;
 mod drafts;
+mod filing;
 mod people;
 mod standing;
 mod tasks;
@@ -12,9 +13,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use model::{
-    Approver, Backing, CarriedBy, Claim, Counted, Denial, Draft, Filed, Finish, GrantUse, HoldRule,
-    NewRequest, Part, Progress, Request, Room, SINCE_IT_WAS, Stage, Standing, StandingGrant, Status,
-    TakenBack, TargetName, Touched, Vote, since_request,
+    Approver, Backing, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress,
+    Request, Room, Stage, Standing, StandingGrant, Status, TakenBack, TargetName, Touched, Vote,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -46,6 +46,8 @@ struct Kept {
     digests: Vec<String>,
     /// Their subjects and what they touch, likewise.
     subjects: Vec<(String, Vec<Touched>)>,
+    /// Which sessions wait for which requests.
+    waiting: BTreeSet<(String, String)>,
     plans: BTreeMap<String, Progress>,
     approvers: Vec<Approver>,
     placed: BTreeMap<(TargetName, String), Placed>,
@@ -56,65 +58,6 @@ struct Kept {
     grants: Vec<StandingGrant>,
     tasks: Vec<(model::Task, Zeroizing<Vec<u8>>)>,
     made: u32,
-}
-
-impl Kept {
-    fn foresee(&self, new: &NewRequest, room: &Room) -> Option<Filed> {
-        let same = |r: &Request| HoldRule::differing(&r.holds, &new.holds).is_none();
-        let mut filed = self.requests.iter().zip(&self.digests);
-        let open = |r: &Request| r.status.is_open();
-        if let Some((same, _)) = filed.find(|(r, digest)| **digest == new.digest && open(r) && same(r)) {
-            return Some(Filed::Before(same.id.clone()));
-        }
-        let waiting = |r: &Request| r.status == Status::Pending && r.principal == new.principal;
-        let others = self.requests.iter().zip(&self.subjects);
-        let others = others.filter(|(r, (subject, _))| waiting(r) && *subject != new.subject);
-        (others.count() >= room.waiting).then_some(Filed::TooMany)
-    }
-}
-
-impl Kept {
-    /// Keeps a request; its id.
-    fn keep(
-        &mut self,
-        new: &NewRequest,
-        status: Status,
-        changed: Option<String>,
-        granted: Option<GrantUse>,
-    ) -> String {
-        let id = format!("r{}", self.requests.len() + 1);
-        self.requests.push(Request {
-            id: id.clone(),
-            digest: new.digest.clone(),
-            status,
-            principal: new.principal.clone(),
-            on_behalf_of: new.on_behalf_of.clone(),
-            target: new.target.clone(),
-            session: new.session.clone(),
-            summary: new.summary.clone(),
-            text: new.text.clone(),
-            values: new.values.clone(),
-            circumstances: new.circumstances.clone(),
-            effects: new.effects.clone(),
-            changed,
-            holds: new.holds.clone(),
-            ceiling: new.ceiling.clone(),
-            preview: new.preview.clone(),
-            filed: 0,
-            expires: i64::MAX,
-            votes: Vec::new(),
-            outcome: None,
-            alike: new.alike.as_ref().map(|alike| alike.key.clone()),
-            granted,
-            likeness: new.alike.clone(),
-            touched: new.touched.clone(),
-            weighed: new.weighed.clone(),
-            stages: Vec::new(),
-        });
-        self.digests.push(new.digest.clone());
-        self.subjects.push((new.subject.clone(), new.touched.clone()));
-        id
-    }
 }
 
 impl Memory {
@@ -296,39 +239,7 @@ impl Backend for Memory {
     }
 
     fn file<'a>(&'a self, new: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed> {
-        self.with(|kept| {
-            if let Some(foreseen) = kept.foresee(new, room) {
-                return foreseen;
-            }
-            let open = |r: &Request| r.status.is_open();
-            let mut changed = None;
-            let former = kept.requests.iter_mut().zip(&kept.subjects);
-            for (former, (_, touched)) in
-                former.filter(|(r, (subject, _))| open(r) && *subject == new.subject)
-            {
-                let same = former.digest == new.digest;
-                let otherwise = HoldRule::differing(&former.holds, &new.holds).filter(|_| same);
-                let altered = otherwise.unwrap_or_else(|| new.altered(touched));
-                let since = former.status.since();
-                former.status = Status::Superseded;
-                former.outcome = Some(format!("{altered}{SINCE_IT_WAS}{since}"));
-                changed = Some(format!("{altered} since request {} was {since}", former.id));
-            }
-            if changed.is_none() {
-                let all = kept.requests.iter().zip(&kept.subjects).rev();
-                let mut last = all.filter(|(_, (subject, _))| *subject == new.subject).map(|(r, _)| r);
-                changed = last.next().and_then(|r| since_request(r.outcome.as_deref()?, &r.id));
-            }
-            let status = match &new.preview.ordered {
-                Some(plan) if new.holds.is_empty() && plan.by == CarriedBy::Gateway => Status::Approved,
-                Some(_) | None => Status::Pending,
-            };
-            let id = kept.keep(new, status, changed.clone(), None);
-            match changed {
-                Some(changed) => Filed::Anew(id, changed),
-                None => Filed::Now(id),
-            }
-        })
+        self.with(|kept| kept.file(new, room))
     }
 
     fn standing<'a>(&'a self, id: &'a str) -> Reply<'a, Standing> {
@@ -369,14 +280,11 @@ impl Backend for Memory {
     }
 
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack> {
-        self.with_request(id, |r| {
-            let open = r.status.is_open();
-            if open {
-                let waits = r.status == Status::Pending;
-                r.status = if waits { Status::Withdrawn } else { Status::Rescinded };
-            }
-            if open { TakenBack::Now(r.status) } else { TakenBack::TooLate(r.status) }
-        })
+        self.with_request(id, filing::withdraw)
+    }
+
+    fn leave<'a>(&'a self, id: &'a str, session: &'a str) -> Reply<'a, Option<TakenBack>> {
+        self.with(|kept| kept.leave(id, session))
     }
 
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool> {

@@ -64,6 +64,24 @@ impl Ended {
             Self::Tried(_) => "tried_again",
         }
     }
+
+    /// What its client can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Killed(_) => "Ask them before you go on.",
+            Self::Revoked | Self::Expired => "Get a new token.",
+            Self::Denied(_) => "A new token changes nothing: ask the gateway's operator.",
+            Self::Regrouped | Self::Reconfigured | Self::Narrowed => "Begin anew.",
+            Self::NotPermitted(_) => "Use another target, or ask the gateway's operator for leave.",
+            Self::Unasked => "Try again when the issuer answers.",
+            Self::TooOld => "Sign in again, and begin anew.",
+            Self::Draining => "Begin anew in a moment.",
+            Self::Frozen(_) => "Try again once it is thawed.",
+            Self::Tried(_) => {
+                "Other words change nothing: ask for an approval or for access, or do something else."
+            }
+        }
+    }
 }
 
 impl fmt::Display for Ended {

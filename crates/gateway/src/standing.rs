@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Ceiling, Claim, GrantState, HoldRule, Inspect, Member, NewRequest, PrincipalRef, Request, Room,
+    Ceiling, Claim, Given, GrantState, HoldRule, Inspect, Member, NewRequest, PrincipalRef, Request, Room,
     SINCE_IT_WAS, StandingGrant, Status, Used, Vote, covered,
 };
 use policy::access::{Kept, lifts};
@@ -216,8 +216,16 @@ impl Gateway {
             ended: None,
         };
         self.administered(&grant.giver.voter, "standing grant given", &detail(&grant, &found.digest))?;
-        if !self.state().give(&grant, MOST).await? {
-            return Err(refused(format!("{MOST} standing grants are in force: revoke some first")));
+        match self.state().give(&grant, voter.backing(), MOST).await? {
+            Given::Now => (),
+            Given::Full => {
+                return Err(refused(format!("{MOST} standing grants are in force: revoke some first")));
+            }
+            Given::Nobody | Given::Unapproved => {
+                let why =
+                    format!("{} does not answer any more, or is not signed in: nothing is given", voter.id);
+                return Err(refused(why));
+            }
         }
         self.answer_waiting(&grant).await?;
         self.holds().changed();

@@ -240,6 +240,8 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     fn disown<'a>(&'a self, voter: &'a str) -> Reply<'a, ()>;
     /// Takes a request back for whoever asked, where it waits or is approved and not used.
     fn withdraw<'a>(&'a self, id: &'a str) -> Reply<'a, TakenBack>;
+    /// The same for a session that waits for it no more: `None` where it is open and another waits, of whichever gateway.
+    fn leave<'a>(&'a self, id: &'a str, session: &'a str) -> Reply<'a, Option<TakenBack>>;
     /// Takes an approval back that is not used; whether there was one.
     fn rescind<'a>(&'a self, id: &'a str, by: &'a str) -> Reply<'a, bool>;
     /// Notes what became of an approval that was claimed.

@@ -40,8 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) policies: Vec<String>,
     /// How often policy has refused the same by now.
     pub(crate) times: u32,
-    /// Why the session ended behind it.
-    pub(crate) ended: Option<Said>,
+    /// Why the session ended behind it, in the gateway's words; in none where its target ended it.
+    pub(crate) ended: Option<Option<Said>>,
 }
 
 /// A column of an answer.
@@ -88,7 +88,9 @@ pub(crate) struct Bounds {
 pub(crate) enum Lost {
     /// The gateway did not open it, and this is its word: by these policies, where some decided.
     Shut(Box<Said>, Vec<String>),
-    /// It was refused by its target, or ended, and this was said.
+    /// The gateway ended it, and this is its word. What became of what was under way is not known.
+    Ended(Said),
+    /// It was refused by its target, or ended by it, and this was said.
     Said(Said),
     /// It ended without a word.
     Silent,
@@ -104,7 +106,7 @@ impl Lost {
                 let hint = Some("Try again later.".to_owned());
                 Self::Shut(Box::new(Said { code, message, hint, ..Said::default() }), Vec::new())
             }
-            said @ (Self::Shut(..) | Self::Said(_)) => said,
+            said @ (Self::Shut(..) | Self::Ended(_) | Self::Said(_)) => said,
         }
     }
 }
@@ -220,8 +222,24 @@ impl Client {
         self.ear.sends_for(Some(errand));
     }
 
-    /// Runs one statement in a transaction of its own.
+    /// Runs one statement in a transaction of its own. `noticed` hears of a request that waits, and what is said of it.
     pub(crate) async fn run(
+        &mut self,
+        sql: &str,
+        values: &[Given],
+        bounds: Bounds,
+        noticed: impl FnMut(&Waiting, &Said),
+    ) -> Result<Outcome, Lost> {
+        // Whatever was read last: where the gateway has ended it, that is why.
+        self.ran(sql, values, bounds, noticed).await.map_err(|lost| self.end().map_or(lost, Lost::Ended))
+    }
+
+    /// The gateway's last word, where it has ended the session.
+    fn end(&self) -> Option<Said> {
+        self.ear.ended().map(|last| Said::of(&last))
+    }
+
+    async fn ran(
         &mut self,
         sql: &str,
         values: &[Given],
@@ -364,7 +382,7 @@ impl Client {
                 Backend::ErrorResponse(body) => {
                     let is_last = error::field(body, b'V').is_some_and(|severity| severity != "ERROR");
                     if is_last && outcome.error.is_some() {
-                        outcome.ended = Some(Said::of(body));
+                        outcome.ended = Some(self.end());
                         return Ok(outcome);
                     }
                     if is_last {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Json;
 use axum::body::Body;
 use axum::http::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gateway::gateway::Gateway;
 use gateway::inside::NotIn;
@@ -19,10 +19,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use zeroize::Zeroizing;
 
-use crate::body::Bodies;
+use crate::body::{Bodies, Sender as Whose};
 use crate::eras::{self, SPOKEN, Session, Sessions, TASKS, WITH_SESSIONS, takes_pages};
 use crate::leave;
-use crate::origin::{bare, is_for_here};
+use crate::origin::{Names, is_for_here};
+use crate::room::{Place, Room};
 use crate::rpc::{self, Fault, Incoming, Notification, Object, Request};
 use crate::stream::{self, How};
 use crate::tools::{Action, Called, Caller, Takes, Tools};
@@ -40,8 +41,8 @@ pub struct Door {
     gateway: Arc<Gateway>,
     /// Its own address, or the first name by which clients know it.
     base: String,
-    /// The names of hosts by which it is reached, beside the loopback's and plain addresses.
-    hosts: BTreeSet<String>,
+    /// By which it is reached.
+    names: Names,
     sessions: Sessions,
     tools: Arc<Tools>,
     bodies: Bodies,
@@ -64,12 +65,15 @@ pub struct Asking {
 impl Door {
     /// A door at `base`, and by these names (URLs).
     pub fn new(gateway: Arc<Gateway>, base: &str, names: &BTreeSet<String>) -> Arc<Self> {
-        let host = |url: &str| url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_lowercase));
-        let hosts = names.iter().map(String::as_str).chain([base]).filter_map(host);
-        let hosts = hosts.map(|host| bare(&host)).collect();
+        let names = Names::of(names.iter().map(String::as_str).chain([base]));
         let tools = Tools::new(Arc::clone(&gateway));
         let (base, sessions, bodies) = (base.to_owned(), Sessions::default(), Bodies::default());
-        Arc::new(Self { gateway, base, hosts, sessions, tools, bodies })
+        Arc::new(Self { gateway, base, names, sessions, tools, bodies })
+    }
+
+    /// What all who ask have room in: what else is asked for at the same port has it there, too.
+    pub fn room(&self) -> &Room {
+        self.bodies.room()
     }
 
     /// RFC 9728: what this resource is, and whose tokens it takes.
@@ -93,7 +97,7 @@ impl Door {
     /// Answers one request.
     pub async fn answer(self: Arc<Self>, asking: Asking) -> Response {
         let Asking { peer, encrypted, method, headers, body } = asking;
-        if let Err(fault) = is_for_here(&self.hosts, &headers, peer) {
+        if let Err(fault) = is_for_here(&self.names, &headers, peer) {
             return fault.respond(None);
         }
         if ![Method::POST, Method::GET, Method::DELETE].contains(&method) {
@@ -209,8 +213,10 @@ impl Door {
         }
         accepts(headers, "application/json")?;
         let most = self.gateway.limits().calls.at_once;
-        let message = self.bodies.read(&caller.name(), most, body).await?;
+        let (name, person) = (caller.name(), caller.person());
+        let (message, place) = self.bodies.read(Whose { name: &name, most, person: &person }, body).await?;
         if let Value::Array(batch) = message {
+            let _given_back_behind_it = place;
             return self.batch(headers, caller, batch).await;
         }
         match rpc::read(message)? {
@@ -221,7 +227,7 @@ impl Door {
             Incoming::Notification(told) => self.told(headers, &caller, &told),
             Incoming::Request(request) => {
                 let id = request.id.clone();
-                let answer = self.request(headers, caller, request).await;
+                let answer = self.request(headers, caller, request, place).await;
                 Ok(answer.unwrap_or_else(|fault| fault.respond(Some(&id))))
             }
         }
@@ -252,6 +258,7 @@ impl Door {
         headers: &HeaderMap,
         mut caller: Caller,
         request: Request,
+        place: Place,
     ) -> Result<Response, Fault> {
         if let Some(response) = self.needs_scope(&caller, &request) {
             return Ok(response);
@@ -276,6 +283,7 @@ impl Door {
                     self.tools.check(&request.params)?;
                     let (told, telling) = Told::somebody();
                     let work = async move {
+                        let _given_back_behind_it = place;
                         let id = request.id.clone();
                         let answer = door.by_itself(caller, request, told).await;
                         answer.unwrap_or_else(|fault| fault.message(Some(&id)))
@@ -303,6 +311,7 @@ impl Door {
                 let (told, telling) = Told::somebody();
                 let in_session = Arc::clone(&session);
                 let work = async move {
+                    let _given_back_behind_it = place;
                     let id = request.id.clone();
                     let answer = door.in_session(&session, caller, request, told).await;
                     answer.unwrap_or_else(|fault| fault.message(Some(&id)))

@@ -13,9 +13,11 @@ mod eras;
 mod leave;
 mod origin;
 mod pool;
+mod room;
 mod rpc;
 mod stream;
 mod tools;
 mod values;
 
 pub use crate::door::{Asking, Door};
+pub use crate::room::{Full, Kept, Place, Room, Unread};

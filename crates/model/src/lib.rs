@@ -37,7 +37,7 @@ pub use request::{
     Standing, Touched, since_request,
 };
 pub use standing::{
-    Covered, CoveredValues, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
+    Covered, CoveredValues, Given, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };
 pub use status::{Finish, Status};
 pub use task::{Task, TaskState};

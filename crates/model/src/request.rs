@@ -106,6 +106,8 @@ pub struct NewRequest {
     pub target: TargetName,
     /// In which session.
     pub session: String,
+    /// How long that waits for its answer at most, in seconds; 0 where it does not.
+    pub waits: u64,
     /// What it asks, in a line.
     pub summary: String,
     /// `update`, …

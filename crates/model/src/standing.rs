@@ -179,6 +179,19 @@ pub struct GrantUse {
     pub number: u64,
 }
 
+/// How giving a standing grant went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// It is in force.
+    Now,
+    /// So many are in force that there is no room for it.
+    Full,
+    /// Whoever gives it was removed or denied meanwhile, or their visit is over.
+    Nobody,
+    /// The access that it gives is not approved, or not any more.
+    Unapproved,
+}
+
 /// How using a standing grant went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Used {

@@ -77,6 +77,7 @@ async fn write(database: &Database, work: &mut Work, out: &mut (dyn Write + Send
             "slack_link",
             "standing_grant",
             "task",
+            "waiting",
         ]
         .contains(&name.as_str())
         {

@@ -52,7 +52,7 @@ pub use master::{Keys, MasterError, MasterKey, Opener, sealed_in, secret_of};
 pub use open::{Location, Locked, OpenError, Store};
 pub use passphrase::{Passphrase, SHORTEST_PASSPHRASE, Sealed, Stretch, Wrap};
 pub use places::Place;
-pub use requests::Claimant;
+pub use requests::{Claimant, Left};
 pub use retention::Purged;
 pub use rotate::Rotated;
 pub use server::Address;

@@ -3,6 +3,7 @@
 
 mod room;
 mod row;
+mod waiting;
 
 use aws_lc_rs::rand;
 use model::{
@@ -13,6 +14,7 @@ use model::{
 use self::room::{make_room, size};
 use self::row::{Opened, ceiling, clear, opened, read};
 pub(crate) use self::row::{kept_status, status};
+pub use self::waiting::Left;
 use crate::database::{Work, whole};
 use crate::plans::LOST;
 use crate::query::{Found, made, query};
@@ -54,7 +56,9 @@ impl Store {
         if let Some(same) = same {
             let held: Vec<HoldRule> = crate::from_json(same.try_get(1)?)?;
             if HoldRule::differing(&held, &new.holds).is_none() {
-                return Ok(Filed::Before(same.try_get(0)?));
+                let id: String = same.try_get(0)?;
+                waiting::enter(&mut work, &id, new, now).await?;
+                return Ok(Filed::Before(id));
             }
         }
         let waiting: i64 =
@@ -74,6 +78,7 @@ impl Store {
             return Ok(none);
         }
         insert(&mut work, &id, new, &sealed, bytes, ("pending", changed.as_deref()), now).await?;
+        waiting::enter(&mut work, &id, new, now).await?;
         Ok(changed.map_or_else(|| Filed::Now(id.clone()), |changed| Filed::Anew(id.clone(), changed)))
         })
     }
@@ -198,26 +203,7 @@ impl Store {
     /// # Errors
     /// It cannot be written.
     pub async fn withdraw(&self, id: &str, now: i64) -> Result<Option<TakenBack>, StoreError> {
-        whole!(self, work => {
-        let taken = query(
-            "UPDATE request SET status = CASE status WHEN 'pending' THEN 'withdrawn' ELSE 'rescinded' END, \
-             outcome = CASE status WHEN 'pending' THEN outcome ELSE $3 END \
-             WHERE id = $1 AND status IN ('pending', 'approved') AND expires > $2 RETURNING status",
-        )
-        .bind(id)
-        .bind(now)
-        .bind("taken back by whoever asked")
-        .fetch_optional(&mut work)
-        .await?;
-        if let Some(row) = taken {
-            return Ok(Some(TakenBack::Now(kept_status(&row)?)));
-        }
-        let kept = query("SELECT status, expires FROM request WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&mut work)
-            .await?;
-        kept.map(|row| Ok(TakenBack::TooLate(status(&row, now)?))).transpose()
-        })
+        whole!(self, work => { withdraw(&mut work, id, now).await })
     }
 
     /// Notes what became of an approval that was claimed.
@@ -364,6 +350,28 @@ pub(crate) async fn note(
     Ok(Noted::Kept)
 }
 
+/// Takes a request back; `None` where there is none.
+async fn withdraw(work: &mut Work, id: &str, now: i64) -> Result<Option<TakenBack>, StoreError> {
+    let taken = query(
+        "UPDATE request SET status = CASE status WHEN 'pending' THEN 'withdrawn' ELSE 'rescinded' END, \
+         outcome = CASE status WHEN 'pending' THEN outcome ELSE $3 END \
+         WHERE id = $1 AND status IN ('pending', 'approved') AND expires > $2 RETURNING status",
+    )
+    .bind(id)
+    .bind(now)
+    .bind("taken back by whoever asked")
+    .fetch_optional(&mut *work)
+    .await?;
+    if let Some(row) = taken {
+        return Ok(Some(TakenBack::Now(kept_status(&row)?)));
+    }
+    let kept = query("SELECT status, expires FROM request WHERE id = $1")
+        .bind(id)
+        .fetch_optional(&mut *work)
+        .await?;
+    kept.map(|row| Ok(TakenBack::TooLate(status(&row, now)?))).transpose()
+}
+
 fn values_of(id: &str) -> Row<'_> {
     Row { table: "request", id }
 }
@@ -440,6 +448,7 @@ async fn insert(
         on_behalf_of,
         target,
         session,
+        waits: _,
         summary,
         kind,
         text,

@@ -75,6 +75,7 @@ impl Store {
             "DELETE FROM visit WHERE mark IN (SELECT mark FROM visit WHERE expires < $1 LIMIT $2)",
             "DELETE FROM once WHERE mark IN (SELECT mark FROM once WHERE expires < $1 LIMIT $2)",
             "DELETE FROM voucher WHERE mark IN (SELECT mark FROM voucher WHERE until < $1 LIMIT $2)",
+            "DELETE FROM waiting WHERE (request, session) IN (SELECT request, session FROM waiting WHERE until < $1 LIMIT $2)",
             "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE until < $1 LIMIT $2)",
             "DELETE FROM registered_client WHERE id IN (SELECT id FROM registered_client WHERE until < $1 LIMIT $2)",
         ] {

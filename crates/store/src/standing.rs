@@ -2,25 +2,36 @@
 //! that come at once no more are let through than may be, whichever gateway they come to.
 
 use aws_lc_rs::rand;
-use model::{CoveredValues, GIVEN_AS, GrantUse, NewRequest, Room, StandingGrant, Used};
+use model::{Backing, CoveredValues, GIVEN_AS, Given, GrantUse, NewRequest, Room, StandingGrant, Used};
 
 use crate::database::{Work, whole};
 use crate::query::{Found, query};
 use crate::requests::{Noted, note};
 use crate::vault::Row;
+use crate::votes::is_there;
 use crate::{Claimant, Store, StoreError};
 
 impl Store {
-    /// Keeps a standing grant, unless so many are in force; whether it is kept. What was asked for as access is given once: where its
+    /// Keeps a standing grant, unless so many are in force, where all that makes its giver one who answers is there still. What was asked for as access is given once: where its
     /// request is approved, which it is not any more from then on, in one piece with that.
     ///
     /// # Errors
     /// It cannot be written.
-    pub async fn give(&self, grant: &StandingGrant, most: i64) -> Result<bool, StoreError> {
+    pub async fn give(
+        &self,
+        grant: &StandingGrant,
+        backing: &[Backing],
+        most: i64,
+    ) -> Result<Given, StoreError> {
         let values = CoveredValues { values: grant.values.clone() };
         let clear = serde_json::to_vec(&values).map_err(|_| StoreError::Unreadable("a standing grant"))?;
         let body = crate::to_json(&StandingGrant { values: Vec::new(), ..grant.clone() })?;
         whole!(self, work => {
+            for one in backing {
+                if !is_there(&mut work, one, grant.given).await? {
+                    return Ok(Given::Nobody);
+                }
+            }
             let in_force: i64 =
                 query("SELECT count(*) FROM standing_grant WHERE ended IS NULL AND expires > $1")
                     .bind(grant.given)
@@ -28,7 +39,7 @@ impl Store {
                     .await?
                     .try_get(0)?;
             if in_force >= most {
-                return Ok(false);
+                return Ok(Given::Full);
             }
             if grant.access.is_some() {
                 let spent = query(
@@ -40,7 +51,7 @@ impl Store {
                 .execute(&mut work)
                 .await?;
                 if spent == 0 {
-                    return Ok(false);
+                    return Ok(Given::Unapproved);
                 }
             }
             let others: Vec<&str> = grant.others.iter().map(|vote| vote.voter.as_str()).collect();
@@ -63,7 +74,7 @@ impl Store {
             .bind(crate::to_json(&others)?)
             .execute(&mut work)
             .await?;
-            Ok(true)
+            Ok(Given::Now)
         })
     }
 

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{Counted, Filed, HoldRule, NewRequest, Part, Room, Status, TargetName, Vote};
+use model::{Counted, Filed, Given, HoldRule, NewRequest, Part, Room, Status, TargetName, Vote};
 use tempfile::TempDir;
 use testkit::postgres::Postgres;
 
@@ -41,6 +41,10 @@ use self::vouchers::{
     clients_that_register_are_few_and_forgotten_where_nobody_said_yes,
     whoever_is_removed_leaves_nothing_to_clients,
 };
+use self::waiting::{
+    of_many_who_leave_at_once_the_last_takes_it_back_and_who_comes_finds_no_ghost,
+    whoever_leaves_takes_back_what_no_other_gateways_session_waits_for,
+};
 use super::*;
 
 /// Nothing is sealed under a passphrase here.
@@ -65,6 +69,7 @@ mod standing;
 mod tasks;
 mod turns;
 mod vouchers;
+mod waiting;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 const VALUE: &str = "4111 1111 1111 1111";
@@ -143,6 +148,8 @@ both! {
     grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_more_are_ended,
     of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be,
     what_waits_alike_is_found_by_its_key,
+    whoever_leaves_takes_back_what_no_other_gateways_session_waits_for,
+    of_many_who_leave_at_once_the_last_takes_it_back_and_who_comes_finds_no_ghost,
     access_is_given_once_from_an_approved_request_and_ends_with_any_of_its_givers,
     whoever_comes_again_leaves_nothing_of_before,
     each_state_of_a_request_is_told_once_in_its_order,
@@ -205,6 +212,7 @@ fn request(digest: &str, holds: &[(u32, u64)]) -> NewRequest {
         on_behalf_of: vec!["user:alice".to_owned()],
         target: TargetName::new("orders"),
         session: "s1".to_owned(),
+        waits: 0,
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE cards SET number = $1".to_owned(),
@@ -611,7 +619,7 @@ async fn another_master_key_wraps_everything_and_the_old_one_opens_nothing(place
         decided_by: None,
     };
     let draft = store.add_draft(&draft, PASSWORD, 10).await.expect("kept").expect("there is room");
-    assert!(store.give(&standing::grant("g", None), 10).await.expect("given"));
+    assert_eq!(store.give(&standing::grant("g", None), &[], 10).await.expect("given"), Given::Now);
     assert!(store.add_task(&tasks::task("t", "agent:a", 0), PASSWORD, (9, 9)).await.expect("kept"));
 
     MasterKey::write_file(&keys, &[&new, &old], None).expect("written");

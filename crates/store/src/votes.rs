@@ -115,7 +115,7 @@ impl Store {
 }
 
 /// Whether it is there. Whoever takes it away disowns its answers in the same change, or behind it.
-async fn is_there(work: &mut Work, backing: &Backing, now: i64) -> Result<bool, StoreError> {
+pub(crate) async fn is_there(work: &mut Work, backing: &Backing, now: i64) -> Result<bool, StoreError> {
     let found = match backing {
         Backing::Approver(id) => query("SELECT 1 AS one FROM approver WHERE id = $1").bind(id),
         Backing::Member(name) => {

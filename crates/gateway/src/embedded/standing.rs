@@ -1,14 +1,14 @@
 //! Standing grants, in a store.
 
-use model::{NewRequest, Room, StandingGrant, Used};
+use model::{Backing, Given, NewRequest, Room, StandingGrant, Used};
 
 use super::{CLAIM, Embedded};
 use crate::gateway::now;
 use crate::state::{Grants, Reply};
 
 impl Grants for Embedded {
-    fn give<'a>(&'a self, grant: &'a StandingGrant, most: i64) -> Reply<'a, bool> {
-        Box::pin(async move { Ok(self.0.give(grant, most).await?) })
+    fn give<'a>(&'a self, grant: &'a StandingGrant, backing: &'a [Backing], most: i64) -> Reply<'a, Given> {
+        Box::pin(async move { Ok(self.0.give(grant, backing, most).await?) })
     }
 
     fn standing_grants(&self, most: i64) -> Reply<'_, Vec<StandingGrant>> {

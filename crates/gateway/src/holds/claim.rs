@@ -1,6 +1,5 @@
 //! One session's claim of an approval.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,58 +13,39 @@ use super::Answer;
 pub(super) struct Claim {
     pub(super) begun: AtomicBool,
     found: Mutex<Found>,
+    /// That waits; none where it has its answer from the start.
+    session: String,
     waits: Waits,
 }
 
-/// Which sessions of this gateway wait, and for what: two may wait for the same request.
+/// How many sessions of this gateway wait.
 #[derive(Debug, Clone)]
 pub(super) struct Waiting {
-    by_request: Arc<Mutex<BTreeMap<String, usize>>>,
-    /// Counts those that there are.
     gauge: Gauge,
 }
 
 impl Waiting {
     pub(super) fn new(gauge: Gauge) -> Self {
-        Self { by_request: Arc::default(), gauge }
-    }
-
-    /// Whether a session waits for this.
-    pub(super) fn is_awaited(&self, request: &str) -> bool {
-        self.all().contains_key(request)
-    }
-
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.by_request.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { gauge }
     }
 }
 
-/// That one session waits for one request.
+/// That one session waits.
 #[derive(Debug)]
 struct Waits {
-    request: String,
     waiting: Waiting,
     over: AtomicBool,
 }
 
 impl Waits {
-    fn new(waiting: &Waiting, request: &str) -> Self {
+    fn new(waiting: &Waiting) -> Self {
         waiting.gauge.inc();
-        *waiting.all().entry(request.to_owned()).or_default() += 1;
-        Self { request: request.to_owned(), waiting: waiting.clone(), over: AtomicBool::new(false) }
+        Self { waiting: waiting.clone(), over: AtomicBool::new(false) }
     }
 
     fn end(&self) {
-        if self.over.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        self.waiting.gauge.dec();
-        let mut all = self.waiting.all();
-        if let Some(count) = all.get_mut(&self.request) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.request);
-            }
+        if !self.over.swap(true, Ordering::AcqRel) {
+            self.waiting.gauge.dec();
         }
     }
 }
@@ -98,9 +78,14 @@ pub(super) enum Claims {
 }
 
 impl Claim {
-    pub(super) fn new(waiting: &Waiting, request: &str) -> Arc<Self> {
-        let waits = Waits::new(waiting, request);
-        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), waits })
+    pub(super) fn new(waiting: &Waiting, session: &str) -> Arc<Self> {
+        let (waits, session) = (Waits::new(waiting), session.to_owned());
+        Arc::new(Self { begun: AtomicBool::new(false), found: Mutex::default(), session, waits })
+    }
+
+    /// The session whose claim it is.
+    pub(super) fn session(&self) -> &str {
+        &self.session
     }
 
     /// What came of it, if it is over.

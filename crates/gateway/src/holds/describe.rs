@@ -79,6 +79,7 @@ pub(crate) fn describe<M: Inspect + Auditable>(
         on_behalf_of,
         target: grant.target().clone(),
         session: session.to_owned(),
+        waits: 0,
         summary: summary(kind, text, question.holds()),
         kind: kind.to_owned(),
         text: numbered,

@@ -6,6 +6,11 @@ use crate::state::tests::{ROOM, backends, request, vote};
 impl Holds {
     /// A session's question that is filed as this request.
     fn waits_for(&self, id: &str) -> Ticket {
+        self.waits_as("s1", id)
+    }
+
+    /// The same of a session that is called so.
+    fn waits_as(&self, session: &str, id: &str) -> Ticket {
         Ticket {
             id: id.to_owned(),
             summary: String::new(),
@@ -17,7 +22,7 @@ impl Holds {
             only_asked: false,
             asked: Moment::now(),
             until: Instant::now() + Duration::from_secs(600),
-            claim: Claim::new(&self.waiting, id),
+            claim: Claim::new(&self.waiting, session),
         }
     }
 }
@@ -76,6 +81,8 @@ async fn an_approval_that_is_claimed_while_its_session_leaves_does_not_stand_as_
 async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
     for (name, state, _place) in backends().await {
         let holds = Holds::new(state.clone(), Gauge::default());
+        // A gateway of the same store.
+        let others = Holds::new(state.clone(), Gauge::default());
         for (n, (approved, shared, left, stands)) in [
             (false, false, Left::TakenBack, Status::Withdrawn),
             (true, false, Left::TakenBack, Status::Rescinded),
@@ -86,19 +93,29 @@ async fn what_is_approved_while_its_session_leaves_is_not_approved_any_more() {
         .into_iter()
         .enumerate()
         {
-            let new = request(&format!("d{n}."), &format!("agent:{n}"), 1);
+            let new = NewRequest { waits: 600, ..request(&format!("d{n}."), &format!("agent:{n}"), 1) };
             let Filed::Now(id) = state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
-            let (ticket, other) = (holds.waits_for(&id), shared.then(|| holds.waits_for(&id)));
+            let (ticket, mut other) = (holds.waits_for(&id), None);
+            if shared {
+                let same = NewRequest { session: "s2".to_owned(), ..new.clone() };
+                assert_eq!(
+                    state.file(&same, &ROOM).await.expect("filed"),
+                    Filed::Before(id.clone()),
+                    "{name}"
+                );
+                other = Some([&holds, &others][usize::from(approved)].waits_as("s2", &id));
+            }
             if approved {
                 state.vote(&id, (&vote("user:one", true), &[])).await.expect("voted");
             }
             assert_eq!(holds.withdraw(&ticket).await, left, "{name}, {n}");
             assert_eq!(state.standing(&id).await.expect("asked").status, stands, "{name}, {n}");
+            let new = NewRequest { waits: 0, ..new };
             let again = state.file(&new, &ROOM).await.expect("filed");
             assert_eq!(matches!(again, Filed::Before(_)), shared, "{name}, {n}: {again:?}");
             if let Some(other) = other {
                 // The last one takes it along.
-                assert_eq!(holds.withdraw(&other).await, Left::TakenBack, "{name}, {n}");
+                assert_eq!(others.withdraw(&other).await, Left::TakenBack, "{name}, {n}");
             }
             let stands = state.standing(&id).await.expect("asked").status;
             let over = if stands == Status::Withdrawn { Left::TakenBack } else { Left::Over(stands) };

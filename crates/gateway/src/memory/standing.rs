@@ -1,29 +1,34 @@
 //! Standing grants, in memory.
 
-use model::{GrantState, GrantUse, NewRequest, Room, StandingGrant, Status, Used};
+use model::{Backing, Given, GrantState, GrantUse, NewRequest, Room, StandingGrant, Status, Used};
 
 use super::Memory;
 use crate::gateway::now;
 use crate::state::{Grants, Reply};
 
 impl Grants for Memory {
-    fn give<'a>(&'a self, grant: &'a StandingGrant, most: i64) -> Reply<'a, bool> {
+    fn give<'a>(&'a self, grant: &'a StandingGrant, backing: &'a [Backing], most: i64) -> Reply<'a, Given> {
         self.with(|kept| {
+            if !backing.iter().all(|one| kept.has(one)) {
+                return Given::Nobody;
+            }
             let in_force =
                 kept.grants.iter().filter(|g| g.ended.is_none() && g.expires > grant.given).count();
             let room = i64::try_from(in_force).unwrap_or(i64::MAX) < most;
             if !room {
-                return false;
+                return Given::Full;
             }
             if grant.access.is_some() {
                 let approved =
                     |r: &&mut model::Request| r.id == grant.request && r.status == Status::Approved;
-                let Some(request) = kept.requests.iter_mut().find(approved) else { return false };
+                let Some(request) = kept.requests.iter_mut().find(approved) else {
+                    return Given::Unapproved;
+                };
                 request.status = Status::Done;
                 request.outcome = Some(format!("{}{}", model::GIVEN_AS, grant.id));
             }
             kept.grants.push(grant.clone());
-            true
+            Given::Now
         })
     }
 

@@ -400,6 +400,7 @@ impl Found {
             on_behalf_of,
             target: grant.target().clone(),
             session: wanted.session.to_owned(),
+            waits: 0,
             summary: holds::summary("plan", &first, &self.holds),
             kind: "plan".to_owned(),
             text: holds::numbered(&text, &notes),

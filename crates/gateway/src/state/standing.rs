@@ -1,13 +1,13 @@
 //! What the gateway asks of whatever keeps it about standing grants.
 
-use model::{NewRequest, Room, StandingGrant, Used};
+use model::{Backing, Given, NewRequest, Room, StandingGrant, Used};
 
 use super::Reply;
 
 /// Standing grants, and what waits alike.
 pub trait Grants: Send + Sync {
-    /// Keeps a standing grant with its values sealed, unless so many are in force; whether it is kept.
-    fn give<'a>(&'a self, grant: &'a StandingGrant, most: i64) -> Reply<'a, bool>;
+    /// Keeps a standing grant with its values sealed, unless so many are in force, where all that backs its giver is there.
+    fn give<'a>(&'a self, grant: &'a StandingGrant, backing: &'a [Backing], most: i64) -> Reply<'a, Given>;
     /// The newest, so many at most, without their values.
     fn standing_grants(&self, most: i64) -> Reply<'_, Vec<StandingGrant>>;
     /// One of them with its values.

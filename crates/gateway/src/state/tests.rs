@@ -49,6 +49,7 @@ pub(crate) fn request(digest: &str, principal: &str, quorum: u32) -> NewRequest 
         on_behalf_of: vec!["user:alice".to_owned()],
         target: TargetName::new("orders"),
         session: "s1".to_owned(),
+        waits: 0,
         summary: "UPDATE".to_owned(),
         kind: "update".to_owned(),
         text: "UPDATE t SET a = $1".to_owned(),

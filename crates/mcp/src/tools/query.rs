@@ -222,7 +222,7 @@ impl Tools {
         }
         if let Some(said) = error {
             let refusal = Refusal::said(&said, own).by(policies).of_request(request.clone());
-            let refusal = refusal.again(times, ended.as_ref());
+            let refusal = refusal.again(times, ended.flatten().as_ref());
             let waiting = request.filter(|_| own && said.code == gateway::holds::PENDING);
             let Some(request) = waiting else { return Err(refusal) };
             let refusal = refusal.answered_at(self.gateway.link_to(&request)).since(why.as_deref());

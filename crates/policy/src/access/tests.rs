@@ -197,6 +197,7 @@ fn lifted(policies: &Policies, given: Use) -> Result<(), Uncovered> {
         on_behalf_of: Vec::new(),
         target: TargetName::new(target),
         session: String::new(),
+        waits: 0,
         summary: String::new(),
         kind: String::new(),
         text: String::new(),

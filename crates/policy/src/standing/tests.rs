@@ -67,6 +67,7 @@ impl World {
             on_behalf_of: vec![self.person.to_owned()],
             target: TargetName::new(self.target),
             session: String::new(),
+            waits: 0,
             summary: String::new(),
             kind: String::new(),
             text: String::new(),

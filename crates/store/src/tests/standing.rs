@@ -1,6 +1,6 @@
 //! Standing grants: used as often as they may be and no more, by whichever gateway, and never again once they are over.
 
-use model::{Access, Covered, GrantUse, Leave, Likeness, OpenValue, StandingGrant, TableName, Used};
+use model::{Access, Covered, Given, GrantUse, Leave, Likeness, OpenValue, StandingGrant, TableName, Used};
 
 use super::*;
 
@@ -63,9 +63,13 @@ async fn uses(store: &Store, id: &str, now: i64) -> Option<GrantUse> {
 pub(super) async fn a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_over(place: &Place) {
     let store = place.open().await;
     for (id, most) in [("g1", None), ("g2", Some(2))] {
-        assert!(store.give(&grant(id, most), 10).await.expect("given"));
+        assert_eq!(store.give(&grant(id, most), &[], 10).await.expect("given"), Given::Now);
     }
-    assert!(!store.give(&grant("g3", None), 2).await.expect("asked"), "so many are in force");
+    assert_ne!(
+        store.give(&grant("g3", None), &[], 2).await.expect("asked"),
+        Given::Now,
+        "so many are in force"
+    );
     let found = store.grants_alike("key", 1).await.expect("read");
     assert_eq!(found, [grant("g1", None), grant("g2", Some(2))]);
     assert!(store.grants_alike("another", 1).await.expect("read").is_empty());
@@ -103,7 +107,7 @@ pub(super) async fn a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_ove
 
 pub(super) async fn of_many_that_use_a_grant_at_once_no_more_are_let_through_than_may_be(place: &Place) {
     let gateways = [place.open().await, place.open().await];
-    gateways[0].give(&grant("g", Some(5)), 10).await.expect("given");
+    gateways[0].give(&grant("g", Some(5)), &[], 10).await.expect("given");
     let tries = (0..16).map(|n| {
         let store = gateways[n % 2].clone();
         tokio::spawn(async move { uses(&store, "g", 1).await.map(|used| used.number) })
@@ -117,7 +121,7 @@ pub(super) async fn of_many_that_use_a_grant_at_once_no_more_are_let_through_tha
     let kept = gateways[1].standing_grant("g").await.expect("read").expect("one");
     assert_eq!(kept.used, 5);
     // One ends it, and no other uses it behind that.
-    gateways[0].give(&grant("h", None), 10).await.expect("given");
+    gateways[0].give(&grant("h", None), &[], 10).await.expect("given");
     assert!(uses(&gateways[1], "h", 1).await.is_some());
     assert!(gateways[0].end_grant("h", "revoked").await.expect("ended"));
     assert_eq!(uses(&gateways[1], "h", 1).await, None);
@@ -137,7 +141,7 @@ pub(super) async fn grants_of_whoever_answers_no_more_and_for_whom_is_let_in_no_
     ] {
         let store = place.open().await;
         let id = who.to_owned();
-        store.give(&grant(&id, None), 1000).await.expect("given");
+        store.give(&grant(&id, None), &[], 1000).await.expect("given");
         store.disown(who).await.expect("written");
         let kept = store.standing_grant(&id).await.expect("read").expect("one");
         assert_eq!(kept.ended.as_deref(), ends, "{who}");
@@ -186,18 +190,18 @@ pub(super) async fn access_is_given_once_from_an_approved_request_and_ends_with_
         ..grant(grant_id, None)
     };
     // Nobody has approved it, or not enough have.
-    assert!(!store.give(&given("a1"), 10).await.expect("asked"));
+    assert_ne!(store.give(&given("a1"), &[], 10).await.expect("asked"), Given::Now);
     let narrower = Vote { access: Some(access(60)), ..yes("user:dora") };
     store.vote(&id, (&narrower, &[]), 0, enough).await.expect("voted");
-    assert!(!store.give(&given("a1"), 10).await.expect("asked"));
+    assert_ne!(store.give(&given("a1"), &[], 10).await.expect("asked"), Given::Now);
     store.vote(&id, (&yes("user:erik"), &[]), 0, enough).await.expect("voted");
     let kept = store.request(&id, 1).await.expect("read").expect("one");
     assert_eq!((kept.status, kept.preview.access), (Status::Approved, Some(access(600))));
     assert_eq!(kept.votes.iter().find_map(|vote| vote.access.clone()), Some(access(60)));
-    assert!(!store.give(&given("a1"), 0).await.expect("asked"), "no room is no answer");
+    assert_ne!(store.give(&given("a1"), &[], 0).await.expect("asked"), Given::Now, "no room is no answer");
     assert_eq!(store.standing(&id, 1).await.expect("read").expect("one").status, Status::Approved);
-    assert!(store.give(&given("a1"), 10).await.expect("given"));
-    assert!(!store.give(&given("a2"), 10).await.expect("asked"), "it is given once");
+    assert_eq!(store.give(&given("a1"), &[], 10).await.expect("given"), Given::Now);
+    assert_ne!(store.give(&given("a2"), &[], 10).await.expect("asked"), Given::Now, "it is given once");
     assert!(store.standing_grant("a2").await.expect("read").is_none());
     let kept = store.request(&id, 1).await.expect("read").expect("one");
     assert_eq!(

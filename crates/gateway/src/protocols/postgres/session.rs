@@ -21,7 +21,7 @@ use wire::postgres::error::ErrorFields;
 
 use self::lookup::{About, Lookup};
 pub(super) use self::open::Open;
-use self::telling::{farewell, garbled_error, tell_shut};
+use self::telling::{farewell, garbled_error, tell_end, tell_shut};
 use super::ceiling::{Approved, Capped, Unsent};
 use super::chunk::{Chunk, ChunkKind};
 use super::conversation::{Refusing, Running};
@@ -425,6 +425,7 @@ impl Protocol for PostgresSession {
         if let Some(mut open) = self.live.take() {
             // Where the server, or we, said already why it ends, nothing is added.
             if !(open.answers.fatal && matches!(stop, Stop::Upstream(_))) {
+                open.answers.ear.iter().for_each(|ear| tell_end(ear, &farewell));
                 open.pump.client.output.extend(&farewell);
             }
             // A client may send its last words and leave at once.

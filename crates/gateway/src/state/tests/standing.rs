@@ -1,6 +1,6 @@
 //! Standing grants, wherever they are kept.
 
-use model::{Covered, GrantUse, Likeness, NewRequest, StandingGrant, Used};
+use model::{Backing, Covered, Given, GrantUse, Likeness, NewRequest, StandingGrant, Used};
 
 use super::{ROOM, backends, request, vote};
 use crate::gateway::now;
@@ -39,9 +39,24 @@ async fn a_grant_is_given_once_used_while_it_may_be_and_ended_once() {
     let asked =
         |digest: &str| NewRequest { alike: Some(likeness.clone()), ..request(digest, "agent:bot", 1) };
     for (name, state, _place) in backends().await {
-        assert!(state.give(&grant("g1", Some(2)), 2).await.expect("given"), "{name}");
-        assert!(state.give(&grant("g2", None), 2).await.expect("given"), "{name}");
-        assert!(!state.give(&grant("g3", None), 2).await.expect("asked"), "there is room for two in {name}");
+        assert_eq!(state.give(&grant("g1", Some(2)), &[], 2).await.expect("given"), Given::Now, "{name}");
+        assert_eq!(state.give(&grant("g2", None), &[], 2).await.expect("given"), Given::Now, "{name}");
+        assert_ne!(
+            state.give(&grant("g3", None), &[], 2).await.expect("asked"),
+            Given::Now,
+            "there is room for two in {name}"
+        );
+        // Who gives it was removed meanwhile: nothing of theirs is in force that nobody ended.
+        for (gone, expected) in [
+            (Backing::Member("dora".to_owned()), Given::Nobody),
+            (Backing::Visit("m1".to_owned()), Given::Nobody),
+            (Backing::Approver("a1".to_owned()), Given::Nobody),
+            (Backing::Welcome("user:dora".to_owned()), Given::Now),
+        ] {
+            let given = state.give(&grant("g0", None), std::slice::from_ref(&gone), 3).await.expect("asked");
+            assert_eq!(given, expected, "{name} {gone:?}");
+        }
+        state.end_grant("g0", "it is over").await.expect("ended");
         let uses = async |id: &str, digest: &str| match state
             .use_grant(id, &asked(digest), &ROOM)
             .await
@@ -69,7 +84,7 @@ async fn a_grant_is_given_once_used_while_it_may_be_and_ended_once() {
             state.standing_grant("g2").await.expect("read").expect("one").ended.as_deref(),
             Some("why")
         );
-        state.give(&grant("g4", None), 9).await.expect("given");
+        state.give(&grant("g4", None), &[], 9).await.expect("given");
         state.disown("user:dora").await.expect("written");
         assert!(uses("g4", "a1").await.is_none(), "{name}: its giver answers no more");
         // What waits is found by its key; a use does not wait.
@@ -92,11 +107,23 @@ async fn access_is_given_once_and_only_from_a_request_that_is_approved() {
             access: Some(access.clone()),
             ..grant(one, None)
         };
-        assert!(!state.give(&given("g1"), 9).await.expect("asked"), "{name}: nobody has approved it");
+        assert_ne!(
+            state.give(&given("g1"), &[], 9).await.expect("asked"),
+            Given::Now,
+            "{name}: nobody has approved it"
+        );
         state.vote(&id, (&vote("user:dora", true), &[])).await.expect("voted");
-        assert!(!state.give(&given("g1"), 0).await.expect("asked"), "{name}: there is no room");
-        assert!(state.give(&given("g1"), 9).await.expect("given"), "{name}");
-        assert!(!state.give(&given("g2"), 9).await.expect("asked"), "{name}: it is given already");
+        assert_ne!(
+            state.give(&given("g1"), &[], 0).await.expect("asked"),
+            Given::Now,
+            "{name}: there is no room"
+        );
+        assert_eq!(state.give(&given("g1"), &[], 9).await.expect("given"), Given::Now, "{name}");
+        assert_ne!(
+            state.give(&given("g2"), &[], 9).await.expect("asked"),
+            Given::Now,
+            "{name}: it is given already"
+        );
         let kept = state.request(&id).await.expect("read").expect("one");
         assert_eq!(kept.status, model::Status::Done, "{name}");
         assert_eq!(kept.outcome.as_deref(), Some("given as the standing grant g1"), "{name}");

@@ -1,8 +1,8 @@
 //! What the client is told in the protocol's terms where nothing comes from the server.
 
 use policy::Denied;
-use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
+use wire::postgres::{Frame, build, split};
 
 use crate::audit::Noted;
 use crate::inside::Ear;
@@ -37,7 +37,7 @@ pub(super) fn farewell(stop: &Stop) -> Vec<u8> {
                 | Ended::NotPermitted(_) => "28000",
                 Ended::Tried(_) => "42501",
             };
-            ErrorFields::fatal(code, &format!("terminating connection: {why}"))
+            ErrorFields::fatal(code, &format!("terminating connection: {why}")).hint(why.hint())
         }
         Stop::Journal => {
             ErrorFields::fatal("58030", "the gateway cannot write its journal, so it forwards nothing")
@@ -59,6 +59,13 @@ fn fatal(denied: &Denied) -> ErrorFields {
     match &denied.hint {
         Some(hint) => fields.hint(hint),
         None => fields,
+    }
+}
+
+/// Tells a door whose session ends by the gateway's word which that is: what its client reads last may be the target's.
+pub(super) fn tell_end(ear: &Ear, farewell: &[u8]) {
+    if let Some(Frame { body, .. }) = split(farewell, usize::MAX).ok().flatten() {
+        ear.hears_end(body);
     }
 }
 
@@ -96,4 +103,41 @@ pub(super) fn garbled_error(garbled: &Garbled, noted: Option<&Noted>) -> Vec<u8>
     let mut out = Vec::new();
     build::error(&mut out, &fields);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::postgres::error;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_ended_hears_from_the_gateway_why_and_what_to_do() {
+        for (why, code, said) in [
+            (Ended::Killed("user:dora".to_owned()), "57P01", "ended by user:dora"),
+            (Ended::Revoked, "28000", "the token was revoked"),
+            (Ended::Denied("it has left".into()), "28000", "access was revoked: it has left"),
+            (Ended::Regrouped, "57P01", "groups"),
+            (Ended::NotPermitted("at night".into()), "28000", "any more: at night"),
+            (Ended::Unasked, "28000", "issuer"),
+            (Ended::Expired, "28000", "expired"),
+            (Ended::TooOld, "28000", "too old"),
+            (Ended::Draining, "57P01", "shutting down"),
+            (Ended::Reconfigured, "57P01", "configuration"),
+            (Ended::Frozen("an incident".into()), "57P01", "frozen: an incident"),
+            (Ended::Narrowed, "57P01", "not everything"),
+            (Ended::Tried(3), "42501", "3 times"),
+        ] {
+            let (ear, stop) = (Ear::default(), Stop::Ended(why));
+            tell_end(&ear, &farewell(&stop));
+            let last = ear.ended().expect("it is told");
+            let field = |kind| error::field(&last, kind).unwrap_or_default();
+            assert_eq!((field(b'C').as_str(), field(b'V').as_str()), (code, "FATAL"));
+            assert!(field(b'M').contains(said) && !field(b'H').is_empty(), "{said}: {}", field(b'M'));
+        }
+        // A client that leaves is told nothing.
+        let ear = Ear::default();
+        tell_end(&ear, &farewell(&Stop::Done));
+        assert_eq!(ear.ended(), None);
+    }
 }
