@@ -39,9 +39,6 @@ const SOON: &str = "2";
 /// Two of the longest tokens, each of whose signs may take three, and a little.
 const LONGEST_BODY: usize = 512 * 1024;
 
-/// What cannot be done now may be tried again so late, in seconds.
-const SOON: &str = "2";
-
 /// An agent by MCP has a connection on which it listens, and one or more on which it asks.
 const MOST_OPEN: usize = 2048;
 

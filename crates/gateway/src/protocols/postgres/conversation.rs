@@ -380,6 +380,8 @@ impl Conversation {
             let mut answer = error;
             if simple {
                 build::ready(&mut answer, self.status);
+                // As with a Query that came to the server.
+                self.names.simple_query();
             } else {
                 self.skipping = Skipping::Local;
                 if unnamed {

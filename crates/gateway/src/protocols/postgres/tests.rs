@@ -1020,3 +1020,18 @@ fn how_names_are_resolved_is_asked_again_once_where_the_catalogue_has_moved() {
     c.stale = false;
     assert!(!asks(&mut c) && !asks(&mut c));
 }
+
+#[test]
+fn the_unnamed_statement_is_not_the_one_before_a_message_that_was_refused_here() {
+    let bound = of(&[bare("12"), tag("SELECT 1"), idle()]);
+    for refused in [q("DELETE FROM t"), of(&[p("", "DELETE FROM t"), sync()])] {
+        let mut talk = Talk::new();
+        talk.client(&extended("SELECT 1"));
+        talk.server(&bound);
+        talk.client(&refused);
+        let (up, back, _) = talk.client(&of(&[b("", ""), e(""), sync()]));
+        assert_eq!((kinds(&up).as_str(), kinds(&back).as_str()), ("", "EZ"));
+        // What is prepared anew is bound.
+        assert_eq!(kinds(&talk.client(&extended("SELECT 2")).0), "PBES");
+    }
+}

@@ -260,6 +260,13 @@ impl Conversation {
                 again
             }
             Some((Err(garbled), _)) => return Said::Garbled(garbled),
+            // The server may still have one from before a message that it never saw.
+            None if name.is_empty() && !self.understanding.is_indifferent() => {
+                return Said::Garbled(Garbled::new(
+                    "26000",
+                    "unnamed prepared statement does not exist".to_owned(),
+                ));
+            }
             // Nothing of that name was prepared by this session's own messages. Only who may do the unknown gets
             // through to the server, which knows whether a function prepared it.
             None => Arc::new(Prepared::missing(&name, self.understanding.epoch())),
