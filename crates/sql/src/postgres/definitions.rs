@@ -143,6 +143,7 @@ impl<'a> Walk<'a> {
                     function: function.unwrap_or_default(),
                     named: walk.trigger_names(),
                     variables: true,
+                    ..Arguments::default()
                 };
                 let name = model::FunctionName { schema: String::new(), name: arguments.function.clone() };
                 let head = walk.trigger_head();
