@@ -282,6 +282,8 @@ pub trait Auditable {
     fn script(&self) -> Option<String>;
     /// What its session sent in the same transaction before it; `None` where nobody remembers that.
     fn ahead(&self) -> Option<&Ahead>;
+    /// Why its result could not be shown to anybody, whatever policy says; `None` where it can.
+    fn unshown(&self) -> Option<&str>;
     /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.

@@ -243,7 +243,7 @@ impl Gateway {
             }
         };
         self.metrics.stages.end(Stage::Decide, begun);
-        match verdict {
+        match unless_unshown(verdict) {
             // What is only asked for never runs.
             Verdict::Allow(pass) if only_asked => {
                 let version = Arc::clone(&pass.permit().version);
@@ -418,5 +418,28 @@ impl Gateway {
             }
         }
         self.holds.changed();
+    }
+}
+
+/// What would run and show nothing of its result is refused before: it would leave its effects, and end the session.
+fn unless_unshown<M: Auditable>(verdict: Verdict<M>) -> Verdict<M> {
+    let (message, version) = match &verdict {
+        // Nothing is masked where everything is allowed.
+        Verdict::Allow(pass) if !pass.permit().everything => (pass.message(), &pass.permit().version),
+        Verdict::Hold(question) => (question.message(), question.version()),
+        Verdict::Allow(_) | Verdict::Deny(..) => return verdict,
+    };
+    let Some(why) = message.unshown() else { return verdict };
+    let denied = Denied {
+        code: "42501",
+        reason: format!("its result cannot be masked with certainty, so that it did not run: {why}"),
+        hint: Some("Leave out the column that this is about, or name columns instead.".to_owned()),
+        policies: Vec::new(),
+        version: Arc::clone(version),
+    };
+    match verdict {
+        Verdict::Allow(pass) => Verdict::Deny(pass.withdraw(), denied),
+        Verdict::Hold(question) => Verdict::Deny(question.withdraw(), denied),
+        Verdict::Deny(..) => verdict,
     }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use masking::{ColumnShape, HashKey, Masker, Plan, Strategy, TypeKind};
 use model::{ColumnName, Tag};
 use sql::postgres::catalog::{Catalog, Oid};
-use sql::postgres::{Lineage, OutputColumn, Outputs};
+use sql::postgres::{Lineage, OutputColumn, Outputs, Statement};
 use wire::postgres::backend::Field;
 
 use super::conversation::Conversation;
-use super::expected::Bound;
+use super::operation::{Operation, RequestKind};
 
 /// `timestamp with time zone`
 const TIMESTAMPTZ: u32 = 1184;
@@ -27,12 +27,42 @@ pub(super) struct Masks {
 }
 
 /// Whether nothing that an operation returns depends on a tagged column.
-pub(super) fn is_clear(bound: &Bound) -> bool {
-    bound.operation.statements.iter().all(|s| match &s.outputs {
+pub(super) fn is_clear(operation: &Operation) -> bool {
+    operation.statements.iter().all(|s| match &s.outputs {
         Outputs::None => true,
         Outputs::Columns(columns) => columns.iter().all(|c| matches!(c.lineage, Lineage::Clear)),
         Outputs::Opaque(_) => false,
     })
+}
+
+/// Why rows that certainly come of a statement cannot be masked. Of what is not understood, or names what is not there, the
+/// server may say something else first.
+pub(super) fn unmasked(statement: &Statement) -> Option<String> {
+    match &statement.outputs {
+        Outputs::None => None,
+        Outputs::Columns(columns) => columns.iter().find_map(|column| match &column.lineage {
+            Lineage::Unknown(why) => Some(why.clone()),
+            Lineage::Clear | Lineage::Plain(_) | Lineage::Derived(_) => None,
+        }),
+        Outputs::Opaque(why) => {
+            let is_certain = !statement.unresolved && statement.facts.kind != Statement::UNKNOWN;
+            is_certain.then(|| why.clone())
+        }
+    }
+}
+
+/// Why nothing of an operation's result could be shown, as it is asked for.
+pub(super) fn unshown<'o>(operation: &'o Operation, kind: &RequestKind) -> Option<&'o str> {
+    let unmasked = operation.unmasked.as_deref();
+    match kind {
+        // It only gives a statement a name.
+        RequestKind::Parse { .. } => None,
+        RequestKind::FunctionCall if is_clear(operation) => None,
+        RequestKind::FunctionCall => {
+            Some(unmasked.unwrap_or("a function that is called by its number shows what is tagged as it is"))
+        }
+        RequestKind::Query | RequestKind::Bind { .. } | RequestKind::Execute { .. } => unmasked,
+    }
 }
 
 /// The plan of a result whose columns the server has described; `None` when nothing is masked.
