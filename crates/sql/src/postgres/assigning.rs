@@ -4,12 +4,12 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{PlAssignStmt, ScanToken, Token, TypeName};
 use serde_json::Value as Json;
 
-use super::catalog::{Oid, TypeKind};
+use super::catalog::{Function, Oid, Relation, TypeKind};
 use super::declarations::unquoted;
 use super::query::Rows;
 use super::scope::Arguments;
 use super::tree::{inner, kind, string};
-use super::value::{BOOL, INT4, RECORD, TEXT, Value};
+use super::value::{BOOL, Col, INT4, RECORD, TEXT, Value};
 use super::walk::Walk;
 
 /// What becomes of the values of one of the code's texts.
@@ -121,6 +121,17 @@ impl<'a> Walk<'a> {
             }
             _ => Becomes::Anything,
         }
+    }
+
+    /// The columns of the rows that triggers give a function, where all their tables have the same; what they hold is not said.
+    pub(super) fn row_given_to(&self, function: &Function) -> Option<Value> {
+        let calls = |relation: &&'a Relation| relation.triggers.iter().any(|t| t.function == function.oid);
+        let catalog = self.catalog;
+        let mut relations = catalog.relations().filter(calls);
+        let first = relations.next()?;
+        let columns = |relation: &'a Relation| relation.columns.iter().map(|c| (c.name.as_str(), c.type_oid));
+        let row = columns(first).map(|(name, type_oid)| Col::new(name, Value::clear(Some(type_oid))));
+        relations.all(|other| columns(other).eq(columns(first))).then(|| Value::whole(row.collect(), None))
     }
 
     /// A type as code writes it: of an array its elements', and the whole.

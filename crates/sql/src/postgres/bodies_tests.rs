@@ -499,3 +499,34 @@ fn a_cursor_that_is_given_is_opened_under_its_name() {
     let said = opens("DECLARE n text; BEGIN FETCH $1 INTO n; RETURN $1; END");
     assert!(said.contains("it?"), "{said}");
 }
+
+#[test]
+fn what_a_trigger_is_given_has_the_types_of_its_tables_columns() {
+    let update = |source: &str| {
+        let mut catalog = with(&[]);
+        let stamp = catalog.functions.values_mut().find(|f| f.name == "stamp_order").expect("it is there");
+        stamp.source = source.to_owned();
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let text = "UPDATE shop.orders SET status = 'new' WHERE id = 1";
+        said(&analyse(text, &session, &Options::default()).expect("a statement")).join("; ")
+    };
+    for source in [
+        "BEGIN NEW.updated_at := coalesce(NEW.updated_at, now()); RETURN NEW; END",
+        "BEGIN PERFORM TG_OP || ':' || NEW.id || TG_TABLE_NAME; RETURN NEW; END",
+        "DECLARE n int; BEGIN n := OLD.id + 1; RAISE NOTICE '% %', TG_NARGS, n; RETURN NEW; END",
+    ] {
+        let said = update(source);
+        assert!(!said.contains("secrets") && !said.contains("unknown"), "{source}: {said}");
+    }
+    for source in [
+        "DECLARE s text; BEGIN s := NEW.ship_to; RETURN NEW; END",
+        "BEGIN PERFORM NEW.ship_to || ''; RETURN NEW; END",
+        "BEGIN PERFORM NEW.nosuch || ''; RETURN NEW; END",
+        // A block of that name has variables of its own.
+        "<<new>> DECLARE updated_at text; BEGIN new.updated_at := NULL::shop.addr; RETURN NEW; END",
+    ] {
+        let said = update(source);
+        assert!(said.contains("secrets") || said.contains("unknown"), "{source}: {said}");
+    }
+}

@@ -9,6 +9,7 @@ use pg_query::protobuf::{
 
 use super::bodies::own_entry;
 use super::catalog::{Function, FunctionKind, Relation, RelationKind};
+use super::plpgsql::trigger_names;
 use super::scope::Arguments;
 use super::tree::{inner, kind, options, qualified, text_constant};
 use super::value::Value;
@@ -141,7 +142,7 @@ impl<'a> Walk<'a> {
                 walk.trigger_row = Some(row);
                 let arguments = Arguments {
                     function: function.unwrap_or_default(),
-                    named: walk.trigger_names(),
+                    named: trigger_names(walk.trigger_row.as_ref()),
                     variables: true,
                     ..Arguments::default()
                 };

@@ -26,7 +26,8 @@ impl<'a> Walk<'a> {
         let mut arguments = self.arguments(function, true);
         arguments.returns = Some(function.returns).filter(|_| !trigger && function.returns.0 != VOID);
         if trigger {
-            arguments.named.extend(self.trigger_names());
+            let row = self.trigger_row.clone().or_else(|| self.row_given_to(function));
+            arguments.named.extend(trigger_names(row.as_ref()));
         }
         for type_oid in function.arguments.iter().chain([&function.returns]) {
             self.must_pass(*type_oid);
@@ -66,18 +67,7 @@ impl<'a> Walk<'a> {
         flow
     }
 
-    /// What a trigger's function finds beside its own variables.
-    pub(super) fn trigger_names(&self) -> Vec<(Option<String>, Value)> {
-        let value = |name: &str, type_oid: Option<Oid>| match &self.trigger_row {
-            Some(row) if type_oid.is_none() && matches!(name, "new" | "old") => row.clone(),
-            Some(_) | None => Value::clear(type_oid),
-        };
-        let named =
-            TRIGGER_NAMES.iter().map(|(name, type_oid)| (Some((*name).to_owned()), value(name, *type_oid)));
-        named.collect()
-    }
-
-    /// How the parser is told of them.
+    /// How the parser is told of what a trigger's function finds.
     pub(super) fn trigger_head(&self) -> String {
         let parameters: Vec<String> = trigger_parameters().collect();
         format!("CREATE FUNCTION body({}) RETURNS pg_catalog.record", parameters.join(", "))
@@ -310,6 +300,15 @@ impl<'a> Walk<'a> {
             Some(_) | None => "text",
         }
     }
+}
+
+/// What a trigger's function finds beside its own variables, where it is given a row like this.
+pub(super) fn trigger_names(row: Option<&Value>) -> Vec<(Option<String>, Value)> {
+    let value = |name: &str, type_oid: Option<Oid>| match row {
+        Some(row) if matches!(name, "new" | "old") => row.clone(),
+        Some(_) | None => Value::clear(type_oid),
+    };
+    TRIGGER_NAMES.iter().map(|(name, type_oid)| (Some((*name).to_owned()), value(name, *type_oid))).collect()
 }
 
 /// A text of the code's as SQL. The library's own look at the tree can panic on trees that it does not expect.
