@@ -81,3 +81,16 @@ impl FromStr for Strategy {
             .ok_or_else(|| UnknownStrategy(word.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_counted_of_values_is_not_shown_as_another_number() {
+        let of = |tag: &str, type_oid| Strategy::for_tags(&BTreeSet::from([Tag(tag.to_owned())]), type_oid);
+        assert_eq!(of("system.secret", types::FLOAT4), Strategy::Null);
+        assert_eq!(of("system.secret", types::TEXT), Strategy::Redact);
+        assert_eq!(of("secret", types::FLOAT4), Strategy::Redact);
+    }
+}
