@@ -264,8 +264,6 @@ pub trait Auditable {
     fn statement(&self) -> crate::audit::StatementNote<'_>;
     /// Whether it only gives a statement a name, so that what it would do is asked about when its values are known.
     fn is_shape_only(&self) -> bool;
-    /// Why no client may see its result, whatever policy says; `None` where it has none, or one that can be masked.
-    fn unmaskable(&self) -> Option<&str>;
     /// When it was understood, for whoever traces it.
     fn understood(&self) -> crate::traces::Understood;
     /// What it was sent for, where it is not simply to run.
@@ -284,6 +282,8 @@ pub trait Auditable {
     fn script(&self) -> Option<String>;
     /// What its session sent in the same transaction before it; `None` where nobody remembers that.
     fn ahead(&self) -> Option<&Ahead>;
+    /// Why its result could not be shown to anybody, whatever policy says; `None` where it can.
+    fn unshown(&self) -> Option<&str>;
     /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.

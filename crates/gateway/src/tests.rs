@@ -68,6 +68,7 @@ struct Wish {
     text: String,
     value: String,
     errand: Option<crate::errand::Errand>,
+    unshown: Option<&'static str>,
 }
 
 fn wish(action: Action, value: &str) -> Wish {
@@ -81,6 +82,7 @@ fn wish(action: Action, value: &str) -> Wish {
         text,
         value: value.to_owned(),
         errand: None,
+        unshown: None,
     }
 }
 
@@ -129,10 +131,6 @@ impl Auditable for Wish {
         false
     }
 
-    fn unmaskable(&self) -> Option<&str> {
-        None
-    }
-
     fn understood(&self) -> crate::traces::Understood {
         crate::traces::Understood::default()
     }
@@ -169,6 +167,10 @@ impl Auditable for Wish {
 
     fn touched(&self) -> Vec<model::Touched> {
         Vec::new()
+    }
+
+    fn unshown(&self) -> Option<&str> {
+        self.unshown
     }
 
     fn outlook(&self, _: model::Tier) -> Outlook {
@@ -441,6 +443,20 @@ async fn what_no_policy_allows_never_reaches_the_target_and_the_session_goes_on(
     ];
     let seen = house.run(events, NOW).await;
     assert_eq!(seen, ["dialled", "refused 42501", "refused 42601", "ran select $1 2", "closed"]);
+}
+
+/// It would leave its effects, and show nothing of them but the end of the session.
+#[tokio::test]
+async fn what_could_not_be_shown_does_not_run_and_nobody_is_asked() {
+    let house = house().await;
+    let unshown = |action, value| Event::Request(Wish { unshown: Some("a body"), ..wish(action, value) });
+    let events = vec![
+        unshown(Action::Select, "1"),
+        unshown(Action::Update, "2"),
+        Event::Request(wish(Action::Select, "3")),
+    ];
+    let seen = house.run(events, NOW).await;
+    assert_eq!(seen, ["dialled", "refused 42501", "refused 42501", "ran select $1 3", "closed"]);
 }
 
 #[tokio::test]

@@ -478,7 +478,15 @@ fn describe(effect: &Effect) -> String {
 }
 
 fn hint(effect: &Effect) -> Option<String> {
-    let hint = if effect.action == Action::Probe {
+    let hint = if effect.action == Action::Configure {
+        "Leave the setting out: the statement runs under the one that the session has."
+    } else if effect.action == Action::LockTable {
+        "Leave the lock out: a statement takes by itself what it needs."
+    } else if effect.action == Action::Notify {
+        "Leave the notification out, or write what others are to know into a table that you may write."
+    } else if effect.action == Action::OtherSession {
+        "Leave it out: what is of other sessions is for whoever runs the target."
+    } else if effect.action == Action::Probe {
         "Select the column plainly (its values are masked), or leave it out."
     } else if effect.action == Action::Unknown {
         "Write the statement so that every name in it is certain, and send statements one at a time."

@@ -34,20 +34,6 @@ pub struct NoLeave {
     pub told: Denied,
 }
 
-/// What policy lets through, and of whose result nothing could be shown. The words are those of a result that is cut off.
-fn cut_off(why: &str, version: Arc<str>) -> Denied {
-    Denied {
-        code: DENIED,
-        reason: format!("the result cannot be masked with certainty: {why}"),
-        hint: Some(
-            "Send each statement by itself, and name the columns that are needed, without those that are tagged."
-                .to_owned(),
-        ),
-        policies: Vec::new(),
-        version,
-    }
-}
-
 fn no_leave(target: &TargetName, version: &str) -> Denied {
     Denied {
         code: DENIED,
@@ -257,15 +243,7 @@ impl Gateway {
             }
         };
         self.metrics.stages.end(Stage::Decide, begun);
-        match verdict {
-            Verdict::Allow(pass) if let Some(why) = self.unmaskable(grant, pass.message()) => {
-                let version = Arc::clone(&pass.permit().version);
-                Verdict::Deny(pass.withdraw(), cut_off(&why, version))
-            }
-            Verdict::Hold(question) if let Some(why) = self.unmaskable(grant, question.message()) => {
-                let version = Arc::clone(question.version());
-                Verdict::Deny(question.withdraw(), cut_off(&why, version))
-            }
+        match unless_unshown(verdict) {
             // What is only asked for never runs.
             Verdict::Allow(pass) if only_asked => {
                 let version = Arc::clone(&pass.permit().version);
@@ -273,11 +251,6 @@ impl Gateway {
             }
             verdict @ (Verdict::Allow(_) | Verdict::Deny(..) | Verdict::Hold(_)) => verdict,
         }
-    }
-
-    /// Why the result of what policy lets through would be cut off, and the session with it.
-    fn unmaskable<M: Auditable>(&self, grant: &Grant, message: &M) -> Option<String> {
-        message.unmaskable().filter(|_| !self.allows_everything(grant)).map(str::to_owned)
     }
 
     /// Files a held operation.
@@ -445,5 +418,28 @@ impl Gateway {
             }
         }
         self.holds.changed();
+    }
+}
+
+/// What would run and show nothing of its result is refused before: it would leave its effects, and end the session.
+fn unless_unshown<M: Auditable>(verdict: Verdict<M>) -> Verdict<M> {
+    let (message, version) = match &verdict {
+        // Nothing is masked where everything is allowed.
+        Verdict::Allow(pass) if !pass.permit().everything => (pass.message(), &pass.permit().version),
+        Verdict::Hold(question) => (question.message(), question.version()),
+        Verdict::Allow(_) | Verdict::Deny(..) => return verdict,
+    };
+    let Some(why) = message.unshown() else { return verdict };
+    let denied = Denied {
+        code: "42501",
+        reason: format!("its result cannot be masked with certainty, so that it did not run: {why}"),
+        hint: Some("Send each statement by itself, and name the columns that are needed, without the one that this is about.".to_owned()),
+        policies: Vec::new(),
+        version: Arc::clone(version),
+    };
+    match verdict {
+        Verdict::Allow(pass) => Verdict::Deny(pass.withdraw(), denied),
+        Verdict::Hold(question) => Verdict::Deny(question.withdraw(), denied),
+        Verdict::Deny(..) => verdict,
     }
 }

@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
                     .map(|(name, type_oid)| (Some(name.clone()), Value::clear(Some(*type_oid)))),
             )
             .collect();
-        Arguments { function: function.name.clone(), named, variables }
+        Arguments { function: function.name.clone(), named, variables, ..Arguments::default() }
     }
 
     /// An argument of a table's row type holds what the table holds.
@@ -197,6 +197,7 @@ pub(super) fn own_entry<'a>(walk: &mut Walk<'a>, relation: &'a Relation) -> Entr
         columns,
         system_columns: has_system_columns(relation),
         scalar: false,
+        record: false,
         qualified_only: false,
     }
 }

@@ -427,3 +427,106 @@ fn of_a_row_that_it_is_given_a_function_uses_what_its_body_does() {
     let dressed = "SELECT shop.f(ROW(c.id, 'AAA-0000', c.ssn)::shop.products) AS it FROM shop.customers c";
     called(&made, dressed, number, &[]);
 }
+
+/// The sample has a cast of its own from a type of `shop`'s to text, which reads `shop.secrets`: whatever may be a value of that
+/// type runs it.
+#[test]
+fn what_code_puts_into_its_variables_becomes_what_they_were_declared() {
+    for source in [
+        "DECLARE n int := 5; BEGIN n := n + 1; RETURN 'x'; END",
+        "DECLARE n integer; m bigint; o smallint; BEGIN n := 1; m := n; o := m; RETURN n || ':' || m || o; END",
+        "DECLARE a decimal(8, 2); b real; c double precision; d float; BEGIN a := 1; b := a; c := b; d := c; RETURN 'x'; END",
+        "DECLARE a boolean := true; b character varying(3) := 'a'; c char(2); BEGIN c := b; RETURN b; END",
+        "DECLARE a int[]; b text[] := '{}'; BEGIN a[1] := 2; b := array_append(b, 'x'); RETURN b[1]; END",
+        "DECLARE t timestamp without time zone; u timestamp with time zone; BEGIN t := now(); u := t; RETURN u::text; END",
+        "DECLARE s text := ''; BEGIN FOR i IN 1..3 LOOP s := s || i; END LOOP; RETURN s; END",
+        "DECLARE n int := 0; BEGIN FOR i IN REVERSE 3..1 BY 1 LOOP n := n + i; END LOOP; RETURN n::text; END",
+        "DECLARE s text; BEGIN s := 'x' || 'a'; RETURN s; END",
+        "BEGIN PERFORM 1; IF FOUND THEN RETURN 'x'; END IF; RETURN FOUND::text; END",
+        "BEGIN RETURN 'x'; EXCEPTION WHEN others THEN RAISE NOTICE '% %', SQLSTATE, SQLERRM; RETURN SQLSTATE; END",
+        "DECLARE n int; BEGIN SELECT count(*) INTO n FROM shop.products; RETURN n::text; END",
+        "DECLARE n int; s text; BEGIN FOR n, s IN SELECT id, name FROM shop.products LOOP s := s || n; END LOOP; RETURN s; END",
+        "DECLARE d date := current_date; BEGIN RETURN (d - date '2020-01-01')::text; END",
+        "DECLARE n int := 3; BEGIN WHILE n > 0 LOOP n := n - 1; EXIT WHEN n = 1; END LOOP; RAISE NOTICE '%', n; RETURN n; END",
+    ] {
+        let made = [Made::new("f", "plpgsql", source)];
+        called(&made, "SELECT shop.f() AS it", &["-> it"], &["unknown", "secrets", "it?", "it~"]);
+    }
+    let key = &["select shop.secrets"];
+    for source in [
+        // The cast runs where a value of its type goes into a text.
+        "DECLARE a shop.addr; s text; BEGIN s := a; RETURN s; END",
+        "DECLARE a shop.addr[]; s text; BEGIN s := a[1]; RETURN s; END",
+        "DECLARE a shop.addr; s text[]; BEGIN s[1] := a; RETURN 'x'; END",
+        "DECLARE a shop.addr; s text; BEGIN SELECT a INTO s; RETURN 'x'; END",
+        "DECLARE a shop.addr; s text := a; BEGIN RETURN 'x'; END",
+        "DECLARE a shop.addr; BEGIN RETURN a; END",
+        "DECLARE s text; BEGIN FOR s IN SELECT NULL::shop.addr LOOP NULL; END LOOP; RETURN 'x'; END",
+        "DECLARE c CURSOR FOR SELECT NULL::shop.addr; s text; BEGIN OPEN c; FETCH c INTO s; RETURN 'x'; END",
+        // A name that is declared twice, or that a loop takes again, may be either.
+        "DECLARE s int; a shop.addr; BEGIN DECLARE s text; BEGIN s := a; END; RETURN 'x'; END",
+        "DECLARE i shop.addr; BEGIN FOR i IN 1..3 LOOP NULL; END LOOP; RETURN i::text; END",
+        "DECLARE found shop.addr; BEGIN RETURN found::text; END",
+        "DECLARE sqlstate shop.addr; BEGIN RETURN sqlstate::text; END",
+        // A block's variable by the block's name, and what an alias stands for.
+        "<<b>> DECLARE s text; BEGIN b.s := NULL::shop.addr; RETURN 'x'; END",
+        "DECLARE s text; t ALIAS FOR s; BEGIN t := NULL::shop.addr; RETURN 'x'; END",
+        // In quotes it is the name of a type of somebody's own.
+        "DECLARE n \"integer\"; BEGIN RETURN n::text; END",
+    ] {
+        body(source, key, &[]);
+    }
+}
+
+#[test]
+fn a_cursor_that_is_given_is_opened_under_its_name() {
+    let opens = |source| {
+        let mut catalog = with(&[Made::new("f", "plpgsql", source)]);
+        let f = catalog.functions.values_mut().find(|f| f.name == "f").expect("it is there");
+        (f.arguments, f.argument_names, f.returns) = (vec![Oid(1790)], vec![None], Oid(1790));
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let analysis =
+            analyse("SELECT shop.f('c') AS it", &session, &Options::default()).expect("a statement");
+        said(&analysis).join("; ")
+    };
+    let said = opens("BEGIN OPEN $1 FOR SELECT name FROM shop.products; RETURN $1; END");
+    assert!(
+        said.contains("select shop.products") && !said.contains("unknown") && !said.contains("it?"),
+        "{said}"
+    );
+    // What it was opened for elsewhere nobody knows.
+    let said = opens("DECLARE n text; BEGIN FETCH $1 INTO n; RETURN $1; END");
+    assert!(said.contains("it?"), "{said}");
+}
+
+#[test]
+fn what_a_trigger_is_given_has_the_types_of_its_tables_columns() {
+    let update = |source: &str| {
+        let mut catalog = with(&[]);
+        let stamp = catalog.functions.values_mut().find(|f| f.name == "stamp_order").expect("it is there");
+        stamp.source = source.to_owned();
+        let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+        let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+        let text = "UPDATE shop.orders SET status = 'new' WHERE id = 1";
+        said(&analyse(text, &session, &Options::default()).expect("a statement")).join("; ")
+    };
+    for source in [
+        "BEGIN NEW.updated_at := coalesce(NEW.updated_at, now()); RETURN NEW; END",
+        "BEGIN PERFORM TG_OP || ':' || NEW.id || TG_TABLE_NAME; RETURN NEW; END",
+        "DECLARE n int; BEGIN n := OLD.id + 1; RAISE NOTICE '% %', TG_NARGS, n; RETURN NEW; END",
+    ] {
+        let said = update(source);
+        assert!(!said.contains("secrets") && !said.contains("unknown"), "{source}: {said}");
+    }
+    for source in [
+        "DECLARE s text; BEGIN s := NEW.ship_to; RETURN NEW; END",
+        "BEGIN PERFORM NEW.ship_to || ''; RETURN NEW; END",
+        "BEGIN PERFORM NEW.nosuch || ''; RETURN NEW; END",
+        // A block of that name has variables of its own.
+        "<<new>> DECLARE updated_at text; BEGIN new.updated_at := NULL::shop.addr; RETURN NEW; END",
+    ] {
+        let said = update(source);
+        assert!(said.contains("secrets") || said.contains("unknown"), "{source}: {said}");
+    }
+}

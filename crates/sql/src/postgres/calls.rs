@@ -308,7 +308,7 @@ impl<'a> Walk<'a> {
             exact = with(&types.iter().map(|t| self.base(*t)).collect::<Vec<_>>());
         }
         let chosen = match exact.as_slice() {
-            [] => self.fitting(candidates, values),
+            [] => self.narrowed(self.fitting(candidates, values), values, nodes),
             // Candidates stand in the order of the path.
             [first, ..]
                 if self.hides(&first.schema) && exact.iter().all(|f| !f.variadic && f.defaults == 0) =>
@@ -537,7 +537,8 @@ impl<'a> Walk<'a> {
         for operator in all.iter().filter(|o| o.is_own()) {
             self.operates(operator, l);
         }
-        Some(None)
+        let is_certain = schema.is_some() || all.iter().all(|o| self.hides(&o.schema));
+        Some(if is_certain { self.given_by(&all, left, right, prefix) } else { None })
     }
 
     fn operates(&mut self, operator: &super::catalog::Operator, left: Option<Oid>) {
@@ -566,7 +567,7 @@ pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
 }
 
 /// Whether an argument is given by its place, and not by its name.
-fn is_in_its_place(argument: &Node) -> bool {
+pub(super) fn is_in_its_place(argument: &Node) -> bool {
     !matches!(kind(argument), Some(NodeEnum::NamedArgExpr(_)))
 }
 

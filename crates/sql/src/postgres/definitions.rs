@@ -9,6 +9,7 @@ use pg_query::protobuf::{
 
 use super::bodies::own_entry;
 use super::catalog::{Function, FunctionKind, Relation, RelationKind};
+use super::plpgsql::trigger_names;
 use super::scope::Arguments;
 use super::tree::{inner, kind, options, qualified, text_constant};
 use super::value::Value;
@@ -141,8 +142,9 @@ impl<'a> Walk<'a> {
                 walk.trigger_row = Some(row);
                 let arguments = Arguments {
                     function: function.unwrap_or_default(),
-                    named: walk.trigger_names(),
+                    named: trigger_names(walk.trigger_row.as_ref()),
                     variables: true,
+                    ..Arguments::default()
                 };
                 let name = model::FunctionName { schema: String::new(), name: arguments.function.clone() };
                 let head = walk.trigger_head();

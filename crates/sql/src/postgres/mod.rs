@@ -7,11 +7,13 @@ use model::{ColumnName, Effect, Facts, Tag};
 
 mod absent;
 mod alike;
+mod assigning;
 mod bodies;
 mod calling;
 mod calls;
 mod canonical;
 pub mod catalog;
+mod choosing;
 mod classes;
 mod cleared;
 mod common_tables;
@@ -407,11 +409,14 @@ impl Refusal {
 }
 
 impl Statement {
+    /// The kind of what is not understood.
+    pub const UNKNOWN: &str = "unknown";
+
     /// A statement of which only this effect is known: a call by OID, what follows the end of a transaction.
     pub fn opaque(effect: Effect) -> Self {
         let why = effect.why.clone().unwrap_or_default();
         let (effects, outputs) = (vec![effect], Outputs::Opaque(why));
-        let facts = Facts { kind: "unknown".to_owned(), statements: 1, ..Facts::default() };
+        let facts = Facts { kind: Self::UNKNOWN.to_owned(), statements: 1, ..Facts::default() };
         Self {
             shape: shape::digest(&effects, &facts, &outputs),
             effects,

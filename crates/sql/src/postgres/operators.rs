@@ -158,15 +158,24 @@ impl<'a> Walk<'a> {
         }
         let is_array = |t: Oid| self.catalog.type_by_oid(t).is_none_or(super::catalog::Type::is_array);
         let beside = if literal(l) { r } else { l };
-        if name == "||" && (literal(l) || literal(r)) && beside.is_some_and(|t| !is_array(t)) {
+        if name == "||" && (literal(l) || literal(r)) && beside.is_some_and(|t| t == UNKNOWN || !is_array(t))
+        {
             return Some(TEXT);
+        }
+        // Two arrays of one type.
+        if let (false, "||", Some(both)) = (prefix, name, l.filter(|l| Some(*l) == r && *l != UNKNOWN))
+            && self.catalog.type_by_oid(both).is_some_and(super::catalog::Type::is_array)
+        {
+            return Some(both);
         }
         // What all that are left give.
         let takes = |given: Option<Oid>, declared: Oid| given.is_some_and(|t| self.stands_for(t, declared));
-        let left_over = all.iter().filter(|o| (prefix || takes(l, o.left)) && takes(r, o.right));
-        let mut results = left_over.map(|o| self.settled(o, l, r));
-        let first = results.next()??;
-        results.all(|result| result == Some(first)).then_some(first)
+        let fits = |o: &&super::catalog::Operator| (prefix || takes(l, o.left)) && takes(r, o.right);
+        let left_over: Vec<&super::catalog::Operator> = all.into_iter().filter(fits).collect();
+        let mut results = left_over.iter().map(|o| self.settled(o, l, r));
+        let first = results.next()?;
+        let same = results.all(|result| result == first);
+        first.filter(|_| same).or_else(|| self.given_by(&left_over, l, r, prefix))
     }
 
     /// An operator's result, where it may be polymorphic.
@@ -183,12 +192,28 @@ impl<'a> Walk<'a> {
         let (l, r) = (left?, right?);
         match (l == UNKNOWN, r == UNKNOWN) {
             (true, true) => return Some(TEXT),
-            (false, false) if l != r => return None,
+            (false, false) if l != r => return self.of_nullif_between(l, r),
             (true, false) | (false, true) | (false, false) => (),
         }
         let taken = if l == UNKNOWN { r } else { l };
         let mut equals = self.catalog.operators_named("=");
         equals.any(|o| o.left == taken && o.right == taken).then_some(taken)
+    }
+
+    /// The same of two types: by the operator between them, or between what both are taken for. One that somebody made might
+    /// be taken instead.
+    fn of_nullif_between(&self, left: Oid, right: Oid) -> Option<Oid> {
+        let of_the_servers =
+            |oid: Oid| self.catalog.type_by_oid(oid).is_none_or(|t| t.schema == "pg_catalog");
+        let mut own = self.catalog.operators_named("=").filter(|o| o.is_own());
+        if own.any(|o| of_the_servers(o.left) || of_the_servers(o.right)) {
+            return None;
+        }
+        let equal = |l: Oid, r: Oid| self.catalog.operators_named("=").any(|o| o.left == l && o.right == r);
+        if equal(left, right) {
+            return Some(left);
+        }
+        numbers(left, right).filter(|both| equal(*both, *both))
     }
 
     /// A type, or of a domain what is under it.

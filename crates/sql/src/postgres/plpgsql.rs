@@ -10,29 +10,34 @@ use pg_query::{NodeEnum, ParserOptions};
 use serde_json::Value as Json;
 
 use super::Control;
+use super::assigning::{Becomes, undeclared};
 use super::catalog::{Function, FunctionKind, Oid, Relation, TypeKind};
 use super::cleared::RUNS_TEXT;
 use super::declarations::{Declaration, DeclaredType, Written, declarations};
 use super::parse;
 use super::scope::{Arguments, Scope};
 use super::tree::kind;
-use super::value::{Flow, Value};
+use super::value::{Flow, INT4, TEXT, Value};
 use super::walk::Walk;
 
 impl<'a> Walk<'a> {
     pub(super) fn plpgsql_body(&mut self, function: &'a Function) -> Flow {
         let trigger = matches!(function.returns.0, TRIGGER | EVENT_TRIGGER);
         let mut arguments = self.arguments(function, true);
+        arguments.returns = Some(function.returns).filter(|_| !trigger && function.returns.0 != VOID);
         if trigger {
-            arguments.named.extend(self.trigger_names());
+            let row = self.trigger_row.clone().or_else(|| self.row_given_to(function));
+            arguments.named.extend(trigger_names(row.as_ref()));
         }
         for type_oid in function.arguments.iter().chain([&function.returns]) {
             self.must_pass(*type_oid);
         }
         // The types are only for the parser, which knows none of the server's own beyond pg_catalog.
-        let named = function.argument_names.iter().zip(&function.arguments);
-        let inputs = named.filter_map(|(name, type_oid)| {
-            Some(format!("{} pg_catalog.{}", ident(name.as_deref()?), self.stand_in(*type_oid)))
+        let inputs = function.arguments.iter().enumerate().map(|(place, type_oid)| {
+            // One without a name is known by its number.
+            let name = function.argument_names.get(place).cloned().flatten();
+            let name = name.as_deref().map(ident).unwrap_or_default();
+            format!("{name} pg_catalog.{}", self.stand_in(*type_oid))
         });
         let outputs = function
             .out_columns
@@ -62,16 +67,7 @@ impl<'a> Walk<'a> {
         flow
     }
 
-    /// What a trigger's function finds beside its own variables.
-    pub(super) fn trigger_names(&self) -> Vec<(Option<String>, Value)> {
-        let value = |name: &str| match &self.trigger_row {
-            Some(row) if matches!(name, "new" | "old") => row.clone(),
-            Some(_) | None => Value::default(),
-        };
-        TRIGGER_NAMES.iter().map(|name| (Some((*name).to_owned()), value(name))).collect()
-    }
-
-    /// How the parser is told of them.
+    /// How the parser is told of what a trigger's function finds.
     pub(super) fn trigger_head(&self) -> String {
         let parameters: Vec<String> = trigger_parameters().collect();
         format!("CREATE FUNCTION body({}) RETURNS pg_catalog.record", parameters.join(", "))
@@ -93,15 +89,21 @@ impl<'a> Walk<'a> {
         let Some(parsed) = parsed.filter(|parsed| has_all(parsed, &variables)) else {
             return self.not_read(name);
         };
+        undeclared(&parsed, &mut arguments);
         self.passes_on = variables.iter().any(|variable| variable.alias) || returns_variable(&parsed);
         let scope = Scope { arguments: Some(&arguments), ..Scope::default() };
         let touched = std::mem::take(&mut self.found.touches_tagged);
         let mut flow = Flow::Clear;
-        for default in variables.into_iter().filter_map(|variable| variable.default) {
-            let default = source.get(default).unwrap_or_default();
-            flow = flow.both(self.code_text(default, Some(EXPRESSION), &scope, name));
+        for variable in variables {
+            let Some(default) = variable.default.and_then(|default| source.get(default)) else { continue };
+            let named = arguments.named.iter().find(|(n, _)| n.as_deref() == Some(&variable.name));
+            let becomes = Becomes::one(named.and_then(|(_, value)| value.type_oid));
+            flow = flow.both(self.code_text(default, Some(EXPRESSION), &scope, (name, &becomes)));
         }
-        self.code(&parsed, &scope, name, &mut flow);
+        self.code(&parsed, &scope, (name, &Becomes::Anything), &mut flow);
+        if returns_variable(&parsed) {
+            self.variables_become(source, &arguments);
+        }
         if self.found.touches_tagged && tells_errors(&parsed, source) {
             // Errors quote the rows that they are about.
             flow = Flow::Unknown(format!("{name} gives the words of errors, which may quote what is tagged"));
@@ -124,10 +126,9 @@ impl<'a> Walk<'a> {
         let mut text = String::with_capacity(source.len());
         let mut copied = 0_usize;
         for variable in variables {
-            let type_oid = variable.of.as_ref().and_then(|of| self.declared(of));
-            // Of an array's elements nothing is known where they are used.
-            let is_array = variable.of.as_ref().is_some_and(|of| matches!(of.kind, Written::Array { .. }));
-            let value_type = type_oid.filter(|_| !is_array);
+            let declared = variable.of.as_ref().and_then(|of| self.declared(of, source));
+            let (type_oid, value_type) = declared.unzip();
+            let value_type = value_type.flatten();
             // A name that inner blocks declare again may be either.
             let again = arguments.named.iter_mut().find(|(n, _)| n.as_deref() == Some(&variable.name));
             match again {
@@ -161,30 +162,44 @@ impl<'a> Walk<'a> {
         text
     }
 
-    fn declared(&mut self, of: &DeclaredType) -> Option<Oid> {
+    /// The type of a variable, or of its elements where it is an array; and of the whole, where that is known.
+    fn declared(&mut self, of: &DeclaredType, source: &str) -> Option<(Oid, Option<Oid>)> {
         let catalog = self.catalog;
         let names: Vec<&str> = of.names.iter().map(String::as_str).collect();
         let column = |relation: Option<&'a Relation>, column: &str| {
             relation.and_then(|r| r.column(column)).map(|c| c.type_oid)
         };
+        let written = match of.kind {
+            Written::Plain | Written::Array { of_place: false } => {
+                source.get(of.place.clone()).and_then(|text| self.written_type(text))
+            }
+            Written::OfColumn | Written::OfRow | Written::Array { of_place: true } => None,
+        };
+        // Of what is not read so, an array's elements are not known where they are used.
+        let is_array = matches!(of.kind, Written::Array { .. });
+        let whole = |found: Option<Oid>| found.map(|oid| (oid, Some(oid).filter(|_| !is_array)));
         let found = match (names.as_slice(), of.kind) {
-            ([table, name], Written::OfColumn) => column(self.relation_seen(table), name),
-            ([schema, table, name], Written::OfColumn) => column(catalog.relation(schema, table), name),
+            _ if written.is_some() => written,
+            ([table, name], Written::OfColumn) => whole(column(self.relation_seen(table), name)),
+            ([schema, table, name], Written::OfColumn) => {
+                whole(column(catalog.relation(schema, table), name))
+            }
             (_, Written::OfColumn) => None,
-            ([name], _) => self.type_seen(name).map(|t| t.oid),
-            ([schema, name], _) => catalog.type_named(schema, name).map(|t| t.oid),
+            ([name], _) => whole(self.type_seen(name).map(|t| t.oid)),
+            ([schema, name], _) => whole(catalog.type_named(schema, name).map(|t| t.oid)),
             _ => None,
         };
-        if let Some(type_oid) = found {
+        if let Some((type_oid, _)) = found {
             self.must_pass(type_oid);
         }
         found
     }
 
     /// Whatever is anywhere in a PL/pgSQL tree: expressions and statements as texts.
-    fn code(&mut self, tree: &Json, scope: &Scope<'_, 'a>, name: &str, flow: &mut Flow) {
+    fn code(&mut self, tree: &Json, scope: &Scope<'_, 'a>, of: (&str, &Becomes), flow: &mut Flow) {
+        let (name, above) = of;
         self.deeper(|walk| match tree {
-            Json::Array(items) => items.iter().for_each(|item| walk.code(item, scope, name, flow)),
+            Json::Array(items) => items.iter().for_each(|item| walk.code(item, scope, of, flow)),
             Json::Object(fields) => {
                 for (key, value) in fields {
                     if key == "PLpgSQL_stmt_return" && returns_row(value) {
@@ -200,9 +215,13 @@ impl<'a> Walk<'a> {
                     if key == "PLpgSQL_expr" {
                         let query = value.get("query").and_then(Json::as_str).unwrap_or_default();
                         let mode = value.get("parseMode").and_then(Json::as_i64);
-                        *flow = std::mem::take(flow).both(walk.code_text(query, mode, scope, name));
+                        *flow = std::mem::take(flow).both(walk.code_text(query, mode, scope, of));
                     } else {
-                        walk.code(value, scope, name, flow);
+                        let becomes = match scope.arguments {
+                            Some(arguments) => Becomes::under(key, value, above, arguments),
+                            None => Becomes::Anything,
+                        };
+                        walk.code(value, scope, (name, &becomes), flow);
                     }
                 }
             }
@@ -210,7 +229,14 @@ impl<'a> Walk<'a> {
         });
     }
 
-    fn code_text(&mut self, text: &str, mode: Option<i64>, scope: &Scope<'_, 'a>, name: &str) -> Flow {
+    /// One of the code's texts, and what its values become.
+    fn code_text(
+        &mut self,
+        text: &str,
+        mode: Option<i64>,
+        scope: &Scope<'_, 'a>,
+        (name, becomes): (&str, &Becomes),
+    ) -> Flow {
         let modes: &[ParserOptions] = match mode {
             Some(0) => &[ParserOptions::DEFAULT],
             Some(EXPRESSION) => &[ParserOptions::PLPGSQL_EXPR],
@@ -237,8 +263,12 @@ impl<'a> Walk<'a> {
         let mut flow = Flow::Clear;
         for raw in &parsed.stmts {
             let Some(statement) = raw.stmt.as_deref() else { continue };
+            let place;
+            let mut becomes = becomes;
             let rows = match kind(statement) {
                 Some(NodeEnum::PlassignStmt(assign)) => {
+                    place = self.assigned_place(assign, scope.arguments);
+                    becomes = &place;
                     // The place in an array, or the field, that it goes to.
                     for step in &assign.indirection {
                         if let Some(NodeEnum::AIndices(indices)) = kind(step) {
@@ -251,10 +281,7 @@ impl<'a> Walk<'a> {
                 }
                 _ => self.in_body(statement, scope),
             };
-            // What is assigned becomes of the variable's type.
-            for column in rows.columns.iter().flat_map(|c| c.iter()) {
-                self.assigns(&column.value);
-            }
+            self.become_of(&rows, becomes);
             flow = flow.both(self.consume_flow(&rows.all()));
         }
         flow
@@ -266,8 +293,22 @@ impl<'a> Walk<'a> {
         while let Some(domain) = this.filter(|t| t.kind == TypeKind::Domain) {
             this = self.catalog.type_by_oid(domain.base);
         }
-        if this.is_some_and(|t| t.kind == TypeKind::Composite) { "record" } else { "text" }
+        match this {
+            Some(found) if found.kind == TypeKind::Composite => "record",
+            // What is opened and fetched from has to be one.
+            Some(found) if found.oid.0 == REFCURSOR => "refcursor",
+            Some(_) | None => "text",
+        }
     }
+}
+
+/// What a trigger's function finds beside its own variables, where it is given a row like this.
+pub(super) fn trigger_names(row: Option<&Value>) -> Vec<(Option<String>, Value)> {
+    let value = |name: &str, type_oid: Option<Oid>| match row {
+        Some(row) if matches!(name, "new" | "old") => row.clone(),
+        Some(_) | None => Value::clear(type_oid),
+    };
+    TRIGGER_NAMES.iter().map(|(name, type_oid)| (Some((*name).to_owned()), value(name, *type_oid))).collect()
 }
 
 /// A text of the code's as SQL. The library's own look at the tree can panic on trees that it does not expect.
@@ -375,7 +416,7 @@ fn returns_row(statement: &Json) -> bool {
 }
 
 fn trigger_parameters() -> impl Iterator<Item = String> {
-    TRIGGER_NAMES.iter().map(|name| {
+    TRIGGER_NAMES.iter().map(|(name, _)| {
         let type_name = if matches!(*name, "new" | "old") { "record" } else { "text" };
         format!("{} pg_catalog.{type_name}", ident(name))
     })
@@ -391,26 +432,30 @@ const EXPRESSION: i64 = 2;
 const MOST_OF_A_NAME: usize = 60;
 /// `void`
 const VOID: u32 = 2278;
+/// `name`
+const NAME: Oid = Oid(19);
+/// `refcursor`
+const REFCURSOR: u32 = 1790;
 /// `trigger`
 const TRIGGER: u32 = 2279;
 /// `event_trigger`
 const EVENT_TRIGGER: u32 = 3838;
 /// What a trigger function finds in place of arguments.
-const TRIGGER_NAMES: &[&str] = &[
-    "new",
-    "old",
-    "tg_name",
-    "tg_when",
-    "tg_level",
-    "tg_op",
-    "tg_relid",
-    "tg_relname",
-    "tg_table_name",
-    "tg_table_schema",
-    "tg_nargs",
-    "tg_argv",
-    "tg_event",
-    "tg_tag",
+const TRIGGER_NAMES: &[(&str, Option<Oid>)] = &[
+    ("new", None),
+    ("old", None),
+    ("tg_name", Some(NAME)),
+    ("tg_when", Some(TEXT)),
+    ("tg_level", Some(TEXT)),
+    ("tg_op", Some(TEXT)),
+    ("tg_relid", Some(Oid(26))),
+    ("tg_relname", Some(NAME)),
+    ("tg_table_name", Some(NAME)),
+    ("tg_table_schema", Some(NAME)),
+    ("tg_nargs", Some(INT4)),
+    ("tg_argv", Some(Oid(1009))),
+    ("tg_event", Some(TEXT)),
+    ("tg_tag", Some(TEXT)),
 ];
 
 /// Statements of PL/pgSQL whose effects are those of the expressions in them.

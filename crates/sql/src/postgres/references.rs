@@ -9,7 +9,7 @@ use super::catalog::{Function, Oid, TypeKind};
 use super::functions::{Class, Origin, classify};
 use super::scope::{Entry, Scope};
 use super::tree::{kind, string, strings};
-use super::value::{Col, Flow, JSONB, Value};
+use super::value::{Col, Flow, JSONB, RECORD, UNKNOWN, Value};
 use super::walk::{Walk, Within};
 
 impl<'a> Walk<'a> {
@@ -59,7 +59,8 @@ impl<'a> Walk<'a> {
                     [table, _] => self.no_entry(None, table, 1, reference.location, scope),
                     [] => "a name without words".to_owned(),
                 };
-                Value::of(Flow::Unknown(why))
+                // The server gets no further: nothing becomes of it.
+                Value { type_oid: Some(UNKNOWN), ..Value::of(Flow::Unknown(why)) }
             }
         }
     }
@@ -142,7 +143,7 @@ impl<'a> Walk<'a> {
                 let own = entry.relation.is_none_or(|relation| {
                     relation.columns.iter().map(|c| c.name.as_str()).eq(columns.iter().map(|c| &*c.name))
                 });
-                let whole = Value::whole(columns, type_oid);
+                let whole = Value::whole(columns, type_oid.or(entry.record.then_some(RECORD)));
                 if own { whole } else { Value { row: None, ..whole } }
             }
             None => Value { type_oid, ..entry.column("").unwrap_or_default() },

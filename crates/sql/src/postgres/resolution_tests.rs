@@ -281,3 +281,109 @@ fn a_row_that_stands_by_its_name_has_the_names_that_the_query_gives() {
         "shop.customers.email",
     );
 }
+
+/// The sample has a cast of its own from `shop.addr` to text, which reads a key: what is certainly of another type becomes a text
+/// without it.
+#[test]
+fn what_the_server_chooses_by_types_has_the_type_that_it_gives() {
+    is_clear(&[
+        "SELECT date_trunc('day', d)::text FROM (SELECT localtimestamp AS d) t",
+        "SELECT date_trunc('day', placed_at)::text, (placed_at AT TIME ZONE 'UTC')::text FROM shop.orders",
+        "SELECT (id ^ 2)::text, power(price, 2)::text, power(id, 2)::text, exp(1)::text, sqrt(id)::text FROM shop.products",
+        "SELECT nullif(price, 0)::text, nullif(id, 1.5)::text, nullif(id, 1::bigint)::text FROM shop.products",
+        "SELECT lag(price, 1, 0) OVER (ORDER BY id)::text, lead(price, 1, 0) OVER (ORDER BY id) || 'x' FROM shop.products",
+        "SELECT (tags || tags)::text FROM shop.products",
+        "SELECT ('a=>1'::hstore -> 'a')::text, ('a=>1'::hstore -> ARRAY['a'])::text",
+        "WITH q AS (SELECT 'a' || 'b' AS x) SELECT x || '!' FROM q",
+        // Rows of no type of their own.
+        "SELECT q::text FROM (VALUES (1, 2)) q(a, b)",
+        "WITH x AS (SELECT id, name FROM shop.products) SELECT x::text FROM x",
+        "SELECT q::text FROM (SELECT id FROM shop.products) q",
+    ]);
+    reaches(
+        &[
+            "SELECT nullif(NULL::shop.addr, NULL)::text",
+            "SELECT lag(NULL::shop.addr, 1, NULL) OVER ()::text",
+            "SELECT (ARRAY[NULL::shop.addr] || ARRAY[NULL::shop.addr])[1]::text",
+            "SELECT ((NULL::shop.addr) || 'x')",
+            "SELECT coalesce(NULL::shop.addr, NULL)::text",
+            "SELECT q.a::text FROM (VALUES (NULL::shop.addr)) q(a)",
+            "SELECT (SELECT q FROM (SELECT NULL::shop.addr AS a) q)::text",
+            "SELECT f::text FROM unnest(ARRAY[NULL::shop.addr]) f",
+        ],
+        "shop.secrets.api_key",
+    );
+}
+
+#[test]
+fn a_column_that_is_not_there_is_all_that_is_said() {
+    for text in ["SELECT name || nosuch FROM shop.customers", "SELECT p.nosuch::text FROM shop.products p"] {
+        let found = tagged(text);
+        assert!(found.contains("does not exist") && !found.contains("api_key"), "{text}: {found}");
+    }
+}
+
+/// The sample with a type of an extension's and `||` between it and texts.
+fn with_ltree(extension: Option<&str>) -> catalog::Catalog {
+    use super::catalog::{Oid, Operator};
+    const LTREE: Oid = Oid(980_000);
+    const TEXT: Oid = Oid(25);
+    let mut catalog = catalog::shop();
+    let mut made = catalog.functions_named("akeys").next().expect("hstore is there").clone();
+    (made.oid, made.name, made.extension) =
+        (Oid(980_001), "ltree_addtext".to_owned(), extension.map(str::to_owned));
+    (made.arguments, made.returns) = (vec![LTREE, TEXT], LTREE);
+    let mut of = catalog.type_named("public", "hstore").expect("hstore is there").clone();
+    (of.oid, of.name, of.array_type, of.functions) = (LTREE, "ltree".to_owned(), Oid(0), vec![made.oid]);
+    (of.extension, made.language) = (extension.map(str::to_owned), "internal".to_owned());
+    catalog.type_names.entry("public".to_owned()).or_default().insert(of.name.clone(), LTREE);
+    catalog.types.insert(LTREE, of);
+    catalog.function_names.entry(made.name.clone()).or_default().push(made.oid);
+    for (left, right) in [(LTREE, TEXT), (TEXT, LTREE)] {
+        let operator = Operator {
+            schema: "public".to_owned(),
+            name: "||".to_owned(),
+            left,
+            right,
+            result: LTREE,
+            function: made.oid,
+        };
+        catalog.operator_names.entry("||".to_owned()).or_default().push(catalog.operators.len());
+        catalog.operators.push(operator);
+    }
+    catalog.functions.insert(made.oid, made);
+    catalog
+}
+
+#[test]
+fn operators_of_reviewed_extensions_leave_a_text_a_text() {
+    let path = ["pg_catalog".to_owned(), "public".to_owned()];
+    let found = |extension, text: &str| {
+        let catalog = with_ltree(extension);
+        let session = Session {
+            catalog: &catalog,
+            search_path: &path,
+            role: "postgres",
+            prepared: &super::tests::NoNames,
+        };
+        let analysis = analyse(text, &session, &Options::default()).expect("a statement");
+        let effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        let line = |e: &Effect| {
+            format!("{} {} {}", e.action.as_str(), e.resource, e.why.clone().unwrap_or_default())
+        };
+        effects.map(line).collect::<Vec<_>>().join("; ")
+    };
+    for text in [
+        "SELECT table_schema || '.' || table_name FROM information_schema.tables",
+        "SELECT country || '-' || city FROM shop.customers",
+        "SELECT ('a'::ltree || 'b')::text, 'a'::ltree::text",
+    ] {
+        let said = found(Some("ltree"), text);
+        assert!(!said.contains("api_key") && !said.contains("unknown"), "{text}: {said}");
+    }
+    let said = found(Some("ltree"), "SELECT ship_to || '-' || id FROM shop.orders");
+    assert!(said.contains("api_key"), "{said}");
+    // Somebody's own, of which nobody knows what it gives.
+    let said = found(None, "SELECT table_schema || '.' || table_name FROM information_schema.tables");
+    assert!(said.contains("unknown") && said.contains("api_key"), "{said}");
+}

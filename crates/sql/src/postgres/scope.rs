@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::catalog::Relation;
+use super::catalog::{Oid, Relation};
 use super::value::{Col, Flow, Value};
 
 /// One item of `FROM` under its name.
@@ -21,6 +21,9 @@ pub(super) struct Entry<'a> {
     pub system_columns: bool,
     /// A function's value that is no row: its name as a value is its only column.
     pub scalar: bool,
+    /// Its rows are of no type of their own: a sub-query's, a common table expression's, those of `VALUES` or of a join. Those of a
+    /// function may be of the type that it returns.
+    pub record: bool,
     /// Only this kind of reference sees it: `EXCLUDED`, `OLD` and `NEW` give no unqualified names.
     pub qualified_only: bool,
 }
@@ -115,6 +118,10 @@ pub(super) struct Arguments {
     pub named: Vec<(Option<String>, Value)>,
     /// PL/pgSQL: a name that is no column is a variable.
     pub variables: bool,
+    /// PL/pgSQL: the type of its results, where it has any.
+    pub returns: Option<Oid>,
+    /// PL/pgSQL: the names of its blocks and loops, which may qualify variables.
+    pub labels: Vec<String>,
 }
 
 impl<'s, 'a> Scope<'s, 'a> {

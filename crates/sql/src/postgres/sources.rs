@@ -154,6 +154,7 @@ impl<'a> Walk<'a> {
             columns: rename(columns, &names),
             system_columns: has_system_columns(relation),
             scalar: false,
+            record: false,
             qualified_only: false,
         }
     }
@@ -232,7 +233,7 @@ impl<'a> Walk<'a> {
         }
         let columns = columns.map_or(Columns::Open(flow.computed()), |c| Columns::Listed(c.into()));
         let mut entry = entry(function.alias.as_ref(), rename(columns, &names));
-        entry.scalar = scalar;
+        (entry.scalar, entry.record) = (scalar, false);
         if entry.alias.is_none() {
             entry.alias = default.map(|name| Cow::Owned(name.as_ref().to_owned()));
         }
@@ -524,6 +525,7 @@ pub(super) fn entry<'a>(alias: Option<&Alias>, columns: Columns<'a>) -> Entry<'a
         columns,
         system_columns: false,
         scalar: false,
+        record: true,
         qualified_only: false,
     }
 }

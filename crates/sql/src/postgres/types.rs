@@ -306,8 +306,14 @@ impl<'a> Walk<'a> {
         let elements: Option<Vec<Oid>> = all.iter().map(element).collect();
         let elements = elements?;
         let first = elements.first().copied().filter(|t| t.0 != 0)?;
-        // Of one type alone nothing becomes another, but for domains.
         let is_same = elements.iter().all(|t| *t == first);
+        // Where nothing but one of them comes out, they become what they have in common.
+        let alone = all.iter().all(|(shape, _)| *shape == Shape::Element) && result == Shape::Element;
+        if compatible && alone && !is_same {
+            let bases = elements.iter().map(|t| Some(self.base(*t)));
+            return bases.reduce(|a, b| a.zip(b).and_then(|(a, b)| common(a, b))).flatten();
+        }
+        // Of one type alone nothing becomes another, but for domains.
         if !is_same || compatible && self.base(first) != first {
             return None;
         }
@@ -370,10 +376,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Input and output of a type in C, by an extension that was reviewed.
+    /// Input and output of a type in C, or by what the server has in C, by an extension that was reviewed.
     fn is_plain_io(&self, oid: Oid) -> bool {
         self.catalog.function(oid).is_some_and(|f| {
-            f.language == "c" && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
+            matches!(f.language.as_str(), "c" | "internal")
+                && f.extension.as_deref().is_some_and(super::functions::is_reviewed)
         })
     }
 }

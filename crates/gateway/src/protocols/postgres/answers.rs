@@ -318,7 +318,7 @@ impl Answers {
             }
             Backend::CopyDone => Ok(Heard::Pass),
             Backend::FunctionCallResponse(_) => match c.expected.front_mut() {
-                Some(Expected::FunctionCall(run)) if !may_mask || masks::is_clear(&run.bound) => {
+                Some(Expected::FunctionCall(run)) if !may_mask || masks::is_clear(&run.bound.operation) => {
                     run.rows = 1;
                     if let Some(instead) = returned::instead_of_value(run, frame.whole.len()) {
                         return Ok(Heard::Instead(instead));

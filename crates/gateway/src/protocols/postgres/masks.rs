@@ -13,7 +13,7 @@ use sql::postgres::{Lineage, OutputColumn, Outputs, Statement};
 use wire::postgres::backend::Field;
 
 use super::conversation::Conversation;
-use super::expected::Bound;
+use super::operation::{Operation, RequestKind};
 
 /// `timestamp with time zone`
 const TIMESTAMPTZ: u32 = 1184;
@@ -27,29 +27,41 @@ pub(super) struct Masks {
 }
 
 /// Whether nothing that an operation returns depends on a tagged column.
-pub(super) fn is_clear(bound: &Bound) -> bool {
-    bound.operation.statements.iter().all(|s| match &s.outputs {
+pub(super) fn is_clear(operation: &Operation) -> bool {
+    operation.statements.iter().all(|s| match &s.outputs {
         Outputs::None => true,
         Outputs::Columns(columns) => columns.iter().all(|c| matches!(c.lineage, Lineage::Clear)),
         Outputs::Opaque(_) => false,
     })
 }
 
-/// Why a statement that returns something, if the server takes it, has a result of which nothing can be shown. Better refused than
-/// cut off when rows come, which ends the session. Of what only names something (`EXECUTE`, `FETCH`) it is not certain that
-/// there will be rows, and utility statements (`COPY`) find their names when they run.
-pub(super) fn never_shown(statement: &Statement) -> Option<&str> {
-    let kinds = ["select", "select with writes", "values", "insert", "update", "delete", "merge"];
-    if !kinds.contains(&statement.facts.kind.as_str()) {
-        return None;
-    }
+/// Why rows that certainly come of a statement cannot be masked. Of what is not understood, or names what is not there, the
+/// server may say something else first.
+pub(super) fn unmasked(statement: &Statement) -> Option<String> {
     match &statement.outputs {
         Outputs::None => None,
-        Outputs::Opaque(why) => Some(why),
         Outputs::Columns(columns) => columns.iter().find_map(|column| match &column.lineage {
-            Lineage::Unknown(why) => Some(why.as_str()),
+            Lineage::Unknown(why) => Some(why.clone()),
             Lineage::Clear | Lineage::Plain(_) | Lineage::Derived(_) => None,
         }),
+        Outputs::Opaque(why) => {
+            let is_certain = !statement.unresolved && statement.facts.kind != Statement::UNKNOWN;
+            is_certain.then(|| why.clone())
+        }
+    }
+}
+
+/// Why nothing of an operation's result could be shown, as it is asked for.
+pub(super) fn unshown<'o>(operation: &'o Operation, kind: &RequestKind) -> Option<&'o str> {
+    let unmasked = operation.unmasked.as_deref();
+    match kind {
+        // It only gives a statement a name.
+        RequestKind::Parse { .. } => None,
+        RequestKind::FunctionCall if is_clear(operation) => None,
+        RequestKind::FunctionCall => {
+            Some(unmasked.unwrap_or("a function that is called by its number shows what is tagged as it is"))
+        }
+        RequestKind::Query | RequestKind::Bind { .. } | RequestKind::Execute { .. } => unmasked,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Meaning {
     facts: Facts,
     tagged_outputs: Vec<(ColumnName, BTreeSet<Tag>)>,
     shape: [u8; 16],
+    /// Why its rows, once they came, could not be masked.
+    pub(super) unmasked: Option<String>,
     reads: bool,
     /// How many bytes it takes, about.
     weight: usize,
@@ -114,9 +116,11 @@ impl Operation {
         }
         let facts = joined_facts(&statements);
         let tagged_outputs = tagged.into_iter().collect();
+        let unmasked = statements.iter().find_map(|s| masks::unmasked(s));
         let reads = effects.iter().all(crate::freezes::is_read) && statements.iter().all(|s| guard::suits(s));
         let (weight, written) = (statements.iter().map(|s| statement_weight(s)).sum(), OnceLock::new());
-        let meaning = Meaning { statements, effects, facts, tagged_outputs, shape, reads, weight, written };
+        let meaning =
+            Meaning { statements, effects, facts, tagged_outputs, shape, unmasked, reads, weight, written };
         Self { meaning: Arc::new(meaning), literals: None }
     }
 
@@ -380,12 +384,6 @@ impl Auditable for Request {
         self.is_shape()
     }
 
-    fn unmaskable(&self) -> Option<&str> {
-        // Where nothing has a tag nothing is masked.
-        let tagged = self.seen.catalogue.any_tags();
-        self.operation.statements.iter().filter(|_| tagged).find_map(|s| masks::never_shown(s))
-    }
-
     fn understood(&self) -> Understood {
         self.understood
     }
@@ -416,6 +414,13 @@ impl Auditable for Request {
 
     fn ahead(&self) -> Option<&Ahead> {
         self.ahead.as_deref()
+    }
+
+    fn unshown(&self) -> Option<&str> {
+        if !self.seen.catalogue.any_tags() {
+            return None;
+        }
+        masks::unshown(&self.operation, &self.kind)
     }
 
     fn touched(&self) -> Vec<Touched> {

@@ -50,7 +50,8 @@ fn families(catalog: &Catalog) -> Vec<Family> {
     let major = catalog.server_version / 10_000;
     let does_nothing = |function: &Oid| {
         catalog.function(*function).is_some_and(|f| {
-            let extension = f.extension.as_deref().filter(|e| f.language == "c" && is_reviewed(e));
+            let is_code = matches!(f.language.as_str(), "c" | "internal");
+            let extension = f.extension.as_deref().filter(|e| is_code && is_reviewed(e));
             extension.is_some_and(|e| {
                 // Support functions of indexes are on no list: nobody can call them.
                 matches!(classify(Origin::Extension(e), &f.name, major), None | Some(Class::Harmless))
