@@ -16,12 +16,19 @@ pub(super) fn doubts(all: &[Request]) -> Markup {
         );
     }
     if !disguised.is_empty() {
-        said.push(format!("words in more than one alphabet: {}", disguised.join(", ")));
+        said.push(format!("words in more than one alphabet: {}", few(&disguised)));
     }
     if !strangers.is_empty() {
-        said.push(format!("characters beyond ASCII: {}", strangers.join(", ")));
+        said.push(format!("characters beyond ASCII: {}", few(&strangers)));
     }
     html! { @if !said.is_empty() { p.problem { "Look twice. There are " (said.join("; there are ")) "." } } }
+}
+
+/// So many are named.
+fn few(all: &[String]) -> String {
+    const FEW: usize = 30;
+    let named = all.iter().take(FEW).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > FEW { format!("{named} and {} more", all.len() - FEW) } else { named }
 }
 
 /// All that whoever answers goes by and that others have written, word by word.
