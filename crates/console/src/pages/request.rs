@@ -136,8 +136,8 @@ async fn page(
                 @if is_whole || confirm || request.status != Status::Pending || !mine.approve() {
                     (answering(&visitor, &request, &mine, &how))
                 } @else {
-                    (whole::first(&request))
-                    (denying(&visitor, &format!("/requests/{}/answer", request.id), &request.digest, "not all of it is shown here"))
+                    (denying(&visitor, &format!("/requests/{}/answer", request.id), &request.digest,
+                        "it is approved behind the last part of the whole, to which the way is above"))
                 }
             }
             @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }

@@ -39,9 +39,13 @@ struct Next {
     next: String,
 }
 
+/// A longer path is not come back to, in bytes: browsers keep it meanwhile, and keep no more than 4 kB.
+const LONGEST_PATH: usize = 1000;
+
 /// A path of ours, where this is one.
 fn own(path: &str) -> &str {
-    let fine = path.starts_with('/')
+    let fine = path.len() <= LONGEST_PATH
+        && path.starts_with('/')
         && !path.starts_with("//")
         && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if fine { path } else { "/" }

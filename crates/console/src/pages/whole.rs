@@ -102,22 +102,8 @@ pub(super) fn notice(request: &Request, left_out: &[String]) -> Markup {
                     @for line in left_out.iter().take(FEW) { li { (words::visible(line)) } }
                     @if left_out.len() > FEW { li { "and " (left_out.len() - FEW) " more like these" } }
                 }
-                p { (link(request)) }
+                p { a.button href={ "/requests/" (request.id) "/whole" } { "See the whole" } }
             }
-        }
-    }
-}
-
-fn link(request: &Request) -> Markup {
-    html! { a.button href={ "/requests/" (request.id) "/whole" } { "See the whole" } }
-}
-
-/// What stands where a request that is not shown whole would be approved.
-pub(super) fn first(request: &Request) -> Markup {
-    html! {
-        section.panel {
-            p { "It is approved behind all that it says: a yes is to what is shown whole." }
-            p { (link(request)) }
         }
     }
 }

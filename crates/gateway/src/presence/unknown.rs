@@ -1,12 +1,16 @@
-//! Questions to whoever is not known yet, as they come in by a passkey: nothing is kept for one, so that those who ask fill nothing.
-//! A question carries its end and its seal; what was answered by a passkey that is known here is remembered, so that it is good once.
+//! Questions to whoever is not known yet, as they come in by a passkey or go to their issuer: nothing is kept for one, so that those who ask fill nothing.
+//! A question carries its end and its seal; what was answered by somebody who is known here is remembered, so that it is good once.
 
 use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use model::PrincipalRef;
+use zeroize::Zeroizing;
 
-use super::{Act, Place, QUESTION, challenge_in, over, refused};
+use super::{Act, Place, Pledge, QUESTION, challenge_in, over, refused};
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
+use crate::people::secret;
 use crate::requests::AdminError;
 
 /// A question's end, in seconds since 1970, as big-endian bytes.
@@ -34,6 +38,10 @@ fn about(place: &Place, act: Act, first: &[u8]) -> Vec<u8> {
     about.extend_from_slice(first);
     about.extend_from_slice(place.origin.as_bytes());
     about
+}
+
+fn of_pledge(first: &str) -> String {
+    format!("pledge\n{first}")
 }
 
 impl Gateway {
@@ -65,8 +73,27 @@ impl Gateway {
         Ok(question)
     }
 
+    /// What somebody who is not known takes along to their issuer and back: it is kept by their browser, and says nothing but what they
+    /// said.
+    pub(crate) fn sealed_pledge(&self, pledge: &Pledge) -> Result<Zeroizing<String>, AdminError> {
+        // Nobody else knows it, though the rest can be guessed.
+        let chance = secret()?;
+        let first = format!("{}.{}", BASE64.encode(pledge.text()?), *chance);
+        let seal = BASE64.encode(hmac::sign(self.console_key(), of_pledge(&first).as_bytes()));
+        Ok(Zeroizing::new(format!("{first}.{seal}")))
+    }
+
+    /// It, where it was sealed here.
+    pub(crate) fn opened_pledge(&self, kept: &str) -> Option<Pledge> {
+        let (first, seal) = kept.rsplit_once('.')?;
+        let seal = BASE64.decode(seal).ok()?;
+        hmac::verify(self.console_key(), of_pledge(first).as_bytes(), &seal).ok()?;
+        let (body, _) = first.split_once('.')?;
+        Pledge::read(&String::from_utf8(BASE64.decode(body).ok()?).ok()?)
+    }
+
     /// Uses an answered question up: of two who bring the same answer, one comes in.
-    pub(super) async fn spend(&self, question: &[u8]) -> Result<(), AdminError> {
+    pub(crate) async fn spend(&self, question: &[u8]) -> Result<(), AdminError> {
         let mark = format!("sign-in {}", hex(question));
         if self.state().take_callback(&mark).await? { Ok(()) } else { Err(over()) }
     }

@@ -2,8 +2,6 @@
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use model::{Member, Passkey};
 
 use super::*;
@@ -88,6 +86,25 @@ async fn a_question_to_nobody_known_is_good_once_here_and_for_a_while() {
     let stranger = Authenticator::new().signs(&here, &BASE64.encode(&question));
     assert!(came(&stranger).await.expect_err("a stranger").contains("signature"));
     came(&ada.signs(&here, &BASE64.encode(&question))).await.expect("the honest neighbour");
+}
+
+#[tokio::test]
+async fn what_a_browser_takes_to_an_issuer_is_ours_or_nothing() {
+    let (gateway, _directory) = house().await;
+    let pledge = |issuer: &str| Pledge::Made { nonce: issuer.to_owned(), of: String::new() };
+    let text = |pledge: Option<Pledge>| pledge.map(|pledge| pledge.text().expect("a text"));
+    let kept = gateway.sealed_pledge(&pledge("corp")).expect("sealed");
+    assert_eq!(text(gateway.opened_pledge(&kept)), text(Some(pledge("corp"))));
+    let other = gateway.sealed_pledge(&pledge("corp")).expect("sealed");
+    assert_ne!(*kept, *other, "two can be told apart");
+    let mut parts: Vec<&str> = kept.split('.').collect();
+    let body = BASE64.encode(pledge("evil").text().expect("a text"));
+    if let Some(first) = parts.first_mut() {
+        *first = &body;
+    }
+    for forged in [parts.join("."), body.clone(), String::new(), "a.b.c".to_owned(), format!("{}x", *kept)] {
+        assert!(gateway.opened_pledge(&forged).is_none(), "{forged}");
+    }
 }
 
 #[test]
