@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{Act, Place, Pledge, QUESTION, challenge_in, over, refused};
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
-use crate::people::secret;
+use crate::people::{mark, secret};
 use crate::requests::AdminError;
 
 /// A question's end, in seconds since 1970, as big-endian bytes.
@@ -94,7 +94,7 @@ impl Gateway {
 
     /// Uses an answered question up: of two who bring the same answer, one comes in.
     pub(crate) async fn spend(&self, question: &[u8]) -> Result<(), AdminError> {
-        let mark = format!("sign-in {}", hex(question));
+        let mark = format!("sign-in {}", mark(&hex(question)));
         if self.state().take_callback(&mark).await? { Ok(()) } else { Err(over()) }
     }
 }
