@@ -32,17 +32,19 @@ pub fn lexemes(text: &str) -> Option<Vec<(Lexeme, Range<usize>)>> {
     for token in &tokens(text).ok()? {
         let (start, end) = (usize::try_from(token.start).ok()?, usize::try_from(token.end).ok()?);
         let kind = token.token();
-        let lexeme = match kind {
-            Token::Iconst | Token::Fconst => Lexeme::Number,
-            _ if is_literal(kind) => Lexeme::Text,
-            Token::Param => Lexeme::Place,
-            Token::SqlComment | Token::CComment => Lexeme::Comment,
-            _ if piece(text, token).starts_with(|c: char| c == '_' || c.is_alphabetic())
-                && !piece(text, token).contains('"') =>
-            {
-                Lexeme::Word
-            }
-            _ => Lexeme::Other,
+        let word = piece(text, token);
+        let lexeme = if matches!(kind, Token::Iconst | Token::Fconst) {
+            Lexeme::Number
+        } else if is_literal(kind) {
+            Lexeme::Text
+        } else if kind == Token::Param {
+            Lexeme::Place
+        } else if matches!(kind, Token::SqlComment | Token::CComment) {
+            Lexeme::Comment
+        } else if word.starts_with(|c: char| c == '_' || c.is_alphabetic()) && !word.contains('"') {
+            Lexeme::Word
+        } else {
+            Lexeme::Other
         };
         all.push((lexeme, start..end));
     }
