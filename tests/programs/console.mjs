@@ -242,7 +242,7 @@ const flows = {
     const [csrf, digest] = [await hidden(page, 'csrf'), await hidden(page, 'digest')];
     const leave = await page.locator('form.answer [name=leave]').first().inputValue();
     const bare = await sent(page, `/requests/${request.id}/answer`,
-      { csrf, digest, answer: 'approve', access: 'yes', asked: '5', leave, seconds: '900' });
+      { csrf, digest, answer: 'approve', whole: 'yes', access: 'yes', asked: '5', leave, seconds: '900' });
     check(bare.status() === 422, `a cookie gave access: ${bare.status()}`);
     for (const change of [
       () => page.locator('form.answer [name=digest]').evaluate((field) => { field.value = '0'.repeat(64); }),
@@ -283,7 +283,7 @@ const flows = {
     await page.getByText('You can deny it, and not approve it').filter({ hasText: 'the ledger is approved by its keepers' }).waitFor();
     check(await page.getByRole('button', { name: 'Approve' }).count() === 0, 'it can be approved');
     await looks(page, 'deny-alone');
-    const approve = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), answer: 'approve' };
+    const approve = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), whole: 'yes', answer: 'approve' };
     check((await sent(page, `/requests/${held.id}/answer`, approve)).status() === 422, 'a forged form approved');
     await page.getByRole('button', { name: 'Deny' }).click();
     check(/was denied/.test(await held.ended), held.said());
@@ -329,7 +329,7 @@ const flows = {
     const { page } = ada;
     const held = await asked('UPDATE carts SET n = 8 WHERE id = 5');
     await page.goto(`${origin}/requests/${held.id}`);
-    const fields = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), answer: 'approve' };
+    const fields = { csrf: await hidden(page, 'csrf'), digest: await hidden(page, 'digest'), whole: 'yes', answer: 'approve' };
     const proof = await signed(page, `/requests/${held.id}/question`, fields);
     held.end();
     await page.locator('#standing .chip', { hasText: 'withdrawn' }).waitFor();
@@ -434,7 +434,7 @@ const flows = {
     await page.goto(`${origin}/requests/${held.id}`);
     const [csrf, digest] = [await hidden(page, 'csrf'), await hidden(page, 'digest')];
     const path = `/requests/${held.id}/answer`;
-    const approve = { csrf, digest, answer: 'approve' };
+    const approve = { csrf, digest, whole: 'yes', answer: 'approve' };
     // An agent of the same user has every cookie and every page.
     check((await sent(page, path, approve)).status() === 422, 'a cookie approved');
     check((await sent(page, path, { ...approve, confirm: 'yes' })).status() === 422, 'a confirmation of nothing approved');

@@ -102,7 +102,7 @@ try {
   await page.getByRole('button', { name: 'Make a passkey' }).click();
   await page.waitForURL(`${origin}/`);
   const cookies = await context.cookies();
-  check(cookies.length === 1 && cookies[0].name === '__Host-durward' && cookies[0].secure && cookies[0].httpOnly, JSON.stringify(cookies));
+  check(cookies.length === 1 && cookies[0].name === `__Host-durward${new URL(origin).port && `-${new URL(origin).port}`}` && cookies[0].secure && cookies[0].httpOnly, JSON.stringify(cookies));
   check(!(await page.content()).includes('this machine alone'), 'links would work nowhere else');
 
   const held = psql("UPDATE shop SET note = 'paid' WHERE id = 1");

@@ -31,7 +31,10 @@
       if (name !== 'signed' && name !== 'made') sent.append(name, value);
     }
     const answer = await fetch(path, { method: 'POST', body: sent, redirect: 'error' });
-    const said = await answer.json().catch(() => ({}));
+    const body = await answer.text();
+    let said;
+    // What went wrong before it was a question comes as a page.
+    try { said = JSON.parse(body); } catch { said = { says: parsed(body).querySelector('[role=alert]')?.textContent }; }
     if (!answer.ok) throw new Error(said.says || 'The gateway did not answer. Nothing was done.');
     return said;
   };
@@ -204,18 +207,49 @@
     busy = false;
     if (again) { again = false; look(); }
   };
+  // Why we are not heard: a stream that is refused does not say it.
+  const why = async () => {
+    const ending = new AbortController();
+    try {
+      const answer = await fetch(live, { cache: 'no-store', redirect: 'manual', signal: ending.signal });
+      if (answer.type === 'opaqueredirect' || answer.status === 401) return 'You are not signed in any more: sign in again to see what changes.';
+      if (answer.status === 403) return 'Your roles here do not let you see this any more.';
+      if (answer.status === 503) return 'This page is not live: too many pages are open, of yours or in all. It is tried again.';
+      return answer.ok ? '' : 'This page is not live: the gateway cannot tell what changes. It is tried again.';
+    } catch {
+      return 'This page is not live: the gateway does not answer. It is tried again.';
+    } finally {
+      ending.abort();
+    }
+  };
+  let retry;
+  let tries = 0;
+  const lost = async () => {
+    // A browser gives a stream up that is refused, so that it is ours to try again; not at once, and not all at the same moment.
+    const words = await why();
+    if (words) tell(words, true);
+    clearTimeout(retry);
+    tries += 1;
+    retry = setTimeout(listen, Math.min(30000, 1000 * 2 ** Math.min(tries, 5)) * (0.75 + Math.random() / 2));
+  };
   const listen = () => {
+    clearTimeout(retry);
     source?.close();
     if (!live || document.hidden) return;
     source = new EventSource(live);
     let first = true;
     source.addEventListener('changed', () => {
+      tries = 0;
       if (state?.classList.contains('lost')) tell('');
       // The first says only that we are heard; the page may be older than it, so it is looked at all the same.
       if (!first || document.readyState === 'complete') look();
       first = false;
     });
-    source.addEventListener('error', () => tell('This page is not live: the gateway does not answer. It is tried again.', true));
+    source.addEventListener('error', ({ target }) => {
+      if (target !== source) return;
+      target.close();
+      lost();
+    });
   };
   document.addEventListener('visibilitychange', listen);
   listen();

@@ -300,3 +300,35 @@ async fn a_held_operation_is_listed_shown_and_answered_once() {
         assert!(journalled.contains(&what.into()), "{what}");
     }
 }
+
+/// A request as pages show it.
+pub(crate) fn request() -> model::Request {
+    model::Request {
+        id: "r1".to_owned(),
+        digest: "d".to_owned(),
+        status: model::Status::Pending,
+        principal: "agent:bot".to_owned(),
+        on_behalf_of: Vec::new(),
+        target: TargetName::new("orders"),
+        session: String::new(),
+        summary: String::new(),
+        text: "UPDATE t SET a = $1".to_owned(),
+        values: vec![Some("1".to_owned())],
+        circumstances: model::Circumstances::default(),
+        effects: Vec::new(),
+        changed: None,
+        holds: Vec::new(),
+        ceiling: model::Ceiling::default(),
+        preview: model::Preview::default(),
+        filed: 10,
+        expires: 1000,
+        votes: Vec::new(),
+        outcome: None,
+        alike: None,
+        granted: None,
+        likeness: None,
+        touched: Vec::new(),
+        weighed: model::Weighed::default(),
+        stages: Vec::new(),
+    }
+}

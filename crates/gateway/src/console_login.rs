@@ -147,7 +147,6 @@ impl Gateway {
             || AdminError::Missing(format!("issuer {issuer} at which people sign in to the console"));
         let at = self.issuers().at_console().find(|at| at.name == issuer).ok_or_else(missing)?;
         let found = discover(&at).await?;
-        let secret = secret()?;
         let pledge = Pledge::SignIn {
             issuer: issuer.to_owned(),
             act: act.text(),
@@ -155,7 +154,14 @@ impl Gateway {
             began: now(),
             back: back.to_owned(),
         };
-        self.state().keep_once(&mark(&secret), &pledge.text()?, now().saturating_add(PATIENCE)).await?;
+        // Of whoever is not known nothing is kept here: they could fill it.
+        let secret = if guest.is_none() {
+            self.sealed_pledge(&pledge)?
+        } else {
+            let secret = secret()?;
+            self.state().keep_once(&mark(&secret), &pledge.text()?, now().saturating_add(PATIENCE)).await?;
+            secret
+        };
         let verifier = made(&secret, "verifier", "");
         let challenge = BASE64.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
         let (state, nonce) = (made(&secret, "state", ""), made(&secret, "nonce", &act.text()));
@@ -194,7 +200,10 @@ impl Gateway {
         if !same(&said.state, &made(kept, "state", "")) {
             return Err(over());
         }
-        let pledge = self.state().take_once(&mark(kept)).await?.and_then(|body| Pledge::read(&body));
+        let pledge = match self.opened_pledge(kept) {
+            Some(pledge) => Some(pledge),
+            None => self.state().take_once(&mark(kept)).await?.and_then(|body| Pledge::read(&body)),
+        };
         let Some(Pledge::SignIn { issuer, act, of, began, back }) = pledge else { return Err(over()) };
         let at = self.issuers().at_console().find(|at| at.name == issuer).ok_or_else(over)?;
         let found = discover(&at).await?;
@@ -217,6 +226,10 @@ impl Gateway {
         let word = word.ok_or_else(|| refused("the issuer says nothing of who it is"))?;
         let signed = Signed { issuer: at.name, subject: word.subject.clone(), sid: word.session.clone() };
         let Some(of) = of else {
+            if began.saturating_add(PATIENCE) <= now() {
+                return Err(over());
+            }
+            self.spend(kept.as_bytes()).await?;
             let groups = word.groups.clone();
             let secret = self
                 .begin_visit(&known.principal.id, Some(signed), groups, known.session_age, coming)

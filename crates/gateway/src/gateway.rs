@@ -103,6 +103,7 @@ pub struct Gateway {
     mask_key: Arc<HashKey>,
     commitments: hmac::Key,
     buttons: hmac::Key,
+    console_key: hmac::Key,
     slack: Option<Arc<Slack>>,
     alarm: Option<Arc<dyn Alarm>>,
     draining: watch::Sender<Option<Duration>>,
@@ -428,6 +429,11 @@ impl Gateway {
     /// Seals what buttons in Slack say.
     pub(crate) fn buttons(&self) -> &hmac::Key {
         &self.buttons
+    }
+
+    /// Seals what the console asks of those who are not known, and names people to authenticators.
+    pub(crate) fn console_key(&self) -> &hmac::Key {
+        &self.console_key
     }
 
     pub(crate) fn console_place(&self) -> Option<&presence::Place> {

@@ -18,8 +18,8 @@ pub struct Inbox {
     pub count: usize,
     /// How many cards that makes, one for each that no other is alike to.
     pub cards: usize,
-    /// Those that have waited longest, in the order in which they came.
-    pub first: Vec<Card>,
+    /// Those of one page of it, in the order in which they came.
+    pub shown: Vec<Card>,
 }
 
 /// One request that waits, and those that are alike to it.
@@ -111,34 +111,51 @@ impl Bursts {
     }
 }
 
+/// The places of cards by whose they are, in the order in which pages have them: the oldest of each asker, then the second of each,
+/// so that nobody who asks much keeps others off the first page.
+fn in_turn<'a>(askers: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut turns: Vec<(usize, usize)> = askers
+        .enumerate()
+        .map(|(place, asker)| {
+            let turn = counts.entry(asker).or_default();
+            *turn += 1;
+            (*turn, place)
+        })
+        .collect();
+    turns.sort_unstable();
+    turns.into_iter().map(|(_, place)| place).collect()
+}
+
 impl Gateway {
-    /// What waits that somebody may see: how much, and so many of it at most, without values.
+    /// What waits that somebody may see: how much, and so many cards of it behind the first ones, without values.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn inbox(&self, guest: &Guest, most: usize) -> Result<Inbox, AdminError> {
+    pub async fn inbox(&self, guest: &Guest, skip: usize, most: usize) -> Result<Inbox, AdminError> {
         let mut eyes = Eyes::new(self, guest);
         let mut brief = self.state().briefs(&Part::newest(MOST_LISTED)).await?;
         brief.retain(|request| eyes.may_see(request));
         let count = brief.len();
         let bursts = Bursts::of(&brief);
+        let asker =
+            |(at, _): &(usize, usize)| brief.get(*at).map_or("", |request| request.principal.as_str());
+        let places = in_turn(bursts.oldest.iter().map(asker)).into_iter().skip(skip).take(most);
+        let page: Vec<(usize, usize)> =
+            places.filter_map(|place| bursts.oldest.get(place).copied()).collect();
         // What came behind the last of those that are shown is not read.
-        let last = bursts.oldest.get(..most.min(bursts.oldest.len())).and_then(|shown| shown.last());
-        let behind = last.and_then(|(at, _)| at.checked_sub(1)).and_then(|at| brief.get(at));
+        let last = page.iter().map(|(at, _)| *at).min();
+        let behind = last.and_then(|at| at.checked_sub(1)).and_then(|at| brief.get(at));
         let part = Part { most: MOST_LISTED, before: behind.map(|request| request.id.clone()) };
         let mut first = if last.is_some() { self.state().requests(false, &part).await? } else { Vec::new() };
         first.reverse();
-        let shown: HashMap<&str, usize> = bursts
-            .oldest
-            .iter()
-            .take(most)
-            .filter_map(|(at, count)| Some((brief.get(*at)?.id.as_str(), *count)))
-            .collect();
+        let counts: HashMap<&str, usize> =
+            page.iter().filter_map(|(at, count)| Some((brief.get(*at)?.id.as_str(), *count))).collect();
         let card = |request: Request| {
-            let count = *shown.get(request.id.as_str())?;
+            let count = *counts.get(request.id.as_str())?;
             Some(Card { mine: eyes.may_answer(&request), count, request })
         };
-        Ok(Inbox { count, cards: bursts.oldest.len(), first: first.into_iter().filter_map(card).collect() })
+        Ok(Inbox { count, cards: bursts.oldest.len(), shown: first.into_iter().filter_map(card).collect() })
     }
 
     /// Changes whenever what waits does that somebody may see.
@@ -190,5 +207,22 @@ impl Gateway {
         asked.retain(|other| other.id != request.id && eyes.may_see(other));
         asked.truncate(most);
         Ok(asked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_turn;
+
+    #[test]
+    fn who_asks_much_keeps_nobody_off_the_first_page() {
+        let of = |askers: &[&str]| in_turn(askers.iter().copied());
+        assert!(of(&[]).is_empty());
+        // Where it is one who asks, it is as they came.
+        assert_eq!(of(&["a", "a", "a"]), [0, 1, 2]);
+        assert_eq!(of(&["m", "m", "m", "h", "m", "h"]), [0, 3, 1, 5, 2, 4]);
+        let mut flood = vec!["m"; 50];
+        flood.push("h");
+        assert!(of(&flood).get(..50).expect("fifty").contains(&50));
     }
 }

@@ -15,8 +15,10 @@ use crate::people::{Coming, Guest, NewMember, mark};
 use crate::requests::AdminError;
 
 mod new_key;
+mod unknown;
 
 pub use self::new_key::{Proposed, fingerprint};
+pub(crate) use self::unknown::key;
 
 /// A question stands so long, in seconds.
 const QUESTION: i64 = 300;
@@ -127,8 +129,8 @@ pub(crate) enum Pledge {
     Invitation(NewMember),
     /// A question to make a passkey: for a visit, or for an invitation, by their marks.
     Made { nonce: String, of: String },
-    /// A question to sign for an act: in a visit, or in none.
-    Signed { nonce: String, act: String, of: Option<String> },
+    /// A question to sign for an act, in a visit.
+    Signed { nonce: String, act: String, of: String },
     /// A sign-in that is under way at an issuer.
     SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
     /// An act for which somebody has signed in anew and which they have not confirmed yet.
@@ -241,6 +243,17 @@ fn over() -> AdminError {
     refused("this question is over, or was answered already: ask again")
 }
 
+fn asked(place: &Place, challenge: &[u8], keys: Vec<String>, user: Option<User>) -> Question {
+    Question {
+        challenge: BASE64.encode(challenge),
+        rp_id: place.host.clone(),
+        keys,
+        user,
+        algorithms: passkey::ALGORITHMS,
+        timeout: QUESTION * 1000,
+    }
+}
+
 impl Gateway {
     /// Asks for a signature that somebody means an act. `guest` is who is signed in, if somebody is.
     ///
@@ -252,16 +265,15 @@ impl Gateway {
         act: Act,
         guest: Option<&Guest>,
     ) -> Result<Question, AdminError> {
-        let keys = match guest {
-            Some(guest) => self.passkeys(guest).await?.into_iter().map(|key| key.id).collect(),
-            None => Vec::new(),
+        let Some(guest) = guest else {
+            return Ok(asked(place, &self.sealed_question(place, act)?, Vec::new(), None));
         };
-        if guest.is_some() && keys.is_empty() {
+        let keys: Vec<String> = self.passkeys(guest).await?.into_iter().map(|key| key.id).collect();
+        if keys.is_empty() {
             return Err(AdminError::Missing("passkey of yours".to_owned()));
         }
         let nonce = nonce()?;
-        let of = guest.map(|guest| guest.mark().to_owned());
-        let pledge = Pledge::Signed { nonce: nonce.clone(), act: act.text(), of };
+        let pledge = Pledge::Signed { nonce: nonce.clone(), act: act.text(), of: guest.mark().to_owned() };
         self.ask(place, &nonce, &act.text(), &pledge, keys, None).await
     }
 
@@ -281,7 +293,7 @@ impl Gateway {
             return Err(refused(format!("you have {MOST_KEYS} passkeys: remove one first")));
         }
         let nonce = nonce()?;
-        let handle = digest::digest(&digest::SHA256, owner.to_string().to_lowercase().as_bytes());
+        let handle = unknown::handle(self.console_key(), &owner);
         let user = User { id: BASE64.encode(handle.as_ref()), name: owner.name };
         let pledge = Pledge::Made { nonce: nonce.clone(), of: of.clone() };
         self.ask(place, &nonce, &of, &pledge, keys, Some(user)).await
@@ -299,14 +311,7 @@ impl Gateway {
         let challenge = challenge(nonce, about);
         let expires = now().saturating_add(QUESTION);
         self.state().keep_once(&mark(&hex(&challenge)), &pledge.text()?, expires).await?;
-        Ok(Question {
-            challenge: BASE64.encode(challenge),
-            rp_id: place.host.clone(),
-            keys,
-            user,
-            algorithms: passkey::ALGORITHMS,
-            timeout: QUESTION * 1000,
-        })
+        Ok(asked(place, &challenge, keys, user))
     }
 
     async fn owner(&self, whose: &Whose<'_>) -> Result<(PrincipalRef, String), AdminError> {
@@ -328,7 +333,20 @@ impl Gateway {
         Ok((pledge, challenge))
     }
 
-    /// Checks that a passkey signed for an act, in this visit, and says whose it is.
+    /// Takes up the question to sign for an act that was asked in a visit.
+    async fn answered_in(&self, guest: &Guest, act: Act, client_data: &[u8]) -> Result<Vec<u8>, AdminError> {
+        let (pledge, asked) = self.answered(client_data).await?;
+        let Pledge::Signed { nonce, act: meant, of } = pledge else { return Err(over()) };
+        if meant != act.text() || of != guest.mark() {
+            return Err(refused("the passkey signed for something else"));
+        }
+        if challenge(&nonce, &meant) != *asked {
+            return Err(over());
+        }
+        Ok(asked)
+    }
+
+    /// Checks that a passkey signed for an act, in this visit or as somebody comes in, and says whose it is.
     ///
     /// # Errors
     /// It did not.
@@ -340,14 +358,10 @@ impl Gateway {
         brought: &Brought,
     ) -> Result<Proof, AdminError> {
         let client_data = bytes(&brought.client_data)?;
-        let (pledge, asked) = self.answered(&client_data).await?;
-        let Pledge::Signed { nonce, act: meant, of } = pledge else { return Err(over()) };
-        if meant != act.text() || of.as_deref() != guest.map(Guest::mark) {
-            return Err(refused("the passkey signed for something else"));
-        }
-        if challenge(&nonce, &meant) != *asked {
-            return Err(over());
-        }
+        let asked = match guest {
+            Some(guest) => self.answered_in(guest, act, &client_data).await?,
+            None => self.answered_unknown(place, act, &client_data)?,
+        };
         let unknown = || refused("this passkey is not known here");
         let key = self.state().passkey(&brought.id).await?.ok_or_else(unknown)?;
         let who = crate::requests::parse_principal(&key.owner)?;
@@ -363,6 +377,9 @@ impl Gateway {
             .map_err(|why| refused(why.to_string()))?;
         if !self.state().use_passkey(&key.id, key.counter, i64::from(counted)).await? {
             return Err(refused("the passkey was used elsewhere at the same moment: ask again"));
+        }
+        if guest.is_none() {
+            self.spend(&asked).await?;
         }
         let short: String = key.id.chars().take(12).collect();
         let who = guest.map_or(who, |guest| guest.id().clone());

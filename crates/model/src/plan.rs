@@ -57,7 +57,7 @@ pub enum CarriedBy {
 /// One statement of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The statement as it was sent.
+    /// The statement as it is sent, without comments.
     pub text: String,
     /// `create table`, …
     pub kind: String,

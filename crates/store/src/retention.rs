@@ -59,14 +59,16 @@ impl Store {
                 )
                 .await?,
         };
-        self.delete("DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE until < $1 LIMIT $2)", now)
+        let mut others = self
+            .delete("DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE until < $1 LIMIT $2)", now)
             .await?;
-        self.delete(
-            "DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE expires < $1 LIMIT $2)",
-            requests.min(now),
-        )
-        .await?;
-        self.delete(
+        others += self
+            .delete(
+                "DELETE FROM draft WHERE id IN (SELECT id FROM draft WHERE expires < $1 LIMIT $2)",
+                requests.min(now),
+            )
+            .await?;
+        others += self.delete(
             "DELETE FROM standing_grant WHERE id IN (SELECT id FROM standing_grant WHERE expires < $1 LIMIT $2)",
             requests.min(now),
         )
@@ -79,11 +81,11 @@ impl Store {
             "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE until < $1 LIMIT $2)",
             "DELETE FROM registered_client WHERE id IN (SELECT id FROM registered_client WHERE until < $1 LIMIT $2)",
         ] {
-            self.delete(sql, now).await?;
+            others += self.delete(sql, now).await?;
         }
         self.forget_news().await?;
         match &self.database {
-            Database::Sqlite(_) if purged != Purged::default() => {
+            Database::Sqlite(_) if purged != Purged::default() || others > 0 => {
                 query("PRAGMA incremental_vacuum").execute(&self.database).await?;
                 query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.database).await?;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -15,12 +15,13 @@ use model::{Ceiling, Request, Status};
 use policy::rights::Right;
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::doubts::doubts;
 use super::frame::{self, Page};
 use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, whole, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -47,6 +48,8 @@ async fn page(
     Query(confirming): Query<Confirming>,
 ) -> Result<Response, Problem> {
     let all = pages.gateway.alike_seen_by(visitor.guest(), &id).await?;
+    let count = all.len();
+    let all = fitting(all);
     let Some(first) = all.first().filter(|first| first.status == Status::Pending) else {
         return Ok(Redirect::to(&format!("/requests/{}", words::encoded(&id))).into_response());
     };
@@ -61,6 +64,9 @@ async fn page(
                 p.standing { span.chip.wait { (all.len()) " wait" } span { "for the same statement with other values" } }
             }
             (doubts(&all))
+            @if count > all.len() {
+                p.notice { (count - all.len()) " more are too long to be shown here whole, and are not among these: they are answered by themselves." }
+            }
             section.panel aria-labelledby="statement" {
                 h2 #statement { "The statement" }
                 p {
@@ -89,6 +95,20 @@ async fn page(
     };
     let title = format!("{} alike", all.len());
     Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/", body, live: None }).into_response())
+}
+
+/// As many as are shown whole on one page: what is not is not answered with the others.
+fn fitting(all: Vec<Request>) -> Vec<Request> {
+    let mut left = 3 * whole::ROOM;
+    let fits = move |one: &Request| {
+        let size = whole::size_of(one);
+        let fits = size <= whole::ROOM && size <= left;
+        if fits {
+            left -= size;
+        }
+        fits
+    };
+    all.into_iter().filter(fits).collect()
 }
 
 fn row(one: &Request) -> Markup {
@@ -181,6 +201,9 @@ async fn answer(
         }
     };
     let set = set(&form);
+    for one in &set {
+        pages.gateway.standing_seen_by(visitor.guest(), &one.id).await?;
+    }
     let proof = if approve {
         let back = format!("{here}?confirm=approve");
         match of_form(&pages, &visitor, &headers, &form, Act::answer_all(&set, true, None), &back).await {
@@ -226,4 +249,22 @@ fn told(pages: &Pages, visitor: &Visitor, answered: &[One]) -> Html<String> {
         }
     };
     frame::page(pages, visitor, Page { title: "Answered", at: "/", body, live: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_shown_whole_is_not_answered_with_others() {
+        let of = |id: &str, value: usize| Request {
+            id: id.to_owned(),
+            values: vec![Some("x".repeat(value))],
+            ..crate::tests::request()
+        };
+        let all = vec![of("a", 10), of("b", 1_000_000), of("c", 10)];
+        let ids: Vec<String> = fitting(all).into_iter().map(|one| one.id).collect();
+        assert_eq!(ids, ["a", "c"]);
+        assert!(fitting(vec![of("a", 30_000); 100]).len() < 10);
+    }
 }

@@ -9,7 +9,9 @@ use gateway::inbox::{Card, Inbox};
 use maud::{Markup, html};
 use model::{Request, Status};
 use policy::rights::Right;
+use serde::Deserialize;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::problem::Problem;
 use super::request::waits_for;
@@ -23,9 +25,22 @@ pub(super) fn routes(routes: Routes) -> Routes {
     live::routes(routes.page("/", Right::Inbox, get(inbox)).page("/requests", Right::Inbox, get(history)))
 }
 
-async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html<String>, Problem> {
+#[derive(Deserialize)]
+struct Place {
+    /// From 1.
+    #[serde(default)]
+    page: Option<usize>,
+}
+
+async fn inbox(
+    State(pages): State<Arc<Pages>>,
+    visitor: Visitor,
+    Query(place): Query<Place>,
+) -> Result<Html<String>, Problem> {
+    let number = place.page.unwrap_or(1).max(1);
     // As they came: what comes in later moves nothing that somebody reads.
-    let Inbox { count, cards, first } = pages.gateway.inbox(visitor.guest(), MOST).await?;
+    let skip = (number - 1).saturating_mul(MOST);
+    let Inbox { count, cards, shown } = pages.gateway.inbox(visitor.guest(), skip, MOST).await?;
     let changes = drafts::notice(&pages, &visitor).await;
     let title = if count == 0 { "Inbox".to_owned() } else { format!("({count}) Inbox") };
     let body = html! {
@@ -38,14 +53,28 @@ async fn inbox(State(pages): State<Arc<Pages>>, visitor: Visitor) -> Result<Html
             }
             (changes)
             ul.cards #waiting data-live-list {
-                @for Card { request, mine, count } in &first { (card(request, *mine, *count)) }
+                @for Card { request, mine, count } in &shown { (card(request, *mine, *count)) }
             }
-            @if cards > MOST { p.hint { "The first " (MOST) " of " (cards) " are shown; others follow as these are answered." } }
+            (pager(number, cards))
             div #empty data-live-part=(count == 0) { @if count == 0 { (empty()) } }
         }
     };
     let page = Page { title: &title, at: "/", body, live: Some("/live".to_owned()) };
     Ok(frame::page(&pages, &visitor, page))
+}
+
+/// Where the others are, where there are more than a page has.
+fn pager(number: usize, cards: usize) -> Markup {
+    let all = cards.div_ceil(MOST);
+    html! {
+        @if all > 1 || number > 1 {
+            p.hint { "Page " (number) " of " (all) ", of " (cards) " in all; each asker's oldest comes first." }
+            p.row {
+                @if number > 1 { a.button href={ "/?page=" (number.min(all + 1) - 1) } { "Before" } }
+                @if number < all { a.button href={ "/?page=" (number + 1) } { "Next" } }
+            }
+        }
+    }
 }
 
 /// What an empty inbox teaches.

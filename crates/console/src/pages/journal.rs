@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Html;
 use axum::routing::{get, post};
 use gateway::records::{Look, Record, Verified};
@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use policy::rights::Right;
 use serde_json::Value;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};

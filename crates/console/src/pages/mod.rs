@@ -8,6 +8,7 @@
 
 mod access;
 mod alike;
+mod asked;
 mod assets;
 mod authorize;
 mod diff;
@@ -39,6 +40,7 @@ mod steps;
 mod story;
 mod targets;
 mod visitor;
+mod whole;
 mod words;
 
 use std::collections::BTreeSet;
@@ -135,6 +137,7 @@ pub(crate) fn router(gateway: &Arc<Gateway>, public: &Public, port: u16) -> Rout
         inbox::routes,
         request::routes,
         alike::routes,
+        whole::routes,
         standing::routes,
         passkeys::routes,
         slack::routes,

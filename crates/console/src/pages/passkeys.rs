@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -13,6 +13,7 @@ use model::Passkey;
 use policy::rights::Right;
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::presence::{Presence, fields, of_form, passkey_hint, question};
 use super::problem::Problem;

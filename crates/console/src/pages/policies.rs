@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::cases;
@@ -17,6 +17,7 @@ use maud::{Markup, html};
 use policy::rights::Right;
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;

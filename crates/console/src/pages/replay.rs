@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use gateway::recordings::{Moment, Page as Recorded, Step, Wanted};
@@ -14,6 +14,7 @@ use policy::rights::Right;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::problem::Problem;
 use super::steps::{self, Kind, Part, clock, stands_out};

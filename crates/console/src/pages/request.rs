@@ -24,7 +24,7 @@ use super::presence::{Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::story::history;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, access, lately, plan, standing, words};
+use super::{Pages, Routes, access, lately, plan, standing, whole, words};
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -90,7 +90,9 @@ async fn page(
         uses: &confirming.uses,
         keep: &confirming.keep,
     };
-    let offer = pages.gateway.offer(&request).ok().filter(|_| mine.approve());
+    let short = whole::shortened(&request);
+    let is_whole = short.left_out.is_empty();
+    let offer = pages.gateway.offer(&request).ok().filter(|_| mine.approve() && is_whole);
     let alike =
         if request.status == Status::Pending { pages.gateway.count_alike(&request).await? } else { 1 };
     let chosen = access::Chosen { seconds: &confirming.seconds, leaves: &confirming.leaves };
@@ -108,6 +110,7 @@ async fn page(
             }
             (doubts(std::slice::from_ref(&request)))
             (who(&request))
+            (whole::notice(&request, &short.left_out))
             section.panel aria-labelledby="effects" {
                 h2 #effects { @if request.preview.access.is_some() { "What it asks leave for" } @else { "What it would do" } }
                 @if let Some(plan) = &request.preview.ordered { (plan::overview(plan)) }
@@ -116,19 +119,27 @@ async fn page(
             }
             @if request.preview.access.is_none() { section.panel aria-labelledby="statement" {
                 h2 #statement { @if request.preview.ordered.is_some() { "The statements" } @else { "The statement" } }
-                @if let Some(plan) = &request.preview.ordered {
+                @if let Some(plan) = &short.request.preview.ordered {
                     div #plan data-live-part=(key) { (plan::statements(plan, &pages.gateway.plan_progress(&id).await)) }
-                    @if plan.by == CarriedBy::Message { (values(&request)) }
+                    @if plan.by == CarriedBy::Message { (values(&short.request)) }
                 } @else {
-                    pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&request.text)) } }
-                    (values(&request))
+                    pre.sql tabindex="0" aria-label="The statement" { code { (words::statement(&short.request.text)) } }
+                    (values(&short.request))
                 }
             } }
             section.panel aria-labelledby="held" {
                 h2 #held { @if request.preview.access.is_some() { "What holds it otherwise" } @else { "Why it was held" } }
                 (rules(&request))
             }
-            div #answer data-live-part=(request.status) { (answering(&visitor, &request, &mine, &how)) }
+            div #answer data-live-part=(request.status) {
+                // Whoever has signed in anew has come from where all of it is.
+                @if is_whole || confirm || request.status != Status::Pending || !mine.approve() {
+                    (answering(&visitor, &request, &mine, &how))
+                } @else {
+                    (denying(&visitor, &format!("/requests/{}/answer", request.id), &request.digest,
+                        "it is approved behind the last part of the whole, to which the way is above"))
+                }
+            }
             @if alike > 1 { p { a href={ "/requests/" (request.id) "/alike" } { "See the " (alike) " that wait and are alike" } } }
             div #give data-live-part=(request.status) {
                 @if let Some(offer) = &offer { (standing::offer(&visitor, &request, offer, &before)) }
@@ -383,6 +394,12 @@ fn runs_when(request: &Request) -> &'static str {
     }
 }
 
+/// The same on the page on which all of it is.
+pub(super) fn answering_anew(visitor: &Visitor, request: &Request, mine: &May, has_keys: bool) -> Markup {
+    let chosen = access::Chosen::default();
+    answering(visitor, request, mine, &How { has_keys, confirm: false, words: "", most: "", chosen })
+}
+
 fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) -> Markup {
     if request.status == Status::Approved && *mine != May::Nothing {
         return html! {
@@ -412,6 +429,7 @@ fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) ->
             data-passkey=[how.has_keys.then(|| format!("/requests/{}/question", request.id))] data-keys {
             (fields(visitor))
             input type="hidden" name="digest" value=(request.digest);
+            input type="hidden" name="whole" value="yes";
             @if how.confirm { input type="hidden" name="confirm" value="yes"; }
             @if said { p.hint { "You have said yes already; it waits for somebody else." } }
             @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
@@ -518,6 +536,13 @@ async fn answer(
             return Err(again(Problem::new(axum::http::StatusCode::BAD_REQUEST, "This is no answer", says)));
         }
     };
+    pages.gateway.standing_seen_by(visitor.guest(), &id).await?;
+    if approve && form.text("whole") != "yes" {
+        let says = "A yes is to what is shown whole: it is said where all of it is.";
+        let problem =
+            Problem::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, "Not all of it was shown", says);
+        return Err(problem.with_onward("See the whole", format!("{here}/whole")));
+    }
     let most = most(&form).map_err(&again)?;
     let said: String = form.text("words").trim().chars().take(LONGEST_WORDS).collect();
     let given = match access::is_in(&form) && approve {
@@ -548,6 +573,7 @@ async fn answer(
 
 async fn rescind(State(pages): Here, Path(id): Path<String>, sent: Submitted) -> Result<Response, Problem> {
     let here = format!("/requests/{}", words::encoded(&id));
+    pages.gateway.standing_seen_by(sent.visitor.guest(), &id).await?;
     let voter = sent.visitor.guest().voter();
     let taken = pages.gateway.rescind_request(&id, &voter).await;
     taken.map_err(|error| Problem::from(error).with_onward("Look again", here.clone()))?;

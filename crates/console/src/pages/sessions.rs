@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::freezes::NewEnd;
@@ -13,6 +13,7 @@ use policy::rights::Right;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::asked::Query;
 use super::frame::{self, Page};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -13,6 +13,7 @@ use gateway::presence::{Act, Brought, Whose};
 use maud::html;
 use serde::Deserialize;
 
+use super::asked::Query;
 use super::presence::{gone, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Sent, Submitted, Visitor, let_in};
@@ -38,9 +39,15 @@ struct Next {
     next: String,
 }
 
+/// A longer path is not come back to, in bytes: browsers keep it meanwhile, and keep no more than 4 kB.
+const LONGEST_PATH: usize = 1000;
+
 /// A path of ours, where this is one.
 fn own(path: &str) -> &str {
-    let fine = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
+    let fine = path.len() <= LONGEST_PATH
+        && path.starts_with('/')
+        && !path.starts_with("//")
+        && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if fine { path } else { "/" }
 }
 
@@ -208,4 +215,17 @@ async fn leave(State(pages): Here, Submitted { visitor, .. }: Submitted) -> Resu
     let mut response = Redirect::to("/signin").into_response();
     Cookie::Visit.forget(&pages, &mut response);
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_a_path_of_ours_is_gone_to() {
+        for path in ["/", "/requests/r1?confirm=approve", "/sessions/a%20b"] {
+            assert_eq!(super::own(path), path);
+        }
+        for path in ["", "x", "//x", "/\\x", "/\0", "/a\r\nb", "/a b", "/\u{7f}", "/\u{fc}"] {
+            assert_eq!(super::own(path), "/", "{path:?}");
+        }
+    }
 }

@@ -175,6 +175,7 @@ async fn give(
     let Submitted { visitor, form } = sent;
     let here = format!("/requests/{}", words::encoded(&id));
     let again = |problem: Problem| problem.with_onward("Look again", here.clone());
+    pages.gateway.standing_seen_by(visitor.guest(), &id).await?;
     let wanted = wanted(&form).map_err(&again)?;
     let said = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
     let keep = wanted.keep.iter().map(u32::to_string).collect::<Vec<_>>().join(",");

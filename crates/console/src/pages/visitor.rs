@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use gateway::people::Guest;
+use gateway::presence::Place;
 use policy::rights::Right;
 use zeroize::Zeroizing;
 
@@ -34,32 +35,36 @@ pub(super) enum Cookie {
 }
 
 impl Cookie {
-    /// No other host, and nobody in between, can set one whose name begins so.
-    fn name(self, pages: &Pages) -> String {
+    /// No other host, and nobody in between, can set one whose name begins so. Ports of one host share their cookies, so that the name
+    /// says of which it is.
+    fn name(self, place: &Place) -> String {
         let word = match self {
             Self::Visit => "durward",
             Self::Away => "durward-away",
             Self::Confirm => "durward-confirm",
         };
-        if pages.is_encrypted() { format!("__Host-{word}") } else { word.to_owned() }
+        let host = if place.origin.starts_with("https://") { "__Host-" } else { "" };
+        let port = place.origin.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        format!("{host}{word}{}", port.map(|(_, port)| format!("-{port}")).unwrap_or_default())
     }
 
     pub(super) fn read(self, pages: &Pages, headers: &HeaderMap) -> Option<Zeroizing<String>> {
-        let name = self.name(pages);
-        let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut named = all.flat_map(|value| value.split(';')).filter_map(|pair| {
-            let (key, value) = pair.trim().split_once('=')?;
-            (key == name).then(|| Zeroizing::new(value.to_owned()))
-        });
+        let name = self.name(&pages.place);
+        let mut named = named(headers, &name);
         // Two of one name: one of them is somebody else's.
         let (first, None) = (named.next()?, named.next()) else { return None };
-        Some(first)
+        Some(Zeroizing::new(first.to_owned()))
+    }
+
+    /// Whether a browser brings several: somebody else has set one, perhaps for some of our paths alone.
+    fn is_doubled(self, pages: &Pages, headers: &HeaderMap) -> bool {
+        named(headers, &self.name(&pages.place)).count() > 1
     }
 
     /// Has a browser keep it, for so many seconds.
     pub(super) fn keep(self, pages: &Pages, response: &mut Response, secret: &str, seconds: u32) {
         let secure = if pages.is_encrypted() { "; Secure" } else { "" };
-        let name = self.name(pages);
+        let name = self.name(&pages.place);
         let cookie = format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}");
         if let Ok(mut value) = HeaderValue::from_str(&cookie) {
             value.set_sensitive(true);
@@ -70,6 +75,15 @@ impl Cookie {
     pub(super) fn forget(self, pages: &Pages, response: &mut Response) {
         self.keep(pages, response, "", 0);
     }
+}
+
+/// The cookies of a name that a browser brings.
+fn named<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(';')).filter_map(move |pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
 }
 
 /// Begins somebody's visit in their browser.
@@ -121,6 +135,14 @@ pub(super) async fn with_right(
     next: Next,
 ) -> Response {
     let Some(visitor) = request.extensions().get::<Visitor>() else {
+        // Signing in once more would not help, and lead back here.
+        if Cookie::Visit.is_doubled(&pages, request.headers()) {
+            let says = "Your browser brings two sign-ins for this address: something else on this host has set a cookie of the same \
+                        name. Remove the cookies of this host in your browser, then sign in.";
+            return Problem::new(StatusCode::BAD_REQUEST, "Two sign-ins at once", says)
+                .with_onward("Sign in", "/signin")
+                .into_response();
+        }
         if request.method() == Method::GET {
             let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
             return Redirect::to(&format!("/signin?next={}", super::words::encoded(path))).into_response();
@@ -174,5 +196,23 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         let no = || Problem::new(StatusCode::BAD_REQUEST, "This is no form", "Nothing was done.");
         let body = Bytes::from_request(request, state).await.map_err(|_| no())?;
         Form::read(&body).map(Self).ok_or_else(no)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consoles_of_one_host_have_cookies_of_their_own() {
+        for (origin, name) in [
+            ("http://localhost:7300", "durward-7300"),
+            ("http://localhost:7301", "durward-7301"),
+            ("https://gate.example.com", "__Host-durward"),
+            ("https://gate.example.com:8443", "__Host-durward-8443"),
+        ] {
+            let place = Place { origin: origin.to_owned(), host: String::new() };
+            assert_eq!(Cookie::Visit.name(&place), name);
+        }
     }
 }

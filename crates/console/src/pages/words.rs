@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use gateway::visible::seen;
 use maud::{Markup, html};
+use sql::postgres::{Lexeme, lexemes};
 
 /// Text of somebody else's: every character that cannot be seen, or changes how others are seen, is written as its number.
 pub(super) fn visible(text: &str) -> Markup {
@@ -164,7 +165,8 @@ const KEYWORDS: &[&str] = &[
     "WITH",
 ];
 
-/// A statement, its words told apart by eye. This decides nothing: where it is wrong about a quote, a colour is wrong.
+/// A statement, its words told apart as the server's scanner does. What does not scan, as where it was cut short, has no colours:
+/// a wrong one would hide what runs.
 pub(super) fn statement(text: &str) -> Markup {
     html! {
         @for (kind, part) in tokens(text) {
@@ -178,50 +180,35 @@ pub(super) fn statement(text: &str) -> Markup {
 
 fn tokens(text: &str) -> Vec<(Kind, &str)> {
     let mut tokens = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let (kind, length) = token(first, rest);
-        let (part, after) = rest.split_at_checked(length.max(first.len_utf8())).unwrap_or((rest, ""));
-        tokens.push((kind, part));
-        rest = after;
+    let mut last = 0;
+    for (lexeme, at) in lexemes(text).unwrap_or_default() {
+        tokens.push((Kind::Other, text.get(last..at.start).unwrap_or_default()));
+        let part = text.get(at.clone()).unwrap_or_default();
+        tokens.push((kind(lexeme, part), part));
+        last = at.end;
     }
+    tokens.push((Kind::Other, text.get(last..).unwrap_or_default()));
+    tokens.retain(|(_, part)| !part.is_empty());
     tokens
 }
 
-fn token(first: char, rest: &str) -> (Kind, usize) {
-    let run = |fits: fn(char) -> bool| rest.find(|c| !fits(c)).unwrap_or(rest.len());
-    let until = |skip: usize, end: &str| {
-        let tail = rest.get(skip..).unwrap_or_default();
-        tail.find(end).map_or(rest.len(), |at| skip + at + end.len())
-    };
-    if rest.starts_with("--") {
-        return (Kind::Comment, until(2, "\n"));
-    }
-    if rest.starts_with("/*") {
-        return (Kind::Comment, until(2, "*/"));
-    }
-    match first {
-        '\'' => (Kind::Text, until(1, "'")),
-        '"' => (Kind::Word, until(1, "\"")),
-        '$' => {
-            let digits =
-                rest.get(1..).map_or(0, |r| r.find(|c: char| !c.is_ascii_digit()).unwrap_or(r.len()));
-            if digits > 0 { (Kind::Place, 1 + digits) } else { (Kind::Other, 1) }
-        }
-        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_ascii_alphanumeric() || c == '.')),
-        c if c.is_alphabetic() || c == '_' => {
-            let length = run(|c| c.is_alphanumeric() || c == '_' || c == '$');
-            let word = rest.get(..length).unwrap_or_default().to_ascii_uppercase();
-            let kind = if DANGER.contains(&word.as_str()) {
+fn kind(lexeme: Lexeme, part: &str) -> Kind {
+    match lexeme {
+        Lexeme::Text => Kind::Text,
+        Lexeme::Number => Kind::Number,
+        Lexeme::Place => Kind::Place,
+        Lexeme::Comment => Kind::Comment,
+        Lexeme::Other => Kind::Other,
+        Lexeme::Word => {
+            let word = part.to_ascii_uppercase();
+            if DANGER.contains(&word.as_str()) {
                 Kind::Danger
             } else if KEYWORDS.contains(&word.as_str()) {
                 Kind::Keyword
             } else {
                 Kind::Word
-            };
-            (kind, length)
+            }
         }
-        _ => (Kind::Other, 0),
     }
 }
 

@@ -62,6 +62,7 @@ async fn nothing_is_done_for_a_page_of_another_site_or_for_nobody() {
     let running = start().await;
     let own = format!("http://localhost:{}", running.address.port());
     let host = own.trim_start_matches("http://");
+    let name = format!("durward-{}", running.address.port());
     for (path, headers, status) in [
         ("/signin/question", format!("Origin: {own}\r\n"), 200),
         ("/signin/question", format!("Origin: {own}\r\nSec-Fetch-Site: same-origin\r\n"), 200),
@@ -72,7 +73,9 @@ async fn nothing_is_done_for_a_page_of_another_site_or_for_nobody() {
         ("/signin/question", format!("Origin: {own}\r\nOrigin: {own}\r\n"), 403),
         ("/signin/question", format!("Origin: {own}\r\nSec-Fetch-Site: same-site\r\n"), 403),
         ("/requests/r1/answer", format!("Origin: {own}\r\n"), 401),
-        ("/requests/r1/answer", format!("Origin: {own}\r\nCookie: durward=guessed\r\n"), 401),
+        ("/requests/r1/answer", format!("Origin: {own}\r\nCookie: {name}=guessed\r\n"), 401),
+        // Two sign-ins: another part of this host has set one for some of our paths.
+        ("/requests/r1/answer", format!("Origin: {own}\r\nCookie: {name}=guessed; {name}=x\r\n"), 400),
         ("/signout", format!("Origin: {own}\r\n"), 403),
         ("/join", format!("Origin: {own}\r\n"), 422),
     ] {
@@ -82,6 +85,23 @@ async fn nothing_is_done_for_a_page_of_another_site_or_for_nobody() {
     // A secret of the admin API opens no page, and a page's cookie no API.
     let bearer = format!("Host: {host}\r\nAuthorization: Bearer {}\r\n", running.secret);
     assert!(running.head("GET", "/", &bearer, "").await.starts_with("HTTP/1.1 303"));
-    let cookie = format!("Host: {host}\r\nCookie: durward=x\r\n");
+    let cookie = format!("Host: {host}\r\nCookie: {name}=x\r\n");
     assert!(running.head("GET", "/api/v1/requests", &cookie, "").await.starts_with("HTTP/1.1 401"));
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_or_leads_in_a_circle_has_a_page_that_says_so() {
+    let running = start().await;
+    let port = running.address.port();
+    let twice = format!("Cookie: durward-{port}=a; durward-{port}=b\r\n");
+    for (path, headers, status, words) in [
+        ("/signin?next=/%00", "", 200, "Sign in with a passkey"),
+        ("/signin?next=/a&next=/b", "", 400, "cannot be read"),
+        ("/requests/r1", twice.as_str(), 400, "brings two sign-ins"),
+        ("/signin", twice.as_str(), 200, "Sign in with a passkey"),
+    ] {
+        let headers = format!("Host: localhost:{port}\r\n{headers}");
+        let (said, body) = running.raw("GET", path, &headers, None).await;
+        assert!(said == status && body.contains(words) && body.contains("<main"), "{path}: {said} {body}");
+    }
 }

@@ -87,6 +87,7 @@ impl Gateway {
             mask_key: Arc::new(HashKey::new(keys.masks)),
             commitments: hmac::Key::new(hmac::HMAC_SHA256, &keys.commitments),
             buttons: hmac::Key::new(hmac::HMAC_SHA256, &keys.buttons),
+            console_key: crate::presence::key(&keys.verifiers),
             slack: carriers.iter().find_map(Carrier::slack),
             alarm,
             draining: watch::Sender::new(None),

@@ -174,4 +174,4 @@ fn known() -> AdminError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{ReindexObjectType, TransactionStmtKind};
 
+use super::canonical::canonical;
 use super::parse::parse;
 use super::tree::{inner, is_on, kind, options};
 use super::{Options, Refusal};
@@ -10,7 +11,7 @@ use super::{Options, Refusal};
 /// One statement of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its text, comments behind its first word included.
+    /// Its canonical text, without comments: what is shown of it is what is sent. As it was written where it has none.
     pub text: String,
     /// What it is that the server runs in no transaction.
     pub apart: Option<&'static str>,
@@ -38,7 +39,8 @@ pub fn pieces(text: &str, major: u32) -> Result<Vec<Part>, Refusal> {
         });
         let start = first.and_then(|token| usize::try_from(token.start).ok()).unwrap_or(start);
         let node = inner(&raw.stmt);
-        let text = text.get(start..end).unwrap_or_default().trim_end().to_owned();
+        let text = text.get(start..end).unwrap_or_default().trim_end();
+        let text = canonical(text).unwrap_or_else(|| text.to_owned());
         all.push((node, Part { text, apart: node.and_then(apart) }));
     }
     let is_wrapped = all.len() > 2
@@ -115,7 +117,12 @@ mod tests {
             ("BEGIN; SELECT 1", &["BEGIN", "SELECT 1"]),
             ("BEGIN READ ONLY; SELECT 1; COMMIT", &["BEGIN READ ONLY", "SELECT 1", "COMMIT"]),
             ("BEGIN; COMMIT", &["BEGIN", "COMMIT"]),
-            ("SELECT 'a;b' /* ; */; SELECT $$;$$", &["SELECT 'a;b' /* ; */", "SELECT $$;$$"]),
+            ("SELECT 'a;b' /* ; */; SELECT $$;$$", &["SELECT 'a;b'", "SELECT $$;$$"]),
+            // What only looks like a comment, or is out of sight, stands where it is read.
+            (
+                "DELETE FROM t WHERE a = 1 -- one row\r OR true; DELETE FROM t\n\n\n\n\nWHERE $$'$$ = b OR true --'",
+                &["DELETE FROM t WHERE a = 1 OR true", "DELETE FROM t WHERE $$'$$ = b OR true"],
+            ),
             ("", &[]),
         ] {
             assert_eq!(texts(text), expected, "{text}");

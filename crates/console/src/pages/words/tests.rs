@@ -51,6 +51,28 @@ fn every_effect_is_a_sentence() {
     assert_eq!(effect("select shop.orders via shop.v"), ("reads shop.orders via shop.v".to_owned(), false));
 }
 
+#[test]
+fn what_runs_never_has_the_colours_of_a_comment_or_of_a_string() {
+    for text in [
+        "DELETE FROM t WHERE a = 1 -- one row\r OR true",
+        "DELETE FROM t WHERE b = $$'$$ OR true --'",
+        "DELETE FROM t WHERE b = E'\\'' OR true --'",
+        "DELETE FROM t WHERE b = 'it''s' OR true",
+        // It is cut in the middle of a string, so that nobody knows what is one.
+        "DELETE FROM t WHERE b = $$'$$ OR true AND c = $$",
+    ] {
+        let executes = |(kind, part): &(Kind, &str)| {
+            part.contains("true") && !matches!(kind, Kind::Comment | Kind::Text)
+        };
+        assert!(tokens(text).iter().any(executes), "{text}: {:?}", tokens(text));
+    }
+    let shown = statement("SELECT 1 /* why */").into_string();
+    assert!(
+        shown.contains("<span class=\"sql-key\">SELECT</span>") && shown.contains("sql-comment"),
+        "{shown}"
+    );
+}
+
 proptest! {
     #[test]
     fn a_statement_is_shown_whole(text in "[ a-zA-Z0-9_'\"$/*;,()\n-]{0,80}|\\PC{0,40}") {

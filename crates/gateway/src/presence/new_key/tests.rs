@@ -13,7 +13,7 @@ use crate::people::Coming;
 use crate::state::State;
 use crate::traces::Traces;
 
-async fn house() -> (Arc<Gateway>, TempDir) {
+pub(in crate::presence) async fn house() -> (Arc<Gateway>, TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let journal = journal::Journal::open(&directory.path().join("journal"), journal::Options::default());
     let config = Config {
