@@ -242,6 +242,8 @@ async fn what_is_revealed_to_one_is_recorded_as_others_get_it() {
         "{POLICY}\n@id(\"clear\") permit (principal == Agent::\"clear\", action == Action::\"reveal\", resource);"
     );
     let rig = tagged_by(&policy);
+    // As the first session's update leaves it.
+    rig.server.sql(DATABASE, "UPDATE people SET score = 3 WHERE id = 4").unwrap();
     let mut sessions = Vec::new();
     for agent in ["masked", "clear"] {
         let tap = Tap::on(rig.gateway.port());

@@ -173,33 +173,3 @@ async fn what_somebody_said_before_they_signed_in_anew_is_there_again_for_them_a
         }
     }
 }
-
-#[tokio::test]
-async fn what_a_session_did_lately_is_shown_of_that_session_and_of_none_where_there_was_none() {
-    let ada = ada().await;
-    let journal = ada.running.place.path().join("journal");
-    let files = std::fs::read_dir(&journal).expect("a journal").map(|file| file.expect("a file").path());
-    let file = files.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).max().expect("one");
-    let lines = [("s1", "SELECT of_the_same"), ("s2", "SELECT of_somebody_else"), ("", "SELECT of_none")]
-        .map(|(session, text)| {
-            format!(
-                "{}\n",
-                json!({ "kind": "allowed", "time": "2026-11-26T10:00:00Z", "session": session, "text": text })
-            )
-        });
-    let mut all = std::fs::OpenOptions::new().append(true).open(file).expect("opened");
-    std::io::Write::write_all(&mut all, lines.concat().as_bytes()).expect("written");
-    let preview = model::Preview {
-        access: Some(model::Access { leaves: Default::default(), most: None, seconds: 600 }),
-        ..model::Preview::default()
-    };
-    let access = NewRequest { session: String::new(), preview, ..asked("a", held()) };
-    for (new, seen) in [(asked("d", held()), true), (access, false)] {
-        let page = ada.page(&format!("/requests/{}", ada.file(&new).await)).await;
-        assert_eq!(page.contains("of_the_same"), seen, "{page}");
-        for other in ["of_somebody_else", "of_none"] {
-            assert!(!page.contains(other), "{other}: {page}");
-        }
-        assert_eq!(page.contains("What the session did lately"), seen, "{page}");
-    }
-}
