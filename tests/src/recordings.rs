@@ -117,10 +117,14 @@ fn wire(lines: &[Json]) -> Vec<u8> {
 }
 
 fn tagged() -> Rig {
+    tagged_by(POLICY)
+}
+
+fn tagged_by(policy: &str) -> Rig {
     let server = server(&[]);
     let mut target = Target::new(DATABASE, server.port(), DATABASE);
     target.columns = vec![("public.people.email".to_owned(), "pii".to_owned())];
-    Rig::of(server, &target, "", POLICY)
+    Rig::of(server, &target, "", policy)
 }
 
 async fn through(tap: &Tap, rig: &Rig) -> (Client, tokio::task::JoinHandle<()>) {
@@ -230,6 +234,49 @@ async fn what_is_recorded_is_what_the_client_got_in_every_mode_and_holds_no_clea
     let mut stranger = rig.gateway.command(&["sessions", "play", &session]);
     stranger.env("DURWARD_ADMIN_SECRET", rig.through().password);
     assert!(!stranger.output().unwrap().status.success(), "an agent's token reads recordings");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_revealed_to_one_is_recorded_as_others_get_it() {
+    let policy = format!(
+        "{POLICY}\n@id(\"clear\") permit (principal == Agent::\"clear\", action == Action::\"reveal\", resource);"
+    );
+    let rig = tagged_by(&policy);
+    // As the first session's update leaves it.
+    rig.server.sql(DATABASE, "UPDATE people SET score = 3 WHERE id = 4").unwrap();
+    let mut sessions = Vec::new();
+    for agent in ["masked", "clear"] {
+        let tap = Tap::on(rig.gateway.port());
+        let way = Way { port: tap.port, password: rig.gateway.token(agent).unwrap() };
+        let (mut client, connection) = way.config().connect(NoTls).await.unwrap();
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        every_mode(&mut client).await;
+        drop(client);
+        connection.await.unwrap();
+        let lines = exported(&rig, &rig.gateway.last_session().unwrap());
+        let says = lines.iter().any(|line| line.at("revealed").is_some_and(|all| !all.items().is_empty()));
+        assert_eq!(says, agent == "clear", "that it was revealed");
+        sessions.push((tap.rows(), rows(&wire(&lines)), lines));
+    }
+    let [(masked, of_masked, _), (clear, of_clear, lines)] = sessions.try_into().unwrap();
+    let holds = |all: &[Vec<u8>], word: &str| {
+        all.iter().any(|row| row.windows(word.len()).any(|part| part == word.as_bytes()))
+    };
+    assert!(masked.len() > 1500 && masked.len() == clear.len(), "{} {}", masked.len(), clear.len());
+    assert!(masked == of_masked, "what is masked is recorded otherwise than its client got it");
+    // The first session's update has moved a row to another place of its table.
+    let sorted = |mut all: Vec<Vec<u8>>| {
+        all.sort();
+        all
+    };
+    let differ = sorted(masked).into_iter().zip(sorted(of_clear)).find(|(one, other)| one != other);
+    assert!(differ.is_none(), "what is revealed is recorded otherwise than others would get it: {differ:?}");
+    let shown = [lines.iter().map(|line| format!("{line:?}")).collect::<String>().into_bytes(), wire(&lines)];
+    let emails = "COPY (SELECT email FROM people WHERE email IS NOT NULL) TO STDOUT";
+    for email in rig.server.sql(DATABASE, emails).unwrap().lines().map(str::trim) {
+        assert!(holds(&clear, email), "{email} was not revealed: this shows nothing");
+        assert!(!holds(&shown, email), "{email} is in the recording");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

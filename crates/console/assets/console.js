@@ -119,6 +119,12 @@
     withPasskey(form, event.submitter);
   });
 
+  // Whoever lets more rows change than the page says is told before they answer.
+  document.addEventListener('input', ({ target }) => {
+    const raised = target.dataset.most === undefined ? null : target.form.querySelector('[data-raised]');
+    if (raised) raised.hidden = !(Number(target.value) > Number(target.dataset.most));
+  });
+
   // The secret of an invitation is behind the #, and does not stay in the address.
   const invitation = document.querySelector('form[data-join] [name=invitation]');
   if (invitation) {

@@ -16,7 +16,7 @@ use crate::gateway::{Gateway, now};
 use crate::issuers::AtConsole;
 use crate::net::web::Client;
 use crate::people::{Coming, Guest, mark, secret};
-use crate::presence::{Act, Place, Pledge, Proof};
+use crate::presence::{Act, Place, Pledge, Proof, Return};
 use crate::requests::AdminError;
 
 /// Whoever signs in takes no longer, in seconds.
@@ -27,6 +27,8 @@ const CONFIRM: i64 = 120;
 const SKEW: i64 = 10;
 /// An issuer's answer is not longer, in bytes.
 const LONGEST: usize = 256 * 1024;
+/// So much of what somebody says is kept while they sign in, in bytes.
+const LONGEST_SAID: usize = 64 * 1024;
 /// Where the issuer sends the browser back to.
 pub const CALLBACK: &str = "/signin/callback";
 
@@ -116,6 +118,7 @@ impl Gateway {
     /// # Errors
     /// There is no such issuer, it does not answer, or it cannot be stored.
     pub async fn send_to_issuer(&self, place: &Place, issuer: &str, back: &str) -> Result<Away, AdminError> {
+        let back = Return { to: back.to_owned(), said: String::new() };
         self.send(place, issuer, Act::sign_in(), None, back).await
     }
 
@@ -128,8 +131,11 @@ impl Gateway {
         place: &Place,
         act: Act,
         guest: &Guest,
-        back: &str,
+        back: Return,
     ) -> Result<Away, AdminError> {
+        if back.said.len() > LONGEST_SAID {
+            return Err(refused("what you say is too long to be kept while you sign in: say less"));
+        }
         let none = || refused("this takes your passkey");
         let issuer = &guest.word().ok_or_else(none)?.issuer;
         self.send(place, issuer, act, Some(guest), back).await
@@ -141,7 +147,7 @@ impl Gateway {
         issuer: &str,
         act: Act,
         guest: Option<&Guest>,
-        back: &str,
+        back: Return,
     ) -> Result<Away, AdminError> {
         let missing =
             || AdminError::Missing(format!("issuer {issuer} at which people sign in to the console"));
@@ -152,7 +158,7 @@ impl Gateway {
             act: act.text(),
             of: guest.map(|guest| guest.mark().to_owned()),
             began: now(),
-            back: back.to_owned(),
+            back,
         };
         // Of whoever is not known nothing is kept here: they could fill it.
         let secret = if guest.is_none() {
@@ -234,7 +240,7 @@ impl Gateway {
             let secret = self
                 .begin_visit(&known.principal.id, Some(signed), groups, known.session_age, coming)
                 .await?;
-            return Ok(Back::In(secret, back));
+            return Ok(Back::In(secret, back.to));
         };
         let here = guest.filter(|guest| guest.mark() == of).ok_or_else(over)?;
         let is_them = here.word().is_some_and(|w| w.issuer == signed.issuer && w.subject == signed.subject);
@@ -248,9 +254,10 @@ impl Gateway {
             ));
         }
         let secret = secret()?;
-        let pledge = Pledge::Signing { act, of, how: format!("sign-in at {}", signed.issuer) };
+        let to = back.to.clone();
+        let pledge = Pledge::Signing { act, of, how: format!("sign-in at {}", signed.issuer), back };
         self.state().keep_once(&mark(&secret), &pledge.text()?, now().saturating_add(CONFIRM)).await?;
-        Ok(Back::Confirm(secret, back))
+        Ok(Back::Confirm(secret, to))
     }
 
     /// That somebody has signed in anew for an act, and confirms it now.
@@ -259,7 +266,7 @@ impl Gateway {
     /// They have not, or it was for another act or visit.
     pub async fn confirmed(&self, secret: &str, act: Act, guest: &Guest) -> Result<Proof, AdminError> {
         let kept = self.state().take_once(&mark(secret)).await?.and_then(|body| Pledge::read(&body));
-        let Some(Pledge::Signing { act: meant, of, how }) = kept else {
+        let Some(Pledge::Signing { act: meant, of, how, back: _ }) = kept else {
             return Err(refused("this sign-in was used already, or is too old: begin again"));
         };
         if meant != act.text() || of != guest.mark() {
@@ -268,6 +275,13 @@ impl Gateway {
             ));
         }
         Ok(Proof::shown(act, how, guest.id().clone()))
+    }
+
+    /// What somebody said before they signed in anew for it, where that is of this path, in this visit, and not confirmed yet.
+    pub async fn said_before(&self, secret: &str, to: &str, guest: &Guest) -> Option<String> {
+        let kept = self.state().look_once(&mark(secret)).await.ok()??;
+        let Some(Pledge::Signing { of, back, .. }) = Pledge::read(&kept) else { return None };
+        (of == guest.mark() && back.to == to).then_some(back.said)
     }
 
     /// Who an identity token is, and when they signed in.

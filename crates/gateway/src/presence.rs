@@ -132,9 +132,9 @@ pub(crate) enum Pledge {
     /// A question to sign for an act, in a visit.
     Signed { nonce: String, act: String, of: String },
     /// A sign-in that is under way at an issuer.
-    SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: String },
+    SignIn { issuer: String, act: String, of: Option<String>, began: i64, back: Return },
     /// An act for which somebody has signed in anew and which they have not confirmed yet.
-    Signing { act: String, of: String, how: String },
+    Signing { act: String, of: String, how: String, back: Return },
     /// A passkey that somebody made in a visit, which is theirs when they have shown that they mean exactly this one.
     Key { of: String, id: String, key: String, counter: i64, label: String, made: i64 },
     /// Somebody in Slack, who is to say who they are.
@@ -149,6 +149,17 @@ impl Pledge {
     pub(crate) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+}
+
+/// Where somebody comes back to from their issuer, and what they had said there. The latter is kept here and in no address: what an
+/// address brings may be somebody else's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// A path of the console's.
+    pub to: String,
+    /// Fields of its form, as forms are sent.
+    #[serde(default)]
+    pub said: String,
 }
 
 /// What a browser asks an authenticator.

@@ -8,7 +8,7 @@ use journal::read::{Head, Mark, back, head};
 use recording::Key;
 use recording::event::{Events, What};
 use recording::read::{Cursor, Reader};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::gateway::Gateway;
@@ -34,14 +34,19 @@ pub struct Look {
     pub verdict: String,
     /// What stands in it, whatever its case.
     pub text: String,
-    /// Of one session.
-    pub session: String,
+    /// Of one session; of whatever session, and of none, where it is not said which. A form that leaves it empty does not say it.
+    #[serde(deserialize_with = "said")]
+    pub session: Option<String>,
     /// From this moment on: `2026-11-26T12:00:00Z`, or a beginning of it.
     pub since: String,
     /// Before this moment.
     pub until: String,
     /// Go on from here, backwards.
     pub before: String,
+}
+
+fn said<'d, D: Deserializer<'d>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(String::deserialize(from)?).filter(|said| !said.is_empty()))
 }
 
 /// What was found, the newest first.
@@ -191,7 +196,7 @@ impl Finder<'_> {
     fn fits_head(&self, time: &str, session: &str, kind: &str) -> bool {
         let Look { session: wanted, until, .. } = self.look;
         (self.verdicts.is_empty() || self.verdicts.contains(&kind))
-            && (wanted.is_empty() || session == wanted)
+            && wanted.as_ref().is_none_or(|wanted| !wanted.is_empty() && session == wanted)
             && (until.is_empty() || time < until.trim_end_matches('Z'))
     }
 
@@ -341,7 +346,9 @@ mod tests {
             (Look { text: "update".to_owned(), ..Look::default() }, vec![3]),
             (Look { text: "\"t\"".to_owned(), ..Look::default() }, vec![3]),
             (Look { text: "kind".to_owned(), ..Look::default() }, vec![]),
-            (Look { session: "s1".to_owned(), ..Look::default() }, vec![1, 0]),
+            (Look { session: Some("s1".to_owned()), ..Look::default() }, vec![1, 0]),
+            // What has no session is of no session: not of all, and not of those records that have none either.
+            (Look { session: Some(String::new()), ..Look::default() }, vec![]),
             (Look { since: "2026-11-26T10:00:03Z".to_owned(), ..Look::default() }, vec![4, 3]),
             (Look { until: "2026-11-26T10:00:01Z".to_owned(), ..Look::default() }, vec![0]),
         ] {

@@ -31,7 +31,7 @@ pub enum What<'a> {
     Answered(&'a [u8]),
     /// How the rows that follow are to be read, in the protocol's terms.
     Shape(&'a [u8]),
-    /// Bytes as the client got them.
+    /// Bytes as the client got them, or would have, were nothing revealed to it.
     Answer(&'a [u8]),
     /// So many bytes more that the client got, and their SHA-256: the answer is longer than what is kept of one.
     Rest {

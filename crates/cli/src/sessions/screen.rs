@@ -89,6 +89,12 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
             };
             out.push(look.paint(Colour::Dim, &format!("{head}  allowed{by}")));
             out.extend(statement().lines().map(|l| look.paint(Colour::Green, l)));
+            if !of("revealed").is_empty() {
+                out.push(format!(
+                    "Whoever ran it got clear values of {}; here they are masked.",
+                    of("revealed")
+                ));
+            }
         }
         "refused" | "unreadable" => {
             out.push(look.paint(Colour::Dim, &format!("{head}  {verdict}")));

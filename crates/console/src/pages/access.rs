@@ -9,13 +9,6 @@ use super::standing::{LIVES, life};
 use super::words;
 use crate::form::Form;
 
-/// What somebody had chosen before they signed in anew to confirm it.
-#[derive(Debug, Default)]
-pub(super) struct Chosen<'a> {
-    pub seconds: &'a str,
-    pub leaves: &'a str,
-}
-
 /// What is asked for, or was given, in words.
 pub(super) fn overview(access: &Access) -> Markup {
     let Access { leaves, most, seconds } = access;
@@ -36,12 +29,11 @@ pub(super) fn overview(access: &Access) -> Markup {
     }
 }
 
-/// What a person gives: as much as is asked for, or less.
-pub(super) fn fields(access: &Access, chosen: &Chosen<'_>) -> Markup {
+/// What a person gives: as much as is asked for, or less; at first what they had chosen before they signed in anew to confirm it.
+pub(super) fn fields(access: &Access, said: Option<&Form>) -> Markup {
     let Access { leaves, most, seconds } = access;
-    let before: Option<Vec<Leave>> = serde_json::from_str(chosen.leaves).ok();
-    let is_on = |leave: &Leave| before.as_ref().is_none_or(|before| before.contains(leave));
-    let wanted = chosen.seconds.parse().unwrap_or(*seconds);
+    let is_on = |leave: &Leave| said.is_none_or(|said| said.all("leave").any(|one| one == written(leave)));
+    let wanted = said.and_then(|said| said.text("seconds").parse().ok()).unwrap_or(*seconds);
     html! {
         input type="hidden" name="access" value="yes";
         @if let Some(most) = most { input type="hidden" name="asked" value=(most); }
@@ -98,11 +90,4 @@ pub(super) fn given(form: &Form, most: Option<u64>) -> Result<Access, Problem> {
         most: asked.map(|asked| most.unwrap_or(asked)),
         seconds: form.text("seconds").parse().map_err(|_| wrong())?,
     })
-}
-
-/// The same where somebody comes back to it.
-pub(super) fn back(access: &Access) -> String {
-    let leaves: Vec<&Leave> = access.leaves.iter().collect();
-    let leaves = serde_json::to_string(&leaves).unwrap_or_default();
-    format!("&seconds={}&leaves={}", access.seconds, words::encoded(&leaves))
 }

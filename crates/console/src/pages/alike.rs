@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::asked::Query;
 use super::doubts::doubts;
 use super::frame::{self, Page};
-use super::presence::{Presence, fields, of_form, question};
+use super::presence::{Back, Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, whole, words};
@@ -206,7 +206,9 @@ async fn answer(
     }
     let proof = if approve {
         let back = format!("{here}?confirm=approve");
-        match of_form(&pages, &visitor, &headers, &form, Act::answer_all(&set, true, None), &back).await {
+        match of_form(&pages, &visitor, &headers, &form, Act::answer_all(&set, true, None), &Back::to(&back))
+            .await
+        {
             Ok(Presence::Proved(proof)) => Some(proof),
             Ok(Presence::Away(response)) => return Ok(response),
             Err(problem) => return Err(again(problem)),

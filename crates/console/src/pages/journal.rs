@@ -83,7 +83,7 @@ fn link(look: &Look, before: &str) -> String {
         ("table", table),
         ("verdict", verdict),
         ("text", text),
-        ("session", session),
+        ("session", session.as_deref().unwrap_or_default()),
         ("since", since),
         ("until", until),
         ("before", before),
@@ -123,7 +123,7 @@ fn filters(look: &Look) -> Markup {
                     (field("until", "Before (UTC)", &look.until, "2026-11-27"))
                 }
             }
-            @if !look.session.is_empty() { input type="hidden" name="session" value=(look.session); }
+            @if let Some(session) = &look.session { input type="hidden" name="session" value=(session); }
             button type="submit" { "Look" }
             a.button.quiet href="/journal" { "Everything" }
         }

@@ -13,8 +13,12 @@ const LAST: usize = 8;
 
 /// What the session did before it asked. It is a help and no more: where it cannot be read, nothing is shown.
 pub(super) async fn statements(pages: &Pages, visitor: &Visitor, request: &Request) -> Markup {
+    // Access is asked for in no session, and nothing is what it did before.
+    if request.session.is_empty() {
+        return html! {};
+    }
     let look = Look {
-        session: request.session.clone(),
+        session: Some(request.session.clone()),
         verdict: "allowed,refused,unreadable,held".to_owned(),
         ..Look::default()
     };

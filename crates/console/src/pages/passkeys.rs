@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::asked::Query;
 use super::frame::{self, Page};
-use super::presence::{Presence, fields, of_form, passkey_hint, question};
+use super::presence::{Back, Presence, fields, of_form, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, slack, words};
@@ -175,7 +175,7 @@ async fn add(State(pages): Here, headers: HeaderMap, sent: Submitted) -> Result<
     let name = form.text("key");
     let proposed = pages.gateway.proposed_passkey(visitor.guest(), name).await.map_err(again)?;
     let back = format!("/me/passkeys/new?key={}&confirm=passkey", words::encoded(name));
-    let proof = match of_form(&pages, &visitor, &headers, &form, proposed.act, &back).await {
+    let proof = match of_form(&pages, &visitor, &headers, &form, proposed.act, &Back::to(&back)).await {
         Ok(Presence::Proved(proof)) => proof,
         Ok(Presence::Away(response)) => return Ok(response),
         Err(problem) => return Err(problem.with_onward("Back", "/me")),

@@ -3,12 +3,12 @@
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use gateway::presence::{Act, Brought, Proof, Question};
+use gateway::presence::{Act, Brought, Proof, Question, Return};
 use maud::{Markup, html};
 
 use super::problem::Problem;
 use super::visitor::{Cookie, Visitor};
-use super::{Pages, frame};
+use super::{Pages, frame, words};
 use crate::form::Form;
 
 /// What a form came to.
@@ -19,14 +19,41 @@ pub(super) enum Presence {
     Away(Response),
 }
 
-/// Takes the proof that a form brings for an act. `back` is where a fresh sign-in comes back to, to be confirmed.
+/// Where a fresh sign-in comes back to, to be confirmed.
+pub(super) struct Back<'a> {
+    /// Its path; nothing of what was said is in it.
+    pub to: &'a str,
+    /// The fields of the form that are kept meanwhile.
+    pub keeps: &'a [&'a str],
+}
+
+impl<'a> Back<'a> {
+    pub(super) fn to(to: &'a str) -> Self {
+        Self { to, keeps: &[] }
+    }
+}
+
+/// What somebody said in a form before they signed in anew for it; nothing where they have not, or have confirmed it. Only what
+/// they sent themselves fills a form: a link that somebody else made does not.
+pub(super) async fn said_before(
+    pages: &Pages,
+    visitor: &Visitor,
+    headers: &HeaderMap,
+    to: &str,
+) -> Option<Form> {
+    let secret = Cookie::Confirm.read(pages, headers)?;
+    let said = pages.gateway.said_before(&secret, to, visitor.guest()).await?;
+    Form::read(said.as_bytes())
+}
+
+/// Takes the proof that a form brings for an act.
 pub(super) async fn of_form(
     pages: &Pages,
     visitor: &Visitor,
     headers: &HeaderMap,
     form: &Form,
     act: Act,
-    back: &str,
+    back: &Back<'_>,
 ) -> Result<Presence, Problem> {
     let brought = form.text("signed");
     if !brought.is_empty() {
@@ -39,8 +66,15 @@ pub(super) async fn of_form(
     {
         return Ok(Presence::Proved(pages.gateway.confirmed(&secret, act, visitor.guest()).await?));
     }
+    let back = Return { to: back.to.to_owned(), said: part(form, back.keeps) };
     let away = pages.gateway.send_for(&pages.place, act, visitor.guest(), back).await?;
     Ok(Presence::Away(gone(pages, &away)))
+}
+
+/// Fields of a form, as forms are sent.
+fn part(form: &Form, names: &[&str]) -> String {
+    let all = form.pairs().filter(|(name, value)| names.contains(name) && !value.is_empty());
+    all.map(|(name, value)| format!("{name}={}", words::encoded(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The proof that a form brings for an act of whose form nothing could be kept while somebody signs in anew: a passkey's alone.

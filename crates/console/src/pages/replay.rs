@@ -114,7 +114,7 @@ fn back(error: AdminError) -> Problem {
 
 /// A session of which there is no recording: what the journal knows of it is all there is.
 async fn unrecorded(pages: &Pages, visitor: &Visitor, id: &str) -> Result<Response, Problem> {
-    let look = Look { session: id.to_owned(), ..Look::default() };
+    let look = Look { session: Some(id.to_owned()), ..Look::default() };
     let known = pages.gateway.records(look).await?.found;
     let live = pages.gateway.sessions().list().into_iter().find(|live| live.id == id);
     if known.is_empty() && live.is_none() {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -15,16 +15,16 @@ use maud::{Markup, html};
 use model::{CarriedBy, Ceiling, HoldRule, Preview, Request, Shown, Status, Tier};
 use policy::quorum;
 use policy::rights::Right;
-use serde::Deserialize;
 
 use super::doubts::doubts;
 use super::frame::{self, Page};
 use super::inbox::chip;
-use super::presence::{Presence, fields, of_form, question};
+use super::presence::{Back, Presence, fields, of_form, question, said_before};
 use super::problem::Problem;
 use super::story::history;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, access, lately, plan, standing, whole, words};
+use crate::form::Form;
 
 /// What is said with an answer, in characters.
 const LONGEST_WORDS: usize = 1000;
@@ -41,27 +41,9 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .page("/requests/{id}/rescind", Right::Inbox, post(rescind))
 }
 
-#[derive(Deserialize)]
-struct Confirming {
-    /// Set where somebody has signed in anew to approve.
-    #[serde(default)]
-    confirm: Option<String>,
-    /// What they had said.
-    #[serde(default)]
-    words: String,
-    /// And to how many rows.
-    #[serde(default)]
-    most: String,
-    /// For how long, how often, and with which values kept, of a grant.
-    #[serde(default)]
-    seconds: String,
-    #[serde(default)]
-    uses: String,
-    #[serde(default)]
-    keep: String,
-    /// What of the access that is asked for.
-    #[serde(default)]
-    leaves: String,
+/// Where somebody comes back to who has signed in anew to approve.
+fn confirming(id: &str) -> String {
+    format!("/requests/{}?confirm=approve", words::encoded(id))
 }
 
 async fn page(
@@ -69,34 +51,24 @@ async fn page(
     headers: HeaderMap,
     visitor: Visitor,
     Path(id): Path<String>,
-    Query(confirming): Query<Confirming>,
 ) -> Result<Html<String>, Problem> {
     let request = pages.gateway.request_seen_by(visitor.guest(), &id).await?;
     let others = pages.gateway.asked_beside(visitor.guest(), &request, RECENT).await?;
     let has_keys = !pages.gateway.passkeys(visitor.guest()).await?.is_empty();
-    let confirming_what =
-        confirming.confirm.as_deref().filter(|_| Cookie::Confirm.read(&pages, &headers).is_some());
-    let confirm = confirming_what == Some("approve");
+    let said = said_before(&pages, &visitor, &headers, &confirming(&id)).await;
+    let giving = said_before(&pages, &visitor, &headers, &standing::confirming(&id)).await;
     let mine = pages.gateway.may_answer(visitor.guest(), &request);
     let is_over = request.status == Status::Superseded;
     let anew =
         others.iter().find(|other| is_over && other.takes_the_place_of(&id)).map(|other| other.id.as_str());
     let key = format!("{} {} {}", request.status, request.votes.len(), anew.unwrap_or_default());
-    let before = standing::Before {
-        confirm: confirming_what == Some("grant"),
-        has_keys,
-        seconds: &confirming.seconds,
-        most: &confirming.most,
-        uses: &confirming.uses,
-        keep: &confirming.keep,
-    };
+    let before = standing::Before { has_keys, said: giving.as_ref() };
     let short = whole::shortened(&request);
     let is_whole = short.left_out.is_empty();
     let offer = pages.gateway.offer(&request).ok().filter(|_| mine.approve() && is_whole);
     let alike =
         if request.status == Status::Pending { pages.gateway.count_alike(&request).await? } else { 1 };
-    let chosen = access::Chosen { seconds: &confirming.seconds, leaves: &confirming.leaves };
-    let how = How { has_keys, confirm, words: &confirming.words, most: &confirming.most, chosen };
+    let how = How { has_keys, said: said.as_ref() };
     let body = html! {
         main.request #main {
             p.back { a href="/" { "← Inbox" } }
@@ -133,7 +105,7 @@ async fn page(
             }
             div #answer data-live-part=(request.status) {
                 // Whoever has signed in anew has come from where all of it is.
-                @if is_whole || confirm || request.status != Status::Pending || !mine.approve() {
+                @if is_whole || said.is_some() || request.status != Status::Pending || !mine.approve() {
                     (answering(&visitor, &request, &mine, &how))
                 } @else {
                     (denying(&visitor, &format!("/requests/{}/answer", request.id), &request.digest,
@@ -366,11 +338,14 @@ fn enough(HoldRule { quorum, approvers, .. }: &HoldRule) -> Markup {
 /// How somebody can show that they are there.
 struct How<'a> {
     has_keys: bool,
-    /// They have signed in anew to approve, a moment ago.
-    confirm: bool,
-    words: &'a str,
-    most: &'a str,
-    chosen: access::Chosen<'a>,
+    /// What they said, where they have signed in anew to approve it, a moment ago.
+    said: Option<&'a Form>,
+}
+
+impl How<'_> {
+    fn text(&self, name: &str) -> &str {
+        self.said.map_or("", |said| said.text(name))
+    }
 }
 
 /// What happens to what is approved and not used.
@@ -396,8 +371,7 @@ fn runs_when(request: &Request) -> &'static str {
 
 /// The same on the page on which all of it is.
 pub(super) fn answering_anew(visitor: &Visitor, request: &Request, mine: &May, has_keys: bool) -> Markup {
-    let chosen = access::Chosen::default();
-    answering(visitor, request, mine, &How { has_keys, confirm: false, words: "", most: "", chosen })
+    answering(visitor, request, mine, &How { has_keys, said: None })
 }
 
 fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) -> Markup {
@@ -430,20 +404,21 @@ fn answering(visitor: &Visitor, request: &Request, mine: &May, how: &How<'_>) ->
             (fields(visitor))
             input type="hidden" name="digest" value=(request.digest);
             input type="hidden" name="whole" value="yes";
-            @if how.confirm { input type="hidden" name="confirm" value="yes"; }
+            @if how.said.is_some() { input type="hidden" name="confirm" value="yes"; }
             @if said { p.hint { "You have said yes already; it waits for somebody else." } }
-            @if how.confirm { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
+            @if how.said.is_some() { p.hint role="status" { "You have signed in again. Approve to confirm that you mean exactly this." } }
             @if let Some(access) = &request.preview.access {
-                (comment("Add a comment", how.words, false, &html! {}))
-                (access::fields(access, &how.chosen))
-                (rows_at_most(request, how.most))
+                (comment("Add a comment", how.text("words"), false, &html! {}))
+                (access::fields(access, how.said))
+                (rows_at_most(request, how.text("most")))
             } @else if let Ceiling::Rows { .. } = &request.ceiling {
                 // Where something was not seen, how many rows it may change is for whoever approves to say.
-                (comment("Add a comment, or say how many rows", how.words, !how.most.is_empty() || !request.preview.unseen.is_empty(),
-                    &rows_at_most(request, how.most)))
+                (comment("Add a comment, or say how many rows", how.text("words"), !how.text("most").is_empty() || !request.preview.unseen.is_empty(),
+                    &rows_at_most(request, how.text("most"))))
             } @else {
-                (comment("Add a comment", how.words, false, &html! {}))
+                (comment("Add a comment", how.text("words"), false, &html! {}))
             }
+            (raised(request, how.text("most")))
             p.problem role="alert" hidden {}
             div.buttons {
                 button type="submit" name="answer" value="deny" data-key="d" { "Deny" kbd { "d" } }
@@ -476,7 +451,7 @@ fn comment(title: &str, words: &str, open: bool, more: &Markup) -> Markup {
             summary { (title) }
             (more)
             label for="words" { "A comment; whoever asks sees it where you deny" }
-            textarea #words name="words" rows="2" maxlength=(LONGEST_WORDS) { (words) }
+            textarea #words name="words" rows="2" autocomplete="off" maxlength=(LONGEST_WORDS) { (words) }
         }
     }
 }
@@ -486,7 +461,20 @@ fn rows_at_most(request: &Request, said: &str) -> Markup {
         @if let Ceiling::Rows { most, .. } = &request.ceiling {
             p.most {
                 label for="most" { "Rows at most" } " "
-                input #most name="most" type="number" min="0" step="1" placeholder=(most) value=(said);
+                input #most name="most" type="number" min="0" step="1" placeholder=(most) value=(said)
+                    data-most=(most) autocomplete="off";
+            }
+        }
+    }
+}
+
+/// Says so where whoever answers lets more rows change than the page says. The script shows it as the number is typed.
+fn raised(request: &Request, said: &str) -> Markup {
+    html! {
+        @if let Ceiling::Rows { most, .. } = &request.ceiling {
+            p.problem data-raised role="status" hidden[said.parse::<u64>().is_ok_and(|said| said <= *most) || said.is_empty()] {
+                "You say more rows than this page does: it asks for at most " strong { (most) } ", and with your answer it may change "
+                "as many as you say."
             }
         }
     }
@@ -495,7 +483,7 @@ fn rows_at_most(request: &Request, said: &str) -> Markup {
 // ---------------------------------------------------------------------- answers
 
 /// The answer that a form is about, to exactly what its page showed.
-fn act(id: &str, form: &crate::form::Form, approve: bool) -> Result<Act, Problem> {
+fn act(id: &str, form: &Form, approve: bool) -> Result<Act, Problem> {
     let most = most(form)?.filter(|_| approve);
     if access::is_in(form) {
         return Ok(Act::answer_access(id, form.text("digest"), approve, &access::given(form, most)?));
@@ -504,7 +492,7 @@ fn act(id: &str, form: &crate::form::Form, approve: bool) -> Result<Act, Problem
 }
 
 /// How many rows are approved, where that is said.
-fn most(form: &crate::form::Form) -> Result<Option<u64>, Problem> {
+fn most(form: &Form) -> Result<Option<u64>, Problem> {
     match form.text("most").trim() {
         "" => Ok(None),
         number => number.parse().map(Some).map_err(|_| {
@@ -550,9 +538,7 @@ async fn answer(
         false => None,
     };
     let proof = if approve {
-        let rows = most.map(|most| most.to_string()).unwrap_or_default();
-        let back = format!("{here}?confirm=approve&words={}&most={rows}", words::encoded(&said));
-        let back = back + &given.as_ref().map(access::back).unwrap_or_default();
+        let back = Back { to: &confirming(&id), keeps: &["words", "most", "seconds", "leave"] };
         let act = act(&id, &form, true).map_err(&again)?;
         match of_form(&pages, &visitor, &headers, &form, act, &back).await {
             Ok(Presence::Proved(proof)) => Some(proof),

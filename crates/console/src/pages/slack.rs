@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::asked::Query;
 use super::frame::{self, Page};
-use super::presence::{Presence, fields, of_form, question};
+use super::presence::{Back, Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, words};
@@ -126,10 +126,11 @@ async fn link(State(pages): Here, headers: HeaderMap, sent: Submitted) -> Result
     let secret = form.text("link");
     let user = pages.gateway.slack_user_of(secret).await.map_err(back)?;
     let to = format!("{AT}?link={}&confirm=yes", words::encoded(secret));
-    let proof = match of_form(&pages, &visitor, &headers, &form, Act::link_slack(&user), &to).await? {
-        Presence::Proved(proof) => proof,
-        Presence::Away(response) => return Ok(response),
-    };
+    let proof =
+        match of_form(&pages, &visitor, &headers, &form, Act::link_slack(&user), &Back::to(&to)).await? {
+            Presence::Proved(proof) => proof,
+            Presence::Away(response) => return Ok(response),
+        };
     pages.gateway.link_slack_for(visitor.guest(), secret, Some(proof)).await.map_err(back)?;
     let mut response = Redirect::to("/me").into_response();
     Cookie::Confirm.forget(&pages, &mut response);

@@ -1,7 +1,6 @@
 //! Standing grants: giving one from a request, as a part of its page; the list of those that there are; one of them, what it covers
 //! and what it was used for. Revoking takes no proof: it lets less happen than before.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -16,7 +15,7 @@ use policy::rights::Right;
 
 use super::frame::{self, Page};
 use super::inbox::chip;
-use super::presence::{Presence, fields, of_form, question};
+use super::presence::{Back, Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::request::one_line;
 use super::visitor::{Cookie, Submitted, Visitor};
@@ -47,26 +46,26 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 // ---------------------------------------------------------------------- giving one
 
-/// What somebody said before they signed in anew to confirm it.
-#[derive(Debug, Default)]
+/// How somebody can show that they are there, and what they said, where they have signed in anew to confirm it.
 pub(super) struct Before<'a> {
-    pub confirm: bool,
     pub has_keys: bool,
-    pub seconds: &'a str,
-    pub most: &'a str,
-    pub uses: &'a str,
-    pub keep: &'a str,
+    pub said: Option<&'a Form>,
+}
+
+/// Where they come back to.
+pub(super) fn confirming(id: &str) -> String {
+    format!("/requests/{}?confirm=grant", words::encoded(id))
 }
 
 /// The part of a request's page from which a standing grant is given, in words first.
 pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before: &Before<'_>) -> Markup {
     let Offer { longest, most, open } = offer;
     let by = if before.has_keys { "with your passkey" } else { "by signing in again" };
-    let chosen = before.seconds.parse().unwrap_or_else(|_| USUAL_LIFE.min(*longest));
-    let kept: BTreeSet<&str> = before.keep.split(',').collect();
-    let number = |said: &str| said.parse::<u64>().ok();
+    let number = |name: &str| before.said.and_then(|said| said.text(name).parse::<u64>().ok());
+    let chosen = number("seconds").unwrap_or_else(|| USUAL_LIFE.min(*longest));
+    let is_kept = |n: u32| before.said.is_some_and(|said| said.all("keep").any(|kept| kept == n.to_string()));
     html! {
-        details.panel #grant open[before.confirm] {
+        details.panel #grant open[before.said.is_some()] {
             summary { h2 { "Ask less: let alike statements through for a while" } }
             p {
                 "A standing grant lets " strong { (words::visible(&request.principal)) }
@@ -79,7 +78,7 @@ pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before:
                 data-passkey=[before.has_keys.then(|| format!("/requests/{}/grant/question", request.id))] {
                 (fields(visitor))
                 input type="hidden" name="digest" value=(request.digest);
-                @if before.confirm {
+                @if before.said.is_some() {
                     input type="hidden" name="confirm" value="yes";
                     p.hint role="status" { "You have signed in again. Give the grant to confirm that you mean exactly this one." }
                 }
@@ -89,7 +88,7 @@ pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before:
                     @for (n, value) in (1_u32..).zip(&request.values) {
                         @if open.contains(&n) {
                             label {
-                                input type="checkbox" name="keep" value=(n) checked[kept.contains(n.to_string().as_str())];
+                                input type="checkbox" name="keep" value=(n) checked[is_kept(n)];
                                 " " code.sql-place { "$" (n) } " stays " (shown(value.as_deref()))
                             }
                         } @else {
@@ -101,7 +100,7 @@ pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before:
                 p.most {
                     label for="grant-most" { "Rows at most, each time" } " "
                     input #grant-most name="most" type="number" min="0" step="1" required
-                        value=[number(before.most).or(*most)];
+                        value=[number("most").or(*most)] autocomplete="off";
                 }
                 p.most {
                     label for="grant-life" { "For" } " "
@@ -114,7 +113,7 @@ pub(super) fn offer(visitor: &Visitor, request: &Request, offer: &Offer, before:
                 }
                 p.most {
                     label for="grant-uses" { "Times at most" } " "
-                    input #grant-uses name="uses" type="number" min="1" step="1" placeholder="any" value=[number(before.uses)];
+                    input #grant-uses name="uses" type="number" min="1" step="1" placeholder="any" value=[number("uses")] autocomplete="off";
                 }
                 p.hint {
                     "Nobody looks at what it lets through beforehand. More rows than that are taken back. What policy denies stays denied, what \
@@ -177,14 +176,7 @@ async fn give(
     let again = |problem: Problem| problem.with_onward("Look again", here.clone());
     pages.gateway.standing_seen_by(visitor.guest(), &id).await?;
     let wanted = wanted(&form).map_err(&again)?;
-    let said = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
-    let keep = wanted.keep.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-    let back = format!(
-        "{here}?confirm=grant&seconds={}&most={}&uses={}&keep={keep}",
-        said(wanted.seconds),
-        said(wanted.most),
-        said(wanted.uses)
-    );
+    let back = Back { to: &confirming(&id), keeps: &["seconds", "most", "uses", "keep"] };
     let act = Act::give(&id, form.text("digest"), &wanted);
     let proof = match of_form(&pages, &visitor, &headers, &form, act, &back).await {
         Ok(Presence::Proved(proof)) => proof,

@@ -165,7 +165,14 @@ fn decided(step: &Step) -> Markup {
 
 fn results(step: &Step, more: Option<&str>, part: Part) -> Markup {
     let mut left = part.most;
+    let revealed = list(step, "revealed");
     html! {
+        @if !revealed.is_empty() {
+            p.hint {
+                "Whoever ran it got clear values of " (words::visible(&revealed.join(", "))) ". They are recorded as somebody gets them "
+                "to whom nothing is revealed."
+            }
+        }
         @for (n, shown) in step.results.iter().enumerate() {
             @let table = table(shown, &format!("Result {} of statement {}", n + 1, step.index + 1), part.skip, &mut left);
             (table.0)

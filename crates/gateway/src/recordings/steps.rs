@@ -36,7 +36,7 @@ pub struct Wanted {
     pub only: Option<String>,
     /// Only steps in which this text stands, whatever its case: in the statement, or in what was shown.
     pub find: Option<String>,
-    /// With the bytes that the client got of rows and errors, in base64.
+    /// With the bytes that the client got of rows and errors, in base64; masked where something was revealed to it.
     pub wire: bool,
 }
 
@@ -121,7 +121,7 @@ pub struct Step {
     pub done: bool,
     /// What it showed, as far as rows are wanted.
     pub results: Vec<Shown>,
-    /// The bytes that the client got, in base64, where they are wanted.
+    /// The bytes that the client got, in base64, where they are wanted; masked where something was revealed to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wire: Option<String>,
 }

@@ -17,6 +17,8 @@ pub struct Chunk {
     pub answers: u64,
     /// What the recording is told beside the bytes, in order.
     pub notes: Vec<Note>,
+    /// What is recorded in the place of the bytes: the same rows as somebody without `reveal` would get them.
+    pub recorded: Option<Vec<u8>>,
 }
 
 /// Something about a chunk's bytes from one of them on. Of rows that are masked all notes stand at their beginning, so that it does
@@ -53,19 +55,53 @@ pub struct RowPlan {
     pub plan: Plan,
     /// For COPY: how its rows are read.
     pub copy: Option<CopyRewriter>,
+    /// By what the rows are recorded, where that is not as the client gets them: whoever may read recordings may not see what was
+    /// revealed to somebody else.
+    pub recorded: Option<Box<RowPlan>>,
 }
 
 impl RowPlan {
     /// For what holds nothing to mask.
     pub fn clear() -> Self {
-        Self { plan: Plan::new(Vec::new()), copy: None }
+        Self { plan: Plan::new(Vec::new()), copy: None, recorded: None }
+    }
+
+    /// For the client by one plan, for the recording by another; `None` where neither masks anything.
+    pub fn of(
+        client: Option<Plan>,
+        recorded: Option<Plan>,
+        copy: impl Fn() -> Option<CopyRewriter>,
+    ) -> Option<Self> {
+        let one = |plan| Self { plan, copy: copy(), recorded: None };
+        let recorded = recorded.map(|plan| Box::new(one(plan)));
+        match client {
+            None if recorded.is_none() => None,
+            client => Some(Self { recorded, ..client.map_or_else(Self::clear, one) }),
+        }
+    }
+
+    /// A piece of the rows under it.
+    fn rewritten(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Cut> {
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let frame = wire::postgres::split(rest, usize::MAX).ok().flatten().ok_or(Cut::Malformed)?;
+            rest = rest.get(frame.whole.len()..).unwrap_or_default();
+            let mut columns = Columns(&mut self.plan);
+            let rewritten = match &mut self.copy {
+                None => row::rewrite(frame.body, &mut out, &mut columns),
+                Some(copy) => copy.row(frame.body, &mut out, &mut columns),
+            };
+            rewritten.map_err(|_| Cut::Malformed)?;
+        }
+        Ok(out)
     }
 }
 
 impl Chunk {
     /// Frames that hold nothing of the target's data, or nothing to mask.
     pub fn frames(bytes: Vec<u8>, rows: u64) -> Self {
-        Self { bytes, kind: ChunkKind::Frames, rows, answers: 0, notes: Vec::new() }
+        Self { bytes, kind: ChunkKind::Frames, rows, answers: 0, notes: Vec::new(), recorded: None }
     }
 
     /// What is appended next answers this operation.
@@ -93,19 +129,12 @@ impl Maskable for Chunk {
         if matches!(self.kind, ChunkKind::Frames) {
             return Ok(self);
         }
-        let mut out = Vec::with_capacity(self.bytes.len());
-        let mut rest = self.bytes.as_slice();
-        while !rest.is_empty() {
-            let frame = wire::postgres::split(rest, usize::MAX).ok().flatten().ok_or(Cut::Malformed)?;
-            rest = rest.get(frame.whole.len()..).unwrap_or_default();
-            let mut columns = Columns(&mut plan.plan);
-            let rewritten = match &mut plan.copy {
-                None => row::rewrite(frame.body, &mut out, &mut columns),
-                Some(copy) => copy.row(frame.body, &mut out, &mut columns),
-            };
-            rewritten.map_err(|_| Cut::Malformed)?;
-        }
-        Ok(Self { bytes: out, ..self })
+        let recorded = match &mut plan.recorded {
+            Some(recorded) => Some(recorded.rewritten(&self.bytes)?),
+            None => None,
+        };
+        let bytes = if plan.plan.is_clear() { self.bytes } else { plan.rewritten(&self.bytes)? };
+        Ok(Self { bytes, recorded, ..self })
     }
 }
 
@@ -115,21 +144,22 @@ impl crate::spine::Measured for Chunk {
     }
 
     fn pieces(&self, put: &mut dyn FnMut(&Piece<'_>)) {
+        let bytes = self.recorded.as_deref().unwrap_or(&self.bytes);
         let (mut from, mut answers) = (0, self.answers);
         for Note { at, what } in &self.notes {
             match what {
                 Noted::Answers(next) => {
-                    put(&Piece::Bytes(answers, self.bytes.get(from..*at).unwrap_or_default()));
+                    put(&Piece::Bytes(answers, bytes.get(from..*at).unwrap_or_default()));
                     (from, answers) = (*at, *next);
                 }
                 Noted::Shape(description) => {
-                    put(&Piece::Bytes(answers, self.bytes.get(from..*at).unwrap_or_default()));
+                    put(&Piece::Bytes(answers, bytes.get(from..*at).unwrap_or_default()));
                     put(&Piece::Shape(answers, description));
                     from = *at;
                 }
             }
         }
-        put(&Piece::Bytes(answers, self.bytes.get(from..).unwrap_or_default()));
+        put(&Piece::Bytes(answers, bytes.get(from..).unwrap_or_default()));
     }
 }
 

@@ -1,7 +1,10 @@
 //! Results: how their rows are read, and by which plan they are masked.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use masking::Plan;
+use model::ColumnName;
 use sql::postgres::Control;
 use sql::postgres::copy::CopyFormat as Declared;
 use wire::postgres::Frame;
@@ -84,7 +87,7 @@ impl Answers {
     /// The plan of a portal's rows: from what the server said of its statement.
     pub(super) fn plan_portal(&mut self, bound: &Bound, c: &Conversation) -> Result<(), &'static str> {
         if !c.understanding.may_mask() {
-            self.set_rows(None);
+            self.set_rows(None, None);
             return Ok(());
         }
         // A cursor's description has its formats in it, a statement's has not: they are the portal's.
@@ -94,16 +97,31 @@ impl Answers {
         };
         let fields = fields.ok_or("rows of a portal that was never described")?;
         let outputs = bound.operation.statements.first().map(|s| &s.outputs);
-        self.set_rows(masks::rows(&self.masks, outputs, fields, formats, &bound.reveal, c)?);
+        let by =
+            |reveal: &BTreeSet<ColumnName>| masks::rows(&self.masks, outputs, fields, formats, reveal, c);
+        let (plan, recorded) = self.plans(bound, by)?;
+        self.set_rows(plan, recorded);
         Ok(())
     }
 
-    pub(super) fn set_rows(&mut self, plan: Option<masking::Plan>) {
+    /// The plan by which the client gets what comes, and that by which it is recorded, where they may differ: what is revealed to
+    /// one is recorded as nobody else may see it.
+    fn plans(
+        &self,
+        bound: &Bound,
+        by: impl Fn(&BTreeSet<ColumnName>) -> Result<Option<Plan>, &'static str>,
+    ) -> Result<(Option<Plan>, Option<Plan>), &'static str> {
+        let plan = by(&bound.reveal)?;
+        let recorded = if self.recorded && !bound.reveal.is_empty() { by(&BTreeSet::new())? } else { None };
+        Ok((plan, recorded))
+    }
+
+    fn set_rows(&mut self, plan: Option<Plan>, recorded: Option<Plan>) {
         self.kind = Some(ChunkKind::Rows);
         if let Some(ear) = &self.ear {
-            ear.hears(plan.iter().flat_map(masking::Plan::masked).collect());
+            ear.hears(plan.iter().flat_map(Plan::masked).collect());
         }
-        self.plan = plan.map(|plan| RowPlan { plan, copy: None });
+        self.plan = RowPlan::of(plan, recorded, || None);
     }
 
     pub(super) fn described(&mut self, c: &mut Conversation, fields: Fields<'_>) -> Result<Heard, Stop> {
@@ -114,9 +132,12 @@ impl Answers {
                 let (bound, current) = (Arc::clone(&run.bound), run.current);
                 let fields: Vec<Field> = fields.iter().collect();
                 let outputs = bound.operation.statements.get(current).filter(|_| !again).map(|s| &s.outputs);
-                match masks::rows(&self.masks, outputs, &fields, None, &bound.reveal, c) {
-                    Ok(plan) => {
-                        self.set_rows(plan);
+                let by = |reveal: &BTreeSet<ColumnName>| {
+                    masks::rows(&self.masks, outputs, &fields, None, reveal, c)
+                };
+                match self.plans(&bound, by) {
+                    Ok((plan, recorded)) => {
+                        self.set_rows(plan, recorded);
                         Ok(Heard::Pass)
                     }
                     Err(why) => Ok(Heard::Cut(why)),
@@ -171,23 +192,19 @@ impl Answers {
         let columns = usize::from(shape.columns);
         self.kind = Some(ChunkKind::Copy);
         self.plan = None;
-        let plan = match masks::copy(
-            &self.masks,
-            &statement.outputs,
-            columns,
-            shape.is_binary(),
-            &bound.reveal,
-            c,
-        ) {
-            Ok(None) => return Ok(Heard::Pass),
-            Ok(Some(plan)) => plan,
+        let (outputs, binary) = (&statement.outputs, shape.is_binary());
+        let by =
+            |reveal: &BTreeSet<ColumnName>| masks::copy(&self.masks, outputs, columns, binary, reveal, c);
+        let (plan, recorded) = match self.plans(&bound, by) {
+            Ok((None, None)) => return Ok(Heard::Pass),
+            Ok(plans) => plans,
             Err(why) => return Ok(Heard::Cut(why)),
         };
         let format = statement.control.iter().find_map(|control| {
             if let Control::CopyOut(format) = control { Some(copy_format(format)) } else { None }
         });
         let Some(format) = format else { return Ok(Heard::Cut("a COPY whose format is not known")) };
-        self.plan = Some(RowPlan { plan, copy: Some(CopyRewriter::new(format, columns)) });
+        self.plan = RowPlan::of(plan, recorded, || Some(CopyRewriter::new(format.clone(), columns)));
         Ok(Heard::Pass)
     }
 }
