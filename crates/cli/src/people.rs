@@ -24,7 +24,11 @@ pub(crate) fn run(client: &Client, command: People) -> anyhow::Result<()> {
             Ok(())
         }
         People::Ls { json } => {
-            let people = client.get("/people")?;
+            let mut people = client.get("/people")?;
+            let invited = client.get("/people/invited")?;
+            if let (Value::Array(people), Value::Array(invited)) = (&mut people, invited) {
+                people.extend(invited);
+            }
             if json { Ok(show::json(&people)?) } else { list(&people) }
         }
         People::Remove { name, json } => {
@@ -43,7 +47,11 @@ fn list(people: &Value) -> anyhow::Result<()> {
             field(person, "name"),
             field(person, "roles"),
             field(person, "groups"),
-            time_field(person, "added"),
+            if person.get("expires").is_some() {
+                format!("invited, until {}", time_field(person, "expires"))
+            } else {
+                time_field(person, "added")
+            },
         ]
     };
     let rows: Vec<_> = people.as_array().into_iter().flatten().map(row).collect();

@@ -19,7 +19,7 @@ use gateway::doctor::Check;
 use gateway::explain::{Asked, Explained};
 use gateway::freezes::{NewEnd, NewFreeze};
 use gateway::gateway::{Gateway, Status};
-use gateway::people::NewMember;
+use gateway::people::{Invited, NewMember};
 use gateway::recordings::{Found, Page, Search, Wanted};
 use gateway::requests::{MOST_LISTED, NewToken, TokenInfo};
 use gateway::sessions::Live;
@@ -54,6 +54,8 @@ pub(crate) fn operations() -> Vec<Operation> {
         )
         .takes::<NewApprover>(),
         Operation::post("/approvers/{name}/remove", "Removes an approver", routing::post(remove_approver)),
+        Operation::get("/people/invited", "People who are invited and have not come", routing::get(invited))
+            .gives::<Vec<Invited>>(),
         Operation::get("/people", "People of the console", routing::get(people))
             .gives::<Vec<answers::Member>>(),
         Operation::post("/people", "Invites somebody; the link is seen this once", routing::post(invite))
@@ -320,6 +322,10 @@ async fn remove_approver(State(gateway): Gate, Path(name): Path<String>) -> Answ
 
 async fn people(State(gateway): Gate) -> Answer<Vec<Member>> {
     Ok(Json(gateway.members().await?))
+}
+
+async fn invited(State(gateway): Gate) -> Answer<Vec<Invited>> {
+    Ok(Json(gateway.invited().await?))
 }
 
 async fn invite(State(gateway): Gate, wanted: Body<NewMember>) -> Answer<Value> {

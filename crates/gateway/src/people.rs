@@ -51,6 +51,16 @@ pub struct Invitation {
     pub expires: i64,
 }
 
+/// Somebody who was invited and has not come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Invited {
+    /// Who, and what they will be.
+    #[serde(flatten)]
+    pub who: NewMember,
+    /// Until when they may come, in seconds since 1970.
+    pub expires: i64,
+}
+
 impl NewMember {
     /// The first, who may do everything.
     pub fn administrator(name: &str) -> Self {
@@ -94,7 +104,7 @@ impl NewMember {
     }
 }
 
-/// Makes an invitation in a state that may have no gateway yet. It is good once.
+/// Makes an invitation in a state that may have no gateway yet. It is good once, and those of before no more.
 ///
 /// # Errors
 /// What is wanted is nobody, or it cannot be stored.
@@ -109,7 +119,7 @@ pub async fn invite(state: &State, wanted: &NewMember) -> Result<Invitation, Adm
     let secret = secret()?;
     let expires = now().saturating_add(INVITATION);
     let pledge = Pledge::Invitation(wanted.clone());
-    state.keep_once(&mark(&secret), &pledge.text()?, expires).await?;
+    state.keep_invitation(&mark(&secret), &pledge.text()?, expires, &wanted.name).await?;
     Ok(Invitation { secret, expires })
 }
 
@@ -231,6 +241,24 @@ impl Gateway {
         }))
     }
 
+    /// Everybody who was invited and has not come.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn invited(&self) -> Result<Vec<Invited>, AdminError> {
+        let kept = self.state().invitations().await?;
+        let read = |(body, expires): (String, i64)| match Pledge::read(&body)? {
+            Pledge::Invitation(who) => Some(Invited { who, expires }),
+            Pledge::Made { .. }
+            | Pledge::Signed { .. }
+            | Pledge::SignIn { .. }
+            | Pledge::Signing { .. }
+            | Pledge::Key { .. }
+            | Pledge::Slack(_) => None,
+        };
+        Ok(kept.into_iter().filter_map(read).collect())
+    }
+
     /// Everybody who was invited and came.
     ///
     /// # Errors
@@ -239,7 +267,8 @@ impl Gateway {
         Ok(self.state().members().await?)
     }
 
-    /// Removes somebody: their passkeys, their visits, and their answers to what waits or is approved and not used.
+    /// Removes somebody: their passkeys, their visits, and their answers to what waits or is approved and not used. Whoever is
+    /// invited and has not come cannot come any more.
     ///
     /// # Errors
     /// There is none of this name, or it cannot be stored or recorded.

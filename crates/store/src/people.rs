@@ -2,7 +2,7 @@
 
 use model::{Member, Passkey, Signed, Visit};
 
-use crate::database::whole;
+use crate::database::{Work, whole};
 use crate::query::{Found, query};
 use crate::votes::disown;
 use crate::vouchers::end_agents;
@@ -70,11 +70,13 @@ impl Store {
             .execute(&mut work)
             .await?;
         insert(key).execute(&mut work).await?;
+        withdraw(&mut work, &new.name).await?;
         Ok(true)
         })
     }
 
-    /// Removes a member with passkeys, visits, and answers to what waits or is approved and not used. Whether there was one.
+    /// Removes a member with passkeys, visits, and answers to what waits or is approved and not used, or whoever was invited and has
+    /// not come. Whether there was one.
     ///
     /// # Errors
     /// It cannot be written.
@@ -90,8 +92,47 @@ impl Store {
         }
         end_agents(&mut work, &format!("user:{name}")).await?;
         disown(&mut work, &format!("user:{name}")).await?;
-        Ok(gone == 1)
+        let withdrawn = withdraw(&mut work, name).await?;
+        Ok(gone == 1 || withdrawn > 0)
         })
+    }
+
+    /// Keeps an invitation for somebody in the place of those that they have.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn keep_invitation(
+        &self,
+        mark: &str,
+        body: &str,
+        expires: i64,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        whole!(self, work => {
+        withdraw(&mut work, name).await?;
+        query("INSERT INTO once (mark, body, expires, about) VALUES ($1, $2, $3, $4)")
+            .bind(mark)
+            .bind(body)
+            .bind(expires)
+            .bind(name)
+            .execute(&mut work)
+            .await?;
+        Ok(())
+        })
+    }
+
+    /// The invitations that are good still, each with its end, by name.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn invitations(&self, now: i64) -> Result<Vec<(String, i64)>, StoreError> {
+        let kept = query(
+            "SELECT body, expires FROM once WHERE about IS NOT NULL AND expires > $1 ORDER BY lower(about)",
+        )
+        .bind(now)
+        .fetch_all(&self.database)
+        .await?;
+        kept.iter().map(|row| Ok((row.try_get("body")?, row.try_get("expires")?))).collect()
     }
 
     // ------------------------------------------------------------------ passkeys
@@ -260,6 +301,11 @@ impl Store {
             .await?;
         kept.map(|row| Ok(row.try_get("body")?)).transpose()
     }
+}
+
+/// Makes somebody's invitations good no more. How many there were.
+async fn withdraw(work: &mut Work, name: &str) -> Result<u64, StoreError> {
+    query("DELETE FROM once WHERE lower(about) = lower($1)").bind(name).execute(work).await
 }
 
 fn insert(key: &Passkey) -> crate::query::Query {

@@ -22,7 +22,7 @@ use self::kept::{
 };
 use self::people::{
     what_is_good_once_is_used_once_and_in_time, whoever_comes_again_leaves_nothing_of_before,
-    whoever_is_removed_has_no_key_visit_or_vote,
+    whoever_is_removed_has_no_key_visit_or_vote, whoever_is_removed_or_has_come_has_no_invitation,
 };
 use self::standing::{
     a_grant_is_used_as_often_as_it_may_be_and_not_once_it_is_over,
@@ -155,6 +155,7 @@ both! {
     each_state_of_a_request_is_told_once_in_its_order,
     one_gateway_tells_a_carrier_at_a_time,
     whoever_is_removed_has_no_key_visit_or_vote,
+    whoever_is_removed_or_has_come_has_no_invitation,
     what_is_good_once_is_used_once_and_in_time,
     another_master_key_wraps_everything_and_the_old_one_opens_nothing,
     a_rotation_that_is_cut_off_leaves_what_was,

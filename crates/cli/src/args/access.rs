@@ -212,13 +212,13 @@ pub(crate) enum People {
         #[arg(long)]
         json: bool,
     },
-    /// List those who came
+    /// List those who came, and those who are invited and may still come
     Ls {
         /// Write JSON
         #[arg(long)]
         json: bool,
     },
-    /// Shut somebody out: their passkeys, where they are signed in, and their answers to what still waits
+    /// Shut somebody out: their passkeys, where they are signed in, their answers to what still waits, and their invitation
     Remove {
         /// Their name
         name: String,

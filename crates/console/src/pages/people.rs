@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::denials::{DenialInfo, NewDenial};
-use gateway::people::NewMember;
+use gateway::people::{Invited, NewMember};
 use gateway::presence::Act;
 use gateway::records::{Look, Record};
 use gateway::requests::TokenInfo;
@@ -44,6 +44,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Problem> {
     let gateway = &pages.gateway;
     let members = gateway.members().await?;
+    let invited = gateway.invited().await?;
     let approvers = gateway.approvers().await?;
     let tokens = gateway.tokens(&model::Part::newest(10 * MOST_TOKENS)).await?;
     let denials = gateway.list_denials().await?;
@@ -70,6 +71,22 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
                                 }
                             }
                             (removing("person", &member.name))
+                        }
+                    }
+                }
+                @if !invited.is_empty() {
+                    ul.rows aria-label="Invited, not here yet" {
+                        @for Invited { who, expires } in &invited {
+                            li.split {
+                                div {
+                                    strong { (words::visible(&who.name)) } " " span.chip { "invited" }
+                                    p.foot {
+                                        @for word in who.roles.iter().chain(&who.groups) { span { (words::visible(&word.replace('_', " "))) } }
+                                        span { "the link is good until " (words::moment(*expires)) }
+                                    }
+                                }
+                                (removing("person", &who.name))
+                            }
                         }
                     }
                 }

@@ -87,6 +87,20 @@ impl People for Embedded {
         Box::pin(async move { Ok(self.0.keep_once(mark, body, expires).await?) })
     }
 
+    fn keep_invitation<'a>(
+        &'a self,
+        mark: &'a str,
+        body: &'a str,
+        expires: i64,
+        name: &'a str,
+    ) -> Reply<'a, ()> {
+        Box::pin(async move { Ok(self.0.keep_invitation(mark, body, expires, name).await?) })
+    }
+
+    fn invitations(&self) -> Reply<'_, Vec<(String, i64)>> {
+        Box::pin(async move { Ok(self.0.invitations(now()).await?) })
+    }
+
     fn take_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>> {
         Box::pin(async move { Ok(self.0.take_once(mark, now()).await?) })
     }

@@ -10,9 +10,26 @@ pub(super) struct Known {
     members: Vec<Member>,
     keys: Vec<Passkey>,
     visits: Vec<Visit>,
-    once: Vec<(String, String)>,
+    once: Vec<Once>,
     slack: Vec<SlackLink>,
     callbacks: Vec<String>,
+}
+
+/// Something that is good once.
+struct Once {
+    mark: String,
+    body: String,
+    expires: i64,
+    /// Whom an invitation is for.
+    about: Option<String>,
+}
+
+impl Known {
+    fn withdraw(&mut self, name: &str) -> bool {
+        let before = self.once.len();
+        self.once.retain(|o| !o.about.as_ref().is_some_and(|about| about.eq_ignore_ascii_case(name)));
+        self.once.len() < before
+    }
 }
 
 impl Kept {
@@ -51,6 +68,7 @@ impl People for Memory {
             people.slack.retain(|l| l.owner != key.owner);
             people.members.push(member.clone());
             people.keys.push(key.clone());
+            people.withdraw(&member.name);
             true
         })
     }
@@ -63,7 +81,8 @@ impl People for Memory {
             people.keys.retain(|k| k.owner != owner);
             people.visits.retain(|v| v.owner != owner);
             people.slack.retain(|l| l.owner != owner);
-            people.members.len() < before
+            let is_gone = people.members.len() < before;
+            people.withdraw(name) || is_gone
         })
     }
 
@@ -161,18 +180,41 @@ impl People for Memory {
         })
     }
 
-    fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, _expires: i64) -> Reply<'a, ()> {
-        self.with(|kept| kept.people.once.push((mark.to_owned(), body.to_owned())))
+    fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, expires: i64) -> Reply<'a, ()> {
+        let once = Once { mark: mark.to_owned(), body: body.to_owned(), expires, about: None };
+        self.with(|kept| kept.people.once.push(once))
+    }
+
+    fn keep_invitation<'a>(
+        &'a self,
+        mark: &'a str,
+        body: &'a str,
+        expires: i64,
+        name: &'a str,
+    ) -> Reply<'a, ()> {
+        let about = Some(name.to_owned());
+        let once = Once { mark: mark.to_owned(), body: body.to_owned(), expires, about };
+        self.with(|kept| {
+            kept.people.withdraw(name);
+            kept.people.once.push(once);
+        })
+    }
+
+    fn invitations(&self) -> Reply<'_, Vec<(String, i64)>> {
+        self.with(|kept| {
+            let invited = kept.people.once.iter().filter(|o| o.about.is_some());
+            invited.map(|o| (o.body.clone(), o.expires)).collect()
+        })
     }
 
     fn take_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>> {
         self.with(|kept| {
-            let at = kept.people.once.iter().position(|(m, _)| m == mark)?;
-            Some(kept.people.once.remove(at).1)
+            let at = kept.people.once.iter().position(|o| o.mark == mark)?;
+            Some(kept.people.once.remove(at).body)
         })
     }
 
     fn look_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>> {
-        self.with(|kept| kept.people.once.iter().find(|(m, _)| m == mark).map(|(_, body)| body.clone()))
+        self.with(|kept| kept.people.once.iter().find(|o| o.mark == mark).map(|o| o.body.clone()))
     }
 }

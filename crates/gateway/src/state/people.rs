@@ -12,7 +12,7 @@ pub trait People: Send + Sync {
     fn member<'a>(&'a self, name: &'a str) -> Reply<'a, Option<Member>>;
     /// Takes somebody in with their passkey; what they had before is gone. Whether the passkey is new.
     fn admit<'a>(&'a self, member: &'a Member, key: &'a Passkey) -> Reply<'a, bool>;
-    /// Removes a member with passkeys, visits, and answers to what still waits; whether there was one.
+    /// Removes a member with passkeys, visits, and answers to what still waits, or whoever is invited; whether there was one.
     fn remove_member<'a>(&'a self, name: &'a str) -> Reply<'a, bool>;
     /// Somebody's passkeys, oldest first.
     fn passkeys<'a>(&'a self, owner: &'a str) -> Reply<'a, Vec<Passkey>>;
@@ -46,6 +46,16 @@ pub trait People: Send + Sync {
     fn take_callback<'a>(&'a self, mark: &'a str) -> Reply<'a, bool>;
     /// Keeps something that is good once, until a moment.
     fn keep_once<'a>(&'a self, mark: &'a str, body: &'a str, expires: i64) -> Reply<'a, ()>;
+    /// The same of an invitation for somebody, in the place of those that they have: who comes in or is removed has none.
+    fn keep_invitation<'a>(
+        &'a self,
+        mark: &'a str,
+        body: &'a str,
+        expires: i64,
+        name: &'a str,
+    ) -> Reply<'a, ()>;
+    /// The invitations that are good still, each with its end, by name.
+    fn invitations(&self) -> Reply<'_, Vec<(String, i64)>>;
     /// Uses it up.
     fn take_once<'a>(&'a self, mark: &'a str) -> Reply<'a, Option<String>>;
     /// What it says, without using it up.

@@ -79,6 +79,26 @@ pub(super) async fn whoever_is_removed_has_no_key_visit_or_vote(place: &Place) {
     assert!(store.request(&id, 1).await.expect("asked").expect("there").votes.is_empty());
 }
 
+pub(super) async fn whoever_is_removed_or_has_come_has_no_invitation(place: &Place) {
+    let store = place.open().await;
+    let names = async |now| store.invitations(now).await.expect("read");
+    store.keep_invitation("m1", "first", 10, "Ada").await.expect("kept");
+    store.keep_invitation("m2", "second", 20, "ada").await.expect("kept");
+    store.keep_invitation("m3", "of bob", 20, "bob").await.expect("kept");
+    store.keep_once("m4", "no invitation", 20).await.expect("kept");
+    assert_eq!(names(1).await, [("second".to_owned(), 20), ("of bob".to_owned(), 20)]);
+    assert_eq!(store.take_once("m1", 1).await.expect("asked"), None, "a newer one was made");
+    // Whoever comes by one uses up what else they have.
+    store.admit(&member("ada"), &key("k1", "user:ada")).await.expect("admitted");
+    assert_eq!(store.take_once("m2", 1).await.expect("asked"), None);
+    assert_eq!(names(1).await, [("of bob".to_owned(), 20)]);
+    assert_eq!(names(20).await, []);
+    assert!(store.remove_member("BOB").await.expect("removed"), "who is invited alone is removed, too");
+    assert!(!store.remove_member("bob").await.expect("asked"));
+    assert_eq!(store.take_once("m3", 1).await.expect("asked"), None);
+    assert_eq!(store.take_once("m4", 1).await.expect("asked").as_deref(), Some("no invitation"));
+}
+
 pub(super) async fn what_is_good_once_is_used_once_and_in_time(place: &Place) {
     let store = place.open().await;
     store.keep_once("a", "body", 10).await.expect("asked");
