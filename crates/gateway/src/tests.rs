@@ -123,7 +123,10 @@ impl Auditable for Wish {
             kind: &self.facts.kind,
             text: &self.text,
             fields: &self.written,
-            values: vec![ValueNote { bytes: Some(self.value.as_bytes()), form: Form::Literal }],
+            values: vec![ValueNote {
+                bytes: Some(self.value.as_bytes()),
+                form: Form::Literal(sql::postgres::Spelled::Text),
+            }],
         }
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 use journal::record::{Commitment, Fields};
 use model::Effect;
+use sql::postgres::Spelled;
 
 /// So many effects of one operation are listed, and then how many more there are.
 const MOST_EFFECTS: usize = 200;
@@ -51,8 +52,8 @@ pub struct ValueNote<'a> {
 /// What the bytes of a value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A literal of the statement's text.
-    Literal,
+    /// A literal of the statement's text, in this spelling.
+    Literal(Spelled),
     /// A parameter as text, and what the client says of its type: an OID of PostgreSQL's, 0 where it says nothing.
     Text(u32),
     /// The same in the type's binary format.

@@ -154,7 +154,7 @@ impl Parts {
 /// The text with the numbers of its values in the places of literals, where it is certain which is which: behind those of
 /// parameters, which have theirs.
 pub(crate) fn numbered(text: &str, values: &[ValueNote<'_>]) -> String {
-    let literals = values.iter().filter(|v| v.form == Form::Literal).count();
+    let literals = values.iter().filter(|v| matches!(v.form, Form::Literal(_))).count();
     if text.matches('?').count() != literals {
         return text.to_owned();
     }

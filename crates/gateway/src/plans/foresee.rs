@@ -11,7 +11,7 @@ use model::{
 };
 use policy::{Context, Grant, Question, Verdict};
 use sql::postgres::pieces::Part;
-use sql::postgres::{Control, REMOVED, Session, overlay};
+use sql::postgres::{Control, REMOVED, Session, Spelled, overlay};
 
 use super::run::cover;
 use super::trying::{ALONE, Held, Trying};
@@ -388,7 +388,7 @@ impl Found {
         let notes: Vec<ValueNote<'_>> = self
             .values
             .iter()
-            .map(|value| ValueNote { bytes: Some(value), form: audit::Form::Literal })
+            .map(|value| ValueNote { bytes: Some(value), form: audit::Form::Literal(Spelled::Text) })
             .collect();
         let kinds: Vec<&str> = plan.steps.iter().map(|step| step.kind.as_str()).collect();
         let first = format!("plan of {} statements: {}", plan.steps.len(), kinds.join("; "));

@@ -182,8 +182,21 @@ pub struct Statement {
 /// A literal of a statement's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literal {
-    /// Its value as text.
+    /// Its value as text, as far as its spelling is plain; else its spelling.
     pub value: String,
+    /// How it is spelled: `'10'` is another value than `10`.
+    pub spelled: Spelled,
+}
+
+/// How a literal is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelled {
+    /// As digits.
+    Number,
+    /// In single quotes or between dollars, of which the value is the inside.
+    Text,
+    /// Otherwise, as the value says: `E'…'`, `U&'…'`, `B'…'`, `X'…'`.
+    Otherwise,
 }
 
 /// The columns of a result.

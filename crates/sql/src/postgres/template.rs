@@ -5,7 +5,7 @@ use pg_query::protobuf::Token;
 
 use super::Literal;
 use super::parse::{piece, tokens};
-use super::text::{REMOVED, names_a_secret, value};
+use super::text::literal;
 
 /// What texts have in common that differ in the values of literals, in comments and in white space alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,8 +176,7 @@ fn plain(text: &str) -> Option<Template> {
 impl Template {
     fn literal(&mut self, mark: &str, word: &str, before: &str) {
         self.key.push_str(mark);
-        let value = if names_a_secret(before) { REMOVED.to_owned() } else { value(word) };
-        self.literals.push(Literal { value });
+        self.literals.push(literal(word, before));
     }
 }
 

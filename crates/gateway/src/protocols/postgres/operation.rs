@@ -374,7 +374,7 @@ impl Auditable for Request {
         values.extend(
             self.operation
                 .literals()
-                .map(|l| ValueNote { bytes: Some(l.value.as_bytes()), form: Form::Literal }),
+                .map(|l| ValueNote { bytes: Some(l.value.as_bytes()), form: Form::Literal(l.spelled) }),
         );
         let Written { text, fields } = self.operation.written();
         StatementNote { phase, kind: &self.operation.facts.kind, text, fields, values }

@@ -3,6 +3,8 @@
 //! The binary formats are those of `src/backend/utils/adt` (`int4recv`, `numeric_recv`, `timestamp_recv` and so on), as
 //! <https://www.postgresql.org/docs/18/protocol-overview.html#PROTOCOL-FORMAT-CODES> leaves them to be.
 
+use sql::postgres::Spelled;
+
 use crate::audit::{Form, Shown, ValueNote};
 use crate::visible;
 
@@ -48,12 +50,14 @@ const TYPES: [(u32, &str); 34] = [
 pub(super) fn shown(value: &ValueNote<'_>) -> Shown {
     let ValueNote { bytes, form } = value;
     let kind = match form {
-        Form::Literal => String::new(),
+        Form::Literal(Spelled::Number) => "number".to_owned(),
+        Form::Literal(Spelled::Text) => "text".to_owned(),
+        Form::Literal(Spelled::Otherwise) => "as it is written".to_owned(),
         Form::Text(oid) | Form::Binary(oid) => type_name(*oid),
     };
     let Some(bytes) = bytes else { return Shown { text: None, kind } };
     let readable = match form {
-        Form::Literal | Form::Text(_) => text(bytes),
+        Form::Literal(_) | Form::Text(_) => text(bytes),
         Form::Binary(oid) => decoded(*oid, bytes),
     };
     match readable {
@@ -73,7 +77,7 @@ pub(super) fn shown(value: &ValueNote<'_>) -> Shown {
 /// number may also be what somebody wrote.
 fn with_hidden_signs(form: &Form, bytes: &[u8]) -> Option<String> {
     let text = match form {
-        Form::Literal | Form::Text(_) => bytes,
+        Form::Literal(_) | Form::Text(_) => bytes,
         Form::Binary(oid) => match type_name(*oid).as_str() {
             "text" | "varchar" | "bpchar" | "name" | "json" | "xml" => bytes,
             "jsonb" => bytes.strip_prefix(&[1])?,
@@ -213,13 +217,13 @@ mod tests {
     fn a_text_with_a_sign_that_cannot_be_seen_is_shown_with_it() {
         let bidi = "a\u{202e}b";
         for (form, bytes, expected) in [
-            (Form::Literal, &b"v\x1bx"[..], "\\x761b78, which reads v⟨U+001B⟩x"),
+            (Form::Literal(Spelled::Text), &b"v\x1bx"[..], "\\x761b78, which reads v⟨U+001B⟩x"),
             (Form::Text(25), b"v\x1bx", "\\x761b78, which reads v⟨U+001B⟩x"),
             (Form::Binary(25), b"v\x1b", "\\x761b, which reads v⟨U+001B⟩"),
             (Form::Binary(3802), b"\x01\"\x07\"", "\\x01220722, which reads \"⟨U+0007⟩\""),
             (Form::Binary(17), b"v\x1b", "\\x761b"),
-            (Form::Literal, b"\xff\x1b", "\\xff1b"),
-            (Form::Literal, bidi.as_bytes(), bidi),
+            (Form::Literal(Spelled::Text), b"\xff\x1b", "\\xff1b"),
+            (Form::Literal(Spelled::Text), bidi.as_bytes(), bidi),
         ] {
             let shown = shown(&ValueNote { bytes: Some(bytes), form });
             assert_eq!(shown.text.as_deref(), Some(expected), "{bytes:?}");

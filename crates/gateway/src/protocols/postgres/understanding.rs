@@ -6,7 +6,7 @@ use std::sync::Arc;
 use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid, Type};
-use sql::postgres::{Analysis, Control, Literal, Refusal, Statement, Template, Work, template};
+use sql::postgres::{Analysis, Control, Literal, Refusal, Spelled, Statement, Template, Work, template};
 
 use super::control::Rows;
 use super::expected::Bound;
@@ -437,7 +437,8 @@ impl Understanding {
     /// the server says in its own words what is wrong with it, or knows a grammar that we do not. All of it counts as a
     /// literal, since nobody knows what is one.
     fn not_read(&self, text: &[u8], garbled: &Garbled) -> Arc<Operation> {
-        let whole = Literal { value: String::from_utf8_lossy(text).into_owned() };
+        let whole =
+            Literal { value: String::from_utf8_lossy(text).into_owned(), spelled: Spelled::Otherwise };
         let mut statement = Statement::opaque(Effect::unknown(garbled.message.as_str()));
         statement.text = "$1".to_owned();
         statement.literals.push(whole);
