@@ -47,7 +47,7 @@ async fn ada() -> Ada {
     };
     running.state.begin_visit(&visit, None).await.expect("begun");
     let host = format!("localhost:{}", running.address.port());
-    let headers = format!("Host: {host}\r\nCookie: durward=a visit\r\n");
+    let headers = format!("Host: {host}\r\nCookie: durward-{}=a visit\r\n", running.address.port());
     Ada { running, headers, visit: visit.mark }
 }
 
@@ -70,9 +70,10 @@ impl Ada {
         self.page_with(path, "").await
     }
 
-    /// The same with one cookie more.
-    async fn page_with(&self, path: &str, cookie: &str) -> String {
-        let headers = self.headers.replace("a visit", &format!("a visit; {cookie}"));
+    /// The same, where they have come back from signing in anew.
+    async fn page_with(&self, path: &str, signed_in: &str) -> String {
+        let cookie = format!("a visit; durward-confirm-{}={signed_in}", self.running.address.port());
+        let headers = self.headers.replace("a visit", &cookie);
         let (status, page) = self.running.raw("GET", path, &headers, None).await;
         assert_eq!(status, 200, "{path}: {page}");
         page
@@ -116,9 +117,9 @@ async fn what_an_address_says_is_in_no_form() {
     assert!(plain.contains(r#"name="most""#) && plain.contains(r#"id="grant""#), "{plain}");
     let preset = "most=1000000&words=I+have+checked+this&seconds=900&uses=7&keep=1&leaves=%5B%5D";
     for query in [preset.to_owned(), format!("confirm=approve&{preset}"), format!("confirm=grant&{preset}")] {
-        for cookie in ["", "durward-confirm=guessed"] {
-            let page = ada.page_with(&format!("/requests/{id}?{query}"), cookie).await;
-            assert_eq!(settled(&page), plain, "{query} {cookie}");
+        for signed_in in ["", "guessed"] {
+            let page = ada.page_with(&format!("/requests/{id}?{query}"), signed_in).await;
+            assert_eq!(settled(&page), plain, "{query} {signed_in}");
         }
     }
 }
@@ -143,9 +144,7 @@ async fn what_somebody_said_before_they_signed_in_anew_is_there_again_for_them_a
         let pledge = json!({ "signing": { "act": "00", "of": of, "how": "sign-in", "back": { "to": to, "said": said } } });
         ada.running.state.keep_once(&mark(secret), &pledge.to_string(), expires).await.expect("kept");
     }
-    let page = async |id: &str, secret: &str| {
-        ada.page_with(&format!("/requests/{id}"), &format!("durward-confirm={secret}")).await
-    };
+    let page = async |id: &str, secret: &str| ada.page_with(&format!("/requests/{id}"), secret).await;
     let raised = page(&id, "raises").await;
     for there in [
         "You have signed in again. Approve",
