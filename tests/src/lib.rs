@@ -79,6 +79,8 @@ mod mcp_programs;
 #[cfg(test)]
 mod mcp_waiting;
 #[cfg(test)]
+mod mirror;
+#[cfg(test)]
 mod mistyped;
 #[cfg(test)]
 mod nonsense;

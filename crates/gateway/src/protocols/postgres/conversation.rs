@@ -263,7 +263,7 @@ impl Conversation {
         // Some utility statements end the transaction in which they run, if that is no block.
         self.stale |= self.touched && bound.operation.statements.iter().any(|s| s.is_utility);
         self.block.running(&bound.operation);
-        if bound.operation.statements.iter().any(|s| s.by_path) {
+        if bound.operation.runs_code() {
             self.understanding.keeps_plans();
         }
         for control in bound.operation.controls() {

@@ -201,7 +201,7 @@ impl Bound {
 
     /// Whether it calls code whose names the server finds whenever rows are fetched.
     pub(super) fn is_late(&self) -> bool {
-        self.operation.statements.iter().any(|s| s.by_path)
+        self.operation.runs_code()
     }
 }
 

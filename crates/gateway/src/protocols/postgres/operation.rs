@@ -171,6 +171,11 @@ impl Operation {
         self.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }))
     }
 
+    /// Whether code takes part whose names the server finds as it runs, and of which it keeps plans.
+    pub fn runs_code(&self) -> bool {
+        self.statements.iter().any(|s| s.by_path)
+    }
+
     /// Whether two mean the same, so that what was decided of one is decided of the other.
     pub fn means(&self, other: &Self) -> bool {
         let outputs = |o: &Self| o.statements.iter().map(|s| s.outputs.clone()).collect::<Vec<_>>();

@@ -115,6 +115,8 @@ pub(super) struct Understanding {
     unhurried: bool,
     /// The server may keep plans of what this session has sent.
     keeps_plans: bool,
+    /// Under which names the oldest of them may have been made.
+    plans_of: Epoch,
 }
 
 impl Understanding {
@@ -136,6 +138,7 @@ impl Understanding {
             thought: None,
             unhurried: false,
             keeps_plans: false,
+            plans_of: Epoch { session: 0, catalogue: version },
         }
     }
 
@@ -185,25 +188,25 @@ impl Understanding {
         }
     }
 
-    /// Whether what moved the shared catalogue since this session asked how its names are resolved may have moved that, too, or
-    /// what they would be resolved to anew in plans that the server keeps.
+    /// Whether what moved the shared catalogue since this session asked how its names are resolved may have moved that, too.
     pub(super) fn is_behind(&self) -> bool {
         if self.source.version() == self.facts_of {
             return false;
         }
         let (now, _) = self.source.current();
-        self.own_catalogue || !self.may_follow(&now)
+        self.own_catalogue || !now.shows_as(&self.facts_in, &self.facts.role)
     }
 
-    /// Whether that catalogue can be taken without a word to the server.
-    fn may_follow(&self, now: &Catalog) -> bool {
-        !self.keeps_plans && now.shows_as(&self.facts_in, &self.facts.role)
-    }
-
-    /// Something is sent of which the server keeps a plan, and keeps it although another object is found under a name in it by
-    /// now: names move on only after it was told to forget its plans.
+    /// Something is sent of which the server keeps a plan: it goes on with that although another object is found under a name in it by
+    /// now.
     pub(super) fn keeps_plans(&mut self) {
         self.keeps_plans = true;
+    }
+
+    /// Whether names may have moved since the server was told to forget its plans: what uses one must wait until it was told so.
+    pub(super) fn has_old_plans(&mut self) -> bool {
+        self.keep_up();
+        self.keeps_plans && self.plans_of != self.epoch
     }
 
     /// DDL was sent: until its transaction ends, only this session sees what it made.
@@ -269,6 +272,7 @@ impl Understanding {
                 self.take_own(catalogue, version);
             }
         }
+        self.plans_of = self.epoch;
         Ok(true)
     }
 
@@ -336,7 +340,7 @@ impl Understanding {
             return;
         }
         let (catalogue, version) = self.source.current();
-        if self.may_follow(&catalogue) {
+        if catalogue.shows_as(&self.facts_in, &self.facts.role) {
             self.facts_of = version;
             self.facts_in = Arc::clone(&catalogue);
         } else if !self.indifferent {

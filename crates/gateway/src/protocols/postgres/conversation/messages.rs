@@ -141,6 +141,21 @@ impl Conversation {
         Some(Said::Ask(self.understanding.purpose()))
     }
 
+    /// The same before something is sent for which the server may use a plan of before.
+    fn before_plans(&mut self, uses: bool) -> Option<Said> {
+        if !uses || self.understanding.is_indifferent() || !self.understanding.has_old_plans() {
+            return None;
+        }
+        if !self.expected.is_empty() {
+            return Some(Said::Wait);
+        }
+        // There nothing is planned.
+        if self.status == TransactionStatus::Failed {
+            return None;
+        }
+        Some(Said::Ask(self.understanding.purpose()))
+    }
+
     /// Whether SQL would keep more under names where the session keeps as much as it may.
     fn adds_too_much(&self, operation: &Operation) -> bool {
         self.names.is_full() && operation.controls().any(adds_names)
@@ -166,6 +181,8 @@ impl Conversation {
                 Said::Garbled(Garbled { simple: true, ..too_many() })
             }
             Ok(operation) => {
+                let uses_plans = depends_on_names(text) || operation.runs_code();
+                let uncertain = uncertain || uses_plans && self.understanding.has_old_plans();
                 let operation = if uncertain && ends_block_midway(&operation.statements) {
                     self.understanding
                         .uncertain("what follows the end of the transaction in one message; send it alone")
@@ -178,6 +195,9 @@ impl Conversation {
                 } else {
                     operation
                 };
+                if let Some(first) = self.before_plans(uses_plans) {
+                    return first;
+                }
                 if let Some(first) = self.before_block(&operation) {
                     return simply(first);
                 }
@@ -254,7 +274,12 @@ impl Conversation {
         }
         let prepared = match prepared.map(|p| (self.understanding.again(&p, &self.names), p)) {
             Some((Ok(again), old)) => {
-                if !Arc::ptr_eq(&old, &again) {
+                // What means what it did when it was prepared was planned so, too.
+                let moved = !Arc::ptr_eq(&old, &again);
+                if let Some(first) = self.before_plans(moved || again.operation.runs_code()) {
+                    return first;
+                }
+                if moved {
                     self.names.renew(&name, &old, &again);
                 }
                 again
@@ -322,6 +347,9 @@ impl Conversation {
                     )
                 });
             }
+            if let Some(first) = self.before_plans(true) {
+                return first;
+            }
         }
         if self.moves_too_late(&bound.operation, Some(&name)) {
             if !self.expected.is_empty() {
@@ -375,6 +403,9 @@ impl Conversation {
             return first;
         }
         let mut operation = self.understanding.function_call(function, &self.names);
+        if let Some(first) = self.before_plans(operation.runs_code()) {
+            return first;
+        }
         if self.moves_too_late(&operation, None) {
             if !self.expected.is_empty() {
                 return Said::Wait;
