@@ -148,5 +148,5 @@ async fn an_approver_sees_the_value_that_the_server_will_read() {
     client.execute(&statement, &[&5_i32]).await.unwrap_err();
     let id = waiting(&rig).expect("a request");
     let shown = run(&rig, &["requests", "show", &id]);
-    assert!(shown.contains("id < $2") && shown.contains("$2 = '1000000'"), "{shown}");
+    assert!(shown.contains("id < $2") && shown.contains("$2 (number) = '1000000'"), "{shown}");
 }
