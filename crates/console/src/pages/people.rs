@@ -82,7 +82,7 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
                                     strong { (words::visible(&who.name)) } " " span.chip { "invited" }
                                     p.foot {
                                         @for word in who.roles.iter().chain(&who.groups) { span { (words::visible(&word.replace('_', " "))) } }
-                                        span { "the link is good until " (words::moment(*expires)) }
+                                        span { "the link ends " (words::moment(*expires)) }
                                     }
                                 }
                                 (removing("person", &who.name))
