@@ -104,6 +104,17 @@ const ATTACKS: &[&[Step]] = &[
     &[Say(TO_TAGGED), Prepare(BOTH), Run, Say(TEMPORARY), Run],
     &[Say(TO_TAGGED), Prepare(BOTH), Other(SHADOW), Run],
     &[Say(TO_TAGGED), Say("PREPARE s AS SELECT id, v FROM t"), Other(SHADOW), Say("EXECUTE s")],
+    // In a transaction that has failed the server plans nothing, and is told nothing.
+    &[
+        Say(TO_TAGGED),
+        Prepare(BOTH),
+        Say("BEGIN"),
+        Say("SELECT 1/0"),
+        Other(SHADOW),
+        Run,
+        Say("ROLLBACK"),
+        Run,
+    ],
     &[
         Say("CREATE TEMP TABLE before (id int)"),
         Say(TO_HIDDEN),

@@ -279,7 +279,8 @@ impl Conversation {
                 if let Some(first) = self.before_plans(moved || again.operation.runs_code()) {
                     return first;
                 }
-                if moved {
+                // In a transaction that has failed it cannot be told to, and plans nothing: the statement stays one of before.
+                if moved && !self.understanding.has_old_plans() {
                     self.names.renew(&name, &old, &again);
                 }
                 again
