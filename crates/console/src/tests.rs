@@ -215,6 +215,41 @@ async fn it_ends_when_the_gateway_drains() {
 
 const ROOM: model::Room = model::Room { waiting: 10, one: u64::MAX, all: u64::MAX };
 
+/// A rule that somebody of `dba` answers for.
+fn held() -> HoldRule {
+    HoldRule {
+        id: "held".to_owned(),
+        approvers: vec!["dba".to_owned()],
+        quorum: 1,
+        expires: 600,
+        valid_for: 900,
+        reason: None,
+        carry: false,
+        slack: model::SlackYes::Never,
+        by_self: false,
+        ceiling: None,
+        tolerance: 0,
+        preview: None,
+        grant: None,
+    }
+}
+
+/// Somebody of `dba` with a passkey, which is named as they are.
+fn of_dba(name: &str) -> (model::Member, model::Passkey) {
+    let groups = vec!["dba".to_owned()];
+    let member = model::Member { name: name.to_owned(), roles: Vec::new(), groups, added: 1 };
+    let key = model::Passkey {
+        id: name.to_owned(),
+        owner: format!("user:{name}"),
+        key: Vec::new(),
+        counter: 0,
+        label: String::new(),
+        added: 1,
+        used: None,
+    };
+    (member, key)
+}
+
 /// An operation that a rule holds.
 fn asked(digest: &str, hold: HoldRule) -> NewRequest {
     NewRequest {
@@ -249,26 +284,11 @@ fn asked(digest: &str, hold: HoldRule) -> NewRequest {
 #[tokio::test]
 async fn a_held_operation_is_listed_shown_and_answered_once() {
     let running = start().await;
-    let hold = HoldRule {
-        id: "held".to_owned(),
-        approvers: vec!["dba".to_owned()],
-        quorum: 1,
-        expires: 600,
-        valid_for: 900,
-        reason: None,
-        carry: false,
-        slack: model::SlackYes::Never,
-        by_self: false,
-        ceiling: None,
-        tolerance: 0,
-        preview: None,
-        grant: None,
-    };
     let rule = r#"@id("held") @approvers("dba") forbid (principal, action in Action::"write", resource)
         unless { context.approvals.contains("held") };"#;
     let policies = serde_json::json!({ "policies": [{ "name": "p.cedar", "text": rule }] }).to_string();
     assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
-    let new = asked("d", hold);
+    let new = asked("d", held());
     let Filed::Now(id) = running.state.file(&new, &ROOM).await.expect("filed") else { panic!("not new") };
     let one = format!("/api/v1/requests/{id}");
     let (_, listed) = running.ask("GET", "/api/v1/requests", Some(&running.secret), None).await;

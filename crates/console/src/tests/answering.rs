@@ -1,10 +1,10 @@
 //! The page of a request as whoever may answer it sees it: what is in it is what was asked, and never what a link says.
 
 use aws_lc_rs::digest;
-use model::{Ceiling, Filed, HoldRule, Likeness, Member, NewRequest, Passkey};
+use model::{Ceiling, Filed, HoldRule, Likeness, NewRequest};
 use serde_json::json;
 
-use super::{ROOM, Running, asked, start};
+use super::{ROOM, Running, asked, held, of_dba, start};
 
 /// Somebody of `dba` who is signed in, by the headers that their browser sends.
 struct Ada {
@@ -23,22 +23,12 @@ async fn ada() -> Ada {
         unless { context.approvals.contains("held") };"#;
     let policies = json!({ "policies": [{ "name": "p.cedar", "text": rule }] }).to_string();
     assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
-    let owner = "user:ada".to_owned();
-    let member = Member { name: "ada".to_owned(), roles: vec![], groups: vec!["dba".to_owned()], added: 1 };
-    let key = Passkey {
-        id: "key".to_owned(),
-        owner: owner.clone(),
-        key: Vec::new(),
-        counter: 0,
-        label: String::new(),
-        added: 1,
-        used: None,
-    };
+    let (member, key) = of_dba("ada");
     running.state.admit(&member, &key).await.expect("admitted");
     let now = jiff::Timestamp::now().as_second();
     let visit = model::Visit {
         mark: mark("a visit"),
-        owner,
+        owner: key.owner,
         word: None,
         groups: Vec::new(),
         began: now,
@@ -56,7 +46,12 @@ impl Ada {
     async fn held(&self, digest: &str) -> String {
         let likeness = Likeness { key: digest.to_owned(), meaning: digest.to_owned(), open: Vec::new() };
         let ceiling = Ceiling::Rows { most: 10, from: "preview".to_owned(), of: Vec::new(), expected: None };
-        self.file(&NewRequest { alike: Some(likeness), ceiling, ..asked(digest, held()) }).await
+        self.file(&NewRequest {
+            alike: Some(likeness),
+            ceiling,
+            ..asked(digest, HoldRule { grant: Some(7200), ..held() })
+        })
+        .await
     }
 
     async fn file(&self, new: &NewRequest) -> String {
@@ -77,24 +72,6 @@ impl Ada {
         let (status, page) = self.running.raw("GET", path, &headers, None).await;
         assert_eq!(status, 200, "{path}: {page}");
         page
-    }
-}
-
-fn held() -> HoldRule {
-    HoldRule {
-        id: "held".to_owned(),
-        approvers: vec!["dba".to_owned()],
-        quorum: 1,
-        expires: 600,
-        valid_for: 900,
-        reason: None,
-        carry: false,
-        slack: model::SlackYes::Never,
-        by_self: false,
-        ceiling: None,
-        tolerance: 0,
-        preview: None,
-        grant: Some(7200),
     }
 }
 

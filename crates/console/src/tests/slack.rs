@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use gateway::carriers::{Carrier, Slack};
-use model::{Filed, HoldRule, Member, Passkey, SlackLink, SlackUser, SlackYes, Status};
+use model::{Filed, HoldRule, SlackLink, SlackUser, SlackYes, Status};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{ROOM, Running, asked, start_with};
+use super::{ROOM, Running, asked, of_dba, start_with};
 use crate::Public;
 
 const SECRET: &str = "8f742231b10e8888abcd99yyyzzz85a5";
@@ -100,19 +100,9 @@ async fn house() -> House {
     let policies = json!({ "policies": [{ "name": "p.cedar", "text": POLICY }] }).to_string();
     assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
     for (name, id) in [("ada", "U1"), ("bob", "U2")] {
-        let owner = format!("user:{name}");
-        let member =
-            Member { name: name.to_owned(), roles: vec![], groups: vec!["dba".to_owned()], added: 1 };
-        let key = Passkey {
-            id: name.to_owned(),
-            owner: owner.clone(),
-            key: Vec::new(),
-            counter: 0,
-            label: String::new(),
-            added: 1,
-            used: None,
-        };
+        let (member, key) = of_dba(name);
         running.state.admit(&member, &key).await.expect("admitted");
+        let owner = key.owner;
         let user = SlackUser { team: "T1".to_owned(), id: id.to_owned(), name: name.to_owned() };
         running.state.link_slack(&SlackLink { user, owner, added: 1 }).await.expect("linked");
     }
