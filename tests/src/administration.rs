@@ -2,7 +2,7 @@
 //! quorum, a configuration that is read again, and what is forgotten.
 
 use std::fs;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use testkit::Scratch;
 use testkit::certificates::Certificates;
 use testkit::durward::Target;
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, said, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,10 +41,6 @@ fn shop() -> Rig {
     let columns = vec![("public.shop.email".to_owned(), "pii.email".to_owned())];
     let target = Target { columns, ..Target::new(DATABASE, server.port(), DATABASE) };
     Rig::of(server, &target, "", POLICY)
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]

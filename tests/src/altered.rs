@@ -1,7 +1,7 @@
 //! An approval is good for the objects that its approver was told of: once one of them is altered, the same statement is asked
 //! for anew, and who approved and who waits are told what was altered.
 
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use testkit::durward::Target;
 use testkit::json::Json;
 use testkit::process::text;
 
-use crate::rig::{DATABASE, Rig, server};
+use crate::rig::{DATABASE, Rig, said, server};
 
 const POLICY: &str = r#"
 @id("all") permit (principal, action, resource);
@@ -36,10 +36,6 @@ fn rig(hold: &str) -> Rig {
     Rig::of(server, &target, &format!("[limits]\nhold = \"{hold}\"\nhold_in_block = \"{hold}\""), POLICY)
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 /// A statement sent with psql.
 fn send(rig: &Rig, statement: &str) -> Child {
     send_each(rig, &[statement])
@@ -60,18 +56,6 @@ fn sent(rig: &Rig, statement: &str) -> String {
 
 fn run(rig: &Rig, arguments: &[&str]) -> String {
     text(&mut rig.gateway.command(arguments)).unwrap()
-}
-
-#[track_caller]
-fn waiting(rig: &Rig) -> String {
-    let start = Instant::now();
-    loop {
-        if let Some(id) = rig.gateway.waiting_request().unwrap() {
-            return id;
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "nothing is held");
-        sleep(Duration::from_millis(50));
-    }
 }
 
 /// A field of a request.
@@ -113,7 +97,7 @@ fn what_was_approved_and_altered_since_is_asked_for_anew() {
     ] {
         let first = sent(&rig, UPDATE);
         assert!(first.contains("ZD001"), "{first}");
-        let id = waiting(&rig);
+        let id = rig.waiting();
         run(&rig, &["requests", "approve", &id]);
         let statement = altered.replace(":n", &total.to_string());
         if by_the_gateway {
@@ -133,7 +117,7 @@ fn what_was_approved_and_altered_since_is_asked_for_anew() {
             }
             assert_eq!(of(&rig, &id, "status"), "done", "{altered}");
         } else {
-            let new = waiting(&rig);
+            let new = rig.waiting();
             assert_ne!(new, id);
             let told =
                 format!("waiting for approval of request {new}: {what} since request {id} was approved");
@@ -163,11 +147,11 @@ fn who_waits_while_it_is_altered_is_told_and_waits_for_the_new_request() {
         let before: i32 = changed(&rig).parse().unwrap();
         let statements = if block { vec!["BEGIN", UPDATE, "COMMIT"] } else { vec![UPDATE] };
         let waits = send_each(&rig, &statements);
-        let id = waiting(&rig);
+        let id = rig.waiting();
         rig.server.sql(DATABASE, altered).unwrap();
         run(&rig, &["requests", "approve", &id]);
         if moved {
-            let new = waiting(&rig);
+            let new = rig.waiting();
             assert_ne!(new, id);
             assert_eq!(of(&rig, &id, "status"), "superseded");
             assert_eq!(changed(&rig), before.to_string());
@@ -186,7 +170,7 @@ fn a_session_with_objects_of_its_own_is_asked_by_what_it_sees() {
     let mut shell = rig.through().command("psql");
     shell.args(["-XAt", "-v", "VERBOSITY=verbose", "-c", "CREATE TEMP TABLE mine (id int)", "-c", UPDATE]);
     let waits = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let id = waiting(&rig);
+    let id = rig.waiting();
     // What it does not touch makes it look again, and nothing more.
     rig.server.sql(DATABASE, "ALTER TABLE shop.other ADD more int").unwrap();
     run(&rig, &["requests", "approve", &id]);
@@ -204,7 +188,7 @@ fn comments_and_white_space_make_no_other_operation_and_all_else_does() {
         ("UPDATE shop.orders SET total = total + 1 /* WHERE */ WHERE id < '4'", false),
     ] {
         sent(&rig, UPDATE);
-        let id = waiting(&rig);
+        let id = rig.waiting();
         run(&rig, &["requests", "approve", &id]);
         let again = sent(&rig, statement);
         assert_eq!(again.contains("UPDATE 3"), same, "{statement}: {again}");

@@ -2,7 +2,7 @@
 //! what stays below is answered as if nobody had looked.
 
 use std::io::Write as _;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use testkit::json::Json;
 use testkit::process::text;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::rig::{DATABASE, Rig};
+use crate::rig::{DATABASE, Rig, said};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,10 +59,6 @@ fn send(rig: &Rig, statement: &str) -> Child {
     psql.spawn().unwrap()
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[track_caller]
 fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -106,11 +102,6 @@ fn ends(rig: &Rig, id: &str, status: &str, outcome: &str) {
         assert!(start.elapsed() < PATIENCE, "{status} {outcome} is {stands:?}");
         sleep(Duration::from_millis(20));
     }
-}
-
-#[track_caller]
-fn value(rig: &Rig, question: &str) -> String {
-    rig.server.sql(DATABASE, question).unwrap().trim().to_owned()
 }
 
 fn stopped(changed: u64, most: u64) -> String {
@@ -164,7 +155,7 @@ async fn what_changes_more_rows_than_were_approved_is_taken_back_however_it_come
                 assert_eq!(ran, Ok(3), "{case}");
                 expected += 3;
                 if block {
-                    assert_eq!(value(&rig, sum), (expected - 3).to_string(), "{case}: the client commits it");
+                    assert_eq!(rig.value(sum), (expected - 3).to_string(), "{case}: the client commits it");
                     client.simple_query("COMMIT").await.unwrap();
                 }
                 ends(&rig, &id, "done", "done, rows: 3");
@@ -177,18 +168,18 @@ async fn what_changes_more_rows_than_were_approved_is_taken_back_however_it_come
                     client.simple_query("ROLLBACK").await.unwrap();
                 }
             }
-            assert_eq!(value(&rig, sum), expected.to_string(), "{case}");
+            assert_eq!(rig.value(sum), expected.to_string(), "{case}");
             client.simple_query("SELECT 1").await.unwrap();
         }
     }
     let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    assert_eq!(value(&rig, open), "0");
+    assert_eq!(rig.value(open), "0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not() {
     let rig = std::sync::Arc::new(rig());
-    let version: u32 = value(&rig, "SHOW server_version_num").parse().unwrap();
+    let version: u32 = rig.value("SHOW server_version_num").parse().unwrap();
     let client = rig.through().connect().await;
     for (n, (statement, most, changed)) in [
         // One buyer, and the three purchases that go with him.
@@ -226,7 +217,7 @@ async fn what_follows_a_change_counts_with_it_and_what_triggers_write_does_not()
         client.simple_query("ROLLBACK").await.unwrap();
     }
     let all = "SELECT (SELECT count(*) FROM buyers) || ' ' || (SELECT count(*) FROM remarks)";
-    assert_eq!(value(&rig, all), "20 0");
+    assert_eq!(rig.value(all), "20 0");
 }
 
 /// The server carries a change out whole at the first Execute of its portal, and so it is counted whole.
@@ -239,7 +230,7 @@ async fn a_portal_that_is_fetched_in_parts_changes_no_more_than_was_approved() {
         "UPDATE purchases SET n = n + 1 WHERE id <= 3 RETURNING id",
         "WITH more AS (UPDATE purchases SET n = n + 1 WHERE id <= 3 RETURNING id) SELECT id FROM more",
     ] {
-        let before: u64 = value(&rig, sum).parse().unwrap();
+        let before: u64 = rig.value(sum).parse().unwrap();
         for most in [2, 3] {
             let transaction = client.transaction().await.unwrap();
             let statement = transaction.prepare(text).await.unwrap();
@@ -256,7 +247,7 @@ async fn a_portal_that_is_fetched_in_parts_changes_no_more_than_was_approved() {
                 }
             }
             let committed = transaction.commit().await;
-            let now: u64 = value(&rig, sum).parse().unwrap();
+            let now: u64 = rig.value(sum).parse().unwrap();
             if most == 2 {
                 let told = failed.or(committed.err().and_then(|e| e.code().map(|c| c.code().to_owned())));
                 assert_eq!(told.as_deref(), Some(TOO_MANY), "{text}");
@@ -298,7 +289,7 @@ async fn what_runs_at_the_end_of_a_transaction_counts_before_it_is_committed() {
             if matches!(mode, Mode::Extended) {
                 client.simple_query("ROLLBACK").await.unwrap();
             }
-            assert_eq!(value(&rig, rows), expected.to_string(), "{case}");
+            assert_eq!(rig.value(rows), expected.to_string(), "{case}");
             client.simple_query("SELECT 1").await.unwrap();
         }
     }
@@ -314,7 +305,7 @@ async fn what_runs_at_the_end_of_a_transaction_counts_before_it_is_committed() {
     let target = "INSERT INTO buyers VALUES (77, 'late')";
     assert_eq!(run(&rig, &client, Mode::Extended, target, Some(1)).await.1, Ok(1));
     client.simple_query("COMMIT").await.unwrap();
-    assert_eq!(value(&rig, "SELECT count(*) FROM later"), "1");
+    assert_eq!(rig.value("SELECT count(*) FROM later"), "1");
 }
 
 #[test]
@@ -348,8 +339,8 @@ fn what_is_approved_is_answered_as_the_server_would() {
         assert!(out == expected || out.is_empty() && all.contains(expected), "{statement}: {all}");
         assert!(!all.contains("transaction"), "{statement}: {all}");
     }
-    assert_eq!(value(&rig, "SELECT count(*) FROM remarks"), "2");
-    assert_eq!(value(&rig, "SELECT count(*) FROM later"), "0");
+    assert_eq!(rig.value("SELECT count(*) FROM remarks"), "2");
+    assert_eq!(rig.value("SELECT count(*) FROM later"), "0");
 }
 
 #[test]
@@ -389,13 +380,13 @@ fn what_cannot_be_taken_back_is_said_to_have_no_ceiling() {
         assert!(output.status.success(), "{}", said(&output));
     }
     assert_eq!(
-        value(&rig, "SELECT count(*) FROM pg_index WHERE indexrelid = 'slow'::regclass AND indisvalid"),
+        rig.value("SELECT count(*) FROM pg_index WHERE indexrelid = 'slow'::regclass AND indisvalid"),
         "1"
     );
     // What ends its transaction by itself cannot be looked at before.
     let output = said(&send(&rig, "BEGIN; DELETE FROM noted; COMMIT").wait_with_output().unwrap());
     assert!(output.contains("without BEGIN and COMMIT in its message"), "{output}");
-    assert_eq!(value(&rig, "SELECT count(*) FROM noted"), "9");
+    assert_eq!(rig.value("SELECT count(*) FROM noted"), "9");
 }
 
 #[test]
@@ -404,12 +395,12 @@ fn a_gateway_that_dies_before_the_end_leaves_the_data_as_it_was() {
     let waiting = send(&rig, "UPDATE noted SET n = 7 FROM pg_sleep(3)");
     let id = approve(&rig, Some(9));
     let runs = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE noted%' AND state = 'active'";
-    eventually("it runs", || (value(&rig, runs) == "1").then_some(()));
+    eventually("it runs", || (rig.value(runs) == "1").then_some(()));
     rig.gateway.crash().unwrap();
     waiting.wait_with_output().unwrap();
-    eventually("it is over", || (value(&rig, runs) == "0").then_some(()));
+    eventually("it is over", || (rig.value(runs) == "0").then_some(()));
     let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
-    eventually("its transaction is", || (value(&rig, open) == "0").then_some(()));
-    assert_eq!(value(&rig, "SELECT sum(n) FROM noted"), "0");
+    eventually("its transaction is", || (rig.value(open) == "0").then_some(()));
+    assert_eq!(rig.value("SELECT sum(n) FROM noted"), "0");
     assert_eq!(stands(&rig, &id).0, "outcome_unknown");
 }

@@ -13,17 +13,13 @@ use testkit::durward::{Durward, Target};
 use testkit::postgres::Postgres;
 use testkit::process::{Running, Stop, free_port, text};
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, python, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, binary, python, said, server};
 use crate::scan::Scan;
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Version 13 keeps passwords in another way by itself, which a server that demands this one cannot use.
 pub(crate) const SCRAM: &str = "password_encryption=scram-sha-256";
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 /// The longest word that begins so.
 fn word(text: &str, beginning: &str) -> String {

@@ -10,7 +10,7 @@ use testkit::durward::{Durward, Target};
 use testkit::json::Json;
 use testkit::process::text;
 
-use crate::rig::{DATABASE, Rig, Way, binary, server};
+use crate::rig::{DATABASE, Rig, Way, binary, said, server};
 
 const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
@@ -51,10 +51,6 @@ fn id(code: &str) -> &str {
 fn psql(rig: &Rig, password: &str, statement: &str) -> Output {
     let way = Way { port: rig.gateway.port(), password: password.to_owned() };
     way.command("psql").args(["-XqAt", "-c", statement]).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn metrics(rig: &Rig) -> String {

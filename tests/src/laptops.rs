@@ -3,21 +3,17 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use testkit::json::Json;
 use testkit::process::{free_port, text};
 use testkit::{Account, Scratch, is_root};
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, said};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 /// `durward run` of a shell's script.
 fn run(rig: &Rig, arguments: &[&str], script: &str) -> Command {

@@ -1,15 +1,15 @@
 //! Whoever approves sees how many rows change, and some of them, before anything runs; nothing is called for that but what only
 //! computes, and whoever asks learns nothing of it.
 
-use std::process::{Child, Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testkit::durward::Target;
 use testkit::process::text;
 
-use crate::rig::{DATABASE, Rig, server};
+use crate::rig::{DATABASE, Rig, said, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,47 +70,10 @@ fn rig() -> Rig {
     Rig::of(server, &target, "", POLICY)
 }
 
-/// A statement that psql sends and waits for.
-fn send(rig: &Rig, statement: &str) -> Child {
-    let mut psql = rig.through().command("psql");
-    psql.args(["-Xc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-#[track_caller]
-fn waiting(rig: &Rig) -> String {
-    let start = Instant::now();
-    loop {
-        if let Some(id) = rig.gateway.waiting_request().unwrap() {
-            return id;
-        }
-        assert!(start.elapsed() < PATIENCE, "it is held");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-fn shown(rig: &Rig, id: &str) -> String {
-    text(&mut rig.gateway.command(&["requests", "show", id])).unwrap()
-}
-
-#[track_caller]
-fn answer(rig: &Rig, word: &str, id: &str) {
-    let answered = rig.gateway.command(&["requests", word, id]).output().unwrap();
-    assert!(answered.status.success(), "{}", said(&answered));
-}
-
-#[track_caller]
-fn value(rig: &Rig, question: &str) -> String {
-    rig.server.sql(DATABASE, question).unwrap().trim().to_owned()
-}
-
 #[test]
 fn whoever_approves_sees_how_many_rows_change_and_so_many_do() {
     let rig = rig();
-    let version: u32 = value(&rig, "SHOW server_version_num").parse().unwrap();
+    let version: u32 = rig.value("SHOW server_version_num").parse().unwrap();
     for (statement, lines, changed) in [
         (
             "UPDATE buyers SET points = points + 1 WHERE id <= 3",
@@ -162,16 +125,16 @@ fn whoever_approves_sees_how_many_rows_change_and_so_many_do() {
         if version < 150_000 && statement.starts_with("MERGE") {
             continue;
         }
-        let psql = send(&rig, statement);
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let psql = rig.send(statement);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         for line in lines {
             assert!(
                 shown.lines().any(|l| l == format!("  - {line}")),
                 "{statement}: {line} is not in\n{shown}"
             );
         }
-        answer(&rig, "approve", &id);
+        rig.answer("approve", &id);
         let output = said(&psql.wait_with_output().unwrap());
         assert!(output.contains(changed), "{statement}: {output}");
     }
@@ -218,9 +181,9 @@ fn nothing_is_called_exact_that_may_come_otherwise() {
         ),
         ("DELETE FROM clubs WHERE id = 2", &["deletes 1 row of public.clubs"], true),
     ] {
-        let psql = send(&rig, statement);
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let psql = rig.send(statement);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         for line in lines {
             assert!(
                 shown.lines().any(|l| l == format!("  - {line}")),
@@ -228,33 +191,33 @@ fn nothing_is_called_exact_that_may_come_otherwise() {
             );
         }
         assert_eq!(shown.contains("Seen beforehand, exact when"), exact, "{statement}: {shown}");
-        answer(&rig, "deny", &id);
+        rig.answer("deny", &id);
         psql.wait_with_output().unwrap();
     }
     // A foreign key does not ask for row security, under which whoever asks would count none of what follows.
     rig.server
         .sql(DATABASE, "ALTER TABLE pets FORCE ROW LEVEL SECURITY; ALTER ROLE CURRENT_USER NOBYPASSRLS")
         .ok();
-    let psql = send(&rig, "DELETE FROM owners WHERE id = 1");
-    let id = waiting(&rig);
-    let shown = shown(&rig, &id);
+    let psql = rig.send("DELETE FROM owners WHERE id = 1");
+    let id = rig.waiting();
+    let shown = rig.shown(&id);
     assert!(!shown.contains("Seen beforehand, exact when"), "{shown}");
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     psql.wait_with_output().unwrap();
 }
 
 #[test]
 fn what_grows_after_it_was_counted_is_stopped() {
     let rig = rig();
-    let psql = send(&rig, "DELETE FROM buyers WHERE points = 0 AND id <= 2");
-    let id = waiting(&rig);
-    let seen = shown(&rig, &id);
+    let psql = rig.send("DELETE FROM buyers WHERE points = 0 AND id <= 2");
+    let id = rig.waiting();
+    let seen = rig.shown(&id);
     assert!(seen.contains("Ceiling   at most 14 rows, as counted when it was asked for"), "{seen}");
     rig.server.sql(DATABASE, "INSERT INTO purchases VALUES (99, 1, 1)").unwrap();
-    answer(&rig, "approve", &id);
+    rig.answer("approve", &id);
     let output = said(&psql.wait_with_output().unwrap());
     assert!(output.contains("the statement changed 15 rows, and 14 were approved"), "{output}");
-    assert_eq!(value(&rig, "SELECT count(*) FROM buyers"), "20");
+    assert_eq!(rig.value("SELECT count(*) FROM buyers"), "20");
 }
 
 /// What its own transaction has changed cannot be seen from outside. It is stopped all the same, unless whoever approves says
@@ -276,14 +239,14 @@ fn what_is_counted_is_the_ceiling_within_a_clients_own_transaction_too() {
         psql.args(["-c", "UPDATE noted SET n = 6 WHERE n = 5 OR id <= 3", "-c", "ROLLBACK"]);
         let psql = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         if before.starts_with("UPDATE") {
-            let first = waiting(&rig);
-            answer(&rig, "approve", &first);
+            let first = rig.waiting();
+            rig.answer("approve", &first);
             while rig.gateway.waiting_request().unwrap().is_none_or(|id| id == first) {
                 sleep(Duration::from_millis(20));
             }
         }
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         assert!(shown.contains("updates 3 rows of public.noted") && shown.contains("an estimate"), "{shown}");
         assert!(shown.contains("at most 3 rows, as counted"), "{shown}");
         let mut approve = vec!["requests", "approve", &id];
@@ -325,21 +288,21 @@ fn nothing_is_called_but_what_only_computes_and_nobody_else_sees_what_was_seen()
         ("DELETE FROM buyers WHERE random() < 2", "it calls what says another thing each time"),
         ("DELETE FROM buyers USING pg_sleep(60)", ""),
     ] {
-        let psql = send(&rig, statement);
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let psql = rig.send(statement);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         assert!(shown.contains(&format!("its rows were not counted: {why}")), "{statement}: {shown}");
-        answer(&rig, "deny", &id);
+        rig.answer("deny", &id);
         psql.wait_with_output().unwrap();
     }
-    assert_eq!(value(&rig, "SELECT is_called FROM called"), "f");
+    assert_eq!(rig.value("SELECT is_called FROM called"), "f");
     // Whoever asks, and the journal, hear nothing of rows.
-    let psql = send(&rig, "UPDATE buyers SET points = 4, email = 'new' WHERE id = 13");
-    let id = waiting(&rig);
-    let seen = shown(&rig, &id);
+    let psql = rig.send("UPDATE buyers SET points = 4, email = 'new' WHERE id = 13");
+    let id = rig.waiting();
+    let seen = rig.shown(&id);
     assert!(seen.contains("name = 'buyer13', email = (masked)") && !seen.contains("secret13"), "{seen}");
     let listed = text(&mut rig.gateway.command(&["requests", "ls", "--json"])).unwrap();
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     let output = said(&psql.wait_with_output().unwrap());
     let folder = rig.gateway.journal();
     let journal =
@@ -384,16 +347,16 @@ fn what_a_statement_costs_others_and_what_hangs_on_its_table_is_said() {
         ),
         ("DELETE FROM spans", &["2 tables are part of public.spans, or inherit from it"]),
     ] {
-        let psql = send(&rig, statement);
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let psql = rig.send(statement);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         for line in lines {
             assert!(
                 shown.lines().any(|l| l == format!("  - {line}")),
                 "{statement}: {line} is not in\n{shown}"
             );
         }
-        answer(&rig, "deny", &id);
+        rig.answer("deny", &id);
         psql.wait_with_output().unwrap();
     }
 }
@@ -406,12 +369,12 @@ fn a_policy_can_forbid_that_it_is_looked_at() {
     let policy =
         format!("{POLICY}\n@id(\"unseen\") forbid (principal, action == Action::\"preview\", resource);");
     let rig = Rig::of(server, &target, "", &policy);
-    let psql = send(&rig, "DELETE FROM buyers WHERE id = 1");
-    let id = waiting(&rig);
-    let shown = shown(&rig, &id);
+    let psql = rig.send("DELETE FROM buyers WHERE id = 1");
+    let id = rig.waiting();
+    let shown = rig.shown(&id);
     assert!(shown.contains("policy does not let it be looked at beforehand"), "{shown}");
     assert!(shown.contains("at most 7 rows, as policy says"), "{shown}");
-    answer(&rig, "approve", &id);
+    rig.answer("approve", &id);
     assert!(said(&psql.wait_with_output().unwrap()).contains("DELETE 1"));
 }
 
@@ -429,12 +392,12 @@ fn what_may_be_read_with_an_approval_alone_is_not_read_before_it() {
     );
     let rig = Rig::of(server, &target, "", &policy);
     for (filter, looked) in [("email LIKE 'secret1@%'", false), ("id = 1", true)] {
-        let psql = send(&rig, &format!("UPDATE buyers SET points = 3 WHERE {filter}"));
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let psql = rig.send(&format!("UPDATE buyers SET points = 3 WHERE {filter}"));
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         assert_eq!(shown.contains("updates 1 row of public.buyers"), looked, "{shown}");
         assert_eq!(shown.contains("policy does not let it be looked at beforehand"), !looked, "{shown}");
-        answer(&rig, "approve", &id);
+        rig.answer("approve", &id);
         assert!(said(&psql.wait_with_output().unwrap()).contains("UPDATE 1"));
     }
 }

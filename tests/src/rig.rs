@@ -1,13 +1,19 @@
 //! A server with the gateway in front of it, and the two ways to it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use testkit::durward::{Durward, Target};
 use testkit::postgres::{Postgres, SUPERUSER};
+use testkit::process::text;
 
 /// Everything is allowed, so that whatever differs is the gateway's own doing.
 pub(crate) const ALLOW_ALL: &str = "@id(\"everything\")\npermit (principal, action, resource);\n";
+
+/// Whatever is waited for comes within this.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The database, and the target's name, so that clients see the same on both ways.
 pub(crate) const DATABASE: &str = "sample";
@@ -44,6 +50,50 @@ impl Rig {
     pub(crate) fn through(&self) -> Way {
         Way { port: self.gateway.port(), password: self.token.clone() }
     }
+
+    /// A statement that psql sends through the gateway, and waits for.
+    #[track_caller]
+    pub(crate) fn send(&self, statement: &str) -> Child {
+        let mut psql = self.through().command("psql");
+        psql.args(["-Xc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The request that waits for an answer, once there is one.
+    #[track_caller]
+    pub(crate) fn waiting(&self) -> String {
+        let start = Instant::now();
+        loop {
+            if let Some(id) = self.gateway.waiting_request().unwrap() {
+                return id;
+            }
+            assert!(start.elapsed() < PATIENCE, "nothing is held");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A request as its approver sees it in a terminal.
+    #[track_caller]
+    pub(crate) fn shown(&self, id: &str) -> String {
+        text(&mut self.gateway.command(&["requests", "show", id])).unwrap()
+    }
+
+    /// Answers a request with `approve` or `deny`.
+    #[track_caller]
+    pub(crate) fn answer(&self, word: &str, id: &str) {
+        let answered = self.gateway.command(&["requests", word, id]).output().unwrap();
+        assert!(answered.status.success(), "{}", said(&answered));
+    }
+
+    /// What the sample database itself says.
+    #[track_caller]
+    pub(crate) fn value(&self, question: &str) -> String {
+        self.server.sql(DATABASE, question).unwrap().trim().to_owned()
+    }
+}
+
+/// All that a command printed, its errors behind the rest.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A server with the sample database, and nothing in front of it.

@@ -13,7 +13,7 @@ use testkit::json::Json;
 use testkit::process::text;
 use testkit::{Scratch, http};
 
-use crate::rig::{self, DATABASE, Rig, Way};
+use crate::rig::{self, DATABASE, Rig, Way, said};
 use crate::scan::Scan;
 
 const POLICY: &str = r#"
@@ -174,10 +174,6 @@ impl House {
         let way = Way { port: self.rig.gateway.port(), password: password.to_owned() };
         said(&way.command("psql").args(["-XqAt", "-c", statement]).output().unwrap())
     }
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// A browser that is a script, with its cookies.

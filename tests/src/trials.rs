@@ -1,14 +1,14 @@
 //! Where policy wants it, a held statement is tried in a transaction that is rolled back, so that whoever approves sees all that it
 //! does; what may leave a trace beyond that is not tried, and nobody else notices.
 
-use std::process::{Child, Output, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use testkit::durward::Target;
 use testkit::process::text;
 
-use crate::rig::{DATABASE, Rig, server};
+use crate::rig::{DATABASE, Rig, said, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,43 +64,6 @@ fn rig_with(tolerance: &str, more: &str) -> Rig {
     Rig::of(server, &target, "", &policy(tolerance))
 }
 
-/// A statement that psql sends and waits for.
-fn send(rig: &Rig, statement: &str) -> Child {
-    let mut psql = rig.through().command("psql");
-    psql.args(["-Xc", statement]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-#[track_caller]
-fn waiting(rig: &Rig) -> String {
-    let start = Instant::now();
-    loop {
-        if let Some(id) = rig.gateway.waiting_request().unwrap() {
-            return id;
-        }
-        assert!(start.elapsed() < PATIENCE, "it is held");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-fn shown(rig: &Rig, id: &str) -> String {
-    text(&mut rig.gateway.command(&["requests", "show", id])).unwrap()
-}
-
-#[track_caller]
-fn answer(rig: &Rig, word: &str, id: &str) {
-    let answered = rig.gateway.command(&["requests", word, id]).output().unwrap();
-    assert!(answered.status.success(), "{}", said(&answered));
-}
-
-#[track_caller]
-fn value(rig: &Rig, question: &str) -> String {
-    rig.server.sql(DATABASE, question).unwrap().trim().to_owned()
-}
-
 #[track_caller]
 fn has_line(shown: &str, line: &str, case: &str) {
     assert!(shown.lines().any(|l| l == format!("  - {line}")), "{case}: {line} is not in\n{shown}");
@@ -114,7 +77,7 @@ const ALL: &str = "SELECT md5(string_agg(x::text, ' ' ORDER BY x::text)) FROM (S
 #[test]
 fn whoever_approves_sees_exactly_what_then_happens_cascades_and_triggers_with_it() {
     let rig = rig_with("", "");
-    let version: u32 = value(&rig, "SHOW server_version_num").parse().unwrap();
+    let version: u32 = rig.value("SHOW server_version_num").parse().unwrap();
     for (statement, lines, done) in [
         (
             "DELETE FROM buyers WHERE id <= 2",
@@ -166,19 +129,19 @@ fn whoever_approves_sees_exactly_what_then_happens_cascades_and_triggers_with_it
         if version < 150_000 && statement.starts_with("MERGE") {
             continue;
         }
-        let before = value(&rig, ALL);
-        let psql = send(&rig, statement);
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let before = rig.value(ALL);
+        let psql = rig.send(statement);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         assert!(shown.contains("Seen beforehand, exact when it was tried and rolled back at "), "{shown}");
         lines.iter().for_each(|line| has_line(&shown, line, statement));
-        assert_eq!(value(&rig, ALL), before, "{statement}: nothing has happened yet");
-        answer(&rig, "approve", &id);
+        assert_eq!(rig.value(ALL), before, "{statement}: nothing has happened yet");
+        rig.answer("approve", &id);
         let output = said(&psql.wait_with_output().unwrap());
         assert!(output.contains(done), "{statement}: {output}");
     }
     assert_eq!(
-        value(&rig, "SELECT count(*) FROM pg_locks WHERE relation::regclass::text IN ('noted', 'buyers')"),
+        rig.value("SELECT count(*) FROM pg_locks WHERE relation::regclass::text IN ('noted', 'buyers')"),
         "0"
     );
 }
@@ -228,8 +191,8 @@ fn what_may_leave_more_than_rows_or_reach_further_is_not_tried() {
         let parts: Vec<&str> = statement.split("; ").flat_map(|part| ["-c", part]).collect();
         psql.arg("-X").args(parts).stdout(Stdio::piped()).stderr(Stdio::piped());
         let psql = psql.spawn().unwrap();
-        let id = waiting(&rig);
-        let shown = shown(&rig, &id);
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
         let tried = shown.contains("exact when it was tried and rolled back");
         let why = if in_block { Some("its session is in a transaction") } else { why };
         assert_eq!(tried, why.is_none(), "{statement}: {shown}");
@@ -237,13 +200,13 @@ fn what_may_leave_more_than_rows_or_reach_further_is_not_tried() {
             let line = format!("  - it was not tried: {why}");
             assert!(shown.lines().any(|l| l.starts_with(&line)), "{statement}: {line} is not in\n{shown}");
         }
-        answer(&rig, "deny", &id);
+        rig.answer("deny", &id);
         psql.wait_with_output().unwrap();
     }
-    assert_eq!(value(&rig, "SELECT is_called || ' ' || last_value FROM counted"), "false 1");
+    assert_eq!(rig.value("SELECT is_called || ' ' || last_value FROM counted"), "false 1");
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
-    assert_eq!(value(&rig, locks), "0");
-    assert_eq!(value(&rig, "SELECT count(*) FROM here"), "0");
+    assert_eq!(rig.value(locks), "0");
+    assert_eq!(rig.value("SELECT count(*) FROM here"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -293,17 +256,17 @@ async fn what_does_something_else_than_was_seen_is_taken_back_within_what_policy
         if code == Some("ZD008") {
             let start = Instant::now();
             let another = "its effect was another than was seen: it changes nothing of public.";
-            while !shown(&rig, &id).contains(another) {
-                assert!(start.elapsed() < PATIENCE, "{}", shown(&rig, &id));
+            while !rig.shown(&id).contains(another) {
+                assert!(start.elapsed() < PATIENCE, "{}", rig.shown(&id));
                 sleep(Duration::from_millis(20));
             }
         }
     }
-    assert_eq!(value(&rig, "SELECT count(*) FROM purchases WHERE id BETWEEN 27 AND 30"), "4");
-    let psql = send(&rig, "UPDATE noted SET n = 2 WHERE id <= 2");
-    let id = waiting(&rig);
-    has_line(&shown(&rig, &id), "inserts 2 rows of public.calls, by what it sets in motion", "notifications");
-    answer(&rig, "deny", &id);
+    assert_eq!(rig.value("SELECT count(*) FROM purchases WHERE id BETWEEN 27 AND 30"), "4");
+    let psql = rig.send("UPDATE noted SET n = 2 WHERE id <= 2");
+    let id = rig.waiting();
+    has_line(&rig.shown(&id), "inserts 2 rows of public.calls, by what it sets in motion", "notifications");
+    rig.answer("deny", &id);
     psql.wait_with_output().unwrap();
     let heard = said(&heard.wait_with_output().unwrap());
     assert!(!heard.contains("Asynchronous notification"), "{heard}");
@@ -315,9 +278,9 @@ fn whoever_needs_what_a_trial_has_locked_does_not_wait_for_it_and_a_gateway_that
     let runs =
         "SELECT count(*) FROM pg_locks WHERE relation = 'slow'::regclass AND mode = 'RowExclusiveLock'";
     let tries = |rig: &Rig, most: u32| {
-        let psql = send(rig, &format!("UPDATE slow SET n = 5 WHERE id <= {most}"));
+        let psql = rig.send(&format!("UPDATE slow SET n = 5 WHERE id <= {most}"));
         let start = Instant::now();
-        while value(rig, runs) == "0" {
+        while rig.value(runs) == "0" {
             assert!(start.elapsed() < PATIENCE, "it is tried");
             sleep(Duration::from_millis(10));
         }
@@ -328,26 +291,26 @@ fn whoever_needs_what_a_trial_has_locked_does_not_wait_for_it_and_a_gateway_that
     rig.server.sql(DATABASE, "DELETE FROM slow WHERE id = 1").unwrap();
     let waited = begun.elapsed();
     assert!(waited < Duration::from_millis(1500), "{waited:?}");
-    let id = waiting(&rig);
-    let shown = shown(&rig, &id);
+    let id = rig.waiting();
+    let shown = rig.shown(&id);
     has_line(
         &shown,
         "it was not tried: others waited for the rows that it locked, so that it was ended",
         "slow",
     );
     assert!(shown.contains("Seen beforehand, an estimate when it was counted"), "{shown}");
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     psql.wait_with_output().unwrap();
 
     let psql = tries(&rig, 3);
     rig.gateway.crash().unwrap();
     psql.wait_with_output().unwrap();
     let begun = Instant::now();
-    while value(&rig, runs) != "0" {
+    while rig.value(runs) != "0" {
         assert!(begun.elapsed() < Duration::from_secs(5), "its locks are gone when its time is over");
         sleep(Duration::from_millis(20));
     }
-    assert_eq!(value(&rig, "SELECT sum(n) FROM slow"), "0");
+    assert_eq!(rig.value("SELECT sum(n) FROM slow"), "0");
 }
 
 #[test]
@@ -355,11 +318,11 @@ fn how_long_a_trial_takes_tells_nothing_of_what_may_not_be_read() {
     let rig = rig_with("", "");
     let begun = Instant::now();
     // That this fails at once tells that there is such an address.
-    let psql = send(&rig, "INSERT INTO buyers VALUES (99, 'x', 'secret1@example.com')");
-    let id = waiting(&rig);
-    let shown = shown(&rig, &id);
+    let psql = rig.send("INSERT INTO buyers VALUES (99, 'x', 'secret1@example.com')");
+    let id = rig.waiting();
+    let shown = rig.shown(&id);
     has_line(&shown, "it was not tried: it fails, with SQLSTATE 23505", "a duplicate");
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     let output = said(&psql.wait_with_output().unwrap());
     let told = begun.elapsed();
     assert!(told > Duration::from_secs(6), "{told:?}: {output}");
@@ -378,29 +341,29 @@ fn what_waits_already_or_was_just_seen_is_not_looked_at_again() {
         (looks, tries)
     };
     let statement = "INSERT INTO calls VALUES (1), (2)";
-    let (one, same) = (send(&rig, statement), send(&rig, statement));
-    let id = waiting(&rig);
+    let (one, same) = (rig.send(statement), rig.send(statement));
+    let id = rig.waiting();
     sleep(Duration::from_millis(500));
     assert_eq!(looks(), (1, 1), "two sessions ask the same");
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     one.wait_with_output().unwrap();
     same.wait_with_output().unwrap();
     // It may have been asked for anew by the second.
     while let Some(id) = rig.gateway.waiting_request().unwrap() {
-        answer(&rig, "deny", &id);
+        rig.answer("deny", &id);
     }
-    let again = send(&rig, statement);
-    let id = waiting(&rig);
-    has_line(&shown(&rig, &id), "inserts 2 rows of public.calls", "once more");
+    let again = rig.send(statement);
+    let id = rig.waiting();
+    has_line(&rig.shown(&id), "inserts 2 rows of public.calls", "once more");
     assert_eq!(looks(), (1, 1), "it was seen a moment ago");
-    answer(&rig, "approve", &id);
+    rig.answer("approve", &id);
     again.wait_with_output().unwrap();
-    let other = send(&rig, "INSERT INTO calls VALUES (1)");
-    let id = waiting(&rig);
+    let other = rig.send("INSERT INTO calls VALUES (1)");
+    let id = rig.waiting();
     assert_eq!(looks(), (2, 2), "another is looked at");
-    answer(&rig, "deny", &id);
+    rig.answer("deny", &id);
     other.wait_with_output().unwrap();
-    assert_eq!(value(&rig, "SELECT count(*) FROM calls"), "2");
+    assert_eq!(rig.value("SELECT count(*) FROM calls"), "2");
 }
 
 /// What is looked at has a bound, and so has what it costs others; what that leaves open is said, and the ceiling holds.
@@ -412,9 +375,9 @@ fn of_a_million_rows_it_is_said_that_there_are_more_than_are_counted_and_its_cei
         CREATE TRIGGER slowly BEFORE UPDATE ON throng FOR EACH ROW EXECUTE FUNCTION dawdles();";
     let rig = rig_with("", million);
     for table in ["crowd", "throng"] {
-        let psql = send(&rig, &format!("UPDATE {table} SET n = 1"));
-        let id = waiting(&rig);
-        let seen = shown(&rig, &id);
+        let psql = rig.send(&format!("UPDATE {table} SET n = 1"));
+        let id = rig.waiting();
+        let seen = rig.shown(&id);
         let tried = seen.contains(&format!("- updates 1,000,000 rows of public.{table}"));
         if !tried {
             assert!(seen.contains(&format!("- updates more than 10,000 rows of public.{table}")), "{seen}");
@@ -427,19 +390,19 @@ fn of_a_million_rows_it_is_said_that_there_are_more_than_are_counted_and_its_cei
             "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND mode = 'RowExclusiveLock'"
         );
         let start = Instant::now();
-        while value(&rig, &locks) != "0" {
+        while rig.value(&locks) != "0" {
             assert!(start.elapsed() < PATIENCE, "{table} is locked");
             sleep(Duration::from_millis(20));
         }
         assert!(table == "crowd" || !tried, "that takes hours: {seen}");
         if table == "throng" || tried {
-            answer(&rig, "deny", &id);
+            rig.answer("deny", &id);
             psql.wait_with_output().unwrap();
             continue;
         }
-        answer(&rig, "approve", &id);
+        rig.answer("approve", &id);
         let output = said(&psql.wait_with_output().unwrap());
         assert!(output.contains("changed 1000000 rows, and 10000 were approved"), "{output}");
-        assert_eq!(value(&rig, "SELECT count(*) FROM crowd WHERE n = 1"), "0");
+        assert_eq!(rig.value("SELECT count(*) FROM crowd WHERE n = 1"), "0");
     }
 }

@@ -14,7 +14,7 @@ use testkit::process::{Running, Stop, free_port};
 
 use crate::approvals::eventually;
 use crate::custody::{SCRAM, demand_passwords, role};
-use crate::rig::{DATABASE, binary, server};
+use crate::rig::{DATABASE, binary, said, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,10 +113,6 @@ impl Started {
         let line = self.said.lines().map(str::trim).find(|line| line.starts_with(start));
         line.unwrap_or_else(|| panic!("no {start} in\n{}", self.said))
     }
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]

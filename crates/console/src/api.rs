@@ -161,7 +161,7 @@ pub(crate) fn of_requests() -> Vec<Operation> {
             "Takes back an approval that is not used",
             routing::post(rescind),
         )
-        .takes::<Rescinding>(),
+        .takes::<TakingBack>(),
     ];
     all.extend(grants::operations());
     all
@@ -274,9 +274,10 @@ fn check_name(caller: &Caller, name: Option<String>) -> Result<(), Failure> {
     }
 }
 
+/// What takes back something that its path names.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rescinding {
+struct TakingBack {
     /// Who the caller means to be; refused where the secret is somebody else's.
     #[serde(default)]
     name: Option<String>,
@@ -286,7 +287,7 @@ async fn rescind(
     State(gateway): Gate,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    rescinding: Body<Rescinding>,
+    rescinding: Body<TakingBack>,
 ) -> Answer<Value> {
     check_name(&caller, rescinding?.0.name)?;
     gateway.rescind_request(&id, &caller.voter()).await?;

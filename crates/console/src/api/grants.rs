@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Body, Gate, check_name};
+use super::{Answer, Body, Gate, TakingBack, check_name};
 use crate::openapi::Operation;
 
 /// Approvers reach them, as they do requests.
@@ -33,7 +33,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/grants", "Standing grants that one may answer for", routing::get(grants)),
         Operation::get("/grants/{id}", "One of them, with what it was used for", routing::get(grant)),
         Operation::post("/grants/{id}/revoke", "Revokes a standing grant", routing::post(revoke_grant))
-            .takes::<Revoking>(),
+            .takes::<TakingBack>(),
     ]
 }
 
@@ -124,19 +124,11 @@ async fn grant(
     Ok(Json(json!({ "grant": shown(&grant), "uses": uses })))
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Revoking {
-    /// Who the caller means to be; refused where the secret is somebody else's.
-    #[serde(default)]
-    name: Option<String>,
-}
-
 async fn revoke_grant(
     State(gateway): Gate,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    revoking: Body<Revoking>,
+    revoking: Body<TakingBack>,
 ) -> Answer<Value> {
     check_name(&caller, revoking?.0.name)?;
     gateway.revoke_grant(&id, &caller.voter()).await?;
