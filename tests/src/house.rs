@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -29,8 +29,8 @@ fn every_path_that_the_documents_name_exists() {
     }
 }
 
-#[test]
-fn no_document_keeps_both_sides_of_a_merge() {
+/// All that people read, beside the code.
+fn documents() -> Vec<PathBuf> {
     let mut documents: Vec<_> = [root().to_owned(), root().join("docs")]
         .iter()
         .flat_map(|folder| fs::read_dir(folder).unwrap())
@@ -38,11 +38,41 @@ fn no_document_keeps_both_sides_of_a_merge() {
         .collect();
     documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     assert!(documents.len() > 5);
-    for path in documents {
+    documents
+}
+
+#[test]
+fn no_document_keeps_both_sides_of_a_merge() {
+    for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
         let is_mark =
             |line: &str| ["<<<<<<<", "|||||||", ">>>>>>>"].iter().any(|mark| line.starts_with(mark));
         assert!(!text.lines().any(is_mark), "{}", path.display());
+    }
+}
+
+/// The places that a document's headings are, as links name them.
+fn headings(text: &str) -> Vec<String> {
+    let place = |heading: &str| {
+        let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    text.lines().filter(|line| line.starts_with('#')).map(|l| place(l.trim_start_matches('#'))).collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text.split("](").skip(1).filter_map(|behind| behind.split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.contains(':')) {
+            let (file, heading) = link.split_once('#').map_or((link, None), |(f, h)| (f, Some(h)));
+            let there = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            assert!(there.exists(), "{} links to {link}, which is not there", path.display());
+            let text = fs::read_to_string(&there).unwrap();
+            let is_there = heading.is_none_or(|heading| headings(&text).iter().any(|h| h == heading));
+            assert!(is_there, "{} links to {link}, and there is no such heading", path.display());
+        }
     }
 }
 
