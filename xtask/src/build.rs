@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use testkit::Failure;
 
@@ -58,23 +59,40 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
+/// Of what packages and with which features everything is built that is tested: where each command says the same, what they share is
+/// built once.
+pub(crate) const ALL: [&str; 2] = ["--workspace", "--all-features"];
+
+/// The gateway as it is tested, where that has been built.
+static TESTED: OnceLock<PathBuf> = OnceLock::new();
+
 /// The gateway, built in the way that takes least time; or the one that `DURWARD_BIN` names.
 pub(crate) fn gateway() -> Result<PathBuf, Failure> {
-    built("dev", "debug")
+    match TESTED.get() {
+        Some(tested) => Ok(tested.clone()),
+        None => built("dev", "debug", &["--package", "durward"]),
+    }
+}
+
+/// The same, as it is tested: with all features. It is the one from then on.
+pub(crate) fn tested_gateway() -> Result<PathBuf, Failure> {
+    let binary = built("dev", "debug", &[ALL.as_slice(), &["--bin", "durward"]].concat())?;
+    Ok(TESTED.get_or_init(|| binary).clone())
 }
 
 /// The gateway, built for speed, which takes three times as long.
 pub(crate) fn fast_gateway() -> Result<PathBuf, Failure> {
-    built("release", "release")
+    built("release", "release", &["--package", "durward"])
 }
 
-fn built(profile: &str, folder: &str) -> Result<PathBuf, Failure> {
+fn built(profile: &str, folder: &str, what: &[&str]) -> Result<PathBuf, Failure> {
     if let Some(given) = std::env::var_os("DURWARD_BIN") {
         return Ok(std::path::absolute(given)?);
     }
     install::need(install::BUILD)?;
     println!("Building durward ({profile}) … The first time takes some minutes.");
-    let mut build = cargo(&["build", "--profile", profile, "--package", "durward"]);
+    let mut build = cargo(&["build", "--profile", profile]);
+    build.args(what);
     // At a terminal cargo shows how far it is.
     if !std::io::stderr().is_terminal() {
         build.arg("--quiet");

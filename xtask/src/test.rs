@@ -1,10 +1,11 @@
 //! All that must hold for a change, each step timed.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testkit::Failure;
 
-use crate::build::{self, cargo, show};
+use crate::build::{self, ALL, cargo, show};
 use crate::{acceptance, bench, conformance, demo, install, licences};
 
 struct Step {
@@ -23,7 +24,7 @@ const STEPS: &[Step] = &[
     Step { name: "documentation", long: true, run: documentation },
     Step { name: "unit tests", long: false, run: units },
     Step { name: "house", long: false, run: house },
-    Step { name: "build", long: true, run: || build::gateway().map(drop) },
+    Step { name: "build", long: true, run: || build::tested_gateway().map(drop) },
     Step { name: "end to end", long: true, run: || end_to_end(None) },
     Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
     Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
@@ -111,8 +112,10 @@ fn soundness() -> Result<(), Failure> {
         }
         println!("--- {}", major.unwrap_or("Debian's"));
         let which = if major.is_some() { "sound::many_random_statements" } else { "sound::" };
-        let mut tests = cargo(&["test", "--quiet", "--package", "e2e", which, "--", "--ignored"]);
-        tests.args(["--nocapture", "--test-threads=1"]).env("DURWARD_PG_SOURCE", &source);
+        let mut tests = end_to_end_tests();
+        tests
+            .args([which, "--", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("DURWARD_PG_SOURCE", &source);
         if let Some(major) = major {
             tests.env("DURWARD_PG_BIN", install::server(major)?);
         }
@@ -125,8 +128,8 @@ fn soundness() -> Result<(), Failure> {
 fn many_sessions() -> Result<(), Failure> {
     let binary = build::fast_gateway()?;
     let which = ["--ignored", "--nocapture", "among_a_thousand"];
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "--"]);
-    tests.args(which);
+    let mut tests = end_to_end_tests();
+    tests.arg("--").args(which);
     show(tests.env("DURWARD_BIN", binary))
 }
 
@@ -134,8 +137,9 @@ fn many_sessions() -> Result<(), Failure> {
 fn agents() -> Result<(), Failure> {
     let (folder, npm) = (install::agents()?, install::node()?);
     install::need(install::BROWSER)?;
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e", "mcp_", "--", "--ignored", "--nocapture"]);
-    show(tests.arg("--test-threads=1").env("DURWARD_MCP", folder).env("DURWARD_NPM", npm))
+    let mut tests = end_to_end_tests();
+    tests.args(["mcp_", "--", "--ignored", "--nocapture", "--test-threads=1"]);
+    show(tests.env("DURWARD_MCP", folder).env("DURWARD_NPM", npm))
 }
 
 fn walk<'s>(steps: impl Iterator<Item = &'s Step>) -> Result<(), Failure> {
@@ -166,14 +170,12 @@ fn installed() -> Result<(), Failure> {
 }
 
 fn clippy() -> Result<(), Failure> {
-    let arguments =
-        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
-    show(&mut cargo(&arguments))
+    show(cargo(&["clippy", "--quiet"]).args(ALL).args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn documentation() -> Result<(), Failure> {
-    let mut command = cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
-    show(command.env("RUSTDOCFLAGS", "-D warnings"))
+    let mut command = cargo(&["doc", "--quiet", "--no-deps", "--document-private-items"]);
+    show(command.args(ALL).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Advisories need a database from outside, so their absence there is no fault of a change.
@@ -191,15 +193,25 @@ fn deny() -> Result<(), Failure> {
 fn units() -> Result<(), Failure> {
     // What is sent to a collector is read by the definitions that are there.
     let python = install::python()?;
-    show(
-        cargo(&["test", "--quiet", "--no-fail-fast", "--workspace", "--all-features", "--exclude", "e2e"])
-            .env("DURWARD_PYTHON", python),
-    )
+    let tests = |what: &[&str]| {
+        let mut tests = cargo(&["test", "--quiet", "--no-fail-fast"]);
+        show(tests.args(ALL).args(what).env("DURWARD_PYTHON", &python))
+    };
+    let run = tests(&["--lib", "--bins", "--test", "traces"]);
+    // What must not compile does not.
+    run.and(tests(&["--doc"]))
 }
 
 /// The map and the purity of crates need no server.
 fn house() -> Result<(), Failure> {
-    show(&mut cargo(&["test", "--quiet", "--package", "e2e", "house::"]))
+    show(end_to_end_tests().arg("house::"))
+}
+
+/// The tests from end to end, with the features of everything else.
+fn end_to_end_tests() -> Command {
+    let mut tests = cargo(&["test", "--quiet"]);
+    tests.args(ALL).args(["--test", "e2e"]);
+    tests
 }
 
 /// Tests of what is the same whatever server is behind it: who comes in and how, by which door, what a browser shows, what
@@ -240,7 +252,7 @@ fn end_to_end(major: Option<&str>) -> Result<(), Failure> {
     let python = install::python()?;
     let npm = install::node()?;
     let binary = build::gateway()?;
-    let mut tests = cargo(&["test", "--quiet", "--package", "e2e"]);
+    let mut tests = end_to_end_tests();
     if let Some(major) = major {
         tests.env("DURWARD_PG_BIN", install::server(major)?).arg("--");
         tests.args(OF_NO_SERVER.iter().flat_map(|module| ["--skip", module]));
