@@ -3,15 +3,15 @@
 import { spawn } from 'node:child_process';
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
-import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
+
+import { looking, unseen } from './looks.mjs';
 
 const { CONSOLE_NPM, CONSOLE_ORIGIN: origin, CONSOLE_SHOTS: shots } = process.env;
 const require = createRequire(`${CONSOLE_NPM}/package.json`);
 const { chromium } = require('playwright-core');
-const { AxeBuilder } = require('@axe-core/playwright');
+const looks = looking(CONSOLE_NPM, shots);
 
-if (shots) mkdirSync(shots, { recursive: true });
 const begun = Date.now();
 const check = (fine, words) => { if (!fine) throw new Error(words); };
 
@@ -66,41 +66,14 @@ const server = (statement) => psql(statement, {
 }).ended;
 
 // The request that a statement waits for, once it says so.
-const asked = async (statement) => {
-  const client = psql(statement);
+const asked = async (statement, env = process.env) => {
+  const client = psql(statement, env);
   for (let tries = 0; tries < 300; tries += 1) {
     const id = client.said().match(/requests approve (r[0-9a-f]+)/)?.[1];
     if (id) return { ...client, id };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`it is not held: ${client.said()}`);
-};
-
-// Every fault in both sizes; in the other colours, whether what is written can be told from what is behind it.
-// Where it is a page that was looked at already, pictures of it are all that is kept.
-const looks = async (page, name, quick = process.env.CONSOLE_QUICK) => {
-  if (quick && !shots) return;
-  const before = page.viewportSize();
-  for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
-    for (const colorScheme of ['light', 'dark']) {
-      await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      const axe = new AxeBuilder({ page });
-      if (colorScheme === 'light') axe.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']);
-      else axe.withRules(['color-contrast']);
-      const { violations } = quick ? { violations: [] } : await axe.analyze();
-      const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`);
-      check(!serious.length, `${name}, ${size}, ${colorScheme}: ${said.join('\n')}`);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      check(wide <= 0, `${name}, ${size}: it is ${wide} px too wide`);
-      const bytes = (await page.content()).length;
-      check(bytes < 150 * 1024, `${name}: it has ${bytes} bytes`);
-      if (shots) await page.screenshot({ path: `${shots}/${name}-${size}-${colorScheme}.png`, fullPage: size === 'wide' });
-    }
-  }
-  await page.setViewportSize(before);
-  await page.emulateMedia({ colorScheme: 'light' });
 };
 
 // What a form of a page would send, sent by somebody's script: with their cookies, and what they like for the rest.
@@ -427,6 +400,81 @@ const flows = {
     await page.getByText('You have none').waitFor();
   },
 
+  async 'a sign-in at an issuer is of the browser that began it, once, and leads nowhere else'() {
+    const [evil, victim] = [await somebody(), await somebody()];
+    const away = async ({ page }, login) => {
+      await page.getByRole('button', { name: 'Continue with company' }).click();
+      await page.waitForURL(/interaction/, { waitUntil: 'commit' });
+      await page.locator('[name=login]').fill(login);
+      await page.locator('[name=password]').fill('any');
+      await page.getByRole('button', { name: 'Sign-in' }).click();
+      await page.getByRole('button', { name: 'Continue' }).waitFor();
+    };
+    const cookie = async ({ context }, word) => (await context.cookies()).find(({ name }) => name === `durward${word}-${new URL(origin).port}`);
+    const isOut = async ({ page }) => {
+      await page.goto(`${origin}/me`);
+      return new URL(page.url()).pathname === '/signin';
+    };
+    // Somebody keeps the issuer's answer to their own sign-in from the console.
+    await evil.page.goto(`${origin}/signin?next=//evil.example.com/`);
+    check(await evil.page.locator('[name=next]').first().inputValue() === '/', 'it would lead elsewhere');
+    await away(evil, 'mallory');
+    const kept = await cookie(evil, '-away');
+    check(kept.httpOnly && kept.sameSite === 'Lax', JSON.stringify(kept));
+    await evil.context.clearCookies({ name: kept.name });
+    await evil.page.getByRole('button', { name: 'Continue' }).click();
+    await evil.page.getByText('No sign-in is under way').waitFor();
+    const answer = evil.page.url();
+    // In the browser of somebody else, who has begun a sign-in or has not, it is nothing.
+    check((await victim.page.goto(answer)).status() === 400 && await isOut(victim), 'somebody was signed in who did not ask');
+    await victim.page.goto(`${origin}/signin`);
+    await away(victim, 'alice');
+    check((await victim.page.goto(answer)).status() === 422, 'an answer to another question is taken');
+    await victim.page.getByText('began in another browser').waitFor();
+    check(await isOut(victim), 'somebody else is there');
+    // With another state, of another issuer, by nobody.
+    await evil.context.addCookies([kept]);
+    for (const [what, change] of [
+      ['no state', (said) => said.delete('state')],
+      ['another state', (said) => said.set('state', 'A'.repeat(43))],
+      ['another issuer', (said) => said.set('iss', 'https://evil.example.com')],
+      ['no issuer', (said) => said.delete('iss')],
+      ['another code', (said) => said.set('code', 'x')],
+      ['an error', (said) => { said.delete('code'); said.set('error', 'access_denied'); said.set('error_description', '\u202e<b>fine</b>'); }],
+    ]) {
+      const to = new URL(answer);
+      change(to.searchParams);
+      const told = await evil.page.goto(to.href);
+      check(told.status() >= 400, `${what}: ${told.status()}`);
+      const found = await unseen(evil.page);
+      check(!found.length && await evil.page.locator('main b').count() === 0, `${what}: ${found.join('\n')}`);
+      check(await isOut(evil), `${what}: somebody is in`);
+      await evil.context.addCookies([kept]);
+    }
+    // As it was asked for it is good, and once.
+    check((await evil.page.goto(answer)).status() === 200 && !await isOut(evil), 'the honest answer');
+    const visit = await cookie(evil, '');
+    await evil.context.addCookies([kept]);
+    check((await evil.page.goto(answer)).status() >= 400, 'it is good twice');
+    // Whoever is given somebody else's visit before they sign in gets one of their own, and that one ends.
+    await victim.context.addCookies([visit]);
+    await victim.page.goto(`${origin}/me`);
+    await victim.page.getByRole('button', { name: 'Sign out' }).waitFor();
+    await victim.context.clearCookies({ name: visit.name });
+    await victim.page.goto(`${origin}/signin?next=${encodeURIComponent('/me')}`);
+    // The issuer knows her from before.
+    await victim.page.getByRole('button', { name: 'Continue with company' }).click();
+    await victim.page.waitForURL(/interaction/, { waitUntil: 'commit' });
+    await victim.context.addCookies([visit]);
+    await victim.page.getByRole('button', { name: 'Continue' }).click();
+    await victim.page.waitForURL(`${origin}/me`);
+    check((await cookie(victim, '')).value !== visit.value, 'the visit is what somebody else chose');
+    check((await victim.page.locator('main').textContent()).includes('alice'), 'it is not alice');
+    check(await isOut(evil), 'the other visit goes on');
+    await evil.context.close();
+    await victim.context.close();
+  },
+
   async 'cookies alone approve nothing, and neither does a proof for something else'() {
     const held = await asked('DELETE FROM orders WHERE id = 8');
     const other = await asked('DELETE FROM orders WHERE id = 9');
@@ -683,7 +731,7 @@ const flows = {
     // psql is gone a little before its session is.
     const newest = page.locator('section[aria-labelledby=past] .card').first();
     await page.goto(`${origin}/sessions`);
-    for (let looked = 0; looked < 40 && !/\b(59|60) statements/.test(await newest.textContent()); looked += 1) {
+    for (let looked = 0; looked < 40 && !/(59|60) statements/.test(await newest.textContent()); looked += 1) {
       await page.waitForTimeout(250);
       await page.reload();
     }
@@ -898,7 +946,8 @@ const flows = {
       const answer = await sent(who.page, `${change}/confirm`, fields, headers);
       check(answer.status() === status, `${what}: ${answer.status()} ${await answer.text()}`);
     }
-    check(!(await psql('DELETE FROM orders WHERE id = -1').ended).includes('nothing is deleted'), 'it is in force already');
+    // What is not in force refuses nothing: it is held, as before.
+    (await asked('DELETE FROM orders WHERE id = -1')).end();
     await olga.page.getByRole('button', { name: 'Confirm' }).click();
     await olga.page.locator('.chip', { hasText: 'confirmed' }).first().waitFor();
     await looks(olga.page, 'change-confirmed');

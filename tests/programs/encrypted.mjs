@@ -2,16 +2,17 @@
 // of messages, and calls back as Slack does, signed. What fails ends the program.
 import { spawn } from 'node:child_process';
 import { createHash, createHmac, X509Certificate } from 'node:crypto';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { request } from 'node:https';
 import { createRequire } from 'node:module';
+
+import { looking } from './looks.mjs';
 
 const { CONSOLE_NPM, CONSOLE_SHOTS: shots, SLACK_SECRET, CONSOLE_LINK } = process.env;
 const origin = new URL(CONSOLE_LINK).origin;
 const { hostname, port } = new URL(origin);
 const { chromium } = createRequire(`${CONSOLE_NPM}/package.json`)('playwright-core');
-if (shots) mkdirSync(shots, { recursive: true });
 const check = (fine, words) => { if (!fine) throw new Error(words); };
 const until = async (what, find) => {
   for (let tries = 0; tries < 600; tries += 1) {
@@ -77,16 +78,7 @@ const browser = await chromium.launch({
     `--host-resolver-rules=MAP ${hostname} 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND`,
     `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`],
 });
-const looks = async (page, name) => {
-  if (!shots) return;
-  for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
-    for (const colorScheme of ['light', 'dark']) {
-      await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      await page.screenshot({ path: `${shots}/${name}-${size}-${colorScheme}.png`, fullPage: size === 'wide' });
-    }
-  }
-};
+const looks = looking(CONSOLE_NPM, shots);
 
 try {
   const context = await browser.newContext();

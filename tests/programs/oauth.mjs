@@ -5,20 +5,20 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
+
+import { looking } from './looks.mjs';
 
 const { OAUTH_NPM, OAUTH_CONSOLE: origin, OAUTH_GATE: gate, OAUTH_SHOTS: shots } = process.env;
 const [callbackPort, documentPort] = [Number(process.env.OAUTH_CALLBACK), Number(process.env.OAUTH_DOCUMENTS)];
 const require = createRequire(`${OAUTH_NPM}/package.json`);
 const { chromium } = require('playwright-core');
-const { AxeBuilder } = require('@axe-core/playwright');
 const module = `${OAUTH_NPM}/node_modules/@modelcontextprotocol/client/dist/index.mjs`;
 const { Client, StreamableHTTPClientTransport, UnauthorizedError } = process.env.OAUTH_RUNNER
   || process.env.OAUTH_PROGRAMS ? {} : await import(pathToFileURL(module));
 
-if (shots) mkdirSync(shots, { recursive: true });
 const check = (fine, words) => { if (!fine) throw new Error(words); };
 const callback = `http://127.0.0.1:${callbackPort}/callback`;
 const resource = `${gate}/mcp`;
@@ -86,19 +86,7 @@ page.on('response', async (response) => {
   }
 });
 
-const looks = async (name) => {
-  if (process.env.CONSOLE_QUICK && !shots) return;
-  for (const [size, viewport] of [['phone', { width: 390, height: 844 }], ['wide', { width: 1440, height: 900 }]]) {
-    await page.setViewportSize(viewport);
-    const axe = new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']);
-    const { violations } = await axe.analyze();
-    const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-    check(!serious.length, `${name}, ${size}: ${serious.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.failureSummary)}`)}`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    check(wide <= 0, `${name}, ${size}: it is ${wide} px too wide`);
-    if (shots) await page.screenshot({ path: `${shots}/${name}-${size}.png`, fullPage: true });
-  }
-};
+const looks = looking(OAUTH_NPM, shots);
 
 // A question for a code, and what meets it.
 const question = (changes = {}) => {
@@ -226,7 +214,7 @@ const flows = {
     for (const text of ['Let Sample Client act for you?', `127.0.0.1:${documentPort}`, 'agent:local/127.0.0.1', 'user:ada', 'this computer', 'may select']) {
       check((await page.textContent('main')).includes(text), `it does not say ${text}: ${await page.textContent('main')}`);
     }
-    await looks('authorize');
+    await looks(page, 'authorize');
     await page.getByRole('button', { name: 'Let it in' }).click();
     const answer = await theAnswer();
     check(answer.searchParams.get('state') === state && answer.searchParams.get('iss') === gate, `${answer}`);
