@@ -451,9 +451,14 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    // What somebody else has put where it is made is not written through.
+    let theirs = place.join("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    std::os::unix::fs::symlink(&theirs, place.join("durward.backup.part")).unwrap();
     let mut command = rig.gateway.command(&["backup"]);
     let made = said(&command.arg(&file).arg("-c").arg(rig.gateway.config()).output().unwrap());
     let recovery = word(&made, "dwk_");
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs");
     // A second one under the same key, which is not shown again.
     let mut command = rig.gateway.command(&["backup"]);
     let again = said(&command.arg(place.join("again")).arg("-c").arg(rig.gateway.config()).output().unwrap());

@@ -179,7 +179,16 @@ async fn a_token_whose_issuers_keys_cannot_be_fetched_is_not_said_to_be_wrong() 
     let told = refusal(&way(token(&url))).await;
     assert!(told.starts_with("57P03 the issuer of the token cannot be asked now"), "{told}");
     assert!(rig.gateway.records().unwrap().contains("jwt_unreachable"));
-    // The neighbours: an issuer that nobody configured, and a token of the gateway's own.
-    assert_eq!(refusal(&way(token("https://login.example.com"))).await, "28P01 the token is not valid");
+    // Which issuers are configured nobody finds out by that: those of others hear the same, until it is there again.
+    let foreign = token("https://login.example.com");
+    assert_eq!(refusal(&way(foreign.clone())).await, told);
+    let keys = "[[issuers]]\nname = \"company\"\nissuer = \"https://company.example.com\"\naudience = \"durward\"\n\
+                jwks_file = \"keys.json\"\n\n[[issuers.principals]]\nkind = \"agent\"\nname = \"client_id\"\n";
+    let jwks = testkit::jwt::jwks(&[&Signer::p256("k").unwrap()]);
+    let target = Target::new(DATABASE, rig.server.port(), DATABASE);
+    let files = [("issuers.toml", keys), ("keys.json", &jwks)];
+    rig.gateway.apply_with(&[target], &[("test", ALLOW_ALL)], &files).unwrap();
+    assert_eq!(refusal(&way(foreign)).await, "28P01 the token is not valid");
+    // The neighbour: a token of the gateway's own.
     rig.through().connect().await;
 }

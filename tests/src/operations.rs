@@ -219,7 +219,9 @@ fn what_doctor_finds_is_mended_by_what_it_says() {
              GRANT USAGE ON SCHEMA shop TO \"Gate\", writers; GRANT SELECT, UPDATE ON shop.customers TO \"Gate\"; \
              CREATE SCHEMA \"own's\" AUTHORIZATION \"Gate\"; CREATE TABLE \"own's\".notes (id integer); \
              ALTER TABLE \"own's\".notes OWNER TO \"Gate\"; CREATE SCHEMA everybodys; CREATE TABLE everybodys.notes (id integer); \
-             GRANT DELETE ON everybodys.notes TO PUBLIC; GRANT INSERT ON everybodys.notes TO writers",
+             GRANT DELETE ON everybodys.notes TO PUBLIC; GRANT INSERT ON everybodys.notes TO writers; \
+             CREATE ROLE owners; CREATE SCHEMA theirs AUTHORIZATION owners; CREATE TABLE theirs.notes (id integer); \
+             ALTER TABLE theirs.notes OWNER TO owners; GRANT owners TO \"Gate\"",
         )
         .unwrap();
     let columns = vec![("shop.customers.nmae".to_owned(), "secret".to_owned())];
@@ -235,6 +237,7 @@ fn what_doctor_finds_is_mended_by_what_it_says() {
         ("role", "may write 1 tables of shop"),
         ("role", "may write 1 tables of everybodys"),
         ("role", "owns 1 tables of own's"),
+        ("role", "a member of owners, so it may drop and alter tables of theirs"),
     ] {
         let [grade, _, _, mend] = says(&found, what, words).unwrap_or_else(|| panic!("{words}: {found:?}"));
         assert_eq!(grade, "warning", "{words}");
@@ -363,4 +366,32 @@ fn whoever_operates_a_gateway_that_drains_can_see_and_end_what_it_waits_for() {
     assert!(!busy.wait().unwrap().success());
     eventually("it has ended", || rig.gateway.still_runs().is_err());
     assert!(rig.gateway.log().contains("ended"), "{}", rig.gateway.log());
+}
+
+/// Under policies that let something be written once somebody has approved it, the role that is proposed can do that.
+#[test]
+fn the_role_that_is_proposed_in_place_of_the_servers_first_one_can_do_what_policies_allow() {
+    let server = server(&[]);
+    server.sql(DATABASE, SHOP).unwrap();
+    let policy = r#"
+        @id("most") permit (principal, action in [Action::"connect", Action::"read", Action::"write"], resource);
+    "#;
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, "", policy);
+    let found = findings(&rig.gateway, "targets/sample");
+    let [_, _, _, mend] =
+        says(&found, "role", "the role has SUPERUSER").unwrap_or_else(|| panic!("{found:?}"));
+    rig.server.sql(DATABASE, &mend).unwrap();
+    let target = Target { user: "durward".to_owned(), ..target };
+    rig.gateway.apply(&[target], &[("test", policy)]).unwrap();
+    let changed = rig
+        .through()
+        .said(Command::new("psql").args(["-XAtc", "UPDATE shop.customers SET name = 'Ada L.' WHERE id = 1"]));
+    assert!(changed.starts_with("UPDATE 1"), "{mend}: {changed}");
+    let read = rig
+        .through()
+        .said(Command::new("psql").args(["-XAtc", "SELECT name FROM shop.customers WHERE id = 1"]));
+    assert!(read.starts_with("Ada L."), "{read}");
+    let found = findings(&rig.gateway, "targets/sample");
+    assert!(says(&found, "role", "no more than policies could allow").is_some(), "{found:?}");
 }

@@ -363,3 +363,44 @@ fn a_client_that_hangs_up_while_its_target_is_dialled_is_heard_and_leaves_nothin
         crate::operations::eventually("that one has ended, too", || left(count + 2));
     }
 }
+
+/// A session that goes on while nobody can see what its target holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_looked_up_is_not_said_to_be_missing() {
+    let server = crate::rig::server(&[]);
+    let role = "CREATE ROLE mere LOGIN; GRANT ALL ON SCHEMA public TO mere; CREATE TABLE there (id int); \
+                GRANT ALL ON there TO mere";
+    server.sql(DATABASE, role).unwrap();
+    let target = Target { user: "mere".to_owned(), ..Target::new(DATABASE, server.port(), DATABASE) };
+    let policy = POLICY.replace("[Action::", "[Action::\"define\", Action::");
+    let rig = crate::rig::Rig::of(server, &target, "", &policy);
+    let client = rig.through().connect().await;
+    client.batch_execute("SELECT * FROM there").await.unwrap();
+    // From here on nobody is let in there; what changes is to be looked at anew, and cannot be.
+    let barred = "ALTER ROLE mere NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                  WHERE usename = 'mere' AND application_name = 'durward'";
+    rig.server.sql("postgres", barred).unwrap();
+    client.batch_execute("CREATE TABLE another (id int)").await.unwrap();
+    let mut told = None;
+    for _ in 0..100 {
+        match client.batch_execute("SELECT * FROM there").await {
+            Ok(()) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => {
+                told = error.as_db_error().map(|e| (e.code().code().to_owned(), e.message().to_owned()));
+                break;
+            }
+        }
+    }
+    let (code, words) = told.expect("it is not understood any more");
+    assert_eq!(code, "55000", "{words}");
+    assert!(words.contains("cannot read the target's catalogue now"), "{words}");
+    // The neighbours: it is there again, and what is not there is said to be missing.
+    rig.server.sql("postgres", "ALTER ROLE mere LOGIN").unwrap();
+    let mut tries = 0..100;
+    while client.batch_execute("SELECT * FROM there").await.is_err() {
+        assert!(tries.next().is_some(), "it does not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let missing = client.batch_execute("SELECT * FROM nowhere").await.unwrap_err();
+    assert_eq!(missing.code().map(|code| code.code()), Some("42P01"), "{missing}");
+}

@@ -36,7 +36,7 @@ pub(crate) fn backup(args: &Backup) -> anyhow::Result<()> {
             say("The recovery key, shown this once. Whoever has it and a backup has everything; keep it away from both:")?;
             say(format_args!("\n    {}\n", recovery.reveal().as_str()))?;
         }
-        let beside = args.file.with_extension("part");
+        let beside = beside(&args.file);
         let written = write(&settings, &store, &recovery, &beside).await;
         if written.is_err() {
             let _ = fs::remove_file(&beside);
@@ -56,6 +56,13 @@ pub(crate) fn backup(args: &Backup) -> anyhow::Result<()> {
     })
 }
 
+/// Where a backup is written until it is whole: `FILE.part`.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
 /// The store as of one moment, then the journal: what the store knows, the journal tells.
 async fn write(
     settings: &Settings,
@@ -63,8 +70,13 @@ async fn write(
     recovery: &RecoveryKey,
     to: &Path,
 ) -> anyhow::Result<u64> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(to)?;
-    let mut out = Sealer::new(BufWriter::new(file), recovery)?;
+    // One that a backup left that was cut off; whatever else it leads to is not written.
+    if let Err(error) = fs::remove_file(to)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error.into());
+    }
+    let mut out = Sealer::new(BufWriter::new(new_file(to)?), recovery)?;
     out.entry(ABOUT)?;
     let sealed = match &settings.master_key {
         Source::File(file) => store::sealed_in(file)?.is_some(),

@@ -1,5 +1,7 @@
 //! Finding and reading files: policies, tests, passwords.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use crate::exit::Fault;
 
 /// How deep a directory is searched.
 const DEPTH: usize = 8;
+/// The longest file that people write, in bytes.
+const LONGEST: u64 = 16 << 20;
 
 /// The password in a file, without its line's end. Others who can read it are a warning and no refusal: what orchestrators mount
 /// is often like that.
@@ -25,7 +29,12 @@ pub(crate) fn password_file(file: &Path) -> anyhow::Result<Zeroizing<String>> {
 
 /// The text of a file that people write: editors may put a mark of its encoding before it, which is none of it.
 pub(crate) fn text(file: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|opened| opened.take(LONGEST + 1).read_to_end(&mut bytes));
+    if read.with_context(|| file.display().to_string())? as u64 > LONGEST {
+        let why = format!("{}: it is longer than {} MiB", file.display(), LONGEST >> 20);
+        return Err(Fault::Invalid(why).into());
+    }
     let text = String::from_utf8(bytes).map_err(|error| {
         let whole = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = 1 + whole.iter().filter(|byte| **byte == b'\n').count();
@@ -90,6 +99,12 @@ fn search(
                 search(&path, extensions, depth - 1, found)?;
             }
         } else if is_named {
+            // A pipe would be waited for, and a device has no end.
+            if !path.is_file() {
+                let why =
+                    format!("{}: it is named as a file is, and is none or leads to none", path.display());
+                return Err(Fault::Invalid(why).into());
+            }
             found.push(path);
         }
     }

@@ -130,8 +130,7 @@ impl Issuers {
             return issuer.identify_introspected(&introspected, now());
         }
         let unproven = Unproven::read(token)?;
-        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
-        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
+        let (issuer, source) = self.of(&unproven)?;
         let proven = source.prove(unproven).await?;
         let known = issuer.identify(&proven, now())?;
         // Whoever is nobody anyway costs the issuer no answer.
@@ -141,6 +140,18 @@ impl Issuers {
             asker.counted(Introspected::confirms(&answer, proven.claims()))?;
         }
         Ok(known)
+    }
+
+    /// Whose token it says that it is, and where that issuer's keys come from.
+    fn of(&self, token: &Unproven<'_>) -> Result<(&Arc<identity::Issuer>, &Arc<Source>), Refusal> {
+        let issuer = token.issuer().and_then(|url| self.known.by_url(url));
+        let found = issuer.and_then(|issuer| Some((issuer, self.sources.get(issuer.name())?)));
+        found.ok_or_else(|| {
+            // Forged tokens of one that cannot be reached are told that they cannot be checked now. If those of others were not told the
+            // same, anybody could find out who is configured.
+            let is_cut_off = self.sources.values().any(|source| source.is_cut_off());
+            if is_cut_off { Refusal::Stranger } else { Refusal::Issuer }
+        })
     }
 
     /// Whether a token that was taken is still good, and, where its issuer says that, who it is now.
@@ -209,10 +220,9 @@ impl Issuers {
     /// Why it is nobody.
     pub(crate) async fn identify_at_command_line(&self, token: &[u8]) -> Result<SignedIn, Refusal> {
         let unproven = Unproven::read_identity(token)?;
-        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
+        let (issuer, source) = self.of(&unproven)?;
         let typed = self.typed.iter().find(|typed| typed.name == issuer.name()).ok_or(Refusal::Issuer)?;
         let client = typed.login_client.as_deref().ok_or(Refusal::Audience)?;
-        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
         let proven = source.prove(unproven).await?;
         // Who enters a code elsewhere is not asked with a nonce (RFC 8628).
         issuer.signed_in(&proven, client, !typed.login_device, now())
@@ -224,8 +234,7 @@ impl Issuers {
     /// Why it is none.
     pub(crate) async fn logged_out(&self, token: &[u8]) -> Result<LoggedOut, Refusal> {
         let unproven = Unproven::read_logout(token)?;
-        let issuer = unproven.issuer().and_then(|url| self.known.by_url(url)).ok_or(Refusal::Issuer)?;
-        let source = self.sources.get(issuer.name()).ok_or(Refusal::Issuer)?;
+        let (issuer, source) = self.of(&unproven)?;
         issuer.logged_out(&source.prove(unproven).await?, now())
     }
 

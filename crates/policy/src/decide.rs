@@ -12,6 +12,7 @@ use model::{
     Action, Effect, Facts, Inspect, Particulars, Principal, PrincipalKind, Resource, Tag, TargetName,
 };
 
+use crate::deep;
 use crate::load::{self, Problem, Source};
 use crate::particular::{Alone, Known, Readers};
 use crate::remembered::{Remembered, Said};
@@ -68,6 +69,14 @@ impl Policies {
     /// # Errors
     /// All problems, each with its place.
     pub fn load(sources: &[Source]) -> Result<Self, Vec<Problem>> {
+        let problems: Vec<Problem> = sources
+            .iter()
+            .filter_map(|source| deep::beyond(&source.text).map(|(at, why)| load::problem(source, at, why)))
+            .collect();
+        if problems.is_empty() { deep::with_room(|| Self::read(sources)) } else { Err(problems) }
+    }
+
+    fn read(sources: &[Source]) -> Result<Self, Vec<Problem>> {
         let loaded = load::load(sources)?;
         let all = loaded.policies;
         let permits = all.iter().all(|p| p.effect() == CedarEffect::Permit);

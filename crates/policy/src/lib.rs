@@ -5,6 +5,7 @@ pub mod answering;
 mod asks;
 mod caps;
 mod decide;
+mod deep;
 mod explain;
 mod facts;
 mod grant;

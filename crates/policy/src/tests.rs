@@ -536,3 +536,64 @@ fn a_session_is_recorded_as_the_strictest_of_the_policies_that_allow_it_wants() 
         assert!(problems[0].message.contains(why), "{problems:?}");
     }
 }
+
+#[test]
+fn a_policy_that_no_stack_could_hold_is_refused_with_its_place() {
+    let policy = |when: &str| {
+        format!("// \"((\n@id(\"a\") permit (principal, action, resource)\nwhen {{ {when} }};\n")
+    };
+    let around = |n: usize, left: &str, inner: &str, right: &str| {
+        format!("{}{inner}{}", left.repeat(n), right.repeat(n))
+    };
+    for n in [65, 100_000] {
+        for when in [
+            around(n, "(", "true", ")"),
+            around(n, "[", "1", "] == [1]"),
+            around(n, "{\"a\": ", "1", "}"),
+            around(n, "!(", "true", ")"),
+        ] {
+            let problems = load(&policy(&when)).err().expect("it is not read");
+            let told = problems[0].to_string();
+            assert!(told.starts_with("p.cedar:3:") && told.contains("more than 64 deep"), "{told}");
+        }
+    }
+    for n in [1002, 100_000] {
+        for when in [
+            vec!["true"; n].join(" && "),
+            vec!["principal == Agent::\"a\""; n].join(" || "),
+            format!("{} == 1", vec!["1"; n].join("+")),
+            format!("context{} == 1", ".a".repeat(n)),
+            format!("context{} == 1", "[\"a\"]".repeat(n)),
+            format!("{}true", "if true then false else ".repeat(n)),
+        ] {
+            let problems = load(&policy(&when)).err().expect("it is not read");
+            let told = problems[0].to_string();
+            assert!(told.starts_with("p.cedar:3:") && told.contains("more than 1000 operators"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn long_policies_are_read() {
+    let others = vec!["principal == Agent::\"other\""; 900].join(" || ");
+    let names: Vec<String> = (0..5000).map(|n| format!("\"operators && || . ! {n}\"")).collect();
+    let many: Vec<String> = (0..300)
+        .map(|n| {
+            format!(
+                "@id(\"{n}\") forbid (principal, action, resource) when {{ {} }};",
+                vec!["false"; 10].join(" && ")
+            )
+        })
+        .collect();
+    assert!(load(&many.join("\n")).is_ok(), "each is short");
+    for when in [
+        others,
+        format!("![{}].contains(\"{}\")", names.join(", "), "(".repeat(5000)),
+        format!("{}true{}", "(".repeat(60), ")".repeat(60)),
+    ] {
+        let text = format!("@id(\"a\") permit (principal, action, resource) when {{ {when} }};\n");
+        let run = move || load(&text).map(drop);
+        let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(run).expect("a thread");
+        thread.join().expect("it holds").unwrap_or_else(|problems| panic!("{}", problems[0]));
+    }
+}

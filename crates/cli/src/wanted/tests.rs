@@ -175,3 +175,25 @@ fn what_editors_of_windows_write_is_read_as_what_it_says() {
     assert_eq!(wanted.configuration.targets.len(), 1);
     assert!(wanted.configuration.policies[0].text.starts_with("@id"));
 }
+
+#[test]
+fn what_is_no_file_or_has_no_end_is_said_and_not_waited_for() {
+    let place = Place::new();
+    place.write("p.cedar", "@id(\"all\") permit (principal, action, resource);");
+    place.write("mounted", TARGET);
+    let odd = place.0.path().join("odd.toml");
+    for (make, told) in [
+        ("mkfifo odd.toml", "odd.toml: it is named as a file is, and is none or leads to none"),
+        ("ln -s /dev/zero odd.toml", "odd.toml: it is named as a file is, and is none or leads to none"),
+        ("ln -s nowhere odd.toml", "odd.toml: it is named as a file is, and is none or leads to none"),
+        ("truncate --size 17M odd.toml", "odd.toml: it is longer than 16 MiB"),
+    ] {
+        let made = std::process::Command::new("sh").args(["-c", make]).current_dir(place.0.path()).status();
+        assert!(made.expect("a shell").success(), "{make}");
+        assert_eq!(place.problem(), told, "{make}");
+        std::fs::remove_file(&odd).expect("removed");
+    }
+    // The neighbour: a link to a file, as Kubernetes mounts them.
+    std::os::unix::fs::symlink("mounted", &odd).expect("a link");
+    assert_eq!(Wanted::read(place.0.path()).expect("files").configuration.targets.len(), 1);
+}

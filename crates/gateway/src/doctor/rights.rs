@@ -1,5 +1,7 @@
 //! What the credential's role may do on its server, against what policies could ever allow.
 
+use std::collections::BTreeSet;
+
 use model::{Action, TargetName};
 use policy::Policies;
 
@@ -60,10 +62,19 @@ const WAYS: &str = "SELECT DISTINCT n.nspname, a.grantee OPERATOR(pg_catalog.=) 
 const NAMED: &str = "SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) 'durward' \
     OR r.rolname OPERATOR(pg_catalog.=) (current_user::pg_catalog.text OPERATOR(pg_catalog.||) '_owner')";
 
-/// Schemas with tables that the role may write or owns, and how many.
+/// PostgreSQL's own roles that read and write everything, where there are such (from 14 on).
+const WHOLE: &str = "SELECT r.rolname FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) 'pg_read_all_data' \
+    OR r.rolname OPERATOR(pg_catalog.=) 'pg_write_all_data'";
+
+/// Schemas with tables that the role may write or owns, how many, and which of its own memberships make it an owner.
 const TABLES: &str = "SELECT n.nspname, \
     pg_catalog.count(*) FILTER (WHERE pg_catalog.has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')), \
-    pg_catalog.count(*) FILTER (WHERE pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')) \
+    pg_catalog.count(*) FILTER (WHERE pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')), \
+    pg_catalog.string_agg(DISTINCT (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(d.rolname), ', ' ORDER BY d.rolname) \
+    FROM pg_catalog.pg_auth_members AS m JOIN pg_catalog.pg_roles AS d ON d.oid OPERATOR(pg_catalog.=) m.roleid \
+    JOIN pg_catalog.pg_roles AS me ON me.oid OPERATOR(pg_catalog.=) m.member \
+    WHERE me.rolname OPERATOR(pg_catalog.=) current_user AND me.oid OPERATOR(pg_catalog.<>) c.relowner \
+    AND pg_catalog.pg_has_role(d.oid, c.relowner, 'USAGE')), ', ') \
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
     WHERE c.relkind IN ('r', 'p') AND n.nspname OPERATOR(pg_catalog.!~) '^pg_' \
     AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema' GROUP BY n.nspname ORDER BY n.nspname";
@@ -92,9 +103,13 @@ pub(super) async fn look(
         let says = format!("the role has {}, which no policy needs", has.join(", "));
         found.push(if row.get(OID).and_then(Option::as_deref) == Some(BOOTSTRAP) {
             let there = ask(NAMED).await.into_iter().flatten().flatten().any(|name| name == "durward");
-            let mend = format!("{}GRANT pg_read_all_data TO durward", if there { "" } else { "CREATE ROLE durward LOGIN; " });
-            let advice = "the server's first role keeps its rights; let the gateway log in as another: user = \"durward\" in the \
-                          target's file, with its password_file, then durward apply -f DIRECTORY";
+            let whole: BTreeSet<String> = ask(WHOLE).await.into_iter().flatten().flatten().collect();
+            let schemas = ask(TABLES).await.into_iter().filter_map(|row| row.into_iter().next().flatten());
+            let grants = using("durward", &whole, &schemas.collect::<Vec<_>>(), could(WRITES));
+            let mend = format!("{}{grants}", if there { "" } else { "CREATE ROLE durward LOGIN; " });
+            let advice = "the server's first role keeps its rights; let the gateway log in as another, with a password: user = \"durward\" \
+                          in the target's file, with its password_file, then durward apply -f DIRECTORY; or durward up with that \
+                          name in the address";
             mended("role", Grade::Warning, says, mend).advising(advice)
         } else {
             let check = mended("role", Grade::Warning, says, format!("ALTER ROLE {role} {}", words.join(" ")));
@@ -128,7 +143,15 @@ pub(super) async fn look(
     let (mut owned, mut written) = (Vec::new(), Vec::new());
     for row in ask(TABLES).await {
         let schema = row.first().cloned().flatten().unwrap_or_default();
-        if number(row.get(2)) > 0 && !could(DEFINES) {
+        let by = row.get(3).cloned().flatten().unwrap_or_default();
+        if number(row.get(2)) > 0 && !could(DEFINES) && !by.is_empty() {
+            let says = format!(
+                "the role is a member of {by}, so it may drop and alter tables of {schema}, and no policy allows that"
+            );
+            let mut mend = format!("REVOKE {by} FROM {role}; ");
+            mend.push_str(&using(&role, &BTreeSet::new(), std::slice::from_ref(&schema), could(WRITES)));
+            found.push(mended("role", Grade::Warning, says, mend));
+        } else if number(row.get(2)) > 0 && !could(DEFINES) {
             owned.push((schema, number(row.get(2))));
         } else if number(row.get(1)) > 0 && !could(WRITES) {
             written.push((schema, number(row.get(1))));
@@ -161,18 +184,32 @@ fn of_owner(user: &str, owned: &[(String, u64)], there: bool, writes: bool) -> C
     );
     let (role, owner) = (quoted(user), quoted(&format!("{user}_owner")));
     let mut mend = if there { String::new() } else { format!("CREATE ROLE {owner} NOLOGIN; ") };
-    mend.push_str(&format!("REASSIGN OWNED BY {role} TO {owner}"));
+    let schemas: Vec<String> = owned.iter().map(|(schema, _)| schema.clone()).collect();
+    mend.push_str(&format!(
+        "REASSIGN OWNED BY {role} TO {owner}; {}",
+        using(&role, &BTreeSet::new(), &schemas, writes)
+    ));
+    mended("role", Grade::Warning, says, mend).advising("in the target's database, as a superuser:")
+}
+
+/// Lets a role read, and write where policies could allow that: by roles of PostgreSQL's where they are among `whole`, else schema by
+/// schema.
+fn using(role: &str, whole: &BTreeSet<String>, schemas: &[String], writes: bool) -> String {
+    let wanted: &[&str] =
+        if writes { &["pg_read_all_data", "pg_write_all_data"] } else { &["pg_read_all_data"] };
+    if wanted.iter().all(|name| whole.contains(*name)) {
+        return format!("GRANT {} TO {role}", wanted.join(", "));
+    }
     let rights = if writes { "SELECT, INSERT, UPDATE, DELETE" } else { "SELECT" };
-    for (schema, _) in owned {
-        let schema = quoted(schema);
-        mend.push_str(&format!(
-            "; GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"
-        ));
+    let mut statements = Vec::new();
+    for schema in schemas.iter().map(|schema| quoted(schema)) {
+        statements.push(format!("GRANT USAGE ON SCHEMA {schema} TO {role}"));
+        statements.push(format!("GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"));
         if writes {
-            mend.push_str(&format!("; GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"));
+            statements.push(format!("GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"));
         }
     }
-    mended("role", Grade::Warning, says, mend).advising("in the target's database, as a superuser:")
+    statements.join("; ")
 }
 
 /// Takes away that a role may write tables of a schema, by each way that it may.

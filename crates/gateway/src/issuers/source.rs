@@ -162,6 +162,11 @@ impl Source {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(at, _)| *at)
     }
 
+    /// Whether its keys could not be fetched when that was last tried.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.failed_at().is_some()
+    }
+
     pub(super) fn standing(&self) -> Standing {
         let given = matches!(self.issuer.keys(), KeysFrom::Given(_));
         let fetched = self.fetched.load_full();

@@ -21,6 +21,9 @@ pub enum Refusal {
     /// Nobody configured has its `iss`.
     #[error("its issuer is not configured")]
     Issuer,
+    /// The same, while the keys of one that is configured cannot be fetched: which of the two it is a stranger does not hear.
+    #[error("its issuer is not configured")]
+    Stranger,
     /// The issuer has no key of this name.
     #[error("its key is not one of its issuer's")]
     Key,
@@ -66,10 +69,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether nothing is said against the token: its issuer could not be asked.
+    /// Whether whoever brought the token hears nothing against it: its issuer could not be asked, or may be such a one.
     pub fn is_unanswered(self) -> bool {
         match self {
-            Self::Unreachable | Self::Unasked => true,
+            Self::Unreachable | Self::Unasked | Self::Stranger => true,
             Self::TooLong
             | Self::Malformed
             | Self::Header
@@ -99,7 +102,7 @@ impl Refusal {
             Self::Header => "jwt_header",
             Self::Type => "jwt_type",
             Self::Algorithm => "jwt_algorithm",
-            Self::Issuer => "jwt_issuer",
+            Self::Issuer | Self::Stranger => "jwt_issuer",
             Self::Key => "jwt_key",
             Self::Unreachable => "jwt_unreachable",
             Self::Unasked => "jwt_unasked",

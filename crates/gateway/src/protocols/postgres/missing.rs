@@ -133,6 +133,11 @@ impl Inspect for Rest {
     }
 }
 
+/// Whether an operation names what would be found if the target's catalogue could be read.
+pub(crate) fn is_nobody_to_know(request: &Request) -> bool {
+    request.seen.catalogue.is_unknown() && request.effects().iter().any(is_missing)
+}
+
 /// Whether an effect says no more than that a name is not there.
 pub(crate) fn is_missing(effect: &Effect) -> bool {
     missing_name(effect).is_some()

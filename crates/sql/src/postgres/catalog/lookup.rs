@@ -15,6 +15,11 @@ impl Catalog {
         Self { unread: true, ..Self::default() }
     }
 
+    /// Whether it stands where there is none: that it has no such name says nothing of the target.
+    pub fn is_unknown(&self) -> bool {
+        self.unread
+    }
+
     /// A relation by schema and name.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
         self.relations.get(self.relation_names.get(schema)?.get(name)?)

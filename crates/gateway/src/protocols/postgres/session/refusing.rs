@@ -6,9 +6,14 @@ use wire::postgres::error::ErrorFields;
 
 use super::PostgresSession;
 use crate::audit::Noted;
+use crate::net::dial::untold;
 use crate::protocols::postgres::missing::{self, Told};
 use crate::protocols::postgres::operation::Request;
 use crate::spine::Stop;
+
+/// Why a name that may well be there is not found.
+const NOTHING_KNOWN: &str =
+    "the gateway cannot read the target's catalogue now, without which it understands no statement";
 
 /// A refusal in the protocol's terms.
 pub(super) struct Refused {
@@ -42,7 +47,9 @@ impl PostgresSession {
             understanding.take_wanted();
             again
         };
-        let told = if denied.code() == "42501" {
+        let told = if denied.code() == "42501" && missing::is_nobody_to_know(message) {
+            Some(Told::Denied(untold(grant.target(), "55000", NOTHING_KNOWN.to_owned())))
+        } else if denied.code() == "42501" {
             missing::told(message, &mut |rest| gateway.weigh(grant, rest, &now), &mut again)
         } else {
             None
