@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use model::{CarriedBy, TargetName};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
@@ -121,14 +122,15 @@ async fn connection(
             accepted.set_bearer(bearer);
             session(gateway, *accepted).await;
         }
-        Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {
-            if timeout(CANCEL_PATIENCE, Box::pin(cancel(&gateway, process, &secret, peer.ip())))
-                .await
-                .is_err()
-            {
+        Ok(Ok(Negotiated::Cancel { process, secret, mut waiting })) => {
+            let cancelling = async {
+                cancel(&gateway, process, &secret, peer.ip()).await;
+                // Over TLS an end that is not announced is an error to clients.
+                let _ = waiting.shutdown().await;
+            };
+            if timeout(CANCEL_PATIENCE, Box::pin(cancelling)).await.is_err() {
                 tracing::debug!(%peer, "a cancel took too long");
             }
-            drop(waiting);
         }
         Ok(Ok(Negotiated::Gone)) => (),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),
