@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::audit::Audit;
 use crate::gateway::Gateway;
@@ -33,6 +33,8 @@ use crate::spine::{self, Stop};
 pub const THREAD_STACK: usize = 16 * 1024 * 1024;
 /// A connection that asks for a cancel may take so long in all.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// While the gateway drains, sessions that were busy are looked at so often.
+const LOOK: Duration = Duration::from_millis(100);
 /// A session that is told to end gets so long beyond the drain's own time.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -81,8 +83,17 @@ async fn next(inside: &mut Option<UnboundedReceiver<Accepted>>) -> Option<Accept
 /// Idle sessions end at once, busy ones when they are done or the time is over.
 async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
     let patience = gateway.draining().borrow().unwrap_or_default();
-    gateway.sessions().end_idle(&Ended::Draining);
-    let all = async { while tasks.join_next().await.is_some() {} };
+    let mut looks = interval(LOOK);
+    let all = async {
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {
+                    gateway.sessions().end_idle(&Ended::Draining);
+                }
+                ended = tasks.join_next() => if ended.is_none() { return },
+            }
+        }
+    };
     if timeout(patience, all).await.is_ok() {
         return;
     }
