@@ -65,6 +65,28 @@ fn a_tokens_login_can_be_bound_to_the_connection() {
     assert!(!refused.contains("let in") && refused.contains("exit status: 2"), "{refused}");
 }
 
+#[test]
+fn a_client_may_name_its_target_by_its_tls_and_then_gives_the_real_database() {
+    let scratch = Scratch::new("tls").unwrap();
+    let settings =
+        format!("{}\nnames = {{ Localhost = \"orders-db\" }}", tls(&certificates(&scratch, "ours")));
+    let server = server(&[]);
+    let target = Target::new("orders-db", server.port(), DATABASE);
+    let rig = Rig::of(server, &target, &settings, ALLOW_ALL);
+    for (host, database, opened) in [
+        ("localhost", DATABASE, true),
+        // Whoever asks for an address names nothing by it.
+        ("127.0.0.1", DATABASE, false),
+        ("127.0.0.1", "orders-db", true),
+        ("localhost", "orders-db", false),
+    ] {
+        let named = [("PGHOST", host), ("PGDATABASE", database), ("PGSSLMODE", "require")];
+        let said =
+            rig.through().said(Command::new("psql").args(["-XAtc", "SELECT current_database()"]).envs(named));
+        assert_eq!(said.starts_with(DATABASE), opened, "{host} {database}: {said}");
+    }
+}
+
 /// libpq 17 and newer sends its cancel by TLS, too, and takes an end that was not announced for a failure.
 #[test]
 fn a_cancel_by_tls_ends_as_libpq_expects() {

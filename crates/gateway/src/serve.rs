@@ -4,6 +4,7 @@
 //! Statements are parsed by recursive code, so the threads that run sessions have stacks of [`THREAD_STACK`] bytes; a
 //! runtime that analyses statements elsewhere gives its own as much (`tokio::runtime::Builder::thread_stack_size`).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -63,7 +64,8 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certif
                 // The socket moves to the thread that will poll it.
                 let Ok(tcp) = tcp.into_std() else { continue };
                 let (target, bearer) = (front.target().cloned(), front.asks_for_bearer());
-                let arrived = Arrived { tcp, peer, target, bearer, _share: share };
+                let names = Arc::clone(front.names());
+                let arrived = Arrived { tcp, peer, target, names, bearer, _share: share };
                 let session = connection(Arc::clone(&gateway), arrived, tls.load_full(), front.bounds().login);
                 tasks.spawn(lanes.run(Box::pin(session)));
             }
@@ -104,11 +106,13 @@ async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
     }
 }
 
-/// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to.
+/// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to, or those
+/// that it may name by its TLS.
 struct Arrived {
     tcp: std::net::TcpStream,
     peer: SocketAddr,
     target: Option<TargetName>,
+    names: Arc<BTreeMap<String, TargetName>>,
     bearer: bool,
     _share: Share,
 }
@@ -120,14 +124,15 @@ async fn connection(
     tls: Option<Arc<ServerTls>>,
     patience: Duration,
 ) {
-    let Arrived { tcp, peer, target, bearer, _share } = arrived;
+    let Arrived { tcp, peer, target, names, bearer, _share } = arrived;
     let tcp = match TcpStream::from_std(tcp) {
         Ok(tcp) => tcp,
         Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
     };
     match timeout(patience, Box::pin(negotiate(tcp, peer, tls.as_deref()))).await {
         Ok(Ok(Negotiated::Login(mut accepted))) => {
-            if let Some(target) = target {
+            let named = accepted.server_name().and_then(|name| names.get(name));
+            if let Some(target) = target.or_else(|| named.cloned()) {
                 accepted.set_target(target);
             }
             accepted.set_bearer(bearer);
