@@ -121,6 +121,8 @@ mod slow;
 #[cfg(test)]
 mod sound;
 #[cfg(test)]
+mod stored;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod trials;

@@ -343,6 +343,26 @@ fn a_store_that_was_lost_beside_its_journal_is_not_begun_anew_by_mistake() {
 }
 
 /// A drain waits for what runs: until then there is somebody to ask, and a way to end it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_busy_when_a_gateway_drains_ends_what_is_begun_and_is_not_waited_for_any_longer() {
+    let server = server(&[]);
+    let target = Target::new(DATABASE, server.port(), DATABASE);
+    let rig = Rig::of(server, &target, "\n[limits]\ndrain = \"1h\"", ALLOW_ALL);
+    let (client, connection) = rig.through().config().connect(tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.simple_query("BEGIN; CREATE TABLE drained ()").await.unwrap();
+    let pid = rig.gateway.process().pid().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    eventually("it drains", || get(&rig.gateway, "/readyz").contains("\"draining\":true"));
+    client.simple_query("COMMIT").await.unwrap();
+    // The client stays and asks for nothing more.
+    let told = tokio::time::timeout(Duration::from_secs(60), connection).await.expect("it is told");
+    let told = told.unwrap().unwrap_err();
+    assert_eq!(told.code().map(|code| code.code()), Some("57P01"), "{told}");
+    assert_eq!(rig.server.sql(DATABASE, "SELECT count(*) FROM drained").unwrap().trim(), "0");
+    drop(client);
+}
+
 #[test]
 fn whoever_operates_a_gateway_that_drains_can_see_and_end_what_it_waits_for() {
     let mut rig = Rig::start(&[], ALLOW_ALL);

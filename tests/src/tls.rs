@@ -6,7 +6,7 @@ use testkit::certificates::Certificates;
 use testkit::durward::Target;
 use testkit::{Account, Scratch};
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, server};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, python, server};
 
 const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
@@ -18,14 +18,15 @@ fn certificates(scratch: &Scratch, name: &str) -> Certificates {
 
 /// A gateway that shows a certificate to its clients.
 fn shown(certificates: &Certificates) -> Rig {
-    let tls = format!(
-        "tls = {{ certificate = \"{}\", key = \"{}\" }}",
-        certificates.certificate.display(),
-        certificates.key.display()
-    );
     let server = server(&[]);
     let target = Target::new(DATABASE, server.port(), DATABASE);
-    Rig::of(server, &target, &tls, ALLOW_ALL)
+    Rig::of(server, &target, &tls(certificates), ALLOW_ALL)
+}
+
+/// The setting for it.
+fn tls(certificates: &Certificates) -> String {
+    let Certificates { authority: _, certificate, key } = certificates;
+    format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", certificate.display(), key.display())
 }
 
 /// What psql says that insists on encryption and on one authority.
@@ -62,6 +63,39 @@ fn a_tokens_login_can_be_bound_to_the_connection() {
     let wrong = [bound[0], bound[1], ("PGPASSWORD", "dwt_000000000000_wrong")];
     let refused = verified(&way, &ours, &wrong);
     assert!(!refused.contains("let in") && refused.contains("exit status: 2"), "{refused}");
+}
+
+#[test]
+fn a_client_may_name_its_target_by_its_tls_and_then_gives_the_real_database() {
+    let scratch = Scratch::new("tls").unwrap();
+    let settings =
+        format!("{}\nnames = {{ Localhost = \"orders-db\" }}", tls(&certificates(&scratch, "ours")));
+    let server = server(&[]);
+    let target = Target::new("orders-db", server.port(), DATABASE);
+    let rig = Rig::of(server, &target, &settings, ALLOW_ALL);
+    for (host, database, opened) in [
+        ("localhost", DATABASE, true),
+        // Whoever asks for an address names nothing by it.
+        ("127.0.0.1", DATABASE, false),
+        ("127.0.0.1", "orders-db", true),
+        ("localhost", "orders-db", false),
+    ] {
+        let named = [("PGHOST", host), ("PGDATABASE", database), ("PGSSLMODE", "require")];
+        let said =
+            rig.through().said(Command::new("psql").args(["-XAtc", "SELECT current_database()"]).envs(named));
+        assert_eq!(said.starts_with(DATABASE), opened, "{host} {database}: {said}");
+    }
+}
+
+/// libpq 17 and newer sends its cancel by TLS, too, and takes an end that was not announced for a failure.
+#[test]
+fn a_cancel_by_tls_ends_as_libpq_expects() {
+    let scratch = Scratch::new("tls").unwrap();
+    let rig = shown(&certificates(&scratch, "ours"));
+    let cancels = "import psycopg\n\
+        with psycopg.connect('sslmode=require') as c: c.pgconn.cancel_conn().blocking(); print('cancelled')";
+    let said = rig.through().said(Command::new(python()).args(["-c", cancels]));
+    assert!(said.starts_with("cancelled\n"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use console::Public;
 use gateway::credentials::SourceConfig;
 use gateway::gateway::Limits;
 use gateway::net::listen::Bounds;
+use model::TargetName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub postgres: Vec<SocketAddr>,
     /// Listeners of one target each, by its name: what clients give as the database is then the real one.
     pub targets: BTreeMap<String, SocketAddr>,
+    /// Targets by the names that clients' TLS asks for; there, too.
+    pub names: BTreeMap<String, TargetName>,
     /// Listeners whose clients sign in by OAUTHBEARER.
     pub oauth: Vec<SocketAddr>,
     /// Certificate chain and key, in PEM.
@@ -200,6 +203,7 @@ impl Settings {
             data,
             postgres: vec![postgres],
             targets: BTreeMap::new(),
+            names: BTreeMap::new(),
             oauth: Vec::new(),
             tls: None,
             console,
@@ -237,6 +241,7 @@ impl Settings {
             store,
             postgres,
             targets,
+            names,
             oauth,
             tls: _,
             console,
@@ -263,6 +268,7 @@ impl Settings {
             ("store", *store != new.store),
             ("postgres.listen", *postgres != new.postgres),
             ("postgres.targets", *targets != new.targets),
+            ("postgres.names", *names != new.names),
             ("postgres.oauth", *oauth != new.oauth),
             ("a bound of postgres (connections, connections_per_address, login)", *bounds != new.bounds),
             (

@@ -27,9 +27,12 @@ pub(crate) fn run(client: &Client, args: Freeze) -> anyhow::Result<()> {
         until => format!("until {until}"),
     };
     let (subject, sessions) = (show::line(&field(freeze, "subject")), field(&done, "sessions"));
-    say(format_args!(
-        "Frozen {end}: {subject}. Sessions ended, since they had changed something and not committed it: {sessions}."
-    ))?;
+    let why = if reads {
+        "they ran something, or had changed something and not committed it"
+    } else {
+        "they had changed something and not committed it"
+    };
+    say(format_args!("Frozen {end}: {subject}. Sessions ended, since {why}: {sessions}."))?;
     Ok(say(format_args!("It is ended with: durward thaw {}", field(freeze, "id")))?)
 }
 

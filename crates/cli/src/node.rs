@@ -59,13 +59,14 @@ pub(crate) struct Node {
 /// Listeners of targets that are not there let nobody in; the targets may still come.
 pub(crate) fn warn_of_listeners(settings: &Settings, gateway: &Gateway) {
     let there = gateway.target_names();
-    for name in settings.targets.keys().filter(|name| !there.iter().any(|n| n.as_str() == name.as_str())) {
+    let own =
+        settings.targets.keys().map(|target| (target.as_str(), ["postgres", "targets", target.as_str()]));
+    let named =
+        settings.names.iter().map(|(name, target)| (target.as_str(), ["postgres", "names", name.as_str()]));
+    for (name, place) in own.chain(named).filter(|(name, _)| !there.iter().any(|n| n.as_str() == *name)) {
         let meant = policy::nearest(name, there.iter().map(TargetName::as_str));
         let meant = meant.map(|word| format!("; did you mean \"{word}\"?")).unwrap_or_default();
-        tracing::warn!(
-            "{}: there is no target \"{name}\"{meant}",
-            settings.at(&["postgres", "targets", name])
-        );
+        tracing::warn!("{}: there is no target \"{name}\"{meant}", settings.at(&place));
     }
 }
 
@@ -81,14 +82,15 @@ impl Node {
         let agents_tls = certificate_for_agents(&settings)?;
         let console_tls = certificate_for_console(&settings)?;
         let mut fronts = Vec::new();
+        let names = Arc::new(settings.names.clone());
         for address in &settings.postgres {
-            fronts.push(front(*address, &settings).await?);
+            fronts.push(front(*address, &settings).await?.naming(Arc::clone(&names)));
         }
         for (target, address) in &settings.targets {
             fronts.push(front(*address, &settings).await?.of(TargetName::new(target)));
         }
         for address in &settings.oauth {
-            fronts.push(front(*address, &settings).await?.by_bearer());
+            fronts.push(front(*address, &settings).await?.naming(Arc::clone(&names)).by_bearer());
         }
         let console = TcpListener::bind(settings.console)
             .await

@@ -4,6 +4,7 @@
 //! Statements are parsed by recursive code, so the threads that run sessions have stacks of [`THREAD_STACK`] bytes; a
 //! runtime that analyses statements elsewhere gives its own as much (`tokio::runtime::Builder::thread_stack_size`).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -13,10 +14,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use model::{CarriedBy, TargetName};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::audit::Audit;
 use crate::gateway::Gateway;
@@ -32,6 +34,8 @@ use crate::spine::{self, Stop};
 pub const THREAD_STACK: usize = 16 * 1024 * 1024;
 /// A connection that asks for a cancel may take so long in all.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
+/// While the gateway drains, sessions that were busy are looked at so often.
+const LOOK: Duration = Duration::from_millis(100);
 /// A session that is told to end gets so long beyond the drain's own time.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -60,7 +64,8 @@ pub async fn serve_postgres(gateway: Arc<Gateway>, front: Front, tls: Arc<Certif
                 // The socket moves to the thread that will poll it.
                 let Ok(tcp) = tcp.into_std() else { continue };
                 let (target, bearer) = (front.target().cloned(), front.asks_for_bearer());
-                let arrived = Arrived { tcp, peer, target, bearer, _share: share };
+                let names = Arc::clone(front.names());
+                let arrived = Arrived { tcp, peer, target, names, bearer, _share: share };
                 let session = connection(Arc::clone(&gateway), arrived, tls.load_full(), front.bounds().login);
                 tasks.spawn(lanes.run(Box::pin(session)));
             }
@@ -80,8 +85,17 @@ async fn next(inside: &mut Option<UnboundedReceiver<Accepted>>) -> Option<Accept
 /// Idle sessions end at once, busy ones when they are done or the time is over.
 async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
     let patience = gateway.draining().borrow().unwrap_or_default();
-    gateway.sessions().end_idle(&Ended::Draining);
-    let all = async { while tasks.join_next().await.is_some() {} };
+    let mut looks = interval(LOOK);
+    let all = async {
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {
+                    gateway.sessions().end_idle(&Ended::Draining);
+                }
+                ended = tasks.join_next() => if ended.is_none() { return },
+            }
+        }
+    };
     if timeout(patience, all).await.is_ok() {
         return;
     }
@@ -92,11 +106,13 @@ async fn drain(gateway: &Gateway, mut tasks: JoinSet<()>) {
     }
 }
 
-/// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to.
+/// A connection that has been accepted, with its share of the bounds, and the target whose own listener it came to, or those
+/// that it may name by its TLS.
 struct Arrived {
     tcp: std::net::TcpStream,
     peer: SocketAddr,
     target: Option<TargetName>,
+    names: Arc<BTreeMap<String, TargetName>>,
     bearer: bool,
     _share: Share,
 }
@@ -108,27 +124,29 @@ async fn connection(
     tls: Option<Arc<ServerTls>>,
     patience: Duration,
 ) {
-    let Arrived { tcp, peer, target, bearer, _share } = arrived;
+    let Arrived { tcp, peer, target, names, bearer, _share } = arrived;
     let tcp = match TcpStream::from_std(tcp) {
         Ok(tcp) => tcp,
         Err(error) => return tracing::debug!(%peer, %error, "a connection that cannot be polled"),
     };
     match timeout(patience, Box::pin(negotiate(tcp, peer, tls.as_deref()))).await {
         Ok(Ok(Negotiated::Login(mut accepted))) => {
-            if let Some(target) = target {
+            let named = accepted.server_name().and_then(|name| names.get(name));
+            if let Some(target) = target.or_else(|| named.cloned()) {
                 accepted.set_target(target);
             }
             accepted.set_bearer(bearer);
             session(gateway, *accepted).await;
         }
-        Ok(Ok(Negotiated::Cancel { process, secret, waiting })) => {
-            if timeout(CANCEL_PATIENCE, Box::pin(cancel(&gateway, process, &secret, peer.ip())))
-                .await
-                .is_err()
-            {
+        Ok(Ok(Negotiated::Cancel { process, secret, mut waiting })) => {
+            let cancelling = async {
+                cancel(&gateway, process, &secret, peer.ip()).await;
+                // Over TLS an end that is not announced is an error to clients.
+                let _ = waiting.shutdown().await;
+            };
+            if timeout(CANCEL_PATIENCE, Box::pin(cancelling)).await.is_err() {
                 tracing::debug!(%peer, "a cancel took too long");
             }
-            drop(waiting);
         }
         Ok(Ok(Negotiated::Gone)) => (),
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection ended before its login"),

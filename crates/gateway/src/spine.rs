@@ -284,6 +284,8 @@ pub trait Auditable {
     fn ahead(&self) -> Option<&Ahead>;
     /// Why its result could not be shown to anybody, whatever policy says; `None` where it can.
     fn unshown(&self) -> Option<&str>;
+    /// The tagged columns, with their tags, that would get what masks look like.
+    fn stores_masks(&self) -> Vec<(model::ColumnName, std::collections::BTreeSet<model::Tag>)>;
     /// The target's objects that it touches, each with a digest of what it was when the operation was understood.
     fn touched(&self) -> Vec<model::Touched>;
     /// The version of the target's catalogue by which it was understood.

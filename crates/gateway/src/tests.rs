@@ -176,6 +176,10 @@ impl Auditable for Wish {
         self.unshown
     }
 
+    fn stores_masks(&self) -> Vec<(ColumnName, BTreeSet<Tag>)> {
+        Vec::new()
+    }
+
     fn outlook(&self, _: model::Tier) -> Outlook {
         Outlook::default()
     }

@@ -4,7 +4,12 @@ use crate::masker::{ColumnShape, TypeKind};
 use crate::types;
 
 /// What stands for a redacted string.
-const STARS: &str = "***";
+pub(crate) const STARS: &str = "***";
+const XML: &str = "<redacted/>";
+const UUID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Constants that stand for nothing else. A zero, a false or an empty object may be meant.
+pub(crate) const TELLING: [&str; 2] = [XML, UUID];
 
 /// A value of the type that tells nothing, or `None` where only NULL is certain to be valid.
 pub(crate) fn redacted(shape: &ColumnShape) -> Option<Vec<u8>> {
@@ -35,12 +40,12 @@ fn text(oid: u32, modifier: i32) -> Option<String> {
             scale => format!("0.{}", "0".repeat(usize::from(scale))),
         },
         types::JSON | types::JSONB => "{}".to_owned(),
-        types::XML => "<redacted/>".to_owned(),
+        types::XML => XML.to_owned(),
         types::INET => "0.0.0.0".to_owned(),
         types::CIDR => "0.0.0.0/32".to_owned(),
         types::MACADDR => "00:00:00:00:00:00".to_owned(),
         types::MACADDR8 => "00:00:00:00:00:00:00:00".to_owned(),
-        types::UUID => "00000000-0000-0000-0000-000000000000".to_owned(),
+        types::UUID => UUID.to_owned(),
         types::BIT => "0".repeat(bits(modifier)?),
         types::VARBIT | types::TSVECTOR => String::new(),
         oid if types::RANGES.contains(&oid) => "empty".to_owned(),
@@ -64,7 +69,7 @@ fn binary(oid: u32, modifier: i32) -> Option<Vec<u8>> {
         types::JSON => b"{}".to_vec(),
         // A version byte, then text.
         types::JSONB => b"\x01{}".to_vec(),
-        types::XML => b"<redacted/>".to_vec(),
+        types::XML => XML.as_bytes().to_vec(),
         // Family, prefix length, whether a network, address length, address.
         types::INET => vec![2, 32, 0, 4, 0, 0, 0, 0],
         types::CIDR => vec![2, 32, 1, 4, 0, 0, 0, 0],

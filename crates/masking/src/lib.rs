@@ -9,7 +9,7 @@ mod strategy;
 mod types;
 
 pub use instructions::looks_like_instructions;
-pub use masker::{ColumnShape, HashKey, Masker, Plan, TypeKind};
+pub use masker::{ColumnShape, HashKey, Masker, Plan, TypeKind, is_mask};
 pub use proof::{Cut, Maskable, Masked, apply};
 pub use strategy::{Strategy, UnknownStrategy};
 

@@ -144,6 +144,19 @@ fn partial(value: &[u8], out: &mut Vec<u8>) {
     out.resize(out.len() + text.len() - shown.len(), b' ');
 }
 
+/// Whether a text is what masks look like, and hardly anything else does: it would replace a value that somebody has seen masked,
+/// and wants to keep.
+pub fn is_mask(text: &str) -> bool {
+    let shown = text.trim_end_matches(' ');
+    let clear = shown.trim_start_matches('*');
+    let stars = shown.len() - clear.len();
+    match clear.chars().count() {
+        0 => stars >= constant::STARS.len(),
+        PARTIAL_SHOWS if stars >= PARTIAL_FROM - PARTIAL_SHOWS => true,
+        _ => constant::TELLING.contains(&shown),
+    }
+}
+
 /// What replaces which column of a result.
 pub struct Plan {
     columns: Vec<Option<Masker>>,

@@ -29,6 +29,31 @@ fn a_partial_mask_shows_the_end_of_long_strings_only() {
 }
 
 #[test]
+fn a_mask_is_known_when_it_comes_back_and_other_words_are_not_taken_for_one() {
+    for (text, expected) in [
+        ("***", true),
+        ("***  ", true),
+        ("*******", true),
+        ("************1111", true),
+        ("****5678    ", true),
+        ("******andú", true),
+        ("<redacted/>", true),
+        ("00000000-0000-0000-0000-000000000000", true),
+        ("", false),
+        ("*", false),
+        ("**", false),
+        ("***1111", false),
+        ("****111", false),
+        ("a***", false),
+        ("*** see below ***", false),
+        ("0", false),
+        ("{}", false),
+    ] {
+        assert_eq!(is_mask(text), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn a_year_is_all_that_is_left_of_a_date() {
     check(Strategy::Generalize, shape(1082, -1, 0), b"1987-06-05", Some(b"1987-01-01"));
     check(

@@ -88,13 +88,16 @@ impl JsonSchema for TypedStore {
 #[schemars(extend("not" = {
     "properties": { "listen": { "type": "array", "maxItems": 0 }, "targets": { "maxProperties": 0 } },
     "required": ["listen"]
-}))]
+}, "dependentRequired" = { "names": ["tls"] }))]
 pub(super) struct TypedPostgres {
     /// `127.0.0.1:7432` where it is not given.
     pub(super) listen: Option<Addresses>,
     /// Listeners of one target each, by its name: clients give the real database there.
     #[serde(default)]
     pub(super) targets: BTreeMap<String, Listen>,
+    /// Targets by the names that clients' TLS asks for, such as `orders.gate.example.com`: these give the real database, too.
+    #[serde(default)]
+    pub(super) names: BTreeMap<String, String>,
     /// Listeners whose clients sign in by OAUTHBEARER.
     pub(super) oauth: Option<Addresses>,
     /// What clients are shown.
@@ -113,6 +116,8 @@ pub(super) fn reachable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ty
     let none = typed.listen.as_ref().is_some_and(|listen| listen.0.is_empty()) && typed.targets.is_empty();
     if none {
         Err(serde::de::Error::custom("nobody could connect: name at least one address"))
+    } else if !typed.names.is_empty() && typed.tls.is_none() {
+        Err(serde::de::Error::custom("names are what TLS asks for: it needs tls"))
     } else {
         Ok(typed)
     }

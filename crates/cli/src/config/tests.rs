@@ -34,7 +34,7 @@ fn everything_that_can_be_said_is_taken() {
     let settings = read(
         "data = \"state\"\napply = \"files\"\nwatch = false\nmaster_key = { command = [\"pass\", \"show\", \"durward\"] }\n\
          [postgres]\nlisten = [\"0.0.0.0:7432\"]\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\nlogin = \"5s\"\n\
-         connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\n\
+         connections = 10\nconnections_per_address = 3\ntargets = { orders-db = \"127.0.0.1:7433\" }\nnames = { \"Orders.Gate.example.com\" = \"orders-db\" }\n\
          [console]\nlisten = \"[::1]:7301\"\nhosts = [\"gate.example.com\"]\n\
          [agents]\nurls = [\"https://gate.example.com\"]\n\
          [log]\nformat = \"json\"\nlevel = \"debug\"\n[limits]\nhold = \"1m\"\nhold_in_block = \"10s\"\ndrain = \"20s\"\n\
@@ -57,6 +57,8 @@ fn everything_that_can_be_said_is_taken() {
     assert_eq!((settings.log.format, settings.log.level.as_str()), (LogFormat::Json, "debug"));
     assert!(matches!(settings.master_key, Source::Command(_)));
     assert_eq!(settings.targets, BTreeMap::from([("orders-db".to_owned(), here(7433))]));
+    let named = ("orders.gate.example.com".to_owned(), TargetName::new("orders-db"));
+    assert_eq!(settings.names, BTreeMap::from([named]));
     assert!(settings.hosts.contains("gate.example.com"));
     let directory = PathBuf::from("/etc/durward/files");
     assert_eq!(settings.apply, Some(Applying { directory: directory.clone(), prune: false }));
@@ -114,6 +116,10 @@ fn what_is_wrong_is_refused_with_its_place() {
         ),
         ("[postgres]\nlisten = 7432", "durward.toml:2:10: invalid type: integer `7432`, expected an address"),
         ("[postgres]\nlisten = []", "durward.toml:1:1: nobody could connect: name at least one address"),
+        (
+            "[postgres]\nnames = { \"a.b\" = \"a\" }",
+            "durward.toml:1:1: names are what TLS asks for: it needs tls",
+        ),
         ("[postgres]\nlisten = \"7432\"", "durward.toml:2:10: \"7432\" is no address to listen on"),
         ("[limits]\nhold = \"5\"", "durward.toml:2:8: \"5\" is no time"),
         ("[log]\nformat = \"xml\"", "durward.toml:2:10: unknown variant `xml`"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use console::Public;
 use gateway::gateway::{Limits, Retention};
 use gateway::net::listen::Bounds;
+use model::TargetName;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,7 +102,7 @@ impl Typed {
         let TypedBreakGlass { command: alarm } = break_glass;
         let TypedRetention { tokens, requests, recordings: recordings_kept } = retention;
         let TypedRecordings { directory, bytes_per_operation } = recordings;
-        let TypedPostgres { listen, targets, oauth, tls, connections, connections_per_address, login } =
+        let TypedPostgres { listen, targets, names, oauth, tls, connections, connections_per_address, login } =
             postgres;
         let TypedConsole {
             listen: console,
@@ -144,6 +145,10 @@ impl Typed {
             store,
             postgres: listen.map_or_else(|| vec![here(7432)], |listen| listen.0),
             targets: targets.into_iter().map(|(name, Listen(address))| (name, address)).collect(),
+            names: names
+                .into_iter()
+                .map(|(name, target)| (name.to_ascii_lowercase(), TargetName::new(target)))
+                .collect(),
             oauth: oauth.map(|oauth| oauth.0).unwrap_or_default(),
             tls: tls.map(below),
             console: console.map_or(here(CONSOLE), |c| c.0),

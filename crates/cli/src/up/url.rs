@@ -4,6 +4,9 @@ use anyhow::Context;
 use gateway::net::tls::SslMode;
 use zeroize::Zeroizing;
 
+/// What `sslrootcert` says of the authorities that the system trusts.
+const SYSTEM: &str = "system";
+
 /// Where a database is, without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Database {
@@ -40,8 +43,14 @@ impl Database {
             let value = decode(value)?;
             match key {
                 "sslmode" => database.sslmode = Some(value),
-                "sslrootcert" => database.sslrootcert = Some(value).filter(|v| v != "system"),
-                "sslnegotiation" => database.direct_tls = value == "direct",
+                "sslrootcert" => database.sslrootcert = Some(value),
+                "sslnegotiation" => {
+                    database.direct_tls = match value.as_str() {
+                        "direct" => true,
+                        "postgres" => false,
+                        _ => return Err("sslnegotiation is postgres or direct".to_owned()),
+                    }
+                }
                 "host" => database.host = value,
                 "port" => database.port = port(&value)?,
                 "user" => database.user = value,
@@ -55,8 +64,14 @@ impl Database {
                 }
             }
         }
-        if let Some(mode) = &database.sslmode {
-            mode.parse::<SslMode>()?;
+        let mode = database.sslmode.as_deref().map(str::parse::<SslMode>).transpose()?;
+        if database.sslrootcert.as_deref() == Some(SYSTEM) {
+            // Anybody has a certificate of one of these, for a name of theirs.
+            if mode.is_some_and(|mode| mode != SslMode::VerifyFull) {
+                return Err("sslrootcert=system needs sslmode=verify-full".to_owned());
+            }
+            database.sslmode = Some(SslMode::VerifyFull.to_string());
+            database.sslrootcert = None;
         }
         if database.user.is_empty() {
             return Err("the URL names no user: postgres://user@host/database".to_owned());
@@ -195,6 +210,8 @@ mod tests {
             ("postgres://app@/x?host=/var/run/postgresql&port=5433", "app@/var/run/postgresql:5433/x  -"),
             ("postgres://app@db?password=x", "app@db:5432/app  x"),
             ("postgres://app@%2Ftmp/x", "app@/tmp:5432/x  -"),
+            ("postgres://app@db/x?sslrootcert=system", "app@db:5432/x verify-full -"),
+            ("postgres://app@db/x?sslrootcert=system&sslmode=verify-full", "app@db:5432/x verify-full -"),
         ] {
             assert_eq!(shown(url), expected, "{url}");
         }
@@ -204,6 +221,8 @@ mod tests {
             "postgres://app:hunter2@db:port/x",
             "postgres://app:hunter2@db/x?connect_timeout=5",
             "postgres://app:hunter2@a,b/x",
+            "postgres://app:hunter2@db/x?sslmode=require&sslrootcert=system",
+            "postgres://app:hunter2@db/x?sslnegotiation=dirct",
             "postgres://app:hunter2%4@db/x",
         ] {
             let error = shown(url);

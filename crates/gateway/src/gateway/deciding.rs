@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journal::record;
-use model::{HoldRule, Inspect, Principal, Room, SINCE_IT_WAS, TargetName, Tier};
+use model::{ColumnName, HoldRule, Inspect, Principal, Room, SINCE_IT_WAS, Tag, TargetName, Tier};
 use policy::{Context, Denied, Grant, Identity, Question, TargetFacts, Verdict, answering};
 
 use super::{Gateway, now};
@@ -243,7 +243,8 @@ impl Gateway {
             }
         };
         self.metrics.stages.end(Stage::Decide, begun);
-        match unless_unshown(verdict) {
+        let returns = |message: &M| self.stored_mask(grant, message, now);
+        match unless(unless_unshown(verdict), returns) {
             // What is only asked for never runs.
             Verdict::Allow(pass) if only_asked => {
                 let version = Arc::clone(&pass.permit().version);
@@ -251,6 +252,30 @@ impl Gateway {
             }
             verdict @ (Verdict::Allow(_) | Verdict::Deny(..) | Verdict::Hold(_)) => verdict,
         }
+    }
+
+    /// Why an operation is refused that would store a mask in the place of what it stands for, and what to do. Whoever sees the
+    /// clear value may mean it.
+    fn stored_mask<M: Inspect + Auditable>(
+        &self,
+        grant: &Grant,
+        message: &M,
+        now: &Context,
+    ) -> Option<(String, String)> {
+        let returned = message.stores_masks();
+        let in_force = self.in_force.load();
+        let target = in_force.targets.get(grant.target())?;
+        let is_hidden = |(column, tags): &(ColumnName, BTreeSet<Tag>)| {
+            let reveals = Looking::reveals(column.clone(), tags.clone(), message.facts());
+            let said = in_force.policies.decide(grant, &target.facts, reveals, now, &BTreeSet::new());
+            !matches!(said, Verdict::Allow(_))
+        };
+        let (column, _) = returned.into_iter().find(is_hidden)?;
+        let reason = format!(
+            "what would be stored in {column} is a mask: it would replace the value that it stands for"
+        );
+        let hint = format!("Leave {} out, so that it stays as it is, or give its true value.", column.name);
+        Some((reason, hint))
     }
 
     /// Files a held operation.
@@ -423,20 +448,27 @@ impl Gateway {
 
 /// What would run and show nothing of its result is refused before: it would leave its effects, and end the session.
 fn unless_unshown<M: Auditable>(verdict: Verdict<M>) -> Verdict<M> {
+    const HINT: &str = "Send each statement by itself, and name the columns that are needed, without the one that this is about.";
+    unless(verdict, |message| {
+        let why = message.unshown()?;
+        Some((
+            format!("its result cannot be masked with certainty, so that it did not run: {why}"),
+            HINT.to_owned(),
+        ))
+    })
+}
+
+/// Refuses what policy lets run or holds, whatever it says, for a reason and with a hint. Nothing is masked where everything is
+/// allowed.
+fn unless<M>(verdict: Verdict<M>, why: impl FnOnce(&M) -> Option<(String, String)>) -> Verdict<M> {
     let (message, version) = match &verdict {
-        // Nothing is masked where everything is allowed.
         Verdict::Allow(pass) if !pass.permit().everything => (pass.message(), &pass.permit().version),
         Verdict::Hold(question) => (question.message(), question.version()),
         Verdict::Allow(_) | Verdict::Deny(..) => return verdict,
     };
-    let Some(why) = message.unshown() else { return verdict };
-    let denied = Denied {
-        code: "42501",
-        reason: format!("its result cannot be masked with certainty, so that it did not run: {why}"),
-        hint: Some("Send each statement by itself, and name the columns that are needed, without the one that this is about.".to_owned()),
-        policies: Vec::new(),
-        version: Arc::clone(version),
-    };
+    let Some((reason, hint)) = why(message) else { return verdict };
+    let version = Arc::clone(version);
+    let denied = Denied { code: DENIED, reason, hint: Some(hint), policies: Vec::new(), version };
     match verdict {
         Verdict::Allow(pass) => Verdict::Deny(pass.withdraw(), denied),
         Verdict::Hold(question) => Verdict::Deny(question.withdraw(), denied),

@@ -1,7 +1,7 @@
 //! Towards clients: accept, TLS, the start-up packet. Nothing is read beyond what is understood.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,7 @@ pub struct Front {
     tcp: TcpListener,
     bounds: Bounds,
     target: Option<TargetName>,
+    names: Arc<BTreeMap<String, TargetName>>,
     bearer: bool,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -85,6 +86,7 @@ impl Front {
             tcp: TcpListener::bind(address).await?,
             bounds,
             target: None,
+            names: Arc::default(),
             bearer: false,
             open: Arc::default(),
         })
@@ -94,6 +96,13 @@ impl Front {
     #[must_use]
     pub fn of(self, target: TargetName) -> Self {
         Self { target: Some(target), ..self }
+    }
+
+    /// Lets clients name a target by the name, in lower case, that their TLS asks for: what they give as the database is
+    /// then the real one.
+    #[must_use]
+    pub fn naming(self, names: Arc<BTreeMap<String, TargetName>>) -> Self {
+        Self { names, ..self }
     }
 
     /// Makes it one whose clients sign in by OAUTHBEARER.
@@ -110,6 +119,11 @@ impl Front {
     /// The target that it is the listener of.
     pub fn target(&self) -> Option<&TargetName> {
         self.target.as_ref()
+    }
+
+    /// The targets that clients name by their TLS.
+    pub fn names(&self) -> &Arc<BTreeMap<String, TargetName>> {
+        &self.names
     }
 
     /// Where it listens.
@@ -348,7 +362,7 @@ impl Accepted {
         self.tls_version.as_deref()
     }
 
-    /// The name that the client's TLS asked for.
+    /// The name that the client's TLS asked for, in lower case.
     pub fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
@@ -511,7 +525,7 @@ async fn accepted(
         Stream::TlsServer(tls) => {
             let connection = tls.get_ref().1;
             let version = connection.protocol_version().and_then(|v| v.as_str()).map(str::to_owned);
-            (version, connection.server_name().map(str::to_owned))
+            (version, connection.server_name().map(str::to_ascii_lowercase))
         }
         Stream::Tcp(_) | Stream::Unix(_) | Stream::Inside { .. } | Stream::TlsClient(_) => (None, None),
     };

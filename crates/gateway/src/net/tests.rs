@@ -1,14 +1,19 @@
 //! Raw sockets against the listener: what a connection may begin with.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::postgres::startup::{cancel_request, login_request, ssl_request};
 
 use super::listen::{Bounds, Front, Negotiated, negotiate};
-use super::tls::ServerTls;
+use super::tls::{ServerTls, SslMode, UpstreamTls};
 
 fn tls() -> ServerTls {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("certificate");
@@ -184,6 +189,117 @@ async fn a_handshake_knows_the_servers_group_from_the_last_one_and_never_skips_t
         // Behind the tickets.
         connected.read_exact(&mut [0; 1]).await.expect("read");
         assert_eq!(connected.get_ref().1.handshake_kind(), Some(expected));
+    }
+}
+
+/// A certificate and its key in Base64, of X.509's version 1 for `localhost`, as PostgreSQL's manual and OpenSSL 3.0 make one.
+const VERSION_1: [&str; 2] = [
+    "MIIBJTCBywIUHuyMNxRe8DAasPp5f1QGc0sFh1cwCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODAx\
+    MTM1N1oYDzIxMjYxMTA0MDExMzU3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ6AaDj\
+    QRrLsC7KI9WSf29jWsd+znDJNQWZ3rszjHGDXIqmYMrLFa0i9xw2ZFu+LZCoYOvdOnSiV9+Qr05SfGfcMAoGCCqGSM49BAMCA0kA\
+    MEYCIQDbiM8At+CN+UTvlgqPRTPg6jwA5E7AYjrsnxn1QAu06AIhAMpTmA53tUS9It6Fq1n+HjZ4HrhNOgbmjoa/F9JDBeKt",
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBAdg7j/ZGq+goxq6Fxwr/eJn3KGrGo5oGuA9oWe8ejmhRANCAAQ6\
+    AaDjQRrLsC7KI9WSf29jWsd+znDJNQWZ3rszjHGDXIqmYMrLFa0i9xw2ZFu+LZCoYOvdOnSiV9+Qr05SfGfc",
+];
+
+/// What a server shows.
+struct Shown {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Shown {
+    /// A certificate of its own for some names, or a common name alone, that ended in a year or will.
+    fn of(names: &[&str], common: &str, ends: i32) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut made = rcgen::CertificateParams::new(names).expect("names");
+        made.distinguished_name.push(rcgen::DnType::CommonName, common);
+        made.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("key");
+        let certificate = made.self_signed(&key).expect("certificate").der().clone();
+        Self { certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()).into() }
+    }
+
+    fn of_version_1() -> Self {
+        let [certificate, key] = VERSION_1.map(|text| BASE64.decode(text).expect("Base64"));
+        Self { certificate: certificate.into(), key: PrivatePkcs8KeyDer::from(key).into() }
+    }
+
+    fn pem(&self) -> Vec<u8> {
+        let text = BASE64.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
+    }
+
+    /// Why a client of this host is not content with it.
+    async fn judged(&self, tls: UpstreamTls, host: &'static str) -> Result<(), String> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = provider.key_provider.load_private_key(self.key.clone_key()).expect("key");
+        let certified = CertifiedKey::new(vec![self.certificate.clone()], key);
+        let server = rustls::ServerConfig::builder_with_provider(provider.into())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let (client, far) = tokio::io::duplex(64 * 1024);
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let connector = tokio_rustls::TlsConnector::from(tls.config().map_err(|e| e.to_string())?);
+        let connecting = connector.connect(host.try_into().expect("name"), client);
+        let (_, connected) = tokio::join!(acceptor.accept(far), connecting);
+        connected.map(drop).map_err(|e| e.to_string())
+    }
+}
+
+/// <https://www.postgresql.org/docs/18/libpq-ssl.html>
+#[tokio::test]
+async fn a_targets_certificate_is_judged_as_libpq_does() {
+    use SslMode::{Prefer, Require, VerifyCa, VerifyFull};
+    let named = || Shown::of(&["localhost"], "elsewhere", 2100);
+    let common = || Shown::of(&[], "localhost", 2100);
+    let old = || Shown::of(&["localhost"], "localhost", 2020);
+    let both = || Shown::of(&["elsewhere"], "localhost", 2100);
+    let other = Shown::of(&["localhost"], "another", 2100);
+    let (itself, another, nobody) = (Some(true), Some(false), None);
+    for (shown, mode, trusted, expected) in [
+        (named(), Require, nobody, ""),
+        (named(), VerifyFull, itself, ""),
+        (both(), VerifyCa, itself, ""),
+        // Encryption alone is asked for, and an authority is given: it is asked.
+        (named(), Require, itself, ""),
+        (named(), Require, another, "unknownissuer"),
+        (named(), VerifyCa, another, "unknownissuer"),
+        (named(), VerifyFull, another, "unknownissuer"),
+        (common(), VerifyFull, itself, ""),
+        (common(), VerifyFull, another, "unknownissuer"),
+        // A common name counts where there is no other alone.
+        (both(), VerifyFull, itself, "not valid for name"),
+        (old(), Require, nobody, ""),
+        (old(), VerifyCa, itself, "expired"),
+        (old(), VerifyFull, itself, "expired"),
+        // Without extensions nobody can be asked about it; it encrypts as well as any.
+        (Shown::of_version_1(), Prefer, nobody, ""),
+        (Shown::of_version_1(), Require, nobody, ""),
+        (Shown::of_version_1(), VerifyCa, another, "version 1"),
+    ] {
+        let roots = trusted.map(|itself| if itself { shown.pem() } else { other.pem() });
+        let judged = shown.judged(UpstreamTls::new(mode, roots, false), "localhost").await;
+        match judged {
+            Ok(()) => assert_eq!(expected, "", "{mode} {trusted:?}"),
+            Err(why) => assert!(
+                !expected.is_empty() && why.to_lowercase().contains(expected),
+                "{mode} {trusted:?}: {why}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn what_begins_with_tls_does_not_go_on_in_clear() {
+    for (typed, direct, meant) in [
+        (SslMode::Prefer, false, SslMode::Prefer),
+        (SslMode::Prefer, true, SslMode::Require),
+        (SslMode::VerifyFull, true, SslMode::VerifyFull),
+    ] {
+        assert_eq!(UpstreamTls::new(typed, None, direct).mode(), meant);
     }
 }
 

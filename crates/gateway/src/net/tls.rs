@@ -6,14 +6,19 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue, WebPkiServerVerifier,
 };
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, RootCertStore, ServerConfig,
     SignatureScheme,
 };
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::{ASN1Time, FromDer, X509Version};
 
 /// The protocol's name in ALPN; a connection that begins with TLS at once must offer it.
 pub const ALPN: &[u8] = b"postgresql";
@@ -108,7 +113,19 @@ fn provider() -> Arc<CryptoProvider> {
 impl UpstreamTls {
     /// How strictly it is judged; authorities in PEM, the system's where none are given; and whether it begins with the
     /// first byte (`sslnegotiation=direct`, PostgreSQL 17 and newer).
+    ///
+    /// As for libpq, authorities that are given are asked where encryption is required, and what begins with TLS does not go
+    /// on without it.
     pub fn new(mode: SslMode, roots: Option<Vec<u8>>, direct: bool) -> Self {
+        let mode = match mode {
+            SslMode::Prefer if direct => SslMode::Require,
+            SslMode::Disable
+            | SslMode::Prefer
+            | SslMode::Require
+            | SslMode::VerifyCa
+            | SslMode::VerifyFull => mode,
+        };
+        let mode = if mode == SslMode::Require && roots.is_some() { SslMode::VerifyCa } else { mode };
         Self(Arc::new(Judged { mode, roots, direct, config: OnceLock::new() }))
     }
 
@@ -236,11 +253,10 @@ impl ServerCertVerifier for Judge {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        let names_host =
-            || rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name);
         if self.pinned.iter().any(|p| p.as_ref() == end_entity.as_ref()) {
+            is_in_time(end_entity, now)?;
             if self.strictness == SslMode::VerifyFull {
-                names_host()?;
+                self.names_host(end_entity, server_name)?;
             }
             return Ok(ServerCertVerified::assertion());
         }
@@ -248,7 +264,15 @@ impl ServerCertVerifier for Judge {
             // The chain has been verified before the name is looked at.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) if self.strictness == SslMode::VerifyCa => Ok(ServerCertVerified::assertion()),
+            )) => {
+                if self.strictness == SslMode::VerifyFull {
+                    self.names_host(end_entity, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
+            Err(Error::InvalidCertificate(_)) if is_of_version_1(end_entity) => Err(Error::General(
+                "its certificate is of X.509's version 1, which no authority is asked about".to_owned(),
+            )),
             verdict => verdict,
         }
     }
@@ -270,11 +294,61 @@ impl ServerCertVerifier for Judge {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
+        if is_of_version_1(certificate)
+            && let Ok((_, parsed)) = X509Certificate::from_der(certificate)
+        {
+            let key = SubjectPublicKeyInfoDer::from(parsed.public_key().raw);
+            return verify_tls13_signature_with_raw_key(message, &key, signature, algorithms);
+        }
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl Judge {
+    /// Whether a certificate names a host: among its alternative names or, where it has none at all and its authority was
+    /// given, by its common name, as for libpq. That is how PostgreSQL's manual makes them.
+    fn names_host(&self, certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> Result<(), Error> {
+        if !self.pinned.is_empty()
+            && common_name(certificate).is_some_and(|name| name.eq_ignore_ascii_case(&host.to_str()))
+        {
+            return Ok(());
+        }
+        rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, host)
+    }
+}
+
+/// The common name of a certificate without alternative names.
+fn common_name(certificate: &[u8]) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    if parsed.subject_alternative_name().ok()?.is_some() {
+        return None;
+    }
+    let mut names = parsed.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?.to_owned();
+    names.next().is_none().then_some(name)
+}
+
+/// Such certificates have no extensions. OpenSSL before 3.4 makes them where it is asked as in PostgreSQL's manual.
+fn is_of_version_1(certificate: &[u8]) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.version() == X509Version::V1)
+}
+
+/// Whether a certificate is valid at this moment.
+fn is_in_time(certificate: &[u8], now: UnixTime) -> Result<(), Error> {
+    let bad = |why| Err(Error::InvalidCertificate(why));
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return bad(CertificateError::BadEncoding);
+    };
+    let validity = parsed.validity();
+    let now = i64::try_from(now.as_secs()).ok().and_then(|secs| ASN1Time::from_timestamp(secs).ok());
+    match now {
+        Some(now) if now < validity.not_before => bad(CertificateError::NotValidYet),
+        Some(now) if now <= validity.not_after => Ok(()),
+        _ => bad(CertificateError::Expired),
     }
 }
 

@@ -52,6 +52,7 @@ mod session;
 pub mod settings;
 mod shape;
 mod sources;
+pub mod stored;
 mod system;
 mod tables;
 mod template;

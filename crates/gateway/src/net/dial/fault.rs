@@ -82,7 +82,8 @@ impl DialError {
             }
             Self::Tls(_) => {
                 "sslrootcert names the authority's certificate in PEM, if the system does not know it; verify-full needs the \
-                 very name or address that the server's certificate has; sslmode=require encrypts without asking who answers."
+                 very name or address that the server's certificate has; sslmode=require without sslrootcert encrypts and \
+                 asks nobody who answers."
             }
             Self::Refused { code, .. } => match code.as_str() {
                 "28P01" => "Is the password right, and is the user?",

@@ -33,6 +33,7 @@ mod session;
 mod settings;
 mod several;
 mod shown;
+mod stored;
 mod thinking;
 mod under;
 mod understanding;

@@ -428,6 +428,13 @@ impl Auditable for Request {
         masks::unshown(&self.operation, &self.kind)
     }
 
+    fn stores_masks(&self) -> Vec<(ColumnName, BTreeSet<Tag>)> {
+        if self.operation.reads() || self.is_shape() {
+            return Vec::new();
+        }
+        super::stored::of(self)
+    }
+
     fn touched(&self) -> Vec<Touched> {
         self.seen.catalogue.touched(&self.operation.facts, &self.operation.effects)
     }
@@ -574,7 +581,7 @@ impl Request {
     }
 
     /// The parameter values of a Bind, as they are on the wire.
-    fn bound_values(&self) -> Vec<ValueNote<'_>> {
+    pub(super) fn bound_values(&self) -> Vec<ValueNote<'_>> {
         let Ok(Some(frame)) = wire::postgres::split(&self.frame, usize::MAX) else { return Vec::new() };
         let Ok(wire::postgres::frontend::Frontend::Bind(bind)) = wire::postgres::frontend::frontend(&frame)
         else {

@@ -39,6 +39,12 @@ impl Looking {
             .then(|| Self::with(effects, operation.facts()).with_particulars(operation.particulars()))
     }
 
+    /// Whether the clear values of a column are shown.
+    pub(crate) fn reveals(column: ColumnName, tags: BTreeSet<Tag>, facts: &Facts) -> Self {
+        let effect = Effect { tags, ..Effect::new(Action::Reveal, Resource::Column(column)) };
+        Self::with(vec![effect], facts)
+    }
+
     pub(super) fn with(effects: Vec<Effect>, facts: &Facts) -> Self {
         let mut shape = [0; 16];
         let whole = digest(&SHA256, format!("preview of {effects:?} {facts:?}").as_bytes());
