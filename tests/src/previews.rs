@@ -265,9 +265,9 @@ async fn values_that_are_bound_are_those_that_are_counted() {
         client.prepare("UPDATE buyers SET points = $1 WHERE id <= $2 AND name <> $3").await.unwrap();
     let other = Arc::clone(&rig);
     let approver = tokio::task::spawn_blocking(move || {
-        let id = waiting(&other);
-        let shown = shown(&other, &id);
-        answer(&other, "approve", &id);
+        let id = other.waiting();
+        let shown = other.shown(&id);
+        other.answer("approve", &id);
         shown
     });
     let changed = client.execute(&statement, &[&7_i32, &5_i32, &"b'2"]).await.unwrap();

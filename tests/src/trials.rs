@@ -240,8 +240,8 @@ async fn what_does_something_else_than_was_seen_is_taken_back_within_what_policy
         let other = std::sync::Arc::clone(&rig);
         let (meanwhile, most) = (meanwhile.to_owned(), most.map(str::to_owned));
         let approver = tokio::task::spawn_blocking(move || {
-            let id = waiting(&other);
-            assert!(shown(&other, &id).contains("when it was tried"));
+            let id = other.waiting();
+            assert!(other.shown(&id).contains("when it was tried"));
             other.server.sql(DATABASE, &meanwhile).unwrap();
             let mut command = vec!["requests", "approve", &id];
             command.extend(most.iter().flat_map(|most| ["--most", most]));

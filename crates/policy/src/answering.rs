@@ -81,7 +81,8 @@ impl Policies {
             let known = Known { facts: &asked.weighed.facts, alone };
             let question = facts::ask_about(&grant, &asker, target, effect, known, now, &BTreeSet::new())
                 .map_err(|_| unclear())?;
-            let response = Authorizer::new().is_authorized(&question.request, &about, &question.entities);
+            let evaluate = || Authorizer::new().is_authorized(&question.request, &about, &question.entities);
+            let response = self.with_room(evaluate);
             let diagnostics = response.diagnostics();
             let denied = response.decision() == Decision::Deny;
             let mut policies: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();

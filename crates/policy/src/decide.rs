@@ -39,6 +39,8 @@ pub struct Policies {
     /// How much a statement may return, by the policies that say so.
     mosts: BTreeMap<String, Most>,
     version: Arc<str>,
+    /// Whether evaluating them takes more stack than threads have.
+    needs_room: bool,
     /// The policies that can apply to an action on a target. Ten thousand for other targets cost nothing.
     slices: Mutex<HashMap<(Action, TargetName), Arc<PolicySet>>>,
     remembered: Remembered,
@@ -90,6 +92,7 @@ impl Policies {
             caps: loaded.caps,
             mosts: loaded.mosts,
             version: version(sources).into(),
+            needs_room: sources.iter().any(|source| deep::needs_room(&source.text)),
             slices: Mutex::default(),
             remembered: Remembered::new(sources),
         })
@@ -403,7 +406,16 @@ impl Policies {
         let Ok(asked) = facts::ask(grant, target, effect, known, now, approvals) else {
             return Answer { allowed: false, policies: vec!["what could not be asked".to_owned()] };
         };
-        let mut slice = self.slice(effect.action, grant.target());
+        self.with_room(|| self.asked(grant, effect.action, known, &asked))
+    }
+
+    /// Evaluates policies where there is stack enough for them: Cedar gives up where there is not, and that denies.
+    pub(crate) fn with_room<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+        if self.needs_room { deep::with_room(evaluate) } else { evaluate() }
+    }
+
+    fn answer(&self, grant: &Grant, action: Action, known: Known<'_>, asked: &facts::Asked) -> Answer {
+        let mut slice = self.slice(action, grant.target());
         if let Alone::Open = known.alone {
             slice = Arc::new(self.readers.opened(&slice));
         }

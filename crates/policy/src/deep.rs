@@ -7,14 +7,40 @@ const DEEPEST: usize = 64;
 const LONGEST: usize = 1000;
 /// So much stack is enough for that, in bytes.
 const STACK: usize = 64 << 20;
+/// What is no deeper than this, or has no more operators, needs no more than any thread has.
+const USUAL: (usize, usize) = (16, 64);
 
 /// Does something where there is stack enough for policies that [`beyond`] has nothing against.
 pub(crate) fn with_room<T>(read: impl FnOnce() -> T) -> T {
     stacker::grow(STACK, read)
 }
 
+/// Whether one of the policies of a text needs that.
+pub(crate) fn needs_room(text: &str) -> bool {
+    over(text, USUAL).is_some()
+}
+
 /// Where in a text, in bytes, a policy is deeper than it may be, and what can be done about it.
 pub(crate) fn beyond(text: &str) -> Option<(usize, String)> {
+    let (at, what) = over(text, (DEEPEST, LONGEST))?;
+    let why = match what {
+        Over::Brackets => format!("brackets lie more than {DEEPEST} deep in each other"),
+        Over::Operators => format!(
+            "a policy has more than {LONGEST} operators: name several things at once ([…].contains(…), in, a group, a tag), or \
+             write several policies"
+        ),
+    };
+    Some((at, why))
+}
+
+/// What there is too much of.
+enum Over {
+    Brackets,
+    Operators,
+}
+
+/// Where a policy of a text has more brackets in each other, or more operators, than this.
+fn over(text: &str, (deepest, longest): (usize, usize)) -> Option<(usize, Over)> {
     let (mut brackets, mut operators) = (0_usize, 0_usize);
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -36,15 +62,11 @@ pub(crate) fn beyond(text: &str) -> Option<(usize, String)> {
             ";" => operators = 0,
             _ => (),
         }
-        if brackets > DEEPEST {
-            return Some((at, format!("brackets lie more than {DEEPEST} deep in each other")));
+        if brackets > deepest {
+            return Some((at, Over::Brackets));
         }
-        if operators > LONGEST {
-            let why = format!(
-                "a policy has more than {LONGEST} operators: name several things at once ([…].contains(…), in, a group, a tag), or \
-                 write several policies"
-            );
-            return Some((at, why));
+        if operators > longest {
+            return Some((at, Over::Operators));
         }
         rest = behind;
     }

@@ -574,7 +574,7 @@ fn a_policy_that_no_stack_could_hold_is_refused_with_its_place() {
 }
 
 #[test]
-fn long_policies_are_read() {
+fn long_policies_are_read_and_decide() {
     let others = vec!["principal == Agent::\"other\""; 900].join(" || ");
     let names: Vec<String> = (0..5000).map(|n| format!("\"operators && || . ! {n}\"")).collect();
     let many: Vec<String> = (0..300)
@@ -587,12 +587,12 @@ fn long_policies_are_read() {
         .collect();
     assert!(load(&many.join("\n")).is_ok(), "each is short");
     for when in [
-        others,
+        format!("{others} || principal == Agent::\"bot\""),
         format!("![{}].contains(\"{}\")", names.join(", "), "(".repeat(5000)),
         format!("{}true{}", "(".repeat(60), ")".repeat(60)),
     ] {
         let text = format!("@id(\"a\") permit (principal, action, resource) when {{ {when} }};\n");
-        let run = move || load(&text).map(drop);
+        let run = move || load(&text).map(|loaded| drop(grant(&loaded)));
         let thread = std::thread::Builder::new().stack_size(16 << 20).spawn(run).expect("a thread");
         thread.join().expect("it holds").unwrap_or_else(|problems| panic!("{}", problems[0]));
     }
