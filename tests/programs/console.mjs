@@ -97,6 +97,29 @@ const signed = (page, address, fields) => page.evaluate(async ([at, more]) => {
   });
 }, [address, fields]);
 
+// Every page that is linked from a page, two of a kind: each is there, and what is on it is seen as it is.
+const everyPage = async ({ page, refused }, look) => {
+  const [todo, known, kinds] = [[['/', 'nowhere']], new Set(['/']), new Map()];
+  let count = 0;
+  while (todo.length) {
+    const [path, from] = todo.shift();
+    const kind = path.replace(/[a-z]?[0-9a-f]{8,}|\d+/g, '*').replace(/=[^&]*/g, '=');
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    if (kinds.get(kind) > 2) continue;
+    const answer = await page.goto(`${origin}${path}`);
+    check(answer.status() === 200, `${path}, linked from ${from}: ${answer.status()}`);
+    await look(path);
+    count += 1;
+    for (const href of await page.locator('a[href]').evaluateAll((all) => all.map((a) => a.href))) {
+      const to = new URL(href);
+      const next = `${to.pathname}${to.search}`;
+      if (to.origin === origin && !known.has(next)) { known.add(next); todo.push([next, path]); }
+    }
+  }
+  check(!refused.length, refused.join('\n'));
+  return count;
+};
+
 const [ada, eve, dora, alice] = [await somebody(), await somebody(), await somebody(), await somebody()];
 
 const flows = {
@@ -911,6 +934,92 @@ const flows = {
     await page.setViewportSize({ width: 1440, height: 900 });
   },
 
+  async 'what others name and write is seen as it is, wherever it stands'() {
+    await join(ada, process.env.CONSOLE_LINK);
+    const { page } = ada;
+    const evil = "\u202e<img src=x onerror='window.evil=1'>\u200b";
+    const other = { ...process.env, PGPASSWORD: process.env.CONSOLE_OTHER, PGAPPNAME: `app${evil}` };
+    const made = await server(`CREATE TABLE "t${evil}" (id int PRIMARY KEY, "c${evil}" text, "Größe" text);
+      INSERT INTO "t${evil}" VALUES (1, 'v${evil.replaceAll("'", "''")}', 'naïve 中文 ё')`);
+    check(/INSERT/.test(made), made);
+    const read = await psql(`SELECT * FROM "t${evil}"`, other).ended;
+    check(/中文/.test(read), read);
+    // A name, a value, a comment, a reason, why somebody is shut out.
+    const held = await asked(`UPDATE "t${evil}" SET "c${evil}" = 'w${evil.replaceAll("'", "''")}' WHERE "Größe" = 'naïve 中文 ё'`, other);
+    await page.goto(`${origin}/requests/${held.id}`);
+    await page.getByText('Add a comment').click();
+    await page.getByLabel(/A comment/).fill(`no ${evil}`);
+    await page.getByRole('button', { name: 'Deny' }).click();
+    check((await held.ended).includes('no '), held.said());
+    await page.locator('#standing .chip', { hasText: 'denied' }).waitFor();
+    await page.goto(`${origin}/freezes`);
+    await page.getByLabel('What').selectOption({ label: 'target sample' });
+    await page.getByLabel(/Why\?/).fill(`cold ${evil}`);
+    await page.getByRole('button', { name: 'Freeze', exact: true }).click();
+    await page.getByText('“cold').waitFor();
+    await page.goto(`${origin}/people`);
+    await page.getByLabel('Name', { exact: true }).fill(`agent:gone${evil.replaceAll(' ', '_')}`);
+    await page.locator('#why').fill(`away ${evil}`);
+    await page.getByRole('button', { name: 'Shut out' }).click();
+    await page.getByText('“away').waitFor();
+    const hidden = new Map();
+    const pages = await everyPage(ada, async (path) => {
+      const found = await unseen(page);
+      check(!found.length, `${path}: ${found.join('\n')}`);
+      check(await page.evaluate(() => window.evil) === undefined, `${path}: it ran`);
+      hidden.set(path.split('?')[0], await page.locator('main').textContent());
+    });
+    check(pages > 25, `there are ${pages} pages`);
+    for (const path of [`/requests/${held.id}`, '/freezes', '/people', '/sessions', '/journal']) {
+      check(hidden.get(path)?.includes('U+202E'), `${path} does not tell of it: ${hidden.get(path)}`);
+      check(!/U\+0(0F6|0F1|451)|U\+4E2D/.test(hidden.get(path)), `${path} takes letters for what they are not`);
+    }
+    check(hidden.get(`/requests/${held.id}`).includes('naïve 中文 ё'), 'an honest value is not as it was');
+    await page.goto(`${origin}/freezes`);
+    await page.getByRole('button', { name: 'Thaw with your passkey' }).click();
+    await page.getByRole('heading', { name: 'Nothing is frozen' }).waitFor();
+  },
+
+  async 'what fairness moves to another page stays where somebody looks at it'() {
+    await join(ada, process.env.CONSOLE_LINK);
+    const { page } = ada;
+    const access = async (rows, token = process.env.PGPASSWORD) => {
+      const answer = await fetch(`${process.env.CONSOLE_AGENTS}/access`, {
+        method: 'POST', headers: { authorization: `Bearer ${token}` },
+        body: new URLSearchParams({ target: 'sample', reason: 'to tidy up', rows: String(rows), seconds: '600', access: 'update public.orders' }),
+      });
+      const said = await answer.json();
+      check(answer.ok && said.status === 'pending', JSON.stringify(said));
+      return said.id;
+    };
+    const ids = [];
+    for (let rows = 1; rows <= 50; rows += 1) ids.push(await access(rows));
+    await page.goto(origin);
+    const cards = page.locator('#waiting > .card');
+    check(await cards.count() === 50, `there are ${await cards.count()} cards`);
+    const last = page.locator(`#r-${ids.at(-1)}`);
+    const place = await last.boundingBox();
+    const theirs = await access(1, process.env.CONSOLE_OTHER);
+    await page.locator(`#r-${theirs}`).waitFor();
+    await page.getByText('Page 1 of 2').waitFor();
+    check(await page.locator('.card.gone').count() === 0, 'something looks gone that waits');
+    check((await last.boundingBox()).y === place.y, 'it moved');
+    // What is answered is gone, and the next one of the page behind is not taken for it.
+    const csrf = await page.locator('[name=csrf]').first().inputValue();
+    const deny = async (id) => {
+      const body = await (await page.request.get(`${origin}/requests/${id}`)).text();
+      const digest = body.match(/name="digest" value="([0-9a-f]+)"/)[1];
+      check((await sent(page, `/requests/${id}/answer`, { csrf, digest, answer: 'deny' })).status() === 303, `${id} is not denied`);
+    };
+    await deny(ids[0]);
+    await page.locator(`#r-${ids[0]}.gone`).waitFor();
+    check(await page.locator('.card.gone').count() === 1, 'more than that looks gone');
+    await page.reload();
+    check(await cards.count() === 50 && await page.locator(`#r-${theirs}`).count() === 1, 'the page is as it should be');
+    for (const id of [...ids.slice(1), theirs]) await deny(id);
+    await page.locator('#empty').getByText('Nothing waits for you').waitFor();
+  },
+
   async 'two people change what is configured, and neither alone'() {
     const [ruth, olga] = [await somebody(), await somebody()];
     await join(ruth, process.env.CONSOLE_LINK);
@@ -925,6 +1034,20 @@ const flows = {
     await page.getByText('somebody else confirms it').waitFor();
     check(await page.getByRole('button', { name: 'Confirm' }).count() === 0, 'its author could confirm');
     await looks(page, 'change-own');
+    // Nobody invites who would confirm: neither somebody new, nor as somebody who is there.
+    await page.goto(`${origin}/people`);
+    check(await page.getByLabel('administrator').count() === 0 && await page.getByLabel('auditor').count() === 1, 'what can be invited here');
+    await looks(page, 'people-two');
+    for (const name of ['rufus', 'olga']) {
+      const fields = { csrf: await page.locator('[name=csrf]').first().inputValue(), name, groups: '', role: 'administrator' };
+      const proof = await signed(page, '/people/invite/question', fields);
+      const answer = await sent(page, '/people/invite', { ...fields, signed: proof });
+      check(answer.status() === 422 && (await answer.text()).includes(`durward people invite ${name}`), `${name} is invited: ${answer.status()}`);
+    }
+    await page.getByLabel(/Invite somebody/).fill('rufus');
+    await page.getByLabel('auditor').check();
+    await page.getByRole('button', { name: 'Make an invitation' }).click();
+    await page.locator('#link').waitFor();
     await join(olga, process.env.CONSOLE_DBA);
     await olga.page.goto(origin);
     await looks(olga.page, 'change-notice');

@@ -39,7 +39,8 @@ fn issuer(gateway: &Durward) -> Issuer {
     let settings = format!(
         r#"{{"algorithm":"ES256","life":600,
             "clients":{{"console":{{"redirect":"http://localhost:{}/signin/callback"}}}},
-            "people":{{"alice":{{"groups":["dba"]}},"mallory":{{"groups":[]}}}}}}"#,
+            "people":{{"alice":{{"groups":["dba"]}},
+                "mallory":{{"groups":["abd\u202e<b>"],"email":"mallory\u202e<b>@example.com"}}}}}}"#,
         gateway.admin_port()
     );
     Issuer::start(&rig::npm(), &settings).unwrap()
@@ -81,6 +82,7 @@ fn people_see_and_approve_in_a_browser_and_nobody_else_does() {
         .env("CONSOLE_LINK", invited(gateway, &["ada", "--role", "administrator"]))
         .env("CONSOLE_AUDITOR", invited(gateway, &["eve", "--role", "auditor"]))
         .env("CONSOLE_DBA", invited(gateway, &["dora", "--group", "dba"]))
+        .env("CONSOLE_OTHER", other(gateway))
         .env("CONSOLE_AGENTS", format!("http://127.0.0.1:{agents}"))
         .env("CONSOLE_TARGET_PORT", rig.server.port().to_string())
         .env("CONSOLE_TARGET_PASSWORD", "nobody asks for it")
@@ -153,6 +155,14 @@ fn two_people(rig: &mut Rig) {
 pub(crate) fn invited(gateway: &Durward, arguments: &[&str]) -> String {
     let said = text(&mut gateway.command(&[&["people", "invite", "--json"], arguments].concat())).unwrap();
     Json::parse(&said).unwrap().at("link").and_then(Json::text).unwrap().to_owned()
+}
+
+/// The token of an agent whose name and purpose hide and turn what stands beside them.
+fn other(gateway: &Durward) -> String {
+    let arguments =
+        ["token", "issue", "agent:bot\u{202e}<b>", "--purpose", "to \u{202e}<i>tidy</i>\u{200b}", "--json"];
+    let said = Json::parse(&text(&mut gateway.command(&arguments)).unwrap()).unwrap();
+    said.at("token").and_then(Json::text).unwrap().to_owned()
 }
 
 /// By a certificate of its own and a name, as from a phone; and Slack, which calls there.

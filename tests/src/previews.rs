@@ -274,7 +274,7 @@ async fn values_that_are_bound_are_those_that_are_counted() {
     let shown = approver.await.unwrap();
     assert_eq!(changed, 5);
     assert!(shown.contains("  - updates 5 rows of public.buyers"), "{shown}");
-    let row = "  | id = '1', name = 'buyer1', email = (masked), points = '0'; then points = '7'";
+    let row = "  | id = '1', points = '0'; then points = '7'; beside name = 'buyer1', email = (masked)";
     assert!(shown.lines().any(|l| l == row), "{shown}");
     assert!(shown.contains("Update on buyers"), "{shown}");
 }

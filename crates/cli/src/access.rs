@@ -91,8 +91,8 @@ pub(crate) fn lines(access: &Value) -> Vec<String> {
     let leaves = access.get("leaves").and_then(Value::as_array);
     let leave = |leave: &Value| {
         let table = leave.get("table").unwrap_or(&Value::Null);
-        let words = format!("{} {}.{}", field(leave, "action"), field(table, "schema"), field(table, "name"));
-        format!("  - {}", show::line(&words))
+        let part = |name| show::name(&field(table, name));
+        format!("  - {} {}.{}", show::line(&field(leave, "action")), part("schema"), part("name"))
     };
     let mut out: Vec<String> = leaves.into_iter().flatten().map(leave).collect();
     let rows = access.get("most").and_then(Value::as_u64);

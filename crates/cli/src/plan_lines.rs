@@ -86,7 +86,9 @@ fn change(change: &Value) -> String {
 
 fn statement(number: usize, count: usize, step: &Value) -> Vec<String> {
     let mut out = vec![format!("Statement {number} of {count}:")];
-    out.extend(field(step, "text").split('\n').map(|text| format!("  | {}", line(text))));
+    out.extend(
+        crate::show::spaced(&field(step, "text")).split('\n').map(|text| format!("  | {}", line(text))),
+    );
     let lines = |name| items(step, name).filter_map(Value::as_str).map(|text| format!("  - {}", line(text)));
     out.extend(lines("effects"));
     out.extend(lines("words"));

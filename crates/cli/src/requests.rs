@@ -146,6 +146,8 @@ fn bursts(found: &Value) -> Vec<(&Value, usize)> {
 
 fn watch(client: &Client, as_json: bool) -> anyhow::Result<()> {
     let mut seen = BTreeSet::new();
+    // Not on the standard output: that is what waits.
+    eprintln!("What waits is shown as it comes; Ctrl-C ends it. See one: durward requests show ID");
     loop {
         let found = client.get("/requests")?;
         // Newest first there; here as they came.
@@ -224,7 +226,7 @@ fn whole(request: &Value) -> String {
     for effect in request.get("effects").and_then(Value::as_array).into_iter().flatten() {
         out.push(format!("  - {}", show::line(effect.as_str().unwrap_or_default())));
     }
-    let text = field(request, "text");
+    let text = show::spaced(&field(request, "text"));
     if let Some(access) = access {
         out.extend(crate::access::lines(access).pop());
     } else {
@@ -315,11 +317,17 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
     if !rows.is_empty() {
         out.push("Some of its rows:".to_owned());
     }
+    let is_after = |column: &Value| column.get("after") == Some(&Value::Bool(true));
+    let changed: Vec<String> = columns.iter().filter(|c| is_after(c)).map(|c| field(c, "name")).collect();
+    // What tells rows apart and what changes is read first.
+    let is_near =
+        |at: usize, column: &Value| at == 0 || changed.is_empty() || changed.contains(&field(column, "name"));
     for row in rows {
         let values = row.as_array().cloned().unwrap_or_default();
-        let shown = |after: bool| {
-            let cells =
-                columns.iter().zip(&values).filter(|(c, _)| c.get("after") == Some(&Value::Bool(after)));
+        let shown = |after: bool, near: bool| {
+            let cells = columns.iter().zip(&values).enumerate();
+            let cells = cells.filter(|(at, (c, _))| is_after(c) == after && is_near(*at, c) == near);
+            let cells = cells.map(|(_, cell)| cell);
             let cell = |(column, value): (&Value, &Value)| {
                 let value = match value.as_str() {
                     None if column.get("masked") == Some(&Value::Bool(true)) => "(masked)".to_owned(),
@@ -329,10 +337,14 @@ pub(crate) fn seen(request: &Value) -> Vec<String> {
             };
             cells.map(cell).collect::<Vec<_>>().join(", ")
         };
-        match (shown(false), shown(true)) {
-            (before, after) if after.is_empty() => out.push(format!("  | {before}")),
-            (before, after) if before.is_empty() => out.push(format!("  | new: {after}")),
-            (before, after) => out.push(format!("  | {before}; then {after}")),
+        let beside = match shown(false, false) {
+            none if none.is_empty() => none,
+            beside => format!("; beside {beside}"),
+        };
+        match (shown(false, true), shown(true, true)) {
+            (before, after) if after.is_empty() => out.push(format!("  | {before}{beside}")),
+            (before, after) if before.is_empty() => out.push(format!("  | new: {after}{beside}")),
+            (before, after) => out.push(format!("  | {before}; then {after}{beside}")),
         }
     }
     out
@@ -458,7 +470,7 @@ mod tests {
         });
         let shown = whole(&request);
         for line in [
-            r#"  | a = 'v'', b = ''paid', b = NULL, "c = 'x', d" = 'NULL'; then a = 'k''; then a = ''v'"#,
+            r#"  | a = 'v'', b = ''paid'; then a = 'k''; then a = ''v'; beside b = NULL, "c = 'x', d" = 'NULL'"#,
             "  $1 = 'x'', $2 = ''y'",
             "Under: DateStyle = 'ISO, TimeZone = UTC'",
         ] {

@@ -121,24 +121,31 @@ fn one(directory: &Path, id: &str, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One record as a line for people.
+/// One record as a line for people. A statement comes last, so that nothing in it looks like what the gateway says of it.
 fn sentence(record: &Value) -> String {
     let of = |name| field(record, name);
     let what = match of("kind").as_str() {
-        "opened" => {
-            format!("{} from {} on {} ({})", of("principal"), of("address"), of("target"), of("application"))
+        "opened" => format!(
+            "{} from {} on {} ({})",
+            apart(&of("principal")),
+            of("address"),
+            apart(&of("target")),
+            apart(&of("application"))
+        ),
+        "allowed" => format!("{} [{}]: {}", of("phase"), all_of(record, "effects"), of("text")),
+        "refused" => {
+            format!("{} [{} {}]: {}", of("phase"), of("code"), apart(&of("reason")), of("text"))
         }
-        "allowed" => format!("{}: {} [{}]", of("phase"), of("text"), of("effects")),
-        "refused" => format!("{}: {} ({} {})", of("phase"), of("text"), of("code"), of("reason")),
         "unreadable" => format!("{} {}", of("code"), of("reason")),
-        "held" => format!("request {}: {} [{}]", of("request"), of("text"), of("holds")),
+        "held" => format!("request {} [{}]: {}", of("request"), all_of(record, "holds"), of("text")),
         "answered" => format!("request {}: {}", of("request"), of("answer")),
         "outcome" => {
             let rows = if of("rows") == "1" { "row" } else { "rows" };
             format!("{} {rows} in {} µs {}", of("rows"), of("duration_us"), of("sqlstate"))
         }
         "break_glass" => {
-            format!("{} by {} from {} on {}", of("code"), of("principal"), of("address"), of("target"))
+            let (who, target) = (apart(&of("principal")), apart(&of("target")));
+            format!("{} by {who} from {} on {target}", of("code"), of("address"))
         }
         "gateway" => of("purpose"),
         "killed" | "closed" => of("why"),
@@ -147,7 +154,75 @@ fn sentence(record: &Value) -> String {
     format!("{}  {:<10}  {what}", of("time"), of("kind"))
 }
 
+/// What others named, in a line with more behind it: in quotes where it has what could be taken for that.
+fn apart(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || " _-.$:/@+".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { show::value(Some(text)) }
+}
+
+/// The items of a list, each apart.
+fn all_of(record: &Value, name: &str) -> String {
+    let items = record.get(name).and_then(Value::as_array).into_iter().flatten();
+    items.map(|item| apart(item.as_str().unwrap_or_default())).collect::<Vec<_>>().join(", ")
+}
+
 fn each(directory: &Path, f: impl FnMut(Value)) -> anyhow::Result<()> {
     node::must_have_journal(directory)?;
     journal::read::records(directory, f).with_context(|| format!("the journal in {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_or_a_name_looks_like_nothing_that_the_gateway_says() {
+        let at = "2026-11-28T00:00:00Z";
+        let record = |kind: &str, more: Value| {
+            let mut record = json!({ "time": at, "kind": kind });
+            if let (Some(record), Value::Object(more)) = (record.as_object_mut(), more) {
+                record.extend(more);
+            }
+            sentence(&record)
+        };
+        let allowed = |effects: &[&str], text: &str| {
+            record("allowed", json!({ "phase": "query", "effects": effects, "text": text }))
+        };
+        for (line, shown) in [
+            (
+                allowed(&["select public.orders", "update public.orders"], "UPDATE orders SET n = $1"),
+                "allowed     query [select public.orders, update public.orders]: UPDATE orders SET n = $1",
+            ),
+            (
+                allowed(&["delete public.ledger"], "SELECT 1 -- [select public.orders]"),
+                "allowed     query [delete public.ledger]: SELECT 1 -- [select public.orders]",
+            ),
+            (
+                allowed(&["delete public.a, select b]: SELECT 1"], "DELETE …"),
+                "allowed     query ['delete public.a, select b]: SELECT 1']: DELETE …",
+            ),
+            (
+                record(
+                    "refused",
+                    json!({ "phase": "parse", "code": "42501", "reason": "it's [x]: y", "text": "DROP" }),
+                ),
+                "refused     parse [42501 'it''s [x]: y']: DROP",
+            ),
+            (
+                record("held", json!({ "request": "r1", "holds": ["writes-held"], "text": "DELETE" })),
+                "held        request r1 [writes-held]: DELETE",
+            ),
+            (
+                record(
+                    "opened",
+                    json!({
+                        "principal": "user:company/alice@example.com", "address": "10.0.0.1:1", "target": "shop", "application": "x) on prod (psql",
+                    }),
+                ),
+                "opened      user:company/alice@example.com from 10.0.0.1:1 on shop ('x) on prod (psql')",
+            ),
+        ] {
+            assert_eq!(line, format!("{at}  {shown}"));
+        }
+    }
 }

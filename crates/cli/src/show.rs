@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-pub(crate) use gateway::visible::{disguised, line, lines, name, strangers, value};
+pub(crate) use gateway::visible::{disguised, line, lines, name, spaced, strangers, value};
 use serde_json::Value;
 
 /// Writes a line.

@@ -164,7 +164,8 @@
   };
 
   // A part is replaced where its mark differs, so that nothing moves that did not change and nobody loses what they type. In a
-  // list what is new comes last, and what is gone stays where it was, out of reach.
+  // list what is new comes last, and what is gone stays where it was, out of reach. What only would be on another page by now is not
+  // gone: the page is asked for with what is kept here.
   const refresh = (page) => {
     let fresh = 0;
     for (const list of all('[data-live-list]')) {
@@ -206,7 +207,10 @@
     if (busy) { again = true; return; }
     busy = true;
     try {
-      const answer = await fetch(location.href, { cache: 'no-store' });
+      const here = new URL(location.href);
+      const kept = all('[data-live-list=kept] > :not(.gone)').map((item) => item.id.slice(2));
+      if (kept.length) here.searchParams.set('kept', kept.slice(0, 100).join(','));
+      const answer = await fetch(here, { cache: 'no-store' });
       if (answer.redirected) { location.reload(); return; }
       if (answer.ok) refresh(parsed(await answer.text()));
     } catch { /* The stream says when it is back. */ }

@@ -317,9 +317,9 @@ impl Gateway {
         let Some(asked) = found.preview.access else {
             return Err(AdminError::Refused(format!("request {id} asks for no access, but for a statement")));
         };
-        let named = |leave: &&Leave| only.is_empty() || only.iter().any(|one| *one == leave.to_string());
+        let named = |leave: &&Leave| only.is_empty() || only.iter().any(|one| leave.is_written(one));
         let leaves: BTreeSet<Leave> = asked.leaves.iter().filter(named).cloned().collect();
-        if let Some(other) = only.iter().find(|one| !leaves.iter().any(|leave| leave.to_string() == **one)) {
+        if let Some(other) = only.iter().find(|one| !leaves.iter().any(|leave| leave.is_written(one))) {
             let why = format!("\"{}\" is not asked for: {}", crate::visible::line(other), asked.line());
             return Err(AdminError::Refused(why));
         }
@@ -470,7 +470,7 @@ fn effect(catalogue: &Catalog, words: &str) -> Result<Effect, PlanError> {
             ),
         ));
     };
-    let mut named = catalogue.relations().filter(|relation| relation.table_name().to_string() == table);
+    let mut named = catalogue.relations().filter(|relation| relation.table_name().is_written(table));
     match (named.next(), named.next()) {
         (Some(relation), None) => Ok(Effect {
             tags: catalogue.relation_tags(relation.oid).clone(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use model::TargetName;
-use policy::rights::Right;
+use policy::rights::{Right, Role};
 
 use crate::cases::{self, Outcome};
 use crate::catalogue::proposals;
@@ -455,7 +455,7 @@ impl Gateway {
     /// Invites somebody.
     ///
     /// # Errors
-    /// As [`Gateway::invite`], or they may not, or have not shown that they mean it.
+    /// As [`Gateway::invite`], they may not, have not shown that they mean it, or would invite their own second person.
     pub async fn invite_for(
         &self,
         guest: &Guest,
@@ -463,6 +463,15 @@ impl Gateway {
         proof: Option<Proof>,
     ) -> Result<Invitation, AdminError> {
         let by = self.meant(guest, Right::ChangePeople, Act::invite(wanted), proof)?;
+        let roles: Vec<Role> = wanted.roles.iter().filter_map(|role| Role::read(role)).collect();
+        if self.makes_a_second(&roles) {
+            return Err(AdminError::Refused(format!(
+                "what is changed here takes two people, and whoever invited the second would be both: whoever keeps the gateway's host \
+                 invites them, by durward people invite {} --role {}",
+                wanted.name,
+                wanted.roles.join(" --role ")
+            )));
+        }
         self.invite(wanted, &by).await
     }
 

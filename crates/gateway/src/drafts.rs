@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest;
-use model::{Draft, DraftStatus, PrincipalKind};
+use model::{Draft, DraftStatus, PrincipalKind, PrincipalRef};
 use policy::persons;
 use policy::rights::{Person, Right, Role};
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,14 @@ impl Gateway {
     /// Whether what takes a right waits for a second person.
     pub fn takes_two(&self, guest: &Guest, right: Right) -> bool {
         self.takes_two_people().contains(&right) && !self.rights().may_alone(guest.person(), right, true)
+    }
+
+    /// Whether whoever gets these roles could be the second person of some change: nobody invites theirs in the console.
+    pub fn makes_a_second(&self, roles: &[Role]) -> bool {
+        let id = PrincipalRef { kind: PrincipalKind::User, name: String::new() };
+        let roles = roles.iter().copied().collect();
+        let person = Person { id: &id, roles: &roles, groups: &[] };
+        self.takes_two_people().iter().any(|right| self.rights().may(person, *right))
     }
 
     /// Files a change; its id. Whoever wants it has shown that they mean it.

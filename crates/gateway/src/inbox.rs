@@ -1,7 +1,7 @@
 //! What waits for somebody's answer, and what they were asked, as pages need it: not all of a thousand requests is read to show
 //! some of them, and what depends on few things is decided once for all that are alike in those.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use model::{Part, Request};
@@ -128,11 +128,18 @@ fn in_turn<'a>(askers: impl Iterator<Item = &'a str>) -> Vec<usize> {
 }
 
 impl Gateway {
-    /// What waits that somebody may see: how much, and so many cards of it behind the first ones, without values.
+    /// What waits that somebody may see: how much, and so many cards of it behind the first ones, without values. `kept` are requests whose
+    /// cards they look at already: those are among them for as long as they wait, on whatever page they would be by now.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn inbox(&self, guest: &Guest, skip: usize, most: usize) -> Result<Inbox, AdminError> {
+    pub async fn inbox(
+        &self,
+        guest: &Guest,
+        skip: usize,
+        most: usize,
+        kept: &BTreeSet<String>,
+    ) -> Result<Inbox, AdminError> {
         let mut eyes = Eyes::new(self, guest);
         let mut brief = self.state().briefs(&Part::newest(MOST_LISTED)).await?;
         brief.retain(|request| eyes.may_see(request));
@@ -140,9 +147,15 @@ impl Gateway {
         let bursts = Bursts::of(&brief);
         let asker =
             |(at, _): &(usize, usize)| brief.get(*at).map_or("", |request| request.principal.as_str());
-        let places = in_turn(bursts.oldest.iter().map(asker)).into_iter().skip(skip).take(most);
-        let page: Vec<(usize, usize)> =
-            places.filter_map(|place| bursts.oldest.get(place).copied()).collect();
+        let is_kept =
+            |(at, _): &(usize, usize)| brief.get(*at).is_some_and(|request| kept.contains(&request.id));
+        let page: Vec<(usize, usize)> = in_turn(bursts.oldest.iter().map(asker))
+            .into_iter()
+            .enumerate()
+            .filter_map(|(turn, place)| Some((turn, bursts.oldest.get(place).copied()?)))
+            .filter(|(turn, card)| (skip..skip.saturating_add(most)).contains(turn) || is_kept(card))
+            .map(|(_, card)| card)
+            .collect();
         // What came behind the last of those that are shown is not read.
         let last = page.iter().map(|(at, _)| *at).min();
         let behind = last.and_then(|at| at.checked_sub(1)).and_then(|at| brief.get(at));

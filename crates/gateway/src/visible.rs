@@ -83,6 +83,23 @@ fn is_stroke(c: char) -> bool {
             | 0xFE20..=0xFE2F)
 }
 
+/// A statement with spaces and line breaks alone between its words, as the server takes it: honest ones have tabs and other line ends
+/// there, which hide nothing. What is in a literal, a name or a comment, and what does not scan, is as it was.
+pub fn spaced(text: &str) -> String {
+    let Some(lexemes) = sql::postgres::lexemes(text) else { return text.to_owned() };
+    let between = |gap: Option<&str>| {
+        let gap = gap.unwrap_or_default().replace("\r\n", "\n").replace('\t', "    ");
+        gap.replace('\r', "\n").replace(['\u{b}', '\u{c}'], " ")
+    };
+    let (mut out, mut last) = (String::with_capacity(text.len()), 0);
+    for (_, at) in lexemes {
+        out.push_str(&between(text.get(last..at.start)));
+        out.push_str(text.get(at.clone()).unwrap_or_default());
+        last = at.end;
+    }
+    out + &between(text.get(last..))
+}
+
 /// The same, where line breaks are line breaks.
 pub fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
@@ -162,6 +179,22 @@ pub fn json(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_space_between_words_is_plain_and_nowhere_else() {
+        for (text, shown) in [
+            ("UPDATE t\r\n\tSET a = 1", "UPDATE t\n    SET a = 1"),
+            ("SELECT\u{c}1\r;\t", "SELECT 1\n;    "),
+            ("SELECT 'a\tb\r'", "SELECT 'a\tb\r'"),
+            ("SELECT \"a\tb\", $$\t$$, E'\t' /* \t */", "SELECT \"a\tb\", $$\t$$, E'\t' /* \t */"),
+            // A comment ends where the server ends it.
+            ("DELETE FROM t -- one\rWHERE true", "DELETE FROM t -- one\nWHERE true"),
+            ("SELECT\u{a0}1", "SELECT\u{a0}1"),
+            ("SELECT '\t", "SELECT '\t"),
+        ] {
+            assert_eq!(spaced(text), shown, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_hides_or_turns_text_is_written_as_its_number() {

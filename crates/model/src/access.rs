@@ -52,6 +52,12 @@ impl Leave {
         [Action::Select, Action::LockRows, Action::Sequence].iter().any(|reads| reads.as_str() == action)
     }
 
+    /// Whether words are this, as it is shown or with quotes left out where none are needed.
+    pub fn is_written(&self, words: &str) -> bool {
+        Self::read(words)
+            .is_some_and(|(action, table)| action.as_str() == self.action && self.table.is_written(table))
+    }
+
     /// Whether it is leave for an effect.
     pub fn is_for(&self, effect: &Effect) -> bool {
         effect.action.as_str() == self.action
@@ -61,7 +67,7 @@ impl Leave {
 
 impl fmt::Display for Leave {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.action, self.table)
+        write!(f, "{} {}", self.action, self.table.among_others())
     }
 }
 
@@ -165,6 +171,34 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(Leave::read(words).is_some(), is_one, "{words}");
+        }
+    }
+
+    #[test]
+    fn no_name_in_its_line_reads_as_two() {
+        for (table, line) in [
+            ("orders", "access: delete s.orders"),
+            ("Straße_2$", "access: delete s.Straße_2$"),
+            ("orders, update s.ledger", "access: delete s.\"orders, update s.ledger\""),
+            ("a, select b", "access: delete s.\"a, select b\""),
+            ("a\", delete s.\"b", "access: delete s.\"a\"\", delete s.\"\"b\""),
+        ] {
+            let table = TableName { schema: "s".to_owned(), name: table.to_owned() };
+            let leave = Leave { action: "delete".to_owned(), table };
+            assert!(leave.is_written(&leave.to_string()), "{leave}");
+            let shown = Access { leaves: [leave].into(), most: None, seconds: 60 }.line();
+            assert_eq!(shown, line);
+        }
+        let odd = TableName { schema: "s".to_owned(), name: "Odd Name".to_owned() };
+        let odd = Leave { action: "update".to_owned(), table: odd };
+        for (words, is_it) in [
+            ("update s.\"Odd Name\"", true),
+            ("UPDATE s.Odd Name", true),
+            ("delete s.\"Odd Name\"", false),
+            ("update s.Odd", false),
+            ("update \"s.Odd Name\"", false),
+        ] {
+            assert_eq!(odd.is_written(words), is_it, "{words}");
         }
     }
 

@@ -96,6 +96,24 @@ impl fmt::Display for TableName {
     }
 }
 
+impl TableName {
+    /// The name in a line of others, where nothing in it is taken for what stands beside it: a part with anything else than letters, digits,
+    /// `_` and `$` stands in double quotes.
+    pub fn among_others(&self) -> String {
+        let is_plain = |part: &str| part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
+        let quoted = |part: &str| match is_plain(part) {
+            true => part.to_owned(),
+            false => format!("\"{}\"", part.replace('"', "\"\"")),
+        };
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+
+    /// Whether a text is this name, in quotes wherever it needs them, or anywhere else.
+    pub fn is_written(&self, text: &str) -> bool {
+        parts(text).is_some_and(|parts| parts == [self.schema.as_str(), self.name.as_str()])
+    }
+}
+
 /// A column of a table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ColumnName {
@@ -175,6 +193,7 @@ mod tests {
             let table = TableName { schema: schema.to_owned(), name: name.to_owned() };
             assert_eq!(table.to_string(), shown);
             assert_eq!(parts(shown), Some(vec![schema.to_owned(), name.to_owned()]), "{shown}");
+            assert!(table.is_written(shown) && table.is_written(&table.among_others()), "{shown}");
             let column = ColumnName { table, name: name.to_owned() };
             assert_eq!(parts(&column.to_string()).map(|p| p.len()), Some(3), "{column}");
         }

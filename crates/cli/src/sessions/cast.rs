@@ -51,7 +51,7 @@ fn asciicast(client: &Client, args: &ExportSession, out: &mut Vec<u8>) -> anyhow
             all.push(Shown { at: 0.0, lines: screen::beginning(&session, Look::Painted) });
         }
         for step in steps(page) {
-            let lines = screen::step(step, &target(page), Look::Painted);
+            let lines = screen::step(step, &target(page), Look::Painted, WIDTHS.1);
             if !lines.is_empty() {
                 all.push(Shown { at: seconds(step, "at_us"), lines });
             }

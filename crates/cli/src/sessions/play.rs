@@ -77,7 +77,7 @@ pub(super) fn play(client: &Client, args: &Play) -> anyhow::Result<()> {
             tell(screen::beginning(page.get("session").unwrap_or(&Value::Null), look))?;
         }
         for step in steps(page) {
-            let lines = screen::step(step, &target(page), look);
+            let lines = screen::step(step, &target(page), look, room());
             if lines.is_empty() {
                 continue;
             }
@@ -128,7 +128,7 @@ pub(super) fn tail(client: &Client, id: &str, rows: usize, json: bool) -> anyhow
             if json {
                 say(step)?;
             } else {
-                tell(screen::step(step, &target(&page), look))?;
+                tell(screen::step(step, &target(&page), look, room()))?;
             }
         }
         if !live && page.get("next").is_none_or(Value::is_null) {
@@ -139,6 +139,12 @@ pub(super) fn tail(client: &Client, id: &str, rows: usize, json: bool) -> anyhow
         }
         asked.wait = PATIENCE;
     }
+}
+
+/// How many characters a line of the terminal has; as many as there are elsewhere.
+fn room() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout());
+    size.map_or(usize::MAX, |size| usize::from(size.ws_col).max(20))
 }
 
 fn look() -> Look {

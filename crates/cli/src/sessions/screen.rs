@@ -67,8 +67,8 @@ pub(super) fn end(ended: &Value, look: Look) -> Vec<String> {
     vec![String::new(), look.paint(Colour::Bold, &words)]
 }
 
-/// One step; nothing of what shows nothing.
-pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
+/// One step; nothing of what shows nothing. Where a table is wider than `room`, its rows stand below each other.
+pub(super) fn step(step: &Value, target: &str, look: Look, room: usize) -> Vec<String> {
     let of = |name: &str| line(&field(step, name));
     let at = step.get("at_us").and_then(Value::as_u64).unwrap_or_default();
     let head = format!("{:>10}  #{}", clock(at), of("index"));
@@ -130,7 +130,7 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
         _ => out.push(look.paint(Colour::Dim, &head)),
     }
     for shown in &results {
-        result(shown, look, &mut out);
+        result(shown, look, room, &mut out);
     }
     if let Some(duration) = step.get("duration_us").and_then(Value::as_f64) {
         let rows = of("rows");
@@ -141,7 +141,7 @@ pub(super) fn step(step: &Value, target: &str, look: Look) -> Vec<String> {
     out
 }
 
-fn result(shown: &Value, look: Look, out: &mut Vec<String>) {
+fn result(shown: &Value, look: Look, room: usize, out: &mut Vec<String>) {
     let list = |name: &str| shown.get(name).and_then(Value::as_array).into_iter().flatten();
     let said = |told: &Value, colour, out: &mut Vec<String>| {
         let of = |name| line(&field(told, name));
@@ -161,7 +161,7 @@ fn result(shown: &Value, look: Look, out: &mut Vec<String>) {
         let cell = |value: &Value| value.as_str().map(tabs).unwrap_or_default();
         out.extend(rows.iter().map(|row| row.iter().map(cell).collect::<String>()));
     } else if !columns.is_empty() || !rows.is_empty() {
-        table(&columns, &rows, out);
+        table(&columns, &rows, room, out);
     }
     if let Some(more) = shown.get("more").and_then(Value::as_u64).filter(|more| *more > 0) {
         out.push(look.paint(Colour::Dim, &format!("… and {more} rows that are not shown here (--rows)")));
@@ -187,8 +187,8 @@ fn tabs(text: &str) -> String {
     text.split('\t').map(line).collect::<Vec<_>>().join("    ")
 }
 
-/// As psql draws it.
-fn table(columns: &[String], rows: &[&Vec<Value>], out: &mut Vec<String>) {
+/// As psql draws it, with `\x auto`.
+fn table(columns: &[String], rows: &[&Vec<Value>], room: usize, out: &mut Vec<String>) {
     let cell = |value: &Value| value.as_str().map_or_else(|| "∅".to_owned(), line);
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let count = rows.iter().map(Vec::len).chain([columns.len()]).max().unwrap_or_default();
@@ -197,6 +197,17 @@ fn table(columns: &[String], rows: &[&Vec<Value>], out: &mut Vec<String>) {
         cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..count).map(width).collect();
+    let whole: usize = widths.iter().map(|width| width + 3).sum();
+    if whole > room.saturating_add(1) && !columns.is_empty() && !rows.is_empty() {
+        let longest = columns.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        for (number, row) in (1..).zip(&rows) {
+            let (head, width) = (format!("-[ {number} ]"), longest + 2);
+            out.push(format!("{head:-<width$}"));
+            let pairs = columns.iter().zip(row);
+            out.extend(pairs.map(|(name, cell)| format!("{name:<longest$} | {cell}").trim_end().to_owned()));
+        }
+        return;
+    }
     let draw = |cells: &[String]| {
         let padded = widths
             .iter()
@@ -240,7 +251,7 @@ mod tests {
                 "reason": evil, "hint": evil, "code": evil, "request": evil, "answer": evil, "holds": [evil],
                 "results": [result, copied], "rows": 1, "duration_us": 5,
             });
-            for text in step(&it, evil, Look::Plain)
+            for text in step(&it, evil, Look::Plain, 80)
                 .iter()
                 .chain(&beginning(&it, Look::Plain))
                 .chain(&end(&it, Look::Plain))
@@ -263,6 +274,9 @@ mod tests {
         });
         let expected = "\n 01:01.002  #0  allowed by reads\norders=> SELECT $1\n id | name\n----+------\n 1  | ada\n \
                         22 | ∅\nSELECT 2\n(2 rows, 1.5 ms)";
-        assert_eq!(step(&it, "orders", Look::Plain).join("\n"), expected);
+        assert_eq!(step(&it, "orders", Look::Plain, 11).join("\n"), expected);
+        let narrow = "\n 01:01.002  #0  allowed by reads\norders=> SELECT $1\n-[ 1 ]\nid   | 1\nname | ada\n-[ 2 ]\nid   | 22\n\
+                      name | ∅\nSELECT 2\n(2 rows, 1.5 ms)";
+        assert_eq!(step(&it, "orders", Look::Plain, 10).join("\n"), narrow);
     }
 }

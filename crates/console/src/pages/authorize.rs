@@ -20,7 +20,7 @@ use policy::rights::Right;
 use super::frame;
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, doubts, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -142,10 +142,11 @@ fn shown(
         main.narrow #main {
             h1 { "Let " (name) " act for you?" }
             p.lead { "A program asks to use databases in your name, through this gateway, as policies let it." }
+            (doubts::of_text(&format!("{}\n{}", client.name, client.id)))
             dl.facts {
                 div { dt { "It calls itself" } dd { (name) } }
                 div { dt { "Known by" } dd { (known(client)) } }
-                div { dt { "The answer goes to" } dd { strong { (words::visible(redirect.host())) } @if redirect.is_loopback() { ", which is this computer" } } }
+                div { dt { "The answer goes to" } dd { strong { (words::visible(redirect.host())) } @if redirect.is_loopback() { ", which is this computer" } @else { ", at " code { (words::visible(redirect.as_str())) } } } }
                 div { dt { "You are" } dd { (words::visible(&guest.id().to_string())) } }
                 @if let Some(agent) = &agent { div { dt { "It will be" } dd { code { (words::visible(&agent.to_string())) } " for you" } } }
                 div { dt { "For" } dd { (lasts) } }

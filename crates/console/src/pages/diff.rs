@@ -9,9 +9,27 @@ use super::words;
 const AROUND: usize = 3;
 /// So many lines are shown.
 const MOST: usize = 600;
+/// What a tab is shown as: it is in honest files, and hides nothing.
+const TAB: &str = "    ";
 
-/// The changes; nothing where there are none.
+/// The changes, as many as are read; nothing where there are none.
 pub(super) fn lines(before: &str, after: &str) -> Markup {
+    shown(before, after, MOST)
+}
+
+/// All of the changes, for whoever confirms them.
+pub(super) fn whole(before: &str, after: &str) -> Markup {
+    shown(before, after, usize::MAX)
+}
+
+/// The lines that are new, as they are.
+pub(super) fn added(before: &str, after: &str) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    let new = diff.iter_all_changes().filter(|change| change.tag() == ChangeTag::Insert);
+    new.map(|change| change.value()).collect()
+}
+
+fn shown(before: &str, after: &str, most: usize) -> Markup {
     let diff = TextDiff::from_lines(before, after);
     let groups = diff.grouped_ops(AROUND);
     let changes = groups.iter().enumerate().flat_map(|(n, group)| {
@@ -22,10 +40,10 @@ pub(super) fn lines(before: &str, after: &str) -> Markup {
     html! {
         @if changes.peek().is_some() {
             pre.diff tabindex="0" aria-label="What changed" {
-                @for (gap, change) in changes.by_ref().take(MOST) {
+                @for (gap, change) in changes.by_ref().take(most) {
                     @let (class, sign, says) = sign(change.tag());
                     @if gap { span.gap { "⋯\n" } }
-                    span class=(class) { span.sign aria-label=[says] { (sign) " " } (words::visible(change.value().trim_end_matches('\n'))) "\n" }
+                    span class=(class) { span.sign aria-label=[says] { (sign) " " } (words::visible(&change.value().trim_end_matches('\n').replace('\t', TAB))) "\n" }
                 }
                 @if changes.peek().is_some() { span.gap { "⋯ and more\n" } }
             }
@@ -43,7 +61,7 @@ fn sign(tag: ChangeTag) -> (&'static str, &'static str, Option<&'static str>) {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{added, lines, whole};
 
     #[test]
     fn what_changed_is_shown_with_what_is_around_it_and_nothing_else() {
@@ -62,5 +80,17 @@ mod tests {
             assert_eq!(shown.contains(part), there, "{part}: {shown}");
         }
         assert_eq!(lines(&text, &text).into_string(), "");
+    }
+
+    #[test]
+    fn whoever_confirms_sees_what_stands_behind_many_lines_and_many_spaces() {
+        let noise: String = (0..2000).map(|n| format!("// {n}\n")).collect();
+        let after =
+            format!("{noise}\tpermit (…);{}permit (principal, action, resource);\n", " ".repeat(5000));
+        assert!(lines("", &after).into_string().contains("⋯ and more"));
+        let shown = whole("", &after).into_string();
+        assert!(shown.contains("    permit (…);") && shown.contains("permit (principal, action, resource);"));
+        assert!(!shown.contains("⋯") && !shown.contains("U+0009"));
+        assert_eq!(added("a\nb\nc\n", "a\nx\nc\nd\n"), "x\nd\n");
     }
 }

@@ -1,16 +1,20 @@
 //! What an approver must look at twice: characters that cannot be seen, and letters that look like others, wherever they stand in
 //! what is asked.
 
-use gateway::visible::{disguised, seen, strangers};
+use gateway::visible::{disguised, seen, spaced, strangers};
 use maud::{Markup, html};
 use model::{Change, Plan, Preview, Request, Step, Tried};
 
 /// Of one request, or of several that are answered together.
 pub(super) fn doubts(all: &[Request]) -> Markup {
-    let everything: String = all.iter().map(said).collect();
-    let (disguised, strangers) = (disguised(&everything), strangers(&everything));
+    of_text(&all.iter().map(said).collect::<String>())
+}
+
+/// Of any text, in lines.
+pub(super) fn of_text(everything: &str) -> Markup {
+    let (disguised, strangers) = (disguised(everything), strangers(everything));
     let mut said = Vec::new();
-    if seen(&everything).any(|(_, c, is_plain)| c != '\n' && !is_plain) {
+    if seen(everything).any(|(_, c, is_plain)| c != '\n' && !is_plain) {
         said.push(
             "characters that cannot be seen, or are drawn over others, written as their numbers".to_owned(),
         );
@@ -36,7 +40,7 @@ fn said(request: &Request) -> String {
     let Request { principal, on_behalf_of, target, text, values, effects, preview, circumstances, .. } =
         request;
     let mut said = Said(String::new());
-    said.all([text.as_str(), principal, target.as_str()]);
+    said.all([spaced(text).as_str(), principal, target.as_str()]);
     said.all(on_behalf_of.iter().chain(effects));
     said.all(values.iter().flatten());
     said.all(circumstances.settings.iter().map(|(_, value)| value));
@@ -78,7 +82,7 @@ impl Said {
             self.all([what, detail]);
         }
         for Step { text, effects, words, preview, .. } in steps {
-            self.all(std::iter::once(text).chain(effects).chain(words));
+            self.all(std::iter::once(&spaced(text)).chain(effects).chain(words));
             self.preview(preview);
         }
     }
@@ -131,6 +135,8 @@ mod tests {
         let disguised =
             of(planned(Plan { steps: vec![step("DELETE FROM ord\u{435}rs")], ..Plan::default() }));
         assert!(disguised.contains("more than one alphabet"), "{disguised}");
+        let indented = of(|request| request.text = "UPDATE t\r\n\tSET a = 1".to_owned());
+        assert_eq!(indented, "");
         let honest =
             Plan { reason: Some("tidy up".to_owned()), steps: vec![step("SELECT 1")], ..Plan::default() };
         assert_eq!(of(planned(honest)), "");

@@ -17,7 +17,7 @@ use super::frame::{self, Page};
 use super::presence::{fields, of_passkey, passkey_hint, question};
 use super::problem::Problem;
 use super::visitor::{Submitted, Visitor};
-use super::{Pages, Routes, diff, outcomes, policies, words};
+use super::{Pages, Routes, diff, doubts, outcomes, policies, words};
 use crate::form::Form;
 
 type Here = State<Arc<Pages>>;
@@ -165,7 +165,12 @@ fn change(wanted: &Wanted) -> Markup {
     match wanted {
         Wanted::Policy { name: _, text, before, tests, tests_before } => {
             let lines = |before: &Option<String>, after: &Option<String>| {
-                diff::lines(before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default())
+                let (before, after) =
+                    (before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default());
+                html! {
+                    (doubts::of_text(&diff::added(before, after).replace('\t', " ")))
+                    (diff::whole(before, after))
+                }
             };
             html! {
                 (lines(before, text))
@@ -173,10 +178,12 @@ fn change(wanted: &Wanted) -> Markup {
             }
         }
         Wanted::Target(target) => {
-            let TargetConfig { host, port, user, database, sslmode, tags, columns, functions, .. } =
+            let TargetConfig { name, host, port, user, database, sslmode, tags, columns, functions, .. } =
                 &**target;
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+            let written = [name, host, user, database].map(String::as_str);
             html! {
+                (doubts::of_text(&[&written[..], &tags[..]].concat().join("\n")))
                 dl.facts {
                     div { dt { "At" } dd { (words::visible(host)) ":" (port) } }
                     div { dt { "Database" } dd { (words::visible(database)) } }

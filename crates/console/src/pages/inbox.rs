@@ -20,6 +20,8 @@ use super::{Pages, Routes, drafts, live, words};
 
 /// So many are shown at once.
 const MOST: usize = 50;
+/// So many stay on a page that is open.
+const MOST_KEPT: usize = 100;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     live::routes(routes.page("/", Right::Inbox, get(inbox)).page("/requests", Right::Inbox, get(history)))
@@ -30,6 +32,9 @@ struct Place {
     /// From 1.
     #[serde(default)]
     page: Option<usize>,
+    /// Requests that a page which is open already has, with commas between.
+    #[serde(default)]
+    kept: String,
 }
 
 async fn inbox(
@@ -40,7 +45,8 @@ async fn inbox(
     let number = place.page.unwrap_or(1).max(1);
     // As they came: what comes in later moves nothing that somebody reads.
     let skip = (number - 1).saturating_mul(MOST);
-    let Inbox { count, cards, shown } = pages.gateway.inbox(visitor.guest(), skip, MOST).await?;
+    let kept = place.kept.split(',').take(MOST_KEPT).map(str::to_owned).collect();
+    let Inbox { count, cards, shown } = pages.gateway.inbox(visitor.guest(), skip, MOST, &kept).await?;
     let changes = drafts::notice(&pages, &visitor).await;
     let title = if count == 0 { "Inbox".to_owned() } else { format!("({count}) Inbox") };
     let body = html! {
@@ -52,10 +58,10 @@ async fn inbox(
                 }
             }
             (changes)
-            ul.cards #waiting data-live-list {
+            ul.cards #waiting data-live-list="kept" {
                 @for Card { request, mine, count } in &shown { (card(request, *mine, *count)) }
             }
-            (pager(number, cards))
+            div #pager data-live-part={ (number) " " (cards) } { (pager(number, cards)) }
             div #empty data-live-part=(count == 0) { @if count == 0 { (empty()) } }
         }
     };
@@ -118,7 +124,7 @@ fn card(request: &Request, mine: bool, count: usize) -> Markup {
                     @for person in &request.on_behalf_of { span.for { " for " (words::visible(person)) } }
                     " on " strong { (words::visible(request.target.as_str())) }
                 }
-                code.sql.short { (words::statement(&short(&request.text))) }
+                code.sql.short { (words::glance(&request.text, 240)) }
             }
             p.foot {
                 (chip(request.status))
@@ -135,14 +141,6 @@ fn card(request: &Request, mine: bool, count: usize) -> Markup {
             }
         }
     }
-}
-
-fn short(text: &str) -> String {
-    let mut short: String = text.chars().take(240).map(|c| if c == '\n' { ' ' } else { c }).collect();
-    if text.chars().nth(240).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 /// Where a request stands, in a word.

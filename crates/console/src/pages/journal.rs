@@ -168,7 +168,7 @@ fn row(record: &Record, may_ask: bool) -> Markup {
                 @if let Some(target) = &record.target { span { "on " (words::visible(target)) } }
                 span { (words::moment_of(record.text("time"))) }
             }
-            @if !statement.is_empty() { code.sql.short { (words::statement(&cut(&statement.replace('\n', " ")))) } }
+            @if !statement.is_empty() { code.sql.short { (words::glance(statement, LONGEST)) } }
             @let said = saying(record);
             @if !said.is_empty() { p.said { (words::visible(&cut(&said))) } }
             p.foot {

@@ -35,7 +35,7 @@ pub(super) async fn statements(pages: &Pages, visitor: &Visitor, request: &Reque
                     @for record in &last {
                         @let kind = record.text("kind");
                         li {
-                            code.sql.short { (words::statement(&super::request::one_line(record.text("text")))) }
+                            code.sql.short { (words::glance(record.text("text"), 120)) }
                             span.foot {
                                 span class=(if kind == "allowed" { "chip good" } else if kind == "held" { "chip wait" } else { "chip bad" }) { (words::visible(kind)) }
                                 span { (words::moment_of(record.text("time"))) }

@@ -89,7 +89,7 @@ fn row(visitor: &Visitor, key: &Passkey, removable: bool) -> Markup {
                 form method="post" action="/me/passkeys/remove" {
                     input type="hidden" name="csrf" value=(visitor.csrf());
                     input type="hidden" name="id" value=(key.id);
-                    button.quiet type="submit" aria-label={ "Remove " (key.label) } { "Remove" }
+                    button.quiet type="submit" aria-label={ "Remove " (gateway::visible::line(&key.label)) } { "Remove" }
                 }
             }
         }

@@ -13,6 +13,7 @@ use gateway::people::{Invited, NewMember};
 use gateway::presence::Act;
 use gateway::records::{Look, Record};
 use gateway::requests::TokenInfo;
+use gateway::visible::line;
 use maud::{Markup, html};
 use policy::rights::{Right, Role};
 
@@ -90,7 +91,7 @@ async fn page(State(pages): Here, visitor: Visitor) -> Result<Html<String>, Prob
                         }
                     }
                 }
-                @if may { (inviting(&visitor)) }
+                @if may { (inviting(&pages, &visitor)) }
             }
             @if !approvers.is_empty() {
                 section.panel aria-labelledby="approvers" {
@@ -156,7 +157,7 @@ fn denied(visitor: &Visitor, denials: &[DenialInfo], may: bool) -> Markup {
                             @if may {
                                 form method="post" action={ "/people/denials/" (id) "/lift" } data-passkey={ "/people/denials/" (id) "/question" } {
                                     (fields(visitor))
-                                    button.quiet type="submit" data-presence aria-label={ "Let in again: " (subject) } { "Let in again" }
+                                    button.quiet type="submit" data-presence aria-label={ "Let in again: " (line(subject)) } { "Let in again" }
                                     p.problem role="alert" hidden {}
                                 }
                             }
@@ -244,13 +245,16 @@ fn removing(visitor: &Visitor, kind: &str, name: &str) -> Markup {
             (fields(visitor))
             input type="hidden" name="kind" value=(kind);
             input type="hidden" name="name" value=(name);
-            button.quiet type="submit" data-presence aria-label={ "Remove " (name) } { "Remove" }
+            button.quiet type="submit" data-presence aria-label={ "Remove " (line(name)) } { "Remove" }
             p.problem role="alert" hidden {}
         }
     }
 }
 
-fn inviting(visitor: &Visitor) -> Markup {
+fn inviting(pages: &Pages, visitor: &Visitor) -> Markup {
+    let (elsewhere, here): (Vec<Role>, Vec<Role>) =
+        Role::ALL.iter().partition(|role| pages.gateway.makes_a_second(&[**role]));
+    let said = |role: &Role| role.as_str().replace('_', " ");
     html! {
         form.stack method="post" action="/people/invite" data-passkey="/people/invite/question" {
             (fields(visitor))
@@ -260,8 +264,15 @@ fn inviting(visitor: &Visitor) -> Markup {
             input #groups name="groups" type="text" maxlength="400" autocomplete="off" placeholder="dba";
             fieldset {
                 legend { "What they are here" }
-                @for role in Role::ALL {
-                    label.check { input type="checkbox" name="role" value=(role.as_str()); " " (role.as_str().replace('_', " ")) }
+                @for role in &here {
+                    label.check { input type="checkbox" name="role" value=(role.as_str()); " " (said(role)) }
+                }
+                @if !elsewhere.is_empty() {
+                    p.hint {
+                        "Some changes here take two people, so that nobody invites their own second one: "
+                        (elsewhere.iter().map(said).collect::<Vec<_>>().join(" and ")) " are invited on the gateway’s host, by "
+                        code { "durward people invite NAME --role …" } "."
+                    }
                 }
             }
             button type="submit" data-presence { "Make an invitation" }

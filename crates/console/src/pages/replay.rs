@@ -375,7 +375,7 @@ fn search(id: &str, place: &Place, found: Option<&Found>) -> Markup {
                 ul.rows {
                     @for step in hits {
                         li {
-                            a href={ (path) "?step=" (step.index) } { code.sql.short { (words::statement(&steps::in_short(step))) } }
+                            a href={ (path) "?step=" (step.index) } { code.sql.short { (words::glance(steps::said(step), 140)) } }
                             span.foot { (steps::chip(step.verdict)) span { "step " (step.index + 1) } span { (clock(step.at_us)) } }
                         }
                     }

@@ -124,7 +124,7 @@ async fn page(
                     ul.rows {
                         @for other in &others {
                             li {
-                                a href={ "/requests/" (other.id) } { code.sql.short { (words::statement(&one_line(&other.text))) } }
+                                a href={ "/requests/" (other.id) } { code.sql.short { (words::glance(&other.text, 120)) } }
                                 span.foot { (chip(other.status)) span { (words::moment(other.filed)) } }
                             }
                         }
@@ -136,10 +136,6 @@ async fn page(
     let title = format!("Request {id}");
     let live = format!("/live?request={}", words::encoded(&id));
     Ok(frame::page(&pages, &visitor, Page { title: &title, at: "/", body, live: Some(live) }))
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    text.chars().take(120).map(|c| if c == '\n' { ' ' } else { c }).collect()
 }
 
 /// Where it stands; `anew` is what took its place.
@@ -253,13 +249,14 @@ pub(super) fn preview(preview: &Preview) -> Markup {
             @for line in unseen { p.problem { "Not seen: " (words::visible(line)) "." } }
         }
         @if !rows.is_empty() {
+            @let order = changed_first(columns);
             div.scroll tabindex="0" role="region" aria-label="Some of its rows" {
                 table.result {
-                    thead { tr { @for Shown { name, after, masked: _ } in columns {
+                    thead { tr { @for Shown { name, after, masked: _ } in order.iter().filter_map(|at| columns.get(*at)) {
                         th scope="col" { (words::visible(name)) @if *after { " afterwards" } }
                     } } }
                     tbody { @for row in rows { tr {
-                        @for (Shown { masked, .. }, value) in columns.iter().zip(row) {
+                        @for (Shown { masked, .. }, value) in order.iter().filter_map(|at| Some((columns.get(*at)?, row.get(*at)?))) {
                             td { @match value {
                                 Some(value) => { (words::visible(value)) }
                                 None if *masked => { em { "masked" } }
@@ -277,6 +274,21 @@ pub(super) fn preview(preview: &Preview) -> Markup {
             }
         }
     }
+}
+
+/// The places of columns as they are read where few fit: the first, which tells rows apart, then what changes, before and afterwards, then
+/// the others.
+fn changed_first(columns: &[Shown]) -> Vec<usize> {
+    let at = |name: &str, after: bool| columns.iter().position(|one| one.name == name && one.after == after);
+    let changed =
+        columns.iter().filter(|one| one.after).flat_map(|one| [at(&one.name, false), at(&one.name, true)]);
+    let mut order: Vec<usize> = Vec::new();
+    for place in std::iter::once(Some(0)).chain(changed).flatten().chain(0..columns.len()) {
+        if !order.contains(&place) {
+            order.push(place);
+        }
+    }
+    order
 }
 
 /// Whether its numbers can be relied on.
@@ -564,4 +576,33 @@ async fn rescind(State(pages): Here, Path(id): Path<String>, sent: Submitted) ->
     let taken = pages.gateway.rescind_request(&id, &voter).await;
     taken.map_err(|error| Problem::from(error).with_onward("Look again", here.clone()))?;
     Ok(Redirect::to(&here).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_is_read_beside_what_it_was() {
+        let of = |names: &[&str]| -> Vec<Shown> {
+            let one = |name: &&str| Shown {
+                name: name.trim_end_matches('\'').to_owned(),
+                after: name.ends_with('\''),
+                masked: false,
+            };
+            names.iter().map(one).collect()
+        };
+        for (columns, read) in [
+            (&["id", "a", "b", "c", "b'"][..], &["id", "b", "b'", "a", "c"][..]),
+            (&["id", "a", "id'", "a'"], &["id", "id'", "a", "a'"]),
+            (&["id", "a", "b"], &["id", "a", "b"]),
+            (&["id'", "a'"], &["id'", "a'"]),
+            (&[], &[]),
+        ] {
+            let columns = of(columns);
+            let order = changed_first(&columns);
+            let shown: Vec<&Shown> = order.iter().filter_map(|at| columns.get(*at)).collect();
+            assert_eq!(shown, of(read).iter().collect::<Vec<_>>());
+        }
+    }
 }

@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use gateway::presence::Act;
+use gateway::visible::line;
 use maud::{Markup, html};
 use model::{SlackLink, SlackUser};
 use policy::rights::Right;
@@ -17,7 +18,7 @@ use super::frame::{self, Page};
 use super::presence::{Back, Presence, fields, of_form, question};
 use super::problem::Problem;
 use super::visitor::{Cookie, Submitted, Visitor};
-use super::{Pages, Routes, words};
+use super::{Pages, Routes, doubts, words};
 
 type Here = State<Arc<Pages>>;
 
@@ -58,7 +59,7 @@ pub(super) async fn part(pages: &Pages, visitor: &Visitor) -> Result<Markup, Pro
                             input type="hidden" name="csrf" value=(visitor.csrf());
                             input type="hidden" name="team" value=(user.team);
                             input type="hidden" name="id" value=(user.id);
-                            button.quiet type="submit" aria-label={ "Unlink " (user.name) } { "Unlink" }
+                            button.quiet type="submit" aria-label={ "Unlink " (line(&user.name)) } { "Unlink" }
                         }
                     }
                 }
@@ -84,6 +85,7 @@ async fn page(
     let body = html! {
         main.narrow #main {
             h1 { "Are you this user of Slack’s?" }
+            (doubts::of_text(&user.name))
             dl.facts {
                 div { dt { "In Slack" } dd { (name(&user)) } }
                 div { dt { "Here" } dd { (words::visible(&guest.id().to_string())) } }

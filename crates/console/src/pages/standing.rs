@@ -17,7 +17,6 @@ use super::frame::{self, Page};
 use super::inbox::chip;
 use super::presence::{Back, Presence, fields, of_form, question};
 use super::problem::Problem;
-use super::request::one_line;
 use super::visitor::{Cookie, Submitted, Visitor};
 use super::{Pages, Routes, access, words};
 use crate::form::Form;
@@ -230,7 +229,7 @@ fn card(grant: &StandingGrant) -> Markup {
                     @for person in &grant.on_behalf_of { span.for { " for " (words::visible(person)) } }
                     " on " strong { (words::visible(grant.target.as_str())) }
                 }
-                code.sql.short { (words::statement(&one_line(&grant.text))) }
+                code.sql.short { (words::glance(&grant.text, 120)) }
             }
             p.foot {
                 (state(grant))
@@ -338,7 +337,7 @@ async fn page(State(pages): Here, visitor: Visitor, Path(id): Path<String>) -> R
                         li {
                             a href={ "/requests/" (request.id) } {
                                 @if let Some(used) = &request.granted { "Use " (used.number) ": " }
-                                @if grant.access.is_some() { code.sql.short { (words::statement(&one_line(&request.text))) } " " }
+                                @if grant.access.is_some() { code.sql.short { (words::glance(&request.text, 120)) } " " }
                                 @for (n, value) in (1..).zip(&request.values) {
                                     code.sql-place { "$" (n) } " = " (shown(value.as_deref())) " "
                                 }

@@ -76,12 +76,10 @@ pub(super) fn clock(at_us: u64) -> String {
     if hours > 0 { format!("{hours}:{rest}") } else { rest }
 }
 
-/// The statement in a line.
-pub(super) fn in_short(step: &Step) -> String {
-    let said = text(step, "text");
-    let said = if said.is_empty() { text(step, "reason") } else { said };
-    let said = if said.is_empty() { text(step, "answer") } else { said };
-    cut(&said.replace('\n', " "), 140).0
+/// The statement, or what was said of it.
+pub(super) fn said(step: &Step) -> &str {
+    let parts = ["text", "reason", "answer"].map(|name| text(step, name));
+    parts.into_iter().find(|part| !part.is_empty()).unwrap_or_default()
 }
 
 fn cut(text: &str, most: usize) -> (String, usize) {

@@ -127,7 +127,7 @@ async fn shown(pages: &Pages, visitor: &Visitor, name: &str, says: &Markup) -> R
                     input type="hidden" name="csrf" value=(visitor.csrf());
                     button type="submit" { "Look at it now" }
                 }
-                a.button href={ "/journal?target=" (words::encoded(name)) } { "What happened on it" }
+                a.button href={ "/journal?target=" (words::encoded(name)) } { "Its journal" }
                 a.button href={ "/sessions?target=" (words::encoded(name)) } { "Its sessions" }
             }
             (connecting(pages, visitor, name))

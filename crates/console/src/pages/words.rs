@@ -3,7 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use gateway::visible::seen;
+use gateway::visible::{seen, spaced};
 use maud::{Markup, html};
 use sql::postgres::{Lexeme, lexemes};
 
@@ -169,12 +169,42 @@ const KEYWORDS: &[&str] = &[
 /// a wrong one would hide what runs.
 pub(super) fn statement(text: &str) -> Markup {
     html! {
-        @for (kind, part) in tokens(text) {
+        @for (kind, part) in tokens(&spaced(text)) {
             @match kind.class() {
                 Some(class) => { span class=(class) { (visible_lines(part)) } }
                 None => { (visible_lines(part)) }
             }
         }
+    }
+}
+
+/// So much of a text is read for each character of a glance.
+const READ: usize = 8;
+
+/// The beginning of a statement in one line. Its comments are left out, since what follows one would look like a part of it; where it does
+/// not scan, a line's end is seen as such.
+pub(super) fn glance(text: &str, most: usize) -> Markup {
+    let begin: String = text.chars().take(most.saturating_mul(READ)).collect();
+    let is_scanned = lexemes(&begin).is_some();
+    let begin = if is_scanned { spaced(&begin) } else { begin.replace('\n', " ↵ ") };
+    let (mut shown, mut left, mut is_cut) =
+        (Vec::new(), most, text.chars().nth(most.saturating_mul(READ)).is_some());
+    for (kind, part) in tokens(&begin).into_iter().filter(|(kind, _)| *kind != Kind::Comment) {
+        let is_gap = is_scanned && kind == Kind::Other && part.trim().is_empty();
+        let part = if is_gap { " " } else { part };
+        is_cut |= part.chars().count() > left;
+        let part: String = part.chars().take(left).collect();
+        left = left.saturating_sub(part.chars().count());
+        shown.push((kind, part));
+    }
+    html! {
+        @for (kind, part) in &shown {
+            @match kind.class() {
+                Some(class) => { span class=(class) { (visible(part)) } }
+                None => { (visible(part)) }
+            }
+        }
+        @if is_cut { "…" }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::configure::PolicyFile;
 use crate::credentials::Sources;
 use crate::gateway::{Config, Limits};
 use crate::memory::Memory;
-use crate::people::{Coming, Roles};
+use crate::people::{Coming, NewMember, Roles};
 use crate::presence::Place;
 use crate::state::State;
 use crate::traces::Traces;
@@ -213,4 +213,34 @@ async fn what_moved_since_is_looked_at_again_and_what_is_over_is_over() {
     let proof = shown(Act::confirm(&id, &digest, seen), &dora);
     let said = house.gateway.confirm_draft_for(&dora, &id, seen, Some(proof)).await;
     assert!(said.map(drop).expect_err("nobody's").to_string().contains("any more"));
+}
+
+#[tokio::test]
+async fn nobody_invites_their_own_second_person() {
+    let house = house().await;
+    let ada = house.guest("ada").await;
+    // By a name that is new, and as somebody who is there, who would be replaced.
+    for (name, roles, groups, invited) in [
+        ("adam", &["administrator"][..], &[][..], false),
+        ("dora", &["administrator"], &[], false),
+        ("DORA", &["policy_editor"], &[], false),
+        ("adam", &["auditor", "policy_editor"], &["dba"], false),
+        ("adam", &["auditor"], &[], true),
+        ("adam", &[], &["dba"], true),
+    ] {
+        let list = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        let wanted = NewMember { name: name.to_owned(), roles: list(roles), groups: list(groups) };
+        let proof = shown(Act::invite(&wanted), &ada);
+        match house.gateway.invite_for(&ada, &wanted, Some(proof)).await {
+            Ok(_) => assert!(invited, "{wanted:?}"),
+            Err(error) => {
+                assert!(!invited, "{wanted:?}: {error}");
+                let way_on = format!("durward people invite {name} --role {}", roles.join(" --role "));
+                assert!(error.to_string().contains(&way_on), "{error}");
+            }
+        }
+    }
+    // Whoever keeps the host invites whom they like.
+    let wanted = NewMember::administrator("adam");
+    house.gateway.invite(&wanted, "user:administrator").await.expect("invited");
 }

@@ -258,8 +258,10 @@ pub fn words(text: &str, session: &Session<'_>) -> Vec<String> {
 /// What hangs on a table, as far as it matters for what is done with it.
 fn hangs_on(catalog: &Catalog, relation: &Relation, statement: &NodeEnum, all: &mut Vec<String>) {
     let table = relation.table_name();
-    if !relation.children.is_empty() {
-        all.push(format!("{} tables are part of {table}, or inherit from it", relation.children.len()));
+    match relation.children.len() {
+        0 => (),
+        1 => all.push(format!("one table is part of {table}, or inherits from it")),
+        more => all.push(format!("{more} tables are part of {table}, or inherit from it")),
     }
     let events = events(statement);
     let triggers = relation.triggers.iter().filter(|t| t.events.iter().any(|event| events.contains(event)));

@@ -80,3 +80,29 @@ proptest! {
         prop_assert_eq!(whole, text);
     }
 }
+
+#[test]
+fn at_a_glance_nothing_that_runs_looks_like_a_comment() {
+    for (text, most, seen) in [
+        ("UPDATE t\r\n\tSET a = 1", 100, "UPDATE t SET a = 1"),
+        ("DELETE FROM t WHERE id = 1 -- only one\n OR true", 100, "DELETE FROM t WHERE id = 1  OR true"),
+        ("/* fine */DELETE FROM t", 100, "DELETE FROM t"),
+        ("SELECT 'a\nb'", 100, "SELECT 'aU+000Ab'"),
+        ("SELECT 'a -- b\n", 100, "SELECT 'a -- b ↵ "),
+        ("SELECT 1234", 9, "SELECT 12…"),
+        ("", 9, ""),
+    ] {
+        let page = glance(text, most).into_string();
+        let (mut plain, mut inside) = (String::new(), false);
+        for c in page.chars() {
+            match c {
+                '<' => inside = true,
+                '>' => inside = false,
+                _ if !inside => plain.push(c),
+                _ => (),
+            }
+        }
+        assert_eq!(plain.replace("&#39;", "'"), seen, "{text:?}: {page}");
+        assert!(!page.contains("sql-comment"), "{page}");
+    }
+}
