@@ -414,7 +414,7 @@ impl Policies {
         if self.needs_room { deep::with_room(evaluate) } else { evaluate() }
     }
 
-    fn answer(&self, grant: &Grant, action: Action, known: Known<'_>, asked: &facts::Asked) -> Answer {
+    fn asked(&self, grant: &Grant, action: Action, known: Known<'_>, asked: &facts::Asked) -> Answer {
         let mut slice = self.slice(action, grant.target());
         if let Alone::Open = known.alone {
             slice = Arc::new(self.readers.opened(&slice));
