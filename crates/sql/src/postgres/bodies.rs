@@ -27,10 +27,11 @@ impl<'a> Walk<'a> {
                 self.unknown(format!("function {name} reads backslashes in strings otherwise"));
             }
         }
+        // Whatever its body's names are bound to: it may have another body by then.
+        self.found.by_path = true;
         let outside = self.outside.take();
         let names = self.names_of(function, outside.as_ref());
         let before = std::mem::replace(&mut self.names, names);
-        // A function may be replaced while it is in use: what it reads is never settled by the caller's statement alone.
         let flow = self.inside(Within::Body(name.clone()), |walk| {
             if let Some(defaults) = &function.default_expressions {
                 walk.text_expression(defaults, &Scope::default());
@@ -111,7 +112,6 @@ impl<'a> Walk<'a> {
             Some(body) => atomic(body),
             None => Cow::Borrowed(&function.source),
         };
-        self.found.by_path |= function.sql_body.is_none();
         if !self.spend(text.len() / 8) {
             return Flow::Clear;
         }

@@ -53,10 +53,22 @@ impl Findings {
         self.effect(Effect::unknown(why));
     }
 
-    /// What is read through a view, or of a table above others.
+    /// What is read through a view, or of a table above others, at any depth.
     pub(super) fn read_through(&self, above: &TableName) -> Vec<Effect> {
-        let through = |e: &&Effect| e.action == Action::Select && e.via.as_ref() == Some(above);
-        self.effects.iter().filter(through).cloned().collect()
+        let (mut all, mut seen, mut left) = (Vec::new(), HashSet::new(), vec![above]);
+        while let Some(above) = left.pop() {
+            let through = |e: &&Effect| e.action == Action::Select && e.via.as_ref() == Some(above);
+            for effect in self.effects.iter().filter(through) {
+                if !seen.insert(effect) {
+                    continue;
+                }
+                if let Resource::Table(table) = &effect.resource {
+                    left.push(table);
+                }
+                all.push(effect.clone());
+            }
+        }
+        all
     }
 
     /// How much it is to copy.

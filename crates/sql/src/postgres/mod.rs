@@ -167,8 +167,8 @@ pub struct Statement {
     /// Whether an error's or a notice's words could quote a value of a tagged column: it writes a table that has one,
     /// or may run a function or trigger on it, or uses one other than as a plain output.
     pub touches_tagged: bool,
-    /// Functions take part whose bodies' names the server finds by the search path, and among the objects, of the moment
-    /// when they run: for a cursor that is each `FETCH`.
+    /// Functions take part whose bodies, and their names, the server finds by the search path, and among the objects, of the
+    /// moment when they run: for a cursor that is each `FETCH`.
     pub by_path: bool,
     /// Some of these may run as late as at the transaction's end, as deferrable triggers do.
     pub deferred: bool,
@@ -316,6 +316,8 @@ pub enum Control {
         inner: Arc<Statement>,
         /// `WITH HOLD`.
         hold: bool,
+        /// This statement's own text, whatever else its message says.
+        text: Arc<str>,
     },
     /// `FETCH`, `MOVE`
     Fetch {
@@ -456,7 +458,7 @@ impl Statement {
     /// Notes its own text where that is to be understood again by itself.
     fn keep_text(&mut self, own: &str) {
         for control in &mut self.control {
-            if let Control::Prepare { text, .. } = control {
+            if let Control::Prepare { text, .. } | Control::Declare { text, .. } = control {
                 *text = own.into();
             }
         }

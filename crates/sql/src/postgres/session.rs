@@ -169,7 +169,8 @@ impl<'a> Walk<'a> {
         self.takes(&inner);
         self.cursors.insert(declare.portalname.clone(), Arc::clone(&inner));
         let hold = declare.options & HOLD != 0;
-        self.found.control.push(Control::Declare { name: declare.portalname.clone(), inner, hold });
+        let (name, text) = (declare.portalname.clone(), Arc::default());
+        self.found.control.push(Control::Declare { name, inner, hold, text });
     }
 
     pub(super) fn execute(&mut self, execute: &ExecuteStmt, scope: &Scope<'_, 'a>) -> Rows {

@@ -413,7 +413,6 @@ impl Answers {
                 self.noted(c, &run.bound, 0, tag, outcome(&run, tag, None));
                 let warning = warning(&mut run);
                 self.refresh |= apply(c, &run.bound, 0, tag);
-                c.executed(&run.bound);
                 c.settled();
                 if run.bound.limit.is_some() {
                     warned(c, warning);
@@ -462,7 +461,9 @@ impl Answers {
     fn ready(&mut self, c: &mut Conversation, status: TransactionStatus) -> Result<Heard, Stop> {
         self.plan = None;
         self.kind = None;
-        let heard = match c.expected.pop_front() {
+        let front = c.expected.pop_front();
+        let piped = matches!(&front, Some(Expected::Query(run) | Expected::FunctionCall(run)) if run.piped);
+        let heard = match front {
             Some(Expected::Query(_) | Expected::Refused(Refused { simple: true, .. })) => {
                 c.names.simple_query();
                 c.query_ended();
@@ -479,7 +480,7 @@ impl Answers {
             Some(Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)) => Heard::Swallow,
             _ => return Err(unexpected()),
         };
-        c.ready(status);
+        c.ready(status, piped);
         // What is in flight may have DDL in it that is not done yet.
         let is_over = status == TransactionStatus::Idle && c.expected.is_empty();
         self.refresh |= status == TransactionStatus::Idle && c.understanding.has_ddl();

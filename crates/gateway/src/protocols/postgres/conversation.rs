@@ -4,6 +4,8 @@
 mod before;
 mod in_flight;
 mod messages;
+mod put_off;
+mod unsynced;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use sql::postgres::{Control, Statement};
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
+use self::put_off::PutOff;
+use self::unsynced::{Ran, followed};
 use super::ceiling::{Capped, Due, Limit};
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::garbled::Garbled;
@@ -21,7 +25,7 @@ use super::guard::{Block, Guard};
 use super::names::{Names, moves_names};
 use super::operation::{Operation, Request, RequestKind};
 use super::own;
-use super::prepared::Prepared;
+use super::prepared::{Epoch, Prepared};
 use super::queue::Queue;
 use super::thinking::Thought;
 use super::under::{self, Under, moves_reports, moves_settings};
@@ -48,6 +52,8 @@ pub(super) enum Said {
     Request(Request),
     /// It cannot be understood, or names something that is not there.
     Garbled(Garbled),
+    /// What stands before it in its transaction fails, and then it is looked at again.
+    GarbledBefore(Garbled),
     /// We answer by ourselves.
     Answer(Vec<u8>),
     /// The client says goodbye.
@@ -73,8 +79,12 @@ pub(super) struct Conversation {
     /// The gateway's turn at which the client's messages are looked at.
     pub(super) turn: u64,
     skipping: Skipping,
-    /// Messages of the extended protocol went to the server and no Sync behind them.
+    /// Messages of the extended protocol went to the server and no Sync behind them, or one has not ended yet what they began.
     unsynced: bool,
+    /// What was run in that.
+    within: Ran,
+    /// A simple Query is in flight that may leave it open.
+    piped: bool,
     /// A Flush stands behind the last message, so that every answer will come.
     flushed: bool,
     /// Search path, role, temporary schema or catalogue may have moved.
@@ -85,6 +95,10 @@ pub(super) struct Conversation {
     ending: bool,
     /// Triggers may run as late as at the end of the transaction, and find their names then.
     deferred: bool,
+    /// What has put them off.
+    put_off: PutOff,
+    /// Under which names the first of that was understood.
+    put_off_under: Epoch,
     /// Something in this transaction may fail as late as at its end, in words that quote values of tagged columns.
     pub(super) quoting: bool,
     /// Whether the server itself would refuse to write.
@@ -130,12 +144,16 @@ impl Conversation {
             turn: 0,
             skipping: Skipping::No,
             unsynced: false,
+            within: Ran::Nothing,
+            piped: false,
             flushed: false,
             // Nothing was asked yet.
             stale: true,
             touched: false,
             ending: false,
             deferred: false,
+            put_off: PutOff::default(),
+            put_off_under: Epoch::PAST,
             quoting: false,
             guard: Guard::Off,
             caps: Caps::default(),
@@ -246,14 +264,22 @@ impl Conversation {
 
     /// Registers a message of the extended protocol that goes to the server.
     fn extended(&mut self, expected: Expected) {
+        if matches!(expected, Expected::Execute(_)) {
+            self.within = Ran::Theirs;
+        }
         self.expected.push_back(expected);
         self.unsynced = true;
         self.flushed = false;
     }
 
     /// Notes what an operation that runs now may move.
-    fn running(&mut self, bound: &Bound) {
-        self.deferred |= bound.operation.statements.iter().any(|s| s.deferred);
+    fn running(&mut self, bound: &Bound, text: Option<Arc<Prepared>>) {
+        if bound.operation.puts_off() {
+            if !std::mem::replace(&mut self.deferred, true) {
+                self.put_off_under = self.understanding.epoch();
+            }
+            self.put_off.note(bound.prepared.clone().or(text));
+        }
         self.quoting |= bound.operation.statements.iter().any(|s| s.touches_tagged);
         if self.deferred && bound.operation.statements.iter().any(|s| s.fires) {
             // What was put off may define anything.
@@ -305,22 +331,24 @@ impl Conversation {
         terms: Running,
     ) -> Vec<u8> {
         let mut behind = Vec::new();
+        let text = terms.text.clone();
+        let text = text.map(|text| {
+            Arc::new(Prepared::new(Some(text), Arc::clone(&operation), self.understanding.epoch()))
+        });
         let bound = Bound::under(operation, terms);
         // The client's own message ends it.
         self.locking = false;
         match kind {
             RequestKind::Query => {
-                self.running(&bound);
-                self.implicit_end();
-                self.unsynced = false;
+                self.running(&bound, text);
+                let piped = self.answered_at_once();
                 self.names.simple_query();
-                self.expected.push_back(Expected::Query(Run::new(Arc::new(bound))));
+                self.expected.push_back(Expected::Query(Run { piped, ..Run::new(Arc::new(bound)) }));
             }
             RequestKind::FunctionCall => {
-                self.running(&bound);
-                self.implicit_end();
-                self.unsynced = false;
-                self.expected.push_back(Expected::FunctionCall(Run::new(Arc::new(bound))));
+                self.running(&bound, None);
+                let piped = self.answered_at_once();
+                self.expected.push_back(Expected::FunctionCall(Run { piped, ..Run::new(Arc::new(bound)) }));
             }
             RequestKind::Execute { portal, bound: old } => {
                 let Bound { reveal, decision, limit, turn, returns, .. } = bound;
@@ -334,7 +362,7 @@ impl Conversation {
                 let bound = Arc::new(Bound { limit, returns, ..again });
                 self.caps(&bound);
                 self.names.renew_portal(&portal, &old, &bound);
-                self.running(&bound);
+                self.running(&bound, None);
                 self.extended(Expected::Execute(Run::new(bound)));
             }
             RequestKind::Parse { name, prepared } => {
@@ -394,8 +422,10 @@ impl Conversation {
         let expected = Expected::Refused(Refused { error, simple, unnamed });
         if simple {
             own::fail_simple(&mut stand_in);
+            // It fails, and takes along what came before it.
             self.implicit_end();
             self.unsynced = false;
+            self.within = Ran::Nothing;
             self.names.simple_query();
             self.expected.push_back(expected);
         } else {
@@ -418,6 +448,9 @@ impl Conversation {
         if self.unsynced {
             build::flush(out);
             self.flushed = true;
+            if self.within == Ran::Nothing {
+                self.within = Ran::Ours;
+            }
         } else {
             build::sync(out);
             self.expected.push_back(Expected::Own(OwnPart::Sync));
@@ -472,6 +505,7 @@ impl Conversation {
         self.copying_in = false;
         // It skips simple Queries, too, which else end what came before them.
         self.unsynced = true;
+        self.piped = false;
         self.skipping = Skipping::Upstream;
     }
 
@@ -480,7 +514,7 @@ impl Conversation {
         let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
         let (ended, dropped) = self.expected.copy_begun(extended);
         // A statement that could not be read turns out to be a COPY.
-        if self.copies == 0 && !ended && self.understanding.is_indifferent() {
+        if self.copies == 0 && !ended {
             self.copies = 1;
         }
         self.copying_in = !ended && self.copies > 0;
@@ -500,8 +534,18 @@ impl Conversation {
         self.copying_in = false;
     }
 
-    /// ReadyForQuery.
-    pub(super) fn ready(&mut self, status: TransactionStatus) {
+    /// ReadyForQuery, of a message behind which the transaction of those before it may go on (`piped`).
+    pub(super) fn ready(&mut self, status: TransactionStatus, piped: bool) {
+        self.piped &= !piped;
+        if piped && status == TransactionStatus::InBlock && self.status == TransactionStatus::Idle {
+            // It does: what comes next is part of it, up to the client's Sync.
+            self.unsynced = true;
+            self.settled();
+            return;
+        }
+        if piped {
+            self.within = Ran::Nothing;
+        }
         self.status = status;
         let failed = std::mem::take(&mut self.settings_failed);
         if status == TransactionStatus::Idle {
@@ -515,6 +559,7 @@ impl Conversation {
             if self.expected.is_empty() {
                 self.touched = false;
                 self.deferred = false;
+                self.put_off.clear();
                 self.quoting = false;
             }
             self.due.clear();
@@ -529,6 +574,9 @@ impl Conversation {
 
     /// A statement is done, as its tag says.
     pub(super) fn ran(&mut self, statement: &Statement, tag: &str) {
+        for control in &statement.control {
+            self.status = followed(self.status, control);
+        }
         let plainly = statement.facts.kind != "select";
         for control in statement.control.iter().filter(|control| moves_settings(control)) {
             Arc::make_mut(&mut self.under).completed(control, plainly);
@@ -548,14 +596,6 @@ impl Conversation {
     /// The server has failed: what was set since the last transaction ended will not have been.
     pub(super) fn failed(&mut self) {
         self.settings_failed = true;
-    }
-
-    /// A statement of the extended protocol is done. After the end of a failed transaction the server can be asked again,
-    /// before it says so at the next Sync.
-    pub(super) fn executed(&mut self, bound: &Bound) {
-        if self.status == TransactionStatus::Failed && bound.operation.controls().any(ends_block) {
-            self.status = TransactionStatus::InBlock;
-        }
     }
 
     /// Called when an answer has been dealt with.
@@ -578,6 +618,8 @@ pub(super) struct Running {
     pub limit: Option<Arc<Limit>>,
     /// How much it may return, where policy bounds it.
     pub most: Option<Arc<Most>>,
+    /// Its text as it came, of a simple Query that puts something off.
+    pub text: Option<Arc<str>>,
 }
 
 /// How a refusal is made true.

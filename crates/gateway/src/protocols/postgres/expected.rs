@@ -13,7 +13,7 @@ use super::ceiling::Limit;
 use super::conversation::Running;
 use super::guard::Lock;
 use super::operation::Operation;
-use super::prepared::Prepared;
+use super::prepared::{Epoch, Prepared};
 use super::returned::{Over, Returns};
 use crate::audit::DecisionId;
 
@@ -105,6 +105,8 @@ pub(super) struct Bound {
     pub operation: Arc<Operation>,
     /// Whose fields and name it has; `None` for a cursor that SQL declared.
     pub prepared: Option<Arc<Prepared>>,
+    /// Of a cursor: the text that declared it, and under which names that was understood.
+    pub declared: Option<(Arc<str>, Epoch)>,
     /// The result formats asked for at Bind.
     pub formats: Vec<i16>,
     /// Of a cursor: its result as the server described it.
@@ -139,29 +141,44 @@ pub(super) struct Run {
     pub failed: Option<String>,
     /// It would return more than it may.
     pub over: Option<Over>,
+    /// It stands behind what was run without a Sync, and may leave that open.
+    pub piped: bool,
 }
 
 impl Bound {
     /// A portal of which only the meaning is known.
     pub(super) fn of(operation: Arc<Operation>) -> Self {
         let (reveal, decision) = (Arc::default(), DecisionId::default());
-        Self::under(operation, Running { reveal, decision, turn: 0, limit: None, most: None })
+        Self::under(operation, Running { reveal, decision, turn: 0, limit: None, most: None, text: None })
     }
 
     /// One that runs under these terms.
     pub(super) fn under(operation: Arc<Operation>, terms: Running) -> Self {
-        let Running { reveal, decision, turn, limit, most } = terms;
+        let Running { reveal, decision, turn, limit, most, text: _ } = terms;
         let (formats, fields) = (Vec::new(), OnceLock::new());
-        let (prepared, holdable) = (None, false);
+        let (prepared, declared, holdable) = (None, None, false);
         let returns =
             most.filter(|_| returns_something(&operation)).map(|most| Arc::new(Returns::none(most)));
-        Self { operation, prepared, formats, fields, reveal, decision, holdable, turn, limit, returns }
+        Self {
+            operation,
+            prepared,
+            declared,
+            formats,
+            fields,
+            reveal,
+            decision,
+            holdable,
+            turn,
+            limit,
+            returns,
+        }
     }
 
     /// How many bytes it takes to keep it, about: the statement that it was made of may have another name, or none any more.
     pub(super) fn weight(&self) -> usize {
         let kept = self.prepared.as_ref().map_or_else(|| self.operation.weight(), |p| p.weight());
-        256 + kept + 2 * self.formats.len()
+        let text = self.declared.as_ref().map_or(0, |(text, _)| text.len());
+        256 + kept + text + 2 * self.formats.len()
     }
 
     /// The same as it was decided again.
@@ -169,6 +186,7 @@ impl Bound {
         Self {
             operation: Arc::clone(&self.operation),
             prepared: self.prepared.clone(),
+            declared: self.declared.clone(),
             formats: self.formats.clone(),
             fields: self.fields.clone(),
             reveal,
@@ -199,6 +217,12 @@ impl Bound {
         Some(out)
     }
 
+    /// Under which names it was understood.
+    pub(super) fn understood_under(&self) -> Option<Epoch> {
+        let of_cursor = self.declared.as_ref().map(|(_, epoch)| *epoch);
+        of_cursor.or_else(|| self.prepared.as_ref().map(|prepared| prepared.epoch))
+    }
+
     /// Whether it calls code whose names the server finds whenever rows are fetched.
     pub(super) fn is_late(&self) -> bool {
         self.operation.runs_code()
@@ -221,6 +245,7 @@ impl Run {
             rows: 0,
             failed: None,
             over: None,
+            piped: false,
         }
     }
 }

@@ -36,8 +36,8 @@ pub(super) fn is_clear(operation: &Operation) -> bool {
 }
 
 /// Why rows that certainly come of a statement cannot be masked. Of what is not understood, or names what is not there, the
-/// server may say something else first.
-pub(super) fn unmasked(statement: &Statement) -> Option<String> {
+/// server may say something else first, unless an earlier statement of the same message has `defined` something.
+pub(super) fn unmasked(statement: &Statement, defined: bool) -> Option<String> {
     match &statement.outputs {
         Outputs::None => None,
         Outputs::Columns(columns) => columns.iter().find_map(|column| match &column.lineage {
@@ -45,7 +45,7 @@ pub(super) fn unmasked(statement: &Statement) -> Option<String> {
             Lineage::Clear | Lineage::Plain(_) | Lineage::Derived(_) => None,
         }),
         Outputs::Opaque(why) => {
-            let is_certain = !statement.unresolved && statement.facts.kind != Statement::UNKNOWN;
+            let is_certain = (defined || !statement.unresolved) && statement.facts.kind != Statement::UNKNOWN;
             is_certain.then(|| why.clone())
         }
     }

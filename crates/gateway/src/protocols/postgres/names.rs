@@ -67,6 +67,18 @@ impl Names {
             .any(|(name, bound)| but != Some(name) && bound.is_late() && !self.made.contains(name))
     }
 
+    /// Cursors whose rows are made at the end of the transaction, by code.
+    pub(super) fn made_at_end(&self) -> Vec<Arc<Bound>> {
+        let late =
+            |(name, bound): &(&String, &Arc<Bound>)| bound.holdable && bound.is_late() && !self.is_made(name);
+        self.portals.iter().filter(late).map(|(_, bound)| Arc::clone(bound)).collect()
+    }
+
+    /// Whether all rows of this portal were made.
+    pub(super) fn is_made(&self, name: &str) -> bool {
+        self.made.contains(name)
+    }
+
     pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
         self.made.remove(&name);
         self.bytes += bound.weight();
@@ -123,10 +135,7 @@ impl Names {
         match control {
             Control::Prepare { name, inner, text } => {
                 let operation = Arc::new(Operation::single(Arc::clone(inner)));
-                let understood = run.bound.prepared.as_ref().map_or(epoch, |prepared| prepared.epoch);
-                // What stands before it in its message may have moved names, and what stands behind it moved them back.
-                let alone = run.bound.operation.statements.len() == 1;
-                let epoch = if alone && understood == epoch { epoch } else { Epoch::PAST };
+                let epoch = understood_under(run, epoch);
                 let text = Some(Arc::clone(text));
                 let prepared =
                     Prepared { by_sql: Some(name.clone()), ..Prepared::new(text, operation, epoch) };
@@ -134,8 +143,10 @@ impl Names {
             }
             Control::Deallocate(Some(name)) => self.drop_statement(name),
             Control::Deallocate(None) => self.forget_statements(),
-            Control::Declare { name, inner, hold } => {
+            Control::Declare { name, inner, hold, text } => {
+                let declared = Some((Arc::clone(text), understood_under(run, epoch)));
                 let bound = Bound {
+                    declared,
                     reveal: Arc::clone(&run.bound.reveal),
                     decision: run.bound.decision.clone(),
                     holdable: *hold,
@@ -177,6 +188,14 @@ impl Names {
         let lost = self.statements.drain().map(|(_, old)| old.weight()).sum();
         self.lost(lost);
     }
+}
+
+/// Under which names what SQL keeps under one was understood.
+fn understood_under(run: &Run, epoch: Epoch) -> Epoch {
+    let understood = run.bound.prepared.as_ref().map_or(epoch, |prepared| prepared.epoch);
+    // What stands before it in its message may have moved names, and what stands behind it moved them back.
+    let alone = run.bound.operation.statements.len() == 1;
+    if alone && understood == epoch { epoch } else { Epoch::PAST }
 }
 
 /// Whether a statement adds to what is kept under names.

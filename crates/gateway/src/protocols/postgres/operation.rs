@@ -103,6 +103,19 @@ impl Operation {
         Self::of(vec![statement], shape)
     }
 
+    /// What stands for another of which no more is certain than what it is answered with.
+    pub fn uncertain(why: &str, of: &Self) -> Self {
+        let mut statement = Statement::opaque(Effect::unknown(why));
+        let copies = of.controls().filter(|control| matches!(control, Control::CopyIn));
+        statement.control.extend(copies.cloned());
+        let returns = of.statements.iter().any(|statement| statement.outputs.returns_rows());
+        let mut made = Self::single(Arc::new(statement));
+        if let Some(meaning) = Arc::get_mut(&mut made.meaning) {
+            meaning.unmasked = returns.then(|| why.to_owned());
+        }
+        made
+    }
+
     /// An operation that does nothing that is known.
     pub fn nothing() -> Self {
         Self::of(Vec::new(), [0; 16])
@@ -116,7 +129,12 @@ impl Operation {
         }
         let facts = joined_facts(&statements);
         let tagged_outputs = tagged.into_iter().collect();
-        let unmasked = statements.iter().find_map(|s| masks::unmasked(s));
+        let mut defined = false;
+        let unmasked = statements.iter().find_map(|statement| {
+            let why = masks::unmasked(statement, defined);
+            defined |= statement.moves_names();
+            why
+        });
         let reads = effects.iter().all(crate::freezes::is_read) && statements.iter().all(|s| guard::suits(s));
         let (weight, written) = (statements.iter().map(|s| statement_weight(s)).sum(), OnceLock::new());
         let meaning =
@@ -169,6 +187,22 @@ impl Operation {
     /// Whether it runs or reads what a name stands for at that moment: `EXECUTE`, `FETCH`.
     pub fn speaks_of_names(&self) -> bool {
         self.controls().any(|c| matches!(c, Control::Execute { .. } | Control::Fetch { .. }))
+    }
+
+    /// A digest of all that decides a verdict.
+    pub(super) fn shape(&self) -> [u8; 16] {
+        self.shape
+    }
+
+    /// Whether code may run for it as late as at the end of its transaction.
+    pub(super) fn puts_off(&self) -> bool {
+        self.statements.iter().any(|s| s.deferred)
+    }
+
+    /// Whether it only says how its session or its transaction is to be: whatever names stand for, it means the same.
+    pub fn names_nothing(&self) -> bool {
+        let plain = |s: &Arc<Statement>| matches!(s.facts.kind.as_str(), "begin" | "set" | "show");
+        self.effects.is_empty() && self.statements.iter().all(plain)
     }
 
     /// Whether code takes part whose names the server finds as it runs, and of which it keeps plans.

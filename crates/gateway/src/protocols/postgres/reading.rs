@@ -6,9 +6,11 @@ use model::Effect;
 use sql::postgres::catalog::Catalog;
 use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, Work, analyse};
 
+use super::expected::Bound;
 use super::garbled::Garbled;
 use super::names::Names;
-use super::prepared::Epoch;
+use super::operation::Operation;
+use super::prepared::{Epoch, Prepared};
 use super::understanding::SessionFacts;
 
 /// What a text's meaning depends on beside the text and the session's names.
@@ -34,6 +36,29 @@ impl View<'_> {
             prepared: names,
         };
         analyse(text, &session, &Options { work, ..Options::default() })
+    }
+}
+
+impl View<'_> {
+    /// Whether the code of what is open does what it did when that was opened.
+    pub(super) fn finds_again(self, portal: &Bound, work: Work) -> bool {
+        if !portal.is_late() || portal.understood_under() == Some(self.epoch) {
+            return true;
+        }
+        let text = match (&portal.declared, portal.prepared.as_deref()) {
+            (Some((text, _)), _) => text,
+            (None, Some(Prepared { text: Some(text), by_sql: None, types, .. })) if types.is_empty() => text,
+            (None, _) => return false,
+        };
+        let Ok(Analysis { statements, .. }) = self.analyse(text, &NoNames, work) else { return false };
+        let declared = |control: &Control| {
+            if let Control::Declare { inner, .. } = control { Some(Arc::clone(inner)) } else { None }
+        };
+        let now = match portal.declared {
+            Some(_) => statements.iter().flat_map(|s| &s.control).find_map(declared),
+            None => statements.first().cloned(),
+        };
+        now.is_some_and(|now| Operation::single(now).means(&portal.operation))
     }
 }
 
@@ -97,7 +122,10 @@ impl Named for InForce<'_> {
         if portal.operation.speaks_of_names() {
             return Some(no_longer_understood());
         }
-        portal.operation.statements.first().cloned()
+        let known = portal.operation.statements.first().cloned()?;
+        // Its rows come from what was there when it was opened, but of functions from the bodies of now.
+        let same = self.names.is_made(name) || self.view.finds_again(&portal, self.work.clone());
+        Some(if same { known } else { redefined() })
     }
 }
 
@@ -122,6 +150,11 @@ pub(super) fn prepared_in(statements: &[Arc<Statement>], wanted: &str) -> Arc<St
     prepared
         .find(|(name, _)| *name == wanted)
         .map_or_else(no_longer_understood, |(_, inner)| Arc::clone(inner))
+}
+
+fn redefined() -> Arc<Statement> {
+    let why = "what a cursor runs was defined anew since it was opened; close it and open it again";
+    Arc::new(Statement::opaque(Effect::unknown(why)))
 }
 
 fn no_longer_understood() -> Arc<Statement> {

@@ -96,6 +96,12 @@ impl PostgresSession {
     }
 }
 
+/// The text of what runs in part as late as at the end of its transaction: it is understood again then.
+fn put_off(request: &Request) -> Option<Arc<str>> {
+    let text = request.operation.puts_off().then(|| request.text())?;
+    text.map(Into::into)
+}
+
 fn broken(broken: Broken) -> Stop {
     match broken {
         Broken::Client(_) => Stop::Done,
@@ -299,13 +305,14 @@ impl Protocol for PostgresSession {
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
+        let text = put_off(&request);
         let rest = open.pump.client.input.filled();
         let before = open.conversation.guarded(&request.kind, &request.operation, rest);
         if !before.is_empty() {
             open.pump.upstream.output.extend(&before);
         }
         open.pump.upstream.output.append(&mut request.frame);
-        let running = Running { reveal, decision, turn, limit: None, most };
+        let running = Running { reveal, decision, turn, limit: None, most, text };
         let behind = open.conversation.forward(request.kind, request.operation, running);
         if !behind.is_empty() {
             open.pump.upstream.output.extend(&behind);

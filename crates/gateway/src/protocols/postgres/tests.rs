@@ -141,10 +141,14 @@ impl Talk {
                     up.extend(c.guarded(&request.kind, &request.operation, rest));
                     up.extend_from_slice(&request.frame);
                     let (reveal, decision) = (Arc::default(), DecisionId::default());
-                    let running = Running { reveal, decision, turn, limit: None, most: None };
+                    let running = Running { reveal, decision, turn, limit: None, most: None, text: None };
                     up.extend(c.forward(request.kind, request.operation, running));
                 }
                 Said::Garbled(garbled) => refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back),
+                Said::GarbledBefore(garbled) => {
+                    refuse(c, garbled.simple, garbled.unnamed, &mut up, &mut back);
+                    continue;
+                }
             }
             bytes = &bytes[frame.whole.len()..];
         }
@@ -965,6 +969,100 @@ fn a_simple_query_ends_what_came_before_it_without_a_sync() {
         Server(of(&[row(), tag("SELECT 1"), idle()]), "TDCZ"),
     ]);
     assert!(talk.conversation.is_idle());
+}
+
+/// What our own statement ends with when it is sent now: with a Sync, or with a Flush, so that nothing of the client's is committed.
+fn asked(talk: &mut Talk) -> String {
+    let mut out = Vec::new();
+    talk.conversation.ask(&mut out, &["SELECT 1".to_owned()]);
+    kinds(&out)
+}
+
+#[test]
+fn a_transaction_that_a_simple_query_leaves_open_is_its_clients_to_end() {
+    let run = |sql: &str| of(&[p("", sql), b("", ""), e("")]);
+    let ran = || of(&[bare("12"), bare_row(), tag("SELECT 1")]);
+    let read = |status: Vec<u8>| of(&[row(), tag("SELECT 1"), status]);
+    // What the server says behind the first Query, and behind another; what we ask then.
+    for (first, then, ours) in [
+        (in_block(), None, "PBECCH"),
+        (in_block(), Some(in_block()), "PBECCH"),
+        (in_block(), Some(idle()), "PBECCS"),
+        (idle(), None, "PBECCS"),
+        (idle(), Some(idle()), "PBECCS"),
+    ] {
+        let mut steps = vec![
+            Client(of(&[run("SELECT 1"), q("SELECT 2")]), "PBEQ", ""),
+            // Whether it goes on is not known before the answer.
+            Waits(q("SELECT 3")),
+            Server(of(&[ran(), read(first)]), "12DCTDCZ"),
+        ];
+        if let Some(then) = then {
+            steps.extend([Client(q("SELECT 3"), "Q", ""), Server(read(then), "TDCZ")]);
+        }
+        assert_eq!(asked(&mut check(&steps)), ours);
+    }
+    // Its end takes back what a transaction that fails there had set.
+    let set = of(&[bare("12"), tag("SET")]);
+    let mut talk = check(&[Client(run("SET search_path = a"), "PBE", ""), Server(set, "12C")]);
+    talk.conversation.stale = false;
+    talk = checked(talk, &[Client(q("SHOW work_mem"), "Q", ""), Server(read(in_block()), "TDCZ")]);
+    talk.conversation.stale = false;
+    talk.client(&sync());
+    assert!(talk.conversation.stale);
+    // A block is none of it, whoever began it.
+    for begins in [of(&[run("BEGIN"), q("SELECT 1")]), of(&[run("SELECT 1"), q("BEGIN")])] {
+        let mut talk = Talk::new();
+        talk.client(&begins);
+        let extended = begins.windows(5).position(|w| w == b"BEGIN") < Some(20);
+        let (one, other) = if extended { ("BEGIN", "SELECT 1") } else { ("SELECT 1", "BEGIN") };
+        talk.server(&of(&[bare("12"), tag(one), tag(other), in_block()]));
+        assert_eq!(asked(&mut talk), "PBECCS");
+    }
+}
+
+#[test]
+fn a_simple_query_is_committed_although_something_of_ours_was_run_without_a_sync() {
+    let answer = || of(&[bare("12"), bare_row(), tag("SELECT 1"), bare("33")]);
+    let mut talk = check(&[Client(p("", "SELECT 1"), "P", ""), Server(bare("1"), "1")]);
+    assert_eq!(asked(&mut talk), "PBECCH");
+    let talk = checked(
+        talk,
+        &[
+            Waits(q("SELECT 1")),
+            Server(answer(), ""),
+            Client(q("SELECT 1"), "SQ", ""),
+            Server(of(&[idle(), row(), tag("SELECT 1"), idle()]), "TDCZ"),
+        ],
+    );
+    assert!(talk.conversation.is_idle());
+}
+
+#[test]
+fn what_says_how_a_transaction_is_to_be_is_not_late_for_a_question_of_ours() {
+    let asks = |bytes: &[u8]| {
+        let mut talk = Talk::new();
+        talk.conversation.stale = true;
+        matches!(said(&mut talk, bytes), Said::Ask(_))
+    };
+    for text in [
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        "  start transaction",
+        "SET LOCAL work_mem = '8MB'",
+        "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    ] {
+        assert!(!asks(&q(text)) && !asks(&p("", text)), "{text}");
+    }
+    for text in [
+        "SELECT 1",
+        "BEGIN; SELECT 1",
+        "SET ROLE somebody",
+        "SET session_replication_role = replica",
+        "SELECT set_config('work_mem', '8MB', false)",
+    ] {
+        assert!(asks(&q(text)) && asks(&p("", text)), "{text}");
+    }
 }
 
 #[test]

@@ -161,6 +161,12 @@ impl Understanding {
         self.epoch
     }
 
+    /// The same, where others may have defined something since it was last looked at.
+    pub(super) fn epoch_now(&mut self) -> Epoch {
+        self.keep_up();
+        self.epoch
+    }
+
     /// Whether the server makes transactions read only by itself, once it was asked.
     pub(super) fn read_only(&self) -> Option<bool> {
         self.read_only
@@ -508,6 +514,11 @@ impl Understanding {
             let _ = again.described.set(Arc::clone(known));
         }
         Ok(Arc::new(again))
+    }
+
+    /// Whether the code of a cursor that SQL declared does what it did when that was opened.
+    pub(super) fn finds_again(&self, cursor: &Bound) -> bool {
+        self.view().finds_again(cursor, Work::of(thinking::FEW))
     }
 
     /// A call by OID means what `SELECT schema.name(…)` means.

@@ -24,6 +24,10 @@ impl Conversation {
         if self.locking {
             return Vec::new();
         }
+        let mut out = match kind {
+            RequestKind::Query | RequestKind::FunctionCall => self.end_ours(),
+            RequestKind::Parse { .. } | RequestKind::Bind { .. } | RequestKind::Execute { .. } => Vec::new(),
+        };
         let in_block = match kind {
             RequestKind::Query
             | RequestKind::FunctionCall
@@ -32,7 +36,8 @@ impl Conversation {
             RequestKind::Parse { .. } => Vec::new(),
         };
         if self.guard.is_off() || !in_block.is_empty() {
-            return in_block;
+            out.extend(in_block);
+            return out;
         }
         let reads = operation.reads() || self.block.fits(operation) == Fits::Beginning;
         let known = |name: &[u8]| self.reads_statement(name);
@@ -45,7 +50,8 @@ impl Conversation {
             RequestKind::Bind { .. } => reads && guard::segment_reads(rest, None, known),
             RequestKind::Execute { .. } => guard::segment_reads(rest, None, known),
         };
-        self.shift_guard(reads)
+        out.extend(self.shift_guard(reads));
+        out
     }
 
     /// The same before a message of the extended protocol that carries no intent of its own.

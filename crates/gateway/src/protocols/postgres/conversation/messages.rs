@@ -8,6 +8,7 @@ use wire::postgres::frontend::{Frontend, Kind};
 use wire::postgres::{Frame, build};
 
 use super::in_flight::Found;
+use super::unsynced::Ran;
 use super::{Conversation, Said, Skipping, ends_block, ends_transaction};
 use crate::protocols::postgres::ceiling;
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
@@ -38,6 +39,9 @@ impl Conversation {
         if self.copies > 0 && interrupts_copy(&message) {
             return Ok(self.interrupt_copy(frame.kind));
         }
+        if self.waits(&message) {
+            return Ok(Said::Wait);
+        }
         let said = match message {
             Frontend::Query(text) => self.query(frame, text),
             Frontend::Parse(parse) => self.parse(frame, parse.name, parse.sql, &parse.types),
@@ -48,7 +52,7 @@ impl Conversation {
             Frontend::FunctionCall(call) => self.function_call(frame, call.function),
             Frontend::Describe(kind, name) => self.describe(kind, name, rest),
             Frontend::Close(kind, name) => self.close(kind, name, rest),
-            Frontend::Sync => self.sync(),
+            Frontend::Sync => self.before_sync().unwrap_or_else(|| self.sync()),
             Frontend::Flush => {
                 self.flushed = true;
                 Said::Relay
@@ -141,6 +145,21 @@ impl Conversation {
         Some(Said::Ask(self.understanding.purpose()))
     }
 
+    /// The same before a text of which nothing is known yet. One that names nothing is not asked for: in a transaction in which
+    /// anything was asked it is too late to say how isolated that is to be.
+    fn before_text(&mut self, text: &[u8], simple: bool) -> Option<Said> {
+        let first = self.before_names()?;
+        let plain = matches!(first, Said::Ask(_))
+            && may_name_nothing(text)
+            && self.understanding.understand(text, &self.names, simple).is_ok_and(|o| o.names_nothing());
+        (!plain).then_some(first)
+    }
+
+    /// The same before what is understood already.
+    fn before_known(&mut self, operation: &Operation) -> Option<Said> {
+        self.before_names().filter(|first| !(matches!(first, Said::Ask(_)) && operation.names_nothing()))
+    }
+
     /// The same before something is sent for which the server may use a plan of before.
     fn before_plans(&mut self, uses: bool) -> Option<Said> {
         if !uses || self.understanding.is_indifferent() || !self.understanding.has_old_plans() {
@@ -167,7 +186,7 @@ impl Conversation {
     }
 
     fn query(&mut self, frame: &Frame<'_>, text: &[u8]) -> Said {
-        if let Some(first) = self.before_names() {
+        if let Some(first) = self.before_text(text, true) {
             return first;
         }
         if self.speaks_of_names_in_flight(text) {
@@ -184,14 +203,14 @@ impl Conversation {
                 let uses_plans = depends_on_names(text) || operation.runs_code();
                 let uncertain = uncertain || uses_plans && self.understanding.has_old_plans();
                 let operation = if uncertain && ends_block_midway(&operation.statements) {
-                    self.understanding
-                        .uncertain("what follows the end of the transaction in one message; send it alone")
+                    let why = "what follows the end of the transaction in one message; send it alone";
+                    Arc::new(Operation::uncertain(why, &operation))
                 } else if self.moves_too_late(&operation, Some("")) {
                     // An answer in flight may be the end of what would run late.
                     if !self.expected.is_empty() {
                         return Said::Wait;
                     }
-                    self.understanding.uncertain(TOO_LATE)
+                    Arc::new(Operation::uncertain(TOO_LATE, &operation))
                 } else {
                     operation
                 };
@@ -200,6 +219,9 @@ impl Conversation {
                 }
                 if let Some(first) = self.before_block(&operation) {
                     return simply(first);
+                }
+                if let Some(late) = self.before_late(&operation) {
+                    return simply(Said::Garbled(late));
                 }
                 let under = self.circumstances();
                 Said::Request(Request::new(
@@ -214,7 +236,7 @@ impl Conversation {
     }
 
     fn parse(&mut self, frame: &Frame<'_>, name: &[u8], text: &[u8], types: &[u32]) -> Said {
-        if let Some(first) = self.before_names() {
+        if let Some(first) = self.before_text(text, false) {
             return first;
         }
         let name = match own_name(name) {
@@ -253,13 +275,17 @@ impl Conversation {
     }
 
     fn bind(&mut self, frame: &Frame<'_>, portal: &[u8], statement: &[u8], formats: Vec<i16>) -> Said {
-        if let Some(first) = self.before_names() {
-            return first;
-        }
         let (portal, name) = match (own_name(portal), own_name(statement)) {
             (Ok(portal), Ok(name)) => (portal, name),
             (Err(garbled), _) | (_, Err(garbled)) => return Said::Garbled(garbled),
         };
+        let first = match self.find_statement(&name) {
+            Found::Here(prepared) => self.before_known(&prepared.operation),
+            Found::Missing | Found::Ambiguous => self.before_names(),
+        };
+        if let Some(first) = first {
+            return first;
+        }
         if !portal.is_empty() && self.names.is_full() {
             return Said::Garbled(too_many());
         }
@@ -331,9 +357,9 @@ impl Conversation {
         let outdated = bound.turn != self.turn && !indifferent;
         // What ends a transaction is asked about, too, where it is to be looked at what was approved in it.
         let outdated = outdated || !self.due.is_empty() && ceiling::settles(&bound.operation);
-        let late = self.runs_under_others(&bound);
+        let late = self.runs_under_others(&name, &bound);
         if (bound.operation.speaks_of_names() || outdated || late) && !indifferent {
-            if let Some(first) = self.before_names() {
+            if let Some(first) = self.before_known(&bound.operation) {
                 return first;
             }
             if self.is_in_flight(&bound.operation) {
@@ -348,7 +374,7 @@ impl Conversation {
                     )
                 });
             }
-            if let Some(first) = self.before_plans(true) {
+            if let Some(first) = self.before_plans(!bound.operation.names_nothing()) {
                 return first;
             }
         }
@@ -364,6 +390,11 @@ impl Conversation {
         if let Some(first) = self.before_block(&bound.operation) {
             return first;
         }
+        if ceiling::settles(&bound.operation)
+            && let Some(late) = self.before_late(&bound.operation)
+        {
+            return Said::Garbled(late);
+        }
         if outdated {
             let (operation, under) = (Arc::clone(&bound.operation), self.circumstances());
             let kind = RequestKind::Execute { portal: name, bound };
@@ -372,7 +403,7 @@ impl Conversation {
         }
         let mut first = self.guarded_segment(rest);
         first.extend(self.locked_block(&bound.operation));
-        self.running(&bound);
+        self.running(&bound, None);
         self.caps(&bound);
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
             own::describe(&mut first, b'P', &name);
@@ -382,18 +413,20 @@ impl Conversation {
         relay_behind(first)
     }
 
-    /// Whether it finds its names as it runs, and they may be others than when it was bound.
-    fn runs_under_others(&self, bound: &Bound) -> bool {
-        let now = self.understanding.epoch();
-        let moved = bound.prepared.as_ref().is_none_or(|prepared| prepared.epoch != now);
-        bound.operation.statements.iter().any(|statement| statement.is_utility)
-            && (moved || self.stale || self.understanding.is_behind())
+    /// Whether it finds its names, or those of its code, as it runs, and they may be others than when it was bound.
+    fn runs_under_others(&mut self, name: &str, bound: &Bound) -> bool {
+        let is_utility = bound.operation.statements.iter().any(|statement| statement.is_utility);
+        if !is_utility && (!bound.is_late() || self.names.is_made(name)) {
+            return false;
+        }
+        let now = self.understanding.epoch_now();
+        bound.understood_under() != Some(now) || self.stale || self.understanding.is_behind()
     }
 
     /// Whether what is bound still means what it did: the server looks up what `EXECUTE` and `FETCH` name, and what a utility
     /// statement speaks of, when it runs.
     fn still_means(&mut self, bound: &Bound) -> bool {
-        let Some(prepared) = &bound.prepared else { return false };
+        let Some(prepared) = &bound.prepared else { return self.understanding.finds_again(bound) };
         self.understanding
             .again(prepared, &self.names)
             .is_ok_and(|again| again.operation.means(&bound.operation))
@@ -415,6 +448,9 @@ impl Conversation {
         }
         if let Some(first) = self.before_block(&operation) {
             return simply(first);
+        }
+        if let Some(late) = self.before_late(&operation) {
+            return simply(Said::Garbled(late));
         }
         let under = self.circumstances();
         Said::Request(Request::new(
@@ -471,6 +507,7 @@ impl Conversation {
         if !self.copying_in {
             self.expected.push_back(Expected::Sync);
             self.unsynced = false;
+            self.within = Ran::Nothing;
             self.implicit_end();
         }
         Said::Relay
@@ -495,6 +532,13 @@ fn interrupts_copy(message: &Frontend<'_>) -> bool {
         | Frontend::Terminate
         | Frontend::Password(_) => false,
     }
+}
+
+/// Whether a text begins as one that names nothing.
+fn may_name_nothing(text: &[u8]) -> bool {
+    const WORDS: [&[u8]; 5] = [b"begin", b"start", b"set", b"reset", b"show"];
+    let text = text.trim_ascii_start();
+    WORDS.iter().any(|word| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
 }
 
 /// The server cuts names of statements and portals after so many bytes (`NAMEDATALEN`, less one), so that two which differ

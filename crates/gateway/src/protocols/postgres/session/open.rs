@@ -120,9 +120,7 @@ impl Open {
 
     /// Whether an operation is in flight or a transaction open.
     pub(super) fn is_busy(&self) -> bool {
-        !self.conversation.expected.is_empty()
-            || self.conversation.in_block()
-            || self.conversation.capped.is_some()
+        !self.conversation.is_idle()
     }
 
     /// The next piece of the target's answer, from what has been read already.
@@ -320,6 +318,11 @@ impl Open {
                 }
                 return Ok(None);
             }
+            if let Some(garbled) = self.ask_failed.take() {
+                let garbled = garbled.in_place_of(&frame);
+                self.pump.client.input.consume(whole);
+                return Ok(Some(Event::Unreadable(garbled)));
+            }
             let (begun, moment) = (stages.begin(Stage::Describe), Moment::now());
             let rest = input.get(whole..).unwrap_or_default();
             let said = self.conversation.client(&frame, rest)?;
@@ -344,13 +347,9 @@ impl Open {
                     return Ok(None);
                 }
                 Said::Ask(purpose) => {
-                    if let Some(garbled) = self.ask_failed.take() {
-                        Some(Event::Unreadable(garbled.in_place_of(&frame)))
-                    } else {
-                        self.ask(purpose);
-                        self.waiting = true;
-                        return Ok(None);
-                    }
+                    self.ask(purpose);
+                    self.waiting = true;
+                    return Ok(None);
                 }
                 Said::Think(thought) => {
                     self.thinking = Some(thought.begin());
@@ -380,6 +379,7 @@ impl Open {
                     Some(Event::Request(request))
                 }
                 Said::Garbled(garbled) => Some(Event::Unreadable(garbled)),
+                Said::GarbledBefore(garbled) => return Ok(Some(Event::Unreadable(garbled))),
                 Said::Answer(bytes) => {
                     self.pump.client.output.extend(&bytes);
                     None
@@ -492,16 +492,27 @@ impl Open {
                 }
             }
             // Nobody waits for it: the client's first statement asks again.
-            Err(_) if ahead && self.pump.client.input.is_empty() => (),
+            Err(_) if ahead => (),
             Err(state) => {
                 let garbled = could_not_learn(&state);
-                if self.conversation.is_skipping() {
+                if self.conversation.is_skipping() && !self.is_simple_next() {
                     self.pump.client.output.extend(&garbled_error(&garbled, None));
-                } else {
-                    self.ask_failed = Some(garbled);
+                    return;
                 }
+                if self.conversation.is_skipping() {
+                    self.conversation.resume(self.pump.upstream.output.tail());
+                }
+                self.ask_failed = Some(garbled);
             }
         }
+    }
+}
+
+impl Open {
+    /// Whether the client's next message is answered with a ReadyForQuery of its own.
+    fn is_simple_next(&self) -> bool {
+        let input = self.pump.client.input.filled();
+        matches!(wire::postgres::header(input), Ok(Some((b'Q' | b'F', _))))
     }
 }
 

@@ -6,7 +6,7 @@ use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 use wire::postgres::error::ErrorFields;
 
-use super::Open;
+use super::{Open, put_off};
 use crate::audit::Stopped;
 use crate::protocols::postgres::ceiling::{
     ANOTHER, Beyond, Capped, Changes, Due, Limit, Stage, TOO_MANY, Unsent, beyond_at_last,
@@ -53,6 +53,9 @@ impl Open {
     /// One step of an operation, which is put back where it goes on.
     fn step(&mut self, mut capped: Capped) -> Result<(), Stop> {
         let failed = self.answers.own_failed.take();
+        if failed.is_some() && capped.simple && self.conversation.is_skipping() {
+            self.conversation.resume(self.pump.upstream.output.tail());
+        }
         match (std::mem::replace(&mut capped.stage, Stage::Failed), failed) {
             (Stage::Waiting(unsent), _) => self.begin(capped, unsent),
             (Stage::Beginning(unsent), None) => {
@@ -143,8 +146,12 @@ impl Open {
         if !capped.simple {
             self.conversation.stay_open();
         }
+        let begins = capped.ours;
         capped.stage = Stage::Beginning(unsent);
         self.ask_for(capped, &texts);
+        if begins {
+            self.conversation.begun();
+        }
         Ok(())
     }
 
@@ -156,7 +163,8 @@ impl Open {
     /// Sends what is not looked at any more.
     fn send_on(&mut self, capped: &Capped, unsent: Unsent) -> Result<(), Stop> {
         let Unsent { mut request, reveal, turn, approved: _, most } = unsent;
-        let running = Running { reveal, decision: capped.decision.clone(), turn, limit: None, most };
+        let (decision, text) = (capped.decision.clone(), put_off(&request));
+        let running = Running { reveal, decision, turn, limit: None, most, text };
         self.pump.upstream.output.append(&mut request.frame);
         let behind = self.conversation.forward(request.kind, request.operation, running);
         self.pump.upstream.output.extend(&behind);
@@ -195,6 +203,7 @@ impl Open {
             turn,
             limit: Some(Arc::clone(&limit)),
             most,
+            text: put_off(&request),
         };
         // A portal that is bound runs with the client's Execute.
         if !matches!(request.kind, RequestKind::Bind { .. }) {
