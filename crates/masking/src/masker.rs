@@ -77,6 +77,8 @@ pub struct Masker {
     strategy: Strategy,
     how: How,
     scratch: Vec<u8>,
+    /// Whether NULL is replaced, too: where a value is computed, that there is none tells of what it is computed of.
+    computed: bool,
     /// Values that were replaced and are not counted yet.
     replaced: u64,
 }
@@ -107,10 +109,24 @@ impl Masker {
                 How::Constant(constant::redacted(&shape))
             }
         };
-        Self { strategy, how, scratch: Vec::new(), replaced: 0 }
+        Self { strategy, how, scratch: Vec::new(), computed: false, replaced: 0 }
     }
 
-    /// What is shown instead of a value; `None` is NULL. (NULL itself stays NULL and is not asked for.)
+    /// The same for a column that is computed of what is masked.
+    #[must_use]
+    pub fn of_computed(self) -> Self {
+        Self { computed: true, ..self }
+    }
+
+    /// What is shown where there is no value; `None` is NULL.
+    pub fn mask_null(&self) -> Option<&[u8]> {
+        match &self.how {
+            How::Constant(constant) if self.computed => constant.as_deref(),
+            How::Constant(_) | How::Partial | How::Hash { .. } | How::Year { .. } => None,
+        }
+    }
+
+    /// What is shown instead of a value; `None` is NULL. (Of NULL [`Self::mask_null`] is asked.)
     pub fn mask(&mut self, value: &[u8]) -> Option<&[u8]> {
         self.replaced += 1;
         self.scratch.clear();

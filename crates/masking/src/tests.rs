@@ -110,6 +110,17 @@ fn where_no_value_is_certain_to_be_valid_it_is_null() {
 }
 
 #[test]
+fn that_nothing_came_of_it_is_masked_where_a_value_is_computed() {
+    let of = |strategy, shape| Masker::new(strategy, shape, &HashKey::new(KEY));
+    let text = shape(25, -1, 0);
+    assert_eq!(of(Strategy::Redact, text).mask_null(), None);
+    assert_eq!(of(Strategy::Redact, text).of_computed().mask_null(), Some(&b"***"[..]));
+    assert_eq!(of(Strategy::Null, text).of_computed().mask_null(), None);
+    let unknown = ColumnShape { kind: TypeKind::Composite, ..text };
+    assert_eq!(of(Strategy::Redact, unknown).of_computed().mask_null(), None);
+}
+
+#[test]
 fn every_strategy_has_a_word() {
     for word in ["redact", "partial", "null", "hash", "generalize"] {
         assert_eq!(word.parse::<Strategy>().map(|s| s.to_string()).as_deref(), Ok(word));

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Callable, Iterator
 
-from suite.model import Case, Ctx, leak, same, write
+from suite.model import Case, Ctx, found, leak, same, write
 
 from .edges import SETTLES
 from .leak_values import C, WHO
@@ -111,6 +111,28 @@ MOVES = {
 }
 
 
+# ---------------------------------------------------------------- views that compute something of which rows there are
+
+RANKS = f"""CREATE VIEW shop.hid_ranks AS SELECT id, rank() OVER (ORDER BY salary) AS r FROM shop.staff; CREATE VIEW shop.hid_named AS SELECT id, rank() OVER w AS r FROM shop.staff WINDOW w AS (ORDER BY salary);
+    CREATE VIEW shop.hid_counts AS SELECT s.id, (SELECT 1 + count(*) FROM shop.staff o WHERE o.salary < s.salary) AS r FROM shop.staff s;
+    CREATE VIEW shop.hid_lateral AS SELECT s.id, l.r FROM shop.staff s, LATERAL (SELECT 1 + count(*) AS r FROM shop.staff o WHERE o.salary < s.salary) l;
+    CREATE VIEW shop.hid_above AS SELECT s.id, EXISTS (SELECT 1 FROM shop.staff o WHERE o.id = 7 AND o.salary <= s.salary) AS r FROM shop.staff s;
+    CREATE VIEW shop.hid_band AS SELECT id, CASE WHEN salary >= (SELECT salary FROM shop.staff WHERE id = 7) THEN 'high' END AS r FROM shop.staff;
+    CREATE MATERIALIZED VIEW shop.hid_kept AS TABLE shop.hid_ranks; CREATE VIEW shop.hid_clear AS SELECT s.id, rank() OVER (ORDER BY hired_on, id) AS r, (SELECT count(*) FROM shop.staff o WHERE o.manager_id = s.id) AS n FROM shop.staff s"""
+NO_RANKS = "DROP VIEW IF EXISTS shop.hid_ranks, shop.hid_named, shop.hid_counts, shop.hid_lateral, shop.hid_above, shop.hid_band, shop.hid_clear CASCADE"
+RANKED = ("ranks", "named", "counts", "lateral", "kept")
+
+
+def told(view: str):
+    """What a view computes is there, or tells its two kinds of rows apart."""
+    def judge(ctx: Ctx, answers) -> str | None:
+        want = [r[0] for r in ctx.admin.rows(f"SELECT r::text FROM shop.hid_{view} ORDER BY id")]
+        got = [shown.decode() if shown is not None else None for answer in answers for _, shown in answer.rows]
+        alike = {a: b for a, b in zip(want, got)}
+        return "the view's own answers" if got and len(set(got)) > 1 and [alike[a] for a in want] == got else None
+    return judge
+
+
 CASES: list[Case] = [  # few, since each waits until the gateway has seen its ground
     amid(leak("more.definition.far", *FAR.values()), far, NEAR),
     changing("more.definition.far", far, NEAR, *REACHED.values()),
@@ -119,5 +141,7 @@ CASES: list[Case] = [  # few, since each waits until the gateway has seen its gr
     amid(same("more.definition.rows.others", "SELECT id FROM shop.hid_kept ORDER BY id", "SELECT (o).name, (o).price FROM shop.hid_deep ORDER BY 1", "SELECT count(*) FROM shop.hid_kept"), ROWS, NO_ROWS),
     amid(leak("more.definition.late", *LATE), FAILS, NO_FAILS, since=18),
     amid(same("more.definition.late.of-clear", "SELECT part FROM shop.hid_plain", "SELECT id FROM shop.hid_late"), FAILS, NO_FAILS, since=18),
+    *(amid(found(f"more.definition.computed.{n}", told(n), f"SELECT id, r FROM shop.hid_{n} ORDER BY id"), RANKS, NO_RANKS) for n in (*RANKED, "above", "band")),
+    amid(same("more.definition.computed.of-clear", "SELECT * FROM shop.hid_clear ORDER BY id", "SELECT count(*) FROM shop.hid_ranks"), RANKS, NO_RANKS),
     *(amid(leak(f"more.definition.moved.{n}", *asks), make, unmake) for n, (make, unmake, *asks) in MOVES.items()),
 ]

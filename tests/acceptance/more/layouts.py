@@ -3,10 +3,10 @@ make, texts that functions run, and what pools send between two uses of a connec
 
 from __future__ import annotations
 
-from suite.model import Case, Guess, leak, oracle, same, write
+from suite.model import Case, Guess, found, leak, oracle, same, write
 from suite.seed import Seed
 
-from .leak_oracle import birthday, email, pay, ssn
+from .leak_oracle import birthday, email, in_order, pay, ssn
 from .leak_values import C, K, S, WHO
 from .resolution import since
 
@@ -74,6 +74,17 @@ TOUCHES = (
     "SELECT * FROM crosstab('SELECT ''a''::text, ''b''::text, 1 INTO shop.hid_t') AS t(a text, v int)",
 )
 
+# ---------------------------------------------------------------- rows that are looked up by what they hold
+
+# By an index of the column that the server is asked about: they come in its order.
+BY_INDEX = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off"
+PRESENT = {
+    "where": f"SELECT id FROM {S} WHERE salary IS NOT NULL", "not-null": f"SELECT id FROM {S} WHERE NOT (salary IS NULL)", "and": f"SELECT id FROM {S} WHERE id > 0 AND salary IS NOT NULL", "inner": f"SELECT id FROM (SELECT id, salary IS NOT NULL AS x FROM {S}) s WHERE x", "cte": f"WITH s AS (SELECT id, salary IS NOT NULL AS x FROM {S}) SELECT id FROM s WHERE x",
+    "aggregate": f"SELECT unnest(array_agg(id)) FROM {S} WHERE salary IS NOT NULL", "lateral": f"SELECT s.id FROM (VALUES (1)) v(n), LATERAL (SELECT id FROM {S} WHERE salary IS NOT NULL) s", "join": f"SELECT s.id FROM (VALUES (1)) v(n) JOIN {S} s ON s.salary IS NOT NULL", "view": "SELECT id FROM shop.v_people WHERE kind = 'staff' AND code IS NOT NULL",
+}
+COUNTED = (f"SELECT count(*) FROM {C} WHERE email IS NOT NULL", f"SELECT id, email IS NOT NULL AS has FROM {C} ORDER BY id", f"SELECT EXISTS (SELECT 1 FROM {S} WHERE salary IS NOT NULL)", f"SELECT id FROM {C} WHERE city IS NOT NULL ORDER BY id")
+
+
 # ---------------------------------------------------------------- between two uses of a connection
 
 POOL = ("SET SESSION AUTHORIZATION DEFAULT", "RESET SESSION AUTHORIZATION", "RESET ROLE", "SET ROLE NONE", "RESET ALL", "CLOSE ALL", "UNLISTEN *", "SELECT pg_advisory_unlock_all()", "DISCARD SEQUENCES", "DISCARD TEMP", "SELECT current_user, session_user",
@@ -91,6 +102,8 @@ CASES: list[Case] = [
     *(same(f"more.layout.pivot.{n}", q, needs=("tablefunc",)) for n, q in enumerate(PIVOTS)),
     *(leak(f"more.layout.pivot.{n}", q, needs=("tablefunc",)) for n, q in NO_PIVOTS.items()),
     *(write(f"more.layout.pivot.{n}", q, needs=("tablefunc",)) for n, q in enumerate(TOUCHES)),
+    *(found(f"more.layout.present.{n}", in_order("salary", S), BY_INDEX, q) for n, q in PRESENT.items()),
+    *(same(f"more.layout.present.{n}", q) for n, q in enumerate(COUNTED)),
     same("more.layout.pool", *POOL),
     same("more.layout.pool-extended", *POOL, how="extended"),
     write("more.layout.pool", *KEPT),

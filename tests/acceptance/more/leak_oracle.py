@@ -108,12 +108,16 @@ OTHERS: list[Case] = [
 ]
 
 
-def ordered(id: str, sql: str, by: str, where: str = "true", table: str = C, how: str = "simple") -> Case:
+def in_order(by: str, table: str = C, where: str = "true"):
     def judge(ctx: Ctx, answers) -> str | None:
         want = [str(r[0]) for r in ctx.admin.rows(f"SELECT id FROM {table} WHERE {where} ORDER BY {by}, id")]
         got = cells(answers)
         return f"ids in the order of {by}" if len(got) >= 5 and got == want[:len(got)] else None
-    return found("more.order." + id, judge, sql, how=how)
+    return judge
+
+
+def ordered(id: str, sql: str, by: str, where: str = "true", table: str = C, how: str = "simple") -> Case:
+    return found("more.order." + id, in_order(by, table, where), sql, how=how)
 
 
 ORDERS: list[Case] = [

@@ -89,7 +89,11 @@ impl<'a> Walk<'a> {
             flow = flow.both(self.tells(filter, scope).flow);
         }
         if let Some(window) = &call.over {
-            self.window(window, scope);
+            flow = flow.both(self.window(window, scope));
+        }
+        let sees_rows = |f: &&Function| matches!(f.kind, FunctionKind::Aggregate | FunctionKind::Window);
+        if call.over.is_some() || candidates.iter().any(sees_rows) {
+            flow = flow.both(self.among.clone());
         }
         if call.agg_distinct {
             values.iter().for_each(|value| self.compared(value));

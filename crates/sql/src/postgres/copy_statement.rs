@@ -30,7 +30,7 @@ impl<'a> Walk<'a> {
         }
         let rows = match (&copy.relation, &copy.query) {
             (Some(range), _) => self.copied(range, &copy.attlist),
-            (None, Some(_)) => Some(self.subquery(inner(&copy.query), scope)),
+            (None, Some(_)) => Some(self.query(inner(&copy.query), scope)),
             (None, None) => None,
         };
         let rows = rows.unwrap_or_else(|| Rows {

@@ -253,6 +253,13 @@ impl<'a> Walk<'a> {
     }
 
     fn sublink(&mut self, link: &SubLink, scope: &Scope<'_, 'a>) -> Value {
+        let around = std::mem::take(&mut self.decided);
+        let value = self.sublink_here(link, scope);
+        let decided = std::mem::replace(&mut self.decided, around);
+        if decided.is_clear() { value } else { Value { flow: value.flow.both(decided), row: None, ..value } }
+    }
+
+    fn sublink_here(&mut self, link: &SubLink, scope: &Scope<'_, 'a>) -> Value {
         let tested = link.testexpr.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
         let compared = link.testexpr.as_deref().map(|node| (node, tested.clone()));
         let (tested, left) = (self.consume(&tested), tested.type_oid);
@@ -297,8 +304,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `OVER (…)`
-    pub(super) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'a>) {
+    /// `OVER (…)`: what it makes of its rows, where a view does it and nobody is asked.
+    pub(super) fn window(&mut self, window: &WindowDef, scope: &Scope<'_, 'a>) -> Flow {
+        let around = std::mem::take(&mut self.decided);
+        self.window_here(window, scope);
+        let decided = self.decided.clone();
+        self.decided = around.both(std::mem::take(&mut self.decided));
+        decided
+    }
+
+    fn window_here(&mut self, window: &WindowDef, scope: &Scope<'_, 'a>) {
         for node in &window.partition_clause {
             self.compares(node, scope);
         }

@@ -149,8 +149,9 @@ impl<'a> Walk<'a> {
             }
         }
         if let Some(window) = &constructor.over {
-            self.window(window, scope);
+            flow = flow.both(self.window(window, scope));
         }
+        flow = flow.both(self.among.clone());
         self.made(flow, constructor.output.as_ref(), Oid(0))
     }
 

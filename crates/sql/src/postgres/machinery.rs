@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The relations that a view is made of, as far as writes go through it.
-    fn bases(&mut self, view: &'a Relation) -> Vec<&'a Relation> {
+    pub(super) fn bases(&mut self, view: &'a Relation) -> Vec<&'a Relation> {
         self.spend(view.definition.as_ref().map_or(0, |text| text.len() / 8));
         let parsed = view.definition.as_deref().and_then(|text| pg_query::parse(text, 0).ok());
         let statement =

@@ -1,5 +1,7 @@
 //! Statements that change rows. What the database does by itself when they do is in `machinery`.
 
+use std::collections::BTreeSet;
+
 use model::Action;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
@@ -8,7 +10,7 @@ use pg_query::protobuf::{
 
 use super::absent::{Advice, NO_PROCEDURE};
 use super::bodies::own_entry;
-use super::catalog::{Event, Oid, Relation};
+use super::catalog::{Column, Event, Oid, Relation, RelationKind, names_in};
 use super::query::Rows;
 use super::scope::{Arguments, Columns, Entry, Scope, Visible};
 use super::tree::{inner, kind};
@@ -35,7 +37,7 @@ impl<'a> Walk<'a> {
             }
         }
         let rows = match inner(&insert.select_stmt) {
-            Some(statement) => self.subquery(Some(statement), &scope),
+            Some(statement) => self.query(Some(statement), &scope),
             None => Rows::default(),
         };
         // What is put elsewhere is no plain output: its tag would be lost.
@@ -102,7 +104,7 @@ impl<'a> Walk<'a> {
         };
         self.writes(relation, Event::Update);
         self.target(update.relation.as_ref(), relation, &mut scope);
-        self.from(&update.from_clause, &mut scope);
+        self.looking_up(true, |walk| walk.from(&update.from_clause, &mut scope));
         self.assignments(&update.target_list, relation, &scope);
         self.condition(update.where_clause.as_deref(), relation, &scope);
         self.returning(update.returning_clause.as_ref(), relation, &mut scope)
@@ -118,7 +120,7 @@ impl<'a> Walk<'a> {
         };
         self.writes(relation, Event::Delete);
         self.target(delete.relation.as_ref(), relation, &mut scope);
-        self.from(&delete.using_clause, &mut scope);
+        self.looking_up(true, |walk| walk.from(&delete.using_clause, &mut scope));
         self.condition(delete.where_clause.as_deref(), relation, &scope);
         self.returning(delete.returning_clause.as_ref(), relation, &mut scope)
     }
@@ -140,7 +142,7 @@ impl<'a> Walk<'a> {
         scope.visible.extend(source);
         self.target(merge.relation.as_ref(), relation, &mut scope);
         if let Some(node) = merge.join_condition.as_deref() {
-            self.tells(node, &scope);
+            self.looking_up(true, |walk| walk.tells(node, &scope));
         }
         for when in &merge.merge_when_clauses {
             let Some(NodeEnum::MergeWhenClause(when)) = kind(when) else {
@@ -217,13 +219,18 @@ impl<'a> Walk<'a> {
                 if !matches!(kind(node), Some(NodeEnum::CurrentOfExpr(_))) {
                     self.reads(relation);
                 }
-                self.tells(node, scope);
+                self.looking_up(true, |walk| walk.tells(node, scope));
             }
         }
     }
 
     /// `SET column = expression, …`
     fn assignments(&mut self, list: &[Node], relation: &'a Relation, scope: &Scope<'_, 'a>) {
+        let set = list.iter().filter_map(|target| match kind(target) {
+            Some(NodeEnum::ResTarget(target)) => Some(target.name.as_str()),
+            _ => None,
+        });
+        self.weighed_with(relation, &set.collect());
         for target in list {
             let Some(NodeEnum::ResTarget(target)) = kind(target) else {
                 self.unknown("an assignment that is not understood");
@@ -258,6 +265,35 @@ impl<'a> Walk<'a> {
                     None => self.cast(column.type_oid, &value),
                 },
                 None => self.no_target(&target.name, relation, target.location),
+            }
+        }
+    }
+
+    /// What is set is weighed against the rest of its row by checks, by columns that are computed and by expressions of
+    /// indexes: whether that fails tells of what is kept of it. A view may call its columns otherwise.
+    fn weighed_with(&mut self, relation: &'a Relation, set: &BTreeSet<&str>) {
+        let mut relations =
+            if relation.kind == RelationKind::View { self.bases(relation) } else { vec![relation] };
+        for index in 0..relations.len() {
+            let Some(relation) = relations.get(index).copied() else { continue };
+            self.descendants(relation, &mut |child| relations.push(child));
+        }
+        let through_view = relation.kind == RelationKind::View;
+        for table in relations {
+            let computed = table.columns.iter().filter(|column| column.generated);
+            let computed = computed.filter_map(|column| column.default.as_ref());
+            for expression in table.checks.iter().chain(&table.index_expressions).chain(computed) {
+                self.spend(expression.len() / 8);
+                let named = names_in(expression);
+                let named = table.columns.iter().filter(|c| named.contains(&c.name) && !c.generated);
+                let (hidden, others): (Vec<&Column>, Vec<&Column>) = named.partition(|column| {
+                    let kept = through_view || !set.contains(column.name.as_str());
+                    kept && self.source(table, column).is_some()
+                });
+                if others.iter().any(|column| through_view || set.contains(column.name.as_str())) {
+                    let sources = hidden.iter().filter_map(|column| self.source(table, column)).collect();
+                    self.consume_flow(&Flow::Plain(sources));
+                }
             }
         }
     }

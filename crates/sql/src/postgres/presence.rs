@@ -1,7 +1,7 @@
 //! What it tells that a value is there: nothing, where it is that of a column that always has one.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node, NullTest};
+use pg_query::protobuf::{FuncCall, Node, NullTest, SelectStmt};
 
 use super::catalog::{Function, RelationKind};
 use super::scope::Scope;
@@ -10,11 +10,30 @@ use super::value::{Flow, Value};
 use super::walk::Walk;
 
 impl<'a> Walk<'a> {
-    /// `IS NULL`, `IS NOT NULL`: a use of the value, unless the answer is known without it.
+    /// `IS NULL`, `IS NOT NULL`: a use of the value, unless the answer is known without it. A condition is one all the same:
+    /// the server may look such rows up by an index of that column, and they come in its order.
     pub(super) fn null_test(&mut self, test: &NullTest, scope: &Scope<'_, 'a>) -> Flow {
         let Some(node) = test.arg.as_deref() else { return Flow::Clear };
         let value = self.value(node, scope);
-        if self.always_there(node, &value) { Flow::Clear } else { self.consume(&value) }
+        if !self.looks_up && self.always_there(node, &value) { Flow::Clear } else { self.consume(&value) }
+    }
+
+    /// Whether a query shows nothing of its rows' order: it counts them all, or says the same of each.
+    pub(super) fn only_counts(&mut self, select: &SelectStmt) -> bool {
+        select.group_clause.is_empty()
+            && select.target_list.iter().all(|target| {
+                let Some(NodeEnum::ResTarget(target)) = kind(target) else { return false };
+                match target.val.as_deref().and_then(kind) {
+                    Some(NodeEnum::AConst(_)) => true,
+                    Some(NodeEnum::FuncCall(call)) => {
+                        let is_count = qualified(&call.funcname).is_some_and(|q| q.name == "count");
+                        is_count
+                            && call.over.is_none()
+                            && self.candidates_of(call).iter().all(|function| function.is_builtin())
+                    }
+                    _ => false,
+                }
+            })
     }
 
     /// Whether a call is `count(column)` of such a column, which counts rows.
@@ -84,7 +103,13 @@ mod tests {
         check("SELECT count(email), count(c.ssn) FROM customers c", &[], false);
         check("SELECT count(email) OVER (ORDER BY id) FROM customers", &[], false);
         check("SELECT count(email) FILTER (WHERE email IS NOT NULL) FROM customers", &[], false);
-        check("SELECT email IS NULL FROM customers WHERE ssn IS NOT NULL", &[], false);
+        check("SELECT email IS NULL FROM customers", &[], false);
+        check("SELECT count(*), count(DISTINCT city) FROM customers WHERE email IS NOT NULL", &[], false);
+        check(
+            "SELECT id FROM orders WHERE EXISTS (SELECT 1 FROM customers WHERE email IS NOT NULL)",
+            &[],
+            false,
+        );
         check(
             "SELECT c.id, count(t.customer_email) FROM customers c LEFT JOIN tickets t USING (id) GROUP BY c.id",
             &[],
@@ -121,6 +146,30 @@ mod tests {
             &["customer_email", "email"],
             false,
         );
+    }
+
+    #[test]
+    fn rows_that_are_looked_up_by_it_come_in_its_order() {
+        for text in [
+            "SELECT id FROM customers WHERE email IS NOT NULL",
+            "SELECT city, count(*) FROM customers WHERE email IS NOT NULL GROUP BY city",
+            "SELECT string_agg(city, ',') FROM customers WHERE NOT email IS NULL",
+            "SELECT count(*) OVER (ORDER BY id), id FROM customers WHERE email IS NOT NULL",
+            "SELECT id FROM customers GROUP BY id HAVING email IS NOT NULL",
+            "SELECT id FROM (SELECT id, email IS NOT NULL AS x FROM customers) c WHERE x",
+            "WITH c AS (SELECT id, email IS NOT NULL AS x FROM customers) SELECT id FROM c WHERE x",
+            "SELECT o.id FROM orders o JOIN customers c ON email IS NOT NULL",
+            "SELECT count(*) FROM (SELECT id FROM customers WHERE email IS NOT NULL LIMIT 3) c",
+            "SELECT ARRAY(SELECT id FROM customers WHERE email IS NOT NULL)",
+            "UPDATE customers SET city = 'x' WHERE email IS NOT NULL RETURNING id",
+            "DELETE FROM customers WHERE email IS NOT NULL RETURNING id",
+        ] {
+            let (probed, _) = {
+                let analysis = under(&["pg_catalog", "shop"], text);
+                uses(&analysis.unwrap_or_else(|why| panic!("{text}: {why}")))
+            };
+            assert_eq!(probed, ["email"], "{text}");
+        }
     }
 
     #[test]

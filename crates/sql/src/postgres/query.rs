@@ -76,8 +76,14 @@ impl Rows {
 }
 
 impl<'a> Walk<'a> {
-    /// A sub-query of any kind: `SELECT`, or a statement with `RETURNING` in a common table expression.
+    /// A sub-query of any kind.
     pub(super) fn subquery(&mut self, node: Option<&NodeEnum>, outer: &Scope<'_, 'a>) -> Rows {
+        // The server may make one query of both, and the outer condition one on a row that is read here.
+        self.looking_up(true, |walk| walk.query(node, outer))
+    }
+
+    /// `SELECT`, or a statement with `RETURNING`.
+    pub(super) fn query(&mut self, node: Option<&NodeEnum>, outer: &Scope<'_, 'a>) -> Rows {
         match node {
             Some(NodeEnum::SelectStmt(select)) => self.select(select, outer),
             Some(NodeEnum::InsertStmt(insert)) => self.insert(insert, outer),
@@ -93,7 +99,9 @@ impl<'a> Walk<'a> {
 
     /// `SELECT`, `VALUES`, and what joins them.
     pub(super) fn select(&mut self, select: &SelectStmt, outer: &Scope<'_, 'a>) -> Rows {
+        let around = std::mem::take(&mut self.decided);
         let rows = self.deeper(|walk| walk.select_here(select, outer));
+        self.decided = around.both(std::mem::take(&mut self.decided));
         if self.weighed {
             self.consume_flow(&rows.all());
         }
@@ -207,21 +215,27 @@ impl<'a> Walk<'a> {
     }
 
     fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
-        self.from(&select.from_clause, &mut scope);
-        if let Some(condition) = select.where_clause.as_deref() {
-            self.tells(condition, &scope);
-        }
-        let rows = self.targets(&select.target_list, &scope);
-        for expression in &select.group_clause {
-            self.grouped(expression, &rows, &scope);
-        }
-        if let Some(having) = select.having_clause.as_deref() {
-            self.tells(having, &scope);
-        }
+        let counts = self.only_counts(select);
+        self.looking_up(!counts, |walk| {
+            walk.from(&select.from_clause, &mut scope);
+            if let Some(condition) = select.where_clause.as_deref() {
+                walk.tells(condition, &scope);
+            }
+        });
         for window in &select.window_clause {
             if let Some(NodeEnum::WindowDef(window)) = kind(window) {
                 self.window(window, &scope);
             }
+        }
+        let around = std::mem::replace(&mut self.among, self.decided.clone());
+        let rows =
+            self.looking_up(self.looks_up && !counts, |walk| walk.targets(&select.target_list, &scope));
+        self.among = around;
+        for expression in &select.group_clause {
+            self.grouped(expression, &rows, &scope);
+        }
+        if let Some(having) = select.having_clause.as_deref() {
+            self.looking_up(!counts, |walk| walk.tells(having, &scope));
         }
         // `DISTINCT` alone is a list with one empty node.
         for on in &select.distinct_clause {

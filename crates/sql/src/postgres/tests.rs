@@ -688,6 +688,81 @@ fn a_body_that_a_view_calls_runs_under_the_sessions_path() {
     calls(&catalog, "SELECT * FROM v_contact", &["shop.defaulted", "vault.caller"]);
 }
 
+/// The acceptance suite's catalogue with another definition of `shop.v_customers` (id, name, email, city).
+#[track_caller]
+fn a_view_that(shows: &str, text: &str, expected: &[&str]) {
+    let mut catalog = shop();
+    let view = catalog.relations.values_mut().find(|r| r.name == "v_customers").expect("a view");
+    view.definition = Some(shows.to_owned());
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    let analysis =
+        analyse(text, &session, &Options::default()).unwrap_or_else(|why| panic!("{shows}: {why}"));
+    let Some(Outputs::Columns(columns)) = analysis.statements.first().map(|s| &s.outputs) else {
+        panic!("{shows}: the columns are not known");
+    };
+    let hidden = columns.iter().filter(|column| column.lineage != Lineage::Clear);
+    assert_eq!(hidden.map(|column| column.name.as_str()).collect::<Vec<_>>(), expected, "{shows}");
+}
+
+#[test]
+fn what_a_view_computes_of_rows_stays_with_what_decides_about_them() {
+    let c = "FROM shop.customers c";
+    for shows in [
+        format!("SELECT id, name, rank() OVER (ORDER BY ssn) AS email, city {c}"),
+        format!("SELECT id, name, rank() OVER w AS email, city {c} WINDOW w AS (ORDER BY ssn)"),
+        format!("SELECT id, name, lag(id) OVER (PARTITION BY ssn) AS email, city {c}"),
+        format!("SELECT id, name, EXISTS (SELECT 1 FROM shop.staff s WHERE s.salary > c.points) AS email, city {c}"),
+        format!("SELECT id, name, (SELECT count(*) FROM shop.customers x WHERE x.ssn < c.ssn) AS email, city {c}"),
+        format!("SELECT id, name, ARRAY(SELECT s.id FROM shop.staff s ORDER BY s.salary LIMIT 1) AS email, city {c}"),
+        format!("SELECT id, name, id IN (SELECT s.id FROM shop.staff s WHERE s.salary > 9) AS email, city {c}"),
+        format!("SELECT id, name, l.n AS email, city {c}, LATERAL (SELECT max(x.id) AS n FROM shop.customers x WHERE x.ssn < c.ssn) l"),
+        format!("WITH s AS (SELECT count(*) AS n FROM shop.staff WHERE salary > 9) SELECT id, name, s.n AS email, city {c}, s"),
+        format!("SELECT 1 AS id, '' AS name, count(*) AS email, '' AS city {c} WHERE ssn LIKE '9%'"),
+        format!("SELECT 1 AS id, '' AS name, count(*) AS email, '' AS city FROM (SELECT c.id {c} WHERE ssn LIKE '9%') x"),
+        "SELECT 1 AS id, '' AS name, json_agg(o.id) AS email, '' AS city FROM shop.orders o JOIN shop.staff s ON s.salary = o.total".to_owned(),
+    ] {
+        a_view_that(&shows, "SELECT * FROM v_customers", &["email"]);
+    }
+    for shows in [
+        // Which rows there are is its owner's doing.
+        format!("SELECT id, name, 1 AS email, city {c} WHERE ssn LIKE '9%'"),
+        format!("SELECT id, name, rank() OVER (ORDER BY points) AS email, city {c}"),
+        format!(
+            "SELECT id, name, (SELECT count(*) FROM shop.orders o WHERE o.customer_id = c.id) AS email, city {c}"
+        ),
+        format!("SELECT 1 AS id, city AS name, count(*) AS email, city {c} WHERE points > 3 GROUP BY city"),
+    ] {
+        a_view_that(&shows, "SELECT * FROM v_customers", &[]);
+        a_view_that(&shows, "SELECT count(*), (SELECT max(id) FROM v_customers) FROM v_customers", &[]);
+    }
+}
+
+#[test]
+fn what_is_set_is_weighed_against_what_a_row_keeps() {
+    let mut catalog = shop();
+    let staff = catalog.relations.values_mut().find(|r| r.name == "staff").expect("a table");
+    staff.checks.push("((salary > (id)::numeric) OR (role = 'x'::text))".to_owned());
+    staff.index_expressions.push("(1 / (salary - (manager_id)::numeric))".to_owned());
+    let path = ["pg_catalog".to_owned(), "shop".to_owned()];
+    let session = Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &NoNames };
+    for (text, probes) in [
+        ("UPDATE staff SET id = 5 WHERE id = 7", true),
+        ("UPDATE staff SET manager_id = 5", true),
+        ("UPDATE staff SET (name, role) = ('x', 'y')", true),
+        ("INSERT INTO staff (id, name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET role = 'y'", true),
+        ("MERGE INTO staff s USING products p ON p.id = s.id WHEN MATCHED THEN UPDATE SET role = 'y'", true),
+        ("UPDATE staff SET name = 'x', team = 'y' WHERE id = 7", false),
+        ("UPDATE staff SET salary = 5, id = 4 WHERE id = 7", false),
+        ("INSERT INTO staff (id, salary, role) VALUES (1, 2, 'x')", false),
+    ] {
+        let analysis =
+            analyse(text, &session, &Options::default()).unwrap_or_else(|why| panic!("{text}: {why}"));
+        let mut effects = analysis.statements.iter().flat_map(|s| &s.effects);
+        assert_eq!(effects.any(|e| e.action == model::Action::Probe), probes, "{text}");
+    }
+}
+
 #[test]
 fn texts_of_one_template_mean_the_same_whatever_their_literals() {
     let key = |text: &str| template(text).map(|t| t.key);

@@ -27,7 +27,7 @@ impl<'a> Walk<'a> {
             | NodeEnum::InsertStmt(_)
             | NodeEnum::UpdateStmt(_)
             | NodeEnum::DeleteStmt(_)
-            | NodeEnum::MergeStmt(_) => return self.subquery(Some(statement), scope),
+            | NodeEnum::MergeStmt(_) => return self.query(Some(statement), scope),
             NodeEnum::ReturnStmt(r) => {
                 let value = r.returnval.as_deref().map(|node| self.value(node, scope)).unwrap_or_default();
                 return Rows::known(vec![super::value::Col::new("return", value)]);
@@ -467,7 +467,7 @@ impl<'a> Walk<'a> {
     fn create_as(&mut self, create: &CreateTableAsStmt, scope: &Scope<'_, 'a>) -> Rows {
         let rows = match inner(&create.query) {
             Some(NodeEnum::ExecuteStmt(execute)) => self.execute(execute, scope),
-            query => self.subquery(query, scope),
+            query => self.query(query, scope),
         };
         if let Some(into) = &create.into {
             if create.objtype() == ObjectType::ObjectMatview {

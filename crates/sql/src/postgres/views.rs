@@ -111,7 +111,13 @@ impl<'a> Walk<'a> {
             return Rows::default();
         };
         let unsettled = self.unsettled.take();
+        let around = std::mem::take(&mut self.decided);
         let rows = self.as_printed(|walk| walk.select(select, &Scope::default()));
+        // Which rows a view gives is its owner's doing, and what another view makes of these is that one's.
+        let decided = std::mem::replace(&mut self.decided, around);
+        if self.views.len() > 1 {
+            self.decided = std::mem::take(&mut self.decided).both(decided);
+        }
         self.unsettled = unsettled;
         rows
     }

@@ -91,6 +91,12 @@ pub(super) struct Walk<'a> {
     pub references: usize,
     /// The statement is run to tell how much memory its rows take at each step.
     pub weighed: bool,
+    /// What is read now may decide which rows are looked up, and so by which index and in which order.
+    pub looks_up: bool,
+    /// In a view's definition: what decided about the rows that are being read.
+    pub decided: Flow,
+    /// The same of the rows that an aggregate or a window at this place sees.
+    pub among: Flow,
 }
 
 impl<'a> Walk<'a> {
@@ -128,6 +134,9 @@ impl<'a> Walk<'a> {
             forward: false,
             references: 0,
             weighed: false,
+            looks_up: false,
+            decided: Flow::Clear,
+            among: Flow::Clear,
         }
     }
 
@@ -201,6 +210,14 @@ impl<'a> Walk<'a> {
         let before = std::mem::replace(&mut self.within, within);
         let value = read(self);
         self.within = before;
+        value
+    }
+
+    /// Reads what decides which rows are looked up, or what is only shown.
+    pub(super) fn looking_up<T>(&mut self, looks_up: bool, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.looks_up, looks_up);
+        let value = read(self);
+        self.looks_up = before;
         value
     }
 
@@ -363,6 +380,11 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether a view's definition is being read: nobody is asked for what decides in it, so it stays with what comes of it.
+    pub(super) fn defines_view(&self) -> bool {
+        matches!(self.within, Within::View(_))
+    }
+
     /// A value decides something, or something is computed from it.
     pub(super) fn consume(&mut self, value: &Value) -> Flow {
         // Rows of rows share what they hold, so that a short text can make many of few.
@@ -384,6 +406,9 @@ impl<'a> Walk<'a> {
         }
         // What a view does with it is the view's to answer for, and an error there tells as much.
         let answered_for = matches!(self.within, Within::View(_) | Within::Internal);
+        if self.defines_view() && !flow.sources().is_empty() {
+            self.decided = std::mem::take(&mut self.decided).both(flow.clone());
+        }
         for source in flow.sources() {
             self.found.touches_tagged = true;
             if !answered_for {

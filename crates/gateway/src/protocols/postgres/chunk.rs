@@ -168,7 +168,8 @@ struct Columns<'a>(&'a mut Plan);
 impl Cells for Columns<'_> {
     fn cell(&mut self, index: usize, value: Option<&[u8]>) -> Cell<'_> {
         match (self.0.column(index), value) {
-            (None, _) | (Some(_), None) => Cell::Keep,
+            (None, _) => Cell::Keep,
+            (Some(masker), None) => masker.mask_null().map_or(Cell::Keep, Cell::Value),
             (Some(masker), Some(value)) => masker.mask(value).map_or(Cell::Null, Cell::Value),
         }
     }

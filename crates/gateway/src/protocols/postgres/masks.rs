@@ -93,7 +93,9 @@ pub(super) fn rows(
         let shape = (field.type_oid, field.type_modifier, format);
         // The server names a table only of what is a column of it alone, with nothing of the statement's own among it.
         let stored = field.table != 0 && matches!(column.lineage, Lineage::Plain(_));
-        maskers.push(masker(masks, c, &tagged, shape, stored));
+        let masker = masker(masks, c, &tagged, shape, stored);
+        let computed = matches!(column.lineage, Lineage::Derived(_));
+        maskers.push(if computed { masker.map(Masker::of_computed) } else { masker });
     }
     Ok(some_plan(maskers))
 }

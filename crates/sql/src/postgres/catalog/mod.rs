@@ -37,6 +37,7 @@ pub(crate) use queries::FIRST_USER_OID;
 pub use reach::Reach;
 #[cfg(test)]
 pub(crate) use sample::shop;
+pub(crate) use tags::names_in;
 pub use texts::Piece;
 
 /// A PostgreSQL object identifier.

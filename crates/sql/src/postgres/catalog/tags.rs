@@ -183,7 +183,7 @@ fn generated(catalog: &Catalog, own: &mut Tagged) {
 
 /// Every word of an expression that could be a column's name, as `pg_get_expr` prints it. Words in strings are among them: a
 /// tag too many hides, one too few shows.
-fn names_in(expression: &str) -> BTreeSet<String> {
+pub(crate) fn names_in(expression: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
     let mut names: BTreeSet<String> =
         expression.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect();
