@@ -11,9 +11,6 @@ use testkit::process::text;
 
 use crate::rig::{DATABASE, Rig, said, server};
 
-/// Whatever is waited for comes within this.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);

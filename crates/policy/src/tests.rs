@@ -581,7 +581,7 @@ fn long_policies_are_read_and_decide() {
         .map(|n| {
             format!(
                 "@id(\"{n}\") forbid (principal, action, resource) when {{ {} }};",
-                vec!["false"; 10].join(" && ")
+                ["false"; 10].join(" && ")
             )
         })
         .collect();
