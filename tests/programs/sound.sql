@@ -198,3 +198,12 @@ SELECT lower('[1,2)'::a.doms_range);
 
 -- Whoever locks a view locks what it reads.
 LOCK TABLE a.good IN SHARE MODE;
+
+-- Whoever locks rows of a view locks those of its tables' heirs.
+CREATE TABLE a.held (id int);
+CREATE TABLE a.held_too () INHERITS (a.held);
+INSERT INTO a.held_too VALUES (1);
+CREATE VIEW a.holding AS SELECT id FROM a.held;
+CREATE VIEW a.holding_too AS SELECT id FROM a.holding;
+SELECT id FROM a.holding FOR UPDATE;
+SELECT id FROM a.holding_too FOR UPDATE;

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use testkit::durward::Target;
 
-use crate::rig::{DATABASE, Rig, server};
+use crate::rig::{DATABASE, Rig, Way, server};
 
 const POLICY: &str = "@id(\"all\")\npermit (principal, action, resource);\n\
      @id(\"kept\")\nforbid (principal, action in Action::\"write\", resource in Schema::\"sample/kept\");\n\
@@ -206,6 +206,113 @@ async fn code_that_runs_later_does_what_was_decided() {
     for honest in HONEST {
         let failed = send(&rig.through().connect().await, honest).await;
         wrong.extend(failed.into_iter().map(|failed| format!("honest: {failed}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What another session defines while code of this one is still to run: it writes where nobody may write.
+const REDEFINED: &str = "CREATE OR REPLACE FUNCTION mine.helper() RETURNS int LANGUAGE plpgsql \
+    AS $$ BEGIN INSERT INTO kept.ledger VALUES (1); RETURN 1; END $$";
+/// As it was.
+const DEFINED: &str =
+    "CREATE OR REPLACE FUNCTION mine.helper() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$";
+/// What changes nothing of that.
+const UNRELATED: &str =
+    "CREATE OR REPLACE FUNCTION mine.unrelated() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$";
+
+/// Messages of one session before the other one defines something, and behind that.
+const TWO_SESSIONS: &[(&[&str], &[&str])] = &[
+    (&["BEGIN", "DECLARE c CURSOR FOR SELECT mine.helper() FROM mine.plain"], &["FETCH 2 FROM c", "COMMIT"]),
+    (&["BEGIN; DECLARE c CURSOR FOR SELECT mine.helper() FROM mine.plain"], &["MOVE 2 IN c", "COMMIT"]),
+    (&["BEGIN", "DECLARE c CURSOR WITH HOLD FOR SELECT mine.helper() FROM mine.plain"], &["COMMIT"]),
+    (&["SET search_path = mine", "BEGIN", "INSERT INTO mine.noted VALUES (1)"], &["COMMIT"]),
+    (&["SET search_path = mine", "BEGIN; INSERT INTO mine.noted VALUES (1)"], &["SELECT 1", "COMMIT"]),
+    (
+        &["SET search_path = mine", "BEGIN", "INSERT INTO mine.noted VALUES (1)"],
+        &["SET CONSTRAINTS ALL IMMEDIATE", "COMMIT"],
+    ),
+];
+
+/// A function whose names are bound when it is made may be made anew, too. From version 14 on.
+const MADE_ANEW: &[&str] = &[
+    "BEGIN",
+    "DECLARE c CURSOR FOR SELECT mine.bound() FROM mine.plain",
+    "CREATE OR REPLACE FUNCTION mine.bound() RETURNS int LANGUAGE sql BEGIN ATOMIC; INSERT INTO kept.ledger VALUES (1); SELECT 1; END",
+    "FETCH 2 FROM c",
+    "COMMIT",
+];
+const BOUND: &str =
+    "CREATE OR REPLACE FUNCTION mine.bound() RETURNS int LANGUAGE sql BEGIN ATOMIC; SELECT 2; SELECT 1; END";
+
+async fn begun_and_ended(way: &Way, before: &[&str], other: &str, behind: &[&str]) -> Vec<String> {
+    let (one, two) = (way.connect().await, way.connect().await);
+    let mut failed = send(&one, before).await;
+    failed.extend(send(&two, &[other]).await);
+    failed.extend(send(&one, behind).await);
+    failed
+}
+
+/// A portal of which one row is fetched, then what it calls is defined anew by another session.
+async fn by_portal_of_two(way: &Way, other: &str) -> Result<(), tokio_postgres::Error> {
+    let (mut one, two) = (way.connect().await, way.connect().await);
+    let transaction = one.transaction().await?;
+    let portal = transaction.bind("SELECT mine.helper() FROM mine.plain", &[]).await?;
+    transaction.query_portal(&portal, 1).await?;
+    two.batch_execute(other).await?;
+    transaction.query_portal(&portal, 1).await?;
+    transaction.commit().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_that_runs_later_does_what_was_decided_whoever_defines_it_anew() {
+    let rig = Rig::start(&["autovacuum=off"], POLICY);
+    rig.server.sql(DATABASE, SAMPLE).unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    let server = rig.direct().connect().await;
+    let version: i32 =
+        server.query_one("SELECT current_setting('server_version_num')::int", &[]).await.unwrap().get(0);
+    let mut wrong = Vec::new();
+    // Defined through the gateway, which therefore knows it at once.
+    let judge = async |wrong: &mut Vec<String>, what: &str, direct: bool| {
+        if (ledger(&server).await > 0) != direct {
+            wrong.push(format!("{}: {what}", if direct { "no attack" } else { "WRITTEN" }));
+        }
+        server.batch_execute("TRUNCATE kept.ledger, mine.noted, mine.soon").await.unwrap();
+        let client = rig.through().connect().await;
+        client.batch_execute(DEFINED).await.unwrap();
+        if version >= 140_000 {
+            client.batch_execute(BOUND).await.unwrap();
+        }
+    };
+    let (direct, through) = (rig.direct(), rig.through());
+    judge(&mut wrong, "nothing yet", false).await;
+    for (before, behind) in TWO_SESSIONS {
+        let what = format!("{} | {}", before.join("; "), behind.join("; "));
+        begun_and_ended(&direct, before, REDEFINED, behind).await;
+        judge(&mut wrong, &what, true).await;
+        let failed = begun_and_ended(&through, before, REDEFINED, behind).await;
+        judge(&mut wrong, &what, false).await;
+        if failed.is_empty() {
+            wrong.push(format!("nothing is refused: {what}"));
+        }
+        for other in [UNRELATED, DEFINED] {
+            let failed = begun_and_ended(&through, before, other, behind).await;
+            wrong.extend(failed.into_iter().map(|failed| format!("honest: {failed}")));
+            judge(&mut wrong, &what, false).await;
+        }
+    }
+    // The server itself hears of it at a moment of its own.
+    assert!(by_portal_of_two(&through, REDEFINED).await.is_err());
+    judge(&mut wrong, "a portal", false).await;
+    by_portal_of_two(&through, UNRELATED).await.unwrap();
+    if version >= 140_000 {
+        send(&direct.connect().await, MADE_ANEW).await;
+        judge(&mut wrong, "made anew", true).await;
+        let failed = send(&through.connect().await, MADE_ANEW).await;
+        judge(&mut wrong, "made anew", false).await;
+        if failed.is_empty() {
+            wrong.push("nothing is refused: made anew".to_owned());
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

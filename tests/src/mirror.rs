@@ -21,11 +21,17 @@ const ALL: &str = r#"@id("all") permit (principal, action, resource);"#;
 
 /// So many of each kind, where `DURWARD_SESSIONS` says nothing.
 const CASES: &str = "40";
+/// Nothing is compared: a session that is refused something goes another way than one at the server.
+const HIDDEN_ALONE: [&str; 3] = ["--alone", "--honest", "0"];
 
 /// `policy` is one of those that the program knows.
 fn nothing_hidden_shows(policy: &str, permits: &[&str], more: &str) {
+    holds(policy, permits, more, &HIDDEN_ALONE, CASES);
+}
+
+fn holds(policy: &str, permits: &[&str], more: &str, how: &[&str], cases: &str) {
     let server = server(&[]);
-    for made in ["CREATE DATABASE twin", "CREATE ROLE mirror_r SUPERUSER"] {
+    for made in ["CREATE DATABASE twin", "CREATE ROLE mirror_r SUPERUSER", "CREATE ROLE mirror_n"] {
         server.sql("postgres", made).unwrap();
     }
     let (port, keys) = (server.port(), Scratch::new("sessions").unwrap());
@@ -49,8 +55,8 @@ fn nothing_hidden_shows(policy: &str, permits: &[&str], more: &str) {
     assert!(said.ends_with("ended with exit status: 0\n"), "{said}");
     // What it made is found when the catalogue is looked at next.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let cases = std::env::var("DURWARD_SESSIONS").unwrap_or_else(|_| CASES.to_owned());
-    let said = program(&["--alone", "--honest", "0", "--seconds", "900", "--count", &cases]);
+    let cases = std::env::var("DURWARD_SESSIONS").unwrap_or_else(|_| cases.to_owned());
+    let said = program(&[how, &["--seconds", "900", "--count", &cases]].concat());
     assert!(said.ends_with("ended with exit status: 0\n"), "{said}");
     let log = rig.gateway.log();
     assert!(!log.contains("panicked"), "{log}");
@@ -74,4 +80,9 @@ fn sessions_that_do_anything_at_random_see_nothing_hidden() {
 #[test]
 fn sessions_at_random_on_a_strict_target_see_nothing_hidden() {
     nothing_hidden_shows("all", &[ALL], "read_only = \"strict\"\nfreshness = \"strict\"");
+}
+
+#[test]
+fn sessions_at_random_are_answered_as_by_the_server() {
+    holds("all", &[ALL], "", &["--honest", "1"], "12");
 }

@@ -47,6 +47,8 @@ impl Objects {
                 self.spoken_of.extend(<[u8; 4]>::try_from(bytes).map(u32::from_ne_bytes).ok());
             }
             "COERCETODOMAIN" | "COERCEVIAIO" => self.types.extend(oid("resulttype")),
+            // A field is of its type already: nothing is checked where it is picked.
+            "FIELDSELECT" => self.spoken_of.extend(oid("resulttype")),
             _ => (),
         }
         for name in ["funcid", "opfuncid", "aggfnoid", "winfnoid"] {
