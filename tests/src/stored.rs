@@ -30,9 +30,7 @@ async fn a_mask_that_comes_back_is_refused_and_the_session_goes_on() {
     for text in [
         format!("UPDATE owners SET plan = 'paid', email = '{email}' WHERE id = 1"),
         format!("UPDATE owners SET card = '{card}' WHERE id = 1"),
-        format!(
-            "INSERT INTO owners VALUES (1, '{email}', '{card}', 'paid') ON CONFLICT (id) DO UPDATE SET email = '{email}'"
-        ),
+        format!("INSERT INTO owners VALUES (2, '{email}', '4012888888881881', 'paid')"),
         format!("SELECT 1; UPDATE owners SET email = '{email}' WHERE id = 1"),
     ] {
         let error = client.simple_query(&text).await.expect_err(&text);

@@ -503,18 +503,28 @@ fn hint(effect: &Effect) -> Option<String> {
         "Leave the setting out: the statement runs under the one that the session has."
     } else if effect.action == Action::LockTable {
         "Leave the lock out: a statement takes by itself what it needs."
+    } else if effect.action == Action::LockRows {
+        "Leave FOR UPDATE or FOR SHARE out: a read needs no lock."
+    } else if effect.action == Action::RunCode {
+        "Send the statements in it by themselves."
+    } else if effect.action == Action::Create && is_temporary(&effect.resource) {
+        "Put its query into the statement that uses it, as a common table expression."
     } else if effect.action == Action::Notify {
         "Leave the notification out, or write what others are to know into a table that you may write."
     } else if effect.action == Action::OtherSession {
         "Leave it out: what is of other sessions is for whoever runs the target."
     } else if effect.action == Action::Probe {
-        "Select the column plainly (its values are masked), or leave it out."
+        "Select the column plainly (its values are masked), count rows with count(*), or leave it out."
     } else if effect.action == Action::Unknown {
         "Write the statement so that every name in it is certain, and send statements one at a time."
     } else {
         return None;
     };
     Some(hint.to_owned())
+}
+
+fn is_temporary(resource: &Resource) -> bool {
+    matches!(resource, Resource::Table(table) if table.schema.starts_with("pg_temp"))
 }
 
 pub(crate) fn covers(policy: &Policy, action: Action) -> bool {

@@ -61,7 +61,7 @@ impl Becomes {
         }
         let record = target.get("PLpgSQL_rec").and_then(refname).and_then(|name| variable(name, arguments));
         match record {
-            Some(value) if value.type_oid == Some(RECORD) && value.row.is_none() => Self::Nothing,
+            Some(value) if value.type_oid == Some(RECORD) => Self::Nothing,
             Some(_) | None => Self::Anything,
         }
     }
@@ -212,7 +212,7 @@ fn found_in(tree: &Json, counts: &mut Vec<String>, labels: &mut Vec<String>) {
     }
 }
 
-fn refname(datum: &Json) -> Option<&str> {
+pub(super) fn refname(datum: &Json) -> Option<&str> {
     datum.get("refname").and_then(Json::as_str)
 }
 

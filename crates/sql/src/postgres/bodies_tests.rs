@@ -428,6 +428,27 @@ fn of_a_row_that_it_is_given_a_function_uses_what_its_body_does() {
     called(&made, dressed, number, &[]);
 }
 
+/// A parameter of type `void` is no argument: the server calls what takes the others.
+#[test]
+fn a_parameter_may_be_left_out_of_a_call() {
+    const KEY: &str = "SELECT api_key FROM shop.secrets";
+    const ROW: &str = "SELECT c.name";
+    let two = [Made::new("f", "sql", KEY), Made::new("f", "sql", ROW).of("products")];
+    for text in [
+        "SELECT shop.f($1)",
+        "SELECT shop.f($1::void)",
+        "SELECT shop.f($1, $2)",
+        "SELECT * FROM shop.f($1) AS result",
+        "SELECT CASE WHEN true THEN pg_sleep(0) ELSE $1 END, shop.f($1)",
+        "DO $$ DECLARE r record; BEGIN SELECT pg_sleep(0) AS v INTO r; PERFORM shop.f(r.v); END $$",
+    ] {
+        called(&two, text, &["select shop.secrets"], &[]);
+    }
+    called(&two, "SELECT shop.f(p) FROM shop.products p", &[], &["secrets", "unknown"]);
+    called(&[], "SELECT now($1::void), upper('a', $1), round($2)", &[], &["unknown"]);
+    called(&[], "SELECT now(NULL::void)", &["unknown"], &[]);
+}
+
 /// The sample has a cast of its own from a type of `shop`'s to text, which reads `shop.secrets`: whatever may be a value of that
 /// type runs it.
 #[test]
@@ -447,6 +468,11 @@ fn what_code_puts_into_its_variables_becomes_what_they_were_declared() {
         "DECLARE n int; BEGIN SELECT count(*) INTO n FROM shop.products; RETURN n::text; END",
         "DECLARE n int; s text; BEGIN FOR n, s IN SELECT id, name FROM shop.products LOOP s := s || n; END LOOP; RETURN s; END",
         "DECLARE d date := current_date; BEGIN RETURN (d - date '2020-01-01')::text; END",
+        "DECLARE r record; s text := ''; BEGIN FOR r IN SELECT id, name, count(*) AS n FROM shop.products GROUP BY 1, 2 LOOP s := s || r.name || r.id; s := r.n; END LOOP; RETURN s; END",
+        "DECLARE r record; n int; BEGIN SELECT id, price INTO r FROM shop.products; n := r.id; IF r.price > 3 THEN RETURN r.price; END IF; RETURN r::text; END",
+        "DECLARE r record; q record; BEGIN SELECT id INTO r FROM shop.products; FOR q IN SELECT r.id + 1 AS next LOOP RETURN q.next; END LOOP; RETURN ''; END",
+        "DECLARE r record; c CURSOR FOR SELECT name FROM shop.products; BEGIN FOR r IN SELECT name FROM shop.products LOOP RETURN r.name; END LOOP; RETURN 'x'; END",
+        "DECLARE r record; s text; BEGIN IF random() > 2 THEN SELECT 1 AS a INTO r; ELSE SELECT 2 AS a INTO r; END IF; r.a := 3; s := r.a; RETURN s; END",
         "DECLARE n int := 3; BEGIN WHILE n > 0 LOOP n := n - 1; EXIT WHEN n = 1; END LOOP; RAISE NOTICE '%', n; RETURN n; END",
     ] {
         let made = [Made::new("f", "plpgsql", source)];
@@ -468,6 +494,15 @@ fn what_code_puts_into_its_variables_becomes_what_they_were_declared() {
         "DECLARE i shop.addr; BEGIN FOR i IN 1..3 LOOP NULL; END LOOP; RETURN i::text; END",
         "DECLARE found shop.addr; BEGIN RETURN found::text; END",
         "DECLARE sqlstate shop.addr; BEGIN RETURN sqlstate::text; END",
+        // So may be the field of a record into which something else is put anywhere.
+        "DECLARE r record; s text; BEGIN SELECT NULL::shop.addr AS a INTO r; s := r.a; RETURN s; END",
+        "DECLARE r record; s text; BEGIN FOR i IN 1..2 LOOP IF i = 2 THEN s := r.a; END IF; SELECT 1 AS a INTO r; SELECT NULL::shop.addr AS a INTO r; END LOOP; RETURN 'x'; END",
+        "DECLARE r record; s text; q record; BEGIN SELECT 1 AS a INTO r; SELECT NULL::shop.addr AS a INTO q; r := q; s := r.a; RETURN 'x'; END",
+        "DECLARE r record; s text; c refcursor; BEGIN SELECT 1 AS a INTO r; OPEN c FOR SELECT NULL::shop.addr AS a; FETCH c INTO r; s := r.a; RETURN 'x'; END",
+        "DECLARE r record; t ALIAS FOR r; s text; BEGIN SELECT 1 AS a INTO r; SELECT NULL::shop.addr AS a INTO t; s := r.a; RETURN 'x'; END",
+        "DECLARE r record; s text; BEGIN SELECT 1 AS a INTO r; DECLARE r record; BEGIN SELECT NULL::shop.addr AS a INTO r; s := r.a; END; RETURN 'x'; END",
+        "DECLARE r record; s text; BEGIN SELECT 1 AS a INTO r; CALL shop.fills_it(r); s := r.a; RETURN 'x'; END",
+        "DECLARE r record := ROW(NULL::shop.addr); s text; BEGIN s := r.f1; SELECT 1 AS f1 INTO r; RETURN 'x'; END",
         // A block's variable by the block's name, and what an alias stands for.
         "<<b>> DECLARE s text; BEGIN b.s := NULL::shop.addr; RETURN 'x'; END",
         "DECLARE s text; t ALIAS FOR s; BEGIN t := NULL::shop.addr; RETURN 'x'; END",

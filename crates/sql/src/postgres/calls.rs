@@ -1,6 +1,7 @@
 //! Functions and operators. A name stands for every candidate that the server could choose, unless the arguments' types
 //! settle it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use model::{Action, Effect, Resource};
@@ -9,10 +10,10 @@ use pg_query::protobuf::{CoercionForm, FuncCall, Node};
 
 use super::Control;
 use super::absent::{Advice, NO_FUNCTION};
-use super::catalog::{Function, FunctionKind, Oid, TypeKind};
+use super::catalog::{Function, FunctionKind, Oid, Type, TypeKind};
 use super::classes::never_compares;
 use super::functions::{Class, Origin, classify};
-use super::run_text::is_crosstab;
+use super::run_text::is_of_tablefunc;
 use super::scope::Scope;
 use super::settings::{self, Setting};
 use super::tree::{Qualified, constant, kind, qualified, text_constant};
@@ -39,7 +40,7 @@ impl<'a> Walk<'a> {
             row.unwrap_or_else(|| walk.value(node, scope))
         };
         let values: Vec<Value> = call.args.iter().map(|node| given(self, node)).collect();
-        let candidates = self.candidates_of(call);
+        let candidates = self.candidates_of(call, scope);
         if let ([value], true, None) = (values.as_slice(), plain, name.schema)
             && let Some(column) =
                 value.row.as_ref().and_then(|row| row.iter().find(|c| &*c.name == name.name))
@@ -60,7 +61,7 @@ impl<'a> Walk<'a> {
             }
         }
         let mut flow = Flow::Clear;
-        let counts = self.counts_rows(call, &candidates, &values);
+        let counts = self.counts_rows(call, &candidates, &values) || tells_types(&name, &candidates);
         let (rows, others): (Vec<usize>, Vec<usize>) = (0..values.len())
             .filter(|_| !counts)
             .partition(|index| by_place && values.get(*index).is_some_and(|v| v.row.is_some()));
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Every function that a call could mean.
-    pub(super) fn candidates_of(&mut self, call: &FuncCall) -> Vec<&'a Function> {
+    pub(super) fn candidates_of(&mut self, call: &FuncCall, scope: &Scope<'_, 'a>) -> Vec<&'a Function> {
         let Some(name) = qualified(&call.funcname) else { return Vec::new() };
         let count = if call.func_variadic { None } else { Some(call.args.len() + within_group(call)) };
         // Before 16 `json_object(…)` was a call like any other; the grammar of today names the server's own.
@@ -205,7 +206,45 @@ impl<'a> Walk<'a> {
         let extract = self.major < 14
             && (schema, name.name) == (Some("pg_catalog"), "extract")
             && call.funcformat() == CoercionForm::CoerceSqlSyntax;
-        self.candidates(schema, if extract { "date_part" } else { name.name }, count, false)
+        let name = if extract { "date_part" } else { name.name };
+        let all = self.candidates(schema, name, count, false);
+        match count {
+            Some(count) if !call.agg_within_group => {
+                // Variables of code are parameters to the server.
+                let in_code = scope.levels().any(|s| s.arguments.is_some_and(|a| a.variables));
+                let open = call.args.iter().filter(|node| may_be_void(node, in_code)).count();
+                self.with_fewer(all, (schema, name), count.saturating_sub(open)..count)
+            }
+            Some(_) | None => all,
+        }
+    }
+
+    /// Parameters of type `void` are no arguments to the server (`ParseFuncOrColumn`, for JDBC's results): it calls what takes
+    /// the others. Which they are is the client's to say, or that of what stands around them, so that each may be one. What is
+    /// harmless anyway is looked at only where nothing else is meant.
+    fn with_fewer(
+        &mut self,
+        mut all: Vec<&'a Function>,
+        (schema, name): (Option<&str>, &str),
+        counts: Range<usize>,
+    ) -> Vec<&'a Function> {
+        let (major, none) = (self.major, all.is_empty());
+        let is_harmless = |f: &Function| {
+            let origin = f.extension.as_deref().map_or(Origin::Catalog, Origin::Extension);
+            let reviewed = f.is_builtin() || f.extension.is_some() && f.language == "c";
+            reviewed && classify(origin, &f.name, major) == Some(Class::Harmless)
+        };
+        let catalog = self.catalog;
+        let is_there = |count: &usize| catalog.functions_named(name).any(|f| takes(f, *count));
+        for fewer in counts.rev().filter(is_there) {
+            for function in self.candidates(schema, name, Some(fewer), false) {
+                let known = all.iter().any(|known| known.oid == function.oid);
+                if !known && (none || !is_harmless(function)) {
+                    all.push(function);
+                }
+            }
+        }
+        all
     }
 
     /// No function of this name takes so many arguments.
@@ -227,8 +266,21 @@ impl<'a> Walk<'a> {
     /// The types of arguments, as far as they are known.
     pub(super) fn given_types(&self, values: &[Value]) -> String {
         let known = |v: &Value| v.type_oid.and_then(|t| self.catalog.type_by_oid(t));
-        let given: Vec<&str> = values.iter().map(|v| known(v).map_or("unknown", shown_type)).collect();
-        given.join(", ")
+        let shown = |v: &Value| known(v).map_or_else(|| "unknown".to_owned(), |of| self.said_type(of));
+        values.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A type's name as the server's messages spell it (`format_type`).
+    fn said_type(&self, of: &Type) -> String {
+        if of.is_array()
+            && let Some(element) = self.catalog.type_by_oid(of.element)
+        {
+            return format!("{}[]", self.said_type(element));
+        }
+        let first = self.names.path.iter().find_map(|schema| self.catalog.type_named(schema, &of.name));
+        let is_seen = of.schema == "pg_catalog" || first.is_some_and(|first| first.oid == of.oid);
+        let schema = if is_seen { String::new() } else { format!("{}.", of.schema) };
+        format!("{schema}{}", shown_type(of))
     }
 
     /// Functions by name that the search path shows and that take so many arguments.
@@ -328,13 +380,13 @@ impl<'a> Walk<'a> {
         let mut flow = Flow::Clear;
         let mut own_done = false;
         for function in &chosen {
-            self.fills(function, values.first().and_then(|value| value.type_oid));
+            self.fills(function, values.first());
             if function.is_builtin() {
                 if !own_done {
                     own_done = true;
                     self.own_function(function, nodes, scope);
                 }
-            } else if is_crosstab(function) {
+            } else if is_of_tablefunc(function) {
                 self.found.functions.insert(function.function_name());
                 self.runs_text(function, nodes, scope);
             } else {
@@ -348,12 +400,19 @@ impl<'a> Walk<'a> {
 
     /// Functions that make a row of the type of their first argument: what the JSON or `hstore` holds becomes values of the
     /// columns' types.
-    fn fills(&mut self, function: &Function, row: Option<Oid>) {
+    fn fills(&mut self, function: &Function, row: Option<&Value>) {
         if !function.name.contains("populate_record") {
             return;
         }
-        match row.filter(|oid| !matches!(*oid, RECORD | UNKNOWN)) {
-            Some(row) => self.must_pass(row),
+        let columns = row.filter(|row| row.type_oid == Some(RECORD)).and_then(|row| row.row.as_deref());
+        let columns = columns.into_iter().flatten().map(|column| column.value.type_oid);
+        let types: Option<Vec<Oid>> = match row.and_then(|row| row.type_oid) {
+            Some(RECORD) => columns.collect(),
+            other => other.map(|row| vec![row]),
+        };
+        match types.filter(|types| !types.is_empty() && !types.contains(&UNKNOWN) && !types.contains(&RECORD))
+        {
+            Some(types) => types.into_iter().for_each(|of| self.must_pass(of)),
             None => self.must_pass_any(),
         }
     }
@@ -385,17 +444,20 @@ impl<'a> Walk<'a> {
             return vec![*text];
         }
         let fits = |function: &&'a Function| {
-            values.iter().enumerate().all(|(index, value)| {
-                let declared = match function.arguments.get(index) {
-                    // What is VARIADIC takes elements or the array.
-                    Some(_) if function.variadic && index + 1 >= function.arguments.len() => None,
-                    declared => declared,
-                };
-                match (value.type_oid, declared) {
-                    (Some(given), Some(declared)) => self.stands_for(given, *declared),
-                    _ => true,
-                }
-            })
+            // Where some are left out, others stand in their places.
+            let moved = !function.variadic && function.arguments.len() < values.len();
+            moved
+                || values.iter().enumerate().all(|(index, value)| {
+                    let declared = match function.arguments.get(index) {
+                        // What is VARIADIC takes elements or the array.
+                        Some(_) if function.variadic && index + 1 >= function.arguments.len() => None,
+                        declared => declared,
+                    };
+                    match (value.type_oid, declared) {
+                        (Some(given), Some(declared)) => self.stands_for(given, *declared),
+                        _ => true,
+                    }
+                })
         };
         let fitting: Vec<&'a Function> = candidates.iter().copied().filter(fits).collect();
         if fitting.is_empty() { candidates } else { fitting }
@@ -482,14 +544,14 @@ impl<'a> Walk<'a> {
             return self.does(Action::Configure, Resource::Target);
         };
         self.found.moves_path |= super::moves::is_path_or_role(&name);
-        // What is harmless whatever its value may come as a parameter; but a path decides what names mean.
-        let is_certain = value.is_some() || name != "search_path";
+        // What is harmless whatever its value may come as a parameter. What names mean on a path that is not known, the
+        // server is asked.
         match settings::classify(&name, value.as_deref()) {
-            Setting::Harmless if is_certain => {
+            Setting::Harmless => {
                 let local = local.is_none_or(|l| l == "on" || l.starts_with('t'));
                 self.found.control.push(Control::Set { name, value, local });
             }
-            Setting::Harmless | Setting::Configure => {
+            Setting::Configure => {
                 self.does(Action::Configure, Resource::Setting(name));
             }
         }
@@ -547,14 +609,14 @@ impl<'a> Walk<'a> {
 
     fn operates(&mut self, operator: &super::catalog::Operator, left: Option<Oid>) {
         if let Some(function) = self.catalog.function(operator.function) {
-            self.fills(function, left);
+            self.fills(function, Some(&Value::clear(left)));
         }
         self.call_oid(operator.function);
     }
 }
 
-/// A type's name as the server's messages spell it.
-pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
+/// A type's name as the server's messages spell it, without its schema.
+pub(super) fn shown_type(of: &Type) -> &str {
     match of.name.as_str() {
         "int2" => "smallint",
         "int4" => "integer",
@@ -573,6 +635,25 @@ pub(super) fn shown_type(of: &super::catalog::Type) -> &str {
 /// Whether an argument is given by its place, and not by its name.
 pub(super) fn is_in_its_place(argument: &Node) -> bool {
     !matches!(kind(argument), Some(NodeEnum::NamedArgExpr(_)))
+}
+
+/// Whether a call tells of what it is given what types it has, and nothing of what it is.
+fn tells_types(name: &Qualified<'_>, candidates: &[&Function]) -> bool {
+    name.name == "pg_typeof" && !candidates.is_empty() && candidates.iter().all(|f| f.is_builtin())
+}
+
+/// Whether an argument can be a parameter of type `void`.
+fn may_be_void(argument: &Node, in_code: bool) -> bool {
+    match kind(argument) {
+        Some(NodeEnum::ParamRef(_)) => true,
+        Some(NodeEnum::ColumnRef(_)) => in_code,
+        Some(NodeEnum::TypeCast(cast)) => {
+            let of = cast.type_name.as_ref().and_then(super::tree::type_words);
+            of.is_some_and(|of| of.name == "void")
+                && cast.arg.as_deref().is_some_and(|inner| may_be_void(inner, false))
+        }
+        _ => false,
+    }
 }
 
 /// Ordered-set aggregates take the values of `WITHIN GROUP` as arguments.

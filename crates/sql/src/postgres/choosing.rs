@@ -100,9 +100,9 @@ impl<'a> Walk<'a> {
             Some(places) => places.iter().filter_map(|place| all.get(*place).copied()).collect(),
             None => all.to_vec(),
         };
-        let result = taken.first()?.result;
-        let is_plain = self.catalog.type_by_oid(result).is_some_and(|t| t.kind != TypeKind::Pseudo);
-        (is_plain && taken.iter().all(|o| o.result == result)).then_some(result)
+        let mut results = taken.iter().map(|o| self.settled(o, left, right));
+        let first = results.next()??;
+        results.all(|result| result == Some(first)).then_some(first)
     }
 
     /// What is looked at of a type: what is under a domain. `None` where it stands for others, or is of rows.

@@ -45,6 +45,7 @@ mod plpgsql;
 mod presence;
 mod proposals;
 mod query;
+mod records;
 mod references;
 mod run_text;
 mod scope;

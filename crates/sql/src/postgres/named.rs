@@ -81,7 +81,8 @@ impl<'a> Walk<'a> {
 
     /// The relation behind a `COPY`, and its columns.
     pub(super) fn copied(&mut self, range: &RangeVar, named: &[Node]) -> Option<Rows> {
-        let relation = self.relation(range)?;
+        // The server says of no place where it is not there.
+        let relation = self.relation(&RangeVar { location: -1, ..range.clone() })?;
         let columns = self.relation_columns(relation);
         self.reads(relation);
         let entry = super::scope::Entry { columns, ..own_entry(self, relation) };

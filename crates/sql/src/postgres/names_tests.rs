@@ -191,6 +191,46 @@ fn a_text_that_is_run_decides_and_is_read_as_the_server_gets_it() {
 }
 
 #[test]
+fn a_table_that_a_text_names_is_read_like_any_other() {
+    let tree =
+        |arguments: &str| format!("SELECT * FROM public.connectby({arguments}) AS t(a int, b int, c int)");
+    for (text, reads) in [
+        ("SELECT table_to_xml('shop.products', true, false, '')".to_owned(), "shop.products"),
+        ("SELECT table_to_xml('products'::regclass, true, false, '')".to_owned(), "shop.products"),
+        ("SELECT table_to_xml_and_xmlschema('\"products\"', true, false, '')".to_owned(), "shop.products"),
+        ("SELECT table_to_xmlschema('shop.v_open_orders', true, false, '')".to_owned(), "shop.v_open_orders"),
+        (tree("'shop.staff', 'id', 'manager_id', '1', 0"), "shop.staff"),
+        (tree("'shop.staff', 'id', 'manager_id', 'name', '1', 0"), "shop.staff"),
+        (tree("'staff', 'id', 'manager_id', $1, 0, '/'"), "shop.staff"),
+    ] {
+        has(SHOP, &text, &format!("select {reads}"));
+        has_not(SHOP, &text, "unknown");
+        has_not(SHOP, &text, "probe");
+    }
+    for text in [
+        "SELECT table_to_xml('shop.customers', true, false, '')".to_owned(),
+        "WITH customers AS (SELECT 1) SELECT table_to_xml('customers', true, false, '')".to_owned(),
+        tree("'shop.staff', 'salary', 'manager_id', '1', 0"),
+        tree("'shop.staff', 'id', 'salary', '1', 0"),
+        tree("'shop.staff', 'id', 'manager_id', 'salary', '1', 0"),
+    ] {
+        has(SHOP, &text, "probe");
+    }
+    // What else stands in a name, or a table that only a number names, may make a text mean anything.
+    for text in [
+        "SELECT table_to_xml('user', true, false, '')".to_owned(),
+        "SELECT table_to_xml('16390', true, false, '')".to_owned(),
+        "SELECT table_to_xml($1, true, false, '')".to_owned(),
+        "SELECT table_to_xml(to_regclass('shop.customers'), true, false, '')".to_owned(),
+        tree("'shop.staff', 'id', 'manager_id --', '1', 0"),
+        tree("'shop.staff', 'id', 'manager_id = $$', '1', 0"),
+        tree("'shop.staff', $1, 'manager_id', '1', 0"),
+    ] {
+        has(SHOP, &text, "unknown");
+    }
+}
+
+#[test]
 fn how_long_values_are_is_not_told_by_the_memory_that_they_take() {
     for (query, tells) in [
         ("SELECT id, ssn FROM shop.customers", false),
@@ -493,11 +533,11 @@ fn a_prepared_statement_or_cursor_that_is_not_there_is_missing_and_nothing_more(
 
 #[test]
 fn what_is_harmless_whatever_its_value_may_be_set_to_a_parameter() {
-    for name in ["jit", "application_name", "TimeZone", "statement_timeout"] {
+    for name in ["jit", "application_name", "TimeZone", "statement_timeout", "search_path"] {
         has_not(PUBLIC, &format!("SELECT set_config('{name}', $1, false)"), "configure");
     }
-    // A path decides what names mean, and these are harmless as they are only.
-    for name in ["search_path", "client_encoding", "default_transaction_read_only", "row_security"] {
+    // These are harmless as they are only.
+    for name in ["client_encoding", "default_transaction_read_only", "row_security"] {
         has(PUBLIC, &format!("SELECT set_config('{name}', $1, false)"), "configure");
     }
     has(PUBLIC, "SELECT set_config($1, 'off', false)", "configure");
@@ -508,6 +548,8 @@ fn code_that_finds_its_names_when_they_have_moved_is_not_known() {
     let unknown = |text: &str| lines(SHOP, text).iter().any(|l| l.starts_with("unknown"));
     for text in [
         "SELECT set_config('search_path', 'vault', false), shop.order_total(3)",
+        "SELECT set_config('search_path', $1, false), shop.order_total(3)",
+        "SELECT set_config('search_path', $1, false); SELECT name FROM products",
         "SELECT shop.order_total(set_config('search_path', 'vault', false)::int)",
         "UPDATE shop.orders SET status = set_config('search_path', 'vault', false)",
         "DO $$ BEGIN SET search_path = vault; PERFORM shop.order_total(3); END $$",

@@ -179,7 +179,12 @@ impl<'a> Walk<'a> {
     }
 
     /// An operator's result, where it may be polymorphic.
-    fn settled(&self, operator: &super::catalog::Operator, l: Option<Oid>, r: Option<Oid>) -> Option<Oid> {
+    pub(super) fn settled(
+        &self,
+        operator: &super::catalog::Operator,
+        l: Option<Oid>,
+        r: Option<Oid>,
+    ) -> Option<Oid> {
         let declared = self.catalog.type_by_oid(operator.result)?;
         if declared.kind != TypeKind::Pseudo {
             return Some(declared.oid);

@@ -81,6 +81,7 @@ impl<'a> Walk<'a> {
         }
         let variables = declarations(source).filter(|_| parse::same_numbers(source, self.major));
         let Some(variables) = variables else { return self.not_read(name) };
+        let given = arguments.named.len();
         let text = self.declares(source, &variables, &mut arguments);
         let quote = (0..1_000).map(|n| format!("$durward{n}$")).find(|quote| !text.contains(quote.as_str()));
         let quote = quote.unwrap_or_default();
@@ -90,6 +91,7 @@ impl<'a> Walk<'a> {
             return self.not_read(name);
         };
         undeclared(&parsed, &mut arguments);
+        self.records(&parsed, &variables, given, &mut arguments);
         self.passes_on = variables.iter().any(|variable| variable.alias) || returns_variable(&parsed);
         let scope = Scope { arguments: Some(&arguments), ..Scope::default() };
         let touched = std::mem::take(&mut self.found.touches_tagged);
@@ -330,6 +332,17 @@ fn has_all(parsed: &Json, variables: &[Declaration]) -> bool {
     variables.iter().all(|variable| variable.alias || is_there(&variable.name))
 }
 
+/// The same of a query.
+pub(super) fn read_query(text: &str) -> Option<ParseResult> {
+    read(text, ParserOptions::DEFAULT)
+}
+
+/// All that the code has places for.
+pub(super) fn datums(parsed: &Json) -> &[Json] {
+    let datums = functions(parsed).find_map(|function| function.get("datums")).and_then(Json::as_array);
+    datums.map(Vec::as_slice).unwrap_or_default()
+}
+
 /// What the parser says of each function; there is one.
 fn functions(parsed: &Json) -> impl Iterator<Item = &Json> {
     parsed.as_array().into_iter().flatten().filter_map(|each| each.get("PLpgSQL_function"))
@@ -388,7 +401,7 @@ fn assigned(tree: &Json, given: &mut Vec<usize>) {
 }
 
 /// A number; it is left out where it is 0.
-fn number(value: Option<&Json>) -> usize {
+pub(super) fn number(value: Option<&Json>) -> usize {
     value.and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
 }
 

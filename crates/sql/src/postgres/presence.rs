@@ -19,7 +19,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether a query shows nothing of its rows' order: it counts them all, or says the same of each.
-    pub(super) fn only_counts(&mut self, select: &SelectStmt) -> bool {
+    pub(super) fn only_counts(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) -> bool {
         select.group_clause.is_empty()
             && select.target_list.iter().all(|target| {
                 let Some(NodeEnum::ResTarget(target)) = kind(target) else { return false };
@@ -29,7 +29,7 @@ impl<'a> Walk<'a> {
                         let is_count = qualified(&call.funcname).is_some_and(|q| q.name == "count");
                         is_count
                             && call.over.is_none()
-                            && self.candidates_of(call).iter().all(|function| function.is_builtin())
+                            && self.candidates_of(call, scope).iter().all(|function| function.is_builtin())
                     }
                     _ => false,
                 }

@@ -215,7 +215,7 @@ impl<'a> Walk<'a> {
     }
 
     fn simple(&mut self, select: &SelectStmt, mut scope: Scope<'_, 'a>) -> Rows {
-        let counts = self.only_counts(select);
+        let counts = self.only_counts(select, &scope);
         self.looking_up(!counts, |walk| {
             walk.from(&select.from_clause, &mut scope);
             if let Some(condition) = select.where_clause.as_deref() {

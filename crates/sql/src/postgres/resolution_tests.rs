@@ -294,7 +294,12 @@ fn what_the_server_chooses_by_types_has_the_type_that_it_gives() {
         "SELECT lag(price, 1, 0) OVER (ORDER BY id)::text, lead(price, 1, 0) OVER (ORDER BY id) || 'x' FROM shop.products",
         "SELECT (tags || tags)::text FROM shop.products",
         "SELECT ('a=>1'::hstore -> 'a')::text, ('a=>1'::hstore -> ARRAY['a'])::text",
+        "SELECT range_agg(dimensions)::text, range_agg(r)::text FROM shop.products, (VALUES (int8range(1, 2))) t(r)",
+        "SELECT multirange('[1,2)'::int4range)::text, range_merge('{[1,2)}'::int4multirange)::text",
+        "SELECT populate_record(ROW(1, 'a'), 'f1=>2'::hstore)",
+        "SELECT ts_rewrite('a & b'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')",
         "WITH q AS (SELECT 'a' || 'b' AS x) SELECT x || '!' FROM q",
+        "SELECT pg_typeof(email), pg_typeof(c)::text FROM shop.customers c",
         // Rows of no type of their own.
         "SELECT q::text FROM (VALUES (1, 2)) q(a, b)",
         "WITH x AS (SELECT id, name FROM shop.products) SELECT x::text FROM x",
@@ -310,6 +315,7 @@ fn what_the_server_chooses_by_types_has_the_type_that_it_gives() {
             "SELECT q.a::text FROM (VALUES (NULL::shop.addr)) q(a)",
             "SELECT (SELECT q FROM (SELECT NULL::shop.addr AS a) q)::text",
             "SELECT f::text FROM unnest(ARRAY[NULL::shop.addr]) f",
+            "SELECT (NULL::shop.addr #= 'town=>x'::hstore)::text",
         ],
         "shop.secrets.api_key",
     );

@@ -12,7 +12,6 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
         "pg_catalog" => matches!(
             name,
             "pg_statistic"
-                | "pg_statistic_ext_data"
                 | "pg_largeobject"
                 | "pg_hba_file_rules"
                 | "pg_ident_file_mappings"
@@ -35,6 +34,9 @@ pub(super) fn relation_tag(schema: &str, name: &str) -> Option<&'static str> {
 /// (`\des+`, `\dRs+`, dashboards of activity).
 pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&'static str> {
     match (schema, relation, column) {
+        // Which statistics have been taken is structure; all else of it is of the rows' values.
+        ("pg_catalog", "pg_statistic_ext_data", "stxoid" | "stxdinherit") => None,
+        ("pg_catalog", "pg_statistic_ext_data", _) => Some(SECRET),
         // The planner's statistics are of the rows' values: how many have none, how many are alike and how often, how they lie.
         // Whose they are and how wide is structure.
         (
@@ -72,7 +74,7 @@ mod tests {
 
     #[test]
     fn copies_of_data_and_secrets_are_withheld_as_a_whole() {
-        let names = "pg_statistic pg_statistic_ext_data pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings";
+        let names = "pg_statistic pg_largeobject pg_hba_file_rules pg_ident_file_mappings pg_file_settings";
         for name in names.split_whitespace() {
             assert_eq!(relation_tag("pg_catalog", name), Some(SECRET), "{name}");
             assert_eq!(relation_tag("shop", name), None, "a table of one's own by that name: {name}");
@@ -108,6 +110,8 @@ mod tests {
             ("pg_stats_ext", "most_common_vals", "statistics_name", SECRET),
             ("pg_stats_ext", "n_distinct", "kinds", SECRET),
             ("pg_stats_ext_exprs", "most_common_elems", "avg_width", SECRET),
+            ("pg_statistic_ext_data", "stxdmcv", "stxoid", SECRET),
+            ("pg_statistic_ext_data", "stxdexpr", "stxdinherit", SECRET),
             ("pg_attribute", "attmissingval", "atthasmissing", SECRET),
             ("pg_prepared_statements", "statement", "name", QUERY),
             ("pg_cursors", "statement", "is_holdable", QUERY),

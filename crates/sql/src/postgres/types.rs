@@ -321,9 +321,20 @@ impl<'a> Walk<'a> {
             Shape::Element => Some(first),
             Shape::Array => self.catalog.type_by_oid(first).map(|t| t.array_type).filter(|t| t.0 != 0),
             Shape::Range | Shape::Multirange => {
-                all.iter().find(|(shape, _)| *shape == result).map(|(_, given)| self.base(*given))
+                let given =
+                    all.iter().find(|(shape, _)| *shape == result).map(|(_, given)| self.base(*given));
+                given.or_else(|| self.made_of_ranges(result, all.first()?.1, first))
             }
         }
+    }
+
+    /// The multirange of a range, or the range of a multirange. Of the server's own there is one for each type of bounds.
+    fn made_of_ranges(&self, result: Shape, given: Oid, bound: Oid) -> Option<Oid> {
+        let wanted = if result == Shape::Range { TypeKind::Range } else { TypeKind::Multirange };
+        let is_own = |of: &&Type| of.schema == "pg_catalog" && of.bound == bound;
+        let given = self.catalog.type_by_oid(self.base(given)).filter(is_own)?;
+        let is_range = matches!(given.kind, TypeKind::Range | TypeKind::Multirange);
+        self.catalog.types().find(|of| is_range && of.kind == wanted && is_own(of)).map(|of| of.oid)
     }
 
     /// What a value must pass to be of a type: checks of domains, input functions of types that users made.

@@ -12,8 +12,18 @@ pub(super) fn sqlstate(body: &[u8]) -> String {
         .map_or_else(|| "XX000".to_owned(), |(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
-/// `in_failed_sql_transaction`
-const ABORTED: &str = "25P02";
+/// What these say of a session is the same whatever the statement is: nothing ran, and there is nothing to try on clear columns.
+/// Each with what to do.
+const OF_SESSIONS: [(&str, &str, &str); 4] = [
+    (
+        "25P02",
+        "current transaction is aborted, commands ignored until end of transaction block",
+        "Say ROLLBACK, or ROLLBACK TO a savepoint, and begin again.",
+    ),
+    ("25P01", "the statement can only be used in a transaction block", "Say BEGIN first."),
+    ("26000", "the prepared statement does not exist", "Prepare it again."),
+    ("34000", "the cursor does not exist", "Declare it again, in a transaction block."),
+];
 
 /// Whether the server ends the session with it.
 pub(super) fn is_fatal(body: &[u8]) -> bool {
@@ -29,13 +39,8 @@ pub(super) fn withhold_if(frame: &Frame<'_>, withhold: bool) -> Heard {
     let mut fields = ErrorFields::new(&state, &format!("the statement failed with SQLSTATE {state}"))
         .detail("The server's own words are withheld, since they may quote values of tagged columns.")
         .hint("Run the statement on clear columns alone to see the server's message.");
-    if state == ABORTED {
-        // Nothing ran, and there is nothing to try otherwise.
-        fields = ErrorFields::new(
-            ABORTED,
-            "current transaction is aborted, commands ignored until end of transaction block",
-        )
-        .hint("Say ROLLBACK, or ROLLBACK TO a savepoint, and begin again.");
+    if let Some((state, message, hint)) = OF_SESSIONS.iter().find(|(known, ..)| *known == state) {
+        fields = ErrorFields::new(state, message).hint(hint);
     }
     if is_fatal(frame.body) {
         fields = ErrorFields::fatal(&state, "the server ended the session");
@@ -64,10 +69,19 @@ mod tests {
 
     #[test]
     fn what_is_withheld_says_what_can_be_done() {
-        let (aborted, other) = (told(ABORTED), told("23505"));
-        assert!(aborted.contains("ROLLBACK") && !aborted.contains("clear columns"), "{aborted}");
+        for (state, words) in [
+            ("25P02", "Say ROLLBACK"),
+            ("25P01", "Say BEGIN"),
+            ("26000", "Prepare it"),
+            ("34000", "Declare it"),
+        ] {
+            let told = told(state);
+            assert!(told.contains(words) && !told.contains("clear columns"), "{told}");
+            // Code may raise any error with words of its own.
+            assert!(told.contains(state) && !told.contains("ann@"), "{told}");
+        }
+        let other = told("23505");
         assert!(other.contains("clear columns") && other.contains("23505"), "{other}");
-        // Code may raise any error with words of its own.
-        assert!(!aborted.contains("ann@") && !other.contains("ann@"));
+        assert!(!other.contains("ann@"), "{other}");
     }
 }

@@ -12,6 +12,12 @@ use wire::postgres::error::ErrorFields;
 
 use super::operation::{Operation, Request};
 
+/// `invalid_cursor_name`
+const NO_CURSOR: &str = "34000";
+/// To the server a cursor is there that code opened; what its rows hold is not known here.
+const OTHERS: &str =
+    "Declare a cursor for the query: one that a function opened cannot be fetched from through this gateway.";
+
 /// PostgreSQL's words for a name that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing {
@@ -62,6 +68,7 @@ pub(crate) fn told(
         matches!(decide(Rest::of(&operation)), Verdict::Allow(_) | Verdict::Hold(_)).then_some(())
     };
     let hint = absent.and_then(|(absent, text)| hint(absent, &text, &mut works));
+    let hint = hint.or_else(|| (code == NO_CURSOR).then(|| OTHERS.to_owned()));
     Some(Told::Missing(Missing { code, message, hint, position }))
 }
 
@@ -160,7 +167,7 @@ fn missing_name(effect: &Effect) -> Option<(&'static str, String)> {
         ("collation ", "42704"),
         ("schema ", "3F000"),
         ("prepared statement ", "26000"),
-        ("cursor ", "34000"),
+        ("cursor ", NO_CURSOR),
     ];
     let why = effect.why.as_deref().filter(|_| effect.action == Action::Unknown)?;
     let ends = ["does not exist", "does not exist in left table", "does not exist in right table"];
