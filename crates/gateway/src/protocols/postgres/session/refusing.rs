@@ -41,13 +41,15 @@ impl PostgresSession {
         let now = gateway.context(&self.origin, in_block);
         let open = self.open()?;
         let (understanding, names) = open.conversation.understands();
+        // Where everything is allowed no name is resolved, and none is missed.
+        let resolves = !understanding.is_indifferent();
         let mut again = |text: &str| {
             let again = understanding.understand(text.as_bytes(), names, true).ok();
             // What takes long to understand is not looked at again.
             understanding.take_wanted();
             again
         };
-        let told = if denied.code() == "42501" && missing::is_nobody_to_know(message) {
+        let told = if denied.code() == "42501" && resolves && missing::is_nobody_to_know(message) {
             Some(Told::Denied(untold(grant.target(), "55000", NOTHING_KNOWN.to_owned())))
         } else if denied.code() == "42501" {
             missing::told(message, &mut |rest| gateway.weigh(grant, rest, &now), &mut again)
