@@ -296,7 +296,7 @@ fn what_the_server_chooses_by_types_has_the_type_that_it_gives() {
         "SELECT ('a=>1'::hstore -> 'a')::text, ('a=>1'::hstore -> ARRAY['a'])::text",
         "SELECT range_agg(dimensions)::text, range_agg(r)::text FROM shop.products, (VALUES (int8range(1, 2))) t(r)",
         "SELECT multirange('[1,2)'::int4range)::text, range_merge('{[1,2)}'::int4multirange)::text",
-        "SELECT populate_record(ROW(1, 'a'), 'f1=>2'::hstore)",
+        "SELECT populate_record(ROW(1, 'a'::text), 'f1=>2'::hstore)",
         "SELECT ts_rewrite('a & b'::tsquery, 'SELECT ''a''::tsquery, ''b''::tsquery')",
         "WITH q AS (SELECT 'a' || 'b' AS x) SELECT x || '!' FROM q",
         "SELECT pg_typeof(email), pg_typeof(c)::text FROM shop.customers c",
