@@ -47,6 +47,8 @@ mod groups;
 #[cfg(test)]
 mod hashes;
 #[cfg(test)]
+mod held_open;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod house;

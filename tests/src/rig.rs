@@ -119,7 +119,10 @@ impl Way {
     /// A command that finds its way by libpq's environment, which every client of ours reads.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string());
+        command
+            .env("PATH", testkit::postgres::path())
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string());
         command.env("PGUSER", SUPERUSER).env("PGPASSWORD", &self.password);
         command.env("PGDATABASE", DATABASE).env("PGSSLMODE", "disable");
         command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").stdin(Stdio::null());

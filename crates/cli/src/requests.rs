@@ -355,6 +355,13 @@ fn looked(preview: &Value) -> String {
     let exact = if preview.get("exact") == Some(&Value::Bool(true)) { "exact" } else { "an estimate" };
     let how = match preview.get("tier").and_then(Value::as_str) {
         Some("executed") => "when it was tried and rolled back",
+        Some("hold") => {
+            let (at, until) = (time_field(preview, "at"), time_field(preview, "open_until"));
+            return format!(
+                ", {exact} when it was tried at {at}, which stays open until {until} unless others wait for its rows: approved by \
+                 then exactly this is committed, later it runs again:"
+            );
+        }
         Some("counted") => "when it was counted",
         Some("static") => "by the catalogue alone",
         Some(_) | None => return ":".to_owned(),

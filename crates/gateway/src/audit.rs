@@ -255,7 +255,7 @@ impl Audit {
             (Some(session), Some(own)) => Some(Arc::new(own.and(session))),
             (session, own) => own.or_else(|| session.cloned()),
         };
-        Ok(Cleared { message, reveal: permit.reveal, decision, owed, ceiling, most })
+        Ok(Cleared { message, reveal: permit.reveal, decision, owed, ceiling, most, kept: None })
     }
 
     /// Writes a refusal down, before it is told.

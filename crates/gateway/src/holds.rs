@@ -32,6 +32,7 @@ use crate::looked::Looked;
 use crate::plans::{Plans, Run};
 use crate::presence::Place;
 use crate::protocols::postgres::preview::Seen;
+use crate::protocols::postgres::preview::trial::Kept;
 use crate::spine::Auditable;
 use crate::state::{State, StateError};
 use crate::traces::Moment;
@@ -50,15 +51,17 @@ pub struct Ticket {
     /// The request's id.
     pub id: String,
     /// What it asks, in a line.
-    pub summary: String,
+    pub summary: Box<str>,
     /// How to answer it, and how long there is; empty where it was answered before, as a statement of a plan.
-    pub how: String,
+    pub how: Box<str>,
     /// How long the session waits.
     pub patience: Duration,
     /// What was altered since the same was asked for before, if so.
     pub changed: Option<String>,
     /// On which target.
     pub target: TargetName,
+    /// What was tried and is open: it is committed in the place of what was asked for.
+    pub(crate) kept: Option<Box<Kept>>,
     catalogue: Known,
     /// It is only asked for: nobody waits for its answer, and none is used.
     only_asked: bool,
@@ -225,7 +228,8 @@ impl Holds {
             }
         };
         let above = above(&ceiling, &seen);
-        let mut preview = Preview { reason: request.preview.reason.clone(), ..seen.preview };
+        let Seen { preview, kept, .. } = seen;
+        let mut preview = Preview { reason: request.preview.reason.clone(), ..preview };
         preview.unseen.extend(above);
         let expires = request.holds.iter().map(|h| h.expires).min().unwrap_or(0);
         let patience = patience.min(Duration::from_secs(expires));
@@ -246,12 +250,14 @@ impl Holds {
             sleep_until(moment).await;
         }
         let Some(filed) = filed.heard() else { return Err(unfiled(StateError("it is gone".to_owned()))) };
-        let (id, changed) = match filed {
-            Filed::Now(id) | Filed::Before(id) => (id, None),
+        let (id, changed, kept) = match filed {
+            Filed::Now(id) => (id, None, kept),
+            // Whoever answers it was shown something else.
+            Filed::Before(id) => (id, None, None),
             Filed::Anew(id, changed) => {
                 // Whoever waits for what it takes the place of asks for it, too.
                 self.changed();
-                (id, Some(changed))
+                (id, Some(changed), kept)
             }
             Filed::TooMany => return Err(too_many()),
             Filed::NoRoom { bytes, taken, all } => {
@@ -271,10 +277,11 @@ impl Holds {
             changed: changed.or(uncovered),
             catalogue,
             only_asked,
-            summary,
-            how,
+            summary: summary.into(),
+            how: how.into(),
             patience,
             target,
+            kept: kept.map(Box::new),
             until: Instant::now() + patience,
             claim,
         }))
@@ -293,11 +300,12 @@ impl Holds {
         answered.tell(&Answer::Approved(claim));
         Ticket {
             id: request.to_owned(),
-            summary: step,
-            how: String::new(),
+            summary: step.into(),
+            how: Box::default(),
             patience: Duration::ZERO,
             changed: None,
             target: target.clone(),
+            kept: None,
             catalogue,
             only_asked: false,
             asked: Moment::now(),

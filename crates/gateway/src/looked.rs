@@ -32,7 +32,10 @@ impl Looked {
             Some(seen) => seen,
             None => {
                 let seen = look.await;
-                self.keep(of, &seen);
+                // What is open is for one alone.
+                if seen.kept.is_none() {
+                    self.keep(of, &seen);
+                }
                 seen
             }
         };

@@ -59,7 +59,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                 s.refuse_unreadable(garbled, noted).await?;
             }
             Event::Answered(answer) => {
-                let Some(Held { question, ticket }) = held.take() else {
+                let Some(Held { question, mut ticket }) = held.take() else {
                     return Err(Stop::Broken("an answer to no question"));
                 };
                 Box::pin(audit.answered(&grant, &ticket, &answer)).await?;
@@ -70,7 +70,7 @@ async fn run<P: Protocol>(s: &mut P, gateway: &Gateway, audit: &mut Audit) -> Re
                 match gateway.redecide(&grant, question, &ticket, &answer, &s.context()) {
                     Verdict::Allow(pass) => {
                         let cleared = audit.allowed(&grant, pass).await?;
-                        s.forward(cleared).await?;
+                        s.forward(cleared.tried(ticket.kept.take())).await?;
                     }
                     Verdict::Deny(message, denied) => {
                         Box::pin(refuse(s, gateway, audit, &grant, message, denied)).await?;

@@ -16,6 +16,8 @@ pub enum Tier {
     Counted,
     /// It runs in a transaction of the gateway's own, which is rolled back.
     Executed,
+    /// The same, but that stays open for a while: whoever approves it by then has that very effect committed.
+    Hold,
 }
 
 impl Tier {
@@ -25,6 +27,7 @@ impl Tier {
             "static" => Some(Self::Static),
             "counted" => Some(Self::Counted),
             "executed" => Some(Self::Executed),
+            "hold" => Some(Self::Hold),
             _ => None,
         }
     }
@@ -35,6 +38,7 @@ impl Tier {
             Self::Static => "static",
             Self::Counted => "counted",
             Self::Executed => "executed",
+            Self::Hold => "hold",
         }
     }
 

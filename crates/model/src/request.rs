@@ -46,6 +46,9 @@ pub struct Preview {
     /// When it was looked at, in seconds since 1970.
     #[serde(default)]
     pub at: i64,
+    /// Until when at the longest it stays open what was tried, so that an approval commits just that; in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_until: Option<i64>,
     /// What could not be looked at, or not as far as policy wants, and why.
     #[serde(default)]
     pub unseen: Vec<String>,

@@ -203,7 +203,7 @@ fn named(policy: &Policy) -> Result<(String, Option<HoldRule>), String> {
     let preview = match policy.annotation("preview").map(Tier::parse) {
         None => None,
         Some(Some(tier)) => Some(tier),
-        Some(None) => return Err("@preview is \"static\", \"counted\" or \"executed\"".to_owned()),
+        Some(None) => return Err("@preview is \"static\", \"counted\", \"executed\" or \"hold\"".to_owned()),
     };
     let grant = match policy.annotation("grant") {
         None | Some("never") => None,

@@ -243,7 +243,7 @@ fn a_policy_that_cannot_be_used_is_refused_with_its_place() {
         (
             "@id(\"a\") @approvers(\"g\") @preview(\"run\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
             1,
-            "@preview is \"static\", \"counted\" or \"executed\"",
+            "@preview is \"static\", \"counted\", \"executed\" or \"hold\"",
         ),
         (
             "@id(\"a\") @approvers(\"g\") @grant(\"25h\") forbid (principal, action, resource) unless { context.approvals.contains(\"a\") };",
@@ -294,6 +294,8 @@ fn how_a_statement_is_looked_at_is_what_its_rules_say_together() {
     for (said, wanted) in [
         (&[][..], Tier::Counted),
         (&["executed"], Tier::Executed),
+        (&["executed", "hold"], Tier::Hold),
+        (&["hold", "static"], Tier::Static),
         (&["counted", "executed"], Tier::Executed),
         (&["executed", "static"], Tier::Static),
     ] {

@@ -28,7 +28,7 @@ words! {
         Pending, Approved, Denied, Expired, Withdrawn, Claimed, Lapsed, Rescinded, Superseded, Done, Failed, OutcomeUnknown,
     }
     /// How it was looked at.
-    Tier { Static, Counted, Executed, }
+    Tier { Static, Counted, Executed, Hold, }
     /// What a yes is worth that somebody gives in Slack.
     SlackYes { Never, WithOthers, Alone, }
     /// Who sends a plan's statements.
@@ -179,6 +179,9 @@ said! {
         exact: bool,
         /// In seconds since 1970.
         at: i64,
+        /// Until when at the longest an approval commits the very transaction that was tried, in seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        open_until: Option<i64>,
         unseen: Vec<String>,
         changes: Vec<Changed>,
         /// How the target means to carry it out.

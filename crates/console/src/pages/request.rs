@@ -223,6 +223,7 @@ pub(super) fn preview(preview: &Preview) -> Markup {
         tier,
         exact,
         at,
+        open_until,
         unseen,
         changes: _,
         plan,
@@ -242,7 +243,14 @@ pub(super) fn preview(preview: &Preview) -> Markup {
                         Tier::Static => "said by the catalogue alone",
                         Tier::Counted => "counted by a question that only reads",
                         Tier::Executed => "tried in a transaction that was rolled back",
+                        Tier::Hold => "tried in a transaction that stays open for the answer",
                     } ", " (words::moment(*at)) }
+                }
+                @if let Some(until) = open_until {
+                    p.foot {
+                        "Approved by " (words::clock(*until)) ", exactly this is committed, unless somebody waits for the same rows \
+                         meanwhile. Later it runs again, and nothing of it stays if it does something else."
+                    }
                 }
             }
             ul.effects { @for line in lines { li { (words::visible(line)) } } }

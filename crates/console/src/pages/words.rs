@@ -307,6 +307,13 @@ pub(super) fn moment(seconds: i64) -> Markup {
     html! { time datetime=(exact) title=(exact) data-at=(seconds) { (distance(seconds - now())) } }
 }
 
+/// The same by the second: `12:03:20 UTC`.
+pub(super) fn clock(seconds: i64) -> Markup {
+    let exact = exact(seconds);
+    let time = jiff::Timestamp::from_second(seconds).map(|time| time.strftime("%H:%M:%S UTC").to_string());
+    html! { time datetime=(exact) title=(exact) { (time.unwrap_or_default()) } }
+}
+
 /// The same of a moment as the journal writes it.
 pub(super) fn moment_of(written: &str) -> Markup {
     match written.parse::<jiff::Timestamp>() {

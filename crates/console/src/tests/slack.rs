@@ -97,6 +97,8 @@ async fn house() -> House {
     let channel = Slack::new(&at, "xoxb-x-token", CHANNEL).expect("a channel").answered(SECRET);
     let public = Public { url: Some("https://gate.example.com".to_owned()), ..Public::default() };
     let running = start_with(public, None, vec![Carrier::Slack(Arc::new(channel))]).await;
+    // Who is new is told what happens from now on.
+    running.state.lead("slack", 0).await.expect("led");
     let policies = json!({ "policies": [{ "name": "p.cedar", "text": POLICY }] }).to_string();
     assert_eq!(running.json("PUT", "/api/v1/configuration", Some(&policies)).await.0, 200);
     for (name, id) in [("ada", "U1"), ("bob", "U2")] {

@@ -10,6 +10,7 @@ use policy::Most;
 
 use super::{DecisionId, JournalDown};
 use crate::lanes;
+use crate::protocols::postgres::preview::trial::Kept;
 use crate::traces::Waits;
 
 /// An operation that is allowed *and* on record, behind which its bytes leave ([`Owed`]). Only [`super::Audit::allowed`] makes one.
@@ -18,7 +19,7 @@ use crate::traces::Waits;
 /// use gateway::audit::{Cleared, DecisionId, Owed};
 ///
 /// fn forge(decision: DecisionId) -> Cleared<&'static str> {
-///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default(), ceiling: None, most: None }
+///     Cleared { message: "DROP TABLE t", reveal: Default::default(), decision, owed: Owed::default(), ceiling: None, most: None, kept: None }
 /// }
 /// ```
 #[must_use]
@@ -29,13 +30,19 @@ pub struct Cleared<M> {
     pub(super) owed: Owed,
     pub(super) ceiling: Option<Ceiling>,
     pub(super) most: Option<Arc<Most>>,
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 impl<M> Cleared<M> {
+    /// The same, of what was tried and is open, if it is: that is what was approved.
+    pub(crate) fn tried(self, kept: Option<Box<Kept>>) -> Self {
+        Self { kept, ..self }
+    }
+
     /// What is forwarded, under which terms, and what must be on disk before it leaves.
     pub fn into_parts(self) -> (M, Terms, Owed) {
-        let Self { message, reveal, decision, owed, ceiling, most } = self;
-        (message, Terms { reveal, decision, ceiling, most }, owed)
+        let Self { message, reveal, decision, owed, ceiling, most, kept } = self;
+        (message, Terms { reveal, decision, ceiling, most, kept }, owed)
     }
 }
 
@@ -50,6 +57,8 @@ pub struct Terms {
     pub ceiling: Option<Ceiling>,
     /// How much it may return; `None` where no policy bounds it.
     pub most: Option<Arc<Most>>,
+    /// What was tried and is open, which is committed in its place where no more was approved than that.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 /// Records that must be written, and those that must be on disk, before a byte behind them leaves for the target.

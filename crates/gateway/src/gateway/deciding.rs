@@ -309,7 +309,9 @@ impl Gateway {
                 Granted::No(why) => why,
             }
         };
-        let look = |digest| self.look(grant, question, session, now, (digest, Tier::Executed));
+        // Where nobody waits for an answer nothing is kept open for it.
+        let furthest = if only_asked { Tier::Executed } else { Tier::Hold };
+        let look = |digest| self.look(grant, question, session, now, (digest, furthest));
         self.holds.file(grant, question, session, Within { patience, room, uncovered }, known, look).await
     }
 
@@ -323,7 +325,7 @@ impl Gateway {
         now: &Context,
         (digest, furthest): (String, Tier),
     ) -> Seen {
-        let outlook = question.message().outlook(Tier::wanted(question.holds()).min(furthest));
+        let mut outlook = question.message().outlook(Tier::wanted(question.holds()).min(furthest));
         let Some(target) = self.target(grant.target()) else { return outlook.unseen("its target is gone") };
         let facts = question.message().facts();
         let looking = outlook.looking(question.message().effects(), facts);
@@ -342,8 +344,10 @@ impl Gateway {
                     Verdict::Deny(_, denied) => !denied.policies.is_empty(),
                     Verdict::Allow(_) => false,
                 };
+            let may = |reads| matches!(ask(reads), Verdict::Allow(_));
             // How long it takes to try it tells of rows that are not theirs to read.
-            let hide = !outlook.tells(facts).is_some_and(|tells| matches!(ask(tells), Verdict::Allow(_)));
+            let hide = !outlook.tells(facts).is_some_and(may);
+            outlook.opens_for(facts, may);
             (forbidden, hide)
         };
         if forbidden {
@@ -352,8 +356,7 @@ impl Gateway {
         let who = &grant.principal().id;
         let of = format!("{digest} {}", outlook.as_seen_from());
         let look = async {
-            let tries =
-                if outlook.tries() { ", and tries it in a transaction that is rolled back" } else { "" };
+            let tries = outlook.how();
             let purpose = format!("looks at what {who} asks for in session {session}{tries}");
             let body = record::Body::Gateway { target: target.name.to_string(), purpose };
             if self.note(&body).is_err() {

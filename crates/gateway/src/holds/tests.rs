@@ -13,11 +13,12 @@ impl Holds {
     fn waits_as(&self, session: &str, id: &str) -> Ticket {
         Ticket {
             id: id.to_owned(),
-            summary: String::new(),
-            how: String::new(),
+            summary: Box::default(),
+            how: Box::default(),
             patience: Duration::from_secs(600),
             changed: None,
             target: TargetName::new("orders"),
+            kept: None,
             catalogue: Known { catalogue: None, version: 0 },
             only_asked: false,
             asked: Moment::now(),

@@ -49,7 +49,7 @@ impl Held {
     }
 
     fn wants(&self) -> bool {
-        Tier::wanted(&self.holds) == Tier::Executed
+        Tier::wanted(&self.holds) >= Tier::Executed
     }
 }
 
@@ -126,7 +126,7 @@ impl Gateway {
 
 /// Tells of each statement what it did behind those before it.
 fn told(came: Rehearsed, held: &mut [Option<Held>], steps: &mut [Step]) -> model::Tried {
-    let Rehearsed { steps: tried, whole: _, late, failed } = came;
+    let Rehearsed { steps: tried, whole: _, late, failed, kept: _ } = came;
     let ran = tried.len();
     for ((step, held), tried) in steps.iter_mut().zip(held.iter_mut()).zip(tried) {
         match held {

@@ -36,9 +36,10 @@ fn full() -> model::Request {
     let seen = |ordered| model::Preview {
         reason: Some("why".to_owned()),
         words: vec!["updates 2 rows".to_owned()],
-        tier: Some(model::Tier::Executed),
+        tier: Some(model::Tier::Hold),
         exact: true,
         at: 1,
+        open_until: Some(31),
         unseen: vec!["x".to_owned()],
         changes: vec![rows()],
         plan: vec!["Update".to_owned()],

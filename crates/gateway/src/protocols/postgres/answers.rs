@@ -542,6 +542,7 @@ fn ran(c: &mut Conversation) -> Heard {
         }
         // What was in flight before it.
         Stage::Waiting(_)
+        | Stage::Kept(..)
         | Stage::Beginning(_)
         | Stage::Ran(_)
         | Stage::Counting(_)

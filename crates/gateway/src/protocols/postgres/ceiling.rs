@@ -11,7 +11,9 @@ use policy::Most;
 use sql::postgres::{Control, Statement};
 
 use super::control::Rows as Answer;
+use super::expected::Bound;
 use super::operation::{Operation, Request};
+use super::preview::trial::Kept;
 use crate::audit::{DecisionId, Outcome, Stopped};
 use crate::holds::Countable;
 
@@ -135,6 +137,8 @@ pub(super) struct Limit {
     of: Vec<(String, String)>,
     expected: Option<Expected>,
     before: Changes,
+    /// What was tried and is open: it is committed in the place of a portal that is run.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// Why an operation is not to stay.
@@ -148,9 +152,9 @@ pub(super) enum Beyond {
 
 impl Limit {
     /// Under a ceiling, from this moment on.
-    pub(super) fn from(approved: &Approved, before: Changes) -> Self {
+    pub(super) fn from(approved: &Approved, before: Changes, kept: Option<Box<Kept>>) -> Self {
         let Approved { most, of, expected } = approved.clone();
-        Self { most, of, expected, before }
+        Self { most, of, expected, before, kept }
     }
 
     /// How many rows have changed since, where statements have told of so many.
@@ -205,6 +209,11 @@ impl Approved {
             Ceiling::Rows { most, from: _, of, expected } => Some(Self { most, of, expected }),
             Ceiling::None(_) => None,
         }
+    }
+
+    /// Whether what was tried is no more than that.
+    pub(super) fn takes(&self, kept: &Kept) -> bool {
+        self.expected.is_some() && kept.rows <= self.most
     }
 }
 
@@ -317,6 +326,8 @@ pub(super) struct Capped {
 pub(super) enum Stage {
     /// What is in flight is answered first.
     Waiting(Box<Unsent>),
+    /// What was tried and is open is committed in its place; this is sent where it is gone.
+    Kept(Box<Kept>, Instead),
     /// What has changed before it is asked for, in a transaction that is ours where it needs one.
     Beginning(Box<Unsent>),
     /// The server runs it.
@@ -335,6 +346,14 @@ pub(super) enum Stage {
     Undoing(Option<Vec<u8>>),
 }
 
+/// What runs where nothing that was tried is open any more.
+pub(super) enum Instead {
+    /// A message.
+    Message(Box<Unsent>),
+    /// A portal of the client's, by its name, with the message that runs it.
+    Portal(String, Arc<Bound>, Vec<u8>),
+}
+
 /// An operation that is allowed and on record, and not sent yet.
 pub(super) struct Unsent {
     pub request: Request,
@@ -344,6 +363,8 @@ pub(super) struct Unsent {
     pub approved: Option<Approved>,
     /// How much it may return.
     pub most: Option<Arc<Most>>,
+    /// What was tried and is open.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// An approved operation that stays in a transaction of the client's, which is open.
@@ -424,6 +445,12 @@ impl Capped {
         Self { simple, ..Self::at(Stage::Waiting(Box::new(unsent)), decision) }
     }
 
+    /// A portal that is run: what was tried is committed in its place.
+    pub(super) fn portal(kept: Box<Kept>, name: String, bound: Arc<Bound>, frame: Vec<u8>) -> Self {
+        let decision = bound.decision.clone();
+        Self::at(Stage::Kept(kept, Instead::Portal(name, bound, frame)), decision)
+    }
+
     /// One whose Execute is sent.
     pub(super) fn running(limit: Arc<Limit>, decision: DecisionId) -> Self {
         Self::at(Stage::Running(limit), decision)
@@ -440,6 +467,11 @@ impl Capped {
             held: Vec::new(),
             outcomes: Vec::new(),
         }
+    }
+
+    /// That it is done.
+    pub(super) fn done(&self, rows: u64) -> Outcome {
+        Outcome { sqlstate: None, ..self.ended("", rows, None) }
     }
 
     /// How it ended.

@@ -48,6 +48,17 @@ impl Left {
     }
 }
 
+/// What statements say of themselves whose rows nobody wants.
+#[derive(Debug, Default)]
+pub(crate) struct Ran {
+    /// So many rows they changed.
+    pub changed: u64,
+    /// How the last one is done, as a command's tag.
+    pub tag: String,
+    /// Something was said beside, for whoever sent them.
+    pub noticed: bool,
+}
+
 /// A connection of our own.
 pub struct Control {
     upstream: Upstream,
@@ -148,20 +159,21 @@ impl Control {
         self.asked_within(sql, SHORT, MOST_OF_SHORT).await
     }
 
-    /// Runs statements whose rows nobody wants: how many rows they say that they changed.
-    pub(crate) async fn run(&mut self, sql: &str) -> Result<u64, ControlError> {
+    /// Runs statements whose rows nobody wants.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<Ran, ControlError> {
         let stream = &mut self.upstream.stream;
         let mut out = Vec::new();
         build::query(&mut out, sql)?;
         stream.write_all(&out).await?;
         stream.flush().await?;
-        let mut changed = 0_u64;
+        let mut ran = Ran::default();
         let mut refused = None;
         loop {
             let message = answer(stream, usize::MAX).await?;
             let frame = message.frame()?;
             match frame.kind {
                 b'D' => (),
+                b'N' => ran.noticed = true,
                 b'E' => {
                     let code = errors::sqlstate(frame.body);
                     refused = Some(ControlError::Refused { code, message: String::new() });
@@ -171,9 +183,10 @@ impl Control {
                 _ => {
                     let heard = backend(&frame)?;
                     if let Backend::CommandComplete(tag) = heard {
-                        changed = changed.saturating_add(told(tag));
+                        ran.changed = ran.changed.saturating_add(told(tag));
+                        ran.tag = String::from_utf8_lossy(tag).into_owned();
                     } else if let Backend::ReadyForQuery(_) = heard {
-                        return refused.map_or(Ok(changed), Err);
+                        return refused.map_or(Ok(ran), Err);
                     }
                 }
             }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::asker::Asker;
 pub(crate) use self::looking::Looking;
 use self::questions::{Found, Questions};
-use self::trial::{Rehearsed, Trial, Tried};
+use self::trial::{Kept, OPEN, Rehearsed, Trial, Tried};
 use super::control::ControlError;
 use super::masks::hidden;
 use super::operation::Request;
@@ -77,6 +77,8 @@ pub(crate) struct Seen {
     pub preview: Preview,
     /// Before this whoever asks hears nothing, so that they cannot tell what was seen by how long it took.
     pub not_before: Option<Instant>,
+    /// What was tried and is open.
+    pub kept: Option<Kept>,
 }
 
 struct NoNames;
@@ -102,7 +104,7 @@ pub(super) fn outlook(request: &Request, tier: Tier) -> Outlook {
     });
     let asks = any && tier >= Tier::Counted;
     let questions = asks.then(|| questions(request));
-    let trial = (any && tier >= Tier::Executed).then(|| Trial::of(request));
+    let trial = (any && tier >= Tier::Executed).then(|| Trial::of(request, tier));
     let ordered = several(request);
     Outlook { words: words(request), questions, ordered, trial, tier: Some(tier), in_block: request.in_block }
 }
@@ -232,6 +234,17 @@ impl Outlook {
         matches!(&self.trial, Some(Ok(_)))
     }
 
+    /// What becomes of what is tried, as a clause; nothing where it is not.
+    pub(crate) fn how(&self) -> &'static str {
+        match &self.trial {
+            Some(Ok(trial)) if trial.stays_open() => {
+                ", and tries it in a transaction that stays open for the answer for 30 s at most"
+            }
+            Some(Ok(_)) => ", and tries it in a transaction that is rolled back",
+            Some(Err(_)) | None => "",
+        }
+    }
+
     /// What policy is asked before anything is asked of the target; `None` where nothing is.
     pub(crate) fn looking(&self, effects: &[Effect], facts: &Facts) -> Option<Looking> {
         if let Some(Ok(questions)) = &self.questions {
@@ -249,6 +262,21 @@ impl Outlook {
     pub(crate) fn tells(&self, facts: &Facts) -> Option<Looking> {
         let Some(Ok(trial)) = &self.trial else { return None };
         trial.tells(facts)
+    }
+
+    /// What is tried does not stay open unless whoever asks may know which rows it changes: `may` says whether they may read something.
+    pub(crate) fn opens_for(&mut self, facts: &Facts, may: impl Fn(Looking) -> bool) {
+        let sets = match &self.questions {
+            Some(Ok(Questions { outline, .. })) if outline.merge.is_none() => {
+                Some(outline.assigned.iter().map(|(column, _)| column.as_str()).collect())
+            }
+            Some(_) | None => None,
+        };
+        if let Some(Ok(trial)) = &mut self.trial
+            && !trial.tells_open(facts, sets.as_ref()).is_some_and(may)
+        {
+            trial.closes("whoever asks could tell rows by its locks that are not theirs to read");
+        }
     }
 
     /// Asks the target. `hide` says that whoever asks must not tell what was seen by how long it took.
@@ -283,7 +311,7 @@ impl Outlook {
             Some(Err(_)) | None => self.uncounted(),
         };
         match &self.trial {
-            Some(Ok(trial)) => match trial.run(&mut control, target).await {
+            Some(Ok(trial)) => match trial.run(control, target).await {
                 Ok(came) => seen.rehearsed(came),
                 Err(why) => seen.preview.unseen.push(format!("it was not tried: {why}")),
             },
@@ -307,7 +335,7 @@ impl Outlook {
 impl Seen {
     /// What was seen of a message, or of each statement of it where it has several.
     fn rehearsed(&mut self, came: Rehearsed) {
-        let Rehearsed { steps, whole, late: _, failed } = came;
+        let Rehearsed { steps, whole, late: _, failed, kept } = came;
         if let Some((at, why)) = failed {
             let which = match self.preview.ordered.as_deref().map(|plan| plan.steps.len()) {
                 Some(all) if at < all => format!("statement {} of it {why}", at + 1),
@@ -319,6 +347,21 @@ impl Seen {
         }
         if let Some(whole) = whole {
             self.tried(whole);
+        }
+        match kept {
+            Some(Ok(kept)) => {
+                let until = now().saturating_add(OPEN.as_secs().try_into().unwrap_or(i64::MAX));
+                (self.preview.tier, self.preview.open_until) = (Some(Tier::Hold), Some(until));
+                // What is committed is this, whatever it would do another time.
+                self.preview.exact = true;
+                self.kept = Some(kept);
+            }
+            Some(Err(why)) => {
+                self.preview
+                    .words
+                    .push(format!("it runs again once it is approved, as it cannot stay open: {why}"));
+            }
+            None => (),
         }
         let of = self.preview.ordered.iter_mut().flat_map(|plan| &mut plan.steps);
         for (step, tried) in of.zip(steps) {
@@ -355,8 +398,8 @@ pub(crate) async fn rehearse(
     };
     let begun = Instant::now();
     let trying = async {
-        let mut control = target.catalogue.place.usual().await.map_err(|error| why(&error))?;
-        trial.run(&mut control, target).await
+        let control = target.catalogue.place.usual().await.map_err(|error| why(&error))?;
+        trial.run(control, target).await
     };
     let came = timeout(LONGEST, trying).await.unwrap_or_else(|_| Err("it took too long".to_owned()));
     let not_before = hide.then(|| begun + LONGEST);

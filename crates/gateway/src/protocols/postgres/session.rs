@@ -28,6 +28,7 @@ use super::conversation::{Refusing, Running};
 use super::garbled::Garbled;
 use super::instructions::Looked;
 use super::operation::{Request, RequestKind};
+use super::preview::trial::Came;
 use super::{answers, ceiling, opening, plan};
 use crate::attempts;
 use crate::audit::{Audit, Cleared, Noted, Origin, Owed, Recorded, Terms};
@@ -274,7 +275,7 @@ impl Protocol for PostgresSession {
     }
 
     async fn forward(&mut self, message: Cleared<Request>) -> Result<(), Stop> {
-        let (mut request, Terms { reveal, decision, ceiling, most }, owed) = message.into_parts();
+        let (mut request, Terms { reveal, decision, ceiling, most, kept }, owed) = message.into_parts();
         if let Some(ear) = self.live.as_ref().and_then(|open| open.answers.ear.as_ref()) {
             ear.hears_what_lasts(request.may_last());
         }
@@ -295,13 +296,14 @@ impl Protocol for PostgresSession {
         }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let unsent = Unsent { request, reveal, turn, approved: Some(approved), most };
+            let kept = kept.filter(|kept| approved.takes(kept));
+            let unsent = Unsent { request, reveal, turn, approved: Some(approved), most, kept };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
         let runs = matches!(request.kind, RequestKind::Query | RequestKind::Execute { .. });
         if runs && !open.conversation.due.is_empty() && ceiling::settles(&request.operation) {
-            let unsent = Unsent { request, reveal, turn, approved: None, most };
+            let unsent = Unsent { request, reveal, turn, approved: None, most, kept: None };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
         }
@@ -509,6 +511,16 @@ impl PostgresSession {
             }
             looked = lookup::looked(&mut open.lookup) => {
                 open.took(looked)?;
+                return Ok(None);
+            }
+            // What it is on record for is on disk.
+            came = settling::committed(&mut open.conversation.capped) => {
+                if came == Came::Committed {
+                    let purpose = format!("committed what it had tried for session {}", self.origin.session);
+                    let target = open.target.name.to_string();
+                    self.gateway.note(&journal::record::Body::Gateway { target, purpose }).map_err(|_| Stop::Journal)?;
+                }
+                open.came(came)?;
                 return Ok(None);
             }
             turn = open.pump.turn(ears) => turn.map_err(broken)?,

@@ -36,7 +36,7 @@ fn what_counts_is_what_has_changed_since() {
         ("counts that were emptied", &[], &[("1", "orders", None, [0, 0, 1])], 0, 0),
     ] {
         let of = of.iter().map(|name: &&str| ("shop".to_owned(), (*name).to_owned())).collect();
-        let limit = Limit { most: 0, of, expected: None, before: changes(&before) };
+        let limit = Limit { most: 0, of, expected: None, before: changes(&before), kept: None };
         assert_eq!(limit.changed(&changes(after), told), expected, "{case}");
     }
 }
@@ -53,6 +53,7 @@ fn what_was_tried_is_done_and_nothing_else_of_any_table() {
         of: Vec::new(),
         expected: Some(Expected { tolerance, tables: tables.clone() }),
         before: changes(&[("1", "orders", None, [5, 5, 5])]),
+        kept: None,
     };
     let orders = ("1", "orders", None, [5, 5, 7]);
     let moved = [("3", "p1", Some("9"), [0, 4, 1]), ("4", "p2", Some("9"), [1, 0, 0])];

@@ -10,7 +10,7 @@ use wire::postgres::{Frame, build};
 use super::in_flight::Found;
 use super::unsynced::Ran;
 use super::{Conversation, Said, Skipping, ends_block, ends_transaction};
-use crate::protocols::postgres::ceiling;
+use crate::protocols::postgres::ceiling::{self, Capped};
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::garbled::Garbled;
 use crate::protocols::postgres::names::adds_names;
@@ -401,16 +401,34 @@ impl Conversation {
             let seen = self.understanding.seen();
             return Said::Request(Request::new(frame.whole.to_vec(), kind, operation, under, seen));
         }
+        // What was tried is committed in its place, behind all that was sent before it.
+        if let Some(kept) = bound.limit.as_ref().and_then(|limit| limit.kept.clone()) {
+            if !self.expected.is_empty() {
+                return Said::Wait;
+            }
+            self.capped = Some(Capped::portal(kept, name, bound, frame.whole.to_vec()));
+            return Said::Drop;
+        }
+        relay_behind(self.run_portal(&name, bound, rest))
+    }
+
+    /// A portal is run, with `rest` behind it. Returns what goes before that.
+    pub(in crate::protocols::postgres) fn run_portal(
+        &mut self,
+        name: &str,
+        bound: Arc<Bound>,
+        rest: &[u8],
+    ) -> Vec<u8> {
         let mut first = self.guarded_segment(rest);
         first.extend(self.locked_block(&bound.operation));
         self.running(&bound, None);
         self.caps(&bound);
         if bound.prepared.is_none() && self.understanding.wants_fields_of(&bound) {
-            own::describe(&mut first, b'P', &name);
+            own::describe(&mut first, b'P', name);
             self.extended(Expected::DescribePortal { bound: Some(Arc::clone(&bound)), ours: true });
         }
         self.extended(Expected::Execute(Run::new(bound)));
-        relay_behind(first)
+        first
     }
 
     /// Whether it finds its names, or those of its code, as it runs, and they may be others than when it was bound.

@@ -37,6 +37,11 @@ impl Asker {
         Ok(Self { settings, role: request.under.role().to_owned(), path: path.cloned().collect() })
     }
 
+    /// Whether its session has set this.
+    pub(super) fn sets(&self, setting: &str) -> bool {
+        self.settings.iter().any(|(name, _)| name.eq_ignore_ascii_case(setting))
+    }
+
     /// As the session is: its role, where it finds names, what it has set.
     pub(in crate::protocols::postgres) async fn enter(
         &self,

@@ -13,17 +13,20 @@
 //! not tried. Notifications are sent by a commit alone. Statements that define something are tried where they stand among others,
 //! which find what they leave.
 
+mod open;
 mod run;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{Action, Effect, Facts, Inspect as _, Resource, TableName};
-use sql::postgres::catalog::Catalog;
+use model::{Action, Effect, Facts, Inspect as _, Resource, TableName, Tier};
+use sql::postgres::catalog::{Catalog, Column};
 use sql::postgres::outline::{is_restless, written_out};
 use sql::postgres::pieces::pieces;
 use sql::postgres::{Control, Options, Session, Statement, analyse};
 
+pub(super) use self::open::OPEN;
+pub(crate) use self::open::{Came, Kept};
 pub(crate) use self::run::{Rehearsed, Tried};
 use super::asker::OURS;
 use super::{Asker, Looking, NoNames};
@@ -59,6 +62,12 @@ pub(crate) struct Trial {
     /// All whose rows may change, or decide whether something can be defined.
     written: BTreeSet<TableName>,
     tagged: bool,
+    /// Which rows it locks, or whether it fails, depends on tagged values, or may.
+    by_tagged: bool,
+    /// The tagged columns of tables that it updates by itself, by their names: the same where it sets one of these.
+    updates_beside: BTreeSet<String>,
+    /// Whether it can stay open behind that, or why it cannot; nothing where nobody wants that.
+    stays_open: Option<Result<(), &'static str>>,
 }
 
 /// One of them.
@@ -80,14 +89,48 @@ struct Says {
 
 impl Trial {
     /// Whether a request can be tried, or why it cannot.
-    pub(super) fn of(request: &Request) -> Result<Self, String> {
+    pub(super) fn of(request: &Request, tier: Tier) -> Result<Self, String> {
         if !matches!(ceiling::countable(request), Countable::Rows(_)) {
             return Err("how many rows it changes cannot be told when it runs either".to_owned());
         }
         let mut trial = Self::begin(request)?;
         trial.defines = request.operation.statements.len() > 1;
         trial.take(request)?;
+        trial.stays_open = (tier >= Tier::Hold).then(|| trial.can_stay_open(request));
         Ok(trial)
+    }
+
+    /// Whether a request's session cannot tell what another has committed for it from what it does itself, or why it can.
+    fn can_stay_open(&self, request: &Request) -> Result<(), &'static str> {
+        let [statement] = request.operation.statements.as_slice() else {
+            return Err("it is several statements");
+        };
+        if statement.outputs.returns_rows() {
+            return Err("it returns rows");
+        }
+        let does = |action| request.effects().iter().any(|effect| effect.action == action);
+        if does(Action::Sequence) {
+            return Err("it takes a number of a sequence, for which its session can ask behind it");
+        }
+        if does(Action::Notify) {
+            return Err("it notifies others, who hear from which session");
+        }
+        if self.asker.sets("default_transaction_isolation") {
+            return Err("its session has an isolation level of its own");
+        }
+        Ok(())
+    }
+
+    /// Whether it is to stay open.
+    pub(super) fn stays_open(&self) -> bool {
+        matches!(self.stays_open, Some(Ok(())))
+    }
+
+    /// It does not, for this reason.
+    pub(super) fn closes(&mut self, why: &'static str) {
+        if self.stays_open() {
+            self.stays_open = Some(Err(why));
+        }
     }
 
     /// As a request's session is, with nothing to be tried yet.
@@ -107,6 +150,9 @@ impl Trial {
             locked: BTreeSet::new(),
             written: BTreeSet::new(),
             tagged: false,
+            by_tagged: false,
+            updates_beside: BTreeSet::new(),
+            stays_open: None,
         })
     }
 
@@ -195,6 +241,7 @@ impl Trial {
     }
 
     fn note(&mut self, effect: &Effect, says: &mut Says, catalogue: &Catalog) {
+        self.by_tagged |= effect.action == Action::Probe;
         let Resource::Table(table) = &effect.resource else { return };
         self.locked.insert(table.clone());
         let changes = matches!(effect.action, Action::Insert | Action::Update | Action::Delete);
@@ -203,8 +250,18 @@ impl Trial {
         }
         self.written.insert(table.clone());
         if let Some(relation) = catalogue.relation(&table.schema, &table.name) {
-            let tags = relation.columns.iter().map(|c| catalogue.tags(relation.oid, c.number));
-            self.tagged |= tags.into_iter().any(|tags| !tags.is_empty());
+            let tagged = |c: &&Column| !catalogue.tags(relation.oid, c.number).is_empty();
+            let names = || relation.columns.iter().filter(tagged).map(|column| column.name.clone());
+            if names().next().is_some() {
+                self.tagged = true;
+                // What follows finds its rows by what its table holds, code by whatever it reads, and keys are looked up.
+                let plainly = effect.why.is_none() && effect.via.is_none();
+                let changes = matches!(effect.action, Action::Update | Action::Delete);
+                self.by_tagged |= !plainly || !changes || catalogue.reach(table).any_triggers();
+                if effect.action == Action::Update {
+                    self.updates_beside.extend(names());
+                }
+            }
         }
         match &effect.why {
             _ if !changes => (),
@@ -218,11 +275,26 @@ impl Trial {
         }
     }
 
+    /// What whoever asks could tell of by trying to lock rows themselves while it stays open: whether it is, and which rows it has
+    /// changed. `None` where no right to read makes that theirs to know. `sets` has the columns that it sets; nothing where they are
+    /// not known.
+    pub(crate) fn tells_open(&self, facts: &Facts, sets: Option<&BTreeSet<&str>>) -> Option<Looking> {
+        let untagged =
+            |sets: &BTreeSet<&str>| self.updates_beside.iter().all(|name| !sets.contains(name.as_str()));
+        let beside = self.updates_beside.is_empty() || sets.is_some_and(untagged);
+        (!self.by_tagged && beside).then(|| self.reading(facts))
+    }
+
     /// What whoever asks could tell of by how long it takes: that there are such rows, and how many. `None` where no right to
     /// read makes that theirs to know.
     pub(crate) fn tells(&self, facts: &Facts) -> Option<Looking> {
+        (!self.tagged).then(|| self.reading(facts))
+    }
+
+    /// All that is written, read.
+    fn reading(&self, facts: &Facts) -> Looking {
         let reads = |table: &TableName| Effect::new(Action::Select, Resource::Table(table.clone()));
-        (!self.tagged).then(|| Looking::with(self.written.iter().map(reads).collect(), facts))
+        Looking::with(self.written.iter().map(reads).collect(), facts)
     }
 }
 

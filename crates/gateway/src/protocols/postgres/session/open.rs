@@ -53,7 +53,7 @@ pub(in crate::protocols::postgres) struct Open {
     /// Rows that came behind messages that are handed on first.
     stash: Option<Chunk>,
     /// The decision on the operation that the last bytes answered.
-    answering: u64,
+    pub(super) answering: u64,
     /// The memory of the last chunk, for the next one.
     spare: Vec<u8>,
     /// What must be on disk before the outgoing bytes leave for the server.

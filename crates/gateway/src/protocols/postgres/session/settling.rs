@@ -1,4 +1,5 @@
-//! An approved operation is sent so that it can be taken back, looked at, and then told to stay or not (`ceiling`).
+//! An approved operation is sent so that it can be taken back, looked at, and then told to stay or not (`ceiling`); or what was tried
+//! of it and is open is committed in its place.
 
 use std::sync::Arc;
 
@@ -9,11 +10,12 @@ use wire::postgres::error::ErrorFields;
 use super::{Open, put_off};
 use crate::audit::Stopped;
 use crate::protocols::postgres::ceiling::{
-    ANOTHER, Beyond, Capped, Changes, Due, Limit, Stage, TOO_MANY, Unsent, beyond_at_last,
+    ANOTHER, Beyond, Capped, Changes, Due, Instead, Limit, Stage, TOO_MANY, Unsent, beyond_at_last,
 };
 use crate::protocols::postgres::conversation::{Refusing, Running};
 use crate::protocols::postgres::operation::RequestKind;
 use crate::protocols::postgres::own::{BEGIN, CHANGED, COMMIT, ROLLBACK, SETTLE};
+use crate::protocols::postgres::preview::trial::Came;
 use crate::spine::Stop;
 
 /// The server's answer is none to what it was asked.
@@ -40,7 +42,7 @@ impl Open {
                 }
                 due
             }
-            Stage::Running(_) => false,
+            Stage::Running(_) | Stage::Kept(..) => false,
             Stage::Ran(_) | Stage::Failed => self.conversation.expected.is_empty(),
             Stage::Beginning(_)
             | Stage::Counting(_)
@@ -112,13 +114,23 @@ impl Open {
                 Ok(())
             }
             (Stage::Undoing(Some(error)), _) => self.tell(error, capped.simple),
-            (Stage::Running(_), _) => Err(Stop::Broken("an operation that runs and is settled")),
+            (Stage::Running(_) | Stage::Kept(..), _) => {
+                Err(Stop::Broken("an operation that runs and is settled"))
+            }
         }
     }
 
     /// Asks what has changed before it, in a transaction that it will be part of.
-    fn begin(&mut self, mut capped: Capped, unsent: Box<Unsent>) -> Result<(), Stop> {
+    fn begin(&mut self, mut capped: Capped, mut unsent: Box<Unsent>) -> Result<(), Stop> {
         let status = self.conversation.status;
+        if capped.simple
+            && status == TransactionStatus::Idle
+            && let Some(kept) = unsent.kept.take()
+        {
+            capped.stage = Stage::Kept(kept, Instead::Message(unsent));
+            self.conversation.capped = Some(capped);
+            return Ok(());
+        }
         // The server looks at nothing before the client's next Sync.
         if self.conversation.is_skipping() {
             self.answers.outcomes.push_back(capped.ended("25P02", 0, None));
@@ -155,6 +167,48 @@ impl Open {
         Ok(())
     }
 
+    /// What was tried and is open was to be committed: the client hears what the server said when it was tried, or it runs now.
+    pub(super) fn came(&mut self, came: Came) -> Result<(), Stop> {
+        let Some(mut capped) = self.conversation.capped.take() else {
+            return Err(Stop::Broken("what was tried of nothing"));
+        };
+        let Stage::Kept(kept, instead) = std::mem::replace(&mut capped.stage, Stage::Failed) else {
+            return Err(Stop::Broken("what was tried of something else"));
+        };
+        if came != Came::Gone {
+            self.answering = capped.decision.n;
+            match &instead {
+                // As the server does with each of these.
+                Instead::Message(_) => self.conversation.names.simple_query(),
+                // The server's own has not run, and never will.
+                Instead::Portal(name, ..) => self.conversation.names.drop_portal(name),
+            }
+        }
+        match (came, instead) {
+            (Came::Committed, _) => {
+                capped.outcomes.push(capped.done(kept.rows));
+                build::command_complete(&mut capped.held, &kept.tag);
+                self.stays(capped)
+            }
+            (Came::Refused(code), _) => {
+                self.answers.outcomes.push_back(capped.ended(&code, 0, None));
+                self.answers.own_words(Vec::new());
+                self.tell(not_committed(&code), capped.simple)
+            }
+            (Came::Lost, _) => Err(Stop::Upstream("lost while it committed what was tried".to_owned())),
+            (Came::Gone, Instead::Message(unsent)) => {
+                capped.stage = Stage::Waiting(unsent);
+                self.step(capped)
+            }
+            (Came::Gone, Instead::Portal(name, bound, frame)) => {
+                let first = self.conversation.run_portal(&name, bound, &[]);
+                self.pump.upstream.output.extend(&first);
+                self.pump.upstream.output.extend(&frame);
+                Ok(())
+            }
+        }
+    }
+
     /// Whether what waits for the end of its transaction runs before it is counted.
     fn is_settled_at_once(&self, capped: &Capped) -> bool {
         capped.ours || self.conversation.status == TransactionStatus::Idle
@@ -162,7 +216,7 @@ impl Open {
 
     /// Sends what is not looked at any more.
     fn send_on(&mut self, capped: &Capped, unsent: Unsent) -> Result<(), Stop> {
-        let Unsent { mut request, reveal, turn, approved: _, most } = unsent;
+        let Unsent { mut request, reveal, turn, approved: _, most, kept: _ } = unsent;
         let (decision, text) = (capped.decision.clone(), put_off(&request));
         let running = Running { reveal, decision, turn, limit: None, most, text };
         self.pump.upstream.output.append(&mut request.frame);
@@ -194,9 +248,9 @@ impl Open {
 
     /// Sends it.
     fn send(&mut self, mut capped: Capped, unsent: Unsent, before: Changes) -> Result<(), Stop> {
-        let Unsent { mut request, reveal, turn, approved, most } = unsent;
+        let Unsent { mut request, reveal, turn, approved, most, kept } = unsent;
         let approved = approved.ok_or(Stop::Broken("an operation that nobody approved and is settled"))?;
-        let limit = Arc::new(Limit::from(&approved, before));
+        let limit = Arc::new(Limit::from(&approved, before, kept));
         let running = Running {
             reveal,
             decision: capped.decision.clone(),
@@ -297,6 +351,22 @@ impl Open {
         self.conversation.ask(self.pump.upstream.output.tail(), &texts);
         self.conversation.capped = Some(capped);
     }
+}
+
+/// Commits what was tried and is open, where that is due, and says what came of it. Cancel-safe.
+pub(super) async fn committed(capped: &mut Option<Capped>) -> Came {
+    match capped {
+        Some(Capped { stage: Stage::Kept(kept, _), .. }) => kept.commit().await,
+        Some(_) | None => std::future::pending().await,
+    }
+}
+
+fn not_committed(code: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let error = ErrorFields::new(code, "what was tried and approved could not be committed")
+        .hint("Nothing of it is left. The same statement sent again asks anew.");
+    build::error(&mut out, &error);
+    out
 }
 
 fn too_many(changed: u64, most: u64) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Trying: in a transaction of the gateway's own, which is rolled back, under limits, and no longer than nobody waits for it.
+//! Trying: in a transaction of the gateway's own, which is rolled back, under limits, and no longer than nobody waits for it. Where
+//! that is wanted it stays open behind (`open`).
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +10,17 @@ use sql::postgres::catalog::Oid;
 use tokio::time::{Instant, sleep};
 
 use super::super::questions::attempt;
+use super::open::{Done, Kept, OPEN};
 use super::{LONGEST, Says, Step, Trial};
 use crate::protocols::postgres::ceiling::Changes;
-use crate::protocols::postgres::control::{Control, ControlError};
-use crate::protocols::postgres::own::{CHANGED, SETTLE};
+use crate::protocols::postgres::control::{Control, ControlError, Ran};
+use crate::protocols::postgres::own::{CHANGED, ROLLBACK, SETTLE};
 use crate::targets::Target;
 
 /// It waits so long for others' locks, in milliseconds.
 const WAITS: u32 = 300;
 /// Who waits for it is looked for so often, and waits that much longer.
-const GIVES_WAY: Duration = Duration::from_millis(100);
+pub(super) const GIVES_WAY: Duration = Duration::from_millis(100);
 
 /// What came of trying a statement, or several.
 #[derive(Debug, Clone)]
@@ -44,32 +46,45 @@ pub(crate) struct Rehearsed {
     pub late: Option<Tried>,
     /// Which failed, by its place from 0, and why: one more than there are where the end of the transaction did.
     pub failed: Option<(usize, String)>,
+    /// The transaction that it was tried in, which is open, or why it is not; nothing where nobody wants that.
+    pub kept: Option<Result<Kept, String>>,
 }
 
 impl Trial {
     /// Tries all of it, and gives way to whoever waits for its locks.
-    pub(crate) async fn run(&self, control: &mut Control, target: &Target) -> Result<Rehearsed, String> {
+    pub(crate) async fn run(&self, mut control: Control, target: &Target) -> Result<Rehearsed, String> {
         let mut watch = target.catalogue.place.control().await.map_err(|error| why(&error))?;
         let process = control.process();
         let given = AtomicBool::new(false);
         let tried = tokio::select! {
             biased;
-            tried = self.tried(control, target) => tried,
+            tried = self.tried(&mut control, target) => tried,
             watched = give_way(&mut watch, process, &given) => Err(match watched {
                 Ok(()) => format!("it takes longer than {} s", LONGEST / 1000),
                 Err(error) => why(&error),
             }),
         };
-        let ended = tried.as_ref().map_or(true, |tried| tried.failed.is_some());
+        let ended = tried.as_ref().map_or(true, |(tried, _)| tried.failed.is_some());
         if ended && given.load(Ordering::Relaxed) {
             return Err("others waited for the rows that it locked, so that it was ended".to_owned());
         }
-        tried
+        let (mut tried, open) = tried?;
+        tried.kept = match open {
+            Some(Ok(done)) => Some(Kept::keep(control, done, target).await),
+            Some(Err(why)) => Some(Err(why)),
+            None => None,
+        };
+        Ok(tried)
     }
 
-    async fn tried(&self, control: &mut Control, target: &Target) -> Result<Rehearsed, String> {
+    /// What came of it, and of leaving it open.
+    async fn tried(
+        &self,
+        control: &mut Control,
+        target: &Target,
+    ) -> Result<(Rehearsed, Option<Result<Done, String>>), String> {
         let lost = |error: ControlError| why(&error);
-        control.query("ROLLBACK").await.map_err(lost)?;
+        control.query(ROLLBACK).await.map_err(lost)?;
         let until = Instant::now() + Duration::from_millis(u64::from(LONGEST));
         let limits = || limits(self.catalogue.server_version, until);
         let begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL search_path = pg_catalog";
@@ -83,9 +98,9 @@ impl Trial {
         {
             control.query("RELEASE durward_look").await.map_err(lost)?;
         }
-        let counts =
-            control.query("SELECT pg_catalog.current_setting('track_counts')").await.map_err(lost)?;
-        if counts.first().and_then(|row| row.first()).and_then(Option::as_deref) != Some("on") {
+        let set = control.query(SET).await.map_err(lost)?;
+        let set = |n: usize| set.first().and_then(|row| row.get(n)).and_then(Option::as_deref);
+        if set(0) != Some("on") {
             return Err("the server does not count what it changes (track_counts)".to_owned());
         }
         let before = self.changes(control).await?;
@@ -95,7 +110,7 @@ impl Trial {
             Err(_) => return Err("the target's objects cannot be looked at".to_owned()),
         }
         let mut steps = Vec::with_capacity(self.steps.len());
-        let (mut now, mut all_told) = (None::<Changes>, 0_u64);
+        let (mut now, mut all_told, mut last) = (None::<Changes>, 0_u64, Ran::default());
         for Step { text, says } in &self.steps {
             let told = match text {
                 Some(text) => {
@@ -103,12 +118,13 @@ impl Trial {
                     control.query(&limits()).await.map_err(lost)?;
                     control.run(text).await
                 }
-                None => Ok(0),
+                None => Ok(Ran::default()),
             };
-            let told = match told {
-                Ok(told) => told,
+            last = match told {
+                Ok(ran) => ran,
                 Err(error) => return self.ends(control, steps, &error).await,
             };
+            let told = last.changed;
             let after = self.changes(control).await?;
             steps.push(self.told(says, now.as_ref().unwrap_or(&before), &after, &after, told));
             (now, all_told) = (Some(after), all_told.saturating_add(told));
@@ -117,12 +133,26 @@ impl Trial {
             return self.ends(control, steps, &error).await;
         }
         let settled = self.changes(control).await?;
-        control.query("ROLLBACK").await.map_err(lost)?;
+        let open = match &self.stays_open {
+            None => None,
+            Some(Err(why)) => Some(Err((*why).to_owned())),
+            Some(Ok(())) if set(1) != Some("read committed") => {
+                Some(Err("the target has another isolation level than it was tried under".to_owned()))
+            }
+            Some(Ok(())) if last.noticed => Some(Err("the server says something beside".to_owned())),
+            Some(Ok(())) => {
+                control.query(&left_open(self.catalogue.server_version)).await.map_err(lost)?;
+                Some(Ok(Done { rows: last.changed, tag: last.tag }))
+            }
+        };
+        if !matches!(open, Some(Ok(_))) {
+            control.query(ROLLBACK).await.map_err(lost)?;
+        }
         let at_once = now.as_ref().unwrap_or(&before);
         let late = self.told(&Says::default(), at_once, at_once, &settled, 0);
         let whole = self.told(&self.all_says(), &before, at_once, &settled, all_told);
         let late = (!late.tables.is_empty()).then_some(late);
-        Ok(Rehearsed { steps, whole: Some(whole), late, failed: None })
+        Ok((Rehearsed { steps, whole: Some(whole), late, failed: None, kept: None }, open))
     }
 
     /// One of them failed, or the end of the transaction: nothing of it is left, and those before it are told of all the same.
@@ -131,13 +161,13 @@ impl Trial {
         control: &mut Control,
         steps: Vec<Tried>,
         error: &ControlError,
-    ) -> Result<Rehearsed, String> {
+    ) -> Result<(Rehearsed, Option<Result<Done, String>>), String> {
         if !matches!(error, ControlError::Refused { .. }) {
             return Err(why(error));
         }
-        control.query("ROLLBACK").await.map_err(|error| why(&error))?;
+        control.query(ROLLBACK).await.map_err(|error| why(&error))?;
         let failed = Some((steps.len(), failed(error)));
-        Ok(Rehearsed { steps, whole: None, late: None, failed })
+        Ok((Rehearsed { steps, whole: None, late: None, failed, kept: None }, None))
     }
 
     /// What decides how the changes of all of them together are told.
@@ -190,7 +220,7 @@ impl Trial {
         let mut words: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         if says.restless {
             words.push(
-                "it calls what says another thing each time, so that it may change others when it runs"
+                "it calls what says another thing each time, so that it may change others when it runs again"
                     .to_owned(),
             );
         }
@@ -224,6 +254,26 @@ fn line(says: &Says, table: &TableName, mut rows: model::Rows, partitioned: bool
     (place, format!("{words} of {table}{who}{moved}"))
 }
 
+/// Whether the server counts what it changes, and what it begins transactions with.
+const SET: &str = "SELECT pg_catalog.current_setting('track_counts'), \
+    pg_catalog.current_setting('default_transaction_isolation')";
+
+/// How long it may be left alone from now on, with nothing but its end to come: a gateway that hangs leaves no lock behind for longer
+/// than that.
+fn left_open(version: u32) -> String {
+    let most = (OPEN + GIVES_WAY).as_millis();
+    let mut all =
+        format!("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = {most}");
+    if version >= 170_000 {
+        // It is counted anew where it was off.
+        all.push_str(&format!(
+            "; SET LOCAL transaction_timeout = 0; SET LOCAL transaction_timeout = {}",
+            2 * most
+        ));
+    }
+    all
+}
+
 /// How long it may run, wait, and be left alone: a gateway that is gone leaves no lock behind for longer than that.
 fn limits(version: u32, until: Instant) -> String {
     let left = until.saturating_duration_since(Instant::now()).as_millis().max(1);
@@ -240,10 +290,7 @@ fn limits(version: u32, until: Instant) -> String {
 /// Ends a process of ours as soon as another waits for what it has locked, or its time is over. A cancel can be caught by a
 /// function's own handler; what goes on after it is terminated.
 async fn give_way(watch: &mut Control, process: u32, given: &AtomicBool) -> Result<(), ControlError> {
-    let waited_for = format!(
-        "SELECT 1 FROM pg_catalog.pg_locks AS l WHERE NOT l.granted AND l.pid <> {process} \
-         AND {process} = ANY (pg_catalog.pg_blocking_pids(l.pid)) LIMIT 1"
-    );
+    let waited_for = waited_for(process);
     let over = Instant::now() + Duration::from_millis(u64::from(LONGEST)) + 5 * GIVES_WAY;
     while Instant::now() < over {
         if !watch.query(&waited_for).await?.is_empty() {
@@ -256,6 +303,14 @@ async fn give_way(watch: &mut Control, process: u32, given: &AtomicBool) -> Resu
     }
     watch.query(&format!("SELECT pg_catalog.pg_terminate_backend({process})")).await?;
     Ok(())
+}
+
+/// Asks whether another process waits for what one has locked.
+pub(super) fn waited_for(process: u32) -> String {
+    format!(
+        "SELECT 1 FROM pg_catalog.pg_locks AS l WHERE NOT l.granted AND l.pid <> {process} \
+         AND {process} = ANY (pg_catalog.pg_blocking_pids(l.pid)) LIMIT 1"
+    )
 }
 
 /// It could not be tried, in few words and none of the target's, which may quote.
