@@ -1,9 +1,9 @@
 //! The decoders and the analysis, each with seeds that are well-formed.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use sql::postgres::catalog::{Catalog, Rows, from_rows};
-use sql::postgres::{Named, Options, Session, Statement, alike, analyse, template};
+use sql::postgres::{NoNames, Options, Session, alike, analyse, template};
 use wire::postgres::copy::{CopyFormat, CopyRewriter};
 use wire::postgres::row::{Cell, Cells};
 use wire::postgres::scram::{Binding, Client, ScramVerifier, Server};
@@ -101,18 +101,6 @@ fn run_copy(bytes: &[u8]) {
                 break;
             }
         }
-    }
-}
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
     }
 }
 

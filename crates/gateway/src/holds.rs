@@ -25,7 +25,7 @@ pub use self::ceiling::Countable;
 pub(crate) use self::ceiling::{above, ceiling_of};
 use self::claim::{Claim, Claims, Waiting};
 pub use self::describe::{Alike, Plain};
-pub(crate) use self::describe::{NoNames, Parts, describe, numbered, summary};
+pub(crate) use self::describe::{Parts, describe, numbered, summary};
 use crate::catalogue::ReadError;
 use crate::freshness::SharedCatalogue;
 use crate::looked::Looked;

@@ -1,14 +1,13 @@
 //! Our analysis of a statement beside the server's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use model::{Action, ColumnName, Effect, FunctionName, Resource, TableName};
 use pg_query::protobuf::ObjectType;
 use pg_query::{Node, NodeEnum};
 use sql::postgres::catalog::Oid;
 use sql::postgres::{
-    Analysis, Control, Lineage, Named, Options, OutputColumn, Outputs, Session, Statement, analyse,
+    Analysis, Control, Lineage, NoNames, Options, OutputColumn, Outputs, Session, Statement, analyse,
 };
 
 use super::server::{Described, Known, Said, Server};
@@ -27,17 +26,6 @@ pub(super) struct Report {
     /// Why the server did not accept what it was given.
     pub(super) refused: BTreeMap<String, usize>,
     harmless: BTreeMap<String, bool>,
-}
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
 }
 
 /// The statement that a function can hold and that is part of this one: itself, or the query of `EXPLAIN`, `COPY`, …

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use model::{
@@ -115,19 +114,6 @@ fn likeness(alike: Alike, meaning: Parts, principal: &Principal, target: &Target
     };
     let open = alike.open.into_iter().map(mark).collect();
     Likeness { key: key.finish(), meaning: meaning.finish(), open }
-}
-
-/// No statement is prepared and no cursor is open.
-pub(crate) struct NoNames;
-
-impl sql::postgres::Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<sql::postgres::Statement>> {
-        None
-    }
 }
 
 /// A digest of parts, each with its length.

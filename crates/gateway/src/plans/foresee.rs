@@ -11,7 +11,7 @@ use model::{
 };
 use policy::{Context, Grant, Question, Verdict};
 use sql::postgres::pieces::Part;
-use sql::postgres::{Control, REMOVED, Session, Spelled, overlay};
+use sql::postgres::{Control, NoNames, REMOVED, Session, Spelled, overlay};
 
 use super::run::cover;
 use super::trying::{ALONE, Held, Trying};
@@ -93,7 +93,7 @@ impl Gateway {
             let after = {
                 let (search_path, role) = foresight.names();
                 let catalog = foresight.catalogue();
-                overlay::after(&part.text, &Session { catalog, search_path, role, prepared: &holds::NoNames })
+                overlay::after(&part.text, &Session { catalog, search_path, role, prepared: &NoNames })
             };
             let step =
                 self.step(grant, request, wanted, now, &mut found, &mut foresight).await.map_err(of)?;

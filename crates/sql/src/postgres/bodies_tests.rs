@@ -1,8 +1,8 @@
 //! What bodies of functions do, however they are written, and under which names they run.
 
+use super::NoNames;
 use super::catalog::{Catalog, Function, FunctionKind, Oid, shop};
 use super::names_tests::said;
-use super::tests::NoNames;
 use super::*;
 
 /// A function that a user made, with a result of type text.

@@ -1,7 +1,6 @@
 //! Functions that a person has read in our place, and those that somebody would have to.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use model::{Action, Effect, Resource};
 
@@ -9,7 +8,7 @@ use super::catalog::{Catalog, Event, Function, Standing};
 use super::frames::{Names, Reach};
 use super::value::Flow;
 use super::walk::Walk;
-use super::{Control, Named, Options, Session, Statement};
+use super::{Control, NoNames, Options, Session};
 
 /// Why code in PL/pgSQL is not known that makes its statements as it runs.
 pub(super) const RUNS_TEXT: &str = "runs text as SQL";
@@ -104,7 +103,7 @@ fn why_unread(catalog: &Catalog, function: &Function) -> Option<String> {
     if function.language != "plpgsql" {
         return None;
     }
-    let session = Session { catalog, search_path: &[], role: "", prepared: &Nothing };
+    let session = Session { catalog, search_path: &[], role: "", prepared: &NoNames };
     let options = Options::default();
     let mut walk = Walk::new(&session, &options);
     let path = vec!["pg_catalog".to_owned(), function.schema.clone()];
@@ -119,17 +118,4 @@ fn why_unread(catalog: &Catalog, function: &Function) -> Option<String> {
         why if why == body => Some("its code cannot be read".to_owned()),
         _ => None,
     })
-}
-
-/// Nothing is prepared.
-struct Nothing;
-
-impl Named for Nothing {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
 }

@@ -113,6 +113,20 @@ pub trait Named {
     fn cursor(&self, name: &str) -> Option<Arc<Statement>>;
 }
 
+/// No statement is prepared, and no cursor is open.
+#[derive(Debug, Clone, Copy)]
+pub struct NoNames;
+
+impl Named for NoNames {
+    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+
+    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
+        None
+    }
+}
+
 /// Bounds of the analysis.
 #[derive(Debug, Clone)]
 pub struct Options {

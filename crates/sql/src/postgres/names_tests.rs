@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::NoNames;
 use super::catalog::shop;
-use super::tests::{NoNames, catalog, under};
+use super::tests::{catalog, under};
 use super::*;
 
 /// Effects and outputs in a line each, to be compared.

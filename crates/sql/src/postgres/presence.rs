@@ -74,8 +74,9 @@ impl<'a> Walk<'a> {
 mod tests {
     use model::{Action, Resource};
 
+    use crate::postgres::NoNames;
     use crate::postgres::catalog::shop;
-    use crate::postgres::tests::{NoNames, under};
+    use crate::postgres::tests::under;
     use crate::postgres::{Analysis, Lineage, Options, Outputs, Session, analyse};
 
     /// The columns that a statement lets decide, and whether an output depends on a tagged column.

@@ -207,12 +207,8 @@ fn lengths_of_rows_are_told_by_serialize() {
         let mut catalog = super::catalog::shop();
         catalog.server_version = 180_000;
         let path: Vec<String> = PUBLIC.iter().map(|s| (*s).to_owned()).collect();
-        let session = Session {
-            catalog: &catalog,
-            search_path: &path,
-            role: "postgres",
-            prepared: &super::tests::NoNames,
-        };
+        let session =
+            Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &super::NoNames };
         let analysis = analyse(text, &session, &Options::default()).unwrap();
         analysis.statements.iter().flat_map(|s| s.effects.clone()).any(|e| e.action == model::Action::Probe)
     };
@@ -366,12 +362,8 @@ fn operators_of_reviewed_extensions_leave_a_text_a_text() {
     let path = ["pg_catalog".to_owned(), "public".to_owned()];
     let found = |extension, text: &str| {
         let catalog = with_ltree(extension);
-        let session = Session {
-            catalog: &catalog,
-            search_path: &path,
-            role: "postgres",
-            prepared: &super::tests::NoNames,
-        };
+        let session =
+            Session { catalog: &catalog, search_path: &path, role: "postgres", prepared: &super::NoNames };
         let analysis = analyse(text, &session, &Options::default()).expect("a statement");
         let effects = analysis.statements.iter().flat_map(|s| &s.effects);
         let line = |e: &Effect| {

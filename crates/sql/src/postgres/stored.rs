@@ -187,23 +187,10 @@ fn plain(node: &Node) -> Option<Plain> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
+    use crate::postgres::NoNames;
     use crate::postgres::catalog::shop;
-    use crate::postgres::{Named, Statement};
-
-    struct NoNames;
-
-    impl Named for NoNames {
-        fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-            None
-        }
-
-        fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-            None
-        }
-    }
 
     #[test]
     fn what_is_stored_in_tagged_columns_as_it_is_written_is_found_wherever_it_stands() {

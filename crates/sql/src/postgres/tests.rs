@@ -1,19 +1,7 @@
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use super::catalog::{Catalog, shop};
 use super::*;
-
-pub(super) struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-}
 
 pub(super) fn catalog() -> &'static Catalog {
     static CATALOG: LazyLock<Catalog> = LazyLock::new(shop);

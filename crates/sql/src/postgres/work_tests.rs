@@ -1,4 +1,5 @@
-use super::tests::{NoNames, catalog};
+use super::NoNames;
+use super::tests::catalog;
 use super::*;
 
 /// On a stack such as sessions have.

@@ -3,8 +3,7 @@
 use model::Particulars;
 use sql::postgres::catalog::Oid;
 use sql::postgres::values::{Bound, Parameter, Values, values};
-use sql::postgres::{Named, Session, Statement};
-use std::sync::Arc;
+use sql::postgres::{NoNames, Session, Statement};
 use wire::postgres::frontend::{Frontend, frontend};
 
 use super::operation::{Request, RequestKind};
@@ -66,16 +65,4 @@ fn taken_for(prepared: &Prepared, parameter: Parameter, n: usize) -> Option<u32>
     of(&prepared.declared)
         .or_else(|| prepared.described.get().and_then(|types| of(types)))
         .or(parameter.taken_for.map(|Oid(oid)| oid))
-}
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use model::{Action, Changed, Effect, Facts, Plan, Preview, Resource, Shown, Tier, grouped};
 use sql::postgres::outline::{self, Does, Sample, outline};
-use sql::postgres::{Named, Outputs, Session, Statement, locks};
+use sql::postgres::{NoNames, Outputs, Session, locks};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -79,18 +79,6 @@ pub(crate) struct Seen {
     pub not_before: Option<Instant>,
     /// What was tried and is open.
     pub kept: Option<Kept>,
-}
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
 }
 
 /// What can be said of an operation, and asked.

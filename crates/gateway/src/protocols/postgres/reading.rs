@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::Effect;
 use sql::postgres::catalog::Catalog;
-use sql::postgres::{Analysis, Control, Named, Options, Refusal, Session, Statement, Work, analyse};
+use sql::postgres::{Analysis, Control, Named, NoNames, Options, Refusal, Session, Statement, Work, analyse};
 
 use super::expected::Bound;
 use super::garbled::Garbled;
@@ -126,18 +126,6 @@ impl Named for InForce<'_> {
         // Its rows come from what was there when it was opened, but of functions from the bodies of now.
         let same = self.names.is_made(name) || self.view.finds_again(&portal, self.work.clone());
         Some(if same { known } else { redefined() })
-    }
-}
-
-pub(super) struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
     }
 }
 

@@ -2,11 +2,10 @@
 
 use model::{Ceiling, Change, Plan, Step};
 use sql::postgres::pieces::pieces;
-use sql::postgres::{Session, locks, overlay};
+use sql::postgres::{NoNames, Session, locks, overlay};
 
 use super::operation::Request;
 use crate::audit;
-use crate::holds::NoNames;
 
 /// So many are told of one by one.
 const MOST: usize = 200;

@@ -2,11 +2,10 @@
 //! of what is stored.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use model::{ColumnName, Tag};
 use sql::postgres::stored::{Plain, Stored, stored};
-use sql::postgres::{Named, Session, Statement};
+use sql::postgres::{NoNames, Session};
 
 use super::operation::Request;
 use crate::audit::ValueNote;
@@ -30,16 +29,4 @@ pub(super) fn of(request: &Request) -> Vec<(ColumnName, BTreeSet<Tag>)> {
     };
     let found = stored(&text, &session).into_iter().filter(returns);
     found.map(|Stored { column, tags, value: _ }| (column, tags)).collect()
-}
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use masking::Strategy;
 use model::{Effect, Tag};
 use sql::postgres::catalog::{Catalog, Oid, Type};
-use sql::postgres::{Analysis, Control, Literal, Refusal, Spelled, Statement, Template, Work, template};
+use sql::postgres::{
+    Analysis, Control, Literal, NoNames, Refusal, Spelled, Statement, Template, Work, template,
+};
 
 use super::control::Rows;
 use super::expected::Bound;
@@ -16,7 +18,7 @@ use super::names::Names;
 use super::operation::{Operation, Seen};
 use super::own;
 use super::prepared::{Epoch, Prepared};
-use super::reading::{InForce, NoNames, NotRead, View, prepared_in};
+use super::reading::{InForce, NotRead, View, prepared_in};
 use super::thinking::{self, Thought, Thoughtful};
 use crate::targets::Target;
 

@@ -1,17 +1,6 @@
 use super::super::catalog::shop;
 use super::*;
-
-struct NoNames;
-
-impl super::super::Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<std::sync::Arc<super::super::Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<std::sync::Arc<super::super::Statement>> {
-        None
-    }
-}
+use crate::postgres::NoNames;
 
 fn of<T>(ask: impl FnOnce(&Session<'_>) -> T) -> T {
     let (catalog, path) = (shop(), ["pg_catalog".to_owned(), "shop".to_owned()]);

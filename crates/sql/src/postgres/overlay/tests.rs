@@ -1,22 +1,8 @@
-use std::sync::Arc;
-
 use model::Action;
 
 use super::super::catalog::shop;
-use super::super::{Named, Statement, analyse};
+use super::super::{NoNames, analyse};
 use super::*;
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-}
 
 /// What becomes of the schema by these statements, and the effects of one behind them.
 fn then(statements: &[&str], last: &str) -> (Vec<String>, Vec<String>) {

@@ -1,20 +1,6 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::postgres::catalog::shop;
-use crate::postgres::{Named, analyse};
-
-struct NoNames;
-
-impl Named for NoNames {
-    fn prepared(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-
-    fn cursor(&self, _: &str) -> Option<Arc<Statement>> {
-        None
-    }
-}
+use crate::postgres::{NoNames, analyse};
 
 /// What is told where `$1` is bound to `7`, `$2` to `seven` and `$3` to NULL, and nothing else can be read.
 #[track_caller]

@@ -1,12 +1,12 @@
 //! Rows of other tables that follow by their foreign keys.
 
 use model::TableName;
-use sql::postgres::Session;
 use sql::postgres::outline::{self, Does, quoted};
+use sql::postgres::{NoNames, Session};
 
 use super::super::control::{Control, ControlError};
 use super::questions::{Questions, attempt};
-use super::{COUNTED, DEEPEST, KEYS, NoNames};
+use super::{COUNTED, DEEPEST, KEYS};
 
 impl Questions {
     /// The rows of other tables that follow by foreign keys, nearest first.

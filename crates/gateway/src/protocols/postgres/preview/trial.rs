@@ -23,13 +23,13 @@ use model::{Action, Effect, Facts, Inspect as _, Resource, TableName, Tier};
 use sql::postgres::catalog::{Catalog, Column};
 use sql::postgres::outline::{is_restless, written_out};
 use sql::postgres::pieces::pieces;
-use sql::postgres::{Control, Options, Session, Statement, analyse};
+use sql::postgres::{Control, NoNames, Options, Session, Statement, analyse};
 
 pub(super) use self::open::OPEN;
 pub(crate) use self::open::{Came, Kept};
 pub(crate) use self::run::{Rehearsed, Tried};
 use super::asker::OURS;
-use super::{Asker, Looking, NoNames};
+use super::{Asker, Looking};
 use crate::holds::Countable;
 use crate::protocols::postgres::ceiling;
 use crate::protocols::postgres::operation::Request;

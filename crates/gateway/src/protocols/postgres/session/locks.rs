@@ -110,12 +110,8 @@ impl Open {
         }
         self.locks.asked = false;
         self.locks.due = true;
-        if self.answers.own_failed.take().is_none() {
-            return;
-        }
-        let hint = Some("Send it again.".to_owned());
-        let why = "what the statement names was altered or dropped meanwhile".to_owned();
-        let garbled = Garbled { hint, ..Garbled::new("40001", why) };
+        let Some(state) = self.answers.own_failed.take() else { return };
+        let garbled = not_locked(&state);
         if self.conversation.is_skipping() {
             self.locks = Locks::default();
             self.pump.client.output.extend(&garbled_error(&garbled, None));
@@ -195,4 +191,19 @@ fn depends_on_definitions(request: &Request) -> bool {
         | RequestKind::FunctionCall
         | RequestKind::Execute { .. } => means,
     }
+}
+
+/// Why nothing was locked, as the server's state says: what would have ended the statement has ended the lock.
+fn not_locked(state: &str) -> Garbled {
+    let (code, why) = match state {
+        "57014" => ("57014", "canceling statement due to user request"),
+        "55P03" => ("55P03", "canceling statement due to lock timeout"),
+        "40P01" => ("40P01", "deadlock detected"),
+        _ => {
+            let hint = Some("Send it again.".to_owned());
+            let why = "what the statement names was altered or dropped meanwhile";
+            return Garbled { hint, ..Garbled::new("40001", why.to_owned()) };
+        }
+    };
+    Garbled::new(code, why.to_owned())
 }
