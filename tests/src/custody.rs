@@ -60,7 +60,7 @@ fn apply(gateway: &Durward, targets: &str) -> Output {
     apply_with(gateway, targets, ALLOW_ALL)
 }
 
-fn apply_with(gateway: &Durward, targets: &str, policy: &str) -> Output {
+pub(crate) fn apply_with(gateway: &Durward, targets: &str, policy: &str) -> Output {
     let files = Scratch::new("files").unwrap();
     fs::write(files.join("t.toml"), targets).unwrap();
     fs::write(files.join("p.cedar"), policy).unwrap();

@@ -6,7 +6,8 @@ use testkit::certificates::Certificates;
 use testkit::durward::Target;
 use testkit::{Account, Scratch};
 
-use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, python, server};
+use crate::custody::{apply_with, role, targets, who};
+use crate::rig::{ALLOW_ALL, DATABASE, Rig, Way, python, said, server};
 
 const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
@@ -122,4 +123,52 @@ fn a_target_is_reached_by_tls_and_only_if_its_certificate_is_the_right_one() {
         let said = way.said(Command::new("psql").args(encrypted));
         assert_eq!(said.starts_with("t\n"), expected, "{said}");
     }
+}
+
+/// `sslmode=require` asks nobody who answers: a login that is bound to the certificate is no use to whoever stands between.
+#[test]
+fn a_login_is_bound_to_the_targets_certificate_where_that_is_required() {
+    let scratch = Scratch::new("tls").unwrap();
+    let ours = certificates(&scratch, "ours");
+    Account::unprivileged().unwrap().give(&ours.key).unwrap();
+    Account::unprivileged().unwrap().give(&ours.certificate).unwrap();
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", ours.certificate.display()),
+        format!("ssl_key_file={}", ours.key.display()),
+        "password_encryption=scram-sha-256".to_owned(),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let rig = Rig::start(&settings, ALLOW_ALL);
+    role(&rig.server, "bound", "a password");
+    let rules = |method: &str| {
+        let rules =
+            format!("host all postgres 127.0.0.1/32 trust\nhostssl all bound 127.0.0.1/32 {method}\n");
+        std::fs::write(rig.server.directory().join("data").join("pg_hba.conf"), rules).unwrap();
+        rig.server.sql(DATABASE, "SELECT pg_reload_conf()").unwrap();
+    };
+    let plain = targets(&rig.server, &[("bound", "password = \"a password\"")]);
+    for (method, required, lets_in) in [
+        ("scram-sha-256", true, true),
+        ("password", false, true),
+        ("password", true, false),
+        ("trust", true, false),
+        ("trust", false, true),
+    ] {
+        rules(method);
+        let line = format!("sslmode = \"require\"\nrequire_channel_binding = {required}");
+        let applied = apply_with(&rig.gateway, &plain.replace("sslmode = \"disable\"", &line), "");
+        assert!(applied.status.success(), "{}", said(&applied));
+        let told = who(rig.gateway.port(), &rig.through().password, "bound");
+        assert_eq!(told.starts_with("bound\n"), lets_in, "{method} {required}: {told}");
+        if !lets_in {
+            assert!(told.contains("no trusted TLS connection to the target could be made"), "{told}");
+            let doctor = said(&rig.gateway.command(&["doctor", "bound"]).output().unwrap());
+            assert!(doctor.contains("channel binding is required"), "{doctor}");
+        }
+    }
+    let without =
+        plain.replace("sslmode = \"disable\"", "sslmode = \"disable\"\nrequire_channel_binding = true");
+    let refused = apply_with(&rig.gateway, &without, "");
+    assert!(said(&refused).contains("there is nothing to bind to without TLS"), "{}", said(&refused));
 }

@@ -126,7 +126,8 @@ mod tests {
         let json = serde_json::json!({
             "targets": [
                 { "name": "a.b", "host": "::1", "port": 5433, "user": "u \"x\"", "database": "d\\e",
-                  "sslmode": "verify-full", "sslrootcert": "PEM\n", "direct_tls": true, "read_only": "strict",
+                  "sslmode": "verify-full", "sslrootcert": "PEM\n", "direct_tls": true, "require_channel_binding": true,
+                  "read_only": "strict",
                   "freshness": "strict", "tags": ["production"],
                   "columns": { "s.\"t.u\".c": { "tags": ["pii"], "strategy": "hash" },
                                "s.t.d": { "tags": [], "proposed": true } } },

@@ -157,6 +157,7 @@ async fn configure(
         credential: None,
         sslrootcert: database.root_certificates()?,
         direct_tls: database.direct_tls,
+        require_channel_binding: database.require_channel_binding,
         read_only,
         freshness,
         tags,

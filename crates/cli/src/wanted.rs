@@ -83,6 +83,9 @@ struct TypedTarget {
     /// TLS from the first byte.
     #[serde(default)]
     direct_tls: bool,
+    /// The login has to be bound to the server's certificate, as libpq's `channel_binding=require`.
+    #[serde(default)]
+    require_channel_binding: bool,
     /// How far the server itself refuses to write; `usual` where it is not given.
     #[serde(default)]
     read_only: ReadOnlyWord,
@@ -214,6 +217,7 @@ impl Wanted {
             sslmode,
             sslrootcert,
             direct_tls,
+            require_channel_binding,
             read_only,
             freshness,
             tags,
@@ -278,6 +282,7 @@ impl Wanted {
             sslmode: sslmode.unwrap_or(SslModeWord::Prefer).as_str().to_owned(),
             sslrootcert,
             direct_tls,
+            require_channel_binding,
             read_only: match read_only {
                 ReadOnlyWord::Usual => ReadOnly::Usual,
                 ReadOnlyWord::Strict => ReadOnly::Strict,

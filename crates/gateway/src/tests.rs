@@ -378,6 +378,7 @@ async fn house() -> House {
         credential: None,
         sslrootcert: None,
         direct_tls: false,
+        require_channel_binding: false,
         read_only: Default::default(),
         freshness: Default::default(),
         tags: BTreeSet::new(),

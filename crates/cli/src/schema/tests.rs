@@ -149,7 +149,7 @@ fn examples() -> Vec<(Kind, Value)> {
         (
             Kind::State,
             "[[targets]]\nname = 'orders'\nhost = 'db'\nport = 5432\nuser = 'u'\ndatabase = 'd'\npassword_file = 'f'\n\
-             sslmode = 'verify-full'\nsslrootcert = 'ca.pem'\ndirect_tls = true\nread_only = 'strict'\nfreshness = 'strict'\ntags = ['production']\n\
+             sslmode = 'verify-full'\nsslrootcert = 'ca.pem'\ndirect_tls = true\nrequire_channel_binding = true\nread_only = 'strict'\nfreshness = 'strict'\ntags = ['production']\n\
              [targets.columns]\n'a.b.c' = { tags = ['pii.email'], strategy = 'hash', proposed = true }\n\
              [[targets]]\nname = 'b'\nhost = 'db'\nuser = 'u'\ndatabase = 'd'\npassword_env = 'X'\nread_only = 'usual'\nfreshness = 'polled'\n\
              [[targets]]\nname = 'c'\nhost = 'db'\nuser = 'u'\ndatabase = 'd'\ncredential = 'orders'\n\

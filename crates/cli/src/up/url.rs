@@ -17,6 +17,7 @@ pub(crate) struct Database {
     pub sslmode: Option<String>,
     sslrootcert: Option<String>,
     pub direct_tls: bool,
+    pub require_channel_binding: bool,
 }
 
 impl Database {
@@ -35,6 +36,7 @@ impl Database {
             sslmode: None,
             sslrootcert: None,
             direct_tls: false,
+            require_channel_binding: false,
         };
         let mut password = password.map(decode).transpose()?;
         for pair in query.split('&').filter(|p| !p.is_empty()) {
@@ -51,6 +53,14 @@ impl Database {
                         _ => return Err("sslnegotiation is postgres or direct".to_owned()),
                     }
                 }
+                "channel_binding" => {
+                    database.require_channel_binding = match value.as_str() {
+                        "require" => true,
+                        // It is bound wherever that can be.
+                        "prefer" => false,
+                        _ => return Err("channel_binding is prefer or require".to_owned()),
+                    }
+                }
                 "host" => database.host = value,
                 "port" => database.port = port(&value)?,
                 "user" => database.user = value,
@@ -58,7 +68,7 @@ impl Database {
                 "password" => password = Some(value),
                 _ => {
                     return Err(format!(
-                        "\"{key}\" is not taken in the URL; taken are sslmode, sslrootcert, sslnegotiation, host, port, user, \
+                        "\"{key}\" is not taken in the URL; taken are sslmode, sslrootcert, sslnegotiation, channel_binding, host, port, user, \
                          password and dbname"
                     ));
                 }
@@ -223,6 +233,7 @@ mod tests {
             "postgres://app:hunter2@a,b/x",
             "postgres://app:hunter2@db/x?sslmode=require&sslrootcert=system",
             "postgres://app:hunter2@db/x?sslnegotiation=dirct",
+            "postgres://app:hunter2@db/x?channel_binding=disable",
             "postgres://app:hunter2%4@db/x",
         ] {
             let error = shown(url);

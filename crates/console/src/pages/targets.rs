@@ -332,6 +332,7 @@ impl Typed {
             sslmode: self.sslmode.clone(),
             sslrootcert: None,
             direct_tls: false,
+            require_channel_binding: false,
             read_only: Default::default(),
             freshness: Default::default(),
             tags: tags.collect(),

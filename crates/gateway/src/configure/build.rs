@@ -152,6 +152,7 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
         sslmode,
         sslrootcert,
         direct_tls,
+        require_channel_binding,
         read_only,
         freshness,
         tags,
@@ -167,7 +168,11 @@ fn parts(target: &TargetConfig, credential: Credential, means: Means<'_>) -> Res
     }
     let roots = sslrootcert.as_ref().map(|pem| pem.as_bytes().to_vec());
     let mode = sslmode.parse::<SslMode>().map_err(of("sslmode"))?;
-    let tls = UpstreamTls::new(mode, roots, *direct_tls);
+    if *require_channel_binding && mode == SslMode::Disable {
+        return Err(of("require_channel_binding")("there is nothing to bind to without TLS".to_owned()));
+    }
+    let judged = if *require_channel_binding { UpstreamTls::bound } else { UpstreamTls::new };
+    let tls = judged(mode, roots, *direct_tls);
     let tags = tags.iter().map(|t| tag(t)).collect::<Result<_, _>>().map_err(of("tags"))?;
     let columns = column_tags(columns).map_err(of("columns"))?;
     let functions = cleared(functions).map_err(of("functions"))?;

@@ -74,6 +74,9 @@ pub struct TargetConfig {
     /// TLS from the first byte.
     #[serde(default, skip_serializing_if = "is_false")]
     pub direct_tls: bool,
+    /// The login has to be bound to the server's certificate, as libpq's `channel_binding=require`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub require_channel_binding: bool,
     /// How far the server itself refuses to write.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub read_only: ReadOnly,

@@ -145,6 +145,7 @@ pub struct Upstream {
 /// Opens a session.
 pub async fn dial(address: &Address, tls: &UpstreamTls, login: &Login<'_>) -> Result<Upstream, DialError> {
     let (stream, binding) = reach(address, tls).await?;
+    let binding = Binding { hash: binding, required: tls.is_bound() };
     timeout(PATIENCE, log_in(stream, binding, address.is_local(), login))
         .await
         .map_err(|_| DialError::Timeout)?
@@ -237,9 +238,17 @@ async fn connect(address: &Address, tls: &UpstreamTls) -> Result<(Stream, Option
     Ok((Stream::TlsClient(Box::new(stream)), binding))
 }
 
+/// What a login can be bound to.
+struct Binding {
+    /// The hash of the server's certificate, where there is one.
+    hash: Option<Vec<u8>>,
+    /// Nothing else will do.
+    required: bool,
+}
+
 async fn log_in(
     mut stream: Stream,
-    binding: Option<Vec<u8>>,
+    binding: Binding,
     local: bool,
     login: &Login<'_>,
 ) -> Result<Upstream, DialError> {
@@ -306,16 +315,21 @@ async fn log_in(
 
 async fn authenticate(
     stream: &mut Stream,
-    binding: Option<Vec<u8>>,
+    binding: Binding,
     local: bool,
     login: &Login<'_>,
 ) -> Result<(), DialError> {
     let private = local || stream.is_encrypted();
+    let mut bound = !binding.required;
     loop {
         let message = authentication(stream).await?;
         let mut out = Vec::new();
         match step(&message)? {
+            Authentication::Ok if !bound => return Err(DialError::Unbound),
             Authentication::Ok => return Ok(()),
+            Authentication::Cleartext | Authentication::Md5 { .. } if binding.required => {
+                return Err(DialError::Unbound);
+            }
             Authentication::Cleartext if !private => return Err(DialError::ClearText),
             Authentication::Cleartext => {
                 build::password(&mut out, &login.password.ok_or(DialError::NoPassword)?.bytes)
@@ -330,7 +344,8 @@ async fn authenticate(
             }
             Authentication::Sasl(mechanisms) => {
                 let password = login.password.ok_or(DialError::NoPassword)?;
-                sasl(stream, &mechanisms, binding.clone(), password).await?;
+                sasl(stream, &mechanisms, &binding, password).await?;
+                bound = true;
                 continue;
             }
             Authentication::SaslContinue(_) | Authentication::SaslFinal(_) => {
@@ -346,14 +361,15 @@ async fn authenticate(
 async fn sasl(
     stream: &mut Stream,
     mechanisms: &[&[u8]],
-    binding: Option<Vec<u8>>,
+    binding: &Binding,
     password: &Password,
 ) -> Result<(), DialError> {
     let offers = |name: &str| mechanisms.contains(&name.as_bytes());
-    let (mechanism, binding) = match binding {
+    let (mechanism, binding) = match binding.hash.clone() {
         Some(hash) if offers(scram::SHA_256_PLUS) => {
             (scram::SHA_256_PLUS, scram::Binding::ServerEndPoint(hash))
         }
+        _ if binding.required => return Err(DialError::Unbound),
         // "y" would say that the server has taken its offer away.
         Some(_) if stream.is_encrypted() => (scram::SHA_256, scram::Binding::Unoffered),
         _ => (scram::SHA_256, scram::Binding::None),

@@ -78,12 +78,13 @@ struct Judged {
     mode: SslMode,
     roots: Option<Vec<u8>>,
     direct: bool,
+    bound: bool,
     config: OnceLock<Arc<ClientConfig>>,
 }
 
 impl PartialEq for UpstreamTls {
     fn eq(&self, other: &Self) -> bool {
-        let of = |Self(judged): &Self| (judged.mode, judged.direct);
+        let of = |Self(judged): &Self| (judged.mode, judged.direct, judged.bound);
         of(self) == of(other) && self.0.roots == other.0.roots
     }
 }
@@ -117,8 +118,18 @@ impl UpstreamTls {
     /// As for libpq, authorities that are given are asked where encryption is required, and what begins with TLS does not go
     /// on without it.
     pub fn new(mode: SslMode, roots: Option<Vec<u8>>, direct: bool) -> Self {
+        Self::judged(mode, roots, direct, false)
+    }
+
+    /// The same where the login has to be bound to the server's certificate (`channel_binding=require`): whoever stands between
+    /// and shows another one does not get through, whatever that is signed by.
+    pub fn bound(mode: SslMode, roots: Option<Vec<u8>>, direct: bool) -> Self {
+        Self::judged(mode, roots, direct, true)
+    }
+
+    fn judged(mode: SslMode, roots: Option<Vec<u8>>, direct: bool, bound: bool) -> Self {
         let mode = match mode {
-            SslMode::Prefer if direct => SslMode::Require,
+            SslMode::Prefer if direct || bound => SslMode::Require,
             SslMode::Disable
             | SslMode::Prefer
             | SslMode::Require
@@ -126,12 +137,17 @@ impl UpstreamTls {
             | SslMode::VerifyFull => mode,
         };
         let mode = if mode == SslMode::Require && roots.is_some() { SslMode::VerifyCa } else { mode };
-        Self(Arc::new(Judged { mode, roots, direct, config: OnceLock::new() }))
+        Self(Arc::new(Judged { mode, roots, direct, bound, config: OnceLock::new() }))
     }
 
     /// How strictly it is judged.
     pub fn mode(&self) -> SslMode {
         self.0.mode
+    }
+
+    /// Whether the login has to be bound to it.
+    pub(super) fn is_bound(&self) -> bool {
+        self.0.bound
     }
 
     /// Whether it begins with the first byte.

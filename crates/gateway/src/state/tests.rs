@@ -621,6 +621,7 @@ async fn a_configuration_comes_back_without_its_passwords() {
         credential: None,
         sslrootcert: None,
         direct_tls: false,
+        require_channel_binding: false,
         read_only: Default::default(),
         freshness: Default::default(),
         tags: BTreeSet::new(),

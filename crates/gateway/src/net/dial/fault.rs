@@ -46,6 +46,9 @@ pub enum DialError {
     /// The server asks for the password itself over a connection that others could read.
     #[error("the server asks for the password in clear text over an unencrypted connection")]
     ClearText,
+    /// The login was to be bound to the server's certificate, and is not.
+    #[error("channel binding is required, and the server does not log in by SCRAM-SHA-256-PLUS")]
+    Unbound,
     /// A way of logging in that is not spoken here.
     #[error("the server asks for an authentication method that is not supported ({0})")]
     Unsupported(u32),
@@ -104,6 +107,10 @@ impl DialError {
                 "Give one: to `up` by --password-file, .pgpass or at the prompt; to `apply` by password_file in the target's file."
             }
             Self::ClearText => "Use sslmode=verify-full, so that nobody on the way reads it.",
+            Self::Unbound => {
+                "Let the server ask for scram-sha-256 over TLS; what ends TLS before it cannot bind. Without channel_binding, \
+                 have sslmode=verify-full."
+            }
             Self::Unsupported(_) => "Let the server ask for scram-sha-256 in its pg_hba.conf.",
             Self::Protocol(_) => "Is it PostgreSQL that listens there?",
         }
@@ -128,9 +135,11 @@ impl DialError {
                 "openssl s_client -starttls postgres -showcerts -connect {} </dev/null",
                 shell(&address.to_string())
             )),
-            Self::Refused { .. } | Self::NoPassword | Self::ClearText | Self::Unsupported(_) => {
-                psql(&host, port)
-            }
+            Self::Refused { .. }
+            | Self::NoPassword
+            | Self::ClearText
+            | Self::Unbound
+            | Self::Unsupported(_) => psql(&host, port),
             // Where it leads is in a file that only its owner reads.
             Self::Credential(_) => None,
         }
@@ -156,7 +165,9 @@ impl DialError {
             Self::NoTls => {
                 ("08001", "the target offers no TLS, without which the gateway does not log in to it")
             }
-            Self::Tls(_) => ("08001", "no trusted TLS connection to the target could be made"),
+            Self::Tls(_) | Self::Unbound => {
+                ("08001", "no trusted TLS connection to the target could be made")
+            }
             Self::Refused { code, .. } => match code.as_str() {
                 "28P01" => (
                     "08004",
@@ -192,7 +203,7 @@ impl DialError {
         match self {
             Self::Name(_) => Contact::Unresolved,
             Self::Unreachable(_) | Self::Timeout | Self::Protocol(_) => Contact::Unreachable,
-            Self::NoTls | Self::Tls(_) => Contact::Untrusted,
+            Self::NoTls | Self::Tls(_) | Self::Unbound => Contact::Untrusted,
             Self::Refused { code, .. } => match code.as_str() {
                 "3D000" | "55000" => Contact::NoDatabase,
                 "53300" => Contact::Full,

@@ -211,9 +211,9 @@ impl Approved {
         }
     }
 
-    /// Whether what was tried is no more than that.
-    pub(super) fn takes(&self, kept: &Kept) -> bool {
-        self.expected.is_some() && kept.rows <= self.most
+    /// Whether that is what was seen when it was tried, and no number that somebody has set in its place.
+    pub(super) fn is_as_tried(&self) -> bool {
+        self.expected.is_some()
     }
 }
 

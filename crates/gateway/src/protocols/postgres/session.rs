@@ -296,7 +296,7 @@ impl Protocol for PostgresSession {
         }
         open.owed.then(owed);
         if let Some(approved) = Approved::of(ceiling) {
-            let kept = kept.filter(|kept| approved.takes(kept));
+            let kept = kept.filter(|_| approved.is_as_tried());
             let unsent = Unsent { request, reveal, turn, approved: Some(approved), most, kept };
             open.conversation.capped = Some(Capped::waiting(unsent, decision));
             return open.settle();
