@@ -303,6 +303,7 @@ const flows = {
     const [changed, answer] = [page.locator('#changed'), page.locator('form.answer')];
     await changed.filter({ hasText: 'the table public.carts was altered' }).waitFor();
     check((await changed.boundingBox()).y < (await answer.boundingBox()).y, 'it stands below the answer');
+    await page.getByText('exactly this is committed').waitFor();
     await looks(page, 'changed');
     await page.getByText('Add a comment').click();
     await page.getByLabel(/A comment/).fill('fine by <me>');

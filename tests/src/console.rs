@@ -28,7 +28,7 @@ forbid (principal, action == Action::"insert", resource) unless { context.approv
 /// What the flows ask for beside.
 const FLOWS: &str = r#"
 @id("alters") permit (principal, action == Action::"alter", resource);
-@id("carts-are-tried") @approvers("dba") @preview("executed")
+@id("carts-are-tried") @approvers("dba") @preview("hold")
 forbid (principal, action == Action::"update", resource == Table::"sample/public.carts")
 unless { context.approvals.contains("carts-are-tried") };
 @id("ledger-is-others") @reason("the ledger is approved by its keepers")

@@ -248,8 +248,11 @@ pub(super) fn preview(preview: &Preview) -> Markup {
                 }
                 @if let Some(until) = open_until {
                     p.foot {
-                        "Approved by " (words::clock(*until)) ", exactly this is committed, unless somebody waits for the same rows \
-                         meanwhile. Later it runs again, and nothing of it stays if it does something else."
+                        span {
+                            "It stays open until " (words::clock(*until)) " at the longest: approved by then, exactly this is committed, \
+                             unless somebody waits for the same rows meanwhile. Later it runs again, and nothing of it stays if it \
+                             does something else."
+                        }
                     }
                 }
             }
