@@ -23,10 +23,10 @@ unless { context.approvals.contains("held") };
 "#;
 
 /// Each change of a stamp says when it was made, and by which of the server's processes.
-const SAMPLE: &str = "CREATE TABLE stamps (id int PRIMARY KEY, n int, at timestamptz, by int);
+const SAMPLE: &str = "CREATE TABLE stamps (id int PRIMARY KEY, n int, made timestamptz, maker int);
     INSERT INTO stamps SELECT n, 0 FROM generate_series(1, 9) n;
     CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN NEW.at := clock_timestamp(); NEW.by := pg_backend_pid(); RETURN NEW; END';
+        'BEGIN NEW.made := clock_timestamp(); NEW.maker := pg_backend_pid(); RETURN NEW; END';
     CREATE TRIGGER stamp BEFORE INSERT OR UPDATE ON stamps FOR EACH ROW EXECUTE FUNCTION stamp();
     CREATE TABLE counted (id serial, n int);
     CREATE TABLE loud (id int);
@@ -87,9 +87,9 @@ async fn what_was_tried_is_what_is_committed_where_it_is_approved_in_time() {
         let (id, until) = approver();
         let output = ends(psql);
         assert!(output.contains(tag), "{output}");
-        assert_eq!(rig.value(&format!("SELECT bool_and(at < '{until}') FROM stamps WHERE {which}")), "t");
+        assert_eq!(rig.value(&format!("SELECT bool_and(made < '{until}') FROM stamps WHERE {which}")), "t");
         // By another process than the session's.
-        assert_eq!(rig.value(&format!("SELECT count(DISTINCT by) FROM stamps WHERE {which}")), "1");
+        assert_eq!(rig.value(&format!("SELECT count(DISTINCT maker) FROM stamps WHERE {which}")), "1");
         assert!(rig.shown(&id).contains("done"), "{}", rig.shown(&id));
         assert_eq!(rig.value(OPEN), "0");
     }
@@ -105,7 +105,7 @@ async fn what_was_tried_is_what_is_committed_where_it_is_approved_in_time() {
         let changed = client.execute(&update, &[&n, &5]).await.unwrap();
         let (_, until) = approved.await.unwrap();
         assert_eq!(changed, 1);
-        let made = format!("SELECT n || ' ' || (at < '{until}') FROM stamps WHERE id = 5");
+        let made = format!("SELECT n || ' ' || (made < '{until}') FROM stamps WHERE id = 5");
         assert_eq!(rig.value(&made), format!("{n} true"));
         let row = client.query_one("SELECT n FROM stamps WHERE id = 5", &[]).await.unwrap();
         assert_eq!(row.get::<_, i32>(0), n, "its own session sees it");
@@ -172,7 +172,7 @@ fn nothing_of_it_is_left_where_the_answer_is_no_or_nobody_waits_for_it() {
             rig.answer("approve", &id);
             let output = ends(rig.send(statement));
             assert!(output.contains("UPDATE 1"), "{output}");
-            rig.server.sql(DATABASE, "ALTER TABLE stamps DISABLE TRIGGER stamp; UPDATE stamps SET n = 0, at = NULL, by = NULL WHERE id = 3; ALTER TABLE stamps ENABLE TRIGGER stamp").unwrap();
+            rig.server.sql(DATABASE, "ALTER TABLE stamps DISABLE TRIGGER stamp; UPDATE stamps SET n = 0, made = NULL, maker = NULL WHERE id = 3; ALTER TABLE stamps ENABLE TRIGGER stamp").unwrap();
         }
     }
     let id = frozen.split_whitespace().last().unwrap();

@@ -638,12 +638,14 @@ async fn who_waits_asks_anew_when_the_rule_is_changed_and_goes_on_when_it_is_gon
 }
 
 async fn until_one_waits(house: &House, but: Option<&str>) -> String {
-    loop {
+    // Nobody waits for longer than this.
+    for _ in 0..6_000 {
         match waiting(house).await.filter(|request| Some(&*request.id) != but) {
             Some(request) => return request.id,
             None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
+    panic!("nothing waits but {but:?}: {:?}", waiting(house).await)
 }
 
 #[tokio::test]
