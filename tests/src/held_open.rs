@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const POLICY: &str = r#"
 @id("connect") permit (principal, action == Action::"connect", resource);
 @id("reads") permit (principal, action in Action::"read", resource);
-@id("most") permit (principal, action in [Action::"write", Action::"call", Action::"notify", Action::"create"], resource);
+@id("most") permit (principal, action in [Action::"write", Action::"call", Action::"notify", Action::"create", Action::"configure"], resource);
 @id("held") @approvers("admins") @preview("hold")
 forbid (principal, action in [Action::"insert", Action::"update", Action::"delete", Action::"merge"], resource)
 unless { context.approvals.contains("held") };
@@ -128,6 +128,15 @@ fn nobody_waits_for_what_stays_open_and_then_it_runs_again_once_it_is_approved()
     rig.answer("approve", &id);
     assert!(ends(psql).contains("UPDATE 1"));
     assert_eq!(rig.value("SELECT n FROM stamps WHERE id = 1"), "11");
+
+    // Whoever ends its connection.
+    let psql = rig.send("UPDATE stamps SET n = n + 1 WHERE id = 3");
+    let id = rig.waiting();
+    let ended = rig.value(&OPEN.replace("count(*)", "pg_terminate_backend(pid)"));
+    assert_eq!(ended, "t");
+    rig.answer("approve", &id);
+    assert!(ends(psql).contains("UPDATE 1"));
+    assert_eq!(rig.value("SELECT n FROM stamps WHERE id = 3"), "1");
 
     // Whoever alters its table.
     let psql = rig.send("UPDATE stamps SET n = n + 1 WHERE id = 2");
@@ -241,6 +250,44 @@ fn what_its_session_could_tell_from_its_own_doing_runs_again() {
     let output = ends(psql);
     assert!(output.contains("changed 3 rows, and 2 were approved"), "{output}");
     assert_eq!(rig.value("SELECT count(*) FROM stamps WHERE n = 3"), "0");
+}
+
+/// What is written of who writes is what the session would have written, and what another connection cannot be is not tried by one.
+#[test]
+fn a_row_says_of_whom_it_is_as_if_its_session_had_written_it() {
+    let rig = rig("");
+    let sample = "CREATE ROLE another; CREATE ROLE third; CREATE TABLE whose (id int, login name, acts name); \
+        CREATE FUNCTION whose() RETURNS trigger LANGUAGE plpgsql AS \
+        'BEGIN NEW.login := session_user; NEW.acts := current_user; RETURN NEW; END'; \
+        CREATE TRIGGER whose BEFORE INSERT ON whose FOR EACH ROW EXECUTE FUNCTION whose(); \
+        GRANT ALL ON whose TO another, third";
+    rig.server.sql(DATABASE, sample).unwrap();
+    for (setting, opens, written) in [
+        ("SELECT 1", true, "postgres postgres"),
+        ("SET ROLE third", true, "postgres third"),
+        ("SET SESSION AUTHORIZATION another", false, "another another"),
+        ("SET SESSION AUTHORIZATION another; SET ROLE third; RESET ROLE", false, "another another"),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            false,
+            "postgres postgres",
+        ),
+        ("SET SESSION AUTHORIZATION another; RESET SESSION AUTHORIZATION", true, "postgres postgres"),
+    ] {
+        let mut psql = rig.through().command("psql");
+        let before = setting.split("; ").flat_map(|part| ["-c", part]);
+        psql.arg("-X").args(before).args(["-c", "INSERT INTO whose VALUES (1)"]);
+        let psql = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let id = rig.waiting();
+        let shown = rig.shown(&id);
+        assert_eq!(rig.value(OPEN) == "1", opens, "{setting}: {shown}");
+        let another = "it was not tried: its session has taken another login role (SESSION AUTHORIZATION)";
+        assert_eq!(shown.contains(another), written.starts_with("another"), "{setting}: {shown}");
+        rig.answer("approve", &id);
+        let output = ends(psql);
+        assert!(output.contains("INSERT 0 1"), "{setting}: {output}");
+        assert_eq!(rig.value("DELETE FROM whose RETURNING login || ' ' || acts"), written, "{setting}");
+    }
 }
 
 /// Whether something stays open, and what that locks, another session of the same principal's can find out.

@@ -24,6 +24,18 @@ fn shown(certificates: &Certificates) -> Rig {
     Rig::of(server, &target, &tls(certificates), ALLOW_ALL)
 }
 
+/// How a server shows a certificate, which is given to its account.
+fn server_shows(certificates: &Certificates) -> [String; 3] {
+    let account = Account::unprivileged().unwrap();
+    let Certificates { certificate, key, .. } = certificates;
+    [certificate, key].into_iter().for_each(|file| account.give(file).unwrap());
+    [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", certificate.display()),
+        format!("ssl_key_file={}", key.display()),
+    ]
+}
+
 /// The setting for it.
 fn tls(certificates: &Certificates) -> String {
     let Certificates { authority: _, certificate, key } = certificates;
@@ -103,13 +115,7 @@ fn a_cancel_by_tls_ends_as_libpq_expects() {
 fn a_target_is_reached_by_tls_and_only_if_its_certificate_is_the_right_one() {
     let scratch = Scratch::new("tls").unwrap();
     let (ours, others) = (certificates(&scratch, "ours"), certificates(&scratch, "others"));
-    Account::unprivileged().unwrap().give(&ours.key).unwrap();
-    Account::unprivileged().unwrap().give(&ours.certificate).unwrap();
-    let settings = [
-        "ssl=on".to_owned(),
-        format!("ssl_cert_file={}", ours.certificate.display()),
-        format!("ssl_key_file={}", ours.key.display()),
-    ];
+    let settings = server_shows(&ours);
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let encrypted = ["-XAtc", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"];
     for (trusted, expected) in [(&ours, true), (&others, false)] {
@@ -130,15 +136,9 @@ fn a_target_is_reached_by_tls_and_only_if_its_certificate_is_the_right_one() {
 fn a_login_is_bound_to_the_targets_certificate_where_that_is_required() {
     let scratch = Scratch::new("tls").unwrap();
     let ours = certificates(&scratch, "ours");
-    Account::unprivileged().unwrap().give(&ours.key).unwrap();
-    Account::unprivileged().unwrap().give(&ours.certificate).unwrap();
-    let settings = [
-        "ssl=on".to_owned(),
-        format!("ssl_cert_file={}", ours.certificate.display()),
-        format!("ssl_key_file={}", ours.key.display()),
-        "password_encryption=scram-sha-256".to_owned(),
-    ];
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let settings = server_shows(&ours);
+    let settings: Vec<&str> =
+        settings.iter().map(String::as_str).chain(["password_encryption=scram-sha-256"]).collect();
     let rig = Rig::start(&settings, ALLOW_ALL);
     role(&rig.server, "bound", "a password");
     let rules = |method: &str| {

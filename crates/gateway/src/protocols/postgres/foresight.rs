@@ -15,7 +15,7 @@ use super::masks::hidden;
 use super::names::Names;
 use super::operation::{Operation, Request, RequestKind};
 use super::own;
-use super::under::{REPORTED, Under};
+use super::under::{Under, reported};
 use super::understanding::Understanding;
 use crate::catalogue::ReadError;
 use crate::targets::Target;
@@ -51,7 +51,7 @@ pub(crate) async fn begin(target: &Arc<Target>, indifferent: bool) -> Result<For
     let mut understanding = Understanding::new(source, indifferent).unhurried();
     understanding.learn(own::Purpose::SessionFacts, answers).map_err(Unclear::Answer)?;
     let mut under = Under::default();
-    for name in REPORTED {
+    for name in reported() {
         if let Some(value) = control.parameter(name) {
             under.report(name.as_bytes(), value.as_bytes());
         }

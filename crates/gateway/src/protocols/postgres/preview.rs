@@ -223,13 +223,14 @@ impl Outlook {
     }
 
     /// What becomes of what is tried, as a clause; nothing where it is not.
-    pub(crate) fn how(&self) -> &'static str {
+    pub(crate) fn how(&self) -> String {
         match &self.trial {
-            Some(Ok(trial)) if trial.stays_open() => {
-                ", and tries it in a transaction that stays open for the answer for 30 s at most"
-            }
-            Some(Ok(_)) => ", and tries it in a transaction that is rolled back",
-            Some(Err(_)) | None => "",
+            Some(Ok(trial)) if trial.stays_open() => format!(
+                ", and tries it in a transaction that stays open for the answer for {} s at most",
+                OPEN.as_secs()
+            ),
+            Some(Ok(_)) => ", and tries it in a transaction that is rolled back".to_owned(),
+            Some(Err(_)) | None => String::new(),
         }
     }
 

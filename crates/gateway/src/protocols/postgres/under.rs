@@ -7,7 +7,9 @@ use policy::PROTECTED;
 use sql::postgres::Control;
 
 /// Settings that the server reports whenever they change, and under which it reads dates, times and intervals.
-pub(super) const REPORTED: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
+const REPORTED: [&str; 3] = ["DateStyle", "IntervalStyle", "TimeZone"];
+/// As whom the session has logged in or says that it has (`session_user`): the server reports it, too.
+pub(super) const LOGIN: &str = "session_authorization";
 /// What the gateway's own login begins every session with, by name.
 const OWN: [&str; 4] = ["user", "database", "client_encoding", "standard_conforming_strings"];
 
@@ -26,6 +28,8 @@ pub(crate) struct Under {
     transaction: Option<Box<Transaction>>,
     /// The role that decides about rights.
     role: String,
+    /// The one that it has logged in as, as the server reported it last.
+    login: Option<String>,
     /// The schemas in which names are found, in order.
     path: Vec<String>,
     /// Something is on its way that may change it.
@@ -51,6 +55,9 @@ struct Transaction {
 impl Under {
     /// Takes what the server reports.
     pub(super) fn report(&mut self, name: &[u8], value: &[u8]) {
+        if name == LOGIN.as_bytes() {
+            self.login = Some(String::from_utf8_lossy(value).into_owned());
+        }
         if let Some(known) = REPORTED.iter().find(|known| known.as_bytes() == name) {
             self.reported.insert(known, String::from_utf8_lossy(value).into_owned());
         }
@@ -144,6 +151,11 @@ impl Under {
         !self.moving && !self.set.lost && self.set.values.values().all(Option::is_some)
     }
 
+    /// The role that it has logged in as (`session_user`); `None` where the server does not report it.
+    pub(super) fn login(&self) -> Option<&str> {
+        self.login.as_deref()
+    }
+
     /// The role that decides about rights.
     pub(super) fn role(&self) -> &str {
         &self.role
@@ -180,9 +192,14 @@ fn is_reported_in_lower_case(name: &str) -> bool {
     REPORTED.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// The settings that matter here and that the server reports.
+pub(super) fn reported() -> impl Iterator<Item = &'static str> {
+    REPORTED.into_iter().chain([LOGIN])
+}
+
 /// Whether the server reports a setting that matters here.
 pub(super) fn is_reported(name: &[u8]) -> bool {
-    REPORTED.iter().any(|known| known.as_bytes() == name)
+    reported().any(|known| known.as_bytes() == name)
 }
 
 /// Whether a statement may change any setting, once it has run.

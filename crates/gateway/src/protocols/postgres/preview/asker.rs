@@ -4,6 +4,7 @@ use sql::postgres::outline::{literal, quoted};
 
 use super::super::control::{Control, ControlError};
 use super::super::operation::Request;
+use super::super::under::LOGIN;
 
 /// Settings that are not a client's here: how long it may take, and that it only reads.
 pub(super) const OURS: [&str; 13] = [
@@ -25,6 +26,7 @@ pub(super) const OURS: [&str; 13] = [
 /// Whose statement it is, and under which settings.
 pub(in crate::protocols::postgres) struct Asker {
     settings: Vec<(String, String)>,
+    login: Option<String>,
     pub(super) role: String,
     pub(super) path: Vec<String>,
 }
@@ -34,7 +36,13 @@ impl Asker {
         let again = "what it means here cannot be had on another connection";
         let settings = request.under.again().ok_or(again)?;
         let path = request.under.path().iter().filter(|schema| !schema.starts_with("pg_temp"));
-        Ok(Self { settings, role: request.under.role().to_owned(), path: path.cloned().collect() })
+        let login = request.under.login().map(str::to_owned);
+        Ok(Self { settings, login, role: request.under.role().to_owned(), path: path.cloned().collect() })
+    }
+
+    /// Whether a connection has logged in as the same role as its session says that it has: no other can become that again.
+    pub(super) fn is_login_of(&self, control: &Control) -> bool {
+        self.login.as_deref() == control.parameter(LOGIN)
     }
 
     /// Whether its session has set this.

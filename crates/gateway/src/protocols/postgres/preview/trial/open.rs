@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::run::{GIVES_WAY, waited_for};
 use crate::protocols::postgres::control::{Control, ControlError};
 use crate::protocols::postgres::own::{COMMIT, ROLLBACK};
-use crate::targets::Target;
 
 /// It stays open so long at the longest.
 pub(in crate::protocols::postgres::preview) const OPEN: Duration = Duration::from_secs(30);
@@ -18,6 +17,14 @@ pub(in crate::protocols::postgres::preview) const OPEN: Duration = Duration::fro
 const COMMITS: Duration = Duration::from_secs(30);
 /// So many stay open at a time: each takes two connections.
 static PLACES: Semaphore = Semaphore::const_new(8);
+
+/// A place among those that stay open.
+pub(super) type Room = SemaphorePermit<'static>;
+
+/// A place, where one is free.
+pub(super) fn room() -> Option<Room> {
+    PLACES.try_acquire().ok()
+}
 
 /// A transaction that was tried and is open. It is rolled back when nobody has one of these any more.
 #[derive(Debug, Clone)]
@@ -50,31 +57,14 @@ pub(super) struct Done {
 }
 
 impl Kept {
-    /// Keeps what was tried open, where there is room.
-    ///
-    /// # Errors
-    /// Why it is not kept, as a clause; then it is rolled back.
-    pub(super) async fn keep(mut control: Control, done: Done, target: &Target) -> Result<Self, String> {
-        let room = match PLACES.try_acquire() {
-            Ok(room) => room,
-            Err(_) => {
-                end(&mut control).await;
-                return Err("many others are kept open".to_owned());
-            }
-        };
-        let watch = match target.catalogue.place.control().await {
-            Ok(watch) => watch,
-            Err(error) => {
-                end(&mut control).await;
-                return Err(super::super::why(&error));
-            }
-        };
+    /// Keeps what was tried open in its place; who waits for it is looked for by `watch`.
+    pub(super) fn keep(control: Control, watch: Control, room: Room, done: Done) -> Self {
         let (tell, came) = watch::channel(None);
         let order = Arc::new(Notify::new());
         let open = Open { control, watch, order: Arc::clone(&order), tell, _room: room };
         tokio::spawn(open.until_it_ends());
         let Done { rows, tag } = done;
-        Ok(Self { rows, tag, order, came })
+        Self { rows, tag, order, came }
     }
 
     /// Commits it. What was begun goes on where this is dropped, and is told of when it is asked for again. Cancel-safe.
@@ -93,7 +83,7 @@ struct Open {
     watch: Control,
     order: Arc<Notify>,
     tell: watch::Sender<Option<Came>>,
-    _room: SemaphorePermit<'static>,
+    _room: Room,
 }
 
 impl Open {
@@ -104,6 +94,8 @@ impl Open {
         let commits = tokio::select! {
             biased;
             () = self.tell.closed() => false,
+            // The server has ended it, or is gone: it was told of no commit.
+            _ = self.control.notified() => false,
             () = self.order.notified() => true,
             () = somebody_waits(&mut self.watch, &waited_for) => false,
             () = &mut over => false,
@@ -113,10 +105,6 @@ impl Open {
         }
         let came = match timeout(COMMITS, self.control.query(COMMIT)).await {
             Ok(Ok(_)) => Came::Committed,
-            // The server ended it before it heard of this.
-            Ok(Err(ControlError::Refused { code, .. })) if matches!(code.as_str(), "25P03" | "25P04") => {
-                Came::Gone
-            }
             Ok(Err(ControlError::Refused { code, .. })) => Came::Refused(code),
             Ok(Err(_)) | Err(_) => Came::Lost,
         };

@@ -10,7 +10,7 @@ use sql::postgres::catalog::Oid;
 use tokio::time::{Instant, sleep};
 
 use super::super::questions::attempt;
-use super::open::{Done, Kept, OPEN};
+use super::open::{Done, Kept, OPEN, room};
 use super::{LONGEST, Says, Step, Trial};
 use crate::protocols::postgres::ceiling::Changes;
 use crate::protocols::postgres::control::{Control, ControlError, Ran};
@@ -53,7 +53,11 @@ pub(crate) struct Rehearsed {
 impl Trial {
     /// Tries all of it, and gives way to whoever waits for its locks.
     pub(crate) async fn run(&self, mut control: Control, target: &Target) -> Result<Rehearsed, String> {
-        let mut watch = target.catalogue.place.control().await.map_err(|error| why(&error))?;
+        let connected = || target.catalogue.place.control();
+        let mut watch = connected().await.map_err(|error| why(&error))?;
+        // Who waits is looked for from the first moment on also where it stays open; the first one may be cut off in a question.
+        let behind =
+            if self.stays_open() { Some(connected().await.map_err(|error| why(&error))?) } else { None };
         let process = control.process();
         let given = AtomicBool::new(false);
         let tried = tokio::select! {
@@ -69,10 +73,12 @@ impl Trial {
             return Err("others waited for the rows that it locked, so that it was ended".to_owned());
         }
         let (mut tried, open) = tried?;
-        tried.kept = match open {
-            Some(Ok(done)) => Some(Kept::keep(control, done, target).await),
-            Some(Err(why)) => Some(Err(why)),
-            None => None,
+        tried.kept = match (open, behind, room()) {
+            (Some(Ok(done)), Some(watch), Some(room)) => Some(Ok(Kept::keep(control, watch, room, done))),
+            // It ends with its connection.
+            (Some(Ok(_)), ..) => Some(Err("many others are kept open".to_owned())),
+            (Some(Err(why)), ..) => Some(Err(why)),
+            (None, ..) => None,
         };
         Ok(tried)
     }
@@ -83,6 +89,9 @@ impl Trial {
         control: &mut Control,
         target: &Target,
     ) -> Result<(Rehearsed, Option<Result<Done, String>>), String> {
+        if !self.asker.is_login_of(control) {
+            return Err("its session has taken another login role (SESSION AUTHORIZATION)".to_owned());
+        }
         let lost = |error: ControlError| why(&error);
         control.query(ROLLBACK).await.map_err(lost)?;
         let until = Instant::now() + Duration::from_millis(u64::from(LONGEST));
