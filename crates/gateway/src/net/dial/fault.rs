@@ -81,7 +81,7 @@ impl DialError {
             Self::Unreachable(_) => "Can the host be reached from this machine?",
             Self::Timeout => "Are host and port right? A firewall may drop what is sent there.",
             Self::NoTls => {
-                "Let the server encrypt (ssl = on), or have sslmode=prefer where nobody can read along on the way."
+                "Let the server encrypt (ssl = on), or have sslmode=prefer, without channel_binding=require, where nobody can read along on the way."
             }
             Self::Tls(_) => {
                 "sslrootcert names the authority's certificate in PEM, if the system does not know it; verify-full needs the \
