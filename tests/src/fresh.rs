@@ -226,6 +226,104 @@ async fn nobody_feels_it_who_alters_nothing() {
     assert!(!masked.contains("secret"), "{masked}");
 }
 
+/// The lock is taken without a Sync behind it, and the server skips what follows where that fails: also a simple Query, which is owed
+/// a ReadyForQuery.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_whose_tables_cannot_be_locked_fails_as_it_would_itself_and_the_session_goes_on() {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const READ: &str = "SELECT count(*) FROM visits";
+    let rig = rig_with("freshness = \"strict\"\nread_only = \"strict\"");
+    let (client, mut holder) = (rig.through().connect().await, rig.direct().connect().await);
+    client.batch_execute(READ).await.unwrap();
+    for (limit, code) in [("200ms", "55P03"), ("0", "57014")] {
+        for (simple, in_block) in [(true, false), (false, false), (true, true), (false, true)] {
+            client.batch_execute(&format!("SET lock_timeout = '{limit}'")).await.unwrap();
+            let read = client.prepare(READ).await.unwrap();
+            let locked = holder.transaction().await.unwrap();
+            locked.batch_execute("LOCK TABLE visits IN ACCESS EXCLUSIVE MODE").await.unwrap();
+            if in_block {
+                client.batch_execute("BEGIN").await.unwrap();
+            }
+            let tried = async {
+                if simple {
+                    client.batch_execute(READ).await
+                } else {
+                    client.query_one(&read, &[]).await.map(drop)
+                }
+            };
+            let cancels = async {
+                let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+                let begun = Instant::now();
+                while code == "57014" && rig.server.sql(DATABASE, waits).unwrap().trim() == "0" {
+                    assert!(begun.elapsed() < PATIENCE, "nothing waits for the lock");
+                }
+                if code == "57014" {
+                    client.cancel_token().cancel_query(tokio_postgres::NoTls).await.unwrap();
+                }
+            };
+            let what = format!("{code}, simple {simple}, in a block {in_block}");
+            let both = async { tokio::join!(tried, cancels).0 };
+            let told =
+                tokio::time::timeout(PATIENCE, both).await.unwrap_or_else(|_| panic!("unanswered: {what}"));
+            assert_eq!(told.expect_err(&what).code().unwrap().code(), code, "{what}");
+            locked.rollback().await.unwrap();
+            if in_block {
+                let failed = client.batch_execute(READ).await.expect_err("the block has failed");
+                assert_eq!(failed.code().unwrap().code(), "25P02", "{what}");
+                client.batch_execute("ROLLBACK").await.unwrap();
+            }
+            for _ in 0..2 {
+                client.batch_execute(READ).await.expect(&what);
+                client.query_one(&read, &[]).await.expect(&what);
+                client.batch_execute("INSERT INTO visits VALUES (1)").await.expect(&what);
+            }
+        }
+    }
+}
+
+/// A role that may not look into a schema cannot lock what is in it; views and functions of others' reach there all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_role_reaches_but_may_not_name_is_read_on_a_strict_target() {
+    let server = server(&[]);
+    let made = "CREATE ROLE least LOGIN; CREATE SCHEMA inner_rooms; CREATE SCHEMA api; GRANT USAGE ON SCHEMA api TO least;
+        CREATE TABLE inner_rooms.staffers (id int, email text, note text);
+        INSERT INTO inner_rooms.staffers VALUES (1, 'secret@example.com', 'hello');
+        CREATE VIEW api.staffers AS SELECT * FROM inner_rooms.staffers;
+        CREATE FUNCTION api.notes() RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS
+            'SELECT count(note) FROM inner_rooms.staffers';
+        GRANT SELECT ON api.staffers TO least";
+    server.sql(DATABASE, made).unwrap();
+    let target = Target {
+        user: "least".to_owned(),
+        columns: vec![("inner_rooms.staffers.email".to_owned(), "pii".to_owned())],
+        more: "freshness = \"strict\"".to_owned(),
+        ..Target::new(DATABASE, server.port(), DATABASE)
+    };
+    let rig = Rig::of(server, &target, "", POLICY);
+    let client = rig.through().connect().await;
+    for text in ["SELECT note FROM api.staffers", "SELECT api.notes()::text"] {
+        let row = client.query_one(text, &[]).await.expect(text);
+        assert!(["hello", "1"].contains(&row.get::<_, &str>(0)), "{text}");
+        client.batch_execute(text).await.expect(text);
+        client.batch_execute(&format!("BEGIN; {text}; {text}; COMMIT")).await.expect(text);
+    }
+    for simple in [true, false] {
+        let refused = if simple {
+            client.batch_execute("SELECT note FROM inner_rooms.staffers").await
+        } else {
+            client.query("SELECT note FROM inner_rooms.staffers", &[]).await.map(drop)
+        };
+        assert_eq!(refused.expect_err("it may not").code().unwrap().code(), "42501");
+    }
+    // What a view shows is judged as it is.
+    let swapped = "BEGIN; DROP VIEW api.staffers; CREATE VIEW api.staffers AS SELECT id, note AS email, email AS note FROM inner_rooms.staffers;
+        GRANT SELECT ON api.staffers TO least; COMMIT";
+    rig.server.sql(DATABASE, swapped).unwrap();
+    let row = client.query_one("SELECT note, email FROM api.staffers", &[]).await.unwrap();
+    assert!(!row.get::<_, &str>(0).contains("secret"));
+    assert_eq!(row.get::<_, &str>(1), "hello");
+}
+
 /// How long it takes until a function that was replaced is judged as it is, half the time at most.
 async fn seen_after(rig: &Rig, client: &tokio_postgres::Client) -> Duration {
     let mut took = Vec::new();

@@ -304,12 +304,17 @@ async fn a_gateway_that_is_cut_off_does_nothing_new_when_its_lease_is_over() {
     // An answer that was under way when the wire was cut is as young as its question, and gives leave for as long.
     tokio::time::sleep((LEASE + Duration::from_millis(100)).saturating_sub(cut.elapsed())).await;
     three.relay.mend();
-    let back = until(&far, READ, |answer| !matches!(answer, Err(e) if e.starts_with("ZD004"))).await;
-    let answer = ask(&far, READ).await.unwrap_err();
-    assert!(
-        answer.starts_with("42501"),
-        "the first decision {back:?} after is by the policy of now: {answer}"
-    );
+    let mended = Instant::now();
+    let first = loop {
+        // On a busy machine a lease may end before the next answer comes: that is no decision.
+        match ask(&far, READ).await {
+            Err(error) if error.starts_with("ZD004") => assert!(mended.elapsed() < PATIENCE, "{error}"),
+            other => break other,
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let by_now = matches!(&first, Err(error) if error.starts_with("42501"));
+    assert!(by_now, "the first decision {:?} after is by the policy of now: {first:?}", mended.elapsed());
     three.apply(0, POLICY);
     until(&far, READ, Result::is_ok).await;
     three.session_soon(2, &token).await;

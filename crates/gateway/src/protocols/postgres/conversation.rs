@@ -490,6 +490,8 @@ impl Conversation {
 
     /// After an error in the extended protocol the server skips to the next Sync: what stands before it gets no answer.
     pub(super) fn failed_extended(&mut self) {
+        // The transaction of a lock has failed, too, and ends by itself.
+        self.locking = false;
         while let Some(front) = self.expected.front() {
             if matches!(
                 front,

@@ -112,15 +112,15 @@ impl Open {
         self.locks.due = true;
         let Some(state) = self.answers.own_failed.take() else { return };
         let garbled = not_locked(&state);
-        if self.conversation.is_skipping() {
+        if self.conversation.is_skipping() && !self.is_simple_next() {
             self.locks = Locks::default();
             self.pump.client.output.extend(&garbled_error(&garbled, None));
-        } else if self.conversation.in_block() {
-            self.locks.failed = Some(garbled);
-        } else {
-            // What may not be named here may not be used either: the server says so in its own words.
-            self.conversation.unlock(self.pump.upstream.output.tail());
+            return;
         }
+        if self.conversation.is_skipping() {
+            self.conversation.resume(self.pump.upstream.output.tail());
+        }
+        self.locks.failed = Some(garbled);
     }
 
     /// Lets go what was locked for a statement that does not go on now.
@@ -145,17 +145,22 @@ impl Open {
             Resource::Table(table) | Resource::Column(ColumnName { table, .. }) => Some(table),
             Resource::Target | Resource::Schema(_) | Resource::Function(_) | Resource::Setting(_) => None,
         });
-        let catalogue = &request.seen.catalogue;
+        let (catalogue, role) = (&request.seen.catalogue, self.conversation.understanding.role());
+        // What is reached by a view is locked with that; by a function that runs as its owner, it is as a function is.
+        let is_nameable = |table: &TableName| catalogue.is_usable(&table.schema, role) != Some(false);
         let is_lockable = |table: &&TableName| {
-            catalogue.relation(&table.schema, &table.name).is_some_and(|relation| match relation.kind {
-                RelationKind::Table
-                | RelationKind::Partitioned
-                | RelationKind::View
-                | RelationKind::MaterializedView
-                | RelationKind::Foreign
-                | RelationKind::Sequence => relation.schema != "pg_catalog",
-                RelationKind::Composite | RelationKind::Index => false,
-            })
+            is_nameable(table)
+                && catalogue.relation(&table.schema, &table.name).is_some_and(|relation| {
+                    match relation.kind {
+                        RelationKind::Table
+                        | RelationKind::Partitioned
+                        | RelationKind::View
+                        | RelationKind::MaterializedView
+                        | RelationKind::Foreign
+                        | RelationKind::Sequence => relation.schema != "pg_catalog",
+                        RelationKind::Composite | RelationKind::Index => false,
+                    }
+                })
         };
         named.chain(&request.facts().tables).filter(is_lockable).cloned().collect()
     }
@@ -199,6 +204,7 @@ fn not_locked(state: &str) -> Garbled {
         "57014" => ("57014", "canceling statement due to user request"),
         "55P03" => ("55P03", "canceling statement due to lock timeout"),
         "40P01" => ("40P01", "deadlock detected"),
+        "42501" => ("42501", "permission denied for what the statement names"),
         _ => {
             let hint = Some("Send it again.".to_owned());
             let why = "what the statement names was altered or dropped meanwhile";

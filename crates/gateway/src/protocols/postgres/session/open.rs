@@ -510,7 +510,7 @@ impl Open {
 
 impl Open {
     /// Whether the client's next message is answered with a ReadyForQuery of its own.
-    fn is_simple_next(&self) -> bool {
+    pub(super) fn is_simple_next(&self) -> bool {
         let input = self.pump.client.input.filled();
         matches!(wire::postgres::header(input), Ok(Some((b'Q' | b'F', _))))
     }
