@@ -4,8 +4,8 @@
 use sql::postgres::{Control, Open, Options, REMOVED, alike, at_cursor};
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Request, RequestKind};
 use super::prepared::Prepared;
+use super::request::{Request, RequestKind};
 use crate::holds::{Alike, Plain};
 
 /// `None` where nothing is taken for alike.

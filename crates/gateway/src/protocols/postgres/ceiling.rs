@@ -12,8 +12,9 @@ use sql::postgres::{Control, Statement};
 
 use super::control::Rows as Answer;
 use super::expected::Bound;
-use super::operation::{Operation, Request};
+use super::operation::Operation;
 use super::preview::trial::Kept;
+use super::request::Request;
 use crate::audit::{DecisionId, Outcome, Stopped};
 use crate::holds::Countable;
 

@@ -1,6 +1,7 @@
 //! The state of one conversation: what the client may say, what the server still owes, which names there are.
 //! Pure: frames in, consequences out. The sockets are in `session`.
 
+mod answered;
 mod before;
 mod in_flight;
 mod messages;
@@ -12,21 +13,22 @@ use std::sync::Arc;
 
 use model::ColumnName;
 use policy::{Caps, Most};
-use sql::postgres::{Control, Statement};
+use sql::postgres::Control;
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::build;
 
 use self::put_off::PutOff;
-use self::unsynced::{Ran, followed};
+use self::unsynced::Ran;
 use super::ceiling::{Capped, Due, Limit};
 use super::expected::{Bound, Expected, OwnPart, Refused, Run};
 use super::garbled::Garbled;
 use super::guard::{Block, Guard};
 use super::names::{Names, moves_names};
-use super::operation::{Operation, Request, RequestKind};
+use super::operation::Operation;
 use super::own;
 use super::prepared::{Epoch, Prepared};
 use super::queue::Queue;
+use super::request::{Request, RequestKind};
 use super::thinking::Thought;
 use super::under::{self, Under, moves_reports, moves_settings};
 use super::understanding::Understanding;
@@ -260,8 +262,6 @@ impl Conversation {
         self.skipping != Skipping::No
     }
 
-    // ------------------------------------------------------------------ what is sent
-
     /// Registers a message of the extended protocol that goes to the server.
     fn extended(&mut self, expected: Expected) {
         if matches!(expected, Expected::Execute(_)) {
@@ -483,127 +483,6 @@ impl Conversation {
         if std::mem::take(&mut self.locking) {
             build::sync(out);
             self.expected.push_back(Expected::Own(OwnPart::Sync));
-        }
-    }
-
-    // ------------------------------------------------------------------ what the server's answers change
-
-    /// After an error in the extended protocol the server skips to the next Sync: what stands before it gets no answer.
-    pub(super) fn failed_extended(&mut self) {
-        // The transaction of a lock has failed, too, and ends by itself.
-        self.locking = false;
-        while let Some(front) = self.expected.front() {
-            if matches!(
-                front,
-                Expected::Sync | Expected::Own(OwnPart::Sync) | Expected::Guard(OwnPart::Sync, _)
-            ) {
-                self.copies = 0;
-                self.copying_in = false;
-                return;
-            }
-            self.expected.pop_front();
-        }
-        self.copies = 0;
-        self.copying_in = false;
-        // It skips simple Queries, too, which else end what came before them.
-        self.unsynced = true;
-        self.piped = false;
-        self.skipping = Skipping::Upstream;
-    }
-
-    /// A COPY has begun: the server ignores every Sync until its data ends.
-    pub(super) fn copy_in_begun(&mut self) {
-        let extended = matches!(self.expected.front(), Some(Expected::Execute(_)));
-        let (ended, dropped) = self.expected.copy_begun(extended);
-        // A statement that could not be read turns out to be a COPY.
-        if self.copies == 0 && !ended {
-            self.copies = 1;
-        }
-        self.copying_in = !ended && self.copies > 0;
-        self.unsynced |= extended && dropped && !ended;
-    }
-
-    /// Marks that turned out to stand for nothing.
-    pub(super) fn skip_marks(&mut self) {
-        while matches!(self.expected.front(), Some(Expected::CopyEnd)) {
-            self.expected.pop_front();
-        }
-    }
-
-    /// A failed or finished simple Query has no use for data of the client's any more.
-    pub(super) fn query_ended(&mut self) {
-        self.copies = 0;
-        self.copying_in = false;
-    }
-
-    /// ReadyForQuery, of a message behind which the transaction of those before it may go on (`piped`).
-    pub(super) fn ready(&mut self, status: TransactionStatus, piped: bool) {
-        self.piped &= !piped;
-        if piped && status == TransactionStatus::InBlock && self.status == TransactionStatus::Idle {
-            // It does: what comes next is part of it, up to the client's Sync.
-            self.unsynced = true;
-            self.settled();
-            return;
-        }
-        if piped {
-            self.within = Ran::Nothing;
-        }
-        self.status = status;
-        let failed = std::mem::take(&mut self.settings_failed);
-        if status == TransactionStatus::Idle {
-            if self.under.is_in_transaction() {
-                Arc::make_mut(&mut self.under).ended(!failed);
-            }
-            self.names.transaction_ended();
-            // What was set in a transaction that failed is undone by now.
-            self.stale |= self.touched;
-            // What is in flight may have put something off already, or moved names.
-            if self.expected.is_empty() {
-                self.touched = false;
-                self.deferred = false;
-                self.put_off.clear();
-                self.quoting = false;
-            }
-            self.due.clear();
-        }
-        if self.expected.is_empty() {
-            self.ending = false;
-            self.block.settled(self.in_block());
-        }
-        self.settle_reports();
-        self.settled();
-    }
-
-    /// A statement is done, as its tag says.
-    pub(super) fn ran(&mut self, statement: &Statement, tag: &str) {
-        for control in &statement.control {
-            self.status = followed(self.status, control);
-        }
-        let plainly = statement.facts.kind != "select";
-        for control in statement.control.iter().filter(|control| moves_settings(control)) {
-            Arc::make_mut(&mut self.under).completed(control, plainly);
-        }
-        if self.under.is_in_transaction() && statement.control.iter().any(ends_transaction) {
-            Arc::make_mut(&mut self.under).ended(!tag.starts_with("ROLLBACK"));
-        }
-    }
-
-    /// A statement was bound: functions that say that they only compute were run, perhaps.
-    pub(super) fn planned(&mut self, bound: &Bound) {
-        if bound.operation.controls().any(|control| matches!(control, Control::ChangesSettings)) {
-            Arc::make_mut(&mut self.under).completed(&Control::ChangesSettings, false);
-        }
-    }
-
-    /// The server has failed: what was set since the last transaction ended will not have been.
-    pub(super) fn failed(&mut self) {
-        self.settings_failed = true;
-    }
-
-    /// Called when an answer has been dealt with.
-    pub(super) fn settled(&mut self) {
-        if self.expected.is_empty() {
-            self.names_moving = false;
         }
     }
 }

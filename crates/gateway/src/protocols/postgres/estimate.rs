@@ -9,9 +9,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::control::{Control, ControlError, Rows};
-use super::operation::Request;
 use super::own;
 use super::preview::Asker;
+use super::request::Request;
 use crate::targets::Target;
 
 /// A plan may take so long, in milliseconds.

@@ -3,7 +3,7 @@
 use sql::postgres::{Control, at_cursor, canonical};
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Request, RequestKind};
+use super::request::{Request, RequestKind};
 
 /// Hands over the texts and values of a request, in parts. Comments and white space between the words of a text are none. What depends on something that this session could change before
 /// it sends the same again (`EXECUTE name`, `FETCH name`, `WHERE CURRENT OF name`, a statement that SQL prepared) is bound to the session and its

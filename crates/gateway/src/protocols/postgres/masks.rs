@@ -13,7 +13,8 @@ use sql::postgres::{Lineage, OutputColumn, Outputs, Statement};
 use wire::postgres::backend::Field;
 
 use super::conversation::Conversation;
-use super::operation::{Operation, RequestKind};
+use super::operation::Operation;
+use super::request::RequestKind;
 
 /// `timestamp with time zone`
 const TIMESTAMPTZ: u32 = 1184;

@@ -10,7 +10,9 @@ use policy::{Denied, Verdict};
 use sql::postgres::{Absent, Advice};
 use wire::postgres::error::ErrorFields;
 
-use super::operation::{Operation, Request};
+use super::operation::Operation;
+
+use super::request::Request;
 
 /// `invalid_cursor_name`
 const NO_CURSOR: &str = "34000";

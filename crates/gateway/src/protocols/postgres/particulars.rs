@@ -6,8 +6,8 @@ use sql::postgres::values::{Bound, Parameter, Values, values};
 use sql::postgres::{NoNames, Session, Statement};
 use wire::postgres::frontend::{Frontend, frontend};
 
-use super::operation::{Request, RequestKind};
 use super::prepared::Prepared;
+use super::request::{Request, RequestKind};
 use super::shown::decoded;
 
 /// What a request has alone. What was bound is not kept for an Execute, so nothing is told of its values.

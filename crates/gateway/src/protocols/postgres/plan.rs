@@ -6,7 +6,7 @@ use model::{CarriedBy, Finish};
 use sql::postgres::Control;
 use wire::postgres::backend::TransactionStatus;
 
-use super::operation::Request;
+use super::request::Request;
 use crate::audit::{DecisionId, Outcome};
 use crate::holds::Holds;
 use crate::plans::{Ahead, DECIDE_NOTHING, Run};

@@ -24,7 +24,7 @@ use self::questions::{Found, Questions};
 use self::trial::{Kept, OPEN, Rehearsed, Trial, Tried};
 use super::control::ControlError;
 use super::masks::hidden;
-use super::operation::Request;
+use super::request::Request;
 use super::several::several;
 use crate::gateway::now;
 use crate::looked::hold_until;

@@ -4,7 +4,7 @@ use model::{Ceiling, Change, Plan, Step};
 use sql::postgres::pieces::pieces;
 use sql::postgres::{NoNames, Session, locks, overlay};
 
-use super::operation::Request;
+use super::request::Request;
 use crate::audit;
 
 /// So many are told of one by one.

@@ -7,7 +7,7 @@ use model::{ColumnName, Tag};
 use sql::postgres::stored::{Plain, Stored, stored};
 use sql::postgres::{NoNames, Session};
 
-use super::operation::Request;
+use super::request::Request;
 use crate::audit::ValueNote;
 
 /// The tagged columns, with their tags, in which a request would store what masks look like.

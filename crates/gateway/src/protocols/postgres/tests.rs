@@ -20,8 +20,8 @@ use super::conversation::{Conversation, Refusing, Running, Said};
 use super::guard::{Block, Guard};
 use super::masks::Masks;
 use super::meanings::Shared;
-use super::operation::RequestKind;
 use super::own;
+use super::request::RequestKind;
 use super::understanding::{Source, Understanding};
 use crate::audit::DecisionId;
 

@@ -15,10 +15,11 @@ use super::expected::Bound;
 use super::garbled::Garbled;
 use super::meanings::{Meanings, Shared, Way};
 use super::names::Names;
-use super::operation::{Operation, Seen};
+use super::operation::Operation;
 use super::own;
 use super::prepared::{Epoch, Prepared};
 use super::reading::{InForce, NotRead, View, prepared_in};
+use super::request::Seen;
 use super::thinking::{self, Thought, Thoughtful};
 use crate::targets::Target;
 

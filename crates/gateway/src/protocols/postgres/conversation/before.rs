@@ -8,8 +8,9 @@ use super::{Conversation, Said};
 use crate::protocols::postgres::expected::{Expected, OwnPart};
 use crate::protocols::postgres::garbled::Garbled;
 use crate::protocols::postgres::guard::{self, Block, Fits, Guard, Lock};
-use crate::protocols::postgres::operation::{Operation, RequestKind};
+use crate::protocols::postgres::operation::Operation;
 use crate::protocols::postgres::own;
+use crate::protocols::postgres::request::RequestKind;
 
 impl Conversation {
     /// What goes to the server before an operation that is allowed, so that it writes where this one does more than read, and

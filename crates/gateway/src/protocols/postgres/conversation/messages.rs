@@ -14,9 +14,10 @@ use crate::protocols::postgres::ceiling::{self, Capped};
 use crate::protocols::postgres::expected::{Bound, Expected, Run};
 use crate::protocols::postgres::garbled::Garbled;
 use crate::protocols::postgres::names::adds_names;
-use crate::protocols::postgres::operation::{Operation, Request, RequestKind};
+use crate::protocols::postgres::operation::Operation;
 use crate::protocols::postgres::own;
 use crate::protocols::postgres::prepared::Prepared;
+use crate::protocols::postgres::request::{Request, RequestKind};
 use crate::protocols::postgres::understanding::depends_on_names;
 
 /// Why names may not be changed now.

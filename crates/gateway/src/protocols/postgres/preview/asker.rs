@@ -3,7 +3,7 @@
 use sql::postgres::outline::{literal, quoted};
 
 use super::super::control::{Control, ControlError};
-use super::super::operation::Request;
+use super::super::request::Request;
 use super::super::under::LOGIN;
 
 /// Settings that are not a client's here: how long it may take, and that it only reads.

@@ -32,7 +32,7 @@ use super::asker::OURS;
 use super::{Asker, Looking};
 use crate::holds::Countable;
 use crate::protocols::postgres::ceiling;
-use crate::protocols::postgres::operation::Request;
+use crate::protocols::postgres::request::Request;
 
 /// It may run so long, in milliseconds.
 const LONGEST: u32 = 3_000;

@@ -12,8 +12,8 @@ use sql::postgres::catalog::RelationKind;
 use super::garbled_error;
 use super::open::Open;
 use crate::protocols::postgres::garbled::Garbled;
-use crate::protocols::postgres::operation::{Request, RequestKind};
 use crate::protocols::postgres::own;
+use crate::protocols::postgres::request::{Request, RequestKind};
 
 /// So often a statement is understood anew before it is refused: its target changes all the time.
 const TRIES: usize = 5;

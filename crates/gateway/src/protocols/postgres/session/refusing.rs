@@ -8,7 +8,7 @@ use super::PostgresSession;
 use crate::audit::Noted;
 use crate::net::dial::untold;
 use crate::protocols::postgres::missing::{self, Told};
-use crate::protocols::postgres::operation::Request;
+use crate::protocols::postgres::request::Request;
 use crate::spine::Stop;
 
 /// Why a name that may well be there is not found.

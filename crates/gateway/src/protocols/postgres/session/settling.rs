@@ -13,9 +13,9 @@ use crate::protocols::postgres::ceiling::{
     ANOTHER, Beyond, Capped, Changes, Due, Instead, Limit, Stage, TOO_MANY, Unsent, beyond_at_last,
 };
 use crate::protocols::postgres::conversation::{Refusing, Running};
-use crate::protocols::postgres::operation::RequestKind;
 use crate::protocols::postgres::own::{BEGIN, CHANGED, COMMIT, ROLLBACK, SETTLE};
 use crate::protocols::postgres::preview::trial::Came;
+use crate::protocols::postgres::request::RequestKind;
 use crate::spine::Stop;
 
 /// The server's answer is none to what it was asked.
