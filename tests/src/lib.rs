@@ -129,6 +129,8 @@ mod tls;
 #[cfg(test)]
 mod trials;
 #[cfg(test)]
+mod twins;
+#[cfg(test)]
 mod unusable;
 #[cfg(test)]
 mod up;
