@@ -239,6 +239,19 @@ async fn a_scope_is_a_target_a_tag_or_all_and_a_typing_error_is_told() {
         run(&rig, &["thaw", &id]);
         ask(&client, "DELETE FROM t").await.unwrap();
     }
+    // What is frozen is thawed by the word that froze it, where that is one thing.
+    run(&rig, &["freeze", DATABASE, "--reason", "x"]);
+    assert!(run(&rig, &["thaw", DATABASE]).contains("policies decide again"));
+    for more in [&[][..], &["--reads"]] {
+        run(&rig, &[&["freeze", DATABASE, "--reason", "x"], more].concat());
+    }
+    let twice = rig.gateway.command(&["thaw", DATABASE]).output().unwrap();
+    let words = String::from_utf8_lossy(&twice.stderr);
+    assert!(!twice.status.success() && words.contains("frozen more than once"), "{words}");
+    for id in words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("dwr_"))
+    {
+        run(&rig, &["thaw", id]);
+    }
     for (arguments, said) in [
         (&["freeze", "producton", "--reason", "x"][..], "did you mean \"production\"?"),
         (&["freeze", "target:producton", "--reason", "x"], "there is no target \"producton\""),
@@ -246,6 +259,7 @@ async fn a_scope_is_a_target_a_tag_or_all_and_a_typing_error_is_told() {
         (&["freeze", "all", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], "that moment is over"),
         (&["freeze", "all", "--reason", "x", "--until", "tomorrow"], "is no moment"),
         (&["thaw", "dwr_0"], "there is no freeze dwr_0"),
+        (&["thaw", DATABASE], "nothing is frozen by the word"),
     ] {
         let output = rig.gateway.command(arguments).output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);

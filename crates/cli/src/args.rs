@@ -93,8 +93,8 @@ pub(crate) enum Command {
     },
     /// End a freeze
     Thaw {
-        /// Its id, dwr_…
-        id: String,
+        /// Its id (dwr_…), or what it froze, as it was said to `freeze`
+        which: String,
         /// Write JSON
         #[arg(long)]
         json: bool,

@@ -36,12 +36,37 @@ pub(crate) fn run(client: &Client, args: Freeze) -> anyhow::Result<()> {
     Ok(say(format_args!("It is ended with: durward thaw {}", field(freeze, "id")))?)
 }
 
-pub(crate) fn thaw(client: &Client, id: &str, json: bool) -> anyhow::Result<()> {
-    let thawed = client.post(&format!("/freezes/{}/thaw", part(id)), &Value::Null)?;
+pub(crate) fn thaw(client: &Client, which: &str, json: bool) -> anyhow::Result<()> {
+    let id = match which.starts_with("dwr_") {
+        true => which.to_owned(),
+        false => only_freeze_of(&client.get("/freezes")?, which)?,
+    };
+    let thawed = client.post(&format!("/freezes/{}/thaw", part(&id)), &Value::Null)?;
     if json {
         return Ok(show::json(&thawed)?);
     }
     Ok(say(format_args!("Thawed {id}: policies decide again."))?)
+}
+
+/// The id of the one freeze of a scope as it was typed for `durward freeze`.
+fn only_freeze_of(freezes: &Value, scope: &str) -> Result<String, Fault> {
+    let names = [scope.to_owned(), format!("target:{scope}"), format!("tag:{scope}")];
+    let of_it = |freeze: &&Value| {
+        let subject = field(freeze, "subject");
+        subject.rsplit_once(" on ").is_some_and(|(_, scope)| names.iter().any(|name| name == scope))
+    };
+    let found: Vec<&Value> = freezes.as_array().into_iter().flatten().filter(of_it).collect();
+    match found.as_slice() {
+        [one] => Ok(field(one, "id")),
+        [] => Err(Fault::Missing(format!(
+            "nothing is frozen by the word \"{scope}\": durward freezes lists what is"
+        ))),
+        several => {
+            let listed = several.iter().map(|f| format!("{} ({})", field(f, "id"), field(f, "subject")));
+            let listed = listed.collect::<Vec<_>>().join(", ");
+            Err(Fault::Invalid(format!("\"{scope}\" is frozen more than once; say which: {listed}")))
+        }
+    }
 }
 
 pub(crate) fn list(client: &Client, json: bool) -> anyhow::Result<()> {

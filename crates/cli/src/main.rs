@@ -112,7 +112,7 @@ fn run(gateway: &str, command: Command) -> anyhow::Result<ExitCode> {
         Command::BreakGlass { command } => break_glass::run(&client()?, command),
         Command::Freeze(args) => freeze::run(&client()?, args),
         Command::Freezes { json } => freeze::list(&client()?, json),
-        Command::Thaw { id, json } => freeze::thaw(&client()?, &id, json),
+        Command::Thaw { which, json } => freeze::thaw(&client()?, &which, json),
         Command::Revoke { command } => revoke::run(&client()?, command),
         Command::Approver { command } => approvers::run(&client()?, command),
         Command::People { command } => people::run(&client()?, command),

@@ -86,6 +86,10 @@ async fn up(
         None if kept.is_none() => password::prompt(database)?,
         given => given,
     };
+    if !database.left_out.is_empty() {
+        let left = database.left_out.join(", ");
+        say(format_args!("Note (URL): left out, since each client says it of its own connection: {left}"))?;
+    }
     let starter = configure(&node.gateway, database, &name, password).await?;
     if let Err(unreachable) = look(&node.gateway, &name).await {
         // What worked before is not replaced by what does not.

@@ -7,6 +7,19 @@ use zeroize::Zeroizing;
 /// What `sslrootcert` says of the authorities that the system trusts.
 const SYSTEM: &str = "system";
 
+/// What each client says of its own connection, and the gateway of its own.
+const OF_CLIENTS: [&str; 9] = [
+    "application_name",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "tcp_user_timeout",
+];
+
 /// Where a database is, without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Database {
@@ -18,6 +31,8 @@ pub(crate) struct Database {
     sslrootcert: Option<String>,
     pub direct_tls: bool,
     pub require_channel_binding: bool,
+    /// What the URL says and the gateway does not need: names of [`OF_CLIENTS`].
+    pub left_out: Vec<String>,
 }
 
 impl Database {
@@ -37,6 +52,7 @@ impl Database {
             sslrootcert: None,
             direct_tls: false,
             require_channel_binding: false,
+            left_out: Vec::new(),
         };
         let mut password = password.map(decode).transpose()?;
         for pair in query.split('&').filter(|p| !p.is_empty()) {
@@ -66,6 +82,7 @@ impl Database {
                 "user" => database.user = value,
                 "dbname" => database.name = value,
                 "password" => password = Some(value),
+                _ if OF_CLIENTS.contains(&key) => database.left_out.push(key.to_owned()),
                 _ => {
                     return Err(format!(
                         "\"{key}\" is not taken in the URL; taken are sslmode, sslrootcert, sslnegotiation, channel_binding, host, port, user, \
@@ -220,6 +237,7 @@ mod tests {
             ("postgres://app@/x?host=/var/run/postgresql&port=5433", "app@/var/run/postgresql:5433/x  -"),
             ("postgres://app@db?password=x", "app@db:5432/app  x"),
             ("postgres://app@%2Ftmp/x", "app@/tmp:5432/x  -"),
+            ("postgres://app@db/x?connect_timeout=5&application_name=psql", "app@db:5432/x  -"),
             ("postgres://app@db/x?sslrootcert=system", "app@db:5432/x verify-full -"),
             ("postgres://app@db/x?sslrootcert=system&sslmode=verify-full", "app@db:5432/x verify-full -"),
         ] {
@@ -229,7 +247,7 @@ mod tests {
             "mysql://app:hunter2@db/x",
             "postgres://:hunter2@db/x",
             "postgres://app:hunter2@db:port/x",
-            "postgres://app:hunter2@db/x?connect_timeout=5",
+            "postgres://app:hunter2@db/x?options=-c%20work_mem=1",
             "postgres://app:hunter2@a,b/x",
             "postgres://app:hunter2@db/x?sslmode=require&sslrootcert=system",
             "postgres://app:hunter2@db/x?sslnegotiation=dirct",
