@@ -630,6 +630,22 @@ fn a_type_that_is_altered_may_be_that_of_tables() {
     has_not(PUBLIC, "ALTER TABLE shop.products RENAME COLUMN name TO title", "alter the target");
 }
 
+/// Else whoever may do everything in one schema, or with one table, would bring others under a name of which policy says something else.
+#[test]
+fn who_gives_a_name_to_what_is_there_makes_something_of_that_name() {
+    for (text, effect) in [
+        ("ALTER SCHEMA shop RENAME TO trusted", "create schema trusted"),
+        ("ALTER TABLE shop.products RENAME TO other", "create shop.other"),
+        ("ALTER VIEW shop.order_totals RENAME TO other", "create shop.other"),
+        ("ALTER TABLE shop.products SET SCHEMA public", "create public.products"),
+        ("ALTER FUNCTION shop.f(varchar) RENAME TO other", "create function shop.other"),
+    ] {
+        has(PUBLIC, text, effect);
+    }
+    has_not(PUBLIC, "ALTER TABLE shop.products RENAME COLUMN name TO title", "create");
+    has_not(PUBLIC, "ALTER TABLE shop.products RENAME CONSTRAINT products_pkey TO other", "create");
+}
+
 #[test]
 fn an_index_is_its_tables() {
     for (text, effect) in [

@@ -1,6 +1,6 @@
 //! Statements that are no queries: what each of them does, by what it names.
 
-use model::{Action, Effect, Resource, TableName};
+use model::{Action, Effect, FunctionName, Resource, TableName};
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CreateTableAsStmt, IntoClause, Node, ObjectType, RangeVar, RenameStmt};
 
@@ -191,6 +191,7 @@ impl<'a> Walk<'a> {
                     Some(range) => {
                         self.on_range(range, Action::Alter);
                         self.launders(range);
+                        self.takes_name(range, |old| TableName { schema: alter.newschema.clone(), ..old });
                     }
                     None => self.does(Action::Alter, Resource::Target),
                 }
@@ -501,6 +502,18 @@ impl<'a> Walk<'a> {
             }
             self.on_range(range, Action::Alter);
             self.launders(range);
+            let is_its_own = matches!(
+                rename.rename_type(),
+                ObjectType::ObjectTable
+                    | ObjectType::ObjectView
+                    | ObjectType::ObjectMatview
+                    | ObjectType::ObjectSequence
+                    | ObjectType::ObjectForeignTable
+                    | ObjectType::ObjectIndex
+            );
+            if is_its_own {
+                self.takes_name(range, |old| TableName { name: rename.newname.clone(), ..old });
+            }
             return;
         }
         let resource = self.object(rename.rename_type(), rename.object.as_deref());
@@ -512,9 +525,25 @@ impl<'a> Walk<'a> {
                 self.all_columns(relation);
             }
             self.does(Action::Alter, Resource::Schema(rename.subname.clone()));
+            self.does(Action::Create, Resource::Schema(rename.newname.clone()));
             return;
         }
+        if let Resource::Function(function) = &resource {
+            let now = FunctionName { name: rename.newname.clone(), ..function.clone() };
+            self.does(Action::Create, Resource::Function(now));
+        }
         self.does(Action::Alter, resource);
+    }
+
+    /// What policy says of a name holds for whoever gives it to something that is there, as for whoever makes it.
+    fn takes_name(&mut self, range: &RangeVar, now: impl FnOnce(TableName) -> TableName) {
+        let relation = self.relation(range);
+        // An index is its table's.
+        if relation.is_some_and(|relation| relation.table.is_some()) {
+            return;
+        }
+        let old = relation.map_or_else(|| self.new_name(range), Relation::table_name);
+        self.does(Action::Create, Resource::Table(now(old)));
     }
 
     /// A new name for a table or column that is tagged by its name would lose the tag.
