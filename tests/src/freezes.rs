@@ -316,3 +316,33 @@ async fn sessions_end_within_a_second_while_they_wait_and_while_they_run() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Whoever reports a stolen token may have its text alone; that is kept nowhere.
+#[test]
+fn a_token_is_revoked_by_its_whole_text_which_nobody_keeps() {
+    let rig = Rig::start(&[], POLICY);
+    for words in [&["revoke", "token", "--reason", "stolen"][..], &["token", "revoke"]] {
+        let token = rig.gateway.token("staff-bot").unwrap();
+        let (id, secret) = token.rsplit_once('_').unwrap();
+        let told = run(&rig, &[words, &[&token]].concat());
+        assert!(told.contains(id) && !told.contains(secret), "{told}");
+        assert!(!rig.gateway.records().unwrap().contains(secret), "the journal keeps a secret");
+        let way = crate::rig::Way { port: rig.gateway.port(), password: token.clone() };
+        let came = way.command("psql").args(["-Xc", "SELECT 1"]).output().unwrap();
+        assert!(!came.status.success(), "{words:?}: it still opens a session");
+    }
+    let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+    let refused = rig.gateway.command(&["revoke", "token", jwt, "--reason", "x"]).output().unwrap();
+    assert!(!refused.status.success() && !rig.gateway.records().unwrap().contains(jwt));
+}
+
+/// A secret that somebody has seen is replaced while the gateway serves.
+#[test]
+fn a_secret_of_the_administrators_that_was_replaced_opens_nothing_any_more() {
+    let rig = Rig::start(&[], POLICY);
+    run(&rig, &["freezes"]);
+    let config = rig.gateway.config().display().to_string();
+    run(&rig, &["init", "-c", &config, "--new-secret"]);
+    let old = rig.gateway.command(&["freezes"]).output().unwrap();
+    assert_eq!(old.status.code(), Some(4), "{}", String::from_utf8_lossy(&old.stdout));
+}

@@ -54,8 +54,8 @@ impl Door {
         let no = |reason| Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", reason);
         let secret = bearer(headers).ok_or_else(|| no("Authorization: Bearer dwa_… is missing"))?;
         if let Some(caller) = self.known(secret) {
-            let gone = || no("this approver was removed");
-            return self.gateway.still(caller).await.ok_or_else(gone);
+            let gone = || no("this secret was replaced, or its approver removed");
+            return self.gateway.still(caller, secret).await.ok_or_else(gone);
         }
         // Nobody can guess 160 bits, and a wrong one costs next to nothing: to count them would only let whoever tries keep others out.
         let Some(caller) = self.gateway.caller(secret).await else {

@@ -18,6 +18,7 @@ use crate::gateway::{Gateway, now};
 use crate::requests::{AdminError, parse_principal};
 use crate::sessions::{Ended, Live};
 use crate::state::{State, StateError};
+use crate::tokens::{self, Admitted};
 
 /// What a denial's id begins with.
 const PREFIX: &str = "dwr_";
@@ -98,6 +99,12 @@ impl Denials {
     /// Why a token of somebody's may not be used, if so.
     pub(crate) fn of_token(&self, token: &str, who: &Principal, groups: &Groups, now: i64) -> Option<Denial> {
         self.of_subjects(std::iter::once(Subject::Token(token.to_owned())), who, groups, now)
+    }
+
+    /// The same of somebody who was let in, by a token or by one that it was made of.
+    pub(crate) fn of_admitted(&self, admitted: &Admitted, groups: &Groups, now: i64) -> Option<Denial> {
+        let tokens = std::iter::once(admitted.token()).chain(admitted.lineage().iter().map(String::as_str));
+        self.of_subjects(tokens.map(|t| Subject::Token(t.to_owned())), admitted.principal(), groups, now)
     }
 
     fn of_subjects(
@@ -337,7 +344,11 @@ fn subject(wanted: &NewDenial) -> Result<Subject, AdminError> {
     match (kind.as_str(), issuer) {
         ("group", issuer) => Ok(Subject::Group { issuer: issuer.clone(), group: name.clone() }),
         ("principal", None) => Ok(Subject::Principal(parse_principal(name)?)),
-        ("token", None) => Ok(Subject::Token(name.clone())),
+        // A signed token's text is no name of it, and would be kept.
+        ("token", None) if name.matches('.').count() >= 2 => Err(AdminError::Refused(
+            "a signed token is named by its id (jwt_…), which `durward sessions show` tells".to_owned(),
+        )),
+        ("token", None) => Ok(Subject::Token(tokens::named(name).to_owned())),
         ("issuer", None) => Ok(Subject::Issuer(name.clone())),
         ("principal" | "token" | "issuer", Some(_)) => {
             Err(AdminError::Refused("only a group is an issuer's".to_owned()))

@@ -285,8 +285,7 @@ impl Gateway {
     }
 
     fn is_denied_inside(&self, admitted: &Admitted) -> bool {
-        let (token, who) = (admitted.token(), admitted.principal());
-        self.denials().of_token(token, who, &self.groups(), now()).is_some()
+        self.denials().of_admitted(admitted, &self.groups(), now()).is_some()
     }
 
     /// Whoever a token is of, and when that was looked at.

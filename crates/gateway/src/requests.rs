@@ -15,7 +15,7 @@ use crate::audit::JournalDown;
 use crate::gateway::{Gateway, now};
 use crate::sessions::Ended;
 use crate::state::{StateError, StoredToken};
-use crate::tokens::{ITERATIONS, new_token};
+use crate::tokens::{self, ITERATIONS, new_token};
 
 /// So many are listed at a time, at most.
 pub const MOST_LISTED: usize = 1000;
@@ -192,6 +192,7 @@ impl Gateway {
     /// # Errors
     /// There is none of this id, or it cannot be stored or recorded.
     pub async fn revoke_token(&self, id: &str, by: &str) -> Result<usize, AdminError> {
+        let id = tokens::named(id);
         self.administered(by, "token revoked", id)?;
         let revoked = self.state().revoke_token(id).await?;
         self.recent().forget();

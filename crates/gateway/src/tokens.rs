@@ -408,6 +408,15 @@ fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
     Some(format!("{prefix}{id}"))
 }
 
+/// The id of a token that somebody names by that or by its whole text, of which nothing else is kept anywhere.
+pub(crate) fn named(name: &str) -> &str {
+    let id = |prefix: &str| {
+        let rest = name.strip_prefix(prefix)?;
+        name.get(..prefix.len() + rest.find('_').unwrap_or(rest.len()))
+    };
+    id(TOKEN_PREFIX).or_else(|| id(crate::break_glass::CODE_PREFIX)).unwrap_or(name)
+}
+
 /// A new token and its id. `None` without randomness.
 pub(crate) fn new_token() -> Option<(String, zeroize::Zeroizing<String>)> {
     new_secret(TOKEN_PREFIX)

@@ -174,7 +174,9 @@ impl<'a> Opaque<'a> {
         let token = std::str::from_utf8(token).map_err(|_| Refusal::Malformed)?;
         let body = token.trim_end_matches('=');
         let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-        if body.len() < SHORTEST || !body.bytes().all(fine) || body.matches('.').count() >= 2 {
+        // No issuer is shown a secret of our own: `dwt_…`, `dwa_…` and their like.
+        let ours = matches!(body.as_bytes(), [b'd', b'w', b'a'..=b'z', b'_', ..]);
+        if ours || body.len() < SHORTEST || !body.bytes().all(fine) || body.matches('.').count() >= 2 {
             return Err(Refusal::Malformed);
         }
         Ok(Self(token))
