@@ -279,6 +279,12 @@ async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
             ("audience", "sample"),
         ])
     };
+    // Who is not let in hears nothing of a request that is not there.
+    let at_the_port = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Authorization", bearer.as_str())];
+        http::request(house.port, "GET", "/access/dwq_0", &headers, b"").unwrap().status
+    };
     let id = |token: &str| token.rsplit_once('_').unwrap().0.to_owned();
     let by_issuer = house.issuer.token("coder", "one").unwrap();
     let (subject, actor, bystander) = (issued("user:dora"), issued("agent:helper"), issued("agent:other"));
@@ -313,7 +319,17 @@ async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
         for token in [&made, &further] {
             let refused = house.refusal("sample", token).await;
             assert!(refused.starts_with("28"), "{revoked}: {refused}");
+            // Nor does it anything at the agents' port, nor is anything made of it.
+            assert_eq!(at_the_port(token), 401, "{revoked}");
+            let form = [
+                ("grant_type", EXCHANGE),
+                ("subject_token", token),
+                ("subject_token_type", JWT),
+                ("audience", "sample"),
+            ];
+            assert_eq!(house.ask(&form).status, 400, "{revoked}");
         }
+        assert_ne!(at_the_port(&neighbour), 401, "the neighbour is let in");
     }
 }
 

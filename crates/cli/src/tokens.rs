@@ -42,12 +42,7 @@ pub(crate) fn run(client: &Client, command: Token) -> anyhow::Result<()> {
         }
         Token::Revoke { id, json } => {
             // Of a whole token its id is enough, and goes no further.
-            let end = id
-                .match_indices('_')
-                .nth(1)
-                .filter(|_| id.starts_with("dwt_"))
-                .map_or(id.len(), |(at, _)| at);
-            let id = id.get(..end).unwrap_or(&id);
+            let id = gateway::tokens::named(&id);
             let revoked = client.post(&format!("/tokens/{}/revoke", part(id)), &Value::Null)?;
             if json {
                 return Ok(show::json(&revoked)?);

@@ -19,7 +19,7 @@ use crate::audit::JournalDown;
 use crate::gateway::{Gateway, now};
 use crate::net::login::TOKEN_PREFIX;
 use crate::state::{StateError, StoredToken};
-use crate::tokens::{ITERATIONS, new_token};
+use crate::tokens::{Admitted, ITERATIONS, new_token};
 
 /// A token lives so long where nobody says how long, in seconds.
 const USUAL_LIFE: i64 = 3600;
@@ -330,6 +330,8 @@ impl Gateway {
             let admitted = entrance.tokens.check(token.as_bytes()).await?;
             // One for a single resource is good there, and nothing is made of it.
             let admitted = admitted.filter(|admitted| admitted.resource().is_none());
+            let denied = |admitted: &Admitted| self.denials().of_admitted(admitted, &self.groups(), now());
+            let admitted = admitted.filter(|admitted| denied(admitted).is_none());
             let admitted = admitted.ok_or(ExchangeError::Unproven(what, None))?;
             if !entrance.issuers.vouch_for(admitted.principal()) {
                 return Err(ExchangeError::Unproven(what, Some(Refusal::Issuer)));

@@ -409,7 +409,7 @@ fn id_of(secret: &[u8], prefix: &str) -> Option<String> {
 }
 
 /// The id of a token that somebody names by that or by its whole text, of which nothing else is kept anywhere.
-pub(crate) fn named(name: &str) -> &str {
+pub fn named(name: &str) -> &str {
     let id = |prefix: &str| {
         let rest = name.strip_prefix(prefix)?;
         name.get(..prefix.len() + rest.find('_').unwrap_or(rest.len()))

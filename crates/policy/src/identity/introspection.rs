@@ -385,6 +385,9 @@ mod tests {
             ("====================", false),
             ("abcdefghijklmnopä", false),
             ("", false),
+            ("dwa_0123456789abcdef0123456789abcdef", false),
+            ("dwb_0123456789ab_0123456789abcdef", false),
+            ("dwarf_0123456789abcdef", true),
         ] {
             assert_eq!(Opaque::read(text.as_bytes()).is_ok(), fits, "{text}");
         }

@@ -5,6 +5,7 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{DropBehavior, DropStmt, Node, ObjectType, RangeVar};
 
 use super::catalog::{Oid, Relation, RelationKind};
+use super::named::is_relation;
 use super::named::range_of;
 use super::tree::kind;
 use super::walk::Walk;
@@ -19,15 +20,7 @@ impl<'a> Walk<'a> {
         for object in &drop.objects {
             let named = kind(object)
                 .and_then(|o| if let NodeEnum::List(list) = o { Some(&list.items) } else { None });
-            let relations = matches!(
-                drop.remove_type(),
-                ObjectType::ObjectTable
-                    | ObjectType::ObjectView
-                    | ObjectType::ObjectMatview
-                    | ObjectType::ObjectSequence
-                    | ObjectType::ObjectForeignTable
-                    | ObjectType::ObjectIndex
-            );
+            let relations = is_relation(drop.remove_type());
             if relations && let Some(range) = named.and_then(|items| range_of(items)) {
                 if drop.missing_ok && self.is_absent(&range) {
                     let name = self.new_name(&range);

@@ -19,15 +19,7 @@ impl<'a> Walk<'a> {
                     Resource::Schema((*schema).to_owned())
                 }
                 _ => match (object_type, range_of(&list.items)) {
-                    (
-                        ObjectType::ObjectTable
-                        | ObjectType::ObjectView
-                        | ObjectType::ObjectMatview
-                        | ObjectType::ObjectSequence
-                        | ObjectType::ObjectForeignTable
-                        | ObjectType::ObjectIndex,
-                        Some(range),
-                    ) => {
+                    (of, Some(range)) if is_relation(of) => {
                         let name = self.relation(&range).map(Relation::table_name);
                         Resource::Table(name.unwrap_or_else(|| self.new_name(&range)))
                     }
@@ -118,4 +110,17 @@ pub(super) fn range_of(items: &[Node]) -> Option<RangeVar> {
         alias: None,
         location: -1,
     })
+}
+
+/// Whether objects of a kind are relations, with names among those of tables.
+pub(super) fn is_relation(of: ObjectType) -> bool {
+    matches!(
+        of,
+        ObjectType::ObjectTable
+            | ObjectType::ObjectView
+            | ObjectType::ObjectMatview
+            | ObjectType::ObjectSequence
+            | ObjectType::ObjectForeignTable
+            | ObjectType::ObjectIndex
+    )
 }

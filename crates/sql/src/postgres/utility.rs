@@ -8,6 +8,7 @@ use super::Control;
 use super::bodies::own_entry;
 use super::catalog::{Event, Relation, RelationKind};
 use super::definitions::given;
+use super::named::is_relation;
 use super::query::Rows;
 use super::scope::{Scope, Visible};
 use super::tree::{inner, kind};
@@ -502,16 +503,7 @@ impl<'a> Walk<'a> {
             }
             self.on_range(range, Action::Alter);
             self.launders(range);
-            let is_its_own = matches!(
-                rename.rename_type(),
-                ObjectType::ObjectTable
-                    | ObjectType::ObjectView
-                    | ObjectType::ObjectMatview
-                    | ObjectType::ObjectSequence
-                    | ObjectType::ObjectForeignTable
-                    | ObjectType::ObjectIndex
-            );
-            if is_its_own {
+            if is_relation(rename.rename_type()) {
                 self.takes_name(range, |old| TableName { name: rename.newname.clone(), ..old });
             }
             return;
