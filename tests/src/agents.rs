@@ -20,6 +20,8 @@ use crate::scan::Scan;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// An issuer whose tokens say what a test wants.
+const KEYED: &str = "https://keyed.example.com";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Agents may do everything on one target, those who act for alice on the other as well; nobody inherits what alice may.
@@ -52,7 +54,10 @@ fn house(policy: &str) -> House {
     let gateway = Durward::start_with(&rig::binary(), &settings).unwrap();
     let key = Signer::p256("own").unwrap();
     let issuers = format!(
-        "[[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"durward\"\nexchange_life = \"2h\"\n\
+        "[[issuers]]\nname = \"keyed\"\nissuer = \"{KEYED}\"\naudience = \"durward\"\njwks_file = \"keys.json\"\n\
+         [[issuers.principals]]\nwhen = 'has(person)'\nkind = \"user\"\nname = \"sub\"\n\
+         [[issuers.principals]]\nkind = \"agent\"\nname = \"sub\"\n\
+         [[issuers]]\nname = \"company\"\nissuer = \"{}\"\naudience = \"durward\"\nexchange_life = \"2h\"\n\
          [[issuers.principals]]\nwhen = 'client_id == \"alice\"'\nkind = \"user\"\nname = \"client_id\"\ngroups = [\"groups\"]\n\
          [[issuers.principals]]\nkind = \"agent\"\nname = \"client_id\"\ngroups = [\"groups\"]\n\n\
          [[clients]]\nname = \"reporter\"\njwks_file = \"keys.json\"\ngroups = [\"reports\"]\nexchange_life = \"10m\"\n",
@@ -260,6 +265,53 @@ async fn an_agent_for_a_person_has_its_own_rights_and_the_target_sees_both() {
     scan.check();
 }
 
+/// What an issuer says of who may act (`may_act`) holds of everything that is made of its token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_alone_may_act_is_not_shaken_off_by_an_exchange() {
+    let house = house(POLICY);
+    let keyed = |who: &str, more: &str| {
+        let now = now();
+        let claims = format!(
+            r#"{{"iss":"{KEYED}","aud":"durward","sub":"{who}","iat":{now},"exp":{}{more}}}"#,
+            now + 600
+        );
+        house.key.sign(&claims).unwrap()
+    };
+    let ask = |subject: &str, more: &[(&str, &str)]| {
+        let form = [("grant_type", EXCHANGE), ("subject_token", subject), ("subject_token_type", JWT)];
+        let answer = house.ask(&[&form[..], more].concat());
+        let token =
+            Json::parse(&answer.body).unwrap().at("access_token").and_then(Json::text).map(str::to_owned);
+        token.ok_or(answer.body)
+    };
+    let by = |actor: &str| keyed(actor, "");
+    let acting = |subject: &str, actor: &str| {
+        ask(subject, &[("actor_token", actor), ("actor_token_type", JWT), ("audience", "sample")])
+    };
+    let run = |subject: &str| ask(subject, &[("agent", "laptop"), ("audience", "sample")]);
+    let bound = keyed("ann", r#","person":true,"may_act":{"sub":"helper"}"#);
+    let free = keyed("bea", r#","person":true"#);
+    let kept = |subject: &str| ask(subject, &[("agent", "laptop")]);
+    // The neighbour's token says nothing: whoever may act at all acts.
+    assert!(acting(&free, &by("other")).is_ok() && run(&free).is_ok() && kept(&free).is_ok());
+    let chained = keyed("ann", r#","act":{"sub":"first"},"may_act":{"sub":"helper"}"#);
+    // As it is; and what was made of it for an agent that acts already.
+    let made = acting(&chained, &by("helper")).expect("who may act acts");
+    assert!(acting(&made, &by("other")).is_ok(), "of whoever acts for the helper nothing is said");
+    let alone = ask(&chained, &[("audience", "sample")]).expect("a token of the same");
+    for subject in [&bound, &chained, &alone] {
+        assert!(acting(subject, &by("helper")).is_ok(), "who may act acts");
+        for actor in [by("other"), keyed("helper", r#","act":{"sub":"other"}"#)] {
+            let refused = acting(subject, &actor).expect_err("somebody else does not");
+            assert!(refused.contains("may not act"), "{refused}");
+        }
+        let refused = run(subject).expect_err("nor by a name that the subject gives");
+        assert!(refused.contains("may_act") || refused.contains("run by people"), "{refused}");
+    }
+    let refused = kept(&bound).expect_err("nor for later");
+    assert!(refused.contains("may_act"), "{refused}");
+}
+
 /// Of an exchange with two tokens, either that is taken back takes along what was made of both, and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_exchanged_ends_with_the_token_of_who_acts_too() {
@@ -433,6 +485,51 @@ async fn a_workload_without_an_issuer_proves_itself_with_a_key_of_its_own() {
         assert_eq!(answer.status, expected, "{what}: {}", answer.body);
         assert!(fine || answer.body.contains("\"error\":\"invalid_client\""), "{what}: {}", answer.body);
     }
+    // What is said beside it is the same client (RFC 7521 §4.2), and its header may say what it is.
+    let beside = |assertion: &str, client: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", assertion),
+            ("client_id", client),
+            ("audience", "sample"),
+        ];
+        house.ask(&form).status
+    };
+    assert_eq!(beside(&house.assertion("11", &[]), "reporter"), 200);
+    assert_eq!(beside(&house.assertion("12", &[]), "admin"), 401);
+    for (kind, status) in [("client-authentication+jwt", 200), ("at+jwt", 401), ("logout+jwt", 401)] {
+        let claims = format!(
+            r#"{{"iss":"reporter","sub":"reporter","aud":"https://gate.example.com/token","exp":{},"jti":"{kind}"}}"#,
+            now() + 60
+        );
+        let header = format!(r#"{{"alg":"ES256","typ":"{kind}","kid":"own"}}"#);
+        let answer = form(&house.key.sign_with(&header, &claims).unwrap());
+        assert_eq!(answer.status, status, "{kind}: {}", answer.body);
+    }
+    // What is made again and again of what was made of it ends in words, not in a token that opens nothing.
+    let mut token = Json::parse(&form(&house.assertion("13", &[])).body)
+        .unwrap()
+        .at("access_token")
+        .and_then(Json::text)
+        .unwrap()
+        .to_owned();
+    for round in 1.. {
+        let answer = house.ask(&[
+            ("grant_type", EXCHANGE),
+            ("subject_token", &token),
+            ("subject_token_type", JWT),
+            ("audience", "sample"),
+        ]);
+        if answer.status != 200 {
+            assert!(round > 8 && answer.body.contains("too many exchanges"), "{round}: {}", answer.body);
+            break;
+        }
+        assert!(round < 30, "it ends");
+        token =
+            Json::parse(&answer.body).unwrap().at("access_token").and_then(Json::text).unwrap().to_owned();
+    }
+    house.connect("sample", &token).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

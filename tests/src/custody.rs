@@ -502,8 +502,13 @@ fn a_backup_of_a_gateway_that_serves_comes_back_in_an_empty_place() {
     let durward = |arguments: &[&str]| {
         let mut command = Command::new(binary());
         command.args(arguments).env("DURWARD_GATEWAY", format!("http://127.0.0.1:{admin}"));
-        text(command.env("DURWARD_ADMIN_SECRET", &secret)).unwrap()
+        command
     };
+    let tokens = ["token", "ls"];
+    let refused = durward(&tokens).env("DURWARD_ADMIN_SECRET", &secret).output().unwrap();
+    assert!(!refused.status.success(), "the secret of then opens nothing: {}", said(&refused));
+    let secret = word(&said(&restored), "dwa_");
+    let durward = |arguments: &[&str]| text(durward(arguments).env("DURWARD_ADMIN_SECRET", &secret)).unwrap();
     let refused = who(port, &token, DATABASE);
     assert!(refused.contains("the token is not valid"), "what was issued before works no more: {refused}");
     let fresh = word(&durward(&["token", "issue", "agent:fresh"]), "dwt_");

@@ -186,8 +186,10 @@ fn a_revocation_concerns_whom_it_names_and_whoever_acts_for_them() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["principal", "user:alice"], &["alice", "for alice"]),
         (&["principal", "agent:coder"], &["for alice", "for bob"]),
+        (&["principal", "agent:Coder"], &["for alice", "for bob"]),
         (&["token", &bots], &["bot"]),
         (&["group", "nightly"], &["bot"]),
+        (&["group", "Nightly"], &["bot"]),
         (&["group", "night"], &[]),
         (&["principal", "user:al"], &[]),
     ];

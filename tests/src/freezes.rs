@@ -331,6 +331,10 @@ fn a_token_is_revoked_by_its_whole_text_which_nobody_keeps() {
         let came = way.command("psql").args(["-Xc", "SELECT 1"]).output().unwrap();
         assert!(!came.status.success(), "{words:?}: it still opens a session");
     }
+    let refused =
+        rig.gateway.command(&["revoke", "token", "dwt_0123456789ab", "--reason", "x"]).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("dwt_0123456789ab"), "a slip is told: {told}");
     let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
     let refused = rig.gateway.command(&["revoke", "token", jwt, "--reason", "x"]).output().unwrap();
     assert!(!refused.status.success() && !rig.gateway.records().unwrap().contains(jwt));

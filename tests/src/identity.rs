@@ -1,10 +1,13 @@
 //! Identities of a real issuer: its tokens open sessions, end with them, and follow its keys.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use testkit::durward::Target;
 use testkit::issuer::Issuer;
-use testkit::jwt::Signer;
+use testkit::jwt::{self, Signer};
 
 use crate::rig::{self, ALLOW_ALL, DATABASE, Rig, Way};
 
@@ -191,4 +194,58 @@ async fn a_token_whose_issuers_keys_cannot_be_fetched_is_not_said_to_be_wrong() 
     assert_eq!(refusal(&way(foreign)).await, "28P01 the token is not valid");
     // The neighbour: a token of the gateway's own.
     rig.through().connect().await;
+}
+
+/// An issuer whose one key has no name, as small ones do: what is signed by the next is not refused until somebody looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_without_a_name_is_found_when_it_is_another() {
+    let (old, new) = (Signer::p256("x").unwrap(), Signer::p256("x").unwrap());
+    let keys = |key: &Signer| jwt::jwks(&[key]).replace(r#""kid":"x","#, "");
+    let shown = Arc::new(Mutex::new((keys(&old), 0)));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let served = Arc::clone(&shown);
+    // It ends with the test's process: a thread that waits for a connection.
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut asked = [0; 4096];
+            let _ = client.read(&mut asked);
+            let mut served = served.lock().unwrap();
+            served.1 += 1;
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+            let _ = write!(client, "{head}Content-Length: {}\r\n\r\n{}", served.0.len(), served.0);
+        }
+    });
+    let rig = Rig::start(&[], POLICY);
+    let issuer = format!(
+        "[[issuers]]\nname = \"company\"\nissuer = \"{address}\"\njwks_uri = \"{address}/keys\"\naudience = \"durward\"\n\
+         [[issuers.principals]]\nkind = \"agent\"\nname = \"sub\"\ngroups = [\"groups\"]\n"
+    );
+    let target = Target::new(DATABASE, rig.server.port(), DATABASE);
+    rig.gateway.apply_with(&[target], &[("test", POLICY)], &[("issuers.toml", &issuer)]).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let token = |key: &Signer| {
+        let claims = format!(
+            r#"{{"iss":"{address}","aud":"durward","sub":"coder","groups":["dba"],"iat":{now},"exp":{}}}"#,
+            now + 600
+        );
+        key.sign_with(r#"{"alg":"ES256"}"#, &claims).unwrap()
+    };
+    let way = |key: &Signer| Way { port: rig.gateway.port(), password: token(key) };
+    way(&old).connect().await;
+    shown.lock().unwrap().0 = keys(&new);
+    way(&new).connect().await;
+    assert_eq!(refusal(&way(&old)).await, "28P01 the token is not valid", "the old key has left");
+    // A stranger's costs the issuer little, however often it is brought.
+    let (stranger, before) = (Signer::p256("x").unwrap(), shown.lock().unwrap().1);
+    let mut refused = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let way = way(&stranger);
+        refused.spawn(async move { refusal(&way).await });
+    }
+    while let Some(said) = refused.join_next().await {
+        assert_eq!(said.unwrap(), "28P01 the token is not valid");
+    }
+    assert!(shown.lock().unwrap().1 - before <= 6);
+    way(&new).connect().await;
 }

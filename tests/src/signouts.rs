@@ -72,7 +72,11 @@ impl House {
 }
 
 fn word(id: &str, about: &str, more: &str) -> String {
-    format!(r#"{{"iss":"{ISSUER}","aud":"durward","iat":{},"jti":"{id}",{about}{more}}}"#, now())
+    word_of(now(), id, about, more)
+}
+
+fn word_of(moment: u64, id: &str, about: &str, more: &str) -> String {
+    format!(r#"{{"iss":"{ISSUER}","aud":"durward","iat":{moment},"jti":"{id}",{about}{more}}}"#)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +96,7 @@ async fn who_signed_out_is_out_and_nobody_else() {
         (&house.key, word("c", about, r#""events":{}"#)),
         (&house.key, word("d", "", EVENT)),
         (&house.key, word("e", about, EVENT).replace("durward", "others")),
+        (&house.key, word("g", about, &format!(r#""exp":{},{EVENT}"#, now() - 100))),
         (&house.key, word("f", about, EVENT).replace(&now().to_string(), &(now() - 3600).to_string())),
     ] {
         assert_eq!(house.tell(signer, &claims), 400, "{claims}");
@@ -100,7 +105,7 @@ async fn who_signed_out_is_out_and_nobody_else() {
     assert_eq!(access.status, 400, "a token that opens sessions ends none");
     assert!(!sleeper.is_finished());
 
-    let said = word("once", about, EVENT);
+    let said = word("once", about, &format!(r#""exp":{},{EVENT}"#, now() + 100));
     assert_eq!(house.tell(&house.key, &said), 200);
     let ended = tokio::time::timeout(Duration::from_secs(20), sleeper).await.unwrap().unwrap().unwrap_err();
     let words = ended.as_db_error().map(ToString::to_string).unwrap_or_default();
@@ -133,4 +138,44 @@ async fn who_signed_out_is_out_and_nobody_else() {
     assert_eq!(house.tell(&house.key, &word("all", r#""sub":"alice","#, EVENT)), 200);
     assert!(house.said(&phone).contains("signed out at company"));
     assert!(house.said(&bob).starts_with("1\n"));
+}
+
+#[test]
+fn what_was_said_before_is_told_by_the_issuers_clock_alone() {
+    let house = house();
+    // Its clock is ahead of ours, then behind; both within what clocks may differ by.
+    for (who, at) in [("alice", now() + 40), ("bob", now() - 40)] {
+        let (before, after) = (house.token(who, "one", at), house.token(who, "two", at + 2));
+        assert!(house.said(&before).starts_with("1\n"), "{who}");
+        let said = word_of(at + 1, who, &format!(r#""sub":"{who}","#), EVENT);
+        assert_eq!(house.tell(&house.key, &said), 200);
+        let refused = house.said(&before);
+        assert!(refused.contains("signed out at company") && refused.contains("Sign in again"), "{refused}");
+        assert!(house.said(&after).starts_with("1\n"), "{who} signed in again: {}", house.said(&after));
+    }
+}
+
+/// A sign-out that could not be kept is not lost: the issuer says it again and is heard.
+#[test]
+fn what_the_store_could_not_keep_is_taken_when_it_is_said_again() {
+    let house = house();
+    let token = house.token("alice", "laptop", now());
+    assert!(house.said(&token).starts_with("1\n"));
+    let store = house.gateway.data().join("state.db");
+    let change = |sql: &str| {
+        let program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=20); d.execute(sys.argv[2]); d.commit()";
+        let mut python = std::process::Command::new(rig::python());
+        testkit::process::text(python.args(["-c", program]).arg(&store).arg(sql)).unwrap();
+    };
+    change(
+        "CREATE TRIGGER fails BEFORE INSERT ON sign_out WHEN NEW.kind = 'unbound' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    // The second of its two rows fails: neither is kept.
+    let said = word("both", r#""sub":"alice","sid":"laptop","#, EVENT);
+    assert_eq!(house.tell(&house.key, &said), 503);
+    assert!(house.said(&token).starts_with("1\n"));
+    change("DROP TRIGGER fails");
+    assert_eq!(house.tell(&house.key, &said), 200);
+    assert!(house.said(&token).contains("signed out at company"));
+    assert_eq!(house.tell(&house.key, &said), 400, "once");
 }

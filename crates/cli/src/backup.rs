@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::args::{Backup, Restore};
 use crate::config::{Settings, Source};
 use crate::exit::Fault;
+use crate::init;
 use crate::node;
 use crate::show::{self, say};
 
@@ -197,6 +198,8 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
     let (locked, revoked) = Locked::restore(&location, &mut lines, &detail, node::now()).await?;
     fs::remove_file(&store_copy)?;
     let store = locked.unlock(&master).await?;
+    // It may have been replaced since, because somebody knew it.
+    let secret = store.replace_administrator(node::now()).await?;
     store.close().await;
     let Revoked { tokens, requests, codes, approvers } = revoked;
     let what = format!(
@@ -209,7 +212,8 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
     if args.json {
         let told = json!({
             "made": made, "tokens": tokens, "requests": requests, "codes": codes, "approvers": approvers,
-            "records": verified.records, "recordings_missing": missing
+            "records": verified.records, "recordings_missing": missing,
+            "administrator_secret": secret.as_ref().map(|secret| secret.as_str())
         });
         return Ok(show::json(&told)?);
     }
@@ -218,6 +222,11 @@ async fn put_back(args: &Restore, settings: &Settings, recovery: &RecoveryKey) -
         "Revoked, since they may have changed after it was made: {tokens} tokens, {requests} requests, {codes} one-time codes, \
          {approvers} approvers."
     ))?;
+    if let Some(secret) = secret {
+        say("The administrator's secret of then opens nothing any more.")?;
+        init::show_secret(&secret)?;
+    }
+    say("What issuers said until now is worth nothing any more: whoever signed in there signs in again.")?;
     if !missing.is_empty() {
         say(format_args!(
             "Recordings are not in a backup, and those of {} sessions are not here: copy the recordings (*.rec) of the gateway that \

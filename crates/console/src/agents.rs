@@ -315,7 +315,7 @@ async fn logged_out(
         Ok(_) => Ok(([(CACHE_CONTROL, "no-store")], StatusCode::OK).into_response()),
         Err(LogoutError::Token(_)) => Err(Refused::request("the logout token is not valid")),
         // Whoever is told so says it again.
-        Err(error @ (LogoutError::Unasked(_) | LogoutError::Admin(_) | LogoutError::State(_))) => {
+        Err(error @ (LogoutError::Unasked(_) | LogoutError::Admin(_))) => {
             tracing::error!("an issuer's word that somebody signed out cannot be taken: {error}");
             Err(Refused::unavailable())
         }
@@ -377,6 +377,7 @@ fn assertion(form: &Form, desk: &Desk) -> Result<Proof, Refused> {
         one(form, "client_assertion")?.ok_or_else(|| Refused::client("client_assertion is missing"))?;
     Ok(Proof::Assertion {
         assertion: Zeroizing::new(assertion.to_owned()),
+        client: one(form, "client_id")?.map(str::to_owned),
         audiences: desk.audiences.clone(),
     })
 }

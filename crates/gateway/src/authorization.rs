@@ -313,6 +313,7 @@ impl Gateway {
             from: &from,
             parents: Vec::new(),
             resource: Some(resource.clone()),
+            may_act: None,
         };
         // Its text is dropped: it is good for what hangs on it.
         let root = self.mint(root).await.map_err(of_mint)?.id;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use model::{Denial, Principal, Subject, Which};
+use model::{Denial, Principal, PrincipalRef, SignOut, Subject, Which};
 use policy::identity::Groups;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,10 @@ use tokio::sync::Mutex;
 
 use crate::audit::hex;
 use crate::gateway::{Gateway, now};
+use crate::net::login::TOKEN_PREFIX;
 use crate::requests::{AdminError, parse_principal};
 use crate::sessions::{Ended, Live};
+use crate::sign_outs::SignOuts;
 use crate::state::{State, StateError};
 use crate::tokens::{self, Admitted};
 
@@ -25,12 +27,39 @@ const PREFIX: &str = "dwr_";
 /// A reason is told to those concerned; it is not longer, in bytes.
 const LONGEST_REASON: usize = 500;
 
+/// Why somebody is shut out, in words that they are told.
+pub(crate) enum Shut {
+    /// Somebody denied it.
+    Denied(String),
+    /// They signed out, or it is as if they had.
+    SignedOut(String),
+}
+
+impl Shut {
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Denied(reason) | Self::SignedOut(reason) => reason,
+        }
+    }
+
+    /// What they can do.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "A new token changes nothing: ask the gateway's operator.",
+            Self::SignedOut(_) => {
+                "Sign in again, or ask the issuer for a new token: one of before is good for nothing."
+            }
+        }
+    }
+}
+
 /// What holds now.
 #[derive(Default)]
 pub(crate) struct Denials {
     known: ArcSwap<Known>,
     /// How often it became another.
     turns: AtomicU64,
+    sign_outs: SignOuts,
     /// One change or look at a time, so that whoever denies can say how many sessions ended.
     looking: Mutex<()>,
 }
@@ -53,14 +82,18 @@ impl Denials {
                 continue;
             }
             let rank = |d: &Denial| (d.until.unwrap_or(i64::MAX), d.since);
-            let longest = read.by_subject.get(&denial.subject).is_none_or(|d| rank(d) < rank(&denial));
+            let subject = folded(denial.subject.clone());
+            let longest = read.by_subject.get(&subject).is_none_or(|d| rank(d) < rank(&denial));
             if longest {
-                read.by_subject.insert(denial.subject.clone(), denial);
+                read.by_subject.insert(subject, denial);
             }
         }
         let differs = **self.known.load() != read;
         if differs {
             self.known.store(Arc::new(read));
+        }
+        let differs = self.sign_outs.read(state, now()).await? || differs;
+        if differs {
             self.turns.fetch_add(1, Ordering::SeqCst);
         }
         Ok(differs)
@@ -82,7 +115,7 @@ impl Denials {
     }
 
     /// Why a session may not be, if so.
-    pub(crate) fn of(&self, live: &Live, groups: &Groups, now: i64) -> Option<Denial> {
+    pub(crate) fn of(&self, live: &Live, groups: &Groups, now: i64) -> Option<Shut> {
         self.of_subjects(
             live.tokens().map(|token| Subject::Token(token.clone())),
             &live.principal,
@@ -92,17 +125,17 @@ impl Denials {
     }
 
     /// Why somebody may not be here without a token, if so.
-    pub(crate) fn of_principal(&self, who: &Principal, groups: &Groups, now: i64) -> Option<Denial> {
+    pub(crate) fn of_principal(&self, who: &Principal, groups: &Groups, now: i64) -> Option<Shut> {
         self.of_subjects(std::iter::empty(), who, groups, now)
     }
 
     /// Why a token of somebody's may not be used, if so.
-    pub(crate) fn of_token(&self, token: &str, who: &Principal, groups: &Groups, now: i64) -> Option<Denial> {
+    pub(crate) fn of_token(&self, token: &str, who: &Principal, groups: &Groups, now: i64) -> Option<Shut> {
         self.of_subjects(std::iter::once(Subject::Token(token.to_owned())), who, groups, now)
     }
 
     /// The same of somebody who was let in, by a token or by one that it was made of.
-    pub(crate) fn of_admitted(&self, admitted: &Admitted, groups: &Groups, now: i64) -> Option<Denial> {
+    pub(crate) fn of_admitted(&self, admitted: &Admitted, groups: &Groups, now: i64) -> Option<Shut> {
         let tokens = std::iter::once(admitted.token()).chain(admitted.lineage().iter().map(String::as_str));
         self.of_subjects(tokens.map(|t| Subject::Token(t.to_owned())), admitted.principal(), groups, now)
     }
@@ -113,36 +146,45 @@ impl Denials {
         who: &Principal,
         groups: &Groups,
         now: i64,
-    ) -> Option<Denial> {
+    ) -> Option<Shut> {
         let known = &self.known.load().by_subject;
-        if known.is_empty() {
-            return None;
-        }
-        let holds = |subject: Subject| known.get(&subject).filter(|d| d.holds(now)).cloned();
-        tokens.chain(subjects(who, groups)).find_map(holds).or_else(|| {
-            // What an issuer said after somebody was signed out is another sign-in.
-            who.asserted.iter().find_map(|word| {
-                let named = || (word.issuer.clone(), word.subject.clone());
-                let account = || {
-                    let (issuer, subject) = named();
-                    holds(Subject::Account { issuer, subject })
-                };
-                let unbound = || {
-                    let (issuer, subject) = named();
-                    holds(Subject::Unbound { issuer, subject }).filter(|_| word.session.is_none())
-                };
-                account().or_else(unbound).filter(|denial| word.at <= denial.since)
-            })
-        })
+        let denied = || {
+            let holds = |subject: Subject| known.get(&folded(subject)).filter(|d| d.holds(now));
+            tokens
+                .chain(subjects(who, groups))
+                .find_map(holds)
+                .map(|denial| Shut::Denied(denial.reason.clone()))
+        };
+        let denied = if known.is_empty() { None } else { denied() };
+        denied.or_else(|| self.sign_outs.of(who, now).map(Shut::SignedOut))
+    }
+
+    /// Whether everything that an issuer or a client said at a moment was before this store was restored.
+    pub(crate) fn is_before_restore(&self, at: i64) -> bool {
+        self.sign_outs.restored().is_some_and(|restored| at <= restored)
     }
 
     /// The end of a session that began before, if there is one.
     fn end_of(&self, live: &Live, now: i64) -> Option<Denial> {
         let known = &self.known.load().by_subject;
         let ends = |which| {
-            known.get(&Subject::Sessions(which)).filter(|d| d.holds(now) && live.since <= d.since).cloned()
+            let ended = folded(Subject::Sessions(which));
+            known.get(&ended).filter(|d| d.holds(now) && live.since <= d.since).cloned()
         };
         if known.is_empty() { None } else { sessions_of(live).find_map(ends) }
+    }
+}
+
+/// Whom a denial is about, whatever letters they were typed in: one that misses somebody by these would let them in.
+fn folded(subject: Subject) -> Subject {
+    let fold = |who: PrincipalRef| PrincipalRef { name: who.name.to_lowercase(), ..who };
+    match subject {
+        Subject::Principal(who) => Subject::Principal(fold(who)),
+        Subject::Sessions(Which::Of(who)) => Subject::Sessions(Which::Of(fold(who))),
+        Subject::Group { issuer, group } => Subject::Group { issuer, group: group.to_lowercase() },
+        other @ (Subject::Token(_) | Subject::Issuer(_) | Subject::Sessions(_) | Subject::Frozen { .. }) => {
+            other
+        }
     }
 }
 
@@ -166,12 +208,7 @@ fn subjects<'a>(who: &'a Principal, groups: &'a Groups) -> impl Iterator<Item = 
                 |issuer: Option<&String>| Subject::Group { issuer: issuer.cloned(), group: group.clone() };
             [of(None), of(Some(&word.issuer))]
         });
-        let issuer = || word.issuer.clone();
-        let sign_in = word
-            .session
-            .as_ref()
-            .map(|session| Subject::SignIn { issuer: issuer(), session: session.clone() });
-        std::iter::once(Subject::Issuer(issuer())).chain(sign_in).chain(groups)
+        std::iter::once(Subject::Issuer(word.issuer.clone())).chain(groups)
     });
     who.chain().map(|p| Subject::Principal(p.clone())).chain(any).chain(own).chain(of_issuers)
 }
@@ -228,6 +265,13 @@ impl Gateway {
     /// It makes no sense, or cannot be stored or recorded.
     pub async fn deny(&self, wanted: &NewDenial, by: &str) -> Result<(DenialInfo, usize), AdminError> {
         let subject = subject(wanted)?;
+        // One of the gateway's own that is not kept would stay good for whoever meant another.
+        if let Subject::Token(id) = &subject
+            && id.starts_with(TOKEN_PREFIX)
+            && self.state().token(id).await?.is_none()
+        {
+            return Err(AdminError::Missing(format!("token {id}")));
+        }
         self.deny_subject(subject, reason(&wanted.reason)?, wanted.seconds, by).await
     }
 
@@ -250,13 +294,9 @@ impl Gateway {
         let what = match &denial.subject {
             Subject::Sessions(_) => "sessions ended",
             Subject::Frozen { .. } => "frozen",
-            Subject::Principal(_)
-            | Subject::Token(_)
-            | Subject::Group { .. }
-            | Subject::Issuer(_)
-            | Subject::SignIn { .. }
-            | Subject::Account { .. }
-            | Subject::Unbound { .. } => "access revoked",
+            Subject::Principal(_) | Subject::Token(_) | Subject::Group { .. } | Subject::Issuer(_) => {
+                "access revoked"
+            }
         };
         self.administered(by, what, &format!("{} {}, {end}: {reason}", denial.id, denial.subject))?;
         let _alone = self.denials().looking.lock().await;
@@ -293,6 +333,27 @@ impl Gateway {
         Ok(self.look_at_denials().await?)
     }
 
+    /// Keeps who signed out, as `once` says until a moment, and ends their sessions. How many ended here; `None` where it was said
+    /// before.
+    pub(crate) async fn sign_out(
+        &self,
+        once: (&str, i64),
+        outs: &[SignOut],
+        by: &str,
+    ) -> Result<Option<usize>, AdminError> {
+        if self.state().was_spent(once.0).await? {
+            return Ok(None);
+        }
+        let whose: Vec<String> = outs.iter().map(|out| out.of.to_string()).collect();
+        self.administered(by, "signed out", &whose.join("; "))?;
+        let _alone = self.denials().looking.lock().await;
+        if !self.state().sign_out(once, outs).await? {
+            return Ok(None);
+        }
+        self.denials().read(self.state()).await?;
+        Ok(Some(self.end_denied()))
+    }
+
     /// Reads what is denied now, and ends sessions that are.
     ///
     /// # Errors
@@ -310,7 +371,7 @@ impl Gateway {
         let (now, groups) = (now(), self.groups());
         let denied = self.sessions().end_where(|live| {
             let killed = self.denials().end_of(live, now).map(|denial| Ended::Killed(denial.by));
-            killed.or_else(|| Some(Ended::Denied(self.denials().of(live, &groups, now)?.reason.into())))
+            killed.or_else(|| Some(Ended::Denied(self.denials().of(live, &groups, now)?.reason().into())))
         });
         denied + self.end_frozen()
     }

@@ -13,7 +13,8 @@ use std::pin::Pin;
 
 use model::{
     Approver, Backing, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal,
-    Progress, Request, Room, Scope, Stage, Standing, Subject, Tag, TakenBack, TargetName, Vote, Which,
+    Progress, Request, Room, Scope, SignOut, Stage, Standing, Subject, Tag, TakenBack, TargetName, Vote,
+    Which,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -208,7 +209,19 @@ impl Backend for Embedded {
     }
 
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool> {
-        Box::pin(async move { Ok(self.0.spend(id, until, now()).await?) })
+        Box::pin(async move { Ok(self.0.spend(id, until).await?) })
+    }
+
+    fn was_spent<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.was_spent(id).await?) })
+    }
+
+    fn sign_outs(&self, behind: i64) -> Reply<'_, Vec<(i64, SignOut)>> {
+        Box::pin(async move { Ok(self.0.sign_outs(behind).await?) })
+    }
+
+    fn sign_out<'a>(&'a self, once: (&'a str, i64), outs: &'a [SignOut]) -> Reply<'a, bool> {
+        Box::pin(async move { Ok(self.0.sign_out(once, outs).await?) })
     }
 
     fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed> {
@@ -382,9 +395,6 @@ fn denial_row(denial: &Denial) -> store::Denial {
         Subject::Token(id) => (id.clone(), None),
         Subject::Group { issuer, group } => (group.clone(), issuer.clone()),
         Subject::Issuer(issuer) => (issuer.clone(), None),
-        Subject::SignIn { issuer, session: name }
-        | Subject::Account { issuer, subject: name }
-        | Subject::Unbound { issuer, subject: name } => (name.clone(), Some(issuer.clone())),
         Subject::Sessions(Which::Session(id)) => (id.clone(), None),
         Subject::Sessions(Which::Of(principal)) => (principal.to_string(), None),
         Subject::Sessions(Which::On(target)) => (target.to_string(), None),
@@ -414,9 +424,6 @@ fn denial(row: store::Denial) -> Result<Denial, StateError> {
     };
     let subject = match (kind.as_str(), issuer) {
         ("group", issuer) => Subject::Group { issuer, group: name },
-        ("sign-in", Some(issuer)) => Subject::SignIn { issuer, session: name },
-        ("account", Some(issuer)) => Subject::Account { issuer, subject: name },
-        ("unbound", Some(issuer)) => Subject::Unbound { issuer, subject: name },
         ("principal", _) => Subject::Principal(principal(&name)?),
         ("token", _) => Subject::Token(name),
         ("issuer", _) => Subject::Issuer(name),
@@ -472,6 +479,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         parents,
         minted_for,
         resource,
+        may_act,
         issued,
         expires,
         revoked,
@@ -489,6 +497,7 @@ fn token_row(token: &StoredToken) -> store::Token {
         actor: parents.get(1).cloned(),
         minted_for: minted_for.clone(),
         resource: resource.clone(),
+        may_act: may_act.clone(),
         issued: *issued,
         expires: *expires,
         revoked: *revoked,
@@ -509,6 +518,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         actor,
         minted_for,
         resource,
+        may_act,
         issued,
         expires,
         revoked,
@@ -529,6 +539,7 @@ fn token(row: store::Token) -> Result<StoredToken, StateError> {
         parents: parent.into_iter().chain(actor).collect(),
         minted_for,
         resource,
+        may_act,
         issued,
         expires,
         revoked,

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use journal::record;
-use model::{Principal, PrincipalKind, TargetName};
-use policy::identity::{self, MayAct, Refusal, Unproven};
+use model::{MayAct, Principal, PrincipalKind, TargetName};
+use policy::identity::{self, Refusal, Unproven};
 use policy::{Context, Identity};
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -19,7 +19,7 @@ use crate::audit::JournalDown;
 use crate::gateway::{Gateway, now};
 use crate::net::login::TOKEN_PREFIX;
 use crate::state::{StateError, StoredToken};
-use crate::tokens::{Admitted, ITERATIONS, new_token};
+use crate::tokens::{Admitted, ITERATIONS, MOST_ANCESTORS, new_token};
 
 /// A token lives so long where nobody says how long, in seconds.
 const USUAL_LIFE: i64 = 3600;
@@ -54,6 +54,8 @@ pub enum Proof {
     Assertion {
         /// The assertion.
         assertion: Zeroizing<String>,
+        /// Who it is by, where that is said beside it (`client_id`).
+        client: Option<String>,
         /// The names of the gateway that it may be for.
         audiences: BTreeSet<String>,
     },
@@ -105,6 +107,8 @@ pub(crate) struct Minting<'a> {
     pub(crate) parents: Vec<String>,
     /// Where alone it is good.
     pub(crate) resource: Option<String>,
+    /// Who alone may act for the principal, where its issuer says so.
+    pub(crate) may_act: Option<MayAct>,
 }
 
 /// A token that was made.
@@ -164,14 +168,23 @@ pub(crate) struct Party {
     from: String,
     /// The tokens that it rests on: what is made of them ends when one of them is revoked.
     tokens: Vec<String>,
+    /// These, and those that they rest on.
+    ancestors: BTreeSet<String>,
     life: i64,
     targets: Option<BTreeSet<TargetName>>,
     /// What the tokens are for that were made for something.
     purposes: BTreeSet<String>,
-    may_act: Option<MayAct>,
+    pub(crate) may_act: Option<MayAct>,
 }
 
 impl Party {
+    /// Somebody who came with what is none of the gateway's own.
+    fn by_itself(principal: Principal, id: String, life: i64, may_act: Option<MayAct>) -> Self {
+        let (targets, purposes, tokens) = (None, BTreeSet::new(), vec![id.clone()]);
+        let ancestors = BTreeSet::from([id.clone()]);
+        Self { principal, from: id, tokens, ancestors, life, targets, purposes, may_act }
+    }
+
     /// Somebody else, within the same bounds.
     pub(crate) fn of(self, principal: Principal) -> Self {
         Self { principal, ..self }
@@ -246,9 +259,16 @@ impl Gateway {
                 let actor = self.party(actor, "the actor token is not valid").await?;
                 self.acting(subject, actor)?
             }
-            Proof::Assertion { assertion, audiences } => self.client(assertion, audiences).await?,
+            Proof::Assertion { assertion, client, audiences } => {
+                self.client(assertion, client.as_deref(), audiences).await?
+            }
         };
         let named: BTreeSet<TargetName> = wanted.targets.iter().map(TargetName::new).collect();
+        if party.ancestors.len() > MOST_ANCESTORS {
+            return Err(ExchangeError::Request(
+                "too many exchanges stand behind this token: begin again with one that is nearer to a sign-in",
+            ));
+        }
         let mut principal = party.principal;
         principal.purpose = purpose(party.purposes, wanted.purpose.clone())?;
         let context = Context {
@@ -275,13 +295,14 @@ impl Gateway {
             return Err(ExchangeError::Unproven("the subject token is not valid", Some(Refusal::Expired)));
         }
         let targets = if named.is_empty() { party.targets } else { Some(named) };
-        let (from, parents) = (party.from, party.tokens);
-        self.mint(Minting { principal, targets, seconds, from: &from, parents, resource: None }).await
+        let Party { from, tokens: parents, may_act, .. } = party;
+        self.mint(Minting { principal, targets, seconds, from: &from, parents, resource: None, may_act })
+            .await
     }
 
     /// Makes and keeps a token. It is in the journal before it exists.
     pub(crate) async fn mint(&self, new: Minting<'_>) -> Result<Minted, ExchangeError> {
-        let Minting { principal, targets, seconds, from, parents, resource } = new;
+        let Minting { principal, targets, seconds, from, parents, resource, may_act } = new;
         let whose = principal.asker().to_string();
         if !self.minting.may(&whose, Instant::now()) {
             return Err(ExchangeError::TooMany("too many were made lately: wait a minute"));
@@ -311,6 +332,7 @@ impl Gateway {
             parents,
             minted_for: Some(whose),
             resource,
+            may_act,
             issued,
             expires,
             revoked: false,
@@ -340,10 +362,11 @@ impl Gateway {
                 principal: admitted.principal().clone(),
                 from: admitted.token().to_owned(),
                 tokens: vec![admitted.token().to_owned()],
+                ancestors: admitted.lineage().iter().cloned().chain([admitted.token().to_owned()]).collect(),
                 life: admitted.expires().saturating_sub(now()),
                 targets: admitted.targets().cloned(),
                 purposes: admitted.principal().purpose.iter().cloned().collect(),
-                may_act: None,
+                may_act: admitted.may_act().cloned(),
             });
         }
         let known = entrance.issuers.identify(token.as_bytes()).await;
@@ -352,9 +375,7 @@ impl Gateway {
             self.keep_asked(&known, token).await?;
         }
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
-        let tokens = vec![id.clone()];
-        let (targets, purposes) = (None, BTreeSet::new());
-        Ok(Party { principal, from: id, tokens, life: exchange_life, targets, purposes, may_act })
+        Ok(Party::by_itself(principal, id, exchange_life, may_act))
     }
 
     /// An agent that acts for somebody: within the bounds of both.
@@ -365,6 +386,10 @@ impl Gateway {
             return Err(refused());
         }
         if let Some(may_act) = &subject.may_act {
+            // An agent that acts for somebody itself is not the one that its token's `sub` names.
+            if !actor.principal.on_behalf_of.is_empty() {
+                return Err(refused());
+            }
             let issuers = self.issuers();
             let word = actor.principal.asserted.first().ok_or_else(refused)?;
             let same_issuer =
@@ -384,28 +409,38 @@ impl Gateway {
             principal,
             from: format!("{} for {}", actor.from, subject.from),
             tokens: subject.tokens.into_iter().chain(actor.tokens).collect(),
+            ancestors: subject.ancestors.into_iter().chain(actor.ancestors).collect(),
             life: subject.life.min(actor.life),
             targets,
             purposes: subject.purposes.into_iter().chain(actor.purposes).collect(),
-            may_act: None,
+            // Whoever acts for the actor is what the actor's issuer speaks of.
+            may_act: actor.may_act,
         })
     }
 
     /// A client with a key of its own. Its assertion is used up, whatever comes of it.
-    async fn client(&self, assertion: &str, audiences: &BTreeSet<String>) -> Result<Party, ExchangeError> {
+    async fn client(
+        &self,
+        assertion: &str,
+        named: Option<&str>,
+        audiences: &BTreeSet<String>,
+    ) -> Result<Party, ExchangeError> {
         let refused = |refusal| ExchangeError::Unproven("the client assertion is not valid", Some(refusal));
-        let unproven = Unproven::read(assertion.as_bytes()).map_err(refused)?;
+        let unproven = Unproven::read_assertion(assertion.as_bytes()).map_err(refused)?;
         let issuers = self.issuers();
         let name = unproven.issuer().unwrap_or_default();
+        // RFC 7521 §4.2: both are the same client.
+        if named.is_some_and(|named| named != name) {
+            return Err(refused(Refusal::Issuer));
+        }
         let client = issuers.client(name).ok_or_else(|| refused(Refusal::Issuer))?;
         let (known, once) = client.identify(unproven, audiences, now()).map_err(refused)?;
-        if !self.state().spend(&once.id, once.until).await? {
+        // Whether one of before a restore was used is not known.
+        if self.denials().is_before_restore(once.made) || !self.state().spend(&once.id, once.until).await? {
             return Err(refused(Refusal::Replayed));
         }
         let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
-        let tokens = vec![id.clone()];
-        let (targets, purposes) = (None, BTreeSet::new());
-        Ok(Party { principal, from: id, tokens, life: exchange_life, targets, purposes, may_act: None })
+        Ok(Party::by_itself(principal, id, exchange_life, None))
     }
 }
 

@@ -269,10 +269,10 @@ impl Gateway {
         self.count_sessions();
         match self.denials.of(&live, &groups, now()) {
             None => Ok(place),
-            Some(denial) => Err(Denied {
+            Some(shut) => Err(Denied {
                 code: "28000",
-                reason: Ended::Denied(denial.reason.into()).to_string(),
-                hint: Some("A new token changes nothing: ask the gateway's operator.".to_owned()),
+                reason: Ended::Denied(shut.reason().into()).to_string(),
+                hint: Some(shut.hint().to_owned()),
                 policies: Vec::new(),
                 version: self.in_force.load().policies.version().into(),
             }),

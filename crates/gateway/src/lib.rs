@@ -47,6 +47,7 @@ pub mod records;
 pub mod requests;
 pub mod serve;
 pub mod sessions;
+mod sign_outs;
 pub mod signin;
 pub mod spine;
 pub mod standing;

@@ -3,12 +3,11 @@
 
 use std::net::SocketAddr;
 
-use model::Subject;
+use model::{SignOut, SignedOut};
 use policy::identity::{LoggedOut, Refusal};
 
 use crate::gateway::Gateway;
-use crate::requests::{AdminError, LONGEST_LIFE};
-use crate::state::StateError;
+use crate::requests::AdminError;
 
 /// Why an issuer's word is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +21,6 @@ pub enum LogoutError {
     /// It cannot be stored or recorded.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// The store cannot be read or written.
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl Gateway {
@@ -43,29 +39,22 @@ impl Gateway {
                 return Err(LogoutError::Token(refusal));
             }
         };
-        let LoggedOut { issuer, subject, session, id, until } = said;
-        if !self.state().spend(&format!("logout {issuer} {id}"), until).await? {
-            return Err(LogoutError::Token(Refusal::Replayed));
-        }
+        let LoggedOut { issuer, subject, session, id, at, until, remembered } = said;
         // Of one sign-in, where it says which, and of what may be of that one; of all before, where it says only whose.
         let of = |issuer: &String| issuer.clone();
-        let denied = match (session, subject) {
-            (Some(session), None) => vec![Subject::SignIn { issuer: of(&issuer), session }],
+        let ended = match (session, subject) {
+            (Some(session), None) => vec![SignedOut::SignIn { issuer: of(&issuer), session }],
             (Some(session), Some(subject)) => vec![
-                Subject::SignIn { issuer: of(&issuer), session },
-                Subject::Unbound { issuer: of(&issuer), subject },
+                SignedOut::SignIn { issuer: of(&issuer), session },
+                SignedOut::Unbound { issuer: of(&issuer), subject },
             ],
-            (None, Some(subject)) => vec![Subject::Account { issuer: of(&issuer), subject }],
+            (None, Some(subject)) => vec![SignedOut::Account { issuer: of(&issuer), subject }],
             (None, None) => return Err(LogoutError::Token(Refusal::Claims)),
         };
-        let by = format!("issuer:{issuer}");
-        let reason = format!("signed out at {issuer}");
-        // No token that was issued before lives longer.
-        let mut all = 0;
-        for denied in denied {
-            let (_, ended) = self.deny_subject(denied, &reason, Some(LONGEST_LIFE.as_secs()), &by).await?;
-            all += ended;
-        }
-        Ok(all)
+        let outs: Vec<SignOut> =
+            ended.into_iter().map(|of| SignOut { of, since: at, until: remembered }).collect();
+        let once = format!("logout {issuer} {id}");
+        let ended = self.sign_out((&once, until), &outs, &format!("issuer:{issuer}")).await?;
+        ended.ok_or(LogoutError::Token(Refusal::Replayed))
     }
 }

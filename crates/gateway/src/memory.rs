@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use model::{
     Approver, Backing, Claim, Counted, Denial, Draft, Filed, Finish, HoldRule, NewRequest, Part, Progress,
-    Request, Room, Stage, Standing, StandingGrant, Status, TakenBack, TargetName, Touched, Vote,
+    Request, Room, SignOut, Stage, Standing, StandingGrant, Status, TakenBack, TargetName, Touched, Vote,
 };
 use policy::quorum;
 use sql::postgres::catalog::Placed;
@@ -41,6 +41,7 @@ struct Kept {
     denials: Vec<Denial>,
     codes: Vec<StoredCode>,
     spent: BTreeSet<String>,
+    sign_outs: Vec<SignOut>,
     requests: Vec<Request>,
     /// The digests of the requests, in their order.
     digests: Vec<String>,
@@ -232,6 +233,24 @@ impl Backend for Memory {
 
     fn spend<'a>(&'a self, id: &'a str, _until: i64) -> Reply<'a, bool> {
         self.with(|kept| kept.spent.insert(id.to_owned()))
+    }
+
+    fn was_spent<'a>(&'a self, id: &'a str) -> Reply<'a, bool> {
+        self.with(|kept| kept.spent.contains(id))
+    }
+
+    fn sign_outs(&self, behind: i64) -> Reply<'_, Vec<(i64, SignOut)>> {
+        self.with(|kept| (1..).zip(kept.sign_outs.iter().cloned()).filter(|(n, _)| *n > behind).collect())
+    }
+
+    fn sign_out<'a>(&'a self, (id, _): (&'a str, i64), outs: &'a [SignOut]) -> Reply<'a, bool> {
+        self.with(|kept| {
+            let is_first = kept.spent.insert(id.to_owned());
+            if is_first {
+                kept.sign_outs.extend_from_slice(outs);
+            }
+            is_first
+        })
     }
 
     fn foresee<'a>(&'a self, new: &'a NewRequest, room: &'a Room) -> Reply<'a, Option<Filed>> {

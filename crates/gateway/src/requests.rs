@@ -178,6 +178,7 @@ impl Gateway {
             parents: Vec::new(),
             minted_for: None,
             resource: None,
+            may_act: None,
             issued: now(),
             expires,
             revoked: false,

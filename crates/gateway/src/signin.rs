@@ -80,7 +80,7 @@ impl Gateway {
         let refused = |refusal| ExchangeError::Unproven("the identity token is not valid", refusal);
         let signed_in = self.issuers().identify_at_command_line(token.as_bytes()).await;
         let identity::SignedIn { known, until } = signed_in.map_err(|refusal| refused(Some(refusal)))?;
-        let identity::Known { principal, id, session_age, .. } = known;
+        let identity::Known { principal, id, session_age, may_act, .. } = known;
         if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() {
             return Err(refused(None));
         }
@@ -96,6 +96,7 @@ impl Gateway {
             from: &id,
             parents,
             resource: None,
+            may_act,
         })
         .await
     }
@@ -111,6 +112,12 @@ impl Gateway {
         }
         if signed_in.principal.id.kind != PrincipalKind::User {
             return Err(ExchangeError::Request("agents are run by people: the subject is not one"));
+        }
+        if signed_in.may_act.is_some() {
+            return Err(ExchangeError::Unproven(
+                "its issuer says who may act for this subject (may_act): bring a token of theirs as actor_token",
+                Some(Refusal::Chain),
+            ));
         }
         let principal = agent_of(&signed_in.principal, name)
             .ok_or(ExchangeError::Request("the chain of who acts for whom is too long"))?;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use model::{
-    Approver, Backing, Claim, Counted, Denial, Filed, Finish, HoldRule, NewRequest, Part, Principal,
-    PrincipalRef, Progress, Request, Room, Stage, Standing, TakenBack, TargetName, Vote,
+    Approver, Backing, Claim, Counted, Denial, Filed, Finish, HoldRule, MayAct, NewRequest, Part, Principal,
+    PrincipalRef, Progress, Request, Room, SignOut, Stage, Standing, TakenBack, TargetName, Vote,
 };
 use wire::postgres::scram::ScramVerifier;
 use zeroize::Zeroizing;
@@ -48,6 +48,8 @@ pub struct StoredToken {
     pub minted_for: Option<String>,
     /// The one resource that it is for (RFC 8707), where it is for one alone.
     pub resource: Option<String>,
+    /// Who alone may act for the principal, where its issuer says so.
+    pub may_act: Option<MayAct>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -223,6 +225,13 @@ pub trait Backend: People + Bulletin + Drafts + Vouchers + Grants + Tasks {
     fn revoke_code<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
     /// Uses up what may be used once, such as an assertion's `jti`; whether it had not been.
     fn spend<'a>(&'a self, id: &'a str, until: i64) -> Reply<'a, bool>;
+    /// Whether it has been.
+    fn was_spent<'a>(&'a self, id: &'a str) -> Reply<'a, bool>;
+    /// The sign-outs that were kept or changed behind a number, in their order, each with its own.
+    fn sign_outs(&self, behind: i64) -> Reply<'_, Vec<(i64, SignOut)>>;
+    /// Keeps who signed out and uses up what says so, until a moment at which it is refused anyway: both or neither. Whether it had
+    /// not been used.
+    fn sign_out<'a>(&'a self, once: (&'a str, i64), outs: &'a [SignOut]) -> Reply<'a, bool>;
     /// Files a request, unless one of the same digest waits or is approved and not used, under rules that ask the same.
     fn file<'a>(&'a self, request: &'a NewRequest, room: &'a Room) -> Reply<'a, Filed>;
     /// What filing says without anything being kept: that the very same was filed before, or too many wait; `None` where it

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use hashbrown::HashMap;
-use model::{Principal, Request, TargetName};
+use model::{MayAct, Principal, Request, TargetName};
 use policy::Identity;
 use policy::identity::{Groups, Known};
 use tokio::time::timeout;
@@ -29,7 +29,7 @@ const REMEMBERED: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A token is minted with one or two others, and those with others, and so many there are of them at most.
-const MOST_ANCESTORS: usize = 16;
+pub(crate) const MOST_ANCESTORS: usize = 16;
 
 /// A client whose token was checked.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ pub struct Admitted {
     code: Option<Code>,
     /// The one resource that the token is for, where it is for one alone.
     resource: Option<String>,
+    may_act: Option<MayAct>,
 }
 
 /// What became of the break-glass code that somebody came with.
@@ -70,6 +71,7 @@ impl Admitted {
             session_age: i64::MAX,
             code: Some(Code::Right),
             resource: None,
+            may_act: None,
         }
     }
 
@@ -129,6 +131,11 @@ impl Admitted {
         self.resource.as_deref()
     }
 
+    /// Who alone may act for the principal, where its issuer says so.
+    pub(crate) fn may_act(&self) -> Option<&MayAct> {
+        self.may_act.as_ref()
+    }
+
     /// Whether a request was made by who this is, for whom they act now, and on a target that the token is for.
     pub(crate) fn has_made(&self, request: &Request) -> bool {
         let chain = self.principal.on_behalf_of.iter().map(ToString::to_string);
@@ -145,7 +152,7 @@ impl Admitted {
 
 impl From<Known> for Admitted {
     fn from(known: Known) -> Self {
-        let Known { principal, id, expires, session_age, exchange_life: _, may_act: _ } = known;
+        let Known { principal, id, expires, session_age, exchange_life: _, may_act } = known;
         Self {
             principal,
             token: id,
@@ -155,6 +162,7 @@ impl From<Known> for Admitted {
             session_age,
             code: None,
             resource: None,
+            may_act,
         }
     }
 }
@@ -176,10 +184,21 @@ impl From<Usable> for Admitted {
             parents: _,
             minted_for: _,
             resource,
+            may_act,
             issued: _,
             revoked: _,
         } = stored;
-        Self { principal, token: id, lineage, targets, expires, session_age: i64::MAX, code: None, resource }
+        Self {
+            principal,
+            token: id,
+            lineage,
+            targets,
+            expires,
+            session_age: i64::MAX,
+            code: None,
+            resource,
+            may_act,
+        }
     }
 }
 

@@ -52,27 +52,6 @@ pub enum Subject {
     },
     /// Whoever came with a token of this issuer.
     Issuer(String),
-    /// Whoever came by one sign-in at an issuer, which has ended there.
-    SignIn {
-        /// The issuer.
-        issuer: String,
-        /// What it calls the sign-in: `sid`.
-        session: String,
-    },
-    /// Whoever an issuer said to be somebody before they were signed out there: what it says later is another sign-in.
-    Account {
-        /// The issuer.
-        issuer: String,
-        /// What it calls them: `sub`.
-        subject: String,
-    },
-    /// What an issuer said of somebody before one of their sign-ins ended there, where it did not say of which sign-in it was.
-    Unbound {
-        /// The issuer.
-        issuer: String,
-        /// What it calls them: `sub`.
-        subject: String,
-    },
     /// Sessions that began before it. What begins later is not concerned.
     Sessions(Which),
     /// Nothing changes on these targets, whoever asks and whoever approved.
@@ -92,9 +71,6 @@ impl Subject {
             Self::Token(_) => "token",
             Self::Group { .. } => "group",
             Self::Issuer(_) => "issuer",
-            Self::SignIn { .. } => "sign-in",
-            Self::Account { .. } => "account",
-            Self::Unbound { .. } => "unbound",
             Self::Sessions(Which::Session(_)) => "session",
             Self::Sessions(Which::Of(_)) => "sessions-of",
             Self::Sessions(Which::On(_)) => "sessions-on",
@@ -112,11 +88,6 @@ impl fmt::Display for Subject {
             Self::Group { issuer: None, group } => write!(f, "group {group}"),
             Self::Group { issuer: Some(issuer), group } => write!(f, "group {group} of {issuer}"),
             Self::Issuer(issuer) => write!(f, "issuer {issuer}"),
-            Self::SignIn { issuer, session } => write!(f, "sign-in {session} at {issuer}"),
-            Self::Account { issuer, subject } => write!(f, "account {subject} at {issuer}, signed out"),
-            Self::Unbound { issuer, subject } => {
-                write!(f, "account {subject} at {issuer}, signed out: tokens of no named sign-in")
-            }
             Self::Sessions(Which::Session(id)) => write!(f, "session {id}"),
             Self::Sessions(Which::Of(principal)) => write!(f, "sessions of {principal}"),
             Self::Sessions(Which::On(target)) => write!(f, "sessions on {target}"),

@@ -13,6 +13,7 @@ mod people;
 mod plan;
 mod principal;
 mod request;
+mod sign_out;
 mod standing;
 mod status;
 mod task;
@@ -31,11 +32,12 @@ pub use name::{ColumnName, FunctionName, Resource, TableName, Tag, TargetName, p
 pub use operation::{Effect, Facts, Inspect, Particulars, Told};
 pub use people::{Member, Passkey, Signed, SlackLink, SlackUser, Visit};
 pub use plan::{CarriedBy, Change, Done, Plan, Progress, Sign, Stage, Step, Tried};
-pub use principal::{Asserted, Principal, PrincipalKind, PrincipalRef};
+pub use principal::{Asserted, MayAct, Principal, PrincipalKind, PrincipalRef};
 pub use request::{
     Circumstances, Filed, NewRequest, News, Part, Preview, Reached, Request, Room, SINCE_IT_WAS, Shown,
     Standing, Touched, since_request,
 };
+pub use sign_out::{SignOut, SignedOut};
 pub use standing::{
     Covered, CoveredValues, Given, GrantState, GrantUse, Likeness, OpenValue, StandingGrant, Used, covered,
 };

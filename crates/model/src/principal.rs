@@ -87,3 +87,12 @@ pub struct Asserted {
     #[serde(default)]
     pub groups: Vec<String>,
 }
+
+/// Who may act for a token's principal (`may_act`, RFC 8693 §4.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayAct {
+    /// The actor's `iss`; the token's own issuer where nothing is said.
+    pub issuer: Option<String>,
+    /// The actor's `sub`.
+    pub subject: String,
+}

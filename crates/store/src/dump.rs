@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, Write};
 
+use model::{SignOut, SignedOut};
 use serde_json::{Map, Value as Json, json};
 use sqlx::migrate::Migrator;
 
@@ -9,10 +10,13 @@ use crate::database::{Database, Work, whole};
 use crate::happened::note;
 use crate::open::{Location, Locked, OpenError, POSTGRES, SQLITE};
 use crate::query::{Found, Value, either, made};
+use crate::sign_outs::keep;
 use crate::{Store, StoreError};
 
 /// The word for bytes in a line.
 const BYTES: &str = "hex";
+/// No token is good for longer, in seconds.
+const LONGEST: i64 = 90 * 24 * 3600;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,6 +283,8 @@ async fn revoke(work: &mut Work, detail: &str, now: i64) -> Result<Revoked, Stor
     for sql in ["DELETE FROM passkey", "DELETE FROM visit", "DELETE FROM once", "DELETE FROM news"] {
         made(sql).execute(&mut *work).await?;
     }
+    // Who signed out meanwhile is not known: what issuers said until now is worth nothing, for as long as it could be good.
+    keep(work, &SignOut { of: SignedOut::All, since: now, until: now.saturating_add(LONGEST) }).await?;
     note(work, "restored", detail, now).await?;
     Ok(revoked)
 }

@@ -30,6 +30,7 @@ mod requests;
 mod retention;
 mod rotate;
 mod server;
+mod sign_outs;
 mod slack;
 mod standing;
 mod tasks;

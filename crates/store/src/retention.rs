@@ -74,6 +74,10 @@ impl Store {
         )
         .await?;
         for sql in [
+            "DELETE FROM spent WHERE id IN (SELECT id FROM spent WHERE until < $1 LIMIT $2)",
+            // The last stays, so that no number comes again.
+            "DELETE FROM sign_out WHERE number IN \
+             (SELECT number FROM sign_out WHERE until < $1 AND number < (SELECT max(number) FROM sign_out) LIMIT $2)",
             "DELETE FROM visit WHERE mark IN (SELECT mark FROM visit WHERE expires < $1 LIMIT $2)",
             "DELETE FROM once WHERE mark IN (SELECT mark FROM once WHERE expires < $1 LIMIT $2)",
             "DELETE FROM voucher WHERE mark IN (SELECT mark FROM voucher WHERE until < $1 LIMIT $2)",

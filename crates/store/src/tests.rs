@@ -747,6 +747,7 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
                 actor: None,
                 minted_for: None,
                 resource: None,
+                may_act: None,
                 issued: 0,
                 expires: 1000,
                 revoked: id == "t1",
@@ -780,6 +781,11 @@ async fn a_store_comes_back_from_its_copy_on_either_database() {
         let opened = back.request(&waits, 1).await.expect("read").expect("one");
         assert_eq!(opened.values[0].as_deref(), Some(VALUE), "values open in their rows");
         assert_eq!(back.happened(0).await.expect("read")[0].what, "restored");
+        let outs = back.sign_outs(0).await.expect("read");
+        assert!(
+            matches!(outs[..], [(_, model::SignOut { of: model::SignedOut::All, since: 9, .. })]),
+            "who signed out since is not known: {outs:?}"
+        );
         assert!(
             matches!(filed(&back, "w", &[(1, 600)]).await.as_str(), id if id != waits),
             "it is asked anew"
@@ -893,6 +899,7 @@ async fn what_is_over_goes_after_a_while_and_its_space_with_it() {
         actor: None,
         minted_for: None,
         resource: None,
+        may_act: None,
         issued: 0,
         expires,
         revoked: false,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use model::{Asserted, Part};
+use model::{Asserted, MayAct, Part};
 
 use crate::database::{Work, whole};
 use crate::query::{Found, either, query};
+use crate::sign_outs::spend;
 use crate::{Store, StoreError};
 
 /// A token as it is kept.
@@ -35,6 +36,8 @@ pub struct Token {
     pub minted_for: Option<String>,
     /// The one resource that it is for, where it is for one alone.
     pub resource: Option<String>,
+    /// Who alone may act for the principal, where its issuer says so.
+    pub may_act: Option<MayAct>,
     /// In seconds since 1970.
     pub issued: i64,
     /// In seconds since 1970.
@@ -45,6 +48,7 @@ pub struct Token {
 
 fn read(row: &Found) -> Result<Token, StoreError> {
     let targets: Option<&str> = row.try_get("targets")?;
+    let may_act: Option<&str> = row.try_get("may_act")?;
     Ok(Token {
         id: row.try_get("id")?,
         verifier: row.try_get("verifier")?,
@@ -58,6 +62,7 @@ fn read(row: &Found) -> Result<Token, StoreError> {
         actor: row.try_get("actor")?,
         minted_for: row.try_get("minted_for")?,
         resource: row.try_get("resource")?,
+        may_act: may_act.map(crate::from_json).transpose()?,
         issued: row.try_get("issued")?,
         expires: row.try_get("expires")?,
         revoked: row.try_get("revoked")?,
@@ -148,14 +153,8 @@ impl Store {
     ///
     /// # Errors
     /// It cannot be written: then it is not used.
-    pub async fn spend(&self, id: &str, until: i64, now: i64) -> Result<bool, StoreError> {
-        query("DELETE FROM spent WHERE until < $1").bind(now).execute(&self.database).await?;
-        let done = query("INSERT INTO spent (id, until) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
-            .bind(id)
-            .bind(until)
-            .execute(&self.database)
-            .await?;
-        Ok(done > 0)
+    pub async fn spend(&self, id: &str, until: i64) -> Result<bool, StoreError> {
+        whole!(self, work => { spend(&mut work, id, until).await })
     }
 }
 
@@ -173,6 +172,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
         actor,
         minted_for,
         resource,
+        may_act,
         issued,
         expires,
         revoked,
@@ -180,7 +180,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
     query(
             "INSERT INTO token \
              (id, verifier, principal, groups, on_behalf_of, purpose, asserted, targets, parent, actor, issued, expires, revoked, \
-             minted_for, resource) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             minted_for, resource, may_act) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(id)
         .bind(verifier)
@@ -197,6 +197,7 @@ async fn insert(work: &mut Work, token: &Token) -> Result<(), StoreError> {
         .bind(revoked)
         .bind(minted_for)
         .bind(resource)
+        .bind(may_act.as_ref().map(crate::to_json).transpose()?)
         .execute(work)
         .await?;
     Ok(())

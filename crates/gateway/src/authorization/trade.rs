@@ -171,6 +171,7 @@ impl Gateway {
                 from: &made_of,
                 parents: vec![voucher.token.clone()],
                 resource: Some(voucher.resource.clone()),
+                may_act: root.may_act().cloned(),
             })
             .await?;
         // Last, so that whoever was let down by what failed before may try again. Of two at once one is no client.

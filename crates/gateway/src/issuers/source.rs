@@ -85,17 +85,26 @@ impl Source {
             return Err(Refusal::Algorithm);
         }
         let arrived = Instant::now();
-        if let Some(known) = self.fetched.load_full().filter(|f| is_usable(f) && f.keys.has(token.key())) {
-            return token.verify(&known.keys, allowed);
-        }
-        let fetched = self.fetch_since(arrived, token.key()).await?;
+        // Where the token names no key, one that fits nothing may be of a new key: names are not what tells.
+        let is_known = |keys: &Keys| {
+            keys.has(token.key()) && (token.key().is_some() || token.clone().verify(keys, allowed).is_ok())
+        };
+        let known = self.fetched.load_full().filter(|f| is_usable(f) && is_known(&f.keys));
+        let fetched = match known {
+            Some(known) => known,
+            None => self.fetch_since(arrived, is_known).await?,
+        };
         token.verify(&fetched.keys, allowed)
     }
 
-    /// Keys that have the one of this name, or that were asked for after a moment: by this call or by another meanwhile.
-    async fn fetch_since(&self, arrived: Instant, key: Option<&str>) -> Result<Arc<Fetched>, Refusal> {
+    /// Keys among which is the one, or that were asked for after a moment: by this call or by another meanwhile.
+    async fn fetch_since(
+        &self,
+        arrived: Instant,
+        is_known: impl Fn(&Keys) -> bool,
+    ) -> Result<Arc<Fetched>, Refusal> {
         let mut allowance = self.turn.lock().await;
-        let answers = |f: &Arc<Fetched>| f.asked >= arrived || is_usable(f) && f.keys.has(key);
+        let answers = |f: &Arc<Fetched>| f.asked >= arrived || is_usable(f) && is_known(&f.keys);
         if let Some(fetched) = self.fetched.load_full().filter(answers) {
             return Ok(fetched);
         }

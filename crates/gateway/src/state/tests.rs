@@ -541,6 +541,7 @@ fn token(id: &str, issued: i64, targets: Option<&[&str]>) -> StoredToken {
         parents: vec!["dwt_subject".to_owned(), "jwt_actor".to_owned()],
         minted_for: None,
         resource: None,
+        may_act: None,
         issued,
         expires: issued + 100,
         revoked: false,
@@ -720,6 +721,49 @@ async fn denials_hold_until_they_end_or_are_lifted_wherever_they_are_kept() {
         assert!(!state.lift_denial("c").await.expect("written"), "{name}: lifted once");
         assert_eq!(ids(state.denials(30).await.expect("read")), "ea", "{name}");
         assert_eq!(state.purge(25, 0, 100).await.expect("purged").denials, 1, "{name}: b");
+    }
+}
+
+#[tokio::test]
+async fn who_signed_out_is_kept_once_by_each_name_and_told_once_wherever_it_is_kept() {
+    use model::{SignOut, SignedOut};
+    for (name, state, _place) in backends().await {
+        let account =
+            |subject: &str| SignedOut::Account { issuer: "company".to_owned(), subject: subject.to_owned() };
+        let out = |of: SignedOut, since| SignOut { of, since, until: since + 100 };
+        let sign_in = SignedOut::SignIn { issuer: "company".to_owned(), session: "s".to_owned() };
+        let (alice, bob) = (out(account("alice"), 10), out(account("bob"), 20));
+        let both = [alice.clone(), out(sign_in, 10)];
+        assert!(!state.was_spent("one").await.expect("read"), "{name}");
+        assert!(state.sign_out(("one", 50), &both).await.expect("written"), "{name}");
+        assert!(state.was_spent("one").await.expect("read"), "{name}");
+        assert!(
+            !state.sign_out(("one", 50), std::slice::from_ref(&bob)).await.expect("written"),
+            "{name}: said once"
+        );
+        let first = state.sign_outs(0).await.expect("read");
+        assert_eq!(first.iter().map(|(_, out)| out.clone()).collect::<Vec<_>>(), both, "{name}");
+        let last = first.last().expect("one").0;
+        assert!(state.sign_outs(last).await.expect("read").is_empty(), "{name}: told once");
+        assert!(
+            state.sign_out(("two", 60), &[bob.clone(), out(account("alice"), 15)]).await.expect("written")
+        );
+        let then: Vec<SignOut> =
+            state.sign_outs(last).await.expect("read").into_iter().map(|(_, out)| out).collect();
+        assert_eq!(then, [bob, out(account("alice"), 15)], "{name}");
+        if name != "memory" {
+            let all = state.sign_outs(0).await.expect("read");
+            assert_eq!(all.len(), 3, "{name}: one by each name");
+            // An older word takes nothing back.
+            state.sign_out(("three", 60), &[out(account("alice"), 12)]).await.expect("written");
+            let (last, kept) = state.sign_outs(0).await.expect("read").pop().expect("one");
+            assert_eq!(kept, out(account("alice"), 15), "{name}");
+            // What is over goes, but for the last: no number comes again.
+            state.purge(0, 0, 1000).await.expect("purged");
+            let left = state.sign_outs(0).await.expect("read");
+            assert_eq!(left.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [last], "{name}");
+            assert!(!state.was_spent("one").await.expect("read"), "{name}: what is over is forgotten");
+        }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{Principal, PrincipalRef};
+use model::{MayAct, Principal, PrincipalRef};
 
-use super::MayAct;
 use super::claims::Claims;
 use super::refusal::Refusal;
 

@@ -60,6 +60,8 @@ pub struct Once {
     pub id: String,
     /// From when on it is refused anyway, in seconds since 1970.
     pub until: i64,
+    /// It was made then or later, in seconds since 1970.
+    pub made: i64,
 }
 
 /// Every client.
@@ -170,7 +172,11 @@ impl Client {
             .ok_or(Refusal::Claims)?;
         let digest = digest::digest(&digest::SHA256, format!("{}\0{id}", self.name).as_bytes());
         let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let once = Once { id: format!("jti_{digits}"), until: expires.saturating_add(LEEWAY) };
+        let once = Once {
+            id: format!("jti_{digits}"),
+            until: expires.saturating_add(LEEWAY),
+            made: moment("iat")?.unwrap_or(expires.saturating_sub(LONGEST_LIFE)),
+        };
         let word = Asserted {
             issuer: Self::word(&self.name),
             subject: self.name.clone(),

@@ -323,6 +323,15 @@ impl Issuer {
         })
     }
 
+    /// How long something may be good that rests on a token of this issuer's, in seconds from its issue: the token, what is
+    /// exchanged for it at its end, and a session of that.
+    pub(super) fn reach(&self) -> i64 {
+        let session = self.agent_session.max(self.user_session);
+        [self.leeway, i64::from(EXCHANGE_LIFE.1), session]
+            .iter()
+            .fold(self.max_age, |all, more| all.saturating_add(*more))
+    }
+
     /// When it was issued, and until when it is good.
     fn times(&self, claims: &Claims, now: i64) -> Result<(i64, i64), Refusal> {
         let moment = |name: &str| claims.moment(name).map_err(|_| Refusal::Claims);
@@ -342,7 +351,7 @@ impl Issuer {
             return Err(Refusal::TooOld);
         }
         let good = if expires > now { expires } else { expires.saturating_add(self.leeway) };
-        Ok((issued.min(now), good))
+        Ok((issued, good))
     }
 
     fn groups(&self, mapping: &Mapping, claims: &Claims) -> Result<Vec<String>, Refusal> {

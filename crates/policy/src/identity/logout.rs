@@ -8,6 +8,8 @@ use super::token::Proven;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// It is brought at once: so old it may be, in seconds, beside what clocks differ by.
 const OLDEST: i64 = 120;
+/// It is remembered so long at least, in seconds, so that a configuration that takes older tokens brings nobody back.
+const SHORTEST: i64 = 7 * 24 * 3600;
 
 /// That somebody signed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +22,12 @@ pub struct LoggedOut {
     pub session: Option<String>,
     /// What it is called, so that it is taken once: `jti`.
     pub id: String,
+    /// When they did, by the issuer's clock, as the tokens that it gave before: `iat`, in seconds since 1970.
+    pub at: i64,
     /// From when on it is refused anyway, in seconds since 1970.
     pub until: i64,
+    /// Until when something could be good that the issuer said before, in seconds since 1970.
+    pub remembered: i64,
 }
 
 impl Issuer {
@@ -47,6 +53,10 @@ impl Issuer {
         if until <= now {
             return Err(Refusal::TooOld);
         }
+        let expires = claims.moment("exp").map_err(|_| Refusal::Claims)?;
+        if expires.is_some_and(|expires| expires.saturating_add(self.leeway()) <= now) {
+            return Err(Refusal::Expired);
+        }
         if issued.saturating_sub(self.leeway()) > now {
             return Err(Refusal::NotYet);
         }
@@ -56,6 +66,8 @@ impl Issuer {
         if subject.is_none() && session.is_none() {
             return Err(Refusal::Claims);
         }
-        Ok(LoggedOut { issuer: self.name().to_owned(), subject, session, id, until })
+        let remembered = now.saturating_add(self.reach().max(SHORTEST));
+        let issuer = self.name().to_owned();
+        Ok(LoggedOut { issuer, subject, session, id, at: issued, until, remembered })
     }
 }

@@ -22,7 +22,7 @@ mod token;
 
 use std::sync::Arc;
 
-use model::Principal;
+use model::{MayAct, Principal};
 
 pub use chain::acting;
 pub use claims::Claims;
@@ -58,15 +58,6 @@ pub struct Known {
     pub exchange_life: i64,
     /// Who alone may act for the principal, where its issuer says so.
     pub may_act: Option<MayAct>,
-}
-
-/// Who may act for a token's principal (`may_act`, RFC 8693 §4.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MayAct {
-    /// The actor's `iss`; the token's own issuer where nothing is said.
-    pub issuer: Option<String>,
-    /// The actor's `sub`.
-    pub subject: String,
 }
 
 /// Every issuer whose word is taken.

@@ -14,6 +14,7 @@ pub const LONGEST: usize = 64 * 1024;
 const LONGEST_KEY_ID: usize = 1024;
 
 /// A token that can be read. What it says is only somebody's word until [`Unproven::verify`].
+#[derive(Clone)]
 pub struct Unproven<'a> {
     signed: &'a str,
     signature: Vec<u8>,
@@ -51,6 +52,14 @@ impl<'a> Unproven<'a> {
     /// Why it is none.
     pub fn read_identity(token: &'a [u8]) -> Result<Self, Refusal> {
         Self::read_as(token, &["jwt"])
+    }
+
+    /// Reads what a client proves itself by, which may say that it is that (RFC 7523bis).
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn read_assertion(token: &'a [u8]) -> Result<Self, Refusal> {
+        Self::read_as(token, &["jwt", "client-authentication+jwt"])
     }
 
     /// Reads a logout token, which may say that it is one.

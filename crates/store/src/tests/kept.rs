@@ -142,6 +142,7 @@ pub(super) async fn what_was_made_of_another_token_is_forgotten_soon_after_its_e
         actor: None,
         minted_for: minted_for.map(str::to_owned),
         resource: None,
+        may_act: None,
         issued: 0,
         expires,
         revoked: false,

@@ -34,6 +34,7 @@ fn token(id: &str) -> crate::Token {
         actor: None,
         minted_for: Some("user:ada".to_owned()),
         resource: Some("https://gate.test/mcp".to_owned()),
+        may_act: None,
         issued: 0,
         expires: 1000,
         revoked: false,
