@@ -18,8 +18,9 @@ const USAGE: &str = "\
 cargo xtask demo [--tour]
     A sample database, the gateway in front of it, and a walk through an agent's session.
     Then it stays up; with --tour it ends behind the walk.
-cargo xtask test [--fast]
-    All that must hold for a change. --fast leaves out what takes minutes.
+cargo xtask test [--fast] [--judged]
+    All that must hold for a change. --fast leaves out what takes minutes. What needs the suite of `acceptance pg` is left out
+    where that is not there; --judged fails instead.
 cargo xtask conformance [--suites] [--only WORDS]
     What takes too long for each change: PostgreSQL 13 to 18, our own cases, long comparisons with the server's analysis,
     how soon a thousand sessions end, what ten thousand idle ones take, and clients' own suites, directly and through the
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["demo", rest @ ..] => Options::read(rest, &["--tour"], &[]).and_then(|o| demo::run(o.has("--tour"))),
-        ["test", rest @ ..] => Options::read(rest, &["--fast"], &[]).and_then(|o| test::run(o.has("--fast"))),
+        ["test", rest @ ..] => Options::read(rest, &["--fast", "--judged"], &[])
+            .and_then(|o| test::run(o.has("--fast"), o.has("--judged"))),
         ["conformance", rest @ ..] => Options::read(rest, &["--suites"], &["--only"]).and_then(|o| {
             let only = o.value("--only");
             conformance::run(&Wanted {

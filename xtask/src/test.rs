@@ -8,63 +8,87 @@ use testkit::Failure;
 use crate::build::{self, ALL, cargo, show};
 use crate::{acceptance, bench, conformance, demo, install, licences};
 
+/// What a step takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Little,
+    /// Not part of `--fast`.
+    Minutes,
+    /// Minutes, and the suite that is beside the repository.
+    Suite,
+}
+use Takes::{Little, Minutes, Suite};
+
 struct Step {
     name: &'static str,
-    /// Takes minutes: not part of `--fast`.
-    long: bool,
+    takes: Takes,
     run: fn() -> Result<(), Failure>,
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "install", long: false, run: installed },
-    Step { name: "format", long: false, run: || show(&mut cargo(&["fmt", "--all", "--check"])) },
-    Step { name: "licences", long: false, run: licences::check },
-    Step { name: "cargo deny", long: false, run: deny },
-    Step { name: "clippy", long: false, run: clippy },
-    Step { name: "documentation", long: true, run: documentation },
-    Step { name: "unit tests", long: false, run: units },
-    Step { name: "house", long: false, run: house },
-    Step { name: "build", long: true, run: || build::tested_gateway().map(drop) },
-    Step { name: "end to end", long: true, run: || end_to_end(None) },
-    Step { name: "PostgreSQL 13", long: true, run: || on_another("13") },
-    Step { name: "PostgreSQL 18", long: true, run: || on_another("18") },
-    Step { name: "acceptance", long: true, run: || given_cases(None) },
-    Step { name: "own cases of names", long: true, run: || own_cases(of_names()) },
-    Step { name: "benign by MCP", long: true, run: || acceptance::run(None, None, benign_by_mcp()) },
-    Step { name: "acceptance, 13", long: true, run: || given_cases(Some("13")) },
-    Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
-    Step { name: "demo", long: true, run: || demo::run(true) },
+    Step { name: "install", takes: Little, run: installed },
+    Step { name: "format", takes: Little, run: || show(&mut cargo(&["fmt", "--all", "--check"])) },
+    Step { name: "licences", takes: Little, run: licences::check },
+    Step { name: "cargo deny", takes: Little, run: deny },
+    Step { name: "clippy", takes: Little, run: clippy },
+    Step { name: "documentation", takes: Minutes, run: documentation },
+    Step { name: "unit tests", takes: Little, run: units },
+    Step { name: "house", takes: Little, run: house },
+    Step { name: "build", takes: Minutes, run: || build::tested_gateway().map(drop) },
+    Step { name: "end to end", takes: Minutes, run: || end_to_end(None) },
+    Step { name: "PostgreSQL 13", takes: Minutes, run: || on_another("13") },
+    Step { name: "PostgreSQL 18", takes: Minutes, run: || on_another("18") },
+    Step { name: "acceptance", takes: Suite, run: || given_cases(None) },
+    Step { name: "own cases of names", takes: Suite, run: || own_cases(of_names()) },
+    Step { name: "benign by MCP", takes: Suite, run: || acceptance::run(None, None, benign_by_mcp()) },
+    Step { name: "acceptance, 13", takes: Suite, run: || given_cases(Some("13")) },
+    Step { name: "acceptance, 18", takes: Suite, run: || given_cases(Some("18")) },
+    Step { name: "demo", takes: Minutes, run: || demo::run(true) },
 ];
 
-pub(crate) fn run(fast: bool) -> Result<(), Failure> {
-    walk(STEPS.iter().filter(|step| !(fast && step.long)))
+/// All of it, what is quick where it is to be `fast`. Where no suite is beside the repository, as with most who clone it, what
+/// needs that is left out, but for who is judged by it.
+pub(crate) fn run(fast: bool, judged: bool) -> Result<(), Failure> {
+    let left_out = !judged && !build::root().join(acceptance::SUITE).is_dir();
+    let wanted = |step: &&Step| match step.takes {
+        Little => true,
+        Minutes => !fast,
+        Suite => !fast && !left_out,
+    };
+    let done = walk(STEPS.iter().filter(wanted));
+    if left_out && !fast {
+        let missing: Vec<&str> =
+            STEPS.iter().filter(|step| step.takes == Suite).map(|step| step.name).collect();
+        println!("left out, since there is no {}: {}", acceptance::SUITE, missing.join(", "));
+    }
+    done
 }
 
 /// What takes too long for each change: every major version, our own cases, long comparisons with the server's analysis, very
 /// many sessions.
 const MAJORS: &[Step] = &[
-    Step { name: "install", long: false, run: installed },
-    Step { name: "PostgreSQL 13", long: true, run: || end_to_end(Some("13")) },
-    Step { name: "PostgreSQL 14", long: true, run: || end_to_end(Some("14")) },
-    Step { name: "PostgreSQL 15", long: true, run: || end_to_end(None) },
-    Step { name: "PostgreSQL 16", long: true, run: || end_to_end(Some("16")) },
-    Step { name: "PostgreSQL 17", long: true, run: || end_to_end(Some("17")) },
-    Step { name: "PostgreSQL 18", long: true, run: || end_to_end(Some("18")) },
-    Step { name: "acceptance, 13", long: true, run: || given_cases(Some("13")) },
-    Step { name: "acceptance, 14", long: true, run: || given_cases(Some("14")) },
-    Step { name: "acceptance, 15", long: true, run: || given_cases(None) },
-    Step { name: "acceptance, 16", long: true, run: || given_cases(Some("16")) },
-    Step { name: "acceptance, 17", long: true, run: || given_cases(Some("17")) },
-    Step { name: "acceptance, 18", long: true, run: || given_cases(Some("18")) },
-    Step { name: "acceptance by MCP", long: true, run: || acceptance::run(None, None, by_mcp()) },
-    Step { name: "own cases by MCP", long: true, run: || own_cases(by_mcp()) },
-    Step { name: "own cases", long: true, run: || own_cases(acceptance::Which::default()) },
-    Step { name: "own cases, 13", long: true, run: || own_cases(harmful("13")) },
-    Step { name: "own cases, 18", long: true, run: || own_cases(harmful("18")) },
-    Step { name: "soundness", long: true, run: soundness },
-    Step { name: "many sessions", long: true, run: many_sessions },
-    Step { name: "idle sessions", long: true, run: bench::judged_idle },
-    Step { name: "agents' programs", long: true, run: agents },
+    Step { name: "install", takes: Little, run: installed },
+    Step { name: "PostgreSQL 13", takes: Minutes, run: || end_to_end(Some("13")) },
+    Step { name: "PostgreSQL 14", takes: Minutes, run: || end_to_end(Some("14")) },
+    Step { name: "PostgreSQL 15", takes: Minutes, run: || end_to_end(None) },
+    Step { name: "PostgreSQL 16", takes: Minutes, run: || end_to_end(Some("16")) },
+    Step { name: "PostgreSQL 17", takes: Minutes, run: || end_to_end(Some("17")) },
+    Step { name: "PostgreSQL 18", takes: Minutes, run: || end_to_end(Some("18")) },
+    Step { name: "acceptance, 13", takes: Suite, run: || given_cases(Some("13")) },
+    Step { name: "acceptance, 14", takes: Suite, run: || given_cases(Some("14")) },
+    Step { name: "acceptance, 15", takes: Suite, run: || given_cases(None) },
+    Step { name: "acceptance, 16", takes: Suite, run: || given_cases(Some("16")) },
+    Step { name: "acceptance, 17", takes: Suite, run: || given_cases(Some("17")) },
+    Step { name: "acceptance, 18", takes: Suite, run: || given_cases(Some("18")) },
+    Step { name: "acceptance by MCP", takes: Suite, run: || acceptance::run(None, None, by_mcp()) },
+    Step { name: "own cases by MCP", takes: Suite, run: || own_cases(by_mcp()) },
+    Step { name: "own cases", takes: Suite, run: || own_cases(acceptance::Which::default()) },
+    Step { name: "own cases, 13", takes: Suite, run: || own_cases(harmful("13")) },
+    Step { name: "own cases, 18", takes: Suite, run: || own_cases(harmful("18")) },
+    Step { name: "soundness", takes: Minutes, run: soundness },
+    Step { name: "many sessions", takes: Minutes, run: many_sessions },
+    Step { name: "idle sessions", takes: Minutes, run: bench::judged_idle },
+    Step { name: "agents' programs", takes: Minutes, run: agents },
 ];
 
 pub(crate) fn majors() -> Result<(), Failure> {
