@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use testkit::durward::Target;
 
-use crate::rig::{DATABASE, Rig, said, server};
+use crate::rig::{DATABASE, Rig, Way, said, server};
 
 /// Whatever is waited for comes within this.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -150,6 +150,86 @@ fn nobody_waits_for_what_stays_open_and_then_it_runs_again_once_it_is_approved()
     rig.answer("approve", &again);
     assert!(ends(psql).contains("UPDATE 1"));
     assert_eq!(rig.value("SELECT n FROM stamps WHERE id = 2"), "1");
+}
+
+/// A target that is lost while it commits what was tried: nobody knows what came of it, it is not run again, and that is said.
+#[test]
+fn what_was_lost_while_it_was_committed_is_not_run_again() {
+    let rig = rig("");
+    let mut psql = rig.through().command("psql");
+    let psql = psql.args(["-XqAt", "-v", "VERBOSITY=verbose"]);
+    let psql = psql.args(["-c", "UPDATE stamps SET n = n + 1 WHERE id = 1", "-c", "SELECT 'it goes on'"]);
+    let psql = psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = rig.waiting();
+    assert_eq!(rig.value(OPEN), "1");
+    // A commit waits from now on for a standby that is nowhere.
+    let server = |sql: &str| rig.value(sql);
+    server("ALTER SYSTEM SET synchronous_standby_names = 'nowhere'");
+    server("SELECT pg_reload_conf()");
+    let begun = Instant::now();
+    while server("SHOW synchronous_standby_names") != "nowhere" {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    rig.answer("approve", &id);
+    let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while server(ended) == "0" {
+        assert!(begun.elapsed() < PATIENCE, "it commits");
+        sleep(Duration::from_millis(20));
+    }
+    let output = ends(psql);
+    assert!(output.contains("08007") && output.contains("lost while it committed"), "{output}");
+    assert!(output.contains("it goes on"), "its session lives: {output}");
+    assert!(rig.shown(&id).contains("outcome_unknown"), "{}", rig.shown(&id));
+    server("ALTER SYSTEM RESET synchronous_standby_names");
+    server("SELECT pg_reload_conf()");
+    assert_eq!(rig.value("SELECT n FROM stamps WHERE id = 1"), "1", "it had been committed, once");
+    // What comes next is asked about anew.
+    let psql = rig.send("UPDATE stamps SET n = n + 1 WHERE id = 1");
+    let again = rig.waiting();
+    assert_ne!(again, id);
+    rig.answer("approve", &again);
+    assert!(ends(psql).contains("UPDATE 1"));
+    assert_eq!(rig.value("SELECT n FROM stamps WHERE id = 1"), "2");
+}
+
+/// Who has agents without end leaves others a place.
+#[test]
+fn one_person_takes_half_of_the_places() {
+    let rig = rig("");
+    let another = rig.gateway.token("another").unwrap();
+    let sent = |way: &Way, at: usize| {
+        let mut psql = way.command("psql");
+        let psql = psql.args(["-XqAt", "-c", &format!("UPDATE stamps SET n = 1 WHERE id = {at}")]);
+        psql.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let open = |count: &str| {
+        let begun = Instant::now();
+        while rig.value(OPEN) != count {
+            assert!(begun.elapsed() < PATIENCE, "{} are open, not {count}", rig.value(OPEN));
+            sleep(Duration::from_millis(20));
+        }
+    };
+    let (own, other) = (rig.through(), Way { password: another, ..rig.through() });
+    let mut all = Vec::new();
+    for at in 1..=4 {
+        all.push(sent(&own, at));
+        open(&at.to_string());
+    }
+    let fifth = sent(&own, 5);
+    let begun = Instant::now();
+    let waiting = || testkit::process::text(&mut rig.gateway.command(&["requests", "ls"])).unwrap();
+    while !waiting().contains("and 4 alike") {
+        assert!(begun.elapsed() < PATIENCE, "{}", waiting());
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(rig.value(OPEN), "4", "the fifth finds no place");
+    all.extend([fifth, sent(&other, 6)]);
+    open("5");
+    for mut psql in all {
+        psql.kill().unwrap();
+        psql.wait().unwrap();
+    }
+    closes(&rig, "nobody waits any more");
 }
 
 #[test]

@@ -64,13 +64,15 @@ pub struct Outcome {
     pub instructions: u64,
 }
 
-/// Why an approved operation was taken back.
+/// Why an approved operation was taken back, or how else it ended than by what its statement says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped {
     /// It changed more rows than were approved, which are these.
     TooMany(u64),
     /// It did something else than when it was tried: what, in words.
     Another(String),
+    /// The target was lost while it committed it: nobody knows whether it stays.
+    Unknown(&'static str),
 }
 
 /// The journal cannot be written.
@@ -410,6 +412,7 @@ impl Audit {
             let finish = match (stopped, &sqlstate) {
                 (Some(Stopped::TooMany(most)), _) => Finish::stopped(rows, most),
                 (Some(Stopped::Another(how)), _) => Finish::differed(&how),
+                (Some(Stopped::Unknown(why)), _) => Finish::unknown(why),
                 (None, Some(state)) => Finish::failed(state),
                 (None, None) => Finish::done(rows),
             };

@@ -348,6 +348,7 @@ impl Gateway {
             // How long it takes to try it tells of rows that are not theirs to read.
             let hide = !outlook.tells(facts).is_some_and(may);
             outlook.opens_for(facts, may);
+            outlook.is_of(grant.principal().asker());
             (forbidden, hide)
         };
         if forbidden {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Action, Changed, Effect, Facts, Plan, Preview, Resource, Shown, Tier, grouped};
+use model::{Action, Changed, Effect, Facts, Plan, Preview, PrincipalRef, Resource, Shown, Tier, grouped};
 use sql::postgres::outline::{self, Does, Sample, outline};
 use sql::postgres::{NoNames, Outputs, Session, locks};
 use tokio::sync::Semaphore;
@@ -251,6 +251,13 @@ impl Outlook {
     pub(crate) fn tells(&self, facts: &Facts) -> Option<Looking> {
         let Some(Ok(trial)) = &self.trial else { return None };
         trial.tells(facts)
+    }
+
+    /// Says who answers for it: what stays open is counted by them.
+    pub(crate) fn is_of(&mut self, whose: &PrincipalRef) {
+        if let Some(Ok(trial)) = &mut self.trial {
+            trial.is_of(whose.to_string());
+        }
     }
 
     /// What is tried does not stay open unless whoever asks may know which rows it changes: `may` says whether they may read something.

@@ -53,6 +53,8 @@ const LIMITS: [&str; 7] = [
 pub(crate) struct Trial {
     steps: Vec<Step>,
     asker: Asker,
+    /// Who answers for it.
+    whose: String,
     /// What the target holds before the first of them.
     catalogue: Arc<Catalog>,
     version: u64,
@@ -126,6 +128,11 @@ impl Trial {
         matches!(self.stays_open, Some(Ok(())))
     }
 
+    /// Says who answers for it.
+    pub(super) fn is_of(&mut self, whose: String) {
+        self.whose = whose;
+    }
+
     /// It does not, for this reason.
     pub(super) fn closes(&mut self, why: &'static str) {
         if self.stays_open() {
@@ -144,6 +151,7 @@ impl Trial {
         Ok(Self {
             steps: Vec::new(),
             asker: Asker::of(request)?,
+            whose: String::new(),
             version: request.seen.version,
             catalogue: Arc::clone(&request.seen.catalogue),
             defines: true,

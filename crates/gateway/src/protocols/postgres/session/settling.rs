@@ -20,6 +20,9 @@ use crate::spine::Stop;
 
 /// The server's answer is none to what it was asked.
 const NO_ANSWER: &str = "58000";
+/// Whether it was committed is not known (`transaction_resolution_unknown`).
+const NOT_KNOWN: &str = "08007";
+const LOST: &str = "the target was lost while it committed what was tried and approved";
 
 impl Open {
     /// Goes on with an approved operation as far as it can without another answer of the server's.
@@ -195,7 +198,13 @@ impl Open {
                 self.answers.own_words(Vec::new());
                 self.tell(not_committed(&code), capped.simple)
             }
-            (Came::Lost, _) => Err(Stop::Upstream("lost while it committed what was tried".to_owned())),
+            // It was another connection's: this session goes on.
+            (Came::Lost, _) => {
+                let outcome = capped.ended(NOT_KNOWN, 0, Some(Stopped::Unknown(LOST)));
+                self.answers.outcomes.push_back(outcome);
+                self.answers.own_words(Vec::new());
+                self.tell(not_known(), capped.simple)
+            }
             (Came::Gone, Instead::Message(unsent)) => {
                 capped.stage = Stage::Waiting(unsent);
                 self.step(capped)
@@ -359,6 +368,14 @@ pub(super) async fn committed(capped: &mut Option<Capped>) -> Came {
         Some(Capped { stage: Stage::Kept(kept, _), .. }) => kept.commit().await,
         Some(_) | None => std::future::pending().await,
     }
+}
+
+fn not_known() -> Vec<u8> {
+    let mut out = Vec::new();
+    let error = ErrorFields::new(NOT_KNOWN, LOST)
+        .hint("It may have been committed: look before you send it again, which asks anew.");
+    build::error(&mut out, &error);
+    out
 }
 
 fn not_committed(code: &str) -> Vec<u8> {

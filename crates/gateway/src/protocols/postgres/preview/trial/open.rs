@@ -1,10 +1,10 @@
 //! What was tried and stays open, so that whoever approves it has that very effect committed. It ends with nothing left as soon as
 //! somebody waits for what it has locked, nobody waits for its answer any more, or its time is over.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::run::{GIVES_WAY, waited_for};
@@ -16,14 +16,33 @@ pub(in crate::protocols::postgres::preview) const OPEN: Duration = Duration::fro
 /// A commit may take so long: of what takes longer it is not known whether it stays.
 const COMMITS: Duration = Duration::from_secs(30);
 /// So many stay open at a time: each takes two connections.
-static PLACES: Semaphore = Semaphore::const_new(8);
+const MOST: usize = 8;
+/// And so many of one who answers for them, so that others find a place.
+const MOST_OF_ONE: usize = 4;
+/// Who has a place, once for each.
+static PLACES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A place among those that stay open.
-pub(super) type Room = SemaphorePermit<'static>;
+pub(super) struct Room(String);
 
-/// A place, where one is free.
-pub(super) fn room() -> Option<Room> {
-    PLACES.try_acquire().ok()
+/// A place for somebody, where one is free.
+pub(super) fn room(whose: &str) -> Option<Room> {
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = places.iter().filter(|other| *other == whose).count();
+    if places.len() >= MOST || own >= MOST_OF_ONE {
+        return None;
+    }
+    places.push(whose.to_owned());
+    Some(Room(whose.to_owned()))
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = places.iter().position(|other| *other == self.0) {
+            places.swap_remove(own);
+        }
+    }
 }
 
 /// A transaction that was tried and is open. It is rolled back when nobody has one of these any more.

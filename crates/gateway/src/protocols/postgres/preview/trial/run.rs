@@ -73,10 +73,10 @@ impl Trial {
             return Err("others waited for the rows that it locked, so that it was ended".to_owned());
         }
         let (mut tried, open) = tried?;
-        tried.kept = match (open, behind, room()) {
+        tried.kept = match (open, behind, room(&self.whose)) {
             (Some(Ok(done)), Some(watch), Some(room)) => Some(Ok(Kept::keep(control, watch, room, done))),
             // It ends with its connection.
-            (Some(Ok(_)), ..) => Some(Err("many others are kept open".to_owned())),
+            (Some(Ok(_)), ..) => Some(Err("as many are kept open as may be, or as one may have".to_owned())),
             (Some(Err(why)), ..) => Some(Err(why)),
             (None, ..) => None,
         };
