@@ -75,7 +75,7 @@ impl Server {
                 }
             }
         });
-        client.batch_execute("SET statement_timeout = '20s'; SET lock_timeout = '2s'").await.unwrap();
+        client.batch_execute("SET statement_timeout = '5s'; SET lock_timeout = '2s'").await.unwrap();
         // Whichever role a script takes on must be able to hold a statement.
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {SCHEMA}; GRANT ALL ON SCHEMA {SCHEMA} TO public");
         client.batch_execute(&schema).await.unwrap();
