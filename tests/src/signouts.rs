@@ -62,6 +62,14 @@ impl House {
         way.said(way.command("psql").args(["-XqAt", "-c", "SELECT 1"]))
     }
 
+    /// Changes the gateway's store behind its back.
+    fn change_store(&self, sql: &str) {
+        let program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=20); d.execute(sys.argv[2]); d.commit()";
+        let mut python = std::process::Command::new(rig::python());
+        let store = self.gateway.data().join("state.db");
+        testkit::process::text(python.args(["-c", program]).arg(store).arg(sql)).unwrap();
+    }
+
     /// The status that the issuer gets for its word.
     fn tell(&self, signer: &Signer, claims: &str) -> u16 {
         let header =
@@ -161,21 +169,72 @@ fn what_the_store_could_not_keep_is_taken_when_it_is_said_again() {
     let house = house();
     let token = house.token("alice", "laptop", now());
     assert!(house.said(&token).starts_with("1\n"));
-    let store = house.gateway.data().join("state.db");
-    let change = |sql: &str| {
-        let program = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1], timeout=20); d.execute(sys.argv[2]); d.commit()";
-        let mut python = std::process::Command::new(rig::python());
-        testkit::process::text(python.args(["-c", program]).arg(&store).arg(sql)).unwrap();
-    };
-    change(
+    house.change_store(
         "CREATE TRIGGER fails BEFORE INSERT ON sign_out WHEN NEW.kind = 'unbound' BEGIN SELECT RAISE(ABORT, 'no'); END",
     );
     // The second of its two rows fails: neither is kept.
     let said = word("both", r#""sub":"alice","sid":"laptop","#, EVENT);
     assert_eq!(house.tell(&house.key, &said), 503);
     assert!(house.said(&token).starts_with("1\n"));
-    change("DROP TRIGGER fails");
+    house.change_store("DROP TRIGGER fails");
     assert_eq!(house.tell(&house.key, &said), 200);
     assert!(house.said(&token).contains("signed out at company"));
     assert_eq!(house.tell(&house.key, &said), 400, "once");
+}
+
+/// A signature by a curve has a twin: the same token with another text is revoked and exchanged as the same.
+#[test]
+fn what_is_revoked_is_the_token_and_not_its_signature() {
+    let house = house();
+    let token = house.token("alice", "laptop", now());
+    let twin = jwt::twin(&token).unwrap();
+    assert_ne!(token, twin);
+    for token in [&token, &twin] {
+        assert!(house.said(token).starts_with("1\n"), "both are as good");
+    }
+    let exchange = |token: &str| {
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+            ("audience", DATABASE),
+        ];
+        http::post_form(house.agents, "/token", &form, &[]).unwrap().status
+    };
+    assert_eq!((exchange(&token), exchange(&twin)), (200, 200));
+    let records = house.gateway.records().unwrap();
+    let issued = records.matches(r#""kind":"issued""#).count();
+    let id = records.rsplit_once("\"from\":\"jwt_").unwrap().1.get(..24).unwrap();
+    // As somebody types it.
+    let id = format!("JWT_{}", id.to_uppercase());
+    testkit::process::text(&mut house.gateway.command(&["revoke", "token", &id, "--reason", "leaked"]))
+        .unwrap();
+    for token in [&token, &twin] {
+        assert!(house.said(token).contains("leaked"), "{}", house.said(token));
+        assert_eq!(exchange(token), 400, "nothing is made of it");
+    }
+    assert_eq!(house.gateway.records().unwrap().matches(r#""kind":"issued""#).count(), issued);
+    // Slips are told: whoever meant somebody would believe them shut out.
+    for (what, name) in [("token", "jwt_0123"), ("issuer", "compny")] {
+        let refused = house.gateway.command(&["revoke", what, name, "--reason", "x"]).output().unwrap();
+        assert!(!refused.status.success(), "{what} {name}");
+    }
+    let bob = house.token("bob", "desk", now());
+    testkit::process::text(&mut house.gateway.command(&["revoke", "issuer", "Company", "--reason", "left"]))
+        .unwrap();
+    assert!(house.said(&bob).contains("left"));
+}
+
+/// Of a revocation that was stored and then only half read every session ends all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_was_half_read_ends_its_sessions_when_the_store_is_well() {
+    let house = house();
+    let client = house.way(&house.token("alice", "laptop", now())).connect().await;
+    let sleeper = tokio::spawn(async move { client.query_one("SELECT pg_sleep(60)", &[]).await });
+    house.change_store("ALTER TABLE sign_out RENAME TO away");
+    let revoke = ["revoke", "principal", "user:company/alice", "--reason", "stolen"];
+    assert!(!house.gateway.command(&revoke).output().unwrap().status.success());
+    house.change_store("ALTER TABLE away RENAME TO sign_out");
+    let ended = tokio::time::timeout(Duration::from_secs(10), sleeper).await.unwrap().unwrap().unwrap_err();
+    assert!(ended.as_db_error().is_some_and(|e| e.message().contains("stolen")), "{ended}");
 }

@@ -29,6 +29,8 @@ use crate::people::{Guest, mark, secret};
 use crate::requests::AdminError;
 use crate::signin::agent_of;
 
+/// What the ids begin with of clients that registered themselves.
+const REGISTERED: &str = "client-";
 /// Where a person answers a client, on the console.
 pub const AUTHORIZE: &str = "/authorize";
 /// What refresh tokens begin with.
@@ -136,6 +138,13 @@ impl Server<'_> {
         format!("{}{AUTHORIZE}", self.console)
     }
 
+    /// Whether a client is known still: what is configured can be taken away, those of documents speak for themselves, and
+    /// those that registered are kept for as long as they are used.
+    pub(crate) fn still_has(&self, id: &str) -> bool {
+        let elsewhere = id.contains("://") || self.own.registration && id.starts_with(REGISTERED);
+        elsewhere || self.own.clients.iter().any(|client| client.id == id)
+    }
+
     /// Whether clients may register themselves.
     pub fn registers(&self) -> bool {
         self.own.registration
@@ -230,7 +239,7 @@ impl Gateway {
             .map_err(|_| AdminError::Refused("the system gives no randomness".to_owned()))?;
         let made = now();
         let client = RegisteredClient {
-            id: format!("client-{}", hex(&chance)),
+            id: format!("{REGISTERED}{}", hex(&chance)),
             name: name.clone(),
             redirects: redirects.iter().map(|redirect| redirect.as_str().to_owned()).collect(),
             made,

@@ -230,7 +230,8 @@ impl Gateway {
         let (known, auth_time) = self.identity(&at, &identity, &made(kept, "nonce", &act)).await?;
         let word = known.principal.asserted.first();
         let word = word.ok_or_else(|| refused("the issuer says nothing of who it is"))?;
-        let signed = Signed { issuer: at.name, subject: word.subject.clone(), sid: word.session.clone() };
+        let (subject, sid) = (word.subject.clone(), word.session.clone());
+        let signed = Signed { issuer: at.name, subject, sid, at: word.at };
         let Some(of) = of else {
             if began.saturating_add(PATIENCE) <= now() {
                 return Err(over());

@@ -75,8 +75,10 @@ struct Known {
 impl Denials {
     /// Takes what the store says; whether it is other than before.
     pub(crate) async fn read(&self, state: &State) -> Result<bool, StateError> {
+        // Both are here before either counts: who is dropped between the two leaves nothing known of which nobody was told.
+        let (denials, signed_out) = (state.denials(now()).await?, self.sign_outs.new_in(state).await?);
         let mut read = Known::default();
-        for denial in state.denials(now()).await? {
+        for denial in denials {
             if matches!(denial.subject, Subject::Frozen { .. }) {
                 read.frozen.push(denial);
                 continue;
@@ -92,7 +94,7 @@ impl Denials {
         if differs {
             self.known.store(Arc::new(read));
         }
-        let differs = self.sign_outs.read(state, now()).await? || differs;
+        let differs = self.sign_outs.take(signed_out, now()) || differs;
         if differs {
             self.turns.fetch_add(1, Ordering::SeqCst);
         }
@@ -264,7 +266,7 @@ impl Gateway {
     /// # Errors
     /// It makes no sense, or cannot be stored or recorded.
     pub async fn deny(&self, wanted: &NewDenial, by: &str) -> Result<(DenialInfo, usize), AdminError> {
-        let subject = subject(wanted)?;
+        let subject = self.whom(subject(wanted)?)?;
         // One of the gateway's own that is not kept would stay good for whoever meant another.
         if let Subject::Token(id) = &subject
             && id.starts_with(TOKEN_PREFIX)
@@ -273,6 +275,33 @@ impl Gateway {
             return Err(AdminError::Missing(format!("token {id}")));
         }
         self.deny_subject(subject, reason(&wanted.reason)?, wanted.seconds, by).await
+    }
+
+    /// Whom a typed word means: an issuer in whatever letters, and a signed token's id as it is written in records. What is nobody is
+    /// told, since whoever meant somebody by it would believe them shut out.
+    fn whom(&self, subject: Subject) -> Result<Subject, AdminError> {
+        let known = |typed: &str| {
+            let found = self.issuers().called(typed);
+            found.ok_or_else(|| AdminError::Missing(format!("issuer {typed}")))
+        };
+        match subject {
+            Subject::Issuer(typed) => Ok(Subject::Issuer(known(&typed)?)),
+            Subject::Group { issuer: Some(typed), group } => {
+                Ok(Subject::Group { issuer: Some(known(&typed)?), group })
+            }
+            Subject::Token(typed) if typed.trim().to_ascii_lowercase().starts_with("jwt_") => {
+                let id = typed.trim().to_ascii_lowercase();
+                let digits = id.strip_prefix("jwt_").unwrap_or_default();
+                let fine = digits.len() == 24 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+                let why = || format!("\"{typed}\" is no id of a token: those have 24 digits behind jwt_");
+                if fine { Ok(Subject::Token(id)) } else { Err(AdminError::Refused(why())) }
+            }
+            other @ (Subject::Principal(_)
+            | Subject::Token(_)
+            | Subject::Group { issuer: None, .. }
+            | Subject::Sessions(_)
+            | Subject::Frozen { .. }) => Ok(other),
+        }
     }
 
     /// The same, in the gateway's own words.

@@ -371,11 +371,24 @@ impl Gateway {
         }
         let known = entrance.issuers.identify(token.as_bytes()).await;
         let known = known.map_err(|refusal| ExchangeError::Unproven(what, Some(refusal)))?;
+        self.is_not_denied(&known, what)?;
         if entrance.issuers.asks_about(&known) {
             self.keep_asked(&known, token).await?;
         }
         let identity::Known { principal, id, exchange_life, may_act, expires: _, session_age: _ } = known;
         Ok(Party::by_itself(principal, id, exchange_life, may_act))
+    }
+
+    /// Of what is denied nothing is made: it would be good when that is lifted, and takes the room of others.
+    pub(crate) fn is_not_denied(
+        &self,
+        known: &identity::Known,
+        what: &'static str,
+    ) -> Result<(), ExchangeError> {
+        match self.denials().of_token(&known.id, &known.principal, &self.groups(), now()) {
+            Some(_) => Err(ExchangeError::Unproven(what, None)),
+            None => Ok(()),
+        }
     }
 
     /// An agent that acts for somebody: within the bounds of both.
@@ -439,6 +452,7 @@ impl Gateway {
         if self.denials().is_before_restore(once.made) || !self.state().spend(&once.id, once.until).await? {
             return Err(refused(Refusal::Replayed));
         }
+        self.is_not_denied(&known, "the client assertion is not valid")?;
         let identity::Known { principal, id, exchange_life, expires: _, session_age: _, may_act: _ } = known;
         Ok(Party::by_itself(principal, id, exchange_life, None))
     }

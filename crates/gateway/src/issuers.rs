@@ -322,6 +322,12 @@ impl Issuers {
         principal.asserted.iter().filter_map(age).min().unwrap_or(i64::MAX)
     }
 
+    /// The issuer, or the client that stands as one, of a name in whatever letters.
+    pub(crate) fn called(&self, typed: &str) -> Option<String> {
+        let issuer = self.sources.keys().find(|name| name.eq_ignore_ascii_case(typed)).cloned();
+        issuer.or_else(|| self.client_of(typed).map(|_| typed.to_owned()))
+    }
+
     /// A client by its name.
     pub(crate) fn client(&self, name: &str) -> Option<&Arc<Client>> {
         self.clients.by_name(name)

@@ -452,10 +452,10 @@ impl May {
 impl Guest {
     /// As who acts, on whose word.
     pub(crate) fn principal(&self) -> Principal {
-        let word = self.visit.word.as_ref().map(|Signed { issuer, subject, sid }| Asserted {
+        let word = self.visit.word.as_ref().map(|Signed { issuer, subject, sid, at }| Asserted {
             issuer: issuer.clone(),
             subject: subject.clone(),
-            at: self.visit.began,
+            at: *at,
             session: sid.clone(),
             groups: self.groups.clone(),
         });

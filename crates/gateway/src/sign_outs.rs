@@ -19,12 +19,16 @@ struct Known {
 }
 
 impl SignOuts {
-    /// Takes what the store says since it was read last; whether there is something new. One who reads at a time.
-    pub(crate) async fn read(&self, state: &State, now: i64) -> Result<bool, StateError> {
+    /// What the store says since it was read last. One who reads at a time.
+    pub(crate) async fn new_in(&self, state: &State) -> Result<Vec<(i64, SignOut)>, StateError> {
         let last = self.0.read().unwrap_or_else(PoisonError::into_inner).last;
-        let new = state.sign_outs(last).await?;
+        state.sign_outs(last).await
+    }
+
+    /// Takes it; whether it is anything.
+    pub(crate) fn take(&self, new: Vec<(i64, SignOut)>, now: i64) -> bool {
         if new.is_empty() {
-            return Ok(false);
+            return false;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Known { all, last } = &mut *known;
@@ -36,7 +40,7 @@ impl SignOuts {
             *last = number.max(*last);
             all.insert(out.of.clone(), out);
         }
-        Ok(true)
+        true
     }
 
     /// Why somebody is refused who signed out after the word of an issuer on which they rest, if so.

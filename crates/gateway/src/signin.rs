@@ -80,6 +80,7 @@ impl Gateway {
         let refused = |refusal| ExchangeError::Unproven("the identity token is not valid", refusal);
         let signed_in = self.issuers().identify_at_command_line(token.as_bytes()).await;
         let identity::SignedIn { known, until } = signed_in.map_err(|refusal| refused(Some(refusal)))?;
+        self.is_not_denied(&known, "the identity token is not valid")?;
         let identity::Known { principal, id, session_age, may_act, .. } = known;
         if principal.id.kind != PrincipalKind::User || !principal.on_behalf_of.is_empty() {
             return Err(refused(None));

@@ -82,4 +82,6 @@ pub struct Signed {
     pub subject: String,
     /// The sign-in there, where it says so.
     pub sid: Option<String>,
+    /// When, by its clock, in seconds since 1970.
+    pub at: i64,
 }

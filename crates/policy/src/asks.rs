@@ -4,6 +4,8 @@
 use cedar_policy::Policy;
 use serde_json::Value;
 
+use crate::reads::count;
+
 /// The attribute of the context that has the approvals.
 const APPROVALS: &str = "approvals";
 
@@ -31,7 +33,7 @@ impl Asks {
         let (mut all, mut own) = (0, 0);
         for condition in conditions {
             let body = condition.get("body").unwrap_or(&Value::Null);
-            all += mentions(body);
+            all += count(body, APPROVALS);
             if condition.get("kind").and_then(Value::as_str) == Some("unless") {
                 own += yields(body, id);
             }
@@ -41,26 +43,6 @@ impl Asks {
             (1, 1) => Self::Itself,
             _ => Self::Otherwise,
         })
-    }
-}
-
-/// How often an expression reads an attribute of this name, of whatever it is: the context can go by other ways.
-fn mentions(expression: &Value) -> usize {
-    match expression {
-        Value::Object(parts) => {
-            let of = |(operator, operand): (&String, &Value)| {
-                let reads = matches!(operator.as_str(), "." | "has");
-                let is_it = match operand.get("attr") {
-                    Some(Value::String(name)) => name == APPROVALS,
-                    Some(Value::Array(path)) => path.iter().any(|name| name == APPROVALS),
-                    Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
-                };
-                usize::from(reads && is_it) + mentions(operand)
-            };
-            parts.iter().map(of).sum()
-        }
-        Value::Array(items) => items.iter().map(mentions).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 

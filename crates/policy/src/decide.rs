@@ -85,6 +85,7 @@ impl Policies {
         Ok(Self {
             // What is bounded must be understood.
             everything: permits && loaded.mosts.is_empty() && all.iter().any(is_unconditional),
+            remembered: Remembered::new(&all),
             readers: Readers::of(&all),
             all,
             holds: loaded.holds,
@@ -94,7 +95,6 @@ impl Policies {
             version: version(sources).into(),
             needs_room: sources.iter().any(|source| deep::needs_room(&source.text)),
             slices: Mutex::default(),
-            remembered: Remembered::new(sources),
         })
     }
 

@@ -19,6 +19,7 @@ mod particular;
 pub mod passkey;
 pub mod persons;
 pub mod quorum;
+mod reads;
 mod references;
 mod remembered;
 pub mod rights;

@@ -8,7 +8,7 @@ use model::{Action, Facts, Inspect, Particulars};
 
 use crate::decide::Values;
 use crate::explain::Whole;
-use crate::remembered::mentions;
+use crate::reads::Reads;
 use crate::{Context, Grant, Policies, TargetFacts, Verdict};
 
 /// The facts' names in `context`.
@@ -49,11 +49,11 @@ impl Readers {
     pub(crate) fn of(policies: &[Policy]) -> Self {
         let mut readers = Self::default();
         for policy in policies {
-            let (id, text) = (policy.id().to_string(), policy.to_string());
-            if !WORDS.iter().any(|word| mentions(&text, word)) {
+            let (id, reads) = (policy.id().to_string(), Reads::of(policy));
+            if !WORDS.iter().any(|word| reads.has(word)) {
                 continue;
             }
-            if mentions(&text, ESTIMATE) {
+            if reads.has(ESTIMATE) {
                 readers.estimate.insert(id.clone());
             }
             let open = (policy.effect() == Effect::Permit).then(|| without_conditions(policy)).flatten();

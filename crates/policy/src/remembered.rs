@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cedar_policy::Policy;
 use hashbrown::{Equivalent, HashMap};
 use model::Tag;
 
-use crate::load::Source;
+use crate::reads::Reads;
 use crate::{Context, Denied, Grant, HoldRule, Pass, Permit, Question, TargetFacts, Verdict};
 
 /// So many verdicts are kept; then all are forgotten.
@@ -109,9 +110,9 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
-    pub(crate) fn new(sources: &[Source]) -> Self {
-        // The word anywhere in a text counts, in a comment or a string, too: too often is no harm.
-        let reads = |word: &str| sources.iter().any(|source| mentions(&source.text, word));
+    pub(crate) fn new(policies: &[Policy]) -> Self {
+        let all: Vec<Reads> = policies.iter().map(Reads::of).collect();
+        let reads = |name: &str| all.iter().any(|policy| policy.has(name));
         Self {
             // How old groups are changes with the time.
             reads_now: reads("now") || reads("groups_age"),
@@ -170,16 +171,6 @@ impl Remembered {
     }
 }
 
-/// Whether a text has a word that is not a part of a longer one: `unknown` does not ask for the time.
-pub(crate) fn mentions(text: &str, word: &str) -> bool {
-    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices(word).any(|(at, _)| {
-        let before = text.get(..at).and_then(|t| t.chars().next_back());
-        let after = text.get(at + word.len()..).and_then(|t| t.chars().next());
-        !before.is_some_and(part) && !after.is_some_and(part)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,17 +194,5 @@ mod tests {
         assert!(remembered.get(key).is_some());
         assert!(remembered.get(Key { tags: &BTreeSet::new(), ..key }).is_none());
         assert!(remembered.get(Key { application: None, ..key }).is_none());
-    }
-
-    #[test]
-    fn a_word_within_another_asks_for_nothing() {
-        for (text, expected) in [
-            ("forbid (principal, action == Action::\"unknown\", resource);", false),
-            ("permit (principal, action, resource) when { context.now > 3 };", true),
-            ("permit (principal, action, resource) when { context[\"now\"] > 3 };", true),
-            ("// know\nnowhere", false),
-        ] {
-            assert_eq!(mentions(text, "now"), expected, "{text}");
-        }
     }
 }

@@ -15,8 +15,6 @@ use crate::{Store, StoreError};
 
 /// The word for bytes in a line.
 const BYTES: &str = "hex";
-/// No token is good for longer, in seconds.
-const LONGEST: i64 = 90 * 24 * 3600;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,8 +281,8 @@ async fn revoke(work: &mut Work, detail: &str, now: i64) -> Result<Revoked, Stor
     for sql in ["DELETE FROM passkey", "DELETE FROM visit", "DELETE FROM once", "DELETE FROM news"] {
         made(sql).execute(&mut *work).await?;
     }
-    // Who signed out meanwhile is not known: what issuers said until now is worth nothing, for as long as it could be good.
-    keep(work, &SignOut { of: SignedOut::All, since: now, until: now.saturating_add(LONGEST) }).await?;
+    // Who signed out meanwhile is not known: what issuers said until now is worth nothing any more.
+    keep(work, &SignOut { of: SignedOut::All, since: now, until: i64::MAX }).await?;
     note(work, "restored", detail, now).await?;
     Ok(revoked)
 }

@@ -206,14 +206,15 @@ impl Store {
         query("DELETE FROM visit WHERE mark = $1").bind(before.unwrap_or_default()).execute(&mut work).await?;
         let Visit { mark, owner, word, groups, began, seen, expires } = new;
         query(
-            "INSERT INTO visit (mark, owner, issuer, subject, sid, groups, began, seen, expires) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "INSERT INTO visit (mark, owner, issuer, subject, sid, said, groups, began, seen, expires) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(mark)
         .bind(owner)
         .bind(word.as_ref().map(|w| w.issuer.clone()))
         .bind(word.as_ref().map(|w| w.subject.clone()))
         .bind(word.as_ref().and_then(|w| w.sid.clone()))
+        .bind(word.as_ref().map(|w| w.at))
         .bind(crate::to_json(groups)?)
         .bind(began)
         .bind(seen)
@@ -348,12 +349,15 @@ pub(crate) fn visit(row: &Found) -> Result<Visit, StoreError> {
     let (issuer, subject): (Option<String>, Option<String>) =
         (row.try_get("issuer")?, row.try_get("subject")?);
     let sid: Option<String> = row.try_get("sid")?;
+    let (said, began): (Option<i64>, i64) = (row.try_get("said")?, row.try_get("began")?);
+    // Of a visit from before this was kept its beginning is the nearest.
+    let at = said.unwrap_or(began);
     Ok(Visit {
         mark: row.try_get("mark")?,
         owner: row.try_get("owner")?,
-        word: issuer.zip(subject).map(|(issuer, subject)| Signed { issuer, subject, sid }),
+        word: issuer.zip(subject).map(|(issuer, subject)| Signed { issuer, subject, sid, at }),
         groups: crate::from_json(row.try_get("groups")?)?,
-        began: row.try_get("began")?,
+        began,
         seen: row.try_get("seen")?,
         expires: row.try_get("expires")?,
     })

@@ -181,3 +181,26 @@ pub fn with_mac(header: &str, claims: &str, secret: &[u8]) -> String {
 pub fn with_signature(header: &str, claims: &str, signature: &str) -> String {
     format!("{}.{}.{signature}", BASE64.encode(header), BASE64.encode(claims))
 }
+
+/// The other signature of an ES256 token that is as good: (r, n − s) for (r, s). Nothing that is signed is another.
+///
+/// # Errors
+/// It is no such token.
+pub fn twin(token: &str) -> Result<String, Failure> {
+    // The order of P-256.
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+        0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let (signed, signature) = token.rsplit_once('.').ok_or("no token")?;
+    let signature = BASE64.decode(signature).map_err(|_| "no such signature")?;
+    let (r, s) = signature.split_at_checked(32).filter(|(_, s)| s.len() == 32).ok_or("no such signature")?;
+    let mut other = [0; 32];
+    let mut borrowed = false;
+    for ((to, from), less) in other.iter_mut().zip(ORDER).zip(s).rev() {
+        let (digit, once) = from.overflowing_sub(*less);
+        let (digit, twice) = digit.overflowing_sub(u8::from(borrowed));
+        (*to, borrowed) = (digit, once || twice);
+    }
+    Ok(format!("{signed}.{}", BASE64.encode([r, &other].concat())))
+}

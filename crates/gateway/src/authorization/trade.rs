@@ -149,6 +149,9 @@ impl Gateway {
         if voucher.expires <= now() {
             return Err(TradeError::Grant("it is too old"));
         }
+        if !server.still_has(&voucher.client) {
+            return Err(TradeError::Grant("its client is known here no more"));
+        }
         let root = self.root(&voucher).await?;
         let seconds = LIFE.min(root.expires().saturating_sub(now()));
         let next = Zeroizing::new(format!("{REFRESH_PREFIX}{}", secret()?.as_str()));
@@ -238,6 +241,11 @@ impl Gateway {
             tokio::time::sleep(self.failures().penalty(from.ip())).await;
             return Ok(());
         };
+        // What has ended already is not ended again for each who tries.
+        if self.known_tokens().of_id(&voucher.token).await?.is_none() {
+            tokio::time::sleep(self.failures().penalty(from.ip())).await;
+            return Ok(());
+        }
         self.administered(&format!("client {}", voucher.client), "token given back", &voucher.token)?;
         self.end_root(&voucher).await
     }

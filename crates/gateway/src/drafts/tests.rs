@@ -73,6 +73,7 @@ impl House {
             issuer: "https://corp".to_owned(),
             subject: name.to_owned(),
             sid: None,
+            at: 0,
         });
         let groups = word.iter().map(|_| "ops".to_owned()).collect();
         let id = PrincipalRef { kind: PrincipalKind::User, name: name.to_owned() };

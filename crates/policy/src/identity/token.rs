@@ -86,8 +86,9 @@ impl<'a> Unproven<'a> {
         let header = Claims::parse(&decode(header)?).ok_or(Refusal::Malformed)?;
         let (algorithm, key) = read_header(&header, kinds)?;
         let claims = Claims::parse(&decode(payload)?).ok_or(Refusal::Malformed)?;
-        let whole = digest::digest(&digest::SHA256, token.as_bytes());
-        let digits: String = whole.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        // Not of its signature: whoever has one by a curve can make another of it that is as good, and would have another name.
+        let said = digest::digest(&digest::SHA256, signed.as_bytes());
+        let digits: String = said.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
             signed,
             signature: decode(signature)?,

@@ -37,6 +37,10 @@ impl DocumentAddress {
         if authority.is_empty() || authority.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err("names no host in small letters");
         }
+        // Agents are called by it: two of one name in other signs would be one agent.
+        if !authority.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b)) {
+            return Err("names a host that is none: letters, digits, `-` and `.`");
+        }
         if path.len() < 2 || path.split('/').any(|part| part == "." || part == "..") {
             return Err("has no path of its own");
         }

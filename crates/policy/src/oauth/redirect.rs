@@ -99,7 +99,8 @@ impl Parts {
         if !named {
             return Err("names no host");
         }
-        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+        let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        if port.is_some_and(|port| !digits(port) || port.parse::<u16>().map_or(true, |port| port == 0)) {
             return Err("has a port that is none");
         }
         Ok(Self { encrypted, host: host.to_ascii_lowercase(), rest: rest.to_owned() })

@@ -119,11 +119,20 @@ impl<'a> Walk<'a> {
             return;
         }
         let Some(columns) = rows.columns.take() else { return };
-        let of_all =
-            self.consume_flow(&Rows { columns: Some(Arc::clone(&columns)), flow: Flow::Clear }.all());
+        let searched = cte.search_clause.iter().flat_map(|search| &search.search_col_list);
+        let cycled = cte.cycle_clause.iter().flat_map(|cycle| &cycle.cycle_col_list);
+        let names: Vec<Option<&str>> = searched.chain(cycled).map(string).collect();
+        let is_named = |column: &&Col| names.contains(&Some(&*column.name));
+        let found = |name: &Option<&str>| name.is_some_and(|name| columns.iter().any(|c| *c.name == *name));
+        let named: Arc<[Col]> = if names.iter().all(found) {
+            columns.iter().filter(is_named).cloned().collect()
+        } else {
+            Arc::clone(&columns)
+        };
+        let of_named = self.consume_flow(&Rows { columns: Some(named), flow: Flow::Clear }.all());
         let mut columns = columns.to_vec();
         let mut add = |name: &str| {
-            columns.push(Col { hidden: true, ..Col::new(name, Value::of(of_all.clone())) });
+            columns.push(Col { hidden: true, ..Col::new(name, Value::of(of_named.clone())) });
         };
         if let Some(search) = &cte.search_clause {
             add(&search.search_seq_column);

@@ -26,7 +26,7 @@ fn key(id: &str, owner: &str) -> Passkey {
 }
 
 fn visit(mark: &str, owner: &str) -> Visit {
-    let word = Signed { issuer: "company".to_owned(), subject: "s".to_owned(), sid: None };
+    let word = Signed { issuer: "company".to_owned(), subject: "s".to_owned(), sid: None, at: 7 };
     Visit {
         mark: mark.to_owned(),
         owner: owner.to_owned(),

@@ -33,7 +33,7 @@ pub(in crate::presence) async fn house() -> (Arc<Gateway>, TempDir) {
 /// Somebody of an issuer, who has no passkey yet.
 async fn guest(gateway: &Gateway) -> Guest {
     let id = PrincipalRef { kind: PrincipalKind::User, name: "corp/ada".to_owned() };
-    let word = Signed { issuer: "corp".to_owned(), subject: "ada".to_owned(), sid: None };
+    let word = Signed { issuer: "corp".to_owned(), subject: "ada".to_owned(), sid: None, at: 0 };
     let coming = Coming::default();
     let secret = gateway.begin_visit(&id, Some(word), Vec::new(), 600, &coming).await.expect("a visit");
     gateway.guest(&secret).await.expect("somebody")
