@@ -18,8 +18,8 @@ GIVEN = Path(os.environ.get("DURWARD_ACCEPTANCE", HERE.parents[2] / "shared" / "
 MODULES = {
     "benign": ["benign_sql", "benign_tools", "benign_parameters", "edges", "definitions", "resolution", "layouts", "code"],
     "session": ["session", "session_mirror"],
-    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire", "leak_names", "leak_implicit", "hostile", "edges", "definitions", "resolution", "layouts", "code"],
-    "write": ["write_sql", "write_wire", "write_places", "hostile", "edges", "definitions", "resolution", "layouts"],
+    "leak": ["leak_values", "leak_oracle", "leak_paths", "leak_wire", "leak_names", "leak_implicit", "hostile", "edges", "definitions", "resolution", "layouts", "code", "leak_bound"],
+    "write": ["write_sql", "write_wire", "write_places", "hostile", "edges", "definitions", "resolution", "layouts", "leak_bound"],
 }
 
 

@@ -1,7 +1,7 @@
 //! What it tells that a value is there: nothing, where it is that of a column that always has one.
 
 use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node, NullTest, SelectStmt};
+use pg_query::protobuf::{AExprKind, FuncCall, Node, NullTest, SelectStmt};
 
 use super::catalog::{Function, RelationKind};
 use super::scope::Scope;
@@ -21,6 +21,8 @@ impl<'a> Walk<'a> {
     /// Whether a query shows nothing of its rows' order: it counts them all, or says the same of each.
     pub(super) fn only_counts(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) -> bool {
         select.group_clause.is_empty()
+            && select.from_clause.iter().all(is_plain_source)
+            && select.where_clause.as_deref().is_none_or(is_plain)
             && select.target_list.iter().all(|target| {
                 let Some(NodeEnum::ResTarget(target)) = kind(target) else { return false };
                 match target.val.as_deref().and_then(kind) {
@@ -29,6 +31,8 @@ impl<'a> Walk<'a> {
                         let is_count = qualified(&call.funcname).is_some_and(|q| q.name == "count");
                         is_count
                             && call.over.is_none()
+                            && call.args.iter().all(is_plain)
+                            && call.agg_filter.as_deref().is_none_or(is_plain)
                             && self.candidates_of(call, scope).iter().all(|function| function.is_builtin())
                     }
                     _ => false,
@@ -67,6 +71,71 @@ impl<'a> Walk<'a> {
         let mut everywhere = holds(relation);
         self.descendants(relation, &mut |child| everywhere &= holds(child));
         everywhere
+    }
+}
+
+/// Whether a condition only compares what rows hold. What calls a function for each row, casts or calculates shows by what that
+/// does, or by where it fails, in which order the rows came.
+fn is_plain(node: &Node) -> bool {
+    match kind(node) {
+        Some(NodeEnum::ColumnRef(_)) => true,
+        Some(NodeEnum::BoolExpr(expression)) => expression.args.iter().all(is_plain),
+        Some(NodeEnum::NullTest(test)) => test.arg.as_deref().is_some_and(is_plain),
+        Some(NodeEnum::BooleanTest(test)) => test.arg.as_deref().is_some_and(is_plain),
+        Some(NodeEnum::List(list)) => list.items.iter().all(is_plain),
+        Some(NodeEnum::AExpr(operation)) => {
+            let compares = match operation.kind() {
+                AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll | AExprKind::AexprIn => {
+                    let name = qualified(&operation.name);
+                    name.is_some_and(|q| ["=", "<>", "!=", "<", ">", "<=", ">="].contains(&q.name))
+                }
+                AExprKind::AexprLike | AExprKind::AexprIlike => {
+                    operation.rexpr.as_deref().is_some_and(tells_no_row)
+                }
+                AExprKind::AexprDistinct
+                | AExprKind::AexprNotDistinct
+                | AExprKind::AexprBetween
+                | AExprKind::AexprNotBetween => true,
+                _ => false,
+            };
+            let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
+            compares && sides.into_iter().flatten().all(is_plain) || tells_no_row(node)
+        }
+        Some(_) => tells_no_row(node),
+        None => false,
+    }
+}
+
+/// Whether an expression is the same for each row: it has no column, and no query in it.
+fn tells_no_row(node: &Node) -> bool {
+    match kind(node) {
+        Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_)) => true,
+        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().is_some_and(tells_no_row),
+        Some(NodeEnum::FuncCall(call)) => {
+            call.over.is_none()
+                && call.agg_order.is_empty()
+                && call.agg_filter.is_none()
+                && call.args.iter().all(tells_no_row)
+        }
+        Some(NodeEnum::AExpr(operation)) => {
+            let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
+            sides.into_iter().flatten().all(tells_no_row)
+        }
+        Some(NodeEnum::List(list)) => list.items.iter().all(tells_no_row),
+        Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(tells_no_row),
+        Some(_) | None => false,
+    }
+}
+
+/// Whether rows come from relations and joins of them by such conditions.
+fn is_plain_source(node: &Node) -> bool {
+    match kind(node) {
+        Some(NodeEnum::RangeVar(_)) => true,
+        Some(NodeEnum::JoinExpr(join)) => {
+            let sides = [join.larg.as_deref(), join.rarg.as_deref()];
+            sides.into_iter().flatten().all(is_plain_source) && join.quals.as_deref().is_none_or(is_plain)
+        }
+        Some(_) | None => false,
     }
 }
 
@@ -122,6 +191,37 @@ mod tests {
             &[],
             false,
         );
+    }
+
+    #[test]
+    fn what_is_done_for_each_row_shows_in_which_order_they_come() {
+        let always = "SELECT count(*) FROM customers WHERE email IS NOT NULL AND";
+        for plain in [
+            "city = 'x'",
+            "id IN (1, 2) OR NOT id BETWEEN 3 AND 4",
+            "city LIKE 'A%'",
+            "created_at > now() - interval '30 days'",
+            "id = ANY (ARRAY[1, 2])",
+        ] {
+            check(&format!("{always} {plain}"), &[], false);
+        }
+        for shows in [
+            "set_config('search_path', current_setting('search_path') || city, false) IS NOT NULL",
+            "city::int > 0",
+            "1 / id > 0",
+            "(SELECT set_config('search_path', city, false)) IS NOT NULL",
+            "CASE WHEN id > 1 THEN city::int > 0 END",
+        ] {
+            let analysis = under(&["pg_catalog", "shop"], &format!("{always} {shows}")).expect(shows);
+            assert!(uses(&analysis).0.contains(&"email".to_owned()), "{shows}");
+        }
+        for text in [
+            "SELECT count(set_config('search_path', city, false)) FROM customers WHERE email IS NOT NULL",
+            "SELECT count(*) FROM customers c, LATERAL (SELECT set_config('a.b', c.city, false)) s WHERE email IS NOT NULL",
+        ] {
+            let analysis = under(&["pg_catalog", "shop"], text).expect(text);
+            assert!(uses(&analysis).0.contains(&"email".to_owned()), "{text}");
+        }
     }
 
     #[test]

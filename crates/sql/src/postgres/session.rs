@@ -330,7 +330,10 @@ impl Walk<'_> {
             }),
             _ => false,
         };
-        keeps_nothing && is_table
+        // A query within it may keep rows, and so does an aggregate over a window.
+        let written = format!("{query:?}");
+        let within = ["SubLink(", "over: Some("].iter().any(|part| written.contains(part));
+        keeps_nothing && is_table && !within
     }
 }
 

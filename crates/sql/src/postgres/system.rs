@@ -53,6 +53,12 @@ pub(super) fn column_tag(schema: &str, relation: &str, column: &str) -> Option<&
         | ("pg_catalog", "pg_prepared_statements" | "pg_cursors", "statement")
         // The context of a cached plan is named by its statement.
         | ("pg_catalog", "pg_backend_memory_contexts", "ident")
+        // How much of it a sort takes tells how long its values are.
+        | (
+            "pg_catalog",
+            "pg_backend_memory_contexts",
+            "total_bytes" | "total_nblocks" | "free_bytes" | "free_chunks" | "used_bytes",
+        )
         | ("cron", "job" | "job_run_details", "command")
         | (_, "citus_stat_activity" | "citus_dist_stat_activity" | "citus_stat_statements", "query") => Some(QUERY),
         ("pg_catalog", "pg_subscription", "subconninfo")
@@ -115,7 +121,7 @@ mod tests {
             ("pg_attribute", "attmissingval", "atthasmissing", SECRET),
             ("pg_prepared_statements", "statement", "name", QUERY),
             ("pg_cursors", "statement", "is_holdable", QUERY),
-            ("pg_backend_memory_contexts", "ident", "total_bytes", QUERY),
+            ("pg_backend_memory_contexts", "used_bytes", "name", QUERY),
             ("pg_subscription", "subconninfo", "subname", SECRET),
             ("pg_stat_wal_receiver", "conninfo", "status", SECRET),
             ("pg_user_mappings", "umoptions", "usename", SECRET),

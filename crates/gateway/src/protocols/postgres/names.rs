@@ -13,6 +13,8 @@ use super::prepared::{Epoch, Prepared};
 const MOST: usize = 100_000;
 /// How many bytes one session may keep under names.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// So many savepoints are told apart: what was declared behind one beyond that counts as being there.
+const MOST_SAVEPOINTS: usize = 10_000;
 
 /// What the server has confirmed.
 #[derive(Default, Clone)]
@@ -21,6 +23,11 @@ pub(super) struct Names {
     portals: HashMap<String, Arc<Bound>>,
     /// Portals whose rows were all made when their transaction ended.
     made: HashSet<String>,
+    /// Which portal came when, counted.
+    born: HashMap<String, u64>,
+    births: u64,
+    /// The transaction's savepoints, each with how many had come by then.
+    savepoints: Vec<(String, u64)>,
     /// What all of these weigh.
     bytes: usize,
 }
@@ -81,6 +88,11 @@ impl Names {
 
     pub(super) fn keep_portal(&mut self, name: String, bound: Arc<Bound>) {
         self.made.remove(&name);
+        self.births += 1;
+        // The unnamed one is declared by nobody, and comes with each statement.
+        if !name.is_empty() {
+            self.born.insert(name.clone(), self.births);
+        }
         self.bytes += bound.weight();
         if let Some(old) = self.portals.insert(name, bound) {
             self.lost(old.weight());
@@ -105,20 +117,26 @@ impl Names {
     pub(super) fn drop_portal(&mut self, name: &str) {
         if let Some(old) = self.portals.remove(name) {
             self.lost(old.weight());
+            self.born.remove(name);
         }
     }
 
     /// Portals end with their transaction, unless they were declared `WITH HOLD`.
     pub(super) fn transaction_ended(&mut self) {
         self.keep_portals(|bound| bound.holdable);
+        self.savepoints.clear();
         self.made = self.portals.keys().cloned().collect();
     }
 
     fn keep_portals(&mut self, keep: impl Fn(&Bound) -> bool) {
         let mut lost = 0;
-        self.portals.retain(|_, bound| {
+        let born = &mut self.born;
+        self.portals.retain(|name, bound| {
             let kept = keep(bound);
-            lost += if kept { 0 } else { bound.weight() };
+            if !kept {
+                lost += bound.weight();
+                born.remove(name);
+            }
             kept
         });
         self.lost(lost);
@@ -156,6 +174,15 @@ impl Names {
                 };
                 self.keep_portal(name.clone(), Arc::new(bound));
             }
+            Control::Savepoint(name) if self.savepoints.len() < MOST_SAVEPOINTS => {
+                self.savepoints.push((name.clone(), self.births));
+            }
+            Control::Savepoint(_) => (),
+            Control::RollbackTo(name) => self.rolled_back_to(name),
+            Control::Release(name) => {
+                let at = self.savepoints.iter().rposition(|(savepoint, _)| savepoint == name);
+                self.savepoints.truncate(at.unwrap_or(self.savepoints.len()));
+            }
             Control::CloseCursor(Some(name)) => self.drop_portal(name),
             Control::CloseCursor(None) => self.keep_portals(|_| false),
             Control::Discard(what) if what.is_all() => {
@@ -165,9 +192,6 @@ impl Names {
             Control::Begin { .. }
             | Control::Commit { .. }
             | Control::Rollback { .. }
-            | Control::Savepoint(_)
-            | Control::RollbackTo(_)
-            | Control::Release(_)
             | Control::PrepareTransaction
             | Control::Set { .. }
             | Control::Reset(_)
@@ -182,6 +206,16 @@ impl Names {
             | Control::TempObject
             | Control::ChangesSettings => (),
         }
+    }
+
+    /// What was declared behind a savepoint is gone, also what was to outlast its transaction.
+    fn rolled_back_to(&mut self, name: &str) {
+        let Some(at) = self.savepoints.iter().rposition(|(savepoint, _)| savepoint == name) else { return };
+        self.savepoints.truncate(at + 1);
+        let Some((_, births)) = self.savepoints.last() else { return };
+        let gone: Vec<String> =
+            self.born.iter().filter(|(_, born)| *born > births).map(|(name, _)| name.clone()).collect();
+        gone.iter().for_each(|name| self.drop_portal(name));
     }
 
     fn forget_statements(&mut self) {

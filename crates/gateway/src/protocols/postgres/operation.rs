@@ -161,7 +161,17 @@ impl Operation {
             }
             Arc::new(statement)
         };
-        let statements: Vec<_> = self.statements.iter().map(extended).collect();
+        let mut statements: Vec<_> = self.statements.iter().map(extended).collect();
+        if statements.is_empty() {
+            // An empty text takes values, too: all that they do is done when they are bound.
+            let alone = |types: &Arc<Statement>| {
+                let mut alone = Statement::clone(types);
+                (alone.outputs, alone.control) = (Outputs::None, Vec::new());
+                Arc::new(alone)
+            };
+            let does = |s: &&Arc<Statement>| !s.effects.is_empty() || s.touches_tagged || s.unresolved;
+            statements.extend(types.statements.iter().filter(does).map(alone));
+        }
         let mut shape = self.shape;
         for (one, other) in shape.iter_mut().zip(types.shape) {
             *one ^= other;
