@@ -96,7 +96,11 @@ fn is_plain(node: &Node) -> bool {
                 | AExprKind::AexprNotDistinct
                 | AExprKind::AexprBetween
                 | AExprKind::AexprNotBetween => true,
-                _ => false,
+                AExprKind::Undefined
+                | AExprKind::AexprNullif
+                | AExprKind::AexprSimilar
+                | AExprKind::AexprBetweenSym
+                | AExprKind::AexprNotBetweenSym => false,
             };
             let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
             compares && sides.into_iter().flatten().all(is_plain) || tells_no_row(node)
