@@ -423,6 +423,11 @@ fn a_verdict_is_remembered_unless_it_depends_on_the_moment_or_on_approvals() {
             2,
         ),
         (r#"@id("a") permit (principal, action, resource) when { context.now >= 0 };"#, 0),
+        // What it is called, and what is said beside it, reads nothing.
+        (
+            "// not now, whatever its values\n@id(\"all-but-clear-values\") @reason(\"not now\") permit (principal, action, resource);",
+            2,
+        ),
     ] {
         let policies = load(text).unwrap_or_else(|p| panic!("{p:?}"));
         let operation = || Operation {
