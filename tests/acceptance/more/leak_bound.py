@@ -8,8 +8,6 @@ import psycopg
 from suite.model import Case, Ctx, found, leak, write
 from suite.wire import SYNC, Bind, Close, Describe, Execute, Parse
 
-from .leak_oracle import in_order
-
 
 def oid(ctx: Ctx, name: str) -> int:
     return int(ctx.admin.value(f"SELECT '{name}'::regtype::oid::text"))
@@ -122,6 +120,7 @@ CASES: list[Case] = [
     found("bound.order.email", path_order("email"), *OFF, "SET search_path = x", PATH.format(c="email"), "SHOW search_path"),
     found("bound.order.salary", lambda ctx, answers: (lambda want, got: "staff in the order of salary" if got[:len(want)] == want else None)([str(r[0]) for r in ctx.admin.rows("SELECT id FROM shop.staff ORDER BY salary, ctid")], [x for x in (answers[-1].one() or "").replace("x", "").replace(" ", "").split(",") if x]), *OFF, "SET search_path = x", PATH.format(c="salary").replace("shop.customers", "shop.staff"), "SHOW search_path"),
     found("bound.order.words-ssn", first_of("ssn"), *OFF, "SELECT 1 FROM shop.customers WHERE ssn IS NOT NULL AND name::int > 0"),
+    found("bound.order.with-words", first_of("email"), *OFF, "WITH x AS (SELECT name::int AS n, email FROM shop.customers) SELECT count(n) FROM x WHERE email IS NOT NULL"),
     found("bound.order.words-email", first_of("email"), *OFF, "SELECT count(*) FROM shop.customers WHERE email IS NOT NULL AND name::int > 0"),
     Case("leak.bound.memory.lengths", "leak", memory),
     Case("leak.bound.memory.explain-scalar", "leak", weighed(RUN + f"SELECT (SELECT s.notes FROM {SORTED} OFFSET 999)")),
@@ -133,4 +132,11 @@ CASES: list[Case] = [
     Case("write.bound.fetch.pipelined", "write", bystander(Parse("SELECT 1", "q") + Bind([], "q", "k") + F + Close("P", "k") + Describe("S", "s"))),
     Case("write.bound.fetch.portal-described", "write", bystander("BEGIN", D, F + Bind([], "s", "p"), "CLOSE k", Describe("P", "p"))),
     Case("write.bound.fetch.portal-pipelined", "write", bystander("BEGIN", D, F + Bind([], "s", "p") + Close("P", "k") + Describe("P", "p"))),
+    Case("write.bound.fetch.run-after-close", "write", bystander("BEGIN", D, F, "CLOSE k", Bind([], "s", "p") + Execute("p"))),
+    Case("write.bound.fetch.bound-run-after-close", "write", bystander("BEGIN", D, F + Bind([], "s", "p"), "CLOSE k", Execute("p"))),
+    Case("write.bound.fetch.pipelined-run", "write", bystander(Parse("SELECT 1", "q") + Bind([], "q", "k") + F + Bind([], "s", "p") + Close("P", "k") + Execute("p"))),
+    Case("write.bound.fetch.run-after-rollback-to", "write", bystander("BEGIN", "SAVEPOINT a", D, F + Bind([], "s", "p"), "ROLLBACK TO a", Execute("p"), Describe("P", "p"))),
+    Case("write.bound.fetch.declared-again", "write", bystander("BEGIN", D, "SAVEPOINT a", "CLOSE k", D, F, "ROLLBACK TO a", Describe("S", "s"))),
+    Case("write.bound.fetch.executed", "write", bystander("BEGIN", D, F, Parse("EXECUTE s", "t"), "CLOSE k", Describe("S", "t"))),
+    Case("write.bound.fetch.many-savepoints", "write", bystander("BEGIN", *[";".join(f"SAVEPOINT s{n + m}" for m in range(500)) for n in range(0, 10500, 500)], D, F, "ROLLBACK TO s10400", Describe("S", "s"))),
 ]

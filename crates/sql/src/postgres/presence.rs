@@ -9,6 +9,20 @@ use super::tree::{kind, qualified};
 use super::value::{Flow, Value};
 use super::walk::Walk;
 
+/// Functions that say the same for each row of a statement, whatever they were called for before.
+const STEADY: [&str; 10] = [
+    "now",
+    "transaction_timestamp",
+    "date_trunc",
+    "make_date",
+    "make_interval",
+    "make_timestamptz",
+    "to_date",
+    "to_timestamp",
+    "lower",
+    "upper",
+];
+
 impl<'a> Walk<'a> {
     /// `IS NULL`, `IS NOT NULL`: a use of the value, unless the answer is known without it. A condition is one all the same:
     /// the server may look such rows up by an index of that column, and they come in its order.
@@ -20,9 +34,11 @@ impl<'a> Walk<'a> {
 
     /// Whether a query shows nothing of its rows' order: it counts them all, or says the same of each.
     pub(super) fn only_counts(&mut self, select: &SelectStmt, scope: &Scope<'_, 'a>) -> bool {
+        // Whoever locks some of them shows others which came first.
         select.group_clause.is_empty()
-            && select.from_clause.iter().all(is_plain_source)
-            && select.where_clause.as_deref().is_none_or(is_plain)
+            && select.locking_clause.is_empty()
+            && select.from_clause.iter().all(|source| self.is_plain_source(source, scope))
+            && select.where_clause.as_deref().is_none_or(|condition| self.is_plain(condition, scope))
             && select.target_list.iter().all(|target| {
                 let Some(NodeEnum::ResTarget(target)) = kind(target) else { return false };
                 match target.val.as_deref().and_then(kind) {
@@ -31,13 +47,94 @@ impl<'a> Walk<'a> {
                         let is_count = qualified(&call.funcname).is_some_and(|q| q.name == "count");
                         is_count
                             && call.over.is_none()
-                            && call.args.iter().all(is_plain)
-                            && call.agg_filter.as_deref().is_none_or(is_plain)
+                            && call.args.iter().all(|argument| self.is_plain(argument, scope))
+                            && call.agg_filter.as_deref().is_none_or(|filter| self.is_plain(filter, scope))
                             && self.candidates_of(call, scope).iter().all(|function| function.is_builtin())
                     }
                     _ => false,
                 }
             })
+    }
+
+    /// Whether a condition only compares what rows hold. What calls a function for each row, casts or calculates shows by what that
+    /// does, or by where it fails, in which order the rows came.
+    fn is_plain(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> bool {
+        match kind(node) {
+            Some(NodeEnum::ColumnRef(_)) => true,
+            Some(NodeEnum::BoolExpr(expression)) => expression.args.iter().all(|n| self.is_plain(n, scope)),
+            Some(NodeEnum::NullTest(test)) => test.arg.as_deref().is_some_and(|n| self.is_plain(n, scope)),
+            Some(NodeEnum::BooleanTest(test)) => test.arg.as_deref().is_some_and(|n| self.is_plain(n, scope)),
+            Some(NodeEnum::List(list)) => list.items.iter().all(|n| self.is_plain(n, scope)),
+            Some(NodeEnum::AExpr(operation)) => {
+                let [left, right] = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
+                let compares = match operation.kind() {
+                    AExprKind::AexprOp
+                    | AExprKind::AexprOpAny
+                    | AExprKind::AexprOpAll
+                    | AExprKind::AexprIn => qualified(&operation.name)
+                        .is_some_and(|q| ["=", "<>", "!=", "<", ">", "<=", ">="].contains(&q.name)),
+                    AExprKind::AexprLike | AExprKind::AexprIlike => {
+                        right.is_some_and(|n| self.tells_no_row(n, scope))
+                    }
+                    AExprKind::AexprDistinct
+                    | AExprKind::AexprNotDistinct
+                    | AExprKind::AexprBetween
+                    | AExprKind::AexprNotBetween => true,
+                    AExprKind::Undefined
+                    | AExprKind::AexprNullif
+                    | AExprKind::AexprSimilar
+                    | AExprKind::AexprBetweenSym
+                    | AExprKind::AexprNotBetweenSym => false,
+                };
+                compares && left.into_iter().chain(right).all(|n| self.is_plain(n, scope))
+                    || self.tells_no_row(node, scope)
+            }
+            Some(_) => self.tells_no_row(node, scope),
+            None => false,
+        }
+    }
+
+    /// Whether an expression is the same for each row: nothing in it is of a row, is asked of a table or counts how often it is called.
+    fn tells_no_row(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> bool {
+        match kind(node) {
+            Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_)) => true,
+            Some(NodeEnum::TypeCast(cast)) => {
+                cast.arg.as_deref().is_some_and(|n| self.tells_no_row(n, scope))
+            }
+            Some(NodeEnum::FuncCall(call)) => {
+                qualified(&call.funcname).is_some_and(|q| STEADY.contains(&q.name))
+                    && call.over.is_none()
+                    && self.candidates_of(call, scope).iter().all(|function| function.is_builtin())
+                    && call.args.iter().all(|n| self.tells_no_row(n, scope))
+            }
+            Some(NodeEnum::AExpr(operation)) => [operation.lexpr.as_deref(), operation.rexpr.as_deref()]
+                .into_iter()
+                .flatten()
+                .all(|n| self.tells_no_row(n, scope)),
+            Some(NodeEnum::List(list)) => list.items.iter().all(|n| self.tells_no_row(n, scope)),
+            Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(|n| self.tells_no_row(n, scope)),
+            Some(_) | None => false,
+        }
+    }
+
+    /// Whether rows come from tables and joins of them by such conditions: what a view or an expression of `WITH` calculates may be
+    /// done for each row as well.
+    fn is_plain_source(&mut self, node: &Node, scope: &Scope<'_, 'a>) -> bool {
+        match kind(node) {
+            Some(NodeEnum::RangeVar(range)) => {
+                let is_cte = range.schemaname.is_empty() && scope.cte(&range.relname).is_some();
+                let stored = |found: &super::catalog::Relation| {
+                    matches!(found.kind, RelationKind::Table | RelationKind::Partitioned)
+                };
+                !is_cte && self.relation(range).is_some_and(stored)
+            }
+            Some(NodeEnum::JoinExpr(join)) => {
+                let sides = [join.larg.as_deref(), join.rarg.as_deref()];
+                sides.into_iter().flatten().all(|side| self.is_plain_source(side, scope))
+                    && join.quals.as_deref().is_none_or(|quals| self.is_plain(quals, scope))
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Whether a call is `count(column)` of such a column, which counts rows.
@@ -71,75 +168,6 @@ impl<'a> Walk<'a> {
         let mut everywhere = holds(relation);
         self.descendants(relation, &mut |child| everywhere &= holds(child));
         everywhere
-    }
-}
-
-/// Whether a condition only compares what rows hold. What calls a function for each row, casts or calculates shows by what that
-/// does, or by where it fails, in which order the rows came.
-fn is_plain(node: &Node) -> bool {
-    match kind(node) {
-        Some(NodeEnum::ColumnRef(_)) => true,
-        Some(NodeEnum::BoolExpr(expression)) => expression.args.iter().all(is_plain),
-        Some(NodeEnum::NullTest(test)) => test.arg.as_deref().is_some_and(is_plain),
-        Some(NodeEnum::BooleanTest(test)) => test.arg.as_deref().is_some_and(is_plain),
-        Some(NodeEnum::List(list)) => list.items.iter().all(is_plain),
-        Some(NodeEnum::AExpr(operation)) => {
-            let compares = match operation.kind() {
-                AExprKind::AexprOp | AExprKind::AexprOpAny | AExprKind::AexprOpAll | AExprKind::AexprIn => {
-                    let name = qualified(&operation.name);
-                    name.is_some_and(|q| ["=", "<>", "!=", "<", ">", "<=", ">="].contains(&q.name))
-                }
-                AExprKind::AexprLike | AExprKind::AexprIlike => {
-                    operation.rexpr.as_deref().is_some_and(tells_no_row)
-                }
-                AExprKind::AexprDistinct
-                | AExprKind::AexprNotDistinct
-                | AExprKind::AexprBetween
-                | AExprKind::AexprNotBetween => true,
-                AExprKind::Undefined
-                | AExprKind::AexprNullif
-                | AExprKind::AexprSimilar
-                | AExprKind::AexprBetweenSym
-                | AExprKind::AexprNotBetweenSym => false,
-            };
-            let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
-            compares && sides.into_iter().flatten().all(is_plain) || tells_no_row(node)
-        }
-        Some(_) => tells_no_row(node),
-        None => false,
-    }
-}
-
-/// Whether an expression is the same for each row: it has no column, and no query in it.
-fn tells_no_row(node: &Node) -> bool {
-    match kind(node) {
-        Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_)) => true,
-        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().is_some_and(tells_no_row),
-        Some(NodeEnum::FuncCall(call)) => {
-            call.over.is_none()
-                && call.agg_order.is_empty()
-                && call.agg_filter.is_none()
-                && call.args.iter().all(tells_no_row)
-        }
-        Some(NodeEnum::AExpr(operation)) => {
-            let sides = [operation.lexpr.as_deref(), operation.rexpr.as_deref()];
-            sides.into_iter().flatten().all(tells_no_row)
-        }
-        Some(NodeEnum::List(list)) => list.items.iter().all(tells_no_row),
-        Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(tells_no_row),
-        Some(_) | None => false,
-    }
-}
-
-/// Whether rows come from relations and joins of them by such conditions.
-fn is_plain_source(node: &Node) -> bool {
-    match kind(node) {
-        Some(NodeEnum::RangeVar(_)) => true,
-        Some(NodeEnum::JoinExpr(join)) => {
-            let sides = [join.larg.as_deref(), join.rarg.as_deref()];
-            sides.into_iter().flatten().all(is_plain_source) && join.quals.as_deref().is_none_or(is_plain)
-        }
-        Some(_) | None => false,
     }
 }
 
@@ -215,12 +243,17 @@ mod tests {
             "1 / id > 0",
             "(SELECT set_config('search_path', city, false)) IS NOT NULL",
             "CASE WHEN id > 1 THEN city::int > 0 END",
+            "city = set_config('a.b', current_setting('a.b') || 'x', false)",
+            "id = nextval('s')",
         ] {
             let analysis = under(&["pg_catalog", "shop"], &format!("{always} {shows}")).expect(shows);
             assert!(uses(&analysis).0.contains(&"email".to_owned()), "{shows}");
         }
         for text in [
             "SELECT count(set_config('search_path', city, false)) FROM customers WHERE email IS NOT NULL",
+            "WITH x AS (SELECT city::int AS n, email FROM customers) SELECT count(n) FROM x WHERE email IS NOT NULL",
+            "WITH orders AS (SELECT city::int AS n, email FROM customers) SELECT count(n) FROM orders WHERE email IS NOT NULL",
+            "SELECT 1 FROM customers WHERE email IS NOT NULL LIMIT 1 FOR UPDATE",
             "SELECT count(*) FROM customers c, LATERAL (SELECT set_config('a.b', c.city, false)) s WHERE email IS NOT NULL",
         ] {
             let analysis = under(&["pg_catalog", "shop"], text).expect(text);

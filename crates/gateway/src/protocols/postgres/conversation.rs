@@ -3,6 +3,7 @@
 
 mod answered;
 mod before;
+mod describing;
 mod in_flight;
 mod messages;
 mod put_off;

@@ -13,7 +13,7 @@ use super::prepared::{Epoch, Prepared};
 const MOST: usize = 100_000;
 /// How many bytes one session may keep under names.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// So many savepoints are told apart: what was declared behind one beyond that counts as being there.
+/// So many savepoints are told apart: beyond that no cursor is sure to be there before its transaction has ended.
 const MOST_SAVEPOINTS: usize = 10_000;
 
 /// What the server has confirmed.
@@ -28,6 +28,8 @@ pub(super) struct Names {
     births: u64,
     /// The transaction's savepoints, each with how many had come by then.
     savepoints: Vec<(String, u64)>,
+    /// Whether there are more.
+    beyond: bool,
     /// What all of these weigh.
     bytes: usize,
 }
@@ -44,6 +46,11 @@ impl Names {
 
     pub(super) fn portal(&self, name: &str) -> Option<Arc<Bound>> {
         self.portals.get(name).cloned()
+    }
+
+    /// Whether a cursor is there for certain.
+    pub(super) fn has_cursor(&self, name: &str) -> bool {
+        !self.beyond && self.portals.contains_key(name)
     }
 
     pub(super) fn keep_statement(&mut self, name: String, prepared: Arc<Prepared>) {
@@ -125,6 +132,7 @@ impl Names {
     pub(super) fn transaction_ended(&mut self) {
         self.keep_portals(|bound| bound.holdable);
         self.savepoints.clear();
+        self.beyond = false;
         self.made = self.portals.keys().cloned().collect();
     }
 
@@ -177,7 +185,7 @@ impl Names {
             Control::Savepoint(name) if self.savepoints.len() < MOST_SAVEPOINTS => {
                 self.savepoints.push((name.clone(), self.births));
             }
-            Control::Savepoint(_) => (),
+            Control::Savepoint(_) => self.beyond = true,
             Control::RollbackTo(name) => self.rolled_back_to(name),
             Control::Release(name) => {
                 let at = self.savepoints.iter().rposition(|(savepoint, _)| savepoint == name);

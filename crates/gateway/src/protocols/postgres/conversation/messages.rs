@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sql::postgres::Control;
 use wire::Malformed;
 use wire::postgres::backend::TransactionStatus;
 use wire::postgres::frontend::{Frontend, Kind};
@@ -26,9 +25,6 @@ const TOO_LATE: &str = "it changes names that open cursors or deferred triggers 
 
 /// The first OID that the server gives to what users make.
 const FIRST_OWN: u32 = 16_384;
-
-/// So many statements may execute each other where one of them is described.
-const DEEPEST: usize = 8;
 
 impl Conversation {
     /// What one message of the client's leads to; `rest` is what it has sent behind that. Registers what is relayed.
@@ -485,75 +481,6 @@ impl Conversation {
         ))
     }
 
-    fn describe(&mut self, kind: Kind, name: &[u8], rest: &[u8]) -> Said {
-        let name = match own_name(name) {
-            Ok(name) => name,
-            Err(garbled) => return Said::Garbled(garbled),
-        };
-        let expected = match kind {
-            Kind::Portal => {
-                let found = self.find_portal(&name);
-                if let Some(first) = self.before_described(&found, |bound| &bound.operation) {
-                    return first;
-                }
-                let bound = match found {
-                    Found::Here(bound) if bound.prepared.is_none() => Some(bound),
-                    Found::Here(_) | Found::Missing | Found::Ambiguous => None,
-                };
-                Expected::DescribePortal { bound, ours: false }
-            }
-            Kind::Statement => {
-                let found = self.find_statement(&name);
-                if let Some(first) = self.before_described(&found, |prepared| &prepared.operation) {
-                    return first;
-                }
-                let prepared = match found {
-                    Found::Here(prepared) => Some(prepared),
-                    // The client's answer is the server's own; we only do not learn from it.
-                    Found::Missing | Found::Ambiguous => None,
-                };
-                Expected::DescribeStatement { prepared, ours: false }
-            }
-        };
-        let first = self.guarded_segment(rest);
-        self.extended(expected);
-        relay_behind(first)
-    }
-
-    /// What must happen before the server is asked to describe something. A `FETCH` whose cursor is gone since it was prepared ends
-    /// the server's process, and all sessions with it (up to 18, `FetchStatementTargetList` takes for granted that it is there).
-    fn before_described<T>(
-        &self,
-        found: &Found<Arc<T>>,
-        operation: impl Fn(&T) -> &Arc<Operation>,
-    ) -> Option<Said> {
-        let operation = match found {
-            Found::Here(found) => operation(found),
-            Found::Missing => return None,
-            Found::Ambiguous => return (!self.expected.is_empty()).then_some(Said::Wait),
-        };
-        if !operation.speaks_of_names() || self.understanding.is_indifferent() {
-            return None;
-        }
-        if !self.expected.is_empty() {
-            return Some(Said::Wait);
-        }
-        let missing = self.missing_cursor(operation, DEEPEST)?;
-        Some(Said::Garbled(Garbled::new("34000", format!("cursor \"{missing}\" does not exist"))))
-    }
-
-    /// A cursor that an operation fetches from, or one that it executes, and that is not there.
-    fn missing_cursor(&self, operation: &Operation, deep: usize) -> Option<String> {
-        operation.controls().find_map(|control| {
-            if let Control::Fetch { name } = control {
-                return self.names.portal(name).is_none().then(|| name.clone());
-            }
-            let Control::Execute { name } = control else { return None };
-            let Some(deep) = deep.checked_sub(1) else { return Some(name.clone()) };
-            self.missing_cursor(&self.names.statement(name)?.operation, deep)
-        })
-    }
-
     fn close(&mut self, kind: Kind, name: &[u8], rest: &[u8]) -> Said {
         let name = match own_name(name) {
             Ok(name) => name,
@@ -611,7 +538,7 @@ fn may_name_nothing(text: &[u8]) -> bool {
 const LONGEST_NAME: usize = 63;
 
 /// A name as the server knows it, as text; the gateway's own name is not the client's to use.
-fn own_name(name: &[u8]) -> Result<String, Garbled> {
+pub(super) fn own_name(name: &[u8]) -> Result<String, Garbled> {
     let known = name.get(..LONGEST_NAME).unwrap_or(name);
     let name = std::str::from_utf8(known).map_err(|_| {
         Garbled::new("22021", "a name that is not valid UTF-8 where the server cuts it".to_owned())
@@ -622,7 +549,7 @@ fn own_name(name: &[u8]) -> Result<String, Garbled> {
     Ok(name.to_owned())
 }
 
-fn relay_behind(first: Vec<u8>) -> Said {
+pub(super) fn relay_behind(first: Vec<u8>) -> Said {
     if first.is_empty() { Said::Relay } else { Said::RelayBehind(first) }
 }
 
